@@ -1,0 +1,3 @@
+"""streamlstm: recurrent networks over live streams."""
+
+__version__ = "0.1.0"

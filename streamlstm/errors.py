@@ -1,0 +1,142 @@
+"""One tree of exceptions. Every message says what was expected, what came, where, and what to do.
+
+Each class carries ``code``, the stable word that stands for it on the wire (docs/protocol.md).
+"""
+
+
+class StreamLSTMError(Exception):
+    """Base of everything that streamlstm raises on purpose.
+
+    Attributes
+    ----------
+    code : str
+        The word that an ERROR reply carries for this kind of mistake.
+    """
+
+    code: str = "error"
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument; people get the sentence.
+        return str(self.args[0]) if self.args else ""
+
+
+class ModelError(StreamLSTMError, ValueError):
+    """Layers, weights, names or scaling that do not fit together."""
+
+
+class ModelFileError(StreamLSTMError):
+    """A model file that is damaged, foreign, or written by a newer version."""
+
+
+class DataError(StreamLSTMError, ValueError):
+    """A table or series that cannot be used; the message names file, line and column."""
+
+
+class ShapeError(StreamLSTMError, ValueError):
+    """An array of another shape than the model takes."""
+
+    code = "bad-shape"
+
+
+class BadValueError(StreamLSTMError, ValueError):
+    """A value that is not a finite number."""
+
+    code = "bad-value"
+
+
+class StreamIdError(StreamLSTMError, ValueError):
+    """A stream id that is neither text of 1 to 255 bytes nor an unsigned 64-bit integer."""
+
+    code = "bad-frame"
+
+
+class CapacityError(StreamLSTMError):
+    """A new stream where all slots are taken."""
+
+    code = "capacity"
+
+
+class UnknownStreamError(StreamLSTMError, KeyError):
+    """A stream that has no state here."""
+
+    code = "unknown-stream"
+
+
+class SequenceError(StreamLSTMError):
+    """An observation that is not the next one of its stream."""
+
+
+class GapError(SequenceError):
+    """An observation that came too early: earlier ones are missing.
+
+    Attributes
+    ----------
+    expected : int
+        The sequence number that the stream waits for.
+    """
+
+    code = "gap"
+
+    def __init__(self, message: str, expected: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
+class DuplicateError(SequenceError):
+    """An observation that was applied before.
+
+    Attributes
+    ----------
+    last : int
+        The sequence number of the last observation that was applied.
+    """
+
+    code = "duplicate"
+
+    def __init__(self, message: str, last: int) -> None:
+        super().__init__(message)
+        self.last = last
+
+
+class ModelMismatchError(StreamLSTMError):
+    """State that belongs to another model."""
+
+    code = "model-mismatch"
+
+
+class ProtocolError(StreamLSTMError):
+    """A message that cannot be read.
+
+    Attributes
+    ----------
+    code : str
+        One of the words of docs/protocol.md.
+    stream : str, int or None
+        The stream the message spoke of, where that much could be read.
+    seq : int or None
+        The sequence number, likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "bad-frame",
+        stream: str | int | None = None,
+        seq: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.stream = stream
+        self.seq = seq
+
+
+class RemoteError(ProtocolError):
+    """An ERROR reply of a worker, raised in the client."""
+
+
+class WorkerTimeoutError(StreamLSTMError, TimeoutError):
+    """A worker that did not answer in time."""
+
+
+class EndpointError(StreamLSTMError):
+    """An endpoint that cannot be bound or reached, or may not be used as asked."""

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: no ids, no objects, no I/O."""

@@ -1,0 +1,1 @@
+"""Training: windows of data, backpropagation through time, Adam, early stopping."""

@@ -1,0 +1,1 @@
+"""Processes: the service, the worker loop and its sockets."""
