@@ -1,0 +1,141 @@
+"""A model to and from one .safetensors file: arrays as tensors, the rest as JSON in its metadata.
+
+The format is docs/model-file.md. Safetensors holds numbers only, so that loading a file of
+unknown origin executes nothing.
+"""
+
+import json
+from os import PathLike, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from .errors import ModelError, ModelFileError
+from .layers import layer_from_dict
+from .model import Model, Scaling
+
+FORMAT = "streamlstm"
+VERSION = 1
+
+
+def save_model(model: Model, path: str | PathLike[str]) -> None:
+    """Write ``model`` to ``path``; an existing file is replaced as a whole or not at all.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    data = save(
+        model.arrays(),
+        metadata={
+            "format": FORMAT,
+            "version": str(VERSION),
+            "specification": json.dumps(model.specification()),
+            "metadata": json.dumps(model.metadata),
+        },
+    )
+    temporary = target.with_name(f".{target.name}.partial")
+    try:
+        temporary.write_bytes(data)
+        replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ModelFileError(f"{target}: cannot be written: {error.strerror}.") from None
+
+
+def load_model(path: str | PathLike[str]) -> Model:
+    """Read a model from ``path``.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, foreign, or written by a newer version.
+    """
+    source = Path(path)
+    header, arrays = _read(source)
+    _check_origin(source, header)
+    try:
+        specification = json.loads(header["specification"])
+        metadata = json.loads(header.get("metadata", "{}"))
+        return _build(specification, metadata, arrays)
+    except ModelError as error:
+        raise ModelFileError(f"{source}: the model does not fit together: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelFileError(
+            f"{source}: is a streamlstm model file whose description is damaged "
+            f"({type(error).__name__}: {error})."
+        ) from None
+
+
+def _read(source: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:
+    if source.is_dir():
+        raise ModelFileError(f"{source}: expected a model file, this is a directory.")
+    try:
+        with source.open("rb") as file:  # safetensors' own message for these names no path
+            file.read(1)
+        with safe_open(str(source), framework="numpy") as file:
+            header = dict(file.metadata() or {})
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise ModelFileError(f"{source}: cannot be read: {error.strerror or error}.") from None
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{source}: expected a .safetensors model file, but it is damaged or of another kind "
+            f"({error})."
+        ) from None
+
+
+def _check_origin(source: Path, header: dict[str, str]) -> None:
+    if header.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{source}: is a .safetensors file, but not one that streamlstm wrote (its metadata "
+            f"lacks format={FORMAT!r})."
+        )
+    version = header.get("version", "")
+    if not version.isascii() or not version.isdigit():
+        raise ModelFileError(f"{source}: expected a format version, got {version!r}.")
+    if int(version) > VERSION:
+        raise ModelFileError(
+            f"{source}: is written in format version {version}, this streamlstm reads up to "
+            f"{VERSION}; install a newer streamlstm."
+        )
+
+
+def _build(
+    specification: dict[str, Any],
+    metadata: dict[str, str],
+    arrays: dict[str, np.ndarray[Any, Any]],
+) -> Model:
+    layers = [layer_from_dict(spec) for spec in specification["layers"]]
+    model = Model(
+        layers,
+        [
+            {name: _take(arrays, f"layers.{n}.{name}") for name in layer.parameters()}
+            for n, layer in enumerate(layers)
+        ],
+        inputs=specification["inputs"],
+        outputs=specification["outputs"],
+        input_scaling=_take_scaling(arrays, "input_scaling"),
+        output_scaling=_take_scaling(arrays, "output_scaling"),
+        skip=specification["skip"],
+        horizon=specification["horizon"],
+        metadata=metadata,
+    )
+    if arrays:
+        raise ModelError(f"it holds arrays that no layer has: {', '.join(sorted(arrays))}.")
+    return model
+
+
+def _take(arrays: dict[str, np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:
+    if name not in arrays:
+        raise ModelError(f"the array {name} is missing.")
+    return arrays.pop(name)
+
+
+def _take_scaling(arrays: dict[str, np.ndarray[Any, Any]], side: str) -> Scaling:
+    return Scaling(_take(arrays, f"{side}.mean"), _take(arrays, f"{side}.scale"))
