@@ -1,0 +1,281 @@
+"""Record this machine at ten samples a second while it works under a load made here.
+
+The recording is what the shipped model was trained on. The load is drawn from a seed, so that the
+same timetable can be made again: phases of 15 to 25 seconds, one kind after the other,
+
+    idle      nothing
+    one-core  CPU bursts on one core, on and off with a period of 0.8 to 12 seconds
+    two-cores the same on two cores, each with its own period
+    sine      CPU duty as a sine or a ramp of 2 to 20 seconds
+    disk      files written, fsynced and deleted, in bursts or as a trickle
+    loopback  TCP traffic over 127.0.0.1, steady, in bursts or as a sine
+    memory    memory taken and given back, in steps, ramps and sines
+    chatter   small loopback messages ten times a second, as the demo sends them
+    mixture   two or three of these at once
+
+Run `python examples/record_host.py --seconds 1200 --out examples/data/host.csv.gz`.
+"""
+
+import argparse
+import gzip
+import io
+import math
+import multiprocessing
+import os
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from streamlstm.host import SAMPLES_PER_SECOND, HostSampler
+
+KINDS = (
+    *("idle", "one-core", "two-cores", "chatter", "sine", "disk"),
+    *("loopback", "memory", "mixture"),
+)
+SLICE = 0.02  # seconds between two looks at the timetable
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An intensity between `low` and `high` as a function of time, of one period in seconds."""
+
+    form: str
+    period: float
+    share: float = 0.5  # of a period that a square is on
+    low: float = 0.0
+    high: float = 1.0
+
+    def at(self, seconds: float) -> float:
+        """Intensity at a time since the phase began."""
+        turn = seconds / self.period % 1
+        level = {
+            "square": float(turn < self.share),
+            "sine": 0.5 - 0.5 * math.cos(2 * math.pi * turn),
+            "ramp": turn,
+            "steady": 1.0,
+        }[self.form]
+        return self.low + (self.high - self.low) * level
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the timetable: which load works, and in which shape."""
+
+    start: float
+    end: float
+    kind: str
+    loads: dict[str, Shape]
+
+
+def timetable(seconds: float, seed: int) -> list[Phase]:
+    """Draw the phases that fill `seconds`."""
+    draw = random.Random(seed)
+    phases: list[Phase] = []
+    start = 0.0
+    while start < seconds:
+        kind = KINDS[len(phases) % len(KINDS)]
+        end = start + draw.uniform(15, 25)
+        loads = {}
+        for part in draw.sample(KINDS[1:-1], draw.choice((2, 3))) if kind == "mixture" else [kind]:
+            loads |= _loads(part, draw)
+        if draw.random() < 0.5:
+            loads.setdefault("chatter", Shape("steady", 1.0))
+        phases.append(Phase(start, min(end, seconds), kind, loads))
+        start = end
+    return phases
+
+
+def _loads(kind: str, draw: random.Random) -> dict[str, Shape]:
+    """Draw the loads of one kind; CPU in cores, disk and loopback in bytes/s, memory as a share."""
+    core, other = draw.sample(("cpu-0", "cpu-1"), 2)
+
+    def bursts(high: float) -> Shape:
+        return Shape("square", draw.uniform(0.8, 12), draw.uniform(0.2, 0.6), 0.0, high)
+
+    def any_form(low: float, high: float) -> Shape:
+        form = draw.choice(("square", "sine", "ramp"))
+        return Shape(form, draw.uniform(2, 15), draw.uniform(0.2, 0.7), low, high)
+
+    if kind == "one-core":
+        return {core: bursts(draw.choice((0.6, 0.8, 1.0)))}
+    if kind == "two-cores":
+        return {core: bursts(draw.choice((0.7, 1.0))), other: bursts(draw.choice((0.5, 0.9)))}
+    if kind == "sine":
+        form = draw.choice(("sine", "sine", "ramp"))
+        return {core: Shape(form, draw.uniform(2, 20), 0.5, 0.05, draw.uniform(0.5, 1))}
+    if kind == "disk":
+        return {"disk": any_form(0.0, 10 ** draw.uniform(5, 7.3))}
+    if kind == "loopback":
+        low = draw.choice((0.0, 1e3))
+        return {"loopback": any_form(low, 10 ** draw.uniform(4, 7.5))}
+    if kind == "memory":
+        return {"memory": any_form(0.0, draw.uniform(0.01, 0.06))}
+    if kind == "chatter":
+        return {"chatter": Shape("steady", 1.0)}
+    return {}
+
+
+def _levels(load: str, phases: list[Phase], start: float) -> Iterator[float]:
+    """Yield the load's intensity now, as often as it is asked for, until the timetable ends."""
+    for phase in phases:
+        shape = phase.loads.get(load)
+        while (now := time.monotonic() - start) < phase.end:
+            yield shape.at(now - phase.start) if shape else 0.0
+
+
+def work_cpu(load: str, phases: list[Phase], start: float) -> None:
+    """Spin for a share of every slice, on the core the load is named after."""
+    core = int(load.removeprefix("cpu-"))
+    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {core})
+    for duty in _levels(load, phases, start):
+        until = time.perf_counter() + duty * SLICE
+        while time.perf_counter() < until:
+            pass
+        time.sleep(SLICE * (1 - duty) + 0.0001)
+
+
+def work_disk(load: str, phases: list[Phase], start: float) -> None:
+    """Write files of 100 ms each, fsync them, and delete them when ten are there."""
+    block = os.urandom(1 << 20)
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        for count, rate in enumerate(_levels(load, phases, start)):
+            if rate > 0:
+                path = Path(folder, str(count % 10))
+                path.unlink(missing_ok=True)
+                with path.open("wb") as file:
+                    left = int(rate * 0.1)
+                    while left > 0:
+                        left -= file.write(block[:left])
+                    os.fsync(file.fileno())
+            time.sleep(0.1)
+
+
+def work_loopback(load: str, phases: list[Phase], start: float) -> None:
+    """Send bytes to ourselves over TCP."""
+    with _tcp_pair() as (here, there):
+        for rate in _levels(load, phases, start):
+            left = int(rate * SLICE)
+            while left > 0:
+                size = min(left, 32768)
+                here.sendall(bytes(size))
+                left -= len(there.recv(size, socket.MSG_WAITALL))
+            time.sleep(SLICE)
+
+
+def work_chatter(load: str, phases: list[Phase], start: float) -> None:
+    """Ask and answer in small messages, one for each of a dozen streams, ten times a second."""
+    with _tcp_pair() as (here, there):
+        for level in _levels(load, phases, start):
+            for _ in range(round(12 * level)):
+                here.sendall(bytes(40))
+                there.sendall(there.recv(40))
+                here.recv(40)
+            time.sleep(0.1)
+
+
+def work_memory(load: str, phases: list[Phase], start: float) -> None:
+    """Hold a share of the machine's memory in blocks of 4 MiB."""
+    size = 1 << 22
+    total = psutil.virtual_memory().total
+    blocks: list[bytes] = []
+    for share in _levels(load, phases, start):
+        wanted = int(share * total / size)
+        if wanted > len(blocks):
+            blocks.extend(bytes([1]) * size for _ in range(min(wanted - len(blocks), 16)))
+        else:
+            del blocks[wanted:]
+        time.sleep(SLICE)
+
+
+class _tcp_pair:  # noqa: N801 - reads as a function
+    """Two connected TCP sockets on the loopback interface."""
+
+    def __enter__(self) -> tuple[socket.socket, socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self._here = socket.create_connection(listener.getsockname())
+            self._there, _ = listener.accept()
+        self._here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._here, self._there
+
+    def __exit__(self, *_: object) -> None:
+        self._here.close()
+        self._there.close()
+
+
+WORK: dict[str, Callable[[str, list[Phase], float], None]] = {
+    "cpu-0": work_cpu,
+    "cpu-1": work_cpu,
+    "disk": work_disk,
+    "loopback": work_loopback,
+    "chatter": work_chatter,
+    "memory": work_memory,
+}
+
+
+def _work(load: str, phases: list[Phase], start: float) -> None:
+    """Run one load in a process of its own, behind everything else that wants the machine."""
+    os.nice(5)
+    WORK[load](load, phases, start)
+
+
+def record(seconds: float, out: io.TextIOBase) -> int:
+    """Write ``time,stream,value`` rows until `seconds` have passed; return the slots missed.
+
+    A slot that was missed (the machine was too busy to sample in time) repeats the sample that
+    came next, so that the rows stay a regular grid.
+    """
+    out.write("time,stream,value\n")
+    sampler = HostSampler()
+    start = time.monotonic()
+    slot = missed = 0
+    while slot < seconds * SAMPLES_PER_SECOND:
+        due = start + (slot + 1) / SAMPLES_PER_SECOND
+        time.sleep(max(due - time.monotonic(), 0.0))
+        sample = sampler.sample()
+        now = max(int((time.monotonic() - start) * SAMPLES_PER_SECOND), slot + 1)
+        missed += now - slot - 1
+        while slot < now:
+            slot += 1
+            for stream, value in sample.items():
+                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{stream},{value:.5g}\n")
+    return missed
+
+
+def main() -> None:
+    """Record, under load unless told otherwise."""
+    parser = argparse.ArgumentParser(description="Record this machine's metrics under a load.")
+    parser.add_argument("--seconds", type=float, default=1200)
+    parser.add_argument("--out", type=Path, default=Path("host.csv.gz"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-load", action="store_true", help="only watch")
+    parser.add_argument("--show", action="store_true", help="print the timetable and stop")
+    options = parser.parse_args()
+    phases = timetable(options.seconds, options.seed)
+    if options.show:
+        for phase in phases:
+            loads = ", ".join(f"{load} {shape}" for load, shape in phase.loads.items())
+            print(f"{phase.start:7.1f} {phase.kind:10} {loads}")
+        return
+    spawn = multiprocessing.get_context("spawn")
+    start = time.monotonic()
+    workers = [
+        spawn.Process(target=_work, args=(load, phases, start), daemon=True) for load in WORK
+    ]
+    for worker in [] if options.no_load else workers:
+        worker.start()
+    with gzip.open(options.out, "wt", compresslevel=9) as out:
+        missed = record(options.seconds, out)
+    print(f"{options.out}: {options.seconds:g} s, {missed} slots missed", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
