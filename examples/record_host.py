@@ -82,7 +82,7 @@ def timetable(seconds: float, seed: int) -> list[Phase]:
     while start < seconds:
         kind = KINDS[len(phases) % len(KINDS)]
         end = start + draw.uniform(15, 25)
-        loads = {}
+        loads: dict[str, Shape] = {}
         for part in draw.sample(KINDS[1:-1], draw.choice((2, 3))) if kind == "mixture" else [kind]:
             loads |= _loads(part, draw)
         if draw.random() < 0.5:

@@ -45,7 +45,7 @@ class Metric:
         return cls(name, "switches/s" if name == "switches" else "B/s")
 
     def to_model(self, quantity: float) -> float:
-        """Turn a quantity in `unit` into the value that a model sees: ``q/100`` or ``log10(1+q)/10``."""
+        """Turn a quantity q in `unit` into a model value: ``q / 100`` or ``log10(1 + q) / 10``."""
         if self.unit == "%":
             return quantity / 100
         return math.log10(1 + max(quantity, 0.0)) / 10

@@ -1,0 +1,71 @@
+# Everything a person does with the project, in short commands; `make help` lists them.
+# Needs only make, git and Python 3.11 or newer; the rest goes into .venv.
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+RUN := .venv/bin/python
+# Passed on to the program that a target runs: make demo ARGS="--seconds 5 --json out.json"
+ARGS ?=
+
+# Runs pip and names each package as its turn comes; the whole story stays in .venv/install.log.
+define install
+	@test -n "$(PYTHON)" || { echo "streamlstm needs Python 3.11 or newer, none was found; \
+	say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(RUN) || echo "Making .venv with $(PYTHON)"
+	@test -x $(RUN) || $(PYTHON) -m venv .venv
+	@printf 'Installing into .venv:'
+	@{ $(RUN) -m pip install --disable-pip-version-check --no-input -e "$(1)" 2>&1 || echo FAILED; } \
+	| tee .venv/install.log | { failed=; while read -r word name rest; do case "$$word" in \
+	Collecting) printf ' %s' "$${name%%[<>=~!;[]*}" ;; FAILED) failed=1 ;; esac; done; echo; \
+	test -z "$$failed" || { tail -n 15 .venv/install.log >&2; exit 1; }; }
+	@touch $@
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint format bench figures train-host golden clean help
+
+demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
+	@$(RUN) workers/demo.py $(ARGS)
+
+test: .venv/.dev  ## Run the whole test suite (ARGS="-k engine" for a part of it)
+	@$(RUN) -m pytest $(ARGS)
+
+lint: .venv/.dev  ## Check format, style and types: ruff and mypy
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+format: .venv/.dev  ## Bring all files into the house's format
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install -e ".[bench]"
+	@mkdir -p benchmarks/results
+	@$(RUN) -m benchmarks.kernels --json benchmarks/results/kernels.json
+	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
+
+figures: .venv/.base  ## Write the tables of the last `make bench` into README.md
+	@$(RUN) -m benchmarks.readme
+
+train-host: .venv/.base  ## Train the shipped model from the recording in examples/data
+	@mkdir -p streamlstm/models
+	@$(RUN) -m streamlstm train examples/data/host.csv.gz --target value --stream-column stream \
+	--horizon 10 --hidden 32 --out streamlstm/models/host.safetensors $(ARGS)
+
+golden: .venv/.dev  ## Make the golden files again; needs PyTorch: pip install -e ".[torch]"
+	@for program in tests/golden/make_*.py; do echo $$program; $(RUN) $$program || exit 1; done
+
+clean:  ## Remove .venv and everything that was built
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help:  ## Show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	printf '  %-12s%s\n' "$$name" "$$text"; done
+
+.venv/.base: pyproject.toml
+	$(call install,.)
+
+.venv/.dev: pyproject.toml
+	$(call install,.[dev])
+	@touch .venv/.base
