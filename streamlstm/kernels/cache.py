@@ -1,0 +1,50 @@
+"""Compiled code kept on disk under a key that covers every kernel source.
+
+Numba's cache watches only the file a function stands in: an edited helper in another file would
+leave stale machine code behind. Here the name under which a kernel is cached carries a hash of
+all sources in this folder, so that any edit makes a new entry.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+from .simd import LANES
+
+
+@cache
+def sources_hash() -> str:
+    """Return 12 hexadecimal digits that change with any kernel source or the vector width."""
+    digest = hashlib.sha256(f"lanes={LANES}".encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate an entry point: compiled without the GIL, kept on disk.
+
+    Parameters
+    ----------
+    **options
+        Passed to :func:`numba.njit`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        # Numba names the cache file after __qualname__.
+        function.__qualname__ = f"{function.__name__}-{sources_hash()}"
+        return njit(nogil=True, cache=True, error_model="numpy", **options)(function)
+
+    return decorate
+
+
+def is_cached(dispatcher: Any) -> bool:
+    """Tell whether machine code for ``dispatcher`` lies on disk already."""
+    folder = Path(dispatcher.stats.cache_path)
+    return any(folder.glob(f"*{sources_hash()}*.nbc")) and any(
+        folder.glob(f"*{dispatcher.py_func.__qualname__}*.nbc")
+    )

@@ -1,0 +1,162 @@
+"""Vectors of float32 as a Numba type, so that a kernel names its registers.
+
+``Vector`` is opaque to Numba and an LLVM vector of ``LANES`` floats underneath. Arithmetic on it
+is written with the ordinary operators and with the functions below; each lane is computed on its
+own, in IEEE arithmetic that LLVM may not reorder, so that a result does not depend on the width
+of the machine's vectors. LLVM turns the same code into AVX2, AVX-512 or NEON.
+
+Arrays are one-dimensional and float32; an offset counts elements. Nothing is bounds-checked.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+
+def host_lanes() -> int:
+    """Return how many float32 one vector register of this machine holds: 16, 8 or 4."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16
+    return 8 if features.get("avx2") and features.get("fma") else 4
+
+
+LANES = host_lanes()
+FLOAT = ir.FloatType()
+VECTOR = ir.VectorType(FLOAT, LANES)
+
+
+class _VectorType(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{LANES}")
+
+
+Vector = _VectorType()
+
+
+@register_model(_VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Any) -> None:
+        super().__init__(manager, vector, VECTOR)
+
+
+def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    """Emit the address of ``array[offset]`` for a one-dimensional float32 array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def emit_load(builder: Any, pointer: Any) -> Any:
+    """Emit a load of one vector, aligned to an element only."""
+    return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
+
+
+def emit_store(builder: Any, value: Any, pointer: Any) -> None:
+    """Emit a store of one vector, aligned to an element only."""
+    builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
+
+
+def emit_splat(builder: Any, scalar: Any) -> Any:
+    """Emit a vector with ``scalar`` in every lane."""
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+def emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Emit ``a * b + c``, rounded once."""
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR]),
+        f"llvm.fma.v{LANES}f32",
+    )
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def load(_typing: Any, array: Any, offset: Any) -> Any:
+    """``array[offset : offset + LANES]`` as a vector."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return emit_load(builder, element_pointer(context, builder, signature.args[0], *args))
+
+    return Vector(array, types.intp), emit
+
+
+@intrinsic
+def store(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
+    """``array[offset : offset + LANES] = value``."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        emit_store(builder, args[2], pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector), emit
+
+
+@intrinsic
+def splat(_typing: Any, scalar: Any) -> Any:
+    """Give a vector with the float32 ``scalar`` in every lane."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return emit_splat(builder, args[0])
+
+    return Vector(types.float32), emit
+
+
+@intrinsic
+def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return emit_fma(builder, *args)
+
+    return Vector(Vector, Vector, Vector), emit
+
+
+def _binary(emit_operation: Callable[[Any, Any, Any], Any]) -> Any:
+    @intrinsic
+    def function(_typing: Any, a: Any, b: Any) -> Any:
+        def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return emit_operation(builder, *args)
+
+        return Vector(Vector, Vector), emit
+
+    return function
+
+
+def _select(comparison: str) -> Any:
+    def emit(builder: Any, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(comparison, a, b), a, b)
+
+    return emit
+
+
+minimum = _binary(_select("<"))
+maximum = _binary(_select(">"))
+
+_ADD = _binary(lambda builder, a, b: builder.fadd(a, b))
+_SUBTRACT = _binary(lambda builder, a, b: builder.fsub(a, b))
+_MULTIPLY = _binary(lambda builder, a, b: builder.fmul(a, b))
+_DIVIDE = _binary(lambda builder, a, b: builder.fdiv(a, b))
+
+
+def _give_operator(sign: Any, function: Any) -> None:
+    @overload(sign)
+    def choose(a, b):  # numba compares signatures: no annotations here
+        if isinstance(a, _VectorType) and isinstance(b, _VectorType):
+            return lambda a, b: function(a, b)
+        return None
+
+
+_give_operator(operator.add, _ADD)
+_give_operator(operator.sub, _SUBTRACT)
+_give_operator(operator.mul, _MULTIPLY)
+_give_operator(operator.truediv, _DIVIDE)
