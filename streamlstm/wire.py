@@ -1,0 +1,589 @@
+"""The wire protocol, version 1: messages to bytes and back. docs/protocol.md is its specification.
+
+This is the only module that knows msgpack, and the one place where the limits of the protocol are
+enforced. Whatever the bytes, reading them gives a message or a :class:`ProtocolError`.
+
+Vectors stay what they are on the wire, runs of little-endian float32 in ``bytes``: a worker joins
+the vectors of a batch into one array without ever making an array for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import ProtocolError
+
+VERSION = 1
+MAX_ID_BYTES = 255
+MAX_UINT = 2**64 - 1
+MAX_STREAMS = 65_536  # in one STEPS message
+MAX_NONCE_BYTES = 255
+MAX_MESSAGE_BYTES = 2**20  # unless a worker is told otherwise
+MAX_TEXT = 1_000  # characters of the sentence in an ERROR
+
+CODES = (
+    "bad-frame",
+    "bad-shape",
+    "bad-value",
+    "unknown-kind",
+    "gap",
+    "duplicate",
+    "busy",
+    "capacity",
+    "unknown-stream",
+    "moved",
+    "model-mismatch",
+    "too-large",
+)
+
+StreamId: TypeAlias = str | int
+Nonce: TypeAlias = int | str | bytes
+
+
+class Kind(IntEnum):
+    """The first element of every message."""
+
+    STEP = 1
+    STEPS = 2
+    RESET = 3
+    EXPORT = 4
+    IMPORT = 5
+    INFO = 6
+    PING = 7
+    PREDICTION = 129
+    PREDICTIONS = 130
+    DONE = 131
+    ERROR = 255
+
+
+class Step(NamedTuple):
+    """One observation of one stream; ``x`` is float32[F], ``time`` in seconds."""
+
+    stream: StreamId
+    seq: int
+    x: bytes
+    time: float | None = None
+
+
+class Steps(NamedTuple):
+    """Observations of many streams, all or none of them applied; ``X`` is float32[B, F]."""
+
+    streams: list[StreamId]
+    seqs: list[int] | None
+    X: bytes
+
+
+class Reset(NamedTuple):
+    """Make the memory of a stream that of a new one."""
+
+    stream: StreamId
+
+
+class Export(NamedTuple):
+    """Ask for the state of a stream."""
+
+    stream: StreamId
+
+
+class Import(NamedTuple):
+    """Give a stream the state that an EXPORT returned."""
+
+    stream: StreamId
+    blob: bytes
+
+
+class Info(NamedTuple):
+    """Ask what the worker runs and what it has done."""
+
+
+class Ping(NamedTuple):
+    """Ask for the nonce to be sent back."""
+
+    nonce: Nonce
+
+
+class Prediction(NamedTuple):
+    """The answer to a STEP, and what subscribers receive; ``y`` is float32[O]."""
+
+    stream: StreamId
+    seq: int
+    y: bytes
+    extra: dict[str, Any] | None = None
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The outputs, float32[O]."""
+        return from_floats(self.y)
+
+
+class Predictions(NamedTuple):
+    """The answer to a STEPS; ``Y`` is float32[B, O]."""
+
+    streams: list[StreamId]
+    seqs: list[int] | None
+    Y: bytes
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The outputs, float32[B, O], one row a stream in the order of the question."""
+        return from_floats(self.Y).reshape(len(self.streams), -1)
+
+
+class Done(NamedTuple):
+    """The answer to everything that is not a step; ``value`` is the state for an EXPORT."""
+
+    kind: int
+    stream: StreamId | None
+    value: Any = None
+
+
+class Error(NamedTuple):
+    """Why a message changed nothing."""
+
+    stream: StreamId | None
+    seq: int | None
+    code: str
+    message: str
+
+
+Request: TypeAlias = Step | Steps | Reset | Export | Import | Info | Ping
+Reply: TypeAlias = Prediction | Predictions | Done | Error
+
+
+# --- floats and topics ---------------------------------------------------------------------------
+
+
+def to_floats(values: ArrayLike) -> bytes:
+    """Write an array of numbers as little-endian float32, row by row."""
+    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which a worker refuses
+        return np.asarray(values, dtype="<f4").tobytes()
+
+
+def from_floats(data: bytes) -> NDArray[np.float32]:
+    """Read a new float32 array out of little-endian float32."""
+    return np.frombuffer(data, dtype="<f4").astype(np.float32)
+
+
+def topic(stream: StreamId) -> bytes:
+    """Name a stream as subscribers do: text as it is, so that a prefix can be subscribed to.
+
+    No text id starts with a NUL byte, so the two forms never meet.
+    """
+    if isinstance(stream, str):
+        return stream.encode()
+    return b"\0" + stream.to_bytes(8, "big")
+
+
+# --- checks: every limit of the protocol ---------------------------------------------------------
+
+
+def _shown(value: object) -> str:
+    """Say what came in the words of msgpack: its type and size, never its content."""
+    if isinstance(value, str):
+        return f"text of {len(value.encode(errors='replace'))} bytes"
+    if isinstance(value, bytes):
+        return f"a bin of {len(value)} bytes"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int):
+        return "a negative integer" if value < 0 else "an integer"
+    if isinstance(value, float):
+        return "a float" if math.isfinite(value) else "a float that is not finite"
+    return {type(None): "nil", dict: "a map"}.get(type(value), "an extension type")
+
+
+def _refuse(where: str, expected: str, value: object, code: str = "bad-frame") -> NoReturn:
+    raise ProtocolError(f"{where}: expected {expected}, got {_shown(value)}", code)
+
+
+def _at(where: str, index: int | None) -> str:
+    return where if index is None else f"{where}s[{index}]"
+
+
+def _stream(value: Any, index: int | None = None) -> StreamId:
+    """Hold the one definition of a stream id."""
+    if type(value) is str:
+        if value.isascii():
+            size = len(value)
+        else:
+            try:
+                size = len(value.encode())
+            except UnicodeEncodeError:
+                raise ProtocolError(
+                    f"{_at('stream', index)}: expected text in UTF-8, got other bytes"
+                ) from None
+        if 0 < size <= MAX_ID_BYTES and value[0] != "\0":
+            return value
+        if size and value[0] == "\0":
+            raise ProtocolError(f"{_at('stream', index)}: a text id must not start with a NUL byte")
+    elif type(value) is int and 0 <= value <= MAX_UINT:
+        return value
+    _refuse(
+        _at("stream", index),
+        f"text of 1 to {MAX_ID_BYTES} bytes or an unsigned 64-bit integer",
+        value,
+    )
+
+
+def _seq(value: Any, index: int | None = None) -> int:
+    if type(value) is int and 0 <= value <= MAX_UINT:
+        return value
+    _refuse(_at("seq", index), "an unsigned 64-bit integer (0: not counted)", value)
+
+
+_NUMBERS = frozenset((int, float, type(None)))
+
+
+def _vector(value: Any, where: str = "x") -> bytes:
+    if type(value) is bytes:
+        if len(value) % 4:
+            _refuse(where, "a bin of float32, four bytes each", value, "bad-shape")
+        return value
+    if type(value) is list:
+        if _NUMBERS.issuperset(map(type, value)):
+            return to_floats([math.nan if number is None else number for number in value])
+        index = next(i for i, number in enumerate(value) if type(number) not in _NUMBERS)
+        _refuse(f"{where}[{index}]", "a number, or nil for missing", value[index])
+    _refuse(where, "a bin of little-endian float32 or an array of numbers", value)
+
+
+def _matrix(value: Any, rows: int, where: str = "X") -> bytes:
+    if type(value) is bytes:
+        if len(value) % (4 * rows):
+            _refuse(where, f"a bin of {rows} equal rows of float32", value, "bad-shape")
+        return value
+    if type(value) is not list:
+        _refuse(where, "a bin of little-endian float32 or an array of arrays of numbers", value)
+    if len(value) != rows:
+        _refuse(where, f"one row for each of {rows} streams", value, "bad-shape")
+    vectors = [_vector(row, f"{where}[{index}]") for index, row in enumerate(value)]
+    for index, vector in enumerate(vectors):
+        if len(vector) != len(vectors[0]):
+            raise ProtocolError(
+                f"{where}[{index}]: expected as many numbers as in the first row, "
+                f"{len(vectors[0]) // 4}, got {len(vector) // 4}",
+                "bad-shape",
+            )
+    return b"".join(vectors)
+
+
+def _streams(value: Any) -> list[StreamId]:
+    if type(value) is not list or not value:
+        _refuse("streams", "an array of at least one stream id", value)
+    if len(value) > MAX_STREAMS:
+        _refuse("streams", f"at most {MAX_STREAMS} stream ids", value, "too-large")
+    for index, stream in enumerate(value):
+        _stream(stream, index)
+    return value
+
+
+def _seqs(value: Any, rows: int) -> list[int] | None:
+    if value is None:
+        return None
+    if type(value) is not list or len(value) != rows:
+        _refuse("seqs", f"nil or an array of {rows} sequence numbers, one a stream", value)
+    for index, seq in enumerate(value):
+        _seq(seq, index)
+    return value
+
+
+def _time(value: Any) -> float:
+    if type(value) is float or type(value) is int:
+        if math.isfinite(value):
+            return float(value)
+        _refuse("time", "a finite number of seconds", value, "bad-value")
+    _refuse("time", "a number of seconds", value)
+
+
+def _bytes(value: Any, where: str) -> bytes:
+    if type(value) is not bytes:
+        _refuse(where, "a bin", value)
+    return value
+
+
+def _nonce(value: Any) -> Nonce:
+    if type(value) is int and 0 <= value <= MAX_UINT:
+        return value
+    if type(value) is bytes and len(value) <= MAX_NONCE_BYTES:
+        return value
+    if type(value) is str and _text(value) == value and len(value.encode()) <= MAX_NONCE_BYTES:
+        return value
+    _refuse(
+        "nonce", f"an unsigned integer, UTF-8 or a bin of at most {MAX_NONCE_BYTES} bytes", value
+    )
+
+
+def _text(value: str) -> str:
+    """Return text that can be written again; what was not UTF-8 becomes question marks."""
+    return value.encode(errors="replace").decode()
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _take(message: list[Any], *lengths: int) -> list[Any]:
+    """Return the elements after the kind; a question has exactly as many as it should."""
+    if len(message) not in lengths:
+        counts = " or ".join(map(str, lengths))
+        raise ProtocolError(f"expected {counts} elements, got {len(message)}")
+    return message[1:]
+
+
+def _at_least(message: list[Any], length: int) -> list[Any]:
+    """Return the elements after the kind of an answer; later versions may append more."""
+    if len(message) < length:
+        raise ProtocolError(f"expected at least {length} elements, got {len(message)}")
+    return message[1:length]
+
+
+def _read_step(message: list[Any]) -> Step:
+    if len(message) == 4:
+        return Step(_stream(message[1]), _seq(message[2]), _vector(message[3]))
+    stream, seq, x, time = _take(message, 4, 5)
+    return Step(_stream(stream), _seq(seq), _vector(x), _time(time))
+
+
+def _read_steps(message: list[Any]) -> Steps:
+    streams, seqs, X = _take(message, 4)
+    streams = _streams(streams)
+    return Steps(streams, _seqs(seqs, len(streams)), _matrix(X, len(streams)))
+
+
+def _read_import(message: list[Any]) -> Import:
+    stream, blob = _take(message, 3)
+    return Import(_stream(stream), _bytes(blob, "blob"))
+
+
+def _read_info(message: list[Any]) -> Info:
+    _take(message, 1)
+    return Info()
+
+
+def _read_prediction(message: list[Any]) -> Prediction:
+    stream, seq, y = _at_least(message, 4)
+    extra = message[4] if len(message) > 4 else None
+    if extra is not None and type(extra) is not dict:
+        _refuse("extra", "a map or nil", extra)
+    return Prediction(_stream(stream), _seq(seq), _vector(y, "y"), extra)
+
+
+def _read_predictions(message: list[Any]) -> Predictions:
+    streams, seqs, Y = _at_least(message, 4)
+    streams = _streams(streams)
+    return Predictions(streams, _seqs(seqs, len(streams)), _matrix(Y, len(streams), "Y"))
+
+
+def _read_done(message: list[Any]) -> Done:
+    kind, stream, value = _at_least(message, 4)
+    if type(kind) is not int:
+        _refuse("kind", "the kind of the question, an integer", kind)
+    return Done(kind, None if stream is None else _stream(stream), value)
+
+
+def _read_error(message: list[Any]) -> Error:
+    stream, seq, code, text = _at_least(message, 5)
+    if type(code) is not str or type(text) is not str:
+        raise ProtocolError("expected a code and a sentence, both text")
+    return Error(
+        None if stream is None else _stream(stream),
+        None if seq is None else _seq(seq),
+        _text(code),
+        _text(text),
+    )
+
+
+_REQUESTS: dict[int, Callable[[list[Any]], Request]] = {
+    Kind.STEP: _read_step,
+    Kind.STEPS: _read_steps,
+    Kind.RESET: lambda message: Reset(_stream(_take(message, 2)[0])),
+    Kind.EXPORT: lambda message: Export(_stream(_take(message, 2)[0])),
+    Kind.IMPORT: _read_import,
+    Kind.INFO: _read_info,
+    Kind.PING: lambda message: Ping(_nonce(_take(message, 2)[0])),
+}
+_REPLIES: dict[int, Callable[[list[Any]], Reply]] = {
+    Kind.PREDICTION: _read_prediction,
+    Kind.PREDICTIONS: _read_predictions,
+    Kind.DONE: _read_done,
+    Kind.ERROR: _read_error,
+}
+_ABOUT_ONE_STREAM = frozenset((Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT))
+
+
+def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:
+    """Read what a client sent.
+
+    Parameters
+    ----------
+    frame : bytes
+        One message.
+    limit : int
+        Bytes that a message may have.
+
+    Raises
+    ------
+    ProtocolError
+        For anything but a well-formed question; ``stream`` and ``seq`` are set where they could be
+        read.
+    """
+    if len(frame) > limit:
+        raise ProtocolError(
+            f"expected a message of at most {limit} bytes, got {len(frame)}; send smaller ones",
+            "too-large",
+        )
+    message = _unpack(frame)
+    kind = message[0]
+    try:
+        reader = _REQUESTS.get(kind) if type(kind) is int else None
+        if reader is None:
+            _refuse_kind(kind, "1 to 7")
+        return reader(message)
+    except ProtocolError as error:
+        _name(error, message)
+        raise
+
+
+def decode_reply(frame: bytes) -> Reply:
+    """Read what a worker answered or published.
+
+    Raises
+    ------
+    ProtocolError
+        For anything but a well-formed answer.
+    """
+    message = _unpack(frame)
+    kind = message[0]
+    reader = _REPLIES.get(kind) if type(kind) is int else None
+    if reader is None:
+        _refuse_kind(kind, "129, 130, 131 or 255")
+    return reader(message)
+
+
+def _unpack(frame: bytes) -> list[Any]:
+    try:
+        # surrogateescape lets text that is not UTF-8 through to where it can be named
+        message = msgpack.unpackb(
+            frame, unicode_errors="surrogateescape", max_array_len=MAX_STREAMS
+        )
+    except Exception as error:
+        reason = "nested too deeply" if isinstance(error, msgpack.StackError) else "not one"
+        raise ProtocolError(
+            f"expected one msgpack array, got {len(frame)} bytes that are {reason}"
+        ) from error
+    if type(message) is not list or not message:
+        _refuse("message", "an array that begins with its kind", message)
+    return message
+
+
+def _refuse_kind(kind: object, known: str) -> NoReturn:
+    if type(kind) is not int:
+        _refuse("kind", f"an integer, {known}", kind)
+    raise ProtocolError(
+        f"kind: expected {known} (protocol version {VERSION}), got {kind}", "unknown-kind"
+    )
+
+
+def _name(error: ProtocolError, message: list[Any]) -> None:
+    """Say which kind, stream and observation the mistake is about, where that much is legible."""
+    kind = message[0]
+    if type(kind) is not int or kind not in _REQUESTS:
+        return
+    error.args = (f"{Kind(kind).name}: {error}",)
+    if kind in _ABOUT_ONE_STREAM and len(message) > 1:
+        error.stream = _legible(_stream, message[1])
+    if kind == Kind.STEP and len(message) > 2:
+        error.seq = _legible(_seq, message[2])
+
+
+def _legible(check: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return check(value)
+    except ProtocolError:
+        return None
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def encode(message: Request | Reply) -> bytes:
+    """Write a message of either direction.
+
+    Raises
+    ------
+    ProtocolError
+        If an element is not within the limits of the protocol.
+    """
+    return _WRITERS[type(message)](message)
+
+
+def encode_predictions(
+    streams: Sequence[StreamId], seqs: Sequence[int], Y: NDArray[np.float32]
+) -> list[bytes]:
+    """Write one PREDICTION for each row of ``Y``, float32[B, O]."""
+    pack = msgpack.Packer().pack  # made once a batch: half of the cost of packing
+    size = 4 * Y.shape[1]
+    data = Y.astype("<f4", copy=False).tobytes()
+    kind = int(Kind.PREDICTION)
+    return [
+        pack((kind, stream, seq, data[start : start + size]))
+        for stream, seq, start in zip(streams, seqs, range(0, len(data), size), strict=True)
+    ]
+
+
+def _pack(*elements: Any) -> bytes:
+    packed: bytes = msgpack.packb(elements, unicode_errors="replace")
+    return packed
+
+
+def _write_step(step: Step) -> bytes:
+    elements: list[Any] = [Kind.STEP, _stream(step.stream), _seq(step.seq), _vector(step.x)]
+    if step.time is not None:
+        elements.append(_time(step.time))
+    return _pack(*elements)
+
+
+def _write_steps(steps: Steps) -> bytes:
+    streams = _streams(steps.streams)
+    rows = len(streams)
+    return _pack(Kind.STEPS, streams, _seqs(steps.seqs, rows), _matrix(steps.X, rows))
+
+
+def _write_prediction(prediction: Prediction) -> bytes:
+    stream, seq, y, extra = prediction
+    elements = [Kind.PREDICTION, _stream(stream), _seq(seq), _vector(y, "y")]
+    return _pack(*elements) if extra is None else _pack(*elements, extra)
+
+
+def _write_predictions(predictions: Predictions) -> bytes:
+    streams = _streams(predictions.streams)
+    rows = len(streams)
+    seqs = _seqs(predictions.seqs, rows)
+    return _pack(Kind.PREDICTIONS, streams, seqs, _matrix(predictions.Y, rows, "Y"))
+
+
+_WRITERS: dict[type, Callable[[Any], bytes]] = {
+    Step: _write_step,
+    Steps: _write_steps,
+    Reset: lambda message: _pack(Kind.RESET, _stream(message.stream)),
+    Export: lambda message: _pack(Kind.EXPORT, _stream(message.stream)),
+    Import: lambda message: _pack(
+        Kind.IMPORT, _stream(message.stream), _bytes(message.blob, "blob")
+    ),
+    Info: lambda _: _pack(Kind.INFO),
+    Ping: lambda message: _pack(Kind.PING, _nonce(message.nonce)),
+    Prediction: _write_prediction,
+    Predictions: _write_predictions,
+    Done: lambda done: _pack(Kind.DONE, done.kind, done.stream, done.value),
+    Error: lambda error: _pack(
+        Kind.ERROR, error.stream, error.seq, error.code, error.message[:MAX_TEXT]
+    ),
+}
