@@ -1,3 +1,46 @@
-"""streamlstm: recurrent networks over live streams."""
+"""Recurrent networks over live streams: every stream keeps its memory, one step at a time.
+
+>>> import streamlstm as sl
+>>> engine = sl.Engine(sl.Model.load("model.safetensors"))  # doctest: +SKIP
+>>> engine.step("pump-7", [21.3, 0.82])  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import Engine, Stream
+    from .errors import StreamLSTMError
+    from .layers import LSTM, Dense
+    from .model import Model, Scaling
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Dense": "layers",
+    "Engine": "engine",
+    "LSTM": "layers",
+    "Model": "model",
+    "Scaling": "model",
+    "Stream": "engine",
+    "StreamLSTMError": "errors",
+}
+__all__ = [  # noqa: F822 (found by __getattr__)
+    "LSTM",
+    "Dense",
+    "Engine",
+    "Model",
+    "Scaling",
+    "Stream",
+    "StreamLSTMError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value

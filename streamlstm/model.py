@@ -186,7 +186,8 @@ class Model:
     def __repr__(self) -> str:
         """Show the layers, one after the other."""
         chain = " -> ".join(
-            repr(layer).replace("input_size=", "").replace("hidden_size=", "") for layer in self.layers
+            repr(layer).replace("input_size=", "").replace("hidden_size=", "")
+            for layer in self.layers
         )
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}>"
 
@@ -215,9 +216,7 @@ def _check_chain(layers: tuple[Layer, ...]) -> None:
             )
 
 
-def _check_weights(
-    n: int, layer: Layer, given: Mapping[str, ArrayLike]
-) -> dict[str, Float32Array]:
+def _check_weights(n: int, layer: Layer, given: Mapping[str, ArrayLike]) -> dict[str, Float32Array]:
     shapes = layer.parameters()
     where = f"layer {n} ({layer.kind})"
     for name in shapes.keys() - given.keys():
@@ -227,15 +226,11 @@ def _check_weights(
     arrays = {name: _float32(f"{where} {name}", given[name]) for name in shapes}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise ModelError(
-                f"{where} {name}: expected shape {shape}, got {arrays[name].shape}."
-            )
+            raise ModelError(f"{where} {name}: expected shape {shape}, got {arrays[name].shape}.")
     return arrays
 
 
-def _check_names(
-    what: str, names: Sequence[str] | None, letter: str, n: int
-) -> tuple[str, ...]:
+def _check_names(what: str, names: Sequence[str] | None, letter: str, n: int) -> tuple[str, ...]:
     if names is None:
         return tuple(f"{letter}{index}" for index in range(n))
     if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):

@@ -148,7 +148,11 @@ def _stride(layer: Layer) -> int:
 
 
 def _layer_row(
-    layer: Layer, weights: dict[str, Float32Array], place: dict[str, slice], block: _Block, lanes: int
+    layer: Layer,
+    weights: dict[str, Float32Array],
+    place: dict[str, slice],
+    block: _Block,
+    lanes: int,
 ) -> NDArray[np.int64]:
     row = np.zeros(layout.ROW, np.int64)
     row[layout.LAYER_INPUTS] = layer.input_size

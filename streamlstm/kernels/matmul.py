@@ -131,13 +131,9 @@ def _emit_tile(context: Any, builder: Any, signature: Any, args: Any, shape: Any
     for p in range(panels):
         for r in range(rows):
             for c in range(columns):
-                parts = [
-                    builder.load(sums[p, r, c, chain]) for chain in range(chains)
-                ]
+                parts = [builder.load(sums[p, r, c, chain]) for chain in range(chains)]
                 while len(parts) > 1:
-                    parts = [
-                        builder.fadd(parts[n], parts[n + 1]) for n in range(0, len(parts), 2)
-                    ]
+                    parts = [builder.fadd(parts[n], parts[n + 1]) for n in range(0, len(parts), 2)]
                 offset = builder.mul(z_stride, number(p * rows + r))
                 offset = builder.add(offset, number(c * simd.LANES))
                 simd.emit_store(builder, parts[0], advance(target, offset))

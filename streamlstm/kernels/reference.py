@@ -56,8 +56,10 @@ def dense(x: Array, weight: Array, bias: Array, activation: str) -> Array:
     return ACTIVATIONS[activation](x @ weight.T + bias)
 
 
-def step_lstm(x: Array, rows: Array, slots: Array, state: Mapping[str, slice], weights: Any) -> Array:
-    """Advance the LSTM whose vectors stand at ``state`` of each row; return the new h[B, H]."""
+def step_lstm(
+    x: Array, rows: Array, slots: Array, state: Mapping[str, slice], weights: Mapping[str, Array]
+) -> Array:
+    """Advance the LSTM whose vectors stand at ``state`` in each row; return the new h[B, H]."""
     h, c = lstm(x, rows[slots, state["h"]], rows[slots, state["c"]], **weights)
     rows[slots, state["h"]] = h
     rows[slots, state["c"]] = c

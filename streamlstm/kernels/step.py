@@ -132,14 +132,10 @@ def _dense(weights, program, layer, A, a, out, o, Z, z, count):
         while m < count:
             if count - m >= 3:
                 tile = 3
-                _narrow3(
-                    A, a + m * stride, stride, weights, w + LANES, LANES, 0, K, Z, z, LANES
-                )
+                _narrow3(A, a + m * stride, stride, weights, w + LANES, LANES, 0, K, Z, z, LANES)
             else:
                 tile = 1
-                _narrow1(
-                    A, a + m * stride, stride, weights, w + LANES, LANES, 0, K, Z, z, LANES
-                )
+                _narrow1(A, a + m * stride, stride, weights, w + LANES, LANES, 0, K, Z, z, LANES)
             for r in range(tile):
                 y = _activate(activation, load(Z, z + r * LANES))
                 store(out, o + (m + r) * stride + column * LANES, y)
@@ -164,8 +160,19 @@ def _step_group(weights, program, rows, slots, X, Y, scratch, s, first, count):
     for _ in range(program[layout.LAYERS]):
         if program[layer + layout.KIND] == layout.LSTM:
             _lstm(
-                weights, program, layer, rows, slots, scratch, a, scratch, b, scratch, z,
-                first, count,
+                weights,
+                program,
+                layer,
+                rows,
+                slots,
+                scratch,
+                a,
+                scratch,
+                b,
+                scratch,
+                z,
+                first,
+                count,
             )
         else:
             _dense(weights, program, layer, scratch, a, scratch, b, scratch, z, count)

@@ -1,0 +1,134 @@
+"""What can advance a block of streams: the compiled kernels, or the reference.
+
+A backend holds a model in the form that its kernels take, and steps rows of a state table. It
+knows nothing of stream ids.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError
+from .kernels import reference
+from .layers import LSTM
+from .model import Model
+from .plan import compile_plan, row_layout
+
+Float32Array = NDArray[np.float32]
+NAMES = ("cpu", "reference")
+
+# Below this many multiply-adds in a block a second thread costs more than it brings: waking the
+# threads takes some 10 us, in which one core does about this much.
+PARALLEL_WORK = 1_000_000
+
+
+class Backend(Protocol):
+    """What :class:`streamlstm.Engine` asks of a backend."""
+
+    name: str
+    threads: int
+    row_size: int
+
+    def step_block(
+        self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
+    ) -> None:
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+
+
+class CpuBackend:
+    """The compiled kernels, on one thread or several.
+
+    Parameters
+    ----------
+    model : Model
+    threads : int, optional
+        How many threads a large block may use; as many as this process may run on if left out.
+    """
+
+    name = "cpu"
+
+    def __init__(self, model: Model, threads: int | None = None) -> None:
+        from .kernels import compile, simd, step
+
+        compile.prepare()
+        plan = compile_plan(model, simd.LANES)
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.row_size = plan.row_size
+        self._work = plan.work
+        self._weights, self._program = plan.weights, plan.program
+        size = step.scratch_size(plan.stride)
+        self._scratch = np.zeros((1, size), np.float32)
+        self._scratches = np.zeros((self.threads, size), np.float32)
+        self._serial, self._parallel = step.step_block, step.step_parallel
+
+    def step_block(
+        self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
+    ) -> None:
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        flat = rows.reshape(-1)
+        if self.threads > 1 and len(slots) * self._work >= PARALLEL_WORK:
+            self._parallel(self._weights, self._program, flat, slots, X, Y, self._scratches)
+        else:
+            self._serial(self._weights, self._program, flat, slots, X, Y, self._scratch)
+
+
+class ReferenceBackend:
+    """The NumPy specification, slow and readable; in float64 it is what others are held against.
+
+    Parameters
+    ----------
+    model : Model
+    dtype : dtype
+        In which everything is computed.
+    """
+
+    name = "reference"
+    threads = 1
+
+    def __init__(self, model: Model, dtype: Any = np.float32) -> None:
+        self._model, self._dtype = model, dtype
+        places, self.row_size = row_layout(model)
+        self._layers: list[Callable[..., NDArray[Any]]] = []
+        for layer, place, arrays in zip(model.layers, places, model.weights, strict=True):
+            weights = {name: array.astype(dtype) for name, array in arrays.items()}
+            if isinstance(layer, LSTM):
+                self._layers.append(partial(reference.step_lstm, state=place, weights=weights))
+            else:
+                activation = layer.activation
+                self._layers.append(
+                    lambda x, rows, slots, weights=weights, activation=activation: reference.dense(
+                        x, **weights, activation=activation
+                    )
+                )
+
+    def step_block(
+        self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
+    ) -> None:
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        model = self._model
+        values = model.input_scaling.apply(X.astype(self._dtype)).astype(self._dtype)
+        for layer in self._layers:
+            values = layer(values, rows, slots)
+        Y[:] = model.output_scaling.invert(values)
+        for output, source in enumerate(model.skip or ()):
+            if source >= 0:
+                Y[:, output] += X[:, source]
+
+
+def make_backend(name: str, model: Model, threads: int | None = None) -> Backend:
+    """Make the backend called ``name``; "auto" takes the fastest there is.
+
+    Raises
+    ------
+    ModelError
+        If there is no backend of that name.
+    """
+    if name in ("auto", "cpu"):
+        return CpuBackend(model, threads)
+    if name == "reference":
+        return ReferenceBackend(model)
+    raise ModelError(f"backend: expected auto, {' or '.join(NAMES)}, got {name!r}.")

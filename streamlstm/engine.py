@@ -1,0 +1,469 @@
+"""The engine: a model, the state of its streams, and the kernels that advance them."""
+
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backends import make_backend
+from .blob import pack_state, unpack_state
+from .errors import ShapeError, StreamLSTMError
+from .model import Model
+from .observations import bad_value, check_seq, check_time, not_finite, to_float32
+from .state import StateTable, StreamId, check_stream_id
+
+Float32Array = NDArray[np.float32]
+
+
+class Engine:
+    """Keeps the memory of many streams and advances it, one observation at a time.
+
+    Every method may be called from several threads; one call at a time is carried out.
+
+    Parameters
+    ----------
+    model : Model
+        What to compute.
+    capacity : int
+        How many streams can live at once. Memory is used only by streams that have come.
+    backend : {"auto", "cpu", "reference"}
+        "auto" takes the fastest there is.
+    threads : int, optional
+        How many threads a large block may use; as many as there are cores if left out. Results do
+        not depend on it.
+
+    Examples
+    --------
+    >>> engine = Engine(Model.load("model.safetensors"))  # doctest: +SKIP
+    >>> engine.step("pump-7", [21.3, 0.82])  # doctest: +SKIP
+    array([0.79], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        capacity: int = 100_000,
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ShapeError(f"threads: expected an integer of 1 or more, got {threads!r}.")
+        self._backend = make_backend(backend, model, threads)
+        self._table = StateTable(capacity, self._backend.row_size)
+        self._model = model
+        self._lock = threading.Lock()
+        self._steps = 0
+        F, O = model.input_size, model.output_size  # noqa: E741 (the project's letters)
+        self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
+        self._one_slot = np.zeros(1, np.int64)
+
+    @property
+    def model(self) -> Model:
+        """The model that is stepped."""
+        return self._model
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend: "cpu" or "reference"."""
+        return self._backend.name
+
+    @property
+    def capacity(self) -> int:
+        """How many streams can live at once."""
+        return self._table.capacity
+
+    @property
+    def steps(self) -> int:
+        """Observations applied since this engine was made."""
+        return self._steps
+
+    def __len__(self) -> int:
+        """Return how many streams are live."""
+        return len(self._table)
+
+    def __contains__(self, stream: StreamId) -> bool:
+        """Tell whether ``stream`` is live."""
+        return check_stream_id(stream) in self._table
+
+    def streams(self) -> list[StreamId]:
+        """Return the ids of all live streams, in the order in which they came."""
+        with self._lock:
+            return self._table.streams()
+
+    def step(
+        self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Float32Array:
+        """Advance one stream by one observation.
+
+        Parameters
+        ----------
+        stream : str or int
+            The stream's id; a new one begins with an empty memory.
+        x : float32[F]
+            The observation, finite, in the unit of the series.
+        seq : int
+            Its number in the stream, rising by one from 1; 0 if observations are not numbered.
+        time : float, optional
+            Event time in seconds.
+
+        Returns
+        -------
+        float32[O]
+            The prediction, in the unit of the series.
+
+        Raises
+        ------
+        ShapeError, BadValueError, StreamIdError
+            If an argument is not as described.
+        GapError, DuplicateError
+            If ``seq`` is not the next one of the stream.
+        CapacityError
+            If the stream is new and all slots are taken.
+
+        Notes
+        -----
+        Whatever is raised, no stream has changed.
+        """
+        if type(stream) is not str:
+            stream = check_stream_id(stream)
+        row = self._observation(x)
+        with self._lock:
+            slot = self._table.find(stream)
+            if seq != 0 or time is not None:
+                seq = check_seq(stream, seq, self._last_seq(slot))
+                time = check_time(stream, time)
+            if slot < 0:
+                slot = self._table.claim(check_stream_id(stream))
+            return self._step_one(slot, row, seq, time)
+
+    def step_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Float32Array:
+        """Advance many streams by one observation each; a stream may come more than once.
+
+        Parameters
+        ----------
+        streams : sequence of str or int, length B
+            Observations of one stream are applied in the order in which they stand here.
+        X : float32[B, F]
+            The observations.
+        seqs, times : sequences of length B, optional
+            As for :meth:`step`.
+
+        Returns
+        -------
+        float32[B, O]
+            The predictions, in the same order.
+
+        Raises
+        ------
+        StreamLSTMError
+            As for :meth:`step`, naming the first observation at fault. Then none was applied.
+        """
+        X = self._observations(streams, X)
+        for n in not_finite(X):
+            raise bad_value(X[n], self._model.inputs, f"observation {n}, stream {streams[n]!r}")
+        with self._lock:
+            slots = None if seqs or times else self._known_slots(streams)
+            if slots is None:
+                errors: dict[int, StreamLSTMError] = {}
+                ids = self._check_each(streams, seqs, times, errors)
+                for error in errors.values():
+                    raise error
+                slots = [self._table.claim(stream) for stream in ids]
+            return self._step_rounds(slots, X, seqs, times)
+
+    def step_each(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> tuple[Float32Array, dict[int, StreamLSTMError]]:
+        """Apply every observation that is good, and say of each other one why it is not.
+
+        This is what a server does with the messages of many clients.
+
+        Parameters
+        ----------
+        streams, X, seqs, times
+            As for :meth:`step_many`; X itself must have the right shape.
+
+        Returns
+        -------
+        Y : float32[B, O]
+            Predictions; NaN where there is none.
+        errors : dict of int to StreamLSTMError
+            For each observation that was refused, by its position, what :meth:`step` would have
+            raised.
+        """
+        X = self._observations(streams, X)
+        errors: dict[int, StreamLSTMError] = {
+            n: bad_value(X[n], self._model.inputs, f"stream {streams[n]!r}") for n in not_finite(X)
+        }
+        with self._lock:
+            ids = self._check_each(streams, seqs, times, errors)
+            good = [n for n in range(len(ids)) if n not in errors]
+            slots = [self._table.claim(ids[n]) for n in good]
+            if not errors:
+                return self._step_rounds(slots, X, seqs, times), errors
+            Y = np.full((len(ids), self._model.output_size), np.nan, np.float32)
+            Y[good] = self._step_rounds(
+                slots,
+                X[good],
+                None if seqs is None else [seqs[n] for n in good],
+                None if times is None else [times[n] for n in good],
+            )
+            return Y, dict(sorted(errors.items()))
+
+    def stream(self, stream: StreamId) -> "Stream":
+        """Return a handle to one stream that skips the look-up of its id."""
+        return Stream(self, check_stream_id(stream))
+
+    def reset(self, stream: StreamId) -> None:
+        """Empty a stream's memory: its next observation is its first.
+
+        Raises
+        ------
+        UnknownStreamError
+            If the stream has no state here.
+        """
+        stream = check_stream_id(stream)
+        with self._lock:
+            self._table.clear(self._table.slot(stream))
+
+    def forget(self, stream: StreamId) -> None:
+        """Drop a stream and free its slot.
+
+        Raises
+        ------
+        UnknownStreamError
+            If the stream has no state here.
+        """
+        stream = check_stream_id(stream)
+        with self._lock:
+            self._table.free(stream)
+
+    def export_stream(self, stream: StreamId) -> bytes:
+        """Return all that is remembered of a stream, for :meth:`import_stream` here or elsewhere.
+
+        Raises
+        ------
+        UnknownStreamError
+            If the stream has no state here.
+        """
+        stream = check_stream_id(stream)
+        with self._lock:
+            table, slot = self._table, self._table.slot(stream)
+            return pack_state(
+                self._model.fingerprint,
+                table.rows[slot],
+                int(table.seq[slot]),
+                float(table.time[slot]),
+            )
+
+    def import_stream(self, stream: StreamId, blob: bytes) -> None:
+        """Give a stream the state that :meth:`export_stream` returned, bit for bit.
+
+        Raises
+        ------
+        ModelMismatchError
+            If the state belongs to another model.
+        BadValueError
+            If it is damaged or not such a state at all. The stream has not changed.
+        CapacityError
+            If the stream is new and all slots are taken.
+        """
+        stream = check_stream_id(stream)
+        row, seq, time = unpack_state(blob, self._model.fingerprint, self._backend.row_size)
+        with self._lock:
+            slot = self._table.claim(stream)
+            self._table.rows[slot] = row
+            self._table.seq[slot] = seq
+            self._table.time[slot] = time
+
+    def last_seq(self, stream: StreamId) -> int:
+        """Return the number of a stream's last observation; 0 if it has none.
+
+        Raises
+        ------
+        UnknownStreamError
+            If the stream has no state here.
+        """
+        stream = check_stream_id(stream)
+        with self._lock:
+            return int(self._table.seq[self._table.slot(stream)])
+
+    def _observation(self, x: ArrayLike) -> Float32Array:
+        """Return one observation as float32[F], checked."""
+        if type(x) is np.ndarray and x.dtype == np.float32:
+            row: Float32Array = x
+        else:
+            row = to_float32(x, "observation")
+        if row.shape != self._one_x.shape[1:]:
+            raise ShapeError(
+                f"observation: expected {self._model.input_size} features "
+                f"({', '.join(self._model.inputs)}), got shape {row.shape}."
+            )
+        # For one observation a sum in Python is three times quicker than numpy's isfinite and all;
+        # finite float32 values cannot overflow it.
+        if not math.isfinite(sum(row.tolist())):
+            raise bad_value(row, self._model.inputs, "observation")
+        return row
+
+    def _observations(self, streams: Sequence[StreamId], X: ArrayLike) -> Float32Array:
+        """Return observations as float32[B, F], their shape checked."""
+        if isinstance(streams, str | bytes):
+            raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}.")
+        X = to_float32(X, "observations")
+        expected = (len(streams), self._model.input_size)
+        if X.shape != expected and not (len(streams) == 0 and X.size == 0):
+            raise ShapeError(
+                f"observations: expected shape {expected} for {expected[0]} streams and features "
+                f"{', '.join(self._model.inputs)}, got {X.shape}."
+            )
+        return X.reshape(expected)
+
+    def _last_seq(self, slot: int) -> int:
+        return int(self._table.seq[slot]) if slot >= 0 else 0
+
+    def _known_slots(self, streams: Sequence[StreamId]) -> list[int] | None:
+        """Return the slots of streams that all are live, or None: the quick way."""
+        find = self._table.find
+        slots = [find(stream) if type(stream) is str else -1 for stream in streams]
+        return slots if min(slots, default=0) >= 0 else None
+
+    def _check_each(
+        self,
+        streams: Sequence[StreamId],
+        seqs: Sequence[int] | None,
+        times: Sequence[float | None] | None,
+        errors: dict[int, StreamLSTMError],
+    ) -> list[StreamId]:
+        """Return the ids as they are kept; add to ``errors`` what must be refused."""
+        for name, given in (("seqs", seqs), ("times", times)):
+            if given is not None and len(given) != len(streams):
+                raise ShapeError(f"{name}: expected {len(streams)} of them, got {len(given)}.")
+        table = self._table
+        ids: list[StreamId] = list(streams)
+        last: dict[StreamId, int] = {}
+        fresh: set[StreamId] = set()
+        for n in range(len(ids)):
+            if n in errors:
+                continue
+            try:
+                stream = ids[n] = check_stream_id(ids[n])
+                slot = table.find(stream)
+                before = last.get(stream)
+                seq = 0
+                if seqs is not None:
+                    seq = check_seq(
+                        stream, seqs[n], self._last_seq(slot) if before is None else before
+                    )
+                if times is not None:
+                    check_time(stream, times[n])
+                if slot < 0 and stream not in fresh:
+                    if len(fresh) >= table.room:
+                        raise table.full(stream)
+                    fresh.add(stream)
+                if seq:
+                    last[stream] = seq
+            except StreamLSTMError as error:
+                errors[n] = error
+        return ids
+
+    def _step_one(self, slot: int, x: Float32Array, seq: int, time: float | None) -> Float32Array:
+        """Apply one checked observation."""
+        self._one_slot[0] = slot
+        self._one_x[0] = x
+        self._backend.step_block(self._table.rows, self._one_slot, self._one_x, self._one_y)
+        self._steps += 1
+        if seq:
+            self._table.seq[slot] = seq
+        if time is not None:
+            self._table.time[slot] = time
+        return self._one_y[0].copy()
+
+    def _step_rounds(
+        self,
+        given: list[int],
+        X: Float32Array,
+        seqs: Sequence[int] | None,
+        times: Sequence[float | None] | None,
+    ) -> Float32Array:
+        """Apply checked observations; a stream that comes twice goes into two blocks."""
+        slots = np.array(given, np.int64)
+        Y = np.empty((len(slots), self._model.output_size), np.float32)
+        if len(set(given)) == len(given):
+            self._backend.step_block(self._table.rows, slots, X, Y)
+        else:
+            for chosen in _rounds(given):
+                part = np.empty((len(chosen), Y.shape[1]), np.float32)
+                self._backend.step_block(self._table.rows, slots[chosen], X[chosen], part)
+                Y[chosen] = part
+        self._steps += len(given)
+        table = self._table
+        for n, seq in enumerate(seqs or ()):
+            if seq:
+                table.seq[given[n]] = seq
+        for n, time in enumerate(times or ()):
+            if time is not None:
+                table.time[given[n]] = time
+        return Y
+
+
+class Stream:
+    """A handle to one stream, made by :meth:`Engine.stream`; it skips the look-up of the id.
+
+    Attributes
+    ----------
+    id : str or int
+        The stream's id.
+    """
+
+    def __init__(self, engine: Engine, stream: StreamId) -> None:
+        self.id = stream
+        self._engine = engine
+        self._slot = -1
+        self._generation = -1
+
+    def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Float32Array:
+        """Advance the stream by one observation; as :meth:`Engine.step`."""
+        engine = self._engine
+        row = engine._observation(x)
+        with engine._lock:
+            table, slot = engine._table, self._slot
+            if slot < 0 or table.generation[slot] != self._generation:
+                slot = table.find(self.id)
+            if seq != 0 or time is not None:
+                seq = check_seq(self.id, seq, engine._last_seq(slot))
+                time = check_time(self.id, time)
+            if slot < 0:
+                slot = table.claim(self.id)
+            self._slot, self._generation = slot, int(table.generation[slot])
+            return engine._step_one(slot, row, seq, time)
+
+    def reset(self) -> None:
+        """Empty the stream's memory; as :meth:`Engine.reset`."""
+        self._engine.reset(self.id)
+
+
+def _rounds(slots: Sequence[int]) -> list[list[int]]:
+    """Split positions into rounds in which every slot comes at most once, in order of arrival."""
+    seen: dict[int, int] = {}
+    rounds: list[list[int]] = []
+    for n, slot in enumerate(slots):
+        turn = seen.get(slot, 0)
+        seen[slot] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(n)
+    return rounds

@@ -1,0 +1,98 @@
+"""Checks of what comes in: features, sequence numbers, event times.
+
+Each check either returns what can be used or raises the error that the sender should see.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import BadValueError, DuplicateError, GapError, ShapeError
+from .state import StreamId
+
+Float32Array = NDArray[np.float32]
+MAX_SEQ = 2**64 - 1
+
+
+def to_float32(values: ArrayLike, what: str) -> Float32Array:
+    """Return ``values`` as a C-contiguous float32 array.
+
+    Raises
+    ------
+    BadValueError
+        If something in it is not a number.
+    ShapeError
+        If its rows differ in length.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ShapeError(f"{what}: expected rows of equal length, got ragged ones.") from None
+    if array.dtype.kind not in "fiub":
+        for value in np.asarray(values, dtype=object).ravel():
+            if not isinstance(value, int | float | np.number):
+                raise BadValueError(
+                    f"{what}: expected numbers, got {value!r} ({type(value).__name__})."
+                )
+        array = array.astype(np.float64)
+    # What is too large for float32 becomes infinite here, and the caller refuses it as such.
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, order="C", copy=False)
+
+
+def bad_value(x: Float32Array, names: Sequence[str], where: str) -> BadValueError:
+    """Return the error for one observation x[F] that is not finite."""
+    n = int(np.flatnonzero(~np.isfinite(x))[0])
+    return BadValueError(
+        f"{where}: expected finite numbers that fit float32, got {x[n]} for {names[n]}."
+    )
+
+
+def not_finite(X: Float32Array) -> list[int]:
+    """Return which rows of X[B, F] hold a value that is NaN or infinite."""
+    finite = np.isfinite(X)
+    if finite.all():
+        return []
+    rows: list[int] = np.flatnonzero(~finite.all(axis=1)).tolist()
+    return rows
+
+
+def check_seq(stream: StreamId, seq: Any, last: int) -> int:
+    """Return ``seq`` if it may follow ``last``; 0 stands for "not numbered" and always may.
+
+    Raises
+    ------
+    BadValueError, GapError, DuplicateError
+        If it is no sequence number, or not the next one.
+    """
+    if not isinstance(seq, int | np.integer) or isinstance(seq, bool) or not 0 <= seq <= MAX_SEQ:
+        raise BadValueError(f"stream {stream!r}: expected seq from 0 to 2**64 - 1, got {seq!r}.")
+    if 0 < seq <= last:
+        raise DuplicateError(
+            f"stream {stream!r}: observation {seq} was applied before; the last was {last}.", last
+        )
+    if seq > last + 1:
+        raise GapError(
+            f"stream {stream!r}: expected observation {last + 1}, got {seq}; send the missing "
+            "ones first, or number 0 if observations are not counted.",
+            last + 1,
+        )
+    return int(seq)
+
+
+def check_time(stream: StreamId, time: Any) -> float | None:
+    """Return an event time in seconds as a float, or None.
+
+    Raises
+    ------
+    BadValueError
+        If it is not a finite number.
+    """
+    if time is None:
+        return None
+    if not isinstance(time, int | float | np.number) or not math.isfinite(time):
+        raise BadValueError(f"stream {stream!r}: expected an event time in seconds, got {time!r}.")
+    return float(time)
