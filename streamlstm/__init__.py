@@ -25,7 +25,7 @@ _HOMES = {
     "Stream": "engine",
     "StreamLSTMError": "errors",
 }
-__all__ = [  # noqa: F822 (found by __getattr__)
+__all__ = [
     "LSTM",
     "Dense",
     "Engine",

@@ -98,12 +98,8 @@ class ReferenceBackend:
             if isinstance(layer, LSTM):
                 self._layers.append(partial(reference.step_lstm, state=place, weights=weights))
             else:
-                activation = layer.activation
-                self._layers.append(
-                    lambda x, rows, slots, weights=weights, activation=activation: reference.dense(
-                        x, **weights, activation=activation
-                    )
-                )
+                step = partial(reference.step_dense, activation=layer.activation)
+                self._layers.append(partial(step, weights=weights))
 
     def step_block(
         self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]

@@ -55,7 +55,7 @@ class Engine:
         self._model = model
         self._lock = threading.Lock()
         self._steps = 0
-        F, O = model.input_size, model.output_size  # noqa: E741 (the project's letters)
+        F, O = model.input_size, model.output_size
         self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
         self._one_slot = np.zeros(1, np.int64)
 
@@ -390,7 +390,8 @@ class Engine:
             self._table.seq[slot] = seq
         if time is not None:
             self._table.time[slot] = time
-        return self._one_y[0].copy()
+        y: Float32Array = self._one_y[0].copy()
+        return y
 
     def _step_rounds(
         self,

@@ -112,7 +112,7 @@ class Model:
             _check_weights(n, layer, given)
             for n, (layer, given) in enumerate(zip(self.layers, weights, strict=True))
         )
-        F, O = self.input_size, self.output_size  # noqa: E741 (the project's letter)
+        F, O = self.input_size, self.output_size
         self.inputs = _check_names("inputs", inputs, "x", F)
         self.outputs = _check_names("outputs", outputs, "y", O)
         self.input_scaling = _check_scaling("input_scaling", input_scaling, F)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .kernels import layout
 from .kernels.layout import COLUMNS, padded
-from .layers import Dense, Layer, LSTM
+from .layers import LSTM, Dense, Layer
 from .model import Model
 
 Float32Array = NDArray[np.float32]
@@ -186,7 +186,7 @@ def _pack_lstm(layer: LSTM, weights: dict[str, Float32Array], lanes: int) -> Flo
 
 def _pack_dense(layer: Dense, weights: dict[str, Float32Array], lanes: int) -> Float32Array:
     """Take as many wide panels as there are whole ones, the rest in panels of one vector."""
-    O, K = layer.output_size, layer.input_size  # noqa: E741 (the project's letter)
+    O, K = layer.output_size, layer.input_size
     outputs = -(-O // lanes) * lanes
     weight, bias = np.zeros((outputs, K), np.float32), np.zeros(outputs, np.float32)
     weight[:O], bias[:O] = weights["weight"], weights["bias"]

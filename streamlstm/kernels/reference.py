@@ -64,3 +64,11 @@ def step_lstm(
     rows[slots, state["h"]] = h
     rows[slots, state["c"]] = c
     return h
+
+
+def step_dense(
+    x: Array, rows: Array, slots: Array, weights: Mapping[str, Array], activation: str
+) -> Array:
+    """Take a block through a dense layer, which remembers nothing; return y[B, O]."""
+    del rows, slots
+    return dense(x, **weights, activation=activation)
