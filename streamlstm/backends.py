@@ -58,6 +58,7 @@ class CpuBackend:
         plan = compile_plan(model, simd.LANES)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.row_size = plan.row_size
+        self.parallel_work = PARALLEL_WORK
         self._work = plan.work
         self._weights, self._program = plan.weights, plan.program
         size = step.scratch_size(plan.stride)
@@ -70,7 +71,7 @@ class CpuBackend:
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         flat = rows.reshape(-1)
-        if self.threads > 1 and len(slots) * self._work >= PARALLEL_WORK:
+        if self.threads > 1 and len(slots) * self._work >= self.parallel_work:
             self._parallel(self._weights, self._program, flat, slots, X, Y, self._scratches)
         else:
             self._serial(self._weights, self._program, flat, slots, X, Y, self._scratch)

@@ -1,0 +1,149 @@
+"""What every backend promises for every model."""
+
+import numpy as np
+import pytest
+
+from streamlstm import Engine, Model
+from streamlstm.backends import ReferenceBackend, make_backend
+from streamlstm.kernels.layout import GROUP
+
+from .models import MODELS
+
+BACKENDS = ("reference", "cpu")
+TOLERANCE = 5e-6  # float32 against float64 over the steps below
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def model(request: pytest.FixtureRequest) -> Model:
+    return MODELS[request.param]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def observations(model: Model, *shape: int, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((*shape, model.input_size)).astype(np.float32)
+
+
+def truth(model: Model, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Step T times B streams in float64: predictions [T, B, O] and state rows [B, R]."""
+    steps, B = X.shape[:2]
+    backend = ReferenceBackend(model, np.float64)
+    rows = np.zeros((B, backend.row_size))
+    Y = np.zeros((steps, B, model.output_size))
+    for t in range(steps):
+        backend.step_block(rows, np.arange(B), X[t].astype(np.float64), Y[t])
+    return Y, rows
+
+
+@pytest.mark.parametrize("B", [1, 2, 3, 4, 5, 6, 7, 13, GROUP - 1, GROUP, GROUP + 1, 3 * GROUP + 5])
+def test_every_block_size_equals_the_reference_in_float64(
+    model: Model, backend: str, B: int
+) -> None:
+    X = observations(model, 12, B)
+    expected, expected_rows = truth(model, X)
+    stepped = make_backend(backend, model, threads=1)
+    rows = np.zeros((B, stepped.row_size), np.float32)
+    slots = np.random.default_rng(2).permutation(B)
+    Y = np.empty((B, model.output_size), np.float32)
+    for t in range(len(X)):
+        stepped.step_block(rows, slots, X[t], Y)
+        scale = np.maximum(1, np.abs(expected[t]))
+        assert np.max(np.abs(Y - expected[t]) / scale) < TOLERANCE
+    if rows.size:
+        assert np.max(np.abs(rows[slots] - expected_rows)) < TOLERANCE
+
+
+def test_padding_of_a_row_stays_zero(model: Model, backend: str) -> None:
+    stepped = make_backend(backend, model, threads=1)
+    rows = np.zeros((7, stepped.row_size), np.float32)
+    Y = np.empty((7, model.output_size), np.float32)
+    for X in observations(model, 5, 7):
+        stepped.step_block(rows, np.arange(7), X, Y)
+    used = ReferenceBackend(model, np.float64)
+    exact = np.zeros((7, used.row_size))
+    for X in observations(model, 5, 7):
+        used.step_block(exact, np.arange(7), X.astype(np.float64), np.empty(Y.shape))
+    assert not rows[exact == 0].any()
+
+
+def test_a_block_gives_what_single_steps_give_bit_for_bit(model: Model) -> None:
+    X = observations(model, 6, 20)
+    one, many = Engine(model, 50), Engine(model, 50)
+    for t in range(len(X)):
+        together = many.step_many([f"s{n}" for n in range(20)], X[t])
+        alone = np.stack([one.step(f"s{n}", X[t, n]) for n in range(20)])
+        assert np.array_equal(together, alone)
+
+
+def test_threads_change_nothing_bit_for_bit(model: Model) -> None:
+    B = 2000
+    X = observations(model, 3, B)
+    one, two = Engine(model, B, threads=1), Engine(model, B, threads=2)
+    two._backend.parallel_work = 0  # type: ignore[attr-defined]  # so that every block is shared
+    for t in range(len(X)):
+        ids = list(range(B))
+        assert np.array_equal(one.step_many(ids, X[t]), two.step_many(ids, X[t]))
+
+
+def test_the_order_in_a_block_does_not_matter(model: Model, backend: str) -> None:
+    X = observations(model, 4, 30)
+    order = np.random.default_rng(3).permutation(30)
+    straight, shuffled = Engine(model, 50, backend), Engine(model, 50, backend)
+    for t in range(len(X)):
+        Y = straight.step_many(list(range(30)), X[t])
+        Z = shuffled.step_many([int(n) for n in order], X[t, order])
+        assert np.allclose(Y[order], Z, atol=1e-6)
+        if backend == "cpu":
+            assert np.array_equal(Y[order], Z)
+
+
+def test_repeated_ids_are_applied_in_order(model: Model, backend: str) -> None:
+    X = observations(model, 9)
+    ids = ["a", "b", "a", "a", "c", "b", "a", "c", "a"]
+    together, alone = Engine(model, 5, backend), Engine(model, 5, backend)
+    Y = together.step_many(ids, X)
+    assert np.allclose(Y, [alone.step(i, x) for i, x in zip(ids, X, strict=True)], atol=1e-6)
+    assert np.allclose(together.step("a", X[0]), alone.step("a", X[0]), atol=1e-6)
+
+
+def test_a_reset_stream_equals_a_fresh_one(model: Model, backend: str) -> None:
+    X = observations(model, 6)
+    engine = Engine(model, 5, backend)
+    first = [engine.step("a", x) for x in X]
+    engine.reset("a")
+    assert np.array_equal(first, [engine.step("a", x) for x in X])
+
+
+def test_a_slot_that_is_used_again_starts_empty(model: Model, backend: str) -> None:
+    X = observations(model, 6)
+    engine = Engine(model, 1, backend)
+    first = [engine.step("a", x) for x in X]
+    engine.forget("a")
+    assert np.array_equal(first, [engine.step("b", x) for x in X])
+
+
+def test_export_and_import_are_bit_exact(model: Model, backend: str) -> None:
+    X = observations(model, 10)
+    here, there = Engine(model, 5, backend), Engine(model, 5, backend)
+    for n, x in enumerate(X[:5], start=1):
+        here.step("a", x, seq=n, time=float(n))
+    blob = here.export_stream("a")
+    there.import_stream("moved", blob)
+    assert there.export_stream("moved") == blob
+    assert there.last_seq("moved") == 5
+    for x in X[5:]:
+        assert np.array_equal(here.step("a", x), there.step("moved", x))
+
+
+def test_streams_never_touch_each_other(model: Model, backend: str) -> None:
+    X = observations(model, 8, 3)
+    alone, crowd = Engine(model, 60, backend), Engine(model, 60, backend)
+    crowd.step_many(list(range(50)), observations(model, 50, seed=9))
+    for t in range(len(X)):
+        expected = alone.step("a", X[t, 0])
+        crowd.step_many(list(range(50)), observations(model, 50, seed=t))
+        assert np.allclose(crowd.step("a", X[t, 0]), expected, atol=1e-6)
