@@ -16,7 +16,9 @@ define install
 	@printf 'Installing into .venv:'
 	@{ $(RUN) -m pip install --disable-pip-version-check --no-input -e "$(1)" 2>&1 || echo FAILED; } \
 	| tee .venv/install.log | { failed=; while read -r word name rest; do case "$$word" in \
-	Collecting) printf ' %s' "$${name%%[<>=~!;[]*}" ;; FAILED) failed=1 ;; esac; done; echo; \
+	Collecting) printf ' %s' "$${name%%[<>=~!;[]*}" ;; FAILED) failed=1 ;; \
+	Processing) case "$$name" in *.whl) name=$${name##*/}; printf ' %s' "$${name%%-*}" ;; esac ;; \
+	esac; done; echo; \
 	test -z "$$failed" || { tail -n 15 .venv/install.log >&2; exit 1; }; }
 	@touch $@
 endef
@@ -61,7 +63,7 @@ clean:  ## Remove .venv and everything that was built
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	printf '  %-12s%s\n' "$$name" "$$text"; done
+	printf '  %-14s%s\n' "$$name" "$$text"; done
 
 .venv/.base: pyproject.toml
 	$(call install,.)

@@ -1,1 +1,74 @@
-"""The command line: one file a command."""
+"""The `streamlstm` command: one file a subcommand, and one place where errors become sentences."""
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, NoReturn
+
+import typer
+
+from streamlstm import __version__
+from streamlstm.errors import StreamLSTMError
+
+# In the order in which a person meets them.
+COMMANDS = ("train", "predict", "serve", "publish", "watch", "info")
+
+app = typer.Typer(
+    name="streamlstm",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"streamlstm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _streamlstm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Recurrent networks over live streams: train, serve, publish, watch.
+
+    \b
+    Example:
+      streamlstm train data.csv --target value --out model.safetensors
+      streamlstm serve model.safetensors
+    """  # noqa: D301 - \b keeps the lines of the example apart
+
+
+for _name in COMMANDS:
+    if find_spec(f"{__name__}.{_name}"):
+        app.command(_name)(getattr(import_module(f".{_name}", __name__), _name))
+
+
+def main() -> NoReturn:
+    """Run the command line; a mistake of the user's ends in one sentence and exit status 1."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader is gone (`| head`). Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except StreamLSTMError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(0)
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"streamlstm: {sentence}", file=sys.stderr)
+    sys.exit(1)
