@@ -39,8 +39,8 @@ class Scaling:
                 "scaling: expected mean and scale to be vectors of one length, "
                 f"got shapes {self.mean.shape} and {self.scale.shape}."
             )
-        # The kernels multiply by 1 / scale, which must be a float32 too.
-        if not (self.scale > 0).all() or not np.isfinite(1 / self.scale.astype(np.float64)).all():
+        # The kernels multiply by 1 / scale, which below this is no float32.
+        if not (self.scale >= np.finfo(np.float32).tiny).all():
             raise ModelError("scaling: expected every scale to be greater than zero.")
 
     @classmethod

@@ -37,6 +37,7 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
             "version": str(VERSION),
             "specification": json.dumps(model.specification()),
             "metadata": json.dumps(model.metadata),
+            "fingerprint": model.fingerprint,
         },
     )
     temporary = target.with_name(f".{target.name}.partial")
@@ -62,7 +63,8 @@ def load_model(path: str | PathLike[str]) -> Model:
     try:
         specification = json.loads(header["specification"])
         metadata = json.loads(header.get("metadata", "{}"))
-        return _build(specification, metadata, arrays)
+        model = _build(specification, metadata, arrays)
+        fingerprint = header["fingerprint"]
     except ModelError as error:
         raise ModelFileError(f"{source}: the model does not fit together: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -70,6 +72,12 @@ def load_model(path: str | PathLike[str]) -> Model:
             f"{source}: is a streamlstm model file whose description is damaged "
             f"({type(error).__name__}: {error})."
         ) from None
+    if model.fingerprint != fingerprint:
+        raise ModelFileError(
+            f"{source}: is damaged: its content has the fingerprint {model.fingerprint}, it was "
+            f"saved with {fingerprint}. Copy or export it again."
+        )
+    return model
 
 
 def _read(source: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:
