@@ -56,7 +56,8 @@ class CpuBackend:
 
         compile.prepare()
         plan = compile_plan(model, simd.LANES)
-        self.threads = threads or len(os.sched_getaffinity(0))
+        wanted = threads or len(os.sched_getaffinity(0))
+        self.threads = wanted if compile.can_run_parallel() else 1
         self.row_size = plan.row_size
         self.parallel_work = PARALLEL_WORK
         self._work = plan.work

@@ -1,0 +1,10 @@
+"""Measurements: one question a file, run as ``python -m benchmarks.NAME``.
+
+Everyone runs on one thread here unless a benchmark says otherwise; the libraries read these
+variables when they are first imported.
+"""
+
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")

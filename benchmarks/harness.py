@@ -1,0 +1,115 @@
+"""What every benchmark needs: interleaved timing, a table for people, JSON for machines."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+Row = dict[str, str | float | None]
+
+
+def interleaved(
+    cases: Mapping[str, Callable[[], object]], rounds: int = 11, seconds: float = 0.02
+) -> dict[str, float]:
+    """Time each case in turn, again and again, and return the median of each.
+
+    Parameters
+    ----------
+    cases : mapping of str to callable
+        What to time. Each is called as often as ``seconds`` allow, at least once, in every round;
+        all cases take their turn in a round, so that a slow moment of the machine hits them alike.
+    rounds : int
+    seconds : float
+
+    Returns
+    -------
+    dict of str to float
+        Seconds a call.
+    """
+    repeats = {}
+    for name, call in cases.items():
+        call()
+        start = time.perf_counter()
+        call()
+        repeats[name] = max(1, round(seconds / max(time.perf_counter() - start, 1e-9)))
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, call in cases.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def machine() -> dict[str, str | int]:
+    """Describe where a benchmark ran: processor, vector width, cores, versions."""
+    from streamlstm.kernels.simd import LANES
+
+    packages = {}
+    for name in ("numba", "numpy", "torch", "onnxruntime"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = "not installed"
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "float32 lanes": LANES,
+        "python": platform.python_version(),
+        **packages,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def steps(items: Sequence[Any], what: str) -> Any:
+    """Go through ``items`` with a progress bar on a terminal, silently elsewhere."""
+    console = Console(stderr=True)
+    return track(items, what, console=console, disable=not console.is_terminal, transient=True)
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """Return the command line that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=doc.split("\n", 1)[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here as well")
+    return parser
+
+
+def report(
+    bench: str, rows: list[Row], ratios: Mapping[str, float], path: Path | None, note: str = ""
+) -> None:
+    """Print rows as a table and, if asked, write everything as JSON."""
+    where = machine()
+    table = Table(title=f"{bench} on {where['processor']}, {where['cores']} cores", box=None)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*(_show(value) for value in row.values()))
+    Console(width=None if Console().is_terminal else 160).print(table)
+    if note:
+        print(note)
+    if path is not None:
+        result = {"bench": bench, "machine": where, "rows": rows, "ratios": dict(ratios)}
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _show(value: str | float | None) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:.3g}" if value < 100 else f"{value:.0f}"
