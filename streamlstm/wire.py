@@ -21,10 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import ProtocolError
 
 VERSION = 1
+ROUTER = "tcp://127.0.0.1:7450"  # where a worker is asked,
+PULL = "tcp://127.0.0.1:7451"  # fed,
+XPUB = "tcp://127.0.0.1:7452"  # and listened to, unless it is told otherwise
 MAX_ID_BYTES = 255
 MAX_UINT = 2**64 - 1
 MAX_STREAMS = 65_536  # in one STEPS message
 MAX_NONCE_BYTES = 255
+MAX_ENVELOPE = 8  # frames before the message
+MAX_ENVELOPE_BYTES = 255  # of each of them
 MAX_MESSAGE_BYTES = 2**20  # unless a worker is told otherwise
 MAX_TEXT = 1_000  # characters of the sentence in an ERROR
 
@@ -41,6 +46,7 @@ CODES = (
     "moved",
     "model-mismatch",
     "too-large",
+    "error",
 )
 
 StreamId: TypeAlias = str | int

@@ -1,0 +1,126 @@
+"""The sockets of a worker: how they are set up, and where they may be bound."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket as posix
+
+import zmq
+
+from ..errors import EndpointError
+
+HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
+
+
+def bind_door(
+    context: zmq.Context[zmq.Socket[bytes]],
+    kind: int,
+    name: str,
+    endpoint: str,
+    *,
+    max_bytes: int,
+    insecure: bool = False,
+) -> zmq.Socket[bytes]:
+    """Return a bound socket.
+
+    Parameters
+    ----------
+    context : zmq.Context
+    kind : int
+        ``zmq.ROUTER``, ``zmq.PULL`` or ``zmq.XPUB``.
+    name : str
+        What messages call the door; the option of ``streamlstm serve``.
+    endpoint : str
+        Where to bind.
+    max_bytes : int
+        Larger messages are not received: their connection is closed.
+    insecure : bool
+        Whether addresses that other machines can reach are allowed.
+
+    Raises
+    ------
+    EndpointError
+        If the endpoint is not allowed, malformed or taken.
+    """
+    check_endpoint(name, endpoint, insecure)
+    door = context.socket(kind)
+    try:
+        door.set(zmq.LINGER, 0)
+        door.set(zmq.MAXMSGSIZE, max_bytes)
+        door.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        door.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        door.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine held would be kept for ever
+        if kind == zmq.ROUTER:
+            door.set(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be sent is an error, counted
+        if kind == zmq.XPUB:
+            door.set(zmq.XPUB_NODROP, 1)  # likewise
+        door.bind(endpoint)
+    except zmq.ZMQError as error:
+        door.close()
+        raise EndpointError(f"--{name} {endpoint}: {_reason(error, name)}") from None
+    except BaseException:
+        door.close()
+        raise
+    return door
+
+
+def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
+    """Raise EndpointError for an endpoint that other machines can reach, or that is taken.
+
+    Messages are neither encrypted nor their senders known, so beyond loopback a worker has to be
+    told that this is meant.
+    """
+    scheme, separator, address = endpoint.partition("://")
+    if not separator or not address or scheme not in ("tcp", "ipc", "inproc"):
+        raise EndpointError(
+            f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
+            f"for example tcp://127.0.0.1:*"
+        )
+    if scheme == "tcp" and not insecure and not _is_loopback(address):
+        raise EndpointError(
+            f"--{name} {endpoint}: other machines could reach this address, and nothing would "
+            "protect it; bind to 127.0.0.1, or say --insecure if the network is trusted"
+        )
+    if scheme == "ipc" and _is_listening(address):
+        # libzmq would take the path away from its owner without a word
+        raise EndpointError(f"--{name} {endpoint}: {_taken(name)}")
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_listening(path: str) -> bool:
+    with posix.socket(posix.AF_UNIX, posix.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _taken(name: str) -> str:
+    return (
+        "is taken, perhaps by another worker; stop that one, or choose another address "
+        f"(--{name} 'tcp://127.0.0.1:*' lets the system choose)"
+    )
+
+
+def _reason(error: zmq.ZMQError, name: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return _taken(name)
+    reasons = {
+        errno.EADDRNOTAVAIL: "is not an address of this machine",
+        errno.ENODEV: "is not an address of this machine",
+        errno.EACCES: "may not be bound by this user",
+        errno.ENOENT: "is in a folder that does not exist",
+        errno.ENAMETOOLONG: "is too long a path for a socket",
+        errno.EINVAL: "is not an address; expected for example tcp://127.0.0.1:7450",
+    }
+    known = reasons.get(error.errno or 0)
+    return known if known else f"cannot be bound: {zmq.strerror(error.errno or 0)}"

@@ -1,0 +1,338 @@
+"""What a worker answers: raw frames in, answers out. No sockets, no processes.
+
+A batch is everything that was ready in one turn of the worker. Its observations are stepped
+together; a message that touches the state in another way (RESET, EXPORT, IMPORT) divides the batch,
+so that messages take effect in the order in which they arrived.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__, wire
+from ..engine import Engine
+from ..errors import ProtocolError, StreamLSTMError
+
+_LOG = logging.getLogger(__name__)
+
+Float32Array: TypeAlias = NDArray[np.float32]
+Observations: TypeAlias = wire.Step | wire.Steps
+
+
+class Publication(NamedTuple):
+    """The two frames that subscribers of one stream receive."""
+
+    topic: bytes
+    frame: bytes
+
+
+class Answer(NamedTuple):
+    """What one message leads to.
+
+    Attributes
+    ----------
+    reply : bytes
+        The frame for the sender.
+    publications : list of Publication
+        For subscribers.
+    error : wire.Error or None
+        Why the message was refused, for the log of a door that sends no replies.
+    """
+
+    reply: bytes
+    publications: list[Publication]
+    error: wire.Error | None = None
+
+
+@dataclass
+class Counters:
+    """What was done since the start; INFO shows them."""
+
+    messages: int = 0
+    answers: int = 0
+    publications: int = 0
+    dropped_answers: int = 0
+    dropped_publications: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Service:
+    """Answers frames out of an engine.
+
+    Parameters
+    ----------
+    engine : Engine
+        What is served.
+    max_message_bytes : int
+        Above this a message is answered with ``too-large``.
+
+    Attributes
+    ----------
+    counters : Counters
+        Those of answers and publications are kept by the worker, which sends them.
+    """
+
+    def __init__(self, engine: Engine, max_message_bytes: int = wire.MAX_MESSAGE_BYTES) -> None:
+        self.engine = engine
+        self.max_message_bytes = max_message_bytes
+        self.counters = Counters()
+        self._inputs = engine.model.input_size
+        self._started = time.monotonic()
+
+    def handle(
+        self,
+        frames: Sequence[bytes | ProtocolError],
+        fed: Container[int] = (),
+        publish: bool = True,
+    ) -> list[Answer]:
+        """Apply a batch of messages in its order.
+
+        Parameters
+        ----------
+        frames : sequence of bytes or ProtocolError
+            The messages; an error stands for one that the door itself has refused.
+        fed : container of int
+            Positions of messages that came through a door for observations only.
+        publish : bool
+            Whether anyone listens; publications are left out otherwise.
+
+        Returns
+        -------
+        list of Answer
+            One for each frame, in the same order.
+        """
+        answers: list[Answer | None] = [None] * len(frames)
+        waiting: list[tuple[int, Observations]] = []
+        for position, frame in enumerate(frames):
+            try:
+                message = self._read(frame, position in fed)
+            except ProtocolError as error:
+                answers[position] = self._refuse(error, error.stream, error.seq)
+                continue
+            if isinstance(message, wire.Step | wire.Steps):
+                waiting.append((position, message))
+                continue
+            if not isinstance(message, wire.Info | wire.Ping):
+                self._step(waiting, answers, publish)
+                waiting.clear()
+            answers[position] = self._control(message)
+        self._step(waiting, answers, publish)
+        self.counters.messages += len(frames)
+        return cast(list[Answer], answers)
+
+    # --- reading ---
+
+    def _read(self, frame: bytes | ProtocolError, fed: bool) -> wire.Request:
+        if isinstance(frame, ProtocolError):
+            raise frame
+        message = wire.decode_request(frame, self.max_message_bytes)
+        if isinstance(message, wire.Step):
+            if len(message.x) != 4 * self._inputs:
+                self._refuse_shape(len(message.x) // 4, "STEP: x", message.stream, message.seq)
+        elif isinstance(message, wire.Steps):
+            if len(message.X) != 4 * self._inputs * len(message.streams):
+                self._refuse_shape(len(message.X) // (4 * len(message.streams)), "STEPS: X")
+        elif fed:
+            raise ProtocolError(
+                f"{type(message).__name__.upper()}: expected STEP or STEPS at this door; "
+                "ask at the router",
+                "unknown-kind",
+            )
+        return message
+
+    def _refuse_shape(
+        self, got: int, where: str, stream: wire.StreamId | None = None, seq: int | None = None
+    ) -> None:
+        names = ", ".join(self.engine.model.inputs)
+        raise ProtocolError(
+            f"{where}: expected {self._inputs} features a stream ({names}), got {got}",
+            "bad-shape",
+            stream,
+            seq,
+        )
+
+    # --- observations ---
+
+    def _step(
+        self,
+        waiting: Sequence[tuple[int, Observations]],
+        answers: list[Answer | None],
+        publish: bool,
+    ) -> None:
+        """Step all observations as one block; if one of them is bad, find out which."""
+        if not waiting:
+            return
+        messages = [message for _, message in waiting]
+        try:
+            replies = self._together(messages, publish)
+        except StreamLSTMError:
+            replies = [answer for run in _runs(messages) for answer in self._apart(run, publish)]
+        except Exception as error:
+            replies = [self._refuse(error, None, None) for _ in messages]
+        for (position, _), answer in zip(waiting, replies, strict=True):
+            answers[position] = answer
+
+    def _together(self, messages: Sequence[Observations], publish: bool) -> list[Answer]:
+        """Apply all of the messages, or none and raise."""
+        streams, seqs, X, times = _gather(messages, self._inputs)
+        Y = self.engine.step_many(streams, X, seqs=seqs if any(seqs) else None, times=times)
+        frames = wire.encode_predictions(streams, seqs, Y)
+        answers = []
+        start = 0
+        for message in messages:
+            if isinstance(message, wire.Step):
+                stop = start + 1
+                reply = frames[start]
+            else:
+                stop = start + len(message.streams)
+                reply = _predictions(message, Y[start:stop])
+            published = _publications(streams[start:stop], frames[start:stop]) if publish else []
+            answers.append(Answer(reply, published))
+            start = stop
+        return answers
+
+    def _apart(self, run: Sequence[Observations], publish: bool) -> list[Answer]:
+        """Apply each message that is good: STEPs one by one, a STEPS as a whole."""
+        if isinstance(run[0], wire.Steps):
+            return [self._guard(lambda: self._together(run, publish)[0], None, None)]
+        streams, seqs, X, times = _gather(run, self._inputs)
+        try:
+            Y, errors = self.engine.step_each(streams, X, seqs=seqs, times=times)
+        except Exception as error:
+            return [self._refuse(error, None, None) for _ in run]
+        frames = wire.encode_predictions(streams, seqs, Y)
+        answers = []
+        for n, (stream, frame) in enumerate(zip(streams, frames, strict=True)):
+            if n in errors:
+                answers.append(self._refuse(errors[n], stream, seqs[n]))
+            else:
+                answers.append(Answer(frame, _publications([stream], [frame]) if publish else []))
+        return answers
+
+    # --- everything else ---
+
+    def _control(self, message: wire.Request) -> Answer:
+        match message:
+            case wire.Reset(stream):
+                return self._guard(lambda: self._reset(stream), stream, None)
+            case wire.Export(stream):
+                return self._guard(lambda: self._export(stream), stream, None)
+            case wire.Import(stream, blob):
+                return self._guard(lambda: self._import(stream, blob), stream, None)
+            case wire.Ping(nonce):
+                return _done(wire.Kind.PING, None, nonce)
+            case _:
+                return _done(wire.Kind.INFO, None, self.info())
+
+    def _reset(self, stream: wire.StreamId) -> Answer:
+        self.engine.reset(stream)
+        return _done(wire.Kind.RESET, stream, None)
+
+    def _export(self, stream: wire.StreamId) -> Answer:
+        return _done(wire.Kind.EXPORT, stream, self.engine.export_stream(stream))
+
+    def _import(self, stream: wire.StreamId, blob: bytes) -> Answer:
+        self.engine.import_stream(stream, blob)
+        return _done(wire.Kind.IMPORT, stream, None)
+
+    def info(self) -> dict[str, Any]:
+        """Return what INFO answers; docs/protocol.md lists the keys."""
+        engine, model = self.engine, self.engine.model
+        counters = asdict(self.counters)
+        return {
+            "protocol": wire.VERSION,
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": time.monotonic() - self._started,
+            "model": {
+                "inputs": list(model.inputs),
+                "outputs": list(model.outputs),
+                "horizon": model.horizon,
+                "fingerprint": model.fingerprint,
+            },
+            "backend": engine.backend,
+            "streams": len(engine),
+            "capacity": engine.capacity,
+            "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
+            "counters": {**counters, "errors": dict(counters["errors"]), "steps": engine.steps},
+        }
+
+    # --- errors ---
+
+    def _guard(
+        self, action: Callable[[], Answer], stream: wire.StreamId | None, seq: int | None
+    ) -> Answer:
+        """Do it, or answer why it cannot be done: a worker outlives every message."""
+        try:
+            return action()
+        except Exception as error:
+            return self._refuse(error, stream, seq)
+
+    def _refuse(self, error: Exception, stream: wire.StreamId | None, seq: int | None) -> Answer:
+        if isinstance(error, StreamLSTMError):
+            refusal = wire.Error(stream, seq, error.code, str(error))
+        else:
+            _LOG.error("a message could not be answered", exc_info=error)
+            sentence = f"the worker failed with {type(error).__name__}; its log says where"
+            refusal = wire.Error(stream, seq, "error", sentence)
+        self.counters.errors[refusal.code] += 1
+        return Answer(wire.encode(refusal), [], refusal)
+
+
+def _done(kind: wire.Kind, stream: wire.StreamId | None, value: Any) -> Answer:
+    return Answer(wire.encode(wire.Done(kind, stream, value)), [])
+
+
+def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:
+    return wire.encode(wire.Predictions(steps.streams, steps.seqs, wire.to_floats(Y)))
+
+
+def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> list[Publication]:
+    return [
+        Publication(wire.topic(stream), frame)
+        for stream, frame in zip(streams, frames, strict=True)
+    ]
+
+
+def _runs(messages: Sequence[Observations]) -> Iterator[list[Observations]]:
+    """Divide messages into runs of STEPs and single STEPS."""
+    for many, run in groupby(messages, lambda message: isinstance(message, wire.Steps)):
+        if many:
+            yield from ([message] for message in run)
+        else:
+            yield list(run)
+
+
+def _gather(
+    messages: Sequence[Observations], inputs: int
+) -> tuple[list[wire.StreamId], list[int], Float32Array, list[float | None] | None]:
+    """Join messages to streams, numbers, X[B, F] and times (None if there are none)."""
+    streams: list[wire.StreamId] = []
+    seqs: list[int] = []
+    times: list[float | None] = []
+    vectors: list[bytes] = []
+    for message in messages:
+        if isinstance(message, wire.Step):
+            stream, seq, x, event_time = message
+            streams.append(stream)
+            seqs.append(seq)
+            times.append(event_time)
+            vectors.append(x)
+        else:
+            rows = len(message.streams)
+            streams += message.streams
+            seqs += message.seqs or [0] * rows
+            times += [None] * rows
+            vectors.append(message.X)
+    X = np.frombuffer(b"".join(vectors), "<f4").reshape(len(streams), inputs)
+    return streams, seqs, X, None if all(t is None for t in times) else times

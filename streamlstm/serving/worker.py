@@ -1,0 +1,262 @@
+"""The worker loop: wait, take everything that is ready, answer it as one batch, wait again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+import zmq
+
+from .. import wire
+from ..errors import ProtocolError
+from .doors import bind_door
+from .service import Answer, Publication, Service
+from .wakeup import Wakeup
+
+_LOG = logging.getLogger(__name__)
+
+TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the first waits little
+TURN_BYTES = 2**23
+QUIET_MS = 50  # without a message for so long, a worker that stops has answered all that arrived
+DRAIN_SECONDS = 2.0  # for which a worker that stops goes on answering at most
+LINGER_MS = 2_000  # for which its last answers may be on their way
+LOG_SECONDS = 1.0  # between two lines about messages refused at the pull door
+
+
+class Arrival(NamedTuple):
+    """One message as it was taken from a door."""
+
+    back: list[bytes] | None  # identity and envelope that lead to its sender; None if fed
+    frame: bytes | ProtocolError
+
+
+class Worker:
+    """Serves a :class:`Service` on three sockets: ROUTER to ask, PULL to feed, XPUB to listen.
+
+    The sockets are bound when the object is made; clients are answered while :meth:`run` runs.
+
+    Parameters
+    ----------
+    service : Service
+        What answers.
+    router, pull, xpub : str
+        ZeroMQ endpoints; a ``*`` port lets the system choose.
+    insecure : bool
+        Allow addresses that other machines can reach.
+    context : zmq.Context, optional
+        Needed for ``inproc://`` endpoints only; one of its own if left out.
+
+    Attributes
+    ----------
+    endpoints : dict of str to str
+        ``router``, ``pull`` and ``xpub`` as they were bound.
+
+    Raises
+    ------
+    EndpointError
+        If an endpoint is taken, malformed or not allowed.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        router: str = wire.ROUTER,
+        pull: str = wire.PULL,
+        xpub: str = wire.XPUB,
+        *,
+        insecure: bool = False,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        self._service = service
+        self._counters = service.counters
+        self._own_context = context is None
+        self._context = context or zmq.Context()
+        self._wakeup = Wakeup()
+        self._doors: list[zmq.Socket[bytes]] = []
+        self._topics: set[bytes] = set()
+        self._stopping = False
+        self._silent_until, self._unlogged = 0.0, 0
+        # Twice the limit is received, so that a message above it gets an answer that says so.
+        max_bytes = 2 * service.max_message_bytes
+        try:
+            for kind, name, endpoint in (
+                (zmq.ROUTER, "router", router),
+                (zmq.PULL, "pull", pull),
+                (zmq.XPUB, "xpub", xpub),
+            ):
+                self._doors.append(
+                    bind_door(
+                        self._context, kind, name, endpoint, max_bytes=max_bytes, insecure=insecure
+                    )
+                )
+        except BaseException:
+            self.close()
+            raise
+        self._router, self._pull, self._xpub = self._doors
+        names = ("router", "pull", "xpub")
+        self.endpoints = {
+            name: door.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+            for name, door in zip(names, self._doors, strict=True)
+        }
+        self._poller = zmq.Poller()
+        for waited in (*self._doors, self._wakeup.fileno()):
+            self._poller.register(waited, zmq.POLLIN)
+
+    def run(self, *, signals: bool = False) -> None:
+        """Answer until :meth:`stop`, then answer what has arrived by then.
+
+        Parameters
+        ----------
+        signals : bool
+            Let SIGINT and SIGTERM stop the worker; in the main thread only.
+        """
+        if signals:
+            with self._wakeup.on_signals():
+                self._run()
+        else:
+            self._run()
+
+    def stop(self) -> None:
+        """Let :meth:`run` come to its end; from any thread."""
+        self._wakeup.call()
+
+    def close(self) -> None:
+        """Close the sockets; waits at most ``LINGER_MS`` for clients to take their answers."""
+        for door in self._doors:
+            door.close(linger=LINGER_MS)
+        self._doors.clear()
+        self._wakeup.close()
+        if self._own_context:
+            self._context.term()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- the loop ---
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._turn(None)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._turn(QUIET_MS) and time.monotonic() < deadline:
+            pass
+
+    def _turn(self, timeout: int | None) -> bool:
+        """Wait for messages and answer what is ready; False if there was nothing."""
+        ready = dict(self._poller.poll(timeout))
+        if self._wakeup.fileno() in ready and self._wakeup.heard():
+            self._stopping = True
+        if self._xpub in ready:
+            self._note_subscriptions()
+        batch = self._take([door for door in (self._router, self._pull) if door in ready])
+        if batch:
+            self._answer(batch)
+        return bool(batch)
+
+    def _take(self, doors: list[zmq.Socket[bytes]]) -> list[Arrival]:
+        """Take what is ready, one message of each door in turn, up to the bounds of a turn."""
+        batch: list[Arrival] = []
+        size = 0
+        while doors and len(batch) < TURN_MESSAGES and size < TURN_BYTES:
+            for door in tuple(doors):
+                try:
+                    parts = door.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    doors.remove(door)
+                    continue
+                batch.append(_asked(parts) if door is self._router else _fed(parts))
+                size += len(parts[-1])
+        return batch
+
+    def _answer(self, batch: Sequence[Arrival]) -> None:
+        fed = {n for n, arrival in enumerate(batch) if arrival.back is None}
+        frames = [arrival.frame for arrival in batch]
+        answers = self._service.handle(frames, fed, publish=bool(self._topics))
+        for arrival, answer in zip(batch, answers, strict=True):
+            for publication in answer.publications:
+                self._publish(publication)
+            if arrival.back is not None:
+                self._reply(arrival.back, answer.reply)
+            elif answer.error is not None:
+                self._log(answer)
+
+    # --- the ways out; none of them waits ---
+
+    def _reply(self, back: list[bytes], reply: bytes) -> None:
+        try:
+            self._router.send_multipart([*back, reply], zmq.NOBLOCK)
+        except zmq.ZMQError:  # its queue is full because it does not read, or it has gone
+            self._counters.dropped_answers += 1
+        else:
+            self._counters.answers += 1
+
+    def _publish(self, publication: Publication) -> None:
+        self._counters.publications += 1
+        try:
+            self._xpub.send_multipart(publication, zmq.NOBLOCK)
+        except zmq.Again:
+            # Some subscriber is full, and in this mode no one was sent anything. Now that it is
+            # counted, send to all the others.
+            self._counters.dropped_publications += 1
+            self._xpub.set(zmq.XPUB_NODROP, 0)
+            self._xpub.send_multipart(publication, zmq.NOBLOCK)
+            self._xpub.set(zmq.XPUB_NODROP, 1)
+
+    def _note_subscriptions(self) -> None:
+        """Keep track of what is subscribed to: nothing is published where nobody listens."""
+        for _ in range(TURN_MESSAGES):
+            try:
+                event = self._xpub.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if event[:1] == b"\1":
+                self._topics.add(event[1:])
+            elif event[:1] == b"\0":
+                self._topics.discard(event[1:])
+
+    def _log(self, answer: Answer) -> None:
+        """Write at most a line a second about the pull door, whatever comes through it."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            self._unlogged += 1
+            return
+        if answer.error is not None:
+            more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
+            sentence = answer.error.message.encode("unicode_escape").decode()
+            _LOG.warning("pull: refused, %s: %s%s", answer.error.code, sentence, more)
+        self._silent_until, self._unlogged = now + LOG_SECONDS, 0
+
+
+def _asked(parts: list[bytes]) -> Arrival:
+    """Tell the message of a ROUTER from the identity and the envelope in front of it."""
+    back, frame = parts[:-1], parts[-1]
+    if len(back) == 1:
+        return Arrival(back, frame)
+    envelope = back[1:]
+    if len(envelope) > wire.MAX_ENVELOPE or max(map(len, envelope)) > wire.MAX_ENVELOPE_BYTES:
+        return Arrival(
+            back[:1],
+            ProtocolError(
+                f"envelope: expected at most {wire.MAX_ENVELOPE} frames of at most "
+                f"{wire.MAX_ENVELOPE_BYTES} bytes before the message, got {len(envelope)} frames, "
+                f"the longest of {max(map(len, envelope))} bytes"
+            ),
+        )
+    return Arrival(back, frame)
+
+
+def _fed(parts: list[bytes]) -> Arrival:
+    if len(parts) == 1:
+        return Arrival(None, parts[0])
+    return Arrival(None, ProtocolError(f"expected one frame, got {len(parts)}"))
