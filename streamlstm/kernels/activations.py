@@ -15,7 +15,7 @@ f32 = np.float32
 TANH_LIMIT = f32(7.90531110763549805)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def tanh(x):
     """Hyperbolic tangent by an odd rational function of degree 13 over 6.
 
@@ -36,14 +36,14 @@ def tanh(x):
     return (x * p) / q
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def sigmoid(x):
     """Logistic function by ``sigmoid(x) = 1/2 + 1/2 tanh(x/2)``."""
     half = splat(f32(0.5))
     return fma(half, tanh(half * x), half)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def relu(x):
     """``max(x, 0)``."""
     return maximum(x, splat(f32(0.0)))

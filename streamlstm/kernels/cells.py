@@ -10,7 +10,7 @@ from .activations import sigmoid, tanh
 from .simd import LANES, fma, load, store
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def lstm_cell(Z, z, state, h, c, out, o):
     """Apply the LSTM's gates to ``LANES`` hidden units of one stream.
 

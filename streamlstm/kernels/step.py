@@ -97,7 +97,7 @@ def _lstm(weights, program, layer, rows, slots, A, a, out, o, Z, z, first, count
         w += panel
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _activate(kind, x):
     if kind == layout.RELU:
         return relu(x)
