@@ -23,18 +23,19 @@ console = _make(stderr=False)
 err = _make(stderr=True)
 
 
-def sparkline(values: Sequence[float], *, floor: float = 0.0) -> str:
-    """Draw values as a line of bars: the lowest as the lowest bar, the highest as the highest.
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """Draw values as a line of bars, one each, the oldest first.
 
     Parameters
     ----------
     values : sequence of float
-        One bar each, the oldest first.
-    floor : float
-        A spread smaller than this is drawn flat, so that noise does not look like a signal.
+        Drawn as the lowest bar up to `low`, and as the highest from `high` on.
+    low, high : float
+        The range that the bars span; all bars are the lowest where it is empty.
     """
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    spread = max(high - low, floor) or 1.0
-    return "".join(_BARS[round((value - low) / spread * (len(_BARS) - 1))] for value in values)
+    top = len(_BARS) - 1
+    spread = high - low
+    if spread <= 0:
+        return _BARS[0] * len(values)
+    levels = (round((value - low) / spread * top) for value in values)
+    return "".join(_BARS[min(max(level, 0), top)] for level in levels)
