@@ -1,0 +1,193 @@
+"""The demo's picture: a live table in a terminal, one plain line a second anywhere else."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from score import Scoreboard, StreamScore
+
+from streamlstm.cli.console import sparkline
+from streamlstm.host import Metric
+
+FRAMES_PER_SECOND = 5
+BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline
+AROUND_THE_TABLE = 7  # lines of the terminal that are not streams
+WIDE = 96  # columns from which on there is room for the coming second
+
+
+class Screen:
+    """Draws a scoreboard as it fills.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to draw.
+    seconds : float
+        How long the whole run takes.
+    """
+
+    def __init__(self, console: Console, seconds: float) -> None:
+        self.console = console
+        self.seconds = seconds
+        self.interval = 1 / FRAMES_PER_SECOND if console.is_terminal else 1.0
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        self._start = time.monotonic()
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def draw(self, board: Scoreboard) -> None:
+        """Show the state of things."""
+        passed = min(time.monotonic() - self._start, self.seconds)
+        if self._live:
+            self._live.update(self._picture(board, passed), refresh=True)
+        else:
+            self.console.print(f"{passed:5.1f} s  {_tally(board)}")
+
+    def _picture(self, board: Scoreboard, passed: float) -> RenderableType:
+        head = Table.grid(expand=True, padding=(0, 1))
+        head.add_column(no_wrap=True)
+        head.add_column(justify="right", no_wrap=True)
+        head.add_column(width=20)
+        head.add_row(
+            Text("An LSTM predicts this machine's next second", style="bold"),
+            Text(f"{passed:.0f} of {self.seconds:g} s", style="dim"),
+            ProgressBar(total=self.seconds, completed=passed, complete_style="cyan"),
+        )
+        return Group("", head, "", self._table(board), "", Text(_tally(board), style="dim"))
+
+    def _table(self, board: Scoreboard) -> Table:
+        wide = self.console.width >= WIDE
+        table = Table(box=None, expand=True, padding=(0, 1), header_style="dim")
+        table.add_column("stream", no_wrap=True)
+        table.add_column("now", justify="right", no_wrap=True, width=10)
+        table.add_column("as predicted", justify="right", no_wrap=True, width=12)
+        if wide:
+            table.add_column("in 1 second", justify="right", no_wrap=True, width=11)
+        table.add_column("vs persistence", justify="right", no_wrap=True, width=14)
+        table.add_column("history, then the prediction", no_wrap=True, ratio=1)
+        room = max(self.console.height - AROUND_THE_TABLE, 1)
+        names = _chosen(list(board.streams), room)
+        bars = max(self.console.width - (84 if wide else 70), 8)
+        for name in names:
+            table.add_row(*_row(name, board.streams[name], wide, bars))
+        if len(names) < len(board.streams):
+            table.add_row(Text(f"and {len(board.streams) - len(names)} more", style="dim"))
+        return table
+
+
+def _chosen(names: list[str], room: int) -> list[str]:
+    """Pick the streams that fit, giving up cores first: there may be hundreds of them."""
+    if len(names) <= room:
+        return names
+    others = [name for name in names if not name.startswith("cpu-")]
+    cores = [name for name in names if name.startswith("cpu-")]
+    return [*cores[: max(room - 1 - len(others), 1)], *others][: room - 1]
+
+
+def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
+    """One stream's cells."""
+    metric = Metric.of(name)
+    cells = [
+        Text(name),
+        Text(_short(metric, score.value), style="bold"),
+        Text(_short(metric, score.predicted_for_now), style="magenta"),
+    ]
+    if wide:
+        cells.append(Text(_short(metric, score.prediction), style="magenta"))
+    return [*cells, _verdict(score.ratio), _history(metric, score, bars)]
+
+
+def _short(metric: Metric, value: float | None) -> str:
+    return "" if value is None else metric.text(value).replace("switches/s", "/s")
+
+
+def _verdict(ratio: float | None) -> Text:
+    """Say by how much the error is below (green) or above persistence's."""
+    if ratio is None:
+        return Text("steady", style="dim")
+    percent = round(100 * (ratio - 1))
+    style = "green" if percent < 0 else "yellow" if percent > 0 else "dim"
+    return Text(f"{percent:+d} %".replace("-", "\N{MINUS SIGN}"), style=style)
+
+
+def _history(metric: Metric, score: StreamScore, bars: int) -> Text:
+    """Draw the past as bars, and what comes next as one more."""
+    past = [value for value, _ in score.past]
+    # Groups are counted from the stream's first sample, so that bars move but never change.
+    start = -(score.seen - len(past)) % BAR_SAMPLES
+    groups = [past[i : i + BAR_SAMPLES] for i in range(start, len(past), BAR_SAMPLES)]
+    means = [sum(group) / len(group) for group in groups[-(bars - 2) :]]
+    low = min(means, default=0.0) if metric.name in ("memory", "switches") else 0.0
+    high = 1.0 if metric.name.startswith("cpu-") else max([*means, low + 0.02])
+    drawing = Text(sparkline(means, low, high), style="cyan")
+    if score.prediction is not None:
+        drawing.append(" " + sparkline([score.prediction], low, high), "magenta")
+    return drawing
+
+
+def _tally(board: Scoreboard) -> str:
+    """Everything so far, in one line."""
+    parts = [f"{board.observations:,} observations, {board.predictions:,} predictions"]
+    if board.errors:
+        parts.append(f"{len(board.errors):,} refused")
+    p50, p99 = board.round_trip(50), board.round_trip(99)
+    if p50 is not None and p99 is not None:
+        parts.append(f"round trip {milliseconds(p50)} (p99 {milliseconds(p99)})")
+    parts.append(f"error {below(board.ratio)}")
+    return " · ".join(parts)
+
+
+def milliseconds(microseconds: float) -> str:
+    """Write a time that people can compare."""
+    return f"{microseconds / 1000:.2f} ms"
+
+
+def below(ratio: float | None) -> str:
+    """Say in words what a ratio means."""
+    if ratio is None:
+        return "not known yet"
+    return f"{100 * abs(1 - ratio):.0f} % {'below' if ratio <= 1 else 'above'} persistence"
+
+
+def print_summary(console: Console, board: Scoreboard) -> None:
+    """Print what was observed, once it is over."""
+    rows = [
+        ("observations", f"{board.observations:,} of {len(board.streams)} streams"),
+        ("predictions", f"{board.predictions:,}, one second ahead"),
+    ]
+    if board.errors:
+        rows.append(("refused", f"{len(board.errors):,}; the last: {board.errors[-1]}"))
+    p50, p99 = board.round_trip(50), board.round_trip(99)
+    if p50 is not None and p99 is not None:
+        rows.append(("round trip", f"p50 {milliseconds(p50)}, p99 {milliseconds(p99)}"))
+    rows.append(("error", f"{below(board.ratio)}{_ratio(board.ratio)}"))
+    ranked = sorted(
+        (score.ratio, name) for name, score in board.streams.items() if score.ratio is not None
+    )
+    if ranked:
+        rows.append(("best", f"{ranked[0][1]}, {below(ranked[0][0])}"))
+        rows.append(("worst", f"{ranked[-1][1]}, {below(ranked[-1][0])}"))
+    console.print()
+    for name, text in rows:
+        console.print(Text.assemble((f"{name:>14}  ", "dim"), text))
+
+
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f" (ratio {ratio:.3f}, every stream and moment counted)"
