@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import NamedTuple
 
@@ -105,19 +106,17 @@ class Worker:
         for waited in (*self._doors, self._wakeup.fileno()):
             self._poller.register(waited, zmq.POLLIN)
 
-    def run(self, *, signals: bool = False) -> None:
-        """Answer until :meth:`stop`, then answer what has arrived by then.
+    def run(self) -> None:
+        """Answer until :meth:`stop`, then answer what has arrived by then."""
+        while not self._stopping:
+            self._turn(None)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._turn(QUIET_MS) and time.monotonic() < deadline:
+            pass
 
-        Parameters
-        ----------
-        signals : bool
-            Let SIGINT and SIGTERM stop the worker; in the main thread only.
-        """
-        if signals:
-            with self._wakeup.on_signals():
-                self._run()
-        else:
-            self._run()
+    def on_signals(self) -> AbstractContextManager[None]:
+        """Let SIGINT and SIGTERM stop the worker, within ``with``; in the main thread only."""
+        return self._wakeup.on_signals()
 
     def stop(self) -> None:
         """Let :meth:`run` come to its end; from any thread."""
@@ -144,13 +143,6 @@ class Worker:
         self.close()
 
     # --- the loop ---
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self._turn(None)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while self._turn(QUIET_MS) and time.monotonic() < deadline:
-            pass
 
     def _turn(self, timeout: int | None) -> bool:
         """Wait for messages and answer what is ready; False if there was nothing."""

@@ -1,0 +1,56 @@
+"""``streamlstm info``: what a worker runs and what it has done."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import BadParameter, Option
+
+
+def info(
+    router: Annotated[
+        str | None, Option(help="Ask there; tcp://127.0.0.1:7450 if left out.")
+    ] = None,
+    endpoints: Annotated[
+        Path | None, Option(help="Ask where the file says that serve --endpoints wrote.")
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask a worker about its model, its streams and its counters.
+
+    \b
+    Example:
+      streamlstm info
+      streamlstm info --router tcp://127.0.0.1:7450 --json
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    from json import dumps
+
+    from streamlstm import wire
+    from streamlstm.client import Client
+    from streamlstm.serving.endpoints import read_endpoints
+
+    if router is not None and endpoints is not None:
+        raise BadParameter("expected only one of --router and --endpoints")
+    with Client(read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER) as c:
+        answer = c.info()
+    if json:
+        print(dumps(answer))
+        return
+    for name, value in _lines(answer):
+        print(f"{name:30} {value}")
+
+
+def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield a nested map as names and values, one a line."""
+    for key, value in answer.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{name} ")
+        elif isinstance(value, list):
+            yield name, ", ".join(map(str, value))
+        elif isinstance(value, float):
+            yield name, f"{value:,.1f} s"
+        elif isinstance(value, int) and key not in ("pid", "protocol"):
+            yield name, f"{value:,}"
+        else:
+            yield name, str(value)

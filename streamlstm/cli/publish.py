@@ -1,0 +1,127 @@
+"""``streamlstm publish``: send observations to a worker, from a file, a pipe or this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, BadParameter, Exit, Option
+
+if TYPE_CHECKING:
+    from streamlstm.client import Client, Publisher
+
+    from .report import Report
+    from .sources import Observation
+
+LINGER = 10.0  # seconds that a slow worker has to take what was fed
+
+
+def publish(
+    source: Annotated[
+        str | None, Argument(metavar="DATA.CSV|-", help="A CSV file, or - for standard input.")
+    ] = None,
+    host: Annotated[
+        bool, Option("--host", help="Send samples of this machine instead of a file.")
+    ] = False,
+    router: Annotated[
+        str | None, Option(help="Ask there; tcp://127.0.0.1:7450 if left out.")
+    ] = None,
+    pull: Annotated[
+        str | None, Option(help="Feed there instead: no predictions come back, only a count.")
+    ] = None,
+    endpoints: Annotated[
+        Path | None, Option(help="Ask where the file says that serve --endpoints wrote.")
+    ] = None,
+    stream: Annotated[
+        str | None, Option(help="Name of the stream; the file's if left out.")
+    ] = None,
+    stream_column: Annotated[str | None, Option(help="Column that names the stream.")] = None,
+    column: Annotated[
+        list[str] | None,
+        Option(
+            help="Column of a feature, once for each, in order. If left out: the model's inputs; "
+            "with --pull all numeric columns."
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        Option(
+            help="Observations a second of each stream; if left out as fast as they are "
+            "answered, with --host 10."
+        ),
+    ] = None,
+    seconds: Annotated[float | None, Option(help="Stop after so many seconds.")] = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Send observations to a worker and print its predictions.
+
+    \b
+    Example:
+      streamlstm publish data.csv
+      streamlstm publish --host --seconds 10
+      tail -f sensor.csv | streamlstm publish - --stream sensor-1 --json
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    from streamlstm import wire
+    from streamlstm.client import Client, Publisher
+    from streamlstm.serving.endpoints import read_endpoints
+
+    from .report import Report
+    from .sources import HOST_RATE, from_csv, from_host
+
+    if host == (source is not None):
+        raise BadParameter("expected either a CSV file (or - for standard input) or --host")
+    if sum(option is not None for option in (router, pull, endpoints)) > 1:
+        raise BadParameter("expected only one of --router, --pull and --endpoints")
+    if rate is not None and not rate > 0:
+        raise BadParameter("expected a rate above 0", param_hint="--rate")
+
+    def observations(columns: Sequence[str] | None) -> Iterator[Observation]:
+        if source is None:
+            return from_host(rate or HOST_RATE, seconds)
+        return from_csv(source, stream, stream_column, columns, rate, seconds)
+
+    if pull is not None:
+        with Publisher(pull, linger=LINGER) as publisher:
+            _feed(publisher, observations(column), json)
+        return
+    asked = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
+    report = Report(json)
+    with Client(asked) as client:
+        # The worker is asked in any case: whether it is there is said before anything is read.
+        inputs = client.info()["model"]["inputs"]
+        _ask(client, observations(column or inputs), report)
+    if report.refusals:
+        raise Exit(1)
+
+
+def _ask(client: Client, observations: Iterator[Observation], report: Report) -> None:
+    """Ask for the prediction of each observation, and print it."""
+    from time import perf_counter
+
+    from streamlstm.errors import RemoteError
+
+    try:
+        for observation in observations:
+            start = perf_counter()
+            try:
+                prediction = client.step(
+                    observation.stream, observation.values, time=observation.time
+                )
+            except RemoteError as error:
+                report.refused(observation, error)
+            else:
+                report.answered(observation, prediction, perf_counter() - start)
+    finally:
+        report.end()
+
+
+def _feed(publisher: Publisher, observations: Iterator[Observation], as_json: bool) -> None:
+    """Send each observation and count."""
+    sent = 0
+    try:
+        for observation in observations:
+            publisher.send(observation.stream, observation.values, time=observation.time)
+            sent += 1
+    finally:
+        print(f'{{"sent": {sent}}}' if as_json else f"{sent:,} observations sent", flush=True)

@@ -1,0 +1,114 @@
+"""``streamlstm serve``: one worker process around one model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from streamlstm.serving.service import Service
+
+
+def serve(
+    model: Annotated[Path, Argument(help="Model file, from streamlstm train.")],
+    router: Annotated[
+        str, Option(help="Where to be asked; port * lets the system choose.")
+    ] = "tcp://127.0.0.1:7450",
+    pull: Annotated[str, Option(help="Where to be fed.")] = "tcp://127.0.0.1:7451",
+    xpub: Annotated[str, Option(help="Where to be listened to.")] = "tcp://127.0.0.1:7452",
+    endpoints: Annotated[
+        Path | None, Option(help="Write the endpoints there, as JSON, when ready.")
+    ] = None,
+    capacity: Annotated[int, Option(min=1, help="Streams that can live at once.")] = 100_000,
+    threads: Annotated[
+        int | None, Option(min=1, help="Threads for large blocks; all cores if left out.")
+    ] = None,
+    backend: Annotated[str, Option(help="auto, cpu or reference.")] = "auto",
+    insecure: Annotated[
+        bool, Option("--insecure", help="Allow addresses that other machines can reach.")
+    ] = False,
+    max_message_bytes: Annotated[
+        int, Option(min=1024, help="Longest message that is answered.")
+    ] = 1_048_576,
+) -> None:
+    """Start a worker: it keeps the memory of every stream and answers observations.
+
+    Stops on Ctrl-C or SIGTERM, after answering what has arrived, within 5 seconds.
+
+    \b
+    Example:
+      streamlstm serve model.safetensors
+      streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    import logging
+
+    from streamlstm.engine import Engine
+    from streamlstm.model import Model
+    from streamlstm.serving.doors import check_endpoint
+    from streamlstm.serving.endpoints import write_endpoints
+    from streamlstm.serving.service import Service
+    from streamlstm.serving.worker import Worker
+
+    from .console import err
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    if endpoints is not None:
+        endpoints.unlink(missing_ok=True)  # one from before would tell of a worker that is gone
+    for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
+        check_endpoint(name, endpoint, insecure)
+    network = Model.load(model)
+    if backend != "reference":
+        compile_kernels()
+    service = Service(Engine(network, capacity, backend, threads), max_message_bytes)
+    with (
+        Worker(service, router, pull, xpub, insecure=insecure) as worker,
+        worker.on_signals(),
+    ):
+        if endpoints is not None:
+            write_endpoints(endpoints, worker.endpoints)
+        for door, endpoint in worker.endpoints.items():
+            err.print(f"{door:7} {endpoint}", markup=False)
+        err.print("ready; Ctrl-C stops")
+        worker.run()
+    err.print(_summary(service))
+
+
+def compile_kernels() -> None:
+    """Compile the kernels if this machine has not yet, and show that it is going on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from streamlstm.kernels import compile as kernels
+
+    from .console import err
+
+    if kernels.is_warm():
+        return
+    if not err.is_terminal:
+        err.print("compiling kernels for this machine, the first time only")
+        kernels.prepare(
+            lambda done, total, name: err.print(f"compiling {done}/{total}: {name}", markup=False)
+        )
+        return
+    columns = (
+        TextColumn("compiling kernels, the first time only"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("", total=None)
+        kernels.prepare(
+            lambda done, total, name: progress.update(
+                task, completed=done, total=total, description=name
+            )
+        )
+
+
+def _summary(service: "Service") -> str:
+    counters = service.counters
+    dropped = counters.dropped_answers + counters.dropped_publications
+    return (
+        f"stopped: {counters.messages:,} messages, {service.engine.steps:,} steps, "
+        f"{counters.errors.total():,} refused, {dropped:,} dropped"
+    )
