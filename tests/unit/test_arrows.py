@@ -1,0 +1,162 @@
+"""Who may know whom: every import of the project points downward (DESIGN section 3)."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Each part of the house and the parts it may import. A part may always import itself.
+_BASE = {"errors", "layers", "model", "modelfile"}  # what a network is: known to all above kernels
+_STATE = {"state", "plan", "blob", "observations", "backends"}
+_CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
+_TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
+ALLOWED: dict[str, set[str]] = {
+    "kernels": set(),
+    "errors": set(),
+    "version": set(),
+    **dict.fromkeys(("layers", "model", "modelfile", "series"), _BASE),
+    "host": {"errors"},
+    "state": _BASE | {"kernels"},
+    "blob": _BASE | {"kernels", "state"},
+    "plan": _BASE | {"kernels"},
+    "observations": _BASE | {"state"},
+    "backends": _BASE | {"plan", "kernels"},
+    "engine": _BASE | _STATE | {"kernels"},
+    "wire": _BASE | _STATE,
+    "learn": _BASE | {"kernels", "plan", "series"},
+    "convert": _BASE,
+    "client": _BASE | {"state", "wire"},
+    "aio": _BASE | {"state", "wire", "client"},
+    "serving": _CORE | {"version"},
+    "cli": _TOP,
+    "__main__": {"cli"},
+    "workers": _TOP | {"cli"},
+    "examples": _TOP,
+    "benchmarks": _TOP,
+}
+# Packages that one part knows for all others, and the parts that do.
+KEEPERS: dict[str, set[str]] = {
+    "msgpack": {"wire"},
+    "zmq": {"serving", "client", "aio", "cli"},
+    "psutil": {"host", "serving", "examples"},
+    "safetensors": {"modelfile"},
+    "llvmlite": {"kernels"},
+    "typer": {"cli"},
+    "torch": {"convert", "benchmarks"},
+    "keras": {"convert", "benchmarks"},
+    "h5py": {"convert"},
+    "onnx": {"convert", "benchmarks"},
+    "onnxruntime": {"benchmarks"},
+}
+# Written without streamlstm, to show that the protocol can be spoken with pyzmq and msgpack alone.
+PLAIN = {"examples/plain_client.py": {"msgpack", "zmq"}}
+
+
+def part_of(module: str) -> str:
+    """Return the part of the house a module stands in: `streamlstm.cli.serve` is in `cli`."""
+    names = module.split(".")
+    if names[0] != "streamlstm":
+        return names[0]
+    if len(names) == 1 or names[1] == "__version__":
+        return "version"
+    return names[1]
+
+
+def imports(source: str, module: str, is_package: bool = False) -> Iterator[tuple[str, int]]:
+    """Yield every module that `source` imports, wherever in the file, with its line."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from ((".".join([*base, alias.name]), node.lineno) for alias in node.names)
+
+
+def violations(source: str, path: str) -> list[str]:
+    """Name every import of a file that does not point downward."""
+    names = list(Path(path).with_suffix("").parts)
+    is_package = names[-1] == "__init__"
+    module = ".".join(names[:-1] if is_package else names)
+    here = part_of(module)
+    wrong = []
+    for imported, line in imports(source, module, is_package):
+        top = imported.split(".")[0]
+        if top == "streamlstm":
+            there = _resolve(imported)
+            if there != here and there not in ALLOWED[here]:
+                wrong.append(f"{path}:{line}: {here} may not import {there} ({imported})")
+        elif top in KEEPERS and here not in KEEPERS[top] and top not in PLAIN.get(path, ()):
+            keepers = ", ".join(sorted(KEEPERS[top]))
+            wrong.append(f"{path}:{line}: only {keepers} may import {top}")
+    return wrong
+
+
+def _resolve(imported: str) -> str:
+    """Find the part behind a public name: `streamlstm.Engine` stands in `engine`."""
+    import streamlstm
+
+    part = part_of(imported)
+    return streamlstm._HOMES.get(part, part).split(".")[0]
+
+
+def _files(root: Path) -> list[str]:
+    folders = ("streamlstm", "workers", "examples", "benchmarks")
+    found = (path for folder in folders for path in (root / folder).rglob("*.py"))
+    paths = sorted(str(path.relative_to(root)) for path in found)
+    paths.remove("streamlstm/__init__.py")  # names the public parts, each imported when first used
+    return paths
+
+
+def test_every_import_points_downward(root: Path) -> None:
+    wrong = []
+    for path in _files(root):
+        wrong += violations((root / path).read_text(), path)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("streamlstm/kernels/made_up.py", "from ..errors import ShapeError"),
+        ("streamlstm/kernels/made_up.py", "def f():\n    import streamlstm.engine"),
+        ("streamlstm/engine.py", "from . import wire"),
+        ("streamlstm/engine.py", "import msgpack"),
+        ("streamlstm/engine.py", "import zmq"),
+        ("streamlstm/wire.py", "from streamlstm.serving.worker import Worker"),
+        ("streamlstm/serving/made_up.py", "from streamlstm.cli.console import err"),
+        ("streamlstm/client.py", "from streamlstm import Engine"),
+        ("streamlstm/learn/made_up.py", "import torch"),
+        ("workers/made_up.py", "from msgpack import packb"),
+    ],
+)
+def test_an_upward_import_is_found(path: str, source: str) -> None:
+    assert violations(source, path)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("streamlstm/kernels/made_up.py", "from .simd import LANES\nfrom . import layout"),
+        ("streamlstm/engine.py", "from .state import StateTable"),
+        ("streamlstm/serving/made_up.py", "from streamlstm import Engine, __version__\nimport zmq"),
+        ("examples/plain_client.py", "import msgpack, zmq"),
+    ],
+)
+def test_a_downward_import_is_not(path: str, source: str) -> None:
+    assert violations(source, path) == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, streamlstm, streamlstm.cli; "
+        "print([m for m in ('numba', 'llvmlite', 'zmq', 'numpy', 'torch') if m in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert shown.stdout.strip() == "[]"
