@@ -11,25 +11,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine import Engine, Stream
     from .errors import StreamLSTMError
-    from .layers import LSTM, Dense
+    from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .model import Model, Scaling
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Dense": "layers",
+    "Embedding": "layers",
     "Engine": "engine",
+    "GRU": "layers",
     "LSTM": "layers",
+    "LayerNorm": "layers",
     "Model": "model",
+    "Pointwise": "layers",
+    "RNN": "layers",
     "Scaling": "model",
     "Stream": "engine",
     "StreamLSTMError": "errors",
 }
 __all__ = [
+    "GRU",
     "LSTM",
+    "RNN",
     "Dense",
+    "Embedding",
     "Engine",
+    "LayerNorm",
     "Model",
+    "Pointwise",
     "Scaling",
     "Stream",
     "StreamLSTMError",

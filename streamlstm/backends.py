@@ -5,16 +5,17 @@ knows nothing of stream ids.
 """
 
 import os
-from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import parse_activation
 from .errors import ModelError
 from .kernels import reference
-from .layers import LSTM
+from .layers import Layer
 from .model import Model
 from .plan import compile_plan, row_layout
 
@@ -94,14 +95,17 @@ class ReferenceBackend:
     def __init__(self, model: Model, dtype: Any = np.float32) -> None:
         self._model, self._dtype = model, dtype
         places, self.row_size = row_layout(model)
-        self._layers: list[Callable[..., NDArray[Any]]] = []
-        for layer, place, arrays in zip(model.layers, places, model.weights, strict=True):
-            weights = {name: array.astype(dtype) for name, array in arrays.items()}
-            if isinstance(layer, LSTM):
-                self._layers.append(partial(reference.step_lstm, state=place, weights=weights))
-            else:
-                step = partial(reference.step_dense, activation=layer.activation)
-                self._layers.append(partial(step, weights=weights))
+        self._layers = [
+            (
+                partial(
+                    reference.LAYERS[layer.kind],
+                    weights={name: array.astype(dtype) for name, array in arrays.items()},
+                    **_options(layer),
+                ),
+                place,
+            )
+            for layer, place, arrays in zip(model.layers, places, model.weights, strict=True)
+        ]
 
     def step_block(
         self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
@@ -109,12 +113,27 @@ class ReferenceBackend:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         model = self._model
         values = model.input_scaling.apply(X.astype(self._dtype)).astype(self._dtype)
-        for layer in self._layers:
-            values = layer(values, rows, slots)
+        for step, place in self._layers:
+            state = {name: rows[slots, columns] for name, columns in place.items()}
+            values, state = step(values, state)
+            for name, columns in place.items():
+                rows[slots, columns] = state[name]
         Y[:] = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
                 Y[:, output] += X[:, source]
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    """Return what the reference takes as keywords: all fields but sizes, activations parsed."""
+    options: dict[str, Any] = {}
+    for name, value in asdict(layer).items():
+        if name.endswith("activation"):
+            short = name.removesuffix("_activation")
+            options[short] = parse_activation(value, together=True)
+        elif name == "epsilon" or name.endswith("_clip") or name in ("coupled", "reset_after"):
+            options[name] = value
+    return options
 
 
 def make_backend(name: str, model: Model, threads: int | None = None) -> Backend:

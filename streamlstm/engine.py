@@ -11,7 +11,8 @@ from .backends import make_backend
 from .blob import pack_state, unpack_state
 from .errors import ShapeError, StreamLSTMError
 from .model import Model
-from .observations import bad_value, check_seq, check_time, not_finite, to_float32
+from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
+from .plan import initial_row
 from .state import StateTable, StreamId, check_stream_id
 
 Float32Array = NDArray[np.float32]
@@ -51,13 +52,14 @@ class Engine:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ShapeError(f"threads: expected an integer of 1 or more, got {threads!r}.")
         self._backend = make_backend(backend, model, threads)
-        self._table = StateTable(capacity, self._backend.row_size)
+        self._table = StateTable(capacity, initial_row(model))
         self._model = model
         self._lock = threading.Lock()
         self._steps = 0
         F, O = model.input_size, model.output_size
         self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
         self._one_slot = np.zeros(1, np.int64)
+        self._categories = model.categories
 
     @property
     def model(self) -> Model:
@@ -168,8 +170,8 @@ class Engine:
             As for :meth:`step`, naming the first observation at fault. Then none was applied.
         """
         X = self._observations(streams, X)
-        for n in not_finite(X):
-            raise bad_value(X[n], self._model.inputs, f"observation {n}, stream {streams[n]!r}")
+        for n in bad_rows(X, self._categories):
+            raise self._bad_value(X[n], f"observation {n}, stream {streams[n]!r}")
         with self._lock:
             slots = None if seqs or times else self._known_slots(streams)
             if slots is None:
@@ -207,7 +209,8 @@ class Engine:
         """
         X = self._observations(streams, X)
         errors: dict[int, StreamLSTMError] = {
-            n: bad_value(X[n], self._model.inputs, f"stream {streams[n]!r}") for n in not_finite(X)
+            n: self._bad_value(X[n], f"stream {streams[n]!r}")
+            for n in bad_rows(X, self._categories)
         }
         with self._lock:
             ids = self._check_each(streams, seqs, times, errors)
@@ -315,9 +318,14 @@ class Engine:
             )
         # For one observation a sum in Python is three times quicker than numpy's isfinite and all;
         # finite float32 values cannot overflow it.
-        if not math.isfinite(sum(row.tolist())):
-            raise bad_value(row, self._model.inputs, "observation")
+        if not math.isfinite(sum(row.tolist())) or (
+            self._categories and bad_rows(row[None], self._categories)
+        ):
+            raise self._bad_value(row, "observation")
         return row
+
+    def _bad_value(self, x: Float32Array, where: str) -> StreamLSTMError:
+        return bad_value(x, self._model.inputs, self._categories, where)
 
     def _observations(self, streams: Sequence[StreamId], X: ArrayLike) -> Float32Array:
         """Return observations as float32[B, F], their shape checked."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
-from .layers import Layer, layer_to_dict
+from .layers import Embedding, Layer, describe_layer, layer_to_dict
 
 Float32Array = NDArray[np.float32]
 
@@ -117,6 +117,8 @@ class Model:
         self.outputs = _check_names("outputs", outputs, "y", O)
         self.input_scaling = _check_scaling("input_scaling", input_scaling, F)
         self.output_scaling = _check_scaling("output_scaling", output_scaling, O)
+        if self.categories and (self.input_scaling.mean[0], self.input_scaling.scale[0]) != (0, 1):
+            raise ModelError("input_scaling: expected 0 and 1 for the category in the first input.")
         self.skip = _check_skip(skip, F, O)
         if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0:
             raise ModelError(f"horizon: expected an integer of 0 or more, got {horizon!r}.")
@@ -132,6 +134,12 @@ class Model:
     def output_size(self) -> int:
         """O, outputs of one prediction."""
         return self.layers[-1].output_size
+
+    @property
+    def categories(self) -> int:
+        """How many categories the first input may name; 0 if it is an ordinary number."""
+        first = self.layers[0]
+        return first.categories if isinstance(first, Embedding) else 0
 
     @property
     def fingerprint(self) -> str:
@@ -185,10 +193,7 @@ class Model:
 
     def __repr__(self) -> str:
         """Show the layers, one after the other."""
-        chain = " -> ".join(
-            repr(layer).replace("input_size=", "").replace("hidden_size=", "")
-            for layer in self.layers
-        )
+        chain = " -> ".join(describe_layer(layer) for layer in self.layers)
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}>"
 
 
@@ -208,6 +213,8 @@ def _check_chain(layers: tuple[Layer, ...]) -> None:
     if not layers:
         raise ModelError("expected at least one layer, got none.")
     for n in range(1, len(layers)):
+        if isinstance(layers[n], Embedding):
+            raise ModelError(f"layer {n} is an embedding: expected it to be the first layer.")
         given, wanted = layers[n - 1].output_size, layers[n].input_size
         if given != wanted:
             raise ModelError(

@@ -43,20 +43,36 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
         return array.astype(np.float32, order="C", copy=False)
 
 
-def bad_value(x: Float32Array, names: Sequence[str], where: str) -> BadValueError:
-    """Return the error for one observation x[F] that is not finite."""
-    n = int(np.flatnonzero(~np.isfinite(x))[0])
+def bad_value(x: Float32Array, names: Sequence[str], categories: int, where: str) -> BadValueError:
+    """Return the error for one observation x[F] that :func:`bad_rows` found."""
+    infinite = np.flatnonzero(~np.isfinite(x))
+    if len(infinite):
+        n = int(infinite[0])
+        return BadValueError(
+            f"{where}: expected finite numbers that fit float32, got {x[n]} for {names[n]}."
+        )
     return BadValueError(
-        f"{where}: expected finite numbers that fit float32, got {x[n]} for {names[n]}."
+        f"{where}: expected a category, an integer from 0 to {categories - 1}, got {x[0]:g} for "
+        f"{names[0]}."
     )
 
 
-def not_finite(X: Float32Array) -> list[int]:
-    """Return which rows of X[B, F] hold a value that is NaN or infinite."""
-    finite = np.isfinite(X)
-    if finite.all():
+def bad_rows(X: Float32Array, categories: int) -> list[int]:
+    """Return which rows of X[B, F] hold NaN, an infinite value, or a category that is none.
+
+    Parameters
+    ----------
+    X : float32[B, F]
+    categories : int
+        How many categories the first column may name; 0 if it holds ordinary numbers.
+    """
+    good = np.isfinite(X)
+    if categories:
+        first = X[:, 0]
+        good[:, 0] &= (first >= 0) & (first < categories) & (first == np.floor(first))
+    if good.all():
         return []
-    rows: list[int] = np.flatnonzero(~finite.all(axis=1)).tolist()
+    rows: list[int] = np.flatnonzero(~good.all(axis=1)).tolist()
     return rows
 
 

@@ -42,6 +42,16 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
     return places, end
 
 
+def initial_row(model: Model) -> Float32Array:
+    """Return the state row of a stream that has seen nothing: zeros, or what was trained."""
+    places, row_size = row_layout(model)
+    row = np.zeros(row_size, np.float32)
+    for place, weights in zip(places, model.weights, strict=True):
+        for name, columns in place.items():
+            row[columns] = weights.get(f"initial_{name}", 0.0)
+    return row
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What :mod:`streamlstm.kernels.step` needs to run a model.

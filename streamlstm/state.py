@@ -60,8 +60,8 @@ class StateTable:
     ----------
     capacity : int
         S, how many streams can live at once.
-    row_size : int
-        R, floats in a row.
+    initial : float32[R]
+        The row of a stream that has seen nothing.
 
     Attributes
     ----------
@@ -75,11 +75,12 @@ class StateTable:
         Rises whenever a slot is freed, so that nothing meant for its last owner touches the next.
     """
 
-    def __init__(self, capacity: int, row_size: int) -> None:
+    def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
         self.capacity = capacity
-        self.rows = _aligned_zeros(capacity, row_size)
+        self.rows = _aligned_zeros(capacity, len(initial))
+        self._initial = initial
         self.seq = np.zeros(capacity, np.uint64)
         self.time = np.full(capacity, np.nan)
         self.generation = np.zeros(capacity, np.uint32)
@@ -134,12 +135,12 @@ class StateTable:
             return slot
         if self._free:
             slot = self._free.pop()
-            self.clear(slot)
         elif self._used < self.capacity:
             slot = self._used
             self._used += 1
         else:
             raise self.full(stream)
+        self.clear(slot)
         self._slot_of[stream] = slot
         return slot
 
@@ -152,7 +153,7 @@ class StateTable:
 
     def clear(self, slot: int) -> None:
         """Set a slot to the state of a stream that has seen nothing."""
-        self.rows[slot] = 0.0
+        self.rows[slot] = self._initial
         self.seq[slot] = 0
         self.time[slot] = np.nan
 

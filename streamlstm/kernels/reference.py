@@ -1,9 +1,11 @@
 """The readable specification of every layer: plain NumPy, any float dtype.
 
 Every other kernel is compared with these functions, in float64. Arrays hold a block of B streams,
-one a row.
+one a row. A function takes what comes in, the layer's state vectors and weights by name, and the
+layer's options as keywords; it returns what goes out and the new state.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Weights = Mapping[str, Array]
+State = dict[str, Array]
+Activation = tuple[str, tuple[float, ...]]  # name and parameters
 
 
 def sigmoid(x: Array) -> Array:
@@ -18,57 +23,192 @@ def sigmoid(x: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+def elu(x: Array, a: float) -> Array:
+    """``x`` above zero, ``a (exp(x) - 1)`` below."""
+    return np.where(x > 0, x, a * np.expm1(np.minimum(x, 0)))
+
+
+def gelu(x: Array) -> Array:
+    """``x`` times the distribution function of the normal distribution."""
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def log_softmax(x: Array) -> Array:
+    """Logarithm of softmax over the last axis."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+ACTIVATIONS: dict[str, Callable[..., Array]] = {
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
     "sigmoid": sigmoid,
+    "hard_sigmoid": lambda x, a, b: np.clip(a * x + b, 0, 1),
+    "hard_tanh": lambda x, a, b: np.clip(x, a, b),
+    "affine": lambda x, a, b: a * x + b,
+    "scaled_tanh": lambda x, a, b: a * np.tanh(b * x),
+    "leaky_relu": lambda x, a: np.where(x >= 0, x, a * x),
+    "thresholded_relu": lambda x, a: np.where(x > a, x, 0),
+    "elu": elu,
+    "selu": lambda x: 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "silu": lambda x: x * sigmoid(x),
+    "gelu": gelu,
+    "gelu_tanh": lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "exponential": np.exp,
+    "softmax": lambda x: np.exp(log_softmax(x)),
+    "log_softmax": log_softmax,
 }
 
 
+def activate(activation: Activation, x: Array) -> Array:
+    """Apply an activation given by name and parameters."""
+    name, parameters = activation
+    return np.asarray(ACTIVATIONS[name](x, *parameters))
+
+
+def clip(x: Array, bound: float | None) -> Array:
+    """Bound ``x`` to [-bound, bound]; not at all if it is None."""
+    return x if bound is None else np.clip(x, -bound, bound)
+
+
+def normalise(x: Array, epsilon: float) -> Array:
+    """Shift to mean 0 and scale to variance 1 over the last axis."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + epsilon))
+
+
 def lstm(
-    x: Array, h: Array, c: Array, weight_ih: Array, weight_hh: Array, bias: Array
-) -> tuple[Array, Array]:
-    """Advance an LSTM layer by one step.
+    x: Array,
+    state: State,
+    weights: Weights,
+    *,
+    coupled: bool = False,
+    gate: Activation = ("sigmoid", ()),
+    candidate: Activation = ("tanh", ()),
+    cell: Activation = ("tanh", ()),
+    gate_clip: float | None = None,
+    cell_clip: float | None = None,
+    projection_clip: float | None = None,
+) -> tuple[Array, State]:
+    """Advance an LSTM layer by one step; equations in :class:`streamlstm.layers.LSTM`.
 
     Parameters
     ----------
     x : float[B, F]
         Observations.
-    h, c : float[B, H]
-        Hidden and cell state before the step.
-    weight_ih, weight_hh, bias : float[4H, F], float[4H, H], float[4H]
-        Gates in the order i, f, g, o.
+    state : dict
+        ``h[B, P]`` and ``c[B, H]`` before the step.
+    weights : mapping
+        By name, as :meth:`streamlstm.layers.LSTM.parameters` says.
 
     Returns
     -------
-    h, c : float[B, H]
-        Hidden and cell state after the step.
+    h : float[B, P]
+        The hidden state, which is what the layer hands on.
+    state : dict
+        After the step.
     """
-    i, f, g, o = np.split(x @ weight_ih.T + h @ weight_hh.T + bias, 4, axis=1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    h = sigmoid(o) * np.tanh(c)
-    return h, c
+    h, c = state["h"], state["c"]
+    count = 3 if coupled else 4
+    gates = np.split(x @ weights["weight_ih"].T + h @ weights["weight_hh"].T, count, axis=1)
+    if "norm_weight" in weights:
+        gains = np.split(weights["norm_weight"], count)
+        gates = [gain * normalise(g, 1e-5) for gain, g in zip(gains, gates, strict=True)]
+    gates = [g + bias for g, bias in zip(gates, np.split(weights["bias"], count), strict=True)]
+    i, g, o = gates[0], gates[-2], gates[-1]
+    f = i if coupled else gates[1]
+    peepholes = np.split(weights["peephole"], count - 1) if "peephole" in weights else None
+    if peepholes is not None:
+        i = i + peepholes[0] * c
+        f = f + peepholes[-2] * c
+    i = activate(gate, clip(i, gate_clip))
+    f = 1 - i if coupled else activate(gate, clip(f, gate_clip))
+    g = activate(candidate, clip(g, gate_clip))
+    c = clip(f * c + i * g, cell_clip)
+    if peepholes is not None:
+        o = o + peepholes[-1] * c
+    o = activate(gate, clip(o, gate_clip))
+    h = o * activate(cell, clip(c, gate_clip))
+    if "weight_hr" in weights:
+        h = clip(h @ weights["weight_hr"].T, projection_clip)
+    return h, {"h": h, "c": c}
 
 
-def dense(x: Array, weight: Array, bias: Array, activation: str) -> Array:
-    """Return ``activation(weight @ x + bias)`` for x[B, K]: float[B, O]."""
-    return ACTIVATIONS[activation](x @ weight.T + bias)
+def gru(
+    x: Array,
+    state: State,
+    weights: Weights,
+    *,
+    reset_after: bool = True,
+    gate: Activation = ("sigmoid", ()),
+    candidate: Activation = ("tanh", ()),
+    gate_clip: float | None = None,
+) -> tuple[Array, State]:
+    """Advance a GRU layer by one step; equations in :class:`streamlstm.layers.GRU`."""
+    h = state["h"]
+    from_x = np.split(x @ weights["weight_ih"].T + weights["bias_ih"], 3, axis=1)
+    from_h = np.split(h @ weights["weight_hh"].T + weights["bias_hh"], 3, axis=1)
+    r = activate(gate, clip(from_x[0] + from_h[0], gate_clip))
+    z = activate(gate, clip(from_x[1] + from_h[1], gate_clip))
+    if reset_after:
+        n = from_x[2] + r * from_h[2]
+    else:
+        last = weights["weight_hh"][2 * h.shape[1] :], weights["bias_hh"][2 * h.shape[1] :]
+        n = from_x[2] + (r * h) @ last[0].T + last[1]
+    n = activate(candidate, clip(n, gate_clip))
+    h = (1 - z) * n + z * h
+    return h, {"h": h}
 
 
-def step_lstm(
-    x: Array, rows: Array, slots: Array, state: Mapping[str, slice], weights: Mapping[str, Array]
-) -> Array:
-    """Advance the LSTM whose vectors stand at ``state`` in each row; return the new h[B, H]."""
-    h, c = lstm(x, rows[slots, state["h"]], rows[slots, state["c"]], **weights)
-    rows[slots, state["h"]] = h
-    rows[slots, state["c"]] = c
-    return h
+def rnn(
+    x: Array,
+    state: State,
+    weights: Weights,
+    *,
+    activation: Activation = ("tanh", ()),
+    gate_clip: float | None = None,
+) -> tuple[Array, State]:
+    """Advance a plain recurrent layer by one step."""
+    a = x @ weights["weight_ih"].T + state["h"] @ weights["weight_hh"].T + weights["bias"]
+    h = activate(activation, clip(a, gate_clip))
+    return h, {"h": h}
 
 
-def step_dense(
-    x: Array, rows: Array, slots: Array, weights: Mapping[str, Array], activation: str
-) -> Array:
-    """Take a block through a dense layer, which remembers nothing; return y[B, O]."""
-    del rows, slots
-    return dense(x, **weights, activation=activation)
+def dense(
+    x: Array, state: State, weights: Weights, *, activation: Activation
+) -> tuple[Array, State]:
+    """Return ``activation(weight @ x + bias)``."""
+    return activate(activation, x @ weights["weight"].T + weights["bias"]), state
+
+
+def pointwise(
+    x: Array, state: State, weights: Weights, *, activation: Activation
+) -> tuple[Array, State]:
+    """Return ``activation(x * weight + bias)``."""
+    return activate(activation, x * weights["weight"] + weights["bias"]), state
+
+
+def layer_norm(x: Array, state: State, weights: Weights, *, epsilon: float) -> tuple[Array, State]:
+    """Return ``normalise(x) * weight + bias``."""
+    return normalise(x, epsilon) * weights["weight"] + weights["bias"], state
+
+
+def embedding(x: Array, state: State, weights: Weights) -> tuple[Array, State]:
+    """Return the vectors of the categories in ``x[:, 0]``, and the other features after them."""
+    vectors = weights["weight"][x[:, 0].astype(np.int64)]
+    return np.concatenate([vectors, x[:, 1:]], axis=1), state
+
+
+LAYERS: dict[str, Callable[..., tuple[Array, State]]] = {
+    "lstm": lstm,
+    "gru": gru,
+    "rnn": rnn,
+    "dense": dense,
+    "pointwise": pointwise,
+    "layer_norm": layer_norm,
+    "embedding": embedding,
+}
