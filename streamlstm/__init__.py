@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .convert import from_onnx, from_torch
     from .engine import Engine, Stream
     from .errors import StreamLSTMError
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
@@ -29,6 +30,8 @@ _HOMES = {
     "Scaling": "model",
     "Stream": "engine",
     "StreamLSTMError": "errors",
+    "from_onnx": "convert",
+    "from_torch": "convert",
 }
 __all__ = [
     "GRU",
@@ -44,6 +47,8 @@ __all__ = [
     "Stream",
     "StreamLSTMError",
     "__version__",
+    "from_onnx",
+    "from_torch",
 ]
 
 

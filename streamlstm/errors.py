@@ -24,6 +24,10 @@ class ModelError(StreamLSTMError, ValueError):
     """Layers, weights, names or scaling that do not fit together."""
 
 
+class ConvertError(StreamLSTMError, ValueError):
+    """A network of another framework that cannot be taken over."""
+
+
 class ModelFileError(StreamLSTMError):
     """A model file that is damaged, foreign, or written by a newer version."""
 

@@ -1,0 +1,31 @@
+"""Networks of other frameworks: bringing them here and taking them away again.
+
+One module for each framework, imported when it is first used; each imports its framework inside
+its functions, so that nobody needs more than what their own file asks for. The shared parts are
+``chain`` (layers as they are found, folded into as few as there can be), ``check`` (every weight
+once, in its shape) and ``gates`` (orders of gates).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .onnx_export import to_onnx
+    from .onnx_import import from_onnx
+    from .torch import from_torch
+
+_HOMES = {
+    "from_onnx": "onnx_import",
+    "from_torch": "torch",
+    "to_onnx": "onnx_export",
+}
+__all__ = ["from_onnx", "from_torch", "to_onnx"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a converter when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
