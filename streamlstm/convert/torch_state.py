@@ -1,0 +1,126 @@
+"""PyTorch's state dict read back into layers: names and shapes are all that it has."""
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from ..errors import ConvertError
+from .check import Weights
+from .torch_parts import Part, make_weights, to_array
+from .torch_recurrent import NAME as RECURRENT
+
+# What people call a trained initial state, beside the recurrent module.
+INITIAL_H = ("h0", "h_0", "h_init", "init_h", "initial_h")
+INITIAL_C = ("c0", "c_0", "c_init", "init_c", "initial_c")
+_NUMBERED = re.compile(r"((?:.*\.)?)(\d+)")
+
+
+def parts_of_state(state: Mapping[Any, Any], rnn_activation: str, epsilon: float) -> list[Part]:
+    """Return the layers of a state dict, in its order.
+
+    Raises
+    ------
+    ConvertError
+        If a group of weights is that of no known layer.
+    """
+    groups = _group(state)
+    if not groups:
+        raise ConvertError("the state dict is empty.")
+    initial = {name: groups.pop(name) for name in list(groups) if is_initial(groups[name])}
+    parts = [
+        _part(name or "the module", tensors, rnn_activation, epsilon)
+        for name, tensors in groups.items()
+    ]
+    _mark_gaps(parts)
+    for name, tensors in initial.items():
+        place_initial(name, tensors, parts)
+    return parts
+
+
+def is_initial(tensors: Mapping[str, Any]) -> bool:
+    """Say whether tensors are a trained initial state, and nothing else."""
+    return bool(tensors) and tensors.keys() <= {*INITIAL_H, *INITIAL_C}
+
+
+def place_initial(container: str, tensors: Mapping[str, Any], parts: list[Part]) -> None:
+    """Give a container's trained initial state to the only recurrent layer in it."""
+    inside = [
+        part
+        for part in parts
+        if part.kind == "recurrent" and (not container or part.name.startswith(f"{container}."))
+    ]
+    if len(inside) != 1:
+        raise ConvertError(
+            f"{container or 'the module'} has {', '.join(tensors)} and {len(inside)} recurrent "
+            "layers: leave them out and give initial_state=."
+        )
+    found = sorted(tensors, key=lambda name: name in INITIAL_C)
+    inside[0].options["initial_state"] = [to_array(tensors[name], name) for name in found]
+
+
+def _group(state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tensors by layer: the name up to the last dot."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, tensor in state.items():
+        if not isinstance(key, str) or not hasattr(tensor, "shape"):
+            raise ConvertError(
+                f"the state dict: expected names and tensors, got {type(tensor).__name__} under "
+                f"{key!r}; give what module.state_dict() returned."
+            )
+        name, _, leaf = key.rpartition(".")
+        groups.setdefault(name, {})[leaf] = tensor
+    return groups
+
+
+def _part(name: str, tensors: Mapping[str, Any], rnn_activation: str, epsilon: float) -> Part:
+    weights = make_weights(name, tensors)
+    kind = _kind(name, weights)
+    options: dict[str, Any] = {}
+    if kind == "recurrent":
+        options["activation"] = rnn_activation
+    elif kind in ("batch_norm", "layer_norm"):
+        options["epsilon"] = epsilon
+    return Part(name, kind, weights, options)
+
+
+def _kind(name: str, weights: Weights) -> str:
+    """Say what layer has these weights."""
+    shapes = weights.shapes
+    if any(RECURRENT.fullmatch(key) for key in shapes):
+        return "recurrent"
+    if "running_mean" in shapes or "running_var" in shapes:
+        return "batch_norm"
+    rank = len(shapes.get("weight", ()))
+    if rank == 2:
+        return "linear" if "bias" in shapes else "table"
+    if rank == 1 and "bias" in shapes:
+        return "layer_norm"
+    listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+    if rank == 1:
+        raise ConvertError(
+            f"{name} has {listed}: a normalisation without bias, or PReLU; give the module instead "
+            "of its state dict."
+        )
+    if rank > 2:
+        raise ConvertError(
+            f"{name} has {listed}: a convolution looks at several steps at once and is not "
+            "supported."
+        )
+    raise ConvertError(f"{name} has {listed}: no supported layer has these weights.")
+
+
+def _mark_gaps(parts: list[Part]) -> None:
+    """Mark where a number is left out among numbered layers: something without weights was there.
+
+    Behind a recurrent layer it is what picks the output from its tuple, or dropout; elsewhere it
+    may be an activation, and numbers would be silently wrong without it.
+    """
+    for before, after in pairwise(parts):
+        first, second = (_NUMBERED.fullmatch(part.name) for part in (before, after))
+        if first is None or second is None or first[1] != second[1]:
+            continue
+        if before.kind in ("linear", "batch_norm", "layer_norm") and int(second[2]) > (
+            int(first[2]) + 1
+        ):
+            before.gap = f"{first[1]}{int(first[2]) + 1}"
