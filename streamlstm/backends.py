@@ -63,7 +63,7 @@ class CpuBackend:
         self.parallel_work = PARALLEL_WORK
         self._work = plan.work
         self._weights, self._program = plan.weights, plan.program
-        size = step.scratch_size(plan.stride)
+        size = step.scratch_size(plan.program)
         self._scratch = np.zeros((1, size), np.float32)
         self._scratches = np.zeros((self.threads, size), np.float32)
         self._serial, self._parallel = step.step_block, step.step_parallel

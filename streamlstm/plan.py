@@ -1,24 +1,17 @@
 """A model compiled to what kernels take: one weight block, one integer table, one row layout."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import packing
+from .activations import parse_activation
 from .kernels import layout
-from .kernels.layout import COLUMNS, padded
-from .layers import LSTM, Dense, Layer
+from .kernels.layout import padded
+from .layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
 from .model import Model
-
-Float32Array = NDArray[np.float32]
-
-_ACTIVATIONS = {
-    "linear": layout.LINEAR,
-    "relu": layout.RELU,
-    "tanh": layout.TANH,
-    "sigmoid": layout.SIGMOID,
-}
+from .packing import Float32Array, Weights
 
 
 def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
@@ -65,18 +58,13 @@ class Plan:
     row_size : int
         R, floats in a state row.
     work : int
-        Multiply-adds of one step of one stream.
+        Multiply-adds of one step of one stream, about.
     """
 
     weights: Float32Array
     program: NDArray[np.int64]
     row_size: int
     work: int
-
-    @property
-    def stride(self) -> int:
-        """Floats of scratch that one stream's activations take."""
-        return int(self.program[layout.STRIDE])
 
 
 def compile_plan(model: Model, lanes: int) -> Plan:
@@ -93,6 +81,7 @@ def compile_plan(model: Model, lanes: int) -> Plan:
     header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)
     header[layout.OUTPUT_SCALING] = block.add(scaling_out.scale, scaling_out.mean)
     header[layout.STRIDE] = max(_stride(layer) for layer in model.layers)
+    header[layout.WORKSPACE] = max(_workspace(layer, lanes) for layer in model.layers)
     rows = [
         _layer_row(layer, weights, place, block, lanes)
         for layer, weights, place in zip(model.layers, model.weights, places, strict=True)
@@ -103,28 +92,13 @@ def compile_plan(model: Model, lanes: int) -> Plan:
         weights=block.finish(),
         program=np.concatenate([header, *rows, skip]),
         row_size=row_size,
-        work=sum(int(a.size) for weights in model.weights for a in weights.values()),
+        work=sum(
+            int(array.size)
+            for layer, weights in zip(model.layers, model.weights, strict=True)
+            if not isinstance(layer, Embedding)
+            for array in weights.values()
+        ),
     )
-
-
-def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32Array:
-    """Lay out a product's weights as panels of ``width`` outputs.
-
-    Parameters
-    ----------
-    weight, bias : float32[N, K], float32[N]
-        N is a multiple of ``width``.
-    width : int
-        Floats in one row of a panel.
-
-    Returns
-    -------
-    float32[N / width, 1 + K, width], flat
-        In every panel first the biases, then one row for each input.
-    """
-    rows = np.concatenate([bias[:, None], weight], axis=1)
-    panels = rows.reshape(-1, width, rows.shape[1]).transpose(0, 2, 1)
-    return np.ascontiguousarray(panels, dtype=np.float32).ravel()
 
 
 class _Block:
@@ -135,6 +109,7 @@ class _Block:
         self.size = 0
 
     def add(self, *arrays: Float32Array) -> int:
+        """Append arrays as one part and return its offset."""
         offset = self.size
         part = np.concatenate([array.ravel() for array in arrays])
         part = np.pad(part, (0, padded(len(part)) - len(part)))
@@ -152,58 +127,124 @@ class _Block:
 
 
 def _stride(layer: Layer) -> int:
-    if isinstance(layer, LSTM):
-        return padded(layer.input_size + padded(layer.hidden_size))
+    """Return how many floats of scratch one stream needs on either side of a layer."""
+    if isinstance(layer, LSTM | GRU | RNN):
+        inputs = padded(layer.input_size + padded(layer.output_size))
+        kept_apart = isinstance(layer, GRU) and not layer.reset_after  # r * h, and z behind it
+        return max(inputs, (1 + kept_apart) * padded(layer.hidden_size))
+    if isinstance(layer, Embedding):
+        return padded(padded(layer.dimension) + layer.input_size)
     return padded(max(layer.input_size, layer.output_size))
 
 
+def _workspace(layer: Layer, lanes: int) -> int:
+    """Return how many floats of pre-activations one stream needs kept at once."""
+    if isinstance(layer, LSTM) and not _is_plain(layer):
+        return -(-layer.hidden_size // lanes) * lanes * layout.COLUMNS
+    return 0
+
+
+def _is_plain(layer: LSTM) -> bool:
+    plain = LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
+    return layer == plain
+
+
 def _layer_row(
-    layer: Layer,
-    weights: dict[str, Float32Array],
-    place: dict[str, slice],
-    block: _Block,
-    lanes: int,
+    layer: Layer, weights: Weights, place: dict[str, slice], block: _Block, lanes: int
 ) -> NDArray[np.int64]:
     row = np.zeros(layout.ROW, np.int64)
     row[layout.LAYER_INPUTS] = layer.input_size
     row[layout.LAYER_OUTPUTS] = layer.output_size
+    row[[layout.PEEPHOLE, layout.NORM, layout.PROJECTION]] = -1
+    row[layout.CONSTANTS] = block.add(_constants(layer))
+    fields = ("gate_activation", "candidate_activation", "cell_activation")
+    if hasattr(layer, "activation"):
+        fields = ("activation",)  # type: ignore[assignment]
+    for n, field in enumerate(fields):
+        if hasattr(layer, field):
+            row[layout.ACTIVATION + n] = layout.ACTIVATIONS.index(_parse(layer, field)[0])
+    for name, column in (("h", layout.HIDDEN), ("c", layout.CELL)):
+        if name in place:
+            row[column] = place[name].start
     if isinstance(layer, LSTM):
-        row[layout.KIND] = layout.LSTM
-        row[layout.HIDDEN] = place["h"].start
-        row[layout.CELL] = place["c"].start
-        row[layout.WEIGHTS] = block.add(_pack_lstm(layer, weights, lanes))
+        _lstm_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, GRU):
+        _gru_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, RNN | Dense):
+        _product_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, Pointwise | LayerNorm):
+        row[layout.KIND] = layout.LAYER_NORM if isinstance(layer, LayerNorm) else layout.POINTWISE
+        row[layout.VECTORS] = block.add(packing.pad_vectors(weights["weight"], weights["bias"]))
     else:
-        row[layout.KIND] = layout.DENSE
-        row[layout.ACTIVATION] = _ACTIVATIONS[layer.activation]
-        row[layout.WEIGHTS] = block.add(_pack_dense(layer, weights, lanes))
+        row[layout.KIND] = layout.EMBEDDING
+        row[layout.UNITS] = layer.categories
+        row[layout.VECTORS] = block.add(packing.pad_vectors(*weights["weight"]))
     return row
 
 
-def _pack_lstm(layer: LSTM, weights: dict[str, Float32Array], lanes: int) -> Float32Array:
-    """Order the outputs so that a panel holds the four gates of ``lanes`` hidden units."""
-    H = layer.hidden_size
-    units = -(-H // lanes) * lanes
-    weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
+def _lstm_row(
+    row: NDArray[np.int64], layer: LSTM, weights: Weights, block: _Block, lanes: int
+) -> None:
+    row[layout.KIND] = layout.LSTM if _is_plain(layer) else layout.LSTM_OPTIONS
+    row[layout.UNITS] = layer.hidden_size
+    row[layout.COUPLED] = layer.coupled
+    row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
+    if layer.peephole:
+        row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
+    if layer.layer_norm:
+        row[layout.NORM] = block.add(packing.pack_lstm_norm(layer, weights, lanes))
+    if layer.projection_size is not None:
+        weight = weights["weight_hr"]
+        packed = packing.pack_product(weight, np.zeros(len(weight), np.float32), lanes)
+        row[layout.PROJECTION] = block.add(packed)
 
-    def by_unit(array: NDArray[Any]) -> NDArray[Any]:
-        gates = np.zeros((4, units, *array.shape[1:]), np.float32)
-        gates[:, :H] = array.reshape(4, H, *array.shape[1:])
-        gates = gates.reshape(4, units // lanes, lanes, *array.shape[1:])
-        return gates.swapaxes(0, 1).reshape(4 * units, *array.shape[1:])
 
-    return pack_panels(by_unit(weight), by_unit(weights["bias"]), COLUMNS * lanes)
+def _gru_row(
+    row: NDArray[np.int64], layer: GRU, weights: Weights, block: _Block, lanes: int
+) -> None:
+    row[layout.UNITS] = layer.hidden_size
+    if layer.reset_after:
+        row[layout.KIND] = layout.GRU
+        row[layout.WEIGHTS] = block.add(packing.pack_gru(layer, weights, lanes))
+    else:
+        row[layout.KIND] = layout.GRU_BEFORE
+        gates, candidate = packing.pack_gru_before(layer, weights, lanes)
+        row[layout.WEIGHTS] = block.add(gates)
+        row[layout.VECTORS] = block.add(candidate)
 
 
-def _pack_dense(layer: Dense, weights: dict[str, Float32Array], lanes: int) -> Float32Array:
-    """Take as many wide panels as there are whole ones, the rest in panels of one vector."""
-    O, K = layer.output_size, layer.input_size
-    outputs = -(-O // lanes) * lanes
-    weight, bias = np.zeros((outputs, K), np.float32), np.zeros(outputs, np.float32)
-    weight[:O], bias[:O] = weights["weight"], weights["bias"]
-    wide = outputs // (COLUMNS * lanes) * (COLUMNS * lanes)
-    return np.concatenate(
-        [
-            pack_panels(weight[:wide], bias[:wide], COLUMNS * lanes),
-            pack_panels(weight[wide:], bias[wide:], lanes),
-        ]
-    )
+def _product_row(
+    row: NDArray[np.int64], layer: RNN | Dense, weights: Weights, block: _Block, lanes: int
+) -> None:
+    if isinstance(layer, RNN):
+        row[layout.KIND] = layout.RNN
+        row[layout.UNITS] = layer.hidden_size
+        weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
+    else:
+        row[layout.KIND] = layout.DENSE
+        weight = weights["weight"]
+    row[layout.WEIGHTS] = block.add(packing.pack_product(weight, weights["bias"], lanes))
+
+
+def _parse(layer: Layer, field: str) -> tuple[str, tuple[float, ...]]:
+    return parse_activation(getattr(layer, field), together=True)
+
+
+def _constants(layer: Layer) -> Float32Array:
+    """Return parameters of activations, bounds and epsilon as layout.py orders them."""
+    constants = np.zeros(layout.CONSTANT_COUNT, np.float32)
+    fields = ("gate_activation", "candidate_activation", "cell_activation")
+    for n, field in enumerate(fields):
+        named = field if hasattr(layer, field) else "activation" if n == 0 else ""
+        if hasattr(layer, named):
+            parameters = _parse(layer, named)[1]
+            constants[2 * n : 2 * n + len(parameters)] = parameters
+    for place, field in (
+        (layout.GATE_CLIP, "gate_clip"),
+        (layout.CELL_CLIP, "cell_clip"),
+        (layout.PROJECTION_CLIP, "projection_clip"),
+    ):
+        bound = getattr(layer, field, None)
+        constants[place] = np.inf if bound is None else bound
+    constants[layout.EPSILON] = getattr(layer, "epsilon", 1e-5)
+    return constants

@@ -7,12 +7,27 @@ AVX2 machine), because it stays in registers and all lanes go at once.
 import numpy as np
 from numba import njit
 
-from .simd import fma, maximum, minimum, splat
+from .layout import ACTIVATIONS
+from .simd import (
+    fma,
+    load,
+    maximum,
+    minimum,
+    nearest,
+    power_of_two,
+    splat,
+    store,
+    where_greater,
+)
 
 f32 = np.float32
 
 # Beyond this tanh rounds to +-1 in float32, and the quotient would leave [-1, 1].
 TANH_LIMIT = f32(7.90531110763549805)
+
+RELU, TANH, SIGMOID, HARD_SIGMOID, HARD_TANH, AFFINE, SCALED_TANH, LEAKY_RELU = range(1, 9)
+THRESHOLDED_RELU, ELU, SELU, SOFTSIGN, SOFTPLUS, SILU, GELU, GELU_TANH, EXPONENTIAL = range(9, 18)
+assert ACTIVATIONS[RELU] == "relu" and ACTIVATIONS[EXPONENTIAL] == "exponential"  # noqa: PT018
 
 
 @njit(forceinline=True)
@@ -20,7 +35,7 @@ def tanh(x):
     """Hyperbolic tangent by an odd rational function of degree 13 over 6.
 
     The error is below 5 units in the last place over all of float32 (tests/unit). The
-    coefficients are the minimax fit that Eigen publishes (MPL-2.0 file generic_fast_tanh).
+    coefficients are the minimax fit that the linear-algebra library Eigen publishes.
     """
     x = minimum(maximum(x, splat(-TANH_LIMIT)), splat(TANH_LIMIT))
     x2 = x * x
@@ -47,3 +62,146 @@ def sigmoid(x):
 def relu(x):
     """``max(x, 0)``."""
     return maximum(x, splat(f32(0.0)))
+
+
+@njit(forceinline=True)
+def exp(x):
+    """Exponential: ``2**n exp(r)`` with ``|r| <= log(2) / 2`` and a Taylor polynomial for exp(r).
+
+    The power is applied in two halves, so that results below the normal numbers are right and
+    those beyond the largest become infinite.
+    """
+    x = minimum(maximum(x, splat(f32(-110.0))), splat(f32(90.0)))
+    n = nearest(x * splat(f32(1.44269504088896341)))
+    r = fma(n, splat(f32(-0.693145751953125)), x)  # log(2) in two parts, the first of few bits
+    r = fma(n, splat(f32(-1.42860682030941723e-06)), r)
+    p = splat(f32(1 / 5040))
+    p = fma(p, r, splat(f32(1 / 720)))
+    p = fma(p, r, splat(f32(1 / 120)))
+    p = fma(p, r, splat(f32(1 / 24)))
+    p = fma(p, r, splat(f32(1 / 6)))
+    p = fma(p, r, splat(f32(0.5)))
+    p = fma(p, r, splat(f32(1.0)))
+    p = fma(p, r, splat(f32(1.0)))
+    half = nearest(n * splat(f32(0.5)))
+    return p * power_of_two(half) * power_of_two(n - half)
+
+
+@njit(forceinline=True)
+def elu(x, a):
+    """``x`` above zero, ``a (exp(x) - 1)`` below."""
+    zero = splat(f32(0.0))
+    below = exp(minimum(x, zero)) - splat(f32(1.0))
+    return fma(a, below, maximum(x, zero))
+
+
+@njit(forceinline=True)
+def absolute(x):
+    """``|x|``."""
+    return maximum(x, splat(f32(0.0)) - x)
+
+
+@njit(forceinline=True)
+def softplus(x):
+    """``log(1 + exp(x))`` as ``max(x, 0) + log(1 + e)`` with ``e = exp(-|x|)``.
+
+    ``log(1 + e)`` is ``2 artanh(s)`` for ``s = e / (2 + e)``, of which seven terms are enough: s
+    is at most 1/3.
+    """
+    zero = splat(f32(0.0))
+    e = exp(zero - absolute(x))
+    s = e / (splat(f32(2.0)) + e)
+    s2 = s * s
+    p = splat(f32(2 / 13))
+    p = fma(p, s2, splat(f32(2 / 11)))
+    p = fma(p, s2, splat(f32(2 / 9)))
+    p = fma(p, s2, splat(f32(2 / 7)))
+    p = fma(p, s2, splat(f32(2 / 5)))
+    p = fma(p, s2, splat(f32(2 / 3)))
+    p = fma(p, s2, splat(f32(2.0)))
+    return fma(p, s, maximum(x, zero))
+
+
+@njit(forceinline=True)
+def gelu(x):
+    """``x`` times the distribution function of the normal distribution.
+
+    Its error function is formula 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical
+    Functions", 1964; its error is below 1.5e-7.
+    """
+    one = splat(f32(1.0))
+    z = absolute(x) * splat(f32(0.70710678118654752))
+    t = one / fma(splat(f32(0.3275911)), z, one)
+    p = splat(f32(1.061405429))
+    p = fma(p, t, splat(f32(-1.453152027)))
+    p = fma(p, t, splat(f32(1.421413741)))
+    p = fma(p, t, splat(f32(-0.284496736)))
+    p = fma(p, t, splat(f32(0.254829592)))
+    tail = splat(f32(0.5)) * p * t * exp(splat(f32(0.0)) - z * z)
+    return x * where_greater(x, splat(f32(0.0)), one - tail, tail)
+
+
+@njit(forceinline=True)
+def gelu_tanh(x):
+    """:func:`gelu` with ``tanh(sqrt(2 / pi) (x + 0.044715 x**3))`` for the error function."""
+    inner = fma(splat(f32(0.044715)) * x * x, x, x) * splat(f32(0.79788456080286536))
+    half = splat(f32(0.5)) * x
+    return fma(half, tanh(inner), half)
+
+
+@njit
+def activate(kind, constants, a, x):
+    """Apply the activation of code ``kind``; its parameters stand at ``constants[a]``.
+
+    A call, not inline: there are many kinds, and the common ones have paths of their own.
+    """
+    if kind == TANH:
+        return tanh(x)
+    if kind == SIGMOID:
+        return sigmoid(x)
+    if kind == RELU:
+        return relu(x)
+    first, second = splat(constants[a]), splat(constants[a + 1])
+    zero, one = splat(f32(0.0)), splat(f32(1.0))
+    if kind == HARD_SIGMOID:
+        return minimum(maximum(fma(first, x, second), zero), one)
+    if kind == HARD_TANH:
+        return minimum(maximum(x, first), second)
+    if kind == AFFINE:
+        return fma(first, x, second)
+    if kind == SCALED_TANH:
+        return first * tanh(second * x)
+    if kind == LEAKY_RELU:
+        return fma(first, minimum(x, zero), maximum(x, zero))
+    if kind == THRESHOLDED_RELU:
+        return where_greater(x, first, x, zero)
+    if kind == ELU:
+        return elu(x, first)
+    if kind == SELU:
+        return splat(f32(1.0507009873554805)) * elu(x, splat(f32(1.6732632423543772)))
+    if kind == SOFTSIGN:
+        return x / (one + absolute(x))
+    if kind == SOFTPLUS:
+        return softplus(x)
+    if kind == SILU:
+        return x * sigmoid(x)
+    if kind == GELU:
+        return gelu(x)
+    if kind == GELU_TANH:
+        return gelu_tanh(x)
+    if kind == EXPONENTIAL:
+        return exp(x)
+    return x
+
+
+@njit
+def clip(x, bound):
+    """Bound ``x`` to ``[-bound, bound]``; an infinite bound bounds nothing."""
+    return minimum(maximum(x, splat(-bound)), splat(bound))
+
+
+@njit
+def exp_in_place(values, start, end, lanes):
+    """Replace ``values[start : end]`` and what pads it to whole vectors by its exponential."""
+    for n in range(start, end, lanes):
+        store(values, n, exp(load(values, n)))

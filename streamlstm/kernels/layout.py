@@ -1,20 +1,65 @@
 """The integer table that tells the kernels what a model is: the meaning of every number in it.
 
 One compiled kernel serves every model. What differs between models stands in one int64 array,
-the program: a header, one row a layer, and the skip indices.
+the program: a header, one row a layer, and the skip indices. Offsets point into the model's
+weight block.
 """
 
 # Header.
-INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE = range(8)
-HEADER = 8
+INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
+HEADER = 16
 
 # One row a layer, after the header.
-KIND, LAYER_INPUTS, LAYER_OUTPUTS, WEIGHTS, HIDDEN, CELL, ACTIVATION = range(7)
-ROW = 8
+(
+    KIND,
+    LAYER_INPUTS,
+    LAYER_OUTPUTS,
+    UNITS,  # hidden units, categories of an embedding
+    WEIGHTS,  # packed panels
+    HIDDEN,  # where h and c stand in a state row
+    CELL,
+    ACTIVATION,  # codes: of the layer, or of gates, candidate and cell
+    CANDIDATE_ACTIVATION,
+    CELL_ACTIVATION,
+    CONSTANTS,  # offset of the layer's constants, below
+    VECTORS,  # offset of scale and shift of pointwise and layer norm; of the table of an embedding
+    PEEPHOLE,  # offsets, -1 where the layer has none
+    NORM,
+    PROJECTION,
+    COUPLED,
+) = range(16)
+ROW = 16
 
-# Values of KIND and ACTIVATION.
-LSTM, DENSE = range(2)
-LINEAR, RELU, TANH, SIGMOID = range(4)
+# Constants of a layer: two parameters for each activation, bounds (infinite for none), epsilon.
+GATE_CLIP, CELL_CLIP, PROJECTION_CLIP, EPSILON = 6, 7, 8, 9
+CONSTANT_COUNT = 10
+
+# Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM.
+LSTM, LSTM_OPTIONS, GRU, GRU_BEFORE, RNN, DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(9)
+
+# Codes of activations are positions here.
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_tanh",
+    "affine",
+    "scaled_tanh",
+    "leaky_relu",
+    "thresholded_relu",
+    "elu",
+    "selu",
+    "softsign",
+    "softplus",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "exponential",
+    "softmax",
+    "log_softmax",
+)
 
 # Every vector of the state row and of the scratch is padded to whole cache lines, the widest
 # vector of any supported machine, so that a row means the same on all of them.

@@ -10,8 +10,14 @@ Every sum is taken in the same order of k with fused multiply-add, whatever the 
 result does not depend on how many streams it is stepped with. (Where ``chains`` > 1 a sum is
 split into that many interleaved ones, to hide the latency of the addition in narrow products;
 then the split is the same in every tile of that width.)
+
+The rows of a panel may be narrower than its sums: with two ``phases`` the first K inputs add to
+some sums and the next ones to others, as in a GRU, whose candidate keeps what comes from the
+input apart from what comes from the state.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from llvmlite import ir
@@ -21,23 +27,28 @@ from numba.extending import intrinsic
 
 from . import simd
 
+Phase = Sequence[tuple[int, int]]  # pairs: which vector of a weight row adds to which sum
 
-def product_tile(rows: int, columns: int, panels: int = 1, chains: int = 1) -> Any:
+
+def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: int = 1) -> Any:
     """Make the intrinsic that multiplies one tile.
 
     Parameters
     ----------
-    rows, columns, panels, chains : int
+    rows, panels, chains : int
         Shape of the tile, fixed when the kernel is compiled; registers needed are about
-        ``rows * columns * panels * chains + columns + 1``.
+        ``rows * sums * panels * chains + columns + 1``.
+    phases : one or two sequences of (vector, sum)
+        For each stretch of inputs, which vectors of a weight row add to which sums.
 
     Returns
     -------
     intrinsic
-        ``tile(A, a, a_stride, W, w, w_stride, panel_stride, K, Z, z, z_stride)``: rows of A
-        start at ``a + row * a_stride``; the weights of input k at ``w + k * w_stride``, of which
-        the tile takes ``columns`` vectors, the bias stands one row before them; panels are
-        ``panel_stride`` apart. Row r of panel p goes to ``z + (p * rows + r) * z_stride``.
+        ``tile(A, a, a_stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride)``:
+        rows of A start at ``a + row * a_stride``. A panel starts at ``w`` with ``bias_size``
+        floats of biases, one vector a sum; then come K0 + K1 rows of ``w_stride`` floats; panels
+        are ``panel_stride`` apart. Row r of panel p goes to ``z + (p * rows + r) * z_stride``,
+        sum s of it to its place s.
     """
 
     @intrinsic
@@ -48,17 +59,19 @@ def product_tile(rows: int, columns: int, panels: int = 1, chains: int = 1) -> A
         a_stride: Any,
         W: Any,
         w: Any,
+        bias_size: Any,
         w_stride: Any,
         panel_stride: Any,
-        K: Any,
+        K0: Any,
+        K1: Any,
         Z: Any,
         z: Any,
         z_stride: Any,
     ) -> Any:
-        signature = types.void(A, *[types.intp] * 2, W, *[types.intp] * 4, Z, *[types.intp] * 2)
+        signature = types.void(A, *[types.intp] * 2, W, *[types.intp] * 6, Z, *[types.intp] * 2)
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _emit_tile(context, builder, signature, args, (rows, columns, panels, chains))
+            _Tile(context, builder, signature, args, rows, phases, panels, chains).emit()
             return context.get_dummy_value()
 
         return signature, emit
@@ -66,74 +79,112 @@ def product_tile(rows: int, columns: int, panels: int = 1, chains: int = 1) -> A
     return tile
 
 
-def _emit_tile(context: Any, builder: Any, signature: Any, args: Any, shape: Any) -> None:
-    A, a, a_stride, W, w, w_stride, panel_stride, K, Z, z, z_stride = args
-    rows, columns, panels, chains = shape
-    integer = a.type
+class _Tile:
+    """The LLVM code of one tile while it is written."""
 
-    def number(value: int) -> Any:
-        return ir.Constant(integer, value)
+    def __init__(
+        self,
+        context: Any,
+        builder: Any,
+        signature: Any,
+        args: Any,
+        rows: int,
+        phases: Sequence[Phase],
+        panels: int,
+        chains: int,
+    ) -> None:
+        A, a, a_stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
+        self.builder, self.integer = builder, a.type
+        self.rows, self.phases, self.panels, self.chains = rows, phases, panels, chains
+        self.w_stride, self.z_stride = w_stride, z_stride
+        self.lengths = (K0, K1)[: len(phases)]
 
-    def address(array_index: int, array: Any, offset: Any) -> Any:
-        return simd.element_pointer(context, builder, signature.args[array_index], array, offset)
+        def address(position: int, array: Any, offset: Any) -> Any:
+            types = signature.args
+            return simd.element_pointer(context, builder, types[position], array, offset)
 
-    def advance(pointer: Any, count: Any) -> Any:
-        return builder.gep(pointer, [count])
-
-    inputs = [address(0, A, builder.add(a, builder.mul(a_stride, number(r)))) for r in range(rows)]
-    weights = [
-        address(3, W, builder.add(w, builder.mul(panel_stride, number(p)))) for p in range(panels)
-    ]
-    bias_row = builder.neg(w_stride)
-    zero = ir.Constant(simd.VECTOR, [0.0] * simd.LANES)
-    sums: dict[tuple[int, int, int, int], Any] = {}
-    for p in range(panels):
-        for c in range(columns):
-            bias = simd.emit_load(
-                builder, advance(weights[p], builder.add(bias_row, number(c * simd.LANES)))
-            )
-            for r in range(rows):
-                for chain in range(chains):
-                    # Allocas at the entry become registers: LLVM promotes every one of them.
-                    slot = cgutils.alloca_once(builder, simd.VECTOR)
-                    builder.store(zero if chain else bias, slot)
-                    sums[p, r, c, chain] = slot
-
-    def multiply(k: Any, chain: int) -> None:
-        row = builder.mul(k, w_stride)
-        loaded = [
-            [
-                simd.emit_load(
-                    builder, advance(weights[p], builder.add(row, number(c * simd.LANES)))
-                )
-                for c in range(columns)
-            ]
+        self.inputs = [
+            address(0, A, builder.add(a, builder.mul(a_stride, self.number(r))))
+            for r in range(rows)
+        ]
+        self.biases = [
+            address(3, W, builder.add(w, builder.mul(panel_stride, self.number(p))))
             for p in range(panels)
         ]
-        for r in range(rows):
-            x = simd.emit_splat(builder, builder.load(advance(inputs[r], k)))
-            for p in range(panels):
-                for c in range(columns):
-                    slot = sums[p, r, c, chain]
-                    value = builder.load(slot)
-                    builder.store(simd.emit_fma(builder, x, loaded[p][c], value), slot)
+        self.weights = [self.advance(bias, bias_size) for bias in self.biases]
+        self.target = address(10, Z, z)
 
-    whole = builder.sub(K, builder.srem(K, number(chains)))
-    with cgutils.for_range_slice(builder, number(0), whole, number(chains), integer) as (k, _):
-        for chain in range(chains):
-            multiply(builder.add(k, number(chain)), chain)
-    for chain in range(chains - 1):
-        k = builder.add(whole, number(chain))
-        with builder.if_then(builder.icmp_signed("<", k, K)):
-            multiply(k, chain)
+    def number(self, value: int) -> Any:
+        return ir.Constant(self.integer, value)
 
-    target = address(8, Z, z)
-    for p in range(panels):
-        for r in range(rows):
-            for c in range(columns):
-                parts = [builder.load(sums[p, r, c, chain]) for chain in range(chains)]
-                while len(parts) > 1:
-                    parts = [builder.fadd(parts[n], parts[n + 1]) for n in range(0, len(parts), 2)]
-                offset = builder.mul(z_stride, number(p * rows + r))
-                offset = builder.add(offset, number(c * simd.LANES))
-                simd.emit_store(builder, parts[0], advance(target, offset))
+    def advance(self, pointer: Any, count: Any) -> Any:
+        return self.builder.gep(pointer, [count])
+
+    def load(self, pointer: Any, vector: int, offset: Any = None) -> Any:
+        place = self.number(vector * simd.LANES)
+        if offset is not None:
+            place = self.builder.add(offset, place)
+        return simd.emit_load(self.builder, self.advance(pointer, place))
+
+    def emit(self) -> None:
+        self.start_sums()
+        start = self.number(0)
+        for phase, length in zip(self.phases, self.lengths, strict=True):
+            end = self.builder.add(start, length)
+            self.emit_phase(phase, start, end)
+            start = end
+        self.store_sums()
+
+    def start_sums(self) -> None:
+        """Begin every sum with its bias, further chains with zero."""
+        builder = self.builder
+        zero = ir.Constant(simd.VECTOR, [0.0] * simd.LANES)
+        used = sorted({column for phase in self.phases for _, column in phase})
+        self.sums: dict[tuple[int, int, int], list[Any]] = {}
+        for p in range(self.panels):
+            for column in used:
+                bias = self.load(self.biases[p], column)
+                for r in range(self.rows):
+                    # Allocas at the entry become registers: LLVM promotes every one of them.
+                    chain = [cgutils.alloca_once(builder, simd.VECTOR) for _ in range(self.chains)]
+                    builder.store(bias, chain[0])
+                    for slot in chain[1:]:
+                        builder.store(zero, slot)
+                    self.sums[p, r, column] = chain
+
+    def emit_phase(self, phase: Phase, start: Any, end: Any) -> None:
+        """Add the inputs from ``start`` to ``end``, the k-th to chain k modulo ``chains``."""
+        builder, chains = self.builder, self.number(self.chains)
+        whole = builder.sub(end, builder.srem(builder.sub(end, start), chains))
+        with cgutils.for_range_slice(builder, start, whole, chains, self.integer) as (k, _):
+            for chain in range(self.chains):
+                self.multiply(phase, builder.add(k, self.number(chain)), chain)
+        for chain in range(self.chains - 1):
+            k = builder.add(whole, self.number(chain))
+            with builder.if_then(builder.icmp_signed("<", k, end)):
+                self.multiply(phase, k, chain)
+
+    def multiply(self, phase: Phase, k: Any, chain: int) -> None:
+        builder = self.builder
+        row = builder.mul(k, self.w_stride)
+        loaded = [
+            {vector: self.load(weights, vector, row) for vector, _ in phase}
+            for weights in self.weights
+        ]
+        for r in range(self.rows):
+            x = simd.emit_splat(builder, builder.load(self.advance(self.inputs[r], k)))
+            for p in range(self.panels):
+                for vector, column in phase:
+                    slot = self.sums[p, r, column][chain]
+                    total = simd.emit_fma(builder, x, loaded[p][vector], builder.load(slot))
+                    builder.store(total, slot)
+
+    def store_sums(self) -> None:
+        builder = self.builder
+        for (p, r, column), chain in self.sums.items():
+            parts = [builder.load(slot) for slot in chain]
+            while len(parts) > 1:
+                parts = [builder.fadd(a, b) for a, b in list(pairwise(parts))[::2]]
+            offset = builder.mul(self.z_stride, self.number(p * self.rows + r))
+            offset = builder.add(offset, self.number(column * simd.LANES))
+            simd.emit_store(builder, parts[0], self.advance(self.target, offset))

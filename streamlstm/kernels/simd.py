@@ -142,6 +142,44 @@ def _select(comparison: str) -> Any:
 minimum = _binary(_select("<"))
 maximum = _binary(_select(">"))
 
+
+@intrinsic
+def where_greater(_typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
+    """Lane by lane ``then`` where ``a > b``, else ``otherwise``."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[2], args[3])
+
+    return Vector(Vector, Vector, Vector, Vector), emit
+
+
+@intrinsic
+def nearest(_typing: Any, a: Any) -> Any:
+    """Round to the nearest integer, ties to even."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.rint.v{LANES}f32"
+        )
+        return builder.call(function, args)
+
+    return Vector(Vector), emit
+
+
+@intrinsic
+def power_of_two(_typing: Any, n: Any) -> Any:
+    """Give ``2 ** n`` for integers n from -126 to 127."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(32), LANES)
+        exponent = builder.add(
+            builder.fptosi(args[0], integers), ir.Constant(integers, [127] * LANES)
+        )
+        return builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * LANES)), VECTOR)
+
+    return Vector(Vector), emit
+
+
 _ADD = _binary(lambda builder, a, b: builder.fadd(a, b))
 _SUBTRACT = _binary(lambda builder, a, b: builder.fsub(a, b))
 _MULTIPLY = _binary(lambda builder, a, b: builder.fmul(a, b))

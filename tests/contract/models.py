@@ -1,10 +1,22 @@
 """Models of every layer and shape, with random weights that differ for every gate."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from streamlstm import LSTM, Dense, Model, Scaling
+from streamlstm import (
+    GRU,
+    LSTM,
+    RNN,
+    Dense,
+    Embedding,
+    LayerNorm,
+    Model,
+    Pointwise,
+    Scaling,
+)
+from streamlstm.activations import PARAMETERS
 from streamlstm.layers import Layer
 
 
@@ -18,7 +30,7 @@ def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -
             spread = np.repeat(rng.uniform(0.3, 1.5, 4), -(-shape[0] // 4))[: shape[0]]
             array = rng.standard_normal(shape) / np.sqrt(shape[-1])
             array *= spread.reshape(-1, *[1] * (len(shape) - 1))
-            arrays[name] = array + 0.3 * (name == "bias")
+            arrays[name] = array + 0.3 * name.startswith(("bias", "norm"))
         weights.append(arrays)
     if not scaled:
         return Model(layers, weights)
@@ -32,7 +44,12 @@ def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -
     )
 
 
-MODELS = {
+def lstm(F: int, H: int, **options: Any) -> LSTM:
+    """Return an LSTM with options, for the table below."""
+    return LSTM(F, H, **options)
+
+
+PLAIN = {
     "smallest": random_model([LSTM(1, 1)]),
     "odd": random_model([LSTM(3, 5), Dense(5, 2)], scaled=True),
     "even": random_model([LSTM(8, 16), Dense(16, 1)]),
@@ -44,3 +61,71 @@ MODELS = {
     "no memory": random_model([Dense(3, 20, "relu"), Dense(20, 2)], scaled=True),
     "wider than a group": random_model([LSTM(130, 9), Dense(9, 1)]),
 }
+OPTIONS = {
+    "initial state": lstm(3, 20, initial_state=True),
+    "peephole": lstm(3, 20, peephole=True),
+    "projection": lstm(3, 40, projection_size=13),
+    "wide projection": lstm(3, 9, projection_size=70, projection_clip=0.3),
+    "coupled": lstm(5, 17, coupled=True),
+    "layer norm": lstm(3, 37, layer_norm=True),
+    "clips": lstm(3, 20, gate_clip=0.7, cell_clip=0.4),
+    "hard sigmoid": lstm(3, 20, gate_activation="hard_sigmoid"),
+    "other activations": lstm(
+        3,
+        20,
+        gate_activation="hard_sigmoid(0.2, 0.5)",
+        candidate_activation="softsign",
+        cell_activation="scaled_tanh(1.2, 0.8)",
+    ),
+    "everything": lstm(
+        6,
+        35,
+        projection_size=21,
+        peephole=True,
+        layer_norm=True,
+        coupled=True,
+        gate_clip=2.0,
+        cell_clip=1.5,
+        projection_clip=0.9,
+        initial_state=True,
+        candidate_activation="hard_sigmoid",
+    ),
+    "everything but coupled": lstm(
+        6, 35, projection_size=21, peephole=True, layer_norm=True, initial_state=True
+    ),
+    "gru": GRU(8, 64),
+    "odd gru": GRU(3, 21, initial_state=True),
+    "gru, other activations": GRU(
+        3, 18, gate_clip=1.0, gate_activation="hard_sigmoid", candidate_activation="softplus"
+    ),
+    "gru, reset before": GRU(5, 33, reset_after=False, initial_state=True),
+    "gru, reset before, other activations": GRU(
+        2, 70, reset_after=False, gate_clip=1.0, candidate_activation="hard_sigmoid"
+    ),
+    "rnn": RNN(8, 64),
+    "odd rnn": RNN(3, 87, initial_state=True),
+    "rnn, relu": RNN(3, 20, "relu", gate_clip=0.8),
+}
+CHAINS: dict[str, list[Layer]] = {
+    "mixed": [GRU(4, 20), LSTM(20, 9, peephole=True), RNN(9, 30), LayerNorm(30), Dense(30, 2)],
+    "softmax": [LSTM(3, 12), Dense(12, 21, "softmax")],
+    "log softmax": [LSTM(3, 12), Dense(12, 5, "log_softmax")],
+    "softmax by itself": [GRU(3, 12), Pointwise(12, "softmax")],
+    "layer norm first": [LayerNorm(37, 1e-3), LSTM(37, 8)],
+    "pointwise": [Pointwise(5, "leaky_relu(0.2)"), LSTM(5, 8), Pointwise(8), Dense(8, 1)],
+}
+EMBEDDED: dict[str, list[Layer]] = {
+    "embedding": [Embedding(1, 11, 6), LSTM(6, 20), Dense(20, 11, "softmax")],
+    "embedding beside numbers": [Embedding(4, 300, 17), GRU(20, 20), Dense(20, 1)],
+}
+MODELS = (
+    PLAIN
+    | {n: random_model([layer, Dense(layer.output_size, 3)]) for n, layer in OPTIONS.items()}
+    | {n: random_model(layers) for n, layers in CHAINS.items()}
+    | {n: random_model(layers) for n, layers in EMBEDDED.items()}
+    | {
+        f"dense {n}": random_model([LSTM(3, 7), Dense(7, 33, n), Dense(33, 2)])
+        for n in PARAMETERS
+        if n not in ("linear", "relu", "tanh", "sigmoid")
+    }
+)

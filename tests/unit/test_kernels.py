@@ -11,7 +11,8 @@ from numba import njit
 from streamlstm.kernels import cache, compile, layout, step
 from streamlstm.kernels.matmul import product_tile
 from streamlstm.kernels.simd import LANES
-from streamlstm.plan import compile_plan, pack_panels
+from streamlstm.packing import pack_panels
+from streamlstm.plan import compile_plan
 
 from ..contract.models import MODELS
 
@@ -24,11 +25,11 @@ from ..contract.models import MODELS
 def test_tile_is_the_matrix_product(
     rows: int, columns: int, panels: int, chains: int, K: int
 ) -> None:
-    tile = product_tile(rows, columns, panels, chains)
+    tile = product_tile(rows, [[(n, n) for n in range(columns)]], panels, chains)
 
     @njit
     def run(A, stride, W, width, panel, K, Z):
-        tile(A, 0, stride, W, width, width, panel, K, Z, 0, width)
+        tile(A, 0, stride, W, 0, width, width, panel, K, 0, Z, 0, width)
 
     rng = np.random.default_rng(K)
     width = columns * LANES
@@ -55,7 +56,7 @@ def test_every_part_of_the_weight_block_starts_on_a_cache_line() -> None:
 def test_the_scratch_is_never_written_beyond_its_end() -> None:
     for model in MODELS.values():
         plan = compile_plan(model, LANES)
-        size = step.scratch_size(plan.stride)
+        size = step.scratch_size(plan.program)
         guarded = np.full((1, size + 64), 7.0, np.float32)
         B = 2 * layout.GROUP + 1
         rows = np.full((B + 2) * plan.row_size, 7.0, np.float32)
