@@ -40,12 +40,12 @@ def _model(H: int, F: int) -> Model:
     return Model([layer], [weights])
 
 
-def _compiled(model: Model, X: Any) -> Callable[[int], Any]:
+def compiled(model: Model, X: Any) -> Callable[[int], Any]:
     """Return a function that takes n steps inside compiled code and gives h[B, H]."""
     plan = compile_plan(model, simd.LANES)
     B = len(X)
     rows = np.zeros(B * plan.row_size, np.float32)
-    scratch = np.zeros((1, step.scratch_size(plan.stride)), np.float32)
+    scratch = np.zeros((1, step.scratch_size(plan.program)), np.float32)
     slots = np.random.default_rng(1).permutation(B)
     Y = np.empty((B, model.output_size), np.float32)
 
@@ -74,9 +74,9 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     for name, make in (("PyTorch", torch_step), ("ONNX Runtime", onnxruntime_step)):
         peer = make(layer, weights, X)
         if peer is not None:
-            _check(name, peer, _compiled(model, X))
+            _check(name, peer, compiled(model, X))
             cases[name] = peer
-    run = _compiled(model, X)
+    run = compiled(model, X)
     n = REPEATS if B == 1 else 1
     cases["compiled"] = lambda: run(n)
     engine = Engine(model, capacity=B, threads=1)

@@ -111,17 +111,44 @@ class ReferenceBackend:
         self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        state = [
+            {name: rows[slots, columns] for name, columns in place.items()}
+            for _, place in self._layers
+        ]
+        Y[:], state, _ = self.compute(X, state)
+        for (_, place), kept in zip(self._layers, state, strict=True):
+            for name, columns in place.items():
+                rows[slots, columns] = kept[name]
+
+    def compute(
+        self, X: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool = False
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+        """Take X[B, F] through all layers from a state for each; nothing is changed.
+
+        Returns
+        -------
+        Y : float[B, O]
+            Predictions.
+        state : list of dict
+            What each layer remembers after the step.
+        traces : list of dict
+            If ``traced``, the gates of each recurrent layer by name, and each layer's ``output``.
+        """
         model = self._model
         values = model.input_scaling.apply(X.astype(self._dtype)).astype(self._dtype)
-        for step, place in self._layers:
-            state = {name: rows[slots, columns] for name, columns in place.items()}
-            values, state = step(values, state)
-            for name, columns in place.items():
-                rows[slots, columns] = state[name]
-        Y[:] = model.output_scaling.invert(values)
+        after: list[dict[str, NDArray[Any]]] = []
+        traces: list[dict[str, NDArray[Any]]] = []
+        for (step, place), before in zip(self._layers, state, strict=True):
+            traces.append({})
+            keywords = {"trace": traces[-1]} if traced and place else {}
+            values, kept = step(values, before, **keywords)
+            after.append(kept)
+            traces[-1]["output"] = values
+        Y = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
                 Y[:, output] += X[:, source]
+        return Y, after, traces
 
 
 def _options(layer: Layer) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends import make_backend
 from .blob import pack_state, unpack_state
 from .errors import ShapeError, StreamLSTMError
+from .explain import Explanation, explain
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
 from .plan import initial_row
@@ -226,6 +227,33 @@ class Engine:
                 None if times is None else [times[n] for n in good],
             )
             return Y, dict(sorted(errors.items()))
+
+    def explain(self, stream: StreamId, x: ArrayLike) -> Explanation:
+        """Show what the network would do with an observation, without advancing the stream.
+
+        Parameters
+        ----------
+        stream : str or int
+            A stream that has no state here is shown with the memory of a new one.
+        x : float32[F]
+            The observation, as for :meth:`step`.
+
+        Returns
+        -------
+        Explanation
+            Every layer's gates, candidate, cell and hidden state, and the prediction.
+
+        Raises
+        ------
+        ShapeError, BadValueError, StreamIdError
+            As for :meth:`step`.
+        """
+        stream = check_stream_id(stream)
+        row = self._observation(x)
+        with self._lock:
+            slot = self._table.find(stream)
+            state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
+        return explain(self._model, state, row)
 
     def stream(self, stream: StreamId) -> "Stream":
         """Return a handle to one stream that skips the look-up of its id."""

@@ -82,16 +82,16 @@ def four_gates(layer: LSTM, array: Float32Array) -> Float32Array:
 
 
 def pack_lstm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
-    """Lay out an LSTM: a panel holds the four gates of ``lanes`` hidden units."""
+    """Lay out an LSTM: a panel holds the gates of ``lanes`` hidden units.
+
+    It has four sums; where f is coupled to i its rows have three vectors only.
+    """
     weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
-    bias = weights["bias"]
+    bias = four_gates(layer, weights["bias"])
     if layer.layer_norm:
         bias = np.zeros_like(bias)  # it comes after the norm
-    return pack_panels(
-        by_unit(four_gates(layer, weight), 4, lanes),
-        by_unit(four_gates(layer, bias), 4, lanes),
-        COLUMNS * lanes,
-    )
+    sums = by_unit(bias, 4, lanes).reshape(-1, COLUMNS * lanes)
+    return _panels(sums, [by_unit(weight, len(layer.gates), lanes)])
 
 
 def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
@@ -119,16 +119,18 @@ def pack_gru(layer: GRU, weights: Weights, lanes: int) -> Float32Array:
     both = weights["bias_ih"] + weights["bias_hh"]
     bias = [both[: 2 * H], weights["bias_ih"][2 * H :], weights["bias_hh"][2 * H :]]
     sums = by_unit(np.concatenate(bias), 4, lanes).reshape(-1, 4 * lanes)
-    panels = [
-        np.concatenate([sums[n], *(_columns(part, n, 3 * lanes) for part in rows)])
-        for n in range(len(sums))
-    ]
+    return _panels(sums, rows)
+
+
+def _panels(sums: Float32Array, parts: list[Float32Array]) -> Float32Array:
+    """Join for each panel its biases sums[n] and, input by input, its rows of every part."""
+    panels = []
+    for n, biases in enumerate(sums):
+        panels.append(biases)
+        for part in parts:
+            width = len(part) // len(sums)
+            panels.append(part[n * width : (n + 1) * width].T.ravel())
     return np.concatenate(panels)
-
-
-def _columns(rows: Float32Array, panel: int, width: int) -> Float32Array:
-    """Return panel's rows transposed: for each input its ``width`` weights."""
-    return np.ascontiguousarray(rows[panel * width : (panel + 1) * width].T).ravel()
 
 
 def pack_gru_before(layer: GRU, weights: Weights, lanes: int) -> tuple[Float32Array, Float32Array]:

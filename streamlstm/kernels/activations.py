@@ -194,7 +194,7 @@ def activate(kind, constants, a, x):
     return x
 
 
-@njit
+@njit(forceinline=True)
 def clip(x, bound):
     """Bound ``x`` to ``[-bound, bound]``; an infinite bound bounds nothing."""
     return minimum(maximum(x, splat(-bound)), splat(bound))

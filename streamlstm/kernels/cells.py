@@ -5,12 +5,16 @@ as the equations stand in layers.py. A new cell is a function like these. ``Z[z]
 pre-activations of ``LANES`` hidden units of one stream stand, one vector a gate.
 """
 
+import numpy as np
 from numba import njit
 
 from . import layout
 from .activations import activate, clip, sigmoid, tanh
 from .layout import CELL_CLIP, GATE_CLIP
 from .simd import LANES, fma, load, splat, store
+
+f32 = np.float32
+SIGMOID, TANH = layout.ACTIVATIONS.index("sigmoid"), layout.ACTIVATIONS.index("tanh")
 
 
 @njit(forceinline=True)
@@ -37,6 +41,18 @@ def lstm_cell(Z, z, state, h, c, out, o):
     store(out, o, hidden)
 
 
+@njit(forceinline=True)
+def _gate(kind, weights, constants, x):
+    """Activate a gate: the usual one inline, any other by a call."""
+    return sigmoid(x) if kind == SIGMOID else activate(kind, weights, constants, x)
+
+
+@njit(forceinline=True)
+def _candidate(kind, weights, constants, x):
+    """Activate a candidate or cell, likewise."""
+    return tanh(x) if kind == TANH else activate(kind, weights, constants, x)
+
+
 @njit
 def lstm_options_cell(weights, program, layer, Z, z, unit, state, c, out, o):
     """Apply the gates of an LSTM with any of its options, but norm and projection.
@@ -54,23 +70,20 @@ def lstm_options_cell(weights, program, layer, Z, z, unit, state, c, out, o):
         peephole += unit
         i = fma(load(weights, peephole), cell, i)
         f = fma(load(weights, peephole + units), cell, f)
-    i = activate(gate, weights, constants, clip(i, bound))
+    i = _gate(gate, weights, constants, clip(i, bound))
     if program[layer + layout.COUPLED]:
-        f = splat(1.0) - i
+        f = splat(f32(1.0)) - i
     else:
-        f = activate(gate, weights, constants, clip(f, bound))
-    g = activate(
-        program[layer + layout.CANDIDATE_ACTIVATION], weights, constants + 2, clip(g, bound)
-    )
+        f = _gate(gate, weights, constants, clip(f, bound))
+    kind = program[layer + layout.CANDIDATE_ACTIVATION]
+    g = _candidate(kind, weights, constants + 2, clip(g, bound))
     cell = clip(fma(f, cell, i * g), weights[constants + CELL_CLIP])
     if peephole >= 0:
         y = fma(load(weights, peephole + 2 * units), cell, y)
-    y = activate(gate, weights, constants, clip(y, bound))
-    shown = activate(
-        program[layer + layout.CELL_ACTIVATION], weights, constants + 4, clip(cell, bound)
-    )
+    y = _gate(gate, weights, constants, clip(y, bound))
+    kind = program[layer + layout.CELL_ACTIVATION]
     store(state, c, cell)
-    store(out, o, y * shown)
+    store(out, o, y * _candidate(kind, weights, constants + 4, clip(cell, bound)))
 
 
 @njit(forceinline=True)
@@ -82,18 +95,10 @@ def gru_cell(weights, program, layer, Z, z, state, h, out, o):
     constants = program[layer + layout.CONSTANTS]
     gate, kind = program[layer + layout.ACTIVATION], program[layer + layout.CANDIDATE_ACTIVATION]
     bound = weights[constants + GATE_CLIP]
-    r, u = clip(load(Z, z), bound), clip(load(Z, z + LANES), bound)
-    if gate == SIGMOID and kind == TANH:
-        reset, update = sigmoid(r), sigmoid(u)
-        candidate = tanh(clip(fma(reset, load(Z, z + 3 * LANES), load(Z, z + 2 * LANES)), bound))
-    else:
-        reset = activate(gate, weights, constants, r)
-        update = activate(gate, weights, constants, u)
-        n = fma(reset, load(Z, z + 3 * LANES), load(Z, z + 2 * LANES))
-        candidate = activate(kind, weights, constants + 2, clip(n, bound))
+    reset = _gate(gate, weights, constants, clip(load(Z, z), bound))
+    update = _gate(gate, weights, constants, clip(load(Z, z + LANES), bound))
+    n = fma(reset, load(Z, z + 3 * LANES), load(Z, z + 2 * LANES))
+    candidate = _candidate(kind, weights, constants + 2, clip(n, bound))
     hidden = fma(update, load(state, h) - candidate, candidate)
     store(state, h, hidden)
     store(out, o, hidden)
-
-
-SIGMOID, TANH = layout.ACTIVATIONS.index("sigmoid"), layout.ACTIVATIONS.index("tanh")

@@ -6,7 +6,7 @@ import numpy as np
 from numba import int64, njit
 
 from . import layout
-from .activations import activate, clip, exp_in_place
+from .activations import RELU, TANH, activate, clip, exp_in_place, relu, tanh
 from .layout import COLUMNS, PAD
 from .products import TILE, WIDE, narrow_panel, wide_panel
 from .simd import LANES, fma, load, splat, store
@@ -49,8 +49,16 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
     if kind == LINEAR and not math.isfinite(bound):
         return
     for m in range(count):
-        for n in range(o + m * stride, o + m * stride + width, LANES):
-            store(S, n, activate(kind, weights, constants, clip(load(S, n), bound)))
+        start = o + m * stride
+        if kind == TANH:
+            for n in range(start, start + width, LANES):
+                store(S, n, tanh(clip(load(S, n), bound)))
+        elif kind == RELU:
+            for n in range(start, start + width, LANES):
+                store(S, n, relu(clip(load(S, n), bound)))
+        else:
+            for n in range(start, start + width, LANES):
+                store(S, n, activate(kind, weights, constants, clip(load(S, n), bound)))
 
 
 @njit

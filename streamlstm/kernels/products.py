@@ -12,11 +12,14 @@ from .simd import LANES
 
 WIDE = COLUMNS * LANES  # floats in one row of a panel, or of its sums
 TILE = 6  # streams in the main tile
-GRU_ROW = 3 * LANES  # r, z, n: a row of a GRU's panel, which has four sums
+THREE = 3 * LANES  # a row of a panel of three gates: a GRU's r, z, n, or i, g, o of a coupled LSTM
 
 _ALL = [[(n, n) for n in range(COLUMNS)]]
 _HALF = [[(0, 0), (1, 1)]]
 _FIRST = [[(0, 0)]]
+_THREE = [[(0, 0), (1, 2), (2, 3)]]
+_HALF_OF_THREE = [[(0, 0), (1, 2)]]
+_REST_OF_THREE = [[(2, 3)]]
 _GRU = [[(0, 0), (1, 1), (2, 2)], [(0, 0), (1, 1), (2, 3)]]
 _GRU_GATES = [[(0, 0), (1, 1)], [(0, 0), (1, 1)]]
 _GRU_CANDIDATE = [[(2, 2)], [(2, 3)]]
@@ -30,6 +33,10 @@ _wide1 = product_tile(1, _ALL)
 _wide_pair = product_tile(1, _ALL, panels=2)
 _narrow3 = product_tile(3, _FIRST, chains=NARROW_CHAINS)
 _narrow1 = product_tile(1, _FIRST, chains=NARROW_CHAINS)
+_three6 = product_tile(6, _HALF_OF_THREE if SPLIT else _THREE)
+_three6_rest = product_tile(6, _REST_OF_THREE)
+_three2 = product_tile(2, _THREE)
+_three1 = product_tile(1, _THREE)
 _gru6 = product_tile(6, _GRU_GATES if SPLIT else _GRU)
 _gru6_candidate = product_tile(6, _GRU_CANDIDATE)
 _gru2 = product_tile(2, _GRU)
@@ -77,22 +84,37 @@ def narrow_panel(A, a, stride, weights, w, K, Z, z, rows):
 
 
 @njit
+def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
+    """Multiply ``rows`` streams with a panel of the gates i, g, o; the sums of f stay unset."""
+    while rows >= 6:
+        _three6(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        if SPLIT:
+            _three6_rest(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 6, a + 6 * stride, z + 6 * z_stride
+    while rows >= 2:
+        _three2(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 2, a + 2 * stride, z + 2 * z_stride
+    if rows == 1:
+        _three1(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+
+
+@njit
 def gru_panel(A, a, stride, weights, w, F, H, Z, z, rows):
     """Multiply ``rows`` streams with a GRU's panel: sums r, z, n from x, n from h."""
     while rows >= 6:
-        _gru6(A, a, stride, weights, w, WIDE, GRU_ROW, 0, F, H, Z, z, WIDE)
+        _gru6(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         if SPLIT:
-            _gru6_candidate(A, a, stride, weights, w, WIDE, GRU_ROW, 0, F, H, Z, z, WIDE)
+            _gru6_candidate(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * WIDE
     while rows >= 2:
-        _gru2(A, a, stride, weights, w, WIDE, GRU_ROW, 0, F, H, Z, z, WIDE)
+        _gru2(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * WIDE
     if rows == 1:
-        _gru1(A, a, stride, weights, w, WIDE, GRU_ROW, 0, F, H, Z, z, WIDE)
+        _gru1(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
 
 
 @njit
 def gru_pair(A, a, weights, w, F, H, Z, z):
     """Multiply one stream with two of a GRU's panels at once."""
-    panel = WIDE + (F + H) * GRU_ROW
-    _gru_pair(A, a, 0, weights, w, WIDE, GRU_ROW, panel, F, H, Z, z, WIDE)
+    panel = WIDE + (F + H) * THREE
+    _gru_pair(A, a, 0, weights, w, WIDE, THREE, panel, F, H, Z, z, WIDE)

@@ -11,8 +11,8 @@ from . import layout
 from .activations import activate, clip
 from .cells import gru_cell, lstm_cell, lstm_options_cell
 from .feedforward import activate_rows, normalise, product
-from .layout import PAD
-from .products import GRU_ROW, TILE, WIDE, gru_pair, gru_panel, wide_pair, wide_panel
+from .layout import COLUMNS, PAD
+from .products import THREE, TILE, WIDE, gru_pair, gru_panel, three_panel, wide_pair, wide_panel
 from .simd import LANES, fma, load, store
 
 f32 = np.float32
@@ -84,33 +84,50 @@ def lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
 def lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z, work):
     """Advance ``count`` streams through an LSTM with options.
 
-    ``S[work]`` has room for all pre-activations of the group: a norm needs every unit of a gate
-    before the first can be used.
+    With a norm ``S[work]`` has room for all pre-activations of the group: every unit of a gate is
+    needed before the first can be used.
     """
-    row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
     K = program[layer + layout.LAYER_INPUTS] + P
-    panels = (H + LANES - 1) // LANES
-    width = panels * WIDE
+    stride = program[layout.STRIDE]
+    normed = program[layer + layout.NORM] >= 0
+    coupled = program[layer + layout.COUPLED]
+    width = (H + LANES - 1) // LANES * WIDE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    for panel in range(panels):
+    for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
-            target = work + m * width + panel * WIDE
-            wide_panel(S, a + m * stride, stride, weights, w, K, S, target, width, tile)
-        w += (K + 1) * WIDE
-    norm = program[layer + layout.NORM]
-    if norm >= 0:
-        _norm_gates(weights, norm, program, layer, H, width, S, work, z, count)
+            target, spacing = (
+                (work + m * width + unit * COLUMNS, width) if normed else (z, int64(WIDE))
+            )
+            if coupled:
+                three_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
+            else:
+                wide_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
+            if not normed:
+                _cells(
+                    weights,
+                    program,
+                    layer,
+                    rows,
+                    slots,
+                    first + m,
+                    tile,
+                    S,
+                    z,
+                    int64(WIDE),
+                    unit,
+                    o + m * stride,
+                )
+        w += WIDE + K * (THREE if coupled else WIDE)
+    if normed:
+        _norm_gates(weights, program, layer, H, width, S, work, z, count)
+        for unit in range(0, H, LANES):
+            start = work + unit * COLUMNS
+            _cells(weights, program, layer, rows, slots, first, count, S, start, width, unit, o)
     for m in range(count):
-        c = slots[first + m] * row_size + program[layer + layout.CELL]
-        for panel in range(panels):
-            unit = panel * LANES
-            lstm_options_cell(
-                weights, program, layer, S, work + m * width + panel * WIDE, unit,
-                rows, c + unit, S, o + m * stride + unit,
-            )  # fmt: skip
+        c = slots[first + m] * program[layout.ROW_SIZE] + program[layer + layout.CELL]
         _clear_padding(rows, c, H)
     if program[layer + layout.PROJECTION] >= 0:
         # Through the rows at a, which are no longer needed, and back.
@@ -123,8 +140,19 @@ def lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z,
 
 
 @njit
-def _norm_gates(weights, norm, program, layer, H, width, S, work, z, count):
+def _cells(weights, program, layer, rows, slots, first, count, S, z, spacing, unit, o):
+    """Apply the gates to ``LANES`` units of ``count`` streams."""
+    stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
+    c = program[layer + layout.CELL] + unit
+    for m in range(count):
+        place, cell = o + m * stride + unit, slots[first + m] * row_size + c
+        lstm_options_cell(weights, program, layer, S, z + m * spacing, unit, rows, cell, S, place)
+
+
+@njit
+def _norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
+    norm = program[layer + layout.NORM]
     epsilon = weights[program[layer + layout.CONSTANTS] + layout.EPSILON]
     for m in range(count):
         start = work + m * width
@@ -141,7 +169,7 @@ def gru(weights, program, layer, rows, slots, first, count, S, a, o, z):
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     h = program[layer + layout.HIDDEN]
-    panel = WIDE + (F + H) * GRU_ROW
+    panel = WIDE + (F + H) * THREE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
     unit = 0

@@ -2,7 +2,8 @@
 
 Every other kernel is compared with these functions, in float64. Arrays hold a block of B streams,
 one a row. A function takes what comes in, the layer's state vectors and weights by name, and the
-layer's options as keywords; it returns what goes out and the new state.
+layer's options as keywords; it returns what goes out and the new state. Into ``trace``, where it is
+given, go the gates by name.
 """
 
 import math
@@ -30,13 +31,13 @@ def elu(x: Array, a: float) -> Array:
 
 def gelu(x: Array) -> Array:
     """``x`` times the distribution function of the normal distribution."""
-    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    return np.asarray(x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
 
 
 def log_softmax(x: Array) -> Array:
     """Logarithm of softmax over the last axis."""
     shifted = x - x.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 ACTIVATIONS: dict[str, Callable[..., Array]] = {
@@ -93,6 +94,7 @@ def lstm(
     gate_clip: float | None = None,
     cell_clip: float | None = None,
     projection_clip: float | None = None,
+    trace: State | None = None,
 ) -> tuple[Array, State]:
     """Advance an LSTM layer by one step; equations in :class:`streamlstm.layers.LSTM`.
 
@@ -135,6 +137,8 @@ def lstm(
     h = o * activate(cell, clip(c, gate_clip))
     if "weight_hr" in weights:
         h = clip(h @ weights["weight_hr"].T, projection_clip)
+    if trace is not None:
+        trace |= {"input_gate": i, "forget_gate": f, "candidate": g, "output_gate": o, "cell": c}
     return h, {"h": h, "c": c}
 
 
@@ -147,6 +151,7 @@ def gru(
     gate: Activation = ("sigmoid", ()),
     candidate: Activation = ("tanh", ()),
     gate_clip: float | None = None,
+    trace: State | None = None,
 ) -> tuple[Array, State]:
     """Advance a GRU layer by one step; equations in :class:`streamlstm.layers.GRU`."""
     h = state["h"]
@@ -160,6 +165,8 @@ def gru(
         last = weights["weight_hh"][2 * h.shape[1] :], weights["bias_hh"][2 * h.shape[1] :]
         n = from_x[2] + (r * h) @ last[0].T + last[1]
     n = activate(candidate, clip(n, gate_clip))
+    if trace is not None:
+        trace |= {"reset_gate": r, "update_gate": z, "candidate": n}
     h = (1 - z) * n + z * h
     return h, {"h": h}
 
@@ -171,8 +178,10 @@ def rnn(
     *,
     activation: Activation = ("tanh", ()),
     gate_clip: float | None = None,
+    trace: State | None = None,
 ) -> tuple[Array, State]:
-    """Advance a plain recurrent layer by one step."""
+    """Advance a plain recurrent layer by one step; it has no gates to trace."""
+    del trace
     a = x @ weights["weight_ih"].T + state["h"] @ weights["weight_hh"].T + weights["bias"]
     h = activate(activation, clip(a, gate_clip))
     return h, {"h": h}

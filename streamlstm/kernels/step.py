@@ -5,7 +5,9 @@
 to the last.
 """
 
+import numpy as np
 from numba import int64, njit, prange
+from numpy.typing import NDArray
 
 from . import layout
 from .cache import kernel
@@ -17,7 +19,7 @@ from .recurrent import gru, gru_before, lstm, lstm_options, rnn
 SUMS = TILE * WIDE + PAD  # floats for the sums of one tile, and more than normalise asks for
 
 
-def scratch_size(program) -> int:
+def scratch_size(program: NDArray[np.int64]) -> int:
     """Return how many float32 of scratch one thread needs to run ``program``."""
     return int(GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE]) + SUMS)
 
@@ -71,9 +73,11 @@ def _step_group(weights, program, rows, slots, X, Y, S, first, count):
     for m in range(count):
         for k in range(O):
             y = S[a + m * stride + k] * weights[scale + k] + weights[scale + O + k]
-            if skip >= 0 and program[skip + k] >= 0:
-                y += X[first + m, program[skip + k]]
             Y[first + m, k] = y
+        if skip >= 0:
+            for k in range(O):
+                if program[skip + k] >= 0:
+                    Y[first + m, k] += X[first + m, program[skip + k]]
 
 
 @kernel()
