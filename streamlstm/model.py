@@ -191,6 +191,20 @@ class Model:
 
         return load_model(path)
 
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write one step of the model as an ONNX graph, state in and out.
+
+        Names and shapes of its inputs and outputs: :func:`streamlstm.convert.to_onnx`.
+
+        Raises
+        ------
+        ConvertError
+            If onnx is not installed.
+        """
+        from .convert import to_onnx
+
+        to_onnx(self, path)
+
     def __repr__(self) -> str:
         """Show the layers, one after the other."""
         chain = " -> ".join(describe_layer(layer) for layer in self.layers)

@@ -1,0 +1,201 @@
+"""Networks in ONNX: the way from the graph's input to its output, as a chain of layers."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConvertError
+from ..model import Model
+from .check import require
+from .onnx_flow import Flow, Problem
+from .onnx_graph import Graph, make_input, to_array
+from .onnx_identify import emit
+
+KEY = "streamlstm"  # of the metadata that to_onnx writes
+_WRITTEN = ("inputs", "outputs", "horizon", "metadata", "initial")
+_INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # onnx.TensorProto: uint8 ... int64, uint32, uint64
+
+
+def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Model:
+    """Take over a network in ONNX.
+
+    The nodes on the way from the graph's input to its output must be a chain: LSTM, GRU and RNN,
+    fully connected layers, normalisation, activations, an embedding at its start, and what moves
+    axes about. A last step picked from the sequence is what a stream gives anyway. Initial states
+    that are constants are kept; where they are inputs of the graph, a stream starts from zeros.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+    output : str, optional
+        Name of the graph's output to follow; the first that is not a recurrent layer's state.
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
+        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If the file cannot be read, or a node on the way cannot be stepped or is not known; the
+        message names the node.
+    """
+    model = _inline(_load(source))
+    constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+    written = _written(model)
+    initial = written.pop("initial", {})
+    problem: ConvertError | None = None
+    for inputs in _readings(model, constants):
+        try:
+            flow = _follow(Graph(model, inputs, constants, initial), output)
+            chain = emit(flow, inputs[flow.origin].width)
+            chosen = {**written, **options}
+            if flow.skip is not None:
+                chosen.setdefault("skip", flow.skip)
+            return chain.build("ONNX", **chosen)
+        except ConvertError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _load(source: Any) -> Any:
+    """Return a ModelProto from whatever was given."""
+    onnx = require("onnx", "read ONNX files")
+    if isinstance(source, onnx.ModelProto):
+        return source
+    if not isinstance(source, bytes | bytearray | str | PathLike):
+        raise ConvertError(
+            f"from_onnx: expected a path, bytes or an onnx.ModelProto, got {type(source).__name__}."
+        )
+    where = "the bytes"
+    try:
+        if isinstance(source, bytes | bytearray):
+            model = onnx.load_model_from_string(bytes(source))
+        else:
+            path = Path(fspath(source))
+            where = str(path)
+            if not path.is_file():
+                raise ConvertError(f"{path}: there is no such file.")
+            model = onnx.load(path)
+    except ConvertError:
+        raise
+    except Exception as error:  # protobuf's and onnx's own, by the place that is broken
+        raise ConvertError(f"{where}: cannot be read as ONNX: {error}.") from None
+    if not model.graph.node or not model.graph.output:
+        raise ConvertError(f"{where}: expected an ONNX graph with nodes and outputs, found none.")
+    return model
+
+
+def _inline(model: Any) -> Any:
+    """Put functions in the place of their calls, but for the layers that to_onnx wrote."""
+    others = [f for f in model.functions if f.domain != KEY]
+    if not others:
+        return model
+    from onnx import inliner
+
+    names = [(f.domain, f.name) for f in others]
+    return inliner.inline_selected_functions(model, names)
+
+
+def _readings(model: Any, constants: Mapping[str, Any]) -> Iterator[dict[str, Flow]]:
+    """Yield what the graph's inputs may be: which axis the features are, how long open axes are."""
+    given = [value for value in model.graph.input if value.name not in constants]
+    if not given:
+        raise ConvertError("the graph has no inputs.")
+    for open_size in (_free_primes(constants), [1] * 64):
+        sizes = _sizes(given, open_size, _recurrent_width(model, constants))
+        ranks = {len(size) for size in sizes.values()}
+        places: list[int | None] = [-1, None, *range(max(ranks) - 1)]
+        if all(value.type.tensor_type.elem_type in _INTEGERS for value in given[:1]):
+            places = [None, *places]
+        for place in dict.fromkeys(places):
+            yield {
+                value.name: make_input(
+                    value.name,
+                    sizes[value.name],
+                    place if place is None or place < len(sizes[value.name]) else -1,
+                    value.type.tensor_type.elem_type in _INTEGERS,
+                )
+                for value in given
+            }
+
+
+def _sizes(given: Sequence[Any], primes: Sequence[int], width: int) -> dict[str, list[int]]:
+    """Return the sizes of each input's axes; open ones are primes, one for each name."""
+    left = iter(primes)
+    named: dict[str, int] = {}
+    sizes = {}
+    for value in given:
+        tensor = value.type.tensor_type
+        dims = list(tensor.shape.dim) if tensor.HasField("shape") else [None] * 3
+        found = []
+        for n, dim in enumerate(dims):
+            if dim is not None and dim.HasField("dim_value") and dim.dim_value > 0:
+                found.append(dim.dim_value)
+            elif n == len(dims) - 1 and n > 1 and width:
+                found.append(width)
+            elif dim is not None and dim.dim_param:
+                found.append(named.setdefault(dim.dim_param, next(left)))
+            else:
+                found.append(next(left))
+        sizes[value.name] = found or [1]
+    return sizes
+
+
+def _recurrent_width(model: Any, constants: Mapping[str, Any]) -> int:
+    """Return how many features the first recurrent layer takes, for inputs that leave it open."""
+    for node in model.graph.node:
+        if node.op_type in ("LSTM", "GRU", "RNN") and len(node.input) > 1:
+            shape: tuple[int, ...] = getattr(constants.get(node.input[1]), "shape", ())
+            return shape[-1] if len(shape) == 3 else 0
+    return 0
+
+
+def _free_primes(constants: Mapping[str, Any]) -> list[int]:
+    """Return primes that divide no size in the file, so that an axis is known by its length."""
+    taken = {size for array in constants.values() for size in array.shape}
+    primes = [p for p in range(29, 2000) if all(p % n for n in range(2, int(p**0.5) + 1))]
+    return [p for p in primes if all(size % p for size in taken if size)]
+
+
+def _follow(graph: Graph, output: str | None) -> Flow:
+    """Return what reaches the graph's output."""
+    names = graph.outputs
+    if output is not None and output not in names:
+        raise ConvertError(f"the graph has no output {output!r}; it has {', '.join(names)}.")
+    found = [graph.values.get(name) for name in ([output] if output else names)]
+    values = [v for v in found if not (isinstance(v, Flow | Problem) and v.state)] or found
+    value = values[0]
+    if isinstance(value, Problem):
+        raise value.error
+    if not isinstance(value, Flow):
+        raise ConvertError(f"the output {output or names[0]!r} does not depend on the input.")
+    _check_output(value)
+    return value
+
+
+def _check_output(flow: Flow) -> None:
+    """Refuse an output that mixes steps with features."""
+    alone = [n for n in range(len(flow.axes)) if flow.is_features(n)]
+    if flow.feature is not None and not alone:
+        raise ConvertError(
+            "the output flattens features together with steps or streams, which cannot be stepped."
+        )
+
+
+def _written(model: Any) -> dict[str, Any]:
+    """Return the names, the horizon and the initial states that to_onnx wrote, if it did."""
+    for entry in model.metadata_props:
+        if entry.key == KEY:
+            try:
+                found = json.loads(entry.value)
+                return {key: found[key] for key in _WRITTEN}
+            except (ValueError, KeyError, TypeError):
+                return {}
+    return {}

@@ -1,0 +1,292 @@
+"""ONNX nodes that move values and compute nothing: reshape, transpose, slice, gather, concat."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConvertError
+from ..layers import Dense, Embedding
+from .onnx_flow import Atom, Axis, Flow, Scale, Stack, Step, Value
+from .onnx_node import Node
+
+
+def identity(_node: Node, x: Value, *_rest: Value) -> Value:
+    """Identity, Dropout and the like."""
+    return x
+
+
+def cast(node: Node, x: Flow, *_rest: Value) -> Flow:
+    """Cast, CastLike: to integers for an embedding, elsewhere to another precision."""
+    to = node.attribute("to", 1)
+    integers = (2, 3, 4, 5, 6, 7, 9, 12, 13)  # onnx.TensorProto: uint8 ... int64, bool ... uint64
+    return replace(x, integer=to in integers)
+
+
+def shape(node: Node, x: Flow) -> Any:
+    """Shape; start and end came with opset 15."""
+    return np.array(x.shape[node.attribute("start", 0) : node.attribute("end")], np.int64)
+
+
+def transpose(node: Node, x: Flow) -> Flow:
+    """Transpose."""
+    order = node.attribute("perm") or range(len(x.axes))[::-1]
+    return x.reshaped([x.axes[n] for n in order])
+
+
+def squeeze(node: Node, x: Flow, axes: Value = None) -> Flow:
+    """Squeeze; axes are an attribute up to opset 12, an input from 13 on."""
+    chosen = node.axes(axes)
+    rank = len(x.axes)
+    if chosen is None:
+        positions = {n for n in range(rank) if not x.axes[n]}
+    else:
+        positions = {n % rank for n in chosen}
+    if any(x.axes[n] for n in positions):
+        raise ConvertError(f"{node}: cannot squeeze an axis that is longer than 1.")
+    return x.reshaped([axis for n, axis in enumerate(x.axes) if n not in positions])
+
+
+def unsqueeze(node: Node, x: Flow, axes: Value = None) -> Flow:
+    """Unsqueeze; axes as for Squeeze."""
+    chosen = node.axes(axes) or []
+    rank = len(x.axes) + len(chosen)
+    found = list(x.axes)
+    for n in sorted(n % rank for n in chosen):
+        found.insert(n, ())
+    return x.reshaped(found)
+
+
+def reshape(node: Node, x: Flow, wanted: Value = None) -> Flow:
+    """Reshape: atoms are grouped anew, none may be split."""
+    sizes = [int(n) for n in (node.attribute("shape") if wanted is None else node.constant(wanted))]
+    if not node.attribute("allowzero", 0):
+        sizes = [x.shape[n] if size == 0 else size for n, size in enumerate(sizes)]
+    if -1 in sizes:
+        known = prod(size for size in sizes if size != -1)
+        sizes[sizes.index(-1)] = prod(x.shape) // known
+    return x.reshaped(regroup(node, x.axes, sizes))
+
+
+def flatten(node: Node, x: Flow) -> Flow:
+    """Flatten to two axes."""
+    axis = node.attribute("axis", 1)
+    return x.reshaped(regroup(node, x.axes, (prod(x.shape[:axis]), prod(x.shape[axis:]))))
+
+
+def regroup(node: Node, axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
+    """Return the atoms of ``axes`` as axes of other sizes."""
+    atoms = [atom for axis in axes for atom in axis]
+    found: list[Axis] = []
+    for size in sizes:
+        group: list[Atom] = []
+        while prod(atom.size for atom in group) < size and atoms:
+            group.append(atoms.pop(0))
+        if prod(atom.size for atom in group) != size:
+            raise ConvertError(
+                f"{node}: cannot follow the shape {tuple(sizes)}: it splits an axis, or the sizes "
+                "contradict each other."
+            )
+        found.append(tuple(group))
+    if atoms:
+        raise ConvertError(f"{node}: the shape {tuple(sizes)} has too few values.")
+    return found
+
+
+def expand(node: Node, x: Flow, wanted: Value) -> Flow:
+    """Expand, where it expands nothing."""
+    sizes = [int(n) for n in node.constant(wanted)]
+    axes = [()] * (len(sizes) - len(x.axes)) + list(x.axes)
+    for size, axis in zip(sizes[::-1], axes[::-1], strict=False):
+        if size not in (1, prod(atom.size for atom in axis)):
+            raise ConvertError(f"{node}: repeats values along an axis, which cannot be stepped.")
+    return x.reshaped(axes)
+
+
+def gather(node: Node, data: Value, indices: Value) -> Value:
+    """Gather: rows of a table by category, or parts of a tensor by number."""
+    axis = node.attribute("axis", 0)
+    if isinstance(indices, Flow):
+        return embed(node, data, indices, axis)
+    numbers = np.asarray(node.constant(indices))
+    picked = select(node, data, axis, [int(n) for n in numbers.reshape(-1)])
+    if isinstance(picked, Stack) or numbers.ndim == 1:
+        return picked
+    axes = list(picked.axes)
+    if numbers.ndim != 0 or axes[axis % len(axes)]:
+        raise ConvertError(f"{node}: expected one index or a list of them.")
+    del axes[axis % len(axes)]
+    return picked.reshaped(axes)
+
+
+def embed(node: Node, table: Value, x: Flow, axis: int) -> Flow:
+    """Look categories up in a table."""
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or axis != 0:
+        raise ConvertError(f"{node}: expected to gather rows of a constant matrix.")
+    if not x.raw or x.feature is not None:
+        raise ConvertError(
+            f"{node}: expected one category, an input of the network, got {x.width} values of it."
+        )
+    N, D = table.shape
+    step = Step(Embedding(1, N, D), {"weight": table.astype(np.float64)}, str(node))
+    found = replace(x, axes=(*x.axes, ()), integer=False)
+    return found.with_features(len(x.axes), D, step)
+
+
+def slice_(node: Node, x: Value, *given: Value) -> Value:
+    """Slice; starts and ends are attributes up to opset 9, inputs from 10 on."""
+    rank = len(_axes_of(x))
+    if given:
+        starts, ends, axes, steps = (
+            None if value is None else [int(n) for n in node.constant(value).reshape(-1)]
+            for value in (*given, None, None)[:4]
+        )
+    else:
+        starts, ends, axes, steps = *map(node.attribute, ("starts", "ends", "axes")), None
+    axes = axes or list(range(len(starts or ())))
+    for start, end, axis, step in zip(
+        starts or (), ends or (), axes, steps or [1] * len(axes), strict=True
+    ):
+        numbers = range(_size(x, axis % rank))[_slice(start, end, step)]
+        x = select(node, x, axis, list(numbers))
+    return x
+
+
+def split(node: Node, x: Flow, sizes: Value = None) -> list[Value]:
+    """Split along an axis."""
+    axis = node.attribute("axis", 0)
+    size = _size(x, axis % len(x.axes))
+    lengths = node.attribute("split") if sizes is None else node.constant(sizes)
+    if lengths is None:
+        length = -(-size // len(node.outputs))
+        lengths = [min(length, size - n) for n in range(0, size, length)]
+    ends = np.cumsum(lengths)
+    return [
+        select(node, x, axis, list(range(int(end - length), int(end))))
+        for length, end in zip(lengths, ends, strict=True)
+    ]
+
+
+def select(node: Node, x: Value, axis: int, numbers: list[int]) -> Value:
+    """Keep only some of what stands along an axis."""
+    size = _size(x, axis)
+    if any(not -size <= n < size for n in numbers):
+        raise ConvertError(f"{node}: index {numbers} is out of range for an axis of {size}.")
+    numbers = [n % size for n in numbers]
+    if numbers == list(range(size)):
+        return x
+    if isinstance(x, Stack):
+        return _select_layer(node, x, axis, numbers)
+    axis %= len(x.axes)
+    if x.feature is not None and x.is_features(axis):
+        return _select_features(node, x, axis, numbers)
+    if x.time is not None and x.axes[axis] == (x.time,):
+        if numbers == [size - 1]:
+            return x.reshaped([() if n == axis else a for n, a in enumerate(x.axes)])
+        raise ConvertError(
+            f"{node} takes step {numbers} of the sequence; a stream has only its last step."
+        )
+    raise ConvertError(
+        f"{node} takes {numbers} of {size} along an axis that is neither features nor time."
+    )
+
+
+def concat(node: Node, *flows: Value) -> Value:
+    """Concat: features, an embedding beside features, or the states of several layers."""
+    axis = node.attribute("axis", 1)
+    if len(flows) == 1:
+        return flows[0]
+    if not all(isinstance(flow, Flow) for flow in flows):
+        raise ConvertError(f"{node}: cannot join constants with values of the network.")
+    axis %= len(flows[0].axes)
+    if all(flow.raw for flow in flows) and all(flow.is_features(axis) for flow in flows):
+        return _join_columns(node, flows, axis)
+    if any(isinstance(e, Step) and isinstance(e.layer, Embedding) for e in flows[0].entries[-1:]):
+        return _join_embedding(node, flows[0], flows[1:], axis)
+    if all(flow.state and not flow.axes[axis] for flow in flows):
+        return Stack(tuple(flows), axis)
+    raise ConvertError(
+        f"{node} joins branches of the network: expected an embedding and the other features after "
+        "it."
+    )
+
+
+def _select_layer(node: Node, x: Stack, axis: int, numbers: list[int]) -> Flow:
+    if axis % len(_axes_of(x)) != x.axis or len(numbers) != 1:
+        raise ConvertError(f"{node}: expected to take the state of one layer.")
+    return x.flows[numbers[0]]
+
+
+def _select_features(node: Node, x: Flow, axis: int, numbers: list[int]) -> Flow:
+    """Take features: columns of the input, else a product with a matrix of zeros and ones."""
+    feature = Atom(len(numbers)) if len(numbers) > 1 else None
+    if x.raw:
+        columns = tuple(x.columns[n] for n in numbers)
+        axes = list(x.axes)
+        axes[axis] = () if feature is None else (feature,)
+        return replace(x, axes=tuple(axes), feature=feature, columns=columns)
+    weight = np.eye(x.width)[numbers]
+    step = Step(
+        Dense(x.width, len(numbers)), {"weight": weight, "bias": np.zeros(len(weight))}, str(node)
+    )
+    return x.with_features(axis, len(numbers), step)
+
+
+def _join_columns(node: Node, flows: Sequence[Flow], axis: int) -> Flow:
+    if len({flow.origin for flow in flows}) > 1:
+        raise ConvertError(
+            f"{node} joins two inputs, {', '.join(flow.origin for flow in flows)}: expected all "
+            "features in one input."
+        )
+    columns = tuple(column for flow in flows for column in flow.columns)
+    feature = Atom(len(columns))
+    axes = list(flows[0].axes)
+    axes[axis] = (feature,)
+    return replace(flows[0], axes=tuple(axes), feature=feature, columns=columns)
+
+
+def _join_embedding(node: Node, first: Flow, others: Sequence[Flow], axis: int) -> Flow:
+    """Put numeric features beside the vector of the category; they may be scaled before."""
+    (step,) = first.entries[-1:]
+    plain = all(isinstance(e, Scale) for flow in others for e in flow.entries)
+    origins = {flow.origin for flow in (first, *others)}
+    if len(first.entries) > 1 or not plain or len(origins) > 1 or not first.is_features(axis):
+        raise ConvertError(f"{node}: expected an embedding and, after it, features of one input.")
+    if len(others) > 1 and any(flow.entries for flow in others):
+        raise ConvertError(f"{node}: expected the features after an embedding in one piece.")
+    columns = (*first.columns, *(column for flow in others for column in flow.columns))
+    F = len(columns)
+    scales = [_beside_category(e, F) for flow in others for e in flow.entries]
+    assert isinstance(step, Step)
+    assert isinstance(step.layer, Embedding)
+    layer = Embedding(F, step.layer.categories, step.layer.dimension)
+    joined = Step(layer, step.weights, step.node)
+    stem = replace(first, entries=(), columns=columns)
+    return stem.with_features(axis, layer.output_size, *scales, joined)
+
+
+def _beside_category(entry: Any, features: int) -> Scale:
+    """Return a scaling of the numeric features as one of all inputs, the category's left alone."""
+    weight, bias = (np.broadcast_to(a, features - 1) for a in (entry.weight, entry.bias))
+    return Scale(np.append(1.0, weight), np.append(0.0, bias), entry.node)
+
+
+def _slice(start: int, end: int, step: int) -> slice:
+    """Return a slice as Python has it: a step back to before the first is no negative end."""
+    if step < 0 and end < -(2**31):
+        return slice(start, None, step)
+    return slice(start, end, step)
+
+
+def _axes_of(x: Value) -> tuple[Axis, ...]:
+    axes: tuple[Axis, ...] = (x.flows[0] if isinstance(x, Stack) else x).axes
+    return axes
+
+
+def _size(x: Value, axis: int) -> int:
+    if isinstance(x, Stack) and axis % len(_axes_of(x)) == x.axis:
+        return len(x.flows)
+    size: int = (x.flows[0] if isinstance(x, Stack) else x).shape[axis]
+    return size
