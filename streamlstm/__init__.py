@@ -9,7 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .convert import from_onnx, from_torch
+    from .convert import (
+        from_guitarml,
+        from_keras,
+        from_onnx,
+        from_rtneural,
+        from_torch,
+        load_any,
+    )
     from .engine import Engine, Stream
     from .errors import StreamLSTMError
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
@@ -30,8 +37,12 @@ _HOMES = {
     "Scaling": "model",
     "Stream": "engine",
     "StreamLSTMError": "errors",
+    "from_guitarml": "convert",
+    "from_keras": "convert",
     "from_onnx": "convert",
+    "from_rtneural": "convert",
     "from_torch": "convert",
+    "load_any": "convert",
 }
 __all__ = [
     "GRU",
@@ -47,8 +58,12 @@ __all__ = [
     "Stream",
     "StreamLSTMError",
     "__version__",
+    "from_guitarml",
+    "from_keras",
     "from_onnx",
+    "from_rtneural",
     "from_torch",
+    "load_any",
 ]
 
 

@@ -10,16 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .detect import load_any
+    from .guitarml import from_guitarml
+    from .keras import from_keras
     from .onnx_export import to_onnx
     from .onnx_import import from_onnx
+    from .rtneural import from_rtneural
     from .torch import from_torch
 
 _HOMES = {
+    "from_guitarml": "guitarml",
+    "from_keras": "keras",
     "from_onnx": "onnx_import",
+    "from_rtneural": "rtneural",
     "from_torch": "torch",
+    "load_any": "detect",
     "to_onnx": "onnx_export",
 }
-__all__ = ["from_onnx", "from_torch", "to_onnx"]
+__all__ = [
+    "from_guitarml",
+    "from_keras",
+    "from_onnx",
+    "from_rtneural",
+    "from_torch",
+    "load_any",
+    "to_onnx",
+]
 
 
 def __getattr__(name: str) -> Any:

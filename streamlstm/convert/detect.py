@@ -1,0 +1,122 @@
+"""Which framework wrote a file, by what is in it."""
+
+import zipfile
+from collections.abc import Callable
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConvertError
+from ..model import Model
+from .json_file import read_json
+
+FORMATS = ("keras", "torch", "onnx", "rtneural", "guitarml", "streamlstm")
+_KNOWN = (
+    "known are .keras and .h5 of Keras, a state dict of PyTorch, ONNX, the JSON of RTNeural, "
+    "AIDA-X and GuitarML, and this project's own .safetensors"
+)
+
+
+def load_any(path: str | PathLike[str]) -> Model:
+    """Read a network, whatever it was trained in.
+
+    Parameters
+    ----------
+    path : path
+        A file that :func:`detect` knows.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If its content is of no known kind, or cannot be taken over.
+    """
+    from . import from_guitarml, from_keras, from_onnx, from_rtneural, from_torch
+
+    readers: dict[str, Callable[[Any], Model]] = {
+        "keras": from_keras,
+        "torch": from_torch,
+        "onnx": from_onnx,
+        "rtneural": from_rtneural,
+        "guitarml": from_guitarml,
+        "streamlstm": Model.load,
+    }
+    return readers[detect(path)](path)
+
+
+def detect(path: str | PathLike[str]) -> str:
+    """Return the kind of a file, one of ``FORMATS``; its name does not matter.
+
+    Raises
+    ------
+    ConvertError
+        If it is of another kind, with what to do where that is known.
+    """
+    name = fspath(path)
+    if Path(name).is_dir():
+        raise ConvertError(
+            f"{name}: expected a file. From the folder of a TensorFlow SavedModel, load it and "
+            "save it with model.save('model.keras')."
+        )
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    if start.startswith(b"PK\x03\x04"):
+        return _zip_kind(name)
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "keras"
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return _json_kind(name)
+    if _is_safetensors(start):
+        return "streamlstm"
+    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "torch"  # of before torch 1.6: a pickle, which torch reads with weights_only
+    if _is_protobuf(start):
+        return "onnx"
+    raise ConvertError(f"{name}: {'is empty' if not start else 'is no network'}; {_KNOWN}.")
+
+
+def _zip_kind(name: str) -> str:
+    try:
+        with zipfile.ZipFile(name) as archive:
+            members = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise ConvertError(f"{name}: a damaged .keras or PyTorch file: {error}.") from None
+    if "config.json" in members:
+        return "keras"
+    if any(member.endswith("constants.pkl") for member in members):
+        raise ConvertError(
+            f"{name}: holds TorchScript, which is code. Bring the weights instead: "
+            "torch.save(module.state_dict(), 'model.pt')."
+        )
+    if any(member.endswith("data.pkl") for member in members):
+        return "torch"
+    raise ConvertError(f"{name}: a zip of other things; {_KNOWN}.")
+
+
+def _json_kind(name: str) -> str:
+    content = read_json(name)
+    if isinstance(content.get("layers"), list):
+        return "rtneural"
+    if "model_data" in content or "state_dict" in content:
+        return "guitarml"
+    if content.get("class_name") in ("Sequential", "Functional", "Model"):
+        raise ConvertError(
+            f"{name}: holds the layers of a Keras network without its weights. Save the whole "
+            "network with model.save('model.keras') and bring that file."
+        )
+    raise ConvertError(f"{name}: JSON of other things ({', '.join(list(content)[:5])}); {_KNOWN}.")
+
+
+def _is_safetensors(start: bytes) -> bool:
+    """Look for a length of 8 bytes, then JSON."""
+    return len(start) > 9 and start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") < 2**32
+
+
+def _is_protobuf(start: bytes) -> bool:
+    """Look for the number of one of the fields with which an ONNX model starts."""
+    return (
+        len(start) > 2 and start[0] in (0x08, 0x12, 0x1A, 0x3A, 0x42) and b"\x00" not in start[:2]
+    )

@@ -1,0 +1,34 @@
+"""Networks that are kept as JSON."""
+
+import json
+from os import PathLike, fspath
+from typing import Any
+
+from ..errors import ConvertError
+
+
+def read_json(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return the map that a JSON file holds.
+
+    Raises
+    ------
+    ConvertError
+        If it is no JSON, or no map.
+    """
+    name = fspath(path)
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            value = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ConvertError(f"{name}: expected JSON, which this is not: {error}.") from None
+    if not isinstance(value, dict):
+        raise ConvertError(f"{name}: expected a map in JSON, got a {type(value).__name__}.")
+    return value
+
+
+def about(values: Any) -> dict[str, str]:
+    """Return the plain values of a map as text, for the metadata of a model."""
+    if not isinstance(values, dict):
+        return {}
+    kept = (str, int, float)
+    return {str(key): str(value) for key, value in values.items() if isinstance(value, kept)}

@@ -1,0 +1,48 @@
+"""Networks of Keras 2 and 3, read without Keras."""
+
+from os import PathLike
+
+from ..model import Model
+from .keras_file import KerasFile, read_keras
+from .keras_graph import Graph, read_graph
+from .keras_reader import Reader
+from .keras_weights import ROOTS
+
+
+def from_keras(path: str | PathLike[str]) -> Model:
+    """Read a network of Keras: ``.keras``, or ``.h5`` of Keras 2 or 3.
+
+    Sequential networks and Functional ones without branches, nested ones too. Neither Keras nor
+    TensorFlow is needed, only h5py; nothing from the file is ever executed. Dropout and noise are
+    left out, normalisations are folded into the layers beside them. An LSTM that returns only its
+    last output answers with it at every step.
+
+    Parameters
+    ----------
+    path : path
+        What ``model.save`` wrote.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If the file is damaged, lacks a weight or has one too many, or holds what cannot be
+        stepped; the message names the layer.
+
+    Examples
+    --------
+    >>> import streamlstm as sl
+    >>> model = sl.from_keras("model.keras")  # doctest: +SKIP
+    """
+    file = read_keras(path)
+    return Reader(file, graph_of(file)).read()
+
+
+def graph_of(file: KerasFile) -> Graph:
+    """Return the layers of a file in order."""
+    places = {place.split("/")[0] for place in file.arrays}
+    root = next((root for root in ROOTS if root in places), ROOTS[0])
+    return read_graph(file.config, root)
