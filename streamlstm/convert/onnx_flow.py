@@ -225,32 +225,42 @@ def along_features(flow: Flow, constant: Any, node: str) -> tuple[Flow, Float64A
     return flow, array.reshape(()) if array.size == 1 else array.reshape(-1)
 
 
-def merge(
-    a: Flow, b: Flow, function: Callable[[Float64Array, Float64Array], Float64Array], node: str
-) -> Flow:
-    """Join two flows that parted earlier and were computed on by functions only.
+def merge(function: Callable[..., Float64Array], node: str, *flows: Flow) -> Flow:
+    """Join flows that parted earlier and were computed on by functions only.
 
     Activations and normalisations that an exporter took apart come together here.
+
+    Parameters
+    ----------
+    function : callable
+        Of as many arrays as there are flows.
+    node : str
+    *flows : Flow
 
     Raises
     ------
     ConvertError
         If a layer stands in one of the branches.
     """
+    first = flows[0]
     shared = 0
-    while shared < min(len(a.entries), len(b.entries)) and (a.entries[shared] is b.entries[shared]):
+    while all(
+        len(flow.entries) > shared and flow.entries[shared] is first.entries[shared]
+        for flow in flows
+    ):
         shared += 1
-    branches = a.entries[shared:], b.entries[shared:]
+    branches = [flow.entries[shared:] for flow in flows]
     layers = [entry.node for branch in branches for entry in branch if isinstance(entry, Step)]
-    if layers or a.origin != b.origin or a.columns != b.columns or a.skip or b.skip:
+    sources = {(flow.origin, flow.columns, flow.skip) for flow in flows}
+    if layers or len(sources) > 1 or first.skip is not None:
         raise ConvertError(
             f"{node} joins two branches of the network ({', '.join(layers) or 'of two inputs'}): "
             "only a chain of layers can be taken over, and the input added to the output."
         )
-    wider = a if (a.width, len(a.axes)) >= (b.width, len(b.axes)) else b
+    wider = max(flows, key=lambda flow: (flow.width, len(flow.axes)))
 
     def joined(x: Float64Array) -> Float64Array:
-        return function(apply(branches[0], x), apply(branches[1], x))
+        return function(*(apply(branch, x) for branch in branches))
 
     stem = replace(wider, entries=wider.entries[:shared])
     return stem.append(Function(joined, node))

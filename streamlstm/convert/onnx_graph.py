@@ -63,6 +63,7 @@ HANDLERS: dict[str, Handler] = {
     "Celu": onnx_ops.celu,
     "Gelu": onnx_ops.gelu,
     "Swish": onnx_ops.swish,
+    "Where": onnx_ops.where,
     "PRelu": onnx_ops.prelu,
     "Clip": onnx_ops.clip,
     "Softmax": onnx_ops.softmax,

@@ -18,7 +18,7 @@ from .check import Float64Array
 from .onnx_flow import Activate, Entry, Flow, Function, Scale, Step, apply
 
 Vector = Callable[[Float64Array], Float64Array]
-_CANDIDATES = (
+_CANDIDATES: tuple[str, ...] = (
     "silu",
     "gelu",
     "gelu_tanh",
@@ -38,6 +38,8 @@ _CANDIDATES = (
     name_activation("hard_tanh", 0, 6),
     "linear",
 )
+_MINUS = Scale(-1, 0, "")
+_LOG_SIGMOID = (_MINUS, Activate("softplus", ""), _MINUS)
 # Constants in the file are float32 or less, and so are the functions written with them.
 _TOLERANCE = 1e-6
 
@@ -112,19 +114,20 @@ def _emit_run(chain: Chain, run: Sequence[Entry]) -> int:
                 continue
             for n in range(start):
                 _emit_one(chain, run[n : n + 1])
-            if isinstance(found, str):
-                chain.activate(found, run[first].node)
-            else:
+            if isinstance(found, float):
                 arrays = {"weight": np.ones(N), "bias": np.zeros(N)}
                 chain.add(LayerNorm(N, found), arrays, run[first].node)
+                return end
+            for entry in found:
+                _emit_one(chain, [entry])
             return end
     raise ConvertError(
         f"{run[first].node} is part of a computation that is no known activation or normalisation."
     )
 
 
-def recognise(function: Vector, width: int) -> str | float | None:
-    """Return the activation that a function is, or the epsilon of a layer normalisation.
+def recognise(function: Vector, width: int) -> Sequence[Entry] | float | None:
+    """Return the entries that a function is, or the epsilon of a layer normalisation.
 
     Parameters
     ----------
@@ -139,10 +142,17 @@ def recognise(function: Vector, width: int) -> str | float | None:
         y = function(x)
         if np.shape(y) != x.shape or not np.isfinite(y).all():
             return None
-        for name in _CANDIDATES:
-            if _close(y, Activate(name, "")(x)):
-                return name
+        named = [[Activate(name, "")] for name in _CANDIDATES]
+        for entries in (*named, _LOG_SIGMOID, _softplus(function, width)):
+            if _close(y, apply(entries, x)):
+                return entries
         return _layer_norm_epsilon(function, x)
+
+
+def _softplus(function: Vector, width: int) -> Sequence[Entry]:
+    """Return softplus with PyTorch's beta, which is what its value at zero says."""
+    beta = np.log(2) / function(np.zeros((1, width))).flat[0]
+    return Scale(beta, 0, ""), Activate("softplus", ""), Scale(1 / beta, 0, "")
 
 
 def _layer_norm_epsilon(function: Vector, x: Float64Array) -> float | None:

@@ -22,6 +22,10 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Pow": np.power,
     "Min": np.minimum,
     "Max": np.maximum,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
 }
 
 
@@ -76,10 +80,24 @@ def arithmetic(node: Node, *operands: Value) -> Value:
     function = _ARITHMETIC[node.op]
     if isinstance(a, Flow) and isinstance(b, Flow):
         residual = _residual(node, a, b) if node.op == "Add" else None
-        return residual or merge(a, b, function, str(node))
+        return residual or merge(function, str(node), a, b)
     x, first = (a, False) if isinstance(a, Flow) else (b, True)
     x, constant = along_features(x, node.constant(a if first else b), str(node))
     return _with_constant(node, x, constant, first)
+
+
+def where(node: Node, *operands: Value) -> Flow:
+    """Where, as exporters write activations of two pieces: constants are numbers."""
+    flows = [value for value in operands if isinstance(value, Flow)]
+    numbers = [
+        None if isinstance(value, Flow) else node.constant(value).reshape(()) for value in operands
+    ]
+
+    def chosen(*arrays: Float64Array) -> Float64Array:
+        given = iter(arrays)
+        return np.where(*(next(given) if n is None else n for n in numbers))
+
+    return merge(chosen, str(node), *flows)
 
 
 def prelu(node: Node, x: Flow, slope: Value) -> Flow:

@@ -189,7 +189,9 @@ def select(node: Node, x: Value, axis: int, numbers: list[int]) -> Value:
             f"{node} takes step {numbers} of the sequence; a stream has only its last step."
         )
     raise ConvertError(
-        f"{node} takes {numbers} of {size} along an axis that is neither features nor time."
+        f"{node} takes {numbers} of {size} along an axis that is neither features nor time. If the "
+        "exporter wrote a recurrent layer out step by step, as PyTorch's newer one does with "
+        "nn.RNN, use its older one (dynamo=False) or from_torch."
     )
 
 
