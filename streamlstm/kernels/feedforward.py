@@ -84,7 +84,7 @@ def _softmax(S, o, width, logarithm):
         S[n] /= total
 
 
-@njit
+@njit(inline="always")
 def dense(weights, program, layer, S, a, o, z, count):
     """Take rows at ``S[a]`` through a dense layer to the rows at ``S[o]``."""
     stride = program[layout.STRIDE]
@@ -94,7 +94,7 @@ def dense(weights, program, layer, S, a, o, z, count):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, outputs, stride, count)
 
 
-@njit
+@njit(inline="always")
 def pointwise(weights, program, layer, S, a, o, count):
     """Scale, shift and activate the rows at ``S[a]`` to the rows at ``S[o]``."""
     stride, width = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]
@@ -143,7 +143,7 @@ def _sum(S, a, width, whole, spacing, z, mean, squared):
     return result
 
 
-@njit
+@njit(inline="always")
 def layer_norm(weights, program, layer, S, a, o, z, count):
     """Normalise the rows at ``S[a]`` to the rows at ``S[o]``."""
     stride, width = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]
@@ -157,7 +157,7 @@ def layer_norm(weights, program, layer, S, a, o, z, count):
             store(S, o + m + n, y)
 
 
-@njit
+@njit(inline="always")
 def embedding(weights, program, layer, S, a, o, count):
     """Put the vector of the category in ``S[a]`` before the other features, to ``S[o]``."""
     stride, features = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]

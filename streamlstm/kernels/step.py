@@ -24,7 +24,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     return int(GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE]) + SUMS)
 
 
-@njit
+@njit(inline="always")
 def _step_layer(weights, program, layer, rows, slots, first, count, S, a, o, z, work):
     """Take a group through one layer, from the rows at ``S[a]`` to those at ``S[o]``."""
     kind = program[layer + layout.KIND]
