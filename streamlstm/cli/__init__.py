@@ -12,7 +12,7 @@ from streamlstm import __version__
 from streamlstm.errors import StreamLSTMError
 
 # In the order in which a person meets them.
-COMMANDS = ("train", "predict", "serve", "publish", "watch", "info")
+COMMANDS = ("train", "convert", "predict", "gates", "serve", "publish", "watch", "info")
 
 app = typer.Typer(
     name="streamlstm",

@@ -98,7 +98,7 @@ def _listed(config: Any) -> list[Config]:
 
 
 def _paths(layers: Sequence[Config], root: str) -> dict[int, str]:
-    """Return a path for each layer, numbered within its class as a ``.keras`` file does: lstm, lstm_1, ..."""
+    """Return a path for each layer, numbered within its class: lstm, lstm_1, ..."""
     counts: dict[str, int] = {}
     paths = {}
     for layer in layers:

@@ -2,7 +2,7 @@
 
 from ..errors import ConvertError
 from .check import Weights
-from .keras_file import KerasFile
+from .keras_file import Array, KerasFile
 from .keras_graph import Leaf
 
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
@@ -33,6 +33,10 @@ class Store:
         arrays = [self._left.pop(place) for place in places]
         named = dict(zip((*names, *_spare(len(arrays) - len(names))), arrays, strict=False))
         return Weights(leaf.where, named)
+
+    def arrays(self, leaf: Leaf) -> list[Array]:
+        """Return a layer's arrays in the order of the file, and leave them there."""
+        return [self._left[place] for place in self._places(leaf)]
 
     def drop(self, leaf: Leaf) -> None:
         """Take a layer's arrays and forget them: it is one that only matters in training."""

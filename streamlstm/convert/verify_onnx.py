@@ -1,0 +1,127 @@
+"""What ONNX Runtime, or ONNX's own evaluator, answers for a graph."""
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConvertError
+from .check import Float64Array, require
+
+Run = Callable[[dict[str, Any]], list[Any]]
+
+
+def by_onnx(path: str, X: Float64Array, O: int) -> Float64Array:
+    """Compute a graph for ``X[T, F]``, as a sequence or step by step with its state passed on.
+
+    A graph does not say which of its axes is time. Every way to lay the observations out is tried
+    that its shapes allow, and the one is taken whose answers do not depend on what comes later.
+
+    Raises
+    ------
+    ConvertError
+        If the graph takes none of them.
+    """
+    onnx = require("onnx", "compute an ONNX graph")
+    graph = onnx.load(path).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    run, problem = _runner(path), "no layout fits"
+    for lay in _layouts(inputs[0], X.shape[1]):
+        try:
+            return _answers(run, graph, inputs, lay, X, O)
+        except Exception as error:  # the runtime's: this layout does not fit
+            problem = str(error).strip().splitlines()[0]
+    raise ConvertError(problem)
+
+
+def _runner(path: str) -> Run:
+    if find_spec("onnxruntime") is not None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        return lambda feeds: list(session.run(None, feeds))
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator = ReferenceEvaluator(path)
+    return lambda feeds: list(evaluator.run(None, feeds))
+
+
+def _dims(value: Any) -> list[int | None]:
+    dims = value.type.tensor_type.shape.dim
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+
+
+def _layouts(value: Any, F: int) -> Iterator[tuple[int, ...]]:
+    """Yield shapes for T observations, T as -1, that the input may take."""
+    dims, rank = _dims(value), len(value.type.tensor_type.shape.dim)
+    for shape in ((1, -1, F), (-1, 1, F), (-1, F), (1, -1), (-1, 1), (-1,), (1, 1, F), (1, F)):
+        fits = len(shape) == rank and all(
+            have is None or have == want or (want == -1 and have == 1)
+            for have, want in zip(dims, shape, strict=True)
+        )
+        if fits and (len(shape) > 2 or shape[-1] == F or F == 1):
+            open_time = any(w == -1 and h is None for h, w in zip(dims, shape, strict=True))
+            yield shape if open_time else tuple(1 if size == -1 else size for size in shape)
+
+
+def _answers(
+    run: Run, graph: Any, inputs: list[Any], shape: tuple[int, ...], X: Float64Array, O: int
+) -> Float64Array:
+    types = {value.name: _type(value) for value in inputs}
+    states = {
+        value.name: np.zeros([dim or 1 for dim in _dims(value)], types[value.name])
+        for value in inputs[1:]
+    }
+    names = [value.name for value in graph.output]
+
+    def ask(x: Float64Array) -> list[Any]:
+        return run({inputs[0].name: x.reshape(shape).astype(types[inputs[0].name]), **states})
+
+    place = _place(ask(X[:1]), O)
+    if -1 not in shape:
+        return _stepped(ask, states, names, place, X, O)
+    whole = np.asarray(ask(X)[place], np.float64)
+    if whole.size == len(X) * O:
+        half = np.asarray(ask(X[: len(X) // 2])[place], np.float64).reshape(-1, O)
+        whole = whole.reshape(-1, O)
+        alone = np.asarray(ask(X[-1:])[place], np.float64).reshape(-1)
+        if np.allclose(half, whole[: len(half)], atol=1e-4) and not np.array_equal(
+            alone, whole[-1]
+        ):
+            return whole
+        raise ConvertError("its answers do not run along the sequence")
+    each = [np.asarray(ask(X[: t + 1])[place], np.float64).reshape(O) for t in range(len(X))]
+    return np.stack(each)
+
+
+def _place(given: list[Any], O: int) -> int:
+    return next(n for n, value in enumerate(given) if np.asarray(value).size == O)
+
+
+def _stepped(
+    ask: Callable[[Float64Array], list[Any]],
+    states: dict[str, Any],
+    names: list[str],
+    place: int,
+    X: Float64Array,
+    O: int,
+) -> Float64Array:
+    """Pass the states from each answer to the next question, in the order in which they stand."""
+    rows = []
+    others = [n for n in range(len(names)) if n != place]
+    for x in X:
+        given = ask(x[None])
+        rows.append(np.asarray(given[place], np.float64).reshape(O))
+        for name, n in zip(states, others, strict=True):
+            states[name] = np.asarray(given[n]).reshape(states[name].shape)
+    return np.stack(rows)
+
+
+def _type(value: Any) -> Any:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    return tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)

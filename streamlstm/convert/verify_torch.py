@@ -1,0 +1,71 @@
+"""What PyTorch answers with the arrays of a state dict, layer by layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConvertError
+from .check import Float64Array, require
+
+
+def by_torch(path: str, X: Float64Array) -> Float64Array:
+    """Compute a state dict for ``X[T, F]``: its layers in order, by the modules of PyTorch.
+
+    A state dict does not say what ``forward`` does between them; nor does this.
+
+    Raises
+    ------
+    ConvertError
+        If a layer is none of those that can be told by their arrays.
+    """
+    torch = require("torch", "compute a state dict")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model_state_dict", "model", "net", "network", "weights"):
+        if isinstance(state.get(key), Mapping):
+            state = state[key]
+            break
+    values = torch.tensor(X)
+    with torch.no_grad():
+        for name, arrays in _group(state).items():
+            values = _apply(torch, name, arrays, values)
+    return np.asarray(values.numpy(), np.float64)
+
+
+def _group(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for key, tensor in state.items():
+        name, _, last = key.rpartition(".")
+        if last != "num_batches_tracked":
+            groups.setdefault(name, {})[last] = tensor.double()
+    return groups
+
+
+def _apply(torch: Any, name: str, arrays: dict[str, Any], x: Any) -> Any:
+    if "weight_hh_l0" in arrays:
+        return _recurrent(torch, arrays, x)
+    if "running_mean" in arrays:
+        affine = (arrays.get("weight"), arrays.get("bias"))
+        return torch.nn.functional.batch_norm(
+            x, arrays["running_mean"], arrays["running_var"], *affine
+        )
+    weight, bias = arrays.get("weight"), arrays.get("bias")
+    if weight is not None and weight.dim() == 2 and {*arrays} <= {"weight", "bias"}:
+        if bias is None and x.shape[1] == 1 != weight.shape[1]:
+            return weight[x[:, 0].long()]
+        return torch.nn.functional.linear(x, weight, bias)
+    if weight is not None and weight.dim() == 1 and {*arrays} == {"weight", "bias"}:
+        return torch.nn.functional.layer_norm(x, weight.shape, weight, bias)
+    raise ConvertError(f"{name}: only its module knows what it does ({', '.join(arrays)})")
+
+
+def _recurrent(torch: Any, arrays: dict[str, Any], x: Any) -> Any:
+    rows, columns = arrays["weight_hh_l0"].shape
+    projected = "weight_hr_l0" in arrays
+    H = rows // 4 if projected else columns
+    module = {4: torch.nn.LSTM, 3: torch.nn.GRU, 1: torch.nn.RNN}[rows // H]
+    layers = sum(key.startswith("weight_hh_l") for key in arrays)
+    options = {"proj_size": columns} if projected else {}
+    cell = module(x.shape[1], H, layers, bias="bias_ih_l0" in arrays, **options).double()
+    cell.load_state_dict(arrays)
+    return cell(x)[0]
