@@ -77,6 +77,7 @@ class Weights:
         self._arrays = {
             name: to_float64(array, f"{layer}.{name}") for name, array in arrays.items()
         }
+        self._given = self.shapes
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
@@ -102,7 +103,7 @@ class Weights:
         """
         if name not in self._arrays:
             wanted = "" if shape is None else f", shape {shape}"
-            raise ConvertError(f"{self.layer} lacks {name}{wanted}; it has {self._listed()}.")
+            raise ConvertError(f"{self.layer} lacks {name}{wanted}; it has {_listed(self._given)}.")
         array = self._arrays.pop(name)
         if shape is not None:
             check_shape(array, shape, f"{self.layer}.{name}")
@@ -116,8 +117,9 @@ class Weights:
         """Raise ConvertError if a weight is left over."""
         if self._arrays:
             raise ConvertError(
-                f"{self.layer} has weights that it should not have: {self._listed()}."
+                f"{self.layer} has weights that it should not have: {_listed(self.shapes)}."
             )
 
-    def _listed(self) -> str:
-        return ", ".join(f"{name} {shape}" for name, shape in self.shapes.items()) or "none"
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"

@@ -188,7 +188,7 @@ def _prelu(module: nn.PReLU, name: str) -> Steps:
         raise ConvertError(
             f"{name}: expected one slope for all values, got {module.num_parameters}."
         )
-    return (name_activation("leaky_relu", float(module.weight)),)
+    return (name_activation("leaky_relu", float(module.weight.detach())),)
 
 
 def _named(name: str) -> Callable[[Any, str], Steps]:

@@ -1,0 +1,209 @@
+"""State dicts, from names and shapes alone: no PyTorch is needed for these."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streamlstm as sl
+from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
+from streamlstm.errors import ConvertError
+
+RNG = np.random.default_rng(0)
+
+
+def arrays(**shapes: tuple[int, ...]) -> dict[str, np.ndarray[Any, Any]]:
+    return {name.replace("__", "."): RNG.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def recurrent(gates: int, F: int, H: int, prefix: str = "rnn", suffix: str = "_l0") -> Any:
+    names = {"weight_ih": (gates * H, F), "weight_hh": (gates * H, H)}
+    names |= {"bias_ih": (gates * H,), "bias_hh": (gates * H,)}
+    return arrays(**{f"{prefix}__{key}{suffix}": shape for key, shape in names.items()})
+
+
+@pytest.mark.parametrize(("gates", "kind"), [(4, LSTM), (3, GRU), (1, RNN)])
+def test_rows_tell_the_kind(gates: int, kind: type) -> None:
+    model = sl.from_torch(recurrent(gates, 3, 6))
+    assert type(model.layers[0]) is kind
+    assert (model.input_size, model.output_size) == (3, 6)
+
+
+def test_a_cell_has_no_layer_number() -> None:
+    assert sl.from_torch(recurrent(4, 3, 6, suffix="")).layers == (LSTM(3, 6),)
+
+
+def test_the_two_biases_of_an_lstm_are_added_and_those_of_a_gru_are_not() -> None:
+    state = recurrent(4, 2, 3)
+    wanted = (state["rnn.bias_ih_l0"] + state["rnn.bias_hh_l0"]).astype(np.float32)
+    assert np.array_equal(sl.from_torch(state).weights[0]["bias"], wanted)
+    state = recurrent(3, 2, 3)
+    weights = sl.from_torch(state).weights[0]
+    assert np.array_equal(weights["bias_ih"], state["rnn.bias_ih_l0"].astype(np.float32))
+    assert np.array_equal(weights["bias_hh"], state["rnn.bias_hh_l0"].astype(np.float32))
+
+
+def test_a_projection_is_found() -> None:
+    state = arrays(rnn__weight_ih_l0=(24, 3), rnn__weight_hh_l0=(24, 2), rnn__weight_hr_l0=(2, 6))
+    assert sl.from_torch(state).layers == (LSTM(3, 6, projection_size=2),)
+
+
+def test_a_chain_of_all_layers_that_a_state_dict_can_hold() -> None:
+    state = {
+        **arrays(emb__weight=(9, 4)),
+        **recurrent(3, 6, 5),
+        **arrays(norm__weight=(5,), norm__bias=(5,)),
+        **arrays(fc__weight=(7, 5), fc__bias=(7,)),
+        **arrays(bn__running_mean=(7,), bn__weight=(7,), bn__bias=(7,)),
+        "bn.running_var": np.full(7, 2.0),
+        "bn.num_batches_tracked": np.array(3),
+        **arrays(out__weight=(2, 7)),
+    }
+    model = sl.from_torch(state, activations={"fc": "relu"}, epsilon=1e-3)
+    assert model.layers == (
+        Embedding(3, 9, 4),
+        GRU(6, 5),
+        LayerNorm(5, 1e-3),
+        Dense(5, 7, "relu"),
+        Dense(7, 2),
+    )
+
+
+def test_batch_normalisation_in_front_becomes_input_scaling() -> None:
+    state = {
+        "bn.running_mean": np.array([1e5, 2.0]),
+        "bn.running_var": np.array([4.0, 9.0]),
+        **recurrent(1, 2, 3),
+    }
+    model = sl.from_torch(state, epsilon=1e-12)
+    assert model.layers == (RNN(2, 3),)
+    assert np.allclose(model.input_scaling.mean, [1e5, 2])
+    assert np.allclose(model.input_scaling.scale, [2, 3])
+    own = sl.Scaling(np.zeros(2, np.float32), np.full(2, 10, np.float32))
+    scaled = sl.from_torch(state, epsilon=1e-12, input_scaling=own)
+    assert np.allclose(scaled.input_scaling.scale, 10)
+    assert np.allclose(scaled.weights[0]["weight_ih"], model.weights[0]["weight_ih"] / [2, 3])
+
+
+def test_trained_initial_states_are_found_by_their_names() -> None:
+    state = {"h0": RNG.standard_normal((2, 1, 3)), "c0": RNG.standard_normal((2, 1, 3))}
+    state |= recurrent(4, 2, 3, "lstm", "_l0") | recurrent(4, 3, 3, "lstm", "_l1")
+    model = sl.from_torch(state)
+    for n in (0, 1):
+        assert np.array_equal(model.weights[n]["initial_h"], state["h0"][n, 0].astype(np.float32))
+        assert np.array_equal(model.weights[n]["initial_c"], state["c0"][n, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, "bfloat16"])
+def test_other_types_of_numbers(dtype: Any) -> None:
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes", reason="bfloat16 needs ml_dtypes").bfloat16
+    state = {key: value.astype(dtype) for key, value in recurrent(4, 2, 3).items()}
+    weights = sl.from_torch(state).weights[0]["weight_ih"]
+    assert weights.dtype == np.float32
+    assert np.array_equal(weights, state["rnn.weight_ih_l0"].astype(np.float32))
+
+
+def test_a_checkpoint_is_unwrapped() -> None:
+    assert sl.from_torch({"epoch": 3, "state_dict": recurrent(4, 2, 3)}).layers == (LSTM(2, 3),)
+
+
+def test_names_scaling_and_horizon_are_passed_on() -> None:
+    model = sl.from_torch(recurrent(4, 1, 2), inputs=["load"], outputs=["a", "b"], horizon=3)
+    assert (model.inputs, model.outputs, model.horizon) == (("load",), ("a", "b"), 3)
+    assert sl.from_torch(recurrent(4, 1, 2)).horizon == 0
+
+
+LSTM_STATE = recurrent(4, 3, 6, "lstm")
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a weight is missing": (
+        {k: v for k, v in LSTM_STATE.items() if "weight_hh" not in k},
+        r"lstm lacks weight_hh_l0.*weight_ih_l0 \(24, 3\)",
+    ),
+    "one of two biases is missing": (
+        {k: v for k, v in LSTM_STATE.items() if "bias_hh" not in k},
+        r"lstm lacks bias_hh_l0, shape \(24,\)",
+    ),
+    "a weight too many": (
+        LSTM_STATE | arrays(lstm__weight_xx=(3, 3)),
+        r"lstm has weights that it should not have: weight_xx \(3, 3\)",
+    ),
+    "rows that are no gates": (
+        LSTM_STATE | arrays(lstm__weight_ih_l0=(25, 3), lstm__weight_hh_l0=(25, 6)),
+        r"lstm: expected 4H .*H = 6.*\(25, 3\).*\(25, 6\)",
+    ),
+    "rows that differ": (
+        LSTM_STATE | arrays(lstm__weight_ih_l0=(24, 3), lstm__weight_hh_l0=(18, 6)),
+        r"lstm: .*as many rows.*\(24, 3\).*\(18, 6\)",
+    ),
+    "a bias of another length": (
+        LSTM_STATE | arrays(lstm__bias_ih_l0=(23,)),
+        r"lstm.bias_ih_l0: expected shape \(24,\), got \(23,\)",
+    ),
+    "layers that do not fit": (
+        LSTM_STATE | arrays(fc__weight=(2, 7), fc__bias=(2,)),
+        "fc takes 7 values, but what stands before it hands on 6.*registered",
+    ),
+    "two directions": (
+        LSTM_STATE | arrays(lstm__weight_ih_l0_reverse=(24, 3)),
+        "lstm is bidirectional",
+    ),
+    "a convolution": (arrays(conv__weight=(4, 3, 5), conv__bias=(4,)), "conv.*convolution"),
+    "an activation lost": (
+        {**LSTM_STATE, **arrays(head__0__weight=(4, 6), head__0__bias=(4,))}
+        | arrays(head__2__weight=(2, 4), head__2__bias=(2,)),
+        r"does not say what head.1, .*activations=\{'head.0': 'relu'\}",
+    ),
+    "a matrix that is two things": (
+        arrays(a__weight=(6, 6)) | recurrent(4, 6, 3),
+        r"a.weight \(6, 6\) may be an embedding or a linear layer",
+    ),
+    "an embedding in the middle": (
+        arrays(fc__weight=(3, 2), fc__bias=(3,), emb__weight=(9, 5), out__weight=(1, 5)),
+        "emb takes 5 values",
+    ),
+    "not a number": (LSTM_STATE | {"lstm.bias_ih_l0": np.full(24, np.nan)}, "finite"),
+    "no tensors": ({"a": 1}, "expected names and tensors"),
+    "nothing": ({}, "empty"),
+}
+
+
+@pytest.mark.parametrize(("state", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_does_not_fit_is_refused(state: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConvertError, match=message):
+        sl.from_torch(state)
+
+
+def test_what_is_no_network_is_refused() -> None:
+    with pytest.raises(ConvertError, match="got int"):
+        sl.from_torch(3)
+    with pytest.raises(ConvertError, match="no such file"):
+        sl.from_torch("nowhere.pt")
+    with pytest.raises(ConvertError, match="there is no layer 'fc9'"):
+        sl.from_torch(LSTM_STATE, activations={"fc9": "relu"})
+    with pytest.raises(ConvertError, match="initial_state: expected one for each of 1"):
+        sl.from_torch(LSTM_STATE, initial_state=[None, None])
+    with pytest.raises(ConvertError, match=r"initial h of shape \(1, 1, 6\)"):
+        sl.from_torch(LSTM_STATE, initial_state=[(np.zeros(5), np.zeros(6))])
+
+
+def test_numbered_layers_without_a_gap_or_with_a_named_activation_are_taken() -> None:
+    state = {
+        f"{n}.{key}": RNG.standard_normal(shape)
+        for n, K, O in ((0, 3, 4), (2, 4, 2))
+        for key, shape in (("weight", (O, K)), ("bias", (O,)))
+    }
+    model = sl.from_torch(state, activations={"0": "tanh"})
+    assert model.layers == (Dense(3, 4, "tanh"), Dense(4, 2))
+
+
+def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
+    state = {
+        **recurrent(4, 2, 3, "lstm"),
+        **arrays(bn__running_mean=(3,)),
+        "bn.running_var": np.array([1.0, 2.0, 3.0]),
+        **arrays(fc__weight=(1, 3), fc__bias=(1,)),
+    }
+    layers = sl.from_torch(state).layers
+    assert layers == (LSTM(2, 3), Dense(3, 1))
+    assert not any(isinstance(layer, Pointwise) for layer in layers)
