@@ -10,7 +10,7 @@ from ..errors import ConvertError
 from . import onnx_ops, onnx_shape_ops
 from .onnx_cells import read_function
 from .onnx_flow import Activate, Atom, Axis, Flow, Function, Problem, Scale, Stack, Value
-from .onnx_node import Node
+from .onnx_node import Node, shortest
 from .onnx_recurrent import recurrent
 
 Handler = Callable[..., Any]
@@ -20,7 +20,7 @@ def _activation(name: str, *defaults: tuple[str, float]) -> Handler:
     """Return the handler of a node that is an activation; its attributes are the parameters."""
 
     def handler(node: Node, x: Flow) -> Flow:
-        values = [float(f"{node.attribute(key, value):.9g}") for key, value in defaults]
+        values = [shortest(node.attribute(key, value)) for key, value in defaults]
         text = f"{name}({', '.join(map(repr, values))})" if values else name
         return x.append(Activate(text, str(node)))
 

@@ -50,9 +50,10 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     written = _written(model)
     initial = written.pop("initial", {})
     problem: ConvertError | None = None
-    for inputs in _readings(model, constants):
+    for inputs, shortened in _readings(model, constants):
         try:
             flow = _follow(Graph(model, inputs, constants, initial), output)
+            _check_output(flow, shortened)
             chain = emit(flow, inputs[flow.origin].width)
             chosen = {**written, **options}
             if flow.skip is not None:
@@ -103,31 +104,47 @@ def _inline(model: Any) -> Any:
     return inliner.inline_selected_functions(model, names)
 
 
-def _readings(model: Any, constants: Mapping[str, Any]) -> Iterator[dict[str, Flow]]:
-    """Yield what the graph's inputs may be: which axis the features are, how long open axes are."""
+def _readings(model: Any, constants: Mapping[str, Any]) -> Iterator[tuple[dict[str, Flow], bool]]:
+    """Yield what the graph's inputs may be, the likeliest first.
+
+    Axes of open length get a prime number for a length. Some exporters leave the batch open and
+    write 1 into the shapes behind it, so each open axis is also tried with length 1; that is the
+    second value.
+    """
     given = [value for value in model.graph.input if value.name not in constants]
     if not given:
         raise ConvertError("the graph has no inputs.")
-    for open_size in (_free_primes(constants), [1] * 64):
-        sizes = _sizes(given, open_size, _recurrent_width(model, constants))
-        ranks = {len(size) for size in sizes.values()}
-        places: list[int | None] = [-1, None, *range(max(ranks) - 1)]
-        if all(value.type.tensor_type.elem_type in _INTEGERS for value in given[:1]):
+    integers = {v.name: v.type.tensor_type.elem_type in _INTEGERS for v in given}
+    primes, width = _free_primes(constants), _recurrent_width(model, constants)
+    for short in (None, 0, 1):
+        sizes = _sizes(given, primes, width, short)
+        if short is not None and sizes == _sizes(given, primes, width, None):
+            continue
+        places: list[int | None] = [-1, None, *range(max(map(len, sizes.values())) - 1)]
+        if integers[given[0].name]:
             places = [None, *places]
         for place in dict.fromkeys(places):
-            yield {
-                value.name: make_input(
-                    value.name,
-                    sizes[value.name],
-                    place if place is None or place < len(sizes[value.name]) else -1,
-                    value.type.tensor_type.elem_type in _INTEGERS,
-                )
-                for value in given
-            }
+            yield (
+                {
+                    name: make_input(name, size, _fitting(place, size), integers[name])
+                    for name, size in sizes.items()
+                },
+                short is not None,
+            )
 
 
-def _sizes(given: Sequence[Any], primes: Sequence[int], width: int) -> dict[str, list[int]]:
-    """Return the sizes of each input's axes; open ones are primes, one for each name."""
+def _fitting(place: int | None, sizes: Sequence[int]) -> int | None:
+    """Return the place of the features in an input with these axes."""
+    return place if place is None or place < len(sizes) else -1
+
+
+def _sizes(
+    given: Sequence[Any], primes: Sequence[int], width: int, short: int | None
+) -> dict[str, list[int]]:
+    """Return the sizes of each input's axes; open ones are primes, one for each name.
+
+    ``short`` is the number of the open axis that is 1 long.
+    """
     left = iter(primes)
     named: dict[str, int] = {}
     sizes = {}
@@ -140,10 +157,11 @@ def _sizes(given: Sequence[Any], primes: Sequence[int], width: int) -> dict[str,
                 found.append(dim.dim_value)
             elif n == len(dims) - 1 and n > 1 and width:
                 found.append(width)
-            elif dim is not None and dim.dim_param:
-                found.append(named.setdefault(dim.dim_param, next(left)))
             else:
-                found.append(next(left))
+                name = (dim is not None and dim.dim_param) or f"{value.name} {n}"
+                if name not in named:
+                    named[name] = 1 if len(named) == short else next(left)
+                found.append(named[name])
         sizes[value.name] = found or [1]
     return sizes
 
@@ -176,12 +194,13 @@ def _follow(graph: Graph, output: str | None) -> Flow:
         raise value.error
     if not isinstance(value, Flow):
         raise ConvertError(f"the output {output or names[0]!r} does not depend on the input.")
-    _check_output(value)
     return value
 
 
-def _check_output(flow: Flow) -> None:
-    """Refuse an output that mixes steps with features."""
+def _check_output(flow: Flow, shortened: bool) -> None:
+    """Refuse an output that mixes steps with features, or that needs a sequence of one step."""
+    if shortened and flow.time is None:
+        raise ConvertError("the graph runs with sequences of one length only.")
     alone = [n for n in range(len(flow.axes)) if flow.is_features(n)]
     if flow.feature is not None and not alone:
         raise ConvertError(

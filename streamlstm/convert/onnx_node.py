@@ -7,6 +7,11 @@ import numpy as np
 from ..errors import ConvertError
 
 
+def shortest(value: float) -> float:
+    """Return a float32 attribute as a person would have written it: 0.3, not 0.30000001."""
+    return float(str(np.float32(value)))
+
+
 class Node:
     """What handlers see of a node.
 

@@ -11,7 +11,7 @@ from ..errors import ConvertError
 from ..layers import Dense, LayerNorm
 from .check import Float64Array
 from .onnx_flow import Activate, Flow, Function, Scale, Step, Value, along_features, merge
-from .onnx_node import Node
+from .onnx_node import Node, shortest
 
 LARGEST = float(np.finfo(np.float32).max)  # stands for a bound that is left out
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
@@ -164,7 +164,7 @@ def layer_norm(node: Node, x: Flow, weight: Value, bias: Value = None) -> Flow:
     """LayerNormalization over the last axis, which must be the features."""
     if node.attribute("axis", -1) % len(x.axes) != len(x.axes) - 1 or not x.is_features(-1):
         raise ConvertError(f"{node}: expected it over the last axis, the features.")
-    N, epsilon = x.width, float(np.float32(node.attribute("epsilon", 1e-5)))
+    N, epsilon = x.width, shortest(node.attribute("epsilon", 1e-5))
     arrays = {
         "weight": _vector(node, weight, N, "scale"),
         "bias": np.zeros(N) if bias is None else _vector(node, bias, N, "bias"),

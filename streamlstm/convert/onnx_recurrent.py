@@ -12,7 +12,7 @@ from ..layers import GRU, LSTM, RNN
 from .check import Float64Array, check_shape
 from .gates import reorder
 from .onnx_flow import Atom, Flow, Problem, Step, Value
-from .onnx_node import Node
+from .onnx_node import Node, shortest
 
 _NAMES = {
     "relu": "relu",
@@ -176,7 +176,7 @@ def _activations(node: Node, defaults: Sequence[str]) -> list[str]:
 def _parametrised(name: str, n: int, values: Sequence[dict[int, Any]]) -> str:
     defaults = _DEFAULTS.get(name, PARAMETERS[name])
     given = [values[place].get(n, default) for place, default in enumerate(defaults)]
-    return name_activation(name, *(float(f"{value:.9g}") for value in given))
+    return name_activation(name, *(shortest(value) for value in given))
 
 
 def _step(node: Node, x: Flow, batch_first: bool, F: int) -> Flow:

@@ -1,0 +1,97 @@
+"""Every model of the contract suite as ONNX: run by two other programs, and brought back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streamlstm as sl
+from tests.contract.models import MODELS
+
+from .stepping import TOLERANCE, run
+
+onnx = pytest.importorskip("onnx", reason="onnx writes the files that are tested here")
+STEPS = 200
+
+
+def observations(model: sl.Model, steps: int) -> np.ndarray[Any, Any]:
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((steps, model.input_size)).astype(np.float32)
+    if model.categories:
+        X[:, 0] = rng.integers(0, model.categories, steps)
+    return X
+
+
+def first_state(model: sl.Model, batch: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the state inputs of a new stream, as docs/bring-your-model.md says."""
+    return {
+        f"layer{n}.{part}": np.tile(
+            model.weights[n].get(f"initial_{part}", np.zeros(width, np.float32)), (batch, 1)
+        )
+        for n, layer in enumerate(model.layers)
+        for part, width in layer.state.items()
+    }
+
+
+def run_graph(session: Any, model: sl.Model, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Step two streams through a graph, the first one observation behind; return the second's."""
+    state = first_state(model, 2)
+    names = ["prediction", *(f"{name}.next" for name in state)]
+    Y = []
+    for n, x in enumerate(X):
+        block = np.stack([X[max(n - 1, 0)], x])
+        y, *news = session.run(names, {"observation": block, **state})
+        state = dict(zip(state, news, strict=True))
+        Y.append(y[1])
+    return np.stack(Y)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_runtime_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is the other side of this test")
+    model, path = MODELS[name], tmp_path / "model.onnx"
+    model.to_onnx(path)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    X = observations(model, STEPS)
+    Y = run_graph(ort.InferenceSession(path, options), model, X)
+    expected = run(model, X)
+    assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_reference_evaluator_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    model, path = MODELS[name], tmp_path / "model.onnx"
+    model.to_onnx(path)
+    X = observations(model, 20)
+    Y = run_graph(ReferenceEvaluator(str(path)), model, X)
+    expected = run(model, X)
+    assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_was_taken_away_can_be_brought_back(name: str, tmp_path: Path) -> None:
+    model, path = MODELS[name], tmp_path / "model.onnx"
+    model.to_onnx(path)
+    back = sl.from_onnx(path)
+    X = observations(model, STEPS)
+    expected = run(model, X)
+    assert np.max(np.abs(run(back, X) - expected) / (1 + np.abs(expected))) < TOLERANCE
+    assert (back.inputs, back.outputs, back.horizon) == (model.inputs, model.outputs, model.horizon)
+
+
+def test_names_and_initial_state_stand_in_the_file(tmp_path: Path) -> None:
+    import json
+
+    model, path = MODELS["initial state"], tmp_path / "model.onnx"
+    model.to_onnx(path)
+    proto = onnx.load(path)
+    state = list(first_state(model, 1))
+    assert [value.name for value in proto.graph.input] == ["observation", *state]
+    assert [v.name for v in proto.graph.output] == ["prediction", *(f"{s}.next" for s in state)]
+    (entry,) = proto.metadata_props
+    initial = json.loads(entry.value)["initial"]
+    assert np.allclose(initial["layer0.h"], model.weights[0]["initial_h"])
