@@ -1,0 +1,87 @@
+"""The kind of a file is known by what is in it, whatever it is called."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import streamlstm as sl
+from streamlstm.convert.detect import detect, load_any
+from streamlstm.errors import ConvertError
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("keras3_lstm_stack.keras", "keras"),
+        ("keras2_gru_before.h5", "keras"),
+        ("rtneural_lstm.json", "rtneural"),
+        ("aidax_gains.json", "rtneural"),
+        ("guitarml_gru.json", "guitarml"),
+    ],
+)
+def test_a_file_is_known_under_any_name(tmp_path: Path, name: str, kind: str) -> None:
+    for ending in ("", ".onnx", ".pt"):
+        path = tmp_path / f"network{ending}"
+        shutil.copy(GOLDEN / name, path)
+        assert detect(path) == kind
+    assert load_any(path).fingerprint == load_any(GOLDEN / name).fingerprint
+
+
+def test_our_own_and_onnx_are_known(tmp_path: Path) -> None:
+    model = sl.from_rtneural(GOLDEN / "rtneural_lstm.json")
+    model.save(tmp_path / "m.safetensors")
+    assert detect(tmp_path / "m.safetensors") == "streamlstm"
+    assert load_any(tmp_path / "m.safetensors").fingerprint == model.fingerprint
+    pytest.importorskip("onnx")
+    model.to_onnx(tmp_path / "m.bin")
+    assert detect(tmp_path / "m.bin") == "onnx"
+    assert load_any(tmp_path / "m.bin").layers == model.layers
+
+
+def test_files_of_torch_are_known(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    torch.save(module.state_dict(), tmp_path / "new")
+    torch.save(module.state_dict(), tmp_path / "old", _use_new_zipfile_serialization=False)
+    for name in ("new", "old"):
+        assert detect(tmp_path / name) == "torch"
+        assert len(sl.load_any(tmp_path / name).layers) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"hello, world", "is no network"),
+        (b"[project]\nname = 1", "is no network"),
+        (b"x,y\n1,2\n", "is no network"),
+        (b"{", "expected JSON"),
+        (b'{"a": 1}', "JSON of other things (a)"),
+        (b"PK\x03\x04 and no more", "damaged"),
+        (json.dumps({"class_name": "Sequential"}).encode(), "without its weights"),
+    ],
+)
+def test_what_is_no_network_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ConvertError) as caught:
+        detect(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_folders_and_other_zips_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConvertError, match="SavedModel"):
+        detect(tmp_path)
+    with pytest.raises(ConvertError, match="no such file"):
+        detect(tmp_path / "absent")
+    for member, words in (("readme", "zip of other things"), ("m/constants.pkl", "TorchScript")):
+        with zipfile.ZipFile(tmp_path / "z", "w") as archive:
+            archive.writestr(member, "")
+        with pytest.raises(ConvertError, match=words):
+            detect(tmp_path / "z")

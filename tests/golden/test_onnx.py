@@ -1,0 +1,27 @@
+"""ONNX files give ONNX Runtime's numbers, step by step (files made by make_onnx.py)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import streamlstm as sl
+from tests.convert.stepping import BACKENDS, TOLERANCE, difference
+
+pytest.importorskip("onnx", reason="onnx is needed to read ONNX files")
+FOLDER = Path(__file__).parent
+NAMES = sorted(path.stem.removeprefix("onnx_") for path in FOLDER.glob("onnx_*.onnx"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_two_hundred_steps_equal_onnx_runtime(name: str, backend: str) -> None:
+    with np.load(FOLDER / "onnx.npz") as file:
+        X, Y = file[f"{name}.x"], file[f"{name}.y"]
+    assert len(X) == 200
+    model = sl.from_onnx(FOLDER / f"onnx_{name}.onnx")
+    assert difference(model, X, Y, backend) < TOLERANCE
+
+
+def test_all_cases_are_here() -> None:
+    assert len(NAMES) == 13
