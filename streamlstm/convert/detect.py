@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConvertError
 from ..model import Model
-from .json_file import read_json
+from .json_file import first_bytes, read_json
 
 FORMATS = ("keras", "torch", "onnx", "rtneural", "guitarml", "streamlstm")
 _KNOWN = (
@@ -61,13 +61,12 @@ def detect(path: str | PathLike[str]) -> str:
             f"{name}: expected a file. From the folder of a TensorFlow SavedModel, load it and "
             "save it with model.save('model.keras')."
         )
-    with open(path, "rb") as file:
-        start = file.read(4096)
+    start = first_bytes(path)
     if start.startswith(b"PK\x03\x04"):
         return _zip_kind(name)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras"
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
         return _json_kind(name)
     if _is_safetensors(start):
         return "streamlstm"

@@ -17,6 +17,7 @@ from ..model import Model
 from .chain import Chain
 from .check import Weights
 from .json_file import about, read_json
+from .refusal import refusing
 
 _UNITS = {4: "LSTM", 3: "GRU", 1: "RNN"}
 _REC = re.compile(r"(.*\b)?rec\.weight_hh_l(\d+)")
@@ -47,6 +48,11 @@ def from_guitarml(path: str | PathLike[str]) -> Model:
     A. Wright et al., "Real-Time Guitar Amplifier Emulation with Deep Learning", 2020.
     """
     name, content = fspath(path), read_json(path)
+    with refusing(name):
+        return _read(name, content)
+
+
+def _read(name: str, content: dict[str, Any]) -> Model:
     data, arrays = content.get("model_data"), content.get("state_dict")
     if not isinstance(data, dict) or not isinstance(arrays, dict):
         raise ConvertError(f"{name}: expected model_data and state_dict, as GuitarML writes them.")

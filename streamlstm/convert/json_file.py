@@ -2,9 +2,24 @@
 
 import json
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConvertError
+
+
+def first_bytes(path: str | PathLike[str]) -> bytes:
+    """Return how a file starts.
+
+    Raises
+    ------
+    ConvertError
+        If there is no such file.
+    """
+    if not Path(fspath(path)).is_file():
+        raise ConvertError(f"{fspath(path)}: there is no such file.")
+    with open(path, "rb") as file:
+        return file.read(4096)
 
 
 def read_json(path: str | PathLike[str]) -> dict[str, Any]:
@@ -16,6 +31,7 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
         If it is no JSON, or no map.
     """
     name = fspath(path)
+    first_bytes(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
             value = json.load(file)

@@ -7,6 +7,7 @@ from .keras_file import KerasFile, read_keras
 from .keras_graph import Graph, read_graph
 from .keras_reader import Reader
 from .keras_weights import ROOTS
+from .refusal import refusing
 
 
 def from_keras(path: str | PathLike[str]) -> Model:
@@ -38,7 +39,8 @@ def from_keras(path: str | PathLike[str]) -> Model:
     >>> model = sl.from_keras("model.keras")  # doctest: +SKIP
     """
     file = read_keras(path)
-    return Reader(file, graph_of(file)).read()
+    with refusing(file.name):
+        return Reader(file, graph_of(file)).read()
 
 
 def graph_of(file: KerasFile) -> Graph:

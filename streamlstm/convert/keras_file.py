@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConvertError
 from .check import require
+from .json_file import first_bytes
 
 Array = NDArray[Any]
 Config = dict[str, Any]
@@ -66,35 +67,36 @@ def read_keras(path: str | PathLike[str]) -> KerasFile:
     """
     h5py = require("h5py", "read files of Keras", "streamlstm[keras]")
     name = fspath(path)
-    with open(path, "rb") as file:
-        start = file.read(8)
-    if start[:4] == b"PK\x03\x04":
-        return _read_zip(h5py, name)
-    if start == b"\x89HDF\r\n\x1a\n":
-        return _read_legacy(h5py, name)
+    start = first_bytes(name)[:8]
+    try:
+        if start[:4] == b"PK\x03\x04":
+            return _read_zip(h5py, name)
+        if start == b"\x89HDF\r\n\x1a\n":
+            return _read_legacy(h5py, name)
+    except ConvertError:
+        raise
+    except Exception as error:  # zipfile's and HDF5's own, by the place that is broken
+        raise ConvertError(f"{name}: the file is damaged: {error}.") from None
     raise ConvertError(f"{name}: expected a .keras or .h5 file of Keras; its content is neither.")
 
 
 def _read_zip(h5py: Any, name: str) -> KerasFile:
-    try:
-        with zipfile.ZipFile(name) as archive:
-            members = set(archive.namelist())
-            if "config.json" not in members:
-                raise ConvertError(f"{name}: expected a .keras file, found a zip of other things.")
-            if "model.weights.h5" not in members:
-                raise ConvertError(f"{name}: lacks model.weights.h5, the weights. {_WHOLE}")
-            config = _parse(name, archive.read("config.json"))
-            metadata = archive.read("metadata.json") if "metadata.json" in members else b"{}"
-            version = str(_parse(name, metadata).get("keras_version", ""))
-            weights = archive.read("model.weights.h5")
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
-        raise ConvertError(f"{name}: a damaged .keras file: {error}.") from None
-    with _open(h5py, io.BytesIO(weights), name) as file:
+    with zipfile.ZipFile(name) as archive:
+        members = set(archive.namelist())
+        if "config.json" not in members:
+            raise ConvertError(f"{name}: expected a .keras file, found a zip of other things.")
+        if "model.weights.h5" not in members:
+            raise ConvertError(f"{name}: lacks model.weights.h5, the weights. {_WHOLE}")
+        config = _parse(name, archive.read("config.json"))
+        metadata = archive.read("metadata.json") if "metadata.json" in members else b"{}"
+        version = str(_parse(name, metadata).get("keras_version", ""))
+        weights = archive.read("model.weights.h5")
+    with h5py.File(io.BytesIO(weights), "r") as file:
         return KerasFile(name, version, config, _arrays(h5py, file, name), None)
 
 
 def _read_legacy(h5py: Any, name: str) -> KerasFile:
-    with _open(h5py, name, name) as file:
+    with h5py.File(name, "r") as file:
         if "model_config" not in file.attrs:
             what = "weights without layers" if _has_weights(file) else "no network of Keras"
             raise ConvertError(f"{name}: holds {what}. {_WHOLE}")
@@ -108,13 +110,6 @@ def _read_legacy(h5py: Any, name: str) -> KerasFile:
             groups[layer] = _names(weights[layer].attrs, "weight_names")
         arrays = _arrays(h5py, weights, name)
         return KerasFile(name, _text(version), config, arrays, groups)
-
-
-def _open(h5py: Any, source: Any, name: str) -> Any:
-    try:
-        return h5py.File(source, "r")
-    except (OSError, ValueError, KeyError) as error:
-        raise ConvertError(f"{name}: the HDF5 file is damaged: {error}.") from None
 
 
 def _has_weights(file: Any) -> bool:
@@ -133,10 +128,7 @@ def _arrays(h5py: Any, root: Any, name: str) -> dict[str, Array]:
             raise ConvertError(f"{name}: {place} stands in another file, which is not read.")
         found[place] = _number(item[()], f"{name}: {place}")
 
-    try:
-        root.visititems(visit)
-    except (OSError, RuntimeError, KeyError, UnicodeError) as error:
-        raise ConvertError(f"{name}: the HDF5 file is damaged: {error}.") from None
+    root.visititems(visit)
     return found
 
 

@@ -18,6 +18,7 @@ from .json_file import read_json
 from .keras import graph_of
 from .keras_activations import LAYERS as ACTIVATIONS
 from .keras_activations import read_activation, read_layer
+from .keras_cells import from_cudnn
 from .keras_file import read_keras
 from .keras_graph import Leaf
 from .keras_weights import Store
@@ -175,6 +176,9 @@ def _keras_steps(store: Store, leaf: Leaf, major: int) -> Iterator[Step]:
     """Yield what a layer of Keras does, nothing if it does nothing."""
     kind, config = leaf.kind, leaf.config
     arrays = [_array(array) for array in store.arrays(leaf)]
+    if kind.startswith("CuDNN"):
+        arrays, kind = list(from_cudnn(*arrays).values()), kind.removeprefix("CuDNN")
+        config = {"activation": "tanh", "reset_after": True}
     gate, other = (
         _function(read_activation(config.get(key, default), major, leaf.where))
         if kind in ("LSTM", "GRU", "SimpleRNN", "Dense")

@@ -20,6 +20,7 @@ from .check import Weights, to_float64
 from .json_file import about, read_json
 from .keras_cells import KERNELS, add_gru, add_lstm
 from .pieces import add_batch_norm, add_dense, add_prelu
+from .refusal import refusing
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 SILENCE = -90.0  # dB; at this and below AIDA-X takes a gain for zero
@@ -66,6 +67,11 @@ def from_rtneural(path: str | PathLike[str]) -> Model:
     J. Chowdhury, "RTNeural: Fast Neural Inferencing for Real-Time Systems", 2021.
     """
     name, content = fspath(path), read_json(path)
+    with refusing(name):
+        return _read(name, content)
+
+
+def _read(name: str, content: dict[str, Any]) -> Model:
     layers = content.get("layers")
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise ConvertError(f"{name}: expected a list of layers, as RTNeural and AIDA-X write it.")

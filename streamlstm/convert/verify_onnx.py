@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ConvertError
 from .check import Float64Array, require
 
+_CELLS = ("LSTM", "GRU", "RNN")
 Run = Callable[[dict[str, Any]], list[Any]]
 
 
@@ -56,16 +57,15 @@ def _dims(value: Any) -> list[int | None]:
 
 
 def _layouts(value: Any, F: int) -> Iterator[tuple[int, ...]]:
-    """Yield shapes for T observations, T as -1, that the input may take."""
+    """Yield shapes for T observations, T as -1, that the input may take; single steps last."""
     dims, rank = _dims(value), len(value.type.tensor_type.shape.dim)
     for shape in ((1, -1, F), (-1, 1, F), (-1, F), (1, -1), (-1, 1), (-1,), (1, 1, F), (1, F)):
         fits = len(shape) == rank and all(
-            have is None or have == want or (want == -1 and have == 1)
-            for have, want in zip(dims, shape, strict=True)
+            want in (have, -1) or have is None for have, want in zip(dims, shape, strict=True)
         )
-        if fits and (len(shape) > 2 or shape[-1] == F or F == 1):
-            open_time = any(w == -1 and h is None for h, w in zip(dims, shape, strict=True))
-            yield shape if open_time else tuple(1 if size == -1 else size for size in shape)
+        open_time = -1 not in shape or dims[shape.index(-1)] is None if fits else False
+        if open_time and (len(shape) > 2 or shape[-1] == F or F == 1):
+            yield shape
 
 
 def _answers(
@@ -83,6 +83,8 @@ def _answers(
 
     place = _place(ask(X[:1]), O)
     if -1 not in shape:
+        if not states and any(node.op_type in _CELLS for node in graph.node):
+            raise ConvertError("it has a memory that cannot be passed on")
         return _stepped(ask, states, names, place, X, O)
     whole = np.asarray(ask(X)[place], np.float64)
     if whole.size == len(X) * O:
