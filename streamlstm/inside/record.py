@@ -1,0 +1,195 @@
+"""Step a stream through a series and keep what every gate did at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlstm.engine import Engine
+from streamlstm.errors import ModelError, StreamLSTMError
+from streamlstm.layers import Layer, describe_layer
+from streamlstm.model import Model
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer over T steps.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the model, from 0.
+    layer : Layer
+        What it is.
+    values : dict of str to float32[T, H]
+        By the names of :class:`streamlstm.explain.LayerTrace`.
+    units : dict of str to int[H]
+        Which unit each column is.
+    """
+
+    number: int
+    layer: Layer
+    values: dict[str, Float32Array]
+    units: dict[str, NDArray[np.intp]]
+
+    @property
+    def name(self) -> str:
+        """How a person would call it."""
+        return f"layer {self.number}, {describe_layer(self.layer)}"
+
+    def __getattr__(self, name: str) -> Float32Array:
+        """Return the values of that name."""
+        try:
+            return self.values[name]
+        except KeyError:
+            known = ", ".join(self.values)
+            raise AttributeError(f"{self.name} has no {name}; it has {known}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a network did with T observations of one stream.
+
+    Attributes
+    ----------
+    model : Model
+    first : int
+        How many observations the stream had seen before the first of these.
+    X : float32[T, F]
+        The observations.
+    Y : float32[T, O]
+        The predictions that they were answered with.
+    layers : tuple of LayerRecord
+        The layers that were recorded.
+    """
+
+    model: Model
+    first: int
+    X: Float32Array
+    Y: Float32Array
+    layers: tuple[LayerRecord, ...]
+
+    def __len__(self) -> int:
+        """Return T."""
+        return len(self.X)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return every number as a column of T, named like ``layer 0 forget_gate 7``."""
+        found: dict[str, NDArray[Any]] = dict(zip(self.model.inputs, self.X.T, strict=True))
+        for name, column in zip(self.model.outputs, self.Y.T, strict=True):
+            found[f"predicted {name}"] = column
+        for layer in self.layers:
+            for name, values in layer.values.items():
+                for unit, column in zip(layer.units[name], values.T, strict=True):
+                    found[f"layer {layer.number} {name} {unit}"] = column
+        return found
+
+
+def record(
+    model: Model,
+    X: Float32Array,
+    *,
+    first: int = 0,
+    layers: Sequence[int] | None = None,
+    units: Sequence[int] | None = None,
+    backend: str = "auto",
+    on_step: Callable[[int], None] | None = None,
+) -> Recording:
+    """Step a fresh stream through a series and record its gates.
+
+    Parameters
+    ----------
+    model : Model
+        What to step.
+    X : float32[n, F]
+        The series from its beginning.
+    first : int
+        Where to begin to record. What comes before is stepped, so that the memory is what it
+        would be, and not recorded.
+    layers : sequence of int, optional
+        Which layers; by default every one with a memory.
+    units : sequence of int, optional
+        Which units of them; by default all.
+    backend : str
+        As for :class:`streamlstm.Engine`.
+    on_step : callable, optional
+        Called with the number of observations that are done, after each.
+
+    Returns
+    -------
+    Recording
+        Of ``n - first`` steps.
+
+    Raises
+    ------
+    ModelError
+        If there is no such layer or unit, or no layer with a memory.
+    StreamLSTMError
+        As :meth:`streamlstm.Engine.step`, naming the row.
+    """
+    chosen = _chosen_layers(model, layers)
+    for n in chosen:
+        _check_units(n, model.layers[n], units)
+    X = np.asarray(X, np.float32)
+    Y = np.empty((len(X) - first, model.output_size), np.float32)
+    traces: dict[int, dict[str, list[Float32Array]]] = {n: {} for n in chosen}
+    engine = Engine(model, capacity=1, backend=backend)
+    for row, x in enumerate(X):
+        try:
+            if row >= first:
+                explained = engine.explain(0, x).layers
+                for n in chosen:
+                    for name, vector in explained[n].values.items():
+                        traces[n].setdefault(name, []).append(vector)
+            y = engine.step(0, x)
+        except StreamLSTMError as error:
+            raise type(error)(f"row {row + 1}: {error}") from None
+        if row >= first:
+            Y[row - first] = y
+        if on_step:
+            on_step(row + 1)
+    records = [_finish(n, model.layers[n], trace, units) for n, trace in traces.items()]
+    return Recording(model, first, X[first:], Y, tuple(records))
+
+
+def _finish(
+    n: int, layer: Layer, trace: dict[str, list[Float32Array]], units: Sequence[int] | None
+) -> LayerRecord:
+    """Stack what was kept, and take the units that are wanted where a quantity has them."""
+    values, picked = {}, {}
+    for name, vectors in trace.items():
+        width = len(vectors[0])
+        wanted = [unit for unit in dict.fromkeys(units or range(width)) if unit < width]
+        picked[name] = np.array(wanted, np.intp)
+        values[name] = np.ascontiguousarray(np.stack(vectors)[:, wanted])
+    return LayerRecord(n, layer, values, picked)
+
+
+def _chosen_layers(model: Model, layers: Sequence[int] | None) -> list[int]:
+    if layers is None:
+        chosen = [n for n, layer in enumerate(model.layers) if layer.state]
+        if not chosen:
+            raise ModelError(
+                f"expected a layer with a memory, got {model!r}; name a layer to see its outputs."
+            )
+        return chosen
+    for n in layers:
+        if not 0 <= n < len(model.layers):
+            known = [f"{k}: {describe_layer(layer)}" for k, layer in enumerate(model.layers)]
+            raise ModelError(f"there is no layer {n}; the layers are {'; '.join(known)}.")
+    return list(dict.fromkeys(layers))
+
+
+def _check_units(n: int, layer: Layer, units: Sequence[int] | None) -> None:
+    width = getattr(layer, "hidden_size", layer.output_size)
+    for unit in units or ():
+        if not 0 <= unit < width:
+            raise ModelError(
+                f"layer {n} ({layer.kind}) has the units 0 to {width - 1}, got unit {unit}."
+            )
