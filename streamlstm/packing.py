@@ -101,7 +101,9 @@ def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
 
 
 def pack_peephole(layer: LSTM, weights: Weights) -> Float32Array:
-    """Lay out the peepholes of i, f, o, each padded."""
+    """Lay out the peepholes of i, f, o, each padded; zeros where there are none."""
+    if not layer.peephole:
+        return np.zeros(3 * padded(layer.hidden_size), np.float32)
     parts = np.split(weights["peephole"], 2 if layer.coupled else 3)
     if layer.coupled:
         parts.insert(1, np.zeros_like(parts[0]))

@@ -149,13 +149,18 @@ def _is_plain(layer: LSTM) -> bool:
     return layer == plain
 
 
+def _is_usual(layer: LSTM | GRU) -> bool:
+    gate, candidate = _parse(layer, "gate_activation"), _parse(layer, "candidate_activation")
+    return gate[0] in ("sigmoid", "hard_sigmoid") and candidate[0] == "tanh"
+
+
 def _layer_row(
     layer: Layer, weights: Weights, place: dict[str, slice], block: _Block, lanes: int
 ) -> NDArray[np.int64]:
     row = np.zeros(layout.ROW, np.int64)
     row[layout.LAYER_INPUTS] = layer.input_size
     row[layout.LAYER_OUTPUTS] = layer.output_size
-    row[[layout.PEEPHOLE, layout.NORM, layout.PROJECTION]] = -1
+    row[[layout.NORM, layout.PROJECTION]] = -1
     row[layout.CONSTANTS] = block.add(_constants(layer))
     fields = ("gate_activation", "candidate_activation", "cell_activation")
     if hasattr(layer, "activation"):
@@ -189,7 +194,8 @@ def _lstm_row(
     row[layout.UNITS] = layer.hidden_size
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
-    if layer.peephole:
+    row[layout.USUAL] = _is_usual(layer) and _parse(layer, "cell_activation")[0] == "tanh"
+    if row[layout.KIND] == layout.LSTM_OPTIONS:
         row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
     if layer.layer_norm:
         row[layout.NORM] = block.add(packing.pack_lstm_norm(layer, weights, lanes))
@@ -203,6 +209,7 @@ def _gru_row(
     row: NDArray[np.int64], layer: GRU, weights: Weights, block: _Block, lanes: int
 ) -> None:
     row[layout.UNITS] = layer.hidden_size
+    row[layout.USUAL] = _is_usual(layer)
     if layer.reset_after:
         row[layout.KIND] = layout.GRU
         row[layout.WEIGHTS] = block.add(packing.pack_gru(layer, weights, lanes))

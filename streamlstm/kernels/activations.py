@@ -150,10 +150,11 @@ def gelu_tanh(x):
 
 
 @njit
-def activate(kind, constants, a, x):
-    """Apply the activation of code ``kind``; its parameters stand at ``constants[a]``.
+def activate(kind, first, second, x):
+    """Apply the activation of code ``kind`` with its two parameters.
 
-    A call, not inline: there are many kinds, and the common ones have paths of their own.
+    A call, not inline: there are many kinds, and the common ones have paths of their own. It takes
+    no array, because Numba would count references around every call, which is atomic and slow.
     """
     if kind == TANH:
         return tanh(x)
@@ -161,7 +162,7 @@ def activate(kind, constants, a, x):
         return sigmoid(x)
     if kind == RELU:
         return relu(x)
-    first, second = splat(constants[a]), splat(constants[a + 1])
+    first, second = splat(first), splat(second)
     zero, one = splat(f32(0.0)), splat(f32(1.0))
     if kind == HARD_SIGMOID:
         return minimum(maximum(fma(first, x, second), zero), one)

@@ -48,6 +48,7 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
         return
     if kind == LINEAR and not math.isfinite(bound):
         return
+    p0, p1 = weights[constants], weights[constants + 1]
     for m in range(count):
         start = o + m * stride
         if kind == TANH:
@@ -58,7 +59,7 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
                 store(S, n, relu(clip(load(S, n), bound)))
         else:
             for n in range(start, start + width, LANES):
-                store(S, n, activate(kind, weights, constants, clip(load(S, n), bound)))
+                store(S, n, activate(kind, p0, p1, clip(load(S, n), bound)))
 
 
 @njit

@@ -23,12 +23,13 @@ HEADER = 16
     CELL_ACTIVATION,
     CONSTANTS,  # offset of the layer's constants, below
     VECTORS,  # offset of scale and shift of pointwise and layer norm; of the table of an embedding
-    PEEPHOLE,  # offsets, -1 where the layer has none
-    NORM,
+    PEEPHOLE,  # offset, of zeros where the layer has none
+    NORM,  # offsets, -1 where the layer has none
     PROJECTION,
     COUPLED,
-) = range(16)
-ROW = 16
+    USUAL,  # 1: gates are sigmoid or hard sigmoid, candidate and cell tanh
+) = range(17)
+ROW = 24
 
 # Constants of a layer: two parameters for each activation, bounds (infinite for none), epsilon.
 GATE_CLIP, CELL_CLIP, PROJECTION_CLIP, EPSILON = 6, 7, 8, 9

@@ -11,10 +11,10 @@ import numpy as np
 from numba import int64, njit
 
 from . import layout
-from .activations import activate, clip
-from .cells import gru_cell, lstm_cell, lstm_options_cell
+from .activations import HARD_SIGMOID, activate, clip
+from .cells import gru_cell, gru_options_cell, lstm_cell, lstm_options_cell, lstm_usual_cell
 from .feedforward import activate_rows, normalise, product
-from .layout import COLUMNS, PAD
+from .layout import COLUMNS, GATE_CLIP, PAD
 from .products import THREE, TILE, WIDE, gru_pair, gru_panel, three_panel, wide_pair, wide_panel
 from .simd import LANES, fma, load, store
 
@@ -147,9 +147,41 @@ def _cells(weights, program, layer, rows, slots, first, count, S, z, spacing, un
     """Apply the gates to ``LANES`` units of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
     c = program[layer + layout.CELL] + unit
+    if program[layer + layout.USUAL]:
+        constants = program[layer + layout.CONSTANTS]
+        clips, a, b = constants + GATE_CLIP, weights[constants], weights[constants + 1]
+        peephole = program[layer + layout.PEEPHOLE] + unit
+        units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
+        coupled = f32(program[layer + layout.COUPLED])
+        hard = f32(program[layer + layout.ACTIVATION] == HARD_SIGMOID)
+        for m in range(count):
+            place, cell = o + m * stride + unit, slots[first + m] * row_size + c
+            lstm_usual_cell(
+                S, z + m * spacing, rows, cell, S, place,
+                weights, peephole, units, coupled, hard, a, b, clips,
+            )  # fmt: skip
+        return
     for m in range(count):
         place, cell = o + m * stride + unit, slots[first + m] * row_size + c
         lstm_options_cell(weights, program, layer, S, z + m * spacing, unit, rows, cell, S, place)
+
+
+@njit
+def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o):
+    """Apply the gates to ``LANES`` units of ``count`` streams."""
+    stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
+    h = program[layer + layout.HIDDEN] + unit
+    if program[layer + layout.USUAL]:
+        constants = program[layer + layout.CONSTANTS]
+        bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]
+        hard = f32(program[layer + layout.ACTIVATION] == HARD_SIGMOID)
+        for m in range(count):
+            place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
+            gru_cell(S, z + m * WIDE, rows, hidden, S, place, hard, a, b, bound)
+        return
+    for m in range(count):
+        place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
+        gru_options_cell(weights, program, layer, S, z + m * WIDE, rows, hidden, S, place)
 
 
 @njit(inline="always")
@@ -177,21 +209,18 @@ def gru(weights, program, layer, rows, slots, first, count, S, a, o, z):
     _gather(program, layer, rows, slots, first, count, S, a)
     unit = 0
     if count == 1:
-        base = slots[first] * row_size + h
         while unit + LANES < H:
             gru_pair(S, a, weights, w, F, H, S, z)
             for r in range(2):
-                gru_cell(weights, program, layer, S, z + r * WIDE, rows, base + unit, S, o + unit)
+                _gru_cells(weights, program, layer, rows, slots, first, 1, S, z + r * WIDE, unit, o)
                 unit += LANES
             w += 2 * panel
     while unit < H:
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
             gru_panel(S, a + m * stride, stride, weights, w, F, H, S, z, tile)
-            for r in range(tile):
-                base = slots[first + m + r] * row_size + h + unit
-                out = o + (m + r) * stride + unit
-                gru_cell(weights, program, layer, S, z + r * WIDE, rows, base, S, out)
+            place = o + m * stride
+            _gru_cells(weights, program, layer, rows, slots, first + m, tile, S, z, unit, place)
         unit += LANES
         w += panel
     for m in range(count):
@@ -208,7 +237,7 @@ def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     width = (H + PAD - 1) // PAD * PAD
     constants = program[layer + layout.CONSTANTS]
-    bound = weights[constants + layout.GATE_CLIP]
+    bound = weights[constants + GATE_CLIP]
     gate, kind = program[layer + layout.ACTIVATION], program[layer + layout.CANDIDATE_ACTIVATION]
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
@@ -222,11 +251,12 @@ def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
     # The sums of n go where r stood; z stands behind and stays.
     w = program[layer + layout.VECTORS]
     product(weights, w, F + H, H, S, a, o, stride, z, count)
+    p0, p1 = weights[constants + 2], weights[constants + 3]
     for m in range(count):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
         for n in range(0, H, LANES):
             place = o + m * stride + n
-            candidate = activate(kind, weights, constants + 2, clip(load(S, place), bound))
+            candidate = activate(kind, p0, p1, clip(load(S, place), bound))
             update = load(S, place + width)
             hidden = fma(update, load(rows, h + n) - candidate, candidate)
             store(rows, h + n, hidden)
@@ -242,7 +272,7 @@ def rnn(weights, program, layer, rows, slots, first, count, S, a, o, z):
     constants = program[layer + layout.CONSTANTS]
     _gather(program, layer, rows, slots, first, count, S, a)
     product(weights, program[layer + layout.WEIGHTS], F + H, H, S, a, o, stride, z, count)
-    bound = weights[constants + layout.GATE_CLIP]
+    bound = weights[constants + GATE_CLIP]
     kind = program[layer + layout.ACTIVATION]
     activate_rows(kind, weights, constants, bound, S, o, H, stride, count)
     _keep(program, layer, rows, slots, first, count, S, o)
