@@ -116,7 +116,7 @@ def _initial(node: Node, value: Value, H: int, name: str) -> Float64Array:
 def _layer(
     node: Node, F: int, H: int, arrays: dict[str, Float64Array]
 ) -> tuple[LSTM | GRU | RNN, dict[str, Float64Array]]:
-    clip = node.attribute("clip")
+    clip = None if node.attribute("clip") is None else shortest(node.attribute("clip"))
     starts = "initial_h" in arrays or "initial_c" in arrays
     if starts:
         arrays.setdefault("initial_h", np.zeros(H))
