@@ -17,13 +17,15 @@ _KNOWN = (
 )
 
 
-def load_any(path: str | PathLike[str]) -> Model:
+def load_any(path: str | PathLike[str], **options: Any) -> Model:
     """Read a network, whatever it was trained in.
 
     Parameters
     ----------
     path : path
         A file that :func:`detect` knows.
+    **options
+        As the reader of its kind takes them; none for a model file of this project.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def load_any(path: str | PathLike[str]) -> Model:
     """
     from . import from_guitarml, from_keras, from_onnx, from_rtneural, from_torch
 
-    readers: dict[str, Callable[[Any], Model]] = {
+    readers: dict[str, Callable[..., Model]] = {
         "keras": from_keras,
         "torch": from_torch,
         "onnx": from_onnx,
@@ -44,7 +46,7 @@ def load_any(path: str | PathLike[str]) -> Model:
         "guitarml": from_guitarml,
         "streamlstm": Model.load,
     }
-    return readers[detect(path)](path)
+    return readers[detect(path)](path, **options)
 
 
 def detect(path: str | PathLike[str]) -> str:

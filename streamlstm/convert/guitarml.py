@@ -17,13 +17,14 @@ from ..model import Model
 from .chain import Chain
 from .check import Weights
 from .json_file import about, read_json
+from .options import merged
 from .refusal import refusing
 
 _UNITS = {4: "LSTM", 3: "GRU", 1: "RNN"}
 _REC = re.compile(r"(.*\b)?rec\.weight_hh_l(\d+)")
 
 
-def from_guitarml(path: str | PathLike[str]) -> Model:
+def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
     """Read a network in the JSON of GuitarML.
 
     The first input is the audio, others are knobs. What ``model_data`` says of sizes, of the
@@ -32,6 +33,9 @@ def from_guitarml(path: str | PathLike[str]) -> Model:
     Parameters
     ----------
     path : path
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
+        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
 
     Returns
     -------
@@ -49,10 +53,10 @@ def from_guitarml(path: str | PathLike[str]) -> Model:
     """
     name, content = fspath(path), read_json(path)
     with refusing(name):
-        return _read(name, content)
+        return _read(name, content, options)
 
 
-def _read(name: str, content: dict[str, Any]) -> Model:
+def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     data, arrays = content.get("model_data"), content.get("state_dict")
     if not isinstance(data, dict) or not isinstance(arrays, dict):
         raise ConvertError(f"{name}: expected model_data and state_dict, as GuitarML writes them.")
@@ -75,7 +79,7 @@ def _read(name: str, content: dict[str, Any]) -> Model:
         if data.get(key, value) != value:
             notes.append(f"{key} says {data[key]}, the weights {value}: believed.")
     metadata = {**about(data), **({"notes": " ".join(notes)} if notes else {})}
-    return chain.build("GuitarML", skip=columns, metadata=metadata)
+    return chain.build("GuitarML", **merged(options, metadata, skip=columns))
 
 
 def _block(

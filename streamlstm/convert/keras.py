@@ -1,6 +1,7 @@
 """Networks of Keras 2 and 3, read without Keras."""
 
 from os import PathLike
+from typing import Any
 
 from ..model import Model
 from .keras_file import KerasFile, read_keras
@@ -10,7 +11,7 @@ from .keras_weights import ROOTS
 from .refusal import refusing
 
 
-def from_keras(path: str | PathLike[str]) -> Model:
+def from_keras(path: str | PathLike[str], **options: Any) -> Model:
     """Read a network of Keras: ``.keras``, or ``.h5`` of Keras 2 or 3.
 
     Sequential networks and Functional ones without branches, nested ones too. Neither Keras nor
@@ -22,6 +23,9 @@ def from_keras(path: str | PathLike[str]) -> Model:
     ----------
     path : path
         What ``model.save`` wrote.
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
+        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def from_keras(path: str | PathLike[str]) -> Model:
     """
     file = read_keras(path)
     with refusing(file.name):
-        return Reader(file, graph_of(file)).read()
+        return Reader(file, graph_of(file)).read(options)
 
 
 def graph_of(file: KerasFile) -> Graph:

@@ -1,6 +1,6 @@
 """The layers of one file of Keras, turned into those of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConvertError
@@ -22,6 +22,7 @@ from .keras_norms import (
 from .keras_refused import reason
 from .keras_slices import input_shape, read_slice
 from .keras_weights import Store
+from .options import merged
 from .pieces import add_dense, add_prelu
 
 TRAINING = (
@@ -66,14 +67,14 @@ class Reader:
                 )
         self.chain = Chain(1 if embeds else shape[-1] if shape else None)
 
-    def read(self) -> Model:
-        """Return the model."""
+    def read(self, options: Mapping[str, Any]) -> Model:
+        """Return the model; ``options`` are what :class:`streamlstm.Model` takes."""
         for leaf in self._graph.leaves:
             self._add(leaf)
         self.store.finish()
-        metadata = {"notes": " ".join(self._notes)} if self._notes else None
+        metadata = {"notes": " ".join(self._notes)} if self._notes else {}
         source = f"Keras {self._file.version}".strip()
-        return self.chain.build(source, skip=self._skip(), metadata=metadata)
+        return self.chain.build(source, **merged(options, metadata, skip=self._skip()))
 
     def _skip(self) -> list[int] | None:
         """Return for each output the input that is added to it."""

@@ -19,6 +19,7 @@ from .chain import Chain
 from .check import Weights, to_float64
 from .json_file import about, read_json
 from .keras_cells import KERNELS, add_gru, add_lstm
+from .options import merged
 from .pieces import add_batch_norm, add_dense, add_prelu
 from .refusal import refusing
 
@@ -42,7 +43,7 @@ class _Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def from_rtneural(path: str | PathLike[str]) -> Model:
+def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     """Read a network in the JSON of RTNeural or AIDA-X.
 
     Where ``shape`` and the weights contradict each other, the weights are believed; the metadata
@@ -51,6 +52,9 @@ def from_rtneural(path: str | PathLike[str]) -> Model:
     Parameters
     ----------
     path : path
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
+        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
 
     Returns
     -------
@@ -68,10 +72,10 @@ def from_rtneural(path: str | PathLike[str]) -> Model:
     """
     name, content = fspath(path), read_json(path)
     with refusing(name):
-        return _read(name, content)
+        return _read(name, content, options)
 
 
-def _read(name: str, content: dict[str, Any]) -> Model:
+def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     layers = content.get("layers")
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise ConvertError(f"{name}: expected a list of layers, as RTNeural and AIDA-X write it.")
@@ -79,7 +83,7 @@ def _read(name: str, content: dict[str, Any]) -> Model:
     for n, layer in enumerate(layers):
         _add(reading, n, layer)
     _compare(reading, "in_shape", content.get("in_shape"), reading.chain.layers[:1], "input_size")
-    return _build(name, content, reading)
+    return _build(name, content, reading, options)
 
 
 def read_gains(name: str, content: dict[str, Any]) -> Gains:
@@ -104,7 +108,7 @@ def read_gains(name: str, content: dict[str, Any]) -> Gains:
     return Gains(bool(skip), *factors)
 
 
-def _build(name: str, content: dict[str, Any], reading: _Reading) -> Model:
+def _build(name: str, content: dict[str, Any], reading: _Reading, options: dict[str, Any]) -> Model:
     gains, chain = read_gains(name, content), reading.chain
     skip = None
     if gains.skip and abs(gains.before * gains.after - 1) < 1e-7:
@@ -112,18 +116,19 @@ def _build(name: str, content: dict[str, Any], reading: _Reading) -> Model:
     elif gains.skip and chain.layers:
         carry(chain, 0, 1.0, name)
     F, O = chain.layers[0].input_size if chain.layers else 1, chain.width or 1
-    options: dict[str, Any] = {}
+    found: dict[str, Any] = {"skip": skip}
     if gains.before != 1:
         scale = np.ones(F, np.float32)
         scale[0] = 1 / gains.before  # the others are knobs
-        options["input_scaling"] = Scaling(np.zeros(F, np.float32), scale)
+        found["input_scaling"] = Scaling(np.zeros(F, np.float32), scale)
     if gains.after != 1:
-        options["output_scaling"] = _amplify(O, gains.after)
+        found["output_scaling"] = _amplify(O, gains.after)
     metadata = about(content.get("metadata"))
     if reading.notes:
         metadata["notes"] = " ".join(reading.notes)
     aida = any(key in content for key in ("in_skip", "in_gain", "input_gain", "metadata"))
-    return chain.build("AIDA-X" if aida else "RTNeural", skip=skip, metadata=metadata, **options)
+    source = "AIDA-X" if aida else "RTNeural"
+    return chain.build(source, **merged(options, metadata, **found))
 
 
 def _amplify(n: int, factor: float) -> Scaling:

@@ -39,8 +39,7 @@ def by_onnx(path: str, X: Float64Array, O: int) -> Float64Array:
 
 def _runner(path: str) -> Run:
     if find_spec("onnxruntime") is not None:
-        import onnxruntime
-
+        onnxruntime = require("onnxruntime", "compute an ONNX graph")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])

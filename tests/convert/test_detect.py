@@ -32,6 +32,18 @@ def test_a_file_is_known_under_any_name(tmp_path: Path, name: str, kind: str) ->
     assert load_any(path).fingerprint == load_any(GOLDEN / name).fingerprint
 
 
+def test_what_the_caller_says_goes_before_what_the_file_says() -> None:
+    for name in ("keras3_lstm_last.h5", "aidax_skip.json", "guitarml_lstm.json"):
+        found = load_any(GOLDEN / name)
+        inputs = [f"in {n}" for n in range(found.input_size)]
+        more = {"skip": None, "horizon": 3, "metadata": {"plant": "north"}}
+        model = load_any(GOLDEN / name, inputs=inputs, **more)
+        assert model.inputs == tuple(inputs)
+        assert (model.skip, model.horizon) == (None, 3)
+        assert model.metadata.items() > found.metadata.items()
+        assert model.metadata["plant"] == "north"
+
+
 def test_our_own_and_onnx_are_known(tmp_path: Path) -> None:
     model = sl.from_rtneural(GOLDEN / "rtneural_lstm.json")
     model.save(tmp_path / "m.safetensors")
