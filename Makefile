@@ -62,7 +62,7 @@ clean:  ## Remove .venv and everything that was built
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	printf '  %-14s%s\n' "$$name" "$$text"; done
 
 .venv/.base: pyproject.toml
