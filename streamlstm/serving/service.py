@@ -334,5 +334,6 @@ def _gather(
             seqs += message.seqs or [0] * rows
             times += [None] * rows
             vectors.append(message.X)
-    X = np.frombuffer(b"".join(vectors), "<f4").reshape(len(streams), inputs)
+    # a bytearray, since an array over bytes is read-only, which for a kernel is another type
+    X = np.frombuffer(bytearray().join(vectors), "<f4").reshape(len(streams), inputs)
     return streams, seqs, X, None if all(t is None for t in times) else times
