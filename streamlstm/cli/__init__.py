@@ -3,7 +3,6 @@
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, NoReturn
 
 import typer
@@ -45,8 +44,8 @@ def _streamlstm(
 
 
 for _name in COMMANDS:
-    if find_spec(f"{__name__}.{_name}"):
-        app.command(_name)(getattr(import_module(f".{_name}", __name__), _name))
+    # These modules are light; what a command needs to work, it imports when it runs.
+    app.command(_name)(getattr(import_module(f".{_name}", __name__), _name))
 
 
 def main() -> NoReturn:
