@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from inspect import cleandoc
 from typing import Annotated, NoReturn
 
 import typer
@@ -43,9 +44,16 @@ def _streamlstm(
     """  # noqa: D301 - \b keeps the lines of the example apart
 
 
+def _unfold(text: str) -> str:
+    """Join the lines of each paragraph, but of examples: typer would keep the source's breaks."""
+    paragraphs = cleandoc(text).split("\n\n")
+    return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
+
+
 for _name in COMMANDS:
     # These modules are light; what a command needs to work, it imports when it runs.
-    app.command(_name)(getattr(import_module(f".{_name}", __name__), _name))
+    _command = getattr(import_module(f".{_name}", __name__), _name)
+    app.command(_name, help=_unfold(_command.__doc__))(_command)
 
 
 def main() -> NoReturn:
