@@ -45,9 +45,14 @@ class Adam:
         self._updates = 0
 
     def update(self, gradient: Array, rate: float) -> None:
-        """Take one step against the gradient, float[P], which is used up."""
+        """Take one step against the gradient, float[P], which is used up.
+
+        A gradient that is not finite is passed over: one bad batch must not end a training.
+        """
         b1, b2 = 0.9, 0.999
         length = float(np.linalg.norm(gradient))
+        if not np.isfinite(length):
+            return
         if length > self._clip:
             gradient *= self._clip / length
         self._updates += 1
