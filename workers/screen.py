@@ -16,7 +16,7 @@ from streamlstm.host import Metric
 
 FRAMES_PER_SECOND = 5
 BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline
-AROUND_THE_TABLE = 7  # lines of the terminal that are not streams
+AROUND_THE_TABLE = 8  # lines of the terminal that are not streams
 WIDE = 96  # columns from which on there is room for the coming second
 
 
@@ -81,10 +81,11 @@ class Screen:
         if wide:
             table.add_column("in 1 second", justify="right", no_wrap=True, width=11)
         table.add_column("vs persistence", justify="right", no_wrap=True, width=14)
-        table.add_column("history, then the prediction", no_wrap=True, ratio=1)
+        table.add_column("past, then what comes", no_wrap=True, ratio=1)
         room = max(self.console.height - AROUND_THE_TABLE, 1)
         names = _chosen(list(board.streams), room)
-        bars = max(self.console.width - (84 if wide else 70), 8)
+        taken = sum(column.width or 0 for column in table.columns) + 2 * len(table.columns)
+        bars = max(self.console.width - taken - max(map(len, names), default=0), 3)
         for name in names:
             table.add_row(*_row(name, board.streams[name], wide, bars))
         if len(names) < len(board.streams):
