@@ -56,6 +56,10 @@ def train(
     dropout: Annotated[
         float, typer.Option(min=0, max=0.95, help="Dropped between layers in training.")
     ] = 0.0,
+    delta: Annotated[
+        float,
+        typer.Option(min=1e-6, help="Where the loss turns from square to straight, in deviations."),
+    ] = 1.0,
     skip: Annotated[
         bool, typer.Option(help="Predict the change from the last value, not the value.")
     ] = True,
@@ -86,6 +90,7 @@ def train(
         batch=batch,
         rate=rate,
         dropout=dropout,
+        delta=delta,
         seed=seed,
     )
     _check_out(out, data)

@@ -42,6 +42,9 @@ class Settings:
         How often the rate is cut, to a third each time, before that is the end.
     dropout : float
         Share of each layer's outputs that is dropped on the way to the next layer.
+    delta : float
+        Where the loss turns from square to straight, in standard deviations of the target. Small
+        for series that mostly stand still and then jump: their best guess is the median.
     seed : int
         The same seed gives the same weights on the same machine.
     """
@@ -54,6 +57,7 @@ class Settings:
     patience: int = 15
     cuts: int = 2
     dropout: float = 0.0
+    delta: float = 1.0
     seed: int = 0
 
 
@@ -200,7 +204,7 @@ class _Trainer:
         X, D, weights = self._data.windows(starts, self._settings.window)
         tape = self._tape(len(starts))
         outputs = tape.forward(X, self._gathered(starts), self._dropout_masks(len(starts)))
-        loss, d_outputs = huber(outputs, D, weights)
+        loss, d_outputs = huber(outputs, D, weights, self._settings.delta)
         self._adam.update(tape.backward(d_outputs), self._rate)
         return loss
 
