@@ -18,6 +18,7 @@ define install
 	| tee .venv/install.log | { failed=; while read -r word name rest; do case "$$word" in \
 	Collecting) printf ' %s' "$${name%%[<>=~!;[]*}" ;; FAILED) failed=1 ;; \
 	Processing) case "$$name" in *.whl) name=$${name##*/}; printf ' %s' "$${name%%-*}" ;; esac ;; \
+	Installing) test "$$name" != collected || printf '; unpacking' ;; \
 	esac; done; echo; \
 	test -z "$$failed" || { tail -n 15 .venv/install.log >&2; exit 1; }; }
 	@touch $@

@@ -112,18 +112,18 @@ def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
     ]
     if wide:
         cells.append(Text(_short(metric, score.prediction), style="magenta"))
-    return [*cells, _verdict(score.ratio), _history(metric, score, bars)]
+    return [*cells, _verdict(score), _history(metric, score, bars)]
 
 
 def _short(metric: Metric, value: float | None) -> str:
     return "" if value is None else metric.text(value).replace("switches/s", "/s")
 
 
-def _verdict(ratio: float | None) -> Text:
+def _verdict(score: StreamScore) -> Text:
     """Say by how much the error is below (green) or above persistence's."""
-    if ratio is None:
-        return Text("steady", style="dim")
-    percent = round(100 * (ratio - 1))
+    if score.is_steady or score.ratio is None:
+        return Text("steady" if score.scored else "", style="dim")
+    percent = round(100 * (score.ratio - 1))
     style = "green" if percent < 0 else "yellow" if percent > 0 else "dim"
     return Text(f"{percent:+d} %".replace("-", "\N{MINUS SIGN}"), style=style)
 
@@ -179,9 +179,10 @@ def print_summary(console: Console, board: Scoreboard) -> None:
     if p50 is not None and p99 is not None:
         rows.append(("round trip", f"p50 {milliseconds(p50)}, p99 {milliseconds(p99)}"))
     rows.append(("error", f"{below(board.ratio)}{_ratio(board.ratio)}"))
-    ranked = sorted(
-        (score.ratio, name) for name, score in board.streams.items() if score.ratio is not None
-    )
+    moved = {name: score for name, score in board.streams.items() if not score.is_steady}
+    ranked = sorted((score.ratio, name) for name, score in moved.items() if score.ratio is not None)
+    if len(moved) < len(board.streams):
+        rows.append(("steady", ", ".join(name for name in board.streams if name not in moved)))
     if ranked:
         rows.append(("best", f"{ranked[0][1]}, {below(ranked[0][0])}"))
         rows.append(("worst", f"{ranked[-1][1]}, {below(ranked[-1][0])}"))

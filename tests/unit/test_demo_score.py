@@ -127,3 +127,19 @@ def test_bars_move_but_never_change():
         history.append(bars)
     for before, after in pairwise(history[100:]):
         assert after[:-1] in (before[:-1], before[1:])
+
+
+def test_a_stream_that_hardly_moves_is_called_steady():
+    board = Scoreboard(horizon=1)
+    for step in range(20):
+        board.add(line("memory", 0.5 + 1e-5 * (step % 2), 0.51))
+        board.add(line("cpu-0", step % 2, 0.5))
+    console = terminal(100, 30)
+    with console.capture() as capture:
+        screen.print_summary(console, board)
+    summary = {
+        words[0]: " ".join(words[1:]) for words in map(str.split, capture.get().splitlines()[1:])
+    }
+    assert summary["steady"] == "memory"
+    assert summary["worst"].startswith("cpu-0")
+    assert summary["error"].startswith("49 % below persistence")  # what is steady counts as well
