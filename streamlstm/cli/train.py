@@ -52,14 +52,17 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Sweeps over the data, at most.")] = 300,
     window: Annotated[int, typer.Option(min=2, help="Steps that gradients flow back.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Windows an update.")] = 8,
-    rate: Annotated[float, typer.Option(min=1e-9, help="Learning rate at the start.")] = 3e-3,
+    rate: Annotated[float, typer.Option(min=1e-9, help="Learning rate at the start.")] = 6e-3,
+    shift: Annotated[
+        float, typer.Option(min=0, help="Move windows up or down by this, against drift.")
+    ] = 0.5,
     dropout: Annotated[
         float, typer.Option(min=0, max=0.95, help="Dropped between layers in training.")
     ] = 0.0,
     delta: Annotated[
         float,
         typer.Option(min=1e-6, help="Where the loss turns from square to straight, in deviations."),
-    ] = 1.0,
+    ] = 0.3,
     skip: Annotated[
         bool, typer.Option(help="Predict the change from the last value, not the value.")
     ] = True,
@@ -89,6 +92,7 @@ def train(
         window=window,
         batch=batch,
         rate=rate,
+        shift=shift,
         dropout=dropout,
         delta=delta,
         seed=seed,

@@ -40,6 +40,12 @@ class Settings:
         Sweeps without a better validation error after which the rate is cut, or training ends.
     cuts : int
         How often the rate is cut, to a third each time, before that is the end.
+    shift : float
+        By how much, in standard deviations, the inputs of each window are moved up or down at
+        random. It teaches a network that predicts changes not to lean on levels, which drift: the
+        transformer series' later levels hardly occur in its training stretch, and with it the best
+        validation error of each of three seeds was below persistence's, without it of one. Without
+        effect on targets that are not predicted as changes.
     dropout : float
         Share of each layer's outputs that is dropped on the way to the next layer.
     delta : float
@@ -53,11 +59,12 @@ class Settings:
     epochs: int = 300
     window: int = 64
     batch: int = 8
-    rate: float = 3e-3
+    rate: float = 6e-3
     patience: int = 15
     cuts: int = 2
+    shift: float = 0.5
     dropout: float = 0.0
-    delta: float = 1.0
+    delta: float = 0.3
     seed: int = 0
 
 
@@ -173,6 +180,7 @@ class _Trainer:
         self._best = np.inf
         self.best_weights = self.network.theta.copy()
         self._rate = settings.rate
+        self._shift = np.float32(settings.shift if min(data.skip) >= 0 else 0)
         self._cuts_left, self._waited = settings.cuts, 0
         self.settled = False
         self._starts = data.window_starts(settings.window, self._rng)
@@ -202,6 +210,9 @@ class _Trainer:
 
     def _train_on(self, starts: NDArray[np.intp]) -> float:
         X, D, weights = self._data.windows(starts, self._settings.window)
+        if self._shift:
+            X += self._shift * self._rng.standard_normal((1, *X.shape[1:]), np.float32)
+            weights[: len(X) // 8] = 0  # the state that is carried in has not seen the move
         tape = self._tape(len(starts))
         outputs = tape.forward(X, self._gathered(starts), self._dropout_masks(len(starts)))
         loss, d_outputs = huber(outputs, D, weights, self._settings.delta)

@@ -68,7 +68,7 @@ class Network:
 
         Hidden rows orthogonal per gate and input rows by Glorot's rule, so that signals neither
         grow nor die over time; forget bias 1, so that the cell remembers from the start
-        (Jozefowicz et al., 2015); head zero, so that the first prediction is the mean.
+        (Jozefowicz et al., 2015); head small, so that the first predictions are near the mean.
         """
         for W, H in zip(self.lstm, self.hidden_sizes, strict=True):
             F = len(W) - H - 1
@@ -79,7 +79,9 @@ class Network:
                 W[F : F + H, gate * H : (gate + 1) * H] = q * np.sign(np.diag(r))
             W[-1] = 0
             W[-1, H : 2 * H] = 1
-        self.head[:] = 0
+        limit = np.sqrt(1.0 / len(self.head))
+        self.head[:-1] = rng.uniform(-limit, limit, (len(self.head) - 1, self.output_size))
+        self.head[-1] = 0
 
     def weights(self) -> list[dict[str, Array]]:
         """Return the parameters as a `Model` takes them: PyTorch's shapes and names."""

@@ -66,7 +66,7 @@ def test_text_columns_are_left_out_unless_asked_for() -> None:
     text = "a,place\n1,north\n2,south\n"
     assert table(text).names == ("a",)
     assert table(text).text == ("place",)
-    with pytest.raises(DataError, match="'place' holds text.*'a'"):
+    with pytest.raises(DataError, match=r"'place' holds text.*'a'"):
         table(text).select(["place"])
     with pytest.raises(DataError, match=r":2: column 'place': expected a number, got 'north'"):
         table(text, columns=["place"])
@@ -150,7 +150,7 @@ def test_missing_rows_are_found_where_rows_are_evenly_spaced() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing.csv: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"nothing\.csv: cannot be read: No such file"):
         read_csv(tmp_path / "nothing.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_csv(tmp_path)
