@@ -229,13 +229,12 @@ def _work(load: str, phases: list[Phase], start: float) -> None:
     WORK[load](load, phases, start)
 
 
-def record(seconds: float, out: io.TextIOBase) -> int:
-    """Write ``time,stream,value`` rows until `seconds` have passed; return the slots missed.
+def record(seconds: float, out: io.TextIOBase, sitting: str) -> int:
+    """Write a row ``time,stream,value`` for every sample; return the slots missed.
 
     A slot that was missed (the machine was too busy to sample in time) repeats the sample that
     came next, so that the rows stay a regular grid.
     """
-    out.write("time,stream,value\n")
     sampler = HostSampler()
     start = time.monotonic()
     slot = missed = 0
@@ -248,7 +247,7 @@ def record(seconds: float, out: io.TextIOBase) -> int:
         while slot < now:
             slot += 1
             for stream, value in sample.items():
-                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{stream},{value:.5g}\n")
+                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{sitting}{stream},{value:.5g}\n")
     return missed
 
 
@@ -258,6 +257,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--out", type=Path, default=Path("host.csv.gz"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sitting", default="", help="put before stream names, as in 2/cpu-0")
+    parser.add_argument("--append", action="store_true", help="add a sitting to the file")
     parser.add_argument("--no-load", action="store_true", help="only watch")
     parser.add_argument("--show", action="store_true", help="print the timetable and stop")
     options = parser.parse_args()
@@ -276,8 +277,10 @@ def main() -> None:
         worker.start()
     with contextlib.suppress(PermissionError):
         os.nice(-10)  # samples must be on time, whatever else is going on
-    with gzip.open(options.out, "wt", compresslevel=9) as out:
-        missed = record(options.seconds, out)
+    with gzip.open(options.out, "at" if options.append else "wt", compresslevel=9) as out:
+        if not options.append:
+            out.write("time,stream,value\n")
+        missed = record(options.seconds, out, options.sitting)
     print(f"{options.out}: {options.seconds:g} s, {missed} slots missed", file=sys.stderr)
 
 
