@@ -273,7 +273,9 @@ def main() -> None:
     workers = [
         spawn.Process(target=_work, args=(load, phases, start), daemon=True) for load in WORK
     ]
-    for worker in [] if options.no_load else workers:
+    if options.no_load:
+        workers = []
+    for worker in workers:
         worker.start()
     with contextlib.suppress(PermissionError):
         os.nice(-10)  # samples must be on time, whatever else is going on
@@ -281,6 +283,8 @@ def main() -> None:
         if not options.append:
             out.write("time,stream,value\n")
         missed = record(options.seconds, out, options.sitting)
+    for worker in workers:
+        worker.join()  # each ends with the timetable, and tidies up
     print(f"{options.out}: {options.seconds:g} s, {missed} slots missed", file=sys.stderr)
 
 
