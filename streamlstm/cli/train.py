@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streamlstm.learn.data import Dataset
+    from streamlstm.learn.data import Dataset, Split
     from streamlstm.learn.fit import Fitted, Settings
     from streamlstm.learn.scores import Score
     from streamlstm.model import Model
@@ -178,12 +178,11 @@ def _read(
 
 
 def _dataset(
-    table: "Table", names: list[str], targets: list[str], horizon: int, split: "object", skip: bool
+    table: "Table", names: list[str], targets: list[str], horizon: int, split: "Split", skip: bool
 ) -> "Dataset":
     from streamlstm.errors import DataError
-    from streamlstm.learn.data import Dataset, Split
+    from streamlstm.learn.data import Dataset
 
-    assert isinstance(split, Split)
     columns = list(dict.fromkeys([*names, *targets]))
     values = table.select(columns)
     try:
@@ -232,7 +231,7 @@ def _metadata(
     data: str,
     targets: list[str],
     settings: "Settings",
-    split: "object",
+    split: "Split",
     season: int | None,
     fitted: "Fitted",
 ) -> dict[str, str]:

@@ -20,7 +20,7 @@ class Adam:
         theta -= rate * (m / (1 - b1^k)) / (sqrt(v / (1 - b2^k)) + eps)
 
     The weights jitter around a good place long before they settle; their running average is that
-    place. It is what is validated and kept. On the taxi series it took a sixth off the error.
+    place. It is what is validated and kept. On the taxi series it took a seventh off the error.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ def test_train_refuses_bad_files(case: str, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.parametrize("case", [case for case in BAD_FILES if case != "too short"])
+@pytest.mark.parametrize("case", ["empty", "gap in a cell", "missing column"])
 def test_predict_refuses_bad_files(
     case: str, tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
@@ -263,7 +263,7 @@ def test_public_series_in_a_few_sweeps(
 ) -> None:
     """A short training; docs/training.md has the figures of the whole one."""
     out = tmp_path / "model.safetensors"
-    done = run("train", shared_data / file, "--target", target, "--out", out, "--epochs", "12")
+    done = run("train", shared_data / file, "--target", target, "--out", out, "--epochs", "8")
     assert done.returncode == 0, done.stderr
     (score,) = json.loads(Model.load(out).metadata["scores"])
     for baseline, share in below.items():
