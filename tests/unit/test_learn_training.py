@@ -168,6 +168,13 @@ def test_scores_of_a_series_that_repeats() -> None:
     assert score(data, perfect, ["v"])[0].seasonal is None
 
 
+def test_a_season_ago_is_never_later_than_the_prediction_was_made() -> None:
+    ramp = np.arange(120, dtype=np.float32)[:, None]
+    data = Dataset([("", ramp)], [0], [0], horizon=5)
+    (result,) = score(data, ramp, ["v"], season=4)
+    assert result.seasonal == 8  # two seasons back: one season ago was not known yet
+
+
 def test_nothing_held_back_gives_no_scores() -> None:
     data = Dataset([("", sine())], [0], [0], split=Split(0.8, 0.2))
     assert score(data, np.zeros((400, 1)), ["v"]) == []
