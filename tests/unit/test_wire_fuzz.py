@@ -78,7 +78,7 @@ def test_what_is_written_is_read(message: wire.Request) -> None:
     assert back == message
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.binary(max_size=200))
 @example(b"\xc7\x0c\xff" + b"\xff" * 12)  # a time stamp out of range
 @example(b"\xdc\xff\xff" * 1000)
@@ -87,14 +87,14 @@ def test_random_bytes(frame: bytes) -> None:
     check(frame)
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.sampled_from([*wire.Kind]), st.lists(anything, max_size=5))
 def test_right_kinds_with_any_elements(kind: int, elements: list[object]) -> None:
     with contextlib.suppress(ValueError):  # what msgpack itself cannot write, it cannot send
         check(msgpack.packb([int(kind), *elements], unicode_errors="surrogatepass"))
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.sampled_from([*REQUESTS, *REPLIES]), st.data())
 def test_mutated_messages(message: wire.Request | wire.Reply, data: st.DataObject) -> None:
     frame = bytearray(wire.encode(message))
