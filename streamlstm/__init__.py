@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
+    from .client import Client, Publisher, Subscriber
     from .engine import Engine, Stream
     from .errors import StreamLSTMError
     from .layers import LSTM, Dense
@@ -17,22 +19,34 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncClient": "aio",
+    "AsyncPublisher": "aio",
+    "AsyncSubscriber": "aio",
+    "Client": "client",
     "Dense": "layers",
     "Engine": "engine",
     "LSTM": "layers",
     "Model": "model",
+    "Publisher": "client",
     "Scaling": "model",
     "Stream": "engine",
     "StreamLSTMError": "errors",
+    "Subscriber": "client",
 }
 __all__ = [
     "LSTM",
+    "AsyncClient",
+    "AsyncPublisher",
+    "AsyncSubscriber",
+    "Client",
     "Dense",
     "Engine",
     "Model",
+    "Publisher",
     "Scaling",
     "Stream",
     "StreamLSTMError",
+    "Subscriber",
     "__version__",
 ]
 
