@@ -46,6 +46,7 @@ KINDS = (
 )
 PERIODS = (0.8, 1.2, 1.6, 2.0, 3.0, 4.0)  # seconds
 SHARES = (0.3, 0.5, 0.7)
+PIECE = 60  # seconds that are a stream of their own: a model must also learn how to begin
 SLICE = 0.02  # seconds between two looks at the timetable
 
 
@@ -245,9 +246,11 @@ def record(seconds: float, out: io.TextIOBase, sitting: str) -> int:
         now = max(int((time.monotonic() - start) * SAMPLES_PER_SECOND), slot + 1)
         missed += now - slot - 1
         while slot < now:
+            piece = slot // (PIECE * SAMPLES_PER_SECOND)
             slot += 1
             for stream, value in sample.items():
-                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{sitting}{stream},{value:.5g}\n")
+                name = f"{sitting}.{piece}/{stream}"
+                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{name},{value:.5g}\n")
     return missed
 
 
@@ -257,7 +260,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--out", type=Path, default=Path("host.csv.gz"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sitting", default="", help="put before stream names, as in 2/cpu-0")
+    parser.add_argument("--sitting", default="1", help="first part of the stream names")
     parser.add_argument("--append", action="store_true", help="add a sitting to the file")
     parser.add_argument("--no-load", action="store_true", help="only watch")
     parser.add_argument("--show", action="store_true", help="print the timetable and stop")

@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-STEADY = 5e-4  # mean change in a second, in the model's unit, below which a table shows none
+STEADY = 5e-3  # mean change in a second, in the model unit, below which there is nothing to predict
 
 
 @dataclass
@@ -47,7 +47,7 @@ class StreamScore:
 
     @property
     def is_steady(self) -> bool:
-        """Whether there was nothing to predict: half a tenth of a percent of load, say."""
+        """Whether there was nothing to predict: less than half a percent of load, say."""
         return self.scored > 0 and self.persistence_error < STEADY * self.scored
 
     def add(self, value: float, prediction: float | None) -> None:
