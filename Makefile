@@ -18,6 +18,7 @@ define install
 	| tee .venv/install.log | { failed=; while read -r word name rest; do case "$$word" in \
 	Collecting) printf ' %s' "$${name%%[<>=~!;[]*}" ;; FAILED) failed=1 ;; \
 	Processing) case "$$name" in *.whl) name=$${name##*/}; printf ' %s' "$${name%%-*}" ;; esac ;; \
+	Installing) test "$$name" != collected || printf '; unpacking' ;; \
 	esac; done; echo; \
 	test -z "$$failed" || { tail -n 15 .venv/install.log >&2; exit 1; }; }
 	@touch $@
@@ -52,9 +53,10 @@ figures: .venv/.base  ## Write the tables of the last `make bench` into README.m
 train-host: .venv/.base  ## Train the shipped model from the recording in examples/data
 	@mkdir -p streamlstm/models
 	@$(RUN) -m streamlstm train examples/data/host.csv.gz --target value --stream-column stream \
-	--horizon 10 --hidden 32 --out streamlstm/models/host.safetensors $(ARGS)
+	--horizon 10 --hidden 24 --delta 0.1 --shift 0 --batch 16 --window 64 --rate 0.006 --epochs 60 --seed 0 \
+	--train-fraction 0.8 --out streamlstm/models/host.safetensors $(ARGS)
 
-golden: .venv/.dev  ## Make the golden files again; needs PyTorch: pip install -e ".[torch]"
+golden: .venv/.dev  ## Make the golden files again; needs the packages that they come from
 	@for program in tests/golden/make_*.py; do echo $$program; $(RUN) $$program || exit 1; done
 
 clean:  ## Remove .venv and everything that was built
@@ -62,7 +64,7 @@ clean:  ## Remove .venv and everything that was built
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	printf '  %-14s%s\n' "$$name" "$$text"; done
 
 .venv/.base: pyproject.toml

@@ -4,19 +4,24 @@ The recording is what the shipped model was trained on. The load is drawn from a
 same timetable can be made again: phases of 15 to 25 seconds, one kind after the other,
 
     idle      nothing
-    one-core  CPU bursts on one core, on and off with a period of 0.8 to 12 seconds
+    restless  CPU bursts and small writes at random moments, as a desktop has them
+    one-core  CPU bursts on one core, on and off with a period of 0.8 to 4 seconds
     two-cores the same on two cores, each with its own period
-    sine      CPU duty as a sine or a ramp of 2 to 20 seconds
+    sine      CPU duty as a sine or a ramp of 2 to 8 seconds
+    busy      one core or two at work without a pause
     disk      files written, fsynced and deleted, in bursts or as a trickle
-    loopback  TCP traffic over 127.0.0.1, steady, in bursts or as a sine
+    loopback  TCP traffic over 127.0.0.1, in bursts, as a ramp or as a sine
     memory    memory taken and given back, in steps, ramps and sines
-    chatter   small loopback messages ten times a second, as the demo sends them
     mixture   two or three of these at once
 
-Run `python examples/record_host.py --seconds 1200 --out examples/data/host.csv.gz`.
+The model will watch machines that run the demo, so run the demo beside the recording:
+
+    python workers/demo.py --model ANY_MODEL --seconds 1200 &
+    python examples/record_host.py --seconds 1200 --out examples/data/host.csv.gz
 """
 
 import argparse
+import contextlib
 import gzip
 import io
 import math
@@ -36,9 +41,12 @@ import psutil
 from streamlstm.host import SAMPLES_PER_SECOND, HostSampler
 
 KINDS = (
-    *("idle", "one-core", "two-cores", "chatter", "sine", "disk"),
-    *("loopback", "memory", "mixture"),
+    *("idle", "restless", "one-core", "sine", "idle", "two-cores"),
+    *("disk", "restless", "loopback", "memory", "busy", "mixture"),
 )
+PERIODS = (0.8, 1.2, 1.6, 2.0, 3.0, 4.0)  # seconds
+SHARES = (0.3, 0.5, 0.7)
+PIECE = 60  # seconds that are a stream of their own: a model must also learn how to begin
 SLICE = 0.02  # seconds between two looks at the timetable
 
 
@@ -54,8 +62,11 @@ class Shape:
 
     def at(self, seconds: float) -> float:
         """Intensity at a time since the phase began."""
-        turn = seconds / self.period % 1
+        cell, turn = divmod(seconds / self.period, 1)
+        # A burst somewhere in every period; where, is drawn anew for each.
+        wait = random.Random(f"{cell} {self}").random() * (1 - self.share)
         level = {
+            "random": float(wait <= turn < wait + self.share),
             "square": float(turn < self.share),
             "sine": 0.5 - 0.5 * math.cos(2 * math.pi * turn),
             "ramp": turn,
@@ -83,10 +94,8 @@ def timetable(seconds: float, seed: int) -> list[Phase]:
         kind = KINDS[len(phases) % len(KINDS)]
         end = start + draw.uniform(15, 25)
         loads: dict[str, Shape] = {}
-        for part in draw.sample(KINDS[1:-1], draw.choice((2, 3))) if kind == "mixture" else [kind]:
+        for part in draw.sample(KINDS[2:-2], draw.choice((2, 3))) if kind == "mixture" else [kind]:
             loads |= _loads(part, draw)
-        if draw.random() < 0.5:
-            loads.setdefault("chatter", Shape("steady", 1.0))
         phases.append(Phase(start, min(end, seconds), kind, loads))
         start = end
     return phases
@@ -97,19 +106,28 @@ def _loads(kind: str, draw: random.Random) -> dict[str, Shape]:
     core, other = draw.sample(("cpu-0", "cpu-1"), 2)
 
     def bursts(high: float) -> Shape:
-        return Shape("square", draw.uniform(0.8, 12), draw.uniform(0.2, 0.6), 0.0, high)
+        return Shape("square", draw.choice(PERIODS), draw.choice(SHARES), 0.0, high)
 
     def any_form(low: float, high: float) -> Shape:
-        form = draw.choice(("square", "sine", "ramp"))
-        return Shape(form, draw.uniform(2, 15), draw.uniform(0.2, 0.7), low, high)
+        form = draw.choice(("square", "square", "sine", "ramp"))
+        return Shape(form, draw.choice(PERIODS) * 2, draw.choice(SHARES), low, high)
 
+    if kind == "restless":
+        return {
+            core: Shape("random", draw.uniform(0.6, 2), draw.uniform(0.1, 0.3), 0.0, 0.9),
+            other: Shape("random", draw.uniform(1, 3), draw.uniform(0.05, 0.2), 0.0, 0.9),
+            "disk": Shape("random", draw.uniform(2, 6), 0.1, 0.0, 10 ** draw.uniform(4.5, 6)),
+        }
     if kind == "one-core":
         return {core: bursts(draw.choice((0.6, 0.8, 1.0)))}
     if kind == "two-cores":
         return {core: bursts(draw.choice((0.7, 1.0))), other: bursts(draw.choice((0.5, 0.9)))}
     if kind == "sine":
         form = draw.choice(("sine", "sine", "ramp"))
-        return {core: Shape(form, draw.uniform(2, 20), 0.5, 0.05, draw.uniform(0.5, 1))}
+        return {core: Shape(form, 2 * draw.choice(PERIODS), 0.5, 0.05, draw.uniform(0.6, 1))}
+    if kind == "busy":
+        busy = Shape("steady", 1.0, high=draw.choice((0.7, 1.0)))
+        return {core: busy, other: busy} if draw.random() < 0.3 else {core: busy}
     if kind == "disk":
         return {"disk": any_form(0.0, 10 ** draw.uniform(5, 7.3))}
     if kind == "loopback":
@@ -117,8 +135,6 @@ def _loads(kind: str, draw: random.Random) -> dict[str, Shape]:
         return {"loopback": any_form(low, 10 ** draw.uniform(4, 7.5))}
     if kind == "memory":
         return {"memory": any_form(0.0, draw.uniform(0.01, 0.06))}
-    if kind == "chatter":
-        return {"chatter": Shape("steady", 1.0)}
     return {}
 
 
@@ -145,7 +161,7 @@ def work_cpu(load: str, phases: list[Phase], start: float) -> None:
 def work_disk(load: str, phases: list[Phase], start: float) -> None:
     """Write files of 100 ms each, fsync them, and delete them when ten are there."""
     block = os.urandom(1 << 20)
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=".") as folder:
         for count, rate in enumerate(_levels(load, phases, start)):
             if rate > 0:
                 path = Path(folder, str(count % 10))
@@ -168,17 +184,6 @@ def work_loopback(load: str, phases: list[Phase], start: float) -> None:
                 here.sendall(bytes(size))
                 left -= len(there.recv(size, socket.MSG_WAITALL))
             time.sleep(SLICE)
-
-
-def work_chatter(load: str, phases: list[Phase], start: float) -> None:
-    """Ask and answer in small messages, one for each of a dozen streams, ten times a second."""
-    with _tcp_pair() as (here, there):
-        for level in _levels(load, phases, start):
-            for _ in range(round(12 * level)):
-                here.sendall(bytes(40))
-                there.sendall(there.recv(40))
-                here.recv(40)
-            time.sleep(0.1)
 
 
 def work_memory(load: str, phases: list[Phase], start: float) -> None:
@@ -216,24 +221,21 @@ WORK: dict[str, Callable[[str, list[Phase], float], None]] = {
     "cpu-1": work_cpu,
     "disk": work_disk,
     "loopback": work_loopback,
-    "chatter": work_chatter,
     "memory": work_memory,
 }
 
 
 def _work(load: str, phases: list[Phase], start: float) -> None:
-    """Run one load in a process of its own, behind everything else that wants the machine."""
-    os.nice(5)
+    """Run one load in a process of its own."""
     WORK[load](load, phases, start)
 
 
-def record(seconds: float, out: io.TextIOBase) -> int:
-    """Write ``time,stream,value`` rows until `seconds` have passed; return the slots missed.
+def record(seconds: float, out: io.TextIOBase, sitting: str) -> int:
+    """Write a row ``time,stream,value`` for every sample; return the slots missed.
 
     A slot that was missed (the machine was too busy to sample in time) repeats the sample that
     came next, so that the rows stay a regular grid.
     """
-    out.write("time,stream,value\n")
     sampler = HostSampler()
     start = time.monotonic()
     slot = missed = 0
@@ -244,9 +246,11 @@ def record(seconds: float, out: io.TextIOBase) -> int:
         now = max(int((time.monotonic() - start) * SAMPLES_PER_SECOND), slot + 1)
         missed += now - slot - 1
         while slot < now:
+            piece = slot // (PIECE * SAMPLES_PER_SECOND)
             slot += 1
             for stream, value in sample.items():
-                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{stream},{value:.5g}\n")
+                name = f"{sitting}.{piece}/{stream}"
+                out.write(f"{slot / SAMPLES_PER_SECOND:.1f},{name},{value:.5g}\n")
     return missed
 
 
@@ -256,6 +260,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--out", type=Path, default=Path("host.csv.gz"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sitting", default="1", help="first part of the stream names")
+    parser.add_argument("--append", action="store_true", help="add a sitting to the file")
     parser.add_argument("--no-load", action="store_true", help="only watch")
     parser.add_argument("--show", action="store_true", help="print the timetable and stop")
     options = parser.parse_args()
@@ -270,10 +276,18 @@ def main() -> None:
     workers = [
         spawn.Process(target=_work, args=(load, phases, start), daemon=True) for load in WORK
     ]
-    for worker in [] if options.no_load else workers:
+    if options.no_load:
+        workers = []
+    for worker in workers:
         worker.start()
-    with gzip.open(options.out, "wt", compresslevel=9) as out:
-        missed = record(options.seconds, out)
+    with contextlib.suppress(PermissionError):
+        os.nice(-10)  # samples must be on time, whatever else is going on
+    with gzip.open(options.out, "at" if options.append else "wt", compresslevel=9) as out:
+        if not options.append:
+            out.write("time,stream,value\n")
+        missed = record(options.seconds, out, options.sitting)
+    for worker in workers:
+        worker.join()  # each ends with the timetable, and tidies up
     print(f"{options.out}: {options.seconds:g} s, {missed} slots missed", file=sys.stderr)
 
 

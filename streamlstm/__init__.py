@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
+    from .client import Client, Publisher, Subscriber
     from .convert import (
         from_guitarml,
         from_keras,
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncClient": "aio",
+    "AsyncPublisher": "aio",
+    "AsyncSubscriber": "aio",
+    "Client": "client",
     "Dense": "layers",
     "Embedding": "layers",
     "Engine": "engine",
@@ -43,20 +49,28 @@ _HOMES = {
     "from_rtneural": "convert",
     "from_torch": "convert",
     "load_any": "convert",
+    "Publisher": "client",
+    "Subscriber": "client",
 }
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AsyncClient",
+    "AsyncPublisher",
+    "AsyncSubscriber",
+    "Client",
     "Dense",
     "Embedding",
     "Engine",
     "LayerNorm",
     "Model",
     "Pointwise",
+    "Publisher",
     "Scaling",
     "Stream",
     "StreamLSTMError",
+    "Subscriber",
     "__version__",
     "from_guitarml",
     "from_keras",

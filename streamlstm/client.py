@@ -512,8 +512,7 @@ class Subscriber(_Connection):
         """
         with self._lock:
             socket = self._open()
-            if self.timeout is not None:
-                socket.set(zmq.RCVTIMEO, milliseconds(self.timeout))
+            socket.set(zmq.RCVTIMEO, milliseconds(self.timeout))
             try:
                 frames = socket.recv_multipart()
             except zmq.Again:

@@ -18,7 +18,7 @@ MAX_SEQ = 2**64 - 1
 
 
 def to_float32(values: ArrayLike, what: str) -> Float32Array:
-    """Return ``values`` as a C-contiguous float32 array.
+    """Return ``values`` as a C-contiguous, writable float32 array.
 
     Raises
     ------
@@ -40,7 +40,9 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
         array = array.astype(np.float64)
     # What is too large for float32 becomes infinite here, and the caller refuses it as such.
     with np.errstate(over="ignore"):
-        return array.astype(np.float32, order="C", copy=False)
+        # The kernels are compiled for writable arrays; one that is not would be another type to
+        # Numba, and a new compilation of many seconds.
+        return array.astype(np.float32, order="C", copy=not array.flags.writeable)
 
 
 def bad_value(x: Float32Array, names: Sequence[str], categories: int, where: str) -> BadValueError:

@@ -63,6 +63,8 @@ class Table:
         The stream of every row, where a stream column was asked for.
     lines : int64[n]
         The line of the file that each row stands on.
+    stamps : list of str or None
+        The cells of the time column as they are written.
     time_column, stream_column : str or None
         What these columns are called in the file.
     text : tuple of str
@@ -75,6 +77,7 @@ class Table:
     values: NDArray[np.float32]
     streams: list[str] | None
     lines: NDArray[np.int64]
+    stamps: list[str] | None = None
     time_column: str | None = None
     stream_column: str | None = None
     text: tuple[str, ...] = ()
@@ -172,6 +175,7 @@ def read_csv(
         values=values,
         streams=streams,
         lines=np.array(lines, np.int64),
+        stamps=None if layout.time is None else by_column[layout.time],
         time_column=None if layout.time is None else layout.header[layout.time],
         stream_column=stream_column,
         text=text,

@@ -26,7 +26,7 @@ PULL = "tcp://127.0.0.1:7451"  # fed,
 XPUB = "tcp://127.0.0.1:7452"  # and listened to, unless it is told otherwise
 MAX_ID_BYTES = 255
 MAX_UINT = 2**64 - 1
-MAX_STREAMS = 65_536  # in one STEPS message
+MAX_STREAMS = 16_384  # in one STEPS message, and elements in any array
 MAX_NONCE_BYTES = 255
 MAX_ENVELOPE = 8  # frames before the message
 MAX_ENVELOPE_BYTES = 255  # of each of them
@@ -285,7 +285,7 @@ def _matrix(value: Any, rows: int, where: str = "X") -> bytes:
 def _streams(value: Any) -> list[StreamId]:
     if type(value) is not list or not value:
         _refuse("streams", "an array of at least one stream id", value)
-    if len(value) > MAX_STREAMS:
+    if len(value) > MAX_STREAMS:  # when writing; what is read cannot be longer
         _refuse("streams", f"at most {MAX_STREAMS} stream ids", value, "too-large")
     for index, stream in enumerate(value):
         _stream(stream, index)
@@ -475,12 +475,19 @@ def decode_reply(frame: bytes) -> Reply:
 
 
 def _unpack(frame: bytes) -> list[Any]:
+    # msgpack makes a list as long as its header says before it reads the elements, for each level
+    # of nesting: what a header may say has to be bounded, or a few bytes cost gigabytes.
+    longest = min(len(frame), MAX_STREAMS)
     try:
         # surrogateescape lets text that is not UTF-8 through to where it can be named
-        message = msgpack.unpackb(
-            frame, unicode_errors="surrogateescape", max_array_len=MAX_STREAMS
-        )
+        message = msgpack.unpackb(frame, unicode_errors="surrogateescape", max_array_len=longest)
     except Exception as error:
+        if longest == MAX_STREAMS and "max_array_len" in str(error):
+            raise ProtocolError(
+                f"expected arrays of at most {MAX_STREAMS} elements; send smaller messages, or "
+                "vectors as bins",
+                "too-large",
+            ) from error
         reason = "nested too deeply" if isinstance(error, msgpack.StackError) else "not one"
         raise ProtocolError(
             f"expected one msgpack array, got {len(frame)} bytes that are {reason}"

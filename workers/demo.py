@@ -114,7 +114,7 @@ def running(*arguments: str) -> Iterator[Child]:
 
 
 def wait_until_ready(worker: Child, endpoints: Path, say: Callable[[str], None]) -> None:
-    """Wait for the endpoints file, passing on what the worker says: that kernels compile, say."""
+    """Wait for the endpoints file, passing on what the worker says about compiling kernels."""
     said = 0
     while not endpoints.exists():
         try:
@@ -125,8 +125,9 @@ def wait_until_ready(worker: Child, endpoints: Path, say: Callable[[str], None])
             worker.check()
             raise ChildError("`streamlstm serve` ended before it was ready")
         for line in list(worker.complaints)[said:]:
-            say(line)
             said += 1
+            if line.startswith("compiling"):
+                say(line)
 
 
 def follow(worker: Child, publisher: Child, board: Scoreboard, screen: Screen) -> None:

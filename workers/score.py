@@ -5,6 +5,8 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+STEADY = 5e-3  # mean change in a second, in the model unit, below which there is nothing to predict
+
 
 @dataclass
 class StreamScore:
@@ -42,6 +44,11 @@ class StreamScore:
     def ratio(self) -> float | None:
         """Error over persistence's; None where persistence was never wrong or nothing is scored."""
         return self.model_error / self.persistence_error if self.persistence_error > 0 else None
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether there was nothing to predict: less than half a percent of load, say."""
+        return self.scored > 0 and self.persistence_error < STEADY * self.scored
 
     def add(self, value: float, prediction: float | None) -> None:
         """Take an observation and its answer; judge the prediction made for now."""

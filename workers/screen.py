@@ -16,7 +16,7 @@ from streamlstm.host import Metric
 
 FRAMES_PER_SECOND = 5
 BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline
-AROUND_THE_TABLE = 7  # lines of the terminal that are not streams
+AROUND_THE_TABLE = 8  # lines of the terminal that are not streams
 WIDE = 96  # columns from which on there is room for the coming second
 
 
@@ -81,10 +81,11 @@ class Screen:
         if wide:
             table.add_column("in 1 second", justify="right", no_wrap=True, width=11)
         table.add_column("vs persistence", justify="right", no_wrap=True, width=14)
-        table.add_column("history, then the prediction", no_wrap=True, ratio=1)
+        table.add_column("past, then what comes", no_wrap=True, ratio=1)
         room = max(self.console.height - AROUND_THE_TABLE, 1)
         names = _chosen(list(board.streams), room)
-        bars = max(self.console.width - (84 if wide else 70), 8)
+        taken = sum(column.width or 0 for column in table.columns) + 2 * len(table.columns)
+        bars = max(self.console.width - taken - max(map(len, names), default=0), 3)
         for name in names:
             table.add_row(*_row(name, board.streams[name], wide, bars))
         if len(names) < len(board.streams):
@@ -111,18 +112,18 @@ def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
     ]
     if wide:
         cells.append(Text(_short(metric, score.prediction), style="magenta"))
-    return [*cells, _verdict(score.ratio), _history(metric, score, bars)]
+    return [*cells, _verdict(score), _history(metric, score, bars)]
 
 
 def _short(metric: Metric, value: float | None) -> str:
     return "" if value is None else metric.text(value).replace("switches/s", "/s")
 
 
-def _verdict(ratio: float | None) -> Text:
+def _verdict(score: StreamScore) -> Text:
     """Say by how much the error is below (green) or above persistence's."""
-    if ratio is None:
-        return Text("steady", style="dim")
-    percent = round(100 * (ratio - 1))
+    if score.is_steady or score.ratio is None:
+        return Text("steady" if score.scored else "", style="dim")
+    percent = round(100 * (score.ratio - 1))
     style = "green" if percent < 0 else "yellow" if percent > 0 else "dim"
     return Text(f"{percent:+d} %".replace("-", "\N{MINUS SIGN}"), style=style)
 
@@ -178,9 +179,10 @@ def print_summary(console: Console, board: Scoreboard) -> None:
     if p50 is not None and p99 is not None:
         rows.append(("round trip", f"p50 {milliseconds(p50)}, p99 {milliseconds(p99)}"))
     rows.append(("error", f"{below(board.ratio)}{_ratio(board.ratio)}"))
-    ranked = sorted(
-        (score.ratio, name) for name, score in board.streams.items() if score.ratio is not None
-    )
+    moved = {name: score for name, score in board.streams.items() if not score.is_steady}
+    ranked = sorted((score.ratio, name) for name, score in moved.items() if score.ratio is not None)
+    if len(moved) < len(board.streams):
+        rows.append(("steady", ", ".join(name for name in board.streams if name not in moved)))
     if ranked:
         rows.append(("best", f"{ranked[0][1]}, {below(ranked[0][0])}"))
         rows.append(("worst", f"{ranked[-1][1]}, {below(ranked[-1][0])}"))

@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
+from inspect import cleandoc
 from typing import Annotated, NoReturn
 
 import typer
@@ -44,9 +44,16 @@ def _streamlstm(
     """  # noqa: D301 - \b keeps the lines of the example apart
 
 
+def _unfold(text: str) -> str:
+    """Join the lines of each paragraph, but of examples: typer would keep the source's breaks."""
+    paragraphs = cleandoc(text).split("\n\n")
+    return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
+
+
 for _name in COMMANDS:
-    if find_spec(f"{__name__}.{_name}"):
-        app.command(_name)(getattr(import_module(f".{_name}", __name__), _name))
+    # These modules are light; what a command needs to work, it imports when it runs.
+    _command = getattr(import_module(f".{_name}", __name__), _name)
+    app.command(_name, help=_unfold(_command.__doc__))(_command)
 
 
 def main() -> NoReturn:

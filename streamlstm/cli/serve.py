@@ -40,6 +40,7 @@ def serve(
       streamlstm serve model.safetensors
       streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
     """  # noqa: D301 - \b keeps the lines of the example apart
+    import gc
     import logging
 
     from streamlstm.engine import Engine
@@ -68,6 +69,7 @@ def serve(
             write_endpoints(endpoints, worker.endpoints)
         for door, endpoint in worker.endpoints.items():
             err.print(f"{door:7} {endpoint}", markup=False)
+        gc.freeze()  # what exists now stays: looking through it again would only delay answers
         err.print("ready; Ctrl-C stops")
         worker.run()
     err.print(_summary(service))

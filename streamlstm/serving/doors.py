@@ -72,12 +72,14 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
     told that this is meant.
     """
     scheme, separator, address = endpoint.partition("://")
-    if not separator or not address or scheme not in ("tcp", "ipc", "inproc"):
+    host, colon, port = address.rpartition(":")
+    has_port = scheme != "tcp" or bool(host and colon and port)
+    if not separator or not address or not has_port or scheme not in ("tcp", "ipc", "inproc"):
         raise EndpointError(
             f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
             f"for example tcp://127.0.0.1:*"
         )
-    if scheme == "tcp" and not insecure and not _is_loopback(address):
+    if scheme == "tcp" and not insecure and not _is_loopback(host.strip("[]")):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "
             "protect it; bind to 127.0.0.1, or say --insecure if the network is trusted"
@@ -87,8 +89,7 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
         raise EndpointError(f"--{name} {endpoint}: {_taken(name)}")
 
 
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -248,7 +248,7 @@ class Service:
     def info(self) -> dict[str, Any]:
         """Return what INFO answers; docs/protocol.md lists the keys."""
         engine, model = self.engine, self.engine.model
-        counters = asdict(self.counters)
+        counters = vars(self.counters)
         return {
             "protocol": wire.VERSION,
             "version": __version__,
@@ -334,5 +334,6 @@ def _gather(
             seqs += message.seqs or [0] * rows
             times += [None] * rows
             vectors.append(message.X)
-    X = np.frombuffer(b"".join(vectors), "<f4").reshape(len(streams), inputs)
+    # a bytearray, since an array over bytes is read-only, which for a kernel is another type
+    X = np.frombuffer(bytearray().join(vectors), "<f4").reshape(len(streams), inputs)
     return streams, seqs, X, None if all(t is None for t in times) else times

@@ -145,7 +145,7 @@ class Worker:
     # --- the loop ---
 
     def _turn(self, timeout: int | None) -> bool:
-        """Wait for messages and answer what is ready; False if there was nothing."""
+        """Wait until something is ready and deal with it; False if nothing was in time."""
         ready = dict(self._poller.poll(timeout))
         if self._wakeup.fileno() in ready and self._wakeup.heard():
             self._stopping = True
@@ -154,7 +154,7 @@ class Worker:
         batch = self._take([door for door in (self._router, self._pull) if door in ready])
         if batch:
             self._answer(batch)
-        return bool(batch)
+        return bool(ready)
 
     def _take(self, doors: list[zmq.Socket[bytes]]) -> list[Arrival]:
         """Take what is ready, one message of each door in turn, up to the bounds of a turn."""

@@ -19,6 +19,7 @@ from streamlstm.errors import (
     StreamLSTMError,
     UnknownStreamError,
 )
+from streamlstm.kernels import step
 
 from ..contract.models import random_model
 
@@ -222,6 +223,26 @@ def test_arguments_that_cannot_be_are_refused() -> None:
 def test_nothing_to_do_is_done(engine: Engine) -> None:
     assert engine.step_many([], np.zeros((0, 3))).shape == (0, 2)
     assert engine.step_many([], []).shape == (0, 2)
+
+
+def test_no_kind_of_array_makes_the_kernels_compile_again(engine: Engine) -> None:
+    def compiled() -> int:
+        return len(step.step_block.signatures) + len(step.step_parallel.signatures)
+
+    before = compiled()
+    read_only = np.frombuffer(np.ones(6, np.float32).tobytes(), np.float32)
+    for X in (
+        read_only.reshape(2, 3),
+        np.ones((3, 2), np.float32).T,
+        np.ones((4, 3), np.float32)[::2],
+        np.ones((2, 3), ">f4"),
+        np.ones((2, 3), np.int8),
+        [[1, 2, 3], (4, 5, 6)],
+    ):
+        engine.step_many(["a", "b"], X)
+        engine.step_each(["a", "b"], X)
+        engine.step("a", np.asarray(X)[0])
+    assert compiled() == before
 
 
 def test_predictions_belong_to_the_caller(engine: Engine) -> None:

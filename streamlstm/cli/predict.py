@@ -1,0 +1,78 @@
+"""`streamlstm predict`: a file in, predictions out, without a worker."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamlstm.series import Table
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model file, as `train` writes it.")
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The CSV file to write; by default stdout.")
+    ] = None,
+    stream_column: Annotated[
+        str | None, typer.Option(help="The column that names each row's series.")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The time column, where it is not found by itself.")
+    ] = None,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Go on over missing rows as if none were missing.")
+    ] = False,
+) -> None:
+    """Predict from a CSV file, offline, to CSV.
+
+    One row for each row of the file, in the same order: time and series where there are any, then
+    the model's outputs by name. The prediction on a row speaks of the row `horizon` steps later in
+    the same series. Every series starts from a fresh state, as a new stream does in `serve`, and
+    its first predictions know little of the past.
+
+    \b
+    Example:
+      streamlstm predict model.safetensors data.csv --out predictions.csv
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    from streamlstm.cli.offline import prepare_kernels, step_through
+    from streamlstm.model import Model
+    from streamlstm.series import read_csv
+
+    network = Model.load(model)
+    table = read_csv(
+        data,
+        time_column=time_column,
+        stream_column=stream_column,
+        columns=network.inputs,
+        allow_gaps=allow_gaps,
+    )
+    prepare_kernels()
+    Y = step_through(network, table.values, list(table.groups().values()))
+    _write(out, table, network.outputs, Y)
+
+
+def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArray[Any]") -> None:
+    """Write time, stream and predictions, as short as they read back to the same float32."""
+    import csv
+    import sys
+    from contextlib import nullcontext
+
+    leading = [
+        (table.time_column, table.stamps),
+        (table.stream_column, table.streams),
+    ]
+    columns = [cells for name, cells in leading if name is not None and cells is not None]
+    header = [name for name, cells in leading if name is not None and cells is not None]
+    columns += [Y[:, o].astype(str).tolist() for o in range(Y.shape[1])]
+    with open(out, "w", newline="", encoding="utf-8") if out else nullcontext(sys.stdout) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*header, *outputs])
+        writer.writerows(zip(*columns, strict=True))

@@ -1,0 +1,323 @@
+"""`streamlstm train`: a CSV file in, a model file out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from streamlstm.learn.data import Dataset, Split
+    from streamlstm.learn.fit import Fitted, Settings
+    from streamlstm.learn.scores import Score
+    from streamlstm.model import Model
+    from streamlstm.series import Table
+
+
+def train(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
+    ],
+    target: Annotated[
+        list[str], typer.Option("--target", help="A column to predict; may be given several times.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The model file to write.")] = Path(
+        "model.safetensors"
+    ),
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden units of each LSTM layer.")] = 64,
+    layers: Annotated[int, typer.Option(min=1, help="LSTM layers.")] = 1,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="An input column; by default every numeric column."),
+    ] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="Steps ahead to predict.")] = 1,
+    season: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps a season, for the comparison; by default found."),
+    ] = None,
+    stream_column: Annotated[
+        str | None, typer.Option(help="The column that names each row's series.")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The time column, where it is not found by itself.")
+    ] = None,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Go on over missing rows as if none were missing.")
+    ] = False,
+    train_fraction: Annotated[
+        float, typer.Option(help="How much of each series to train on, from its start.")
+    ] = 0.7,
+    validation_fraction: Annotated[
+        float, typer.Option(help="How much to validate on after that; the rest is held back.")
+    ] = 0.1,
+    epochs: Annotated[int, typer.Option(min=1, help="Sweeps over the data, at most.")] = 300,
+    window: Annotated[int, typer.Option(min=2, help="Steps that gradients flow back.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Windows an update.")] = 8,
+    rate: Annotated[float, typer.Option(min=1e-9, help="Learning rate at the start.")] = 6e-3,
+    shift: Annotated[
+        float, typer.Option(min=0, help="Move windows up or down by this, against drift.")
+    ] = 0.5,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.95, help="Dropped between layers in training.")
+    ] = 0.0,
+    delta: Annotated[
+        float,
+        typer.Option(min=1e-6, help="Where the loss turns from square to straight, in deviations."),
+    ] = 0.3,
+    skip: Annotated[
+        bool, typer.Option(help="Predict the change from the last value, not the value.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
+) -> None:
+    """Train a model on a CSV file and say how good it is.
+
+    The file needs a header, numeric columns and, if it has one, a time column. The first 70 % of
+    each series are trained on, the next 10 % choose when to stop, the last 20 % are held back and
+    scored once, against persistence (nothing changes) and the value of a season ago. Ctrl-C stops
+    training, keeps the best model so far, and exits with status 130.
+
+    \b
+    Example:
+      streamlstm train data.csv --target value --hidden 64 --out model.safetensors
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    _one_blas_thread()
+    from streamlstm.cli.training_progress import watched
+    from streamlstm.learn.build import build_model
+    from streamlstm.learn.data import Split
+    from streamlstm.learn.fit import Settings, fit
+
+    split = Split(train_fraction, validation_fraction)
+    settings = Settings(
+        hidden_sizes=(hidden,) * layers,
+        epochs=epochs,
+        window=window,
+        batch=batch,
+        rate=rate,
+        shift=shift,
+        dropout=dropout,
+        delta=delta,
+        seed=seed,
+    )
+    _check_out(out, data)
+    table, names = _read(data, target, inputs, stream_column, time_column, allow_gaps)
+    dataset = _dataset(table, names, target, horizon, split, skip)
+    season = _season(dataset, season)
+    _announce(table, dataset, names, target, settings)
+    try:
+        with watched(settings.epochs) as on_epoch:
+            fitted = fit(dataset, settings, on_epoch)
+    except KeyboardInterrupt:
+        _say("stopped before the first sweep was done: there is no model to keep")
+        raise typer.Exit(130) from None
+    metadata = _metadata(data, target, settings, split, season, fitted)
+    model = build_model(fitted.network, dataset, names, target, metadata)
+    model.save(out)  # before it is scored: what is there cannot be lost any more
+    scores = _scores(model, dataset, target, season)
+    model.metadata["scores"] = _as_json([vars(score) for score in scores])
+    model.save(out)
+    _report(out, model, fitted, scores, season)
+    if fitted.ended == "interrupted":
+        raise typer.Exit(130)
+
+
+def _one_blas_thread() -> None:
+    """Keep matrix products on one thread, unless the environment says otherwise.
+
+    A step's product takes microseconds; waking a second thread for it takes longer than it saves,
+    and doubles the time of a training wherever that thread has other work. BLAS reads this once,
+    when NumPy is imported, and the command line has not done that yet.
+    """
+    import os
+
+    for library in ("OPENBLAS", "MKL", "BLIS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+def _check_out(out: Path, data: str) -> None:
+    """Refuse now what would fail after minutes of training."""
+    import os
+
+    from streamlstm.errors import DataError
+
+    folder = out.parent
+    if out.is_dir():
+        raise DataError(f"--out {out}: expected a file to write, this is a directory")
+    if not folder.is_dir():
+        raise DataError(f"--out {out}: there is no directory {folder}; create it first")
+    if not os.access(folder, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
+        raise DataError(f"--out {out}: may not be written to; choose another place")
+    if data != "-" and out.exists() and Path(data).exists() and out.samefile(data):
+        raise DataError(f"--out {out}: this is the file with the data; choose another name")
+
+
+def _read(
+    data: str,
+    targets: list[str],
+    inputs: list[str] | None,
+    stream_column: str | None,
+    time_column: str | None,
+    allow_gaps: bool,
+) -> "tuple[Table, list[str]]":
+    """Read the table and settle which columns are inputs."""
+    from streamlstm.errors import DataError
+    from streamlstm.series import read_csv
+
+    for what, given in (("--target", targets), ("--input", inputs or [])):
+        for name in given:
+            if given.count(name) > 1:
+                raise DataError(f"{what} {name}: given twice; name each column once")
+    table = read_csv(
+        data,
+        time_column=time_column,
+        stream_column=stream_column,
+        columns=None if not inputs else list(dict.fromkeys([*inputs, *targets])),
+        allow_gaps=allow_gaps,
+    )
+    names = inputs or list(table.names)
+    table.select([*names, *targets])  # says which column is missing or holds text
+    return table, names
+
+
+def _dataset(
+    table: "Table", names: list[str], targets: list[str], horizon: int, split: "Split", skip: bool
+) -> "Dataset":
+    from streamlstm.errors import DataError
+    from streamlstm.learn.data import Dataset
+
+    columns = list(dict.fromkeys([*names, *targets]))
+    values = table.select(columns)
+    try:
+        return Dataset(
+            [(stream, values[rows]) for stream, rows in table.groups().items()],
+            [columns.index(name) for name in names],
+            [columns.index(name) for name in targets],
+            horizon,
+            split,
+            skip,
+        )
+    except DataError as error:
+        raise DataError(f"{table.path}: {error}") from None
+
+
+def _season(dataset: "Dataset", given: int | None) -> int | None:
+    """Return the season to compare with: as given, or as found in the longest series."""
+    from streamlstm.errors import DataError
+    from streamlstm.learn.scores import find_season
+
+    longest = max(dataset.series, key=len)
+    if given is None:
+        return find_season(longest.values[: longest.train_end, dataset.targets[0]])
+    if given >= longest.train_end:
+        raise DataError(
+            f"--season {given}: expected less than the {longest.train_end} rows trained on"
+        )
+    return given
+
+
+def _scores(
+    model: "Model", dataset: "Dataset", targets: list[str], season: int | None
+) -> "list[Score]":
+    import numpy as np
+
+    from streamlstm.cli.offline import prepare_kernels, step_through
+    from streamlstm.learn.scores import score
+
+    prepare_kernels()
+    values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
+    groups = [np.arange(s.begin, s.begin + len(s)) for s in dataset.series]
+    return score(dataset, step_through(model, values, groups), targets, season)
+
+
+def _metadata(
+    data: str,
+    targets: list[str],
+    settings: "Settings",
+    split: "Split",
+    season: int | None,
+    fitted: "Fitted",
+) -> dict[str, str]:
+    """Return what a model file tells about its training; nothing that changes from run to run."""
+    from streamlstm import __version__
+
+    best = fitted.best
+    return {
+        "made_by": f"streamlstm train {__version__}",
+        "data": Path(data).name,
+        "targets": _as_json(targets),
+        "settings": _as_json(vars(settings) | vars(split) | {"season": season}),
+        "training": _as_json(
+            {
+                "sweeps": len(fitted.history),
+                "best_sweep": best.number,
+                "validation_of_persistence": round(best.validation, 6),
+                "ended": fitted.ended,
+            }
+        ),
+    }
+
+
+def _as_json(value: object) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _say(line: str) -> None:
+    from streamlstm.cli.console import err
+
+    err.print(line, markup=False)
+
+
+def _announce(
+    table: "Table",
+    dataset: "Dataset",
+    names: list[str],
+    targets: list[str],
+    settings: "Settings",
+) -> None:
+    many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
+    _say(f"{table.path}: {len(table)} rows{many}; {', '.join(names)} -> {', '.join(targets)}")
+    for name in table.text:
+        _say(f"column {name!r} holds text and is left out")
+    layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
+    _say(
+        f"training {layers} on {len(dataset.train_rows)} values, validating on "
+        f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"
+    )
+
+
+def _report(
+    out: Path, model: "Model", fitted: "Fitted", scores: "list[Score]", season: int | None
+) -> None:
+    """Print how training ended, and the errors on the held-back end."""
+    from streamlstm.cli.console import console
+
+    ended = {
+        "settled": "no more progress",
+        "epochs": "all sweeps done",
+        "interrupted": "stopped by Ctrl-C",
+    }[fitted.ended]
+    best = fitted.best
+    _say(
+        f"{ended} after {len(fitted.history)} sweeps, {fitted.history[-1].seconds:.0f} s; kept "
+        f"sweep {best.number}, validation {best.validation:.3f} of persistence"
+    )
+    if not scores:
+        _say("nothing was held back, so there is nothing to score")
+    for score in scores:
+        console.print(f"{score.target}: mean absolute error on the last {score.values} values")
+        console.print(f"  model           {score.model:.6g}")
+        _compare("persistence", score.model, score.persistence)
+        if score.seasonal is not None:
+            _compare(f"season of {season}", score.model, score.seasonal)
+    console.print(f"wrote {out} ({model.horizon} step{'s' * (model.horizon != 1)} ahead)")
+
+
+def _compare(name: str, error: float, other: float) -> None:
+    from streamlstm.cli.console import console
+
+    if other > 0:
+        share = 100 * (1 - error / other)
+        said = f"the model is {abs(share):.1f} % {'below' if share >= 0 else 'ABOVE'} it"
+    else:
+        said = "this series needs no model" if error > 0 else "no error either"
+    console.print(f"  {name:<15} {other:.6g}   {said}")

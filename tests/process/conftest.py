@@ -1,0 +1,153 @@
+"""Real worker processes, started once for a module, and what tests ask them with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.client import Client, Subscriber
+from streamlstm.errors import WorkerTimeoutError
+
+from ..contract.models import random_model
+
+FREE_PORTS = [
+    part for door in ("router", "pull", "xpub") for part in (f"--{door}", "tcp://127.0.0.1:*")
+]
+MODEL = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True)
+
+
+class WorkerProcess:
+    """`streamlstm serve` in a process of its own, ready."""
+
+    def __init__(self, model: Path, *options: str) -> None:
+        self._file = model.with_suffix(".endpoints.json")
+        where = ("--endpoints", str(self._file), "--threads", "1")
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "streamlstm",
+                "serve",
+                str(model),
+                *FREE_PORTS,
+                *where,
+                *options,
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        self.said = ""
+        while "ready" not in self.said:
+            line = self.process.stderr.readline()
+            if not line:
+                self.process.wait()
+                raise AssertionError(f"the worker did not become ready: {self.said}")
+            self.said += line
+        self.endpoints: dict[str, str] = json.loads(self._file.read_text())
+
+    def client(self, timeout: float = 20.0) -> Client:
+        return Client(self.endpoints["router"], timeout=timeout)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end; what was said on stderr is kept."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            _, rest = self.process.communicate(timeout=30)
+            self.said += rest
+        elif self.process.stderr is not None:
+            self.process.stderr.close()
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("worker") / "model.safetensors"
+    MODEL.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def worker(model_file: Path) -> Iterator[WorkerProcess]:
+    """A worker that a module's tests share; each uses streams of its own."""
+    process = WorkerProcess(model_file)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def client(worker: WorkerProcess) -> Iterator[Client]:
+    with worker.client() as client:
+        yield client
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """An engine of the same model that nothing disturbs: what the worker should answer."""
+    return Engine(MODEL, threads=1)
+
+
+class Sockets:
+    """Plain sockets, as other people's programs have them; closed at the end of a test."""
+
+    def __init__(self) -> None:
+        self._context = zmq.Context[zmq.Socket[bytes]]()
+        self._context.rcvtimeo = self._context.sndtimeo = 20_000
+        self._open: list[zmq.Socket[bytes]] = []
+
+    def connect(self, kind: int, endpoint: str, **options: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        self._open.append(socket)
+        for name, value in options.items():
+            socket.set(getattr(zmq, name), value)
+        socket.connect(endpoint)
+        return socket
+
+    def bind(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        self._open.append(socket)
+        socket.bind("tcp://127.0.0.1:*")
+        return socket
+
+    def close(self) -> None:
+        for socket in self._open:
+            socket.close(linger=0)
+        self._context.destroy(linger=0)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    opened = Sockets()
+    yield opened
+    opened.close()
+
+
+def listen(worker: WorkerProcess, streams: list[wire.StreamId], known: str) -> Subscriber:
+    """Return a subscriber whose subscriptions have arrived.
+
+    ZeroMQ does not tell when they have, so predictions of the stream `known`, which must be among
+    them, are asked for until one is heard.
+    """
+    subscriber = Subscriber(worker.endpoints["xpub"], streams, timeout=0.05)
+    with worker.client() as client:
+        asked = heard = 0
+        while heard == 0:
+            client.step(known, [0.0, 0.0])
+            asked += 1
+            try:
+                heard = subscriber.receive().stream == known
+            except WorkerTimeoutError:
+                continue
+        client.step(known, [0.0, 0.0], seq=1)
+    subscriber.timeout = 20.0
+    while subscriber.receive().seq != 1:
+        pass
+    return subscriber

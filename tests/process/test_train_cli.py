@@ -1,0 +1,270 @@
+"""`streamlstm train` and `streamlstm predict` as a person runs them: real processes, real files."""
+
+import csv
+import json
+import math
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamlstm import Engine, Model
+
+QUICK = ["--hidden", "8", "--epochs", "4", "--window", "16"]
+
+
+def run(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streamlstm", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def refused(*arguments: object, stdin: str | None = None) -> str:
+    """Run what must fail with one sentence, and return the sentence."""
+    done = run(*arguments, stdin=stdin)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("streamlstm: ")
+    return done.stderr
+
+
+def write_wave(path: Path, n: int = 400, streams: tuple[str, ...] = ("one",)) -> Path:
+    rows = [
+        (60 * t, stream, 10 + 3 * math.sin(2 * math.pi * t / 20 + k), k + t % 7)
+        for t in range(n)
+        for k, stream in enumerate(streams)
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["time", "pump", "value", "other"])
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def wave(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_wave(tmp_path_factory.mktemp("data") / "wave.csv")
+
+
+@pytest.fixture(scope="module")
+def trained(wave: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    model = wave.with_name("model.safetensors")
+    done = run("train", wave, "--target", "value", "--input", "value", "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    return model, done
+
+
+def test_train_writes_a_model_and_reports(
+    trained: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    path, done = trained
+    assert "loss" in done.stderr
+    assert "validation" in done.stderr
+    assert "left at most" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr  # a pipe gets no colours
+    for baseline in ("persistence", "season of 20"):
+        assert baseline in done.stdout
+    model = Model.load(path)
+    assert (model.inputs, model.outputs, model.horizon) == (("value",), ("value",), 1)
+    (score,) = json.loads(model.metadata["scores"])
+    assert score["values"] == 80
+    assert f"{score['model']:.6g}" in done.stdout
+    assert json.loads(model.metadata["settings"])["hidden_sizes"] == [8]
+
+
+def test_the_same_command_gives_the_same_model(
+    wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    again = wave.with_name("again.safetensors")
+    options = ["--target", "value", "--input", "value", "--out", again, *QUICK]
+    assert run("train", wave, *options).returncode == 0
+    assert Model.load(again).fingerprint == Model.load(trained[0]).fingerprint
+
+
+def test_predict_gives_a_row_for_each_row(
+    wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    done = run("predict", trained[0], wave)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert list(rows[0]) == ["time", "value"]
+    with wave.open() as file:
+        observed = list(csv.DictReader(file))
+    assert [row["time"] for row in rows] == [row["time"] for row in observed]
+    engine = Engine(Model.load(trained[0]))
+    for row, seen in zip(rows, observed, strict=True):
+        assert np.float32(row["value"]) == engine.step("s", [float(seen["value"])])[0]
+
+
+def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
+    data = write_wave(tmp_path / "pumps.csv", 200, ("north", "south"))
+    model, out = tmp_path / "pumps.safetensors", tmp_path / "out.csv"
+    options = ["--target", "value", "--target", "other", "--stream-column", "pump"]
+    more = ["--horizon", "3", "--layers", "2", "--dropout", "0.1", "--season", "40"]
+    done = run("train", data, *options, *more, "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "season of 40" in done.stdout
+    loaded = Model.load(model)
+    assert (loaded.outputs, loaded.horizon, len(loaded.layers)) == (("value", "other"), 3, 3)
+    done = run("predict", model, data, "--stream-column", "pump", "--out", out)
+    assert (done.returncode, done.stdout) == (0, "")
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["time", "pump", "value", "other"]
+    assert [row["pump"] for row in rows[:3]] == ["north", "south", "north"]
+    engine = Engine(loaded)
+    with data.open() as file:
+        for row, seen in zip(rows, csv.DictReader(file), strict=True):
+            y = engine.step(seen["pump"], [float(seen["value"]), float(seen["other"])])
+            np.testing.assert_allclose(
+                [float(row["value"]), float(row["other"])], y, rtol=1e-5, atol=1e-5
+            )
+
+
+def test_predict_reads_from_a_pipe(
+    wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    done = run("predict", trained[0], "-", stdin="value\n10\n11\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "value"
+    assert len(done.stdout.splitlines()) == 3
+
+
+LONG = "".join(f"{60 * t},{t % 5}\n" for t in range(200))
+BAD_FILES = {
+    "empty": ("", "bad.csv: the file is empty"),
+    "gap in a cell": ("time,value\n" + LONG + "12000,\n", "bad.csv:202: column 'value': .*a gap"),
+    "gap in time": (
+        "time,value\n" + LONG.replace("\n600,0\n", "\n"),
+        "bad.csv:12: column 'time': expected a row every 60 s, got none for 120 s",
+    ),
+    "text": ("time,value\n" + LONG + "12000,high\n", "bad.csv:202: column 'value': .*'high'"),
+    "missing column": ("time,level\n" + LONG, "bad.csv: expected a column 'value'; .* 'level'"),
+    "equal times": ("time,value\n" + LONG + "11940,1\n", "bad.csv:202: .*the same time"),
+    "too short": ("time,value\n0,1\n60,2\n", "bad.csv: expected at least 32 values"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_train_refuses_bad_files(case: str, tmp_path: Path) -> None:
+    text, message = BAD_FILES[case]
+    data, out = tmp_path / "bad.csv", tmp_path / "model.safetensors"
+    data.write_text(text)
+    said = refused("train", data, "--target", "value", "--out", out, *QUICK)
+    assert re.search(message, said)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("case", ["empty", "gap in a cell", "missing column"])
+def test_predict_refuses_bad_files(
+    case: str, tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    text, message = BAD_FILES[case]
+    data, out = tmp_path / "bad.csv", tmp_path / "out.csv"
+    data.write_text(text)
+    assert re.search(message, refused("predict", trained[0], data, "--out", out))
+    assert not out.exists()
+
+
+def test_what_else_can_be_wrong_is_said_before_training(tmp_path: Path, wave: Path) -> None:
+    train = ("train", wave, "--target", "value", *QUICK, "--out")
+    assert "cannot be read" in refused(
+        "train", tmp_path / "no.csv", "--target", "v", "--out", tmp_path / "m"
+    )
+    assert "there is no directory" in refused(*train, tmp_path / "nowhere" / "m")
+    assert "this is a directory" in refused(*train, tmp_path)
+    assert "the file with the data" in refused(*train, wave)
+    assert "given twice" in refused(*train, tmp_path / "m", "--target", "value")
+    assert "fractions" in refused(*train, tmp_path / "m", "--train-fraction", "0.95")
+    assert "--season 999" in refused(*train, tmp_path / "m", "--season", "999")
+
+
+def test_predict_refuses_what_is_not_a_model(wave: Path) -> None:
+    assert str(wave) in refused("predict", wave, wave)
+
+
+def test_missing_options_are_usage_errors(wave: Path) -> None:
+    done = run("train", wave)
+    assert done.returncode == 2
+    assert "--target" in done.stderr
+
+
+def test_ctrl_c_keeps_the_best_model(tmp_path: Path) -> None:
+    data, out = write_wave(tmp_path / "wave.csv", 4000), tmp_path / "model.safetensors"
+    command = [sys.executable, "-m", "streamlstm", "train", str(data), "--target", "value"]
+    process = subprocess.Popen(
+        [*command, "--out", str(out), "--epochs", "100000", "--hidden", "32"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith("sweep 1/"):
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    said += stderr
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "stopped by Ctrl-C" in said
+    assert f"wrote {out}" in stdout
+    assert json.loads(Model.load(out).metadata["training"])["ended"] == "interrupted"
+
+
+def test_a_terminal_gets_a_bar(wave: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "streamlstm", "train", str(wave), "--target", "value"]
+    process = subprocess.Popen(
+        [*command, *QUICK, "--out", str(wave.with_name("bar.safetensors"))],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(60) == 0
+    assert "━" in shown.decode()
+    assert b"validation" in shown
+    assert b"left at most" in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "target", "below"),
+    [
+        ("nab/data/realKnownCause/nyc_taxi.csv", "value", {"persistence": 0.8}),
+        ("ett/ETTh1.csv", "OT", {"persistence": 1.05, "seasonal": 1.0}),
+    ],
+)
+def test_public_series_in_a_few_sweeps(
+    shared_data: Path, tmp_path: Path, file: str, target: str, below: dict[str, float]
+) -> None:
+    """A short training; docs/training.md has the figures of the whole one."""
+    out = tmp_path / "model.safetensors"
+    done = run("train", shared_data / file, "--target", target, "--out", out, "--epochs", "8")
+    assert done.returncode == 0, done.stderr
+    (score,) = json.loads(Model.load(out).metadata["scores"])
+    for baseline, share in below.items():
+        assert score["model"] < share * score[baseline]

@@ -1,0 +1,204 @@
+"""How a worker starts, is refused, is overrun, ends and comes back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket as posix
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from streamlstm import Engine, wire
+from streamlstm.client import Client, Publisher
+from streamlstm.errors import RemoteError, WorkerTimeoutError
+
+from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
+
+
+@pytest.fixture
+def mortal(model_file: Path) -> Iterator[WorkerProcess]:
+    """A worker for one test, that may kill it."""
+    options = ("--capacity", "3", "--max-message-bytes", "4096", "--backend", "reference")
+    process = WorkerProcess(model_file, *options)
+    yield process
+    process.stop(signal.SIGKILL)
+
+
+def serve(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streamlstm", "serve", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_worker_after_it_answered_what_it_has(
+    mortal: WorkerProcess, sockets: Sockets, number: int
+) -> None:
+    socket = sockets.connect(zmq.DEALER, mortal.endpoints["router"])
+    frame = wire.encode(wire.Step("last", 0, wire.to_floats([1, 2])))
+    socket.send(frame)
+    socket.recv()
+    # More messages than a worker takes at once arrive while it sleeps, then the signal.
+    mortal.process.send_signal(signal.SIGSTOP)
+    for _ in range(1500):
+        socket.send(frame)
+    mortal.process.send_signal(number)
+    start = time.monotonic()
+    assert mortal.stop(signal.SIGCONT) == 0
+    assert time.monotonic() - start < 5  # the time that docs/protocol.md states
+    for _ in range(1500):
+        assert isinstance(wire.decode_reply(socket.recv()), wire.Prediction)
+    assert "stopped: 1,501 messages, 1,501 steps" in mortal.said
+    assert "Traceback" not in mortal.said
+
+
+def test_an_idle_worker_ends_at_once(mortal: WorkerProcess) -> None:
+    start = time.monotonic()
+    assert mortal.stop(signal.SIGTERM) == 0
+    assert time.monotonic() - start < 5
+
+
+def test_a_killed_worker_times_out_and_its_successor_is_found(
+    mortal: WorkerProcess, model_file: Path
+) -> None:
+    endpoint = mortal.endpoints["router"]
+    with (
+        mortal.client(timeout=0.3) as client,
+        Publisher(mortal.endpoints["pull"], timeout=0.3) as publisher,
+    ):
+        client.step("a", [1, 2])
+        mortal.stop(signal.SIGKILL)
+        with pytest.raises(WorkerTimeoutError, match="streamlstm info --router " + endpoint):
+            client.step("a", [1, 2])
+        with pytest.raises(WorkerTimeoutError, match="it was not sent"):
+            client.step("a", [1, 2])
+        with pytest.raises(WorkerTimeoutError, match="it was not sent"):
+            publisher.send("a", [1, 2])
+        successor = WorkerProcess(model_file, "--router", endpoint, "--backend", "reference")
+        try:
+            client.timeout = 20.0
+            assert client.step("a", [1, 2]).shape == (3,)
+            assert client.info()["counters"]["steps"] == 1  # nothing that was given up came late
+        finally:
+            successor.stop()
+
+
+def test_capacity_and_limits_are_those_asked_for(mortal: WorkerProcess) -> None:
+    engine = Engine(MODEL, backend="reference")
+    with mortal.client() as client:
+        for stream in ("a", "b", 3):
+            client.step(stream, [1, 2])
+        with pytest.raises(RemoteError) as caught:
+            client.step("d", [1, 2])
+        assert caught.value.code == "capacity"
+        with pytest.raises(RemoteError) as caught:
+            client.step_many(["a", "e"], [[1, 2], [1, 2]])
+        assert caught.value.code == "capacity"
+        with pytest.raises(RemoteError) as caught:
+            client.import_stream("a", b"x" * 5000)
+        assert caught.value.code == "too-large"
+        engine.step("a", [1, 2])
+        np.testing.assert_array_equal(client.step("a", [3, 4]), engine.step("a", [3, 4]))
+        info = client.info()
+        assert (info["streams"], info["capacity"]) == (3, 3)
+        assert info["limits"]["message_bytes"] == 4096
+        assert info["pid"] == mortal.process.pid
+
+
+def test_a_client_that_does_not_read_stalls_nobody(mortal: WorkerProcess, sockets: Sockets) -> None:
+    deaf = sockets.connect(zmq.DEALER, mortal.endpoints["router"], RCVHWM=1, RCVBUF=4096)
+    question = wire.encode(wire.Ping(b"x" * 200))
+    with mortal.client() as client:
+        dropped = sent = 0
+        while dropped == 0:
+            for _ in range(500):
+                deaf.send(question)
+            sent += 500
+            assert client.ping() < 10
+            dropped = client.info()["counters"]["dropped_answers"]
+        counters = client.info()["counters"]
+        # every message is accounted for; the question for the counters is not answered yet
+        assert counters["messages"] == counters["answers"] + counters["dropped_answers"]
+
+
+def test_a_subscriber_that_does_not_read_stalls_nobody(
+    mortal: WorkerProcess, sockets: Sockets
+) -> None:
+    deaf = sockets.connect(zmq.SUB, mortal.endpoints["xpub"], RCVHWM=1, RCVBUF=4096)
+    deaf.subscribe("")
+    with mortal.client() as client:
+        while client.info()["counters"]["dropped_publications"] == 0:
+            client.step_many(["long" * 60] * 12, [[1, 2]] * 12)
+
+
+def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets: Sockets) -> None:
+    socket = sockets.connect(zmq.PUSH, mortal.endpoints["pull"])
+    for _ in range(500):
+        socket.send(b"\x94\x01\xa6secret\x00\xa6secret")
+    socket.send_multipart([b"two", b"frames"])
+    socket.send(wire.encode(wire.Reset("secret")))
+    with mortal.client() as client:
+        while sum(client.info()["counters"]["errors"].values()) < 502:
+            pass
+    mortal.stop()
+    lines = [line for line in mortal.said.splitlines() if "pull: refused" in line]
+    assert 1 <= len(lines) < 50
+    assert "bad-frame" in lines[0]
+    assert "secret" not in mortal.said
+
+
+def test_the_endpoints_file_is_written_when_ready(mortal: WorkerProcess, model_file: Path) -> None:
+    assert mortal.endpoints.keys() == {"router", "pull", "xpub", "pid"}
+    assert mortal.endpoints["pid"] == mortal.process.pid
+    assert all(mortal.endpoints[door] in mortal.said for door in ("router", "pull", "xpub"))
+    assert [path.name for path in model_file.parent.iterdir() if path.suffix == ".json"]
+    assert not [path for path in model_file.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_two_workers_cannot_have_one_address(model_file: Path) -> None:
+    with posix.create_server(("127.0.0.1", 0)) as taken:
+        router = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        shown = serve(str(model_file), *FREE_PORTS, "--router", router, "--backend", "reference")
+    assert shown.returncode == 1
+    assert shown.stderr.startswith(f"streamlstm: --router {router}: is taken")
+
+
+def test_an_address_that_others_can_reach_is_refused_in_a_sentence(model_file: Path) -> None:
+    shown = serve(str(model_file), *FREE_PORTS, "--pull", "tcp://0.0.0.0:*")
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("streamlstm: --pull tcp://0.0.0.0:*: ")
+    assert "--insecure" in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_no_model_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"PK\3\4 not a model")
+    shown = serve(str(path), *FREE_PORTS)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("streamlstm: ")
+    assert str(path) in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_ipc_and_insecure_addresses_work(model_file: Path, tmp_path: Path) -> None:
+    worker = WorkerProcess(
+        model_file, "--router", f"ipc://{tmp_path}/r", "--pull", "tcp://0.0.0.0:*", "--insecure"
+    )
+    try:
+        with Client(f"ipc://{tmp_path}/r") as client:
+            assert client.step("a", [1, 2]).shape == (3,)
+    finally:
+        assert worker.stop() == 0
+    assert json.loads(json.dumps(worker.endpoints))["router"] == f"ipc://{tmp_path}/r"

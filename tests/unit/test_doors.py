@@ -1,0 +1,154 @@
+"""Where a worker may be bound, and what is said where it may not."""
+
+import json
+import os
+import socket as posix
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from streamlstm.errors import EndpointError
+from streamlstm.serving.doors import bind_door
+from streamlstm.serving.endpoints import read_endpoints, write_endpoints
+from streamlstm.serving.wakeup import Wakeup
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    context = zmq.Context[zmq.Socket[bytes]]()
+    yield context
+    context.destroy(linger=0)
+
+
+def bind(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, insecure: bool = False) -> str:
+    door = bind_door(context, zmq.PULL, "pull", endpoint, max_bytes=1000, insecure=insecure)
+    try:
+        return door.get_string(zmq.LAST_ENDPOINT)
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        ("tcp://0.0.0.0:*", "--insecure"),
+        ("tcp://*:*", "--insecure"),
+        ("tcp://192.0.2.1:7450", "--insecure"),
+        ("tcp://eth0:7450", "--insecure"),
+        ("tcp://[::]:7450", "--insecure"),
+        ("tcp://127.0.0.1.example.com:7450", "--insecure"),
+        ("127.0.0.1:7450", "expected tcp://"),
+        ("udp://127.0.0.1:7450", "expected tcp://"),
+        ("tcp://", "expected tcp://"),
+        ("", "expected tcp://"),
+        ("tcp://127.0.0.1:port", "not an address"),
+        ("tcp://127.0.0.1", "expected tcp://"),
+        ("ipc:///no/such/folder/socket", "folder"),
+        ("ipc:///tmp/" + "x" * 200, "too long"),
+    ],
+)
+def test_what_is_refused(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, said: str) -> None:
+    with pytest.raises(EndpointError) as caught:
+        bind(context, endpoint)
+    assert str(caught.value).startswith(f"--pull {endpoint}: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://127.0.0.1:*", "tcp://127.0.0.2:*", "tcp://localhost:*", "inproc://door"]
+)
+def test_what_is_allowed(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    assert bind(context, endpoint)
+
+
+def test_beyond_loopback_only_when_told(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    assert bind(context, "tcp://0.0.0.0:*", insecure=True).startswith("tcp://0.0.0.0:")
+    with pytest.raises(EndpointError, match="not an address of this machine"):
+        bind(context, "tcp://192.0.2.1:7450", insecure=True)
+
+
+def test_a_port_that_is_taken(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    with posix.create_server(("127.0.0.1", 0)) as owner:
+        endpoint = f"tcp://127.0.0.1:{owner.getsockname()[1]}"
+        with pytest.raises(EndpointError, match=f"{endpoint}: is taken"):
+            bind(context, endpoint)
+
+
+def test_a_path_that_is_taken_stays_with_its_owner(
+    context: zmq.Context[zmq.Socket[bytes]], tmp_path: Path
+) -> None:
+    endpoint = f"ipc://{tmp_path}/door"
+    with posix.socket(posix.AF_UNIX) as owner:
+        owner.bind(str(tmp_path / "door"))
+        owner.listen()
+        with pytest.raises(EndpointError, match="is taken"):
+            bind(context, endpoint)
+        with posix.socket(posix.AF_UNIX) as client:
+            client.connect(str(tmp_path / "door"))
+    assert bind(context, endpoint) == endpoint  # what a dead worker left behind is no obstacle
+
+
+def test_endpoints_are_written_whole_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "endpoints.json"
+    path.write_text("from before")
+    doors = {"router": "tcp://127.0.0.1:1", "pull": "ipc://p", "xpub": "inproc://x"}
+    write_endpoints(path, doors)
+    assert json.loads(path.read_text()) == {**doors, "pid": os.getpid()}
+    assert read_endpoints(path) == doors
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(EndpointError, match="cannot be written"):
+        write_endpoints(tmp_path / "none" / "endpoints.json", doors)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"router": 1}', "\xff"])
+def test_files_that_are_no_endpoints(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "endpoints.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(EndpointError, match="expected the JSON"):
+        read_endpoints(path)
+    with pytest.raises(EndpointError, match="cannot be read"):
+        read_endpoints(tmp_path / "none")
+
+
+def test_a_call_from_another_thread_ends_the_wait() -> None:
+    wakeup = Wakeup()
+    try:
+        poller = zmq.Poller()
+        poller.register(wakeup.fileno(), zmq.POLLIN)
+        assert not wakeup.heard()
+        threading.Thread(target=wakeup.call).start()
+        assert poller.poll(20_000)
+        assert wakeup.heard()
+        assert not wakeup.heard()
+        for _ in range(100_000):  # more than the descriptor holds
+            wakeup.call()
+        assert wakeup.heard()
+    finally:
+        wakeup.close()
+    wakeup.call()  # harmless
+
+
+def test_only_signals_to_stop_are_heard_and_handlers_come_back() -> None:
+    program = """
+import os, signal
+from streamlstm.serving.wakeup import Wakeup
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append("usr1"))
+before = signal.getsignal(signal.SIGINT)
+wakeup = Wakeup()
+with wakeup.on_signals():
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert not wakeup.heard() and seen == ["usr1"]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+        assert wakeup.heard()
+assert signal.getsignal(signal.SIGINT) is before
+assert signal.set_wakeup_fd(-1) == -1
+wakeup.close()
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)

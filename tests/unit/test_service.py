@@ -1,0 +1,270 @@
+"""What a worker answers: batches, order, and that a bad message changes nothing."""
+
+import logging
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.errors import ProtocolError
+from streamlstm.serving.service import Answer, Service
+
+from ..contract.models import random_model
+
+MODEL = random_model([LSTM(2, 5), Dense(5, 3)], scaled=True)
+
+
+def engine(capacity: int = 100) -> Engine:
+    return Engine(MODEL, capacity, backend="reference")
+
+
+def step(
+    stream: wire.StreamId, x: Iterable[float], seq: int = 0, time: float | None = None
+) -> bytes:
+    return wire.encode(wire.Step(stream, seq, wire.to_floats(list(x)), time))
+
+
+def steps(streams: list[wire.StreamId], X: object, seqs: list[int] | None = None) -> bytes:
+    return wire.encode(wire.Steps(streams, seqs, wire.to_floats(X)))
+
+
+def replies(answers: Iterable[Answer]) -> list[wire.Reply]:
+    return [wire.decode_reply(answer.reply) for answer in answers]
+
+
+def codes(answers: Iterable[Answer]) -> list[str | None]:
+    return [answer.error.code if answer.error else None for answer in answers]
+
+
+def test_a_batch_gives_what_the_engine_gives() -> None:
+    undisturbed = engine()
+    service = Service(engine())
+    frames = [
+        step("a", [1, 2]),
+        step(7, [3, 4], seq=1),
+        step("a", [5, 6], time=9.0),
+        steps(["a", "b"], [[7, 8], [9, 10]]),
+        step(7, [11, 12], seq=2),
+    ]
+    expected = [
+        undisturbed.step("a", [1, 2]),
+        undisturbed.step(7, [3, 4]),
+        undisturbed.step("a", [5, 6]),
+        np.stack([undisturbed.step("a", [7, 8]), undisturbed.step("b", [9, 10])]),
+        undisturbed.step(7, [11, 12]),
+    ]
+    got = replies(service.handle(frames))
+    assert [type(reply) for reply in got] == [wire.Prediction] * 3 + [wire.Predictions] + [
+        wire.Prediction
+    ]
+    for reply, y in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(reply.values, y)
+    assert (got[1].stream, got[1].seq) == (7, 1)
+    assert (got[3].streams, got[3].seqs) == (["a", "b"], None)
+
+
+def test_each_bad_message_is_answered_and_changes_nothing() -> None:
+    undisturbed, disturbed = engine(capacity=3), engine(capacity=3)
+    service = Service(disturbed)
+    for stream in ("a", "b", 3):
+        undisturbed.step(stream, [1, 1], seq=1)
+        disturbed.step(stream, [1, 1], seq=1)
+    bad = [
+        (b"\xc1", "bad-frame", None, None),
+        (step("a", [1, 2, 3]), "bad-shape", "a", 0),
+        (step("a", []), "bad-shape", "a", 0),
+        (step("a", [1, float("nan")], seq=2), "bad-value", "a", 2),
+        (step(3, [float("inf"), 1]), "bad-value", 3, 0),
+        (step("a", [1, 1], seq=1), "duplicate", "a", 1),
+        (step("a", [1, 1], seq=3), "gap", "a", 3),
+        (step("new", [1, 1]), "capacity", "new", 0),
+        (steps(["a", "b"], [[1, 1], [1, float("nan")]]), "bad-value", None, None),
+        (steps(["a", "b"], [[1, 1], [1, 1]], [2, 3]), "gap", None, None),
+        (steps(["a", "a"], [[1, 1], [1, 1]], [2, 2]), "duplicate", None, None),
+        (steps(["a", "new"], [[1, 1], [1, 1]]), "capacity", None, None),
+        (steps(["a"], [[1, 1, 1]]), "bad-shape", None, None),
+        (wire.encode(wire.Reset("new")), "unknown-stream", "new", None),
+        (wire.encode(wire.Export("new")), "unknown-stream", "new", None),
+        (wire.encode(wire.Import("a", b"junk")), "bad-value", "a", None),
+        (b"\x91\x63", "unknown-kind", None, None),
+    ]
+    good = step("a", [2, 2], seq=2)
+    answers = service.handle([bad[0][0], *[frame for frame, *_ in bad], good])
+    for answer, (_, code, stream, seq) in zip(answers[1:], bad, strict=False):
+        assert answer.error is not None
+        assert (answer.error.code, answer.error.stream, answer.error.seq) == (code, stream, seq)
+        assert answer.error == wire.decode_reply(answer.reply)
+        assert answer.publications == []
+    np.testing.assert_array_equal(
+        wire.decode_reply(answers[-1].reply).values, undisturbed.step("a", [2, 2], seq=2)
+    )
+    assert service.counters.errors.total() == len(bad) + 1
+    for stream in ("a", "b", 3):
+        assert disturbed.export_stream(stream) == undisturbed.export_stream(stream)
+    assert disturbed.streams() == undisturbed.streams()
+
+
+def test_steps_that_cannot_be_applied_names_the_stream() -> None:
+    answer = Service(engine()).handle([steps(["good", "pump"], [[1, 1], [1, 1]], [1, 5])])[0]
+    assert answer.error is not None
+    assert "'pump'" in answer.error.message
+
+
+def test_a_bad_message_divides_its_good_neighbours_from_nothing() -> None:
+    service = Service(engine())
+    frames = [
+        step("a", [1, 1], seq=1),
+        step("a", [1, 1], seq=3),  # gap
+        step("a", [1, 1], seq=2),
+        steps(["a", "b"], [[1, 1], [1, 1]], [3, 2]),  # gap in b: a stays where it is
+        step("a", [1, 1], seq=3),
+        step("b", [1, 1], seq=1),
+    ]
+    assert codes(service.handle(frames)) == [None, "gap", None, "gap", None, None]
+
+
+def test_control_messages_take_effect_where_they_stand() -> None:
+    undisturbed = engine()
+    service = Service(engine())
+    first = undisturbed.step("a", [1, 2])
+    state = undisturbed.export_stream("a")
+    second = undisturbed.step("a", [1, 2])
+    frames = [
+        step("a", [1, 2]),
+        wire.encode(wire.Export("a")),
+        step("a", [1, 2]),
+        wire.encode(wire.Reset("a")),
+        step("a", [1, 2]),
+        wire.encode(wire.Import("a", state)),
+        step("a", [1, 2]),
+        wire.encode(wire.Ping("still there?")),
+    ]
+    got = replies(service.handle(frames))
+    for position, y in ((0, first), (2, second), (4, first), (6, second)):
+        np.testing.assert_array_equal(got[position].values, y)
+    assert got[1] == wire.Done(wire.Kind.EXPORT, "a", state)
+    assert got[3] == wire.Done(wire.Kind.RESET, "a")
+    assert got[5] == wire.Done(wire.Kind.IMPORT, "a")
+    assert got[7] == wire.Done(wire.Kind.PING, None, "still there?")
+
+
+def test_state_of_another_model_is_refused() -> None:
+    other = Engine(random_model([LSTM(2, 5), Dense(5, 3)], seed=1), backend="reference")
+    other.step("a", [1, 1])
+    frame = wire.encode(wire.Import("a", other.export_stream("a")))
+    assert codes(Service(engine()).handle([frame])) == ["model-mismatch"]
+
+
+def test_publications_are_the_predictions() -> None:
+    service = Service(engine())
+    single, many, refused = service.handle(
+        [step("a", [1, 2], seq=1), steps(["b", 7], [[1, 2], [3, 4]]), step("a", [1])]
+    )
+    assert single.publications == [(b"a", single.reply)]
+    assert [publication.topic for publication in many.publications] == [b"b", wire.topic(7)]
+    rows = [wire.decode_reply(publication.frame).values for publication in many.publications]
+    np.testing.assert_array_equal(rows, wire.decode_reply(many.reply).values)
+    assert refused.publications == []
+    quiet = service.handle([step("a", [1, 2])], publish=False)
+    assert quiet[0].publications == []
+
+
+def test_only_observations_may_be_fed() -> None:
+    service = Service(engine())
+    frames = [step("a", [1, 1]), wire.encode(wire.Reset("a")), wire.encode(wire.Info())]
+    assert codes(service.handle(frames, fed={0, 1, 2})) == [None, "unknown-kind", "unknown-kind"]
+    assert codes(service.handle(frames, fed={0})) == [None, None, None]
+
+
+def test_what_a_door_refuses_is_answered_in_its_place() -> None:
+    frames = [step("a", [1, 1]), ProtocolError("not like this"), step("a", [1, 1])]
+    assert codes(Service(engine()).handle(frames)) == [None, "bad-frame", None]
+
+
+def test_info_tells_what_the_document_lists() -> None:
+    service = Service(engine(capacity=9), max_message_bytes=5000)
+    service.handle([step("a", [1, 1]), step("a", [1]), b""])
+    info = replies(service.handle([wire.encode(wire.Info())]))[0].value
+    assert info["protocol"] == 1
+    assert info["model"] == {
+        "inputs": ["x0", "x1"],
+        "outputs": ["y0", "y1", "y2"],
+        "horizon": 1,
+        "fingerprint": MODEL.fingerprint,
+    }
+    assert (info["streams"], info["capacity"], info["backend"]) == (1, 9, "reference")
+    assert info["limits"] == {"message_bytes": 5000, "streams": wire.MAX_STREAMS}
+    assert info["counters"]["errors"] == {"bad-shape": 1, "bad-frame": 1}
+    assert (info["counters"]["messages"], info["counters"]["steps"]) == (3, 1)
+
+
+def test_messages_above_the_limit_are_too_large() -> None:
+    service = Service(engine(), max_message_bytes=2000)
+    frame = wire.encode(wire.Import("a", b"x" * 2000))
+    assert codes(service.handle([frame])) == ["too-large"]
+
+
+def test_a_mistake_in_the_engine_is_answered_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(engine())
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(service.engine, "step_many", fail)
+    monkeypatch.setattr(service.engine, "export_stream", fail)
+    with caplog.at_level(logging.ERROR):
+        answers = service.handle([step("a", [1, 1]), wire.encode(wire.Export("a"))])
+    assert codes(answers) == ["error", "error"]
+    assert "RuntimeError: broken" in caplog.text
+
+
+def test_arrays_given_to_the_engine_can_be_written() -> None:
+    # The kernels are compiled for such arrays; for any other they would be compiled again.
+    service = Service(engine())
+    seen = []
+    step_many = service.engine.step_many
+    service.engine.step_many = lambda s, X, **k: (seen.append(X), step_many(s, X, **k))[1]  # type: ignore[method-assign]
+    service.handle([step("a", [1, 2])])
+    assert seen[0].flags.writeable
+    assert seen[0].flags.c_contiguous
+    assert seen[0].dtype == np.float32
+
+
+observations = st.tuples(
+    st.sampled_from(["a", "b", 0, 1]),
+    st.integers(0, 3),
+    st.lists(st.sampled_from([0.5, -1.0, float("nan")]), min_size=1, max_size=3),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.one_of(observations, st.lists(observations, min_size=1, max_size=3)), max_size=8)
+)
+def test_a_batch_is_worth_its_messages_one_by_one(batch: list[object]) -> None:
+    """Answers and state do not depend on how messages fall into batches."""
+    frames = []
+    for item in batch:
+        if isinstance(item, tuple):
+            frames.append(step(item[0], item[2], item[1]))
+        else:
+            rows = [row[2][:1] * 2 for row in item]
+            frames.append(steps([row[0] for row in item], rows, [row[1] for row in item]))
+    at_once, one_by_one = Service(engine(capacity=3)), Service(engine(capacity=3))
+    expected = [one_by_one.handle([frame])[0] for frame in frames]
+    assert at_once.handle(frames) == expected
+    assert at_once.engine.streams() == one_by_one.engine.streams()
+    for stream in at_once.engine.streams():
+        assert at_once.engine.export_stream(stream) == one_by_one.engine.export_stream(stream)
+
+
+def test_floats_are_little_endian() -> None:
+    answer = Service(engine()).handle([step("a", [1, 2])])[0]
+    y = engine().step("a", [1, 2])
+    assert wire.decode_reply(answer.reply).y == struct.pack("<3f", *y)

@@ -1,0 +1,285 @@
+"""Every message to bytes and back, and every way in which bytes can be no message."""
+
+import math
+import struct
+
+import msgpack
+import numpy as np
+import pytest
+
+from streamlstm import wire
+from streamlstm.errors import ProtocolError, StreamIdError
+from streamlstm.state import check_stream_id
+
+X = struct.pack("<2f", 21.5, 0.82)
+NOT_TEXT = b"\xa2\xff\xfe"  # msgpack str of two bytes that are not UTF-8
+
+REQUESTS = [
+    wire.Step("pump-7", 42, X),
+    wire.Step(2**64 - 1, 0, X, 1.5),
+    wire.Step("größe", 2**64 - 1, b""),
+    wire.Steps(["a", 7], None, X + X),
+    wire.Steps(["a"], [1], X),
+    wire.Reset("a"),
+    wire.Export(0),
+    wire.Import("a", b"\0\1"),
+    wire.Info(),
+    wire.Ping(2**64 - 1),
+    wire.Ping("text"),
+    wire.Ping(b"bin"),
+]
+REPLIES = [
+    wire.Prediction("a", 1, X),
+    wire.Prediction("a", 1, X, {"low": 1.0}),
+    wire.Predictions(["a", 7], [0, 1], X + X),
+    wire.Done(wire.Kind.EXPORT, "a", b"state"),
+    wire.Done(wire.Kind.INFO, None, {"a": [1, {"b": None}]}),
+    wire.Error("a", 3, "gap", "expected 2"),
+    wire.Error(None, None, "bad-frame", "no"),
+]
+
+
+def step(stream: object = "a", seq: object = 0, x: object = X, *more: object) -> bytes:
+    return msgpack.packb([1, stream, seq, x, *more])
+
+
+def refusal(frame: bytes) -> ProtocolError:
+    with pytest.raises(ProtocolError) as caught:
+        wire.decode_request(frame)
+    assert caught.value.code in wire.CODES
+    return caught.value
+
+
+@pytest.mark.parametrize("message", REQUESTS, ids=repr)
+def test_a_question_survives_the_wire(message: wire.Request) -> None:
+    back = wire.decode_request(wire.encode(message))
+    assert type(back) is type(message)
+    assert back == message
+
+
+@pytest.mark.parametrize("message", REPLIES, ids=repr)
+def test_an_answer_survives_the_wire(message: wire.Reply) -> None:
+    back = wire.decode_reply(wire.encode(message))
+    assert type(back) is type(message)
+    assert back == message
+
+
+def test_numbers_written_by_hand_are_float32() -> None:
+    message = wire.decode_request(step(x=[1, 2.5, None, -(2**63), 1e300]))
+    assert isinstance(message, wire.Step)
+    x = wire.from_floats(message.x)
+    assert x[:2].tolist() == [1.0, 2.5]
+    assert math.isnan(x[2])
+    assert x[3] == -(2.0**63)
+    assert math.isinf(x[4])
+
+
+def test_rows_written_by_hand_may_be_arrays_or_bins() -> None:
+    frame = msgpack.packb([2, ["a", "b"], None, [[21.5, 0.82], X]])
+    assert wire.decode_request(frame) == wire.Steps(["a", "b"], None, X + X)
+
+
+def test_integers_of_any_width_are_read() -> None:
+    frame = b"\xdc\x00\x04" + b"\xd3" + (1).to_bytes(8, "big") + b"\xa1a" + b"\xcd\x00\x05\xc4\x00"
+    assert wire.decode_request(frame) == wire.Step("a", 5, b"")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "said"),
+    [
+        (b"", "bad-frame", "msgpack array"),
+        (b"\xc1", "bad-frame", "msgpack array"),
+        (b"\x91\x06\x00", "bad-frame", "msgpack array"),  # something after it
+        (step()[:-1], "bad-frame", "msgpack array"),
+        (b"\xdd\xff\xff\xff\xff", "bad-frame", "msgpack array"),
+        (b"\x94\x01\xa1a\x00\xc6\xff\xff\xff\xff", "bad-frame", "msgpack array"),
+        (b"\x91" * 5000, "bad-frame", "nested"),
+        (b"\x80", "bad-frame", "map"),
+        (b"\x90", "bad-frame", "begins with its kind"),
+        (b"\x06", "bad-frame", "an integer"),
+        (msgpack.packb(["1"]), "bad-frame", "text"),
+        (msgpack.packb([True, "a", 0, X]), "bad-frame", "boolean"),
+        (msgpack.packb([None]), "bad-frame", "nil"),
+        (msgpack.packb([0]), "unknown-kind", "0"),
+        (msgpack.packb([8]), "unknown-kind", "8"),
+        (msgpack.packb([129, "a", 0, X]), "unknown-kind", "129"),
+        (msgpack.packb([-1]), "unknown-kind", "-1"),
+        (msgpack.packb([1, "a", 0]), "bad-frame", "4 or 5 elements, got 3"),
+        (msgpack.packb([1, "a", 0, X, 1.0, 2]), "bad-frame", "got 6"),
+        (msgpack.packb([6, 1]), "bad-frame", "1 elements, got 2"),
+        (step(""), "bad-frame", "text of 0 bytes"),
+        (step("a" * 256), "bad-frame", "text of 256 bytes"),
+        (step("ä" * 128), "bad-frame", "text of 256 bytes"),
+        (step("\0a"), "bad-frame", "NUL"),
+        (step(b"a"), "bad-frame", "a bin of 1 bytes"),
+        (step(1.0), "bad-frame", "a float"),
+        (step(True), "bad-frame", "boolean"),
+        (step(-1), "bad-frame", "negative"),
+        (step(None), "bad-frame", "nil"),
+        (step(msgpack.ExtType(5, b"x")), "bad-frame", "extension"),
+        (step(msgpack.Timestamp(1)), "bad-frame", "extension"),
+        (b"\x94\x01" + NOT_TEXT + b"\x00\xc4\x00", "bad-frame", "UTF-8"),
+        (step(seq=-1), "bad-frame", "seq"),
+        (step(seq=1.0), "bad-frame", "seq"),
+        (step(seq=None), "bad-frame", "seq"),
+        (step(seq=False), "bad-frame", "seq"),
+        (step(x=X[:-1]), "bad-shape", "a bin of 7 bytes"),
+        (step(x="text"), "bad-frame", "x: "),
+        (step(x=1.5), "bad-frame", "x: "),
+        (step(x=[1.0, "2"]), "bad-frame", "x[1]"),
+        (step("a", 0, [1.0, True]), "bad-frame", "x[1]"),
+        (step("a", 0, [[1.0]]), "bad-frame", "x[0]"),
+        (step("a", 0, X, None), "bad-frame", "time"),
+        (step("a", 0, X, "now"), "bad-frame", "time"),
+        (step("a", 0, X, True), "bad-frame", "time"),
+        (step("a", 0, X, math.nan), "bad-value", "time"),
+        (msgpack.packb([2, "a", None, X]), "bad-frame", "streams"),
+        (msgpack.packb([2, [], None, b""]), "bad-frame", "at least one"),
+        (msgpack.packb([2, ["a", -1], None, X]), "bad-frame", "streams[1]"),
+        (msgpack.packb([2, ["a"], [1, 2], X]), "bad-frame", "seqs"),
+        (msgpack.packb([2, ["a", "b"], [1, None], X]), "bad-frame", "seqs[1]"),
+        (msgpack.packb([2, ["a", "b", "c"], None, X]), "bad-shape", "3 equal rows"),
+        (msgpack.packb([2, ["a"], None, None]), "bad-frame", "X"),
+        (msgpack.packb([2, ["a", "b"], None, [[1.0]]]), "bad-shape", "one row for each"),
+        (msgpack.packb([2, ["a", "b"], None, [[1.0], [1.0, 2.0]]]), "bad-shape", "X[1]"),
+        (msgpack.packb([2, ["a", "b"], None, [[1.0], ["x"]]]), "bad-frame", "X[1][0]"),
+        (msgpack.packb([5, "a", "text"]), "bad-frame", "blob"),
+        (msgpack.packb([7, -1]), "bad-frame", "nonce"),
+        (msgpack.packb([7, "a" * 256]), "bad-frame", "nonce"),
+        (msgpack.packb([7, None]), "bad-frame", "nonce"),
+        (b"\x92\x07" + NOT_TEXT, "bad-frame", "nonce"),
+    ],
+)
+def test_what_is_no_message_is_refused_with_a_reason(frame: bytes, code: str, said: str) -> None:
+    error = refusal(frame)
+    assert error.code == code
+    assert said in str(error)
+
+
+def test_too_large_is_said_before_anything_is_read() -> None:
+    error = refusal(b"\xc1" * (wire.MAX_MESSAGE_BYTES + 1))
+    assert error.code == "too-large"
+    assert str(wire.MAX_MESSAGE_BYTES) in str(error)
+    with pytest.raises(ProtocolError, match="at most 10 bytes"):
+        wire.decode_request(step(), limit=10)
+
+
+def test_too_many_streams_are_refused() -> None:
+    many = list(range(wire.MAX_STREAMS))
+    frame = msgpack.packb([2, many, None, b"\0\0\0\0" * len(many)])
+    assert isinstance(wire.decode_request(frame), wire.Steps)
+    frame = msgpack.packb([2, [*many, 1], None, b"\0\0\0\0" * (len(many) + 1)])
+    assert refusal(frame).code == "too-large"
+    with pytest.raises(ProtocolError, match="at most 16384 stream ids"):
+        wire.encode(wire.Steps([*many, 1], None, b"\0\0\0\0" * (len(many) + 1)))
+
+
+@pytest.mark.parametrize(
+    ("frame", "stream", "seq"),
+    [
+        (step("pump", 7, "bad"), "pump", 7),
+        (step("pump", -7), "pump", None),
+        (step(True, 7), None, 7),
+        (msgpack.packb([1, "pump"]), "pump", None),
+        (msgpack.packb([5, "pump", 1]), "pump", None),
+        (msgpack.packb([2, ["pump"], None, 1]), None, None),
+        (msgpack.packb([99, "pump", 7]), None, None),
+    ],
+)
+def test_a_refusal_carries_what_could_be_read(
+    frame: bytes, stream: str | None, seq: int | None
+) -> None:
+    error = refusal(frame)
+    assert (error.stream, error.seq) == (stream, seq)
+
+
+def test_a_refusal_shows_nothing_of_the_content() -> None:
+    assert "secret" not in str(refusal(step("a", 0, ["secret"])))
+    assert "31337" not in str(refusal(step("a", -31337)))
+
+
+IDS = ["", "a", "a" * 255, "a" * 256, "ä" * 127, "ä" * 128, "\0", "\ud800", b"a", None]
+
+
+@pytest.mark.parametrize("stream", [*IDS, 0, -1, True, 2**64 - 1, 2**64, 1.0])
+def test_wire_and_engine_agree_on_what_an_id_is(stream: object) -> None:
+    try:
+        good = check_stream_id(stream) == stream
+    except StreamIdError:
+        good = False
+    if good:
+        assert wire.decode_request(wire.encode(wire.Reset(stream))) == wire.Reset(stream)
+    else:
+        with pytest.raises(ProtocolError):
+            wire.encode(wire.Reset(stream))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        wire.Step("a", -1, X),
+        wire.Step("a", 0, X[:-1]),
+        wire.Step("a", 0, X, math.inf),
+        wire.Steps([], None, b""),
+        wire.Steps(["a"], [1, 2], X),
+        wire.Steps(["a", "b", "c"], None, X),
+        wire.Import("a", "text"),
+        wire.Ping(-1),
+        wire.Ping("\ud800"),
+    ],
+    ids=repr,
+)
+def test_what_would_be_refused_is_not_written(message: wire.Request) -> None:
+    with pytest.raises(ProtocolError):
+        wire.encode(message)
+
+
+def test_predictions_are_written_alike_one_by_one_and_in_a_batch() -> None:
+    Y = np.arange(6, dtype=np.float32).reshape(3, 2)
+    streams, seqs = ["a", 7, "ü"], [0, 1, 2**64 - 1]
+    one_by_one = [
+        wire.encode(wire.Prediction(stream, seq, y.tobytes()))
+        for stream, seq, y in zip(streams, seqs, Y, strict=True)
+    ]
+    assert wire.encode_predictions(streams, seqs, Y) == one_by_one
+
+
+def test_values_are_arrays_of_their_own() -> None:
+    prediction = wire.Prediction("a", 0, X)
+    assert prediction.values.tolist() == np.frombuffer(X, "<f4").tolist()
+    prediction.values[0] = 0.0
+    assert wire.Predictions(["a", "b"], None, X).values.shape == (2, 1)
+
+
+def test_answers_may_have_more_at_the_end() -> None:
+    assert wire.decode_reply(msgpack.packb([129, "a", 1, X, None, 5])) == wire.Prediction("a", 1, X)
+    assert wire.decode_reply(msgpack.packb([255, None, None, "gap", "no", 5])).code == "gap"
+    assert wire.decode_reply(msgpack.packb([131, 3, "a", None, 5])) == wire.Done(3, "a")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        step(),
+        msgpack.packb([129, "a", 1]),
+        msgpack.packb([129, "a", 1, X, 5]),
+        msgpack.packb([131, "3", None, None]),
+        msgpack.packb([255, None, None, 1, "no"]),
+        msgpack.packb([True]),
+    ],
+)
+def test_what_is_no_answer_is_refused(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        wire.decode_reply(frame)
+
+
+def test_the_sentence_of_an_error_can_always_be_written() -> None:
+    error = wire.decode_reply(wire.encode(wire.Error("a", 0, "bad-frame", "\ud800" + "x" * 5000)))
+    assert len(error.message) == wire.MAX_TEXT
+
+
+def test_topics_of_text_and_integers_never_meet() -> None:
+    assert wire.topic("pümp") == "pümp".encode()
+    assert wire.topic(258) == b"\0\0\0\0\0\0\0\1\2"
+    assert wire.topic(2**64 - 1) == b"\0" + b"\xff" * 8
