@@ -8,6 +8,9 @@ from typing import Any
 from ..errors import ConvertError
 
 
+_OURS = ("source", "notes")
+
+
 def first_bytes(path: str | PathLike[str]) -> bytes:
     """Return how a file starts.
 
@@ -43,8 +46,13 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def about(values: Any) -> dict[str, str]:
-    """Return the plain values of a map as text, for the metadata of a model."""
+    """Return the plain values of a map as text, for the metadata of a model.
+
+    AIDA-X calls ``source`` what was recorded; here it is the framework.
+    """
     if not isinstance(values, dict):
         return {}
-    kept = (str, int, float)
-    return {str(key): str(value) for key, value in values.items() if isinstance(value, kept)}
+    kept = {
+        key: str(value) for key, value in values.items() if isinstance(value, str | int | float)
+    }
+    return {f"file.{key}" if key in _OURS else key: value for key, value in kept.items()}

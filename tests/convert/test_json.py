@@ -55,6 +55,16 @@ def test_weights_are_believed_and_the_model_says_so() -> None:
     assert "notes" not in sl.from_guitarml(GOLDEN / "guitarml_lstm.json").metadata
 
 
+def test_what_a_file_says_of_itself_is_kept(tmp_path: Path) -> None:
+    metadata = {"source": "original", "esr": 0.02, "samplerate": "48000", "more": [1]}
+    content = {**golden("aidax_plain"), "metadata": metadata, "input_batch": [0.1]}
+    model = sl.from_rtneural(written(tmp_path / "m.json", content))
+    assert model.metadata["source"] == "AIDA-X"
+    assert model.metadata["file.source"] == "original"
+    assert (model.metadata["esr"], model.metadata["samplerate"]) == ("0.02", "48000")
+    assert "more" not in model.metadata
+
+
 def test_where_no_bias_is_written_it_is_zero(tmp_path: Path) -> None:
     layers = [layer("lstm", table(2, 12), table(3, 12)), layer("dense", table(3, 1))]
     model = sl.from_rtneural(rtneural(tmp_path, layers))
