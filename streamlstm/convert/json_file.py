@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import ConvertError
 
-
 _OURS = ("source", "notes")
 
 
