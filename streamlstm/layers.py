@@ -6,7 +6,7 @@ Activations are named by text, with their parameters in brackets where they have
 (:mod:`streamlstm.activations`): ``"tanh"``, ``"hard_sigmoid(0.2, 0.5)"``.
 """
 
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 from .activations import parse_activation
@@ -426,8 +426,17 @@ KINDS: dict[str, type[Layer]] = {
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
-    """Return the specification as plain values for JSON, the kind first."""
-    return {"kind": layer.kind, **asdict(layer)}
+    """Return the specification as plain values for JSON, the kind first.
+
+    What has its default value is left out, so that a layer that gains an option later keeps its
+    description, and a model its fingerprint.
+    """
+    given = {
+        field.name: getattr(layer, field.name)
+        for field in fields(layer)
+        if getattr(layer, field.name) != field.default
+    }
+    return {"kind": layer.kind, **given}
 
 
 def layer_from_dict(spec: dict[str, Any]) -> Layer:
