@@ -4,7 +4,7 @@ A layer here is a specification, a frozen dataclass without weights and without 
 arithmetic stands in kernels/reference.py; the weights live in a :class:`streamlstm.Model`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 from .errors import ModelError
@@ -110,8 +110,17 @@ KINDS: dict[str, type[LSTM] | type[Dense]] = {"lstm": LSTM, "dense": Dense}
 
 
 def layer_to_dict(layer: Layer) -> dict[str, Any]:
-    """Return the specification as plain values for JSON, the kind first."""
-    return {"kind": layer.kind, **asdict(layer)}
+    """Return the specification as plain values for JSON, the kind first.
+
+    What has its default value is left out, so that a layer that gains an option later keeps its
+    description, and a model its fingerprint.
+    """
+    given = {
+        field.name: getattr(layer, field.name)
+        for field in fields(layer)
+        if getattr(layer, field.name) != field.default
+    }
+    return {"kind": layer.kind, **given}
 
 
 def layer_from_dict(spec: dict[str, Any]) -> Layer:
