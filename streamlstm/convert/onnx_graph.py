@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConvertError
-from . import onnx_ops, onnx_shape_ops
+from . import onnx_norms, onnx_ops, onnx_shape_ops
 from .onnx_cells import read_function
 from .onnx_flow import Activate, Atom, Axis, Flow, Function, Problem, Scale, Stack, Value
 from .onnx_node import Node, shortest
@@ -68,13 +68,13 @@ HANDLERS: dict[str, Handler] = {
     "Clip": onnx_ops.clip,
     "Softmax": onnx_ops.softmax,
     "LogSoftmax": onnx_ops.softmax,
-    "LayerNormalization": onnx_ops.layer_norm,
-    "BatchNormalization": onnx_ops.batch_norm,
+    "LayerNormalization": onnx_norms.layer_norm,
+    "BatchNormalization": onnx_norms.batch_norm,
     "Scaler": onnx_ops.scaler,
     "MatMul": onnx_ops.matmul,
     "Gemm": onnx_ops.gemm,
     **dict.fromkeys((*onnx_ops.ARITHMETIC, "Sum"), onnx_ops.arithmetic),
-    **dict.fromkeys(onnx_ops.REDUCTIONS, onnx_ops.reduce),
+    **dict.fromkeys(onnx_norms.REDUCTIONS, onnx_norms.reduce),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
     **dict.fromkeys(("Identity", "Dropout"), onnx_shape_ops.identity),
     **dict.fromkeys(("Cast", "CastLike"), onnx_shape_ops.cast),
@@ -160,6 +160,8 @@ class Graph:
         for value in inputs:
             if isinstance(value, Problem):
                 return [value] * len(node.outputs)
+        if node.op in ("Loop", "Scan"):  # what runs inside is not among its inputs
+            raise ConvertError(f"{node} cannot be taken over: {_reason(node.op)}.")
         if all(value is None or isinstance(value, np.ndarray) for value in inputs):
             return self._fold(node)
         if function is not None:

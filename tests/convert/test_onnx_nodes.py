@@ -373,6 +373,7 @@ def tail(*nodes: Any, **constants: Any) -> Any:
 
 
 REFUSED: dict[str, Any] = {
+    "loop": (tail(node("Loop", "- - M", "y"), M=draw(1)), "Loop 'y' cannot be taken over: a loop"),
     "reverse": (broken(direction="Reverse"), "LSTM 'y' has direction 'reverse'"),
     "bidirectional": (broken(direction="bidirectional"), "direction 'bidirectional'"),
     "rows": (broken(W=draw(1, 18, F)), r"W \(1, 4H, F\).*\(1, 18, 3\).*\(1, 20, 5\)"),
