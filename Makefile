@@ -53,7 +53,7 @@ figures: .venv/.base  ## Write the tables of the last `make bench` into README.m
 train-host: .venv/.base  ## Train the shipped model from the recording in examples/data
 	@mkdir -p streamlstm/models
 	@$(RUN) -m streamlstm train examples/data/host.csv.gz --target value --stream-column stream \
-	--horizon 10 --hidden 24 --delta 0.1 --shift 0 --batch 16 --window 64 --rate 0.006 --epochs 60 --seed 0 \
+	--horizon 10 --hidden 32 --delta 0.1 --shift 0 --batch 32 --window 64 --rate 0.003 --epochs 60 --seed 0 \
 	--train-fraction 0.8 --out streamlstm/models/host.safetensors $(ARGS)
 
 golden: .venv/.dev  ## Make the golden files again; needs the packages that they come from
