@@ -43,8 +43,8 @@ class LSTM:
         Each gate's ``weight_ih @ x + weight_hh @ h`` is shifted to mean 0 and scaled to variance 1
         over its H units (variance + 1e-5), then multiplied by ``norm_weight``; ``bias`` follows.
     gate_clip, cell_clip, projection_clip : float, optional
-        Bounds (both signs) of what goes into the activations, of c', and of the projected h'.
-        ``gate_clip`` is what ONNX calls clip: it bounds c' for the last activation only.
+        Bounds (both signs) of what goes into the activations of the gates and the candidate, of
+        c', and of the projected h'. ``gate_clip`` is what ONNX Runtime makes of ONNX's clip.
     gate_activation, candidate_activation, cell_activation : str
         In the place of sigmoid, of the tanh of g, and of the tanh of c'.
     initial_state : bool

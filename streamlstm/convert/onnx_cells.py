@@ -99,7 +99,7 @@ def _lstm(w: Writer, layer: LSTM) -> list[str]:
     g = w.activate(layer.candidate_activation, w.clip(gates[-2], layer.gate_clip))
     c = w.node("Add", w.node("Mul", f, "c"), w.node("Mul", i, g))
     c = w.clip(c, layer.cell_clip)
-    shown = w.activate(layer.cell_activation, w.clip(c, layer.gate_clip))
+    shown = w.activate(layer.cell_activation, c)
     h = w.node("Mul", activated(count - 1, c), shown)
     if layer.projection_size is not None:
         h = w.clip(w.node("Gemm", h, "weight_hr", transB=1), layer.projection_clip)

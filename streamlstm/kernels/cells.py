@@ -86,7 +86,7 @@ def lstm_options_cell(weights, program, layer, Z, z, unit, state, c, out, o):
     y = _gate(gate, weights, constants, clip(y, bound))
     kind = program[layer + layout.CELL_ACTIVATION]
     store(state, c, cell)
-    store(out, o, y * _candidate(kind, weights, constants + 4, clip(cell, bound)))
+    store(out, o, y * _candidate(kind, weights, constants + 4, cell))
 
 
 @njit(forceinline=True)
@@ -109,7 +109,7 @@ def lstm_usual_cell(Z, z, state, c, out, o, weights, peephole, units, coupled, h
     y = fma(load(weights, peephole + 2 * units), cell, load(Z, z + 3 * LANES))
     y = _sigmoid_or_hard(clip(y, bound), hard, a, b)
     store(state, c, cell)
-    store(out, o, y * tanh(clip(cell, bound)))
+    store(out, o, y * tanh(cell))
 
 
 @njit(forceinline=True)

@@ -134,7 +134,7 @@ def lstm(
     if peepholes is not None:
         o = o + peepholes[-1] * c
     o = activate(gate, clip(o, gate_clip))
-    h = o * activate(cell, clip(c, gate_clip))
+    h = o * activate(cell, c)
     if "weight_hr" in weights:
         h = clip(h @ weights["weight_hr"].T, projection_clip)
     if trace is not None:

@@ -130,17 +130,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-CLIPPED = pytest.mark.xfail(
-    reason="ONNX Runtime does not clip the cell state for its activation, LSTM.gate_clip does",
-    strict=True,
-)
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[CLIPPED] if n == "lstm, clip" else []) for n in SINGLE | OPTIONS],
-)
+@pytest.mark.parametrize("name", SINGLE | OPTIONS)
 def test_a_recurrent_node(name: str, backend: str) -> None:
     if name in OPTIONS:
         pytest.importorskip("onnxruntime", reason="onnx's own evaluator ignores these options")
