@@ -90,7 +90,7 @@ def main() -> None:
     draw(
         record(model, values[:, None]),
         given.out,
-        marks=1.0 + changes,
+        marks=(1.0 + changes).tolist(),
         title="Slow swing, hunting, slow swing: what the network keeps and what it lets in",
     )
     print(f"\nwrote {given.out}; dashed lines are the changes")

@@ -66,8 +66,8 @@ def tell(model: Model, text: str, units: NDArray[np.intp]) -> None:
         ("  at a space", np.array([character == " " for character in text])),
     ):
         print(f"  {name:<16}{gates[chosen].mean():.2f}")
-    share = [every[chosen].mean() for chosen in (stop, ~stop)]
-    print(f"Of all {every.shape[1]} units: {share[0]:.2f} at a full stop, {share[1]:.2f} elsewhere.\n")
+    at, elsewhere = every[stop].mean(), every[~stop].mean()
+    print(f"Mean of all {every.shape[1]} units: {at:.2f} and {elsewhere:.2f}.\n")
 
 
 def show(text: str, gate: NDArray[np.float32]) -> None:
@@ -98,10 +98,11 @@ def main() -> None:
     given = arguments.parse_args()
 
     model = Model.load(MODEL)
+    asked = encode(model, given.text)
     held_back = model.metadata["held_back"].split("\n")
     units = find_units(model, " ".join(held_back[::2]) + " ")
     tell(model, " ".join(held_back[1::2]) + " ", units)
-    shown = record(model, encode(model, given.text), layers=[LSTM_LAYER], units=units.tolist())
+    shown = record(model, asked, layers=[LSTM_LAYER], units=units.tolist())
     show(given.text, shown.layers[0].forget_gate.mean(axis=1))
     stops = 1.0 + np.flatnonzero(is_stop(given.text))
     draw(
@@ -109,7 +110,7 @@ def main() -> None:
         given.out,
         labels=given.text,
         marks=stops.tolist(),
-        title="Full stop: the units that forget there",
+        title="At a full stop these units forget: what they kept of a sentence is gone",
     )
     print(f"\nwrote {given.out}; dashed lines are full stops")
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from streamlstm import LSTM, Dense, Embedding, Model
+from streamlstm.layers import Layer
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:()/'-"
 DIMENSION, HIDDEN = 10, 72
@@ -60,7 +61,7 @@ def sentences(root: Path) -> list[str]:
     return list(found)
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """The next character's logits from each character."""
 
     def __init__(self) -> None:
@@ -100,7 +101,7 @@ def sweep(
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-    return sum(losses) / (lanes.shape[1] - 1) / math.log(2)
+    return float(sum(losses) / (lanes.shape[1] - 1) / math.log(2))
 
 
 def to_model(network: Network, metadata: dict[str, str]) -> Model:
@@ -108,7 +109,7 @@ def to_model(network: Network, metadata: dict[str, str]) -> Model:
     weights: dict[str, NDArray[np.float32]] = {
         name: array.detach().numpy() for name, array in network.named_parameters()
     }
-    layers = [
+    layers: list[Layer] = [
         Embedding(1, len(ALPHABET), DIMENSION),
         LSTM(DIMENSION, HIDDEN),
         Dense(HIDDEN, len(ALPHABET), "softmax"),
@@ -128,17 +129,18 @@ def to_model(network: Network, metadata: dict[str, str]) -> Model:
 
 def main() -> None:
     """Train, score on the sentences held back, and write the model."""
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])  # type: ignore[union-attr]
+    arguments = argparse.ArgumentParser(description="Train the model of gates_text.py.")
     arguments.add_argument("--out", default="text.safetensors", help="the model file to write")
     arguments.add_argument("--root", default=Path(__file__).parent.parent, type=Path)
-    arguments.add_argument("--sweeps", type=int, default=60, help="how often to read it all")
+    arguments.add_argument("--sweeps", type=int, default=80, help="how often to read it all")
+    arguments.add_argument("--sentences", type=int, help="read only so many, to try it out")
     arguments.add_argument("--seed", type=int, default=0, help="the same gives the same model")
     given = arguments.parse_args()
 
     torch.set_num_threads(1)  # so small a network only waits for a second thread
     torch.manual_seed(given.seed)
     rng = np.random.default_rng(given.seed)
-    own = sentences(given.root)
+    own = sentences(given.root)[: given.sentences]
     held = own[::HELD_BACK]
     learned = [sentence for n, sentence in enumerate(own) if n % HELD_BACK]
     print(f"{len(own)} sentences, {sum(map(len, own))} characters; {len(held)} sentences held back")

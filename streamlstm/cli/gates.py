@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from streamlstm.cli.stretch import Stretch
     from streamlstm.inside import Recording
 
 
@@ -70,6 +69,7 @@ def gates(
     from streamlstm.cli.stretch import read_stretch
     from streamlstm.inside import draw, record
     from streamlstm.inside.figure import check_drawing
+    from streamlstm.inside.record import choose_layers
     from streamlstm.model import Model
 
     if out is None and csv is None:
@@ -80,6 +80,7 @@ def gates(
         _check_place(option, path, data)
     wanted = None if units is None else _unit_numbers(units)
     network = Model.load(model)
+    choose_layers(network, layer, wanted)  # what is not there is said before anything is done
     stretch = read_stretch(
         data,
         network,
@@ -100,13 +101,13 @@ def gates(
             units=wanted,
             on_step=on_step,
         )
-    time = None if stretch.time is None else stretch.time[stretch.first :]
     if csv is not None:
-        _write_numbers(csv, recording, time)
+        _write_numbers(csv, recording, stretch)
         _say(f"wrote {csv}: {len(recording)} rows")
     if out is not None:
         source = "standard input" if data == "-" else Path(data).name
         title = " of ".join([*([stretch.name] if stretch.name else []), source])
+        time = None if stretch.time is None else stretch.time[stretch.first :]
         draw(recording, out, time=time, title=f"{title}, seen by {model.name}")
         _say(f"wrote {out}: {len(recording)} rows")
 
@@ -160,13 +161,14 @@ def _watched(rows: int) -> Iterator[Callable[[int], None]]:
 
     from streamlstm.cli.console import err
 
-    began = monotonic()
-    due = began + 1.0
+    began = due = 0.0
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("looking inside", total=rows, visible=False)
 
         def on_step(done: int) -> None:
-            nonlocal due
+            nonlocal began, due
+            if not began:
+                began, due = monotonic(), monotonic() + 1.0
             if monotonic() < due:
                 return
             due = monotonic() + (0.1 if err.is_terminal else 2.0)
@@ -178,15 +180,15 @@ def _watched(rows: int) -> Iterator[Callable[[int], None]]:
         yield on_step
 
 
-def _write_numbers(path: Path, recording: "Recording", time: "NDArray[Any] | None") -> None:
+def _write_numbers(path: Path, recording: "Recording", stretch: "Stretch") -> None:
     """Write every number of a recording, as short as it reads back to the same float32."""
     import csv
 
     columns: dict[str, list[Any]] = {
         "row": list(range(recording.first + 1, recording.first + 1 + len(recording)))
     }
-    if time is not None:
-        columns["seconds"] = [repr(float(second)) for second in time]
+    if stretch.stamps:
+        columns[stretch.time_column] = stretch.stamps[stretch.first :]
     columns |= {name: values.astype(str).tolist() for name, values in recording.columns().items()}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -31,12 +31,18 @@ class Stretch:
         When each row was, in seconds.
     first : int
         Where the stretch begins.
+    time_column : str
+        What the time is called in the file.
+    stamps : list of str
+        The times as they are written; empty if there are none.
     """
 
     name: str
     values: NDArray[np.float32]
     time: NDArray[np.float64] | None
     first: int
+    time_column: str
+    stamps: list[str]
 
 
 def read_stretch(
@@ -87,7 +93,14 @@ def read_stretch(
     rows = rows[:stop]
     values = table.values[rows]
     _check_values(table, rows, values, model)
-    return Stretch(name or stream or "", values, None if time is None else time[:stop], first)
+    return Stretch(
+        name=name or stream or "",
+        values=values,
+        time=None if time is None else time[:stop],
+        first=first,
+        time_column=table.time_column or "",
+        stamps=[table.stamps[row] for row in rows] if table.stamps else [],
+    )
 
 
 def _read(
@@ -100,9 +113,7 @@ def _read(
     from streamlstm.series import read_csv
 
     def read(column: str | None) -> Table:
-        return read_csv(
-            source, time_column=time_column, stream_column=column, columns=model.inputs
-        )
+        return read_csv(source, time_column=time_column, stream_column=column, columns=model.inputs)
 
     if stream is None or stream_column is not None:
         return read(stream_column)

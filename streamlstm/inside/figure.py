@@ -26,6 +26,10 @@ INK, FAINT = "#222222", "#777777"
 _WIDTH = 11.0  # inches, as are all below
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.95, 1.0, 0.62, 0.62
 _LINES, _SUMMARY, _HEAT, _BETWEEN, _HEADING, _LABELS = 1.15, 0.34, 0.86, 0.36, 0.34, 0.14
+_MOST_NAMES = 24  # of rows that can be read
+_LONGEST_NAME = 15  # letters that have room on the left
+_DAY = 86_400.0
+_A_DATE = 1e8  # seconds; smaller ones are no date, but count from some beginning
 _STYLE = {
     "font.size": 9,
     "axes.edgecolor": FAINT,
@@ -113,13 +117,14 @@ def _height(panel: Panel) -> float:
     if panel.heat is None:
         return _LINES
     # Few rows need less room, and names of rows need more.
-    heat = min(_HEAT, 0.3 + 0.035 * panel.heat.shape[1])
+    heat: float = min(_HEAT, 0.3 + 0.035 * panel.heat.shape[1])
     if 0 < len(panel.rows) <= _MOST_NAMES:
         heat = max(heat, 0.13 * len(panel.rows))
     return heat + (_SUMMARY if panel.summary else 0.0)
 
 
-_MOST_NAMES = 24  # of rows that can be read
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 class _Picture:
@@ -227,7 +232,10 @@ class _Picture:
             if not curve.is_prediction and len(panel.curves) == 2 and panel.curves[1].is_prediction:
                 colour = INK
             x, y = self._timeline.line(values)
-            axes.plot(x, y, color=colour, lw=width, label=curve.name)
+            if curve.as_dots:
+                axes.plot(x, y, ".", color=colour, ms=3)
+            else:
+                axes.plot(x, y, color=colour, lw=width, label=curve.name)
         if panel.scale:
             low, high = panel.scale
             axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
@@ -281,14 +289,16 @@ class _Picture:
         axes.spines[:].set_visible(False)
         axes.set_yticks([])
         if 0 < len(panel.rows) <= _MOST_NAMES:
-            axes.set_yticks(np.arange(N) + 0.5, panel.rows)
+            axes.set_yticks(np.arange(N) + 0.5, [_short(row) for row in panel.rows])
         else:
             axes.set_ylabel("units" if panel.summary else f"{N} values", size=7.5)
         self._colour_bar(axes, image, low, high)
 
     def _colour_bar(self, axes: Any, image: Any, low: float, high: float) -> None:
         bar = axes.inset_axes((1.008, 0.0, 0.011, 1.0))
-        drawn = self.figure.colorbar(image, cax=bar)
+        beyond = np.ma.compressed(image.get_array())
+        extend = "both" if len(beyond) and max(-beyond.min(), beyond.max()) > high else "neither"
+        drawn = self.figure.colorbar(image, cax=bar, extend=extend)
         drawn.set_ticks([low, (low + high) / 2, high])
         drawn.ax.tick_params(labelsize=7.5, length=2, width=0.5)
         drawn.outline.set_visible(False)
@@ -320,7 +330,3 @@ class _Picture:
                 (1, 0), (0, -30), "axes fraction", "offset points",
                 ha="right", color=FAINT, size=7.5,
             )  # fmt: skip
-
-
-_DAY = 86_400.0
-_A_DATE = 1e8  # seconds; smaller ones are no date, but count from some beginning

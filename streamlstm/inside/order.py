@@ -41,7 +41,7 @@ def similar_first(values: Array) -> NDArray[np.intp]:
     np.fill_diagonal(similarity, 0)
     laplacian = np.diag(similarity.sum(axis=1)) - similarity
     fiedler = np.linalg.eigh(laplacian)[1][:, 1]
-    # An eigenvector has no sign: put the end with the larger mean on top, so that it always has one.
+    # An eigenvector has no sign: the end with the larger mean goes on top, in every picture.
     order = moving[np.argsort(fiedler, kind="stable")]
     half = len(order) // 2
     if values[:, order[:half]].mean() < values[:, order[-half:]].mean():

@@ -45,6 +45,7 @@ class Curve:
     values: Array
     start: int = 0
     is_prediction: bool = False
+    as_dots: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,8 @@ def _series(recording: Recording) -> Iterator[Panel]:
     alone = _drawn_alone(recording)
     for name in alone:
         f = model.inputs.index(name)
-        curves = [Curve("observed", recording.X[:, f])]
+        as_dots = bool(model.categories) and f == 0  # nothing lies between two categories
+        curves = [Curve("observed", recording.X[:, f], as_dots=as_dots)]
         if name in model.outputs:
             curves.append(_predicted(recording, model.outputs.index(name)))
         yield Panel(name, curves=curves)
@@ -131,7 +133,7 @@ def _other_outputs(recording: Recording) -> Iterator[Panel]:
     meaning = _speaks_of(recording)
     if len(other) > FEW:
         Y = recording.Y[:, other]
-        bound = float(np.abs(Y).max(initial=1e-12))
+        bound = nice(float(np.abs(Y).max()))
         signed = bool((Y < 0).any())
         rows = [names[o] for o in other]
         scale = (-bound, bound) if signed else (0.0, bound)
@@ -199,7 +201,7 @@ def _mean(values: Array, signed: bool) -> Array:
 
 def _merged(values: Array) -> Array:
     """Average neighbours where there are more units than rows."""
-    T, N = values.shape
+    N = values.shape[1]
     if N <= MOST_ROWS:
         return values
     parts = np.array_split(values, MOST_ROWS, axis=1)
@@ -212,7 +214,8 @@ def _scale(layer: LayerRecord, name: str, values: Array) -> tuple[tuple[float, f
     if name.endswith("_gate"):
         kind = parse_activation(getattr(layer.layer, "gate_activation", "sigmoid"))[0]
         return ((0.0, 1.0) if kind in _UNIPOLAR else (min(low, 0.0), max(high, 1.0))), False
-    if name == "cell":  # one full cell must not take the colours from all others
+    if name == "cell" and values.shape[1] > FEW:
+        # One full cell must not take the colours from all others.
         bound = max(1.0, nice(float(np.quantile(np.abs(values), 0.98))))
         return (-bound, bound), True
     bound = max(1.0, nice(max(-low, high)))

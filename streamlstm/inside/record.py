@@ -133,9 +133,7 @@ def record(
     StreamLSTMError
         As :meth:`streamlstm.Engine.step`, naming the row.
     """
-    chosen = _chosen_layers(model, layers)
-    for n in chosen:
-        _check_units(n, model.layers[n], units)
+    chosen = choose_layers(model, layers, units)
     X = np.asarray(X, np.float32)
     Y = np.empty((len(X) - first, model.output_size), np.float32)
     traces: dict[int, dict[str, list[Float32Array]]] = {n: {} for n in chosen}
@@ -171,19 +169,27 @@ def _finish(
     return LayerRecord(n, layer, values, picked)
 
 
-def _chosen_layers(model: Model, layers: Sequence[int] | None) -> list[int]:
-    if layers is None:
-        chosen = [n for n, layer in enumerate(model.layers) if layer.state]
-        if not chosen:
-            raise ModelError(
-                f"expected a layer with a memory, got {model!r}; name a layer to see its outputs."
-            )
-        return chosen
-    for n in layers:
+def choose_layers(
+    model: Model, layers: Sequence[int] | None = None, units: Sequence[int] | None = None
+) -> list[int]:
+    """Return the layers to record: as given, or every one with a memory.
+
+    Raises
+    ------
+    ModelError
+        As :func:`record`.
+    """
+    chosen = layers if layers is not None else [n for n, m in enumerate(model.layers) if m.state]
+    if not chosen:
+        raise ModelError(
+            f"expected a layer with a memory, got {model!r}; name a layer to see its outputs."
+        )
+    for n in chosen:
         if not 0 <= n < len(model.layers):
             known = [f"{k}: {describe_layer(layer)}" for k, layer in enumerate(model.layers)]
             raise ModelError(f"there is no layer {n}; the layers are {'; '.join(known)}.")
-    return list(dict.fromkeys(layers))
+        _check_units(n, model.layers[n], units)
+    return list(dict.fromkeys(chosen))
 
 
 def _check_units(n: int, layer: Layer, units: Sequence[int] | None) -> None:

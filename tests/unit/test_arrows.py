@@ -16,9 +16,10 @@ _BASE = {
     "model",
     "modelfile",
 }  # what a network is: known to all above kernels
-_STATE = {"state", "plan", "blob", "observations", "backends"}
+_STATE = {"state", "packing", "plan", "blob", "observations", "backends", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
+_TOP |= {"inside"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -28,9 +29,11 @@ ALLOWED: dict[str, set[str]] = {
     "host": {"errors"},
     "state": _BASE | {"kernels"},
     "blob": _BASE | {"kernels", "state"},
-    "plan": _BASE | {"kernels"},
+    "packing": _BASE | {"kernels"},
+    "plan": _BASE | {"kernels", "packing"},
     "observations": _BASE | {"state"},
     "backends": _BASE | {"plan", "kernels"},
+    "explain": _BASE | {"plan", "backends"},
     "engine": _BASE | _STATE | {"kernels"},
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
@@ -38,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "client": _BASE | {"state", "wire"},
     "aio": _BASE | {"state", "wire", "client"},
     "serving": _CORE | {"version"},
+    "inside": _BASE | {"engine"},
     "cli": _TOP,
     "__main__": {"cli"},
     "workers": _TOP | {"cli"},
@@ -52,7 +56,8 @@ KEEPERS: dict[str, set[str]] = {
     "safetensors": {"modelfile"},
     "llvmlite": {"kernels"},
     "typer": {"cli"},
-    "torch": {"convert", "benchmarks"},
+    "matplotlib": {"inside"},
+    "torch": {"convert", "benchmarks", "examples"},
     "keras": {"convert", "benchmarks"},
     "h5py": {"convert"},
     "onnx": {"convert", "benchmarks"},
