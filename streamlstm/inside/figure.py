@@ -327,6 +327,6 @@ class _Picture:
         if self._timeline.steps_a_column > 1:
             axes.annotate(
                 f"each column of colours is the mean of {self._timeline.steps_a_column} rows",
-                (1, 0), (0, -30), "axes fraction", "offset points",
-                ha="right", color=FAINT, size=7.5,
+                (0, 0), (0, -30), "axes fraction", "offset points",
+                color=FAINT, size=7.5,
             )  # fmt: skip
