@@ -2,14 +2,14 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import make_backend
 from .blob import pack_state, unpack_state
-from .errors import ShapeError, StreamLSTMError
+from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
 from .explain import Explanation, explain
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
@@ -50,8 +50,12 @@ class Engine:
         backend: str = "auto",
         threads: int | None = None,
     ) -> None:
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
-            raise ShapeError(f"threads: expected an integer of 1 or more, got {threads!r}.")
+        if not isinstance(model, Model):
+            raise ModelError(
+                f"model: expected a Model, got {type(model).__name__}; Model.load(path) reads one."
+            )
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
         self._backend = make_backend(backend, model, threads)
         self._table = StateTable(capacity, initial_row(model))
         self._model = model
@@ -127,7 +131,9 @@ class Engine:
 
         Notes
         -----
-        Whatever is raised, no stream has changed.
+        Whatever is raised, no stream has changed. The exceptions stand in streamlstm.errors, and
+        all are StreamLSTMError. The time is kept beside the state and goes with it; it changes no
+        prediction.
         """
         if type(stream) is not str:
             stream = check_stream_id(stream)
@@ -170,11 +176,11 @@ class Engine:
         StreamLSTMError
             As for :meth:`step`, naming the first observation at fault. Then none was applied.
         """
-        X = self._observations(streams, X)
+        streams, X = self._observations(streams, X)
         for n in bad_rows(X, self._categories):
             raise self._bad_value(X[n], f"observation {n}, stream {streams[n]!r}")
         with self._lock:
-            slots = None if seqs or times else self._known_slots(streams)
+            slots = self._known_slots(streams) if seqs is None and times is None else None
             if slots is None:
                 errors: dict[int, StreamLSTMError] = {}
                 ids = self._check_each(streams, seqs, times, errors)
@@ -208,7 +214,7 @@ class Engine:
             For each observation that was refused, by its position, what :meth:`step` would have
             raised.
         """
-        X = self._observations(streams, X)
+        streams, X = self._observations(streams, X)
         errors: dict[int, StreamLSTMError] = {
             n: self._bad_value(X[n], f"stream {streams[n]!r}")
             for n in bad_rows(X, self._categories)
@@ -355,10 +361,13 @@ class Engine:
     def _bad_value(self, x: Float32Array, where: str) -> StreamLSTMError:
         return bad_value(x, self._model.inputs, self._categories, where)
 
-    def _observations(self, streams: Sequence[StreamId], X: ArrayLike) -> Float32Array:
-        """Return observations as float32[B, F], their shape checked."""
+    def _observations(
+        self, streams: Iterable[StreamId], X: ArrayLike
+    ) -> tuple[list[StreamId], Float32Array]:
+        """Return ids as a list and observations as float32[B, F], their shape checked."""
         if isinstance(streams, str | bytes):
             raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}.")
+        streams = streams.tolist() if isinstance(streams, np.ndarray) else list(streams)
         X = to_float32(X, "observations")
         expected = (len(streams), self._model.input_size)
         if X.shape != expected and not (len(streams) == 0 and X.size == 0):
@@ -366,7 +375,7 @@ class Engine:
                 f"observations: expected shape {expected} for {expected[0]} streams and features "
                 f"{', '.join(self._model.inputs)}, got {X.shape}."
             )
-        return X.reshape(expected)
+        return streams, X.reshape(expected)
 
     def _last_seq(self, slot: int) -> int:
         return int(self._table.seq[slot]) if slot >= 0 else 0
@@ -448,10 +457,10 @@ class Engine:
                 Y[chosen] = part
         self._steps += len(given)
         table = self._table
-        for n, seq in enumerate(seqs or ()):
+        for n, seq in enumerate(() if seqs is None else seqs):
             if seq:
                 table.seq[given[n]] = seq
-        for n, time in enumerate(times or ()):
+        for n, time in enumerate(() if times is None else times):
             if time is not None:
                 table.time[given[n]] = time
         return Y

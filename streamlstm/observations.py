@@ -27,17 +27,22 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
     ShapeError
         If its rows differ in length.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)  # masked is missing
     try:
         array = np.asarray(values)
     except ValueError:
         raise ShapeError(f"{what}: expected rows of equal length, got ragged ones.") from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiu":
         for value in np.asarray(values, dtype=object).ravel():
-            if not isinstance(value, int | float | np.number):
+            if not isinstance(value, int | float | np.number) or isinstance(value, bool):
                 raise BadValueError(
                     f"{what}: expected numbers, got {value!r} ({type(value).__name__})."
                 )
-        array = array.astype(np.float64)
+        try:
+            array = array.astype(np.float64)
+        except (OverflowError, TypeError):
+            raise BadValueError(f"{what}: expected numbers that fit float32.") from None
     # What is too large for float32 becomes infinite here, and the caller refuses it as such.
     with np.errstate(over="ignore"):
         # The kernels are compiled for writable arrays; one that is not would be another type to
@@ -111,6 +116,12 @@ def check_time(stream: StreamId, time: Any) -> float | None:
     """
     if time is None:
         return None
-    if not isinstance(time, int | float | np.number) or not math.isfinite(time):
+    number = isinstance(time, int | float | np.number) and not isinstance(time, bool)
+    if not number or not abs(time) < math.inf:
         raise BadValueError(f"stream {stream!r}: expected an event time in seconds, got {time!r}.")
-    return float(time)
+    try:
+        return float(time)
+    except OverflowError:
+        raise BadValueError(
+            f"stream {stream!r}: expected an event time in seconds, got one beyond float64."
+        ) from None

@@ -47,6 +47,9 @@ BAD_OBSERVATIONS = [
     (["1", "2", "3"], BadValueError, r"got '1' \(str\)"),
     ([None, 1, 2], BadValueError, "got None"),
     ([1j, 0, 0], BadValueError, "expected numbers"),
+    ([True, False, True], BadValueError, "got True"),
+    ([10**400, 0, 0], BadValueError, "fit float32"),
+    (np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]), BadValueError, "got nan for x1"),
     ("abc", BadValueError, "expected numbers"),
     (None, BadValueError, "expected numbers"),
 ]
@@ -216,8 +219,27 @@ def test_a_capacity_that_cannot_be_is_refused(capacity: Any) -> None:
 def test_arguments_that_cannot_be_are_refused() -> None:
     with pytest.raises(ModelError, match="backend: expected auto, cpu or reference, got 'tpu'"):
         Engine(MODEL, backend="tpu")
-    with pytest.raises(ShapeError, match="threads"):
+    with pytest.raises(BadValueError, match="threads"):
         Engine(MODEL, threads=0)
+    with pytest.raises(ModelError, match=r"expected a Model, got str; Model\.load"):
+        Engine("model.safetensors")  # type: ignore[arg-type]
+
+
+def test_arguments_may_be_arrays_and_iterators(engine: Engine) -> None:
+    twin = Engine(MODEL, capacity=4)
+    X = np.array([GOOD, GOOD])
+    expected = twin.step_many([1, 2], X)
+    seqs, times = np.array([1, 1]), np.array([0.5, 1.5])
+    assert np.array_equal(engine.step_many(np.array([1, 2]), X, seqs=seqs, times=times), expected)
+    expected = twin.step_many([1, 2], X)
+    assert np.array_equal(engine.step_many((n for n in (1, 2)), X, seqs=seqs + 1), expected)
+
+
+@pytest.mark.parametrize("time", [np.nan, np.inf, 10**400, True, "now"])
+def test_a_time_that_is_none_is_refused(engine: Engine, time: Any) -> None:
+    with pytest.raises(BadValueError, match="event time"):
+        engine.step("a", GOOD, time=time)
+    assert "a" not in engine
 
 
 def test_nothing_to_do_is_done(engine: Engine) -> None:
