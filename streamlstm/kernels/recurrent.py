@@ -153,13 +153,21 @@ def _cells(weights, program, layer, rows, slots, first, count, S, z, spacing, un
         peephole = program[layer + layout.PEEPHOLE] + unit
         units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
         coupled = f32(program[layer + layout.COUPLED])
-        hard = f32(program[layer + layout.ACTIVATION] == HARD_SIGMOID)
-        for m in range(count):
-            place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-            lstm_usual_cell(
-                S, z + m * spacing, rows, cell, S, place,
-                weights, peephole, units, coupled, hard, a, b, clips,
-            )  # fmt: skip
+        # The same loop twice: with a constant LLVM leaves out the activation that is not used.
+        if program[layer + layout.ACTIVATION] == HARD_SIGMOID:
+            for m in range(count):
+                place, cell = o + m * stride + unit, slots[first + m] * row_size + c
+                lstm_usual_cell(
+                    S, z + m * spacing, rows, cell, S, place,
+                    weights, peephole, units, coupled, f32(1.0), a, b, clips,
+                )  # fmt: skip
+        else:
+            for m in range(count):
+                place, cell = o + m * stride + unit, slots[first + m] * row_size + c
+                lstm_usual_cell(
+                    S, z + m * spacing, rows, cell, S, place,
+                    weights, peephole, units, coupled, f32(0.0), a, b, clips,
+                )  # fmt: skip
         return
     for m in range(count):
         place, cell = o + m * stride + unit, slots[first + m] * row_size + c

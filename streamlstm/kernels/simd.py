@@ -5,7 +5,8 @@ is written with the ordinary operators and with the functions below; each lane i
 own, in IEEE arithmetic that LLVM may not reorder, so that a result does not depend on the width
 of the machine's vectors. LLVM turns the same code into AVX2, AVX-512 or NEON.
 
-Arrays are one-dimensional and float32; an offset counts elements. Nothing is bounds-checked.
+Arrays are float32 and C-contiguous; an offset counts elements from the first. Nothing is checked
+against the bounds.
 """
 
 import operator
@@ -46,7 +47,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
-    """Emit the address of ``array[offset]`` for a one-dimensional float32 array."""
+    """Emit the address of element ``offset`` of a C-contiguous float32 array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
 

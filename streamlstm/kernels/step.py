@@ -15,6 +15,7 @@ from .feedforward import dense, embedding, layer_norm, pointwise
 from .layout import GROUP, HEADER, PAD, ROW
 from .products import TILE, WIDE
 from .recurrent import gru, gru_before, lstm, lstm_options, rnn
+from .simd import LANES, load, store
 
 SUMS = TILE * WIDE + PAD  # floats for the sums of one tile, and more than normalise asks for
 
@@ -60,9 +61,13 @@ def _step_group(weights, program, rows, slots, X, Y, S, first, count):
     work = o + GROUP * stride
     mean = program[layout.INPUT_SCALING]
     for m in range(count):
-        for k in range(F):
-            x = (X[first + m, k] - weights[mean + k]) * weights[mean + F + k]
-            S[a + m * stride + k] = x
+        x, place = (first + m) * F, a + m * stride
+        whole = F // LANES * LANES
+        for n in range(0, whole, LANES):
+            value = (load(X, x + n) - load(weights, mean + n)) * load(weights, mean + F + n)
+            store(S, place + n, value)
+        for n in range(whole, F):
+            S[place + n] = (X[first + m, n] - weights[mean + n]) * weights[mean + F + n]
     layer = int64(HEADER)
     for _ in range(program[layout.LAYERS]):
         _step_layer(weights, program, layer, rows, slots, first, count, S, a, o, z, work)
@@ -71,9 +76,13 @@ def _step_group(weights, program, rows, slots, X, Y, S, first, count):
     scale = program[layout.OUTPUT_SCALING]
     skip = program[layout.SKIP]
     for m in range(count):
-        for k in range(O):
-            y = S[a + m * stride + k] * weights[scale + k] + weights[scale + O + k]
-            Y[first + m, k] = y
+        y, place = (first + m) * O, a + m * stride
+        whole = O // LANES * LANES
+        for n in range(0, whole, LANES):
+            value = load(S, place + n) * load(weights, scale + n) + load(weights, scale + O + n)
+            store(Y, y + n, value)
+        for n in range(whole, O):
+            Y[first + m, n] = S[place + n] * weights[scale + n] + weights[scale + O + n]
         if skip >= 0:
             for k in range(O):
                 if program[skip + k] >= 0:
