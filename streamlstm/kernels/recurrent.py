@@ -61,7 +61,7 @@ def lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
     panel = (K + 1) * WIDE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    unit = 0
+    unit = int64(0)
     if count == 1:
         base = slots[first] * row_size
         while unit + LANES < H:
@@ -215,12 +215,14 @@ def gru(weights, program, layer, rows, slots, first, count, S, a, o, z):
     panel = WIDE + (F + H) * THREE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    unit = 0
+    unit = int64(0)
     if count == 1:
         while unit + LANES < H:
             gru_pair(S, a, weights, w, F, H, S, z)
             for r in range(2):
-                _gru_cells(weights, program, layer, rows, slots, first, 1, S, z + r * WIDE, unit, o)
+                _gru_cells(
+                    weights, program, layer, rows, slots, first, count, S, z + r * WIDE, unit, o
+                )
                 unit += LANES
             w += 2 * panel
     while unit < H:
