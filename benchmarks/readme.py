@@ -16,7 +16,7 @@ END = "<!-- end of figures -->"
 
 
 def render(result: dict[str, Any]) -> str:
-    """Write one benchmark as Markdown: a heading, where it ran, its table, its ratios."""
+    """Write one benchmark as Markdown: a heading, where it ran, its table."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name in _PACKAGES)
     columns = list(result["rows"][0])
@@ -27,9 +27,6 @@ def render(result: dict[str, Any]) -> str:
         _row("---" if _is_text(result["rows"], name) else "---:" for name in columns),
         *(_row(_cell(row.get(name)) for name in columns) for row in result["rows"]),
     ]
-    if result["ratios"]:
-        ratios = ", ".join(f"{name} {value:.2f}" for name, value in result["ratios"].items())
-        lines += ["", f"Ratios: {ratios}."]
     return "\n".join(lines)
 
 
