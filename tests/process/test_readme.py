@@ -146,7 +146,6 @@ def test_figures_are_written_between_the_markers():
         "| --- | ---: | ---: |",
         "| one stream | 1.23 | - |",
         "| many | 123 | - |",
-        "",
     ]
     once = readme.insert(README, figures)
     assert figures in once
