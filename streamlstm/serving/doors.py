@@ -8,9 +8,13 @@ import socket as posix
 
 import zmq
 
+from .. import wire
 from ..errors import EndpointError
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
+# One STEPS is published as up to MAX_STREAMS messages at once, and the longest burst that has to
+# get through to a subscriber that reads is a few of them. A full queue of short ones takes 17 MB.
+PUBLICATIONS = 8 * wire.MAX_STREAMS
 
 
 def bind_door(
@@ -48,13 +52,13 @@ def bind_door(
     try:
         door.set(zmq.LINGER, 0)
         door.set(zmq.MAXMSGSIZE, max_bytes)
-        door.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        door.set(zmq.SNDHWM, PUBLICATIONS if kind == zmq.XPUB else HIGH_WATER_MARK)
         door.set(zmq.RCVHWM, HIGH_WATER_MARK)
         door.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine held would be kept for ever
         if kind == zmq.ROUTER:
             door.set(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be sent is an error, counted
         if kind == zmq.XPUB:
-            door.set(zmq.XPUB_NODROP, 1)  # likewise
+            door.set(zmq.XPUB_NODROP, 1)  # likewise, see Worker._publish
         door.bind(endpoint)
     except zmq.ZMQError as error:
         door.close()

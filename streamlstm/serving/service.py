@@ -62,8 +62,13 @@ class Counters:
     answers: int = 0
     publications: int = 0
     dropped_answers: int = 0
-    dropped_publications: int = 0
+    subscriber_overflows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def dropped_publications(self) -> int:
+        """The former name of ``subscriber_overflows``, for as long as ``serve`` prints it."""
+        return self.subscriber_overflows
 
 
 class Service:

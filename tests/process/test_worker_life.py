@@ -132,16 +132,6 @@ def test_a_client_that_does_not_read_stalls_nobody(mortal: WorkerProcess, socket
         assert counters["messages"] == counters["answers"] + counters["dropped_answers"]
 
 
-def test_a_subscriber_that_does_not_read_stalls_nobody(
-    mortal: WorkerProcess, sockets: Sockets
-) -> None:
-    deaf = sockets.connect(zmq.SUB, mortal.endpoints["xpub"], RCVHWM=1, RCVBUF=4096)
-    deaf.subscribe("")
-    with mortal.client() as client:
-        while client.info()["counters"]["dropped_publications"] == 0:
-            client.step_many(["long" * 60] * 12, [[1, 2]] * 12)
-
-
 def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets: Sockets) -> None:
     socket = sockets.connect(zmq.PUSH, mortal.endpoints["pull"])
     for _ in range(500):
