@@ -28,7 +28,9 @@ from score import Scoreboard
 from screen import Screen, print_summary
 
 from streamlstm.cli.console import console, err
+from streamlstm.cli.outputs import check_output
 from streamlstm.errors import StreamLSTMError
+from streamlstm.files import replace_file
 from streamlstm.model import Model
 
 PATIENCE = 10.0  # seconds without a line of the publisher until we say that it hangs
@@ -193,6 +195,8 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _end)
     status = 0
     try:
+        if options.json:
+            check_output("--json", options.json)
         with as_file(files("streamlstm") / "models" / "host.safetensors") as shipped:
             model = options.model or shipped
             board = Scoreboard(Model.load(model).horizon)
@@ -202,7 +206,7 @@ def main() -> int:
                 status = 130  # the summary of what was seen until then is still worth showing
         if options.json:
             summary = {"seconds": options.seconds, **board.summary()}
-            options.json.write_text(json.dumps(summary, indent=2) + "\n")
+            replace_file(options.json, (json.dumps(summary, indent=2) + "\n").encode())
     except (StreamLSTMError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

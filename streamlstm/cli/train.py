@@ -80,6 +80,7 @@ def train(
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
     _one_blas_thread()
+    from streamlstm.cli.outputs import check_output
     from streamlstm.cli.training_progress import watched
     from streamlstm.learn.build import build_model
     from streamlstm.learn.data import Split
@@ -97,7 +98,7 @@ def train(
         delta=delta,
         seed=seed,
     )
-    _check_out(out, data)
+    check_output("--out", out, data=data)
     table, names = _read(data, target, inputs, stream_column, time_column, allow_gaps)
     dataset = _dataset(table, names, target, horizon, split, skip)
     season = _season(dataset, season)
@@ -130,23 +131,6 @@ def _one_blas_thread() -> None:
 
     for library in ("OPENBLAS", "MKL", "BLIS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-
-def _check_out(out: Path, data: str) -> None:
-    """Refuse now what would fail after minutes of training."""
-    import os
-
-    from streamlstm.errors import DataError
-
-    folder = out.parent
-    if out.is_dir():
-        raise DataError(f"--out {out}: expected a file to write, this is a directory")
-    if not folder.is_dir():
-        raise DataError(f"--out {out}: there is no directory {folder}; create it first")
-    if not os.access(folder, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
-        raise DataError(f"--out {out}: may not be written to; choose another place")
-    if data != "-" and out.exists() and Path(data).exists() and out.samefile(data):
-        raise DataError(f"--out {out}: this is the file with the data; choose another name")
 
 
 def _read(

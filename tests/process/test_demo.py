@@ -120,6 +120,14 @@ def test_a_model_that_is_none_is_refused_in_one_sentence(demo, tmp_path):
     assert complaints.count("\n") == 1
 
 
+def test_a_summary_that_cannot_be_written_is_refused_at_once(demo, tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere" / "summary.json"):
+        shown, complaints = (process := demo("--json", str(path))).communicate(timeout=60)
+        assert (process.returncode, shown) == (1, "")
+        assert complaints.startswith(f"demo: --json {path}: ")
+        assert complaints.count("\n") == 1
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
 def test_seconds_that_cannot_be_are_refused(demo, seconds):
     process = demo("--seconds", seconds)

@@ -121,6 +121,7 @@ def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
     assert (loaded.outputs, loaded.horizon, len(loaded.layers)) == (("value", "other"), 3, 3)
     done = run("predict", model, data, "--stream-column", "pump", "--out", out)
     assert (done.returncode, done.stdout) == (0, "")
+    assert f"wrote {out} (400 predictions)" in done.stderr
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["time", "pump", "value", "other"]
@@ -190,6 +191,27 @@ def test_what_else_can_be_wrong_is_said_before_training(tmp_path: Path, wave: Pa
     assert "given twice" in refused(*train, tmp_path / "m", "--target", "value")
     assert "fractions" in refused(*train, tmp_path / "m", "--train-fraction", "0.95")
     assert "--season 999" in refused(*train, tmp_path / "m", "--season", "999")
+
+
+def test_predict_does_not_write_over_what_it_reads(
+    tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    data = write_wave(tmp_path / "wave.csv", 50)
+    before = data.read_bytes(), trained[0].read_bytes()
+    assert "the file with the data" in refused("predict", trained[0], data, "--out", data)
+    assert "the file with the model" in refused("predict", trained[0], data, "--out", trained[0])
+    assert (data.read_bytes(), trained[0].read_bytes()) == before
+
+
+def test_what_is_no_regular_file_is_never_replaced(
+    tmp_path: Path, wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "no regular file" in refused("train", wave, "--target", "value", "--out", pipe)
+    assert "no regular file" in refused("predict", trained[0], wave, "--out", pipe)
+    assert "cannot be written" in refused("train", wave, "--target", "value", "--out", "/proc/x")
+    assert pipe.is_fifo()
 
 
 def test_predict_refuses_what_is_not_a_model(wave: Path) -> None:
