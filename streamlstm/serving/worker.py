@@ -198,10 +198,10 @@ class Worker:
         try:
             self._xpub.send_multipart(publication, zmq.NOBLOCK)
         except zmq.Again:
-            # Some subscriber's queue is full, and in this mode no one was sent anything. Send to all
-            # the others. From now on libzmq passes the full one over without a word, until it has
-            # read half of its queue: this counts the times that it happens, since nothing tells
-            # how many publications it costs.
+            # Some subscriber's queue is full, and in this mode no one was sent anything. Send to
+            # all the others. From now on libzmq passes the full one over without a word, until it
+            # has read half of its queue: this counts the times that it happens, since nothing
+            # tells how many publications it costs.
             self._counters.subscriber_overflows += 1
             self._xpub.set(zmq.XPUB_NODROP, 0)
             self._xpub.send_multipart(publication, zmq.NOBLOCK)
