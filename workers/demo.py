@@ -10,6 +10,7 @@ Run `make demo`, or `python workers/demo.py --seconds 60 --json summary.json`.
 
 import argparse
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -35,6 +36,7 @@ from streamlstm.model import Model
 
 PATIENCE = 10.0  # seconds without a line of the publisher until we say that it hangs
 ANY_PORT = "tcp://127.0.0.1:*"
+TIED = str(Path(__file__).with_name("tied.py"))
 
 
 class ChildError(StreamLSTMError):
@@ -43,6 +45,8 @@ class ChildError(StreamLSTMError):
 
 class Child:
     """One `streamlstm` command in a process of its own; its output is read by threads.
+
+    It ends with this process, however that ends.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ class Child:
         self.lines: queue.Queue[str | None] = queue.Queue()  # None: the output has ended
         self.complaints: deque[str] = deque(maxlen=100)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamlstm", *arguments],
+            [sys.executable, TIED, str(os.getpid()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -171,7 +175,7 @@ def run(model: Path, seconds: float, board: Scoreboard) -> None:
                 Screen(console, seconds) as screen,
             ):
                 follow(worker, publisher, board, screen)
-                screen.draw(board)
+                screen.finish(board)
 
 
 def parse() -> argparse.Namespace:

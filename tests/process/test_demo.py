@@ -77,6 +77,9 @@ def test_the_demo_predicts_this_machine_and_says_how_well(demo, tmp_path):
 
     lines = shown.splitlines()
     assert sum("observations" in line for line in lines) >= 4  # about one a second, and the summary
+    told = [line.split("s  ")[-1] for line in lines if "round trip 0" in line]
+    assert len(told) == len(set(told))  # nothing is said twice
+    assert all(isinstance(stream["steady"], bool) for stream in streams.values())
     for word in ("observations", "predictions", "round trip", "error", "best", "worst"):
         assert any(line.strip().startswith(word) for line in lines), word
 
@@ -94,6 +97,17 @@ def test_a_signal_stops_the_demo_and_its_children(demo, number, status):
     assert process.returncode == status
     assert complaints.count("Traceback") == 0
     assert not any(child.is_running() for child in started.values())
+
+
+def test_a_killed_demo_takes_its_children_along(demo):
+    process = demo("--seconds", "60")
+    assert "observations" in first_line(process)
+    started = children(process)
+    assert set(started) == {"serve", "publish"}
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(started.values(), timeout=20)
+    assert not alive
 
 
 @pytest.mark.parametrize("victim", ["serve", "publish"])

@@ -148,6 +148,32 @@ def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets
     assert "secret" not in mortal.said
 
 
+def test_an_endpoints_file_is_ours_alone(mortal: WorkerProcess, model_file: Path) -> None:
+    path = model_file.with_suffix(".endpoints.json")
+    assert path.exists()
+    mortal.stop()
+    assert not path.exists()  # gone with the worker, and one from before at once:
+    path.write_text("{}")
+    assert serve("no-such-model", "--endpoints", str(path)).returncode == 1
+    assert not path.exists()
+    done = serve(str(model_file), "--endpoints", str(model_file))
+    assert done.returncode == 1
+    assert "the file with the model" in done.stderr
+    done = serve(str(model_file), "--endpoints", "/dev/null")
+    assert done.returncode == 1
+    assert "no regular file" in done.stderr
+    assert model_file.is_file()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_another_worker_s_endpoints_file_stays(mortal: WorkerProcess, model_file: Path) -> None:
+    path = model_file.with_suffix(".endpoints.json")
+    path.write_text(json.dumps(mortal.endpoints | {"pid": 1}))
+    mortal.stop()
+    assert path.exists()
+    path.unlink()
+
+
 def test_the_endpoints_file_is_written_when_ready(mortal: WorkerProcess, model_file: Path) -> None:
     assert mortal.endpoints.keys() == {"router", "pull", "xpub", "pid"}
     assert mortal.endpoints["pid"] == mortal.process.pid
