@@ -10,6 +10,7 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError
+from .endpoints import MAX_PORT, is_port
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
 # One STEPS is published as up to MAX_STREAMS messages at once, and the longest burst that has to
@@ -70,7 +71,7 @@ def bind_door(
 
 
 def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
-    """Raise EndpointError for an endpoint that other machines can reach, or that is taken.
+    """Raise EndpointError for one that is none, that other machines can reach, or that is taken.
 
     Messages are neither encrypted nor their senders known, so beyond loopback a worker has to be
     told that this is meant.
@@ -83,6 +84,8 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
             f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
             f"for example tcp://127.0.0.1:*"
         )
+    if scheme == "tcp" and port != "*" and not is_port(endpoint):
+        raise EndpointError(f"--{name} {endpoint}: port must be 1 to {MAX_PORT} or *, got {port}")
     if scheme == "tcp" and not insecure and not _is_loopback(host.strip("[]")):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "
