@@ -113,6 +113,9 @@ class Worker:
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._turn(QUIET_MS) and time.monotonic() < deadline:
             pass
+        if self._unlogged:
+            _LOG.warning("pull: refused %d more since the last line", self._unlogged)
+            self._unlogged = 0
 
     def on_signals(self) -> AbstractContextManager[None]:
         """Let SIGINT and SIGTERM stop the worker, within ``with``; in the main thread only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket as posix
 import subprocess
@@ -144,7 +145,12 @@ def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets
     mortal.stop()
     lines = [line for line in mortal.said.splitlines() if "pull: refused" in line]
     assert 1 <= len(lines) < 50
-    assert "bad-frame" in lines[0]
+    said = "STEP: x: expected a bin of little-endian float32 or an array of numbers"
+    assert f"pull: refused, bad-frame: {said}, got text of 6 bytes" in lines[0]
+    counted = [re.search(r"(\d+) more since the last line", line) for line in lines]
+    told = sum(int(found[1]) for found in counted if found)
+    told += sum("pull: refused, " in line for line in lines)
+    assert told == 502  # each is told of, though few have a line
     assert "secret" not in mortal.said
 
 
