@@ -356,7 +356,7 @@ class Client(_Connection):
         Raises
         ------
         RemoteError, WorkerTimeoutError
-            As for :meth:`step`.
+            As for :meth:`step`; ``stream`` and ``seq`` of the first tell the row at fault.
         """
         return self._ask(observations(streams, X, seqs), wire.Predictions).values
 
