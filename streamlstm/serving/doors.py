@@ -13,9 +13,9 @@ from ..errors import EndpointError
 from .endpoints import MAX_PORT, is_port
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
-# One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to get
-# through to a subscriber that reads. libzmq notices what was read in lots of half the mark, so half
-# of it is sure. A full queue of short messages takes 17 MB for each subscriber.
+# One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
+# get through to a subscriber that reads. libzmq notices what was read in lots of half the mark, so
+# half of it is sure. A full queue of short messages takes 17 MB for each subscriber.
 PUBLICATIONS = 8 * wire.MAX_STREAMS
 
 
