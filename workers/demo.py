@@ -8,31 +8,34 @@ Starts the two processes that anyone would start by hand, and draws what the sec
 Run `make demo`, or `python workers/demo.py --seconds 60 --json summary.json`.
 """
 
-import argparse
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from importlib.resources import as_file, files
-from pathlib import Path
-from threading import Thread
-from typing import NoReturn
+from streamlstm.cli.signals import leaving_at_once
 
-from score import Scoreboard
-from screen import Screen, print_summary
+with leaving_at_once():
+    import argparse
+    import json
+    import os
+    import queue
+    import signal
+    import subprocess
+    import sys
+    import tempfile
+    import time
+    from collections import deque
+    from collections.abc import Callable, Iterator
+    from contextlib import contextmanager, nullcontext
+    from importlib.resources import as_file, files
+    from pathlib import Path
+    from threading import Thread
+    from typing import NoReturn
 
-from streamlstm.cli.console import console, err
-from streamlstm.cli.outputs import check_output
-from streamlstm.errors import StreamLSTMError
-from streamlstm.files import replace_file
-from streamlstm.model import Model
+    from score import Scoreboard
+    from screen import Screen, print_summary
+
+    from streamlstm.cli.console import console, err
+    from streamlstm.cli.outputs import check_output
+    from streamlstm.errors import StreamLSTMError
+    from streamlstm.files import replace_file
+    from streamlstm.model import Model
 
 PATIENCE = 10.0  # seconds without a line of the publisher until we say that it hangs
 ANY_PORT = "tcp://127.0.0.1:*"
