@@ -38,7 +38,6 @@ class Screen:
         self.console = console
         self.seconds = seconds
         self.interval = 1 / FRAMES_PER_SECOND if console.is_terminal else 1.0
-        self._said = ""
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -62,12 +61,11 @@ class Screen:
         if self._live:
             self._live.update(self._picture(board, passed), refresh=True)
         else:
-            self._said = _tally(board)
-            self.console.print(f"{passed:5.1f} s  {self._said}")
+            self.console.print(f"{passed:5.1f} s  {_tally(board)}")
 
     def finish(self, board: Scoreboard) -> None:
-        """Show how it ended, unless that was said already."""
-        if self._live or _tally(board) != self._said:
+        """Show how it ended; outside of a terminal the summary, which comes next, says it."""
+        if self._live:
             self.draw(board)
 
     def _picture(self, board: Scoreboard, passed: float) -> RenderableType:

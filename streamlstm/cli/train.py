@@ -111,6 +111,7 @@ def train(
     with leaving_at_once():
         from streamlstm.cli.outputs import check_output
         from streamlstm.cli.training_progress import watched
+        from streamlstm.cli.training_report import announce, report, say
         from streamlstm.learn import cell
         from streamlstm.learn.build import build_model
         from streamlstm.learn.data import Split
@@ -133,7 +134,7 @@ def train(
     dataset = _dataset(table, names, target, horizon, split, skip)
     season = _season(dataset, season)
     settings = _fitting(settings, dataset)
-    _announce(table, dataset, names, target, settings)
+    announce(table, dataset, names, target, settings)
     with leaving_at_once():
         cell.load()
     with interruptible() as interruption:
@@ -141,7 +142,7 @@ def train(
             with watched(settings.epochs) as on_epoch:
                 fitted = fit(dataset, settings, on_epoch)
         except KeyboardInterrupt:
-            _say("stopped before the first sweep was done: there is no model to keep")
+            say("stopped before the first sweep was done: there is no model to keep")
             raise typer.Exit(interruption.status) from None
     metadata = _metadata(data, target, settings, split, season, fitted)
     model = build_model(fitted.network, dataset, names, target, metadata)
@@ -149,7 +150,7 @@ def train(
     scores = _scores(model, dataset, target, season)
     model.metadata["scores"] = _as_json([vars(score) for score in scores])
     model.save(out)
-    _report(out, model, fitted, scores, season, interruption.name)
+    report(out, model, fitted, scores, season, interruption.name)
     if fitted.ended == "interrupted":
         raise typer.Exit(interruption.status)
 
@@ -235,10 +236,12 @@ def _fitting(settings: "Settings", dataset: "Dataset") -> "Settings":
     """Shorten the window to what there is to train on: gradients cannot flow back further."""
     from dataclasses import replace
 
+    from streamlstm.cli.console import err
+
     rows = max(series.train_end for series in dataset.series) - dataset.horizon
     if settings.window <= rows:
         return settings
-    _say(f"--window {settings.window}: shortened to {rows}, the longest stretch to train on")
+    err.print(f"--window {settings.window}: shortened to {rows}, the longest stretch to train on")
     return replace(settings, window=rows)
 
 
@@ -288,71 +291,3 @@ def _as_json(value: object) -> str:
     import json
 
     return json.dumps(value)
-
-
-def _say(line: str) -> None:
-    from streamlstm.cli.console import err
-
-    err.print(line, markup=False)
-
-
-def _announce(
-    table: "Table",
-    dataset: "Dataset",
-    names: list[str],
-    targets: list[str],
-    settings: "Settings",
-) -> None:
-    many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
-    _say(f"{table.path}: {len(table)} rows{many}; {', '.join(names)} -> {', '.join(targets)}")
-    for name in table.text:
-        _say(f"column {name!r} holds text and is left out")
-    layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
-    _say(
-        f"training {layers} on {len(dataset.train_rows)} values, validating on "
-        f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"
-    )
-
-
-def _report(
-    out: Path,
-    model: "Model",
-    fitted: "Fitted",
-    scores: "list[Score]",
-    season: int | None,
-    interruption: str,
-) -> None:
-    """Print how training ended, and the errors on the held-back end."""
-    from streamlstm.cli.console import console, counted
-
-    ended = {
-        "settled": "no more progress",
-        "epochs": "all sweeps done",
-        "interrupted": f"stopped by {interruption}",
-    }[fitted.ended]
-    best = fitted.best
-    sweeps = counted(len(fitted.history), "sweep")
-    _say(
-        f"{ended} after {sweeps}, {fitted.history[-1].seconds:.0f} s; kept "
-        f"sweep {best.number}, validation {best.validation:.3f} of persistence"
-    )
-    if not scores:
-        _say("nothing was held back, so there is nothing to score")
-    for score in scores:
-        console.print(f"{score.target}: mean absolute error on the last {score.values} values")
-        console.print(f"  model           {score.model:.6g}")
-        _compare("persistence", score.model, score.persistence)
-        if score.seasonal is not None:
-            _compare(f"season of {season}", score.model, score.seasonal)
-    console.print(f"wrote {out} ({counted(model.horizon, 'step')} ahead)")
-
-
-def _compare(name: str, error: float, other: float) -> None:
-    from streamlstm.cli.console import console
-
-    if other > 0:
-        share = 100 * (1 - error / other)
-        said = f"the model is {abs(share):.1f} % {'below' if share >= 0 else 'ABOVE'} it"
-    else:
-        said = "this series needs no model" if error > 0 else "no error either"
-    console.print(f"  {name:<15} {other:.6g}   {said}")
