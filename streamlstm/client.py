@@ -27,7 +27,6 @@ from .errors import (
     WorkerTimeoutError,
 )
 from .observations import to_float32
-from .serving.endpoints import MAX_PORT, is_port
 from .state import check_stream_id
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -136,8 +135,8 @@ def _check_endpoint(endpoint: object) -> None:
             f"expected an endpoint such as {wire.ROUTER}, got {endpoint!r} "
             f"({type(endpoint).__name__})"
         )
-    if not is_port(endpoint):
-        raise EndpointError(f"{endpoint}: port must be 1 to {MAX_PORT}")
+    if not wire.is_port(endpoint):
+        raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
 
 
 def unsent(endpoint: str, timeout: float, option: str) -> WorkerTimeoutError:

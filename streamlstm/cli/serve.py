@@ -134,8 +134,8 @@ def compile_kernels() -> None:
 
 def _summary(service: "Service") -> str:
     counters = service.counters
-    dropped = counters.dropped_answers + counters.dropped_publications
     return (
         f"stopped: {counters.messages:,} messages, {service.engine.steps:,} steps, "
-        f"{counters.errors.total():,} refused, {dropped:,} dropped"
+        f"{counters.errors.total():,} refused, {counters.dropped_answers:,} answers dropped, "
+        f"a subscriber's queue was full {counters.subscriber_overflows:,} times"
     )

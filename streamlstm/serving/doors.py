@@ -10,7 +10,6 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError
-from .endpoints import MAX_PORT, is_port
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
 # One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
@@ -85,8 +84,10 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
             f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
             f"for example tcp://127.0.0.1:*"
         )
-    if scheme == "tcp" and port != "*" and not is_port(endpoint):
-        raise EndpointError(f"--{name} {endpoint}: port must be 1 to {MAX_PORT} or *, got {port}")
+    if scheme == "tcp" and port != "*" and not wire.is_port(endpoint):
+        raise EndpointError(
+            f"--{name} {endpoint}: port must be 1 to {wire.MAX_PORT} or *, got {port}"
+        )
     if scheme == "tcp" and not insecure and not _is_loopback(host.strip("[]")):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "

@@ -1,4 +1,4 @@
-"""Where a worker is: ports, and the file in which it tells other programs."""
+"""Where a worker is: the file in which it tells other programs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,6 @@ from pathlib import Path
 from ..errors import EndpointError
 
 DOORS = ("router", "pull", "xpub")
-MAX_PORT = 2**16 - 1
-
-
-def is_port(endpoint: str) -> bool:
-    """Return whether an endpoint's port is one; true also for endpoints that have none.
-
-    libzmq itself reads 99999 as 34463, and connects there.
-    """
-    scheme, _, address = endpoint.partition("://")
-    _, colon, port = address.rpartition(":")
-    if scheme != "tcp" or not colon:
-        return True
-    digits = port.isascii() and port.isdecimal() and len(port) <= len(str(MAX_PORT))
-    return digits and 1 <= int(port) <= MAX_PORT
 
 
 def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:

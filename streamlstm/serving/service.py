@@ -66,11 +66,6 @@ class Counters:
     subscriber_overflows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def dropped_publications(self) -> int:
-        """The former name of ``subscriber_overflows``, for as long as ``serve`` prints it."""
-        return self.subscriber_overflows
-
 
 class Service:
     """Answers frames out of an engine.

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
     "convert": _BASE,
-    "client": _BASE | {"state", "wire"},
+    "client": _BASE | {"state", "observations", "wire"},
     "aio": _BASE | {"state", "wire", "client"},
     "serving": _CORE | {"version"},
     "cli": _TOP,
