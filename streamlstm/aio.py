@@ -18,6 +18,7 @@ from .client import (
     TIMEOUT,
     Float32Array,
     ReplyType,
+    check_seconds,
     closed,
     connect,
     milliseconds,
@@ -110,8 +111,8 @@ class AsyncClient(_AsyncConnection):
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         context: zmq.asyncio.Context | None = None,
     ) -> None:
+        self.timeout = check_seconds("timeout", timeout)
         super().__init__(router, context, IMMEDIATE=1)
-        self.timeout = timeout
         self._limit = max_message_bytes
         self._number = 0
         self._answers: dict[bytes, asyncio.Future[bytes]] = {}
@@ -210,8 +211,8 @@ class AsyncPublisher(_AsyncConnection):
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         context: zmq.asyncio.Context | None = None,
     ) -> None:
-        super().__init__(pull, context, linger, IMMEDIATE=1)
-        self.timeout = timeout
+        self.timeout = check_seconds("timeout", timeout)
+        super().__init__(pull, context, check_seconds("linger", linger), IMMEDIATE=1)
         self._limit = max_message_bytes
 
     async def send(
@@ -257,8 +258,8 @@ class AsyncSubscriber(_AsyncConnection):
         timeout: float | None = None,
         context: zmq.asyncio.Context | None = None,
     ) -> None:
+        self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         super().__init__(xpub, context)
-        self.timeout = timeout
         for stream in streams:
             self._open().subscribe(subscription(stream))
 

@@ -26,6 +26,7 @@ from .errors import (
     StreamLSTMError,
     WorkerTimeoutError,
 )
+from .observations import to_float32
 from .state import check_stream_id
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -33,6 +34,7 @@ ReplyType = TypeVar("ReplyType", bound=wire.Reply)
 
 TIMEOUT = 5.0  # seconds
 LINGER = 1.0  # seconds
+MAX_SECONDS = 2_000_000  # 23 days: as many milliseconds as ZeroMQ can count
 
 
 # --- what the blocking clients and their asyncio twins have in common ----------------------------
@@ -48,7 +50,7 @@ def observation(
     ShapeError, BadValueError, StreamIdError
         If ``x`` is not one row of numbers, or ``stream`` no id.
     """
-    row = _numbers(x)
+    row = to_float32(x, "x")
     if row.ndim != 1:
         raise ShapeError(f"x: expected one observation, float32[F], got shape {row.shape}")
     return wire.Step(check_stream_id(stream), index(seq), wire.to_floats(row), time)
@@ -64,7 +66,7 @@ def observations(
     ShapeError, BadValueError, StreamIdError
         If ``X`` is not one row of numbers for each stream, or a stream no id.
     """
-    rows = _numbers(X)
+    rows = to_float32(X, "X")
     if rows.ndim != 2 or len(rows) != len(streams):
         raise ShapeError(
             f"X: expected one row for each of {len(streams)} streams, got shape {rows.shape}"
@@ -112,6 +114,7 @@ def connect(socket: Any, endpoint: str, **options: int) -> None:
         If the endpoint is none.
     """
     try:
+        _check_endpoint(endpoint)
         for name, value in options.items():
             socket.set(getattr(zmq, name), value)
         socket.connect(endpoint)
@@ -121,6 +124,19 @@ def connect(socket: Any, endpoint: str, **options: int) -> None:
             f"{endpoint}: expected an endpoint such as {wire.ROUTER}, "
             f"got one that cannot be used ({error.strerror})"
         ) from None
+    except EndpointError:
+        socket.close(linger=0)
+        raise
+
+
+def _check_endpoint(endpoint: object) -> None:
+    if not isinstance(endpoint, str):
+        raise EndpointError(
+            f"expected an endpoint such as {wire.ROUTER}, got {endpoint!r} "
+            f"({type(endpoint).__name__})"
+        )
+    if not wire.is_port(endpoint):
+        raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
 
 
 def unsent(endpoint: str, timeout: float, option: str) -> WorkerTimeoutError:
@@ -156,6 +172,22 @@ def subscription(prefix: wire.StreamId) -> bytes:
     return wire.topic(check_stream_id(prefix)) if prefix != "" else b""
 
 
+def check_seconds(what: str, value: Any) -> float:
+    """Return a time to wait, in seconds.
+
+    Raises
+    ------
+    BadValueError
+        If it is no number, negative or not finite.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0 <= value <= MAX_SECONDS:
+        raise BadValueError(
+            f"{what}: expected a number of seconds from 0 to {MAX_SECONDS}, got {value!r}"
+        )
+    return float(value)
+
+
 def milliseconds(seconds: float | None) -> int:
     """Return a timeout as ZeroMQ takes it: -1 for none."""
     return -1 if seconds is None else max(0, round(1000 * seconds))
@@ -164,16 +196,6 @@ def milliseconds(seconds: float | None) -> int:
 def _check(endpoint: str, option: str) -> str:
     command = "streamlstm info" if option == "router" else "streamlstm serve MODEL"
     return f"Check that a worker runs there: {command} --{option} {endpoint}"
-
-
-def _numbers(values: ArrayLike) -> NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ShapeError("expected rows of equal length, got ragged ones") from None
-    if array.dtype.kind not in "fiu":
-        raise BadValueError(f"expected numbers, got {array.dtype}")
-    return array
 
 
 class _Connection:
@@ -253,6 +275,8 @@ class Client(_Connection):
     ------
     EndpointError
         If the endpoint is malformed.
+    BadValueError
+        If a time to wait is no number of seconds.
 
     Notes
     -----
@@ -276,10 +300,10 @@ class Client(_Connection):
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
+        self.timeout = check_seconds("timeout", timeout)
         # IMMEDIATE: a question waits here, not in a queue from which it would still be sent after
         # its asker gave up.
         super().__init__(router, context, IMMEDIATE=1)
-        self.timeout = timeout
         self._limit = max_message_bytes
         self._number = 0
 
@@ -331,7 +355,7 @@ class Client(_Connection):
         Raises
         ------
         RemoteError, WorkerTimeoutError
-            As for :meth:`step`.
+            As for :meth:`step`; ``stream`` and ``seq`` of the first tell the row at fault.
         """
         return self._ask(observations(streams, X, seqs), wire.Predictions).values
 
@@ -407,6 +431,8 @@ class Publisher(_Connection):
     ------
     EndpointError
         If the endpoint is malformed.
+    BadValueError
+        If a time to wait is no number of seconds.
     """
 
     _kind = zmq.PUSH
@@ -421,8 +447,9 @@ class Publisher(_Connection):
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
+        self.timeout = check_seconds("timeout", timeout)
+        linger = check_seconds("linger", linger)
         super().__init__(pull, context, linger, IMMEDIATE=1, SNDTIMEO=milliseconds(timeout))
-        self.timeout = timeout
         self._limit = max_message_bytes
 
     def send(
@@ -471,6 +498,8 @@ class Subscriber(_Connection):
     ------
     EndpointError
         If the endpoint is malformed.
+    BadValueError
+        If a time to wait is no number of seconds.
 
     Notes
     -----
@@ -495,8 +524,8 @@ class Subscriber(_Connection):
         timeout: float | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
+        self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         super().__init__(xpub, context)
-        self.timeout = timeout
         for stream in streams:
             self._open().subscribe(subscription(stream))
 

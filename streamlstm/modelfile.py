@@ -5,7 +5,7 @@ unknown origin executes nothing.
 """
 
 import json
-from os import PathLike, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from .errors import ModelError, ModelFileError
+from .files import replace_file
 from .layers import layer_from_dict
 from .model import Model, Scaling
 
@@ -40,12 +41,9 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
             "fingerprint": model.fingerprint,
         },
     )
-    temporary = target.with_name(f".{target.name}.partial")
     try:
-        temporary.write_bytes(data)
-        replace(temporary, target)
+        replace_file(target, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ModelFileError(f"{target}: cannot be written: {error.strerror}.") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,8 @@ TIME_NAMES = ("timestamp", "datetime", "time", "date", "ts")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BARE_EPOCH = datetime(1970, 1, 1)
 _LARGEST = float(np.finfo(np.float32).max)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_MOST_LISTED = 20  # columns in a message
 _REGULAR = 0.9  # share of equal steps from which on a file counts as evenly spaced
 
 Source = str | Path | IO[str]
@@ -243,6 +246,8 @@ def _opened(source: Source) -> Iterator[tuple[str, IO[str]]]:
         if not isinstance(source, str | Path):
             yield path, source
         elif str(source) == "-":
+            if sys.stdin is None:  # closed by whoever started us
+                raise DataError("<stdin>: expected CSV on standard input, but it is closed")
             yield "<stdin>", sys.stdin
         else:
             path = str(source)
@@ -370,21 +375,35 @@ def _find_time(
 
 
 def _as_float(cell: str) -> float | None:
+    if not _is_plain(cell):
+        return None
     try:
         return float(cell)
     except ValueError:
         return None
 
 
+def _is_plain(cells: str) -> bool:
+    """Tell whether Python reads numbers in it as others do: not 1_000, nor digits of any script."""
+    return "_" not in cells and cells.isascii()
+
+
 def _is_text(cells: Sequence[str]) -> bool:
-    """Tell whether a column holds text throughout: something, but never a number."""
-    return all(_as_float(cell) is None for cell in cells) and any(cell.strip() for cell in cells)
+    """Tell whether a column holds text throughout: something, but never a number.
+
+    Numbers with a decimal comma are no text: they are meant to be used, and must not be left out.
+    """
+    return all(
+        _as_float(cell) is None and not _DECIMAL_COMMA.fullmatch(cell.strip()) for cell in cells
+    ) and any(cell.strip() for cell in cells)
 
 
 def _number(layout: _Layout, column: int, cell: str, line: int) -> float:
     value = _as_float(cell)
     if value is None or not abs(value) <= _LARGEST:
-        raise _bad_cell(layout, column, line, "a number", cell)
+        too_large = value is not None and abs(value) > _LARGEST  # nan is not
+        expected = f"a number that fits float32 (up to {_LARGEST:.1e})" if too_large else "a number"
+        raise _bad_cell(layout, column, line, expected, cell)
     return value
 
 
@@ -394,7 +413,7 @@ def _numbers(
     """Convert a column at once; look at single cells only where that fails."""
     try:
         values = np.array(list(map(float, cells)), np.float64)
-        if (np.abs(values) <= _LARGEST).all():
+        if (np.abs(values) <= _LARGEST).all() and _is_plain("".join(cells)):
             return values
     except ValueError:
         pass
@@ -471,8 +490,10 @@ def _check_gaps(table: Table, rows: NDArray[np.intp], steps: NDArray[np.float64]
 # ---- messages
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_MOST_LISTED])
+    more = len(names) - _MOST_LISTED
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _missing_column(path: str, name: str, names: Sequence[str]) -> DataError:
@@ -489,6 +510,8 @@ def _bad_cell(
     else:
         shown = cell if len(cell) <= 40 else cell[:40] + "..."
         came, advice = repr(shown), "correct the cell or leave the column out"
+        if _DECIMAL_COMMA.fullmatch(cell.strip()):
+            advice = "write numbers with a decimal point"
     return DataError(
         f"{layout.path}:{line}: column {layout.header[column]!r}: expected {expected}, "
         f"got {came}; {advice}"

@@ -24,6 +24,7 @@ VERSION = 1
 ROUTER = "tcp://127.0.0.1:7450"  # where a worker is asked,
 PULL = "tcp://127.0.0.1:7451"  # fed,
 XPUB = "tcp://127.0.0.1:7452"  # and listened to, unless it is told otherwise
+MAX_PORT = 2**16 - 1
 MAX_ID_BYTES = 255
 MAX_UINT = 2**64 - 1
 MAX_STREAMS = 16_384  # in one STEPS message, and elements in any array
@@ -163,7 +164,7 @@ Request: TypeAlias = Step | Steps | Reset | Export | Import | Info | Ping
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 
 
-# --- floats and topics ---------------------------------------------------------------------------
+# --- floats, ports and topics --------------------------------------------------------------------
 
 
 def to_floats(values: ArrayLike) -> bytes:
@@ -175,6 +176,19 @@ def to_floats(values: ArrayLike) -> bytes:
 def from_floats(data: bytes) -> NDArray[np.float32]:
     """Read a new float32 array out of little-endian float32."""
     return np.frombuffer(data, dtype="<f4").astype(np.float32)
+
+
+def is_port(endpoint: str) -> bool:
+    """Return whether an endpoint's port is one; true also for endpoints that have none.
+
+    libzmq itself reads 99999 as 34463, and connects there.
+    """
+    scheme, _, address = endpoint.partition("://")
+    _, colon, port = address.rpartition(":")
+    if scheme != "tcp" or not colon:
+        return True
+    digits = port.isascii() and port.isdecimal() and len(port) <= len(str(MAX_PORT))
+    return digits and 1 <= int(port) <= MAX_PORT
 
 
 def topic(stream: StreamId) -> bytes:

@@ -8,31 +8,38 @@ Starts the two processes that anyone would start by hand, and draws what the sec
 Run `make demo`, or `python workers/demo.py --seconds 60 --json summary.json`.
 """
 
-import argparse
-import json
-import queue
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from importlib.resources import as_file, files
-from pathlib import Path
-from threading import Thread
-from typing import NoReturn
+from streamlstm.cli.signals import leaving_at_once
 
-from score import Scoreboard
-from screen import Screen, print_summary
+with leaving_at_once():
+    import argparse
+    import json
+    import os
+    import queue
+    import signal
+    import subprocess
+    import sys
+    import tempfile
+    import time
+    from collections import deque
+    from collections.abc import Callable, Iterator
+    from contextlib import contextmanager, nullcontext
+    from importlib.resources import as_file, files
+    from pathlib import Path
+    from threading import Thread
+    from typing import NoReturn
 
-from streamlstm.cli.console import console, err
-from streamlstm.errors import StreamLSTMError
-from streamlstm.model import Model
+    from score import Scoreboard
+    from screen import Screen, print_summary
+
+    from streamlstm.cli.console import console, err
+    from streamlstm.cli.outputs import check_output
+    from streamlstm.errors import StreamLSTMError
+    from streamlstm.files import replace_file
+    from streamlstm.model import Model
 
 PATIENCE = 10.0  # seconds without a line of the publisher until we say that it hangs
 ANY_PORT = "tcp://127.0.0.1:*"
+TIED = str(Path(__file__).with_name("tied.py"))
 
 
 class ChildError(StreamLSTMError):
@@ -41,6 +48,8 @@ class ChildError(StreamLSTMError):
 
 class Child:
     """One `streamlstm` command in a process of its own; its output is read by threads.
+
+    It ends with this process, however that ends.
 
     Parameters
     ----------
@@ -53,7 +62,7 @@ class Child:
         self.lines: queue.Queue[str | None] = queue.Queue()  # None: the output has ended
         self.complaints: deque[str] = deque(maxlen=100)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamlstm", *arguments],
+            [sys.executable, TIED, str(os.getpid()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -169,7 +178,7 @@ def run(model: Path, seconds: float, board: Scoreboard) -> None:
                 Screen(console, seconds) as screen,
             ):
                 follow(worker, publisher, board, screen)
-                screen.draw(board)
+                screen.finish(board)
 
 
 def parse() -> argparse.Namespace:
@@ -193,6 +202,8 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _end)
     status = 0
     try:
+        if options.json:
+            check_output("--json", options.json)
         with as_file(files("streamlstm") / "models" / "host.safetensors") as shipped:
             model = options.model or shipped
             board = Scoreboard(Model.load(model).horizon)
@@ -202,7 +213,7 @@ def main() -> int:
                 status = 130  # the summary of what was seen until then is still worth showing
         if options.json:
             summary = {"seconds": options.seconds, **board.summary()}
-            options.json.write_text(json.dumps(summary, indent=2) + "\n")
+            replace_file(options.json, (json.dumps(summary, indent=2) + "\n").encode())
     except (StreamLSTMError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -106,7 +106,10 @@ class Scoreboard:
         return ranked[max(math.ceil(percent / 100 * len(ranked)) - 1, 0)]
 
     def summary(self) -> dict[str, Any]:
-        """Everything that was observed, for JSON; errors are means in the model's unit."""
+        """Everything that was observed, for JSON; errors are means in the model's unit.
+
+        A stream that is "steady" hardly moved: its ratio says nothing.
+        """
         scored = sum(score.scored for score in self.streams.values())
         return {
             "observations": self.observations,
@@ -120,7 +123,10 @@ class Scoreboard:
                 sum(score.persistence_error for score in self.streams.values()),
             ),
             "streams": {
-                name: _errors(score.scored, score.model_error, score.persistence_error)
+                name: {
+                    **_errors(score.scored, score.model_error, score.persistence_error),
+                    "steady": score.is_steady,
+                }
                 for name, score in self.streams.items()
             },
         }

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from score import Scoreboard, StreamScore
+from score import STEADY, Scoreboard, StreamScore
 
 from streamlstm.cli.console import sparkline
 from streamlstm.host import Metric
@@ -17,6 +17,9 @@ from streamlstm.host import Metric
 FRAMES_PER_SECOND = 5
 BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline
 AROUND_THE_TABLE = 8  # lines of the terminal that are not streams
+_STEADY_MEANS = (
+    f"(moves less than {100 * STEADY:g} % of its scale a second; its ratio says nothing)"
+)
 WIDE = 96  # columns from which on there is room for the coming second
 
 
@@ -59,6 +62,11 @@ class Screen:
             self._live.update(self._picture(board, passed), refresh=True)
         else:
             self.console.print(f"{passed:5.1f} s  {_tally(board)}")
+
+    def finish(self, board: Scoreboard) -> None:
+        """Show how it ended; outside of a terminal the summary, which comes next, says it."""
+        if self._live:
+            self.draw(board)
 
     def _picture(self, board: Scoreboard, passed: float) -> RenderableType:
         head = Table.grid(expand=True, padding=(0, 1))
@@ -183,6 +191,7 @@ def print_summary(console: Console, board: Scoreboard) -> None:
     ranked = sorted((score.ratio, name) for name, score in moved.items() if score.ratio is not None)
     if len(moved) < len(board.streams):
         rows.append(("steady", ", ".join(name for name in board.streams if name not in moved)))
+        rows.append(("", _STEADY_MEANS))
     if ranked:
         rows.append(("best", f"{ranked[0][1]}, {below(ranked[0][0])}"))
         rows.append(("worst", f"{ranked[-1][1]}, {below(ranked[-1][0])}"))

@@ -6,10 +6,13 @@ from importlib import import_module
 from inspect import cleandoc
 from typing import Annotated, NoReturn
 
-import typer
+from .signals import leaving_at_once
 
-from streamlstm import __version__
-from streamlstm.errors import StreamLSTMError
+with leaving_at_once():
+    import typer
+
+    from streamlstm import __version__
+    from streamlstm.errors import StreamLSTMError
 
 # In the order in which a person meets them.
 COMMANDS = ("train", "convert", "predict", "gates", "serve", "publish", "watch", "info")
@@ -50,14 +53,16 @@ def _unfold(text: str) -> str:
     return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
 
 
-for _name in COMMANDS:
+with leaving_at_once():
     # These modules are light; what a command needs to work, it imports when it runs.
-    _command = getattr(import_module(f".{_name}", __name__), _name)
-    app.command(_name, help=_unfold(_command.__doc__))(_command)
+    for _name in COMMANDS:
+        _command = getattr(import_module(f".{_name}", __name__), _name)
+        app.command(_name, help=_unfold(_command.__doc__))(_command)
 
 
 def main() -> NoReturn:
     """Run the command line; a mistake of the user's ends in one sentence and exit status 1."""
+    _open_what_is_closed()
     try:
         try:
             app()
@@ -71,9 +76,24 @@ def main() -> NoReturn:
         sys.exit(1)
     except StreamLSTMError as error:
         _fail(str(error))
+    except MemoryError as error:
+        _fail(f"there is not enough memory for this: {error or 'an allocation failed'}")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     sys.exit(0)
+
+
+def _open_what_is_closed() -> None:
+    """Point standard streams that were closed (`<&-`, `>&-`) to where nothing is.
+
+    Python has None in their place, and the next file or socket that is opened would take their
+    number and get what is meant for them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            # The lowest free number is taken: that of the stream that is closed.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as we run
 
 
 def _fail(sentence: str) -> NoReturn:

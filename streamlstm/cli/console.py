@@ -23,6 +23,11 @@ console = _make(stderr=False)
 err = _make(stderr=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number and what it counts: "1 prediction", "2,000 predictions"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
     """Draw values as a line of bars, one each, the oldest first.
 

@@ -27,12 +27,20 @@ def info(
 
     from streamlstm import wire
     from streamlstm.client import Client
+    from streamlstm.errors import WorkerTimeoutError
     from streamlstm.serving.endpoints import read_endpoints
 
     if router is not None and endpoints is not None:
         raise BadParameter("expected only one of --router and --endpoints")
-    with Client(read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER) as c:
-        answer = c.info()
+    asked = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
+    with Client(asked) as client:
+        try:
+            answer = client.info()
+        except WorkerTimeoutError:
+            raise WorkerTimeoutError(
+                f"{asked}: no worker answered within {client.timeout:g} s. Start one there, for "
+                f"instance: streamlstm serve MODEL --router {asked}"
+            ) from None
     if json:
         print(dumps(answer))
         return

@@ -42,6 +42,10 @@ def predict(
     Example:
       streamlstm predict model.safetensors data.csv --out predictions.csv
     """  # noqa: D301 - \b keeps the lines of the example apart
+    from streamlstm.cli.outputs import check_output
+
+    if out is not None:
+        check_output("--out", out, data=data, model=model)
     from streamlstm.cli.offline import prepare_kernels, step_through
     from streamlstm.model import Model
     from streamlstm.series import read_csv
@@ -62,8 +66,11 @@ def predict(
 def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArray[Any]") -> None:
     """Write time, stream and predictions, as short as they read back to the same float32."""
     import csv
+    import io
     import sys
-    from contextlib import nullcontext
+
+    from streamlstm.cli.console import counted, err
+    from streamlstm.files import replace_file
 
     leading = [
         (table.time_column, table.stamps),
@@ -72,7 +79,10 @@ def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArr
     columns = [cells for name, cells in leading if name is not None and cells is not None]
     header = [name for name, cells in leading if name is not None and cells is not None]
     columns += [Y[:, o].astype(str).tolist() for o in range(Y.shape[1])]
-    with open(out, "w", newline="", encoding="utf-8") if out else nullcontext(sys.stdout) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*header, *outputs])
-        writer.writerows(zip(*columns, strict=True))
+    file = io.StringIO() if out else sys.stdout
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*header, *outputs])
+    writer.writerows(zip(*columns, strict=True))
+    if out and isinstance(file, io.StringIO):
+        replace_file(out, file.getvalue().encode())
+        err.print(f"wrote {out} ({counted(len(Y), 'prediction')})", markup=False)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .report import Report
     from .sources import Observation
 
+HOST_UNITS = (
+    "values are fractions of 1 (loads, memory), or log10(1 + r) / 10 of a rate of r bytes or "
+    "switches a second (streamlstm/host.py)"
+)
 LINGER = 10.0  # seconds that a slow worker has to take what was fed
 
 
@@ -66,6 +70,7 @@ def publish(
     from streamlstm.client import Client, Publisher
     from streamlstm.serving.endpoints import read_endpoints
 
+    from .console import err
     from .report import Report
     from .sources import HOST_RATE, from_csv, from_host
 
@@ -73,8 +78,11 @@ def publish(
         raise BadParameter("expected either a CSV file (or - for standard input) or --host")
     if sum(option is not None for option in (router, pull, endpoints)) > 1:
         raise BadParameter("expected only one of --router, --pull and --endpoints")
-    if rate is not None and not rate > 0:
-        raise BadParameter("expected a rate above 0", param_hint="--rate")
+    for option, number in (("--rate", rate), ("--seconds", seconds)):
+        if number is not None and not 0 < number < float("inf"):
+            raise BadParameter(f"expected a number above 0, got {number:g}", param_hint=option)
+    if stream == "":
+        raise BadParameter("expected a name, got none", param_hint="--stream")
 
     def observations(columns: Sequence[str] | None) -> Iterator[Observation]:
         if source is None:
@@ -90,6 +98,8 @@ def publish(
     with Client(asked) as client:
         # The worker is asked in any case: whether it is there is said before anything is read.
         inputs = client.info()["model"]["inputs"]
+        if host and not json:
+            err.print(HOST_UNITS)
         _ask(client, observations(column or inputs), report)
     if report.refusals:
         raise Exit(1)
@@ -99,8 +109,9 @@ def _ask(client: Client, observations: Iterator[Observation], report: Report) ->
     """Ask for the prediction of each observation, and print it."""
     from time import perf_counter
 
-    from streamlstm.errors import RemoteError
+    from streamlstm.errors import RemoteError, ShapeError, StreamLSTMError
 
+    failed = False
     try:
         for observation in observations:
             start = perf_counter()
@@ -110,18 +121,33 @@ def _ask(client: Client, observations: Iterator[Observation], report: Report) ->
                 )
             except RemoteError as error:
                 report.refused(observation, error)
+                if error.code == ShapeError.code:
+                    break  # the width of a source never changes: the next would be refused as well
             else:
                 report.answered(observation, prediction, perf_counter() - start)
+    except StreamLSTMError:
+        failed = True
+        raise
     finally:
-        report.end()
+        if report.observations or not failed:  # else the error says it all
+            report.end()
 
 
 def _feed(publisher: Publisher, observations: Iterator[Observation], as_json: bool) -> None:
     """Send each observation and count."""
-    sent = 0
+    from streamlstm.errors import StreamLSTMError
+
+    from .console import counted
+
+    sent, failed = 0, False
     try:
         for observation in observations:
             publisher.send(observation.stream, observation.values, time=observation.time)
             sent += 1
+    except StreamLSTMError:
+        failed = True
+        raise
     finally:
-        print(f'{{"sent": {sent}}}' if as_json else f"{sent:,} observations sent", flush=True)
+        if sent or not failed:  # else the error says it all
+            said = f'{{"sent": {sent}}}' if as_json else f"{counted(sent, 'observation')} sent"
+            print(said, flush=True)

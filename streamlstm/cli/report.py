@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamlstm.errors import RemoteError
 
-from .console import err
+from .console import counted, err
 from .sources import Observation
 
 
@@ -28,6 +28,11 @@ class Report:
         self._json = as_json
         self._round_trips: list[float] = []  # in microseconds
         self.refusals = 0
+
+    @property
+    def observations(self) -> int:
+        """How many were answered or refused."""
+        return len(self._round_trips) + self.refusals
 
     def answered(
         self, observation: Observation, prediction: NDArray[np.float32], seconds: float
@@ -58,7 +63,7 @@ class Report:
 
     def end(self) -> None:
         """Print the summary, on stderr."""
-        summary = f"{len(self._round_trips):,} predictions, {self.refusals:,} refused"
+        summary = f"{counted(len(self._round_trips), 'prediction')}, {self.refusals:,} refused"
         if self._round_trips:
             p50, p99 = np.percentile(self._round_trips, [50, 99])
             summary += f"; round trip p50 {p50:.0f} us, p99 {p99:.0f} us"

@@ -40,6 +40,8 @@ def serve(
       streamlstm serve model.safetensors
       streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if endpoints is not None:
+        endpoints = _clear(endpoints, model)
     import gc
     import logging
 
@@ -53,8 +55,6 @@ def serve(
     from .console import err
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    if endpoints is not None:
-        endpoints.unlink(missing_ok=True)  # one from before would tell of a worker that is gone
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
         check_endpoint(name, endpoint, insecure)
     network = Model.load(model)
@@ -71,8 +71,33 @@ def serve(
             err.print(f"{door:7} {endpoint}", markup=False)
         gc.freeze()  # what exists now stays: looking through it again would only delay answers
         err.print("ready; Ctrl-C stops")
-        worker.run()
+        try:
+            worker.run()
+        finally:
+            if endpoints is not None:
+                _withdraw(endpoints)
     err.print(_summary(service))
+
+
+def _clear(endpoints: Path, model: Path) -> Path:
+    """Remove a file from before, which would tell of a worker that is gone; links are followed."""
+    from .outputs import check_output
+
+    target = check_output("--endpoints", endpoints, model=model)
+    target.unlink(missing_ok=True)
+    return target
+
+
+def _withdraw(endpoints: Path) -> None:
+    """Remove the endpoints file, unless another worker has written its own there since."""
+    import json
+    from os import getpid
+
+    try:
+        if json.loads(endpoints.read_text())["pid"] == getpid():
+            endpoints.unlink()
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # removed or replaced: not ours any more
 
 
 def compile_kernels() -> None:
@@ -109,8 +134,8 @@ def compile_kernels() -> None:
 
 def _summary(service: "Service") -> str:
     counters = service.counters
-    dropped = counters.dropped_answers + counters.dropped_publications
     return (
         f"stopped: {counters.messages:,} messages, {service.engine.steps:,} steps, "
-        f"{counters.errors.total():,} refused, {dropped:,} dropped"
+        f"{counters.errors.total():,} refused, {counters.dropped_answers:,} answers dropped, "
+        f"a subscriber's queue was full {counters.subscriber_overflows:,} times"
     )

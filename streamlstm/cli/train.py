@@ -5,12 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .signals import interruptible, leaving_at_once
+
 if TYPE_CHECKING:
     from streamlstm.learn.data import Dataset, Split
     from streamlstm.learn.fit import Fitted, Settings
     from streamlstm.learn.scores import Score
     from streamlstm.model import Model
     from streamlstm.series import Table
+
+
+def _a_number(value: float) -> float:
+    """Refuse nan, which lies in every range as no comparison with it fails."""
+    if value != value:
+        raise typer.BadParameter("expected a number, got nan")
+    return value
 
 
 def train(
@@ -23,8 +32,10 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The model file to write.")] = Path(
         "model.safetensors"
     ),
-    hidden: Annotated[int, typer.Option(min=1, help="Hidden units of each LSTM layer.")] = 64,
-    layers: Annotated[int, typer.Option(min=1, help="LSTM layers.")] = 1,
+    hidden: Annotated[
+        int, typer.Option(min=1, max=16_384, help="Hidden units of each LSTM layer.")
+    ] = 64,
+    layers: Annotated[int, typer.Option(min=1, max=32, help="LSTM layers.")] = 1,
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", help="An input column; by default every numeric column."),
@@ -52,16 +63,33 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Sweeps over the data, at most.")] = 300,
     window: Annotated[int, typer.Option(min=2, help="Steps that gradients flow back.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Windows an update.")] = 8,
-    rate: Annotated[float, typer.Option(min=1e-9, help="Learning rate at the start.")] = 6e-3,
+    rate: Annotated[
+        float,
+        typer.Option(min=1e-9, max=1, callback=_a_number, help="Learning rate at the start."),
+    ] = 6e-3,
     shift: Annotated[
-        float, typer.Option(min=0, help="Move windows up or down by this, against drift.")
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            callback=_a_number,
+            help="Move windows up or down by this, against drift.",
+        ),
     ] = 0.5,
     dropout: Annotated[
-        float, typer.Option(min=0, max=0.95, help="Dropped between layers in training.")
+        float,
+        typer.Option(
+            min=0, max=0.95, callback=_a_number, help="Dropped between layers in training."
+        ),
     ] = 0.0,
     delta: Annotated[
         float,
-        typer.Option(min=1e-6, help="Where the loss turns from square to straight, in deviations."),
+        typer.Option(
+            min=1e-6,
+            max=1e6,
+            callback=_a_number,
+            help="Where the loss turns from square to straight, in deviations.",
+        ),
     ] = 0.3,
     skip: Annotated[
         bool, typer.Option(help="Predict the change from the last value, not the value.")
@@ -72,18 +100,22 @@ def train(
 
     The file needs a header, numeric columns and, if it has one, a time column. The first 70 % of
     each series are trained on, the next 10 % choose when to stop, the last 20 % are held back and
-    scored once, against persistence (nothing changes) and the value of a season ago. Ctrl-C stops
-    training, keeps the best model so far, and exits with status 130.
+    scored once, against persistence (nothing changes) and the value of a season ago. Ctrl-C and
+    SIGTERM stop training, keep the best model so far, and exit with status 130 or 143.
 
     \b
     Example:
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
     _one_blas_thread()
-    from streamlstm.cli.training_progress import watched
-    from streamlstm.learn.build import build_model
-    from streamlstm.learn.data import Split
-    from streamlstm.learn.fit import Settings, fit
+    with leaving_at_once():
+        from streamlstm.cli.outputs import check_output
+        from streamlstm.cli.training_progress import watched
+        from streamlstm.cli.training_report import announce, report, say
+        from streamlstm.learn import cell
+        from streamlstm.learn.build import build_model
+        from streamlstm.learn.data import Split
+        from streamlstm.learn.fit import Settings, fit
 
     split = Split(train_fraction, validation_fraction)
     settings = Settings(
@@ -97,26 +129,30 @@ def train(
         delta=delta,
         seed=seed,
     )
-    _check_out(out, data)
+    check_output("--out", out, data=data)
     table, names = _read(data, target, inputs, stream_column, time_column, allow_gaps)
     dataset = _dataset(table, names, target, horizon, split, skip)
     season = _season(dataset, season)
-    _announce(table, dataset, names, target, settings)
-    try:
-        with watched(settings.epochs) as on_epoch:
-            fitted = fit(dataset, settings, on_epoch)
-    except KeyboardInterrupt:
-        _say("stopped before the first sweep was done: there is no model to keep")
-        raise typer.Exit(130) from None
+    settings = _fitting(settings, dataset)
+    announce(table, dataset, names, target, settings)
+    with leaving_at_once():
+        cell.load()
+    with interruptible() as interruption:
+        try:
+            with watched(settings.epochs) as on_epoch:
+                fitted = fit(dataset, settings, on_epoch)
+        except KeyboardInterrupt:
+            say("stopped before the first sweep was done: there is no model to keep")
+            raise typer.Exit(interruption.status) from None
     metadata = _metadata(data, target, settings, split, season, fitted)
     model = build_model(fitted.network, dataset, names, target, metadata)
     model.save(out)  # before it is scored: what is there cannot be lost any more
     scores = _scores(model, dataset, target, season)
     model.metadata["scores"] = _as_json([vars(score) for score in scores])
     model.save(out)
-    _report(out, model, fitted, scores, season)
+    report(out, model, fitted, scores, season, interruption.name)
     if fitted.ended == "interrupted":
-        raise typer.Exit(130)
+        raise typer.Exit(interruption.status)
 
 
 def _one_blas_thread() -> None:
@@ -130,23 +166,6 @@ def _one_blas_thread() -> None:
 
     for library in ("OPENBLAS", "MKL", "BLIS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-
-def _check_out(out: Path, data: str) -> None:
-    """Refuse now what would fail after minutes of training."""
-    import os
-
-    from streamlstm.errors import DataError
-
-    folder = out.parent
-    if out.is_dir():
-        raise DataError(f"--out {out}: expected a file to write, this is a directory")
-    if not folder.is_dir():
-        raise DataError(f"--out {out}: there is no directory {folder}; create it first")
-    if not os.access(folder, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
-        raise DataError(f"--out {out}: may not be written to; choose another place")
-    if data != "-" and out.exists() and Path(data).exists() and out.samefile(data):
-        raise DataError(f"--out {out}: this is the file with the data; choose another name")
 
 
 def _read(
@@ -213,6 +232,19 @@ def _season(dataset: "Dataset", given: int | None) -> int | None:
     return given
 
 
+def _fitting(settings: "Settings", dataset: "Dataset") -> "Settings":
+    """Shorten the window to what there is to train on: gradients cannot flow back further."""
+    from dataclasses import replace
+
+    from streamlstm.cli.console import err
+
+    rows = max(series.train_end for series in dataset.series) - dataset.horizon
+    if settings.window <= rows:
+        return settings
+    err.print(f"--window {settings.window}: shortened to {rows}, the longest stretch to train on")
+    return replace(settings, window=rows)
+
+
 def _scores(
     model: "Model", dataset: "Dataset", targets: list[str], season: int | None
 ) -> "list[Score]":
@@ -259,65 +291,3 @@ def _as_json(value: object) -> str:
     import json
 
     return json.dumps(value)
-
-
-def _say(line: str) -> None:
-    from streamlstm.cli.console import err
-
-    err.print(line, markup=False)
-
-
-def _announce(
-    table: "Table",
-    dataset: "Dataset",
-    names: list[str],
-    targets: list[str],
-    settings: "Settings",
-) -> None:
-    many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
-    _say(f"{table.path}: {len(table)} rows{many}; {', '.join(names)} -> {', '.join(targets)}")
-    for name in table.text:
-        _say(f"column {name!r} holds text and is left out")
-    layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
-    _say(
-        f"training {layers} on {len(dataset.train_rows)} values, validating on "
-        f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"
-    )
-
-
-def _report(
-    out: Path, model: "Model", fitted: "Fitted", scores: "list[Score]", season: int | None
-) -> None:
-    """Print how training ended, and the errors on the held-back end."""
-    from streamlstm.cli.console import console
-
-    ended = {
-        "settled": "no more progress",
-        "epochs": "all sweeps done",
-        "interrupted": "stopped by Ctrl-C",
-    }[fitted.ended]
-    best = fitted.best
-    _say(
-        f"{ended} after {len(fitted.history)} sweeps, {fitted.history[-1].seconds:.0f} s; kept "
-        f"sweep {best.number}, validation {best.validation:.3f} of persistence"
-    )
-    if not scores:
-        _say("nothing was held back, so there is nothing to score")
-    for score in scores:
-        console.print(f"{score.target}: mean absolute error on the last {score.values} values")
-        console.print(f"  model           {score.model:.6g}")
-        _compare("persistence", score.model, score.persistence)
-        if score.seasonal is not None:
-            _compare(f"season of {season}", score.model, score.seasonal)
-    console.print(f"wrote {out} ({model.horizon} step{'s' * (model.horizon != 1)} ahead)")
-
-
-def _compare(name: str, error: float, other: float) -> None:
-    from streamlstm.cli.console import console
-
-    if other > 0:
-        share = 100 * (1 - error / other)
-        said = f"the model is {abs(share):.1f} % {'below' if share >= 0 else 'ABOVE'} it"
-    else:
-        said = "this series needs no model" if error > 0 else "no error either"
-    console.print(f"  {name:<15} {other:.6g}   {said}")

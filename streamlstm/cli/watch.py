@@ -1,9 +1,19 @@
 """``streamlstm watch``: see a worker's predictions, whoever asked for them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import BadParameter, Option
+
+if TYPE_CHECKING:
+    from streamlstm.client import Subscriber
+    from streamlstm.wire import Prediction
+
+
+QUIET = 1.0  # seconds after which it is said that nothing comes
 
 
 def watch(
@@ -35,8 +45,8 @@ def watch(
     if xpub is not None and endpoints is not None:
         raise BadParameter("expected only one of --xpub and --endpoints")
     heard = read_endpoints(endpoints)["xpub"] if endpoints else xpub or wire.XPUB
-    with Subscriber(heard, [stream]) as subscriber:
-        for prediction in islice(subscriber, count):
+    with Subscriber(heard, [stream], timeout=QUIET) as subscriber:
+        for prediction in islice(_heard(subscriber), count):
             values = prediction.values.tolist()
             if json:
                 line = dumps(
@@ -50,3 +60,21 @@ def watch(
             else:
                 line = f"{prediction.stream}  {' '.join(f'{value:.6g}' for value in values)}"
             print(line, flush=True)
+
+
+def _heard(subscriber: Subscriber) -> Iterator[Prediction]:
+    """Yield predictions for ever; say once on stderr if none comes at first.
+
+    ZeroMQ does not tell a worker that is not there from one that nobody asks.
+    """
+    from streamlstm.cli.console import err
+    from streamlstm.errors import WorkerTimeoutError
+
+    try:
+        yield subscriber.receive()
+    except WorkerTimeoutError:
+        err.print(
+            f"waiting for a worker at {subscriber.endpoint} to predict something", markup=False
+        )
+    subscriber.timeout = None
+    yield from subscriber

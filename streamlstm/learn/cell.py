@@ -116,6 +116,14 @@ def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) ->
     (_forward32 if gates.dtype == np.float32 else _forward64)(t, gates, c, tanh_c, xh, F)
 
 
+def load() -> None:
+    """Compile both halves for float32, or load them from the cache, before they are needed."""
+    gates, one = np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 1), np.float32)
+    c, xh = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1, 3), np.float32)
+    forward(0, gates, c, one, xh, 1)
+    backward(0, gates, c, one, one, one[0].copy(), one[0].copy())
+
+
 @_compiled
 def backward(
     t: int, gates: Array, c: Array, tanh_c: Array, d_out: Array, dh: Array, dc: Array

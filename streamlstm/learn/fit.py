@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamlstm.errors import DataError
 from streamlstm.learn.adam import Adam
 from streamlstm.learn.bptt import State, Tape
 from streamlstm.learn.data import Dataset
@@ -139,6 +140,8 @@ def fit(
 
     Raises
     ------
+    DataError
+        If training diverged: errors are not finite any more.
     KeyboardInterrupt
         If it comes before the first sweep is done: then there is nothing to keep.
     """
@@ -196,6 +199,7 @@ class _Trainer:
         self._averaged.theta[:] = self._adam.average
         outputs, self._states = self._replay.run(self._starts)
         validation = self._validation_error(outputs)
+        self._check_finite(number, losses, validation)
         rate = self._rate
         self._judge(validation)
         return Epoch(
@@ -207,6 +211,15 @@ class _Trainer:
             rate,
             time.monotonic() - self._began,
         )
+
+    def _check_finite(self, number: int, losses: Sequence[float], validation: float) -> None:
+        """End a training that cannot recover; one bad batch among good ones is passed over."""
+        if not (np.isfinite(losses).any() and np.isfinite(validation)):
+            raise DataError(
+                f"training diverged in sweep {number}: expected a finite error, got "
+                f"{validation:g}; use a smaller learning rate, or look for extreme values in the "
+                "data"
+            )
 
     def _train_on(self, starts: NDArray[np.intp]) -> float:
         X, D, weights = self._data.windows(starts, self._settings.window)

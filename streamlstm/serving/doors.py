@@ -8,9 +8,14 @@ import socket as posix
 
 import zmq
 
+from .. import wire
 from ..errors import EndpointError
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
+# One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
+# get through to a subscriber that reads. libzmq notices what was read in lots of half the mark, so
+# half of it is sure. A full queue of short messages takes 17 MB for each subscriber.
+PUBLICATIONS = 8 * wire.MAX_STREAMS
 
 
 def bind_door(
@@ -48,13 +53,13 @@ def bind_door(
     try:
         door.set(zmq.LINGER, 0)
         door.set(zmq.MAXMSGSIZE, max_bytes)
-        door.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        door.set(zmq.SNDHWM, PUBLICATIONS if kind == zmq.XPUB else HIGH_WATER_MARK)
         door.set(zmq.RCVHWM, HIGH_WATER_MARK)
         door.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine held would be kept for ever
         if kind == zmq.ROUTER:
             door.set(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be sent is an error, counted
         if kind == zmq.XPUB:
-            door.set(zmq.XPUB_NODROP, 1)  # likewise
+            door.set(zmq.XPUB_NODROP, 1)  # likewise, see Worker._publish
         door.bind(endpoint)
     except zmq.ZMQError as error:
         door.close()
@@ -66,7 +71,7 @@ def bind_door(
 
 
 def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
-    """Raise EndpointError for an endpoint that other machines can reach, or that is taken.
+    """Raise EndpointError for one that is none, that other machines can reach, or that is taken.
 
     Messages are neither encrypted nor their senders known, so beyond loopback a worker has to be
     told that this is meant.
@@ -78,6 +83,10 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
         raise EndpointError(
             f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
             f"for example tcp://127.0.0.1:*"
+        )
+    if scheme == "tcp" and port != "*" and not wire.is_port(endpoint):
+        raise EndpointError(
+            f"--{name} {endpoint}: port must be 1 to {wire.MAX_PORT} or *, got {port}"
         )
     if scheme == "tcp" and not insecure and not _is_loopback(host.strip("[]")):
         raise EndpointError(

@@ -1,4 +1,4 @@
-"""The endpoints file: how a worker tells other programs where it is."""
+"""Where a worker is: the file in which it tells other programs."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from .. import __version__, wire
 from ..engine import Engine
-from ..errors import ProtocolError, StreamLSTMError
+from ..errors import ProtocolError, SequenceError, StreamLSTMError
+from ..observations import check_seq, not_finite
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Counters:
     answers: int = 0
     publications: int = 0
     dropped_answers: int = 0
-    dropped_publications: int = 0
+    subscriber_overflows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
 
@@ -204,7 +205,7 @@ class Service:
     def _apart(self, run: Sequence[Observations], publish: bool) -> list[Answer]:
         """Apply each message that is good: STEPs one by one, a STEPS as a whole."""
         if isinstance(run[0], wire.Steps):
-            return [self._guard(lambda: self._together(run, publish)[0], None, None)]
+            return [self._whole(run[0], publish)]
         streams, seqs, X, times = _gather(run, self._inputs)
         try:
             Y, errors = self.engine.step_each(streams, X, seqs=seqs, times=times)
@@ -218,6 +219,39 @@ class Service:
             else:
                 answers.append(Answer(frame, _publications([stream], [frame]) if publish else []))
         return answers
+
+    def _whole(self, steps: wire.Steps, publish: bool) -> Answer:
+        """Apply a STEPS, or say which of its rows stands in the way."""
+        try:
+            return self._together([steps], publish)[0]
+        except Exception as error:
+            row = self._row_at_fault(steps) if isinstance(error, StreamLSTMError) else None
+            if row is None:
+                return self._refuse(error, None, None)
+            seq = None if steps.seqs is None else steps.seqs[row]
+            return self._refuse(error, steps.streams[row], seq)
+
+    def _row_at_fault(self, steps: wire.Steps) -> int | None:
+        """Return the first row that cannot be applied, checked in the order of the engine."""
+        rows = len(steps.streams)
+        for n in not_finite(np.frombuffer(steps.X, "<f4").reshape(rows, self._inputs)):
+            return n
+        engine, last = self.engine, dict[wire.StreamId, int]()
+        room = engine.capacity - len(engine)
+        seqs = steps.seqs or [0] * rows
+        for n, (stream, seq) in enumerate(zip(steps.streams, seqs, strict=True)):
+            if stream not in last:
+                known = stream in engine
+                last[stream] = engine.last_seq(stream) if known else 0
+                room -= not known
+            try:
+                check_seq(stream, seq, last[stream])
+            except SequenceError:
+                return n
+            if room < 0:
+                return n
+            last[stream] = seq or last[stream]
+        return None
 
     # --- everything else ---
 

@@ -113,6 +113,9 @@ class Worker:
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._turn(QUIET_MS) and time.monotonic() < deadline:
             pass
+        if self._unlogged:
+            _LOG.warning("pull: refused %d more since the last line", self._unlogged)
+            self._unlogged = 0
 
     def on_signals(self) -> AbstractContextManager[None]:
         """Let SIGINT and SIGTERM stop the worker, within ``with``; in the main thread only."""
@@ -198,9 +201,11 @@ class Worker:
         try:
             self._xpub.send_multipart(publication, zmq.NOBLOCK)
         except zmq.Again:
-            # Some subscriber is full, and in this mode no one was sent anything. Now that it is
-            # counted, send to all the others.
-            self._counters.dropped_publications += 1
+            # Some subscriber's queue is full, and in this mode no one was sent anything. Send to
+            # all the others. From now on libzmq passes the full one over without a word, until it
+            # has read half of its queue: this counts the times that it happens, since nothing
+            # tells how many publications it costs.
+            self._counters.subscriber_overflows += 1
             self._xpub.set(zmq.XPUB_NODROP, 0)
             self._xpub.send_multipart(publication, zmq.NOBLOCK)
             self._xpub.set(zmq.XPUB_NODROP, 1)

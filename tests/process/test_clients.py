@@ -166,6 +166,45 @@ async def test_a_closed_async_client_says_so(make, use) -> None:
         await use(closed)
 
 
+EVERY_CLIENT = [make for make, _ in (*USES, *ASYNC_USES)]
+
+
+@pytest.mark.parametrize("make", EVERY_CLIENT)
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (None, "expected an endpoint such as .*, got None"),
+        (7450, "expected an endpoint such as .*, got 7450"),
+        ("tcp://127.0.0.1:99999", "port must be 1 to 65535"),
+        ("tcp://127.0.0.1:-5", "port must be 1 to 65535"),
+        ("tcp://127.0.0.1:0", "port must be 1 to 65535"),
+        ("tcp://127.0.0.1:*", "port must be 1 to 65535"),
+    ],
+)
+async def test_what_is_no_endpoint_is_refused_at_once(make, endpoint: object, said: str) -> None:
+    with pytest.raises(EndpointError, match=said):
+        make(endpoint)
+
+
+@pytest.mark.parametrize("make", EVERY_CLIENT)
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "5", True, [1], 1e300])
+async def test_a_timeout_is_a_number_of_seconds(make, timeout: object) -> None:
+    with pytest.raises(BadValueError, match="timeout: expected a number of seconds"):
+        make(NOBODY, timeout=timeout)
+
+
+@pytest.mark.parametrize("make", [Publisher, AsyncPublisher])
+async def test_a_linger_is_a_number_of_seconds(make) -> None:
+    with pytest.raises(BadValueError, match="linger: expected a number of seconds"):
+        make(NOBODY, linger=-1)
+
+
+@pytest.mark.parametrize("make", [Client, Publisher, AsyncClient, AsyncPublisher])
+async def test_only_a_subscriber_waits_for_ever(make) -> None:
+    with pytest.raises(BadValueError, match="got None"):
+        make(NOBODY, timeout=None)
+
+
 async def test_closing_ends_questions_under_way(slow: SlowWorker) -> None:
     client = AsyncClient(slow.endpoint)
     asked = asyncio.create_task(client.ping())
@@ -176,24 +215,25 @@ async def test_closing_ends_questions_under_way(slow: SlowWorker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "x", "error"),
+    ("stream", "x", "error", "said"),
     [
-        ("", [1, 2], StreamIdError),
-        ("a" * 256, [1, 2], StreamIdError),
-        (1.5, [1, 2], StreamIdError),
-        ("a", [[1, 2]], ShapeError),
-        ("a", 1.0, ShapeError),
-        ("a", [[1], [1, 2]], ShapeError),
-        ("a", ["x"], BadValueError),
-        ("a", [None, 1.0], BadValueError),
+        ("", [1, 2], StreamIdError, "stream"),
+        ("a" * 256, [1, 2], StreamIdError, "stream"),
+        (1.5, [1, 2], StreamIdError, "stream"),
+        ("a", [[1, 2]], ShapeError, "x: expected one observation"),
+        ("a", 1.0, ShapeError, "x: expected one observation"),
+        ("a", [[1], [1, 2]], ShapeError, "x: expected rows of equal length"),
+        ("a", ["x"], BadValueError, "x: expected numbers, got 'x' .str."),
+        ("a", [None, 1.0], BadValueError, "x: expected numbers, got None .NoneType."),
+        ("a", [True, 1j], BadValueError, "x: expected numbers, got "),
     ],
 )
 def test_what_is_no_observation_is_not_sent(
-    stream: wire.StreamId, x: object, error: type[Exception]
+    stream: wire.StreamId, x: object, error: type[Exception], said: str
 ) -> None:
-    with Client(NOBODY) as client, pytest.raises(error):
+    with Client(NOBODY) as client, pytest.raises(error, match=said):
         client.step(stream, x)
-    with Publisher(NOBODY) as publisher, pytest.raises(error):
+    with Publisher(NOBODY) as publisher, pytest.raises(error, match=said):
         publisher.send(stream, x)
 
 

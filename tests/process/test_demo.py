@@ -77,6 +77,9 @@ def test_the_demo_predicts_this_machine_and_says_how_well(demo, tmp_path):
 
     lines = shown.splitlines()
     assert sum("observations" in line for line in lines) >= 4  # about one a second, and the summary
+    told = [line.split(" s  ")[0] for line in lines if "round trip " in line and " s  " in line]
+    assert len(told) == len(set(told)) >= 3  # no moment is told of twice
+    assert all(isinstance(stream["steady"], bool) for stream in streams.values())
     for word in ("observations", "predictions", "round trip", "error", "best", "worst"):
         assert any(line.strip().startswith(word) for line in lines), word
 
@@ -94,6 +97,17 @@ def test_a_signal_stops_the_demo_and_its_children(demo, number, status):
     assert process.returncode == status
     assert complaints.count("Traceback") == 0
     assert not any(child.is_running() for child in started.values())
+
+
+def test_a_killed_demo_takes_its_children_along(demo):
+    process = demo("--seconds", "60")
+    assert "observations" in first_line(process)
+    started = children(process)
+    assert set(started) == {"serve", "publish"}
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(started.values(), timeout=20)
+    assert not alive
 
 
 @pytest.mark.parametrize("victim", ["serve", "publish"])
@@ -118,6 +132,14 @@ def test_a_model_that_is_none_is_refused_in_one_sentence(demo, tmp_path):
     assert shown == ""
     assert complaints.startswith("demo: ")
     assert complaints.count("\n") == 1
+
+
+def test_a_summary_that_cannot_be_written_is_refused_at_once(demo, tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere" / "summary.json"):
+        shown, complaints = (process := demo("--json", str(path))).communicate(timeout=60)
+        assert (process.returncode, shown) == (1, "")
+        assert complaints.startswith(f"demo: --json {path}: ")
+        assert complaints.count("\n") == 1
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import streamlstm as streamlstm_package
 from streamlstm import Engine
 from streamlstm.cli import app
 
@@ -130,20 +131,19 @@ def test_rate_and_seconds_bound_a_file(endpoints: str, tmp_path: Path) -> None:
 
 
 def test_this_machine_is_published(endpoints: str, worker: WorkerProcess) -> None:
-    # the test's model takes two features: every sample is refused, and it is said why
+    # the test's model takes two features: the first sample is refused, as all others would be
     shown = streamlstm("publish", "--host", "--seconds", "0.35", "--json", "--endpoints", endpoints)
     assert shown.returncode == 1
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
-    assert {"cpu-0", "memory"} <= {line["stream"] for line in lines}
-    assert all(line["error"]["code"] == "bad-shape" for line in lines)
-    assert all(0 <= line["value"][0] <= 1 for line in lines if line["stream"] == "memory")
+    assert [(line["stream"], line["error"]["code"]) for line in lines] == [("cpu-0", "bad-shape")]
+    assert 0 <= lines[0]["value"][0] <= 1
     with worker.client() as client:
         client.step("cpu-0", [1, 2], seq=1)  # untouched by what was refused
 
 
 def test_refused_observations_end_in_a_status(endpoints: str, tmp_path: Path) -> None:
     path = tmp_path / "wide.csv"
-    path.write_text("a,b,c\n1,2,3\n")
+    path.write_text("a,b,c\n" + "1,2,3\n" * 100)
     shown = streamlstm(
         "publish", str(path), "--endpoints", endpoints,
         "--column", "a", "--column", "b", "--column", "c",
@@ -170,6 +170,7 @@ def test_files_that_cannot_be_used_are_refused_in_a_sentence(
     shown = streamlstm("publish", str(path), "--endpoints", endpoints)
     assert shown.returncode == 1
     assert "Traceback" not in shown.stderr
+    assert "0 predictions" not in shown.stderr
     sentence = [line for line in shown.stderr.splitlines() if line.startswith("streamlstm: ")]
     assert len(sentence) == 1
     assert "bad.csv" in sentence[0]
@@ -182,6 +183,10 @@ def test_files_that_cannot_be_used_are_refused_in_a_sentence(
         ["publish"],
         ["publish", "data.csv", "--host"],
         ["publish", "--host", "--rate", "0"],
+        ["publish", "--host", "--rate", "inf"],
+        ["publish", "--host", "--seconds", "-1"],
+        ["publish", "--host", "--seconds", "nan"],
+        ["publish", "data.csv", "--stream", ""],
         ["publish", "--host", "--router", NOBODY, "--pull", NOBODY],
         ["watch", "--xpub", NOBODY, "--endpoints", "x"],
         ["info", "--router", NOBODY, "--endpoints", "x"],
@@ -200,6 +205,50 @@ def test_an_endpoints_file_that_is_none(tmp_path: Path) -> None:
     shown = streamlstm("watch", "--endpoints", str(path))
     assert shown.returncode == 1
     assert "expected the JSON" in shown.stderr
+
+
+def test_what_waits_for_a_worker_says_so(started: list[subprocess.Popen[str]]) -> None:
+    process = subprocess.Popen(
+        [*STREAMLSTM, "watch", "--xpub", NOBODY], stderr=subprocess.PIPE, text=True
+    )
+    started.append(process)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert said == f"waiting for a worker at {NOBODY} to predict something\n"
+    shown = streamlstm("info", "--router", NOBODY)
+    assert shown.returncode == 1
+    assert f"streamlstm serve MODEL --router {NOBODY}" in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_the_units_of_this_machine_s_samples_are_said(tmp_path: Path) -> None:
+    shipped = Path(streamlstm_package.__file__).parent / "models" / "host.safetensors"
+    model = tmp_path / "host.safetensors"
+    model.write_bytes(shipped.read_bytes())
+    worker = WorkerProcess(model, "--backend", "reference")
+    try:
+        router = worker.endpoints["router"]
+        shown = streamlstm("publish", "--host", "--seconds", "0.25", "--router", router)
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stderr.count("log10(1 + r) / 10") == 1
+        assert "cpu-0  " in shown.stdout
+    finally:
+        worker.stop()
+
+
+@pytest.mark.parametrize("closed", ["publish - --stream s <&-", "info >&-"])
+def test_closed_streams_end_in_no_traceback(endpoints: str, closed: str) -> None:
+    command, _, closing = closed.rpartition(" ")
+    line = f'"{sys.executable}" -m streamlstm {command} --endpoints "{endpoints}" {closing}'
+    shown = subprocess.run(
+        line, shell=True, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Traceback" not in shown.stderr
+    if command == "info":
+        assert (shown.returncode, shown.stderr) == (0, "")
+    else:
+        assert shown.returncode == 1
+        assert shown.stderr.startswith("streamlstm: <stdin>: the file is empty")
 
 
 def test_watch_prints_what_others_ask_for(

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from streamlstm import Engine, Model
+from streamlstm.cli import app
 
 QUICK = ["--hidden", "8", "--epochs", "4", "--window", "16"]
 
@@ -121,6 +123,7 @@ def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
     assert (loaded.outputs, loaded.horizon, len(loaded.layers)) == (("value", "other"), 3, 3)
     done = run("predict", model, data, "--stream-column", "pump", "--out", out)
     assert (done.returncode, done.stdout) == (0, "")
+    assert f"wrote {out} (400 predictions)" in done.stderr
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["time", "pump", "value", "other"]
@@ -192,6 +195,27 @@ def test_what_else_can_be_wrong_is_said_before_training(tmp_path: Path, wave: Pa
     assert "--season 999" in refused(*train, tmp_path / "m", "--season", "999")
 
 
+def test_predict_does_not_write_over_what_it_reads(
+    tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    data = write_wave(tmp_path / "wave.csv", 50)
+    before = data.read_bytes(), trained[0].read_bytes()
+    assert "the file with the data" in refused("predict", trained[0], data, "--out", data)
+    assert "the file with the model" in refused("predict", trained[0], data, "--out", trained[0])
+    assert (data.read_bytes(), trained[0].read_bytes()) == before
+
+
+def test_what_is_no_regular_file_is_never_replaced(
+    tmp_path: Path, wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "no regular file" in refused("train", wave, "--target", "value", "--out", pipe)
+    assert "no regular file" in refused("predict", trained[0], wave, "--out", pipe)
+    assert "cannot be written" in refused("train", wave, "--target", "value", "--out", "/proc/x")
+    assert pipe.is_fifo()
+
+
 def test_predict_refuses_what_is_not_a_model(wave: Path) -> None:
     assert str(wave) in refused("predict", wave, wave)
 
@@ -202,7 +226,35 @@ def test_missing_options_are_usage_errors(wave: Path) -> None:
     assert "--target" in done.stderr
 
 
-def test_ctrl_c_keeps_the_best_model(tmp_path: Path) -> None:
+def test_options_have_bounds(wave: Path, tmp_path: Path) -> None:
+    for option, value in (
+        ("--shift", "inf"), ("--shift", "nan"), ("--rate", "1e9"), ("--rate", "nan"),
+        ("--delta", "inf"), ("--hidden", "1000000000"), ("--layers", "1000"),
+    ):  # fmt: skip
+        done = CliRunner().invoke(
+            app,
+            ["train", str(wave), "--target", "value", "--out", str(tmp_path / "m"), option, value],
+        )
+        assert done.exit_code == 2, option
+        assert option in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_window_longer_than_the_series_is_shortened(tmp_path: Path, wave: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    few = ["--hidden", "4", "--epochs", "1", "--window", "100000"]
+    done = run("train", wave, "--target", "value", "--out", out, *few)
+    assert done.returncode == 0, done.stderr
+    assert "--window 100000: shortened to 279, the longest stretch to train on" in done.stderr
+    assert "all sweeps done after 1 sweep, " in done.stderr
+    assert json.loads(Model.load(out).metadata["settings"])["window"] == 279
+
+
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)]
+)
+def test_a_signal_keeps_the_best_model(tmp_path: Path, signals: tuple[int, str, int]) -> None:
+    number, name, status = signals
     data, out = write_wave(tmp_path / "wave.csv", 4000), tmp_path / "model.safetensors"
     command = [sys.executable, "-m", "streamlstm", "train", str(data), "--target", "value"]
     process = subprocess.Popen(
@@ -217,12 +269,12 @@ def test_ctrl_c_keeps_the_best_model(tmp_path: Path) -> None:
         said += line
         if line.startswith("sweep 1/"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     said += stderr
-    assert process.returncode == 130, said
+    assert process.returncode == status, said
     assert "Traceback" not in said
-    assert "stopped by Ctrl-C" in said
+    assert f"stopped by {name}" in said
     assert f"wrote {out}" in stdout
     assert json.loads(Model.load(out).metadata["training"])["ended"] == "interrupted"
 

@@ -261,6 +261,66 @@ def test_topics_are_the_ids(worker: WorkerProcess, sockets: Sockets, client: Cli
     )
 
 
+LARGEST = [f"largest-{n:032}" for n in range(wire.MAX_STREAMS)]
+
+
+def hear(
+    sockets: Sockets, worker: WorkerProcess, client: Client, count: int
+) -> list[zmq.Socket[bytes]]:
+    """Return sockets that have subscribed to LARGEST, and nothing more to read."""
+    heard = [sockets.connect(zmq.SUB, worker.endpoints["xpub"]) for _ in range(count)]
+    for socket in heard:
+        socket.subscribe(b"largest-")
+        while not socket.poll(50):
+            client.step(LARGEST[0], [0, 0])
+    for socket in heard:
+        while socket.poll(100):
+            socket.recv_multipart()
+    return heard
+
+
+def test_the_largest_messages_reach_a_subscriber_whole(
+    worker: WorkerProcess, sockets: Sockets, client: Client
+) -> None:
+    (socket,) = hear(sockets, worker, client, 1)
+    X = observations(len(LARGEST))
+    for _ in range(5):  # all are published before the first is read
+        client.step_many(LARGEST, X)
+    for n in range(5 * len(LARGEST)):
+        assert socket.recv_multipart()[0].decode() == LARGEST[n % len(LARGEST)]
+
+
+def test_a_full_queue_is_counted_as_often_as_it_fills_and_costs_nobody_else(
+    worker: WorkerProcess, sockets: Sockets, client: Client
+) -> None:
+    def overflows() -> int:
+        return client.info()["counters"]["subscriber_overflows"]
+
+    hearing, deaf = hear(sockets, worker, client, 2)
+    X = observations(len(LARGEST))
+    asked, before = 0, overflows()
+
+    def ask() -> None:
+        client.step_many(LARGEST, X)
+        for stream in LARGEST:
+            assert hearing.recv_multipart()[0] == stream.encode()
+
+    while overflows() == before:  # 0 means that nobody has lost anything, as is checked below
+        ask()
+        asked += 1
+    for _ in range(3):  # many more are lost to a queue that stays full, which counts once
+        ask()
+    assert overflows() == before + 1
+    got = 0
+    while deaf.poll(500):
+        deaf.recv_multipart()
+        got += 1
+    whole, lost = asked - 1, asked + 3
+    assert whole * len(LARGEST) <= got < (lost - 2) * len(LARGEST)
+    ask()  # what was full listens again
+    assert [deaf.recv_multipart()[0].decode() for _ in LARGEST] == LARGEST
+
+
 def test_two_clients_share_a_worker_but_no_memory(worker: WorkerProcess, engine: Engine) -> None:
     X = observations(150, seed=4)
     wrong: list[str] = []

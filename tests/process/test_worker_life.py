@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket as posix
 import subprocess
@@ -132,16 +133,6 @@ def test_a_client_that_does_not_read_stalls_nobody(mortal: WorkerProcess, socket
         assert counters["messages"] == counters["answers"] + counters["dropped_answers"]
 
 
-def test_a_subscriber_that_does_not_read_stalls_nobody(
-    mortal: WorkerProcess, sockets: Sockets
-) -> None:
-    deaf = sockets.connect(zmq.SUB, mortal.endpoints["xpub"], RCVHWM=1, RCVBUF=4096)
-    deaf.subscribe("")
-    with mortal.client() as client:
-        while client.info()["counters"]["dropped_publications"] == 0:
-            client.step_many(["long" * 60] * 12, [[1, 2]] * 12)
-
-
 def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets: Sockets) -> None:
     socket = sockets.connect(zmq.PUSH, mortal.endpoints["pull"])
     for _ in range(500):
@@ -154,8 +145,39 @@ def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets
     mortal.stop()
     lines = [line for line in mortal.said.splitlines() if "pull: refused" in line]
     assert 1 <= len(lines) < 50
-    assert "bad-frame" in lines[0]
+    said = "STEP: x: expected a bin of little-endian float32 or an array of numbers"
+    assert f"pull: refused, bad-frame: {said}, got text of 6 bytes" in lines[0]
+    counted = [re.search(r"(\d+) more since the last line", line) for line in lines]
+    told = sum(int(found[1]) for found in counted if found)
+    told += sum("pull: refused, " in line for line in lines)
+    assert told == 502  # each is told of, though few have a line
     assert "secret" not in mortal.said
+
+
+def test_an_endpoints_file_is_ours_alone(mortal: WorkerProcess, model_file: Path) -> None:
+    path = model_file.with_suffix(".endpoints.json")
+    assert path.exists()
+    mortal.stop()
+    assert not path.exists()  # gone with the worker, and one from before at once:
+    path.write_text("{}")
+    assert serve("no-such-model", "--endpoints", str(path)).returncode == 1
+    assert not path.exists()
+    done = serve(str(model_file), "--endpoints", str(model_file))
+    assert done.returncode == 1
+    assert "the file with the model" in done.stderr
+    done = serve(str(model_file), "--endpoints", "/dev/null")
+    assert done.returncode == 1
+    assert "no regular file" in done.stderr
+    assert model_file.is_file()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_another_worker_s_endpoints_file_stays(mortal: WorkerProcess, model_file: Path) -> None:
+    path = model_file.with_suffix(".endpoints.json")
+    path.write_text(json.dumps(mortal.endpoints | {"pid": 1}))
+    mortal.stop()
+    assert path.exists()
+    path.unlink()
 
 
 def test_the_endpoints_file_is_written_when_ready(mortal: WorkerProcess, model_file: Path) -> None:

@@ -76,6 +76,11 @@ def test_a_missing_file_is_one_sentence():
             "streamlstm: b.csv: Permission denied\n",
         ),
         (KeyboardInterrupt(), 130, ""),
+        (
+            MemoryError("Unable to allocate 4 PiB"),
+            1,
+            "streamlstm: there is not enough memory for this: Unable to allocate 4 PiB\n",
+        ),
     ],
 )
 def test_errors_become_sentences(monkeypatch, capsys, error, status, sentence):

@@ -137,9 +137,9 @@ def test_a_stream_that_hardly_moves_is_called_steady():
     console = terminal(100, 30)
     with console.capture() as capture:
         screen.print_summary(console, board)
-    summary = {
-        words[0]: " ".join(words[1:]) for words in map(str.split, capture.get().splitlines()[1:])
-    }
+    shown = capture.get()
+    summary = {words[0]: " ".join(words[1:]) for words in map(str.split, shown.splitlines()[1:])}
     assert summary["steady"] == "memory"
+    assert "(moves less than 0.5 % of its scale a second" in shown
     assert summary["worst"].startswith("cpu-0")
     assert summary["error"].startswith("49 % below persistence")  # what is steady counts as well

@@ -204,3 +204,10 @@ def test_seasons_are_found_and_drift_is_not_taken_for_one() -> None:
     assert all(find_season(rng.normal(size=2000).cumsum()) is None for _ in range(5))
     assert find_season(np.ones(100)) is None
     assert find_season(np.arange(5.0)) is None
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # that is what diverging looks like
+def test_training_that_diverges_says_so() -> None:
+    data = Dataset([("", sine())], [0], [0])
+    with pytest.raises(DataError, match=r"diverged in sweep \d.*smaller learning rate"):
+        fit(data, Settings((4,), epochs=20, window=16, rate=1e38))

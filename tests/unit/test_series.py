@@ -98,8 +98,8 @@ BAD = [
     ("time,v\n1,2\n\n3,abc\n", r":4: column 'v': expected a number, got 'abc'"),
     ("time,v\n1,2\n2,\n", r":3: column 'v': expected a number, got an empty cell \(a gap\)"),
     ("time,v\n1,2\n2,NaN\n", r":3: column 'v': expected a number, got 'NaN' \(a gap\)"),
-    ("time,v\n1,2\n2,inf\n", r":3: column 'v': expected a number, got 'inf'"),
-    ("time,v\n1,2\n2,1e39\n", r":3: column 'v': expected a number, got '1e39'"),
+    ("time,v\n1,2\n2,inf\n", r":3: column 'v': expected a number that fits float32 .*got 'inf'"),
+    ("time,v\n1,2\n2,1e39\n", r":3: column 'v': expected a number that fits float32 .*got '1e39'"),
     ("time,v\n1,2\n1,3\n", r":3: column 'time': .* later than on line 2, got the same time"),
     ("time,v\n2,2\n1,3\n", r":3: column 'time': .* later than on line 2, got an earlier time"),
     ("time,v\n1,2\nsoon,3\n", r":3: column 'time': expected a time .*, got 'soon'"),
@@ -189,3 +189,40 @@ def test_a_row_is_there_before_the_next_one_comes() -> None:
     row = next(iter(iterate_csv(Live())))
     assert isinstance(row, Observation)
     assert row.values.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("1e39", "expected a number that fits float32 .*'1e39'"),
+        ("-inf", "expected a number that fits float32 .*'-inf'"),
+        ("1_000", "expected a number, got '1_000'"),
+        ("\u0661\u0662", "expected a number, got '\u0661\u0662'"),
+        ("1,5", "expected a number, got '1,5'; write numbers with a decimal point"),
+    ],
+)
+def test_numbers_that_others_read_otherwise_are_refused(cell: str, said: str) -> None:
+    for text in (f"a;b\n1;2\n1;{cell}\n", f"a;b\n1;{cell}\n2;2\n"):
+        line = 3 if text.endswith(f"{cell}\n") else 2
+        with pytest.raises(DataError, match=f":{line}: column 'b': {said}"):
+            table(text)
+        with pytest.raises(DataError, match=f":{line}: column 'b': {said}"):
+            list(iterate_csv(io.StringIO(text), columns=["b"]))
+
+
+def test_a_column_of_decimal_commas_is_not_left_out_as_text() -> None:
+    with pytest.raises(DataError, match="decimal point"):
+        table("a;b\n1;2,5\n2;3,5\n")
+
+
+def test_a_missing_column_among_thousands_lists_a_few() -> None:
+    header = ",".join(f"c{n}" for n in range(3000))
+    cells = ",".join("1" * 3000)
+    with pytest.raises(DataError, match=r"'c0', .*'c19' and 2,980 more$"):
+        table(f"{header}\n{cells}\n", columns=["value"])
+
+
+def test_standard_input_that_is_closed_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DataError, match="standard input, but it is closed"):
+        read_csv("-")

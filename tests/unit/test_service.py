@@ -82,10 +82,10 @@ def test_each_bad_message_is_answered_and_changes_nothing() -> None:
         (step("a", [1, 1], seq=1), "duplicate", "a", 1),
         (step("a", [1, 1], seq=3), "gap", "a", 3),
         (step("new", [1, 1]), "capacity", "new", 0),
-        (steps(["a", "b"], [[1, 1], [1, float("nan")]]), "bad-value", None, None),
-        (steps(["a", "b"], [[1, 1], [1, 1]], [2, 3]), "gap", None, None),
-        (steps(["a", "a"], [[1, 1], [1, 1]], [2, 2]), "duplicate", None, None),
-        (steps(["a", "new"], [[1, 1], [1, 1]]), "capacity", None, None),
+        (steps(["a", "b"], [[1, 1], [1, float("nan")]]), "bad-value", "b", None),
+        (steps(["a", "b"], [[1, 1], [1, 1]], [2, 3]), "gap", "b", 3),
+        (steps(["a", "a"], [[1, 1], [1, 1]], [2, 2]), "duplicate", "a", 2),
+        (steps(["a", "new"], [[1, 1], [1, 1]]), "capacity", "new", None),
         (steps(["a"], [[1, 1, 1]]), "bad-shape", None, None),
         (wire.encode(wire.Reset("new")), "unknown-stream", "new", None),
         (wire.encode(wire.Export("new")), "unknown-stream", "new", None),
@@ -108,10 +108,36 @@ def test_each_bad_message_is_answered_and_changes_nothing() -> None:
     assert disturbed.streams() == undisturbed.streams()
 
 
-def test_steps_that_cannot_be_applied_names_the_stream() -> None:
-    answer = Service(engine()).handle([steps(["good", "pump"], [[1, 1], [1, 1]], [1, 5])])[0]
-    assert answer.error is not None
-    assert "'pump'" in answer.error.message
+@pytest.mark.parametrize(
+    ("streams", "seqs", "missing", "expected"),
+    [
+        (["good", "pump"], [1, 5], None, ("gap", "pump", 5)),
+        (["old", "pump", 7], [3, 1, 1], None, ("duplicate", "pump", 1)),
+        (["old", 7, "old", "old"], [3, 0, 4, 4], None, ("duplicate", "old", 4)),
+        (["pump", 7, "pump", "old"], [2, 0, 0, 5], None, ("gap", "old", 5)),
+        (["old", "a", "b", "a", "c"], None, None, ("capacity", "c", None)),
+        (["old", "a", "b", "a", "c"], [3, 1, 1, 2, 9], None, ("gap", "c", 9)),
+        (["old", "a", "b", "a", "c", "a"], [3, 1, 1, 2, 1, 1], None, ("capacity", "c", 1)),
+        (["pump", 7, "old"], [9, 0, 3], 1, ("bad-value", 7, 0)),
+        (["pump", 7, "old"], None, 2, ("bad-value", "old", None)),
+    ],
+)
+def test_steps_that_cannot_be_applied_names_the_row_at_fault(
+    streams: list[wire.StreamId],
+    seqs: list[int] | None,
+    missing: int | None,
+    expected: tuple[str, wire.StreamId, int | None],
+) -> None:
+    service = Service(engine(capacity=4))
+    service.handle([step("old", [1, 1], 1), step("old", [1, 1], 2), step("pump", [1, 1], 1)])
+    X = np.ones((len(streams), 2))
+    if missing is not None:
+        X[missing, 1] = np.nan
+    reply = replies(service.handle([steps(streams, X, seqs)]))[0]
+    assert isinstance(reply, wire.Error)
+    assert (reply.code, reply.stream, reply.seq) == expected
+    assert repr(expected[1]) in reply.message
+    assert len(service.engine) == 2
 
 
 def test_a_bad_message_divides_its_good_neighbours_from_nothing() -> None:

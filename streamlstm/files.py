@@ -1,0 +1,75 @@
+"""Replacing a file as a whole or not at all, and saying beforehand whether that can be done.
+
+A symbolic link is followed: the file that it points to is replaced, and the link stays. What is
+there and no regular file (a device, a pipe, a directory) is never touched.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path``; an existing file keeps its permissions.
+
+    Raises
+    ------
+    OSError
+        If that cannot be done; what was there before is as it was.
+    """
+    target = _target(path)
+    temporary = _create_beside(target, data)
+    try:
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Raise now what `replace_file` would raise later, and leave no trace.
+
+    Returns
+    -------
+    Path
+        The file to write: where ``path`` points if it is a symbolic link.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be replaced or created; ``strerror`` says why.
+    """
+    target = _target(path)
+    _create_beside(target, b"").unlink()
+    return target
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Follow links, and refuse what must not be replaced."""
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.lstat().st_mode  # a link that is left here leads in a circle
+    except FileNotFoundError:
+        return target
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "this is a directory, expected a file", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "this is no regular file and is not replaced", str(path))
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "this file is read-only", str(path))
+    return target
+
+
+def _create_beside(target: Path, data: bytes) -> Path:
+    """Write a new file in the same folder; its name does not grow with the target's."""
+    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(target)) from None
+    return temporary
