@@ -178,13 +178,16 @@ class Engine:
         """
         streams, X = self._observations(streams, X)
         for n in bad_rows(X, self._categories):
-            raise self._bad_value(X[n], f"observation {n}, stream {streams[n]!r}")
+            error = self._bad_value(X[n], f"observation {n}, stream {streams[n]!r}")
+            error.position = n
+            raise error
         with self._lock:
             slots = self._known_slots(streams) if seqs is None and times is None else None
             if slots is None:
                 errors: dict[int, StreamLSTMError] = {}
                 ids = self._check_each(streams, seqs, times, errors)
-                for error in errors.values():
+                for n, error in errors.items():
+                    error.position = n
                     raise error
                 slots = [self._table.claim(stream) for stream in ids]
             return self._step_rounds(slots, X, seqs, times)

@@ -11,9 +11,12 @@ class StreamLSTMError(Exception):
     ----------
     code : str
         The word that an ERROR reply carries for this kind of mistake.
+    position : int or None
+        Which observation of a block is at fault, where a block was given.
     """
 
     code: str = "error"
+    position: int | None = None
 
     def __str__(self) -> str:
         # KeyError would show the repr of its argument; people get the sentence.

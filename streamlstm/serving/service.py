@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from .. import __version__, wire
 from ..engine import Engine
-from ..errors import ProtocolError, SequenceError, StreamLSTMError
-from ..observations import check_seq, not_finite
+from ..errors import ProtocolError, StreamLSTMError
 
 _LOG = logging.getLogger(__name__)
 
@@ -225,33 +224,11 @@ class Service:
         try:
             return self._together([steps], publish)[0]
         except Exception as error:
-            row = self._row_at_fault(steps) if isinstance(error, StreamLSTMError) else None
+            row = error.position if isinstance(error, StreamLSTMError) else None
             if row is None:
                 return self._refuse(error, None, None)
             seq = None if steps.seqs is None else steps.seqs[row]
             return self._refuse(error, steps.streams[row], seq)
-
-    def _row_at_fault(self, steps: wire.Steps) -> int | None:
-        """Return the first row that cannot be applied, checked in the order of the engine."""
-        rows = len(steps.streams)
-        for n in not_finite(np.frombuffer(steps.X, "<f4").reshape(rows, self._inputs)):
-            return n
-        engine, last = self.engine, dict[wire.StreamId, int]()
-        room = engine.capacity - len(engine)
-        seqs = steps.seqs or [0] * rows
-        for n, (stream, seq) in enumerate(zip(steps.streams, seqs, strict=True)):
-            if stream not in last:
-                known = stream in engine
-                last[stream] = engine.last_seq(stream) if known else 0
-                room -= not known
-            try:
-                check_seq(stream, seq, last[stream])
-            except SequenceError:
-                return n
-            if room < 0:
-                return n
-            last[stream] = seq or last[stream]
-        return None
 
     # --- everything else ---
 
