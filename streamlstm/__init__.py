@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         load_any,
     )
     from .engine import Engine, Stream
-    from .errors import StreamLSTMError
+    from .errors import ConvertError, StreamLSTMError
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .model import Model, Scaling
 
@@ -31,6 +31,7 @@ _HOMES = {
     "AsyncPublisher": "aio",
     "AsyncSubscriber": "aio",
     "Client": "client",
+    "ConvertError": "errors",
     "Dense": "layers",
     "Embedding": "layers",
     "Engine": "engine",
@@ -60,6 +61,7 @@ __all__ = [
     "AsyncPublisher",
     "AsyncSubscriber",
     "Client",
+    "ConvertError",
     "Dense",
     "Embedding",
     "Engine",
@@ -88,3 +90,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that were not used yet."""
+    return __all__
