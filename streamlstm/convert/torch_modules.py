@@ -31,6 +31,7 @@ _RECURRENT: dict[type[nn.Module], str] = {
     nn.GRUCell: "gru",
     nn.RNNCell: "rnn",
 }
+_SOFTMAX = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
 _REASONS = {
     "MultiheadAttention": "it attends to the whole past, which cannot be stepped",
     "Transformer": "it attends to the whole past, which cannot be stepped",
@@ -52,6 +53,7 @@ def parts_of_module(module: nn.Module) -> list[Part]:
     _walk(module, "", parts)
     if not parts:
         raise ConvertError(f"{type(module).__name__} has no layers.")
+    _check_dimensions(parts)
     return parts
 
 
@@ -110,7 +112,8 @@ def _leaf(module: nn.Module, name: str) -> Part | None:
         return Part(name, kind, make_weights(name, _tensors(module)), options)
     for class_, steps in _ACTIVATIONS.items():
         if isinstance(module, class_):
-            return Part(name, "function", make_weights(name, {}), steps=steps(module, name))
+            options = {"dim": module.dim} if isinstance(module, _SOFTMAX) else {}
+            return Part(name, "function", make_weights(name, {}), options, steps(module, name))
     return None
 
 
@@ -162,13 +165,22 @@ def _recurrent_options(module: nn.Module, name: str, kind: str) -> dict[str, Any
     return options
 
 
-def _over_features(activation: str) -> Callable[[Any, str], Steps]:
-    def steps(module: Any, name: str) -> Steps:
-        if module.dim == 0:
-            raise ConvertError(f"{name} is over dimension 0, the batch; expected the last one, -1.")
-        return (activation,) if activation != "softmin" else ((-1.0, 0.0), "softmax")
-
-    return steps
+def _check_dimensions(parts: Sequence[Part]) -> None:
+    """Refuse a softmax that is not, or may not be, over the features."""
+    recurrent = any(part.kind == "recurrent" for part in parts)
+    for part in parts:
+        dim = part.options.get("dim", -1)
+        if dim == -1 or dim == (2 if recurrent else 1) or (dim is None and not recurrent):
+            continue
+        if dim in (None, 1):
+            raise ConvertError(
+                f"{part.name} has dim={dim}, which in a network with a recurrent layer may be the "
+                "time or the features: use dim=-1, the features."
+            )
+        raise ConvertError(
+            f"{part.name} is over dimension {dim}{', the batch' if dim == 0 else ''}: use dim=-1, "
+            "the features."
+        )
 
 
 def _softplus(module: nn.Softplus, name: str) -> Steps:
@@ -213,7 +225,7 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[Any, str], Steps]] = {
     nn.Softplus: _softplus,
     nn.Threshold: _threshold,
     nn.PReLU: _prelu,
-    nn.Softmax: _over_features("softmax"),
-    nn.LogSoftmax: _over_features("log_softmax"),
-    nn.Softmin: _over_features("softmin"),
+    nn.Softmax: _named("softmax"),
+    nn.LogSoftmax: _named("log_softmax"),
+    nn.Softmin: lambda _m, _: ((-1.0, 0.0), "softmax"),
 }

@@ -34,7 +34,7 @@ class Part:
         without bias: only what follows can say) or function.
     weights : Weights
     options : dict
-        What the kind needs: epsilon, activation, features, initial_state.
+        What the kind needs: epsilon, activation, features, initial_state; a softmax's dim.
     steps : list
         Of a function: activations by name and scales, one after the other.
     gap : str, optional
@@ -94,7 +94,7 @@ def assemble(
             raise ConvertError(
                 f"a state dict does not say what {part.gap}, between {part.name} and "
                 f"{parts[n + 1].name}, is: give the module, or its activation as "
-                f"activations={{{part.name!r}: 'relu'}} ('linear' if it is none)."
+                f"activations={{{part.name!r}: 'relu'}} ('linear' if it is none, as dropout)."
             )
     return chain
 

@@ -1,8 +1,6 @@
 """PyTorch's state dict read back into layers: names and shapes are all that it has."""
 
-import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 from ..errors import ConvertError
@@ -13,7 +11,6 @@ from .torch_recurrent import NAME as RECURRENT
 # What people call a trained initial state, beside the recurrent module.
 INITIAL_H = ("h0", "h_0", "h_init", "init_h", "initial_h")
 INITIAL_C = ("c0", "c_0", "c_init", "init_c", "initial_c")
-_NUMBERED = re.compile(r"((?:.*\.)?)(\d+)")
 
 
 def parts_of_state(state: Mapping[Any, Any], rnn_activation: str, epsilon: float) -> list[Part]:
@@ -111,16 +108,20 @@ def _kind(name: str, weights: Weights) -> str:
 
 
 def _mark_gaps(parts: list[Part]) -> None:
-    """Mark where a number is left out among numbered layers: something without weights was there.
+    """Mark where a number is left out among numbered siblings: something without weights was there.
 
-    Behind a recurrent layer it is what picks the output from its tuple, or dropout; elsewhere it
-    may be an activation, and numbers would be silently wrong without it.
+    It may be an activation, and numbers would be silently wrong without it. Siblings may be layers
+    or containers, at any depth. What was left out before the first layer of all is not looked for:
+    many start with dropout, and there is no layer to name it by.
     """
-    for before, after in pairwise(parts):
-        first, second = (_NUMBERED.fullmatch(part.name) for part in (before, after))
-        if first is None or second is None or first[1] != second[1]:
-            continue
-        if before.kind in ("linear", "batch_norm", "layer_norm") and int(second[2]) > (
-            int(first[2]) + 1
-        ):
-            before.gap = f"{first[1]}{int(first[2]) + 1}"
+    last: dict[str, int] = {}  # by container, the number of its child that was seen last
+    for n, part in enumerate(parts):
+        path = part.name.split(".")
+        for depth, child in enumerate(path):
+            if not child.isdecimal():
+                continue
+            container = "".join(f"{name}." for name in path[:depth])
+            expected = last.get(container, -1) + 1
+            last[container] = int(child)
+            if n > 0 and int(child) > expected and parts[n - 1].gap is None:
+                parts[n - 1].gap = f"{container}{expected}"

@@ -288,6 +288,50 @@ def test_what_cannot_be_stepped_is_refused(module: Any, message: str) -> None:
         sl.from_torch(module)
 
 
+SOFTMAX = ["Softmax", "LogSoftmax", "Softmin"]
+
+
+@pytest.mark.parametrize("kind", SOFTMAX)
+@pytest.mark.parametrize("dim", [None, 1])
+def test_a_softmax_over_the_time_or_the_features_is_refused(kind: str, dim: int | None) -> None:
+    softmax = getattr(nn, kind)(dim)
+    message = rf"head\.1 has dim={dim}, .*recurrent layer.*use dim=-1, the features"
+
+    class Network(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(2, 4)
+            self.head = nn.Sequential(nn.Linear(4, 3), softmax)
+
+    with pytest.raises(ConvertError, match=message):
+        sl.from_torch(Network())
+
+
+@pytest.mark.parametrize("kind", SOFTMAX)
+@pytest.mark.parametrize("dim", [-2, 0, 1, 2, 3])
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_a_softmax_over_other_dimensions(kind: str, dim: int, recurrent: bool) -> None:
+    layer = nn.GRU(2, 4, batch_first=True) if recurrent else nn.Linear(2, 4)
+    module = scramble(nn.Sequential(layer, getattr(nn, kind)(dim)), 5)
+    if dim != (2 if recurrent else 1):
+        with pytest.raises(ConvertError, match=r"^1 (is over dimension|has dim=1).*use dim=-1"):
+            sl.from_torch(module)
+        return
+    x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = (sequence(module, x[None]) if recurrent else module(x)).numpy()
+    assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+def test_a_softmax_without_dimension_is_over_the_features_of_rows() -> None:
+    module = scramble(nn.Sequential(nn.Linear(2, 4), nn.Softmax()), 5)
+    x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
+
+
 def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     torch.save(nn.Linear(2, 3), path)

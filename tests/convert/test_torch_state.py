@@ -17,7 +17,7 @@ def arrays(**shapes: tuple[int, ...]) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def recurrent(gates: int, F: int, H: int, prefix: str = "rnn", suffix: str = "_l0") -> Any:
-    names = {"weight_ih": (gates * H, F), "weight_hh": (gates * H, H)}
+    names: dict[str, tuple[int, ...]] = {"weight_ih": (gates * H, F), "weight_hh": (gates * H, H)}
     names |= {"bias_ih": (gates * H,), "bias_hh": (gates * H,)}
     return arrays(**{f"{prefix}__{key}{suffix}": shape for key, shape in names.items()})
 
@@ -195,6 +195,80 @@ def test_numbered_layers_without_a_gap_or_with_a_named_activation_are_taken() ->
     }
     model = sl.from_torch(state, activations={"0": "tanh"})
     assert model.layers == (Dense(3, 4, "tanh"), Dense(4, 2))
+
+
+def linear(name: str, K: int, O: int, *, bias: bool = True) -> Any:
+    state = {f"{name}.weight": RNG.standard_normal((O, K))}
+    return state | ({f"{name}.bias": RNG.standard_normal(O)} if bias else {})
+
+
+# The state dict; for every gap the layer before it and the name of what is missing.
+GAPS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "two layers": (linear("0", 3, 4) | linear("2", 4, 2), {"0": "1"}),
+    "without bias": (
+        linear("0", 3, 4, bias=False) | linear("2", 4, 2, bias=False),
+        {"0": "1"},
+    ),
+    "an embedding": (arrays(**{"0__weight": (9, 4)}) | recurrent(3, 6, 5, "2"), {"0": "1"}),
+    "before a container": (linear("0", 3, 4) | linear("2.0", 4, 2), {"0": "1"}),
+    "behind a container": (linear("0.0", 3, 4) | linear("2", 4, 2), {"0.0": "1"}),
+    "between containers": (linear("0.0", 3, 4) | linear("2.0", 4, 2), {"0.0": "1"}),
+    "between deep containers": (
+        linear("net.0.a.0", 3, 4) | linear("net.0.a.1", 4, 4) | linear("net.2.b", 4, 2),
+        {"net.0.a.1": "net.1"},
+    ),
+    "inside a container": (
+        linear("0.0.0", 3, 4) | linear("0.0.2.fc", 4, 2) | linear("1", 2, 1),
+        {"0.0.0": "0.0.1"},
+    ),
+    "behind a recurrent layer": (recurrent(4, 3, 6, "0") | linear("2", 6, 2), {"0": "1"}),
+    "before a recurrent layer": (linear("0", 3, 4) | recurrent(4, 4, 6, "2"), {"0": "1"}),
+    "before the first child and behind it": (
+        recurrent(4, 3, 6, "lstm") | linear("head.1", 6, 4) | linear("head.3.0", 4, 2),
+        {"lstm": "head.0", "head.1": "head.2"},
+    ),
+    "before the first child of a numbered container": (
+        linear("0", 3, 4) | linear("1.1", 4, 2),
+        {"0": "1.0"},
+    ),
+    "beside a child with a name": (
+        linear("0", 3, 4) | linear("norm", 4, 4) | linear("2", 4, 2),
+        {"norm": "1"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "gaps"), GAPS.values(), ids=GAPS.keys())
+def test_a_gap_in_the_numbers_is_refused_until_named(
+    state: dict[str, Any], gaps: dict[str, str]
+) -> None:
+    named: dict[str, str] = {}
+    for before, missing in gaps.items():
+        message = f"does not say what {missing}, between {before} and .*{{'{before}': 'relu'}}"
+        with pytest.raises(ConvertError, match=message):
+            sl.from_torch(state, activations=named)
+        named[before] = "relu"
+    layers = sl.from_torch(state, activations=named).layers
+    assert sum(getattr(layer, "activation", None) == "relu" for layer in layers) == len(gaps)
+    plain = sl.from_torch(state, activations=dict.fromkeys(named, "linear")).layers
+    assert not any(getattr(layer, "activation", None) == "relu" for layer in plain)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        linear("1", 3, 4) | linear("2", 4, 2),
+        linear("head.2.1", 3, 4) | linear("head.3.0", 4, 2),
+        linear("0.0", 3, 4) | linear("1.0", 4, 2) | linear("1.1.0", 2, 2) | linear("2", 2, 1),
+        recurrent(4, 3, 6, "0") | linear("1", 6, 2),
+        recurrent(4, 3, 6, "lstm") | linear("head.0", 6, 2) | linear("head.1.0", 2, 2),
+        linear("fc1", 3, 4) | linear("fc3", 4, 2),
+    ],
+)
+def test_numbers_without_a_gap_behind_the_first_layer_are_taken(state: dict[str, Any]) -> None:
+    assert len(sl.from_torch(state).layers) == sum(key.endswith("bias") for key in state) + any(
+        "_ih" in key for key in state
+    )
 
 
 def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
