@@ -31,7 +31,7 @@ demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 
 	@$(RUN) workers/demo.py $(ARGS)
 
 test: .venv/.dev  ## Run the whole test suite (ARGS="-k engine" for a part of it)
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadscope $(ARGS)
 
 lint: .venv/.dev  ## Check format, style and types: ruff and mypy
 	@$(RUN) -m ruff check .
