@@ -68,4 +68,4 @@ def prepare(progress: Progress | None = None) -> None:
                 kernel.compile(_SIGNATURE)
                 _ready.add(name)
         if progress is not None:
-            progress(len(kernels), len(kernels), "ready")
+            progress(len(kernels), len(kernels), "done")

@@ -46,7 +46,7 @@ class WorkerProcess:
         )
         assert self.process.stderr is not None
         self.said = ""
-        while "ready" not in self.said:
+        while "ready; Ctrl-C stops" not in self.said:
             line = self.process.stderr.readline()
             if not line:
                 self.process.wait()

@@ -109,4 +109,4 @@ def test_prepare_reports_its_progress() -> None:
     seen: list[tuple[int, int, str]] = []
     compile.prepare(lambda done, total, name: seen.append((done, total, name)))
     assert [done for done, _, _ in seen] == list(range(len(seen)))
-    assert seen[-1] == (len(seen) - 1, len(seen) - 1, "ready")
+    assert seen[-1] == (len(seen) - 1, len(seen) - 1, "done")
