@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from .activations import parse_activation
 from .errors import ModelError
-from .kernels import reference
+from .kernels import layout, reference
 from .layers import Layer
 from .model import Model
 from .plan import compile_plan, row_layout
+from .state import aligned_zeros
 
 Float32Array = NDArray[np.float32]
 NAMES = ("cpu", "reference")
@@ -62,21 +63,51 @@ class CpuBackend:
         self.row_size = plan.row_size
         self.parallel_work = PARALLEL_WORK
         self._work = plan.work
-        self._weights, self._program = plan.weights, plan.program
+        self._plan = plan
         size = step.scratch_size(plan.program)
-        self._scratch = np.zeros((1, size), np.float32)
-        self._scratches = np.zeros((self.threads, size), np.float32)
-        self._serial, self._parallel = step.step_block, step.step_parallel
+        self._scratch = aligned_zeros(self.threads, size)
+        self._groups = np.zeros((self.threads, layout.GROUP_SIZE), np.int64)
+        self._task = np.zeros(layout.TASK, np.int64)
+        self._task[layout.TASK_STEP] = compile.address(step.step_range)
+        self._task[layout.TASK_WEIGHTS] = plan.weights.ctypes.data
+        self._task[layout.TASK_PROGRAM] = plan.program.ctypes.data
+        self._task[layout.TASK_SCRATCH] = self._scratch.ctypes.data
+        self._task[layout.TASK_SCRATCH_SIZE] = size
+        self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
+        for kind in step.LAYERS:
+            self._task[layout.TASK_LAYERS + kind] = compile.address(step.LAYERS[kind])
+            self._task[layout.TASK_SINGLES + kind] = compile.address(step.SINGLES[kind])
+        self._address = self._task.ctypes.data
+        self._rows: Float32Array | None = None
+        self._serial = compile.entry("one thread")
+        self._parallel = compile.entry("several threads") if self.threads > 1 else None
 
     def step_block(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
-        flat = rows.reshape(-1)
-        if self.threads > 1 and len(slots) * self._work >= self.parallel_work:
-            self._parallel(self._weights, self._program, flat, slots, X, Y, self._scratches)
+        if rows is not self._rows:
+            self._take(rows)
+        if self._parallel is not None and len(slots) * self._work >= self.parallel_work:
+            self._parallel(self._address, slots, X, Y, self.threads)
         else:
-            self._serial(self._weights, self._program, flat, slots, X, Y, self._scratch)
+            self._serial(self._address, slots, X, Y)
+
+    def prepare(
+        self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
+    ) -> tuple[int, int]:
+        """Return addresses of function and task that let compiled code step this block.
+
+        The code calls ``kernels.memory.call_at(function, task, first, last, thread)``, as often as
+        it likes while nothing else uses this backend. The caller keeps the arrays alive.
+        """
+        self._take(rows)
+        self._serial(self._address, slots[:0], X, Y)
+        return int(self._task[layout.TASK_STEP]), self._address
+
+    def _take(self, rows: Float32Array) -> None:
+        self._task[layout.TASK_ROWS] = rows.ctypes.data
+        self._rows = rows
 
 
 class ReferenceBackend:

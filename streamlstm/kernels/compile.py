@@ -16,11 +16,9 @@ Progress = Callable[[int, int, str], None]
 _lock = threading.Lock()
 _ready: set[str] = set()
 
-_vector = types.Array(float32, 1, "C")
+_BY_ADDRESS = (int64,) * 4
+_slots = types.Array(int64, 1, "C")
 _matrix = types.Array(float32, 2, "C")
-_SIGNATURE = (_vector, types.Array(int64, 1, "C"), _vector, types.Array(int64, 1, "C")) + (
-    _matrix,
-) * 3
 
 
 @cache
@@ -37,16 +35,21 @@ def can_run_parallel() -> bool:
     return True
 
 
-def _kernels() -> dict[str, Any]:
-    kernels = {"one thread": step.step_block}
+@cache
+def _kernels() -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return every kernel by name, with its signature."""
+    by_address = [*step.LAYERS.values(), *step.SINGLES.values(), step.step_range]
+    kernels = {function.__name__: (function, _BY_ADDRESS) for function in by_address}
+    kernels["one thread"] = (step.step_block, (int64, _slots, _matrix, _matrix))
     if can_run_parallel():
-        kernels["several threads"] = step.step_parallel
+        signature = (int64, _slots, _matrix, _matrix, int64)
+        kernels["several threads"] = (step.step_parallel, signature)
     return kernels
 
 
 def is_warm() -> bool:
     """Tell whether all kernels are compiled, in this process or on disk."""
-    return all(name in _ready or is_cached(kernel) for name, kernel in _kernels().items())
+    return all(name in _ready or is_cached(kernel) for name, (kernel, _) in _kernels().items())
 
 
 def prepare(progress: Progress | None = None) -> None:
@@ -59,13 +62,26 @@ def prepare(progress: Progress | None = None) -> None:
     """
     kernels = _kernels()
     with _lock:
-        for done, (name, kernel) in enumerate(kernels.items()):
+        for done, (name, (kernel, signature)) in enumerate(kernels.items()):
             if progress is not None:
                 progress(done, len(kernels), name)
             if name not in _ready:
                 if name == "several threads":
                     config.THREADING_LAYER = "omp"
-                kernel.compile(_SIGNATURE)
+                kernel.compile(signature)
                 _ready.add(name)
         if progress is not None:
             progress(len(kernels), len(kernels), "done")
+
+
+def address(function: Any) -> int:
+    """Return where a compiled kernel that takes four integers stands in memory."""
+    compiled = function.overloads[_BY_ADDRESS]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
+
+
+def entry(name: str) -> Callable[..., Any]:
+    """Return a compiled kernel as Python calls it quickest: types of arguments are not checked."""
+    function, signature = _kernels()[name]
+    fast: Callable[..., Any] = function.get_overload(signature)
+    return fast

@@ -44,8 +44,9 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
     Returns
     -------
     intrinsic
-        ``tile(A, a, a_stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride)``:
-        rows of A start at ``a + row * a_stride``. A panel starts at ``w`` with ``bias_size``
+        ``tile(A, a, B, b, stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z,
+        z_stride)``: the K0 inputs of a row start at ``A[a + row * stride]``, the K1 inputs of the
+        second phase at ``B[b + row * stride]``. A panel starts at ``w`` with ``bias_size``
         floats of biases, one vector a sum; then come K0 + K1 rows of ``w_stride`` floats; panels
         are ``panel_stride`` apart. Row r of panel p goes to ``z + (p * rows + r) * z_stride``,
         sum s of it to its place s.
@@ -56,7 +57,9 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
         _typing: Any,
         A: Any,
         a: Any,
-        a_stride: Any,
+        B: Any,
+        b: Any,
+        stride: Any,
         W: Any,
         w: Any,
         bias_size: Any,
@@ -68,7 +71,10 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
         z: Any,
         z_stride: Any,
     ) -> Any:
-        signature = types.void(A, *[types.intp] * 2, W, *[types.intp] * 6, Z, *[types.intp] * 2)
+        integer = types.intp
+        signature = types.void(
+            A, integer, B, integer, integer, W, *[integer] * 6, Z, integer, integer
+        )
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             _Tile(context, builder, signature, args, rows, phases, panels, chains).emit()
@@ -93,7 +99,7 @@ class _Tile:
         panels: int,
         chains: int,
     ) -> None:
-        A, a, a_stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
+        A, a, B, b, stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
         self.builder, self.integer = builder, a.type
         self.rows, self.phases, self.panels, self.chains = rows, phases, panels, chains
         self.w_stride, self.z_stride = w_stride, z_stride
@@ -104,15 +110,18 @@ class _Tile:
             return simd.element_pointer(context, builder, types[position], array, offset)
 
         self.inputs = [
-            address(0, A, builder.add(a, builder.mul(a_stride, self.number(r))))
-            for r in range(rows)
+            [
+                address(position, array, builder.add(offset, builder.mul(stride, self.number(r))))
+                for r in range(rows)
+            ]
+            for position, array, offset in ((0, A, a), (2, B, b))
         ]
         self.biases = [
-            address(3, W, builder.add(w, builder.mul(panel_stride, self.number(p))))
+            address(5, W, builder.add(w, builder.mul(panel_stride, self.number(p))))
             for p in range(panels)
         ]
         self.weights = [self.advance(bias, bias_size) for bias in self.biases]
-        self.target = address(10, Z, z)
+        self.target = address(12, Z, z)
 
     def number(self, value: int) -> Any:
         return ir.Constant(self.integer, value)
@@ -128,11 +137,11 @@ class _Tile:
 
     def emit(self) -> None:
         self.start_sums()
-        start = self.number(0)
-        for phase, length in zip(self.phases, self.lengths, strict=True):
-            end = self.builder.add(start, length)
-            self.emit_phase(phase, start, end)
-            start = end
+        weights = self.weights
+        for phase, length, inputs in zip(self.phases, self.lengths, self.inputs, strict=False):
+            self.emit_phase(phase, length, inputs, weights)
+            size = self.builder.mul(length, self.w_stride)
+            weights = [self.advance(panel, size) for panel in weights]
         self.store_sums()
 
     def start_sums(self) -> None:
@@ -152,27 +161,30 @@ class _Tile:
                         builder.store(zero, slot)
                     self.sums[p, r, column] = chain
 
-    def emit_phase(self, phase: Phase, start: Any, end: Any) -> None:
-        """Add the inputs from ``start`` to ``end``, the k-th to chain k modulo ``chains``."""
+    def emit_phase(self, phase: Phase, length: Any, inputs: list[Any], weights: list[Any]) -> None:
+        """Add so many inputs, the k-th to chain k modulo ``chains``."""
         builder, chains = self.builder, self.number(self.chains)
-        whole = builder.sub(end, builder.srem(builder.sub(end, start), chains))
+        whole = builder.sub(length, builder.srem(length, chains))
+        start = self.number(0)
         with cgutils.for_range_slice(builder, start, whole, chains, self.integer) as (k, _):
             for chain in range(self.chains):
-                self.multiply(phase, builder.add(k, self.number(chain)), chain)
+                place = builder.add(k, self.number(chain))
+                self.multiply(phase, place, chain, inputs, weights)
         for chain in range(self.chains - 1):
             k = builder.add(whole, self.number(chain))
-            with builder.if_then(builder.icmp_signed("<", k, end)):
-                self.multiply(phase, k, chain)
+            with builder.if_then(builder.icmp_signed("<", k, length)):
+                self.multiply(phase, k, chain, inputs, weights)
 
-    def multiply(self, phase: Phase, k: Any, chain: int) -> None:
+    def multiply(
+        self, phase: Phase, k: Any, chain: int, inputs: list[Any], weights: list[Any]
+    ) -> None:
         builder = self.builder
         row = builder.mul(k, self.w_stride)
         loaded = [
-            {vector: self.load(weights, vector, row) for vector, _ in phase}
-            for weights in self.weights
+            {vector: self.load(panel, vector, row) for vector, _ in phase} for panel in weights
         ]
         for r in range(self.rows):
-            x = simd.emit_splat(builder, builder.load(self.advance(self.inputs[r], k)))
+            x = simd.emit_splat(builder, builder.load(self.advance(inputs[r], k)))
             for p in range(self.panels):
                 for vector, column in phase:
                     slot = self.sums[p, r, column][chain]

@@ -28,12 +28,13 @@ def array_at(address, count, dtype):
 
 
 @intrinsic
-def call_at(_typing: Any, function: Any, argument: Any) -> Any:
-    """Call the C function ``void f(int64)`` that stands at the address ``function``."""
+def call_at(_typing: Any, function: Any, task: Any, first: Any, last: Any, thread: Any) -> Any:
+    """Call the C function ``void f(int64, int64, int64, int64)`` at the address ``function``."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [args[1]])
-        return ir.Constant(ir.IntType(64), 0)
+        integer = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [integer] * 4)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return ir.Constant(integer, 0)
 
-    return types.int64(types.int64, types.int64), emit
+    return types.int64(*[types.int64] * 5), emit

@@ -30,7 +30,6 @@ _wide6 = product_tile(6, _HALF if SPLIT else _ALL)
 _wide4 = product_tile(4, _HALF if SPLIT else _ALL)
 _wide2 = product_tile(2, _ALL)
 _wide1 = product_tile(1, _ALL)
-_wide_pair = product_tile(1, _ALL, panels=2)
 _narrow3 = product_tile(3, _FIRST, chains=NARROW_CHAINS)
 _narrow1 = product_tile(1, _FIRST, chains=NARROW_CHAINS)
 _three6 = product_tile(6, _HALF_OF_THREE if SPLIT else _THREE)
@@ -41,45 +40,46 @@ _gru6 = product_tile(6, _GRU_GATES if SPLIT else _GRU)
 _gru6_candidate = product_tile(6, _GRU_CANDIDATE)
 _gru2 = product_tile(2, _GRU)
 _gru1 = product_tile(1, _GRU)
-_gru_pair = product_tile(1, _GRU, panels=2)
+
+# One stream: two panels at once give eight sums, enough to keep the adders busy. The second phase
+# reads h straight from the state row.
+one_product_pair = product_tile(1, _ALL, panels=2)
+one_lstm = product_tile(1, _ALL * 2)
+one_lstm_pair = product_tile(1, _ALL * 2, panels=2)
+one_gru = _gru1
+one_gru_pair = product_tile(1, _GRU, panels=2)
 
 
 @njit
 def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with one wide panel: ``Z[z + row * z_stride]`` gets its sums."""
     while rows >= 6:
-        _wide6(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide6(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
             half = WIDE // 2
-            _wide6(A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
+            _wide6(A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * z_stride
     if rows >= 4:
-        _wide4(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide4(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
             half = WIDE // 2
-            _wide4(A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
+            _wide4(A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
         rows, a, z = rows - 4, a + 4 * stride, z + 4 * z_stride
     if rows >= 2:
-        _wide2(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide2(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * z_stride
     if rows == 1:
-        _wide1(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
-
-
-@njit
-def wide_pair(A, a, weights, w, K, Z, z):
-    """Multiply one stream with two wide panels at once: eight sums keep the adders busy."""
-    _wide_pair(A, a, 0, weights, w, WIDE, WIDE, (K + 1) * WIDE, K, 0, Z, z, WIDE)
+        _wide1(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
 
 
 @njit
 def narrow_panel(A, a, stride, weights, w, K, Z, z, rows):
     """Multiply ``rows`` streams with a panel of one vector: ``Z[z + row * LANES]``."""
     while rows >= 3:
-        _narrow3(A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
+        _narrow3(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
         rows, a, z = rows - 3, a + 3 * stride, z + 3 * LANES
     while rows >= 1:
-        _narrow1(A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
+        _narrow1(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
         rows, a, z = rows - 1, a + stride, z + LANES
 
 
@@ -87,34 +87,27 @@ def narrow_panel(A, a, stride, weights, w, K, Z, z, rows):
 def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of the gates i, g, o; the sums of f stay unset."""
     while rows >= 6:
-        _three6(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        _three6(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
-            _three6_rest(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+            _three6_rest(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * z_stride
     while rows >= 2:
-        _three2(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        _three2(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * z_stride
     if rows == 1:
-        _three1(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        _three1(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
 
 
 @njit
 def gru_panel(A, a, stride, weights, w, F, H, Z, z, rows):
     """Multiply ``rows`` streams with a GRU's panel: sums r, z, n from x, n from h."""
     while rows >= 6:
-        _gru6(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
+        _gru6(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         if SPLIT:
-            _gru6_candidate(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
+            _gru6_candidate(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * WIDE
     while rows >= 2:
-        _gru2(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
+        _gru2(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * WIDE
     if rows == 1:
-        _gru1(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
-
-
-@njit
-def gru_pair(A, a, weights, w, F, H, Z, z):
-    """Multiply one stream with two of a GRU's panels at once."""
-    panel = WIDE + (F + H) * THREE
-    _gru_pair(A, a, 0, weights, w, WIDE, THREE, panel, F, H, Z, z, WIDE)
+        _gru1(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)

@@ -1,10 +1,6 @@
 """Layers with a memory, for a group of streams: gather h, multiply, apply the cell.
 
-Inputs stand in rows of the scratch at ``S[a]``; outputs go to rows at ``S[o]``; the state rows
-are found by slot and advanced in place.
-
-Each layer is called from one place only and inlined there: LLVM goes over a function once more at
-every level of calls above it, and a cold compile takes a third longer without.
+How a layer is called stands in group.py.
 """
 
 import numpy as np
@@ -12,11 +8,24 @@ from numba import int64, njit
 
 from . import layout
 from .activations import HARD_SIGMOID, activate, clip
-from .cells import gru_cell, gru_options_cell, lstm_cell, lstm_options_cell, lstm_usual_cell
-from .feedforward import activate_rows, normalise, product
-from .layout import COLUMNS, GATE_CLIP, PAD
-from .products import THREE, TILE, WIDE, gru_pair, gru_panel, three_panel, wide_pair, wide_panel
-from .simd import LANES, fma, load, store
+from .cache import kernel
+from .cells import (
+    any_gru_cell,
+    any_lstm_cell,
+    hard_coupled_cell,
+    hard_gru_cell,
+    hard_lstm_cell,
+    lstm_cell,
+    usual_coupled_cell,
+    usual_gru_cell,
+    usual_lstm_cell,
+)
+from .feedforward import activate_rows, moments, product
+from .group import SUMS, arrays, span
+from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
+from .memory import array_at
+from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
+from .simd import LANES, fma, load, prefetch, splat, store
 
 f32 = np.float32
 
@@ -32,6 +41,13 @@ def _gather(program, layer, rows, slots, first, count, S, a):
             store(S, a + m * stride + F + n, load(rows, h + n))
 
 
+@njit(inline="always")
+def _ask_for(rows, slots, next, last, row_size, place):
+    """Ask for ``rows[place]`` of the stream one group ahead: a row not used lately is far away."""
+    if next < last:
+        prefetch(rows, slots[next] * row_size + place)
+
+
 @njit
 def _clear_padding(rows, start, width):
     """Set what pads a vector of a state row to zero: an activation of zero need not be zero."""
@@ -43,17 +59,21 @@ def _clear_padding(rows, start, width):
 def _keep(program, layer, rows, slots, first, count, S, o):
     """Copy each stream's output to its h."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
+    width = program[layer + layout.LAYER_OUTPUTS]
     for m in range(count):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
-        width = program[layer + layout.LAYER_OUTPUTS]
         for n in range(0, width, LANES):
             store(rows, h + n, load(S, o + m * stride + n))
         _clear_padding(rows, h, width)
 
 
-@njit(inline="always")
-def lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@kernel()
+def lstm(task, layer, group, _):
     """Advance ``count`` streams through a plain LSTM."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    last = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_LAST]
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     H = program[layer + layout.UNITS]
     h, c = program[layer + layout.HIDDEN], program[layer + layout.CELL]
@@ -61,35 +81,30 @@ def lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
     panel = (K + 1) * WIDE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    unit = int64(0)
-    if count == 1:
-        base = slots[first] * row_size
-        while unit + LANES < H:
-            wide_pair(S, a, weights, w, K, S, z)
-            lstm_cell(S, z, rows, base + h + unit, base + c + unit, S, o + unit)
-            unit += LANES
-            lstm_cell(S, z + WIDE, rows, base + h + unit, base + c + unit, S, o + unit)
-            unit += LANES
-            w += 2 * panel
-    while unit < H:
+    for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
             wide_panel(S, a + m * stride, stride, weights, w, K, S, z, int64(WIDE), tile)
             for r in range(tile):
-                base = slots[first + m + r] * row_size + unit
-                out = o + (m + r) * stride + unit
-                lstm_cell(S, z + r * WIDE, rows, base + h, base + c, S, out)
-        unit += LANES
+                cell = slots[first + m + r] * row_size + c + unit
+                lstm_cell(S, z + r * WIDE, rows, cell, S, o + (m + r) * stride + unit)
+                _ask_for(rows, slots, first + m + r + GROUP, last, row_size, h + unit)
+                _ask_for(rows, slots, first + m + r + GROUP, last, row_size, c + unit)
         w += panel
+    _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@njit(inline="always")
-def lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z, work):
+@kernel()
+def lstm_options(task, layer, group, _):
     """Advance ``count`` streams through an LSTM with options.
 
     With a norm ``S[work]`` has room for all pre-activations of the group: every unit of a gate is
     needed before the first can be used.
     """
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    work = max(a, o) + GROUP * program[layout.STRIDE]  # behind both sides' rows
     H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
     K = program[layer + layout.LAYER_INPUTS] + P
     stride = program[layout.STRIDE]
@@ -101,34 +116,24 @@ def lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z,
     for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
-            target, spacing = (
-                (work + m * width + unit * COLUMNS, width) if normed else (z, int64(WIDE))
-            )
+            target, spacing = z, int64(WIDE)
+            if normed:
+                target, spacing = work + m * width + unit * COLUMNS, width
             if coupled:
                 three_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
             else:
                 wide_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
             if not normed:
-                _cells(
-                    weights,
-                    program,
-                    layer,
-                    rows,
-                    slots,
-                    first + m,
-                    tile,
-                    S,
-                    z,
-                    int64(WIDE),
-                    unit,
-                    o + m * stride,
-                )
+                _lstm_cells(
+                    weights, program, layer, rows, slots, first + m, tile,
+                    S, z, spacing, unit, o + m * stride,
+                )  # fmt: skip
         w += WIDE + K * (THREE if coupled else WIDE)
     if normed:
         _norm_gates(weights, program, layer, H, width, S, work, z, count)
         for unit in range(0, H, LANES):
             start = work + unit * COLUMNS
-            _cells(weights, program, layer, rows, slots, first, count, S, start, width, unit, o)
+            _lstm_cells(weights, program, layer, rows, slots, first, count, S, start, width, unit, o)
     for m in range(count):
         c = slots[first + m] * program[layout.ROW_SIZE] + program[layer + layout.CELL]
         _clear_padding(rows, c, H)
@@ -142,36 +147,71 @@ def lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z,
     _keep(program, layer, rows, slots, first, count, S, o)
 
 
+def _over_streams(cell):
+    """Make the loop of a usual LSTM cell over ``count`` streams."""
+
+    @njit
+    def loop(
+        weights, rows, slots, first, count, S, z, spacing, c, row_size, o, stride,
+        peephole, units, a, b, clips,
+    ):  # fmt: skip
+        for m in range(count):
+            gates = z + m * spacing
+            cell(
+                load(S, gates), load(S, gates + LANES),
+                load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
+                rows, slots[first + m] * row_size + c, S, o + m * stride,
+                weights, peephole, units, a, b, clips,
+            )  # fmt: skip
+
+    return loop
+
+
+_usual = _over_streams(usual_lstm_cell)
+_usual_coupled = _over_streams(usual_coupled_cell)
+_hard = _over_streams(hard_lstm_cell)
+_hard_coupled = _over_streams(hard_coupled_cell)
+
+
 @njit
-def _cells(weights, program, layer, rows, slots, first, count, S, z, spacing, unit, o):
+def _lstm_cells(weights, program, layer, rows, slots, first, count, S, z, spacing, unit, o):
     """Apply the gates to ``LANES`` units of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
     c = program[layer + layout.CELL] + unit
-    if program[layer + layout.USUAL]:
-        constants = program[layer + layout.CONSTANTS]
-        clips, a, b = constants + GATE_CLIP, weights[constants], weights[constants + 1]
-        peephole = program[layer + layout.PEEPHOLE] + unit
-        units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
-        coupled = f32(program[layer + layout.COUPLED])
-        # The same loop twice: with a constant LLVM leaves out the activation that is not used.
-        if program[layer + layout.ACTIVATION] == HARD_SIGMOID:
-            for m in range(count):
-                place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-                lstm_usual_cell(
-                    S, z + m * spacing, rows, cell, S, place,
-                    weights, peephole, units, coupled, f32(1.0), a, b, clips,
-                )  # fmt: skip
-        else:
-            for m in range(count):
-                place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-                lstm_usual_cell(
-                    S, z + m * spacing, rows, cell, S, place,
-                    weights, peephole, units, coupled, f32(0.0), a, b, clips,
-                )  # fmt: skip
-        return
-    for m in range(count):
-        place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-        lstm_options_cell(weights, program, layer, S, z + m * spacing, unit, rows, cell, S, place)
+    coupled = program[layer + layout.COUPLED]
+    constants = program[layer + layout.CONSTANTS]
+    clips, a, b = constants + GATE_CLIP, weights[constants], weights[constants + 1]
+    peephole = program[layer + layout.PEEPHOLE] + unit
+    units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
+    hard = program[layer + layout.ACTIVATION] == HARD_SIGMOID
+    if not program[layer + layout.USUAL]:
+        for m in range(count):
+            place, gates = o + m * stride + unit, z + m * spacing
+            any_lstm_cell(
+                load(S, gates), load(S, gates + LANES),
+                load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
+                weights, program, layer, unit, rows, slots[first + m] * row_size + c, S, place,
+            )  # fmt: skip
+    elif hard and coupled:
+        _hard_coupled(
+            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
+    elif hard:
+        _hard(
+            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
+    elif coupled:
+        _usual_coupled(
+            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
+    else:
+        _usual(
+            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
 
 
 @njit
@@ -179,20 +219,23 @@ def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o
     """Apply the gates to ``LANES`` units of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
     h = program[layer + layout.HIDDEN] + unit
-    if program[layer + layout.USUAL]:
-        constants = program[layer + layout.CONSTANTS]
-        bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]
-        hard = f32(program[layer + layout.ACTIVATION] == HARD_SIGMOID)
+    constants = program[layer + layout.CONSTANTS]
+    bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]
+    if not program[layer + layout.USUAL]:
         for m in range(count):
             place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
-            gru_cell(S, z + m * WIDE, rows, hidden, S, place, hard, a, b, bound)
-        return
-    for m in range(count):
-        place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
-        gru_options_cell(weights, program, layer, S, z + m * WIDE, rows, hidden, S, place)
+            any_gru_cell(weights, program, layer, S, z + m * WIDE, rows, hidden, S, place)
+    elif program[layer + layout.ACTIVATION] == HARD_SIGMOID:
+        for m in range(count):
+            place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
+            hard_gru_cell(S, z + m * WIDE, rows, hidden, S, place, a, b, bound)
+    else:
+        for m in range(count):
+            place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
+            usual_gru_cell(S, z + m * WIDE, rows, hidden, S, place, a, b, bound)
 
 
-@njit(inline="always")
+@njit
 def _norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
     norm = program[layer + layout.NORM]
@@ -200,49 +243,43 @@ def _norm_gates(weights, program, layer, H, width, S, work, z, count):
     for m in range(count):
         start = work + m * width
         for gate in range(0, WIDE, LANES):
-            normalise(S, start + gate, H, int64(WIDE), epsilon, z)
-        for n in range(0, width, LANES):
-            y = fma(load(S, start + n), load(weights, norm + n), load(weights, norm + width + n))
-            store(S, start + n, y)
+            mean, scale = moments(S, start + gate, H, int64(WIDE), epsilon, z)
+            for n in range(gate, width, WIDE):
+                y = (load(S, start + n) - splat(mean)) * splat(scale)
+                y = fma(y, load(weights, norm + n), load(weights, norm + width + n))
+                store(S, start + n, y)
 
 
-@njit(inline="always")
-def gru(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@kernel()
+def gru(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts after the product."""
-    row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    stride = program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
-    h = program[layer + layout.HIDDEN]
     panel = WIDE + (F + H) * THREE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    unit = int64(0)
-    if count == 1:
-        while unit + LANES < H:
-            gru_pair(S, a, weights, w, F, H, S, z)
-            for r in range(2):
-                _gru_cells(
-                    weights, program, layer, rows, slots, first, count, S, z + r * WIDE, unit, o
-                )
-                unit += LANES
-            w += 2 * panel
-    while unit < H:
+    for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
             gru_panel(S, a + m * stride, stride, weights, w, F, H, S, z, tile)
             place = o + m * stride
             _gru_cells(weights, program, layer, rows, slots, first + m, tile, S, z, unit, place)
-        unit += LANES
         w += panel
-    for m in range(count):
-        _clear_padding(rows, slots[first + m] * row_size + h, H)
+    _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@njit(inline="always")
-def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@kernel()
+def gru_before(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts before the product.
 
     Two products: one gives r and z; with ``r * h`` in the place of h the other gives n.
     """
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     width = (H + PAD - 1) // PAD * PAD
@@ -274,9 +311,12 @@ def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
         _clear_padding(rows, h, H)
 
 
-@njit(inline="always")
-def rnn(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@kernel()
+def rnn(task, layer, group, _):
     """Advance ``count`` streams through a plain recurrent layer."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
     stride = program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     constants = program[layer + layout.CONSTANTS]

@@ -181,6 +181,82 @@ def power_of_two(_typing: Any, n: Any) -> Any:
     return Vector(Vector), emit
 
 
+@intrinsic
+def times_power_of_two(_typing: Any, a: Any, shifted: Any) -> Any:
+    """``a * 2 ** n`` where n stands in the low bits of ``shifted``, that is 1.5 * 2 ** 23 + n.
+
+    The sum in ``shifted`` rounded to the integer n by itself; here n goes into the exponent of a.
+    Neither may leave the normal numbers.
+    """
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(32), LANES)
+        bits, n = (builder.bitcast(vector, integers) for vector in args)
+        exponent = builder.shl(n, ir.Constant(integers, [23] * LANES))
+        return builder.bitcast(builder.add(bits, exponent), VECTOR)
+
+    return Vector(Vector, Vector), emit
+
+
+@intrinsic
+def first_lanes(_typing: Any, a: Any, count: Any) -> Any:
+    """Keep the first ``count`` lanes, zero in the others."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(64), LANES)
+        undefined = ir.Constant(integers, ir.Undefined)
+        first = builder.insert_element(undefined, args[1], ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        counts = builder.shuffle_vector(first, undefined, zeros)
+        kept = builder.icmp_signed("<", ir.Constant(integers, list(range(LANES))), counts)
+        return builder.select(kept, args[0], ir.Constant(VECTOR, [0.0] * LANES))
+
+    return Vector(Vector, types.int64), emit
+
+
+@intrinsic
+def add_lanes(_typing: Any, a: Any) -> Any:
+    """Sum the lanes of a vector by halves: lane n and lane n + LANES / 2, and so on."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        (total,) = args
+        width = LANES
+        while width > 1:
+            width //= 2
+            undefined = ir.Constant(total.type, ir.Undefined)
+            low, high = (
+                builder.shuffle_vector(
+                    total, undefined, ir.Constant(ir.VectorType(ir.IntType(32), width), places)
+                )
+                for places in (list(range(width)), list(range(width, 2 * width)))
+            )
+            total = builder.fadd(low, high)
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(Vector), emit
+
+
+@intrinsic
+def prefetch(_typing: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line of element ``offset``; any offset is allowed, nothing is read."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integer = ir.IntType(32)
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        untyped = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [untyped, integer, integer, integer]),
+            "llvm.prefetch.p0",
+        )
+        # To be read, to stay in every level of cache, data.
+        hints = [ir.Constant(integer, value) for value in (0, 3, 1)]
+        builder.call(function, [builder.bitcast(pointer, untyped), *hints])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), emit
+
+
 _ADD = _binary(lambda builder, a, b: builder.fadd(a, b))
 _SUBTRACT = _binary(lambda builder, a, b: builder.fsub(a, b))
 _MULTIPLY = _binary(lambda builder, a, b: builder.fmul(a, b))

@@ -1,0 +1,95 @@
+"""The commonest layers with a memory for a single stream.
+
+Nothing is gathered: the product reads h straight from the state row, and what is new is copied
+there when all units are done. Two panels are multiplied at once and their cells follow, so that
+the cells of one pair overlap with the product of the next.
+"""
+
+import numpy as np
+from numba import int64, njit
+
+from . import layout
+from .activations import HARD_SIGMOID
+from .cache import kernel
+from .cells import any_gru_cell, hard_gru_cell, lstm_cell, usual_gru_cell
+from .group import SUMS, arrays, span
+from .layout import GATE_CLIP
+from .memory import array_at
+from .products import THREE, WIDE, one_gru, one_gru_pair, one_lstm, one_lstm_pair
+from .simd import LANES, load, store
+
+
+@njit(inline="always")
+def _keep_hidden(rows, h, S, o, H):
+    for n in range(0, H, LANES):
+        store(rows, h + n, load(S, o + n))
+
+
+@kernel()
+def lstm_single(task, layer, group, _):
+    """Advance a stream through a plain LSTM."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, _count, a, o = span(group)
+    turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
+    F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
+    base = slots[first] * program[layout.ROW_SIZE]
+    h, c = base + program[layer + layout.HIDDEN], base + program[layer + layout.CELL]
+    w, z = program[layer + layout.WEIGHTS], int64(SUMS)
+    panel = (F + H + 1) * WIDE
+    panels = (H + LANES - 1) // LANES
+    pairs = panels // 2
+    for n in range(pairs):
+        # Every other step goes from the last pair to the first, and finds in the first level of
+        # cache what the step before it used last.
+        pair = pairs - 1 - n if turn else n
+        unit, start = 2 * pair * LANES, w + 2 * pair * panel
+        one_lstm_pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+        lstm_cell(S, z, rows, c + unit, S, o + unit)
+        lstm_cell(S, z + WIDE, rows, c + unit + LANES, S, o + unit + LANES)
+    if panels % 2:
+        unit, start = (panels - 1) * LANES, w + (panels - 1) * panel
+        one_lstm(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+        lstm_cell(S, z, rows, c + unit, S, o + unit)
+    _keep_hidden(rows, h, S, o, H)
+
+
+@kernel()
+def gru_single(task, layer, group, _):
+    """Advance a stream through a GRU whose reset gate acts after the product."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, _count, a, o = span(group)
+    F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
+    h = slots[first] * program[layout.ROW_SIZE] + program[layer + layout.HIDDEN]
+    w, z = program[layer + layout.WEIGHTS], int64(SUMS)
+    panel = WIDE + (F + H) * THREE
+    unit = int64(0)
+    while unit < H:
+        count = 1
+        if unit + LANES < H:
+            count = 2
+            one_gru_pair(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, H, S, z, WIDE)
+        else:
+            one_gru(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, H, S, z, WIDE)
+        _gru_units(weights, program, layer, rows, h + unit, S, z, o + unit, count)
+        w += count * panel
+        unit += count * LANES
+    for n in range(H, (H + layout.PAD - 1) // layout.PAD * layout.PAD):
+        S[o + n] = 0.0  # an activation of zero need not be zero
+    _keep_hidden(rows, h, S, o, H)
+
+
+@njit(inline="always")
+def _gru_units(weights, program, layer, rows, h, S, z, o, count):
+    """Apply the gates to ``LANES`` units, or twice as many."""
+    constants = program[layer + layout.CONSTANTS]
+    bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]
+    usual = program[layer + layout.USUAL]
+    hard = program[layer + layout.ACTIVATION] == HARD_SIGMOID
+    for n in range(count):
+        gates, hidden, place = z + n * WIDE, h + n * LANES, o + n * LANES
+        if not usual:
+            any_gru_cell(weights, program, layer, S, gates, rows, hidden, S, place)
+        elif hard:
+            hard_gru_cell(S, gates, rows, hidden, S, place, a, b, bound)
+        else:
+            usual_gru_cell(S, gates, rows, hidden, S, place, a, b, bound)
