@@ -37,18 +37,18 @@ def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32
 
 
 def pack_product(weight: Float32Array, bias: Float32Array, lanes: int) -> Float32Array:
-    """Lay out weight[N, K] and bias[N]: wide panels as far as they go, then panels of a vector."""
+    """Lay out weight[N, K] and bias[N]: wide panels as far as they go, then one of two, of one vector."""
     N, K = weight.shape
     outputs = -(-N // lanes) * lanes
     full, shift = np.zeros((outputs, K), np.float32), np.zeros(outputs, np.float32)
     full[:N], shift[:N] = weight, bias
-    wide = outputs // (COLUMNS * lanes) * (COLUMNS * lanes)
-    return np.concatenate(
-        [
-            pack_panels(full[:wide], shift[:wide], COLUMNS * lanes),
-            pack_panels(full[wide:], shift[wide:], lanes),
-        ]
-    )
+    parts, start = [], 0
+    for columns in (COLUMNS, 2, 1):
+        width = columns * lanes
+        end = start + (outputs - start) // width * width
+        parts.append(pack_panels(full[start:end], shift[start:end], width))
+        start = end
+    return np.concatenate(parts)
 
 
 def pad_vectors(*vectors: Float32Array) -> Float32Array:

@@ -10,7 +10,7 @@ from .activations import RELU, TANH, activate, clip, exp_in_place, relu, tanh
 from .cache import kernel
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
-from .products import TILE, WIDE, narrow_panel, one_product_pair, wide_panel
+from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
 from .simd import LANES, add_lanes, first_lanes, fma, load, splat, store
 
 f32 = np.float32
@@ -37,14 +37,12 @@ def product(weights, w, K, outputs, S, a, o, stride, z, count):
             wide_panel(S, a + m * stride, stride, weights, w, K, S, target, stride, rows)
         w += (K + 1) * WIDE
         column += COLUMNS
-    while column < vectors:
-        for m in range(0, count, TILE):
-            rows = min(TILE, count - m)
-            narrow_panel(S, a + m * stride, stride, weights, w, K, S, z, rows)
-            for r in range(rows):
-                store(S, o + (m + r) * stride + column * LANES, load(S, z + r * LANES))
-        w += (K + 1) * LANES
-        column += 1
+    if vectors - column >= 2:
+        half_panel(S, a, stride, weights, w, K, S, o + column * LANES, stride, count)
+        w += (K + 1) * HALF
+        column += 2
+    if column < vectors:
+        narrow_panel(S, a, stride, weights, w, K, S, o + column * LANES, stride, count)
 
 
 @njit
@@ -146,6 +144,12 @@ def _sum(S, a, width, spacing, z, mean, squared):
                 x = first_lanes(x, width - n)
             total = fma(x, x, total) if squared else total + x
         store(S, z + part, total)
+    return add_cache_line(S, z)
+
+
+@njit(inline="always")
+def add_cache_line(S, z):
+    """Sum the cache line at ``S[z]`` by halves, whatever the width of vectors."""
     half = PAD // 2
     while half >= LANES:
         for n in range(z, z + half, LANES):

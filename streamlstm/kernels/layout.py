@@ -99,8 +99,9 @@ PAD = 16
 # A panel is this many vectors wide: the four gates of LANES hidden units.
 COLUMNS = 4
 
-# Sums of a narrow panel (one vector wide) are split into this many.
-NARROW_CHAINS = 4
+# Sums of a panel one or two vectors wide are split into this many, or a single stream would wait
+# for one addition after the other.
+NARROW_CHAINS, HALF_CHAINS = 4, 2
 
 # Streams whose activations are kept in cache together, a multiple of the tile's 6 rows.
 GROUP = 48

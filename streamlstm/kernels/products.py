@@ -6,13 +6,17 @@ AVX-512 and NEON have 32: 6 x 4.
 
 from numba import njit
 
-from .layout import COLUMNS, NARROW_CHAINS
+from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS
 from .matmul import product_tile
 from .simd import LANES
 
 WIDE = COLUMNS * LANES  # floats in one row of a panel, or of its sums
 TILE = 6  # streams in the main tile
+HALF = 2 * LANES  # a row of a panel of two vectors
 THREE = 3 * LANES  # a row of a panel of three gates: a GRU's r, z, n, or i, g, o of a coupled LSTM
+
+SPLIT = LANES == 8
+HALF_TILE = 3 if SPLIT else 6
 
 _ALL = [[(n, n) for n in range(COLUMNS)]]
 _HALF = [[(0, 0), (1, 1)]]
@@ -24,12 +28,12 @@ _GRU = [[(0, 0), (1, 1), (2, 2)], [(0, 0), (1, 1), (2, 3)]]
 _GRU_GATES = [[(0, 0), (1, 1)], [(0, 0), (1, 1)]]
 _GRU_CANDIDATE = [[(2, 2)], [(2, 3)]]
 
-SPLIT = LANES == 8
-
 _wide6 = product_tile(6, _HALF if SPLIT else _ALL)
 _wide4 = product_tile(4, _HALF if SPLIT else _ALL)
 _wide2 = product_tile(2, _ALL)
 _wide1 = product_tile(1, _ALL)
+_half_tile = product_tile(HALF_TILE, _HALF, chains=HALF_CHAINS)
+_half1 = product_tile(1, _HALF, chains=HALF_CHAINS)
 _narrow3 = product_tile(3, _FIRST, chains=NARROW_CHAINS)
 _narrow1 = product_tile(1, _FIRST, chains=NARROW_CHAINS)
 _three6 = product_tile(6, _HALF_OF_THREE if SPLIT else _THREE)
@@ -46,6 +50,8 @@ _gru1 = product_tile(1, _GRU)
 one_product_pair = product_tile(1, _ALL, panels=2)
 one_lstm = product_tile(1, _ALL * 2)
 one_lstm_pair = product_tile(1, _ALL * 2, panels=2)
+one_three = product_tile(1, _THREE * 2)
+one_three_pair = product_tile(1, _THREE * 2, panels=2)
 one_gru = _gru1
 one_gru_pair = product_tile(1, _GRU, panels=2)
 
@@ -73,14 +79,25 @@ def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
 
 
 @njit
-def narrow_panel(A, a, stride, weights, w, K, Z, z, rows):
-    """Multiply ``rows`` streams with a panel of one vector: ``Z[z + row * LANES]``."""
-    while rows >= 3:
-        _narrow3(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
-        rows, a, z = rows - 3, a + 3 * stride, z + 3 * LANES
+def half_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
+    """Multiply ``rows`` streams with a panel of two vectors."""
+    while rows >= HALF_TILE:
+        _half_tile(A, a, A, a, stride, weights, w, HALF, HALF, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - HALF_TILE, a + HALF_TILE * stride, z + HALF_TILE * z_stride
     while rows >= 1:
-        _narrow1(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
-        rows, a, z = rows - 1, a + stride, z + LANES
+        _half1(A, a, A, a, stride, weights, w, HALF, HALF, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 1, a + stride, z + z_stride
+
+
+@njit
+def narrow_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
+    """Multiply ``rows`` streams with a panel of one vector."""
+    while rows >= 3:
+        _narrow3(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 3, a + 3 * stride, z + 3 * z_stride
+    while rows >= 1:
+        _narrow1(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 1, a + stride, z + z_stride
 
 
 @njit

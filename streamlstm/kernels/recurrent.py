@@ -3,6 +3,8 @@
 How a layer is called stands in group.py.
 """
 
+import math
+
 import numpy as np
 from numba import int64, njit
 
@@ -20,12 +22,13 @@ from .cells import (
     usual_gru_cell,
     usual_lstm_cell,
 )
-from .feedforward import activate_rows, moments, product
+from .feedforward import activate_rows, add_cache_line, product
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
 from .memory import array_at
 from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
-from .simd import LANES, fma, load, prefetch, splat, store
+from .simd import LANES, first_lanes, fma, load, prefetch, splat, store
+from .single import gate_products
 
 f32 = np.float32
 
@@ -96,9 +99,9 @@ def lstm(task, layer, group, _):
 
 @kernel()
 def lstm_options(task, layer, group, _):
-    """Advance ``count`` streams through an LSTM with options.
+    """Advance a group of streams through an LSTM with options.
 
-    With a norm ``S[work]`` has room for all pre-activations of the group: every unit of a gate is
+    ``S[work]`` has room for all pre-activations of the group: with a norm every unit of a gate is
     needed before the first can be used.
     """
     weights, program, rows, slots, S = arrays(task, group)
@@ -106,37 +109,48 @@ def lstm_options(task, layer, group, _):
     z = int64(SUMS)
     work = max(a, o) + GROUP * program[layout.STRIDE]  # behind both sides' rows
     H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
-    K = program[layer + layout.LAYER_INPUTS] + P
-    stride = program[layout.STRIDE]
+    F, stride = program[layer + layout.LAYER_INPUTS], program[layout.STRIDE]
+    row_size = program[layout.ROW_SIZE]
     normed = program[layer + layout.NORM] >= 0
     coupled = program[layer + layout.COUPLED]
     width = (H + LANES - 1) // LANES * WIDE
     w = program[layer + layout.WEIGHTS]
-    _gather(program, layer, rows, slots, first, count, S, a)
-    for unit in range(0, H, LANES):
-        for m in range(0, count, TILE):
-            tile = min(TILE, count - m)
-            target, spacing = z, int64(WIDE)
-            if normed:
-                target, spacing = work + m * width + unit * COLUMNS, width
-            if coupled:
-                three_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
-            else:
-                wide_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
-            if not normed:
-                _lstm_cells(
-                    weights, program, layer, rows, slots, first + m, tile,
-                    S, z, spacing, unit, o + m * stride,
-                )  # fmt: skip
-        w += WIDE + K * (THREE if coupled else WIDE)
+    together = normed or count == 1
+    if count == 1:
+        h = slots[first] * row_size + program[layer + layout.HIDDEN]
+        turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
+        panels = (H + LANES - 1) // LANES
+        gate_products(weights, w, F, P, coupled, S, a, rows, h, work, panels, turn)
+    else:
+        _gather(program, layer, rows, slots, first, count, S, a)
+        for unit in range(0, H, LANES):
+            for m in range(0, count, TILE):
+                tile = min(TILE, count - m)
+                target, spacing = z, int64(WIDE)
+                if normed:
+                    target, spacing = work + m * width + unit * COLUMNS, width
+                if coupled:
+                    three_panel(
+                        S, a + m * stride, stride, weights, w, F + P, S, target, spacing, tile
+                    )
+                else:
+                    wide_panel(
+                        S, a + m * stride, stride, weights, w, F + P, S, target, spacing, tile
+                    )
+                if not normed:
+                    _lstm_cells(
+                        weights, program, layer, rows, slots, first + m, tile,
+                        S, z, spacing, unit, unit + 1, o + m * stride,
+                    )  # fmt: skip
+            w += WIDE + (F + P) * (THREE if coupled else WIDE)
     if normed:
         _norm_gates(weights, program, layer, H, width, S, work, z, count)
-        for unit in range(0, H, LANES):
-            start = work + unit * COLUMNS
-            _lstm_cells(weights, program, layer, rows, slots, first, count, S, start, width, unit, o)
+    if together:
+        _lstm_cells(
+            weights, program, layer, rows, slots, first, count, S, work, width, int64(0), H, o
+        )
     for m in range(count):
-        c = slots[first + m] * program[layout.ROW_SIZE] + program[layer + layout.CELL]
-        _clear_padding(rows, c, H)
+        _clear_padding(rows, slots[first + m] * row_size + program[layer + layout.CELL], H)
     if program[layer + layout.PROJECTION] >= 0:
         # Through the rows at a, which are no longer needed, and back.
         product(weights, program[layer + layout.PROJECTION], H, P, S, o, a, stride, z, count)
@@ -147,69 +161,76 @@ def lstm_options(task, layer, group, _):
     _keep(program, layer, rows, slots, first, count, S, o)
 
 
-def _over_streams(cell):
-    """Make the loop of a usual LSTM cell over ``count`` streams."""
+def _over_units(cell):
+    """Make the loop of a usual LSTM cell over ``count`` streams and some of their units."""
 
     @njit
     def loop(
-        weights, rows, slots, first, count, S, z, spacing, c, row_size, o, stride,
+        weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
         peephole, units, a, b, clips,
     ):  # fmt: skip
         for m in range(count):
             gates = z + m * spacing
-            cell(
-                load(S, gates), load(S, gates + LANES),
-                load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
-                rows, slots[first + m] * row_size + c, S, o + m * stride,
-                weights, peephole, units, a, b, clips,
-            )  # fmt: skip
+            place, out = slots[first + m] * row_size + c, o + m * stride
+            for unit in range(begin, end, LANES):
+                cell(
+                    load(S, gates), load(S, gates + LANES),
+                    load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
+                    rows, place + unit, S, out + unit,
+                    weights, peephole + unit, units, a, b, clips,
+                )  # fmt: skip
+                gates += WIDE
 
     return loop
 
 
-_usual = _over_streams(usual_lstm_cell)
-_usual_coupled = _over_streams(usual_coupled_cell)
-_hard = _over_streams(hard_lstm_cell)
-_hard_coupled = _over_streams(hard_coupled_cell)
+_usual = _over_units(usual_lstm_cell)
+_usual_coupled = _over_units(usual_coupled_cell)
+_hard = _over_units(hard_lstm_cell)
+_hard_coupled = _over_units(hard_coupled_cell)
 
 
 @njit
-def _lstm_cells(weights, program, layer, rows, slots, first, count, S, z, spacing, unit, o):
-    """Apply the gates to ``LANES`` units of ``count`` streams."""
+def _lstm_cells(
+    weights, program, layer, rows, slots, first, count, S, z, spacing, begin, end, o
+):  # fmt: skip
+    """Apply the gates to the units from ``begin`` to ``end`` of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
-    c = program[layer + layout.CELL] + unit
+    c = program[layer + layout.CELL]
     coupled = program[layer + layout.COUPLED]
     constants = program[layer + layout.CONSTANTS]
     clips, a, b = constants + GATE_CLIP, weights[constants], weights[constants + 1]
-    peephole = program[layer + layout.PEEPHOLE] + unit
+    peephole = program[layer + layout.PEEPHOLE]
     units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
     hard = program[layer + layout.ACTIVATION] == HARD_SIGMOID
     if not program[layer + layout.USUAL]:
         for m in range(count):
-            place, gates = o + m * stride + unit, z + m * spacing
-            any_lstm_cell(
-                load(S, gates), load(S, gates + LANES),
-                load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
-                weights, program, layer, unit, rows, slots[first + m] * row_size + c, S, place,
-            )  # fmt: skip
+            gates, place = z + m * spacing, slots[first + m] * row_size + c
+            for unit in range(begin, end, LANES):
+                any_lstm_cell(
+                    load(S, gates), load(S, gates + LANES),
+                    load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
+                    weights, program, layer, unit, rows, place + unit, S, o + m * stride + unit,
+                )  # fmt: skip
+                gates += WIDE
     elif hard and coupled:
         _hard_coupled(
-            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
             peephole, units, a, b, clips,
         )  # fmt: skip
     elif hard:
         _hard(
-            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
             peephole, units, a, b, clips,
         )  # fmt: skip
     elif coupled:
         _usual_coupled(
-            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
             peephole, units, a, b, clips,
         )  # fmt: skip
     else:
         _usual(
-            weights, rows, slots, first, count, S, z, spacing, c, row_size, o + unit, stride,
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
             peephole, units, a, b, clips,
         )  # fmt: skip
 
@@ -240,14 +261,48 @@ def _norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
     norm = program[layer + layout.NORM]
     epsilon = weights[program[layer + layout.CONSTANTS] + layout.EPSILON]
+    units = f32(H)
     for m in range(count):
         start = work + m * width
-        for gate in range(0, WIDE, LANES):
-            mean, scale = moments(S, start + gate, H, int64(WIDE), epsilon, z)
-            for n in range(gate, width, WIDE):
-                y = (load(S, start + n) - splat(mean)) * splat(scale)
-                y = fma(y, load(weights, norm + n), load(weights, norm + width + n))
-                store(S, start + n, y)
+        i, f, g, y = _sum_gates(S, start, H, z, f32(0.0), f32(0.0), f32(0.0), f32(0.0), False)
+        means = (i / units, f / units, g / units, y / units)
+        i, f, g, y = _sum_gates(S, start, H, z, means[0], means[1], means[2], means[3], True)
+        for gate, mean, square in ((0, means[0], i), (1, means[1], f), (2, means[2], g), (3, means[3], y)):
+            scale = f32(1.0) / f32(math.sqrt(square / units + epsilon))
+            shift = splat(-mean * scale)
+            for n in range(gate * LANES, width, WIDE):
+                x = fma(load(S, start + n), splat(scale), shift)
+                x = fma(x, load(weights, norm + n), load(weights, norm + width + n))
+                store(S, start + n, x)
+
+
+@njit(inline="always")
+def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
+    """Sum ``x - mean`` or its square over the units of each gate, in the order of moments()."""
+    means = (splat(mean_i), splat(mean_f), splat(mean_g), splat(mean_y))
+    for part in range(0, PAD, LANES):
+        i, f, g, y = splat(f32(0.0)), splat(f32(0.0)), splat(f32(0.0)), splat(f32(0.0))
+        for n in range(part, H, PAD):
+            place, left = start + n * COLUMNS, H - n
+            xi, xf = load(S, place) - means[0], load(S, place + LANES) - means[1]
+            xg, xy = load(S, place + 2 * LANES) - means[2], load(S, place + 3 * LANES) - means[3]
+            if left < LANES:
+                xi, xf = first_lanes(xi, left), first_lanes(xf, left)
+                xg, xy = first_lanes(xg, left), first_lanes(xy, left)
+            if squared:
+                i, f, g, y = fma(xi, xi, i), fma(xf, xf, f), fma(xg, xg, g), fma(xy, xy, y)
+            else:
+                i, f, g, y = i + xi, f + xf, g + xg, y + xy
+        store(S, z + part, i)
+        store(S, z + PAD + part, f)
+        store(S, z + 2 * PAD + part, g)
+        store(S, z + 3 * PAD + part, y)
+    return (
+        add_cache_line(S, z),
+        add_cache_line(S, z + PAD),
+        add_cache_line(S, z + 2 * PAD),
+        add_cache_line(S, z + 3 * PAD),
+    )
 
 
 @kernel()

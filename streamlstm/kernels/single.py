@@ -15,8 +15,20 @@ from .cells import any_gru_cell, hard_gru_cell, lstm_cell, usual_gru_cell
 from .group import SUMS, arrays, span
 from .layout import GATE_CLIP
 from .memory import array_at
-from .products import THREE, WIDE, one_gru, one_gru_pair, one_lstm, one_lstm_pair
+from .products import (
+    THREE,
+    WIDE,
+    one_gru,
+    one_gru_pair,
+    one_lstm,
+    one_lstm_pair,
+    one_three,
+    one_three_pair,
+)
 from .simd import LANES, load, store
+
+
+NEAR = 6 * 1024  # floats that stay in the first level of cache, 32 KiB on most machines
 
 
 @njit(inline="always")
@@ -37,20 +49,47 @@ def lstm_single(task, layer, group, _):
     w, z = program[layer + layout.WEIGHTS], int64(SUMS)
     panel = (F + H + 1) * WIDE
     panels = (H + LANES - 1) // LANES
-    pairs = panels // 2
-    for n in range(pairs):
-        # Every other step goes from the last pair to the first, and finds in the first level of
+    # Two panels at once keep the adders busy, if the first level of cache holds both; where it
+    # does not, it feeds no more than one.
+    paired = 2 * panel <= NEAR or panel > NEAR
+    width = 2 if paired else 1
+    runs = (panels + 1) >> 1 if paired else panels
+    for n in range(runs):
+        # Every other step goes from the last panel to the first, and finds in the first level of
         # cache what the step before it used last.
-        pair = pairs - 1 - n if turn else n
-        unit, start = 2 * pair * LANES, w + 2 * pair * panel
-        one_lstm_pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
-        lstm_cell(S, z, rows, c + unit, S, o + unit)
-        lstm_cell(S, z + WIDE, rows, c + unit + LANES, S, o + unit + LANES)
-    if panels % 2:
-        unit, start = (panels - 1) * LANES, w + (panels - 1) * panel
-        one_lstm(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+        run = runs - 1 - n if turn else n
+        unit, start = run * width * LANES, w + run * width * panel
+        if paired and unit + LANES < H:
+            one_lstm_pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+            lstm_cell(S, z + WIDE, rows, c + unit + LANES, S, o + unit + LANES)
+        else:
+            one_lstm(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
         lstm_cell(S, z, rows, c + unit, S, o + unit)
     _keep_hidden(rows, h, S, o, H)
+
+
+@njit
+def gate_products(weights, w, F, P, coupled, S, a, rows, h, Z, panels, turn):
+    """Put a stream's pre-activations from ``S[Z]`` on, panel by panel."""
+    row = THREE if coupled else WIDE
+    panel = WIDE + (F + P) * row
+    paired = 2 * panel <= NEAR or panel > NEAR
+    width = 2 if paired else 1
+    runs = (panels + 1) >> 1 if paired else panels
+    for n in range(runs):
+        first = (runs - 1 - n if turn else n) * width
+        start, z = w + first * panel, Z + first * WIDE
+        if paired and first + 1 < panels:
+            if coupled:
+                one_three_pair(
+                    S, a, rows, h, 0, weights, start, WIDE, THREE, panel, F, P, S, z, WIDE
+                )
+            else:
+                one_lstm_pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
+        elif coupled:
+            one_three(S, a, rows, h, 0, weights, start, WIDE, THREE, panel, F, P, S, z, WIDE)
+        else:
+            one_lstm(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
 
 
 @kernel()

@@ -43,7 +43,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     return layout.padded(int(ROWS_AT + rows))
 
 
-@njit
+@njit(inline="always")
 def _scale_inputs(weights, program, X, S, a, first, count):
     """Put the scaled observations of a group into the rows at ``S[a]``."""
     F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
@@ -57,7 +57,7 @@ def _scale_inputs(weights, program, X, S, a, first, count):
             S[place + n] = (X[x + n] - weights[mean + n]) * weights[mean + F + n]
 
 
-@njit
+@njit(inline="always")
 def _scale_outputs(weights, program, X, Y, S, a, first, count):
     """Put what stands in the rows at ``S[a]`` into the unit of the series, and add the skip."""
     F, O = program[layout.INPUTS], program[layout.OUTPUTS]
