@@ -101,7 +101,7 @@ COLUMNS = 4
 
 # Sums of a panel one or two vectors wide are split into this many, or a single stream would wait
 # for one addition after the other.
-NARROW_CHAINS, HALF_CHAINS = 4, 2
+NARROW_CHAINS, HALF_CHAINS = 4, 4
 
 # Streams whose activations are kept in cache together, a multiple of the tile's 6 rows.
 GROUP = 48

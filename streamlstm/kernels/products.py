@@ -16,7 +16,7 @@ HALF = 2 * LANES  # a row of a panel of two vectors
 THREE = 3 * LANES  # a row of a panel of three gates: a GRU's r, z, n, or i, g, o of a coupled LSTM
 
 SPLIT = LANES == 8
-HALF_TILE = 3 if SPLIT else 6
+HALF_TILE = 3
 
 _ALL = [[(n, n) for n in range(COLUMNS)]]
 _HALF = [[(0, 0), (1, 1)]]

@@ -256,7 +256,7 @@ def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o
             usual_gru_cell(S, z + m * WIDE, rows, hidden, S, place, a, b, bound)
 
 
-@njit
+@njit(inline="always")
 def _norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
     norm = program[layer + layout.NORM]

@@ -68,7 +68,7 @@ def lstm_single(task, layer, group, _):
     _keep_hidden(rows, h, S, o, H)
 
 
-@njit
+@njit(inline="always")
 def gate_products(weights, w, F, P, coupled, S, a, rows, h, Z, panels, turn):
     """Put a stream's pre-activations from ``S[Z]`` on, panel by panel."""
     row = THREE if coupled else WIDE
