@@ -73,9 +73,9 @@ def _ways(path: str, kind: str, O: int) -> Iterator[tuple[Whole, str]]:
     elif kind == "guitarml":
         yield lambda X: plain.guitarml(path, X), by_arrays
     elif kind == "torch":
-        from .verify_torch import by_torch
+        from .verify_torch import BY, by_torch
 
-        yield lambda X: by_torch(path, X), "torch"
+        yield lambda X: by_torch(path, X), BY
     elif kind == "onnx":
         from .verify_onnx import by_onnx
 

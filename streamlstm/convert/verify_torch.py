@@ -8,6 +8,11 @@ import numpy as np
 from ..errors import ConvertError
 from .check import Float64Array, require
 
+BY = (
+    "PyTorch, its layers one by one: a state dict does not say what forward does between them, so "
+    "that was not compared"
+)
+
 
 def by_torch(path: str, X: Float64Array) -> Float64Array:
     """Compute a state dict for ``X[T, F]``: its layers in order, by the modules of PyTorch.

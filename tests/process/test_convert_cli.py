@@ -50,7 +50,8 @@ def test_a_state_dict_is_checked_against_torch(tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "m.pt")
     done = convert(tmp_path / "m.pt", "--check")
     assert done.returncode == 0, done.stderr
-    assert "(torch)" in done.stdout
+    assert "(PyTorch, its layers one by one: " in done.stdout
+    assert "what forward does between them, so that was not compared)" in done.stdout
 
 
 def test_onnx_is_checked_against_a_runtime(tmp_path: Path) -> None:
