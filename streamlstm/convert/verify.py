@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConvertError
 from . import plain
-from .check import Float64Array
+from .check import Float64Array, first_line
 from .keras_file import read_keras
 
 Whole = Callable[[Float64Array], Any]  # from a sequence x[T, F] to what the source gives for it
@@ -57,7 +57,7 @@ def answers(path: str | PathLike[str], kind: str, X: Float64Array, outputs: int)
         try:
             return Answers(ask(X), by)
         except Exception as error:  # a runtime's own; the next way may work
-            problem = f"{by}: {str(error).strip().splitlines()[:1]}"
+            problem = f"{by}: {first_line(error)}"
     raise ConvertError(f"{fspath(path)}: cannot be checked: {problem}.")
 
 

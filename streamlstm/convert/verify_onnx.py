@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConvertError
-from .check import Float64Array, require
+from .check import Float64Array, first_line, require
 
 _CELLS = ("LSTM", "GRU", "RNN")
 Run = Callable[[dict[str, Any]], list[Any]]
@@ -33,7 +33,7 @@ def by_onnx(path: str, X: Float64Array, O: int) -> Float64Array:
         try:
             return _answers(run, graph, inputs, lay, X, O)
         except Exception as error:  # the runtime's: this layout does not fit
-            problem = str(error).strip().splitlines()[0]
+            problem = first_line(error)
     raise ConvertError(problem)
 
 
