@@ -18,6 +18,7 @@ from ..errors import ConvertError
 from ..kernels import reference
 from ..layers import Layer
 from .check import Float64Array
+from .refusal import naming
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,10 @@ class Activate:
 
     name: str
     node: str
+
+    def __post_init__(self) -> None:
+        with naming(self.node):
+            parse_activation(self.name, together=True)
 
     def __call__(self, x: Float64Array) -> Float64Array:
         """Compute it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConvertError
+from ..errors import ConvertError, ModelError
 from . import onnx_norms, onnx_ops, onnx_shape_ops
 from .onnx_cells import read_function
 from .onnx_flow import Activate, Atom, Axis, Flow, Function, Problem, Scale, Stack, Value
@@ -138,6 +138,8 @@ class Graph:
                 outputs = self._outputs(node)
             except ConvertError as error:
                 outputs = [Problem(error)] * len(node.outputs)
+            except ModelError as error:
+                outputs = [Problem(ConvertError(f"{node}: {error}"))] * len(node.outputs)
             except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
                 problem = ConvertError(f"{node} is not as ONNX defines it: {error}.")
                 outputs = [Problem(problem)] * len(node.outputs)

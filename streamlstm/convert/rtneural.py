@@ -21,7 +21,7 @@ from .json_file import about, read_json
 from .keras_cells import KERNELS, add_gru, add_lstm
 from .options import merged
 from .pieces import add_batch_norm, add_dense, add_prelu
-from .refusal import refusing
+from .refusal import naming, refusing
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 SILENCE = -90.0  # dB; at this and below AIDA-X takes a gain for zero
@@ -144,7 +144,8 @@ def _add(reading: _Reading, n: int, layer: dict[str, Any]) -> None:
     if kind not in _READERS:
         reason = _WINDOW if kind.startswith("conv") else f"known are {', '.join(_READERS)}"
         raise ConvertError(f"{where} is refused: {reason}.")
-    _READERS[kind](reading, where, layer, arrays)
+    with naming(where):
+        _READERS[kind](reading, where, layer, arrays)
     _compare(reading, f"{where}: shape", layer.get("shape"), reading.chain.layers[-1:])
 
 

@@ -159,6 +159,11 @@ def test_a_wrong_layer_is_refused_by_name(
     assert words in message
 
 
+def test_a_size_that_no_layer_can_have_is_refused_by_its_layer(tmp_path: Path) -> None:
+    path = rtneural(tmp_path, [layer("dense", table(2, 3)), layer("dense", [[], [], []])])
+    assert refused(sl.from_rtneural, path).startswith("layer 1 (dense): Dense: expected output")
+
+
 def test_layers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     layers = [layer("lstm", table(2, 12), table(3, 12)), layer("dense", table(4, 1))]
     message = refused(sl.from_rtneural, rtneural(tmp_path, layers))

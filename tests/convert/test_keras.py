@@ -307,6 +307,12 @@ def test_unknown_activations_are_refused(value: Any) -> None:
         read_activation(value, 3, "here")
 
 
+def test_an_activation_that_no_cell_can_have_is_refused_by_its_layer(tmp_path: Path) -> None:
+    path = legacy(tmp_path / "m.h5", [lstm("memory", 2, 3, activation="softmax")])
+    with pytest.raises(ConvertError, match=r"^layer 'memory' \(LSTM\): expected an activation"):
+        sl.from_keras(path)
+
+
 def test_an_activation_layer_of_several_pieces_is_refused() -> None:
     with pytest.raises(ConvertError, match="one of max_value"):
         read_layer("ReLU", {"max_value": 6.0, "negative_slope": 0.1}, 2, "here")

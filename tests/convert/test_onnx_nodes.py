@@ -381,6 +381,14 @@ REFUSED: dict[str, Any] = {
         "W takes 3 values, but what stands before it hands on 4",
     ),
     "activation": (broken(activations=["Sigmoid", "Tanh", "Mish"]), "activation 'Mish'"),
+    "activation without a slope": (
+        tail(node("LeakyRelu", "t2", "y", alpha=float("nan"))),
+        "LeakyRelu 'y': activation leaky_relu: expected 1 finite parameters",
+    ),
+    "slope of a gate": (
+        broken(activations=["Sigmoid", "LeakyRelu", "Tanh"], activation_alpha=[float("inf")]),
+        "^LSTM 'y': activation leaky_relu: expected 1 finite parameters",
+    ),
     "missing tensor": (broken(places="W R nowhere"), "'nowhere' is given by nothing"),
     "matrix": (tail(node("MatMul", "t2 M", "y"), M=draw(5, 2)), r"\(4, \.\.\.\), got \(5, 2\)"),
     "first step": (

@@ -187,6 +187,16 @@ def test_what_is_no_network_is_refused() -> None:
         sl.from_torch(LSTM_STATE, initial_state=[(np.zeros(5), np.zeros(6))])
 
 
+@pytest.mark.parametrize("wrong", ["swish", "relu(1)", "", None, "leaky_relu(nan)"])
+def test_an_unknown_activation_is_refused_by_the_layer_it_was_given_for(wrong: Any) -> None:
+    state = {**recurrent(1, 2, 3), **linear("fc", 3, 2)}
+    for name in ("rnn", "fc"):
+        with pytest.raises(ConvertError, match=f"^{name}: .*activation"):
+            sl.from_torch(state, activations={name: wrong})
+    with pytest.raises(ConvertError, match=r"^rnn: expected an activation out of"):
+        sl.from_torch(state, rnn_activation="softmax")
+
+
 def test_numbered_layers_without_a_gap_or_with_a_named_activation_are_taken() -> None:
     state = {
         f"{n}.{key}": RNG.standard_normal(shape)
