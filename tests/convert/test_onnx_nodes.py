@@ -393,7 +393,7 @@ REFUSED: dict[str, Any] = {
     "matrix": (tail(node("MatMul", "t2 M", "y"), M=draw(5, 2)), r"\(4, \.\.\.\), got \(5, 2\)"),
     "first step": (
         tail(node("Gather", "t2 zero", "y", axis=1), zero=np.array(0)),
-        r"takes step \[0\] of the sequence",
+        r"Gather 'y' takes \[0\] of the sequence: a stream has only its last step",
     ),
     "mean over time": (tail(node("ReduceMean", "t2", "y", axes=[1])), "the whole series"),
     "softmax over time": (tail(node("Softmax", "t2", "y", axis=1)), "over other axes"),
@@ -433,6 +433,44 @@ REFUSED: dict[str, Any] = {
         "no known activation",
     ),
 }
+
+
+MAX, MIN = 2**63 - 1, -(2**63) + 1
+BEFORE: dict[str, tuple[tuple[int, int, int], str]] = {
+    "turned around": ((-1, MIN, -1), "turns around an axis.*cannot be read from its end"),
+    "without its end": ((0, -1, 1), r"takes \[:-1\] of an axis.*every one is taken"),
+    "without its start": ((1, MAX, 1), r"takes \[1:\] of an axis"),
+    "every second": ((0, MAX, 2), r"takes \[::2\] of an axis"),
+    "the last one": ((-1, MAX, 1), r"takes \[-1:\] of an axis.*wrote .*step by step"),
+}
+
+
+@pytest.mark.parametrize(("part", "message"), BEFORE.values(), ids=BEFORE.keys())
+def test_steps_taken_before_a_layer_are_refused_for_what_they_are(
+    part: tuple[int, int, int], message: str
+) -> None:
+    constants = {f"p{n}": np.array([value]) for n, value in enumerate(part)}
+    constants |= {"axis": np.array([0]), "one": np.array([1])}
+    first = node("Slice", "x p0 p1 axis p2", "xs")
+    # As PyTorch exports it: the initial state has the size of what comes in.
+    state = [
+        node("Shape", "xs", "shape"),
+        node("Slice", "shape one two", "batch"),
+        node("Concat", "one batch size", "wanted", axis=0),
+        node("Expand", "zero wanted", "h"),
+    ]
+    constants |= {"two": np.array([2]), "size": np.array([H]), "zero": np.zeros(1, np.float32)}
+    nodes = [first, *state, node("LSTM", "xs W R B - h h", "y", hidden_size=H)]
+    model = graph(nodes, weights("LSTM") | constants, {"x": ["t", "b", F]}, ["y"], 12)
+    with pytest.raises(ConvertError, match=f"^Slice .* {message}"):
+        sl.from_onnx(model)
+
+
+def test_a_sequence_turned_around_behind_a_layer_is_refused_for_what_it_is() -> None:
+    constants = {"minus": np.array([-1]), "end": np.array([MIN]), "axis": np.array([1])}
+    turned = tail(node("Slice", "t2 minus end axis minus", "y"), **constants)
+    with pytest.raises(ConvertError, match=r"^Slice 'y' turns around the sequence: "):
+        sl.from_onnx(turned)
 
 
 @pytest.mark.parametrize(("model", "message"), REFUSED.values(), ids=REFUSED.keys())
