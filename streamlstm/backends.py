@@ -99,7 +99,7 @@ class ReferenceBackend:
             (
                 partial(
                     reference.LAYERS[layer.kind],
-                    weights={name: array.astype(dtype) for name, array in arrays.items()},
+                    weights={n: array.astype(dtype, copy=False) for n, array in arrays.items()},
                     **_options(layer),
                 ),
                 place,
