@@ -48,6 +48,8 @@ HANDLERS: dict[str, Handler] = {
     "Sigmoid": _activation("sigmoid"),
     "Softsign": _activation("softsign"),
     "Softplus": _activation("softplus"),
+    "Mish": _activation("mish"),
+    "HardSwish": _activation("hard_silu"),
     "HardSigmoid": _activation("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
     "LeakyRelu": _activation("leaky_relu", ("alpha", 0.01)),
     "ThresholdedRelu": _activation("thresholded_relu", ("alpha", 1.0)),

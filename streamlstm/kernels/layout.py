@@ -58,6 +58,8 @@ ACTIVATIONS = (
     "gelu",
     "gelu_tanh",
     "exponential",
+    "mish",
+    "hard_silu",
     "softmax",
     "log_softmax",
 )

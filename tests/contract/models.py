@@ -93,6 +93,7 @@ OPTIONS = {
     "everything but coupled": lstm(
         6, 35, projection_size=21, peephole=True, layer_norm=True, initial_state=True
     ),
+    "mish and hard silu": lstm(3, 20, candidate_activation="mish", cell_activation="hard_silu"),
     "gru": GRU(8, 64),
     "odd gru": GRU(3, 21, initial_state=True),
     "gru, other activations": GRU(

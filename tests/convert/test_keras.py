@@ -287,6 +287,9 @@ def test_the_paths_of_the_first_keras_files_are_known(tmp_path: Path) -> None:
     [
         (None, "linear"),
         ("swish", "silu"),
+        ("mish", "mish"),
+        ("hard_silu", "hard_silu"),
+        ("hard_swish", "hard_silu"),
         ("relu6", "hard_tanh(0.0, 6.0)"),
         (
             {"class_name": "function", "config": "relu6", "registered_name": "relu6"},
@@ -301,7 +304,9 @@ def test_activations_have_many_forms(value: Any, expected: str) -> None:
     assert read_activation(value, 3, "here") == expected
 
 
-@pytest.mark.parametrize("value", ["mish", "my_own", {"class_name": "__lambda__", "config": {}}, 3])
+@pytest.mark.parametrize(
+    "value", ["hard_shrink", "my_own", {"class_name": "__lambda__", "config": {}}, 3]
+)
 def test_unknown_activations_are_refused(value: Any) -> None:
     with pytest.raises(ConvertError, match="here: the activation"):
         read_activation(value, 3, "here")

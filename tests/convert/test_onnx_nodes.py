@@ -255,6 +255,43 @@ def test_what_stands_behind_recurrent_layers(name: str) -> None:
     assert difference(sl.from_onnx(model), X, expected) < TOLERANCE
 
 
+POINTWISE: dict[str, Any] = {
+    "mish": (18, "mish", [node("Mish", "m", "y")]),
+    "mish, taken apart": (
+        14,
+        "mish",
+        [node("Softplus", "m", "a"), node("Tanh", "a", "b"), node("Mul", "m b", "y")],
+    ),
+    "hardswish": (14, "hard_silu", [node("HardSwish", "m", "y")]),
+    "hardswish, taken apart": (
+        13,
+        "hard_silu",
+        [node("HardSigmoid", "m", "a", alpha=1 / 6), node("Mul", "a m", "y")],
+    ),
+    "hardswish, taken into small parts": (
+        13,
+        "hard_silu",
+        [
+            node("Add", "m three", "a"),
+            node("Clip", "a zero six", "b"),
+            node("Div", "b six", "c"),
+            node("Mul", "m c", "y"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_an_activation_of_a_newer_opset_or_taken_apart(name: str) -> None:
+    opset, activation, nodes = POINTWISE[name]
+    constants = {k: np.array(n, np.float32) for k, n in (("three", 3), ("zero", 0), ("six", 6))}
+    arrays = constants | {"N": draw(F, 4, seed=5) * 4}
+    model = graph([node("MatMul", "x N", "m"), *nodes], arrays, {"x": ["t", F]}, ["y"], opset)
+    found, X = sl.from_onnx(model), series()
+    assert found.layers == (sl.Dense(F, 4, activation),)
+    assert difference(found, X, run_onnx(model, {"x": X})) < TOLERANCE
+
+
 LAST: dict[str, Any] = {
     "final state": [node("Squeeze", "h2", "y", axes=[0])],
     "gather": [node("Gather", "t2 minus", "y", axis=1)],
