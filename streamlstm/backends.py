@@ -147,7 +147,7 @@ class ReferenceBackend:
         Y = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
-                Y[:, output] += X[:, source]
+                Y[:, output] += model.skip_factors[output].astype(self._dtype) * X[:, source]
         return Y, after, traces
 
 

@@ -74,8 +74,12 @@ def _show(file: Path, kind: str, model: Model) -> None:
         if scaling.mean.any() or (scaling.scale != 1).any():
             print(f"{side}s are scaled")
     if model.skip is not None:
-        pairs = zip(model.outputs, model.skip, strict=True)
-        added = ", ".join(f"{model.inputs[i]} to {name}" for name, i in pairs if i >= 0)
+        triples = zip(model.outputs, model.skip, model.skip_factors.tolist(), strict=True)
+        added = ", ".join(
+            f"{'' if factor == 1 else f'{factor:.6g} '}{model.inputs[i]} to {name}"
+            for name, i, factor in triples
+            if i >= 0
+        )
         print(f"inputs are added to outputs: {added}")
     if model.metadata.get("notes"):
         print(f"note: {model.metadata['notes']}")

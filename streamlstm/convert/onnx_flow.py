@@ -114,6 +114,8 @@ class Flow:
         Whether it holds integers: categories.
     skip : tuple of int, optional
         Column of the input that was added to each output.
+    skip_scale : tuple of float, optional
+        What it was multiplied by.
     """
 
     axes: tuple[Axis, ...]
@@ -126,6 +128,7 @@ class Flow:
     state: bool = False
     integer: bool = False
     skip: tuple[int, ...] | None = None
+    skip_scale: tuple[float, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -74,7 +74,7 @@ def _step_group(weights, program, rows, slots, X, Y, S, first, count):
         a, o = o, a
         layer += ROW
     scale = program[layout.OUTPUT_SCALING]
-    skip = program[layout.SKIP]
+    skip, skip_scale = program[layout.SKIP], program[layout.SKIP_SCALE]
     for m in range(count):
         y, place = (first + m) * O, a + m * stride
         whole = O // LANES * LANES
@@ -86,7 +86,8 @@ def _step_group(weights, program, rows, slots, X, Y, S, first, count):
         if skip >= 0:
             for k in range(O):
                 if program[skip + k] >= 0:
-                    Y[first + m, k] += X[first + m, program[skip + k]]
+                    added = X[first + m, program[skip + k]] * weights[skip_scale + k]
+                    Y[first + m, k] += added
 
 
 @kernel()

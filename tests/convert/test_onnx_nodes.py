@@ -350,6 +350,25 @@ def test_the_input_added_to_the_output() -> None:
     assert difference(found, X, run_onnx(model, {"x": X[:, None]})[:, 0]) < TOLERANCE
 
 
+def test_the_input_added_to_the_output_after_it_was_multiplied() -> None:
+    nodes = [
+        node("Mul", "x factors", "s"),
+        node("LSTM", "s W R B", "y4", hidden_size=F),
+        node("Squeeze", "y4 one", "n"),
+        node("Div", "s two", "h"),
+        node("Add", "h n", "y"),
+    ]
+    arrays = weights("LSTM", hidden=F) | {"one": np.array([1]), "two": np.array(2, np.float32)}
+    arrays["factors"] = np.array([3.0, -0.5, 0.0], np.float32)
+    model = graph(nodes, arrays, {"x": ["t", "b", F]}, ["y"])
+    X = series()
+    found = sl.from_onnx(model)
+    assert found.skip == (0, 1, -1)
+    assert np.array_equal(found.skip_factors, [1.5, -0.25, 1])
+    assert difference(found, X, run_onnx(model, {"x": X[:, None]})[:, 0]) < TOLERANCE
+    assert sl.from_onnx(model, skip=None).skip is None
+
+
 def test_tokens_of_an_embedding() -> None:
     nodes = [
         node("Gather", "table x", "e"),
