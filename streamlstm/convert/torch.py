@@ -66,6 +66,8 @@ def from_torch(
         If a layer cannot be stepped or is not known, or a weight is missing, left over or of
         another shape; the message names the layer and the shapes.
     """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+        raise ConvertError(f"epsilon: expected a number from 0 to below 1, got {epsilon!r}.")
     if isinstance(source, str | PathLike):
         source = _load(Path(fspath(source)))
     parts = _parts(source, rnn_activation, epsilon)

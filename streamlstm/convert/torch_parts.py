@@ -97,7 +97,8 @@ def assemble(
             raise ConvertError(
                 f"a state dict does not say what {part.gap}, between {part.name} and "
                 f"{parts[n + 1].name}, is: give the module, or its activation as "
-                f"activations={{{part.name!r}: 'relu'}} ('linear' if it is none, as dropout)."
+                f"activations={{{part.name!r}: 'relu'}}, on the shell --activation "
+                f"{part.name}=relu ('linear' if it is none, as dropout)."
             )
     return chain
 
@@ -204,7 +205,9 @@ def _next_width(parts: Sequence[Part], n: int) -> int | None:
 def _check_activations(parts: Sequence[Part], activations: Mapping[str, str]) -> None:
     names = [part.name for part in parts]
     for name in activations.keys() - set(names):
-        raise ConvertError(f"activations: there is no layer {name!r}; there are {names}.")
+        raise ConvertError(
+            f"activations: there is no layer {name!r}; there are {', '.join(names)}."
+        )
 
 
 def _place_initial_states(parts: Sequence[Part], states: Sequence[InitialState]) -> None:

@@ -179,7 +179,10 @@ def test_what_is_no_network_is_refused() -> None:
         sl.from_torch(3)
     with pytest.raises(ConvertError, match="no such file"):
         sl.from_torch("nowhere.pt")
-    with pytest.raises(ConvertError, match="there is no layer 'fc9'"):
+    for epsilon in (-1e-5, float("nan"), 1, True, "small"):
+        with pytest.raises(ConvertError, match="epsilon: expected a number from 0 to below 1"):
+            sl.from_torch(LSTM_STATE, epsilon=epsilon)
+    with pytest.raises(ConvertError, match="there is no layer 'fc9'; there are lstm"):
         sl.from_torch(LSTM_STATE, activations={"fc9": "relu"})
     with pytest.raises(ConvertError, match="initial_state: expected one for each of 1"):
         sl.from_torch(LSTM_STATE, initial_state=[None, None])
