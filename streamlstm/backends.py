@@ -130,7 +130,7 @@ class ReferenceBackend:
             (
                 partial(
                     reference.LAYERS[layer.kind],
-                    weights={name: array.astype(dtype) for name, array in arrays.items()},
+                    weights={n: array.astype(dtype, copy=False) for n, array in arrays.items()},
                     **_options(layer),
                 ),
                 place,
@@ -178,7 +178,7 @@ class ReferenceBackend:
         Y = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
-                Y[:, output] += X[:, source]
+                Y[:, output] += model.skip_factors[output].astype(self._dtype) * X[:, source]
         return Y, after, traces
 
 

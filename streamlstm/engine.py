@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends import make_backend
 from .blob import pack_state, unpack_state
 from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
-from .explain import Explanation, explain
+from .explain import Explainer, Explanation
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
 from .plan import initial_row
@@ -65,6 +65,7 @@ class Engine:
         self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
         self._one_slot = np.zeros(1, np.int64)
         self._categories = model.categories
+        self._explainer: Explainer | None = None  # made when it is first asked for
 
     @property
     def model(self) -> Model:
@@ -262,7 +263,9 @@ class Engine:
         with self._lock:
             slot = self._table.find(stream)
             state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
-        return explain(self._model, state, row)
+            if self._explainer is None:
+                self._explainer = Explainer(self._model)
+        return self._explainer.explain(state, row)
 
     def stream(self, stream: StreamId) -> "Stream":
         """Return a handle to one stream that skips the look-up of its id."""

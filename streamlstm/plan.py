@@ -88,6 +88,8 @@ def compile_plan(model: Model, lanes: int) -> Plan:
     ]
     skip = np.array(model.skip or (), np.int64)
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
+    if len(skip):
+        header[layout.SKIP_SCALE] = block.add(model.skip_factors)
     return Plan(
         weights=block.finish(),
         program=np.concatenate([header, *rows, skip]),

@@ -1,5 +1,6 @@
 """Checks that every converter needs: each weight once, in its shape; the framework at hand."""
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from ..errors import ConvertError
 
 Float64Array = NDArray[np.float64]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def require(module: str, purpose: str, install: str | None = None) -> Any:
@@ -36,6 +39,12 @@ def require(module: str, purpose: str, install: str | None = None) -> Any:
             f"{module} is needed to {purpose} and cannot be imported ({error}): "
             f"pip install {install or module}."
         ) from None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of another package's message, without a terminal's colour codes."""
+    lines = _COLOURS.sub("", str(error)).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
 
 
 def to_float64(values: Any, where: str) -> Float64Array:

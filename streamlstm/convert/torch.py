@@ -1,5 +1,6 @@
 """Networks of PyTorch: a module, its state dict, or a file that holds the state dict."""
 
+import re
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from ..errors import ConvertError
 from ..model import Model
-from .check import require
+from .check import first_line, require
 from .torch_parts import InitialState, Part, assemble
 
 Source = Any  # torch.nn.Module, a state dict, or a path: torch itself is imported by nobody here
@@ -51,8 +52,9 @@ def from_torch(
     epsilon : float
         That of BatchNorm1d and LayerNorm; only a state dict leaves it open.
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
-        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
 
     Returns
     -------
@@ -64,6 +66,8 @@ def from_torch(
         If a layer cannot be stepped or is not known, or a weight is missing, left over or of
         another shape; the message names the layer and the shapes.
     """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+        raise ConvertError(f"epsilon: expected a number from 0 to below 1, got {epsilon!r}.")
     if isinstance(source, str | PathLike):
         source = _load(Path(fspath(source)))
     parts = _parts(source, rnn_activation, epsilon)
@@ -103,9 +107,20 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken place in the file leads to
-        reason = str(error).strip().split("\n")[0]
         raise ConvertError(
-            f"{path}: expected a state dict written by torch.save(module.state_dict(), path). "
-            "A file with a whole module holds code, which is never run: load it yourself and give "
-            f"the module. PyTorch says: {reason}"
+            f"{path}: expected a state dict written by torch.save(module.state_dict(), path); "
+            f"{_unreadable(error)}"
         ) from None
+
+
+def _unreadable(error: Exception) -> str:
+    """Say in our words why PyTorch does not load a file; its own are a page with colours."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if named:
+        return (
+            f"this file holds {named[1]}, and reading that would run its code, which is never "
+            "done. Load it yourself and save its state dict, or give from_torch the module."
+        )
+    if str(error).startswith("Weights only load failed"):
+        return "this file is damaged, of another kind, or holds more than tensors and plain values."
+    return f"this file is damaged, or of another kind. PyTorch says: {first_line(error)}"

@@ -28,7 +28,8 @@ TANH_LIMIT = f32(7.90531110763549805)
 
 RELU, TANH, SIGMOID, HARD_SIGMOID, HARD_TANH, AFFINE, SCALED_TANH, LEAKY_RELU = range(1, 9)
 THRESHOLDED_RELU, ELU, SELU, SOFTSIGN, SOFTPLUS, SILU, GELU, GELU_TANH, EXPONENTIAL = range(9, 18)
-assert ACTIVATIONS[RELU] == "relu" and ACTIVATIONS[EXPONENTIAL] == "exponential"  # noqa: PT018
+MISH, HARD_SILU = range(18, 20)
+assert ACTIVATIONS[RELU] == "relu" and ACTIVATIONS[HARD_SILU] == "hard_silu"  # noqa: PT018
 
 
 @njit(forceinline=True)
@@ -187,6 +188,18 @@ def gelu_tanh(x):
     return fma(half, tanh(inner), half)
 
 
+@njit(forceinline=True)
+def mish(x):
+    """``x tanh(log(1 + exp(x)))``, with ``e = exp(x)`` equal to ``x n / (n + 2)``, n = e (e + 2).
+
+    From 20 on the quotient is 1 in float32, and below that n does not overflow.
+    """
+    two = splat(f32(2.0))
+    e = exp(minimum(x, splat(f32(20.0))))
+    n = e * (e + two)
+    return x * (n / (n + two))
+
+
 @njit
 def activate(kind, first, second, x):
     """Apply the activation of code ``kind`` with its two parameters.
@@ -230,6 +243,10 @@ def activate(kind, first, second, x):
         return gelu_tanh(x)
     if kind == EXPONENTIAL:
         return exp(x)
+    if kind == MISH:
+        return mish(x)
+    if kind == HARD_SILU:
+        return x * minimum(maximum(fma(x, splat(f32(1 / 6)), splat(f32(0.5))), zero), one)
     return x
 
 

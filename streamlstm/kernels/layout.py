@@ -7,6 +7,7 @@ weight block.
 
 # Header.
 INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
+SKIP_SCALE = 9  # offset of what each input is multiplied by before it is added
 HEADER = 16
 
 # One row a layer, after the header.
@@ -88,6 +89,8 @@ ACTIVATIONS = (
     "gelu",
     "gelu_tanh",
     "exponential",
+    "mish",
+    "hard_silu",
     "softmax",
     "log_softmax",
 )

@@ -61,7 +61,8 @@ def _scale_inputs(weights, program, X, S, a, first, count):
 def _scale_outputs(weights, program, X, Y, S, a, first, count):
     """Put what stands in the rows at ``S[a]`` into the unit of the series, and add the skip."""
     F, O = program[layout.INPUTS], program[layout.OUTPUTS]
-    scale, skip = program[layout.OUTPUT_SCALING], program[layout.SKIP]
+    scale = program[layout.OUTPUT_SCALING]
+    skip, skip_scale = program[layout.SKIP], program[layout.SKIP_SCALE]
     whole = O // LANES * LANES
     for m in range(count):
         x, y, place = (first + m) * F, (first + m) * O, a + m * program[layout.STRIDE]
@@ -73,7 +74,7 @@ def _scale_outputs(weights, program, X, Y, S, a, first, count):
         if skip >= 0:
             for k in range(O):
                 if program[skip + k] >= 0:
-                    Y[y + k] += X[x + program[skip + k]]
+                    Y[y + k] += X[x + program[skip + k]] * weights[skip_scale + k]
 
 
 @kernel()
