@@ -17,8 +17,8 @@ from .errors import ModelError
 from .kernels import layout, reference
 from .layers import Layer
 from .model import Model
+from .packing import aligned_zeros
 from .plan import compile_plan, row_layout
-from .state import aligned_zeros
 
 Float32Array = NDArray[np.float32]
 NAMES = ("cpu", "reference")
@@ -65,7 +65,7 @@ class CpuBackend:
         self._work = plan.work
         self._plan = plan
         size = step.scratch_size(plan.program)
-        self._scratch = aligned_zeros(self.threads, size)
+        self._scratch = aligned_zeros(self.threads * size)
         self._groups = np.zeros((self.threads, layout.GROUP_SIZE), np.int64)
         self._task = np.zeros(layout.TASK, np.int64)
         self._task[layout.TASK_STEP] = compile.address(step.step_range)

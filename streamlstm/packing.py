@@ -9,11 +9,21 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.layout import COLUMNS, padded
+from .kernels.layout import COLUMNS, PAD, padded
 from .layers import GRU, LSTM
 
 Float32Array = NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
+
+
+def aligned_zeros(size: int) -> Float32Array:
+    """Return zeros float32[size] that start on a cache line.
+
+    NumPy aligns to 16 bytes only; a vector load across two cache lines costs twice.
+    """
+    memory = np.zeros(size + PAD, np.float32)
+    start = -memory.ctypes.data // memory.itemsize % PAD
+    return memory[start : start + size]
 
 
 def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32Array:
@@ -37,7 +47,7 @@ def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32
 
 
 def pack_product(weight: Float32Array, bias: Float32Array, lanes: int) -> Float32Array:
-    """Lay out weight[N, K] and bias[N]: wide panels as far as they go, then one of two, of one vector."""
+    """Lay out weight[N, K], bias[N] as wide panels, then at most one of two vectors and of one."""
     N, K = weight.shape
     outputs = -(-N // lanes) * lanes
     full, shift = np.zeros((outputs, K), np.float32), np.zeros(outputs, np.float32)

@@ -120,10 +120,7 @@ class _Block:
         return offset
 
     def finish(self) -> Float32Array:
-        # numpy aligns to 16 bytes only; a vector load across two cache lines costs twice.
-        memory = np.zeros(self.size + layout.PAD, np.float32)
-        shift = (-memory.ctypes.data // 4) % layout.PAD
-        weights = memory[shift : shift + self.size]
+        weights = packing.aligned_zeros(self.size)
         np.concatenate(self.parts, out=weights)
         return weights
 

@@ -79,7 +79,7 @@ class StateTable:
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
         self.capacity = capacity
-        self.rows = aligned_zeros(capacity, len(initial))
+        self.rows = _aligned_zeros(capacity, len(initial))
         self._initial = initial
         self.seq = np.zeros(capacity, np.uint64)
         self.time = np.full(capacity, np.nan)
@@ -172,8 +172,7 @@ class StateTable:
         self._free.append(slot)
 
 
-def aligned_zeros(count: int, row_size: int) -> NDArray[np.float32]:
-    """Return zeros float32[count, row_size] that start on a cache line."""
+def _aligned_zeros(count: int, row_size: int) -> NDArray[np.float32]:
     itemsize = np.dtype(np.float32).itemsize
     try:
         memory = np.zeros(count * row_size + _CACHE_LINE // itemsize, np.float32)

@@ -186,7 +186,5 @@ def any_gru_cell(weights, program, layer, Z, z, state, h, out, o):
     reset = _gate(gate, a, b, clip(load(Z, z), bound))
     update = _gate(gate, a, b, clip(load(Z, z + LANES), bound))
     n = fma(reset, load(Z, z + 3 * LANES), load(Z, z + 2 * LANES))
-    candidate = _candidate(
-        kind, weights[constants + 2], weights[constants + 3], clip(n, bound)
-    )
+    candidate = _candidate(kind, weights[constants + 2], weights[constants + 3], clip(n, bound))
     store(out, o, fma(update, load(state, h) - candidate, candidate))

@@ -39,7 +39,9 @@ def can_run_parallel() -> bool:
 def _kernels() -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Return every kernel by name, with its signature."""
     by_address = [*step.LAYERS.values(), *step.SINGLES.values(), step.step_range]
-    kernels = {function.__name__: (function, _BY_ADDRESS) for function in by_address}
+    kernels: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        function.__name__: (function, _BY_ADDRESS) for function in by_address
+    }
     kernels["one thread"] = (step.step_block, (int64, _slots, _matrix, _matrix))
     if can_run_parallel():
         signature = (int64, _slots, _matrix, _matrix, int64)

@@ -1,11 +1,11 @@
 """What a layer's kernel is given: addresses of a task and of a group, as arrays and numbers.
 
-Every layer is compiled by itself and called by address as ``layer(task, row, group, 0)``: where one
-compiled function calls another that Numba knows, LLVM goes over the callee again, at every level.
-``row`` is the offset of the layer's row in the program, ``group`` the address of a group (layout.py).
-The streams' inputs stand in rows of the scratch at ``S[a]``, ``STRIDE`` apart; outputs go to rows at
-``S[o]``. What a layer with a memory remembers is found by slot in the state rows and advanced in
-place.
+Every layer is compiled by itself and called by address as ``layer(task, row, group, 0)``: where
+one compiled function calls another that Numba knows, LLVM goes over the callee again, at every
+level. ``row`` is the offset of the layer's row in the program, ``group`` the address of a group
+(layout.py). The streams' inputs stand in rows of the scratch at ``S[a]``, ``STRIDE`` apart; outputs
+go to rows at ``S[o]``. What a layer with a memory remembers is found by slot in the state rows and
+advanced in place.
 """
 
 import numpy as np

@@ -63,13 +63,17 @@ def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         _wide6(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
             half = WIDE // 2
-            _wide6(A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
+            _wide6(
+                A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride
+            )
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * z_stride
     if rows >= 4:
         _wide4(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
             half = WIDE // 2
-            _wide4(A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
+            _wide4(
+                A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride
+            )
         rows, a, z = rows - 4, a + 4 * stride, z + 4 * z_stride
     if rows >= 2:
         _wide2(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)

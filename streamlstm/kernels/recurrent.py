@@ -267,7 +267,12 @@ def _norm_gates(weights, program, layer, H, width, S, work, z, count):
         i, f, g, y = _sum_gates(S, start, H, z, f32(0.0), f32(0.0), f32(0.0), f32(0.0), False)
         means = (i / units, f / units, g / units, y / units)
         i, f, g, y = _sum_gates(S, start, H, z, means[0], means[1], means[2], means[3], True)
-        for gate, mean, square in ((0, means[0], i), (1, means[1], f), (2, means[2], g), (3, means[3], y)):
+        for gate, mean, square in (
+            (0, means[0], i),
+            (1, means[1], f),
+            (2, means[2], g),
+            (3, means[3], y),
+        ):
             scale = f32(1.0) / f32(math.sqrt(square / units + epsilon))
             shift = splat(-mean * scale)
             for n in range(gate * LANES, width, WIDE):

@@ -27,7 +27,6 @@ from .products import (
 )
 from .simd import LANES, load, store
 
-
 NEAR = 6 * 1024  # floats that stay in the first level of cache, 32 KiB on most machines
 
 

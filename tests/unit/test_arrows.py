@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "packing": _BASE | {"kernels"},
     "plan": _BASE | {"kernels", "packing"},
     "observations": _BASE | {"state"},
-    "backends": _BASE | {"plan", "kernels"},
+    "backends": _BASE | {"plan", "packing", "kernels"},
     "explain": _BASE | {"plan", "backends"},
     "engine": _BASE | _STATE | {"kernels"},
     "wire": _BASE | _STATE,
