@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import parse_activation
+from .compiling import compile_kernels
 from .errors import ModelError
 from .kernels import layout, reference
 from .layers import Layer
 from .model import Model
 from .packing import aligned_zeros
 from .plan import compile_plan, row_layout
+from .precision import round_weights
 
 Float32Array = NDArray[np.float32]
 NAMES = ("cpu", "reference")
@@ -49,15 +51,17 @@ class CpuBackend:
     model : Model
     threads : int, optional
         How many threads a large block may use; as many as this process may run on if left out.
+    weights : {"float32", "float16", "bfloat16"}
+        How a single stream's step reads them; the model's are rounded to it already.
     """
 
     name = "cpu"
 
-    def __init__(self, model: Model, threads: int | None = None) -> None:
+    def __init__(self, model: Model, threads: int | None = None, weights: str = "float32") -> None:
         from .kernels import compile, simd, step
 
-        compile.prepare()
-        plan = compile_plan(model, simd.LANES)
+        plan = compile_plan(model, simd.LANES, weights)
+        compile_kernels(compile.needed(plan.kinds, weights))
         wanted = threads or len(os.sched_getaffinity(0))
         self.threads = wanted if compile.can_run_parallel() else 1
         self.row_size = plan.row_size
@@ -74,9 +78,10 @@ class CpuBackend:
         self._task[layout.TASK_SCRATCH] = self._scratch.ctypes.data
         self._task[layout.TASK_SCRATCH_SIZE] = size
         self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
-        for kind in step.LAYERS:
+        for kind in plan.kinds:
             self._task[layout.TASK_LAYERS + kind] = compile.address(step.LAYERS[kind])
-            self._task[layout.TASK_SINGLES + kind] = compile.address(step.SINGLES[kind])
+            single = compile.single(kind, weights)
+            self._task[layout.TASK_SINGLES + kind] = compile.address(single)
         self._address = self._task.ctypes.data
         self._rows: Float32Array | None = None
         self._serial = compile.entry("one thread")
@@ -194,16 +199,30 @@ def _options(layer: Layer) -> dict[str, Any]:
     return options
 
 
-def make_backend(name: str, model: Model, threads: int | None = None) -> Backend:
+def compile_for(model: Model, weights: str = "float32") -> None:
+    """Compile now what an engine for ``model`` needs, and tell on standard error that it goes on.
+
+    A program that will not wait in silence calls this before it makes the engine.
+    """
+    from .kernels import compile, simd
+
+    plan = compile_plan(model, simd.LANES, weights)
+    compile_kernels(compile.needed(plan.kinds, weights), tell=True)
+
+
+def make_backend(
+    name: str, model: Model, threads: int | None = None, weights: str = "float32"
+) -> Backend:
     """Make the backend called ``name``; "auto" takes the fastest there is.
 
     Raises
     ------
     ModelError
-        If there is no backend of that name.
+        If there is no backend of that name, or no such precision of weights.
     """
+    model = round_weights(model, weights)
     if name in ("auto", "cpu"):
-        return CpuBackend(model, threads)
+        return CpuBackend(model, threads, weights)
     if name == "reference":
         return ReferenceBackend(model)
     raise ModelError(f"backend: expected auto, {' or '.join(NAMES)}, got {name!r}.")

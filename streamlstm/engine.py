@@ -35,6 +35,17 @@ class Engine:
     threads : int, optional
         How many threads a large block may use; as many as there are cores if left out. Results do
         not depend on it.
+    weights : {"float32", "float16", "bfloat16"}
+        With 16 bits the matrices of all layers are rounded, and a single stream's step through a
+        plain LSTM that is too large for near caches (from about 64 hidden units) waits for half of
+        the memory. :meth:`streamlstm.Model.check` tells what the rounding costs.
+
+    Raises
+    ------
+    ModelError
+        If the model is none, or backend or weights are not among those above.
+    BadValueError, CapacityError
+        If threads or capacity are not positive integers, or there is not that much memory.
 
     Examples
     --------
@@ -49,6 +60,7 @@ class Engine:
         capacity: int = 100_000,
         backend: str = "auto",
         threads: int | None = None,
+        weights: str = "float32",
     ) -> None:
         if not isinstance(model, Model):
             raise ModelError(
@@ -56,7 +68,7 @@ class Engine:
             )
         if threads is not None and (type(threads) is not int or threads < 1):
             raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
-        self._backend = make_backend(backend, model, threads)
+        self._backend = make_backend(backend, model, threads, weights)
         self._table = StateTable(capacity, initial_row(model))
         self._model = model
         self._lock = threading.Lock()

@@ -5,13 +5,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
 from .layers import Embedding, Layer, describe_layer, layer_to_dict
+
+if TYPE_CHECKING:
+    from .check import PrecisionCheck
 
 Float32Array = NDArray[np.float32]
 
@@ -216,6 +219,47 @@ class Model:
         from .convert import to_onnx
 
         to_onnx(self, path)
+
+    def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
+        """Return this model with other weights for its layers, one set for each."""
+        return Model(
+            self.layers,
+            weights,
+            self.inputs,
+            self.outputs,
+            self.input_scaling,
+            self.output_scaling,
+            self.skip,
+            self.horizon,
+            self.metadata,
+            self.skip_scale,
+        )
+
+    def check(self, weights: str = "float16", steps: int = 200, seed: int = 0) -> "PrecisionCheck":
+        """Measure what weights of 16 bits cost, on random observations.
+
+        Parameters
+        ----------
+        weights : {"float16", "bfloat16"}
+            As for :class:`streamlstm.Engine`.
+        steps : int
+            How many observations each of 16 streams gets.
+        seed : int
+            Of the observations, which are normal in the unit that the input scaling gives.
+
+        Returns
+        -------
+        PrecisionCheck
+            The largest and the usual difference, next to the spread of the predictions.
+
+        Raises
+        ------
+        ModelError
+            If there is no such precision, or a weight is too large for it.
+        """
+        from .check import check_precision_cost
+
+        return check_precision_cost(self, weights, steps, seed)
 
     def __repr__(self) -> str:
         """Show the layers, one after the other."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .kernels.layout import COLUMNS, PAD, padded
 from .layers import GRU, LSTM
+from .precision import shorten
 
 Float32Array = NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
@@ -102,6 +103,15 @@ def pack_lstm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
         bias = np.zeros_like(bias)  # it comes after the norm
     sums = by_unit(bias, 4, lanes).reshape(-1, COLUMNS * lanes)
     return _panels(sums, [by_unit(weight, len(layer.gates), lanes)])
+
+
+def pack_short_lstm(layer: LSTM, weights: Weights, lanes: int, precision: str) -> Float32Array:
+    """Lay out a plain LSTM with weights of 16 bits, two in the place of a float; biases stay."""
+    width = COLUMNS * lanes
+    K = layer.input_size + layer.hidden_size
+    panels = pack_lstm(layer, weights, lanes).reshape(-1, K + 1, width)
+    rows = shorten(panels[:, 1:].reshape(len(panels), -1), precision).view(np.float32)
+    return np.concatenate([panels[:, 0], rows], axis=1).ravel()
 
 
 def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:

@@ -1,14 +1,14 @@
 """Compile every kernel once, before anything is promised to be quick."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import step
+from . import layout, step
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]
@@ -38,9 +38,9 @@ def can_run_parallel() -> bool:
 @cache
 def _kernels() -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Return every kernel by name, with its signature."""
-    by_address = [*step.LAYERS.values(), *step.SINGLES.values(), step.step_range]
+    layers = [*step.LAYERS.values(), *step.SINGLES.values(), *step.SHORT.values()]
     kernels: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        function.__name__: (function, _BY_ADDRESS) for function in by_address
+        function.__name__: (function, _BY_ADDRESS) for function in (*layers, step.step_range)
     }
     kernels["one thread"] = (step.step_block, (int64, _slots, _matrix, _matrix))
     if can_run_parallel():
@@ -49,31 +49,51 @@ def _kernels() -> dict[str, tuple[Any, tuple[Any, ...]]]:
     return kernels
 
 
-def is_warm() -> bool:
-    """Tell whether all kernels are compiled, in this process or on disk."""
-    return all(name in _ready or is_cached(kernel) for name, (kernel, _) in _kernels().items())
+def needed(kinds: Iterable[int], precision: str) -> list[str]:
+    """Return the names of the kernels that step layers of these kinds (layout.py)."""
+    layers = {step.LAYERS[kind].__name__ for kind in kinds}
+    layers |= {single(kind, precision).__name__ for kind in kinds}
+    every = {function.__name__ for function in (*step.LAYERS.values(), *step.SINGLES.values())}
+    every |= {function.__name__ for function in step.SHORT.values()}
+    return [name for name in _kernels() if name in layers or name not in every]
 
 
-def prepare(progress: Progress | None = None) -> None:
-    """Load every kernel from disk, or compile it and keep it there.
+def single(kind: int, precision: str) -> Any:
+    """Return the kernel that steps a single stream through a layer of this kind."""
+    short = kind == layout.LSTM and precision in step.SHORT
+    return step.SHORT[precision] if short else step.SINGLES[kind]
+
+
+def is_warm(names: Iterable[str] | None = None) -> bool:
+    """Tell whether kernels (all, if left out) are compiled, in this process or on disk."""
+    kernels = _kernels()
+    return all(name in _ready or is_cached(kernels[name][0]) for name in names or kernels)
+
+
+def prepare(progress: Progress | None = None, names: Iterable[str] | None = None) -> None:
+    """Load kernels from disk, or compile them and keep them there.
 
     Parameters
     ----------
     progress : callable, optional
         Called as ``progress(done, total, name)`` before each kernel and once at the end.
+    names : iterable of str, optional
+        Which ones, as :func:`needed` gives them; all if left out.
     """
     kernels = _kernels()
+    wanted = list(names or kernels)
     with _lock:
-        for done, (name, (kernel, signature)) in enumerate(kernels.items()):
+        for done, name in enumerate(wanted):
             if progress is not None:
-                progress(done, len(kernels), name)
+                progress(done, len(wanted), name)
             if name not in _ready:
                 if name == "several threads":
                     config.THREADING_LAYER = "omp"
+                kernel, signature = kernels[name]
                 kernel.compile(signature)
                 _ready.add(name)
         if progress is not None:
-            progress(len(kernels), len(kernels), "done")
+            progress(len(wanted), len(wanted), "done")
 
 
 def address(function: Any) -> int:

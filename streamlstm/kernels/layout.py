@@ -29,7 +29,8 @@ HEADER = 16
     PROJECTION,
     COUPLED,
     USUAL,  # 1: gates are sigmoid or hard sigmoid, candidate and cell tanh
-) = range(17)
+    SHORT_WEIGHTS,  # offset of panels with weights of 16 bits, for a single stream
+) = range(18)
 ROW = 24
 
 # Constants of a layer: two parameters for each activation, bounds (infinite for none), epsilon.
@@ -101,6 +102,9 @@ PAD = 16
 
 # A panel is this many vectors wide: the four gates of LANES hidden units.
 COLUMNS = 4
+
+# How weights may be kept.
+PRECISIONS = ("float32", "float16", "bfloat16")
 
 # Sums of a panel one or two vectors wide are split into this many, or a single stream would wait
 # for one addition after the other.

@@ -30,7 +30,13 @@ from . import simd
 Phase = Sequence[tuple[int, int]]  # pairs: which vector of a weight row adds to which sum
 
 
-def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: int = 1) -> Any:
+def product_tile(
+    rows: int,
+    phases: Sequence[Phase],
+    panels: int = 1,
+    chains: int = 1,
+    storage: str = "float32",
+) -> Any:
     """Make the intrinsic that multiplies one tile.
 
     Parameters
@@ -38,6 +44,9 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
     rows, panels, chains : int
         Shape of the tile, fixed when the kernel is compiled; registers needed are about
         ``rows * sums * panels * chains + columns + 1``.
+    storage : {"float32", "float16", "bfloat16"}
+        Of the weights, not of the biases. Where it has 16 bits, a row of a panel has half as many
+        floats as sums; ``w_stride`` counts weights.
     phases : one or two sequences of (vector, sum)
         For each stretch of inputs, which vectors of a weight row add to which sums.
 
@@ -77,7 +86,7 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
         )
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _Tile(context, builder, signature, args, rows, phases, panels, chains).emit()
+            _Tile(context, builder, signature, args, rows, phases, panels, chains, storage).emit()
             return context.get_dummy_value()
 
         return signature, emit
@@ -98,6 +107,7 @@ class _Tile:
         phases: Sequence[Phase],
         panels: int,
         chains: int,
+        storage: str,
     ) -> None:
         A, a, B, b, stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
         self.builder, self.integer = builder, a.type
@@ -120,7 +130,11 @@ class _Tile:
             address(5, W, builder.add(w, builder.mul(panel_stride, self.number(p))))
             for p in range(panels)
         ]
-        self.weights = [self.advance(bias, bias_size) for bias in self.biases]
+        self.storage = storage
+        kind = (ir.FloatType() if storage == "float32" else ir.IntType(16)).as_pointer()
+        self.weights = [
+            builder.bitcast(self.advance(bias, bias_size), kind) for bias in self.biases
+        ]
         self.target = address(12, Z, z)
 
     def number(self, value: int) -> Any:
@@ -129,11 +143,14 @@ class _Tile:
     def advance(self, pointer: Any, count: Any) -> Any:
         return self.builder.gep(pointer, [count])
 
-    def load(self, pointer: Any, vector: int, offset: Any = None) -> Any:
-        place = self.number(vector * simd.LANES)
-        if offset is not None:
-            place = self.builder.add(offset, place)
-        return simd.emit_load(self.builder, self.advance(pointer, place))
+    def load_bias(self, pointer: Any, column: int) -> Any:
+        return simd.emit_load(self.builder, self.advance(pointer, self.number(column * simd.LANES)))
+
+    def load_weights(self, pointer: Any, vector: int, row: Any) -> Any:
+        place = self.advance(pointer, self.builder.add(row, self.number(vector * simd.LANES)))
+        if self.storage == "float32":
+            return simd.emit_load(self.builder, place)
+        return simd.emit_load_half(self.builder, place, self.storage == "bfloat16")
 
     def emit(self) -> None:
         self.start_sums()
@@ -152,7 +169,7 @@ class _Tile:
         self.sums: dict[tuple[int, int, int], list[Any]] = {}
         for p in range(self.panels):
             for column in used:
-                bias = self.load(self.biases[p], column)
+                bias = self.load_bias(self.biases[p], column)
                 for r in range(self.rows):
                     # Allocas at the entry become registers: LLVM promotes every one of them.
                     chain = [cgutils.alloca_once(builder, simd.VECTOR) for _ in range(self.chains)]
@@ -181,7 +198,8 @@ class _Tile:
         builder = self.builder
         row = builder.mul(k, self.w_stride)
         loaded = [
-            {vector: self.load(panel, vector, row) for vector, _ in phase} for panel in weights
+            {vector: self.load_weights(panel, vector, row) for vector, _ in phase}
+            for panel in weights
         ]
         for r in range(self.rows):
             x = simd.emit_splat(builder, builder.load(self.advance(inputs[r], k)))

@@ -57,6 +57,17 @@ def emit_load(builder: Any, pointer: Any) -> Any:
     return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
 
 
+def emit_load_half(builder: Any, pointer: Any, bfloat: bool) -> Any:
+    """Emit a load of LANES numbers of 16 bits, float16 or bfloat16, widened to float32."""
+    if not bfloat:
+        halves = ir.VectorType(ir.HalfType(), LANES).as_pointer()
+        return builder.fpext(builder.load(builder.bitcast(pointer, halves), align=2), VECTOR)
+    integers = ir.VectorType(ir.IntType(32), LANES)
+    halves = ir.VectorType(ir.IntType(16), LANES).as_pointer()
+    upper = builder.zext(builder.load(builder.bitcast(pointer, halves), align=2), integers)
+    return builder.bitcast(builder.shl(upper, ir.Constant(integers, [16] * LANES)), VECTOR)
+
+
 def emit_store(builder: Any, value: Any, pointer: Any) -> None:
     """Emit a store of one vector, aligned to an element only."""
     builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=4)

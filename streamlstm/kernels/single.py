@@ -27,6 +27,8 @@ from .products import (
 )
 from .simd import LANES, load, store
 
+_one, _one_float16, _one_bfloat16 = one_lstm
+_pair, _pair_float16, _pair_bfloat16 = one_lstm_pair
 NEAR = 6 * 1024  # floats that stay in the first level of cache, 32 KiB on most machines
 
 
@@ -36,18 +38,22 @@ def _keep_hidden(rows, h, S, o, H):
         store(rows, h + n, load(S, o + n))
 
 
-@kernel()
-def lstm_single(task, layer, group, _):
-    """Advance a stream through a plain LSTM."""
+@njit(inline="always")
+def _lstm(task, layer, group, precision):
+    """Advance a stream through a plain LSTM whose weights are stored in ``PRECISIONS[precision]``.
+
+    The branches on ``precision`` are gone when it is compiled: every caller gives a constant.
+    """
     weights, program, rows, slots, S = arrays(task, group)
     first, _count, a, o = span(group)
     turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     base = slots[first] * program[layout.ROW_SIZE]
     h, c = base + program[layer + layout.HIDDEN], base + program[layer + layout.CELL]
-    w, z = program[layer + layout.WEIGHTS], int64(SUMS)
-    panel = (F + H + 1) * WIDE
+    w = program[layer + (layout.SHORT_WEIGHTS if precision else layout.WEIGHTS)]
+    panel = WIDE + (F + H) * (WIDE // 2 if precision else WIDE)
     panels = (H + LANES - 1) // LANES
+    z = int64(SUMS)
     # Two panels at once keep the adders busy, if the first level of cache holds both; where it
     # does not, it feeds no more than one.
     paired = 2 * panel <= NEAR or panel > NEAR
@@ -59,12 +65,41 @@ def lstm_single(task, layer, group, _):
         run = runs - 1 - n if turn else n
         unit, start = run * width * LANES, w + run * width * panel
         if paired and unit + LANES < H:
-            one_lstm_pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+            if precision == 0:
+                _pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+            elif precision == 1:
+                _pair_float16(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+            else:
+                _pair_bfloat16(
+                    S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE
+                )
             lstm_cell(S, z + WIDE, rows, c + unit + LANES, S, o + unit + LANES)
+        elif precision == 0:
+            _one(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+        elif precision == 1:
+            _one_float16(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
         else:
-            one_lstm(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
+            _one_bfloat16(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
         lstm_cell(S, z, rows, c + unit, S, o + unit)
     _keep_hidden(rows, h, S, o, H)
+
+
+@kernel()
+def lstm_single(task, layer, group, _):
+    """Advance a stream through a plain LSTM."""
+    _lstm(task, layer, group, 0)
+
+
+@kernel()
+def lstm_single_float16(task, layer, group, _):
+    """Do it with weights of float16."""
+    _lstm(task, layer, group, 1)
+
+
+@kernel()
+def lstm_single_bfloat16(task, layer, group, _):
+    """Do it with weights of bfloat16."""
+    _lstm(task, layer, group, 2)
 
 
 @njit(inline="always")
@@ -84,11 +119,11 @@ def gate_products(weights, w, F, P, coupled, S, a, rows, h, Z, panels, turn):
                     S, a, rows, h, 0, weights, start, WIDE, THREE, panel, F, P, S, z, WIDE
                 )
             else:
-                one_lstm_pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
+                _pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
         elif coupled:
             one_three(S, a, rows, h, 0, weights, start, WIDE, THREE, panel, F, P, S, z, WIDE)
         else:
-            one_lstm(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
+            _one(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
 
 
 @kernel()

@@ -35,6 +35,8 @@ LAYERS = {
     layout.EMBEDDING: feedforward.embedding,
 }
 SINGLES = LAYERS | {layout.LSTM: single.lstm_single, layout.GRU: single.gru_single}
+# With weights of 16 bits a single stream goes through a plain LSTM by another way.
+SHORT = {"float16": single.lstm_single_float16, "bfloat16": single.lstm_single_bfloat16}
 
 
 def scratch_size(program: NDArray[np.int64]) -> int:
