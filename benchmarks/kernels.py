@@ -17,6 +17,7 @@ from streamlstm import LSTM, Engine, Model
 from streamlstm.backends import CpuBackend
 from streamlstm.kernels import compile
 from streamlstm.kernels.memory import call_at
+from streamlstm.precision import round_weights
 
 from .harness import Row, interleaved, parser, report, steps
 from .peers import onnxruntime_step, torch_step
@@ -39,9 +40,9 @@ def _model(H: int, F: int) -> Model:
     return Model([layer], [weights])
 
 
-def compiled(model: Model, X: Any) -> Callable[[int], Any]:
+def compiled(model: Model, X: Any, weights: str = "float32") -> Callable[[int], Any]:
     """Return a function that takes n steps inside compiled code and gives h[B, H]."""
-    backend = CpuBackend(model, threads=1)
+    backend = CpuBackend(round_weights(model, weights), 1, weights)
     B = len(X)
     rows = np.zeros((B, backend.row_size), np.float32)
     slots = np.random.default_rng(1).permutation(B)

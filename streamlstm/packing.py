@@ -106,11 +106,18 @@ def pack_lstm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
 
 
 def pack_short_lstm(layer: LSTM, weights: Weights, lanes: int, precision: str) -> Float32Array:
-    """Lay out a plain LSTM with weights of 16 bits, two in the place of a float; biases stay."""
+    """Lay out a plain LSTM with weights of 16 bits, two in the place of a float; biases stay.
+
+    bfloat16 of two vectors stand lane by lane together, the first in the upper half.
+    """
     width = COLUMNS * lanes
     K = layer.input_size + layer.hidden_size
     panels = pack_lstm(layer, weights, lanes).reshape(-1, K + 1, width)
-    rows = shorten(panels[:, 1:].reshape(len(panels), -1), precision).view(np.float32)
+    bits = shorten(panels[:, 1:], precision)
+    if precision == "bfloat16":
+        upper, lower = np.moveaxis(bits.reshape(*bits.shape[:2], -1, 2, lanes), 3, 0)
+        bits = upper.astype(np.uint32) << 16 | lower
+    rows = np.ascontiguousarray(bits).reshape(len(panels), -1).view(np.float32)
     return np.concatenate([panels[:, 0], rows], axis=1).ravel()
 
 

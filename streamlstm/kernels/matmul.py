@@ -146,11 +146,14 @@ class _Tile:
     def load_bias(self, pointer: Any, column: int) -> Any:
         return simd.emit_load(self.builder, self.advance(pointer, self.number(column * simd.LANES)))
 
-    def load_weights(self, pointer: Any, vector: int, row: Any) -> Any:
-        place = self.advance(pointer, self.builder.add(row, self.number(vector * simd.LANES)))
-        if self.storage == "float32":
-            return simd.emit_load(self.builder, place)
-        return simd.emit_load_half(self.builder, place, self.storage == "bfloat16")
+    def load_weights(self, panel: Any, vector: int, row: Any) -> Any:
+        builder, lanes = self.builder, simd.LANES
+        if self.storage == "bfloat16":
+            start = builder.add(row, self.number(vector // 2 * 2 * lanes))
+            return simd.emit_load_bfloat16(builder, self.advance(panel, start), vector % 2 == 0)
+        place = self.advance(panel, builder.add(row, self.number(vector * lanes)))
+        load = simd.emit_load if self.storage == "float32" else simd.emit_load_float16
+        return load(builder, place)
 
     def emit(self) -> None:
         self.start_sums()

@@ -57,15 +57,26 @@ def emit_load(builder: Any, pointer: Any) -> Any:
     return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
 
 
-def emit_load_half(builder: Any, pointer: Any, bfloat: bool) -> Any:
-    """Emit a load of LANES numbers of 16 bits, float16 or bfloat16, widened to float32."""
-    if not bfloat:
-        halves = ir.VectorType(ir.HalfType(), LANES).as_pointer()
-        return builder.fpext(builder.load(builder.bitcast(pointer, halves), align=2), VECTOR)
+def emit_load_float16(builder: Any, pointer: Any) -> Any:
+    """Emit a load of LANES numbers of float16, widened to float32."""
+    halves = ir.VectorType(ir.HalfType(), LANES).as_pointer()
+    return builder.fpext(builder.load(builder.bitcast(pointer, halves), align=2), VECTOR)
+
+
+def emit_load_bfloat16(builder: Any, pointer: Any, upper: bool) -> Any:
+    """Emit a load of LANES numbers of bfloat16 out of 2 * LANES, widened to float32.
+
+    The numbers of two vectors stand lane by lane together, in the upper and the lower half of 32
+    bits: then one operation widens each of them. Widening 16 bits to 32 and shifting takes two, as
+    the conversion from float16 does where a vector has 16 lanes (measured on Zen 4).
+    """
     integers = ir.VectorType(ir.IntType(32), LANES)
-    halves = ir.VectorType(ir.IntType(16), LANES).as_pointer()
-    upper = builder.zext(builder.load(builder.bitcast(pointer, halves), align=2), integers)
-    return builder.bitcast(builder.shl(upper, ir.Constant(integers, [16] * LANES)), VECTOR)
+    both = builder.load(builder.bitcast(pointer, integers.as_pointer()), align=2)
+    if upper:
+        bits = builder.and_(both, ir.Constant(integers, [0xFFFF0000] * LANES))
+    else:
+        bits = builder.shl(both, ir.Constant(integers, [16] * LANES))
+    return builder.bitcast(bits, VECTOR)
 
 
 def emit_store(builder: Any, value: Any, pointer: Any) -> None:
