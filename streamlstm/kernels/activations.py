@@ -5,8 +5,8 @@ AVX2 machine), because it stays in registers and all lanes go at once.
 """
 
 import numpy as np
-from numba import njit
 
+from .cache import inlined, part
 from .layout import ACTIVATIONS
 from .simd import (
     fma,
@@ -32,7 +32,7 @@ MISH, HARD_SILU = range(18, 20)
 assert ACTIVATIONS[RELU] == "relu" and ACTIVATIONS[HARD_SILU] == "hard_silu"  # noqa: PT018
 
 
-@njit(forceinline=True)
+@inlined
 def tanh_parts(x):
     """Hyperbolic tangent as numerator and denominator of an odd rational function, 13 over 6.
 
@@ -54,14 +54,14 @@ def tanh_parts(x):
     return x * p, q
 
 
-@njit(forceinline=True)
+@inlined
 def tanh(x):
     """Hyperbolic tangent."""
     numerator, denominator = tanh_parts(x)
     return numerator / denominator
 
 
-@njit(forceinline=True)
+@inlined
 def _exp_of_negative(x, lowest):
     """``exp(-x)`` for ``x`` from ``lowest`` to 40; beyond, its value there.
 
@@ -80,7 +80,7 @@ def _exp_of_negative(x, lowest):
     return times_power_of_two(p, shifted)
 
 
-@njit(forceinline=True)
+@inlined
 def sigmoid_divisor(x):
     """``1 + exp(-x)``, whose inverse is the logistic function, for cells that divide once.
 
@@ -90,20 +90,20 @@ def sigmoid_divisor(x):
     return splat(f32(1.0)) + _exp_of_negative(x, f32(-40.0))
 
 
-@njit(forceinline=True)
+@inlined
 def sigmoid(x):
     """Logistic function ``1 / (1 + exp(-x))``."""
     one = splat(f32(1.0))
     return one / (one + _exp_of_negative(x, f32(-87.0)))
 
 
-@njit(forceinline=True)
+@inlined
 def relu(x):
     """``max(x, 0)``."""
     return maximum(x, splat(f32(0.0)))
 
 
-@njit(forceinline=True)
+@inlined
 def exp(x):
     """Exponential: ``2**n exp(r)`` with ``|r| <= log(2) / 2`` and a Taylor polynomial for exp(r).
 
@@ -126,7 +126,7 @@ def exp(x):
     return p * power_of_two(half) * power_of_two(n - half)
 
 
-@njit(forceinline=True)
+@inlined
 def elu(x, a):
     """``x`` above zero, ``a (exp(x) - 1)`` below."""
     zero = splat(f32(0.0))
@@ -134,13 +134,13 @@ def elu(x, a):
     return fma(a, below, maximum(x, zero))
 
 
-@njit(forceinline=True)
+@inlined
 def absolute(x):
     """``|x|``."""
     return maximum(x, splat(f32(0.0)) - x)
 
 
-@njit(forceinline=True)
+@inlined
 def softplus(x):
     """``log(1 + exp(x))`` as ``max(x, 0) + log(1 + e)`` with ``e = exp(-|x|)``.
 
@@ -161,7 +161,7 @@ def softplus(x):
     return fma(p, s, maximum(x, zero))
 
 
-@njit(forceinline=True)
+@inlined
 def gelu(x):
     """``x`` times the distribution function of the normal distribution.
 
@@ -180,7 +180,7 @@ def gelu(x):
     return x * where_greater(x, splat(f32(0.0)), one - tail, tail)
 
 
-@njit(forceinline=True)
+@inlined
 def gelu_tanh(x):
     """:func:`gelu` with ``tanh(sqrt(2 / pi) (x + 0.044715 x**3))`` for the error function."""
     inner = fma(splat(f32(0.044715)) * x * x, x, x) * splat(f32(0.79788456080286536))
@@ -188,7 +188,7 @@ def gelu_tanh(x):
     return fma(half, tanh(inner), half)
 
 
-@njit(forceinline=True)
+@inlined
 def mish(x):
     """``x tanh(log(1 + exp(x)))``, with ``e = exp(x)`` equal to ``x n / (n + 2)``, n = e (e + 2).
 
@@ -200,7 +200,7 @@ def mish(x):
     return x * (n / (n + two))
 
 
-@njit
+@part
 def activate(kind, first, second, x):
     """Apply the activation of code ``kind`` with its two parameters.
 
@@ -250,13 +250,13 @@ def activate(kind, first, second, x):
     return x
 
 
-@njit(forceinline=True)
+@inlined
 def clip(x, bound):
     """Bound ``x`` to ``[-bound, bound]``; an infinite bound bounds nothing."""
     return minimum(maximum(x, splat(-bound)), splat(bound))
 
 
-@njit
+@part
 def exp_in_place(values, start, end, lanes):
     """Replace ``values[start : end]`` and what pads it to whole vectors by its exponential."""
     for n in range(start, end, lanes):

@@ -15,10 +15,10 @@ processor from overlapping one vector's divisions with the next one's.
 """
 
 import numpy as np
-from numba import njit
 
 from . import layout
 from .activations import activate, clip, sigmoid, sigmoid_divisor, tanh, tanh_parts
+from .cache import inlined, part
 from .layout import CELL_CLIP, GATE_CLIP
 from .simd import LANES, fma, load, maximum, minimum, splat, store
 
@@ -26,7 +26,7 @@ f32 = np.float32
 SIGMOID, TANH = layout.ACTIVATIONS.index("sigmoid"), layout.ACTIVATIONS.index("tanh")
 
 
-@njit(forceinline=True)
+@inlined
 def lstm_cell(Z, z, state, c, out, o):
     """Apply the gates of a plain LSTM.
 
@@ -50,7 +50,7 @@ def lstm_cell(Z, z, state, c, out, o):
     store(out, o, shown / (output_divisor * d))
 
 
-@njit(forceinline=True)
+@inlined
 def _hard_sigmoid(x, a, b):
     return minimum(maximum(fma(splat(a), x, splat(b)), splat(f32(0.0))), splat(f32(1.0)))
 
@@ -58,7 +58,7 @@ def _hard_sigmoid(x, a, b):
 def _usual_lstm_cell(hard, coupled):
     """Make the cell of an LSTM with options, but usual activations, norm or not."""
 
-    @njit(forceinline=True)
+    @inlined
     def cell_function(i, f, g, y, state, c, out, o, weights, peephole, units, a, b, clips):
         """Apply the gates to their pre-activations.
 
@@ -99,19 +99,19 @@ hard_lstm_cell = _usual_lstm_cell(hard=True, coupled=False)
 hard_coupled_cell = _usual_lstm_cell(hard=True, coupled=True)
 
 
-@njit(forceinline=True)
+@inlined
 def _gate(kind, first, second, x):
     """Activate a gate: the usual one inline, any other by a call."""
     return sigmoid(x) if kind == SIGMOID else activate(kind, first, second, x)
 
 
-@njit(forceinline=True)
+@inlined
 def _candidate(kind, first, second, x):
     """Activate a candidate or cell, likewise."""
     return tanh(x) if kind == TANH else activate(kind, first, second, x)
 
 
-@njit
+@part
 def any_lstm_cell(i, f, g, y, weights, program, layer, unit, state, c, out, o):
     """Apply the gates of an LSTM with any options to their pre-activations.
 
@@ -145,7 +145,7 @@ def any_lstm_cell(i, f, g, y, weights, program, layer, unit, state, c, out, o):
 def _usual_gru_cell(hard):
     """Make the cell of a GRU with usual activations whose reset gate acts after the product."""
 
-    @njit(forceinline=True)
+    @inlined
     def cell_function(Z, z, state, h, out, o, a, b, bound):
         """Apply the gates.
 
@@ -177,7 +177,7 @@ usual_gru_cell = _usual_gru_cell(hard=False)
 hard_gru_cell = _usual_gru_cell(hard=True)
 
 
-@njit
+@part
 def any_gru_cell(weights, program, layer, Z, z, state, h, out, o):
     """Apply the gates of such a GRU with any activations."""
     constants = program[layer + layout.CONSTANTS]

@@ -7,7 +7,7 @@ from numba import int64, njit
 
 from . import layout
 from .activations import RELU, TANH, activate, clip, exp_in_place, relu, tanh
-from .cache import kernel
+from .cache import kernel, part
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
 from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
@@ -19,7 +19,7 @@ SOFTMAX = layout.ACTIVATIONS.index("softmax")
 LOG_SOFTMAX = layout.ACTIVATIONS.index("log_softmax")
 
 
-@njit
+@part
 def product(weights, w, K, outputs, S, a, o, stride, z, count):
     """Multiply ``count`` rows at ``S[a]`` with all panels of a layer; sums to the rows at o."""
     vectors = (outputs + LANES - 1) // LANES
@@ -45,7 +45,7 @@ def product(weights, w, K, outputs, S, a, o, stride, z, count):
         narrow_panel(S, a, stride, weights, w, K, S, o + column * LANES, stride, count)
 
 
-@njit
+@part
 def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
     """Bound and activate ``count`` rows of ``width`` values in place."""
     if kind >= SOFTMAX:
@@ -68,7 +68,7 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
                 store(S, n, activate(kind, p0, p1, clip(load(S, n), bound)))
 
 
-@njit
+@part
 def _softmax(S, o, width, logarithm):
     largest = S[o]
     for n in range(o, o + width):
@@ -91,7 +91,7 @@ def _softmax(S, o, width, logarithm):
         S[n] /= total
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def dense(task, layer, group, _):
     """Take rows at ``S[a]`` through a dense layer to the rows at ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
@@ -104,7 +104,7 @@ def dense(task, layer, group, _):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, outputs, stride, count)
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def pointwise(task, layer, group, _):
     """Scale, shift and activate the rows at ``S[a]`` to the rows at ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
@@ -120,7 +120,7 @@ def pointwise(task, layer, group, _):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, width, stride, count)
 
 
-@njit
+@part
 def moments(S, a, width, spacing, epsilon, z):
     """Return mean and inverse standard deviation of ``width`` values.
 
@@ -133,17 +133,17 @@ def moments(S, a, width, spacing, epsilon, z):
     return mean, f32(1.0) / f32(math.sqrt(variance + epsilon))
 
 
-@njit
+@part
 def _sum(S, a, width, spacing, z, mean, squared):
     """Sum ``x - mean`` or its square."""
-    for part in range(0, PAD, LANES):
+    for begin in range(0, PAD, LANES):
         total = splat(f32(0.0))
-        for n in range(part, width, PAD):
+        for n in range(begin, width, PAD):
             x = load(S, a + n // LANES * spacing) - splat(mean)
             if n + LANES > width:
                 x = first_lanes(x, width - n)
             total = fma(x, x, total) if squared else total + x
-        store(S, z + part, total)
+        store(S, z + begin, total)
     return add_cache_line(S, z)
 
 
@@ -158,7 +158,7 @@ def add_cache_line(S, z):
     return add_lanes(load(S, z))
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def layer_norm(task, layer, group, _):
     """Normalise the rows at ``S[a]`` to the rows at ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
@@ -175,7 +175,7 @@ def layer_norm(task, layer, group, _):
             store(S, o + m + n, fma(y, load(weights, scale + n), load(weights, shift + n)))
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def embedding(task, layer, group, _):
     """Put the vector of the category in ``S[a]`` before the other features, to ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)

@@ -4,8 +4,7 @@ AVX2 has 16 registers: a tile of 6 streams x 2 vectors has 12 sums, 2 weights, 1
 AVX-512 and NEON have 32: 6 x 4.
 """
 
-from numba import njit
-
+from .cache import part
 from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS, PRECISIONS
 from .matmul import product_tile
 from .simd import LANES
@@ -56,7 +55,7 @@ one_gru = _gru1
 one_gru_pair = product_tile(1, _GRU, panels=2)
 
 
-@njit
+@part
 def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with one wide panel: ``Z[z + row * z_stride]`` gets its sums."""
     while rows >= 6:
@@ -82,7 +81,7 @@ def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         _wide1(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
 
 
-@njit
+@part
 def half_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of two vectors."""
     while rows >= HALF_TILE:
@@ -93,7 +92,7 @@ def half_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         rows, a, z = rows - 1, a + stride, z + z_stride
 
 
-@njit
+@part
 def narrow_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of one vector."""
     while rows >= 3:
@@ -104,7 +103,7 @@ def narrow_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         rows, a, z = rows - 1, a + stride, z + z_stride
 
 
-@njit
+@part
 def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of the gates i, g, o; the sums of f stay unset."""
     while rows >= 6:
@@ -119,7 +118,7 @@ def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         _three1(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
 
 
-@njit
+@part
 def gru_panel(A, a, stride, weights, w, F, H, Z, z, rows):
     """Multiply ``rows`` streams with a GRU's panel: sums r, z, n from x, n from h."""
     while rows >= 6:

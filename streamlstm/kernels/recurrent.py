@@ -10,7 +10,7 @@ from numba import int64, njit
 
 from . import layout
 from .activations import HARD_SIGMOID, activate, clip
-from .cache import kernel
+from .cache import kernel, part
 from .cells import (
     any_gru_cell,
     any_lstm_cell,
@@ -33,7 +33,7 @@ from .single import gate_products
 f32 = np.float32
 
 
-@njit
+@part
 def _gather(program, layer, rows, slots, first, count, S, a):
     """Copy each stream's h behind its inputs, so that one product takes both."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
@@ -51,14 +51,14 @@ def _ask_for(rows, slots, next, last, row_size, place):
         prefetch(rows, slots[next] * row_size + place)
 
 
-@njit
+@part
 def _clear_padding(rows, start, width):
     """Set what pads a vector of a state row to zero: an activation of zero need not be zero."""
     for n in range(start + width, start + (width + PAD - 1) // PAD * PAD):
         rows[n] = f32(0.0)
 
 
-@njit
+@part
 def _keep(program, layer, rows, slots, first, count, S, o):
     """Copy each stream's output to its h."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
@@ -70,7 +70,7 @@ def _keep(program, layer, rows, slots, first, count, S, o):
         _clear_padding(rows, h, width)
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def lstm(task, layer, group, _):
     """Advance ``count`` streams through a plain LSTM."""
     weights, program, rows, slots, S = arrays(task, group)
@@ -97,7 +97,7 @@ def lstm(task, layer, group, _):
     _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def lstm_options(task, layer, group, _):
     """Advance a group of streams through an LSTM with options.
 
@@ -164,7 +164,7 @@ def lstm_options(task, layer, group, _):
 def _over_units(cell):
     """Make the loop of a usual LSTM cell over ``count`` streams and some of their units."""
 
-    @njit
+    @part
     def loop(
         weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
         peephole, units, a, b, clips,
@@ -190,7 +190,7 @@ _hard = _over_units(hard_lstm_cell)
 _hard_coupled = _over_units(hard_coupled_cell)
 
 
-@njit
+@part
 def _lstm_cells(
     weights, program, layer, rows, slots, first, count, S, z, spacing, begin, end, o
 ):  # fmt: skip
@@ -235,7 +235,7 @@ def _lstm_cells(
         )  # fmt: skip
 
 
-@njit
+@part
 def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o):
     """Apply the gates to ``LANES`` units of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
@@ -285,9 +285,9 @@ def _norm_gates(weights, program, layer, H, width, S, work, z, count):
 def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
     """Sum ``x - mean`` or its square over the units of each gate, in the order of moments()."""
     means = (splat(mean_i), splat(mean_f), splat(mean_g), splat(mean_y))
-    for part in range(0, PAD, LANES):
+    for begin in range(0, PAD, LANES):
         i, f, g, y = splat(f32(0.0)), splat(f32(0.0)), splat(f32(0.0)), splat(f32(0.0))
-        for n in range(part, H, PAD):
+        for n in range(begin, H, PAD):
             place, left = start + n * COLUMNS, H - n
             xi, xf = load(S, place) - means[0], load(S, place + LANES) - means[1]
             xg, xy = load(S, place + 2 * LANES) - means[2], load(S, place + 3 * LANES) - means[3]
@@ -298,10 +298,10 @@ def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
                 i, f, g, y = fma(xi, xi, i), fma(xf, xf, f), fma(xg, xg, g), fma(xy, xy, y)
             else:
                 i, f, g, y = i + xi, f + xf, g + xg, y + xy
-        store(S, z + part, i)
-        store(S, z + PAD + part, f)
-        store(S, z + 2 * PAD + part, g)
-        store(S, z + 3 * PAD + part, y)
+        store(S, z + begin, i)
+        store(S, z + PAD + begin, f)
+        store(S, z + 2 * PAD + begin, g)
+        store(S, z + 3 * PAD + begin, y)
     return (
         add_cache_line(S, z),
         add_cache_line(S, z + PAD),
@@ -310,7 +310,7 @@ def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
     )
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def gru(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts after the product."""
     weights, program, rows, slots, S = arrays(task, group)
@@ -331,7 +331,7 @@ def gru(task, layer, group, _):
     _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def gru_before(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts before the product.
 
@@ -371,7 +371,7 @@ def gru_before(task, layer, group, _):
         _clear_padding(rows, h, H)
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def rnn(task, layer, group, _):
     """Advance ``count`` streams through a plain recurrent layer."""
     weights, program, rows, slots, S = arrays(task, group)

@@ -14,7 +14,7 @@ from numba import int64, njit, prange
 from numpy.typing import NDArray
 
 from . import feedforward, layout, recurrent, single
-from .cache import kernel
+from .cache import kernel, part
 from .group import ENDLESS, ROWS_AT
 from .layout import GROUP, HEADER, ROW
 from .memory import array_at, call_at
@@ -79,7 +79,7 @@ def _scale_outputs(weights, program, X, Y, S, a, first, count):
                     Y[y + k] += X[x + program[skip + k]] * weights[skip_scale + k]
 
 
-@kernel()
+@kernel(no_cpython_wrapper=True)
 def step_range(task, first, last, thread):
     """Step the streams ``first`` to ``last`` of a task's block once.
 
@@ -133,7 +133,7 @@ def step_range(task, first, last, thread):
         first += count
 
 
-@njit
+@part
 def _point(task, slots, X, Y):
     """Let a task step these arrays."""
     fields = array_at(task, layout.TASK, np.int64)
