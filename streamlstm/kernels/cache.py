@@ -42,6 +42,11 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
+def by_address(function: Callable[..., Any]) -> Any:
+    """Decorate a kernel that compiled code calls by address (memory.py), and nothing else."""
+    return kernel(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
 def part(function: Callable[..., Any]) -> Any:
     """Decorate a function that only compiled code calls.
 

@@ -99,7 +99,7 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
 def address(function: Any) -> int:
     """Return where a compiled kernel that takes four integers stands in memory."""
     compiled = function.overloads[_BY_ADDRESS]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
 def entry(name: str) -> Callable[..., Any]:

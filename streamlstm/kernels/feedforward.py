@@ -7,7 +7,7 @@ from numba import int64, njit
 
 from . import layout
 from .activations import RELU, TANH, activate, clip, exp_in_place, relu, tanh
-from .cache import kernel, part
+from .cache import by_address, part
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
 from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
@@ -91,7 +91,7 @@ def _softmax(S, o, width, logarithm):
         S[n] /= total
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def dense(task, layer, group, _):
     """Take rows at ``S[a]`` through a dense layer to the rows at ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
@@ -104,7 +104,7 @@ def dense(task, layer, group, _):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, outputs, stride, count)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def pointwise(task, layer, group, _):
     """Scale, shift and activate the rows at ``S[a]`` to the rows at ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
@@ -158,7 +158,7 @@ def add_cache_line(S, z):
     return add_lanes(load(S, z))
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def layer_norm(task, layer, group, _):
     """Normalise the rows at ``S[a]`` to the rows at ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
@@ -175,7 +175,7 @@ def layer_norm(task, layer, group, _):
             store(S, o + m + n, fma(y, load(weights, scale + n), load(weights, shift + n)))
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def embedding(task, layer, group, _):
     """Put the vector of the category in ``S[a]`` before the other features, to ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)

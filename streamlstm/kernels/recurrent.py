@@ -10,7 +10,7 @@ from numba import int64, njit
 
 from . import layout
 from .activations import HARD_SIGMOID, activate, clip
-from .cache import kernel, part
+from .cache import by_address, part
 from .cells import (
     any_gru_cell,
     any_lstm_cell,
@@ -70,7 +70,7 @@ def _keep(program, layer, rows, slots, first, count, S, o):
         _clear_padding(rows, h, width)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def lstm(task, layer, group, _):
     """Advance ``count`` streams through a plain LSTM."""
     weights, program, rows, slots, S = arrays(task, group)
@@ -97,7 +97,7 @@ def lstm(task, layer, group, _):
     _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def lstm_options(task, layer, group, _):
     """Advance a group of streams through an LSTM with options.
 
@@ -310,7 +310,7 @@ def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
     )
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def gru(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts after the product."""
     weights, program, rows, slots, S = arrays(task, group)
@@ -331,7 +331,7 @@ def gru(task, layer, group, _):
     _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def gru_before(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts before the product.
 
@@ -371,7 +371,7 @@ def gru_before(task, layer, group, _):
         _clear_padding(rows, h, H)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def rnn(task, layer, group, _):
     """Advance ``count`` streams through a plain recurrent layer."""
     weights, program, rows, slots, S = arrays(task, group)

@@ -220,20 +220,61 @@ def times_power_of_two(_typing: Any, a: Any, shifted: Any) -> Any:
     return Vector(Vector, Vector), emit
 
 
+def _emit_first(builder: Any, count: Any) -> Any:
+    """Emit a mask of the lanes below the int64 ``count``."""
+    integers = ir.VectorType(ir.IntType(64), LANES)
+    undefined = ir.Constant(integers, ir.Undefined)
+    first = builder.insert_element(undefined, count, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    counts = builder.shuffle_vector(first, undefined, zeros)
+    return builder.icmp_signed("<", ir.Constant(integers, list(range(LANES))), counts)
+
+
+_ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+_MASK = ir.VectorType(ir.IntType(1), LANES)
+
+
 @intrinsic
 def first_lanes(_typing: Any, a: Any, count: Any) -> Any:
     """Keep the first ``count`` lanes, zero in the others."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(64), LANES)
-        undefined = ir.Constant(integers, ir.Undefined)
-        first = builder.insert_element(undefined, args[1], ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        counts = builder.shuffle_vector(first, undefined, zeros)
-        kept = builder.icmp_signed("<", ir.Constant(integers, list(range(LANES))), counts)
-        return builder.select(kept, args[0], ir.Constant(VECTOR, [0.0] * LANES))
+        return builder.select(_emit_first(builder, args[1]), args[0], _ZERO)
 
     return Vector(Vector, types.int64), emit
+
+
+@intrinsic
+def load_first(_typing: Any, array: Any, offset: Any, count: Any) -> Any:
+    """Load the first ``count`` lanes at ``array[offset]``, zero in the others; no more is read."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        place = builder.bitcast(pointer, VECTOR.as_pointer())
+        kind = ir.FunctionType(VECTOR, [place.type, ir.IntType(32), _MASK, VECTOR])
+        name = f"llvm.masked.load.v{LANES}f32.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        align = ir.Constant(ir.IntType(32), 4)
+        return builder.call(function, [place, align, _emit_first(builder, args[2]), _ZERO])
+
+    return Vector(array, types.intp, types.int64), emit
+
+
+@intrinsic
+def store_first(_typing: Any, array: Any, offset: Any, value: Any, count: Any) -> Any:
+    """Store the first ``count`` lanes of a vector at ``array[offset]``; no more is written."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        place = builder.bitcast(pointer, VECTOR.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [VECTOR, place.type, ir.IntType(32), _MASK])
+        name = f"llvm.masked.store.v{LANES}f32.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        align = ir.Constant(ir.IntType(32), 4)
+        builder.call(function, [args[2], place, align, _emit_first(builder, args[3])])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector, types.int64), emit
 
 
 @intrinsic

@@ -10,7 +10,7 @@ from numba import int64, njit
 
 from . import layout
 from .activations import HARD_SIGMOID
-from .cache import kernel
+from .cache import by_address
 from .cells import any_gru_cell, hard_gru_cell, lstm_cell, usual_gru_cell
 from .group import SUMS, arrays, span
 from .layout import GATE_CLIP
@@ -84,19 +84,19 @@ def _lstm(task, layer, group, precision):
     _keep_hidden(rows, h, S, o, H)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def lstm_single(task, layer, group, _):
     """Advance a stream through a plain LSTM."""
     _lstm(task, layer, group, 0)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def lstm_single_float16(task, layer, group, _):
     """Do it with weights of float16."""
     _lstm(task, layer, group, 1)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def lstm_single_bfloat16(task, layer, group, _):
     """Do it with weights of bfloat16."""
     _lstm(task, layer, group, 2)
@@ -126,7 +126,7 @@ def gate_products(weights, w, F, P, coupled, S, a, rows, h, Z, panels, turn):
             _one(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def gru_single(task, layer, group, _):
     """Advance a stream through a GRU whose reset gate acts after the product."""
     weights, program, rows, slots, S = arrays(task, group)

@@ -10,15 +10,15 @@ of a small step.
 """
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 from numpy.typing import NDArray
 
 from . import feedforward, layout, recurrent, single
-from .cache import kernel, part
+from .cache import by_address, kernel, part
 from .group import ENDLESS, ROWS_AT
 from .layout import GROUP, HEADER, ROW
 from .memory import array_at, call_at
-from .simd import LANES, load, store
+from .simd import LANES, load, load_first, store, store_first
 
 f32 = np.float32
 
@@ -45,41 +45,35 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     return layout.padded(int(ROWS_AT + rows))
 
 
-@njit(inline="always")
+@part
 def _scale_inputs(weights, program, X, S, a, first, count):
     """Put the scaled observations of a group into the rows at ``S[a]``."""
     F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
-    whole = F // LANES * LANES
     for m in range(count):
         x, place = (first + m) * F, a + m * program[layout.STRIDE]
-        for n in range(0, whole, LANES):
-            value = (load(X, x + n) - load(weights, mean + n)) * load(weights, mean + F + n)
-            store(S, place + n, value)
-        for n in range(whole, F):
-            S[place + n] = (X[x + n] - weights[mean + n]) * weights[mean + F + n]
+        for n in range(0, F, LANES):
+            value = load_first(X, x + n, F - n) - load(weights, mean + n)
+            store(S, place + n, value * load(weights, mean + F + n))
 
 
-@njit(inline="always")
+@part
 def _scale_outputs(weights, program, X, Y, S, a, first, count):
     """Put what stands in the rows at ``S[a]`` into the unit of the series, and add the skip."""
     F, O = program[layout.INPUTS], program[layout.OUTPUTS]
     scale = program[layout.OUTPUT_SCALING]
     skip, skip_scale = program[layout.SKIP], program[layout.SKIP_SCALE]
-    whole = O // LANES * LANES
     for m in range(count):
         x, y, place = (first + m) * F, (first + m) * O, a + m * program[layout.STRIDE]
-        for n in range(0, whole, LANES):
+        for n in range(0, O, LANES):
             value = load(S, place + n) * load(weights, scale + n) + load(weights, scale + O + n)
-            store(Y, y + n, value)
-        for n in range(whole, O):
-            Y[y + n] = S[place + n] * weights[scale + n] + weights[scale + O + n]
+            store_first(Y, y + n, value, O - n)
         if skip >= 0:
             for k in range(O):
                 if program[skip + k] >= 0:
                     Y[y + k] += X[x + program[skip + k]] * weights[skip_scale + k]
 
 
-@kernel(no_cpython_wrapper=True)
+@by_address
 def step_range(task, first, last, thread):
     """Step the streams ``first`` to ``last`` of a task's block once.
 
