@@ -25,9 +25,9 @@ from .precision import round_weights
 Float32Array = NDArray[np.float32]
 NAMES = ("cpu", "reference")
 
-# Below this many multiply-adds in a block a second thread costs more than it brings: waking the
-# threads takes some 10 us, in which one core does about this much.
-PARALLEL_WORK = 1_000_000
+# So many multiply-adds must fall to a thread before it brings more than it may cost: a thread that
+# still spins is there in 2 us, one that sleeps in some 10 us, in which a core does about this much.
+THREAD_WORK = 300_000
 
 
 class Backend(Protocol):
@@ -65,7 +65,7 @@ class CpuBackend:
         wanted = threads or len(os.sched_getaffinity(0))
         self.threads = wanted if compile.can_run_parallel() else 1
         self.row_size = plan.row_size
-        self.parallel_work = PARALLEL_WORK
+        self.thread_work = THREAD_WORK
         self._work = plan.work
         self._plan = plan
         size = step.scratch_size(plan.program)
@@ -85,7 +85,8 @@ class CpuBackend:
         self._address = self._task.ctypes.data
         self._rows: Float32Array | None = None
         self._serial = compile.entry("one thread")
-        self._parallel = compile.entry("several threads") if self.threads > 1 else None
+        if self.threads > 1:
+            self._parallel = compile.entry("several threads")
 
     def step_block(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
@@ -93,8 +94,9 @@ class CpuBackend:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         if rows is not self._rows:
             self._take(rows)
-        if self._parallel is not None and len(slots) * self._work >= self.parallel_work:
-            self._parallel(self._address, slots, X, Y, self.threads)
+        threads = min(self.threads, len(slots) * self._work // self.thread_work)
+        if threads > 1:
+            self._parallel(self._address, slots, X, Y, threads)
         else:
             self._serial(self._address, slots, X, Y)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import int64, njit
 
 from . import layout
-from .activations import RELU, TANH, activate, clip, exp_in_place, relu, tanh
+from .activations import RELU, SIGMOID, TANH, activate, clip, exp_in_place, relu, sigmoid, tanh
 from .cache import by_address, part
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
@@ -60,6 +60,9 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
         if kind == TANH:
             for n in range(start, start + width, LANES):
                 store(S, n, tanh(clip(load(S, n), bound)))
+        elif kind == SIGMOID:
+            for n in range(start, start + width, LANES):
+                store(S, n, sigmoid(clip(load(S, n), bound)))
         elif kind == RELU:
             for n in range(start, start + width, LANES):
                 store(S, n, relu(clip(load(S, n), bound)))

@@ -9,7 +9,7 @@ import numpy as np
 from numba import int64, njit
 
 from . import layout
-from .activations import HARD_SIGMOID, activate, clip
+from .activations import HARD_SIGMOID, TANH, activate, clip, tanh
 from .cache import by_address, part
 from .cells import (
     any_gru_cell,
@@ -155,10 +155,15 @@ def lstm_options(task, layer, group, _):
         # Through the rows at a, which are no longer needed, and back.
         product(weights, program[layer + layout.PROJECTION], H, P, S, o, a, stride, z, count)
         bound = weights[program[layer + layout.CONSTANTS] + layout.PROJECTION_CLIP]
-        for m in range(0, count * stride, stride):
+        for m in range(count):
+            h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
             for n in range(0, P, LANES):
-                store(S, o + m + n, clip(load(S, a + m + n), bound))
-    _keep(program, layer, rows, slots, first, count, S, o)
+                y = clip(load(S, a + m * stride + n), bound)
+                store(S, o + m * stride + n, y)
+                store(rows, h + n, y)
+            _clear_padding(rows, h, P)
+    else:
+        _keep(program, layer, rows, slots, first, count, S, o)
 
 
 def _over_units(cell):
@@ -359,11 +364,13 @@ def gru_before(task, layer, group, _):
     w = program[layer + layout.VECTORS]
     product(weights, w, F + H, H, S, a, o, stride, z, count)
     p0, p1 = weights[constants + 2], weights[constants + 3]
+    usual = kind == TANH
     for m in range(count):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
         for n in range(0, H, LANES):
             place = o + m * stride + n
-            candidate = activate(kind, p0, p1, clip(load(S, place), bound))
+            x = clip(load(S, place), bound)
+            candidate = tanh(x) if usual else activate(kind, p0, p1, x)
             update = load(S, place + width)
             hidden = fma(update, load(rows, h + n) - candidate, candidate)
             store(rows, h + n, hidden)

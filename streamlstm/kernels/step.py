@@ -18,6 +18,7 @@ from .cache import by_address, kernel, part
 from .group import ENDLESS, ROWS_AT
 from .layout import GROUP, HEADER, ROW
 from .memory import array_at, call_at
+from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
 
 f32 = np.float32
@@ -148,7 +149,7 @@ def step_block(task, slots, X, Y):
 def step_parallel(task, slots, X, Y, threads):
     """Do the same on so many threads; results are those of :func:`step_block`, bit for bit."""
     function = _point(task, slots, X, Y)
-    groups = (len(slots) + GROUP - 1) // GROUP
+    tiles = (len(slots) + TILE - 1) // TILE
     for thread in prange(threads):
-        begin, end = groups * thread // threads, groups * (thread + 1) // threads
-        call_at(function, task, begin * GROUP, min(end * GROUP, len(slots)), thread)
+        begin, end = tiles * thread // threads, tiles * (thread + 1) // threads
+        call_at(function, task, begin * TILE, min(end * TILE, len(slots)), thread)
