@@ -222,11 +222,13 @@ def _mark(head, slot):
 
 @part
 def _undo(head, slots, count, arrived):
-    """Forget the streams of a block that came after the first ``arrived``, the newest first."""
+    """Forget the streams of a block that came after the first ``arrived``, the newest first.
+
+    The count of arrivals goes on: what an owner was known by is never another's.
+    """
     for n in range(count - 1, -1, -1):
         if ids.arrival_of(head, slots[n], 0) > np.uint64(arrived):
             ids.free_slot(head, slots[n])
-    head[ids.ARRIVED] = arrived
     return ids.FULL
 
 

@@ -282,6 +282,28 @@ def test_ids_whose_hashes_share_bits(same: int) -> None:
     assert slots.tolist() == [table.find(stream) for stream in streams]
 
 
+# Hashes alike in their top 24 bits and their low 6: an entry of one is taken for the other's.
+ALIKE = ("a stream 019360", "a stream 067353")
+ALIKE_TOO = ("iemnmbma", int.from_bytes(b"iemnmbma", "little"))
+
+
+@pytest.mark.parametrize(("one", "other"), [ALIKE, ALIKE[::-1], ALIKE_TOO, ALIKE_TOO[::-1]])
+def test_entries_that_look_alike_are_told_apart(one: StreamId, other: StreamId) -> None:
+    table = StateTable(10, INITIAL)
+    assert table.claim(one) == 0
+    assert table.find(other) == -1
+    slots = table.claim_block(pack([other]), 1)
+    assert slots is not None
+    assert slots.tolist() == [1]
+    check(table, {one: 0, other: 1})
+    for stream, slot in ((one, 0), (other, 1)):
+        slots = table.claim_block(pack([stream]), 1)
+        assert slots is not None
+        assert slots.tolist() == [slot]
+    table.free(one)
+    check(table, {other: 1})
+
+
 def test_entries_at_the_end_of_the_index_go_on_at_its_start() -> None:
     table = StateTable(40, INITIAL)
     streams = [integer_with_hash(n << 40 | 63 - n % 2) for n in range(1, 31)]
