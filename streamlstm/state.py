@@ -95,11 +95,15 @@ class StateTable:
         # Numba is loaded by who makes a table, not by who only checks ids.
         from .kernels import compile, idblocks, ids
 
-        self._ids, self._modes = ids, idblocks
-        self._call = compile.id_entries()
+        self._ids, self._call = ids, compile.id_entries()
+        self._integer_slot, self._text_slot = self._call.integer_slot, self._call.text_slot
+        self._find, self._claim, self._encoded = idblocks.FIND, idblocks.CLAIM, idblocks.ENCODED
+        self._no_id = ids.NO_ID
         self.capacity = capacity
         self._initial = np.ascontiguousarray(initial, np.float32)
         try:
+            if capacity > ids.MAX_SLOTS:
+                raise MemoryError
             self.rows = lazy_zeros(capacity * len(initial), np.float32)
             self._records = lazy_zeros(capacity * ids.RECORD, np.uint64)
             self.generation = lazy_zeros(capacity, np.uint64)
@@ -158,22 +162,22 @@ class StateTable:
         return self._texts[key : key + length].tobytes().decode()
 
     def find(self, stream: StreamId) -> int:
-        """Return the slot of ``stream``, or -1 if it has none."""
-        return self._slot(stream, self._modes.FIND)
+        """Return the slot of ``stream``, or a negative number if it has none."""
+        return self._slot(stream, self._find)
 
     def _slot(self, stream: StreamId, mode: int) -> int:
         """Find or claim one id; the answer is a slot or one of the negative ones of ids.py."""
         if type(stream) is not str:
-            slot: int = self._call.integer_slot(self.address, stream, mode)
-        elif stream.isascii():
-            slot = self._call.text_slot(self.address, stream, mode)
-        else:
+            slot: int = self._integer_slot(self.address, stream, mode)
+            return slot
+        slot = self._text_slot(self.address, stream, mode)
+        if slot == self._no_id and not stream.isascii():
             try:
                 # Compiled code reads a str as it lies in memory: the bytes, one a character.
                 encoded = stream.encode().decode("latin-1")
             except UnicodeEncodeError:
-                return self._ids.ABSENT
-            slot = self._call.text_slot(self.address, encoded, mode | self._modes.ENCODED)
+                return slot
+            slot = self._text_slot(self.address, encoded, mode | self._encoded)
         return slot
 
     def slot(self, stream: StreamId) -> int:
@@ -201,10 +205,10 @@ class StateTable:
         StreamIdError
             If no stream can be called so.
         """
-        slot = self._slot(stream, self._modes.CLAIM)
+        slot = self._slot(stream, self._claim)
         if slot == self._ids.NEEDS_ROOM:
             self._make_room(1, MAX_ID_BYTES)
-            slot = self._slot(stream, self._modes.CLAIM)
+            slot = self._slot(stream, self._claim)
         if slot == self._ids.FULL:
             raise self.full(stream)
         if slot < 0:
@@ -228,20 +232,21 @@ class StateTable:
             changed. :attr:`repeats` says whether slots stand in it more than once.
         """
         slots = np.empty(count, np.int64)
+        arrived = self.arrived
         outcome = self._block(packed, slots)
         if outcome == self._ids.NEEDS_ROOM:
             self._make_room(count, len(packed) if isinstance(packed, str) else 0)
             outcome = self._block(packed, slots)
+        if outcome == self._ids.FULL:
+            self.undo_claims(slots, arrived)
         return slots if outcome == 0 else None
 
     def _block(self, packed: PackedIds, slots: NDArray[np.int64]) -> int:
-        call, mode = self._call, self._modes.CLAIM
         if isinstance(packed, str):
             starts = np.empty(len(slots) + 1, np.int64)
-            mode |= self._modes.ENCODED
-            outcome: int = call.text_slots(self.address, packed, starts, slots, mode)
+            outcome: int = self._call.text_slots(self.address, packed, starts, slots)
         else:
-            outcome = call.integer_slots(self.address, packed, slots, mode)
+            outcome = self._call.integer_slots(self.address, packed, slots)
         return outcome
 
     @property

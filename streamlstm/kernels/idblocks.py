@@ -60,8 +60,8 @@ def text_slot(address, text, mode):
 
 
 @kernel(no_cfunc_wrapper=True)
-def integer_slots(address, values, slots, mode):
-    """Find or claim the slots of a block of integer ids.
+def integer_slots(address, values, slots):
+    """Find the slots of a block of integer ids, and give new ones to those that have none.
 
     Parameters
     ----------
@@ -70,13 +70,11 @@ def integer_slots(address, values, slots, mode):
     values : uint64[B]
     slots : int64[B]
         Where the slots go. REPEATS in the head says how many of them stand in it more than once.
-    mode : int64
-        FIND or CLAIM.
 
     Returns
     -------
     int64
-        How many ids have no slot; or FULL or NEEDS_ROOM, and then no stream has been added.
+        0; or NEEDS_ROOM, and nothing has changed; or FULL, and :func:`undo_claims` must follow.
     """
     head = int64s_at(address, ids.HEAD)
     count = slots.shape[0]
@@ -84,7 +82,7 @@ def integer_slots(address, values, slots, mode):
     head[ids.REPEATS] = 0
     absent = 0
     for first in range(0, count, GROUP):
-        stop = min(first + GROUP, count)
+        stop = first + GROUP if first + GROUP < count else count
         for n in range(first, stop):
             hashed = hash_integer(values[n])
             _ask_place(head, hashed)
@@ -92,24 +90,23 @@ def integer_slots(address, values, slots, mode):
         _seek(head, slots, first, stop)
         for n in range(first, stop):
             if slots[n] >= 0 and not ids.is_integer(head, slots[n], values[n]):
-                slots[n] = ids.find_integer(head, values[n])
+                slots[n] = ids.ABSENT
             absent += _mark(head, slots[n])
-    if absent == 0 or not mode & CLAIM:
-        return absent
+    if absent == 0:
+        return 0
     if not ids.has_room(head, absent, int64(0)):
         return ids.NEEDS_ROOM
-    arrived = head[ids.ARRIVED]
     for n in range(count):
         if slots[n] < 0:
             slots[n] = ids.claim_integer(head, values[n])
             if _mark(head, slots[n]):
-                return _undo(head, slots, n, arrived)
+                return ids.FULL
     return 0
 
 
 @kernel(no_cfunc_wrapper=True)
-def text_slots(address, text, starts, slots, mode):
-    """Find or claim the slots of a block of text ids.
+def text_slots(address, text, starts, slots):
+    """Find or claim the slots of a block of text ids, as :func:`integer_slots`.
 
     Parameters
     ----------
@@ -119,8 +116,8 @@ def text_slots(address, text, starts, slots, mode):
         The ids with a NUL between them; ASCII, or bytes as code points (:func:`text_slot`).
     starts : int64[B + 1]
         Working memory.
-    slots, mode
-        As for :func:`integer_slots`.
+    slots : int64[B]
+        Where the slots go.
 
     Returns
     -------
@@ -136,7 +133,7 @@ def text_slots(address, text, starts, slots, mode):
     head[ids.REPEATS] = 0
     absent = 0
     for first in range(0, count, GROUP):
-        stop = min(first + GROUP, count)
+        stop = first + GROUP if first + GROUP < count else count
         for n in range(first, stop):
             hashed = hash_text(data + starts[n], starts[n + 1] - starts[n] - 1)
             _ask_place(head, hashed)
@@ -148,19 +145,18 @@ def text_slots(address, text, starts, slots, mode):
         for n in range(first, stop):
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
             if slots[n] >= 0 and not ids.is_text(head, slots[n], at, length):
-                slots[n] = ids.find_text_at(head, at, length)
+                slots[n] = ids.ABSENT
             absent += _mark(head, slots[n])
-    if absent == 0 or not mode & CLAIM:
-        return absent
+    if absent == 0:
+        return 0
     if not ids.has_room(head, absent, text._length):
         return ids.NEEDS_ROOM
-    arrived = head[ids.ARRIVED]
     for n in range(count):
         if slots[n] < 0:
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
             slots[n] = ids.claim_text_at(head, at, length)
             if _mark(head, slots[n]):
-                return _undo(head, slots, n, arrived)
+                return ids.FULL
     return 0
 
 
@@ -220,23 +216,25 @@ def _mark(head, slot):
     return 0
 
 
-@part
-def _undo(head, slots, count, arrived):
+@kernel(no_cfunc_wrapper=True)
+def undo_claims(address, slots, arrived):
     """Forget the streams of a block that came after the first ``arrived``, the newest first.
 
     The count of arrivals goes on: what an owner was known by is never another's.
+
+    Parameters
+    ----------
+    address : int64
+        Of the head.
+    slots : int64[B]
+        Negative where there is none.
+    arrived : int64
+        ARRIVED before the block.
     """
-    for n in range(count - 1, -1, -1):
-        if ids.arrival_of(head, slots[n], 0) > np.uint64(arrived):
-            ids.free_slot(head, slots[n])
-    return ids.FULL
-
-
-@kernel(no_cfunc_wrapper=True)
-def undo_claims(address, slots, arrived):
-    """Forget the streams of a block that came after the first ``arrived``, as if they had not."""
     head = int64s_at(address, ids.HEAD)
-    _undo(head, slots, slots.shape[0], arrived)
+    for n in range(slots.shape[0] - 1, -1, -1):
+        if slots[n] >= 0 and ids.arrival_of(head, slots[n], 0) > np.uint64(arrived):
+            ids.free_slot(head, slots[n])
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -313,8 +311,8 @@ _text = types.unicode_type
 SIGNATURES = {
     integer_slot: (int64, uint64, int64),
     text_slot: (int64, _text, int64),
-    integer_slots: (int64, _words, _slots, int64),
-    text_slots: (int64, _text, _slots, _slots, int64),
+    integer_slots: (int64, _words, _slots),
+    text_slots: (int64, _text, _slots, _slots),
     undo_claims: (int64, _slots, int64),
     release: (int64, int64),
     seqs_follow: (int64, _slots, _words),

@@ -22,7 +22,7 @@ from numba import int64
 
 from .cache import part
 from .hashing import hash_integer, hash_text, same_bytes, short_text
-from .words import bits_of, byte_at, column_access, copy_bytes
+from .words import bits_of, byte_at, column_access, copy_bytes, prefetch
 
 (
     INDEX,  # addresses of the arrays
@@ -63,6 +63,7 @@ _SLOT_BITS = np.uint64(40)
 _SLOT = np.uint64(2**40 - 1)
 _LENGTH = np.uint64(255)
 _ZERO = np.uint64(0)
+_AHEAD = 16  # slots whose places in a new index are fetched ahead
 
 # column_of(head, slot, KEY), set_column(head, slot, KEY, value); the others have one column, 0.
 column_of, set_column = column_access(RECORDS, RECORD)
@@ -177,7 +178,9 @@ def has_room(head, streams, size):
     At most five places in eight of the index are taken: a look-up sees two of them on average,
     one that finds nothing four.
     """
-    total = min(head[LIVE] + streams, head[CAPACITY])
+    total = head[LIVE] + streams
+    if total > head[CAPACITY]:
+        total = head[CAPACITY]
     return total * 8 <= (head[MASK] + 1) * 5 and head[TEXT_USED] + size <= head[TEXT_SIZE]
 
 
@@ -301,6 +304,9 @@ def replace_index(head, index, places):
     """Enter every live slot into a new index of zeros at the int64 address ``index``."""
     head[INDEX], head[MASK] = index, places - 1
     for slot in range(head[USED]):
+        ahead = slot + _AHEAD
+        if ahead < head[USED]:
+            prefetch(index + 8 * (np.int64(hash_of_slot(head, ahead)) & head[MASK]))
         if arrival_of(head, slot, 0) != _ZERO:
             enter(head, hash_of_slot(head, slot), slot)
 
