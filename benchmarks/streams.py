@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     def row(self) -> Row:
         """Return what the table shows."""
         return {
-            "": self.question,
+            "question": self.question,
             "us or MB": self.ours,
             "against": self.against,
             "ratio": self.measured,

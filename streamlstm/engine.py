@@ -163,8 +163,9 @@ class Engine:
 
         Parameters
         ----------
-        streams : sequence of str or int, length B
-            Observations of one stream are applied in the order in which they stand here.
+        streams : sequence of str or int, or integer array, length B
+            Observations of one stream are applied in the order in which they stand here. Ids that
+            are all text or all integers are found several times quicker than a mixture.
         X : float32[B, F]
             The observations.
         seqs, times : sequences of length B, optional
