@@ -60,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
     "zmq": {"serving", "client", "aio", "cli"},
-    "psutil": {"host", "serving", "examples"},
+    "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile"},
     "llvmlite": {"kernels"},
     "typer": {"cli"},
