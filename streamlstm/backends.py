@@ -79,14 +79,12 @@ class CpuBackend:
         self._task[layout.TASK_SCRATCH_SIZE] = size
         self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
         for kind in plan.kinds:
-            self._task[layout.TASK_LAYERS + kind] = compile.address(step.LAYERS[kind])
-            single = compile.single(kind, weights)
+            group, single = compile.layer_kernels(kind, weights)
+            self._task[layout.TASK_LAYERS + kind] = compile.address(group)
             self._task[layout.TASK_SINGLES + kind] = compile.address(single)
         self._address = self._task.ctypes.data
         self._rows: Float32Array | None = None
-        self._serial = compile.entry("one thread")
-        if self.threads > 1:
-            self._parallel = compile.entry("several threads")
+        self._call = compile.step_entries()
 
     def step_block(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
@@ -96,9 +94,9 @@ class CpuBackend:
             self._take(rows)
         threads = min(self.threads, len(slots) * self._work // self.thread_work)
         if threads > 1:
-            self._parallel(self._address, slots, X, Y, threads)
+            self._call.step_parallel(self._address, slots, X, Y, threads)
         else:
-            self._serial(self._address, slots, X, Y)
+            self._call.step_block(self._address, slots, X, Y)
 
     def prepare(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
@@ -109,7 +107,7 @@ class CpuBackend:
         it likes while nothing else uses this backend. The caller keeps the arrays alive.
         """
         self._take(rows)
-        self._serial(self._address, slots[:0], X, Y)
+        self._call.step_block(self._address, slots[:0], X, Y)
         return int(self._task[layout.TASK_STEP]), self._address
 
     def _take(self, rows: Float32Array) -> None:

@@ -4,11 +4,12 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import layout, step
+from . import idblocks, layout, step
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]
@@ -16,9 +17,12 @@ Progress = Callable[[int, int, str], None]
 _lock = threading.Lock()
 _ready: set[str] = set()
 
-_BY_ADDRESS = (int64,) * 4
-_slots = types.Array(int64, 1, "C")
-_matrix = types.Array(float32, 2, "C")
+_IDS, _STEP, _THREADS = "stream ids", "step", "several threads"
+
+Signature = tuple[Any, ...]
+_slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
+_BY_ADDRESS: Signature = (int64,) * 4
+_BLOCK: Signature = (int64, _slots, _matrix, _matrix)
 
 
 @cache
@@ -36,38 +40,43 @@ def can_run_parallel() -> bool:
 
 
 @cache
-def _kernels() -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Return every kernel by name, with its signature."""
-    layers = [*step.LAYERS.values(), *step.SINGLES.values(), *step.SHORT.values()]
-    kernels: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        function.__name__: (function, _BY_ADDRESS) for function in (*layers, step.step_range)
+def _kernels() -> dict[str, list[tuple[Any, Signature]]]:
+    """Return every kernel, with its signature, by what the person is told that it is for."""
+    layers = (*step.LAYERS.values(), *step.SINGLES.values(), *step.SHORT.values())
+    kernels: dict[str, list[tuple[Any, Signature]]] = {
+        _name(function): [(function, _BY_ADDRESS)] for function in layers
     }
-    kernels["one thread"] = (step.step_block, (int64, _slots, _matrix, _matrix))
+    kernels[_IDS] = list(idblocks.SIGNATURES.items())
+    kernels[_STEP] = [(step.step_range, _BY_ADDRESS), (step.step_block, _BLOCK)]
     if can_run_parallel():
-        signature = (int64, _slots, _matrix, _matrix, int64)
-        kernels["several threads"] = (step.step_parallel, signature)
+        kernels[_THREADS] = [(step.step_parallel, (*_BLOCK, int64))]
     return kernels
+
+
+def _name(function: Any) -> str:
+    name: str = function.py_func.__name__
+    return name
 
 
 def needed(kinds: Iterable[int], precision: str) -> list[str]:
     """Return the names of the kernels that step layers of these kinds (layout.py)."""
-    layers = {step.LAYERS[kind].__name__ for kind in kinds}
-    layers |= {single(kind, precision).__name__ for kind in kinds}
-    every = {function.__name__ for function in (*step.LAYERS.values(), *step.SINGLES.values())}
-    every |= {function.__name__ for function in step.SHORT.values()}
-    return [name for name in _kernels() if name in layers or name not in every]
+    layers = {_name(function) for kind in kinds for function in layer_kernels(kind, precision)}
+    return [name for name in _kernels() if name in layers or name in (_IDS, _STEP, _THREADS)]
 
 
-def single(kind: int, precision: str) -> Any:
-    """Return the kernel that steps a single stream through a layer of this kind."""
+def layer_kernels(kind: int, precision: str) -> tuple[Any, Any]:
+    """Return what steps a group of streams through a layer of a kind, and what a single one."""
     short = kind == layout.LSTM and precision in step.SHORT
-    return step.SHORT[precision] if short else step.SINGLES[kind]
+    return step.LAYERS[kind], step.SHORT[precision] if short else step.SINGLES[kind]
 
 
 def is_warm(names: Iterable[str] | None = None) -> bool:
     """Tell whether kernels (all, if left out) are compiled, in this process or on disk."""
     kernels = _kernels()
-    return all(name in _ready or is_cached(kernels[name][0]) for name in names or kernels)
+    return all(
+        name in _ready or all(is_cached(kernel) for kernel, _ in kernels[name])
+        for name in names or kernels
+    )
 
 
 def prepare(progress: Progress | None = None, names: Iterable[str] | None = None) -> None:
@@ -76,7 +85,7 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
     Parameters
     ----------
     progress : callable, optional
-        Called as ``progress(done, total, name)`` before each kernel and once at the end.
+        Called as ``progress(done, total, name)`` before each of them and once at the end.
     names : iterable of str, optional
         Which ones, as :func:`needed` gives them; all if left out.
     """
@@ -87,23 +96,43 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
             if progress is not None:
                 progress(done, len(wanted), name)
             if name not in _ready:
-                if name == "several threads":
+                if name == _THREADS:
                     config.THREADING_LAYER = "omp"
-                kernel, signature = kernels[name]
-                kernel.compile(signature)
+                for kernel, signature in kernels[name]:
+                    kernel.compile(signature)
                 _ready.add(name)
         if progress is not None:
             progress(len(wanted), len(wanted), "done")
+
+
+@cache
+def id_entries() -> SimpleNamespace:
+    """Return what a table of streams is asked (idblocks.py), by name, compiled."""
+    prepare(None, [_IDS])
+    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in idblocks.SIGNATURES.items()}
+    return SimpleNamespace(**entries)
+
+
+@cache
+def step_entries() -> SimpleNamespace:
+    """Return what a backend calls (step.py), by name, compiled."""
+    kernels = [pair for name in (_STEP, _THREADS) for pair in _kernels().get(name, [])]
+    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in kernels[1:]}
+    return SimpleNamespace(**entries)
+
+
+def entry(function: Any, signature: Signature) -> Callable[..., Any]:
+    """Return a compiled kernel as Python calls it quickest.
+
+    It takes a tenth of a microsecond a call, where the dispatcher, which looks at the types first,
+    takes two if there is a str among them. So types must be those of the signature; nothing looks
+    at them.
+    """
+    fast: Callable[..., Any] = function.get_overload(signature)
+    return fast
 
 
 def address(function: Any) -> int:
     """Return where a compiled kernel that takes four integers stands in memory."""
     compiled = function.overloads[_BY_ADDRESS]
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
-
-
-def entry(name: str) -> Callable[..., Any]:
-    """Return a compiled kernel as Python calls it quickest: types of arguments are not checked."""
-    function, signature = _kernels()[name]
-    fast: Callable[..., Any] = function.get_overload(signature)
-    return fast
