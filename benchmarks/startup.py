@@ -1,0 +1,154 @@
+"""How long until the first prediction? Processes that start fresh, against the targets.
+
+    python -m benchmarks.startup [--json FILE]
+
+Every figure is the time from the start of a new process, Python's own start included, to the line
+that is asked about. A cold engine finds no compiled kernels: its cache is an empty folder. The warm
+ones after it find what it left there. Ready means that the first prediction is there, and that it
+is the one that the reference gives.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from streamlstm import LSTM, Dense, Engine, Model
+from streamlstm.layers import Layer
+
+from .harness import Row, parser, report, steps
+
+IMPORTS = 9  # processes for each figure
+COLD, WARM = 2, 5  # and so many warm ones after each cold one
+
+F, H = 8, 64
+MODELS: dict[str, list[Layer]] = {
+    "LSTM and Dense": [LSTM(F, H), Dense(H, 1)],
+    "LSTM with every option": [
+        LSTM(
+            F,
+            H,
+            projection_size=H // 2,
+            peephole=True,
+            layer_norm=True,
+            coupled=True,
+            gate_clip=5.0,
+            cell_clip=5.0,
+            projection_clip=5.0,
+            initial_state=True,
+            candidate_activation="hard_sigmoid",
+        ),
+        Dense(H // 2, 1),
+    ],
+}
+READY = """
+import sys
+import streamlstm
+
+model = streamlstm.Model.load(sys.argv[1])
+y = streamlstm.Engine(model).step("pump-7", [0.5] * model.input_size)
+"""
+NOW = "import time; print(time.monotonic(), *{})"
+
+
+class Answer(NamedTuple):
+    """One figure, and what it should be."""
+
+    question: str
+    measured: float  # seconds
+    target: float | None = None
+
+    def row(self) -> Row:
+        """Return what the table shows."""
+        return {
+            "question": self.question,
+            "measured s": self.measured,
+            "target s": None if self.target is None else f"< {self.target:g}",
+            "of target": None if self.target is None else self.measured / self.target,
+        }
+
+
+def started(program: str, *arguments: str, cache: str = "", result: str = "()") -> list[float]:
+    """Run a program in a new process and return its seconds and the numbers in ``result``."""
+    environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {})
+    command = [sys.executable, "-c", f"{program}\n{NOW.format(result)}", *arguments]
+    start = time.monotonic()
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise SystemExit(f"{program}\nfailed:\n{shown.stderr}")
+    end, *numbers = map(float, shown.stdout.split())
+    return [end - start, *numbers]
+
+
+def imports() -> list[Answer]:
+    """Time what is imported before anything is done."""
+    programs = {
+        "Python by itself": "pass",
+        "import streamlstm": "import streamlstm",
+        "import streamlstm; Engine, Model": "from streamlstm import Engine, Model",
+    }
+    times: dict[str, list[float]] = {question: [] for question in programs}
+    for _ in range(IMPORTS):
+        for question, program in programs.items():
+            times[question] += started(program)
+    return [
+        Answer(question, statistics.median(measured), 0.4 if "import" in question else None)
+        for question, measured in times.items()
+    ]
+
+
+def _random(name: str) -> Model:
+    rng = np.random.default_rng(0)
+    layers = MODELS[name]
+    weights = [
+        {n: rng.uniform(-1, 1, s) / H**0.5 for n, s in layer.parameters().items()}
+        for layer in layers
+    ]
+    return Model(layers, weights)
+
+
+def ready(name: str) -> list[Answer]:
+    """Time the way to the first prediction, with kernels compiled and without."""
+    model = _random(name)
+    expected = Engine(model, 1, backend="reference").step("pump-7", [0.5] * F)
+    cold: list[float] = []
+    warm: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        model.save(path)
+        for turn in range(COLD):
+            cache = str(Path(folder) / f"cache-{turn}")
+            for times, count in ((cold, 1), (warm, WARM)):
+                for _ in range(count):
+                    seconds, y = started(READY, str(path), cache=cache, result="y")
+                    if abs(y - expected[0]) > 1e-5:
+                        raise SystemExit(f"{name}: expected {expected[0]}, got {y}")
+                    times.append(seconds)
+    return [
+        Answer(f"{name}, kernels compiled: ready", statistics.median(warm), 1.5),
+        Answer(f"{name}, nothing compiled: ready", statistics.median(cold), 20.0),
+    ]
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    arguments = parser(__doc__ or "").parse_args()
+    answers = imports() + [
+        answer for name in steps(list(MODELS), "start-up") for answer in ready(name)
+    ]
+    ratios = {a.question: a.measured / a.target for a in answers if a.target is not None}
+    note = (
+        f"Medians of {IMPORTS} processes for imports, of {COLD} with nothing compiled, and of "
+        f"{COLD * WARM} with kernels compiled. Python's own start is in all of them."
+    )
+    report("startup", [answer.row() for answer in answers], ratios, arguments.json, note)
+
+
+if __name__ == "__main__":
+    main()
