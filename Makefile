@@ -25,7 +25,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint format bench figures train-host golden clean help
+.PHONY: demo test lint format bench instructions figures train-host golden clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
@@ -49,6 +49,9 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 	@$(RUN) -m benchmarks.layers --json benchmarks/results/layers.json
 	@$(RUN) -m benchmarks.startup --json benchmarks/results/startup.json
 	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
+
+instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
+	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)
 
 figures: .venv/.base  ## Write the tables of the last `make bench` into README.md
 	@$(RUN) -m benchmarks.readme

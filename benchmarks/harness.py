@@ -92,10 +92,15 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 
 def report(
-    bench: str, rows: list[Row], ratios: Mapping[str, float], path: Path | None, note: str = ""
+    bench: str,
+    rows: list[Row],
+    ratios: Mapping[str, float],
+    path: Path | None,
+    note: str = "",
+    where: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Print rows as a table and, if asked, write everything as JSON."""
-    where = machine()
+    """Print rows as a table and, if asked, write everything as JSON; ``where`` is the machine."""
+    where = where or machine()
     table = Table(title=f"{bench} on {where['processor']}, {where['cores']} cores", box=None)
     for column in rows[0]:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
@@ -105,7 +110,7 @@ def report(
     if note:
         print(note)
     if path is not None:
-        result = {"bench": bench, "machine": where, "rows": rows, "ratios": dict(ratios)}
+        result = {"bench": bench, "machine": dict(where), "rows": rows, "ratios": dict(ratios)}
         path.write_text(json.dumps(result, indent=1) + "\n")
 
 

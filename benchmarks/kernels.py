@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from streamlstm import LSTM, Engine, Model
 from streamlstm.backends import CpuBackend
 from streamlstm.kernels import compile
+from streamlstm.kernels.cache import kernel
 from streamlstm.kernels.memory import call_at
 from streamlstm.precision import round_weights
 
@@ -27,7 +27,7 @@ BLOCK = 256
 REPEATS = 64  # steps of one stream inside one call, so that the call itself does not count
 
 
-@njit
+@kernel()
 def _repeat(n: int, function: int, task: int, B: int) -> None:
     for _ in range(n):
         call_at(function, task, 0, B, 0)

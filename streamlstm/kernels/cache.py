@@ -13,13 +13,13 @@ from typing import Any
 
 from numba import njit
 
-from .simd import LANES
+from .simd import LANES, target
 
 
 @cache
 def sources_hash() -> str:
-    """Return 12 hexadecimal digits that change with any kernel source or the vector width."""
-    digest = hashlib.sha256(f"lanes={LANES}".encode())
+    """Return 12 hexadecimal digits that change with any kernel source, the target or the width."""
+    digest = hashlib.sha256(f"lanes={LANES} target={target()}".encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

@@ -14,20 +14,31 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
+from numba import config, types
+from numba.core import cgutils, codegen
 from numba.extending import intrinsic, models, overload, register_model
 
 
-def host_lanes() -> int:
-    """Return how many float32 one vector register of this machine holds: 16, 8 or 4."""
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
+def target() -> tuple[str, str]:
+    """Return name and features of the processor that Numba compiles for, as LLVM writes them.
+
+    That is this machine, unless Numba was told another one (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES):
+    vectors must be those of the code that holds them.
+    """
+    name = binding.get_host_cpu_name() if config.CPU_NAME is None else config.CPU_NAME
+    told = config.CPU_FEATURES
+    return name, codegen.get_host_cpu_features() if told is None else told
+
+
+def lanes(features: str) -> int:
+    """Return how many float32 one vector register of such a processor holds: 16, 8 or 4."""
+    has = set(features.split(","))
+    if "+avx512f" in has:
         return 16
-    return 8 if features.get("avx2") and features.get("fma") else 4
+    return 8 if {"+avx2", "+fma"} <= has else 4
 
 
-LANES = host_lanes()
+LANES = lanes(target()[1])
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 
