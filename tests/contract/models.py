@@ -144,3 +144,4 @@ MODELS = (
         if n not in ("linear", "relu", "tanh", "sigmoid")
     }
 )
+BACKENDS = ("reference", "cpu")

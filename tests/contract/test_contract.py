@@ -8,9 +8,8 @@ from streamlstm.backends import ReferenceBackend, make_backend
 from streamlstm.kernels.layout import GROUP
 from streamlstm.plan import initial_row, row_layout
 
-from .models import MODELS
+from .models import BACKENDS, MODELS
 
-BACKENDS = ("reference", "cpu")
 TOLERANCE = 5e-6  # float32 against float64 over the steps below
 
 

@@ -1,0 +1,59 @@
+"""Run the contract suite with vectors of a width that this machine need not have.
+
+    python -m tests.contract.forced LANES [PYTEST OPTION ...]
+
+In the root of the repository. LLVM splits or fills vectors that are not the machine's own, so that
+the kernels of every machine can be tested on any. Some models stand for all.
+"""
+
+import sys
+
+import pytest
+from numba import config
+from numba.core.registry import cpu_target
+
+from . import models
+
+FEATURES = {4: "+sse2", 8: "+avx2,+fma", 16: "+avx512f"}
+CHOSEN = (
+    "smallest",
+    "odd",
+    "usual",
+    "stack",
+    "wide head",
+    "skip with factors",
+    "coupled",
+    "hard sigmoid",
+    "other activations",
+    "everything",
+    "everything but coupled",
+    "gru",
+    "odd gru",
+    "gru, reset before",
+    "rnn",
+    "odd rnn",
+    "softmax",
+    "layer norm first",
+    "embedding",
+)
+TESTS = (
+    "tests/contract/test_contract.py",
+    "tests/unit/test_precision.py::test_engine_steps_the_rounded_model",
+)
+
+
+def force(lanes: int) -> None:
+    """Make the kernels, not yet imported, believe that vectors are ``lanes`` wide."""
+    assert cpu_target.target_context  # LLVM knows by now what it compiles for
+    config.CPU_FEATURES = FEATURES[lanes]
+    from streamlstm.kernels import simd
+
+    config.CPU_FEATURES = None
+    assert lanes == simd.LANES
+
+
+if __name__ == "__main__":
+    force(int(sys.argv[1]))
+    models.MODELS = {name: models.MODELS[name] for name in CHOSEN}
+    models.BACKENDS = ("cpu",)
+    sys.exit(pytest.main([*TESTS, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[2:]]))
