@@ -12,6 +12,7 @@ from .kernels.layout import padded
 from .layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
 from .model import Model
 from .packing import Float32Array, Weights
+from .pages import lazy_zeros
 
 
 def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
@@ -85,6 +86,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.OUTPUTS] = model.output_size
     header[layout.LAYERS] = len(model.layers)
     header[layout.ROW_SIZE] = row_size
+    header[layout.CATEGORIES] = model.categories
     inverse = (1.0 / scaling_in.scale.astype(np.float64)).astype(np.float32)
     header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)
     header[layout.OUTPUT_SCALING] = block.add(scaling_out.scale, scaling_out.mean)
@@ -130,7 +132,8 @@ class _Block:
         return offset
 
     def finish(self) -> Float32Array:
-        weights = packing.aligned_zeros(self.size)
+        # A load of a last vector may reach beyond the end.
+        weights = lazy_zeros(self.size + layout.PAD, np.float32)[: self.size]
         np.concatenate(self.parts, out=weights)
         return weights
 
