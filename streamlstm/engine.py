@@ -49,7 +49,8 @@ class Engine:
     weights : {"float32", "float16", "bfloat16"}
         With 16 bits the matrices of all layers are rounded, and a single stream's step through a
         plain LSTM that is too large for near caches (from about 64 hidden units) waits for half of
-        the memory. :meth:`streamlstm.Model.check` tells what the rounding costs.
+        the memory: bfloat16 is the quicker, float16 the more exact. :meth:`streamlstm.Model.check`
+        tells what the rounding costs.
 
     Raises
     ------

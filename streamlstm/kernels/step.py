@@ -5,8 +5,7 @@ in groups whose activations stay in cache from the first layer to the last. It i
 called by address from everything else that steps, so that no caller compiles it again.
 
 It gets its arrays by address too. Such an array is owned by nobody, and LLVM sees that: around
-calls with arrays of Python, Numba counts references, and these atomic operations took half the time
-of a small step.
+calls with arrays of Python, Numba counts references, with atomic operations.
 """
 
 import numpy as np
