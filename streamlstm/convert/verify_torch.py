@@ -1,12 +1,16 @@
 """What PyTorch answers with the arrays of a state dict, layer by layer."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConvertError
 from .check import Float64Array, require
+from .torch import read_torch, unwrap
+from .torch_order import in_order
+from .torch_state import restored
 
 
 def by_torch(path: str, X: Float64Array) -> Float64Array:
@@ -20,24 +24,20 @@ def by_torch(path: str, X: Float64Array) -> Float64Array:
         If a layer is none of those that can be told by their arrays.
     """
     torch = require("torch", "compute a state dict")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model_state_dict", "model", "net", "network", "weights"):
-        if isinstance(state.get(key), Mapping):
-            state = state[key]
-            break
+    state = in_order(restored(unwrap(read_torch(Path(path)))))
     values = torch.tensor(X)
     with torch.no_grad():
-        for name, arrays in _group(state).items():
+        for name, arrays in _group(torch, state).items():
             values = _apply(torch, name, arrays, values)
     return np.asarray(values.numpy(), np.float64)
 
 
-def _group(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _group(torch: Any, state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for key, tensor in state.items():
         name, _, last = key.rpartition(".")
         if last != "num_batches_tracked":
-            groups.setdefault(name, {})[last] = tensor.double()
+            groups.setdefault(name, {})[last] = torch.as_tensor(tensor).double()
     return groups
 
 
