@@ -12,8 +12,11 @@ from typing import Any
 
 from ..errors import ConvertError
 from .keras_file import Config
-from .keras_slices import input_shape, read_slice
+from .keras_join import read_join, straight
 
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_ADDITIONS = ("Add", "TFOpLambda")  # the second is what Keras 2 writes for x + y
+_PLUS = ("__operators__.add", "math.add")
 MODELS = ("Sequential", "Functional", "Model")
 
 
@@ -172,22 +175,29 @@ def _ordered(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
     if kind == "Sequential":
         return layers, None
     by_name = {str(layer.get("name", layer["config"].get("name"))): layer for layer in layers}
-    if len(_ends(config, "input_layers")) != 1 or len(_ends(config, "output_layers")) != 1:
+    inputs = [name for name, _ in _ends(config, "input_layers")]
+    ends = _ends(config, "output_layers")
+    # What hands its states out beside its answers was stepped like this: its caller kept them.
+    kept = [end for end in ends if not (end[1] and _is_recurrent(by_name, end[0]))] or ends
+    walk = _Walk(by_name)
+    found: tuple[list[Config], list[int] | None] | None = None
+    if len(kept) == 1:
+        last = _find(by_name, kept[0][0])
+        if last.get("class_name") in _ADDITIONS:
+            found = _skip(walk, last)
+        if found is None:
+            found = walk.back(*kept[0]), None
+    passed_over = {*walk.beside, *(_name(layer) for layer in (found[0] if found else ()))}
+    if found is None or not {*inputs} <= passed_over:
         raise ConvertError(
-            f"the network has {len(_ends(config, 'input_layers'))} inputs and "
-            f"{len(_ends(config, 'output_layers'))} outputs; one of each can be stepped."
+            f"the network has {len(inputs)} inputs and {len(ends)} outputs; one of each can be "
+            "stepped, beside states and, joined with the vector of a category, numbers."
         )
-    name = _ends(config, "output_layers")[0]
-    last = _find(by_name, name)
-    if last.get("class_name") == "Add":
-        found = _skip(by_name, last)
-        if found is not None:
-            return found
-    return _back(by_name, name), None
+    return found
 
 
-def _ends(config: Config, key: str) -> list[str]:
-    """Return the names of inputs or outputs, which stand in lists of several forms."""
+def _ends(config: Config, key: str) -> list[tuple[str, int]]:
+    """Return the layers of inputs or outputs, and which output of each; they come in many forms."""
     ends = config.get(key)
     if isinstance(ends, dict):
         ends = list(ends.values())
@@ -195,7 +205,15 @@ def _ends(config: Config, key: str) -> list[str]:
         raise ConvertError(f"the configuration of the network lacks its {key}.")
     if isinstance(ends[0], str):
         ends = [ends]
-    return [str(end[0]) for end in ends]
+    return [(str(end[0]), int(end[2]) if len(end) > 2 else 0) for end in ends]
+
+
+def _name(layer: Config) -> str:
+    return str(layer.get("name", layer["config"].get("name")))
+
+
+def _is_recurrent(by_name: dict[str, Config], name: str) -> bool:
+    return _find(by_name, name).get("class_name") in _RECURRENT
 
 
 def _find(by_name: dict[str, Config], name: str) -> Config:
@@ -204,39 +222,92 @@ def _find(by_name: dict[str, Config], name: str) -> Config:
     return by_name[name]
 
 
-def _back(by_name: dict[str, Config], name: str) -> list[Config]:
-    """Walk from a layer back to the input, and return the way in the order of application."""
-    way: list[Config] = []
-    while True:
-        layer = _find(by_name, name)
-        if layer in way:
-            raise ConvertError(f"layer {name!r} is used more than once on one way.")
-        way.append(layer)
-        sources = _sources(layer)
-        if not sources:
-            return way[::-1]
-        if len(sources) > 1:
-            names = " and ".join(repr(source) for source in sources)
+class _Walk:
+    """Walks from layers back to an input.
+
+    Attributes
+    ----------
+    beside : set of str
+        The inputs that are no part of a way and need not be: states, and numbers beside a category.
+    """
+
+    def __init__(self, by_name: dict[str, Config]) -> None:
+        self.by_name = by_name
+        self.beside: set[str] = set()
+
+    def back(self, name: str, output: int = 0) -> list[Config]:
+        """Walk from a layer back to the input, and return the way in the order of application."""
+        way: list[Config] = []
+        while True:
+            layer = _find(self.by_name, name)
+            if layer in way:
+                raise ConvertError(f"layer {name!r} is used more than once on one way.")
+            self._take_output(layer, name, output, way)
+            way.append(layer)
+            sources = self._leave_states(layer, name, _sources(layer))
+            if not sources:
+                return way[::-1]
+            if len(sources) > 1:
+                return self._join(layer, name, sources) + way[::-1]
+            ((name, output),) = sources
+
+    def back_or_none(self, name: str) -> list[Config] | None:
+        """Walk back; return None where there is no way."""
+        try:
+            return self.back(name)
+        except ConvertError:
+            return None
+
+    def _take_output(self, layer: Config, name: str, output: int, way: list[Config]) -> None:
+        """Let the hidden state that a layer hands out be its last answer, which it is."""
+        if not output:
+            return
+        if output != 1 or layer.get("class_name") not in _RECURRENT:
+            taker = repr(_name(way[-1])) if way else "the output"
+            raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
+        layer["config"]["return_sequences"] = False
+
+    def _leave_states(
+        self, layer: Config, name: str, sources: list[tuple[str, int]]
+    ) -> list[tuple[str, int]]:
+        """Leave out initial states that are passed in: a stream keeps its own from zeros on."""
+        if layer.get("class_name") not in (*_RECURRENT, "RNN") or len(sources) < 2:
+            return sources
+        for source, _ in sources[1:]:
+            if _find(self.by_name, source).get("class_name") != "InputLayer":
+                raise ConvertError(
+                    f"layer {name!r} ({layer.get('class_name')}) takes its initial state from "
+                    f"{source!r}: a stream starts from zeros or a constant."
+                )
+            self.beside.add(source)
+        return sources[:1]
+
+    def _join(self, layer: Config, name: str, sources: list[tuple[str, int]]) -> list[Config]:
+        """Return the way to a layer that joins others, if that is an embedding beside numbers."""
+        names = [source for source, _ in sources]
+        plain = layer.get("class_name") == "Concatenate" and not any(n for _, n in sources)
+        joined = read_join(layer, names, self.back_or_none) if plain else None
+        if joined is None:
             raise ConvertError(
-                f"layer {name!r} ({layer.get('class_name')}) joins {names}: a graph with branches "
-                "cannot be taken over, only layers one after the other."
+                f"layer {name!r} ({layer.get('class_name')}) joins "
+                f"{' and '.join(map(repr, names))}: a graph with branches cannot be taken over, "
+                "only layers one after the other, and at their start Concatenate()([Embedding, "
+                "numbers])."
             )
-        name = sources[0]
+        self.beside.add(joined[1])
+        return joined[0]
 
 
-def _sources(layer: Config) -> list[str]:
-    """Return the names of the layers whose output a layer takes."""
+def _sources(layer: Config) -> list[tuple[str, int]]:
+    """Return the layers whose output a layer takes, and which output of each."""
     calls = layer.get("inbound_nodes") or []
-    name = layer.get("name", layer["config"].get("name"))
     if calls and isinstance(calls[0], list) and calls[0] and isinstance(calls[0][0], str):
         calls = [calls]  # Keras 2 leaves a bracket out around a single tensor
     if len(calls) > 1:
-        raise ConvertError(f"layer {name!r} ({layer.get('class_name')}) is used more than once.")
-    tensors = [tensor for call in calls for tensor in _tensors(call)]
-    for source, output in tensors:
-        if output:
-            raise ConvertError(f"layer {name!r} takes output {output} of {source!r}: its state.")
-    return [source for source, _ in tensors]
+        raise ConvertError(
+            f"layer {_name(layer)!r} ({layer.get('class_name')}) is used more than once."
+        )
+    return [tensor for call in calls for tensor in _tensors(call)]
 
 
 def _tensors(call: Any) -> Iterator[tuple[str, int]]:
@@ -256,37 +327,16 @@ def _tensors(call: Any) -> Iterator[tuple[str, int]]:
             yield from _tensors(value)
 
 
-def _skip(by_name: dict[str, Config], last: Config) -> tuple[list[Config], list[int] | None] | None:
+def _skip(walk: _Walk, last: Config) -> tuple[list[Config], list[int] | None] | None:
     """Read ``Add(network, input)``: the layers of the network, and the inputs that are added."""
+    if last.get("class_name") == "TFOpLambda" and last["config"].get("function") not in _PLUS:
+        return None
     sources = _sources(last)
     if len(sources) != 2 or sources[0] == sources[1]:
         return None
-    for network, straight in (sources, sources[::-1]):
-        way = _back_or_none(by_name, straight)
-        columns = None if way is None else _straight(way)
+    for network, through in (sources, sources[::-1]):
+        way = None if through[1] else walk.back_or_none(through[0])
+        columns = None if way is None else straight(way)
         if columns is not None:
-            return _back(by_name, network), columns
+            return walk.back(*network), columns
     return None
-
-
-def _back_or_none(by_name: dict[str, Config], name: str) -> list[Config] | None:
-    try:
-        return _back(by_name, name)
-    except ConvertError:
-        return None
-
-
-def _straight(way: list[Config]) -> list[int] | None:
-    """Return which inputs come out of a way of slices; None if it has other layers."""
-    shape = input_shape(way[0]["config"])
-    if not shape or not isinstance(shape[-1], int):
-        return None
-    columns = list(range(shape[-1]))
-    for layer in way[1:]:
-        if layer.get("class_name") not in ("GetItem", "SlicingOpLambda"):
-            return None
-        taken = read_slice(layer.get("inbound_nodes"), len(shape))
-        if taken is None:
-            return None
-        columns = columns[taken]
-    return columns

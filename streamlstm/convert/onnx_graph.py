@@ -287,6 +287,8 @@ def _reason(op: str) -> str:
         )
     if op.startswith(("Conv", "MaxPool", "AveragePool", "GlobalAverage")):
         return "it looks at several steps at once"
+    if "Quant" in op or "Integer" in op:
+        return "it is quantized: export the network in floating point"
     if "Attention" in op:
         return "it attends to the whole past"
     return "what it computes has no layer here"
