@@ -11,6 +11,10 @@ from ..errors import ConvertError
 
 Float64Array = NDArray[np.float64]
 
+# By NumPy's letters for kinds of arrays.
+_OTHERS = {"c": "complex ones", "O": "null or something else", "M": "dates", "m": "times"}
+_OTHERS |= dict.fromkeys("US", "text")
+
 
 def require(module: str, purpose: str, install: str | None = None) -> Any:
     """Import a framework, or say which command brings it.
@@ -48,8 +52,8 @@ def to_float64(values: Any, where: str) -> Float64Array:
     """
     try:
         array = np.asarray(values)
-        if array.dtype.kind in "cUSOMm":  # astype would take texts that look like numbers
-            raise TypeError(f"got {array.dtype}")
+        if array.dtype.kind in _OTHERS:  # astype would take texts that look like numbers
+            raise TypeError(f"found {_OTHERS[array.dtype.kind]}")
         array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ConvertError(f"{where}: expected an array of numbers: {error}.") from None

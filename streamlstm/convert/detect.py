@@ -104,6 +104,8 @@ def _json_kind(name: str) -> str:
         return "rtneural"
     if "model_data" in content or "state_dict" in content:
         return "guitarml"
+    if any(str(key).endswith(("weight_hh", "weight_hh_l0")) for key in content):
+        return "torch"  # a state dict as lists, as RTNeural's own tests have it
     if content.get("class_name") in ("Sequential", "Functional", "Model"):
         raise ConvertError(
             f"{name}: holds the layers of a Keras network without its weights. Save the whole "

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import ConvertError
 from ..model import Model
-from .check import require
-from .json_file import first_bytes, is_safetensors
+from .check import require, to_float64
+from .json_file import first_bytes, is_safetensors, read_json
 from .torch_parts import InitialState, assemble
 
 Source = Any  # torch.nn.Module, a state dict, or a path: torch itself is imported by nobody here
@@ -130,15 +130,18 @@ def _is_state(value: Any) -> bool:
 
 
 def read_torch(path: Path) -> Any:
-    """Return what a file of torch.save or safetensors holds; nothing from it is executed.
+    """Return what a file of torch.save, safetensors or JSON holds; nothing of it is executed.
 
     Raises
     ------
     ConvertError
         If it cannot be read, or only by executing code from it.
     """
-    if path.is_file() and is_safetensors(first_bytes(path)):
+    start = first_bytes(path) if path.is_file() else b""
+    if is_safetensors(start):
         return _load_safetensors(path)
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
+        return {key: to_float64(lists, key) for key, lists in read_json(path).items()}
     with _plain_values():
         return _load(path)
 

@@ -1,5 +1,6 @@
 """State dicts, from names and shapes alone: no PyTorch is needed for these."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,18 @@ def test_a_sorted_state_dict_is_put_in_order_by_its_sizes(tmp_path: Path) -> Non
     kept = tmp_path / "model.safetensors"
     in_order.save(kept)
     assert sl.load_any(kept).layers == in_order.layers
+
+
+def test_a_state_dict_as_json(tmp_path: Path) -> None:
+    state = {**recurrent(4, 1, 3), **arrays(dense__weight=(1, 3), dense__bias=(1,))}
+    path = tmp_path / "lstm_torch.json"
+    path.write_text(json.dumps({key: array.tolist() for key, array in state.items()}))
+    model = sl.load_any(path)
+    assert model.layers == (LSTM(1, 3), Dense(3, 1))
+    assert np.allclose(model.weights[1]["weight"], state["dense.weight"])
+    path.write_text('{"rnn.weight_hh_l0": "lists"}')
+    with pytest.raises(ConvertError, match=r"rnn\.weight_hh_l0: expected an array of numbers"):
+        sl.load_any(path)
 
 
 def test_a_sorted_state_dict_of_several_orders_is_refused() -> None:
