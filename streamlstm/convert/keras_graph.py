@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import ConvertError
 from .keras_file import Config
-from .keras_join import read_join, straight
+from .keras_join import straight
+from .keras_walk import Walk, ends_of, find, is_recurrent, name_of, sources_of
 
-_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _ADDITIONS = ("Add", "TFOpLambda")  # the second is what Keras 2 writes for x + y
 _PLUS = ("__operators__.add", "math.add")
 MODELS = ("Sequential", "Functional", "Model")
@@ -175,19 +175,19 @@ def _ordered(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
     if kind == "Sequential":
         return layers, None
     by_name = {str(layer.get("name", layer["config"].get("name"))): layer for layer in layers}
-    inputs = [name for name, _ in _ends(config, "input_layers")]
-    ends = _ends(config, "output_layers")
+    inputs = [name for name, _ in ends_of(config, "input_layers")]
+    ends = ends_of(config, "output_layers")
     # What hands its states out beside its answers was stepped like this: its caller kept them.
-    kept = [end for end in ends if not (end[1] and _is_recurrent(by_name, end[0]))] or ends
-    walk = _Walk(by_name)
+    kept = [end for end in ends if not (end[1] and is_recurrent(by_name, end[0]))] or ends
+    walk = Walk(by_name)
     found: tuple[list[Config], list[int] | None] | None = None
     if len(kept) == 1:
-        last = _find(by_name, kept[0][0])
+        last = find(by_name, kept[0][0])
         if last.get("class_name") in _ADDITIONS:
             found = _skip(walk, last)
         if found is None:
             found = walk.back(*kept[0]), None
-    passed_over = {*walk.beside, *(_name(layer) for layer in (found[0] if found else ()))}
+    passed_over = {*walk.beside, *(name_of(layer) for layer in (found[0] if found else ()))}
     if found is None or not {*inputs} <= passed_over:
         raise ConvertError(
             f"the network has {len(inputs)} inputs and {len(ends)} outputs; one of each can be "
@@ -196,142 +196,11 @@ def _ordered(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
     return found
 
 
-def _ends(config: Config, key: str) -> list[tuple[str, int]]:
-    """Return the layers of inputs or outputs, and which output of each; they come in many forms."""
-    ends = config.get(key)
-    if isinstance(ends, dict):
-        ends = list(ends.values())
-    if not isinstance(ends, list) or not ends:
-        raise ConvertError(f"the configuration of the network lacks its {key}.")
-    if isinstance(ends[0], str):
-        ends = [ends]
-    return [(str(end[0]), int(end[2]) if len(end) > 2 else 0) for end in ends]
-
-
-def _name(layer: Config) -> str:
-    return str(layer.get("name", layer["config"].get("name")))
-
-
-def _is_recurrent(by_name: dict[str, Config], name: str) -> bool:
-    return _find(by_name, name).get("class_name") in _RECURRENT
-
-
-def _find(by_name: dict[str, Config], name: str) -> Config:
-    if name not in by_name:
-        raise ConvertError(f"the graph of the network speaks of a layer {name!r} that it lacks.")
-    return by_name[name]
-
-
-class _Walk:
-    """Walks from layers back to an input.
-
-    Attributes
-    ----------
-    beside : set of str
-        The inputs that are no part of a way and need not be: states, and numbers beside a category.
-    """
-
-    def __init__(self, by_name: dict[str, Config]) -> None:
-        self.by_name = by_name
-        self.beside: set[str] = set()
-
-    def back(self, name: str, output: int = 0) -> list[Config]:
-        """Walk from a layer back to the input, and return the way in the order of application."""
-        way: list[Config] = []
-        while True:
-            layer = _find(self.by_name, name)
-            if layer in way:
-                raise ConvertError(f"layer {name!r} is used more than once on one way.")
-            self._take_output(layer, name, output, way)
-            way.append(layer)
-            sources = self._leave_states(layer, name, _sources(layer))
-            if not sources:
-                return way[::-1]
-            if len(sources) > 1:
-                return self._join(layer, name, sources) + way[::-1]
-            ((name, output),) = sources
-
-    def back_or_none(self, name: str) -> list[Config] | None:
-        """Walk back; return None where there is no way."""
-        try:
-            return self.back(name)
-        except ConvertError:
-            return None
-
-    def _take_output(self, layer: Config, name: str, output: int, way: list[Config]) -> None:
-        """Let the hidden state that a layer hands out be its last answer, which it is."""
-        if not output:
-            return
-        if output != 1 or layer.get("class_name") not in _RECURRENT:
-            taker = repr(_name(way[-1])) if way else "the output"
-            raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
-        layer["config"]["return_sequences"] = False
-
-    def _leave_states(
-        self, layer: Config, name: str, sources: list[tuple[str, int]]
-    ) -> list[tuple[str, int]]:
-        """Leave out initial states that are passed in: a stream keeps its own from zeros on."""
-        if layer.get("class_name") not in (*_RECURRENT, "RNN") or len(sources) < 2:
-            return sources
-        for source, _ in sources[1:]:
-            if _find(self.by_name, source).get("class_name") != "InputLayer":
-                raise ConvertError(
-                    f"layer {name!r} ({layer.get('class_name')}) takes its initial state from "
-                    f"{source!r}: a stream starts from zeros or a constant."
-                )
-            self.beside.add(source)
-        return sources[:1]
-
-    def _join(self, layer: Config, name: str, sources: list[tuple[str, int]]) -> list[Config]:
-        """Return the way to a layer that joins others, if that is an embedding beside numbers."""
-        names = [source for source, _ in sources]
-        plain = layer.get("class_name") == "Concatenate" and not any(n for _, n in sources)
-        joined = read_join(layer, names, self.back_or_none) if plain else None
-        if joined is None:
-            raise ConvertError(
-                f"layer {name!r} ({layer.get('class_name')}) joins "
-                f"{' and '.join(map(repr, names))}: a graph with branches cannot be taken over, "
-                "only layers one after the other, and at their start Concatenate()([Embedding, "
-                "numbers])."
-            )
-        self.beside.add(joined[1])
-        return joined[0]
-
-
-def _sources(layer: Config) -> list[tuple[str, int]]:
-    """Return the layers whose output a layer takes, and which output of each."""
-    calls = layer.get("inbound_nodes") or []
-    if calls and isinstance(calls[0], list) and calls[0] and isinstance(calls[0][0], str):
-        calls = [calls]  # Keras 2 leaves a bracket out around a single tensor
-    if len(calls) > 1:
-        raise ConvertError(
-            f"layer {_name(layer)!r} ({layer.get('class_name')}) is used more than once."
-        )
-    return [tensor for call in calls for tensor in _tensors(call)]
-
-
-def _tensors(call: Any) -> Iterator[tuple[str, int]]:
-    """Yield the layer and the number of the output of every tensor in a call, at any depth."""
-    if isinstance(call, dict):
-        history = call.get("config", {}).get("keras_history") if "config" in call else None
-        if call.get("class_name") == "__keras_tensor__" and history:
-            yield str(history[0]), int(history[2])
-            return
-        for value in call.values():
-            yield from _tensors(value)
-    elif isinstance(call, list):
-        if len(call) >= 3 and isinstance(call[0], str) and isinstance(call[1], int):
-            yield call[0], int(call[2])
-            call = call[3:]
-        for value in call:
-            yield from _tensors(value)
-
-
-def _skip(walk: _Walk, last: Config) -> tuple[list[Config], list[int] | None] | None:
+def _skip(walk: Walk, last: Config) -> tuple[list[Config], list[int] | None] | None:
     """Read ``Add(network, input)``: the layers of the network, and the inputs that are added."""
     if last.get("class_name") == "TFOpLambda" and last["config"].get("function") not in _PLUS:
         return None
-    sources = _sources(last)
+    sources = sources_of(last)
     if len(sources) != 2 or sources[0] == sources[1]:
         return None
     for network, through in (sources, sources[::-1]):

@@ -120,6 +120,8 @@ def _layouts(
             yield [category] if x.shape[-1] == 1 else [category, view[..., 1:]], streams
         if not categories or x.shape[-1] > 1:
             yield [view], streams
+    if x.shape[-1] == 1 and not categories:  # some leave out the axis of the only feature
+        yield [x[..., 0]], X
 
 
 def _more(module: nn.Module) -> Iterator[list[None]]:
@@ -247,14 +249,25 @@ class _Recorder(TorchFunctionMode):  # type: ignore[misc]
         if name in _FUNCTIONS:
             keywords = {k: v for k, v in kwargs.items() if k not in ("inplace", "dtype", "out")}
             return find_leaf(_FUNCTIONS[name](*args[1:], **keywords), name)
-        if name == "linear":
-            tensors = dict(zip(("weight", "bias"), (*args[1:], *kwargs.values()), strict=False))
-            tensors = {key: tensor for key, tensor in tensors.items() if tensor is not None}
-            return Part("linear", "linear", make_weights("linear", tensors))
+        if name == "exp":
+            return Part(name, "function", make_weights(name, {}), steps=["exponential"])
+        if name in ("linear", "layer_norm"):
+            return _with_weights(name, args[1:], kwargs)
         others = [t for t in _tensors(list(args[1:])) if id(t) in self._live]
         if name.removesuffix("_") not in _ARITHMETIC or others:
             return None
         return _affine(name, lambda x: function(x, *args[1:], **kwargs), args[0])
+
+
+def _with_weights(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Part:
+    """Return the layer that ``F.linear`` or ``F.layer_norm`` is."""
+    before = ("normalized_shape",) if name == "layer_norm" else ()
+    given = dict(zip((*before, "weight", "bias", "eps"), args, strict=False)) | kwargs
+    tensors = {key: given[key] for key in ("weight", "bias") if given.get(key) is not None}
+    options = {}
+    if name == "layer_norm":
+        options = {"epsilon": given.get("eps", 1e-5), "features": given["normalized_shape"][-1]}
+    return Part(name, name, make_weights(name, tensors), options)
 
 
 def _affine(name: str, function: Callable[[Any], Any], x: torch.Tensor) -> Part | None:

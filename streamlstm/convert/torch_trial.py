@@ -76,7 +76,9 @@ def _judge(
     """
     model = chain.build("PyTorch")
     judged, several = None, False  # several: a call with several streams and steps says no
+    called = False
     for run in run_forward(module, model.input_size, model.categories):
+        called = True
         if several and not run.several:
             break
         models = [model, without().build("PyTorch")]
@@ -88,7 +90,16 @@ def _judge(
             judged, several = False, several or run.several
         elif run.outputs and run.several:
             judged = False  # of another size than what the layers give
+    if not called and not model.categories and _takes_fewer(module, model.input_size):
+        return False
     return judged
+
+
+def _takes_fewer(module: Any, F: int) -> bool:
+    """Say whether a module can be called with fewer features: it makes more of them by itself."""
+    return any(
+        next(run_forward(module, width, 0), None) is not None for width in range(1, min(F, 17))
+    )
 
 
 def _traced(run: Run, states: Sequence[InitialState], skip: Skip) -> tuple[Chain, Skip] | None:

@@ -51,6 +51,8 @@ TAKEN: dict[str, Callable[[Any, Any], Any]] = {
     "the input added": lambda n, x: x + n.last(n.rnn(x)[0]),
     "inputs added crosswise": lambda n, x: n.last(n.rnn(x)[0]) + x[..., [3, 0, 0, 1]],
     "softmax by number": lambda n, x: torch.softmax(n.last(n.rnn(x)[0]), dim=2),
+    "exp": lambda n, x: torch.exp(n.last(n.rnn(x)[0])),
+    "layer norm": lambda n, x: n.last(F.layer_norm(n.rnn(x)[0], (4,), eps=1e-3)),
     "clamp": lambda n, x: n.last(n.rnn(x)[0]).clamp(-0.2, 0.1),
     "a state of its own": lambda n, x: n.last(states(n, x)),
     "zeros for a state": lambda n, x: n.last(n.rnn(x, 2 * [torch.zeros(2, len(x), 4)])[0]),
@@ -97,6 +99,42 @@ def test_a_forward_that_is_no_chain_is_refused(case: str) -> None:
     del module.start, module.mean
     with pytest.raises(ConvertError, match=r"Network: its forward computes something else.*rnn"):
         sl.from_torch(module)
+
+
+def test_features_that_forward_makes_itself_are_refused() -> None:
+    class Differences(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(4, 3, batch_first=True)
+
+        def forward(self, x: Any) -> Any:
+            return self.rnn(torch.cat([x, x.diff(dim=1, prepend=x[:, :1])], -1))[0]
+
+    with pytest.raises(ConvertError, match="its forward computes something else"):
+        sl.from_torch(Differences())
+
+
+@pytest.mark.parametrize("needs", ["a state", "a dictionary", "one feature without its axis"])
+def test_modules_that_are_called_otherwise(needs: str) -> None:
+    class Called(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.LSTM(1, 3, batch_first=True)
+
+    def state(self: Any, x: Any, h: Any, c: Any) -> Any:
+        return self.rnn(x, (h, c))
+
+    def dictionary(self: Any, x: Any) -> Any:
+        return self.rnn(x["x"])
+
+    def no_axis(self: Any, x: Any) -> Any:
+        return torch.tanh(self.rnn(x.unsqueeze(-1))[0])
+
+    forward = {"a state": state, "a dictionary": dictionary}.get(needs, no_axis)
+    module = type("Called", (Called,), {"forward": forward})()
+    layers = sl.from_torch(module).layers
+    assert layers[0] == sl.LSTM(1, 3)
+    assert len(layers) == (2 if forward is no_axis else 1)
 
 
 def test_a_copy_is_run_and_the_module_stays_as_it_was() -> None:
