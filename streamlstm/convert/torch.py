@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike, fspath
 from pathlib import Path
@@ -163,17 +164,14 @@ def _plain_values() -> Iterator[None]:
     NumPy's numbers and arrays (a loss, most often) and argparse's options have no code that
     reading them would run.
     """
-    if find_spec("torch") is None:
+    serialization: Any = import_module("torch.serialization") if find_spec("torch") else None
+    if not hasattr(serialization, "safe_globals"):  # came with PyTorch 2.5
         yield
         return
-    import torch
-
     number = np.float64(0).__reduce__()[0]
     rebuild = np.zeros(0).__reduce__()[0]
     kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefdSU"}
-    with torch.serialization.safe_globals(
-        [number, rebuild, np.ndarray, np.dtype, *kinds, Namespace]
-    ):
+    with serialization.safe_globals([number, rebuild, np.ndarray, np.dtype, *kinds, Namespace]):
         yield
 
 
