@@ -14,8 +14,10 @@ import numpy as np
 from numba import njit
 
 from streamlstm import LSTM, Engine, Model
-from streamlstm.kernels import compile, simd, step
-from streamlstm.plan import compile_plan
+from streamlstm.backends import CpuBackend
+from streamlstm.kernels import compile
+from streamlstm.kernels.memory import call_at
+from streamlstm.precision import round_weights
 
 from .harness import Row, interleaved, parser, report, steps
 from .peers import onnxruntime_step, torch_step
@@ -26,11 +28,9 @@ REPEATS = 64  # steps of one stream inside one call, so that the call itself doe
 
 
 @njit
-def _repeat(
-    n: int, weights: Any, program: Any, rows: Any, slots: Any, X: Any, Y: Any, S: Any
-) -> None:
+def _repeat(n: int, function: int, task: int, B: int) -> None:
     for _ in range(n):
-        step.step_block(weights, program, rows, slots, X, Y, S)
+        call_at(function, task, 0, B, 0)
 
 
 def _model(H: int, F: int) -> Model:
@@ -40,17 +40,17 @@ def _model(H: int, F: int) -> Model:
     return Model([layer], [weights])
 
 
-def compiled(model: Model, X: Any) -> Callable[[int], Any]:
+def compiled(model: Model, X: Any, weights: str = "float32") -> Callable[[int], Any]:
     """Return a function that takes n steps inside compiled code and gives h[B, H]."""
-    plan = compile_plan(model, simd.LANES)
+    backend = CpuBackend(round_weights(model, weights), 1, weights)
     B = len(X)
-    rows = np.zeros(B * plan.row_size, np.float32)
-    scratch = np.zeros((1, step.scratch_size(plan.program)), np.float32)
+    rows = np.zeros((B, backend.row_size), np.float32)
     slots = np.random.default_rng(1).permutation(B)
     Y = np.empty((B, model.output_size), np.float32)
+    function, task = backend.prepare(rows, slots, X, Y)
 
-    def run(n: int) -> Any:
-        _repeat(n, plan.weights, plan.program, rows, slots, X, Y, scratch)
+    def run(n: int, _alive: object = (backend, rows, slots, X)) -> Any:
+        _repeat(n, function, task, B)
         return Y
 
     return run

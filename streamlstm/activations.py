@@ -29,6 +29,8 @@ PARAMETERS: dict[str, tuple[float, ...]] = {
     "gelu": (),  # x times the normal distribution at x
     "gelu_tanh": (),  # its approximation by tanh
     "exponential": (),
+    "mish": (),  # x tanh(softplus(x))
+    "hard_silu": (),  # x clip(x / 6 + 1/2, 0, 1), also called hardswish
 }
 TOGETHER = ("softmax", "log_softmax")  # of all outputs of a layer
 

@@ -13,18 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import parse_activation
+from .compiling import compile_kernels
 from .errors import ModelError
-from .kernels import reference
+from .kernels import layout, reference
 from .layers import Layer
 from .model import Model
+from .packing import aligned_zeros
 from .plan import compile_plan, row_layout
+from .precision import round_weights
 
 Float32Array = NDArray[np.float32]
 NAMES = ("cpu", "reference")
 
-# Below this many multiply-adds in a block a second thread costs more than it brings: waking the
-# threads takes some 10 us, in which one core does about this much.
-PARALLEL_WORK = 1_000_000
+# So many multiply-adds must fall to a thread before it brings more than it may cost: a thread that
+# still spins is there in 2 us, one that sleeps in some 10 us, in which a core does about this much.
+THREAD_WORK = 300_000
 
 
 class Backend(Protocol):
@@ -48,35 +51,68 @@ class CpuBackend:
     model : Model
     threads : int, optional
         How many threads a large block may use; as many as this process may run on if left out.
+    weights : {"float32", "float16", "bfloat16"}
+        How a single stream's step reads them; the model's are rounded to it already.
     """
 
     name = "cpu"
 
-    def __init__(self, model: Model, threads: int | None = None) -> None:
+    def __init__(self, model: Model, threads: int | None = None, weights: str = "float32") -> None:
         from .kernels import compile, simd, step
 
-        compile.prepare()
-        plan = compile_plan(model, simd.LANES)
+        plan = compile_plan(model, simd.LANES, weights)
+        compile_kernels(compile.needed(plan.kinds, weights))
         wanted = threads or len(os.sched_getaffinity(0))
         self.threads = wanted if compile.can_run_parallel() else 1
         self.row_size = plan.row_size
-        self.parallel_work = PARALLEL_WORK
+        self.thread_work = THREAD_WORK
         self._work = plan.work
-        self._weights, self._program = plan.weights, plan.program
+        self._plan = plan
         size = step.scratch_size(plan.program)
-        self._scratch = np.zeros((1, size), np.float32)
-        self._scratches = np.zeros((self.threads, size), np.float32)
-        self._serial, self._parallel = step.step_block, step.step_parallel
+        self._scratch = aligned_zeros(self.threads * size)
+        self._groups = np.zeros((self.threads, layout.GROUP_SIZE), np.int64)
+        self._task = np.zeros(layout.TASK, np.int64)
+        self._task[layout.TASK_STEP] = compile.address(step.step_range)
+        self._task[layout.TASK_WEIGHTS] = plan.weights.ctypes.data
+        self._task[layout.TASK_PROGRAM] = plan.program.ctypes.data
+        self._task[layout.TASK_SCRATCH] = self._scratch.ctypes.data
+        self._task[layout.TASK_SCRATCH_SIZE] = size
+        self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
+        for kind in plan.kinds:
+            group, single = compile.layer_kernels(kind, weights)
+            self._task[layout.TASK_LAYERS + kind] = compile.address(group)
+            self._task[layout.TASK_SINGLES + kind] = compile.address(single)
+        self._address = self._task.ctypes.data
+        self._rows: Float32Array | None = None
+        self._call = compile.step_entries()
 
     def step_block(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
-        flat = rows.reshape(-1)
-        if self.threads > 1 and len(slots) * self._work >= self.parallel_work:
-            self._parallel(self._weights, self._program, flat, slots, X, Y, self._scratches)
+        if rows is not self._rows:
+            self._take(rows)
+        threads = min(self.threads, len(slots) * self._work // self.thread_work)
+        if threads > 1:
+            self._call.step_parallel(self._address, slots, X, Y, threads)
         else:
-            self._serial(self._weights, self._program, flat, slots, X, Y, self._scratch)
+            self._call.step_block(self._address, slots, X, Y)
+
+    def prepare(
+        self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
+    ) -> tuple[int, int]:
+        """Return addresses of function and task that let compiled code step this block.
+
+        The code calls ``kernels.memory.call_at(function, task, first, last, thread)``, as often as
+        it likes while nothing else uses this backend. The caller keeps the arrays alive.
+        """
+        self._take(rows)
+        self._call.step_block(self._address, slots[:0], X, Y)
+        return int(self._task[layout.TASK_STEP]), self._address
+
+    def _take(self, rows: Float32Array) -> None:
+        self._task[layout.TASK_ROWS] = rows.ctypes.data
+        self._rows = rows
 
 
 class ReferenceBackend:
@@ -99,7 +135,7 @@ class ReferenceBackend:
             (
                 partial(
                     reference.LAYERS[layer.kind],
-                    weights={name: array.astype(dtype) for name, array in arrays.items()},
+                    weights={n: array.astype(dtype, copy=False) for n, array in arrays.items()},
                     **_options(layer),
                 ),
                 place,
@@ -147,7 +183,7 @@ class ReferenceBackend:
         Y = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
-                Y[:, output] += X[:, source]
+                Y[:, output] += model.skip_factors[output].astype(self._dtype) * X[:, source]
         return Y, after, traces
 
 
@@ -163,16 +199,30 @@ def _options(layer: Layer) -> dict[str, Any]:
     return options
 
 
-def make_backend(name: str, model: Model, threads: int | None = None) -> Backend:
+def compile_for(model: Model, weights: str = "float32") -> None:
+    """Compile now what an engine for ``model`` needs, and tell on standard error that it goes on.
+
+    A program that will not wait in silence calls this before it makes the engine.
+    """
+    from .kernels import compile, simd
+
+    plan = compile_plan(model, simd.LANES, weights)
+    compile_kernels(compile.needed(plan.kinds, weights), tell=True)
+
+
+def make_backend(
+    name: str, model: Model, threads: int | None = None, weights: str = "float32"
+) -> Backend:
     """Make the backend called ``name``; "auto" takes the fastest there is.
 
     Raises
     ------
     ModelError
-        If there is no backend of that name.
+        If there is no backend of that name, or no such precision of weights.
     """
+    model = round_weights(model, weights)
     if name in ("auto", "cpu"):
-        return CpuBackend(model, threads)
+        return CpuBackend(model, threads, weights)
     if name == "reference":
         return ReferenceBackend(model)
     raise ModelError(f"backend: expected auto, {' or '.join(NAMES)}, got {name!r}.")

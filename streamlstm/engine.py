@@ -3,14 +3,16 @@
 import math
 import threading
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import make_backend
 from .blob import pack_state, unpack_state
+from .blocks import Block, quick_block, rounds, slow_block
 from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
-from .explain import Explanation, explain
+from .explain import Explainer, Explanation
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
 from .plan import initial_row
@@ -35,6 +37,17 @@ class Engine:
     threads : int, optional
         How many threads a large block may use; as many as there are cores if left out. Results do
         not depend on it.
+    weights : {"float32", "float16", "bfloat16"}
+        With 16 bits the matrices of all layers are rounded, and a single stream's step through a
+        plain LSTM that is too large for near caches (from about 64 hidden units) waits for half of
+        the memory. :meth:`streamlstm.Model.check` tells what the rounding costs.
+
+    Raises
+    ------
+    ModelError
+        If the model is none, or backend or weights are not among those above.
+    BadValueError, CapacityError
+        If threads or capacity are not positive integers, or there is not that much memory.
 
     Examples
     --------
@@ -49,6 +62,7 @@ class Engine:
         capacity: int = 100_000,
         backend: str = "auto",
         threads: int | None = None,
+        weights: str = "float32",
     ) -> None:
         if not isinstance(model, Model):
             raise ModelError(
@@ -56,7 +70,7 @@ class Engine:
             )
         if threads is not None and (type(threads) is not int or threads < 1):
             raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
-        self._backend = make_backend(backend, model, threads)
+        self._backend = make_backend(backend, model, threads, weights)
         self._table = StateTable(capacity, initial_row(model))
         self._model = model
         self._lock = threading.Lock()
@@ -65,6 +79,7 @@ class Engine:
         self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
         self._one_slot = np.zeros(1, np.int64)
         self._categories = model.categories
+        self._explainer: Explainer | None = None  # made when it is first asked for
 
     @property
     def model(self) -> Model:
@@ -92,7 +107,9 @@ class Engine:
 
     def __contains__(self, stream: StreamId) -> bool:
         """Tell whether ``stream`` is live."""
-        return check_stream_id(stream) in self._table
+        stream = check_stream_id(stream)
+        with self._lock:
+            return stream in self._table
 
     def streams(self) -> list[StreamId]:
         """Return the ids of all live streams, in the order in which they came."""
@@ -159,8 +176,9 @@ class Engine:
 
         Parameters
         ----------
-        streams : sequence of str or int, length B
-            Observations of one stream are applied in the order in which they stand here.
+        streams : sequence of str or int, or integer array, length B
+            Observations of one stream are applied in the order in which they stand here. Ids that
+            are all text or all integers are found several times quicker than a mixture.
         X : float32[B, F]
             The observations.
         seqs, times : sequences of length B, optional
@@ -176,21 +194,21 @@ class Engine:
         StreamLSTMError
             As for :meth:`step`, naming the first observation at fault. Then none was applied.
         """
-        streams, X = self._observations(streams, X)
+        ids, X = self._observations(streams, X)
         for n in bad_rows(X, self._categories):
-            error = self._bad_value(X[n], f"observation {n}, stream {streams[n]!r}")
+            error = self._bad_value(X[n], f"observation {n}, stream {_as_list(ids)[n]!r}")
             error.position = n
             raise error
         with self._lock:
-            slots = self._known_slots(streams) if seqs is None and times is None else None
-            if slots is None:
+            block = quick_block(self._table, ids, seqs, times)
+            if block is None:
                 errors: dict[int, StreamLSTMError] = {}
-                ids = self._check_each(streams, seqs, times, errors)
+                checked = self._check_each(_as_list(ids), seqs, times, errors)
                 for n, error in errors.items():
                     error.position = n
                     raise error
-                slots = [self._table.claim(stream) for stream in ids]
-            return self._step_rounds(slots, X, seqs, times)
+                block = slow_block([self._table.claim(stream) for stream in checked], seqs, times)
+            return self._step_rounds(block, X)
 
     def step_each(
         self,
@@ -217,24 +235,25 @@ class Engine:
             For each observation that was refused, by its position, what :meth:`step` would have
             raised.
         """
-        streams, X = self._observations(streams, X)
-        errors: dict[int, StreamLSTMError] = {
-            n: self._bad_value(X[n], f"stream {streams[n]!r}")
-            for n in bad_rows(X, self._categories)
-        }
+        ids, X = self._observations(streams, X)
+        bad = bad_rows(X, self._categories)
         with self._lock:
-            ids = self._check_each(streams, seqs, times, errors)
-            good = [n for n in range(len(ids)) if n not in errors]
-            slots = [self._table.claim(ids[n]) for n in good]
-            if not errors:
-                return self._step_rounds(slots, X, seqs, times), errors
-            Y = np.full((len(ids), self._model.output_size), np.nan, np.float32)
-            Y[good] = self._step_rounds(
-                slots,
-                X[good],
+            block = None if bad else quick_block(self._table, ids, seqs, times)
+            if block is not None:
+                return self._step_rounds(block, X), {}
+            given = _as_list(ids)
+            errors: dict[int, StreamLSTMError] = {
+                n: self._bad_value(X[n], f"stream {given[n]!r}") for n in bad
+            }
+            checked = self._check_each(given, seqs, times, errors)
+            good = [n for n in range(len(checked)) if n not in errors]
+            Y = np.full((len(checked), self._model.output_size), np.nan, np.float32)
+            block = slow_block(
+                [self._table.claim(checked[n]) for n in good],
                 None if seqs is None else [seqs[n] for n in good],
                 None if times is None else [times[n] for n in good],
             )
+            Y[good] = self._step_rounds(block, X[good])
             return Y, dict(sorted(errors.items()))
 
     def explain(self, stream: StreamId, x: ArrayLike) -> Explanation:
@@ -262,7 +281,9 @@ class Engine:
         with self._lock:
             slot = self._table.find(stream)
             state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
-        return explain(self._model, state, row)
+            if self._explainer is None:
+                self._explainer = Explainer(self._model)
+        return self._explainer.explain(state, row)
 
     def stream(self, stream: StreamId) -> "Stream":
         """Return a handle to one stream that skips the look-up of its id."""
@@ -366,11 +387,16 @@ class Engine:
 
     def _observations(
         self, streams: Iterable[StreamId], X: ArrayLike
-    ) -> tuple[list[StreamId], Float32Array]:
-        """Return ids as a list and observations as float32[B, F], their shape checked."""
+    ) -> tuple[list[StreamId] | NDArray[Any], Float32Array]:
+        """Return ids, a list or array, and observations as float32[B, F], their shape checked."""
         if isinstance(streams, str | bytes):
             raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}.")
-        streams = streams.tolist() if isinstance(streams, np.ndarray) else list(streams)
+        if isinstance(streams, np.ndarray) and (
+            streams.ndim != 1 or streams.dtype.kind not in "iu"
+        ):
+            streams = streams.tolist()
+        if not isinstance(streams, np.ndarray):
+            streams = list(streams)
         X = to_float32(X, "observations")
         expected = (len(streams), self._model.input_size)
         if X.shape != expected and not (len(streams) == 0 and X.size == 0):
@@ -382,12 +408,6 @@ class Engine:
 
     def _last_seq(self, slot: int) -> int:
         return int(self._table.seq[slot]) if slot >= 0 else 0
-
-    def _known_slots(self, streams: Sequence[StreamId]) -> list[int] | None:
-        """Return the slots of streams that all are live, or None: the quick way."""
-        find = self._table.find
-        slots = [find(stream) if type(stream) is str else -1 for stream in streams]
-        return slots if min(slots, default=0) >= 0 else None
 
     def _check_each(
         self,
@@ -441,31 +461,20 @@ class Engine:
         y: Float32Array = self._one_y[0].copy()
         return y
 
-    def _step_rounds(
-        self,
-        given: list[int],
-        X: Float32Array,
-        seqs: Sequence[int] | None,
-        times: Sequence[float | None] | None,
-    ) -> Float32Array:
+    def _step_rounds(self, block: Block, X: Float32Array) -> Float32Array:
         """Apply checked observations; a stream that comes twice goes into two blocks."""
-        slots = np.array(given, np.int64)
+        slots, rows = block.slots, self._table.rows
         Y = np.empty((len(slots), self._model.output_size), np.float32)
-        if len(set(given)) == len(given):
-            self._backend.step_block(self._table.rows, slots, X, Y)
+        if not block.repeats:
+            self._backend.step_block(rows, slots, X, Y)
         else:
-            for chosen in _rounds(given):
+            for chosen in rounds(slots):
                 part = np.empty((len(chosen), Y.shape[1]), np.float32)
-                self._backend.step_block(self._table.rows, slots[chosen], X[chosen], part)
+                self._backend.step_block(rows, slots[chosen], X[chosen], part)
                 Y[chosen] = part
-        self._steps += len(given)
-        table = self._table
-        for n, seq in enumerate(() if seqs is None else seqs):
-            if seq:
-                table.seq[given[n]] = seq
-        for n, time in enumerate(() if times is None else times):
-            if time is not None:
-                table.time[given[n]] = time
+        self._steps += len(slots)
+        if len(block.seqs) or len(block.times):
+            self._table.note(slots, block.seqs, block.times)
         return Y
 
 
@@ -505,14 +514,6 @@ class Stream:
         self._engine.reset(self.id)
 
 
-def _rounds(slots: Sequence[int]) -> list[list[int]]:
-    """Split positions into rounds in which every slot comes at most once, in order of arrival."""
-    seen: dict[int, int] = {}
-    rounds: list[list[int]] = []
-    for n, slot in enumerate(slots):
-        turn = seen.get(slot, 0)
-        seen[slot] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(n)
-    return rounds
+def _as_list(streams: list[StreamId] | NDArray[Any]) -> list[StreamId]:
+    """Return ids as Python objects, as errors show them."""
+    return streams.tolist() if isinstance(streams, np.ndarray) else streams

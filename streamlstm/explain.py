@@ -61,15 +61,29 @@ class Explanation:
     prediction: Float32Array
 
 
-def explain(model: Model, row: Float32Array, x: Float32Array) -> Explanation:
-    """Trace one observation x[F] through all layers from the state row[R]; nothing is changed."""
-    places, _ = row_layout(model)
-    state = [{name: row[None, columns] for name, columns in place.items()} for place in places]
-    y, _, traces = ReferenceBackend(model).compute(x[None], state, traced=True)
-    layers = []
-    for layer, trace in zip(model.layers, traces, strict=True):
-        output = trace.pop("output")
-        trace["hidden" if layer.state else "output"] = output
-        vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}
-        layers.append(LayerTrace(layer, vectors))
-    return Explanation(tuple(layers), np.array(y[0], np.float32))
+class Explainer:
+    """What traces observations through one model; it keeps the model's weights ready for that.
+
+    Parameters
+    ----------
+    model : Model
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._reference = ReferenceBackend(model)
+        self._places, _ = row_layout(model)
+
+    def explain(self, row: Float32Array, x: Float32Array) -> Explanation:
+        """Trace one observation x[F] through all layers from the state row[R], which stays."""
+        state = [
+            {name: row[None, columns] for name, columns in place.items()} for place in self._places
+        ]
+        y, _, traces = self._reference.compute(x[None], state, traced=True)
+        layers = []
+        for layer, trace in zip(self._model.layers, traces, strict=True):
+            output = trace.pop("output")
+            trace["hidden" if layer.state else "output"] = output
+            vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}
+            layers.append(LayerTrace(layer, vectors))
+        return Explanation(tuple(layers), np.array(y[0], np.float32))

@@ -5,13 +5,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
 from .layers import Embedding, Layer, describe_layer, layer_to_dict
+
+if TYPE_CHECKING:
+    from .check import PrecisionCheck
 
 Float32Array = NDArray[np.float32]
 
@@ -61,7 +64,7 @@ class Model:
     """A network ready to be stepped: what it computes, and what its numbers mean.
 
     One step is ``y = output_scaling.invert(layers(input_scaling.apply(x)))``; where ``skip``
-    names an input, that input is added: ``y[o] += x[skip[o]]``.
+    names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``.
 
     Parameters
     ----------
@@ -76,6 +79,9 @@ class Model:
     skip : sequence of int, optional
         For each output the index of the input that is added to it, or -1 for none. With it a
         network predicts the change of a series instead of its level.
+    skip_scale : sequence of float, optional
+        For each output what that input is multiplied by; 1 for all if left out. It is kept as
+        float32[O], or None where it changes nothing.
     horizon : int
         How many steps ahead of its observation a prediction speaks of; 0 if it is no forecast.
     metadata : mapping of str to str, optional
@@ -101,6 +107,7 @@ class Model:
         skip: Sequence[int] | None = None,
         horizon: int = 1,
         metadata: Mapping[str, str] | None = None,
+        skip_scale: ArrayLike | None = None,
     ) -> None:
         self.layers = tuple(layers)
         _check_chain(self.layers)
@@ -120,6 +127,7 @@ class Model:
         if self.categories and (self.input_scaling.mean[0], self.input_scaling.scale[0]) != (0, 1):
             raise ModelError("input_scaling: expected 0 and 1 for the category in the first input.")
         self.skip = _check_skip(skip, F, O)
+        self.skip_scale = _check_skip_scale(skip_scale, self.skip, O)
         if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0:
             raise ModelError(f"horizon: expected an integer of 0 or more, got {horizon!r}.")
         self.horizon = horizon
@@ -140,6 +148,11 @@ class Model:
         """How many categories the first input may name; 0 if it is an ordinary number."""
         first = self.layers[0]
         return first.categories if isinstance(first, Embedding) else 0
+
+    @property
+    def skip_factors(self) -> Float32Array:
+        """What the input that ``skip`` adds to each output is multiplied by: float32[O]."""
+        return np.ones(self.output_size, np.float32) if self.skip_scale is None else self.skip_scale
 
     @property
     def fingerprint(self) -> str:
@@ -170,6 +183,8 @@ class Model:
             scaling: Scaling = getattr(self, f"{side}_scaling")
             arrays[f"{side}_scaling.mean"] = scaling.mean
             arrays[f"{side}_scaling.scale"] = scaling.scale
+        if self.skip_scale is not None:
+            arrays["skip_scale"] = self.skip_scale
         return arrays
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -204,6 +219,47 @@ class Model:
         from .convert import to_onnx
 
         to_onnx(self, path)
+
+    def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
+        """Return this model with other weights for its layers, one set for each."""
+        return Model(
+            self.layers,
+            weights,
+            self.inputs,
+            self.outputs,
+            self.input_scaling,
+            self.output_scaling,
+            self.skip,
+            self.horizon,
+            self.metadata,
+            self.skip_scale,
+        )
+
+    def check(self, weights: str = "float16", steps: int = 200, seed: int = 0) -> "PrecisionCheck":
+        """Measure what weights of 16 bits cost, on random observations.
+
+        Parameters
+        ----------
+        weights : {"float16", "bfloat16"}
+            As for :class:`streamlstm.Engine`.
+        steps : int
+            How many observations each of 16 streams gets.
+        seed : int
+            Of the observations, which are normal in the unit that the input scaling gives.
+
+        Returns
+        -------
+        PrecisionCheck
+            The largest and the usual difference, next to the spread of the predictions.
+
+        Raises
+        ------
+        ModelError
+            If there is no such precision, or a weight is too large for it.
+        """
+        from .check import check_precision_cost
+
+        return check_precision_cost(self, weights, steps, seed)
 
     def __repr__(self) -> str:
         """Show the layers, one after the other."""
@@ -283,3 +339,21 @@ def _check_skip(
             f"{input_size - 1}, or -1 for none; got {list(skip)}."
         )
     return None if all(index < 0 for index in indices) else indices
+
+
+def _check_skip_scale(
+    scale: ArrayLike | None, skip: tuple[int, ...] | None, output_size: int
+) -> Float32Array | None:
+    if scale is None:
+        return None
+    factors = _float32("skip_scale", scale)
+    if factors.shape != (output_size,):
+        raise ModelError(
+            f"skip_scale: expected a number for each of {output_size} outputs, got shape "
+            f"{factors.shape}."
+        )
+    if skip is None:
+        raise ModelError("skip_scale: expected a skip, which says what is scaled, got none.")
+    factors = np.where(np.array(skip) < 0, np.float32(1), factors)  # these add nothing
+    factors.flags.writeable = False
+    return None if (factors == 1).all() else factors

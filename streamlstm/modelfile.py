@@ -129,6 +129,7 @@ def _build(
         input_scaling=_take_scaling(arrays, "input_scaling"),
         output_scaling=_take_scaling(arrays, "output_scaling"),
         skip=specification["skip"],
+        skip_scale=arrays.pop("skip_scale", None),
         horizon=specification["horizon"],
         metadata=metadata,
     )

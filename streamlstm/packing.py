@@ -9,11 +9,22 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.layout import COLUMNS, padded
+from .kernels.layout import COLUMNS, PAD, padded
 from .layers import GRU, LSTM
+from .precision import shorten
 
 Float32Array = NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
+
+
+def aligned_zeros(size: int) -> Float32Array:
+    """Return zeros float32[size] that start on a cache line.
+
+    NumPy aligns to 16 bytes only; a vector load across two cache lines costs twice.
+    """
+    memory = np.zeros(size + PAD, np.float32)
+    start = -memory.ctypes.data // memory.itemsize % PAD
+    return memory[start : start + size]
 
 
 def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32Array:
@@ -37,18 +48,18 @@ def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32
 
 
 def pack_product(weight: Float32Array, bias: Float32Array, lanes: int) -> Float32Array:
-    """Lay out weight[N, K] and bias[N]: wide panels as far as they go, then panels of a vector."""
+    """Lay out weight[N, K], bias[N] as wide panels, then at most one of two vectors and of one."""
     N, K = weight.shape
     outputs = -(-N // lanes) * lanes
     full, shift = np.zeros((outputs, K), np.float32), np.zeros(outputs, np.float32)
     full[:N], shift[:N] = weight, bias
-    wide = outputs // (COLUMNS * lanes) * (COLUMNS * lanes)
-    return np.concatenate(
-        [
-            pack_panels(full[:wide], shift[:wide], COLUMNS * lanes),
-            pack_panels(full[wide:], shift[wide:], lanes),
-        ]
-    )
+    parts, start = [], 0
+    for columns in (COLUMNS, 2, 1):
+        width = columns * lanes
+        end = start + (outputs - start) // width * width
+        parts.append(pack_panels(full[start:end], shift[start:end], width))
+        start = end
+    return np.concatenate(parts)
 
 
 def pad_vectors(*vectors: Float32Array) -> Float32Array:
@@ -92,6 +103,22 @@ def pack_lstm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
         bias = np.zeros_like(bias)  # it comes after the norm
     sums = by_unit(bias, 4, lanes).reshape(-1, COLUMNS * lanes)
     return _panels(sums, [by_unit(weight, len(layer.gates), lanes)])
+
+
+def pack_short_lstm(layer: LSTM, weights: Weights, lanes: int, precision: str) -> Float32Array:
+    """Lay out a plain LSTM with weights of 16 bits, two in the place of a float; biases stay.
+
+    bfloat16 of two vectors stand lane by lane together, the first in the upper half.
+    """
+    width = COLUMNS * lanes
+    K = layer.input_size + layer.hidden_size
+    panels = pack_lstm(layer, weights, lanes).reshape(-1, K + 1, width)
+    bits = shorten(panels[:, 1:], precision)
+    if precision == "bfloat16":
+        upper, lower = np.moveaxis(bits.reshape(*bits.shape[:2], -1, 2, lanes), 3, 0)
+        bits = upper.astype(np.uint32) << 16 | lower
+    rows = np.ascontiguousarray(bits).reshape(len(panels), -1).view(np.float32)
+    return np.concatenate([panels[:, 0], rows], axis=1).ravel()
 
 
 def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:

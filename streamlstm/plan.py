@@ -59,18 +59,26 @@ class Plan:
         R, floats in a state row.
     work : int
         Multiply-adds of one step of one stream, about.
+    kinds : tuple of int
+        Kinds of layers (streamlstm.kernels.layout), each once.
     """
 
     weights: Float32Array
     program: NDArray[np.int64]
     row_size: int
     work: int
+    kinds: tuple[int, ...]
 
 
-def compile_plan(model: Model, lanes: int) -> Plan:
-    """Pack a model's weights for vectors of ``lanes`` floats and write its program."""
+def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
+    """Pack a model's weights for vectors of ``lanes`` floats and write its program.
+
+    With a ``precision`` of 16 bits, to which the weights are rounded already, a single stream
+    reads those of a plain LSTM in it. A block reads them often from near caches, where they need
+    not be small, and layers of other kinds have one path only.
+    """
     places, row_size = row_layout(model)
-    block = _Block()
+    block = _Block(precision)
     scaling_in, scaling_out = model.input_scaling, model.output_scaling
     header = np.zeros(layout.HEADER, np.int64)
     header[layout.INPUTS] = model.input_size
@@ -88,10 +96,13 @@ def compile_plan(model: Model, lanes: int) -> Plan:
     ]
     skip = np.array(model.skip or (), np.int64)
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
+    if len(skip):
+        header[layout.SKIP_SCALE] = block.add(model.skip_factors)
     return Plan(
         weights=block.finish(),
         program=np.concatenate([header, *rows, skip]),
         row_size=row_size,
+        kinds=tuple(sorted({int(row[layout.KIND]) for row in rows})),
         work=sum(
             int(array.size)
             for layer, weights in zip(model.layers, model.weights, strict=True)
@@ -104,9 +115,10 @@ def compile_plan(model: Model, lanes: int) -> Plan:
 class _Block:
     """The weight block while it grows; every part starts on a cache line."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str) -> None:
         self.parts: list[Float32Array] = []
         self.size = 0
+        self.precision = precision
 
     def add(self, *arrays: Float32Array) -> int:
         """Append arrays as one part and return its offset."""
@@ -118,10 +130,7 @@ class _Block:
         return offset
 
     def finish(self) -> Float32Array:
-        # numpy aligns to 16 bytes only; a vector load across two cache lines costs twice.
-        memory = np.zeros(self.size + layout.PAD, np.float32)
-        shift = (-memory.ctypes.data // 4) % layout.PAD
-        weights = memory[shift : shift + self.size]
+        weights = packing.aligned_zeros(self.size)
         np.concatenate(self.parts, out=weights)
         return weights
 
@@ -195,6 +204,9 @@ def _lstm_row(
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
     row[layout.USUAL] = _is_usual(layer) and _parse(layer, "cell_activation")[0] == "tanh"
+    if row[layout.KIND] == layout.LSTM and block.precision != "float32":
+        short = packing.pack_short_lstm(layer, weights, lanes, block.precision)
+        row[layout.SHORT_WEIGHTS] = block.add(short)
     if row[layout.KIND] == layout.LSTM_OPTIONS:
         row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
     if layer.layer_norm:

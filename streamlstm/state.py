@@ -1,14 +1,22 @@
 """The state table: every stream's memory as one row, and the map from stream id to row."""
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CapacityError, StreamIdError, UnknownStreamError
+from .pages import lazy_zeros
 
 StreamId = str | int
 MAX_ID_BYTES = 255
 MAX_INTEGER_ID = 2**64 - 1
-_CACHE_LINE = 64
+
+# Ids of a block in the form in which they are looked up: integers, or texts in one str with a NUL
+# between them, ASCII or the bytes of UTF-8 as code points.
+PackedIds: TypeAlias = NDArray[np.uint64] | str
+
+_FIRST_PLACES, _FIRST_BYTES = 64, 4096  # of an index and of texts; both grow
 
 
 def check_stream_id(stream: object) -> StreamId:
@@ -40,7 +48,7 @@ def check_stream_id(stream: object) -> StreamId:
             raise StreamIdError("stream id: expected text that does not start with a NUL byte.")
         return stream
     if isinstance(stream, str):
-        return check_stream_id(str(stream))
+        return check_stream_id(str.__str__(stream))  # the text itself, as it is sent
     if isinstance(stream, int | np.integer) and not isinstance(stream, bool):
         if 0 <= stream <= MAX_INTEGER_ID:
             return int(stream)
@@ -53,8 +61,9 @@ def check_stream_id(stream: object) -> StreamId:
 class StateTable:
     """State rows of up to ``capacity`` streams.
 
-    Memory is asked for once, and the operating system gives it page by page as rows are first
-    used; a table for many more streams than come costs next to nothing.
+    No stream has a Python object here: ids and what else is known of a stream stand in columns
+    beside the rows, found by compiled code (kernels/ids.py). Memory is given page by page as rows
+    are first used; a table for many more streams than come costs next to nothing.
 
     Parameters
     ----------
@@ -71,41 +80,105 @@ class StateTable:
         Sequence number of the last observation, 0 if none was numbered.
     time : float64[S]
         Event time of the last observation in seconds, NaN if it had none.
-    generation : uint32[S]
-        Rises whenever a slot is freed, so that nothing meant for its last owner touches the next.
+    generation : uint64[S]
+        Of a live stream how many had come when it came, itself counted; 0 of a free slot. No two
+        owners of a slot share one, so that nothing meant for the last touches the next.
+    head : int64[HEAD]
+        All of this by address, for compiled code; it stays where it is as long as the table.
+    address : int
+        Where the head stands.
     """
 
     def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
+        # Numba is loaded by who makes a table, not by who only checks ids.
+        from .kernels import compile, idblocks, ids
+
+        self._ids, self._call = ids, compile.id_entries()
+        self._integer_slot, self._text_slot = self._call.integer_slot, self._call.text_slot
+        self._find, self._claim, self._encoded = idblocks.FIND, idblocks.CLAIM, idblocks.ENCODED
+        self._no_id = ids.NO_ID
         self.capacity = capacity
-        self.rows = _aligned_zeros(capacity, len(initial))
-        self._initial = initial
-        self.seq = np.zeros(capacity, np.uint64)
-        self.time = np.full(capacity, np.nan)
-        self.generation = np.zeros(capacity, np.uint32)
-        self._slot_of: dict[StreamId, int] = {}
-        self._free: list[int] = []
-        self._used = 0  # slots below this one have had an owner
+        self._initial = np.ascontiguousarray(initial, np.float32)
+        try:
+            if capacity > ids.MAX_SLOTS:
+                raise MemoryError
+            self.rows = lazy_zeros(capacity * len(initial), np.float32)
+            self._records = lazy_zeros(capacity * ids.RECORD, np.uint64)
+            self.generation = lazy_zeros(capacity, np.uint64)
+        except MemoryError:
+            raise CapacityError(
+                f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than this "
+                "machine can address; choose a smaller capacity."
+            ) from None
+        self.rows = self.rows.reshape(capacity, len(initial))
+        self.seq = self._records[ids.SEQ :: ids.RECORD]
+        self.time = self._records.view(np.float64)[ids.TIME :: ids.RECORD]
+        self._index = np.zeros(_FIRST_PLACES, np.uint64)
+        self._texts = np.zeros(_FIRST_BYTES, np.uint8)
+        self.head = np.zeros(ids.HEAD, np.int64)
+        self.address = self.head.ctypes.data
+        for place, array in (
+            (ids.INDEX, self._index),
+            (ids.RECORDS, self._records),
+            (ids.ARRIVALS, self.generation),
+            (ids.TEXTS, self._texts),
+            (ids.ROWS, self.rows),
+            (ids.INITIAL, self._initial),
+        ):
+            self.head[place] = array.ctypes.data
+        self.head[ids.MASK] = _FIRST_PLACES - 1
+        self.head[ids.CAPACITY] = capacity
+        self.head[ids.ROW_SIZE] = len(initial)
+        self.head[ids.TEXT_SIZE] = _FIRST_BYTES
 
     def __len__(self) -> int:
-        return len(self._slot_of)
+        return int(self.head[self._ids.LIVE])
 
     def __contains__(self, stream: StreamId) -> bool:
-        return stream in self._slot_of
+        return self.find(stream) >= 0
 
     @property
     def room(self) -> int:
         """How many more streams fit."""
-        return self.capacity - len(self._slot_of)
+        return self.capacity - len(self)
 
     def streams(self) -> list[StreamId]:
         """Return the ids of all live streams, in the order in which they came."""
-        return list(self._slot_of)
+        came = self.generation[: int(self.head[self._ids.USED])]
+        slots = np.flatnonzero(came)
+        records = self._records.reshape(self.capacity, -1)[slots[np.argsort(came[slots])]]
+        keys: list[int] = records[:, self._ids.KEY].tolist()
+        lengths: list[int] = (records[:, self._ids.META] & np.uint64(255)).tolist()
+        return [
+            self._text(key, length) if length else key
+            for key, length in zip(keys, lengths, strict=True)
+        ]
+
+    def _text(self, key: int, length: int) -> str:
+        if length <= self._ids.SHORT:
+            return key.to_bytes(8, "little")[:length].decode()
+        return self._texts[key : key + length].tobytes().decode()
 
     def find(self, stream: StreamId) -> int:
-        """Return the slot of ``stream``, or -1 if it has none."""
-        return self._slot_of.get(stream, -1)
+        """Return the slot of ``stream``, or a negative number if it has none."""
+        return self._slot(stream, self._find)
+
+    def _slot(self, stream: StreamId, mode: int) -> int:
+        """Find or claim one id; the answer is a slot or one of the negative ones of ids.py."""
+        if type(stream) is not str:
+            slot: int = self._integer_slot(self.address, stream, mode)
+            return slot
+        slot = self._text_slot(self.address, stream, mode)
+        if slot == self._no_id and not stream.isascii():
+            try:
+                # Compiled code reads a str as it lies in memory: the bytes, one a character.
+                encoded = stream.encode().decode("latin-1")
+            except UnicodeEncodeError:
+                return slot
+            slot = self._text_slot(self.address, encoded, mode | self._encoded)
+        return slot
 
     def slot(self, stream: StreamId) -> int:
         """Return the slot of a live stream.
@@ -115,7 +188,7 @@ class StateTable:
         UnknownStreamError
             If the stream has no state here.
         """
-        slot = self._slot_of.get(stream, -1)
+        slot = self.find(stream)
         if slot < 0:
             raise UnknownStreamError(
                 f"stream {stream!r}: has no state here; it begins with its first observation."
@@ -129,20 +202,98 @@ class StateTable:
         ------
         CapacityError
             If it needs a slot and none is free.
+        StreamIdError
+            If no stream can be called so.
         """
-        slot = self._slot_of.get(stream, -1)
-        if slot >= 0:
-            return slot
-        if self._free:
-            slot = self._free.pop()
-        elif self._used < self.capacity:
-            slot = self._used
-            self._used += 1
-        else:
+        slot = self._slot(stream, self._claim)
+        if slot == self._ids.NEEDS_ROOM:
+            self._make_room(1, MAX_ID_BYTES)
+            slot = self._slot(stream, self._claim)
+        if slot == self._ids.FULL:
             raise self.full(stream)
-        self.clear(slot)
-        self._slot_of[stream] = slot
+        if slot < 0:
+            check_stream_id(stream)
         return slot
+
+    def claim_block(self, packed: PackedIds, count: int) -> NDArray[np.int64] | None:
+        """Return the slots of a block of streams, giving fresh ones to those that have none.
+
+        Parameters
+        ----------
+        packed : uint64[B] or str
+            The ids, checked as far as their types go.
+        count : int
+            B, at least 1.
+
+        Returns
+        -------
+        int64[B] or None
+            None if a text among them is no id or new streams find no slot; then nothing has
+            changed. :attr:`repeats` says whether slots stand in it more than once.
+        """
+        slots = np.empty(count, np.int64)
+        arrived = self.arrived
+        outcome = self._block(packed, slots)
+        if outcome == self._ids.NEEDS_ROOM:
+            self._make_room(count, len(packed) if isinstance(packed, str) else 0)
+            outcome = self._block(packed, slots)
+        if outcome == self._ids.FULL:
+            self.undo_claims(slots, arrived)
+        return slots if outcome == 0 else None
+
+    def _block(self, packed: PackedIds, slots: NDArray[np.int64]) -> int:
+        if isinstance(packed, str):
+            starts = np.empty(len(slots) + 1, np.int64)
+            outcome: int = self._call.text_slots(self.address, packed, starts, slots)
+        else:
+            outcome = self._call.integer_slots(self.address, packed, slots)
+        return outcome
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a stream came more than once in the last block."""
+        return bool(self.head[self._ids.REPEATS])
+
+    def undo_claims(self, slots: NDArray[np.int64], arrived: int) -> None:
+        """Take back from the streams of a block what was given since ``arrived``."""
+        self._call.undo_claims(self.address, slots, arrived)
+
+    @property
+    def arrived(self) -> int:
+        """How many streams have come since the table was made."""
+        return int(self.head[self._ids.ARRIVED])
+
+    def seqs_follow(self, slots: NDArray[np.int64], seqs: NDArray[np.uint64]) -> bool:
+        """Tell whether each number of a block is 0 or the next one of its stream."""
+        follow: bool = self._call.seqs_follow(self.address, slots, seqs)
+        return follow
+
+    def note(
+        self,
+        slots: NDArray[np.int64],
+        seqs: NDArray[np.uint64],
+        times: NDArray[np.float64],
+    ) -> None:
+        """Keep numbers (0: none) and times (NaN: none) of a block; either array may be empty."""
+        self._call.note_block(self.address, slots, seqs, times)
+
+    def _make_room(self, streams: int, size: int) -> None:
+        """Replace index and texts by larger ones if new ids of so many bytes do not fit."""
+        ids, head = self._ids, self.head
+        total = min(len(self) + streams, self.capacity)
+        places = len(self._index)
+        while total * 8 > places * 5:
+            places *= 2
+        if places > len(self._index):
+            index = lazy_zeros(places, np.uint64)
+            self._call.enlarge(self.address, ids.INDEX, index.ctypes.data, places)
+            self._index = index
+        if head[ids.TEXT_USED] + size > head[ids.TEXT_SIZE]:
+            # Texts of streams that have gone are left behind. Half of the new array is free, so
+            # that copying costs no more than the ids that come and go in the meantime.
+            texts = lazy_zeros(2 * (int(head[ids.TEXT_LIVE]) + size), np.uint8)
+            self._call.enlarge(self.address, ids.TEXTS, texts.ctypes.data, len(texts))
+            self._texts = texts
 
     def full(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream that finds no slot."""
@@ -165,21 +316,4 @@ class StateTable:
         UnknownStreamError
             If the stream has no state here.
         """
-        slot = self.slot(stream)
-        del self._slot_of[stream]
-        self.generation[slot] += 1
-        self.clear(slot)
-        self._free.append(slot)
-
-
-def _aligned_zeros(count: int, row_size: int) -> NDArray[np.float32]:
-    itemsize = np.dtype(np.float32).itemsize
-    try:
-        memory = np.zeros(count * row_size + _CACHE_LINE // itemsize, np.float32)
-    except (MemoryError, ValueError):
-        raise CapacityError(
-            f"capacity: {count} streams of {row_size * itemsize} bytes are more than this machine "
-            "can address; choose a smaller capacity."
-        ) from None
-    shift = -memory.ctypes.data % _CACHE_LINE // itemsize
-    return memory[shift : shift + count * row_size].reshape(count, row_size)
+        self._call.release(self.address, self.slot(stream))

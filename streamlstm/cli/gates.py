@@ -65,7 +65,7 @@ def gates(
       streamlstm gates model.safetensors data.csv --out gates.png
       streamlstm gates model.safetensors data.csv --stream pump-7 --last 500 --out gates.svg
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm.cli.serve import compile_kernels
+    from streamlstm.backends import compile_for
     from streamlstm.cli.stretch import read_stretch
     from streamlstm.inside import draw, record
     from streamlstm.inside.figure import check_drawing
@@ -91,7 +91,7 @@ def gates(
         end=end,
         last=last,
     )
-    compile_kernels()
+    compile_for(network)
     with _watched(len(stretch.values)) as on_step:
         recording = record(
             network,

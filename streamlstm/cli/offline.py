@@ -11,16 +11,6 @@ if TYPE_CHECKING:
     from streamlstm.model import Model
 
 
-def prepare_kernels() -> None:
-    """Compile what the engine needs, with a line that says so; nothing if it is on disk."""
-    from streamlstm.cli.console import err
-    from streamlstm.kernels.compile import is_warm, prepare
-
-    if not is_warm():
-        err.print("compiling the kernels for this machine (once; some seconds)")
-    prepare()
-
-
 def step_through(
     model: Model, values: NDArray[Any], groups: Sequence[NDArray[Any]]
 ) -> NDArray[Any]:

@@ -46,7 +46,8 @@ def predict(
 
     if out is not None:
         check_output("--out", out, data=data, model=model)
-    from streamlstm.cli.offline import prepare_kernels, step_through
+    from streamlstm.backends import compile_for
+    from streamlstm.cli.offline import step_through
     from streamlstm.model import Model
     from streamlstm.series import read_csv
 
@@ -58,7 +59,7 @@ def predict(
         columns=network.inputs,
         allow_gaps=allow_gaps,
     )
-    prepare_kernels()
+    compile_for(network)
     Y = step_through(network, table.values, list(table.groups().values()))
     _write(out, table, network.outputs, Y)
 

@@ -24,6 +24,9 @@ def serve(
         int | None, Option(min=1, help="Threads for large blocks; all cores if left out.")
     ] = None,
     backend: Annotated[str, Option(help="auto, cpu or reference.")] = "auto",
+    weights: Annotated[
+        str, Option(help="float32, or float16 or bfloat16: rounded, and quicker if large.")
+    ] = "float32",
     insecure: Annotated[
         bool, Option("--insecure", help="Allow addresses that other machines can reach.")
     ] = False,
@@ -45,6 +48,7 @@ def serve(
     import gc
     import logging
 
+    from streamlstm.backends import compile_for
     from streamlstm.engine import Engine
     from streamlstm.model import Model
     from streamlstm.serving.doors import check_endpoint
@@ -59,8 +63,8 @@ def serve(
         check_endpoint(name, endpoint, insecure)
     network = Model.load(model)
     if backend != "reference":
-        compile_kernels()
-    service = Service(Engine(network, capacity, backend, threads), max_message_bytes)
+        compile_for(network, weights)
+    service = Service(Engine(network, capacity, backend, threads, weights), max_message_bytes)
     with (
         Worker(service, router, pull, xpub, insecure=insecure) as worker,
         worker.on_signals(),
@@ -98,38 +102,6 @@ def _withdraw(endpoints: Path) -> None:
             endpoints.unlink()
     except (OSError, ValueError, KeyError, TypeError):
         return  # removed or replaced: not ours any more
-
-
-def compile_kernels() -> None:
-    """Compile the kernels if this machine has not yet, and show that it is going on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from streamlstm.kernels import compile as kernels
-
-    from .console import err
-
-    if kernels.is_warm():
-        return
-    if not err.is_terminal:
-        err.print("compiling kernels for this machine, the first time only")
-        kernels.prepare(
-            lambda done, total, name: err.print(f"compiling {done}/{total}: {name}", markup=False)
-        )
-        return
-    columns = (
-        TextColumn("compiling kernels, the first time only"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err) as progress:
-        task = progress.add_task("", total=None)
-        kernels.prepare(
-            lambda done, total, name: progress.update(
-                task, completed=done, total=total, description=name
-            )
-        )
 
 
 def _summary(service: "Service") -> str:

@@ -250,10 +250,11 @@ def _scores(
 ) -> "list[Score]":
     import numpy as np
 
-    from streamlstm.cli.offline import prepare_kernels, step_through
+    from streamlstm.backends import compile_for
+    from streamlstm.cli.offline import step_through
     from streamlstm.learn.scores import score
 
-    prepare_kernels()
+    compile_for(model)
     values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
     groups = [np.arange(s.begin, s.begin + len(s)) for s in dataset.series]
     return score(dataset, step_through(model, values, groups), targets, season)

@@ -1,5 +1,6 @@
 """Checks that every converter needs: each weight once, in its shape; the framework at hand."""
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,7 @@ Float64Array = NDArray[np.float64]
 # By NumPy's letters for kinds of arrays.
 _OTHERS = {"c": "complex ones", "O": "null or something else", "M": "dates", "m": "times"}
 _OTHERS |= dict.fromkeys("US", "text")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def require(module: str, purpose: str, install: str | None = None) -> Any:
@@ -40,6 +42,12 @@ def require(module: str, purpose: str, install: str | None = None) -> Any:
             f"{module} is needed to {purpose} and cannot be imported ({error}): "
             f"pip install {install or module}."
         ) from None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of another package's message, without a terminal's colour codes."""
+    lines = _COLOURS.sub("", str(error)).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
 
 
 def to_float64(values: Any, where: str) -> Float64Array:

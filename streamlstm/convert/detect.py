@@ -11,7 +11,25 @@ from ..errors import ConvertError
 from ..model import Model
 from .json_file import first_bytes, is_safetensors, read_json
 
-FORMATS = ("keras", "torch", "onnx", "rtneural", "guitarml", "streamlstm")
+_MODEL = ("inputs", "outputs", "input_scaling", "output_scaling", "skip", "skip_scale", "horizon")
+# What the reader of each kind of file takes beside the file.
+KEYWORDS: dict[str, tuple[str, ...]] = {
+    "keras": (*_MODEL, "metadata"),
+    "torch": ("activations", "initial_state", "rnn_activation", "epsilon", *_MODEL, "metadata"),
+    "onnx": ("output", *_MODEL, "metadata"),
+    "rtneural": (*_MODEL, "metadata"),
+    "guitarml": (*_MODEL, "metadata"),
+    "streamlstm": (),
+}
+FORMATS = tuple(KEYWORDS)
+NAMES = {
+    "keras": "a network of Keras",
+    "torch": "a state dict of PyTorch",
+    "onnx": "an ONNX graph",
+    "rtneural": "JSON of RTNeural or AIDA-X",
+    "guitarml": "JSON of GuitarML",
+    "streamlstm": "a model file of streamlstm",
+}
 _KNOWN = (
     "known are .keras and .h5 of Keras, a state dict of PyTorch, ONNX, the JSON of RTNeural, "
     "AIDA-X and GuitarML, and this project's own .safetensors"
@@ -35,7 +53,8 @@ def load_any(path: str | PathLike[str], **options: Any) -> Model:
     Raises
     ------
     ConvertError
-        If its content is of no known kind, or cannot be taken over.
+        If its content is of no known kind, cannot be taken over, or an option does not apply to
+        its kind.
     """
     from . import from_guitarml, from_keras, from_onnx, from_rtneural, from_torch
 
@@ -47,7 +66,14 @@ def load_any(path: str | PathLike[str], **options: Any) -> Model:
         "guitarml": from_guitarml,
         "streamlstm": Model.load,
     }
-    return readers[detect(path)](path, **options)
+    kind = detect(path)
+    for option in options:
+        if option not in KEYWORDS[kind]:
+            raise ConvertError(
+                f"{fspath(path)}: {option}= does not apply to {NAMES[kind]}, which takes "
+                f"{', '.join(KEYWORDS[kind]) or 'no options'}."
+            )
+    return readers[kind](path, **options)
 
 
 def detect(path: str | PathLike[str]) -> str:

@@ -34,8 +34,9 @@ def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
     ----------
     path : path
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
-        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
 
     Returns
     -------

@@ -15,6 +15,8 @@ _SAME = {
     "softsign",
     "softplus",
     "silu",
+    "hard_silu",
+    "mish",
     "gelu",
     "exponential",
     "softmax",
@@ -22,6 +24,7 @@ _SAME = {
 }
 _OTHERS = {
     "swish": "silu",
+    "hard_swish": "hard_silu",
     "relu6": name_activation("hard_tanh", 0, 6),
     "leaky_relu": name_activation("leaky_relu", 0.2),
     "celu": name_activation("elu", 1),

@@ -27,6 +27,7 @@ from .keras_slices import input_shape, read_slice
 from .keras_weights import Store
 from .options import merged
 from .pieces import add_dense, add_prelu
+from .refusal import naming
 
 TRAINING = (
     "Dropout",
@@ -77,7 +78,8 @@ class Reader:
     def read(self, options: Mapping[str, Any]) -> Model:
         """Return the model; ``options`` are what :class:`streamlstm.Model` takes."""
         for leaf in self._graph.leaves:
-            self._add(leaf)
+            with naming(leaf.where):
+                self._add(leaf)
         self.store.finish()
         metadata = {"notes": " ".join(self._notes)} if self._notes else {}
         source = f"Keras {self._file.version}".strip()

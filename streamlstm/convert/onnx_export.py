@@ -159,8 +159,9 @@ class _Export:
         if skip is None:
             return x
         added = w.node("Gather", "observation", w.indices(*(max(s, 0) for s in skip)), axis=1)
-        if min(skip) < 0:
-            added = w.node("Mul", added, w.constant([float(s >= 0) for s in skip]))
+        factors = self.model.skip_factors * (np.array(skip) >= 0)
+        if (factors != 1).any():
+            added = w.node("Mul", added, w.constant(factors))
         return w.node("Add", x, added)
 
     def _layer(self, n: int, layer: Layer, x: str) -> str:

@@ -18,6 +18,7 @@ from ..errors import ConvertError
 from ..kernels import reference
 from ..layers import Layer
 from .check import Float64Array
+from .refusal import naming
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,10 @@ class Activate:
 
     name: str
     node: str
+
+    def __post_init__(self) -> None:
+        with naming(self.node):
+            parse_activation(self.name, together=True)
 
     def __call__(self, x: Float64Array) -> Float64Array:
         """Compute it."""
@@ -113,6 +118,8 @@ class Flow:
         How many features of another input stand behind those of the origin.
     skip : tuple of int, optional
         Column of the input that was added to each output.
+    skip_scale : tuple of float, optional
+        What it was multiplied by.
     """
 
     axes: tuple[Axis, ...]
@@ -127,6 +134,7 @@ class Flow:
     cut: bool = False
     beside: int = 0
     skip: tuple[int, ...] | None = None
+    skip_scale: tuple[float, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConvertError
-from . import onnx_norms, onnx_ops, onnx_shape_ops
+from ..errors import ConvertError, ModelError
+from . import onnx_norms, onnx_ops, onnx_select, onnx_shape_ops
 from .onnx_cells import read_function
 from .onnx_flow import Activate, Atom, Axis, Flow, Function, Problem, Scale, Stack, Value
 from .onnx_node import Node, shortest
@@ -48,6 +48,8 @@ HANDLERS: dict[str, Handler] = {
     "Sigmoid": _activation("sigmoid"),
     "Softsign": _activation("softsign"),
     "Softplus": _activation("softplus"),
+    "Mish": _activation("mish"),
+    "HardSwish": _activation("hard_silu"),
     "HardSigmoid": _activation("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
     "LeakyRelu": _activation("leaky_relu", ("alpha", 0.01)),
     "ThresholdedRelu": _activation("thresholded_relu", ("alpha", 1.0)),
@@ -86,8 +88,8 @@ HANDLERS: dict[str, Handler] = {
     "Flatten": onnx_shape_ops.flatten,
     "Expand": onnx_shape_ops.expand,
     "Gather": onnx_shape_ops.gather,
-    "Slice": onnx_shape_ops.slice_,
-    "Split": onnx_shape_ops.split,
+    "Slice": onnx_select.slice_,
+    "Split": onnx_select.split,
     "Concat": onnx_shape_ops.concat,
 }
 _STACKS = ("Gather", "Slice")  # the nodes that may take one of several layers' states
@@ -138,6 +140,8 @@ class Graph:
                 outputs = self._outputs(node)
             except ConvertError as error:
                 outputs = [Problem(error)] * len(node.outputs)
+            except ModelError as error:
+                outputs = [Problem(ConvertError(f"{node}: {error}"))] * len(node.outputs)
             except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
                 problem = ConvertError(f"{node} is not as ONNX defines it: {error}.")
                 outputs = [Problem(problem)] * len(node.outputs)
@@ -152,6 +156,9 @@ class Graph:
             raise ConvertError(f"{node}: its input {missing[0]!r} is given by nothing before it.")
         if node.op == "If" and isinstance(inputs[0], np.ndarray):
             return self._branch(node, bool(inputs[0]))
+        if isinstance(inputs[0] if inputs else None, Problem):
+            # Before a state is looked at: one of the size of this input has the same problem.
+            return [inputs[0]] * len(node.outputs)
         function = read_function(node)
         if node.op in ("LSTM", "GRU", "RNN") and not node.domain:
             inputs = self._without_state(node, inputs)
@@ -285,6 +292,8 @@ def _reason(op: str) -> str:
             "a loop written out by the exporter; export the recurrent layers as LSTM, GRU or RNN "
             "nodes, or bring the network from its own framework"
         )
+    if op == "ReverseSequence":
+        return "it turns the sequence around, and a live stream cannot be read from its end"
     if op.startswith(("Conv", "MaxPool", "AveragePool", "GlobalAverage")):
         return "it looks at several steps at once"
     if "Quant" in op or "Integer" in op:

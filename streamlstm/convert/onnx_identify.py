@@ -20,6 +20,8 @@ from .onnx_flow import Activate, Entry, Flow, Function, Scale, Step, apply
 Vector = Callable[[Float64Array], Float64Array]
 _CANDIDATES: tuple[str, ...] = (
     "silu",
+    "hard_silu",
+    "mish",
     "gelu",
     "gelu_tanh",
     "softsign",

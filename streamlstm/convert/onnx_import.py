@@ -32,8 +32,9 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     output : str, optional
         Name of the graph's output to follow; the first that is not a recurrent layer's state.
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
-        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
 
     Returns
     -------
@@ -56,8 +57,8 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
             _check_output(flow, shortened)
             chain = emit(flow, inputs[flow.origin].width + flow.beside)
             chosen = {**written, **options}
-            if flow.skip is not None:
-                chosen.setdefault("skip", flow.skip)
+            if flow.skip is not None and "skip" not in chosen:
+                chosen = {"skip_scale": flow.skip_scale, **chosen, "skip": flow.skip}
             return chain.build("ONNX", **chosen)
         except ConvertError as error:
             problem = problem or error

@@ -213,22 +213,24 @@ def _residual(node: Node, a: Flow, b: Flow) -> Flow | None:
     """Return the network's output with the input added to it, if that is what is being added."""
     for net, x in ((a, b), (b, a)):
         layers = any(isinstance(entry, Step) for entry in net.entries)
-        mask = _mask(x)
-        if mask is None or not layers or net.origin != x.origin or x.width not in (1, net.width):
+        factors = _factors(x)
+        if factors is None or not layers or net.origin != x.origin or x.width not in (1, net.width):
             continue
         columns = x.columns if x.width == net.width else x.columns * net.width
         net.append(Scale(1, 0, str(node)))  # may more be computed?
-        kept = np.broadcast_to(mask, net.width)
-        skip = tuple(column if keep else -1 for column, keep in zip(columns, kept, strict=True))
-        return replace(net, skip=skip, state=False)
+        scale = tuple(np.broadcast_to(factors, net.width).tolist())
+        skip = tuple(column if f else -1 for column, f in zip(columns, scale, strict=True))
+        return replace(net, skip=skip, skip_scale=scale, state=False)
     return None
 
 
-def _mask(x: Flow) -> Float64Array | None:
-    """Return which features of the graph's input are kept, None if more was computed of them."""
-    if x.raw:
-        return np.ones(())
-    (entry, *more) = x.entries
-    if more or not isinstance(entry, Scale) or entry.bias.any():
+def _factors(x: Flow) -> Float64Array | None:
+    """Return what features of the graph's input were multiplied by, None if that is not all."""
+    if x.skip is not None:
         return None
-    return entry.weight if np.isin(entry.weight, (0, 1)).all() else None
+    factors = np.ones(())
+    for entry in x.entries:
+        if not isinstance(entry, Scale) or entry.bias.any():
+            return None
+        factors = factors * entry.weight
+    return factors

@@ -1,4 +1,4 @@
-"""ONNX nodes that move values and compute nothing: reshape, transpose, slice, gather, concat."""
+"""ONNX nodes that move values and compute nothing: reshape, transpose, gather, concat."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConvertError
-from ..layers import Dense, Embedding
+from ..layers import Embedding
 from .onnx_flow import Atom, Axis, Flow, Scale, Stack, Step, Value
 from .onnx_node import Node
+from .onnx_select import select, select_features
 
 
 def identity(_node: Node, x: Value, *_rest: Value) -> Value:
@@ -117,7 +118,9 @@ def gather(node: Node, data: Value, indices: Value) -> Value:
     if isinstance(indices, Flow):
         return embed(node, data, indices, axis)
     numbers = np.asarray(node.constant(indices))
-    picked = select(node, data, axis, [int(n) for n in numbers.reshape(-1)])
+    picked = select(
+        node, data, axis, [int(n) for n in numbers.reshape(-1)], str(numbers.reshape(-1).tolist())
+    )
     if isinstance(picked, Stack) or numbers.ndim == 1:
         return picked
     axes = list(picked.axes)
@@ -141,66 +144,6 @@ def embed(node: Node, table: Value, x: Flow, axis: int) -> Flow:
     return found.with_features(len(x.axes), D, step)
 
 
-def slice_(node: Node, x: Value, *given: Value) -> Value:
-    """Slice; starts and ends are attributes up to opset 9, inputs from 10 on."""
-    rank = len(_axes_of(x))
-    if given:
-        starts, ends, axes, steps = (
-            None if value is None else [int(n) for n in node.constant(value).reshape(-1)]
-            for value in (*given, None, None)[:4]
-        )
-    else:
-        starts, ends, axes, steps = *map(node.attribute, ("starts", "ends", "axes")), None
-    axes = axes or list(range(len(starts or ())))
-    for start, end, axis, step in zip(
-        starts or (), ends or (), axes, steps or [1] * len(axes), strict=True
-    ):
-        numbers = range(_size(x, axis % rank))[_slice(start, end, step)]
-        x = select(node, x, axis, list(numbers))
-    return x
-
-
-def split(node: Node, x: Flow, sizes: Value = None) -> list[Value]:
-    """Split along an axis."""
-    axis = node.attribute("axis", 0)
-    size = _size(x, axis % len(x.axes))
-    lengths = node.attribute("split") if sizes is None else node.constant(sizes)
-    if lengths is None:
-        length = -(-size // len(node.outputs))
-        lengths = [min(length, size - n) for n in range(0, size, length)]
-    ends = np.cumsum(lengths)
-    return [
-        select(node, x, axis, list(range(int(end - length), int(end))))
-        for length, end in zip(lengths, ends, strict=True)
-    ]
-
-
-def select(node: Node, x: Value, axis: int, numbers: list[int]) -> Value:
-    """Keep only some of what stands along an axis."""
-    size = _size(x, axis)
-    if any(not -size <= n < size for n in numbers):
-        raise ConvertError(f"{node}: index {numbers} is out of range for an axis of {size}.")
-    numbers = [n % size for n in numbers]
-    if numbers == list(range(size)):
-        return x
-    if isinstance(x, Stack):
-        return _select_layer(node, x, axis, numbers)
-    axis %= len(x.axes)
-    if x.feature is not None and x.is_features(axis):
-        return _select_features(node, x, axis, numbers)
-    if x.time is not None and x.axes[axis] == (x.time,):
-        if numbers == [size - 1]:
-            return x.reshaped([() if n == axis else a for n, a in enumerate(x.axes)])
-        raise ConvertError(
-            f"{node} takes step {numbers} of the sequence; a stream has only its last step."
-        )
-    raise ConvertError(
-        f"{node} takes {numbers} of {size} along an axis that is neither features nor time. If the "
-        "exporter wrote a recurrent layer out step by step, as PyTorch's newer one does with "
-        "nn.RNN, use its older one (dynamo=False) or from_torch."
-    )
-
-
 def concat(node: Node, *flows: Value) -> Value:
     """Concat: features, an embedding beside features, or the states of several layers."""
     axis = node.attribute("axis", 1)
@@ -222,7 +165,7 @@ def concat(node: Node, *flows: Value) -> Value:
         # The vector of the category comes first here: let it change places with what is before it.
         D = flows[n].width
         order = [*range(D, D + before), *range(D), *range(D + before, joined.width)]
-        return _select_features(node, joined, axis, order)
+        return select_features(node, joined, axis, order)
     if all(flow.state and not flow.axes[axis] for flow in flows):
         return Stack(tuple(flows), axis)
     raise ConvertError(
@@ -234,27 +177,6 @@ def concat(node: Node, *flows: Value) -> Value:
 def _is_embedded(flow: Flow) -> bool:
     """Say whether a flow is the vector of a category, as it came out of the table."""
     return any(isinstance(e, Step) and isinstance(e.layer, Embedding) for e in flow.entries[-1:])
-
-
-def _select_layer(node: Node, x: Stack, axis: int, numbers: list[int]) -> Flow:
-    if axis % len(_axes_of(x)) != x.axis or len(numbers) != 1:
-        raise ConvertError(f"{node}: expected to take the state of one layer.")
-    return x.flows[numbers[0]]
-
-
-def _select_features(node: Node, x: Flow, axis: int, numbers: list[int]) -> Flow:
-    """Take features: columns of the input, else a product with a matrix of zeros and ones."""
-    feature = Atom(len(numbers)) if len(numbers) > 1 else None
-    if x.raw:
-        columns = tuple(x.columns[n] for n in numbers)
-        axes = list(x.axes)
-        axes[axis] = () if feature is None else (feature,)
-        return replace(x, axes=tuple(axes), feature=feature, columns=columns)
-    weight = np.eye(x.width)[numbers]
-    step = Step(
-        Dense(x.width, len(numbers)), {"weight": weight, "bias": np.zeros(len(weight))}, str(node)
-    )
-    return x.with_features(axis, len(numbers), step)
 
 
 def _join_columns(node: Node, flows: Sequence[Flow], axis: int) -> Flow:
@@ -302,22 +224,3 @@ def _beside_category(entry: Any, features: int) -> Scale:
     """Return a scaling of the numeric features as one of all inputs, the category's left alone."""
     weight, bias = (np.broadcast_to(a, features - 1) for a in (entry.weight, entry.bias))
     return Scale(np.append(1.0, weight), np.append(0.0, bias), entry.node)
-
-
-def _slice(start: int, end: int, step: int) -> slice:
-    """Return a slice as Python has it: a step back to before the first is no negative end."""
-    if step < 0 and end < -(2**31):
-        return slice(start, None, step)
-    return slice(start, end, step)
-
-
-def _axes_of(x: Value) -> tuple[Axis, ...]:
-    axes: tuple[Axis, ...] = (x.flows[0] if isinstance(x, Stack) else x).axes
-    return axes
-
-
-def _size(x: Value, axis: int) -> int:
-    if isinstance(x, Stack) and axis % len(_axes_of(x)) == x.axis:
-        return len(x.flows)
-    size: int = (x.flows[0] if isinstance(x, Stack) else x).shape[axis]
-    return size

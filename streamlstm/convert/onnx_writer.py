@@ -23,6 +23,7 @@ _NODES: dict[str, tuple[str, ...]] = {
     "softsign": ("Softsign",),
     "softplus": ("Softplus",),
     "exponential": ("Exp",),
+    "hard_silu": ("HardSwish",),
 }
 
 
@@ -115,6 +116,7 @@ _COMPOSED: dict[str, Callable[..., str]] = {
     # ONNX's defaults are rounded to six digits.
     "selu": lambda w, x: w.node("Selu", x, alpha=1.6732632423543772, gamma=1.0507009873554805),
     "silu": lambda w, x: w.node("Mul", x, w.node("Sigmoid", x)),
+    "mish": lambda w, x: w.node("Mul", x, w.node("Tanh", w.node("Softplus", x))),
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "softmax": lambda w, x: w.node("Softmax", x, axis=-1),

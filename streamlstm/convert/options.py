@@ -17,4 +17,6 @@ def merged(options: Mapping[str, Any], metadata: Mapping[str, str], **found: Any
         Of the file.
     """
     given = {**metadata, **(options.get("metadata") or {})}
+    if "skip" in options:
+        found.pop("skip_scale", None)  # it belongs to the skip of the file
     return {**found, **options, "metadata": given}

@@ -1,4 +1,4 @@
-"""Whatever a broken file leads to, people get one kind of error with the file's name in it."""
+"""Whatever a broken file leads to, people get one kind of error that says where it is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,25 @@ from contextlib import contextmanager
 from ..errors import ConvertError, ModelError
 
 _BROKEN = (TypeError, AttributeError, KeyError, IndexError, ValueError, RecursionError)
+
+
+@contextmanager
+def naming(layer: str) -> Iterator[None]:
+    """Turn what a layer specification refuses, an unknown activation say, into a ConvertError.
+
+    Parameters
+    ----------
+    layer : str
+        How the source calls the layer; the message starts with it.
+
+    Raises
+    ------
+    ConvertError
+    """
+    try:
+        yield
+    except ModelError as error:
+        raise ConvertError(f"{layer}: {error}") from None
 
 
 @contextmanager

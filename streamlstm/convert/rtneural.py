@@ -14,14 +14,13 @@ import numpy as np
 
 from ..errors import ConvertError
 from ..model import Model, Scaling
-from .carry import carry
 from .chain import Chain
 from .check import Weights, to_float64
 from .json_file import about, read_json
 from .keras_cells import KERNELS, add_gru, add_lstm
 from .options import merged
 from .pieces import add_batch_norm, add_dense, add_prelu
-from .refusal import refusing
+from .refusal import naming, refusing
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 SILENCE = -90.0  # dB; at this and below AIDA-X takes a gain for zero
@@ -53,8 +52,9 @@ def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     ----------
     path : path
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
-        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
 
     Returns
     -------
@@ -110,13 +110,11 @@ def read_gains(name: str, content: dict[str, Any]) -> Gains:
 
 def _build(name: str, content: dict[str, Any], reading: _Reading, options: dict[str, Any]) -> Model:
     gains, chain = read_gains(name, content), reading.chain
-    skip = None
-    if gains.skip and abs(gains.before * gains.after - 1) < 1e-7:
-        skip = [0] * (chain.width or 1)
-    elif gains.skip and chain.layers:
-        carry(chain, 0, 1.0, name)
-    F, O = chain.layers[0].input_size if chain.layers else 1, chain.width or 1
-    found: dict[str, Any] = {"skip": skip}
+    O = chain.width or 1
+    F = chain.layers[0].input_size if chain.layers else O
+    found: dict[str, Any] = {"skip": None}
+    if gains.skip:
+        found |= {"skip": [0] * O, "skip_scale": np.full(O, gains.before * gains.after)}
     if gains.before != 1:
         scale = np.ones(F, np.float32)
         scale[0] = 1 / gains.before  # the others are knobs
@@ -144,7 +142,8 @@ def _add(reading: _Reading, n: int, layer: dict[str, Any]) -> None:
     if kind not in _READERS:
         reason = _WINDOW if kind.startswith("conv") else f"known are {', '.join(_READERS)}"
         raise ConvertError(f"{where} is refused: {reason}.")
-    _READERS[kind](reading, where, layer, arrays)
+    with naming(where):
+        _READERS[kind](reading, where, layer, arrays)
     _compare(reading, f"{where}: shape", layer.get("shape"), reading.chain.layers[-1:])
 
 

@@ -1,5 +1,6 @@
 """Networks of PyTorch: a module, its state dict, or a file that holds the state dict."""
 
+import re
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..errors import ConvertError
 from ..model import Model
-from .check import require, to_float64
+from .check import first_line, require, to_float64
 from .json_file import first_bytes, is_safetensors, read_json
 from .torch_parts import InitialState, assemble
 
@@ -60,8 +61,9 @@ def from_torch(
     epsilon : float
         That of BatchNorm1d and LayerNorm; only a state dict leaves it open.
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``horizon``
-        (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model` takes them.
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
 
     Returns
     -------
@@ -73,6 +75,8 @@ def from_torch(
         If a layer cannot be stepped or is not known, or a weight is missing, left over or of
         another shape; the message names the layer and the shapes.
     """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+        raise ConvertError(f"epsilon: expected a number from 0 to below 1, got {epsilon!r}.")
     if isinstance(source, str | PathLike):
         source = read_torch(Path(fspath(source)))
     states = _states(initial_state)
@@ -86,10 +90,13 @@ def from_torch(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
             f"dict, got {type(source).__name__}."
         )
-    from .torch_trial import chain_of_module
+    from .torch_trial import Residual, chain_of_module
 
-    chain, skip = chain_of_module(source, activations or {}, states, options.pop("skip", None))
-    return chain.build("PyTorch", skip=skip, **options)
+    given = Residual(options.get("skip"), options.get("skip_scale"))
+    chain, found = chain_of_module(source, activations or {}, states, given)
+    if given.skip is None and found.skip is not None:
+        options |= {"skip": found.skip, "skip_scale": found.scale}
+    return chain.build("PyTorch", **options)
 
 
 def _states(given: Any) -> list[InitialState]:
@@ -183,9 +190,20 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken place in the file leads to
-        reason = str(error).strip().split("\n")[0]
         raise ConvertError(
-            f"{path}: expected a state dict written by torch.save(module.state_dict(), path). "
-            "A file with a whole module holds code, which is never run: load it yourself and give "
-            f"the module. PyTorch says: {reason}"
+            f"{path}: expected a state dict written by torch.save(module.state_dict(), path); "
+            f"{_unreadable(error)}"
         ) from None
+
+
+def _unreadable(error: Exception) -> str:
+    """Say in our words why PyTorch does not load a file; its own are a page with colours."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if named:
+        return (
+            f"this file holds {named[1]}, and reading that would run its code, which is never "
+            "done. Load it yourself and save its state dict, or give from_torch the module."
+        )
+    if str(error).startswith("Weights only load failed"):
+        return "this file is damaged, of another kind, or holds more than tensors and plain values."
+    return f"this file is damaged, or of another kind. PyTorch says: {first_line(error)}"

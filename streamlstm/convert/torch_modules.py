@@ -236,6 +236,8 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[Any, str], Steps]] = {
     nn.Tanh: _named("tanh"),
     nn.Sigmoid: _named("sigmoid"),
     nn.SiLU: _named("silu"),
+    nn.Hardswish: _named("hard_silu"),
+    nn.Mish: _named("mish"),
     nn.SELU: _named("selu"),
     nn.Softsign: _named("softsign"),
     nn.Hardsigmoid: _named(name_activation("hard_sigmoid", 1 / 6, 0.5)),

@@ -11,6 +11,7 @@ from ..errors import ConvertError
 from ..layers import Dense, Embedding, LayerNorm
 from .chain import Chain
 from .check import Float64Array, Weights, to_float64
+from .refusal import naming
 from .torch_recurrent import add_recurrent, recurrent_width
 
 InitialState = Any  # None, h0, or (h0, c0): tensors or arrays
@@ -91,15 +92,18 @@ def assemble(
     _place_initial_states(parts, initial_states)
     chain = Chain(_next_width(parts, 0))
     for n, part in enumerate(parts):
-        _add(chain, part, _next_width(parts, n + 1), first=n == 0)
+        with naming(part.name):
+            _add(chain, part, _next_width(parts, n + 1), first=n == 0)
         part.weights.finish()
         if part.name in activations:
-            chain.activate(activations[part.name], part.name)
+            with naming(part.name):
+                chain.activate(activations[part.name], part.name)
         elif part.gap is not None:
             raise ConvertError(
                 f"a state dict does not say what {part.gap}, between {part.name} and "
                 f"{parts[n + 1].name}, is: give the module, or its activation as "
-                f"activations={{{part.name!r}: 'relu'}} ('linear' if it is none, as dropout)."
+                f"activations={{{part.name!r}: 'relu'}}, on the shell --activation "
+                f"{part.name}=relu ('linear' if it is none, as dropout)."
             )
     return chain
 
@@ -206,7 +210,9 @@ def _next_width(parts: Sequence[Part], n: int) -> int | None:
 def _check_activations(parts: Sequence[Part], activations: Mapping[str, str]) -> None:
     names = [part.name for part in parts]
     for name in activations.keys() - set(names):
-        raise ConvertError(f"activations: there is no layer {name!r}; there are {names}.")
+        raise ConvertError(
+            f"activations: there is no layer {name!r}; there are {', '.join(names)}."
+        )
 
 
 def _place_initial_states(parts: Sequence[Part], states: Sequence[InitialState]) -> None:

@@ -67,7 +67,7 @@ def place_initial(container: str, tensors: Mapping[str, Any], parts: list[Part])
     if len(inside) != 1:
         raise ConvertError(
             f"{container or 'the module'} has {', '.join(tensors)} and {len(inside)} recurrent "
-            "layers: leave them out and give initial_state=."
+            "layers: leave them out and give from_torch initial_state=."
         )
     found = sorted(tensors, key=lambda name: name in INITIAL_C)
     inside[0].options["initial_state"] = [to_array(tensors[name], name) for name in found]

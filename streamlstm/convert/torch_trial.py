@@ -1,7 +1,7 @@
 """Whether a chain of layers is what a module computes; and the chain that is, if one is found."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,17 +15,24 @@ from .torch_forward import Run, run_forward
 from .torch_modules import check_dimensions, parts_of_module
 from .torch_parts import InitialState, Part, assemble
 
-Skip = Sequence[int] | None
+_ENOUGH = 16  # numbers from which a factor is told
 _TOLERANCE = 1e-4  # of the largest value: the module computes in float32, the reference in float64
+
+
+class Residual(NamedTuple):
+    """Which input is added to each output (-1: none), and times what; None for nothing at all."""
+
+    skip: Sequence[int] | None = None
+    scale: Sequence[float] | None = None
 
 
 def chain_of_module(
     module: Any,
     activations: Mapping[str, str],
     states: Sequence[InitialState],
-    skip: Skip,
-) -> tuple[Chain, Skip]:
-    """Return the layers of a module, and which inputs it adds to its outputs.
+    given: Residual,
+) -> tuple[Chain, Residual]:
+    """Return the layers of a module, and what it adds to its outputs if ``given`` says nothing.
 
     They are first taken in the order in which they are registered. If the module can be called,
     its answers to random numbers are compared; if they differ, the layers are taken in the order
@@ -42,12 +49,12 @@ def chain_of_module(
     except ConvertError as error:
         problem = error
     else:
-        verdict = _judge(module, lambda: _registered(module, activations, ()), chain, skip)
+        verdict = _judge(module, lambda: _registered(module, activations, ()), chain, given)
         if not isinstance(verdict, bool):
-            return chain, skip if verdict is None else verdict[0]
+            return chain, verdict or given
     for F, categories in _widths(module):
         for run in run_forward(module, F, categories):
-            found = _traced(run, states, skip)
+            found = _traced(run, states, given)
             if found is not None:
                 return found
     raise problem or ConvertError(
@@ -68,9 +75,9 @@ def _registered(
 
 
 def _judge(
-    module: Any, without: Callable[[], Chain], chain: Chain, skip: Skip
-) -> tuple[Skip] | bool | None:
-    """Return the skip with which a chain is the module; False if it is not, None if unknown.
+    module: Any, without: Callable[[], Chain], chain: Chain, given: Residual
+) -> Residual | bool | None:
+    """Return the residual with which a chain is the module; False if none, None if unknown.
 
     What the caller adds to the module, a state or a skip, may be known to its forward or not.
     """
@@ -82,10 +89,10 @@ def _judge(
         if several and not run.several:
             break
         models = [model, without().build("PyTorch")]
-        fits = [_agreement(model, run, skip) for model in models]
-        if any(isinstance(fit, tuple) for fit in fits):
-            found = next(fit for fit in fits if isinstance(fit, tuple))
-            return (skip,) if skip is not None else found
+        fits = [_agreement(model, run, given) for model in models]
+        for fit in fits:
+            if isinstance(fit, Residual):
+                return fit
         if fits[0] is False:
             judged, several = False, several or run.several
         elif run.outputs and run.several:
@@ -102,18 +109,19 @@ def _takes_fewer(module: Any, F: int) -> bool:
     )
 
 
-def _traced(run: Run, states: Sequence[InitialState], skip: Skip) -> tuple[Chain, Skip] | None:
+def _traced(
+    run: Run, states: Sequence[InitialState], given: Residual
+) -> tuple[Chain, Residual] | None:
     """Return the chain that a run went through, if it computes what the run gave."""
     try:
         plain = assemble([_fresh(part) for part in run.parts], {}, [])
         model = plain.build("PyTorch")
-        fit = _agreement(model, run, skip) if model.input_size == run.X.shape[2] else None
-        if not isinstance(fit, tuple) or run.X.shape[1] == 1:  # a single step says little
+        fit = _agreement(model, run, given) if model.input_size == run.X.shape[2] else None
+        if not isinstance(fit, Residual) or run.X.shape[1] == 1:  # a single step says little
             return None
-        chain = assemble([_fresh(part) for part in run.parts], {}, list(states))
+        return assemble([_fresh(part) for part in run.parts], {}, list(states)), fit
     except ConvertError:
         return None
-    return chain, skip if skip is not None else fit[0]
 
 
 def _fresh(part: Part) -> Part:
@@ -134,20 +142,32 @@ def _widths(module: Any) -> Iterator[tuple[int, int]]:
     yield from list(dict.fromkeys(sizes))[:4]
 
 
-def _agreement(model: Model, run: Run, skip: Skip) -> tuple[Skip] | bool | None:
-    """Return the skip with which a model gives what a run gave; False if none, None if unknown."""
+def _agreement(model: Model, run: Run, given: Residual) -> Residual | bool | None:
+    """Return the residual with which a model gives what a run gave.
+
+    False if there is none, or another than the one that the caller says; None if no output has the
+    size of what the model gives. What the caller says may also be known to the caller alone.
+    """
     Y = _answers(model, run.X)
     compared = False
     for output in run.outputs:
         for theirs, ours in _arranged(output, Y):
             compared = True
             X = run.X[: len(ours), -ours.shape[1] :]
-            found = _skip(theirs - ours, X, _TOLERANCE * max(1.0, float(np.abs(theirs).max())))
-            if found is not None:
-                given = None if all(n < 0 for n in found) else found
-                if skip is None or given is None or list(skip) == given:
-                    return (given,)
+            tolerance = _TOLERANCE * max(1.0, float(np.abs(theirs).max()))
+            found = _residual(theirs - ours, X, tolerance)
+            if found is not None and (found.skip is None or _agrees(found, given)):
+                return found
     return False if compared else None
+
+
+def _agrees(found: Residual, given: Residual) -> bool:
+    """Say whether the caller says the same, or nothing."""
+    if given.skip is None:
+        return True
+    ones = [1.0] * len(found.skip or ())
+    a, b = (ones if r.scale is None else list(r.scale) for r in (found, given))
+    return list(found.skip or ()) == list(given.skip) and np.allclose(a, b, atol=1e-3)
 
 
 def _answers(model: Model, X: Float64Array) -> Float64Array:
@@ -174,14 +194,22 @@ def _arranged(output: Float64Array, Y: Float64Array) -> Iterator[tuple[Float64Ar
         yield output.reshape(1, T, O), Y[:1]
 
 
-def _skip(difference: Float64Array, X: Float64Array, tolerance: float) -> list[int] | None:
-    """Return for each output the input that makes up the difference, -1 if there is none."""
-    found = []
+def _residual(difference: Float64Array, X: Float64Array, tolerance: float) -> Residual | None:
+    """Return for each output the input that makes up the difference, and times what."""
+    skip, scale = [], []
     for n in range(difference.shape[2]):
         rest = difference[..., n]
-        gaps = [np.abs(rest).max(), *(np.abs(rest - X[..., i]).max() for i in range(X.shape[2]))]
-        best = int(np.argmin(gaps))
+        enough = rest.size >= _ENOUGH  # any factor fits a number or two
+        columns = np.moveaxis(X, 2, 0)
+        factors = [float((rest * x).sum() / (x * x).sum()) if enough else 1.0 for x in columns]
+        gaps = [np.abs(rest).max()]
+        gaps += [np.abs(rest - a * x).max() for a, x in zip(factors, columns, strict=True)]
+        factors = [1.0, *factors]
+        best = 0 if gaps[0] <= tolerance else int(np.argmin(gaps))
         if not gaps[best] <= tolerance:
             return None
-        found.append(best - 1)
-    return found
+        skip.append(best - 1)
+        scale.append(float(f"{factors[best]:.6g}"))
+    if all(column < 0 for column in skip):
+        return Residual()
+    return Residual(skip, None if scale == [1.0] * len(scale) else scale)

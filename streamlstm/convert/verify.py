@@ -10,9 +10,14 @@ import numpy as np
 
 from ..errors import ConvertError
 from . import plain
-from .check import Float64Array
+from .check import Float64Array, first_line
 from .keras_file import read_keras
 
+# Keywords of the readers that fill in what a file leaves open.
+TOLD = ("activations", "rnn_activation", "epsilon", "output")
+_LAYERS_ONLY = (
+    "its layers one by one only: a state dict does not say what forward does between them"
+)
 Whole = Callable[[Float64Array], Any]  # from a sequence x[T, F] to what the source gives for it
 
 
@@ -32,7 +37,9 @@ class Answers:
     by: str
 
 
-def answers(path: str | PathLike[str], kind: str, X: Float64Array, outputs: int) -> Answers:
+def answers(
+    path: str | PathLike[str], kind: str, X: Float64Array, outputs: int, **told: Any
+) -> Answers:
     """Return what the source of a file answers to ``X[T, F]``.
 
     The framework's own runtime is asked where it is installed, else the network is computed in
@@ -46,6 +53,9 @@ def answers(path: str | PathLike[str], kind: str, X: Float64Array, outputs: int)
     X : float64[T, F]
     outputs : int
         O.
+    **told
+        What the reader was told that the file does not say: ``activations``, ``rnn_activation``
+        and ``epsilon`` of a state dict, ``output`` of an ONNX graph.
 
     Raises
     ------
@@ -53,15 +63,15 @@ def answers(path: str | PathLike[str], kind: str, X: Float64Array, outputs: int)
         If there is nothing to ask.
     """
     problem = "no runtime of that kind is installed"
-    for ask, by in _ways(fspath(path), kind, outputs):
+    for ask, by in _ways(fspath(path), kind, outputs, told):
         try:
-            return Answers(ask(X), by)
+            return Answers(ask(X), f"{by}, {_LAYERS_ONLY}" if kind == "torch" else by)
         except Exception as error:  # a runtime's own; the next way may work
-            problem = f"{by}: {str(error).strip().splitlines()[:1]}"
+            problem = f"{by}: {first_line(error)}"
     raise ConvertError(f"{fspath(path)}: cannot be checked: {problem}.")
 
 
-def _ways(path: str, kind: str, O: int) -> Iterator[tuple[Whole, str]]:
+def _ways(path: str, kind: str, O: int, told: dict[str, Any]) -> Iterator[tuple[Whole, str]]:
     by_arrays = "its arrays, in float64"
     if kind == "keras":
         module = _keras_module(path)
@@ -75,11 +85,11 @@ def _ways(path: str, kind: str, O: int) -> Iterator[tuple[Whole, str]]:
     elif kind == "torch":
         from .verify_torch import by_torch
 
-        yield lambda X: by_torch(path, X), "torch"
+        yield lambda X: by_torch(path, X, **told), "PyTorch"
     elif kind == "onnx":
         from .verify_onnx import by_onnx
 
-        yield lambda X: by_onnx(path, X, O), "ONNX"
+        yield lambda X: by_onnx(path, X, O, **told), "ONNX"
 
 
 def sequences(whole: Whole, X: Float64Array, O: int) -> Float64Array:

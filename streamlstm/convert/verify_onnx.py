@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConvertError
-from .check import Float64Array, require
+from .check import Float64Array, first_line, require
 
 _CELLS = ("LSTM", "GRU", "RNN")
 Run = Callable[[dict[str, Any]], list[Any]]
 
 
-def by_onnx(path: str, X: Float64Array, O: int) -> Float64Array:
+def by_onnx(path: str, X: Float64Array, O: int, output: str | None = None) -> Float64Array:
     """Compute a graph for ``X[T, F]``, as a sequence or step by step with its state passed on.
 
     A graph does not say which of its axes is time. Every way to lay the observations out is tried
     that its shapes allow, and the one is taken whose answers do not depend on what comes later.
+    ``output`` names the output that is compared; it is the first of O values if left out.
 
     Raises
     ------
@@ -31,9 +32,9 @@ def by_onnx(path: str, X: Float64Array, O: int) -> Float64Array:
     run, problem = _runner(path), "no layout fits"
     for lay in _layouts(inputs[0], X.shape[1]):
         try:
-            return _answers(run, graph, inputs, lay, X, O)
+            return _answers(run, graph, inputs, lay, X, O, output)
         except Exception as error:  # the runtime's: this layout does not fit
-            problem = str(error).strip().splitlines()[0]
+            problem = first_line(error)
     raise ConvertError(problem)
 
 
@@ -68,7 +69,13 @@ def _layouts(value: Any, F: int) -> Iterator[tuple[int, ...]]:
 
 
 def _answers(
-    run: Run, graph: Any, inputs: list[Any], shape: tuple[int, ...], X: Float64Array, O: int
+    run: Run,
+    graph: Any,
+    inputs: list[Any],
+    shape: tuple[int, ...],
+    X: Float64Array,
+    O: int,
+    output: str | None,
 ) -> Float64Array:
     types = {value.name: _type(value) for value in inputs}
     states = {
@@ -80,7 +87,7 @@ def _answers(
     def ask(x: Float64Array) -> list[Any]:
         return run({inputs[0].name: x.reshape(shape).astype(types[inputs[0].name]), **states})
 
-    place = _place(ask(X[:1]), O)
+    place = names.index(output) if output else _place(ask(X[:1]), O)
     if -1 not in shape:
         if not states and any(node.op_type in _CELLS for node in graph.node):
             raise ConvertError("it has a memory that cannot be passed on")
@@ -113,7 +120,7 @@ def _stepped(
 ) -> Float64Array:
     """Pass the states from each answer to the next question, in the order in which they stand."""
     rows = []
-    others = [n for n in range(len(names)) if n != place]
+    others = [n for n in range(len(names)) if n != place and states]
     for x in X:
         given = ask(x[None])
         rows.append(np.asarray(given[place], np.float64).reshape(O))

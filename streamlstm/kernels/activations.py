@@ -5,8 +5,8 @@ AVX2 machine), because it stays in registers and all lanes go at once.
 """
 
 import numpy as np
-from numba import njit
 
+from .cache import inlined, part
 from .layout import ACTIVATIONS
 from .simd import (
     fma,
@@ -17,6 +17,7 @@ from .simd import (
     power_of_two,
     splat,
     store,
+    times_power_of_two,
     where_greater,
 )
 
@@ -27,15 +28,17 @@ TANH_LIMIT = f32(7.90531110763549805)
 
 RELU, TANH, SIGMOID, HARD_SIGMOID, HARD_TANH, AFFINE, SCALED_TANH, LEAKY_RELU = range(1, 9)
 THRESHOLDED_RELU, ELU, SELU, SOFTSIGN, SOFTPLUS, SILU, GELU, GELU_TANH, EXPONENTIAL = range(9, 18)
-assert ACTIVATIONS[RELU] == "relu" and ACTIVATIONS[EXPONENTIAL] == "exponential"  # noqa: PT018
+MISH, HARD_SILU = range(18, 20)
+assert ACTIVATIONS[RELU] == "relu" and ACTIVATIONS[HARD_SILU] == "hard_silu"  # noqa: PT018
 
 
-@njit(forceinline=True)
-def tanh(x):
-    """Hyperbolic tangent by an odd rational function of degree 13 over 6.
+@inlined
+def tanh_parts(x):
+    """Hyperbolic tangent as numerator and denominator of an odd rational function, 13 over 6.
 
     The error is below 5 units in the last place over all of float32 (tests/unit). The
-    coefficients are the minimax fit that the linear-algebra library Eigen publishes.
+    coefficients are the minimax fit that the linear-algebra library Eigen publishes. A cell that
+    multiplies activations joins their fractions and divides once.
     """
     x = minimum(maximum(x, splat(-TANH_LIMIT)), splat(TANH_LIMIT))
     x2 = x * x
@@ -48,23 +51,59 @@ def tanh(x):
     q = fma(x2, splat(f32(1.19825839466702e-06)), splat(f32(1.18534705686654e-04)))
     q = fma(x2, q, splat(f32(2.26843463243900e-03)))
     q = fma(x2, q, splat(f32(4.89352518554385e-03)))
-    return (x * p) / q
+    return x * p, q
 
 
-@njit(forceinline=True)
+@inlined
+def tanh(x):
+    """Hyperbolic tangent."""
+    numerator, denominator = tanh_parts(x)
+    return numerator / denominator
+
+
+@inlined
+def _exp_of_negative(x, lowest):
+    """``exp(-x)`` for ``x`` from ``lowest`` to 40; beyond, its value there.
+
+    ``2**n 2**r`` with ``|r| <= 1/2``. Adding 1.5 * 2**23 rounds to the integer n. The polynomial
+    is the minimax fit of ``2**r`` that is 1 at 0; its error is 9.2e-8 of the value.
+    """
+    x = minimum(maximum(x, splat(lowest)), splat(f32(40.0)))
+    rate, magic = splat(f32(-1.4426950408889634)), splat(f32(12582912.0))
+    shifted = fma(x, rate, magic)
+    r = fma(x, rate, magic - shifted)
+    p = fma(r, splat(f32(0.001326472719370727)), splat(f32(0.009671512639901183)))
+    p = fma(r, p, splat(f32(0.055507337432636555)))
+    p = fma(r, p, splat(f32(0.24022242085369533)))
+    p = fma(r, p, splat(f32(0.6931469775991561)))
+    p = fma(r, p, splat(f32(1.0)))
+    return times_power_of_two(p, shifted)
+
+
+@inlined
+def sigmoid_divisor(x):
+    """``1 + exp(-x)``, whose inverse is the logistic function, for cells that divide once.
+
+    Below -40 it stays at its value there, 2e17, so that the product of two of them and a
+    denominator of :func:`tanh_parts` is within float32: a gate is closed at 4e-18.
+    """
+    return splat(f32(1.0)) + _exp_of_negative(x, f32(-40.0))
+
+
+@inlined
 def sigmoid(x):
-    """Logistic function by ``sigmoid(x) = 1/2 + 1/2 tanh(x/2)``."""
-    half = splat(f32(0.5))
-    return fma(half, tanh(half * x), half)
+    """Logistic function ``1 / (1 + exp(-x))``."""
+    one = splat(f32(1.0))
+    return one / (one + _exp_of_negative(x, f32(-87.0)))
 
 
-@njit(forceinline=True)
+@inlined
 def relu(x):
     """``max(x, 0)``."""
     return maximum(x, splat(f32(0.0)))
 
 
-@njit(forceinline=True)
+@inlined
 def exp(x):
     """Exponential: ``2**n exp(r)`` with ``|r| <= log(2) / 2`` and a Taylor polynomial for exp(r).
 
@@ -87,7 +126,7 @@ def exp(x):
     return p * power_of_two(half) * power_of_two(n - half)
 
 
-@njit(forceinline=True)
+@inlined
 def elu(x, a):
     """``x`` above zero, ``a (exp(x) - 1)`` below."""
     zero = splat(f32(0.0))
@@ -95,13 +134,13 @@ def elu(x, a):
     return fma(a, below, maximum(x, zero))
 
 
-@njit(forceinline=True)
+@inlined
 def absolute(x):
     """``|x|``."""
     return maximum(x, splat(f32(0.0)) - x)
 
 
-@njit(forceinline=True)
+@inlined
 def softplus(x):
     """``log(1 + exp(x))`` as ``max(x, 0) + log(1 + e)`` with ``e = exp(-|x|)``.
 
@@ -122,7 +161,7 @@ def softplus(x):
     return fma(p, s, maximum(x, zero))
 
 
-@njit(forceinline=True)
+@inlined
 def gelu(x):
     """``x`` times the distribution function of the normal distribution.
 
@@ -141,7 +180,7 @@ def gelu(x):
     return x * where_greater(x, splat(f32(0.0)), one - tail, tail)
 
 
-@njit(forceinline=True)
+@inlined
 def gelu_tanh(x):
     """:func:`gelu` with ``tanh(sqrt(2 / pi) (x + 0.044715 x**3))`` for the error function."""
     inner = fma(splat(f32(0.044715)) * x * x, x, x) * splat(f32(0.79788456080286536))
@@ -149,7 +188,19 @@ def gelu_tanh(x):
     return fma(half, tanh(inner), half)
 
 
-@njit
+@inlined
+def mish(x):
+    """``x tanh(log(1 + exp(x)))``, with ``e = exp(x)`` equal to ``x n / (n + 2)``, n = e (e + 2).
+
+    From 20 on the quotient is 1 in float32, and below that n does not overflow.
+    """
+    two = splat(f32(2.0))
+    e = exp(minimum(x, splat(f32(20.0))))
+    n = e * (e + two)
+    return x * (n / (n + two))
+
+
+@part
 def activate(kind, first, second, x):
     """Apply the activation of code ``kind`` with its two parameters.
 
@@ -192,16 +243,20 @@ def activate(kind, first, second, x):
         return gelu_tanh(x)
     if kind == EXPONENTIAL:
         return exp(x)
+    if kind == MISH:
+        return mish(x)
+    if kind == HARD_SILU:
+        return x * minimum(maximum(fma(x, splat(f32(1 / 6)), splat(f32(0.5))), zero), one)
     return x
 
 
-@njit(forceinline=True)
+@inlined
 def clip(x, bound):
     """Bound ``x`` to ``[-bound, bound]``; an infinite bound bounds nothing."""
     return minimum(maximum(x, splat(-bound)), splat(bound))
 
 
-@njit
+@part
 def exp_in_place(values, start, end, lanes):
     """Replace ``values[start : end]`` and what pads it to whole vectors by its exponential."""
     for n in range(start, end, lanes):

@@ -42,6 +42,25 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
+def by_address(function: Callable[..., Any]) -> Any:
+    """Decorate a kernel that compiled code calls by address (memory.py), and nothing else."""
+    return kernel(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Decorate a function that only compiled code calls.
+
+    It gets no way in from Python nor from C, which takes as long to compile as the function.
+    """
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Decorate a small function that LLVM inlines wherever it is called."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    return njit(forceinline=True, **options)(function)
+
+
 def is_cached(dispatcher: Any) -> bool:
     """Tell whether machine code for ``dispatcher`` lies on disk already."""
     folder = Path(dispatcher.stats.cache_path)

@@ -4,145 +4,187 @@ The matrix product has been taken (matmul.py); what is left is a few vector oper
 as the equations stand in layers.py. A new cell is a function like these. ``Z[z]`` is where the
 pre-activations of ``LANES`` hidden units of one stream stand, one vector a gate.
 
-Cells with branches are inlined by Numba, not by LLVM: where a function with array arguments has
-branches, Numba keeps the counting of references to them, atomic operations that cost more than the
-cell itself (measured: 160 ns a call).
+A division costs as much as ten other operations, so the usual cells join fractions: with
+``sigmoid(x) = 1 / E(x)`` and ``tanh(x) = N(x) / D(x)`` an LSTM's new cell is
+
+    c / E(f) + N(g) / (E(i) D(g)) = (c E(i) D(g) + N(g) E(f)) / (E(f) E(i) D(g))
+
+and its hidden state ``N(c) / (E(o) D(c))``: two divisions instead of five. What a cell does by
+options that are fixed for a layer is decided when it is compiled; a branch would keep the
+processor from overlapping one vector's divisions with the next one's.
 """
 
 import numpy as np
-from numba import njit
 
 from . import layout
-from .activations import activate, clip, sigmoid, tanh
+from .activations import activate, clip, sigmoid, sigmoid_divisor, tanh, tanh_parts
+from .cache import inlined, part
 from .layout import CELL_CLIP, GATE_CLIP
-from .simd import LANES, fma, load, maximum, minimum, splat, store, where_greater
+from .simd import LANES, fma, load, maximum, minimum, splat, store
 
 f32 = np.float32
 SIGMOID, TANH = layout.ACTIVATIONS.index("sigmoid"), layout.ACTIVATIONS.index("tanh")
 
 
-@njit(forceinline=True)
-def lstm_cell(Z, z, state, h, c, out, o):
+@inlined
+def lstm_cell(Z, z, state, c, out, o):
     """Apply the gates of a plain LSTM.
 
     Parameters
     ----------
     Z, z : float32[...], int
         Pre-activations of the gates i, f, g, o.
-    state, h, c : float32[...], int, int
-        Hidden and cell state stand at ``state[h]`` and ``state[c]`` and are replaced.
+    state, c : float32[...], int
+        The cell state stands at ``state[c]`` and is replaced.
     out, o : float32[...], int
-        The new hidden state goes to ``out[o]`` as well: the next layer's input.
+        The new hidden state goes to ``out[o]``: the next layer's input.
     """
-    input_gate = sigmoid(load(Z, z))
-    forget_gate = sigmoid(load(Z, z + LANES))
-    candidate = tanh(load(Z, z + 2 * LANES))
-    output_gate = sigmoid(load(Z, z + 3 * LANES))
-    cell = fma(forget_gate, load(state, c), input_gate * candidate)
+    input_divisor = sigmoid_divisor(load(Z, z))
+    forget_divisor = sigmoid_divisor(load(Z, z + LANES))
+    candidate, g = tanh_parts(load(Z, z + 2 * LANES))
+    output_divisor = sigmoid_divisor(load(Z, z + 3 * LANES))
+    g = input_divisor * g
+    cell = fma(load(state, c), g, candidate * forget_divisor) / (forget_divisor * g)
     store(state, c, cell)
-    hidden = output_gate * tanh(cell)
-    store(state, h, hidden)
-    store(out, o, hidden)
+    shown, d = tanh_parts(cell)
+    store(out, o, shown / (output_divisor * d))
 
 
-@njit(inline="always")
-def _gate(kind, weights, constants, x):
+@inlined
+def _hard_sigmoid(x, a, b):
+    return minimum(maximum(fma(splat(a), x, splat(b)), splat(f32(0.0))), splat(f32(1.0)))
+
+
+def _usual_lstm_cell(hard, coupled):
+    """Make the cell of an LSTM with options, but usual activations, norm or not."""
+
+    @inlined
+    def cell_function(i, f, g, y, state, c, out, o, weights, peephole, units, a, b, clips):
+        """Apply the gates to their pre-activations.
+
+        Where there are no peepholes ``weights[peephole]`` holds zeros. ``clips`` is where the
+        bounds stand; ``a`` and ``b`` are the parameters of a hard sigmoid.
+        """
+        bound = weights[clips]
+        cell = load(state, c)
+        i = clip(fma(load(weights, peephole), cell, i), bound)
+        if not coupled:
+            f = clip(fma(load(weights, peephole + units), cell, f), bound)
+        candidate, d = tanh_parts(clip(g, bound))
+        if hard:
+            i = _hard_sigmoid(i, a, b)
+            f = splat(f32(1.0)) - i if coupled else _hard_sigmoid(f, a, b)
+            cell = fma(f, cell, i * (candidate / d))
+        elif coupled:
+            cell = cell + (candidate - cell * d) / (sigmoid_divisor(i) * d)
+        else:
+            forget_divisor = sigmoid_divisor(f)
+            d = sigmoid_divisor(i) * d
+            cell = fma(cell, d, candidate * forget_divisor) / (forget_divisor * d)
+        cell = clip(cell, weights[clips + 1])
+        y = clip(fma(load(weights, peephole + 2 * units), cell, y), bound)
+        store(state, c, cell)
+        shown, d = tanh_parts(cell)
+        if hard:
+            store(out, o, _hard_sigmoid(y, a, b) * (shown / d))
+        else:
+            store(out, o, shown / (sigmoid_divisor(y) * d))
+
+    return cell_function
+
+
+usual_lstm_cell = _usual_lstm_cell(hard=False, coupled=False)
+usual_coupled_cell = _usual_lstm_cell(hard=False, coupled=True)
+hard_lstm_cell = _usual_lstm_cell(hard=True, coupled=False)
+hard_coupled_cell = _usual_lstm_cell(hard=True, coupled=True)
+
+
+@inlined
+def _gate(kind, first, second, x):
     """Activate a gate: the usual one inline, any other by a call."""
-    usual = kind == SIGMOID
-    return sigmoid(x) if usual else activate(kind, weights[constants], weights[constants + 1], x)
+    return sigmoid(x) if kind == SIGMOID else activate(kind, first, second, x)
 
 
-@njit(inline="always")
-def _candidate(kind, weights, constants, x):
+@inlined
+def _candidate(kind, first, second, x):
     """Activate a candidate or cell, likewise."""
-    usual = kind == TANH
-    return tanh(x) if usual else activate(kind, weights[constants], weights[constants + 1], x)
+    return tanh(x) if kind == TANH else activate(kind, first, second, x)
 
 
-@njit(inline="always")
-def lstm_options_cell(weights, program, layer, Z, z, unit, state, c, out, o):
-    """Apply the gates of an LSTM with any of its options, but norm and projection.
+@part
+def any_lstm_cell(i, f, g, y, weights, program, layer, unit, state, c, out, o):
+    """Apply the gates of an LSTM with any options to their pre-activations.
 
     ``unit`` is the number of the first hidden unit; the hidden state goes to ``out[o]`` only.
     """
     constants = program[layer + layout.CONSTANTS]
     gate = program[layer + layout.ACTIVATION]
+    a, b = weights[constants], weights[constants + 1]
     bound = weights[constants + GATE_CLIP]
-    i, f, g, y = load(Z, z), load(Z, z + LANES), load(Z, z + 2 * LANES), load(Z, z + 3 * LANES)
     cell = load(state, c)
     units = (program[layer + layout.UNITS] + layout.PAD - 1) // layout.PAD * layout.PAD
     peephole = program[layer + layout.PEEPHOLE] + unit
     i = fma(load(weights, peephole), cell, i)
     f = fma(load(weights, peephole + units), cell, f)
-    i = _gate(gate, weights, constants, clip(i, bound))
+    i = _gate(gate, a, b, clip(i, bound))
     if program[layer + layout.COUPLED]:
         f = splat(f32(1.0)) - i
     else:
-        f = _gate(gate, weights, constants, clip(f, bound))
+        f = _gate(gate, a, b, clip(f, bound))
     kind = program[layer + layout.CANDIDATE_ACTIVATION]
-    g = _candidate(kind, weights, constants + 2, clip(g, bound))
+    g = _candidate(kind, weights[constants + 2], weights[constants + 3], clip(g, bound))
     cell = clip(fma(f, cell, i * g), weights[constants + CELL_CLIP])
     y = fma(load(weights, peephole + 2 * units), cell, y)
-    y = _gate(gate, weights, constants, clip(y, bound))
+    y = _gate(gate, a, b, clip(y, bound))
     kind = program[layer + layout.CELL_ACTIVATION]
     store(state, c, cell)
-    store(out, o, y * _candidate(kind, weights, constants + 4, cell))
+    shown = _candidate(kind, weights[constants + 4], weights[constants + 5], cell)
+    store(out, o, y * shown)
 
 
-@njit(forceinline=True)
-def lstm_usual_cell(Z, z, state, c, out, o, weights, peephole, units, coupled, hard, a, b, clips):
-    """Apply the gates of an LSTM with options but the usual activations, without a branch.
+def _usual_gru_cell(hard):
+    """Make the cell of a GRU with usual activations whose reset gate acts after the product."""
 
-    Where there are no peepholes ``weights[peephole]`` holds zeros; ``coupled`` and ``hard`` are 1
-    or 0: whether the forget gate is coupled, and whether gates are ``a x + b`` bound to [0, 1].
-    ``clips`` is where the bounds stand.
-    """
-    bound, hard = weights[clips], splat(hard)
-    cell = load(state, c)
-    i = fma(load(weights, peephole), cell, load(Z, z))
-    f = fma(load(weights, peephole + units), cell, load(Z, z + LANES))
-    i = _sigmoid_or_hard(clip(i, bound), hard, a, b)
-    f = _sigmoid_or_hard(clip(f, bound), hard, a, b)
-    f = where_greater(splat(coupled), splat(f32(0.5)), splat(f32(1.0)) - i, f)
-    g = tanh(clip(load(Z, z + 2 * LANES), bound))
-    cell = clip(fma(f, cell, i * g), weights[clips + 1])
-    y = fma(load(weights, peephole + 2 * units), cell, load(Z, z + 3 * LANES))
-    y = _sigmoid_or_hard(clip(y, bound), hard, a, b)
-    store(state, c, cell)
-    store(out, o, y * tanh(cell))
+    @inlined
+    def cell_function(Z, z, state, h, out, o, a, b, bound):
+        """Apply the gates.
 
+        The hidden state before stands at ``state[h]``, the new one goes to ``out[o]``. ``Z[z]``
+        holds r, z, and what the candidate gets from the input and from the state. ``a``
+        and ``b`` are the parameters of a hard sigmoid.
+        """
+        reset, update = clip(load(Z, z), bound), clip(load(Z, z + LANES), bound)
+        before, from_state = load(state, h), load(Z, z + 3 * LANES)
+        if hard:
+            from_state = _hard_sigmoid(reset, a, b) * from_state
+        else:
+            from_state = from_state / sigmoid_divisor(reset)
+        candidate, d = tanh_parts(clip(load(Z, z + 2 * LANES) + from_state, bound))
+        if hard:
+            candidate = candidate / d
+            hidden = fma(_hard_sigmoid(update, a, b), before - candidate, candidate)
+        else:
+            # z h + (1 - z) n, where z is 1 / divisor and n is candidate / d
+            divisor = sigmoid_divisor(update)
+            closed = divisor - splat(f32(1.0))
+            hidden = fma(before, d, closed * candidate) / (divisor * d)
+        store(out, o, hidden)
 
-@njit(forceinline=True)
-def _sigmoid_or_hard(x, hard, a, b):
-    straight = minimum(maximum(fma(splat(a), x, splat(b)), splat(f32(0.0))), splat(f32(1.0)))
-    return where_greater(hard, splat(f32(0.5)), straight, sigmoid(x))
-
-
-@njit(forceinline=True)
-def gru_cell(Z, z, state, h, out, o, hard, a, b, bound):
-    """Apply the gates of a GRU whose reset gate acts after the recurrent product.
-
-    ``Z[z]`` holds r, z, and what the candidate gets from the input and from the state. ``hard``
-    is 1 if gates are ``a x + b`` bound to [0, 1], else 0.
-    """
-    reset = _sigmoid_or_hard(clip(load(Z, z), bound), splat(hard), a, b)
-    update = _sigmoid_or_hard(clip(load(Z, z + LANES), bound), splat(hard), a, b)
-    candidate = tanh(clip(fma(reset, load(Z, z + 3 * LANES), load(Z, z + 2 * LANES)), bound))
-    hidden = fma(update, load(state, h) - candidate, candidate)
-    store(state, h, hidden)
-    store(out, o, hidden)
+    return cell_function
 
 
-@njit(inline="always")
-def gru_options_cell(weights, program, layer, Z, z, state, h, out, o):
+usual_gru_cell = _usual_gru_cell(hard=False)
+hard_gru_cell = _usual_gru_cell(hard=True)
+
+
+@part
+def any_gru_cell(weights, program, layer, Z, z, state, h, out, o):
     """Apply the gates of such a GRU with any activations."""
     constants = program[layer + layout.CONSTANTS]
     gate, kind = program[layer + layout.ACTIVATION], program[layer + layout.CANDIDATE_ACTIVATION]
-    bound = weights[constants + GATE_CLIP]
-    reset = _gate(gate, weights, constants, clip(load(Z, z), bound))
-    update = _gate(gate, weights, constants, clip(load(Z, z + LANES), bound))
+    a, b, bound = weights[constants], weights[constants + 1], weights[constants + GATE_CLIP]
+    reset = _gate(gate, a, b, clip(load(Z, z), bound))
+    update = _gate(gate, a, b, clip(load(Z, z + LANES), bound))
     n = fma(reset, load(Z, z + 3 * LANES), load(Z, z + 2 * LANES))
-    candidate = _candidate(kind, weights, constants + 2, clip(n, bound))
-    hidden = fma(update, load(state, h) - candidate, candidate)
-    store(state, h, hidden)
-    store(out, o, hidden)
+    candidate = _candidate(kind, weights[constants + 2], weights[constants + 3], clip(n, bound))
+    store(out, o, fma(update, load(state, h) - candidate, candidate))

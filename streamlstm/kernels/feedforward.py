@@ -1,4 +1,4 @@
-"""Layers without a memory, for a group of streams whose values stand in rows of the scratch."""
+"""Layers without a memory, and what they share with others. How one is called: group.py."""
 
 import math
 
@@ -6,10 +6,12 @@ import numpy as np
 from numba import int64, njit
 
 from . import layout
-from .activations import RELU, TANH, activate, clip, exp_in_place, relu, tanh
+from .activations import RELU, SIGMOID, TANH, activate, clip, exp_in_place, relu, sigmoid, tanh
+from .cache import by_address, part
+from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
-from .products import TILE, WIDE, narrow_panel, wide_panel
-from .simd import LANES, fma, load, splat, store
+from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
+from .simd import LANES, add_lanes, first_lanes, fma, load, splat, store
 
 f32 = np.float32
 LINEAR = layout.ACTIVATIONS.index("linear")
@@ -17,11 +19,17 @@ SOFTMAX = layout.ACTIVATIONS.index("softmax")
 LOG_SOFTMAX = layout.ACTIVATIONS.index("log_softmax")
 
 
-@njit
+@part
 def product(weights, w, K, outputs, S, a, o, stride, z, count):
     """Multiply ``count`` rows at ``S[a]`` with all panels of a layer; sums to the rows at o."""
     vectors = (outputs + LANES - 1) // LANES
     column = 0
+    if count == 1:
+        while vectors - column >= 2 * COLUMNS:
+            panel, target = (K + 1) * WIDE, o + column * LANES
+            one_product_pair(S, a, S, a, 0, weights, w, WIDE, WIDE, panel, K, 0, S, target, WIDE)
+            w += 2 * panel
+            column += 2 * COLUMNS
     while vectors - column >= COLUMNS:
         for m in range(0, count, TILE):
             rows = min(TILE, count - m)
@@ -29,17 +37,15 @@ def product(weights, w, K, outputs, S, a, o, stride, z, count):
             wide_panel(S, a + m * stride, stride, weights, w, K, S, target, stride, rows)
         w += (K + 1) * WIDE
         column += COLUMNS
-    while column < vectors:
-        for m in range(0, count, TILE):
-            rows = min(TILE, count - m)
-            narrow_panel(S, a + m * stride, stride, weights, w, K, S, z, rows)
-            for r in range(rows):
-                store(S, o + (m + r) * stride + column * LANES, load(S, z + r * LANES))
-        w += (K + 1) * LANES
-        column += 1
+    if vectors - column >= 2:
+        half_panel(S, a, stride, weights, w, K, S, o + column * LANES, stride, count)
+        w += (K + 1) * HALF
+        column += 2
+    if column < vectors:
+        narrow_panel(S, a, stride, weights, w, K, S, o + column * LANES, stride, count)
 
 
-@njit
+@part
 def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
     """Bound and activate ``count`` rows of ``width`` values in place."""
     if kind >= SOFTMAX:
@@ -54,6 +60,9 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
         if kind == TANH:
             for n in range(start, start + width, LANES):
                 store(S, n, tanh(clip(load(S, n), bound)))
+        elif kind == SIGMOID:
+            for n in range(start, start + width, LANES):
+                store(S, n, sigmoid(clip(load(S, n), bound)))
         elif kind == RELU:
             for n in range(start, start + width, LANES):
                 store(S, n, relu(clip(load(S, n), bound)))
@@ -62,7 +71,7 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
                 store(S, n, activate(kind, p0, p1, clip(load(S, n), bound)))
 
 
-@njit
+@part
 def _softmax(S, o, width, logarithm):
     largest = S[o]
     for n in range(o, o + width):
@@ -85,9 +94,12 @@ def _softmax(S, o, width, logarithm):
         S[n] /= total
 
 
-@njit(inline="always")
-def dense(weights, program, layer, S, a, o, z, count):
+@by_address
+def dense(task, layer, group, _):
     """Take rows at ``S[a]`` through a dense layer to the rows at ``S[o]``."""
+    weights, program, _rows, _slots, S = arrays(task, group)
+    _first, count, a, o = span(group)
+    z = int64(SUMS)
     stride = program[layout.STRIDE]
     K, outputs = program[layer + layout.LAYER_INPUTS], program[layer + layout.LAYER_OUTPUTS]
     product(weights, program[layer + layout.WEIGHTS], K, outputs, S, a, o, stride, z, count)
@@ -95,9 +107,11 @@ def dense(weights, program, layer, S, a, o, z, count):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, outputs, stride, count)
 
 
-@njit(inline="always")
-def pointwise(weights, program, layer, S, a, o, count):
+@by_address
+def pointwise(task, layer, group, _):
     """Scale, shift and activate the rows at ``S[a]`` to the rows at ``S[o]``."""
+    weights, program, _rows, _slots, S = arrays(task, group)
+    _first, count, a, o = span(group)
     stride, width = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]
     scale = program[layer + layout.VECTORS]
     shift = scale + (width + PAD - 1) // PAD * PAD
@@ -109,58 +123,66 @@ def pointwise(weights, program, layer, S, a, o, count):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, width, stride, count)
 
 
-@njit
-def normalise(S, a, width, spacing, epsilon, z):
-    """Shift ``width`` values to mean 0 and scale them to variance 1, in place.
+@part
+def moments(S, a, width, spacing, epsilon, z):
+    """Return mean and inverse standard deviation of ``width`` values.
 
     The values stand from ``S[a]``, LANES together, ``spacing`` from one such run to the next;
-    ``S[z]`` has room for one cache line. Sums are taken over every 16th value and then in order,
+    ``S[z]`` has room for one cache line. Sums are taken over every 16th value and then by halves,
     so that the result does not depend on the width of the vectors.
     """
-    whole = width // PAD * PAD
-    mean = _sum(S, a, width, whole, spacing, z, f32(0.0), False) / f32(width)
-    variance = _sum(S, a, width, whole, spacing, z, mean, True) / f32(width)
-    scale = f32(1.0) / f32(math.sqrt(variance + epsilon))
-    for n in range(0, width, LANES):
-        place = a + n // LANES * spacing
-        store(S, place, (load(S, place) - splat(mean)) * splat(scale))
+    mean = _sum(S, a, width, spacing, z, f32(0.0), False) / f32(width)
+    variance = _sum(S, a, width, spacing, z, mean, True) / f32(width)
+    return mean, f32(1.0) / f32(math.sqrt(variance + epsilon))
 
 
-@njit
-def _sum(S, a, width, whole, spacing, z, mean, squared):
+@part
+def _sum(S, a, width, spacing, z, mean, squared):
     """Sum ``x - mean`` or its square."""
-    for part in range(0, PAD, LANES):
+    for begin in range(0, PAD, LANES):
         total = splat(f32(0.0))
-        for n in range(part, whole, PAD):
+        for n in range(begin, width, PAD):
             x = load(S, a + n // LANES * spacing) - splat(mean)
+            if n + LANES > width:
+                x = first_lanes(x, width - n)
             total = fma(x, x, total) if squared else total + x
-        store(S, z + part, total)
-    result = f32(0.0)
-    for n in range(PAD):
-        result += S[z + n]
-    for n in range(whole, width):
-        x = S[a + n // LANES * spacing + n % LANES] - mean
-        result += x * x if squared else x
-    return result
+        store(S, z + begin, total)
+    return add_cache_line(S, z)
 
 
 @njit(inline="always")
-def layer_norm(weights, program, layer, S, a, o, z, count):
+def add_cache_line(S, z):
+    """Sum the cache line at ``S[z]`` by halves, whatever the width of vectors."""
+    half = PAD // 2
+    while half >= LANES:
+        for n in range(z, z + half, LANES):
+            store(S, n, load(S, n) + load(S, n + half))
+        half //= 2
+    return add_lanes(load(S, z))
+
+
+@by_address
+def layer_norm(task, layer, group, _):
     """Normalise the rows at ``S[a]`` to the rows at ``S[o]``."""
+    weights, program, _rows, _slots, S = arrays(task, group)
+    _first, count, a, o = span(group)
+    z = int64(SUMS)
     stride, width = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]
     epsilon = weights[program[layer + layout.CONSTANTS] + layout.EPSILON]
     scale = program[layer + layout.VECTORS]
     shift = scale + (width + PAD - 1) // PAD * PAD
     for m in range(0, count * stride, stride):
-        normalise(S, a + m, width, int64(LANES), epsilon, z)
+        mean, factor = moments(S, a + m, width, int64(LANES), epsilon, z)
         for n in range(0, width, LANES):
-            y = fma(load(S, a + m + n), load(weights, scale + n), load(weights, shift + n))
-            store(S, o + m + n, y)
+            y = (load(S, a + m + n) - splat(mean)) * splat(factor)
+            store(S, o + m + n, fma(y, load(weights, scale + n), load(weights, shift + n)))
 
 
-@njit(inline="always")
-def embedding(weights, program, layer, S, a, o, count):
+@by_address
+def embedding(task, layer, group, _):
     """Put the vector of the category in ``S[a]`` before the other features, to ``S[o]``."""
+    weights, program, _rows, _slots, S = arrays(task, group)
+    _first, count, a, o = span(group)
     stride, features = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]
     dimension = program[layer + layout.LAYER_OUTPUTS] - features + 1
     width = (dimension + PAD - 1) // PAD * PAD

@@ -1,4 +1,4 @@
-"""The integer table that tells the kernels what a model is: the meaning of every number in it.
+"""The integer tables that tell the kernels what to do: the meaning of every number in them.
 
 One compiled kernel serves every model. What differs between models stands in one int64 array,
 the program: a header, one row a layer, and the skip indices. Offsets point into the model's
@@ -7,6 +7,7 @@ weight block.
 
 # Header.
 INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
+SKIP_SCALE = 9  # offset of what each input is multiplied by before it is added
 HEADER = 16
 
 # One row a layer, after the header.
@@ -28,7 +29,8 @@ HEADER = 16
     PROJECTION,
     COUPLED,
     USUAL,  # 1: gates are sigmoid or hard sigmoid, candidate and cell tanh
-) = range(17)
+    SHORT_WEIGHTS,  # offset of panels with weights of 16 bits, for a single stream
+) = range(18)
 ROW = 24
 
 # Constants of a layer: two parameters for each activation, bounds (infinite for none), epsilon.
@@ -37,6 +39,36 @@ CONSTANT_COUNT = 10
 
 # Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM.
 LSTM, LSTM_OPTIONS, GRU, GRU_BEFORE, RNN, DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(9)
+
+# A task: what to step, as addresses; one int64 array a backend (step.py).
+(
+    TASK_STEP,  # of the compiled function that carries it out
+    TASK_WEIGHTS,
+    TASK_PROGRAM,
+    TASK_ROWS,
+    TASK_SLOTS,
+    TASK_X,
+    TASK_Y,
+    TASK_SCRATCH,
+    TASK_SCRATCH_SIZE,  # floats of scratch for each thread
+    TASK_GROUPS,  # of a table of groups, one for each thread
+    TASK_TURN,  # 0 and 1 in turn, from one step of a single stream to the next
+) = range(11)
+TASK_LAYERS = 16  # from here on for each KIND the address of what steps a group
+TASK_SINGLES = 32  # and of what steps a single stream
+TASK = 48
+
+# A group: some streams of a block that go through the layers together.
+(
+    GROUP_FIRST,  # position in the block
+    GROUP_COUNT,
+    GROUP_LAST,  # end of the block, or of a thread's part of it
+    GROUP_INPUTS,  # offset in the scratch of the rows that a layer reads
+    GROUP_OUTPUTS,  # and of those that it writes
+    GROUP_SCRATCH,  # address
+    GROUP_TURN,
+) = range(7)
+GROUP_SIZE = 8
 
 # Codes of activations are positions here.
 ACTIVATIONS = (
@@ -58,6 +90,8 @@ ACTIVATIONS = (
     "gelu",
     "gelu_tanh",
     "exponential",
+    "mish",
+    "hard_silu",
     "softmax",
     "log_softmax",
 )
@@ -69,8 +103,12 @@ PAD = 16
 # A panel is this many vectors wide: the four gates of LANES hidden units.
 COLUMNS = 4
 
-# Sums of a narrow panel (one vector wide) are split into this many.
-NARROW_CHAINS = 4
+# How weights may be kept.
+PRECISIONS = ("float32", "float16", "bfloat16")
+
+# Sums of a panel one or two vectors wide are split into this many, or a single stream would wait
+# for one addition after the other.
+NARROW_CHAINS, HALF_CHAINS = 4, 4
 
 # Streams whose activations are kept in cache together, a multiple of the tile's 6 rows.
 GROUP = 48

@@ -30,7 +30,13 @@ from . import simd
 Phase = Sequence[tuple[int, int]]  # pairs: which vector of a weight row adds to which sum
 
 
-def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: int = 1) -> Any:
+def product_tile(
+    rows: int,
+    phases: Sequence[Phase],
+    panels: int = 1,
+    chains: int = 1,
+    storage: str = "float32",
+) -> Any:
     """Make the intrinsic that multiplies one tile.
 
     Parameters
@@ -38,14 +44,18 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
     rows, panels, chains : int
         Shape of the tile, fixed when the kernel is compiled; registers needed are about
         ``rows * sums * panels * chains + columns + 1``.
+    storage : {"float32", "float16", "bfloat16"}
+        Of the weights, not of the biases. Where it has 16 bits, a row of a panel has half as many
+        floats as sums; ``w_stride`` counts weights.
     phases : one or two sequences of (vector, sum)
         For each stretch of inputs, which vectors of a weight row add to which sums.
 
     Returns
     -------
     intrinsic
-        ``tile(A, a, a_stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride)``:
-        rows of A start at ``a + row * a_stride``. A panel starts at ``w`` with ``bias_size``
+        ``tile(A, a, B, b, stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z,
+        z_stride)``: the K0 inputs of a row start at ``A[a + row * stride]``, the K1 inputs of the
+        second phase at ``B[b + row * stride]``. A panel starts at ``w`` with ``bias_size``
         floats of biases, one vector a sum; then come K0 + K1 rows of ``w_stride`` floats; panels
         are ``panel_stride`` apart. Row r of panel p goes to ``z + (p * rows + r) * z_stride``,
         sum s of it to its place s.
@@ -56,7 +66,9 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
         _typing: Any,
         A: Any,
         a: Any,
-        a_stride: Any,
+        B: Any,
+        b: Any,
+        stride: Any,
         W: Any,
         w: Any,
         bias_size: Any,
@@ -68,10 +80,13 @@ def product_tile(rows: int, phases: Sequence[Phase], panels: int = 1, chains: in
         z: Any,
         z_stride: Any,
     ) -> Any:
-        signature = types.void(A, *[types.intp] * 2, W, *[types.intp] * 6, Z, *[types.intp] * 2)
+        integer = types.intp
+        signature = types.void(
+            A, integer, B, integer, integer, W, *[integer] * 6, Z, integer, integer
+        )
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _Tile(context, builder, signature, args, rows, phases, panels, chains).emit()
+            _Tile(context, builder, signature, args, rows, phases, panels, chains, storage).emit()
             return context.get_dummy_value()
 
         return signature, emit
@@ -92,8 +107,9 @@ class _Tile:
         phases: Sequence[Phase],
         panels: int,
         chains: int,
+        storage: str,
     ) -> None:
-        A, a, a_stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
+        A, a, B, b, stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
         self.builder, self.integer = builder, a.type
         self.rows, self.phases, self.panels, self.chains = rows, phases, panels, chains
         self.w_stride, self.z_stride = w_stride, z_stride
@@ -104,15 +120,22 @@ class _Tile:
             return simd.element_pointer(context, builder, types[position], array, offset)
 
         self.inputs = [
-            address(0, A, builder.add(a, builder.mul(a_stride, self.number(r))))
-            for r in range(rows)
+            [
+                address(position, array, builder.add(offset, builder.mul(stride, self.number(r))))
+                for r in range(rows)
+            ]
+            for position, array, offset in ((0, A, a), (2, B, b))
         ]
         self.biases = [
-            address(3, W, builder.add(w, builder.mul(panel_stride, self.number(p))))
+            address(5, W, builder.add(w, builder.mul(panel_stride, self.number(p))))
             for p in range(panels)
         ]
-        self.weights = [self.advance(bias, bias_size) for bias in self.biases]
-        self.target = address(10, Z, z)
+        self.storage = storage
+        kind = (ir.FloatType() if storage == "float32" else ir.IntType(16)).as_pointer()
+        self.weights = [
+            builder.bitcast(self.advance(bias, bias_size), kind) for bias in self.biases
+        ]
+        self.target = address(12, Z, z)
 
     def number(self, value: int) -> Any:
         return ir.Constant(self.integer, value)
@@ -120,19 +143,25 @@ class _Tile:
     def advance(self, pointer: Any, count: Any) -> Any:
         return self.builder.gep(pointer, [count])
 
-    def load(self, pointer: Any, vector: int, offset: Any = None) -> Any:
-        place = self.number(vector * simd.LANES)
-        if offset is not None:
-            place = self.builder.add(offset, place)
-        return simd.emit_load(self.builder, self.advance(pointer, place))
+    def load_bias(self, pointer: Any, column: int) -> Any:
+        return simd.emit_load(self.builder, self.advance(pointer, self.number(column * simd.LANES)))
+
+    def load_weights(self, panel: Any, vector: int, row: Any) -> Any:
+        builder, lanes = self.builder, simd.LANES
+        if self.storage == "bfloat16":
+            start = builder.add(row, self.number(vector // 2 * 2 * lanes))
+            return simd.emit_load_bfloat16(builder, self.advance(panel, start), vector % 2 == 0)
+        place = self.advance(panel, builder.add(row, self.number(vector * lanes)))
+        load = simd.emit_load if self.storage == "float32" else simd.emit_load_float16
+        return load(builder, place)
 
     def emit(self) -> None:
         self.start_sums()
-        start = self.number(0)
-        for phase, length in zip(self.phases, self.lengths, strict=True):
-            end = self.builder.add(start, length)
-            self.emit_phase(phase, start, end)
-            start = end
+        weights = self.weights
+        for phase, length, inputs in zip(self.phases, self.lengths, self.inputs, strict=False):
+            self.emit_phase(phase, length, inputs, weights)
+            size = self.builder.mul(length, self.w_stride)
+            weights = [self.advance(panel, size) for panel in weights]
         self.store_sums()
 
     def start_sums(self) -> None:
@@ -143,7 +172,7 @@ class _Tile:
         self.sums: dict[tuple[int, int, int], list[Any]] = {}
         for p in range(self.panels):
             for column in used:
-                bias = self.load(self.biases[p], column)
+                bias = self.load_bias(self.biases[p], column)
                 for r in range(self.rows):
                     # Allocas at the entry become registers: LLVM promotes every one of them.
                     chain = [cgutils.alloca_once(builder, simd.VECTOR) for _ in range(self.chains)]
@@ -152,27 +181,31 @@ class _Tile:
                         builder.store(zero, slot)
                     self.sums[p, r, column] = chain
 
-    def emit_phase(self, phase: Phase, start: Any, end: Any) -> None:
-        """Add the inputs from ``start`` to ``end``, the k-th to chain k modulo ``chains``."""
+    def emit_phase(self, phase: Phase, length: Any, inputs: list[Any], weights: list[Any]) -> None:
+        """Add so many inputs, the k-th to chain k modulo ``chains``."""
         builder, chains = self.builder, self.number(self.chains)
-        whole = builder.sub(end, builder.srem(builder.sub(end, start), chains))
+        whole = builder.sub(length, builder.srem(length, chains))
+        start = self.number(0)
         with cgutils.for_range_slice(builder, start, whole, chains, self.integer) as (k, _):
             for chain in range(self.chains):
-                self.multiply(phase, builder.add(k, self.number(chain)), chain)
+                place = builder.add(k, self.number(chain))
+                self.multiply(phase, place, chain, inputs, weights)
         for chain in range(self.chains - 1):
             k = builder.add(whole, self.number(chain))
-            with builder.if_then(builder.icmp_signed("<", k, end)):
-                self.multiply(phase, k, chain)
+            with builder.if_then(builder.icmp_signed("<", k, length)):
+                self.multiply(phase, k, chain, inputs, weights)
 
-    def multiply(self, phase: Phase, k: Any, chain: int) -> None:
+    def multiply(
+        self, phase: Phase, k: Any, chain: int, inputs: list[Any], weights: list[Any]
+    ) -> None:
         builder = self.builder
         row = builder.mul(k, self.w_stride)
         loaded = [
-            {vector: self.load(weights, vector, row) for vector, _ in phase}
-            for weights in self.weights
+            {vector: self.load_weights(panel, vector, row) for vector, _ in phase}
+            for panel in weights
         ]
         for r in range(self.rows):
-            x = simd.emit_splat(builder, builder.load(self.advance(self.inputs[r], k)))
+            x = simd.emit_splat(builder, builder.load(self.advance(inputs[r], k)))
             for p in range(self.panels):
                 for vector, column in phase:
                     slot = self.sums[p, r, column][chain]

@@ -4,15 +4,18 @@ AVX2 has 16 registers: a tile of 6 streams x 2 vectors has 12 sums, 2 weights, 1
 AVX-512 and NEON have 32: 6 x 4.
 """
 
-from numba import njit
-
-from .layout import COLUMNS, NARROW_CHAINS
+from .cache import part
+from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS, PRECISIONS
 from .matmul import product_tile
 from .simd import LANES
 
 WIDE = COLUMNS * LANES  # floats in one row of a panel, or of its sums
 TILE = 6  # streams in the main tile
+HALF = 2 * LANES  # a row of a panel of two vectors
 THREE = 3 * LANES  # a row of a panel of three gates: a GRU's r, z, n, or i, g, o of a coupled LSTM
+
+SPLIT = LANES == 8
+HALF_TILE = 3
 
 _ALL = [[(n, n) for n in range(COLUMNS)]]
 _HALF = [[(0, 0), (1, 1)]]
@@ -24,13 +27,12 @@ _GRU = [[(0, 0), (1, 1), (2, 2)], [(0, 0), (1, 1), (2, 3)]]
 _GRU_GATES = [[(0, 0), (1, 1)], [(0, 0), (1, 1)]]
 _GRU_CANDIDATE = [[(2, 2)], [(2, 3)]]
 
-SPLIT = LANES == 8
-
 _wide6 = product_tile(6, _HALF if SPLIT else _ALL)
 _wide4 = product_tile(4, _HALF if SPLIT else _ALL)
 _wide2 = product_tile(2, _ALL)
 _wide1 = product_tile(1, _ALL)
-_wide_pair = product_tile(1, _ALL, panels=2)
+_half_tile = product_tile(HALF_TILE, _HALF, chains=HALF_CHAINS)
+_half1 = product_tile(1, _HALF, chains=HALF_CHAINS)
 _narrow3 = product_tile(3, _FIRST, chains=NARROW_CHAINS)
 _narrow1 = product_tile(1, _FIRST, chains=NARROW_CHAINS)
 _three6 = product_tile(6, _HALF_OF_THREE if SPLIT else _THREE)
@@ -41,80 +43,91 @@ _gru6 = product_tile(6, _GRU_GATES if SPLIT else _GRU)
 _gru6_candidate = product_tile(6, _GRU_CANDIDATE)
 _gru2 = product_tile(2, _GRU)
 _gru1 = product_tile(1, _GRU)
-_gru_pair = product_tile(1, _GRU, panels=2)
+
+# One stream: two panels at once give eight sums, enough to keep the adders busy. The second phase
+# reads h straight from the state row.
+one_product_pair = product_tile(1, _ALL, panels=2)
+one_lstm = [product_tile(1, _ALL * 2, storage=precision) for precision in PRECISIONS]
+one_lstm_pair = [product_tile(1, _ALL * 2, 2, storage=precision) for precision in PRECISIONS]
+one_three = product_tile(1, _THREE * 2)
+one_three_pair = product_tile(1, _THREE * 2, panels=2)
+one_gru = _gru1
+one_gru_pair = product_tile(1, _GRU, panels=2)
 
 
-@njit
+@part
 def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with one wide panel: ``Z[z + row * z_stride]`` gets its sums."""
     while rows >= 6:
-        _wide6(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide6(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
             half = WIDE // 2
-            _wide6(A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
+            _wide6(
+                A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride
+            )
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * z_stride
     if rows >= 4:
-        _wide4(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide4(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
             half = WIDE // 2
-            _wide4(A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride)
+            _wide4(
+                A, a, A, a, stride, weights, w + half, WIDE, WIDE, 0, K, 0, Z, z + half, z_stride
+            )
         rows, a, z = rows - 4, a + 4 * stride, z + 4 * z_stride
     if rows >= 2:
-        _wide2(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide2(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * z_stride
     if rows == 1:
-        _wide1(A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
+        _wide1(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
 
 
-@njit
-def wide_pair(A, a, weights, w, K, Z, z):
-    """Multiply one stream with two wide panels at once: eight sums keep the adders busy."""
-    _wide_pair(A, a, 0, weights, w, WIDE, WIDE, (K + 1) * WIDE, K, 0, Z, z, WIDE)
-
-
-@njit
-def narrow_panel(A, a, stride, weights, w, K, Z, z, rows):
-    """Multiply ``rows`` streams with a panel of one vector: ``Z[z + row * LANES]``."""
-    while rows >= 3:
-        _narrow3(A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
-        rows, a, z = rows - 3, a + 3 * stride, z + 3 * LANES
+@part
+def half_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
+    """Multiply ``rows`` streams with a panel of two vectors."""
+    while rows >= HALF_TILE:
+        _half_tile(A, a, A, a, stride, weights, w, HALF, HALF, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - HALF_TILE, a + HALF_TILE * stride, z + HALF_TILE * z_stride
     while rows >= 1:
-        _narrow1(A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, LANES)
-        rows, a, z = rows - 1, a + stride, z + LANES
+        _half1(A, a, A, a, stride, weights, w, HALF, HALF, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 1, a + stride, z + z_stride
 
 
-@njit
+@part
+def narrow_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
+    """Multiply ``rows`` streams with a panel of one vector."""
+    while rows >= 3:
+        _narrow3(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 3, a + 3 * stride, z + 3 * z_stride
+    while rows >= 1:
+        _narrow1(A, a, A, a, stride, weights, w, LANES, LANES, 0, K, 0, Z, z, z_stride)
+        rows, a, z = rows - 1, a + stride, z + z_stride
+
+
+@part
 def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of the gates i, g, o; the sums of f stay unset."""
     while rows >= 6:
-        _three6(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        _three6(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
         if SPLIT:
-            _three6_rest(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+            _three6_rest(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * z_stride
     while rows >= 2:
-        _three2(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        _three2(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * z_stride
     if rows == 1:
-        _three1(A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
+        _three1(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
 
 
-@njit
+@part
 def gru_panel(A, a, stride, weights, w, F, H, Z, z, rows):
     """Multiply ``rows`` streams with a GRU's panel: sums r, z, n from x, n from h."""
     while rows >= 6:
-        _gru6(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
+        _gru6(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         if SPLIT:
-            _gru6_candidate(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
+            _gru6_candidate(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         rows, a, z = rows - 6, a + 6 * stride, z + 6 * WIDE
     while rows >= 2:
-        _gru2(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
+        _gru2(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
         rows, a, z = rows - 2, a + 2 * stride, z + 2 * WIDE
     if rows == 1:
-        _gru1(A, a, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)
-
-
-@njit
-def gru_pair(A, a, weights, w, F, H, Z, z):
-    """Multiply one stream with two of a GRU's panels at once."""
-    panel = WIDE + (F + H) * THREE
-    _gru_pair(A, a, 0, weights, w, WIDE, THREE, panel, F, H, Z, z, WIDE)
+        _gru1(A, a, A, a + F, stride, weights, w, WIDE, THREE, 0, F, H, Z, z, WIDE)

@@ -1,27 +1,39 @@
 """Layers with a memory, for a group of streams: gather h, multiply, apply the cell.
 
-Inputs stand in rows of the scratch at ``S[a]``; outputs go to rows at ``S[o]``; the state rows
-are found by slot and advanced in place.
-
-Each layer is called from one place only and inlined there: LLVM goes over a function once more at
-every level of calls above it, and a cold compile takes a third longer without.
+How a layer is called stands in group.py.
 """
+
+import math
 
 import numpy as np
 from numba import int64, njit
 
 from . import layout
-from .activations import HARD_SIGMOID, activate, clip
-from .cells import gru_cell, gru_options_cell, lstm_cell, lstm_options_cell, lstm_usual_cell
-from .feedforward import activate_rows, normalise, product
-from .layout import COLUMNS, GATE_CLIP, PAD
-from .products import THREE, TILE, WIDE, gru_pair, gru_panel, three_panel, wide_pair, wide_panel
-from .simd import LANES, fma, load, store
+from .activations import HARD_SIGMOID, TANH, activate, clip, tanh
+from .cache import by_address, part
+from .cells import (
+    any_gru_cell,
+    any_lstm_cell,
+    hard_coupled_cell,
+    hard_gru_cell,
+    hard_lstm_cell,
+    lstm_cell,
+    usual_coupled_cell,
+    usual_gru_cell,
+    usual_lstm_cell,
+)
+from .feedforward import activate_rows, add_cache_line, product
+from .group import SUMS, arrays, span
+from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
+from .memory import array_at
+from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
+from .simd import LANES, first_lanes, fma, load, prefetch, splat, store
+from .single import gate_products
 
 f32 = np.float32
 
 
-@njit
+@part
 def _gather(program, layer, rows, slots, first, count, S, a):
     """Copy each stream's h behind its inputs, so that one product takes both."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
@@ -32,28 +44,39 @@ def _gather(program, layer, rows, slots, first, count, S, a):
             store(S, a + m * stride + F + n, load(rows, h + n))
 
 
-@njit
+@njit(inline="always")
+def _ask_for(rows, slots, next, last, row_size, place):
+    """Ask for ``rows[place]`` of the stream one group ahead: a row not used lately is far away."""
+    if next < last:
+        prefetch(rows, slots[next] * row_size + place)
+
+
+@part
 def _clear_padding(rows, start, width):
     """Set what pads a vector of a state row to zero: an activation of zero need not be zero."""
     for n in range(start + width, start + (width + PAD - 1) // PAD * PAD):
         rows[n] = f32(0.0)
 
 
-@njit
+@part
 def _keep(program, layer, rows, slots, first, count, S, o):
     """Copy each stream's output to its h."""
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
+    width = program[layer + layout.LAYER_OUTPUTS]
     for m in range(count):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
-        width = program[layer + layout.LAYER_OUTPUTS]
         for n in range(0, width, LANES):
             store(rows, h + n, load(S, o + m * stride + n))
         _clear_padding(rows, h, width)
 
 
-@njit(inline="always")
-def lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@by_address
+def lstm(task, layer, group, _):
     """Advance ``count`` streams through a plain LSTM."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    last = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_LAST]
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     H = program[layer + layout.UNITS]
     h, c = program[layer + layout.HIDDEN], program[layer + layout.CELL]
@@ -61,135 +84,181 @@ def lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
     panel = (K + 1) * WIDE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    unit = int64(0)
-    if count == 1:
-        base = slots[first] * row_size
-        while unit + LANES < H:
-            wide_pair(S, a, weights, w, K, S, z)
-            lstm_cell(S, z, rows, base + h + unit, base + c + unit, S, o + unit)
-            unit += LANES
-            lstm_cell(S, z + WIDE, rows, base + h + unit, base + c + unit, S, o + unit)
-            unit += LANES
-            w += 2 * panel
-    while unit < H:
+    for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
             wide_panel(S, a + m * stride, stride, weights, w, K, S, z, int64(WIDE), tile)
             for r in range(tile):
-                base = slots[first + m + r] * row_size + unit
-                out = o + (m + r) * stride + unit
-                lstm_cell(S, z + r * WIDE, rows, base + h, base + c, S, out)
-        unit += LANES
+                cell = slots[first + m + r] * row_size + c + unit
+                lstm_cell(S, z + r * WIDE, rows, cell, S, o + (m + r) * stride + unit)
+                _ask_for(rows, slots, first + m + r + GROUP, last, row_size, h + unit)
+                _ask_for(rows, slots, first + m + r + GROUP, last, row_size, c + unit)
         w += panel
+    _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@njit(inline="always")
-def lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z, work):
-    """Advance ``count`` streams through an LSTM with options.
+@by_address
+def lstm_options(task, layer, group, _):
+    """Advance a group of streams through an LSTM with options.
 
-    With a norm ``S[work]`` has room for all pre-activations of the group: every unit of a gate is
+    ``S[work]`` has room for all pre-activations of the group: with a norm every unit of a gate is
     needed before the first can be used.
     """
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    work = max(a, o) + GROUP * program[layout.STRIDE]  # behind both sides' rows
     H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
-    K = program[layer + layout.LAYER_INPUTS] + P
-    stride = program[layout.STRIDE]
+    F, stride = program[layer + layout.LAYER_INPUTS], program[layout.STRIDE]
+    row_size = program[layout.ROW_SIZE]
     normed = program[layer + layout.NORM] >= 0
     coupled = program[layer + layout.COUPLED]
     width = (H + LANES - 1) // LANES * WIDE
     w = program[layer + layout.WEIGHTS]
-    _gather(program, layer, rows, slots, first, count, S, a)
-    for unit in range(0, H, LANES):
-        for m in range(0, count, TILE):
-            tile = min(TILE, count - m)
-            target, spacing = (
-                (work + m * width + unit * COLUMNS, width) if normed else (z, int64(WIDE))
-            )
-            if coupled:
-                three_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
-            else:
-                wide_panel(S, a + m * stride, stride, weights, w, K, S, target, spacing, tile)
-            if not normed:
-                _cells(
-                    weights,
-                    program,
-                    layer,
-                    rows,
-                    slots,
-                    first + m,
-                    tile,
-                    S,
-                    z,
-                    int64(WIDE),
-                    unit,
-                    o + m * stride,
-                )
-        w += WIDE + K * (THREE if coupled else WIDE)
+    together = normed or count == 1
+    if count == 1:
+        h = slots[first] * row_size + program[layer + layout.HIDDEN]
+        turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
+        panels = (H + LANES - 1) // LANES
+        gate_products(weights, w, F, P, coupled, S, a, rows, h, work, panels, turn)
+    else:
+        _gather(program, layer, rows, slots, first, count, S, a)
+        for unit in range(0, H, LANES):
+            for m in range(0, count, TILE):
+                tile = min(TILE, count - m)
+                target, spacing = z, int64(WIDE)
+                if normed:
+                    target, spacing = work + m * width + unit * COLUMNS, width
+                if coupled:
+                    three_panel(
+                        S, a + m * stride, stride, weights, w, F + P, S, target, spacing, tile
+                    )
+                else:
+                    wide_panel(
+                        S, a + m * stride, stride, weights, w, F + P, S, target, spacing, tile
+                    )
+                if not normed:
+                    _lstm_cells(
+                        weights, program, layer, rows, slots, first + m, tile,
+                        S, z, spacing, unit, unit + 1, o + m * stride,
+                    )  # fmt: skip
+            w += WIDE + (F + P) * (THREE if coupled else WIDE)
     if normed:
         _norm_gates(weights, program, layer, H, width, S, work, z, count)
-        for unit in range(0, H, LANES):
-            start = work + unit * COLUMNS
-            _cells(weights, program, layer, rows, slots, first, count, S, start, width, unit, o)
+    if together:
+        _lstm_cells(
+            weights, program, layer, rows, slots, first, count, S, work, width, int64(0), H, o
+        )
     for m in range(count):
-        c = slots[first + m] * program[layout.ROW_SIZE] + program[layer + layout.CELL]
-        _clear_padding(rows, c, H)
+        _clear_padding(rows, slots[first + m] * row_size + program[layer + layout.CELL], H)
     if program[layer + layout.PROJECTION] >= 0:
         # Through the rows at a, which are no longer needed, and back.
         product(weights, program[layer + layout.PROJECTION], H, P, S, o, a, stride, z, count)
         bound = weights[program[layer + layout.CONSTANTS] + layout.PROJECTION_CLIP]
-        for m in range(0, count * stride, stride):
+        for m in range(count):
+            h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
             for n in range(0, P, LANES):
-                store(S, o + m + n, clip(load(S, a + m + n), bound))
-    _keep(program, layer, rows, slots, first, count, S, o)
+                y = clip(load(S, a + m * stride + n), bound)
+                store(S, o + m * stride + n, y)
+                store(rows, h + n, y)
+            _clear_padding(rows, h, P)
+    else:
+        _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@njit
-def _cells(weights, program, layer, rows, slots, first, count, S, z, spacing, unit, o):
-    """Apply the gates to ``LANES`` units of ``count`` streams."""
+def _over_units(cell):
+    """Make the loop of a usual LSTM cell over ``count`` streams and some of their units."""
+
+    @part
+    def loop(
+        weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
+        peephole, units, a, b, clips,
+    ):  # fmt: skip
+        for m in range(count):
+            gates = z + m * spacing
+            place, out = slots[first + m] * row_size + c, o + m * stride
+            for unit in range(begin, end, LANES):
+                cell(
+                    load(S, gates), load(S, gates + LANES),
+                    load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
+                    rows, place + unit, S, out + unit,
+                    weights, peephole + unit, units, a, b, clips,
+                )  # fmt: skip
+                gates += WIDE
+
+    return loop
+
+
+_usual = _over_units(usual_lstm_cell)
+_usual_coupled = _over_units(usual_coupled_cell)
+_hard = _over_units(hard_lstm_cell)
+_hard_coupled = _over_units(hard_coupled_cell)
+
+
+@part
+def _lstm_cells(
+    weights, program, layer, rows, slots, first, count, S, z, spacing, begin, end, o
+):  # fmt: skip
+    """Apply the gates to the units from ``begin`` to ``end`` of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
-    c = program[layer + layout.CELL] + unit
-    if program[layer + layout.USUAL]:
-        constants = program[layer + layout.CONSTANTS]
-        clips, a, b = constants + GATE_CLIP, weights[constants], weights[constants + 1]
-        peephole = program[layer + layout.PEEPHOLE] + unit
-        units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
-        coupled = f32(program[layer + layout.COUPLED])
-        # The same loop twice: with a constant LLVM leaves out the activation that is not used.
-        if program[layer + layout.ACTIVATION] == HARD_SIGMOID:
-            for m in range(count):
-                place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-                lstm_usual_cell(
-                    S, z + m * spacing, rows, cell, S, place,
-                    weights, peephole, units, coupled, f32(1.0), a, b, clips,
+    c = program[layer + layout.CELL]
+    coupled = program[layer + layout.COUPLED]
+    constants = program[layer + layout.CONSTANTS]
+    clips, a, b = constants + GATE_CLIP, weights[constants], weights[constants + 1]
+    peephole = program[layer + layout.PEEPHOLE]
+    units = (program[layer + layout.UNITS] + PAD - 1) // PAD * PAD
+    hard = program[layer + layout.ACTIVATION] == HARD_SIGMOID
+    if not program[layer + layout.USUAL]:
+        for m in range(count):
+            gates, place = z + m * spacing, slots[first + m] * row_size + c
+            for unit in range(begin, end, LANES):
+                any_lstm_cell(
+                    load(S, gates), load(S, gates + LANES),
+                    load(S, gates + 2 * LANES), load(S, gates + 3 * LANES),
+                    weights, program, layer, unit, rows, place + unit, S, o + m * stride + unit,
                 )  # fmt: skip
-        else:
-            for m in range(count):
-                place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-                lstm_usual_cell(
-                    S, z + m * spacing, rows, cell, S, place,
-                    weights, peephole, units, coupled, f32(0.0), a, b, clips,
-                )  # fmt: skip
-        return
-    for m in range(count):
-        place, cell = o + m * stride + unit, slots[first + m] * row_size + c
-        lstm_options_cell(weights, program, layer, S, z + m * spacing, unit, rows, cell, S, place)
+                gates += WIDE
+    elif hard and coupled:
+        _hard_coupled(
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
+    elif hard:
+        _hard(
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
+    elif coupled:
+        _usual_coupled(
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
+    else:
+        _usual(
+            weights, rows, slots, first, count, S, z, spacing, begin, end, c, row_size, o, stride,
+            peephole, units, a, b, clips,
+        )  # fmt: skip
 
 
-@njit
+@part
 def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o):
     """Apply the gates to ``LANES`` units of ``count`` streams."""
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
     h = program[layer + layout.HIDDEN] + unit
-    if program[layer + layout.USUAL]:
-        constants = program[layer + layout.CONSTANTS]
-        bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]
-        hard = f32(program[layer + layout.ACTIVATION] == HARD_SIGMOID)
+    constants = program[layer + layout.CONSTANTS]
+    bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]
+    if not program[layer + layout.USUAL]:
         for m in range(count):
             place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
-            gru_cell(S, z + m * WIDE, rows, hidden, S, place, hard, a, b, bound)
-        return
-    for m in range(count):
-        place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
-        gru_options_cell(weights, program, layer, S, z + m * WIDE, rows, hidden, S, place)
+            any_gru_cell(weights, program, layer, S, z + m * WIDE, rows, hidden, S, place)
+    elif program[layer + layout.ACTIVATION] == HARD_SIGMOID:
+        for m in range(count):
+            place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
+            hard_gru_cell(S, z + m * WIDE, rows, hidden, S, place, a, b, bound)
+    else:
+        for m in range(count):
+            place, hidden = o + m * stride + unit, slots[first + m] * row_size + h
+            usual_gru_cell(S, z + m * WIDE, rows, hidden, S, place, a, b, bound)
 
 
 @njit(inline="always")
@@ -197,52 +266,85 @@ def _norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
     norm = program[layer + layout.NORM]
     epsilon = weights[program[layer + layout.CONSTANTS] + layout.EPSILON]
+    units = f32(H)
     for m in range(count):
         start = work + m * width
-        for gate in range(0, WIDE, LANES):
-            normalise(S, start + gate, H, int64(WIDE), epsilon, z)
-        for n in range(0, width, LANES):
-            y = fma(load(S, start + n), load(weights, norm + n), load(weights, norm + width + n))
-            store(S, start + n, y)
+        i, f, g, y = _sum_gates(S, start, H, z, f32(0.0), f32(0.0), f32(0.0), f32(0.0), False)
+        means = (i / units, f / units, g / units, y / units)
+        i, f, g, y = _sum_gates(S, start, H, z, means[0], means[1], means[2], means[3], True)
+        for gate, mean, square in (
+            (0, means[0], i),
+            (1, means[1], f),
+            (2, means[2], g),
+            (3, means[3], y),
+        ):
+            scale = f32(1.0) / f32(math.sqrt(square / units + epsilon))
+            shift = splat(-mean * scale)
+            for n in range(gate * LANES, width, WIDE):
+                x = fma(load(S, start + n), splat(scale), shift)
+                x = fma(x, load(weights, norm + n), load(weights, norm + width + n))
+                store(S, start + n, x)
 
 
 @njit(inline="always")
-def gru(weights, program, layer, rows, slots, first, count, S, a, o, z):
+def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
+    """Sum ``x - mean`` or its square over the units of each gate, in the order of moments()."""
+    means = (splat(mean_i), splat(mean_f), splat(mean_g), splat(mean_y))
+    for begin in range(0, PAD, LANES):
+        i, f, g, y = splat(f32(0.0)), splat(f32(0.0)), splat(f32(0.0)), splat(f32(0.0))
+        for n in range(begin, H, PAD):
+            place, left = start + n * COLUMNS, H - n
+            xi, xf = load(S, place) - means[0], load(S, place + LANES) - means[1]
+            xg, xy = load(S, place + 2 * LANES) - means[2], load(S, place + 3 * LANES) - means[3]
+            if left < LANES:
+                xi, xf = first_lanes(xi, left), first_lanes(xf, left)
+                xg, xy = first_lanes(xg, left), first_lanes(xy, left)
+            if squared:
+                i, f, g, y = fma(xi, xi, i), fma(xf, xf, f), fma(xg, xg, g), fma(xy, xy, y)
+            else:
+                i, f, g, y = i + xi, f + xf, g + xg, y + xy
+        store(S, z + begin, i)
+        store(S, z + PAD + begin, f)
+        store(S, z + 2 * PAD + begin, g)
+        store(S, z + 3 * PAD + begin, y)
+    return (
+        add_cache_line(S, z),
+        add_cache_line(S, z + PAD),
+        add_cache_line(S, z + 2 * PAD),
+        add_cache_line(S, z + 3 * PAD),
+    )
+
+
+@by_address
+def gru(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts after the product."""
-    row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    stride = program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
-    h = program[layer + layout.HIDDEN]
     panel = WIDE + (F + H) * THREE
     w = program[layer + layout.WEIGHTS]
     _gather(program, layer, rows, slots, first, count, S, a)
-    unit = int64(0)
-    if count == 1:
-        while unit + LANES < H:
-            gru_pair(S, a, weights, w, F, H, S, z)
-            for r in range(2):
-                _gru_cells(
-                    weights, program, layer, rows, slots, first, count, S, z + r * WIDE, unit, o
-                )
-                unit += LANES
-            w += 2 * panel
-    while unit < H:
+    for unit in range(0, H, LANES):
         for m in range(0, count, TILE):
             tile = min(TILE, count - m)
             gru_panel(S, a + m * stride, stride, weights, w, F, H, S, z, tile)
             place = o + m * stride
             _gru_cells(weights, program, layer, rows, slots, first + m, tile, S, z, unit, place)
-        unit += LANES
         w += panel
-    for m in range(count):
-        _clear_padding(rows, slots[first + m] * row_size + h, H)
+    _keep(program, layer, rows, slots, first, count, S, o)
 
 
-@njit(inline="always")
-def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@by_address
+def gru_before(task, layer, group, _):
     """Advance ``count`` streams through a GRU whose reset gate acts before the product.
 
     Two products: one gives r and z; with ``r * h`` in the place of h the other gives n.
     """
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     width = (H + PAD - 1) // PAD * PAD
@@ -262,11 +364,13 @@ def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
     w = program[layer + layout.VECTORS]
     product(weights, w, F + H, H, S, a, o, stride, z, count)
     p0, p1 = weights[constants + 2], weights[constants + 3]
+    usual = kind == TANH
     for m in range(count):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
         for n in range(0, H, LANES):
             place = o + m * stride + n
-            candidate = activate(kind, p0, p1, clip(load(S, place), bound))
+            x = clip(load(S, place), bound)
+            candidate = tanh(x) if usual else activate(kind, p0, p1, x)
             update = load(S, place + width)
             hidden = fma(update, load(rows, h + n) - candidate, candidate)
             store(rows, h + n, hidden)
@@ -274,9 +378,12 @@ def gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z):
         _clear_padding(rows, h, H)
 
 
-@njit(inline="always")
-def rnn(weights, program, layer, rows, slots, first, count, S, a, o, z):
+@by_address
+def rnn(task, layer, group, _):
     """Advance ``count`` streams through a plain recurrent layer."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
     stride = program[layout.STRIDE]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     constants = program[layer + layout.CONSTANTS]

@@ -29,6 +29,11 @@ def elu(x: Array, a: float) -> Array:
     return np.where(x > 0, x, a * np.expm1(np.minimum(x, 0)))
 
 
+def softplus(x: Array) -> Array:
+    """``log(1 + exp(x))``, written so that no exponential overflows."""
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
 def gelu(x: Array) -> Array:
     """``x`` times the distribution function of the normal distribution."""
     return np.asarray(x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
@@ -54,11 +59,13 @@ ACTIVATIONS: dict[str, Callable[..., Array]] = {
     "elu": elu,
     "selu": lambda x: 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717),
     "softsign": lambda x: x / (1 + np.abs(x)),
-    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "softplus": softplus,
     "silu": lambda x: x * sigmoid(x),
     "gelu": gelu,
     "gelu_tanh": lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "exponential": np.exp,
+    "mish": lambda x: x * np.tanh(softplus(x)),
+    "hard_silu": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
     "softmax": lambda x: np.exp(log_softmax(x)),
     "log_softmax": log_softmax,
 }

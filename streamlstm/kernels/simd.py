@@ -57,6 +57,28 @@ def emit_load(builder: Any, pointer: Any) -> Any:
     return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
 
 
+def emit_load_float16(builder: Any, pointer: Any) -> Any:
+    """Emit a load of LANES numbers of float16, widened to float32."""
+    halves = ir.VectorType(ir.HalfType(), LANES).as_pointer()
+    return builder.fpext(builder.load(builder.bitcast(pointer, halves), align=2), VECTOR)
+
+
+def emit_load_bfloat16(builder: Any, pointer: Any, upper: bool) -> Any:
+    """Emit a load of LANES numbers of bfloat16 out of 2 * LANES, widened to float32.
+
+    The numbers of two vectors stand lane by lane together, in the upper and the lower half of 32
+    bits: then one operation widens each of them. Widening 16 bits to 32 and shifting takes two, as
+    the conversion from float16 does where a vector has 16 lanes (measured on Zen 4).
+    """
+    integers = ir.VectorType(ir.IntType(32), LANES)
+    both = builder.load(builder.bitcast(pointer, integers.as_pointer()), align=2)
+    if upper:
+        bits = builder.and_(both, ir.Constant(integers, [0xFFFF0000] * LANES))
+    else:
+        bits = builder.shl(both, ir.Constant(integers, [16] * LANES))
+    return builder.bitcast(bits, VECTOR)
+
+
 def emit_store(builder: Any, value: Any, pointer: Any) -> None:
     """Emit a store of one vector, aligned to an element only."""
     builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
@@ -179,6 +201,123 @@ def power_of_two(_typing: Any, n: Any) -> Any:
         return builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * LANES)), VECTOR)
 
     return Vector(Vector), emit
+
+
+@intrinsic
+def times_power_of_two(_typing: Any, a: Any, shifted: Any) -> Any:
+    """``a * 2 ** n`` where n stands in the low bits of ``shifted``, that is 1.5 * 2 ** 23 + n.
+
+    The sum in ``shifted`` rounded to the integer n by itself; here n goes into the exponent of a.
+    Neither may leave the normal numbers.
+    """
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(32), LANES)
+        bits, n = (builder.bitcast(vector, integers) for vector in args)
+        exponent = builder.shl(n, ir.Constant(integers, [23] * LANES))
+        return builder.bitcast(builder.add(bits, exponent), VECTOR)
+
+    return Vector(Vector, Vector), emit
+
+
+def _emit_first(builder: Any, count: Any) -> Any:
+    """Emit a mask of the lanes below the int64 ``count``."""
+    integers = ir.VectorType(ir.IntType(64), LANES)
+    undefined = ir.Constant(integers, ir.Undefined)
+    first = builder.insert_element(undefined, count, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    counts = builder.shuffle_vector(first, undefined, zeros)
+    return builder.icmp_signed("<", ir.Constant(integers, list(range(LANES))), counts)
+
+
+_ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+_MASK = ir.VectorType(ir.IntType(1), LANES)
+
+
+@intrinsic
+def first_lanes(_typing: Any, a: Any, count: Any) -> Any:
+    """Keep the first ``count`` lanes, zero in the others."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(_emit_first(builder, args[1]), args[0], _ZERO)
+
+    return Vector(Vector, types.int64), emit
+
+
+@intrinsic
+def load_first(_typing: Any, array: Any, offset: Any, count: Any) -> Any:
+    """Load the first ``count`` lanes at ``array[offset]``, zero in the others; no more is read."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        place = builder.bitcast(pointer, VECTOR.as_pointer())
+        kind = ir.FunctionType(VECTOR, [place.type, ir.IntType(32), _MASK, VECTOR])
+        name = f"llvm.masked.load.v{LANES}f32.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        align = ir.Constant(ir.IntType(32), 4)
+        return builder.call(function, [place, align, _emit_first(builder, args[2]), _ZERO])
+
+    return Vector(array, types.intp, types.int64), emit
+
+
+@intrinsic
+def store_first(_typing: Any, array: Any, offset: Any, value: Any, count: Any) -> Any:
+    """Store the first ``count`` lanes of a vector at ``array[offset]``; no more is written."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        place = builder.bitcast(pointer, VECTOR.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [VECTOR, place.type, ir.IntType(32), _MASK])
+        name = f"llvm.masked.store.v{LANES}f32.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        align = ir.Constant(ir.IntType(32), 4)
+        builder.call(function, [args[2], place, align, _emit_first(builder, args[3])])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector, types.int64), emit
+
+
+@intrinsic
+def add_lanes(_typing: Any, a: Any) -> Any:
+    """Sum the lanes of a vector by halves: lane n and lane n + LANES / 2, and so on."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        (total,) = args
+        width = LANES
+        while width > 1:
+            width //= 2
+            undefined = ir.Constant(total.type, ir.Undefined)
+            low, high = (
+                builder.shuffle_vector(
+                    total, undefined, ir.Constant(ir.VectorType(ir.IntType(32), width), places)
+                )
+                for places in (list(range(width)), list(range(width, 2 * width)))
+            )
+            total = builder.fadd(low, high)
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(Vector), emit
+
+
+@intrinsic
+def prefetch(_typing: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line of element ``offset``; any offset is allowed, nothing is read."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integer = ir.IntType(32)
+        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
+        untyped = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [untyped, integer, integer, integer]),
+            "llvm.prefetch.p0",
+        )
+        # To be read, to stay in every level of cache, data.
+        hints = [ir.Constant(integer, value) for value in (0, 3, 1)]
+        builder.call(function, [builder.bitcast(pointer, untyped), *hints])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), emit
 
 
 _ADD = _binary(lambda builder, a, b: builder.fadd(a, b))

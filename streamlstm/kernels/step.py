@@ -1,129 +1,155 @@
 """One step of a block of streams through all layers of a model, on the CPU.
 
-``step_block`` and ``step_parallel`` run any model: they read its layers from the program
-(layout.py). Streams go through in groups whose activations stay in cache from the first layer
-to the last.
+``step_range`` runs any model: it reads its layers from the program (layout.py). Streams go through
+in groups whose activations stay in cache from the first layer to the last. It is compiled once and
+called by address from everything else that steps, so that no caller compiles it again.
+
+It gets its arrays by address too. Such an array is owned by nobody, and LLVM sees that: around
+calls with arrays of Python, Numba counts references, and these atomic operations took half the time
+of a small step.
 """
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 from numpy.typing import NDArray
 
-from . import layout
-from .cache import kernel
-from .feedforward import dense, embedding, layer_norm, pointwise
-from .layout import GROUP, HEADER, PAD, ROW
-from .products import TILE, WIDE
-from .recurrent import gru, gru_before, lstm, lstm_options, rnn
-from .simd import LANES, load, store
+from . import feedforward, layout, recurrent, single
+from .cache import by_address, kernel, part
+from .group import ENDLESS, ROWS_AT
+from .layout import GROUP, HEADER, ROW
+from .memory import array_at, call_at
+from .products import TILE
+from .simd import LANES, load, load_first, store, store_first
 
-SUMS = TILE * WIDE + PAD  # floats for the sums of one tile, and more than normalise asks for
+f32 = np.float32
+
+# What steps a group of streams through a layer of each kind, and what a single stream.
+LAYERS = {
+    layout.LSTM: recurrent.lstm,
+    layout.LSTM_OPTIONS: recurrent.lstm_options,
+    layout.GRU: recurrent.gru,
+    layout.GRU_BEFORE: recurrent.gru_before,
+    layout.RNN: recurrent.rnn,
+    layout.DENSE: feedforward.dense,
+    layout.POINTWISE: feedforward.pointwise,
+    layout.LAYER_NORM: feedforward.layer_norm,
+    layout.EMBEDDING: feedforward.embedding,
+}
+SINGLES = LAYERS | {layout.LSTM: single.lstm_single, layout.GRU: single.gru_single}
+# With weights of 16 bits a single stream goes through a plain LSTM by another way.
+SHORT = {"float16": single.lstm_single_float16, "bfloat16": single.lstm_single_bfloat16}
 
 
 def scratch_size(program: NDArray[np.int64]) -> int:
     """Return how many float32 of scratch one thread needs to run ``program``."""
-    return int(GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE]) + SUMS)
+    rows = GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
+    return layout.padded(int(ROWS_AT + rows))
 
 
-@njit(inline="always")
-def _step_layer(weights, program, layer, rows, slots, first, count, S, a, o, z, work):
-    """Take a group through one layer, from the rows at ``S[a]`` to those at ``S[o]``."""
-    kind = program[layer + layout.KIND]
-    if kind == layout.LSTM:
-        lstm(weights, program, layer, rows, slots, first, count, S, a, o, z)
-    elif kind == layout.DENSE:
-        dense(weights, program, layer, S, a, o, z, count)
-    elif kind == layout.GRU:
-        gru(weights, program, layer, rows, slots, first, count, S, a, o, z)
-    elif kind == layout.LSTM_OPTIONS:
-        lstm_options(weights, program, layer, rows, slots, first, count, S, a, o, z, work)
-    elif kind == layout.GRU_BEFORE:
-        gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z)
-    elif kind == layout.RNN:
-        rnn(weights, program, layer, rows, slots, first, count, S, a, o, z)
-    elif kind == layout.POINTWISE:
-        pointwise(weights, program, layer, S, a, o, count)
-    elif kind == layout.LAYER_NORM:
-        layer_norm(weights, program, layer, S, a, o, z, count)
-    else:
-        embedding(weights, program, layer, S, a, o, count)
+@part
+def _scale_inputs(weights, program, X, S, a, first, count):
+    """Put the scaled observations of a group into the rows at ``S[a]``."""
+    F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
+    for m in range(count):
+        x, place = (first + m) * F, a + m * program[layout.STRIDE]
+        for n in range(0, F, LANES):
+            value = load_first(X, x + n, F - n) - load(weights, mean + n)
+            store(S, place + n, value * load(weights, mean + F + n))
 
 
-@njit
-def _step_group(weights, program, rows, slots, X, Y, S, first, count):
-    """Step streams ``first`` to ``first + count`` of the block in the scratch S."""
+@part
+def _scale_outputs(weights, program, X, Y, S, a, first, count):
+    """Put what stands in the rows at ``S[a]`` into the unit of the series, and add the skip."""
     F, O = program[layout.INPUTS], program[layout.OUTPUTS]
-    stride = program[layout.STRIDE]
-    # Not literals: Numba would compile every layer once for the number and once for any number.
-    z = int64(0)
-    a = int64(SUMS)
-    o = a + GROUP * stride
-    work = o + GROUP * stride
-    mean = program[layout.INPUT_SCALING]
-    for m in range(count):
-        x, place = (first + m) * F, a + m * stride
-        whole = F // LANES * LANES
-        for n in range(0, whole, LANES):
-            value = (load(X, x + n) - load(weights, mean + n)) * load(weights, mean + F + n)
-            store(S, place + n, value)
-        for n in range(whole, F):
-            S[place + n] = (X[first + m, n] - weights[mean + n]) * weights[mean + F + n]
-    layer = int64(HEADER)
-    for _ in range(program[layout.LAYERS]):
-        _step_layer(weights, program, layer, rows, slots, first, count, S, a, o, z, work)
-        a, o = o, a
-        layer += ROW
     scale = program[layout.OUTPUT_SCALING]
-    skip = program[layout.SKIP]
+    skip, skip_scale = program[layout.SKIP], program[layout.SKIP_SCALE]
     for m in range(count):
-        y, place = (first + m) * O, a + m * stride
-        whole = O // LANES * LANES
-        for n in range(0, whole, LANES):
+        x, y, place = (first + m) * F, (first + m) * O, a + m * program[layout.STRIDE]
+        for n in range(0, O, LANES):
             value = load(S, place + n) * load(weights, scale + n) + load(weights, scale + O + n)
-            store(Y, y + n, value)
-        for n in range(whole, O):
-            Y[first + m, n] = S[place + n] * weights[scale + n] + weights[scale + O + n]
+            store_first(Y, y + n, value, O - n)
         if skip >= 0:
             for k in range(O):
                 if program[skip + k] >= 0:
-                    Y[first + m, k] += X[first + m, program[skip + k]]
+                    Y[y + k] += X[x + program[skip + k]] * weights[skip_scale + k]
 
 
-@kernel()
-def step_block(weights, program, rows, slots, X, Y, scratch):
-    """Step every stream of a block once.
+@by_address
+def step_range(task, first, last, thread):
+    """Step the streams ``first`` to ``last`` of a task's block once.
 
     Parameters
     ----------
-    weights : float32[...]
-        The model's weight block (streamlstm.plan).
-    program : int64[...]
-        The model's integer table (layout.py).
-    rows : float32[S * R]
-        The state rows, flat; those of the block are advanced in place.
-    slots : int64[B]
-        Row numbers, each at most once.
-    X, Y : float32[B, F], float32[B, O]
-        Observations, and where predictions go.
-    scratch : float32[threads, scratch_size(program)]
-        Working memory; its content means nothing between calls.
+    task : int
+        Address of the task (layout.py). Its arrays are
+
+        - the model's weight block and integer table (streamlstm.plan),
+        - float32[S, R], the state rows; those of the block are advanced in place,
+        - int64[B], slots: row numbers, each at most once,
+        - float32[B, F] and float32[B, O], observations, and where predictions go,
+        - float32[threads, scratch_size(program)], working memory; its content means nothing
+          between calls; and int64[threads, GROUP_SIZE], likewise.
+    first, last : int
+        Within B.
+    thread : int
+        Whose working memory is used.
     """
-    for first in range(0, slots.shape[0], GROUP):
-        count = min(GROUP, slots.shape[0] - first)
-        _step_group(weights, program, rows, slots, X, Y, scratch[0], first, count)
+    fields = array_at(task, layout.TASK, np.int64)
+    weights = array_at(fields[layout.TASK_WEIGHTS], ENDLESS, f32)
+    program = array_at(fields[layout.TASK_PROGRAM], ENDLESS, np.int64)
+    X = array_at(fields[layout.TASK_X], ENDLESS, f32)
+    Y = array_at(fields[layout.TASK_Y], ENDLESS, f32)
+    scratch = fields[layout.TASK_SCRATCH] + 4 * fields[layout.TASK_SCRATCH_SIZE] * thread
+    S = array_at(scratch, ENDLESS, f32)
+    address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
+    group = array_at(address, layout.GROUP_SIZE, np.int64)
+    group[layout.GROUP_SCRATCH] = scratch
+    group[layout.GROUP_LAST] = last
+    functions = int64(layout.TASK_LAYERS)
+    if last - first == 1:
+        functions = int64(layout.TASK_SINGLES)
+        fields[layout.TASK_TURN] ^= 1
+        group[layout.GROUP_TURN] = fields[layout.TASK_TURN]
+    while first < last:
+        count = min(int64(GROUP), last - first)
+        group[layout.GROUP_FIRST] = first
+        group[layout.GROUP_COUNT] = count
+        a = int64(ROWS_AT)
+        o = a + GROUP * program[layout.STRIDE]
+        _scale_inputs(weights, program, X, S, a, first, count)
+        layer = int64(HEADER)
+        for _ in range(program[layout.LAYERS]):
+            group[layout.GROUP_INPUTS] = a
+            group[layout.GROUP_OUTPUTS] = o
+            call_at(fields[functions + program[layer + layout.KIND]], task, layer, address, 0)
+            a, o = o, a
+            layer += ROW
+        _scale_outputs(weights, program, X, Y, S, a, first, count)
+        first += count
+
+
+@part
+def _point(task, slots, X, Y):
+    """Let a task step these arrays."""
+    fields = array_at(task, layout.TASK, np.int64)
+    fields[layout.TASK_SLOTS] = slots.ctypes.data
+    fields[layout.TASK_X] = X.ctypes.data
+    fields[layout.TASK_Y] = Y.ctypes.data
+    return fields[layout.TASK_STEP]
+
+
+@kernel()
+def step_block(task, slots, X, Y):
+    """Step slots[B] by X[B, F] on one thread; predictions go to Y[B, O]."""
+    function = _point(task, slots, X, Y)
+    call_at(function, task, 0, len(slots), 0)
 
 
 @kernel(parallel=True)
-def step_parallel(weights, program, rows, slots, X, Y, scratch):
-    """Step every stream of a block once, on as many threads as ``scratch`` has rows.
-
-    Parameters are those of :func:`step_block`, and so are the results, bit for bit.
-    """
-    threads = scratch.shape[0]
-    groups = (slots.shape[0] + GROUP - 1) // GROUP
+def step_parallel(task, slots, X, Y, threads):
+    """Do the same on so many threads; results are those of :func:`step_block`, bit for bit."""
+    function = _point(task, slots, X, Y)
+    tiles = (len(slots) + TILE - 1) // TILE
     for thread in prange(threads):
-        begin, end = groups * thread // threads, groups * (thread + 1) // threads
-        for group in range(begin, end):
-            first = group * GROUP
-            count = min(GROUP, slots.shape[0] - first)
-            _step_group(weights, program, rows, slots, X, Y, scratch[thread], first, count)
+        begin, end = tiles * thread // threads, tiles * (thread + 1) // threads
+        call_at(function, task, begin * TILE, min(end * TILE, len(slots)), thread)

@@ -44,6 +44,19 @@ def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -
     )
 
 
+def with_scaled_skip(model: Model) -> Model:
+    """Return a model that adds its inputs multiplied by factors, and one that it adds as it is."""
+    F, O = model.input_size, model.output_size
+    return Model(
+        model.layers,
+        model.weights,
+        input_scaling=model.input_scaling,
+        output_scaling=model.output_scaling,
+        skip=[-1 if n % 3 == 1 else (n + 1) % F for n in range(O)],
+        skip_scale=[1.0, *np.random.default_rng(3).uniform(-2, 2, O - 1)],
+    )
+
+
 def lstm(F: int, H: int, **options: Any) -> LSTM:
     """Return an LSTM with options, for the table below."""
     return LSTM(F, H, **options)
@@ -59,6 +72,7 @@ PLAIN = {
     "stack": random_model([LSTM(4, 33), LSTM(33, 40), LSTM(40, 7), Dense(7, 3, "sigmoid")]),
     "dense first": random_model([Dense(6, 70, "tanh"), LSTM(70, 12), Dense(12, 4)]),
     "no memory": random_model([Dense(3, 20, "relu"), Dense(20, 2)], scaled=True),
+    "skip with factors": with_scaled_skip(random_model([LSTM(3, 9), Dense(9, 21)], scaled=True)),
     "wider than a group": random_model([LSTM(130, 9), Dense(9, 1)]),
 }
 OPTIONS = {
@@ -93,6 +107,7 @@ OPTIONS = {
     "everything but coupled": lstm(
         6, 35, projection_size=21, peephole=True, layer_norm=True, initial_state=True
     ),
+    "mish and hard silu": lstm(3, 20, candidate_activation="mish", cell_activation="hard_silu"),
     "gru": GRU(8, 64),
     "odd gru": GRU(3, 21, initial_state=True),
     "gru, other activations": GRU(

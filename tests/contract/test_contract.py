@@ -86,7 +86,7 @@ def test_threads_change_nothing_bit_for_bit(model: Model) -> None:
     B = 2000
     X = observations(model, 3, B)
     one, two = Engine(model, B, threads=1), Engine(model, B, threads=2)
-    two._backend.parallel_work = 0  # type: ignore[attr-defined]  # so that every block is shared
+    two._backend.thread_work = 1  # type: ignore[attr-defined]  # so that every block is shared
     for t in range(len(X)):
         ids = list(range(B))
         assert np.array_equal(one.step_many(ids, X[t]), two.step_many(ids, X[t]))

@@ -1,5 +1,6 @@
 """The kind of a file is known by what is in it, whatever it is called."""
 
+import inspect
 import json
 import shutil
 import zipfile
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import streamlstm as sl
-from streamlstm.convert.detect import detect, load_any
+from streamlstm.convert.detect import KEYWORDS, detect, load_any
 from streamlstm.errors import ConvertError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -97,3 +98,19 @@ def test_folders_and_other_zips_are_refused(tmp_path: Path) -> None:
             archive.writestr(member, "")
         with pytest.raises(ConvertError, match=words):
             detect(tmp_path / "z")
+
+
+def test_what_each_reader_takes_is_what_is_said_of_it(tmp_path: Path) -> None:
+    ours = set(inspect.signature(sl.Model).parameters) - {"layers", "weights"}
+    for kind, keywords in KEYWORDS.items():
+        if kind == "streamlstm":
+            assert not keywords
+            continue
+        own = inspect.signature(getattr(sl, f"from_{kind}")).parameters.values()
+        named = {p.name for p in own if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        assert set(keywords) == named | ours
+
+
+def test_an_option_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConvertError, match=r"epsilon= does not apply to JSON of GuitarML, which"):
+        load_any(GOLDEN / "guitarml_gru.json", epsilon=1e-3)

@@ -92,22 +92,34 @@ def test_a_standing_activation_at_the_start_takes_the_width_of_the_file(tmp_path
     assert sl.from_rtneural(path).layers == (Pointwise(2, "tanh"), Dense(2, 1))
 
 
-def test_gains_that_cancel_need_no_unit_of_their_own(tmp_path: Path) -> None:
+def test_gains_that_cancel_leave_the_added_input_as_it_is(tmp_path: Path) -> None:
     content = {**golden("aidax_skip"), "in_gain": 6.0, "out_gain": -6.0}
     model = sl.from_rtneural(written(tmp_path / "m.json", content))
-    assert model.skip == (0,)
+    assert (model.skip, model.skip_scale) == ((0,), None)
     assert model.layers == (GRU(1, 8), Dense(8, 1))
 
 
+def test_an_input_added_between_gains_is_scaled_by_both() -> None:
+    path = GOLDEN / "aidax_skip_and_gains.json"
+    content = golden("aidax_skip_and_gains")
+    model = sl.from_rtneural(path)
+    decibels = content["input_gain"] + content["output_gain"]
+    assert model.skip == (0,)
+    assert model.skip_scale == pytest.approx([10 ** (decibels / 20)])
+    assert sl.from_rtneural(path, skip=[0]).skip_scale is None
+    assert sl.from_rtneural(path, skip=None).skip is None
+    assert sl.from_rtneural(path, skip_scale=[3.0]).skip_scale == pytest.approx([3.0])
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("loud", [1.0, 30.0])
+@pytest.mark.parametrize("loud", [1.0, 30.0, 1e5])
 def test_an_input_that_is_added_scaled_keeps_its_digits(
     tmp_path: Path, cell: str, loud: float
 ) -> None:
     gates = 4 if cell == "lstm" else 3
     bias = table(4 * 3) if cell == "lstm" else table(2, 9)
     layers = [
-        layer("dense", table(1, 2), table(2), activation="tanh"),
+        layer("dense", table(1, 2), table(2), activation="relu"),
         layer(cell, table(2, gates * 3), table(3, gates * 3), bias),
         layer("dense", table(3, 1), table(1)),
     ]
@@ -119,10 +131,10 @@ def test_an_input_that_is_added_scaled_keeps_its_digits(
         assert np.max(np.abs(run(model, X, backend) - Y)) < 1e-6 * np.max(np.abs(Y))
 
 
-def test_an_input_cannot_be_carried_past_every_layer(tmp_path: Path) -> None:
-    layers = [layer("dense", table(2, 3), activation="relu"), layer("dense", table(3, 1))]
-    path = rtneural(tmp_path, layers, in_skip=1, in_gain=3)
-    assert "Set both gains to 0 dB" in refused(sl.from_rtneural, path)
+def test_an_input_is_added_scaled_where_there_is_no_layer_at_all(tmp_path: Path) -> None:
+    path = rtneural(tmp_path, [], in_shape=[1], in_skip=1, in_gain=6.0, out_gain=2.0)
+    X = np.random.default_rng(0).standard_normal((20, 1))
+    assert np.allclose(run(sl.from_rtneural(path), X), 2 * X * 10 ** (8 / 20), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +169,11 @@ def test_a_wrong_layer_is_refused_by_name(
     message = refused(sl.from_rtneural, rtneural(tmp_path, [wrong]))
     assert "layer 0" in message
     assert words in message
+
+
+def test_a_size_that_no_layer_can_have_is_refused_by_its_layer(tmp_path: Path) -> None:
+    path = rtneural(tmp_path, [layer("dense", table(2, 3)), layer("dense", [[], [], []])])
+    assert refused(sl.from_rtneural, path).startswith("layer 1 (dense): Dense: expected output")
 
 
 def test_layers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:

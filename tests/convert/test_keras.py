@@ -342,6 +342,9 @@ def test_the_paths_of_the_first_keras_files_are_known(tmp_path: Path) -> None:
     [
         (None, "linear"),
         ("swish", "silu"),
+        ("mish", "mish"),
+        ("hard_silu", "hard_silu"),
+        ("hard_swish", "hard_silu"),
         ("relu6", "hard_tanh(0.0, 6.0)"),
         (
             {"class_name": "function", "config": "relu6", "registered_name": "relu6"},
@@ -356,10 +359,18 @@ def test_activations_have_many_forms(value: Any, expected: str) -> None:
     assert read_activation(value, 3, "here") == expected
 
 
-@pytest.mark.parametrize("value", ["mish", "my_own", {"class_name": "__lambda__", "config": {}}, 3])
+@pytest.mark.parametrize(
+    "value", ["hard_shrink", "my_own", {"class_name": "__lambda__", "config": {}}, 3]
+)
 def test_unknown_activations_are_refused(value: Any) -> None:
     with pytest.raises(ConvertError, match="here: the activation"):
         read_activation(value, 3, "here")
+
+
+def test_an_activation_that_no_cell_can_have_is_refused_by_its_layer(tmp_path: Path) -> None:
+    path = legacy(tmp_path / "m.h5", [lstm("memory", 2, 3, activation="softmax")])
+    with pytest.raises(ConvertError, match=r"^layer 'memory' \(LSTM\): expected an activation"):
+        sl.from_keras(path)
 
 
 def test_an_activation_layer_of_several_pieces_is_refused() -> None:

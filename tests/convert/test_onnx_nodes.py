@@ -255,6 +255,43 @@ def test_what_stands_behind_recurrent_layers(name: str) -> None:
     assert difference(sl.from_onnx(model), X, expected) < TOLERANCE
 
 
+POINTWISE: dict[str, Any] = {
+    "mish": (18, "mish", [node("Mish", "m", "y")]),
+    "mish, taken apart": (
+        14,
+        "mish",
+        [node("Softplus", "m", "a"), node("Tanh", "a", "b"), node("Mul", "m b", "y")],
+    ),
+    "hardswish": (14, "hard_silu", [node("HardSwish", "m", "y")]),
+    "hardswish, taken apart": (
+        13,
+        "hard_silu",
+        [node("HardSigmoid", "m", "a", alpha=1 / 6), node("Mul", "a m", "y")],
+    ),
+    "hardswish, taken into small parts": (
+        13,
+        "hard_silu",
+        [
+            node("Add", "m three", "a"),
+            node("Clip", "a zero six", "b"),
+            node("Div", "b six", "c"),
+            node("Mul", "m c", "y"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_an_activation_of_a_newer_opset_or_taken_apart(name: str) -> None:
+    opset, activation, nodes = POINTWISE[name]
+    constants = {k: np.array(n, np.float32) for k, n in (("three", 3), ("zero", 0), ("six", 6))}
+    arrays = constants | {"N": draw(F, 4, seed=5) * 4}
+    model = graph([node("MatMul", "x N", "m"), *nodes], arrays, {"x": ["t", F]}, ["y"], opset)
+    found, X = sl.from_onnx(model), series()
+    assert found.layers == (sl.Dense(F, 4, activation),)
+    assert difference(found, X, run_onnx(model, {"x": X})) < TOLERANCE
+
+
 LAST: dict[str, Any] = {
     "final state": [node("Squeeze", "h2", "y", axes=[0])],
     "gather": [node("Gather", "t2 minus", "y", axis=1)],
@@ -311,6 +348,25 @@ def test_the_input_added_to_the_output() -> None:
     found = sl.from_onnx(model)
     assert found.skip == (0, 1, 2)
     assert difference(found, X, run_onnx(model, {"x": X[:, None]})[:, 0]) < TOLERANCE
+
+
+def test_the_input_added_to_the_output_after_it_was_multiplied() -> None:
+    nodes = [
+        node("Mul", "x factors", "s"),
+        node("LSTM", "s W R B", "y4", hidden_size=F),
+        node("Squeeze", "y4 one", "n"),
+        node("Div", "s two", "h"),
+        node("Add", "h n", "y"),
+    ]
+    arrays = weights("LSTM", hidden=F) | {"one": np.array([1]), "two": np.array(2, np.float32)}
+    arrays["factors"] = np.array([3.0, -0.5, 0.0], np.float32)
+    model = graph(nodes, arrays, {"x": ["t", "b", F]}, ["y"])
+    X = series()
+    found = sl.from_onnx(model)
+    assert found.skip == (0, 1, -1)
+    assert np.array_equal(found.skip_factors, [1.5, -0.25, 1])
+    assert difference(found, X, run_onnx(model, {"x": X[:, None]})[:, 0]) < TOLERANCE
+    assert sl.from_onnx(model, skip=None).skip is None
 
 
 def test_tokens_of_an_embedding() -> None:
@@ -381,11 +437,19 @@ REFUSED: dict[str, Any] = {
         "W takes 3 values, but what stands before it hands on 4",
     ),
     "activation": (broken(activations=["Sigmoid", "Tanh", "Mish"]), "activation 'Mish'"),
+    "activation without a slope": (
+        tail(node("LeakyRelu", "t2", "y", alpha=float("nan"))),
+        "LeakyRelu 'y': activation leaky_relu: expected 1 finite parameters",
+    ),
+    "slope of a gate": (
+        broken(activations=["Sigmoid", "LeakyRelu", "Tanh"], activation_alpha=[float("inf")]),
+        "^LSTM 'y': activation leaky_relu: expected 1 finite parameters",
+    ),
     "missing tensor": (broken(places="W R nowhere"), "'nowhere' is given by nothing"),
     "matrix": (tail(node("MatMul", "t2 M", "y"), M=draw(5, 2)), r"\(4, \.\.\.\), got \(5, 2\)"),
     "first step": (
         tail(node("Gather", "t2 zero", "y", axis=1), zero=np.array(0)),
-        r"takes step \[0\] of the sequence",
+        r"Gather 'y' takes \[0\] of the sequence: a stream has only its last step",
     ),
     "mean over time": (tail(node("ReduceMean", "t2", "y", axes=[1])), "the whole series"),
     "softmax over time": (tail(node("Softmax", "t2", "y", axis=1)), "over other axes"),
@@ -425,6 +489,44 @@ REFUSED: dict[str, Any] = {
         "no known activation",
     ),
 }
+
+
+MAX, MIN = 2**63 - 1, -(2**63) + 1
+BEFORE: dict[str, tuple[tuple[int, int, int], str]] = {
+    "turned around": ((-1, MIN, -1), "turns around an axis.*cannot be read from its end"),
+    "without its end": ((0, -1, 1), r"takes \[:-1\] of an axis.*every one is taken"),
+    "without its start": ((1, MAX, 1), r"takes \[1:\] of an axis"),
+    "every second": ((0, MAX, 2), r"takes \[::2\] of an axis"),
+    "the last one": ((-1, MAX, 1), r"takes \[-1:\] of an axis.*wrote .*step by step"),
+}
+
+
+@pytest.mark.parametrize(("part", "message"), BEFORE.values(), ids=BEFORE.keys())
+def test_steps_taken_before_a_layer_are_refused_for_what_they_are(
+    part: tuple[int, int, int], message: str
+) -> None:
+    constants = {f"p{n}": np.array([value]) for n, value in enumerate(part)}
+    constants |= {"axis": np.array([0]), "one": np.array([1])}
+    first = node("Slice", "x p0 p1 axis p2", "xs")
+    # As PyTorch exports it: the initial state has the size of what comes in.
+    state = [
+        node("Shape", "xs", "shape"),
+        node("Slice", "shape one two", "batch"),
+        node("Concat", "one batch size", "wanted", axis=0),
+        node("Expand", "zero wanted", "h"),
+    ]
+    constants |= {"two": np.array([2]), "size": np.array([H]), "zero": np.zeros(1, np.float32)}
+    nodes = [first, *state, node("LSTM", "xs W R B - h h", "y", hidden_size=H)]
+    model = graph(nodes, weights("LSTM") | constants, {"x": ["t", "b", F]}, ["y"], 12)
+    with pytest.raises(ConvertError, match=f"^Slice .* {message}"):
+        sl.from_onnx(model)
+
+
+def test_a_sequence_turned_around_behind_a_layer_is_refused_for_what_it_is() -> None:
+    constants = {"minus": np.array([-1]), "end": np.array([MIN]), "axis": np.array([1])}
+    turned = tail(node("Slice", "t2 minus end axis minus", "y"), **constants)
+    with pytest.raises(ConvertError, match=r"^Slice 'y' turns around the sequence: "):
+        sl.from_onnx(turned)
 
 
 @pytest.mark.parametrize(("model", "message"), REFUSED.values(), ids=REFUSED.keys())

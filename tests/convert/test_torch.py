@@ -119,6 +119,8 @@ ACTIVATIONS = [
     nn.GELU(),
     nn.GELU("tanh"),
     nn.SiLU(),
+    nn.Hardswish(),
+    nn.Mish(),
     nn.Softplus(),
     nn.Softplus(beta=3.0),
     nn.Softsign(),
@@ -264,7 +266,7 @@ REFUSED = {
     "attention": (nn.MultiheadAttention(4, 2), "attends to the whole past"),
     "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "attends to the whole past"),
     "convolution": (nn.Conv1d(2, 3, 3), "several steps at once"),
-    "unknown activation": (nn.Sequential(nn.Linear(2, 3), nn.Mish()), r"1 \(Mish\)"),
+    "unknown activation": (nn.Sequential(nn.Linear(2, 3), nn.Hardshrink()), r"1 \(Hardshrink\)"),
     "unknown module": (nn.Sequential(nn.Linear(2, 3), Opaque()), r"1 \(Opaque\)"),
     "weights of its own": (Own(), r"weights of its own, mean \(2,\).*input_scaling"),
     "statistics of the batch": (nn.BatchNorm1d(3, track_running_stats=False), "batch it sees"),
@@ -337,10 +339,13 @@ def test_a_softmax_without_dimension_is_over_the_features_of_rows() -> None:
 def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     torch.save(nn.Linear(2, 3), path)
-    with pytest.raises(ConvertError, match="holds code, which is never run"):
+    with pytest.raises(ConvertError) as caught:
         sl.from_torch(path)
+    message = str(caught.value)
+    assert "holds torch.nn.modules.linear.Linear, and reading that would run its code" in message
+    assert message.isprintable()  # PyTorch's own has a terminal's colours and line breaks
     path.write_bytes(b"not a file of torch")
-    with pytest.raises(ConvertError, match="expected a state dict"):
+    with pytest.raises(ConvertError, match=r"expected a state dict.*damaged, of another kind"):
         sl.from_torch(path)
 
 
@@ -349,3 +354,10 @@ def test_a_checkpoint_with_plain_values_of_others(tmp_path: Path) -> None:
     others = {"loss": np.float64(0.5), "curve": np.zeros(3), "options": Namespace(rate=0.1)}
     torch.save({"state_dict": module.state_dict(), **others}, tmp_path / "checkpoint.pt")
     assert sl.load_any(tmp_path / "checkpoint.pt").layers == (sl.LSTM(2, 3),)
+
+
+def test_the_message_of_another_package_is_its_first_line_without_colours() -> None:
+    from streamlstm.convert.check import first_line
+
+    assert first_line(ValueError("\n\x1b[1;31mno such thing\x1b[0m.\nmore")) == "no such thing."
+    assert first_line(EOFError()) == "EOFError"

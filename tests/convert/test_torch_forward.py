@@ -50,6 +50,7 @@ TAKEN: dict[str, Callable[[Any, Any], Any]] = {
     "scaling in place": lambda n, x: n.last(n.rnn(x)[0]).mul_(3).add_(1),
     "the input added": lambda n, x: x + n.last(n.rnn(x)[0]),
     "inputs added crosswise": lambda n, x: n.last(n.rnn(x)[0]) + x[..., [3, 0, 0, 1]],
+    "a scaled input added": lambda n, x: 3 * (x + n.last(n.rnn(x)[0])),
     "softmax by number": lambda n, x: torch.softmax(n.last(n.rnn(x)[0]), dim=2),
     "exp": lambda n, x: torch.exp(n.last(n.rnn(x)[0])),
     "layer norm": lambda n, x: n.last(F.layer_norm(n.rnn(x)[0], (4,), eps=1e-3)),

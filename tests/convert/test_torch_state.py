@@ -182,12 +182,25 @@ def test_what_is_no_network_is_refused() -> None:
         sl.from_torch(3)
     with pytest.raises(ConvertError, match="no such file"):
         sl.from_torch("nowhere.pt")
-    with pytest.raises(ConvertError, match="there is no layer 'fc9'"):
+    for epsilon in (-1e-5, float("nan"), 1, True, "small"):
+        with pytest.raises(ConvertError, match="epsilon: expected a number from 0 to below 1"):
+            sl.from_torch(LSTM_STATE, epsilon=epsilon)
+    with pytest.raises(ConvertError, match="there is no layer 'fc9'; there are lstm"):
         sl.from_torch(LSTM_STATE, activations={"fc9": "relu"})
     with pytest.raises(ConvertError, match="initial_state: expected one for each of 1"):
         sl.from_torch(LSTM_STATE, initial_state=[None, None])
     with pytest.raises(ConvertError, match=r"initial h of shape \(1, 1, 6\)"):
         sl.from_torch(LSTM_STATE, initial_state=[(np.zeros(5), np.zeros(6))])
+
+
+@pytest.mark.parametrize("wrong", ["swish", "relu(1)", "", None, "leaky_relu(nan)"])
+def test_an_unknown_activation_is_refused_by_the_layer_it_was_given_for(wrong: Any) -> None:
+    state = {**recurrent(1, 2, 3), **linear("fc", 3, 2)}
+    for name in ("rnn", "fc"):
+        with pytest.raises(ConvertError, match=f"^{name}: .*activation"):
+            sl.from_torch(state, activations={name: wrong})
+    with pytest.raises(ConvertError, match=r"^rnn: expected an activation out of"):
+        sl.from_torch(state, rnn_activation="softmax")
 
 
 def test_numbered_layers_without_a_gap_or_with_a_named_activation_are_taken() -> None:

@@ -50,7 +50,113 @@ def test_a_state_dict_is_checked_against_torch(tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "m.pt")
     done = convert(tmp_path / "m.pt", "--check")
     assert done.returncode == 0, done.stderr
-    assert "(torch)" in done.stdout
+    assert "(PyTorch, its layers one by one only: a state dict does not say what" in done.stdout
+
+
+def test_what_a_state_dict_leaves_open_is_told_on_the_shell(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.ModuleDict(
+        {
+            "rnn": torch.nn.RNN(2, 4, nonlinearity="relu"),
+            "norm": torch.nn.LayerNorm(4, eps=1e-2),
+            "head": torch.nn.Sequential(
+                torch.nn.Linear(4, 3), torch.nn.Mish(), torch.nn.Linear(3, 2)
+            ),
+        }
+    )
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    silent = convert(tmp_path / "m.pt", "--check")
+    assert silent.returncode == 1
+    assert "on the shell --activation head.0=relu" in silent.stderr
+    out = tmp_path / "m.safetensors"
+    told = ["--activation", "head.0=mish", "--rnn-activation", "relu", "--epsilon", "1e-2"]
+    names = ["--inputs", "load, heat", "--outputs", "a,b", "--skip", "heat,-", "--horizon", "3"]
+    scales = ["--skip-scale", "0.5,1", "--input-mean", "1,2", "--output-scale", "3,4"]
+    more = ["--metadata", "plant=north=1", "--out", out, "--check"]
+    done = convert(tmp_path / "m.pt", *told, *names, *scales, *more)
+    assert done.returncode == 0, done.stderr
+    assert "inputs are added to outputs: 0.5 heat to a\n" in done.stdout
+    added = "--skip, --skip-scale, --input-mean and --input-scale, --output-mean and --output-scale"
+    assert f"compared without {added}, of which" in done.stdout
+    expected = sl.from_torch(
+        module,
+        inputs=["load", "heat"],
+        outputs=["a", "b"],
+        skip=[1, -1],
+        skip_scale=[0.5, 1],
+        input_scaling=sl.Scaling(np.float32([1, 2]), np.float32([1, 1])),
+        output_scaling=sl.Scaling(np.float32([0, 0]), np.float32([3, 4])),
+        horizon=3,
+    )
+    found = sl.Model.load(out)
+    assert found.fingerprint == expected.fingerprint
+    assert found.metadata["plant"] == "north=1"
+
+
+def test_the_check_takes_cells_and_trained_initial_states(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    for name, kind in (("rnn", torch.nn.LSTM), ("cell", torch.nn.GRUCell)):
+        state = {f"net.{name}.{k}": v for k, v in kind(2, 4).state_dict().items()}
+        state |= {"net.h0": torch.randn(1, 1, 4)}
+        state |= {"net.c0": torch.randn(1, 1, 4)} if name == "rnn" else {}
+        torch.save(state, tmp_path / "m.pt")
+        done = convert(tmp_path / "m.pt", "--check")
+        assert done.returncode == 0, done.stderr
+        assert "initial_state=True" in done.stdout
+
+
+def test_an_output_of_a_graph_is_chosen_and_checked(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    arrays = {"a": np.eye(2, 3), "b": 2 * np.eye(2, 3)}
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", name], [f"y{name}"]) for name in arrays],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["t", 2])],
+        [helper.make_tensor_value_info(f"y{name}", TensorProto.FLOAT, None) for name in arrays],
+        [numpy_helper.from_array(np.float32(array), name) for name, array in arrays.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "m.onnx")
+    out = tmp_path / "m.safetensors"
+    done = convert(tmp_path / "m.onnx", "--output", "yb", "--check", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert np.array_equal(sl.Model.load(out).weights[0]["weight"], 2 * np.eye(3, 2))
+    assert "no output 'yc'; it has ya, yb" in convert(tmp_path / "m.onnx", "--output", "yc").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("rtneural_lstm.json", ["--epsilon", "1e-3"], "--epsilon is for a state dict of PyTorch"),
+        ("keras3_lstm_last.h5", ["--output", "y"], "--output is for an ONNX graph"),
+        ("guitarml_gru.json", ["--activation", "lin"], "--activation: expected NAME=VALUE"),
+        ("guitarml_gru.json", ["--activation", "lin=relu"], "is JSON of GuitarML: leave it out"),
+        ("guitarml_gru.json", ["--metadata", "a=1", "--metadata", "a=2"], "every name once"),
+        ("guitarml_gru.json", ["--skip", "audio"], "--skip: expected for each output"),
+        ("guitarml_gru.json", ["--skip-scale", "a"], "--skip-scale: expected numbers"),
+        ("guitarml_gru.json", ["--inputs", "a,b"], "inputs: expected 1 names, got 2"),
+        ("guitarml_gru.json", ["--input-scale", "0"], "--input-mean and --input-scale: "),
+        ("guitarml_gru.json", ["--output-mean", "0,1"], "output_scaling: expected 1 columns"),
+    ],
+)
+def test_an_option_that_does_not_apply_or_cannot_be_read_is_refused_in_one_sentence(
+    name: str, arguments: list[str], words: str
+) -> None:
+    done = convert(GOLDEN / name, *arguments)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+def test_the_network_itself_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes((GOLDEN / "guitarml_gru.json").read_bytes())
+    assert "this is the file with the network" in convert(path, "--out", path).stderr
+    assert "no directory" in convert(path, "--out", tmp_path / "absent" / "m").stderr
 
 
 def test_onnx_is_checked_against_a_runtime(tmp_path: Path) -> None:

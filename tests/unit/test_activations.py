@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from streamlstm.kernels import activations
+from streamlstm.kernels import activations, reference
+from streamlstm.kernels.layout import ACTIVATIONS
 from streamlstm.kernels.simd import LANES, load, store
 
 
@@ -59,3 +60,18 @@ def test_relu(x: np.ndarray) -> None:
     y = np.empty_like(x)
     _relu(x, y)
     assert np.array_equal(y, np.maximum(x, 0))
+
+
+@njit
+def _activate(kind, x, y):
+    for n in range(0, len(x), LANES):
+        store(y, n, activations.activate(kind, np.float32(0.0), np.float32(0.0), load(x, n)))
+
+
+@pytest.mark.parametrize("name", ["mish", "hard_silu"])
+def test_mish_and_hard_silu_are_right_at_every_size(x: np.ndarray, name: str) -> None:
+    y = np.empty_like(x)
+    _activate(ACTIVATIONS.index(name), x, y)
+    exact = reference.ACTIVATIONS[name](x.astype(np.float64))
+    assert np.isfinite(y).all()
+    assert np.max(np.abs(y - exact) / (1 + np.abs(exact))) < 3 * np.finfo(np.float32).eps

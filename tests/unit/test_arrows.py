@@ -11,7 +11,8 @@ import pytest
 # Each part of the house and the parts it may import. A part may always import itself.
 # What a network is: known to all above kernels.
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
-_STATE = {"state", "packing", "plan", "blob", "observations", "backends", "explain"}
+_STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
+_STATE |= {"compiling", "backends", "check", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside"}
@@ -21,14 +22,19 @@ ALLOWED: dict[str, set[str]] = {
     "files": set(),
     "version": set(),
     **dict.fromkeys(("activations", "layers", "modelfile", "series"), _BASE),
-    "model": _BASE | {"convert"},  # Model.to_onnx, when it is called
+    "model": _BASE | {"convert", "check"},  # Model.to_onnx and Model.check, when they are called
     "host": {"errors"},
-    "state": _BASE | {"kernels"},
+    "pages": set(),
+    "state": _BASE | {"kernels", "pages"},
+    "blocks": {"state"},
     "blob": _BASE | {"kernels", "state"},
-    "packing": _BASE | {"kernels"},
+    "precision": _BASE | {"kernels"},
+    "packing": _BASE | {"kernels", "precision"},
+    "compiling": {"kernels"},
     "plan": _BASE | {"kernels", "packing"},
     "observations": _BASE | {"state"},
-    "backends": _BASE | {"plan", "kernels"},
+    "backends": _BASE | {"plan", "packing", "precision", "compiling", "kernels"},
+    "check": _BASE | {"plan", "precision", "backends"},
     "explain": _BASE | {"plan", "backends"},
     "engine": _BASE | _STATE | {"kernels"},
     "wire": _BASE | _STATE,
@@ -48,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
     "zmq": {"serving", "client", "aio", "cli"},
-    "psutil": {"host", "serving", "examples"},
+    "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels"},
     "typer": {"cli"},

@@ -210,7 +210,7 @@ def test_import_refuses_what_is_not_its_own(engine: Engine) -> None:
     assert everything(engine) == before
 
 
-@pytest.mark.parametrize("capacity", [0, -1, 2.5, True, 10**15])
+@pytest.mark.parametrize("capacity", [0, -1, 2.5, True, 10**15, 10**30])
 def test_a_capacity_that_cannot_be_is_refused(capacity: Any) -> None:
     with pytest.raises(CapacityError, match="capacity: "):
         Engine(MODEL, capacity=capacity)

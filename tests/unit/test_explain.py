@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamlstm import GRU, LSTM, Dense, Engine
+from streamlstm import GRU, LSTM, Dense, Engine, Model
 from streamlstm.errors import ShapeError
 
 from ..contract.models import MODELS, random_model
@@ -25,6 +25,29 @@ def test_explaining_predicts_what_the_step_then_does_and_advances_nothing(name: 
         y = engine.step("a", x)
         assert np.allclose(explanation.prediction, y, rtol=1e-5, atol=1e-5)
         assert [trace.layer for trace in explanation.layers] == list(model.layers)
+
+
+def test_an_engine_prepares_explaining_once_and_only_if_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from streamlstm import explain
+
+    made = []
+
+    class Counted(explain.ReferenceBackend):
+        def __init__(self, model: Model) -> None:
+            made.append(model)
+            super().__init__(model)
+
+    monkeypatch.setattr(explain, "ReferenceBackend", Counted)
+    model = random_model([LSTM(1, 3)])
+    engine = Engine(model, 4)
+    engine.step("a", [1.0])
+    assert not made
+    before = engine.explain("a", [1.0]).prediction
+    engine.step("a", [1.0])
+    assert not np.array_equal(engine.explain("b", [1.0]).prediction, before)
+    assert made == [model]
 
 
 def test_the_gates_make_the_cell_and_the_hidden_state() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from streamlstm.backends import CpuBackend
 from streamlstm.kernels import cache, compile, layout, step
 from streamlstm.kernels.matmul import product_tile
 from streamlstm.kernels.simd import LANES
@@ -22,24 +23,28 @@ from ..contract.models import MODELS
     [(1, 1, 1, 1), (6, 2, 1, 1), (2, 3, 1, 1), (1, 4, 2, 1), (3, 1, 1, 4), (1, 2, 2, 2)],
 )
 @pytest.mark.parametrize("K", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("K1", [0, 3])
 def test_tile_is_the_matrix_product(
-    rows: int, columns: int, panels: int, chains: int, K: int
+    rows: int, columns: int, panels: int, chains: int, K: int, K1: int
 ) -> None:
-    tile = product_tile(rows, [[(n, n) for n in range(columns)]], panels, chains)
+    phase = [(n, n) for n in range(columns)]
+    tile = product_tile(rows, [phase, phase] if K1 else [phase], panels, chains)
 
     @njit
-    def run(A, stride, W, width, panel, K, Z):
-        tile(A, 0, stride, W, 0, width, width, panel, K, 0, Z, 0, width)
+    def run(A, B, stride, W, width, panel, K, K1, Z):
+        tile(A, 0, B, 1, stride, W, 0, width, width, panel, K, K1, Z, 0, width)
 
     rng = np.random.default_rng(K)
     width = columns * LANES
-    A = rng.standard_normal((rows, K + 3)).astype(np.float32)
-    weight = rng.standard_normal((panels * width, K)).astype(np.float32)
+    A = rng.standard_normal((rows, 20)).astype(np.float32)
+    B = rng.standard_normal((rows, 20)).astype(np.float32)
+    weight = rng.standard_normal((panels * width, K + K1)).astype(np.float32)
     bias = rng.standard_normal(panels * width).astype(np.float32)
     Z = np.full((panels, rows, width), np.nan, np.float32)
     W = pack_panels(weight, bias, width)
-    run(A.ravel(), K + 3, W, width, (K + 1) * width, K, Z.ravel())
-    expected = A[:, :K].astype(np.float64) @ weight.T.astype(np.float64) + bias
+    run(A.ravel(), B.ravel(), 20, W, width, (K + K1 + 1) * width, K, K1, Z.ravel())
+    inputs = np.concatenate([A[:, :K], B[:, 1 : 1 + K1]], axis=1).astype(np.float64)
+    expected = inputs @ weight.T.astype(np.float64) + bias
     got = Z.transpose(1, 0, 2).reshape(rows, -1)
     assert np.max(np.abs(got - expected)) < 1e-5
 
@@ -53,27 +58,26 @@ def test_every_part_of_the_weight_block_starts_on_a_cache_line() -> None:
             assert rows[n * layout.ROW + layout.WEIGHTS] % layout.PAD == 0
 
 
-def test_the_scratch_is_never_written_beyond_its_end() -> None:
+@pytest.mark.parametrize("B", [1, 2 * layout.GROUP + 1])
+def test_the_scratch_is_never_written_beyond_its_end(B: int) -> None:
     for model in MODELS.values():
-        plan = compile_plan(model, LANES)
-        size = step.scratch_size(plan.program)
-        guarded = np.full((1, size + 64), 7.0, np.float32)
-        B = 2 * layout.GROUP + 1
-        rows = np.full((B + 2) * plan.row_size, 7.0, np.float32)
-        rows[plan.row_size : -plan.row_size or None] = 0
-        step.step_block(
-            plan.weights,
-            plan.program,
+        backend = CpuBackend(model, threads=1)
+        size = step.scratch_size(backend._plan.program)
+        memory = np.full(size + 80, 7.0, np.float32)
+        start = -memory.ctypes.data % 64 // 4
+        backend._task[layout.TASK_SCRATCH] = memory[start:].ctypes.data
+        rows = np.full((B + 2, backend.row_size), 7.0, np.float32)
+        rows[1:-1] = 0
+        backend.step_block(
             rows,
             np.arange(1, B + 1),
             np.ones((B, model.input_size), np.float32),
             np.empty((B, model.output_size), np.float32),
-            guarded,
         )
-        assert (guarded[0, size:] == 7).all()
-        if plan.row_size:
-            assert (rows[: plan.row_size] == 7).all()
-            assert (rows[-plan.row_size :] == 7).all()
+        assert (memory[:start] == 7).all()
+        assert (memory[start + size :] == 7).all()
+        assert (rows[0] == 7).all()
+        assert (rows[-1] == 7).all()
 
 
 def test_the_cache_key_changes_with_any_kernel_source(
@@ -96,10 +100,10 @@ def test_the_cache_key_changes_with_any_kernel_source(
 def test_a_second_process_finds_the_kernels_on_disk() -> None:
     compile.prepare()
     program = (
-        "from streamlstm.kernels import compile, step\n"
+        "from streamlstm.kernels import compile, idblocks, step\n"
         "assert compile.is_warm()\n"
         "compile.prepare()\n"
-        "for kernel in (step.step_block, step.step_parallel):\n"
+        "for kernel in (step.step_block, step.step_parallel, *idblocks.SIGNATURES):\n"
         "    assert kernel.stats.cache_hits and not kernel.stats.cache_misses, kernel.stats\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

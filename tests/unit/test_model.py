@@ -42,6 +42,9 @@ def test_weights_are_copied() -> None:
         ({"input_scaling": Scaling.identity(3)}, "input_scaling: expected 2 columns, got 3"),
         ({"skip": [0, 1]}, "skip"),
         ({"skip": [0, 1, 2]}, "skip"),
+        ({"skip": [0, 1, -1], "skip_scale": [1.0, 2.0]}, r"each of 3 outputs, got shape \(2,\)"),
+        ({"skip": [0, 1, -1], "skip_scale": [1.0, np.inf, 0.0]}, "skip_scale: expected finite"),
+        ({"skip_scale": [1.0, 2.0, 3.0]}, "skip_scale: expected a skip"),
         ({"horizon": -1}, "horizon"),
         ({"horizon": 1.5}, "horizon"),
     ],
@@ -107,7 +110,33 @@ def test_the_fingerprint_sees_every_change_but_metadata() -> None:
         random_model([LSTM(2, 4), Dense(4, 1, "tanh")]),
         Model(layers, model.weights, inputs=["a", "b"]),
         Model(layers, model.weights, skip=[0]),
+        Model(layers, model.weights, skip=[0], skip_scale=[2.0]),
         Model(layers, model.weights, horizon=2),
         Model(layers, model.weights, output_scaling=Scaling(np.zeros(1), np.full(1, 2.0))),
     ]
-    assert len({model.fingerprint, *(other.fingerprint for other in others)}) == 7
+    assert len({model.fingerprint, *(other.fingerprint for other in others)}) == 8
+
+
+def test_a_skip_scale_that_changes_nothing_is_none() -> None:
+    layers = [LSTM(2, 4), Dense(4, 2)]
+    weights = random_model(layers).weights
+    plain = Model(layers, weights, skip=[1, -1])
+    ones = Model(layers, weights, skip=[1, -1], skip_scale=[1.0, 7.0])  # the 7 adds nothing
+    assert ones.skip_scale is None
+    assert ones.fingerprint == plain.fingerprint
+    assert np.array_equal(ones.skip_factors, [1, 1])
+    half = Model(layers, weights, skip=[1, -1], skip_scale=[0.5, 7.0])
+    x = np.array([0.3, 0.8], np.float32)
+    y, z = (Engine(model, 1).step("a", x) for model in (plain, half))
+    assert np.allclose(y - z, [0.4, 0.0])
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_skip_without_factors_adds_the_input_bit_for_bit(backend: str) -> None:
+    plain = random_model([LSTM(3, 9), Dense(9, 21)])
+    skip = [n % 3 for n in range(21)]
+    skipping = Model(plain.layers, plain.weights, skip=skip)
+    X = np.random.default_rng(0).normal(0, 1e3, (50, 3)).astype(np.float32)
+    ids = list(range(50))
+    Y, Z = (Engine(m, 50, backend).step_many(ids, X) for m in (plain, skipping))
+    assert np.array_equal(Z, Y + X[:, skip])

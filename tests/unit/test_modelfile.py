@@ -40,6 +40,16 @@ def test_metadata_and_names_are_kept(tmp_path: Path) -> None:
     assert loaded.inputs == ("ü", "b", "c")
 
 
+def test_a_file_without_skip_scale_is_that_of_a_model_without_it(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    for name, there in (("odd", False), ("skip with factors", True)):
+        MODELS[name].save(tmp_path / name)
+        with safe_open(str(tmp_path / name), framework="numpy") as file:
+            assert ("skip_scale" in file.keys()) is there  # noqa: SIM118
+        assert (Model.load(tmp_path / name).skip_scale is not None) is there
+
+
 def rewrite(path: Path, **changes: str | None) -> None:
     model = MODELS["odd"]
     header = {

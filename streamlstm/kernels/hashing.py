@@ -1,0 +1,69 @@
+"""Hashes of stream ids: 64 bits, the same in every process and on every machine.
+
+Text is hashed as wyhash does (Wang Yi, public domain): 16 bytes at a time into one folded 128-bit
+product. Integers go through the finaliser of splitmix64 (Steele, Lea and Flood 2014), which gives
+every integer a hash of its own.
+"""
+
+import numpy as np
+
+from .cache import part
+from .words import byte_at, folded_product, half_at, word_at
+
+S0 = np.uint64(0x2D358DCCAA6C78A5)
+S1 = np.uint64(0x8BB84B93962EACC9)
+_SEED = np.uint64(0x1FF5C2923A788D2C)
+_M0, _M1 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_U8, _U16, _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (8, 16, 27, 30, 31, 32))
+
+
+@part
+def hash_integer(value):
+    """Hash a uint64."""
+    value = (value ^ (value >> _U30)) * _M0
+    value = (value ^ (value >> _U27)) * _M1
+    return value ^ (value >> _U31)
+
+
+@part
+def hash_text(address, length):
+    """Hash ``length`` bytes, 1 or more, from the int64 ``address`` on; no other byte is read."""
+    seed = _SEED
+    end = address + length
+    if length >= 16:
+        while end - address > 16:
+            seed = folded_product(word_at(address) ^ S1, word_at(address + 8) ^ seed)
+            address += 16
+        a, b = word_at(end - 16), word_at(end - 8)
+    elif length >= 4:
+        # Four reads of four bytes that overlap so that they cover 4 to 15 bytes.
+        shift = (length >> 3) << 2
+        a = (half_at(address) << _U32) | half_at(address + shift)
+        b = (half_at(end - 4) << _U32) | half_at(end - 4 - shift)
+    else:
+        middle = byte_at(address + (length >> 1))
+        a = (byte_at(address) << _U16) | (middle << _U8) | byte_at(end - 1)
+        b = np.uint64(0)
+    mixed = folded_product(a ^ S1, b ^ seed)
+    return folded_product(mixed ^ S0 ^ np.uint64(length), S1 ^ seed)
+
+
+@part
+def short_text(address, length):
+    """Return the 1 to 8 bytes of a short text in one uint64, the first one lowest."""
+    if length >= 4:
+        high = half_at(address + length - 4) << np.uint64(8 * (length - 4))
+        return half_at(address) | high
+    key = byte_at(address)
+    for n in range(1, length):
+        key |= byte_at(address + n) << np.uint64(8 * n)
+    return key
+
+
+@part
+def same_bytes(a, b, length):
+    """Tell whether the 9 bytes or more at two int64 addresses are the same."""
+    for n in range(0, length - 8, 8):
+        if word_at(a + n) != word_at(b + n):
+            return False
+    return word_at(a + length - 8) == word_at(b + length - 8)

@@ -1,0 +1,71 @@
+"""Weights of 16 bits: rounded alike everywhere, and what that costs."""
+
+import numpy as np
+import pytest
+
+from streamlstm import LSTM, Dense, Engine, Model
+from streamlstm.backends import ReferenceBackend
+from streamlstm.errors import BadValueError, ModelError
+from streamlstm.plan import initial_row
+from streamlstm.precision import lengthen, round_weights, shorten
+
+from ..contract.models import MODELS, random_model
+
+SHORT = ("float16", "bfloat16")
+SOME = ("smallest", "odd", "usual", "stack", "everything", "gru", "rnn", "wide head")
+LARGE = random_model([LSTM(16, 128), LSTM(128, 100), Dense(100, 3)])
+
+
+@pytest.mark.parametrize("precision", SHORT)
+def test_rounding_is_to_the_nearest_and_ties_go_to_even(precision: str) -> None:
+    bits = np.arange(2**16, dtype=np.uint16)
+    exact = lengthen(bits, precision)
+    finite = np.isfinite(exact)
+    assert np.array_equal(shorten(exact[finite], precision), bits[finite])
+    values = np.unique(exact[finite & (np.abs(exact) < 60000)].astype(np.float64))
+    between = (values[:-1] + values[1:]) / 2
+    even = shorten(between.astype(np.float32), precision) & 1
+    assert not even[between.astype(np.float32) == between].any()
+    near = (0.51 * values[:-1] + 0.49 * values[1:]).astype(np.float32)
+    assert np.array_equal(lengthen(shorten(near, precision), precision), values[:-1])
+
+
+@pytest.mark.parametrize("precision", SHORT)
+@pytest.mark.parametrize("name", [*SOME, "large"])
+def test_engine_steps_the_rounded_model(precision: str, name: str) -> None:
+    model = LARGE if name == "large" else MODELS[name]
+    X = np.random.default_rng(1).standard_normal((12, 7, model.input_size)).astype(np.float32)
+    backend = ReferenceBackend(round_weights(model, precision), np.float64)
+    rows = np.tile(initial_row(model).astype(np.float64), (7, 1))
+    expected = np.zeros((12, 7, model.output_size))
+    for t in range(12):
+        backend.step_block(rows, np.arange(7), X[t].astype(np.float64), expected[t])
+    alone, together = Engine(model, 9, weights=precision), Engine(model, 9, weights=precision)
+    for t in range(12):
+        Y = together.step_many(list(range(7)), X[t])
+        assert np.max(np.abs(Y - expected[t]) / np.maximum(1, np.abs(expected[t]))) < 5e-6
+        assert np.array_equal(Y, [alone.step(n, X[t, n]) for n in range(7)])
+
+
+@pytest.mark.parametrize("precision", SHORT)
+def test_check_tells_what_rounding_costs(precision: str) -> None:
+    cost = LARGE.check(precision)
+    assert 0 < cost.usual < cost.largest < 0.2 * cost.spread
+    assert precision in str(cost)
+    assert LARGE.check("float32").largest == 0
+
+
+def test_float16_costs_less_than_bfloat16() -> None:
+    assert LARGE.check("float16").usual < LARGE.check("bfloat16").usual / 4
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"expected float32, float16, bfloat16, got 'half'"):
+        Engine(LARGE, weights="half")
+    with pytest.raises(BadValueError, match="steps: expected an integer of 1 or more, got 0"):
+        LARGE.check(steps=0)
+    layer = LSTM(1, 1)
+    weights = {name: np.full(shape, 7e4) for name, shape in layer.parameters().items()}
+    with pytest.raises(ModelError, match=r"weight_ih: .* got 70000; use bfloat16"):
+        Engine(Model([layer], [weights]), weights="float16")
+    Engine(Model([layer], [weights]), weights="bfloat16").step("a", [1.0])
