@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": _BASE | _STATE | {"kernels"},
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
-    "convert": _BASE | {"kernels"},  # the reference says what an activation is
+    "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
     "client": _BASE | {"state", "observations", "wire"},
     "aio": _BASE | {"state", "wire", "client"},
     "serving": _CORE | {"version"},
@@ -57,7 +57,7 @@ KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
     "zmq": {"serving", "client", "aio", "cli"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
-    "safetensors": {"modelfile"},
+    "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels"},
     "typer": {"cli"},
     "matplotlib": {"inside"},
