@@ -202,7 +202,8 @@ def _layer_row(
 def _lstm_row(
     row: NDArray[np.int64], layer: LSTM, weights: Weights, block: _Block, lanes: int
 ) -> None:
-    row[layout.KIND] = layout.LSTM if _is_plain(layer) else layout.LSTM_OPTIONS
+    options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
+    row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
     row[layout.UNITS] = layer.hidden_size
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
@@ -210,7 +211,7 @@ def _lstm_row(
     if row[layout.KIND] == layout.LSTM and block.precision != "float32":
         short = packing.pack_short_lstm(layer, weights, lanes, block.precision)
         row[layout.SHORT_WEIGHTS] = block.add(short)
-    if row[layout.KIND] == layout.LSTM_OPTIONS:
+    if row[layout.KIND] != layout.LSTM:
         row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
     if layer.layer_norm:
         row[layout.NORM] = block.add(packing.pack_lstm_norm(layer, weights, lanes))

@@ -26,6 +26,7 @@ f32 = np.float32
 LAYERS = {
     layout.LSTM: recurrent.lstm,
     layout.LSTM_OPTIONS: recurrent.lstm_options,
+    layout.LSTM_NORM: recurrent.lstm_norm,
     layout.GRU: recurrent.gru,
     layout.GRU_BEFORE: recurrent.gru_before,
     layout.RNN: recurrent.rnn,
@@ -34,7 +35,12 @@ LAYERS = {
     layout.LAYER_NORM: feedforward.layer_norm,
     layout.EMBEDDING: feedforward.embedding,
 }
-SINGLES = LAYERS | {layout.LSTM: single.lstm_single, layout.GRU: single.gru_single}
+SINGLES = LAYERS | {
+    layout.LSTM: single.lstm_single,
+    layout.LSTM_OPTIONS: single.lstm_options_single,
+    layout.LSTM_NORM: single.lstm_norm_single,
+    layout.GRU: single.gru_single,
+}
 # With weights of 16 bits a single stream goes through a plain LSTM by another way.
 SHORT = {"float16": single.lstm_single_float16, "bfloat16": single.lstm_single_bfloat16}
 
