@@ -97,20 +97,29 @@ def report(
     ratios: Mapping[str, float],
     path: Path | None,
     note: str = "",
+    targets: Mapping[str, float] | None = None,
     where: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Print rows as a table and, if asked, write everything as JSON; ``where`` is the machine."""
+    """Print rows as a table and, if asked, write everything as JSON.
+
+    A row may lack columns that another has. ``targets`` names what some of the ratios should be;
+    ``where`` describes the machine, if it is not this one as it is.
+    """
     where = where or machine()
     table = Table(title=f"{bench} on {where['processor']}, {where['cores']} cores", box=None)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    for column in columns:
+        first = next(row[column] for row in rows if column in row)
+        table.add_column(column, justify="left" if isinstance(first, str) else "right")
     for row in rows:
-        table.add_row(*(_show(value) for value in row.values()))
+        table.add_row(*(_show(row.get(column)) for column in columns))
     Console(width=None if Console().is_terminal else 160).print(table)
     if note:
         print(note)
     if path is not None:
         result = {"bench": bench, "machine": dict(where), "rows": rows, "ratios": dict(ratios)}
+        if targets:
+            result["targets"] = dict(targets)
         path.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -172,7 +172,7 @@ def main() -> None:
     where = machine() | {"float32 lanes": LANES, "llvmlite": metadata.version("llvmlite")}
     ratios = {_label(row): float(row[PER] or 0) for row in rows if row[PER] is not None}
     note = f"Compiled for {TARGET['NUMBA_CPU_NAME']}, {LANES} lanes to a vector."
-    report("instructions", rows, ratios, arguments.json, note, where)
+    report("instructions", rows, ratios, arguments.json, note, where=where)
     if recorded:
         found = differences(rows, recorded["rows"])
         for package in ("numba", "llvmlite"):

@@ -24,6 +24,23 @@ from .peers import onnxruntime_step, torch_step
 
 SIZES = ((16, 8), (32, 8), (64, 8), (128, 16), (256, 32))
 BLOCK = 256
+SHORT = ("float16", "bfloat16")
+FULL = "float32"
+# What is to be reached, by what it is compared with and how many streams there are.
+TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
+    ("sgemm", 1): {
+        (16, FULL): 0.35,
+        (32, FULL): 0.5,
+        (64, FULL): 0.6,
+        (128, FULL): 0.6,
+        **{(H, short): 0.7 for H in (128, 256) for short in SHORT},
+    },
+    ("sgemm", BLOCK): {(32, FULL): 0.55, (64, FULL): 0.75, (128, FULL): 0.8, (256, FULL): 0.9},
+    ("PyTorch", 1): {(64, FULL): 15},
+    ("PyTorch", BLOCK): {(16, FULL): 2.5, (32, FULL): 2.5, (64, FULL): 2.5, (256, FULL): 1.4},
+    ("ONNX Runtime", 1): {(64, FULL): 12},
+    ("ONNX Runtime", BLOCK): {(H, FULL): 1.6 if H <= 64 else 1.0 for H, _ in SIZES},
+}
 REPEATS = 64  # steps of one stream inside one call, so that the call itself does not count
 
 
@@ -76,9 +93,11 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
         if peer is not None:
             _check(name, peer, compiled(model, X))
             cases[name] = peer
-    run = compiled(model, X)
     n = REPEATS if B == 1 else 1
-    cases["compiled"] = lambda: run(n)
+    short = SHORT if B == 1 and H >= 128 else ()
+    for precision in (FULL, *short):
+        run = compiled(model, X, precision)
+        cases[precision] = lambda run=run: run(n)  # type: ignore[misc]
     engine = Engine(model, capacity=B, threads=1)
     if B == 1:
         x = X[0]
@@ -89,10 +108,53 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     size = 1024
     a = np.random.default_rng(3).standard_normal((size, size)).astype(np.float32)
     cases["sgemm"] = lambda: a @ a
-    times = interleaved(cases)
-    times["compiled"] /= n
+    times = interleaved(cases, rounds=15)
+    for precision in (FULL, *short):
+        times[precision] /= n
     times["sgemm rate"] = 2 * size**3 / times.pop("sgemm")
     return times
+
+
+class Ratios:
+    """Every ratio of the run by name, with its target where it has one."""
+
+    def __init__(self) -> None:
+        self.measured: dict[str, float] = {}
+        self.targets: dict[str, float] = {}
+
+    def add(self, against: str, B: int, H: int, precision: str, value: float) -> str:
+        """Keep a ratio and return it as the table shows it, the target in brackets."""
+        name = f"{against} B={B} H={H} {precision}"
+        self.measured[name] = value
+        target = TARGETS[against, B].get((H, precision))
+        if target is None:
+            return f"{value:.3g}"
+        self.targets[name] = target
+        return f"{value:.3g} ({target:g})"
+
+
+def _row(B: int, H: int, F: int, precision: str, times: dict[str, float], ratios: Ratios) -> Row:
+    """Return a line of the table and add its ratios."""
+    rate = 8 * H * (H + F) * B / times[precision]
+    row: Row = {
+        "streams": str(B),
+        "H": str(H),
+        "F": str(F),
+        "weights": precision,
+        "step us": times[precision] * 1e6,
+        "GFLOP/s": rate / 1e9,
+        "of sgemm": ratios.add("sgemm", B, H, precision, rate / times["sgemm rate"]),
+    }
+    if precision != FULL:
+        return row
+    row["engine us"] = times["engine"] * 1e6
+    # One stream is asked for from Python; a block of 256 is measured kernel to kernel.
+    own = times["engine" if B == 1 else precision]
+    for peer in ("PyTorch", "ONNX Runtime"):
+        if peer in times:
+            row[f"{peer} us"] = times[peer] * 1e6
+            row[f"times {peer}"] = ratios.add(peer, B, H, precision, times[peer] / own)
+    return row
 
 
 def main() -> None:
@@ -100,35 +162,19 @@ def main() -> None:
     arguments = parser(__doc__ or "").parse_args()
     compile.prepare()
     rows: list[Row] = []
-    ratios: dict[str, float] = {}
+    ratios = Ratios()
     for B in (1, BLOCK):
         for H, F in steps(SIZES, f"{B} streams"):
             times = measure(H, F, B)
-            rate = 8 * H * (H + F) * B / times["compiled"]
-            row: Row = {
-                "streams": str(B),
-                "H": str(H),
-                "F": str(F),
-                "step us": times["compiled"] * 1e6,
-                "GFLOP/s": rate / 1e9,
-                "of sgemm": rate / times["sgemm rate"],
-                "engine us": times["engine"] * 1e6,
-            }
-            ratios[f"compiled/sgemm B={B} H={H}"] = rate / times["sgemm rate"]
-            # One stream is asked for from Python; a block of 256 is measured kernel to kernel.
-            own = "engine" if B == 1 else "compiled"
-            for peer in ("PyTorch", "ONNX Runtime"):
-                taken = times.get(peer)
-                row[f"{peer} us"] = None if taken is None else taken * 1e6
-                row[f"times {peer}"] = None if taken is None else taken / times[own]
-                if taken is not None:
-                    ratios[f"{own}/{peer} B={B} H={H}"] = taken / times[own]
-            rows.append(row)
-    note = "times PEER: how many times faster engine.step (1 stream) or the kernel (256) is."
-    missing = [p for p in ("PyTorch", "ONNX Runtime") if rows[0][f"{p} us"] is None]
+            for precision in (FULL, *SHORT):
+                if precision in times:
+                    rows.append(_row(B, H, F, precision, times, ratios))
+    note = "times PEER: how many times faster engine.step (1 stream) or the kernel (256) is.\n"
+    note += "In brackets: the target."
+    missing = [p for p in ("PyTorch", "ONNX Runtime") if f"{p} us" not in rows[0]]
     if missing:
         note += f"\nNot installed, left out: {', '.join(missing)} (pip install -e '.[bench]')."
-    report("kernels", rows, ratios, arguments.json, note)
+    report("kernels", rows, ratios.measured, arguments.json, note, ratios.targets)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def render(result: dict[str, Any]) -> str:
     """Write one benchmark as Markdown: a heading, where it ran, its table."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name in _PACKAGES)
-    columns = list(result["rows"][0])
+    columns = list(dict.fromkeys(name for row in result["rows"] for name in row))
     lines = [
         f"**{result['bench']}** on {machine['processor']}, {machine['cores']} cores ({versions})",
         "",

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
         from_torch,
         load_any,
     )
-    from .engine import Engine, Stream
+    from .engine import Engine
     from .errors import ConvertError, StreamLSTMError
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .model import Model, Scaling
+    from .stream import Stream
 
 __version__ = "0.1.0"
 
@@ -42,7 +43,7 @@ _HOMES = {
     "Pointwise": "layers",
     "RNN": "layers",
     "Scaling": "model",
-    "Stream": "engine",
+    "Stream": "stream",
     "StreamLSTMError": "errors",
     "from_guitarml": "convert",
     "from_keras": "convert",

@@ -5,9 +5,10 @@ knows nothing of stream ids.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from .errors import ModelError
 from .kernels import layout, reference
 from .layers import Layer
 from .model import Model
-from .packing import aligned_zeros
+from .pages import lazy_zeros
 from .plan import compile_plan, row_layout
 from .precision import round_weights
 
@@ -41,6 +42,30 @@ class Backend(Protocol):
         self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+
+    def one_stream(self, rows: Float32Array) -> "OneStream | None":
+        """Return quick ways to step single streams of a table, if there are any."""
+
+
+class OneStream(NamedTuple):
+    """Compiled ways to step one stream of a table (kernels/onestep.py).
+
+    Attributes
+    ----------
+    task : int
+        Address of the task that they take.
+    held : int64[1]
+        They do nothing while it is not 0.
+    steps : int64[1]
+        How many steps they have made.
+    """
+
+    task: int
+    held: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    step_text: Callable[..., bool]
+    step_integer: Callable[..., bool]
+    step_slot: Callable[..., bool]
 
 
 class CpuBackend:
@@ -69,7 +94,7 @@ class CpuBackend:
         self._work = plan.work
         self._plan = plan
         size = step.scratch_size(plan.program)
-        self._scratch = aligned_zeros(self.threads * size)
+        self._scratch = lazy_zeros(self.threads * size, np.float32)
         self._groups = np.zeros((self.threads, layout.GROUP_SIZE), np.int64)
         self._task = np.zeros(layout.TASK, np.int64)
         self._task[layout.TASK_STEP] = compile.address(step.step_range)
@@ -82,6 +107,8 @@ class CpuBackend:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)
             self._task[layout.TASK_SINGLES + kind] = compile.address(single)
+        self._observation = np.zeros(model.input_size, np.float32)
+        self._task[layout.TASK_OBSERVATION] = self._observation.ctypes.data
         self._address = self._task.ctypes.data
         self._rows: Float32Array | None = None
         self._call = compile.step_entries()
@@ -109,6 +136,15 @@ class CpuBackend:
         self._take(rows)
         self._call.step_block(self._address, slots[:0], X, Y)
         return int(self._task[layout.TASK_STEP]), self._address
+
+    def one_stream(self, rows: Float32Array) -> OneStream:
+        """Return what steps single streams of a table in one compiled call."""
+        self._take(rows)
+        held, steps = (self._task[n : n + 1] for n in (layout.TASK_HELD, layout.TASK_STEPS))
+        call = self._call
+        return OneStream(
+            self._address, held, steps, call.step_text, call.step_integer, call.step_slot
+        )
 
     def _take(self, rows: Float32Array) -> None:
         self._task[layout.TASK_ROWS] = rows.ctypes.data
@@ -155,6 +191,9 @@ class ReferenceBackend:
         for (_, place), kept in zip(self._layers, state, strict=True):
             for name, columns in place.items():
                 rows[slots, columns] = kept[name]
+
+    def one_stream(self, rows: Float32Array) -> None:
+        """Return None: a single stream goes the way of a block."""
 
     def compute(
         self, X: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool = False

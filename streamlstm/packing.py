@@ -9,22 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.layout import COLUMNS, PAD, padded
+from .kernels.layout import COLUMNS, padded
 from .layers import GRU, LSTM
 from .precision import shorten
 
 Float32Array = NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
-
-
-def aligned_zeros(size: int) -> Float32Array:
-    """Return zeros float32[size] that start on a cache line.
-
-    NumPy aligns to 16 bytes only; a vector load across two cache lines costs twice.
-    """
-    memory = np.zeros(size + PAD, np.float32)
-    start = -memory.ctypes.data // memory.itemsize % PAD
-    return memory[start : start + size]
 
 
 def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32Array:

@@ -12,6 +12,7 @@ from .kernels.layout import padded
 from .layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
 from .model import Model
 from .packing import Float32Array, Weights
+from .pages import lazy_zeros
 
 
 def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
@@ -85,6 +86,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.OUTPUTS] = model.output_size
     header[layout.LAYERS] = len(model.layers)
     header[layout.ROW_SIZE] = row_size
+    header[layout.CATEGORIES] = model.categories
     inverse = (1.0 / scaling_in.scale.astype(np.float64)).astype(np.float32)
     header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)
     header[layout.OUTPUT_SCALING] = block.add(scaling_out.scale, scaling_out.mean)
@@ -130,7 +132,8 @@ class _Block:
         return offset
 
     def finish(self) -> Float32Array:
-        weights = packing.aligned_zeros(self.size)
+        # A load of a last vector may reach beyond the end.
+        weights = lazy_zeros(self.size + layout.PAD, np.float32)[: self.size]
         np.concatenate(self.parts, out=weights)
         return weights
 
@@ -199,7 +202,8 @@ def _layer_row(
 def _lstm_row(
     row: NDArray[np.int64], layer: LSTM, weights: Weights, block: _Block, lanes: int
 ) -> None:
-    row[layout.KIND] = layout.LSTM if _is_plain(layer) else layout.LSTM_OPTIONS
+    options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
+    row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
     row[layout.UNITS] = layer.hidden_size
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
@@ -207,7 +211,7 @@ def _lstm_row(
     if row[layout.KIND] == layout.LSTM and block.precision != "float32":
         short = packing.pack_short_lstm(layer, weights, lanes, block.precision)
         row[layout.SHORT_WEIGHTS] = block.add(short)
-    if row[layout.KIND] == layout.LSTM_OPTIONS:
+    if row[layout.KIND] != layout.LSTM:
         row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
     if layer.layer_norm:
         row[layout.NORM] = block.add(packing.pack_lstm_norm(layer, weights, lanes))

@@ -12,6 +12,9 @@ from ..errors import ConvertError
 
 Float64Array = NDArray[np.float64]
 
+# By NumPy's letters for kinds of arrays.
+_OTHERS = {"c": "complex ones", "O": "null or something else", "M": "dates", "m": "times"}
+_OTHERS |= dict.fromkeys("US", "text")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -56,7 +59,10 @@ def to_float64(values: Any, where: str) -> Float64Array:
         If it does not hold numbers, or one of them is NaN or infinite.
     """
     try:
-        array = np.asarray(values).astype(np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind in _OTHERS:  # astype would take texts that look like numbers
+            raise TypeError(f"found {_OTHERS[array.dtype.kind]}")
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ConvertError(f"{where}: expected an array of numbers: {error}.") from None
     if not np.isfinite(array).all():
@@ -90,6 +96,10 @@ class Weights:
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
+
+    def copy(self) -> "Weights":
+        """Return weights of which the same ones can be taken."""
+        return Weights(self.layer, self._arrays)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """Which framework wrote a file, by what is in it."""
 
+import json
 import zipfile
 from collections.abc import Callable
 from os import PathLike, fspath
@@ -8,7 +9,7 @@ from typing import Any
 
 from ..errors import ConvertError
 from ..model import Model
-from .json_file import first_bytes, read_json
+from .json_file import first_bytes, is_safetensors, read_json
 
 _MODEL = ("inputs", "outputs", "input_scaling", "output_scaling", "skip", "skip_scale", "horizon")
 # What the reader of each kind of file takes beside the file.
@@ -96,8 +97,8 @@ def detect(path: str | PathLike[str]) -> str:
         return "keras"
     if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
         return _json_kind(name)
-    if _is_safetensors(start):
-        return "streamlstm"
+    if is_safetensors(start):
+        return _safetensors_kind(name)
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "torch"  # of before torch 1.6: a pickle, which torch reads with weights_only
     if _is_protobuf(start):
@@ -129,6 +130,8 @@ def _json_kind(name: str) -> str:
         return "rtneural"
     if "model_data" in content or "state_dict" in content:
         return "guitarml"
+    if any(str(key).endswith(("weight_hh", "weight_hh_l0")) for key in content):
+        return "torch"  # a state dict as lists, as RTNeural's own tests have it
     if content.get("class_name") in ("Sequential", "Functional", "Model"):
         raise ConvertError(
             f"{name}: holds the layers of a Keras network without its weights. Save the whole "
@@ -137,9 +140,15 @@ def _json_kind(name: str) -> str:
     raise ConvertError(f"{name}: JSON of other things ({', '.join(list(content)[:5])}); {_KNOWN}.")
 
 
-def _is_safetensors(start: bytes) -> bool:
-    """Look for a length of 8 bytes, then JSON."""
-    return len(start) > 9 and start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") < 2**32
+def _safetensors_kind(name: str) -> str:
+    """Return whose weights they are: this project says so in their metadata."""
+    try:
+        with open(name, "rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except ValueError:
+        return "streamlstm"  # damaged: its reader says where
+    ours = header.get("__metadata__", {}).get("format") == "streamlstm"
+    return "streamlstm" if ours else "torch"
 
 
 def _is_protobuf(start: bytes) -> bool:

@@ -24,6 +24,11 @@ def first_bytes(path: str | PathLike[str]) -> bytes:
         return file.read(4096)
 
 
+def is_safetensors(start: bytes) -> bool:
+    """Say whether a file starts as safetensors does: a length of 8 bytes, then JSON."""
+    return len(start) > 9 and start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") < 2**32
+
+
 def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the map that a JSON file holds.
 

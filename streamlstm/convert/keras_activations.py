@@ -32,6 +32,14 @@ _OTHERS = {
     "sparse_sigmoid": name_activation("hard_sigmoid", 0.5, 0.5),
     "exp": "exponential",
 }
+# Functions without parameters as a graph has them: of keras.ops, and of TensorFlow in Keras 2.
+_FUNCTIONS = {
+    **{name.capitalize(): name for name in ("relu", "tanh", "sigmoid", "softplus", "softsign")},
+    **{name.capitalize(): name for name in ("silu", "selu", "relu6", "exp")},
+    **{f"nn.{name}": name for name in ("relu", "tanh", "sigmoid", "softplus", "softsign")},
+    **{f"nn.{name}": name for name in ("silu", "selu", "relu6")},
+    **{f"math.{name}": name for name in ("tanh", "sigmoid", "softplus", "exp")},
+}
 # Layers that are an activation and nothing else.
 LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Softmax")
 
@@ -93,6 +101,12 @@ def read_layer(kind: str, config: dict[str, Any], major: int, where: str) -> str
     if axis not in (-1, [-1], 2, [2]):
         raise ConvertError(f"{where}: expected softmax over the last axis, got axis {axis}.")
     return "softmax"
+
+
+def read_function(kind: str, config: dict[str, Any]) -> str | None:
+    """Return the activation that a function called in a graph is; None if it is none of these."""
+    name = _FUNCTIONS.get(str(config.get("function")) if kind == "TFOpLambda" else kind)
+    return _OTHERS.get(name, name) if name else None
 
 
 def number(value: Any, where: str) -> float:

@@ -12,8 +12,11 @@ from typing import Any
 
 from ..errors import ConvertError
 from .keras_file import Config
-from .keras_slices import input_shape, read_slice
+from .keras_join import straight
+from .keras_walk import Walk, ends_of, find, is_recurrent, name_of, sources_of
 
+_ADDITIONS = ("Add", "TFOpLambda")  # the second is what Keras 2 writes for x + y
+_PLUS = ("__operators__.add", "math.add")
 MODELS = ("Sequential", "Functional", "Model")
 
 
@@ -172,121 +175,37 @@ def _ordered(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
     if kind == "Sequential":
         return layers, None
     by_name = {str(layer.get("name", layer["config"].get("name"))): layer for layer in layers}
-    if len(_ends(config, "input_layers")) != 1 or len(_ends(config, "output_layers")) != 1:
+    inputs = [name for name, _ in ends_of(config, "input_layers")]
+    ends = ends_of(config, "output_layers")
+    # What hands its states out beside its answers was stepped like this: its caller kept them.
+    kept = [end for end in ends if not (end[1] and is_recurrent(by_name, end[0]))] or ends
+    walk = Walk(by_name)
+    found: tuple[list[Config], list[int] | None] | None = None
+    if len(kept) == 1:
+        last = find(by_name, kept[0][0])
+        if last.get("class_name") in _ADDITIONS:
+            found = _skip(walk, last)
+        if found is None:
+            found = walk.back(*kept[0]), None
+    passed_over = {*walk.beside, *(name_of(layer) for layer in (found[0] if found else ()))}
+    if found is None or not {*inputs} <= passed_over:
         raise ConvertError(
-            f"the network has {len(_ends(config, 'input_layers'))} inputs and "
-            f"{len(_ends(config, 'output_layers'))} outputs; one of each can be stepped."
+            f"the network has {len(inputs)} inputs and {len(ends)} outputs; one of each can be "
+            "stepped, beside states and, joined with the vector of a category, numbers."
         )
-    name = _ends(config, "output_layers")[0]
-    last = _find(by_name, name)
-    if last.get("class_name") == "Add":
-        found = _skip(by_name, last)
-        if found is not None:
-            return found
-    return _back(by_name, name), None
+    return found
 
 
-def _ends(config: Config, key: str) -> list[str]:
-    """Return the names of inputs or outputs, which stand in lists of several forms."""
-    ends = config.get(key)
-    if isinstance(ends, dict):
-        ends = list(ends.values())
-    if not isinstance(ends, list) or not ends:
-        raise ConvertError(f"the configuration of the network lacks its {key}.")
-    if isinstance(ends[0], str):
-        ends = [ends]
-    return [str(end[0]) for end in ends]
-
-
-def _find(by_name: dict[str, Config], name: str) -> Config:
-    if name not in by_name:
-        raise ConvertError(f"the graph of the network speaks of a layer {name!r} that it lacks.")
-    return by_name[name]
-
-
-def _back(by_name: dict[str, Config], name: str) -> list[Config]:
-    """Walk from a layer back to the input, and return the way in the order of application."""
-    way: list[Config] = []
-    while True:
-        layer = _find(by_name, name)
-        if layer in way:
-            raise ConvertError(f"layer {name!r} is used more than once on one way.")
-        way.append(layer)
-        sources = _sources(layer)
-        if not sources:
-            return way[::-1]
-        if len(sources) > 1:
-            names = " and ".join(repr(source) for source in sources)
-            raise ConvertError(
-                f"layer {name!r} ({layer.get('class_name')}) joins {names}: a graph with branches "
-                "cannot be taken over, only layers one after the other."
-            )
-        name = sources[0]
-
-
-def _sources(layer: Config) -> list[str]:
-    """Return the names of the layers whose output a layer takes."""
-    calls = layer.get("inbound_nodes") or []
-    name = layer.get("name", layer["config"].get("name"))
-    if calls and isinstance(calls[0], list) and calls[0] and isinstance(calls[0][0], str):
-        calls = [calls]  # Keras 2 leaves a bracket out around a single tensor
-    if len(calls) > 1:
-        raise ConvertError(f"layer {name!r} ({layer.get('class_name')}) is used more than once.")
-    tensors = [tensor for call in calls for tensor in _tensors(call)]
-    for source, output in tensors:
-        if output:
-            raise ConvertError(f"layer {name!r} takes output {output} of {source!r}: its state.")
-    return [source for source, _ in tensors]
-
-
-def _tensors(call: Any) -> Iterator[tuple[str, int]]:
-    """Yield the layer and the number of the output of every tensor in a call, at any depth."""
-    if isinstance(call, dict):
-        history = call.get("config", {}).get("keras_history") if "config" in call else None
-        if call.get("class_name") == "__keras_tensor__" and history:
-            yield str(history[0]), int(history[2])
-            return
-        for value in call.values():
-            yield from _tensors(value)
-    elif isinstance(call, list):
-        if len(call) >= 3 and isinstance(call[0], str) and isinstance(call[1], int):
-            yield call[0], int(call[2])
-            call = call[3:]
-        for value in call:
-            yield from _tensors(value)
-
-
-def _skip(by_name: dict[str, Config], last: Config) -> tuple[list[Config], list[int] | None] | None:
+def _skip(walk: Walk, last: Config) -> tuple[list[Config], list[int] | None] | None:
     """Read ``Add(network, input)``: the layers of the network, and the inputs that are added."""
-    sources = _sources(last)
+    if last.get("class_name") == "TFOpLambda" and last["config"].get("function") not in _PLUS:
+        return None
+    sources = sources_of(last)
     if len(sources) != 2 or sources[0] == sources[1]:
         return None
-    for network, straight in (sources, sources[::-1]):
-        way = _back_or_none(by_name, straight)
-        columns = None if way is None else _straight(way)
+    for network, through in (sources, sources[::-1]):
+        way = None if through[1] else walk.back_or_none(through[0])
+        columns = None if way is None else straight(way)
         if columns is not None:
-            return _back(by_name, network), columns
+            return walk.back(*network), columns
     return None
-
-
-def _back_or_none(by_name: dict[str, Config], name: str) -> list[Config] | None:
-    try:
-        return _back(by_name, name)
-    except ConvertError:
-        return None
-
-
-def _straight(way: list[Config]) -> list[int] | None:
-    """Return which inputs come out of a way of slices; None if it has other layers."""
-    shape = input_shape(way[0]["config"])
-    if not shape or not isinstance(shape[-1], int):
-        return None
-    columns = list(range(shape[-1]))
-    for layer in way[1:]:
-        if layer.get("class_name") not in ("GetItem", "SlicingOpLambda"):
-            return None
-        taken = read_slice(layer.get("inbound_nodes"), len(shape))
-        if taken is None:
-            return None
-        columns = columns[taken]
-    return columns

@@ -61,7 +61,7 @@ def add_rescaling(reader: "Reader", leaf: Leaf) -> None:
 def add_normalization(reader: "Reader", leaf: Leaf) -> None:
     """Shift and scale by what was adapted to, or was given."""
     axis = leaf.config.get("axis", -1)
-    if axis is not None:
+    if axis not in (None, [], ()):  # else one mean for all of the features
         reader.check_axis(leaf)
     given = leaf.config.get("mean")
     if given is None:

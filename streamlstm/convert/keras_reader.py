@@ -3,16 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConvertError
-from ..layers import Embedding
+from ..layers import Dense, Embedding
 from ..model import Model
 from .chain import Chain
 from .check import Weights
 from .keras_activations import LAYERS as ACTIVATIONS
-from .keras_activations import read_activation, read_layer
+from .keras_activations import read_activation, read_function, read_layer
 from .keras_cells import KERNELS, add_gru, add_lstm, add_rnn, from_cudnn
 from .keras_file import KerasFile
 from .keras_graph import Graph, Leaf
+from .keras_join import FOUND, Join
 from .keras_norms import (
     add_batch_normalization,
     add_layer_normalization,
@@ -60,13 +63,17 @@ class Reader:
         # Of the sequence: its length, None if that is open, 0 behind its last step.
         self._time: int | None = None
         self._ended = False
+        joins = [leaf.config[FOUND] for leaf in graph.leaves if FOUND in leaf.config]
+        self._join: Join | None = joins[0] if joins else None
         if shape is not None:
-            self._time = shape[1] if len(shape) + embeds == 3 else 0
-            if len(shape) + embeds not in (2, 3):
+            rank = len(shape) + (embeds and not (self._join and self._join.sliced))
+            self._time = shape[1] if rank == 3 else 0
+            if rank not in (2, 3):
                 raise ConvertError(
                     f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."
                 )
-        self.chain = Chain(1 if embeds else shape[-1] if shape else None)
+        numbers = self._join.numbers if self._join else 0
+        self.chain = Chain(1 + numbers if embeds else shape[-1] if shape else None)
 
     def read(self, options: Mapping[str, Any]) -> Model:
         """Return the model; ``options`` are what :class:`streamlstm.Model` takes."""
@@ -100,6 +107,8 @@ class Reader:
             self.chain.activate(activation, leaf.where)
         elif kind in _READERS:
             _READERS[kind](self, leaf)
+        elif (function := read_function(kind, config)) is not None:
+            self.chain.activate(function, leaf.where)
         else:
             raise ConvertError(f"{leaf.where} is refused: {reason(kind)}.")
 
@@ -195,9 +204,19 @@ class Reader:
             raise ConvertError(f"{leaf.where}: expected input_dim and output_dim, got {N}, {D}.")
         table = weights.take("embeddings", (N, D))
         weights.finish()
-        self.chain.add(Embedding(1, N, D), {"weight": table}, leaf.where)
+        numbers = self._join.numbers if self._join else 0
+        self.chain.add(Embedding(1 + numbers, N, D), {"weight": table}, leaf.where)
         if leaf.config.get("mask_zero"):
             self._notes.append(f"{leaf.where} masks category 0: {MASK}")
+
+    def _concatenate(self, leaf: Leaf) -> None:
+        """Put the numbers before the vector of the category, if the network has them there."""
+        N, join = self.chain.width or 0, self._join
+        if join is None:
+            raise ConvertError(f"{leaf.where} is refused: {reason(leaf.kind)}.")
+        if join.before:
+            order = np.roll(np.eye(N), join.numbers, axis=0)
+            self.chain.add(Dense(N, N), {"weight": order, "bias": np.zeros(N)}, leaf.where)
 
     def _masking(self, leaf: Leaf) -> None:
         value = leaf.config.get("mask_value", 0.0)
@@ -263,6 +282,7 @@ _READERS: dict[str, Callable[[Reader, Leaf], None]] = {
     "SyncBatchNormalization": add_batch_normalization,
     "LayerNormalization": add_layer_normalization,
     "Embedding": Reader._embedding,
+    "Concatenate": Reader._concatenate,
     "Masking": Reader._masking,
     "Rescaling": add_rescaling,
     "Normalization": add_normalization,
@@ -280,9 +300,14 @@ def _works(leaf: Leaf) -> bool:
 def _check_policy(leaf: Leaf) -> None:
     """Refuse quantized layers; all other types of numbers are read as they are."""
     policy = leaf.config.get("dtype")
-    name = policy.get("config", {}).get("name") if isinstance(policy, dict) else policy
-    if isinstance(name, str) and name.startswith(("int8", "int4", "float8", "uint8")):
-        raise ConvertError(f"{leaf.where} is refused: it is quantized ({name}).")
+    name = policy
+    if isinstance(policy, dict):
+        config = policy.get("config", {})
+        name = config.get("mode", config.get("name"))
+    if isinstance(name, str) and name.startswith(("int8", "int4", "float8", "uint8", "gptq")):
+        raise ConvertError(
+            f"{leaf.where} is refused: it is quantized ({name}). Save the network before quantize."
+        )
 
 
 def _first_shape(file: KerasFile, graph: Graph) -> list[int | None] | None:

@@ -13,6 +13,20 @@ def input_shape(config: Config) -> list[int | None] | None:
     return None
 
 
+def read_index(calls: Any, rank: int) -> int | None:
+    """Return which value of the last axis is taken, if of the others it takes all.
+
+    Parameters
+    ----------
+    calls, rank
+        As of :func:`read_slice`.
+    """
+    parts = _parts(calls, rank)
+    index = parts[-1] if len(parts) == rank else None
+    others = all(part == slice(None) for part in parts[:-1])
+    return index if others and isinstance(index, int) else None
+
+
 def read_slice(calls: Any, rank: int) -> slice | None:
     """Return what a slice takes of the last axis, if of the others it takes all or the last step.
 
@@ -23,17 +37,22 @@ def read_slice(calls: Any, rank: int) -> slice | None:
     rank : int
         Of the tensor, the batch included.
     """
-    parts = [_part(part) for part in _spec(calls)]
-    if ... in parts:
-        at = parts.index(...)
-        parts[at : at + 1] = [slice(None)] * (rank - len(parts) + 1)
-    parts += [slice(None)] * (rank - len(parts))
+    parts = _parts(calls, rank)
     if len(parts) != rank or parts[0] != slice(None):
         return None
     time = parts[1:-1]
     if any(part not in (slice(None), -1, slice(-1, None)) for part in time):
         return None
     return parts[-1] if isinstance(parts[-1], slice) and parts[-1].step in (None, 1) else None
+
+
+def _parts(calls: Any, rank: int) -> list[Any]:
+    """Return an index, a slice or None for each axis, where they fit the rank."""
+    parts = [_part(part) for part in _spec(calls)]
+    if ... in parts:
+        at = parts.index(...)
+        parts[at : at + 1] = [slice(None)] * (rank - len(parts) + 1)
+    return [*parts, *[slice(None)] * (rank - len(parts))]
 
 
 def _spec(calls: Any) -> list[Any]:

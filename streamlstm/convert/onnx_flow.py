@@ -112,6 +112,10 @@ class Flow:
         It is a recurrent layer's final state, as it came out of its node.
     integer : bool
         Whether it holds integers: categories.
+    cut : bool
+        Whether they were cut out of numbers.
+    beside : int
+        How many features of another input stand behind those of the origin.
     skip : tuple of int, optional
         Column of the input that was added to each output.
     skip_scale : tuple of float, optional
@@ -127,6 +131,8 @@ class Flow:
     recurrent: bool = False
     state: bool = False
     integer: bool = False
+    cut: bool = False
+    beside: int = 0
     skip: tuple[int, ...] | None = None
     skip_scale: tuple[float, ...] | None = None
 

@@ -296,6 +296,8 @@ def _reason(op: str) -> str:
         return "it turns the sequence around, and a live stream cannot be read from its end"
     if op.startswith(("Conv", "MaxPool", "AveragePool", "GlobalAverage")):
         return "it looks at several steps at once"
+    if "Quant" in op or "Integer" in op:
+        return "it is quantized: export the network in floating point"
     if "Attention" in op:
         return "it attends to the whole past"
     return "what it computes has no layer here"

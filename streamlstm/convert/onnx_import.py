@@ -55,7 +55,7 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         try:
             flow = _follow(Graph(model, inputs, constants, initial), output)
             _check_output(flow, shortened)
-            chain = emit(flow, inputs[flow.origin].width)
+            chain = emit(flow, inputs[flow.origin].width + flow.beside)
             chosen = {**written, **options}
             if flow.skip is not None and "skip" not in chosen:
                 chosen = {"skip_scale": flow.skip_scale, **chosen, "skip": flow.skip}
@@ -125,9 +125,16 @@ def _readings(model: Any, constants: Mapping[str, Any]) -> Iterator[tuple[dict[s
         if integers[given[0].name]:
             places = [None, *places]
         for place in dict.fromkeys(places):
+            # Numbers beside categories have an axis of features, also where categories have none.
+            last = -1 if place is None and any(integers.values()) else place
             yield (
                 {
-                    name: make_input(name, size, _fitting(place, size), integers[name])
+                    name: make_input(
+                        name,
+                        size,
+                        _fitting(place if integers[name] else last, size),
+                        integers[name],
+                    )
                     for name, size in sizes.items()
                 },
                 short is not None,

@@ -29,6 +29,8 @@ _NAMES = {
 }
 # Where ONNX has other defaults than we.
 _DEFAULTS: dict[str, tuple[float, ...]] = {"hard_sigmoid": (0.2, 0.5)}
+# ONNX gives them no defaults, or ONNX Runtime others than ONNX.
+_OPEN = ("affine", "scaled_tanh", "thresholded_relu")
 _ORDERS = {"LSTM": ("iofc", "ifco"), "GRU": ("zrh", "rzh"), "RNN": ("i", "i")}
 
 
@@ -42,11 +44,16 @@ def recurrent(node: Node, x: Flow, *rest: Value) -> list[Value]:
             "stream does not have."
         )
     arrays, F, H = _matrices(node, W, R, B)
-    if P is not None and np.any(node.constant(P)):
+    if P is not None:
         arrays["peephole"] = _peephole(node, P, H)
     for key, value in (("initial_h", initial_h), ("initial_c", initial_c)):
-        if value is not None and np.any(node.constant(value)):
+        if value is not None:
             arrays[key] = _initial(node, value, H, key)
+    # What is all zeros is as if it were not there, but a shape that does not fit says that the file
+    # is not what it should be: PyTorch's newer exporter drops a projection so.
+    for key in ("peephole", "initial_h", "initial_c"):
+        if key in arrays and not arrays[key].any():
+            del arrays[key]
     layer, arrays = _layer(node, F, H, arrays)
     batch_first = bool(node.attribute("layout", 0))
     found = _step(node, x, batch_first, F)
@@ -170,11 +177,16 @@ def _activations(node: Node, defaults: Sequence[str]) -> list[str]:
         if len(given) == len(ours) > len(takers):
             given = [given[n] for n in takers]
         values.append(dict(zip(takers, given, strict=False)))
-    return [_parametrised(str(name), n, values) for n, name in enumerate(ours)]
+    return [_parametrised(node, str(name), n, values) for n, name in enumerate(ours)]
 
 
-def _parametrised(name: str, n: int, values: Sequence[dict[int, Any]]) -> str:
+def _parametrised(node: Node, name: str, n: int, values: Sequence[dict[int, Any]]) -> str:
     defaults = _DEFAULTS.get(name, PARAMETERS[name])
+    if name in _OPEN and any(n not in values[place] for place in range(len(defaults))):
+        raise ConvertError(
+            f"{node}: activation {name!r} lacks its activation_alpha or activation_beta, for which "
+            "runtimes do not agree on a value: write them into the graph."
+        )
     given = [values[place].get(n, default) for place, default in enumerate(defaults)]
     return name_activation(name, *(shortest(value) for value in given))
 

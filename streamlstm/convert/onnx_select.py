@@ -57,7 +57,7 @@ def select(node: Node, x: Value, axis: int, numbers: list[int], written: str) ->
         return _select_layer(node, x, axis, numbers)
     axis %= len(x.axes)
     if x.feature is not None and x.is_features(axis):
-        return _select_features(node, x, axis, numbers)
+        return select_features(node, x, axis, numbers)
     over_time = x.time is not None and x.axes[axis] == (x.time,)
     if over_time and numbers == [size - 1]:
         return x.reshaped([() if n == axis else a for n, a in enumerate(x.axes)])
@@ -89,7 +89,7 @@ def _select_layer(node: Node, x: Stack, axis: int, numbers: list[int]) -> Flow:
     return x.flows[numbers[0]]
 
 
-def _select_features(node: Node, x: Flow, axis: int, numbers: list[int]) -> Flow:
+def select_features(node: Node, x: Flow, axis: int, numbers: list[int]) -> Flow:
     """Take features: columns of the input, else a product with a matrix of zeros and ones."""
     feature = Atom(len(numbers)) if len(numbers) > 1 else None
     if x.raw:

@@ -11,7 +11,7 @@ from ..errors import ConvertError
 from ..layers import Embedding
 from .onnx_flow import Atom, Axis, Flow, Scale, Stack, Step, Value
 from .onnx_node import Node
-from .onnx_select import select
+from .onnx_select import select, select_features
 
 
 def identity(_node: Node, x: Value, *_rest: Value) -> Value:
@@ -23,7 +23,13 @@ def cast(node: Node, x: Flow, *_rest: Value) -> Flow:
     """Cast, CastLike: to integers for an embedding, elsewhere to another precision."""
     to = node.attribute("to", 1)
     integers = (2, 3, 4, 5, 6, 7, 9, 12, 13)  # onnx.TensorProto: uint8 ... int64, bool ... uint64
-    return replace(x, integer=to in integers)
+    if to in integers:
+        return replace(x, integer=True, cut=x.cut or not x.integer)
+    if x.cut:
+        raise ConvertError(
+            f"{node}: numbers were cut to integers before, which no layer here does."
+        )
+    return replace(x, integer=False)
 
 
 def shape(node: Node, x: Flow) -> Any:
@@ -148,14 +154,29 @@ def concat(node: Node, *flows: Value) -> Value:
     axis %= len(flows[0].axes)
     if all(flow.raw for flow in flows) and all(flow.is_features(axis) for flow in flows):
         return _join_columns(node, flows, axis)
-    if any(isinstance(e, Step) and isinstance(e.layer, Embedding) for e in flows[0].entries[-1:]):
-        return _join_embedding(node, flows[0], flows[1:], axis)
+    embedded = [n for n, flow in enumerate(flows) if _is_embedded(flow)]
+    if len(embedded) == 1:
+        (n,) = embedded
+        others = (*flows[:n], *flows[n + 1 :])
+        joined = _join_embedding(node, flows[n], others, axis)
+        before = sum(flow.width for flow in flows[:n])
+        if not before:
+            return joined
+        # The vector of the category comes first here: let it change places with what is before it.
+        D = flows[n].width
+        order = [*range(D, D + before), *range(D), *range(D + before, joined.width)]
+        return select_features(node, joined, axis, order)
     if all(flow.state and not flow.axes[axis] for flow in flows):
         return Stack(tuple(flows), axis)
     raise ConvertError(
         f"{node} joins branches of the network: expected an embedding and the other features after "
         "it."
     )
+
+
+def _is_embedded(flow: Flow) -> bool:
+    """Say whether a flow is the vector of a category, as it came out of the table."""
+    return any(isinstance(e, Step) and isinstance(e.layer, Embedding) for e in flow.entries[-1:])
 
 
 def _join_columns(node: Node, flows: Sequence[Flow], axis: int) -> Flow:
@@ -175,19 +196,27 @@ def _join_embedding(node: Node, first: Flow, others: Sequence[Flow], axis: int) 
     """Put numeric features beside the vector of the category; they may be scaled before."""
     (step,) = first.entries[-1:]
     plain = all(isinstance(e, Scale) for flow in others for e in flow.entries)
-    origins = {flow.origin for flow in (first, *others)}
-    if len(first.entries) > 1 or not plain or len(origins) > 1 or not first.is_features(axis):
+    fits = all(flow.is_features(axis) for flow in (first, *others))
+    if len(first.entries) > 1 or not plain or not fits or any(flow.beside for flow in others):
         raise ConvertError(f"{node}: expected an embedding and, after it, features of one input.")
     if len(others) > 1 and any(flow.entries for flow in others):
         raise ConvertError(f"{node}: expected the features after an embedding in one piece.")
     columns = (*first.columns, *(column for flow in others for column in flow.columns))
-    F = len(columns)
+    F, beside = len(columns), 0
+    if any(flow.origin != first.origin for flow in others):
+        # Numbers in an input of their own: they stand behind the category in an observation.
+        beside = F - 1
+        if len(others) > 1 or columns != (0, *range(beside)):
+            raise ConvertError(
+                f"{node}: expected an embedding of one input and, after it, all of another one."
+            )
+        columns = tuple(range(F))
     scales = [_beside_category(e, F) for flow in others for e in flow.entries]
     assert isinstance(step, Step)
     assert isinstance(step.layer, Embedding)
     layer = Embedding(F, step.layer.categories, step.layer.dimension)
     joined = Step(layer, step.weights, step.node)
-    stem = replace(first, entries=(), columns=columns)
+    stem = replace(first, entries=(), columns=columns, beside=beside)
     return stem.with_features(axis, layer.output_size, *scales, joined)
 
 

@@ -17,10 +17,11 @@ from .check import Float64Array, to_float64
 from .json_file import read_json
 from .keras import graph_of
 from .keras_activations import LAYERS as ACTIVATIONS
-from .keras_activations import read_activation, read_layer
+from .keras_activations import read_activation, read_function, read_layer
 from .keras_cells import from_cudnn
 from .keras_file import read_keras
 from .keras_graph import Leaf
+from .keras_join import FOUND
 from .keras_weights import Store
 from .rtneural import read_gains
 
@@ -195,10 +196,14 @@ def _keras_steps(store: Store, leaf: Leaf, major: int) -> Iterator[Step]:
         yield _dense(arrays, other)
     elif kind in ACTIVATIONS:
         yield _function(read_layer(kind, config, major, leaf.where))
+    elif (function := read_function(kind, config)) is not None:
+        yield _function(function)
     elif kind == "PReLU":
         yield _prelu(arrays[0])
     elif kind == "Embedding":
-        yield lambda x: arrays[0][int(x[0])]
+        yield lambda x: np.append(arrays[0][int(x[0])], x[1:])
+    elif kind == "Concatenate" and config[FOUND].before:
+        yield lambda x: np.roll(x, config[FOUND].numbers)
     elif kind in ("BatchNormalization", "LayerNormalization"):
         names = [n for n, on in (("gamma", "scale"), ("beta", "center")) if config.get(on, True)]
         named = dict(zip((*names, "mean", "variance"), arrays, strict=False))

@@ -9,7 +9,7 @@ from torch import nn
 from ..activations import name_activation
 from ..errors import ConvertError
 from .torch_parts import Part, Scale, make_weights
-from .torch_state import INITIAL_C, INITIAL_H, place_initial
+from .torch_state import INITIAL_C, INITIAL_H, QUANTIZED, place_initial
 
 Steps = Sequence[str | Scale]
 
@@ -38,6 +38,7 @@ _REASONS = {
     "Conv": "a convolution looks at several steps at once",
     "Pool": "pooling looks at several steps at once",
     "EmbeddingBag": "it sums over several categories",
+    "quantized": QUANTIZED,
 }
 
 
@@ -53,12 +54,11 @@ def parts_of_module(module: nn.Module) -> list[Part]:
     _walk(module, "", parts)
     if not parts:
         raise ConvertError(f"{type(module).__name__} has no layers.")
-    _check_dimensions(parts)
     return parts
 
 
 def _walk(module: nn.Module, name: str, parts: list[Part]) -> None:
-    part = _leaf(module, name or type(module).__name__)
+    part = find_leaf(module, name or type(module).__name__)
     if part is not None:
         parts.append(part)
         return
@@ -78,10 +78,13 @@ def _check_container(module: nn.Module, name: str) -> None:
     kind = type(module)
     ours = kind.__module__.startswith("torch.") and not isinstance(module, _CONTAINERS)
     scripted = isinstance(module, torch.jit.ScriptModule)
+    if kind.__module__.startswith("torchmetrics."):
+        return
     if not scripted and (kind.__name__ == "OptimizedModule" or "parallel" in kind.__module__):
         return
     if ours or not module._modules or scripted:
-        reasons = [reason for word, reason in _REASONS.items() if word in kind.__name__]
+        known = f"{kind.__name__} {kind.__module__}"
+        reasons = [reason for word, reason in _REASONS.items() if word in known]
         reason = reasons[0] if reasons else "what it computes is not known here"
         raise ConvertError(
             f"{name} ({kind.__name__}) cannot be taken over: {reason}. If it only picks or shapes "
@@ -105,7 +108,7 @@ def _take_own(module: nn.Module, name: str, inside: list[Part]) -> None:
         place_initial(name, initial, inside)
 
 
-def _leaf(module: nn.Module, name: str) -> Part | None:
+def find_leaf(module: nn.Module, name: str) -> Part | None:
     """Return the part that a module is, None if it is a container or nothing at all."""
     kind, options = _layer(module, name)
     if kind is not None:
@@ -118,11 +121,31 @@ def _leaf(module: nn.Module, name: str) -> Part | None:
 
 
 def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a layer's weights, what is computed from a parametrization among them."""
+    """Return a layer's weights, computed ones of parametrizations and hooks among them."""
     tensors = {**dict(module._parameters), **dict(module._buffers)}
     for key in getattr(module, "parametrizations", {}):
         tensors[key] = getattr(module, key)
+    for hook in module._forward_pre_hooks.values():
+        _compute(module, hook, tensors)
     return {key: tensor for key, tensor in tensors.items() if tensor is not None}
+
+
+def _compute(module: nn.Module, hook: Any, tensors: dict[str, Any]) -> None:
+    """Put in what a hook of weight_norm, spectral_norm or pruning computes, for what it is from."""
+    with torch.no_grad():
+        if hasattr(hook, "apply_mask"):
+            key = hook._tensor_name
+            weight = hook.apply_mask(module)
+        elif hasattr(hook, "n_power_iterations"):
+            key = hook.name
+            weight = hook.compute_weight(module, do_power_iteration=False)
+        elif hasattr(hook, "compute_weight"):
+            key, weight = hook.name, hook.compute_weight(module)
+        else:
+            return
+    for suffix in ("g", "v", "u", "orig", "mask"):
+        tensors.pop(f"{key}_{suffix}", None)
+    tensors[key] = weight
 
 
 def _layer(module: nn.Module, name: str) -> tuple[str | None, dict[str, Any]]:
@@ -165,7 +188,7 @@ def _recurrent_options(module: nn.Module, name: str, kind: str) -> dict[str, Any
     return options
 
 
-def _check_dimensions(parts: Sequence[Part]) -> None:
+def check_dimensions(parts: Sequence[Part]) -> None:
     """Refuse a softmax that is not, or may not be, over the features."""
     recurrent = any(part.kind == "recurrent" for part in parts)
     for part in parts:

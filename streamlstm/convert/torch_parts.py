@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import ConvertError
 from ..layers import Dense, Embedding, LayerNorm
@@ -14,7 +15,7 @@ from .refusal import naming
 from .torch_recurrent import add_recurrent, recurrent_width
 
 InitialState = Any  # None, h0, or (h0, c0): tensors or arrays
-Scale = tuple[float, float]  # x * first + second
+Scale = tuple[ArrayLike, ArrayLike]  # x * first + second
 
 _ORDER = (
     "Layers are taken in the order in which they are registered: if forward calls them in another "
@@ -70,6 +71,10 @@ def to_array(tensor: Any, where: str) -> Float64Array:
     if hasattr(tensor, "detach"):
         if tensor.is_meta:
             raise ConvertError(f"{where}: the weights are on the meta device: load them first.")
+        if type(tensor).__name__.startswith("Uninitialized"):
+            raise ConvertError(f"{where}: a lazy module has no weights before it is called once.")
+        if tensor.is_quantized or tensor.is_complex():
+            raise ConvertError(f"{where}: expected floating-point numbers, got {tensor.dtype}.")
         tensor = tensor.detach().cpu().double().numpy()
     return to_float64(tensor, where)
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..errors import ConvertError
 from ..layers import GRU, LSTM, RNN
 from .chain import Chain
@@ -51,10 +53,11 @@ def add_recurrent(
             f"{name} is bidirectional: its second half reads the series from its end, which a live "
             "stream does not have."
         )
+    biased = any(key.startswith("bias") for key in weights.shapes)
     numbers = [int(match[1]) for key in weights.shapes if (match := _LEVEL.fullmatch(key))]
     suffixes = [f"_l{n}" for n in range(max(numbers) + 1)] if numbers else [""]
     for n, suffix in enumerate(suffixes):
-        arrays, found, width = _take_layer(weights, name, suffix, kind)
+        arrays, found, width = _take_layer(weights, name, suffix, kind, biased)
         arrays |= _initial(initial_state, n, len(suffixes), found, arrays, name)
         F, H = arrays["weight_ih"].shape[1], arrays["weight_ih"].shape[0] // _GATES[found]
         starts = "initial_h" in arrays
@@ -68,7 +71,7 @@ def add_recurrent(
 
 
 def _take_layer(
-    weights: Weights, name: str, suffix: str, kind: str | None
+    weights: Weights, name: str, suffix: str, kind: str | None, biased: bool
 ) -> tuple[dict[str, Float64Array], str, int | None]:
     """Return the arrays of one layer by our names, its kind, and P if it is projected."""
     weight_ih, weight_hh = (weights.take(f"weight_{part}{suffix}") for part in ("ih", "hh"))
@@ -85,7 +88,7 @@ def _take_layer(
             raise ConvertError(f"{name}: these shapes contradict each other: {shapes}.")
         hidden, projection = rows // 4, width
     found = _kind(name, rows, hidden, kind, shapes)
-    arrays |= _biases(weights, suffix, rows, found)
+    arrays |= _biases(weights, suffix, rows, found, biased)
     return arrays, found, projection
 
 
@@ -100,9 +103,12 @@ def _kind(name: str, rows: int, hidden: int, kind: str | None, shapes: str) -> s
     )
 
 
-def _biases(weights: Weights, suffix: str, rows: int, kind: str) -> dict[str, Float64Array]:
+def _biases(
+    weights: Weights, suffix: str, rows: int, kind: str, biased: bool
+) -> dict[str, Float64Array]:
+    """Return the biases of one layer; where any layer has them, all have."""
     names = [f"bias_{part}{suffix}" for part in ("ih", "hh")]
-    if any(name in weights for name in names):
+    if biased:
         bias_ih, bias_hh = (weights.take(name, (rows,)) for name in names)
     else:
         bias_ih, bias_hh = (weights.take_or(name, (rows,), 0) for name in names)
@@ -123,6 +129,8 @@ def _initial(
     letters = "hc" if kind == "lstm" else "h"
     if not states:
         return {}
+    if letters == "h" and len(states) != 1 and states[0].ndim < 3:  # h0 as nested lists
+        states = [np.stack(states)]
     if len(states) != len(letters):
         raise ConvertError(
             f"{name}: expected an initial state of {len(letters)} vectors ({', '.join(letters)}), "

@@ -1,16 +1,33 @@
 """PyTorch's state dict read back into layers: names and shapes are all that it has."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConvertError
 from .check import Weights
+from .torch_order import in_order
 from .torch_parts import Part, make_weights, to_array
 from .torch_recurrent import NAME as RECURRENT
 
 # What people call a trained initial state, beside the recurrent module.
-INITIAL_H = ("h0", "h_0", "h_init", "init_h", "initial_h")
-INITIAL_C = ("c0", "c_0", "c_init", "init_c", "initial_c")
+INITIAL_H = (
+    *("h0", "h_0", "h_init", "init_h", "initial_h"),
+    *("hidden0", "hidden_0", "hidden_init", "init_hidden", "initial_hidden"),
+)
+INITIAL_C = (
+    *("c0", "c_0", "c_init", "init_c", "initial_c"),
+    *("cell0", "cell_0", "cell_init", "init_cell", "initial_cell"),
+)
+_COMPUTED = re.compile(r"(.*)(_g|_v|_orig|_mask|original0|original1)")
+_PAIRS = {
+    **dict.fromkeys(("_g", "_v"), ("_g", "_v")),
+    **dict.fromkeys(("_orig", "_mask"), ("_orig", "_mask")),
+    **dict.fromkeys(("original0", "original1"), ("original0", "original1")),
+}
+QUANTIZED = "it is quantized: bring the network that it was made from, in floating point"
 
 
 def parts_of_state(state: Mapping[Any, Any], rnn_activation: str, epsilon: float) -> list[Part]:
@@ -21,7 +38,7 @@ def parts_of_state(state: Mapping[Any, Any], rnn_activation: str, epsilon: float
     ConvertError
         If a group of weights is that of no known layer.
     """
-    groups = _group(state)
+    groups = _group(in_order(restored(state)))
     if not groups:
         raise ConvertError("the state dict is empty.")
     initial = {name: groups.pop(name) for name in list(groups) if is_initial(groups[name])}
@@ -56,10 +73,40 @@ def place_initial(container: str, tensors: Mapping[str, Any], parts: list[Part])
     inside[0].options["initial_state"] = [to_array(tensors[name], name) for name in found]
 
 
+def restored(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a state dict with the weights that weight_norm and pruning compute from parts of them.
+
+    ``weight_g`` and ``weight_v`` (``original0`` and ``original1`` of a parametrization) are the
+    length and the direction of each row, ``weight_orig`` and ``weight_mask`` what pruning keeps.
+    """
+    found: dict[Any, Any] = {}
+    for key, tensor in state.items():
+        match = _COMPUTED.fullmatch(key) if isinstance(key, str) else None
+        parts = match and [f"{key[: match.end(1)]}{end}" for end in _PAIRS[match[2]]]
+        if not match or not parts or not {*parts} <= state.keys():
+            found[key] = tensor
+            continue
+        name = match[1].replace("parametrizations.", "").rstrip("._")
+        first, second = (to_array(state[part], part) for part in parts)
+        if match[2] in ("_orig", "_mask") and first.shape == second.shape:
+            found[name] = first * second
+        elif first.shape == (*second.shape[:1], *[1] * (second.ndim - 1)):
+            length = np.sqrt((second**2).sum(tuple(range(1, second.ndim)), keepdims=True))
+            found[name] = first * second / length
+        else:
+            raise ConvertError(
+                f"{name} is computed from {parts[0]} {first.shape} and {parts[1]} {second.shape}, "
+                "and only its module knows how: give the module."
+            )
+    return found
+
+
 def _group(state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     """Return the tensors by layer: the name up to the last dot."""
     groups: dict[str, dict[str, Any]] = {}
     for key, tensor in state.items():
+        if isinstance(key, str) and ("_packed_params" in key or "_all_weight_values" in key):
+            raise ConvertError(f"{key.split('._')[0]} cannot be taken over: {QUANTIZED}.")
         if not isinstance(key, str) or not hasattr(tensor, "shape"):
             raise ConvertError(
                 f"the state dict: expected names and tensors, got {type(tensor).__name__} under "

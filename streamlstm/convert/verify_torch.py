@@ -1,6 +1,7 @@
 """What PyTorch answers with the arrays of a state dict, layer by layer."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from ..activations import parse_activation
 from ..errors import ConvertError
 from ..kernels.reference import activate
 from .check import Float64Array, require
-from .torch_state import INITIAL_C, is_initial
+from .torch import read_torch, unwrap
+from .torch_order import in_order
+from .torch_state import INITIAL_C, is_initial, restored
 
 
 def by_torch(
@@ -30,14 +33,10 @@ def by_torch(
         If a layer is none of those that can be told by their arrays.
     """
     torch = require("torch", "compute a state dict")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model_state_dict", "model", "net", "network", "weights"):
-        if isinstance(state.get(key), Mapping):
-            state = state[key]
-            break
+    state = in_order(restored(unwrap(read_torch(Path(path)))))
     values = torch.tensor(X)
     with torch.no_grad():
-        groups = _group(state)
+        groups = _group(torch, state)
         initial = {name: groups.pop(name) for name in list(groups) if is_initial(groups[name])}
         for name, arrays in groups.items():
             if "weight_hh_l0" in arrays or "weight_hh" in arrays:
@@ -50,12 +49,12 @@ def by_torch(
     return np.asarray(values.numpy(), np.float64)
 
 
-def _group(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _group(torch: Any, state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for key, tensor in state.items():
         name, _, last = key.rpartition(".")
         if last != "num_batches_tracked":
-            groups.setdefault(name, {})[last] = tensor.double()
+            groups.setdefault(name, {})[last] = torch.as_tensor(tensor).double()
     return groups
 
 

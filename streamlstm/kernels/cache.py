@@ -26,18 +26,19 @@ def sources_hash() -> str:
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate an entry point: compiled without the GIL, kept on disk.
+    """Decorate an entry point: kept on disk, and releasing the GIL unless told otherwise.
 
     Parameters
     ----------
     **options
         Passed to :func:`numba.njit`.
     """
+    options = {"nogil": True, "cache": True, "error_model": "numpy", **options}
 
     def decorate(function: Callable[..., Any]) -> Any:
         # Numba names the cache file after __qualname__.
         function.__qualname__ = f"{function.__name__}-{sources_hash()}"
-        return njit(nogil=True, cache=True, error_model="numpy", **options)(function)
+        return njit(**options)(function)
 
     return decorate
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import idblocks, layout, step
+from . import idblocks, layout, onestep, step
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]
@@ -48,6 +48,7 @@ def _kernels() -> dict[str, list[tuple[Any, Signature]]]:
     }
     kernels[_IDS] = list(idblocks.SIGNATURES.items())
     kernels[_STEP] = [(step.step_range, _BY_ADDRESS), (step.step_block, _BLOCK)]
+    kernels[_STEP] += onestep.SIGNATURES.items()
     if can_run_parallel():
         kernels[_THREADS] = [(step.step_parallel, (*_BLOCK, int64))]
     return kernels

@@ -8,6 +8,7 @@ weight block.
 # Header.
 INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
 SKIP_SCALE = 9  # offset of what each input is multiplied by before it is added
+CATEGORIES = 10  # that the first input may name; 0 if it is an ordinary number
 HEADER = 16
 
 # One row a layer, after the header.
@@ -37,8 +38,10 @@ ROW = 24
 GATE_CLIP, CELL_CLIP, PROJECTION_CLIP, EPSILON = 6, 7, 8, 9
 CONSTANT_COUNT = 10
 
-# Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM.
-LSTM, LSTM_OPTIONS, GRU, GRU_BEFORE, RNN, DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(9)
+# Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM but layer
+# norm, LSTM_NORM that too.
+LSTM, LSTM_OPTIONS, LSTM_NORM, GRU, GRU_BEFORE, RNN = range(6)
+DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
 
 # A task: what to step, as addresses; one int64 array a backend (step.py).
 (
@@ -53,7 +56,11 @@ LSTM, LSTM_OPTIONS, GRU, GRU_BEFORE, RNN, DENSE, POINTWISE, LAYER_NORM, EMBEDDIN
     TASK_SCRATCH_SIZE,  # floats of scratch for each thread
     TASK_GROUPS,  # of a table of groups, one for each thread
     TASK_TURN,  # 0 and 1 in turn, from one step of a single stream to the next
-) = range(11)
+    TASK_SLOT,  # of a single stream
+    TASK_OBSERVATION,  # of room for its observation
+    TASK_HELD,  # 1 while somebody works on the state without the interpreter's lock
+    TASK_STEPS,  # that onestep.py has made
+) = range(15)
 TASK_LAYERS = 16  # from here on for each KIND the address of what steps a group
 TASK_SINGLES = 32  # and of what steps a single stream
 TASK = 48

@@ -28,7 +28,6 @@ from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
 from .memory import array_at
 from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
 from .simd import LANES, first_lanes, fma, load, prefetch, splat, store
-from .single import gate_products
 
 f32 = np.float32
 
@@ -99,71 +98,84 @@ def lstm(task, layer, group, _):
 
 @by_address
 def lstm_options(task, layer, group, _):
-    """Advance a group of streams through an LSTM with options.
+    """Advance a group of streams through an LSTM with options but a norm."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    z = int64(SUMS)
+    stride = program[layout.STRIDE]
+    K = program[layer + layout.LAYER_INPUTS] + program[layer + layout.LAYER_OUTPUTS]
+    w = program[layer + layout.WEIGHTS]
+    _gather(program, layer, rows, slots, first, count, S, a)
+    for unit in range(0, program[layer + layout.UNITS], LANES):
+        for m in range(0, count, TILE):
+            tile = min(TILE, count - m)
+            _gate_panel(program, layer, S, a + m * stride, stride, weights, w, K, z, WIDE, tile)
+            lstm_cells(
+                weights, program, layer, rows, slots, first + m, tile,
+                S, z, int64(WIDE), unit, unit + 1, o + m * stride,
+            )  # fmt: skip
+        w += WIDE + K * (THREE if program[layer + layout.COUPLED] else WIDE)
+    finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, z)
 
-    ``S[work]`` has room for all pre-activations of the group: with a norm every unit of a gate is
-    needed before the first can be used.
+
+@by_address
+def lstm_norm(task, layer, group, _):
+    """Advance a group of streams through an LSTM whose gates are normalised.
+
+    ``S[work]`` has room for all pre-activations of the group: every unit of a gate is needed
+    before the first can be used.
     """
     weights, program, rows, slots, S = arrays(task, group)
     first, count, a, o = span(group)
     z = int64(SUMS)
-    work = max(a, o) + GROUP * program[layout.STRIDE]  # behind both sides' rows
-    H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
-    F, stride = program[layer + layout.LAYER_INPUTS], program[layout.STRIDE]
-    row_size = program[layout.ROW_SIZE]
-    normed = program[layer + layout.NORM] >= 0
-    coupled = program[layer + layout.COUPLED]
+    H, stride = program[layer + layout.UNITS], program[layout.STRIDE]
+    work = max(a, o) + GROUP * stride  # behind both sides' rows
+    K = program[layer + layout.LAYER_INPUTS] + program[layer + layout.LAYER_OUTPUTS]
     width = (H + LANES - 1) // LANES * WIDE
     w = program[layer + layout.WEIGHTS]
-    together = normed or count == 1
-    if count == 1:
-        h = slots[first] * row_size + program[layer + layout.HIDDEN]
-        turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
-        panels = (H + LANES - 1) // LANES
-        gate_products(weights, w, F, P, coupled, S, a, rows, h, work, panels, turn)
+    _gather(program, layer, rows, slots, first, count, S, a)
+    for start in range(work, work + width, WIDE):
+        for m in range(0, count, TILE):
+            tile = min(TILE, count - m)
+            target = start + m * width
+            _gate_panel(
+                program, layer, S, a + m * stride, stride, weights, w, K, target, width, tile
+            )
+        w += WIDE + K * (THREE if program[layer + layout.COUPLED] else WIDE)
+    norm_gates(weights, program, layer, H, width, S, work, z, count)
+    lstm_cells(weights, program, layer, rows, slots, first, count, S, work, width, int64(0), H, o)
+    finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, z)
+
+
+@njit(inline="always")
+def _gate_panel(program, layer, S, a, stride, weights, w, K, z, spacing, rows):
+    """Multiply ``rows`` streams with the panel of some units' gates."""
+    if program[layer + layout.COUPLED]:
+        three_panel(S, a, stride, weights, w, K, S, z, int64(spacing), rows)
     else:
-        _gather(program, layer, rows, slots, first, count, S, a)
-        for unit in range(0, H, LANES):
-            for m in range(0, count, TILE):
-                tile = min(TILE, count - m)
-                target, spacing = z, int64(WIDE)
-                if normed:
-                    target, spacing = work + m * width + unit * COLUMNS, width
-                if coupled:
-                    three_panel(
-                        S, a + m * stride, stride, weights, w, F + P, S, target, spacing, tile
-                    )
-                else:
-                    wide_panel(
-                        S, a + m * stride, stride, weights, w, F + P, S, target, spacing, tile
-                    )
-                if not normed:
-                    _lstm_cells(
-                        weights, program, layer, rows, slots, first + m, tile,
-                        S, z, spacing, unit, unit + 1, o + m * stride,
-                    )  # fmt: skip
-            w += WIDE + (F + P) * (THREE if coupled else WIDE)
-    if normed:
-        _norm_gates(weights, program, layer, H, width, S, work, z, count)
-    if together:
-        _lstm_cells(
-            weights, program, layer, rows, slots, first, count, S, work, width, int64(0), H, o
-        )
+        wide_panel(S, a, stride, weights, w, K, S, z, int64(spacing), rows)
+
+
+@part
+def finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, z):
+    """Project hidden states at ``S[o]`` where the layer does so, and keep them."""
+    stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
+    H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
     for m in range(count):
         _clear_padding(rows, slots[first + m] * row_size + program[layer + layout.CELL], H)
-    if program[layer + layout.PROJECTION] >= 0:
-        # Through the rows at a, which are no longer needed, and back.
-        product(weights, program[layer + layout.PROJECTION], H, P, S, o, a, stride, z, count)
-        bound = weights[program[layer + layout.CONSTANTS] + layout.PROJECTION_CLIP]
-        for m in range(count):
-            h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
-            for n in range(0, P, LANES):
-                y = clip(load(S, a + m * stride + n), bound)
-                store(S, o + m * stride + n, y)
-                store(rows, h + n, y)
-            _clear_padding(rows, h, P)
-    else:
+    if program[layer + layout.PROJECTION] < 0:
         _keep(program, layer, rows, slots, first, count, S, o)
+        return
+    # Through the rows at a, which are no longer needed, and back.
+    product(weights, program[layer + layout.PROJECTION], H, P, S, o, a, stride, z, count)
+    bound = weights[program[layer + layout.CONSTANTS] + layout.PROJECTION_CLIP]
+    for m in range(count):
+        h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
+        for n in range(0, P, LANES):
+            y = clip(load(S, a + m * stride + n), bound)
+            store(S, o + m * stride + n, y)
+            store(rows, h + n, y)
+        _clear_padding(rows, h, P)
 
 
 def _over_units(cell):
@@ -196,7 +208,7 @@ _hard_coupled = _over_units(hard_coupled_cell)
 
 
 @part
-def _lstm_cells(
+def lstm_cells(
     weights, program, layer, rows, slots, first, count, S, z, spacing, begin, end, o
 ):  # fmt: skip
     """Apply the gates to the units from ``begin`` to ``end`` of ``count`` streams."""
@@ -262,7 +274,7 @@ def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o
 
 
 @njit(inline="always")
-def _norm_gates(weights, program, layer, H, width, S, work, z, count):
+def norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
     norm = program[layer + layout.NORM]
     epsilon = weights[program[layer + layout.CONSTANTS] + layout.EPSILON]

@@ -11,7 +11,14 @@ from numba import int64, njit
 from . import layout
 from .activations import HARD_SIGMOID
 from .cache import by_address
-from .cells import any_gru_cell, hard_gru_cell, lstm_cell, usual_gru_cell
+from .cells import (
+    any_gru_cell,
+    hard_gru_cell,
+    lstm_cell,
+    usual_coupled_cell,
+    usual_gru_cell,
+    usual_lstm_cell,
+)
 from .group import SUMS, arrays, span
 from .layout import GATE_CLIP
 from .memory import array_at
@@ -25,6 +32,7 @@ from .products import (
     one_three,
     one_three_pair,
 )
+from .recurrent import finish_lstm, lstm_cells, norm_gates
 from .simd import LANES, load, store
 
 _one, _one_float16, _one_bfloat16 = one_lstm
@@ -102,28 +110,95 @@ def lstm_single_bfloat16(task, layer, group, _):
     _lstm(task, layer, group, 2)
 
 
+@by_address
+def lstm_options_single(task, layer, group, _):
+    """Advance a stream through an LSTM with options but a norm.
+
+    The usual cells follow each panel; others wait for all pre-activations.
+    """
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    work = max(a, o) + layout.GROUP * program[layout.STRIDE]  # behind both sides' rows
+    H = program[layer + layout.UNITS]
+    usual = program[layer + layout.USUAL] and program[layer + layout.ACTIVATION] != HARD_SIGMOID
+    _gates(weights, program, layer, group, rows, slots[first], S, a, o, work, usual)
+    if not usual:
+        width = (H + LANES - 1) // LANES * WIDE
+        lstm_cells(
+            weights, program, layer, rows, slots, first, count, S, work, width, int64(0), H, o
+        )
+    finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, int64(SUMS))
+
+
+@by_address
+def lstm_norm_single(task, layer, group, _):
+    """Advance a stream through an LSTM whose gates are normalised, which waits for all of them."""
+    weights, program, rows, slots, S = arrays(task, group)
+    first, count, a, o = span(group)
+    work = max(a, o) + layout.GROUP * program[layout.STRIDE]
+    H = program[layer + layout.UNITS]
+    width = (H + LANES - 1) // LANES * WIDE
+    z = int64(SUMS)
+    _gates(weights, program, layer, group, rows, slots[first], S, a, o, work, False)
+    norm_gates(weights, program, layer, H, width, S, work, z, count)
+    lstm_cells(weights, program, layer, rows, slots, first, count, S, work, width, int64(0), H, o)
+    finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, z)
+
+
 @njit(inline="always")
-def gate_products(weights, w, F, P, coupled, S, a, rows, h, Z, panels, turn):
-    """Put a stream's pre-activations from ``S[Z]`` on, panel by panel."""
-    row = THREE if coupled else WIDE
-    panel = WIDE + (F + P) * row
+def _gates(weights, program, layer, group, rows, slot, S, a, o, Z, usual):
+    """Put a stream's pre-activations from ``S[Z]`` on; let the usual cells follow each panel."""
+    turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
+    F, P = program[layer + layout.LAYER_INPUTS], program[layer + layout.LAYER_OUTPUTS]
+    H, coupled = program[layer + layout.UNITS], program[layer + layout.COUPLED]
+    base = slot * program[layout.ROW_SIZE]
+    h, c = base + program[layer + layout.HIDDEN], base + program[layer + layout.CELL]
+    peephole = program[layer + layout.PEEPHOLE]
+    units = (H + layout.PAD - 1) // layout.PAD * layout.PAD
+    clips = program[layer + layout.CONSTANTS] + GATE_CLIP
+    panel = WIDE + (F + P) * (THREE if coupled else WIDE)
+    panels = (H + LANES - 1) // LANES
     paired = 2 * panel <= NEAR or panel > NEAR
     width = 2 if paired else 1
     runs = (panels + 1) >> 1 if paired else panels
     for n in range(runs):
-        first = (runs - 1 - n if turn else n) * width
-        start, z = w + first * panel, Z + first * WIDE
-        if paired and first + 1 < panels:
+        begin = (runs - 1 - n if turn else n) * width
+        end = min(begin + width, panels)
+        w, z = program[layer + layout.WEIGHTS] + begin * panel, Z + begin * WIDE
+        if end - begin == 2:
             if coupled:
-                one_three_pair(
-                    S, a, rows, h, 0, weights, start, WIDE, THREE, panel, F, P, S, z, WIDE
-                )
+                one_three_pair(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, P, S, z, WIDE)
             else:
-                _pair(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
+                _pair(S, a, rows, h, 0, weights, w, WIDE, WIDE, panel, F, P, S, z, WIDE)
         elif coupled:
-            one_three(S, a, rows, h, 0, weights, start, WIDE, THREE, panel, F, P, S, z, WIDE)
+            one_three(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, P, S, z, WIDE)
         else:
-            _one(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, P, S, z, WIDE)
+            _one(S, a, rows, h, 0, weights, w, WIDE, WIDE, panel, F, P, S, z, WIDE)
+        if usual:
+            _usual_cells(
+                weights, rows, S, z, c, o, begin * LANES, end * LANES, coupled,
+                peephole, units, clips,
+            )  # fmt: skip
+
+
+@njit(inline="always")
+def _usual_cells(weights, rows, S, z, c, o, begin, end, coupled, peephole, units, clips):
+    """Apply the gates to units of a stream whose activations are sigmoid and tanh."""
+    for unit in range(begin, end, LANES):
+        i, f = load(S, z), load(S, z + LANES)
+        g, y = load(S, z + 2 * LANES), load(S, z + 3 * LANES)
+        z += WIDE
+        none = np.float32(0.0)  # parameters of a hard sigmoid
+        if coupled:
+            usual_coupled_cell(
+                i, f, g, y, rows, c + unit, S, o + unit,
+                weights, peephole + unit, units, none, none, clips,
+            )  # fmt: skip
+        else:
+            usual_lstm_cell(
+                i, f, g, y, rows, c + unit, S, o + unit,
+                weights, peephole + unit, units, none, none, clips,
+            )  # fmt: skip
 
 
 @by_address

@@ -5,8 +5,7 @@ in groups whose activations stay in cache from the first layer to the last. It i
 called by address from everything else that steps, so that no caller compiles it again.
 
 It gets its arrays by address too. Such an array is owned by nobody, and LLVM sees that: around
-calls with arrays of Python, Numba counts references, and these atomic operations took half the time
-of a small step.
+calls with arrays of Python, Numba counts references, with atomic operations.
 """
 
 import numpy as np
@@ -27,6 +26,7 @@ f32 = np.float32
 LAYERS = {
     layout.LSTM: recurrent.lstm,
     layout.LSTM_OPTIONS: recurrent.lstm_options,
+    layout.LSTM_NORM: recurrent.lstm_norm,
     layout.GRU: recurrent.gru,
     layout.GRU_BEFORE: recurrent.gru_before,
     layout.RNN: recurrent.rnn,
@@ -35,7 +35,12 @@ LAYERS = {
     layout.LAYER_NORM: feedforward.layer_norm,
     layout.EMBEDDING: feedforward.embedding,
 }
-SINGLES = LAYERS | {layout.LSTM: single.lstm_single, layout.GRU: single.gru_single}
+SINGLES = LAYERS | {
+    layout.LSTM: single.lstm_single,
+    layout.LSTM_OPTIONS: single.lstm_options_single,
+    layout.LSTM_NORM: single.lstm_norm_single,
+    layout.GRU: single.gru_single,
+}
 # With weights of 16 bits a single stream goes through a plain LSTM by another way.
 SHORT = {"float16": single.lstm_single_float16, "bfloat16": single.lstm_single_bfloat16}
 

@@ -144,6 +144,58 @@ def test_branches_are_refused_by_the_layer_that_joins_them(tmp_path: Path) -> No
     assert "(Multiply) joins" in message
 
 
+def tensor(layer: str, output: int = 0) -> dict[str, Any]:
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, 0, output]}}
+
+
+def test_a_state_of_another_layer_is_refused(tmp_path: Path) -> None:
+    def pass_on(content: Any) -> None:
+        layers = layers_of(content)
+        first, second = (layer for layer in layers if layer["class_name"] in ("LSTM", "GRU"))
+        second["inbound_nodes"][0]["kwargs"]["initial_state"] = [tensor(first["name"], 1)]
+
+    message = refused(changed_zip("keras3_graph_states", tmp_path / "m.keras", config=pass_on))
+    assert "(GRU) takes its initial state from 'lstm" in message
+
+
+def test_the_cell_state_for_an_answer_is_refused(tmp_path: Path) -> None:
+    def answer(content: Any) -> None:
+        (lstm,) = (layer for layer in layers_of(content) if layer["class_name"] == "LSTM")
+        layers_of(content)[-1]["inbound_nodes"][0]["args"] = [tensor(lstm["name"], 2)]
+
+    message = refused(changed_zip("keras3_graph_states", tmp_path / "m.keras", config=answer))
+    assert "takes output 2 of 'lstm" in message
+
+
+def test_numbers_that_do_not_follow_the_category_are_refused(tmp_path: Path) -> None:
+    def other_columns(content: Any) -> None:
+        slices = [layer for layer in layers_of(content) if layer["class_name"] == "GetItem"]
+        slices[0]["inbound_nodes"][0]["args"][1][2] = 1
+
+    message = refused(
+        changed_zip("keras3_graph_sliced", tmp_path / "m.keras", config=other_columns)
+    )
+    assert "(Concatenate) joins 'embedding" in message
+
+
+def test_an_input_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    def one_more(content: Any) -> None:
+        extra = {"class_name": "InputLayer", "name": "more", "config": {"name": "more"}}
+        layers_of(content).append(extra)
+        content["config"]["input_layers"] = [["input_layer", 0, 0], ["more", 0, 0]]
+
+    message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=one_more))
+    assert "2 inputs and 1 outputs" in message
+
+
+def test_one_mean_for_all_features(tmp_path: Path) -> None:
+    norm = ("Normalization", {"name": "n", "axis": [], "mean": 1.5, "variance": 4.0}, {})
+    norm[1]["batch_input_shape"] = [None, None, 2]
+    model = sl.from_keras(legacy(tmp_path / "m.h5", [norm, lstm("a", 2, 3)]))
+    assert np.array_equal(model.input_scaling.mean, [1.5, 1.5])
+    assert np.array_equal(model.input_scaling.scale, [2, 2])
+
+
 def test_a_class_of_ones_own_is_refused_with_what_to_do(tmp_path: Path) -> None:
     def own(content: Any) -> None:
         content["class_name"] = "MyModel"
@@ -153,11 +205,14 @@ def test_a_class_of_ones_own_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert "keras.Sequential" in message
 
 
-def test_a_quantized_layer_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "policy", [{"name": "int8_from_float32"}, {"mode": "int8", "source_name": "float32"}]
+)
+def test_a_quantized_layer_is_refused(tmp_path: Path, policy: dict[str, str]) -> None:
     def quantize(content: Any) -> None:
         layers_of(content)[-1]["config"]["dtype"] = {
             "class_name": "QuantizedDTypePolicy",
-            "config": {"name": "int8_from_float32"},
+            "config": policy,
         }
 
     message = refused(changed_zip("keras3_lstm_stack", tmp_path / "m.keras", config=quantize))

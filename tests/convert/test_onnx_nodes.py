@@ -544,3 +544,66 @@ def test_what_is_no_onnx_is_refused(tmp_path: Any) -> None:
         sl.from_onnx(3)
     with pytest.raises(ConvertError, match="no output 'z'; it has y"):
         sl.from_onnx(SINGLE["lstm"], output="z")
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_numbers_in_an_input_of_their_own_beside_an_embedding(before: bool, swapped: bool) -> None:
+    table, found = draw(7, 2, seed=5), weights("GRU", 4)
+    inputs = {"c": (TensorProto.INT64, ["t", "b"]), "x": (TensorProto.FLOAT, ["t", "b", 2])}
+    made = helper.make_graph(
+        [
+            node("Gather", "table c", "v"),
+            node("Concat", "x v" if before else "v x", "joined", axis=-1),
+            node("GRU", "joined W R B", "y", hidden_size=H),
+        ],
+        "g",
+        [
+            helper.make_tensor_value_info(name, *inputs[name])
+            for name in sorted(inputs, reverse=swapped)
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(a, n) for n, a in (found | {"table": table}).items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 14)])
+    model.ir_version = 8
+    c, x = np.arange(T) % 7, series(2)
+    expected = run_onnx(model, {"c": c[:, None], "x": x[:, None]})[:, 0, 0]
+    X = np.concatenate([c[:, None], x], axis=1).astype(np.float32)
+    assert difference(sl.from_onnx(model), X, expected) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("extra", "places"),
+    [
+        ({"c0": np.zeros((1, 1, 9), np.float32)}, "- - c0"),
+        ({"P": PEEPHOLES["P"][:, 1:] * 0}, "- - - P"),
+    ],
+)
+def test_zeros_of_a_wrong_shape_are_refused(extra: Arrays, places: str) -> None:
+    with pytest.raises(ConvertError, match=r"LSTM 'y': .*expected.*\(1, (9|1, 9|14)\)"):
+        sl.from_onnx(single("LSTM", extra, places))
+
+
+@pytest.mark.parametrize("name", ["Affine", "ScaledTanh", "ThresholdedRelu"])
+def test_an_activation_whose_parameters_nobody_says_is_refused(name: str) -> None:
+    with pytest.raises(ConvertError, match=r"RNN 'y'.*lacks its activation_alpha.*do not agree"):
+        sl.from_onnx(single("RNN", activations=[name]))
+
+
+def test_numbers_that_are_cut_to_integers_are_refused() -> None:
+    nodes = [
+        node("Cast", "x", "n", to=TensorProto.INT64),
+        node("Cast", "n", "z", to=TensorProto.FLOAT),
+        node("RNN", "z W R B", "y", hidden_size=H),
+    ]
+    with pytest.raises(ConvertError, match="Cast 'z': numbers were cut to integers"):
+        sl.from_onnx(graph(nodes, weights("RNN"), {"x": ["t", "b", F]}, ["y"]))
+
+
+def test_a_quantized_graph_is_refused() -> None:
+    quantize = node("QuantizeLinear", "y s o", "q"), node("DequantizeLinear", "q s o", "z")
+    constants = {"s": np.float32(0.01), "o": np.int8(0), **weights("RNN")}
+    nodes = [node("RNN", "x W R B", "y", hidden_size=H), *quantize]
+    with pytest.raises(ConvertError, match=r"QuantizeLinear 'q'.*export the network in floating"):
+        sl.from_onnx(graph(nodes, constants, {"x": ["t", "b", F]}, ["z"]))

@@ -1,5 +1,6 @@
 """Random networks of PyTorch, stepped here and run there over the whole sequence."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -315,13 +316,14 @@ def test_a_softmax_over_the_time_or_the_features_is_refused(kind: str, dim: int 
 def test_a_softmax_over_other_dimensions(kind: str, dim: int, recurrent: bool) -> None:
     layer = nn.GRU(2, 4, batch_first=True) if recurrent else nn.Linear(2, 4)
     module = scramble(nn.Sequential(layer, getattr(nn, kind)(dim)), 5)
-    if dim != (2 if recurrent else 1):
+    if dim != 2 and (recurrent or dim != 1):  # rows and sequences of them have features there
         with pytest.raises(ConvertError, match=r"^1 (is over dimension|has dim=1).*use dim=-1"):
             sl.from_torch(module)
         return
     x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        expected = (sequence(module, x[None]) if recurrent else module(x)).numpy()
+        whole = sequence(module, x[None]) if recurrent else module(x if dim == 1 else x[None])
+        expected = whole.reshape(STEPS, -1).numpy()
     assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
 
 
@@ -345,6 +347,13 @@ def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
     path.write_bytes(b"not a file of torch")
     with pytest.raises(ConvertError, match=r"expected a state dict.*damaged, of another kind"):
         sl.from_torch(path)
+
+
+def test_a_checkpoint_with_plain_values_of_others(tmp_path: Path) -> None:
+    module = nn.LSTM(2, 3)
+    others = {"loss": np.float64(0.5), "curve": np.zeros(3), "options": Namespace(rate=0.1)}
+    torch.save({"state_dict": module.state_dict(), **others}, tmp_path / "checkpoint.pt")
+    assert sl.load_any(tmp_path / "checkpoint.pt").layers == (sl.LSTM(2, 3),)
 
 
 def test_the_message_of_another_package_is_its_first_line_without_colours() -> None:

@@ -1,9 +1,12 @@
 """State dicts, from names and shapes alone: no PyTorch is needed for these."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import streamlstm as sl
 from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
@@ -294,3 +297,98 @@ def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
     layers = sl.from_torch(state).layers
     assert layers == (LSTM(2, 3), Dense(3, 1))
     assert not any(isinstance(layer, Pointwise) for layer in layers)
+
+
+def test_a_sorted_state_dict_is_put_in_order_by_its_sizes(tmp_path: Path) -> None:
+    state = {
+        **recurrent(3, 4, 5, "z"),
+        **arrays(fc1__weight=(7, 5), fc1__bias=(7,), fc2__weight=(7, 7), fc2__bias=(7,)),
+        **arrays(a_head__weight=(2, 7), a_head__bias=(2,)),
+    }
+    in_order = sl.from_torch(state)
+    names = dict(sorted(state.items()))
+    path = tmp_path / "network.safetensors"
+    save_file({key: array.astype(np.float32) for key, array in names.items()}, path)
+    for given in (names, path):
+        model = sl.from_torch(given)
+        assert model.layers == in_order.layers
+        assert np.allclose(model.weights[3]["weight"], state["a_head.weight"])
+    assert sl.load_any(path).layers == in_order.layers
+    kept = tmp_path / "model.safetensors"
+    in_order.save(kept)
+    assert sl.load_any(kept).layers == in_order.layers
+
+
+def test_a_state_dict_as_json(tmp_path: Path) -> None:
+    state = {**recurrent(4, 1, 3), **arrays(dense__weight=(1, 3), dense__bias=(1,))}
+    path = tmp_path / "lstm_torch.json"
+    path.write_text(json.dumps({key: array.tolist() for key, array in state.items()}))
+    model = sl.load_any(path)
+    assert model.layers == (LSTM(1, 3), Dense(3, 1))
+    assert np.allclose(model.weights[1]["weight"], state["dense.weight"])
+    path.write_text('{"rnn.weight_hh_l0": "lists"}')
+    with pytest.raises(ConvertError, match=r"rnn\.weight_hh_l0: expected an array of numbers"):
+        sl.load_any(path)
+
+
+def test_a_sorted_state_dict_of_several_orders_is_refused() -> None:
+    state = {**recurrent(3, 4, 4), **arrays(a__weight=(4, 4), a__bias=(4,))}
+    assert len(sl.from_torch(state).layers) == 2
+    with pytest.raises(ConvertError, match=r"sorted.*such as a, rnn and rnn, a\): give the module"):
+        sl.from_torch(dict(sorted(state.items())))
+
+
+@pytest.mark.parametrize("form", ["weight norm", "parametrized", "pruned"])
+def test_weights_that_are_computed_from_parts(form: str) -> None:
+    g, v = RNG.uniform(1, 2, (12, 1)), RNG.standard_normal((12, 3))
+    mask = RNG.integers(0, 2, (12, 3)).astype(float)
+    state = recurrent(4, 2, 3)
+    names = {
+        "weight norm": ("weight_hh_l0_g", "weight_hh_l0_v"),
+        "parametrized": [f"parametrizations.weight_hh_l0.original{n}" for n in (0, 1)],
+        "pruned": ("weight_hh_l0_orig", "weight_hh_l0_mask"),
+    }[form]
+    parts = (v, mask) if form == "pruned" else (g, v)
+    wanted = v * mask if form == "pruned" else g * v / np.linalg.norm(v, axis=1, keepdims=True)
+    state |= {f"rnn.{name}": part for name, part in zip(names, parts, strict=True)}
+    del state["rnn.weight_hh_l0"]
+    assert np.allclose(sl.from_torch(state).weights[0]["weight_hh"], wanted)
+    state[f"rnn.{names[0]}"] = np.ones((1, 3))
+    with pytest.raises(ConvertError, match=r"rnn\.weight_hh_l0 is computed.*give the module"):
+        sl.from_torch(state)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "params", "ema"])
+def test_a_checkpoint_under_any_name(key: str) -> None:
+    state = recurrent(4, 2, 3)
+    checkpoint = {"epoch": 3, key: {"state_dict": state}, "optimizer": {"state": {}}}
+    if key != "state_dict":
+        checkpoint[key] = state
+    assert sl.from_torch(checkpoint).layers == (LSTM(2, 3),)
+    checkpoint = {"epoch": 3, "generator": state, "discriminator": state}
+    with pytest.raises(ConvertError, match="several state dicts, generator, discriminator"):
+        sl.from_torch(checkpoint)
+
+
+def test_a_bare_initial_state_is_that_of_the_only_recurrent_layer() -> None:
+    h0, c0 = RNG.standard_normal((2, 1, 1, 3))
+    bare = sl.from_torch(recurrent(4, 2, 3), initial_state=(h0, c0))
+    assert np.allclose(bare.weights[0]["initial_c"], c0[0, 0])
+    bare = sl.from_torch(recurrent(3, 2, 3), initial_state=h0)
+    assert np.allclose(bare.weights[0]["initial_h"], h0[0, 0])
+    listed = sl.from_torch(recurrent(3, 2, 3), initial_state=[h0.tolist()])
+    assert np.allclose(listed.weights[0]["initial_h"], h0[0, 0])
+
+
+def test_biases_in_some_layers_only_are_refused() -> None:
+    state = {**recurrent(4, 2, 3), **recurrent(4, 3, 3, suffix="_l1")}
+    del state["rnn.bias_ih_l1"], state["rnn.bias_hh_l1"]
+    with pytest.raises(ConvertError, match=r"rnn lacks bias_ih_l1, shape \(12,\)"):
+        sl.from_torch(state)
+
+
+@pytest.mark.parametrize("values", [np.ones((2, 3)) * 1j, np.full((2, 3), "1.5"), [["a"]]])
+def test_what_is_no_real_number_is_refused(values: Any) -> None:
+    state = {"fc.weight": np.asarray(values), "fc.bias": np.ones(2)}
+    with pytest.raises(ConvertError, match=r"fc\.weight: expected an array of numbers"):
+        sl.from_torch(state)

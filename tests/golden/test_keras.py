@@ -15,7 +15,7 @@ BACKENDS = ["reference", "cpu"]
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
-    for name in ("keras2", "keras3"):
+    for name in ("keras2", "keras3", "keras2_graphs", "keras3_graphs"):
         with np.load(FOLDER / f"{name}.npz") as file:
             arrays |= dict(file)
     return arrays

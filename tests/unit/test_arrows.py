@@ -12,7 +12,7 @@ import pytest
 # What a network is: known to all above kernels.
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
-_STATE |= {"compiling", "backends", "check", "explain"}
+_STATE |= {"compiling", "backends", "check", "exclusive", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside"}
@@ -25,21 +25,23 @@ ALLOWED: dict[str, set[str]] = {
     "model": _BASE | {"convert", "check"},  # Model.to_onnx and Model.check, when they are called
     "host": {"errors"},
     "pages": set(),
+    "exclusive": set(),
     "state": _BASE | {"kernels", "pages"},
     "blocks": {"state"},
     "blob": _BASE | {"kernels", "state"},
     "precision": _BASE | {"kernels"},
     "packing": _BASE | {"kernels", "precision"},
     "compiling": {"kernels"},
-    "plan": _BASE | {"kernels", "packing"},
+    "plan": _BASE | {"kernels", "packing", "pages"},
     "observations": _BASE | {"state"},
-    "backends": _BASE | {"plan", "packing", "precision", "compiling", "kernels"},
+    "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels"},
     "check": _BASE | {"plan", "precision", "backends"},
+    "stream": _BASE | {"state", "observations", "engine"},  # engine for its type only
     "explain": _BASE | {"plan", "backends"},
     "engine": _BASE | _STATE | {"kernels"},
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
-    "convert": _BASE | {"kernels"},  # the reference says what an activation is
+    "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
     "client": _BASE | {"state", "observations", "wire"},
     "aio": _BASE | {"state", "wire", "client"},
     "serving": _CORE | {"version"},
@@ -55,7 +57,7 @@ KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
     "zmq": {"serving", "client", "aio", "cli"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
-    "safetensors": {"modelfile"},
+    "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels"},
     "typer": {"cli"},
     "matplotlib": {"inside"},
