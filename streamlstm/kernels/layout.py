@@ -38,8 +38,8 @@ ROW = 24
 GATE_CLIP, CELL_CLIP, PROJECTION_CLIP, EPSILON = 6, 7, 8, 9
 CONSTANT_COUNT = 10
 
-# Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM but layer
-# norm, LSTM_NORM that too.
+# Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM but
+# layer norm, LSTM_NORM that too.
 LSTM, LSTM_OPTIONS, LSTM_NORM, GRU, GRU_BEFORE, RNN = range(6)
 DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
 
