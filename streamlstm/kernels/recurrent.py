@@ -25,9 +25,9 @@ from .cells import (
 from .feedforward import activate_rows, add_cache_line, product
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
-from .memory import array_at
+from .memory import int64s_at, prefetch
 from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
-from .simd import LANES, first_lanes, fma, load, prefetch, splat, store
+from .simd import LANES, first_lanes, fma, load, splat, store
 
 f32 = np.float32
 
@@ -47,7 +47,7 @@ def _gather(program, layer, rows, slots, first, count, S, a):
 def _ask_for(rows, slots, next, last, row_size, place):
     """Ask for ``rows[place]`` of the stream one group ahead: a row not used lately is far away."""
     if next < last:
-        prefetch(rows, slots[next] * row_size + place)
+        prefetch(rows.ctypes.data + 4 * (slots[next] * row_size + place))
 
 
 @part
@@ -75,7 +75,7 @@ def lstm(task, layer, group, _):
     weights, program, rows, slots, S = arrays(task, group)
     first, count, a, o = span(group)
     z = int64(SUMS)
-    last = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_LAST]
+    last = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_LAST]
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     H = program[layer + layout.UNITS]
     h, c = program[layer + layout.HIDDEN], program[layer + layout.CELL]
