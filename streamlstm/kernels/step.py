@@ -109,7 +109,6 @@ def step_range(task, first, last, thread):
     address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
     group = int64s_at(address, layout.GROUP_SIZE)
     group[layout.GROUP_SCRATCH] = scratch
-    group[layout.GROUP_LAST] = last
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
         functions = int64(layout.TASK_SINGLES)
