@@ -504,7 +504,7 @@ class Engine:
     def _step_rounds(self, block: Block, X: Float32Array) -> Float32Array:
         """Apply checked observations; a stream that comes twice goes into two blocks."""
         slots, rows = block.slots, self._table.rows
-        Y = np.empty((len(slots), self._model.output_size), np.float32)
+        Y = np.empty((len(slots), self._outputs), np.float32)
         if not block.repeats:
             self._backend.step_block(rows, slots, X, Y)
         else:

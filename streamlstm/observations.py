@@ -27,6 +27,10 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
     ShapeError
         If its rows differ in length.
     """
+    if type(values) is np.ndarray and values.dtype == np.float32:
+        flags = values.flags
+        if flags.c_contiguous and flags.writeable:
+            return values
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)  # masked is missing
     try:

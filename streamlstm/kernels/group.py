@@ -8,12 +8,11 @@ go to rows at ``S[o]``. What a layer with a memory remembers is found by slot in
 advanced in place.
 """
 
-import numpy as np
 from numba import njit
 
 from . import layout
 from .layout import COLUMNS, PAD
-from .memory import array_at
+from .memory import floats_at, int64s_at
 from .simd import LANES
 
 ENDLESS = 2**40  # length of an array whose length nothing asks for
@@ -24,21 +23,21 @@ ROWS_AT = 6 * COLUMNS * LANES + PAD  # and of the rows, behind six rows of sums 
 @njit(inline="always")
 def arrays(task, group):
     """Return weights, program, state rows, slots and scratch."""
-    fields = array_at(task, layout.TASK, np.int64)
-    streams = array_at(group, layout.GROUP_SIZE, np.int64)
+    fields = int64s_at(task, layout.TASK)
+    streams = int64s_at(group, layout.GROUP_SIZE)
     return (
-        array_at(fields[layout.TASK_WEIGHTS], ENDLESS, np.float32),
-        array_at(fields[layout.TASK_PROGRAM], ENDLESS, np.int64),
-        array_at(fields[layout.TASK_ROWS], ENDLESS, np.float32),
-        array_at(fields[layout.TASK_SLOTS], ENDLESS, np.int64),
-        array_at(streams[layout.GROUP_SCRATCH], ENDLESS, np.float32),
+        floats_at(fields[layout.TASK_WEIGHTS], ENDLESS),
+        int64s_at(fields[layout.TASK_PROGRAM], ENDLESS),
+        floats_at(fields[layout.TASK_ROWS], ENDLESS),
+        int64s_at(fields[layout.TASK_SLOTS], ENDLESS),
+        floats_at(streams[layout.GROUP_SCRATCH], ENDLESS),
     )
 
 
 @njit(inline="always")
 def span(group):
     """Return first, count, a and o of a group."""
-    streams = array_at(group, layout.GROUP_SIZE, np.int64)
+    streams = int64s_at(group, layout.GROUP_SIZE)
     return (
         streams[layout.GROUP_FIRST],
         streams[layout.GROUP_COUNT],

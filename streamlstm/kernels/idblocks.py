@@ -13,7 +13,7 @@ from . import ids
 from .cache import kernel, part
 from .hashing import hash_integer, hash_text
 from .ids import META, SEQ, TIME, column_of, set_column
-from .words import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
+from .memory import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
 
 GROUP = 64  # ids whose misses overlap
 

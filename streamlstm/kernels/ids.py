@@ -22,7 +22,7 @@ from numba import int64
 
 from .cache import part
 from .hashing import hash_integer, hash_text, same_bytes, short_text
-from .words import bits_of, byte_at, column_access, copy_bytes, prefetch
+from .memory import bits_of, byte_at, column_access, copy_bytes, prefetch
 
 (
     INDEX,  # addresses of the arrays

@@ -69,12 +69,11 @@ TASK = 48
 (
     GROUP_FIRST,  # position in the block
     GROUP_COUNT,
-    GROUP_LAST,  # end of the block, or of a thread's part of it
     GROUP_INPUTS,  # offset in the scratch of the rows that a layer reads
     GROUP_OUTPUTS,  # and of those that it writes
     GROUP_SCRATCH,  # address
     GROUP_TURN,
-) = range(7)
+) = range(6)
 GROUP_SIZE = 8
 
 # Codes of activations are positions here.

@@ -1,31 +1,173 @@
-"""Arrays by address, and calls by address: how compiled code passes much in few arguments.
+"""Memory and functions by address: words that need not be aligned, views, prefetching, calls.
 
-Unboxing an array costs some 30 ns in a call from Python, an integer 5. What belongs together
-stands in one table of addresses; whoever makes the table keeps what it points to alive.
+An array costs 35 ns in a call from Python, an integer 5. So what belongs together stands in a table
+of addresses, and whoever makes the table keeps what it points to alive. Everything here is an
+intrinsic: functions written in Python, and Numba's own ``carray``, would add seconds to the time of
+compiling.
 """
 
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+_BYTE, _INT, _WORD = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def _reader(kind: Any) -> Any:
+    @intrinsic
+    def read(_typing: Any, address: Any) -> Any:
+        def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], kind.as_pointer())
+            value = builder.load(pointer, align=1)
+            return value if kind == _WORD else builder.zext(value, _WORD)
+
+        return types.uint64(types.int64), emit
+
+    return read
+
+
+# The byte, the four bytes or the eight bytes at an int64 address, as a uint64.
+byte_at, half_at, word_at = _reader(_BYTE), _reader(_INT), _reader(_WORD)
+
+
+def column_access(place: int, width: int) -> tuple[Any, Any]:
+    """Make ``get(head, row, column)`` and ``set(head, row, column, value)`` of a uint64 table.
+
+    Parameters
+    ----------
+    place : int
+        Where in ``head``, an int64 array, the address of the table stands.
+    width : int
+        Its columns.
+    """
+
+    def element(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        head, row, column = args
+        addresses = context.make_array(signature.args[0])(context, builder, head).data
+        base = builder.load(builder.gep(addresses, [ir.Constant(_WORD, place)]))
+        n = builder.add(builder.mul(row, ir.Constant(_WORD, width)), column)
+        return builder.gep(builder.inttoptr(base, _WORD.as_pointer()), [n])
+
+    @intrinsic
+    def get(_typing: Any, head: Any, row: Any, column: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.load(element(context, builder, signature, args))
+
+        return types.uint64(head, types.int64, types.int64), emit
+
+    @intrinsic
+    def set(_typing: Any, head: Any, row: Any, column: Any, value: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            builder.store(args[3], element(context, builder, signature, args[:3]))
+            return context.get_dummy_value()
+
+        return types.void(head, types.int64, types.int64, types.uint64), emit
+
+    return get, set
+
 
 @intrinsic
-def _pointer(_typing: Any, address: Any) -> Any:
-    """Take an integer as an untyped pointer."""
+def bits_of(_typing: Any, value: Any) -> Any:
+    """Give the 64 bits of a float64 as a uint64."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        return builder.bitcast(args[0], _WORD)
 
-    return types.voidptr(types.int64), emit
+    return types.uint64(types.float64), emit
 
 
-@njit(inline="always")
-def array_at(address, count, dtype):
-    """View ``count`` elements of ``dtype`` from ``address`` on as an array; nothing is owned."""
-    return carray(_pointer(address), (count,), dtype)
+@intrinsic
+def copy_bytes(_typing: Any, to: Any, source: Any, count: Any) -> Any:
+    """Copy ``count`` bytes from one int64 address to another that is apart."""
+
+    def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        places = [builder.inttoptr(address, _BYTE.as_pointer()) for address in args[:2]]
+        cgutils.raw_memcpy(builder, *places, args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+def _viewer(kind: Any, bits: Any, size: int) -> Any:
+    @intrinsic
+    def view(_typing: Any, address: Any, count: Any) -> Any:
+        array = types.Array(kind, 1, "C")
+
+        def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            made = context.make_array(array)(context, builder)
+            itemsize = context.get_constant(types.intp, size)
+            context.populate_array(
+                made,
+                data=builder.inttoptr(args[0], bits.as_pointer()),
+                shape=[args[1]],
+                strides=[itemsize],
+                itemsize=itemsize,
+                meminfo=None,
+            )
+            return made._getvalue()
+
+        return array(types.int64, types.int64), emit
+
+    return view
+
+
+# View so many numbers from an int64 address on as an array; nothing is owned.
+int64s_at, floats_at = _viewer(types.int64, _WORD, 8), _viewer(types.float32, ir.FloatType(), 4)
+
+
+@intrinsic
+def prefetch(_typing: Any, address: Any) -> Any:
+    """Ask for the cache line at an int64 address; an address that is none does no harm."""
+
+    def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = _BYTE.as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, _INT, _INT, _INT]),
+            "llvm.prefetch.p0",
+        )
+        # To be read, to be kept in all levels of cache, data.
+        options = [ir.Constant(_INT, n) for n in (0, 3, 1)]
+        builder.call(function, [builder.inttoptr(args[0], pointer), *options])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
+@intrinsic
+def address_of(_typing: Any, pointer: Any) -> Any:
+    """Take an untyped pointer as an int64 address."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], _WORD)
+
+    return types.int64(types.voidptr), emit
+
+
+@intrinsic
+def folded_product(_typing: Any, a: Any, b: Any) -> Any:
+    """Multiply two uint64 to 128 bits and exclusive-or the halves."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), _WORD)
+        return builder.xor(builder.trunc(product, _WORD), high)
+
+    return types.uint64(types.uint64, types.uint64), emit
+
+
+@intrinsic
+def trailing_zeros(_typing: Any, value: Any) -> Any:
+    """Count the zero bits below the lowest one of a uint64 that is not 0."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), emit
 
 
 @intrinsic

@@ -15,8 +15,7 @@ from . import ids, layout
 from .cache import kernel, part
 from .group import ENDLESS
 from .ids import SEQ, arrival_of, column_of, set_column
-from .memory import array_at, call_at
-from .words import address_of, int64s_at
+from .memory import address_of, call_at, floats_at, int64s_at
 
 f32 = np.float32
 
@@ -37,22 +36,22 @@ def _is_good(program, x):
 
 @part
 def _is_held(task):
-    return array_at(task, layout.TASK, np.int64)[layout.TASK_HELD] != 0
+    return int64s_at(task, layout.TASK)[layout.TASK_HELD] != 0
 
 
 @part
 def _step(head, task, slot, x, seq, y):
     if slot < 0:
         return False
-    fields = array_at(task, layout.TASK, np.int64)
-    program = array_at(fields[layout.TASK_PROGRAM], ENDLESS, np.int64)
+    fields = int64s_at(task, layout.TASK)
+    program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
     if not _is_good(program, x):
         return False
     if seq != 0:
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False
         set_column(head, slot, SEQ, uint64(seq))
-    kept = array_at(fields[layout.TASK_OBSERVATION], ENDLESS, f32)
+    kept = floats_at(fields[layout.TASK_OBSERVATION], ENDLESS)
     for n in range(x.shape[0]):
         kept[n] = x[n]  # x need not be contiguous
     fields[layout.TASK_SLOT] = slot

@@ -25,9 +25,8 @@ from .cells import (
 from .feedforward import activate_rows, add_cache_line, product
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
-from .memory import array_at
 from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
-from .simd import LANES, first_lanes, fma, load, prefetch, splat, store
+from .simd import LANES, first_lanes, fma, load, splat, store
 
 f32 = np.float32
 
@@ -41,13 +40,6 @@ def _gather(program, layer, rows, slots, first, count, S, a):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
         for n in range(0, width, LANES):
             store(S, a + m * stride + F + n, load(rows, h + n))
-
-
-@njit(inline="always")
-def _ask_for(rows, slots, next, last, row_size, place):
-    """Ask for ``rows[place]`` of the stream one group ahead: a row not used lately is far away."""
-    if next < last:
-        prefetch(rows, slots[next] * row_size + place)
 
 
 @part
@@ -75,10 +67,9 @@ def lstm(task, layer, group, _):
     weights, program, rows, slots, S = arrays(task, group)
     first, count, a, o = span(group)
     z = int64(SUMS)
-    last = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_LAST]
     row_size, stride = program[layout.ROW_SIZE], program[layout.STRIDE]
     H = program[layer + layout.UNITS]
-    h, c = program[layer + layout.HIDDEN], program[layer + layout.CELL]
+    c = program[layer + layout.CELL]
     K = program[layer + layout.LAYER_INPUTS] + H
     panel = (K + 1) * WIDE
     w = program[layer + layout.WEIGHTS]
@@ -90,8 +81,6 @@ def lstm(task, layer, group, _):
             for r in range(tile):
                 cell = slots[first + m + r] * row_size + c + unit
                 lstm_cell(S, z + r * WIDE, rows, cell, S, o + (m + r) * stride + unit)
-                _ask_for(rows, slots, first + m + r + GROUP, last, row_size, h + unit)
-                _ask_for(rows, slots, first + m + r + GROUP, last, row_size, c + unit)
         w += panel
     _keep(program, layer, rows, slots, first, count, S, o)
 

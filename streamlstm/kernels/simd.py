@@ -310,27 +310,6 @@ def add_lanes(_typing: Any, a: Any) -> Any:
     return types.float32(Vector), emit
 
 
-@intrinsic
-def prefetch(_typing: Any, array: Any, offset: Any) -> Any:
-    """Ask for the cache line of element ``offset``; any offset is allowed, nothing is read."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integer = ir.IntType(32)
-        pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
-        untyped = ir.IntType(8).as_pointer()
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [untyped, integer, integer, integer]),
-            "llvm.prefetch.p0",
-        )
-        # To be read, to stay in every level of cache, data.
-        hints = [ir.Constant(integer, value) for value in (0, 3, 1)]
-        builder.call(function, [builder.bitcast(pointer, untyped), *hints])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), emit
-
-
 _ADD = _binary(lambda builder, a, b: builder.fadd(a, b))
 _SUBTRACT = _binary(lambda builder, a, b: builder.fsub(a, b))
 _MULTIPLY = _binary(lambda builder, a, b: builder.fmul(a, b))

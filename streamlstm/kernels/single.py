@@ -21,7 +21,7 @@ from .cells import (
 )
 from .group import SUMS, arrays, span
 from .layout import GATE_CLIP
-from .memory import array_at
+from .memory import int64s_at
 from .products import (
     THREE,
     WIDE,
@@ -54,7 +54,7 @@ def _lstm(task, layer, group, precision):
     """
     weights, program, rows, slots, S = arrays(task, group)
     first, _count, a, o = span(group)
-    turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
+    turn = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_TURN]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     base = slots[first] * program[layout.ROW_SIZE]
     h, c = base + program[layer + layout.HIDDEN], base + program[layer + layout.CELL]
@@ -148,7 +148,7 @@ def lstm_norm_single(task, layer, group, _):
 @njit(inline="always")
 def _gates(weights, program, layer, group, rows, slot, S, a, o, Z, usual):
     """Put a stream's pre-activations from ``S[Z]`` on; let the usual cells follow each panel."""
-    turn = array_at(group, layout.GROUP_SIZE, np.int64)[layout.GROUP_TURN]
+    turn = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_TURN]
     F, P = program[layer + layout.LAYER_INPUTS], program[layer + layout.LAYER_OUTPUTS]
     H, coupled = program[layer + layout.UNITS], program[layer + layout.COUPLED]
     base = slot * program[layout.ROW_SIZE]

@@ -16,7 +16,7 @@ from . import feedforward, layout, recurrent, single
 from .cache import by_address, kernel, part
 from .group import ENDLESS, ROWS_AT
 from .layout import GROUP, HEADER, ROW
-from .memory import array_at, call_at
+from .memory import call_at, floats_at, int64s_at
 from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
 
@@ -99,17 +99,16 @@ def step_range(task, first, last, thread):
     thread : int
         Whose working memory is used.
     """
-    fields = array_at(task, layout.TASK, np.int64)
-    weights = array_at(fields[layout.TASK_WEIGHTS], ENDLESS, f32)
-    program = array_at(fields[layout.TASK_PROGRAM], ENDLESS, np.int64)
-    X = array_at(fields[layout.TASK_X], ENDLESS, f32)
-    Y = array_at(fields[layout.TASK_Y], ENDLESS, f32)
+    fields = int64s_at(task, layout.TASK)
+    weights = floats_at(fields[layout.TASK_WEIGHTS], ENDLESS)
+    program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
+    X = floats_at(fields[layout.TASK_X], ENDLESS)
+    Y = floats_at(fields[layout.TASK_Y], ENDLESS)
     scratch = fields[layout.TASK_SCRATCH] + 4 * fields[layout.TASK_SCRATCH_SIZE] * thread
-    S = array_at(scratch, ENDLESS, f32)
+    S = floats_at(scratch, ENDLESS)
     address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
-    group = array_at(address, layout.GROUP_SIZE, np.int64)
+    group = int64s_at(address, layout.GROUP_SIZE)
     group[layout.GROUP_SCRATCH] = scratch
-    group[layout.GROUP_LAST] = last
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
         functions = int64(layout.TASK_SINGLES)
@@ -136,7 +135,7 @@ def step_range(task, first, last, thread):
 @part
 def _point(task, slots, X, Y):
     """Let a task step these arrays."""
-    fields = array_at(task, layout.TASK, np.int64)
+    fields = int64s_at(task, layout.TASK)
     fields[layout.TASK_SLOTS] = slots.ctypes.data
     fields[layout.TASK_X] = X.ctypes.data
     fields[layout.TASK_Y] = Y.ctypes.data
