@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from numba import int64, njit
+from numba import int64
 
 from . import layout
 from .activations import RELU, SIGMOID, TANH, activate, clip, exp_in_place, relu, sigmoid, tanh
-from .cache import by_address, part
+from .cache import by_address, inlined, part
 from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
 from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
@@ -150,7 +150,7 @@ def _sum(S, a, width, spacing, z, mean, squared):
     return add_cache_line(S, z)
 
 
-@njit(inline="always")
+@inlined
 def add_cache_line(S, z):
     """Sum the cache line at ``S[z]`` by halves, whatever the width of vectors."""
     half = PAD // 2

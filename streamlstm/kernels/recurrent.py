@@ -6,11 +6,11 @@ How a layer is called stands in group.py.
 import math
 
 import numpy as np
-from numba import int64, njit
+from numba import int64
 
 from . import layout
 from .activations import HARD_SIGMOID, TANH, activate, clip, tanh
-from .cache import by_address, part
+from .cache import by_address, inlined, part
 from .cells import (
     any_gru_cell,
     any_lstm_cell,
@@ -136,7 +136,7 @@ def lstm_norm(task, layer, group, _):
     finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, z)
 
 
-@njit(inline="always")
+@inlined
 def _gate_panel(program, layer, S, a, stride, weights, w, K, z, spacing, rows):
     """Multiply ``rows`` streams with the panel of some units' gates."""
     if program[layer + layout.COUPLED]:
@@ -262,7 +262,7 @@ def _gru_cells(weights, program, layer, rows, slots, first, count, S, z, unit, o
             usual_gru_cell(S, z + m * WIDE, rows, hidden, S, place, a, b, bound)
 
 
-@njit(inline="always")
+@inlined
 def norm_gates(weights, program, layer, H, width, S, work, z, count):
     """Normalise every gate of every stream, then apply gain and bias, packed like the gates."""
     norm = program[layer + layout.NORM]
@@ -287,7 +287,7 @@ def norm_gates(weights, program, layer, H, width, S, work, z, count):
                 store(S, start + n, x)
 
 
-@njit(inline="always")
+@inlined
 def _sum_gates(S, start, H, z, mean_i, mean_f, mean_g, mean_y, squared):
     """Sum ``x - mean`` or its square over the units of each gate, in the order of moments()."""
     means = (splat(mean_i), splat(mean_f), splat(mean_g), splat(mean_y))

@@ -10,7 +10,7 @@ from numba import int64, njit
 
 from . import layout
 from .activations import HARD_SIGMOID
-from .cache import by_address
+from .cache import by_address, inlined
 from .cells import (
     any_gru_cell,
     hard_gru_cell,
@@ -145,7 +145,7 @@ def lstm_norm_single(task, layer, group, _):
     finish_lstm(weights, program, layer, rows, slots, first, count, S, a, o, z)
 
 
-@njit(inline="always")
+@inlined
 def _gates(weights, program, layer, group, rows, slot, S, a, o, Z, usual):
     """Put a stream's pre-activations from ``S[Z]`` on; let the usual cells follow each panel."""
     turn = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_TURN]
@@ -181,7 +181,7 @@ def _gates(weights, program, layer, group, rows, slot, S, a, o, Z, usual):
             )  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def _usual_cells(weights, rows, S, z, c, o, begin, end, coupled, peephole, units, clips):
     """Apply the gates to units of a stream whose activations are sigmoid and tanh."""
     for unit in range(begin, end, LANES):
@@ -226,7 +226,7 @@ def gru_single(task, layer, group, _):
     _keep_hidden(rows, h, S, o, H)
 
 
-@njit(inline="always")
+@inlined
 def _gru_units(weights, program, layer, rows, h, S, z, o, count):
     """Apply the gates to ``LANES`` units, or twice as many."""
     constants = program[layer + layout.CONSTANTS]
