@@ -3,6 +3,7 @@
 import math
 import struct
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,8 +15,8 @@ from .backends import make_backend
 from .blob import pack_state, unpack_state
 from .blocks import Block, quick_block, rounds, slow_block
 from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
-from .exclusive import Exclusive
 from .explain import Explainer, Explanation
+from .held import Held
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
 from .plan import initial_row
@@ -33,7 +34,9 @@ _HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 class Engine:
     """Keeps the memory of many streams and advances it, one observation at a time.
 
-    Every method may be called from several threads; one call at a time is carried out.
+    Every method may be called from several threads; one call at a time is carried out. A call from
+    within another one (by a signal's handler or an object's finalizer that runs in between) would
+    wait for itself: let those leave a note for later instead.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ class Engine:
             self._task, self._quick_steps, held = one.task, one.steps, one.held
             self._step_text, self._step_integer = one.step_text, one.step_integer
             self._step_slot = one.step_slot
-        self._lock = Exclusive(held)
+        self._lock, self._held = threading.Lock(), Held(held)
         self._explainer: Explainer | None = None  # made when it is first asked for
 
     @property
@@ -127,12 +130,12 @@ class Engine:
     def __contains__(self, stream: StreamId) -> bool:
         """Tell whether ``stream`` is live."""
         stream = check_stream_id(stream)
-        with self._lock:
+        with self._lock, self._held:
             return stream in self._table
 
     def streams(self) -> list[StreamId]:
         """Return the ids of all live streams, in the order in which they came."""
-        with self._lock:
+        with self._lock, self._held:
             return self._table.streams()
 
     def step(
@@ -189,7 +192,7 @@ class Engine:
         if type(stream) is not str:
             stream = check_stream_id(stream)
         row = self._observation(x)
-        with self._lock:
+        with self._lock, self._held:
             slot = self._table.find(stream)
             if seq != 0 or time is not None:
                 seq = check_seq(stream, seq, self._last_seq(slot))
@@ -233,7 +236,7 @@ class Engine:
             error = self._bad_value(X[n], f"observation {n}, stream {_as_list(ids)[n]!r}")
             error.position = n
             raise error
-        with self._lock:
+        with self._lock, self._held:
             block = quick_block(self._table, ids, seqs, times)
             if block is None:
                 errors: dict[int, StreamLSTMError] = {}
@@ -271,7 +274,7 @@ class Engine:
         """
         ids, X = self._observations(streams, X)
         bad = bad_rows(X, self._categories)
-        with self._lock:
+        with self._lock, self._held:
             block = None if bad else quick_block(self._table, ids, seqs, times)
             if block is not None:
                 return self._step_rounds(block, X), {}
@@ -312,7 +315,7 @@ class Engine:
         """
         stream = check_stream_id(stream)
         row = self._observation(x)
-        with self._lock:
+        with self._lock, self._held:
             slot = self._table.find(stream)
             state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
             if self._explainer is None:
@@ -332,7 +335,7 @@ class Engine:
             If the stream has no state here.
         """
         stream = check_stream_id(stream)
-        with self._lock:
+        with self._lock, self._held:
             self._table.clear(self._table.slot(stream))
 
     def forget(self, stream: StreamId) -> None:
@@ -344,7 +347,7 @@ class Engine:
             If the stream has no state here.
         """
         stream = check_stream_id(stream)
-        with self._lock:
+        with self._lock, self._held:
             self._table.free(stream)
 
     def export_stream(self, stream: StreamId) -> bytes:
@@ -356,7 +359,7 @@ class Engine:
             If the stream has no state here.
         """
         stream = check_stream_id(stream)
-        with self._lock:
+        with self._lock, self._held:
             table, slot = self._table, self._table.slot(stream)
             return pack_state(
                 self._model.fingerprint,
@@ -379,7 +382,7 @@ class Engine:
         """
         stream = check_stream_id(stream)
         row, seq, time = unpack_state(blob, self._model.fingerprint, self._backend.row_size)
-        with self._lock:
+        with self._lock, self._held:
             slot = self._table.claim(stream)
             self._table.rows[slot] = row
             self._table.seq[slot] = seq
@@ -394,7 +397,7 @@ class Engine:
             If the stream has no state here.
         """
         stream = check_stream_id(stream)
-        with self._lock:
+        with self._lock, self._held:
             return int(self._table.seq[self._table.slot(stream)])
 
     def _row(self, x: ArrayLike) -> Float32Array:

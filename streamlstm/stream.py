@@ -46,7 +46,7 @@ class Stream:
             except OverflowError:
                 pass  # a number beyond 64 bits
         row = engine._observation(x)
-        with engine._lock:
+        with engine._lock, engine._held:
             table, slot = engine._table, self._slot
             if slot < 0 or table.generation[slot] != self._generation:
                 slot = table.find(self.id)

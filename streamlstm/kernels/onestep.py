@@ -5,7 +5,7 @@ goes the slow way, which knows the right error or gives a new stream its slot.
 
 These calls keep the interpreter's lock: they are short, and giving it back and taking it again
 costs more than many steps do. So they are alone, but for threads that work without it, and those
-say so in TASK_HELD (streamlstm/exclusive.py).
+say so in TASK_HELD (streamlstm/held.py).
 """
 
 import numpy as np

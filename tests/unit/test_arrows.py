@@ -12,7 +12,7 @@ import pytest
 # What a network is: known to all above kernels.
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
-_STATE |= {"compiling", "backends", "check", "exclusive", "stream", "explain"}
+_STATE |= {"compiling", "backends", "check", "held", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside"}
@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "model": _BASE | {"convert", "check"},  # Model.to_onnx and Model.check, when they are called
     "host": {"errors"},
     "pages": set(),
-    "exclusive": set(),
+    "held": set(),
     "state": _BASE | {"kernels", "pages"},
     "blocks": {"state"},
     "blob": _BASE | {"kernels", "state"},

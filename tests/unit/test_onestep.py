@@ -1,5 +1,6 @@
 """One observation in one compiled call: as strict as the slow way, and never between two others."""
 
+import signal
 import threading
 
 import numpy as np
@@ -152,3 +153,41 @@ def test_threads_that_step_one_by_one_and_in_blocks_do_not_meet() -> None:
     assert not wrong
     assert min(singles) > 100
     assert engine.steps == sum(singles) + 30 * len(ids)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+def test_an_interrupt_at_any_moment_leaves_no_lock_taken() -> None:
+    """Ctrl-C comes between any two steps of a method; whoever calls next must not wait forever."""
+    engine = Engine(MODEL, 5)
+    engine.step("a", X[0])
+    block, blob, interrupts = X[:2], engine.export_stream("a"), 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    calls = (
+        lambda: engine.step_many(["a", "b"], block),
+        lambda: engine.reset("a"),
+        lambda: engine.import_stream("a", blob),
+        lambda: "a" in engine,
+        lambda: engine.step("a", [1.0, 2.0, 3.0]),
+    )
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for n in range(2000):
+            call = calls[n % len(calls)]
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 2e-5 + n % 97 * 1e-6)
+                while True:
+                    call()
+            except KeyboardInterrupt:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupts == 2000
+    engine.step_many(["a", "b"], block)  # clears a mark that was left
+    steps = engine.steps
+    engine.step("a", X[0])
+    assert engine.steps == steps + 1
+    assert int(engine._quick_steps[0]) > 0
