@@ -113,7 +113,8 @@ def report(
         table.add_column(column, justify="left" if isinstance(first, str) else "right")
     for row in rows:
         table.add_row(*(_show(row.get(column)) for column in columns))
-    Console(width=None if Console().is_terminal else 160).print(table)
+    # A line that a narrow terminal breaks is still read; half a number is not.
+    Console(width=max(160, Console().width)).print(table)
     if note:
         print(note)
     if path is not None:

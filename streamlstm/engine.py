@@ -434,6 +434,8 @@ class Engine:
         """Return ids, a list or array, and observations as float32[B, F], their shape checked."""
         if isinstance(streams, str | bytes):
             raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}.")
+        if isinstance(streams, np.ndarray) and streams.ndim == 0:
+            raise ShapeError(f"streams: expected a sequence of ids, got the single {streams}.")
         if isinstance(streams, np.ndarray) and (
             streams.ndim != 1 or streams.dtype.kind not in "iu"
         ):

@@ -90,8 +90,9 @@ class StateTable:
     """
 
     def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
-        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
+        if not isinstance(capacity, int | np.integer) or isinstance(capacity, bool) or capacity < 1:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
+        capacity = int(capacity)
         # Numba is loaded by who makes a table, not by who only checks ids.
         from .kernels import compile, idblocks, ids
 
@@ -109,8 +110,8 @@ class StateTable:
             self.generation = lazy_zeros(capacity, np.uint64)
         except MemoryError:
             raise CapacityError(
-                f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than this "
-                "machine can address; choose a smaller capacity."
+                f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than the "
+                "system lets this process reserve; choose a smaller capacity."
             ) from None
         self.rows = self.rows.reshape(capacity, len(initial))
         self.seq = self._records[ids.SEQ :: ids.RECORD]

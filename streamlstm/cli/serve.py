@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def serve(
-    model: Annotated[Path, Argument(help="Model file, from streamlstm train.")],
+    model: Annotated[Path, Argument(help="Model file, of streamlstm train or convert.")],
     router: Annotated[
         str, Option(help="Where to be asked; port * lets the system choose.")
     ] = "tcp://127.0.0.1:7450",

@@ -22,7 +22,9 @@ from .check import Float64Array
 from .torch_modules import find_leaf
 from .torch_parts import Part, make_weights
 
-STEPS, STREAMS = 7, 3
+STEPS, STREAMS = 13, 3
+# What the numbers of each stream are multiplied by, step after step: bounds far out must show too.
+_SCALES = ((1.0, 5.0, 30.0), (1.0,), (1.0, 3.0))
 _FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
@@ -39,8 +41,8 @@ _FUNCTIONS: dict[str, Callable[..., nn.Module]] = {
     "hardtanh": nn.Hardtanh,
     "softsign": nn.Softsign,
     "softplus": nn.Softplus,
-    "softmax": lambda *_, **__: nn.Softmax(-1),  # another dimension gives other numbers
-    "log_softmax": lambda *_, **__: nn.LogSoftmax(-1),
+    "softmax": lambda dim=None, *_, **__: nn.Softmax(dim),
+    "log_softmax": lambda dim=None, *_, **__: nn.LogSoftmax(dim),
     "clamp": lambda min=-3e38, max=3e38: nn.Hardtanh(min, max),
 }
 _ARITHMETIC = {"add", "sub", "mul", "div", "true_divide", "neg", "rsub", "iadd", "isub", "imul"}
@@ -103,6 +105,8 @@ def run_forward(module: nn.Module, F: int, categories: int) -> Iterator[Run]:
 def _draw(F: int, categories: int) -> Float64Array:
     rng = np.random.default_rng(1)
     X = rng.standard_normal((STREAMS, STEPS, F)).astype(np.float32).astype(np.float64)
+    for stream, scales in zip(X, _SCALES, strict=True):
+        stream *= np.resize(scales, STEPS)[:, None]
     if categories:
         X[..., 0] = rng.integers(0, categories, X.shape[:2])
     return X

@@ -53,7 +53,12 @@ def chain_of_module(
         if not isinstance(verdict, bool):
             return chain, verdict or given
     for F, categories in _widths(module):
+        several = False  # a call with several streams and steps says no
         for run in run_forward(module, F, categories):
+            if any(part.kind == "recurrent" for part in run.parts):
+                if several and not run.several:
+                    break
+                several = several or run.several
             found = _traced(run, states, given)
             if found is not None:
                 return found

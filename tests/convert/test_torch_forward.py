@@ -55,6 +55,7 @@ TAKEN: dict[str, Callable[[Any, Any], Any]] = {
     "exp": lambda n, x: torch.exp(n.last(n.rnn(x)[0])),
     "layer norm": lambda n, x: n.last(F.layer_norm(n.rnn(x)[0], (4,), eps=1e-3)),
     "clamp": lambda n, x: n.last(n.rnn(x)[0]).clamp(-0.2, 0.1),
+    "a clamp far out": lambda n, x: n.last(n.rnn(torch.clamp(x, -8, 8))[0]),
     "a state of its own": lambda n, x: n.last(states(n, x)),
     "zeros for a state": lambda n, x: n.last(n.rnn(x, 2 * [torch.zeros(2, len(x), 4)])[0]),
     "a weight used again": lambda n, x: F.linear(n.rnn(x)[0], n.last.weight),
@@ -66,7 +67,7 @@ TAKEN: dict[str, Callable[[Any, Any], Any]] = {
 def test_what_forward_does_is_taken_over(case: str) -> None:
     torch.manual_seed(len(case))
     module = Network(TAKEN[case]).eval()
-    x = torch.randn(1, STEPS, 4)
+    x = 3 * torch.randn(1, STEPS, 4)
     with torch.no_grad():
         expected = module(x)
     expected = expected["y"] if isinstance(expected, dict) else expected
@@ -89,6 +90,9 @@ REFUSED: dict[str, Callable[[Any, Any], Any]] = {
     "the cell state": lambda n, x: n.last(n.rnn(x)[1][1][-1]),
     "the lower layer": lambda n, x: n.last(n.rnn(x)[1][0][0]),
     "the future": lambda n, x: n.last(n.rnn(x.flip(1))[0]),
+    "a softmax over the time": lambda n, x: F.softmax(n.last(n.rnn(x)[0]), dim=1),
+    "one over nobody says what": lambda n, x: F.log_softmax(n.last(n.rnn(x)[0])),
+    "chunks of ten": lambda n, x: n.last(torch.cat([n.rnn(c)[0] for c in x.split(10, 1)], 1)),
     "a square": lambda n, x: n.last(n.rnn(x)[0] ** 2),
     "two heads": lambda n, x: torch.cat([n.last(n.rnn(x)[0]), n.middle(n.rnn(x)[0])], -1),
 }
