@@ -29,13 +29,24 @@ def by_onnx(path: str, X: Float64Array, O: int, output: str | None = None) -> Fl
     graph = onnx.load(path).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    run, problem = _runner(path), "no layout fits"
+    run, problem = _runner(path), _no_layout(inputs[0])
     for lay in _layouts(inputs[0], X.shape[1]):
         try:
             return _answers(run, graph, inputs, lay, X, O, output)
         except Exception as error:  # the runtime's: this layout does not fit
             problem = first_line(error)
     raise ConvertError(problem)
+
+
+def _no_layout(value: Any) -> str:
+    """Say why a graph cannot be given as many steps as are compared."""
+    dims = _dims(value)
+    return (
+        f"{value.name} has the fixed shape {dims}: the length of the series must be left open to "
+        "be compared (torch.onnx.export: dynamic_axes or dynamic_shapes)"
+        if None not in dims[:-1]
+        else f"{value.name} with shape {dims} takes no series of observations"
+    )
 
 
 def _runner(path: str) -> Run:
@@ -90,7 +101,10 @@ def _answers(
     place = names.index(output) if output else _place(ask(X[:1]), O)
     if -1 not in shape:
         if not states and any(node.op_type in _CELLS for node in graph.node):
-            raise ConvertError("it has a memory that cannot be passed on")
+            raise ConvertError(
+                "it takes one step and has a memory that cannot be passed on: leave the length of "
+                "the series open when exporting it"
+            )
         return _stepped(ask, states, names, place, X, O)
     whole = np.asarray(ask(X)[place], np.float64)
     if whole.size == len(X) * O:
