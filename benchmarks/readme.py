@@ -2,7 +2,8 @@
 
     python -m benchmarks.readme
 
-Reads `benchmarks/results/*.json`, as every benchmark writes it with `--json`.
+Reads `benchmarks/results/NAME.json`, as every benchmark writes it with `--json`. Counts of
+instructions stay there: they are to be compared, not read.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures: made by `make figures` -->"
 END = "<!-- end of figures -->"
+TABLES = ("kernels", "streams", "startup", "layers", "training")
 
 
 def render(result: dict[str, Any]) -> str:
@@ -68,7 +70,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     options = parser.parse_args()
-    found = sorted(options.results.glob("*.json"))
+    paths = (options.results / f"{name}.json" for name in TABLES)
+    found = [path for path in paths if path.exists()]
     if not found:
         parser.error(f"no results in {options.results}; run `make bench` first")
     figures = "\n\n".join(render(json.loads(path.read_text())) for path in found)
