@@ -105,9 +105,9 @@ def _withdraw(endpoints: Path) -> None:
 
 
 def _summary(service: "Service") -> str:
-    counters = service.counters
+    counters = service.counters.as_map()
     return (
-        f"stopped: {counters.messages:,} messages, {service.engine.steps:,} steps, "
-        f"{counters.errors.total():,} refused, {counters.dropped_answers:,} answers dropped, "
-        f"a subscriber's queue was full {counters.subscriber_overflows:,} times"
+        f"stopped: {counters['messages']:,} messages, {service.engine.steps:,} steps, "
+        f"{service.counters.refused():,} refused, {counters['dropped_answers']:,} answers dropped, "
+        f"a subscriber's queue was full {counters['subscriber_overflows']:,} times"
     )

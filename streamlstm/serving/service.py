@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -22,6 +20,8 @@ from numpy.typing import NDArray
 from .. import __version__, wire
 from ..engine import Engine
 from ..errors import ProtocolError, StreamLSTMError
+from .counters import Counters
+from .native import layout
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,18 +52,6 @@ class Answer(NamedTuple):
     reply: bytes
     publications: list[Publication]
     error: wire.Error | None = None
-
-
-@dataclass
-class Counters:
-    """What was done since the start; INFO shows them."""
-
-    messages: int = 0
-    answers: int = 0
-    publications: int = 0
-    dropped_answers: int = 0
-    subscriber_overflows: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
 
 
 class Service:
@@ -127,7 +115,7 @@ class Service:
                 waiting.clear()
             answers[position] = self._control(message)
         self._step(waiting, answers, publish)
-        self.counters.messages += len(frames)
+        self.counters.add(layout.MESSAGES, len(frames))
         return cast(list[Answer], answers)
 
     # --- reading ---
@@ -259,7 +247,6 @@ class Service:
     def info(self) -> dict[str, Any]:
         """Return what INFO answers; docs/protocol.md lists the keys."""
         engine, model = self.engine, self.engine.model
-        counters = vars(self.counters)
         return {
             "protocol": wire.VERSION,
             "version": __version__,
@@ -275,7 +262,7 @@ class Service:
             "streams": len(engine),
             "capacity": engine.capacity,
             "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
-            "counters": {**counters, "errors": dict(counters["errors"]), "steps": engine.steps},
+            "counters": {**self.counters.as_map(), "steps": engine.steps},
         }
 
     # --- errors ---

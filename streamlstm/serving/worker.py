@@ -14,6 +14,7 @@ import zmq
 from .. import wire
 from ..errors import ProtocolError
 from .doors import bind_door
+from .native import layout
 from .service import Answer, Publication, Service
 from .wakeup import Wakeup
 
@@ -192,12 +193,12 @@ class Worker:
         try:
             self._router.send_multipart([*back, reply], zmq.NOBLOCK)
         except zmq.ZMQError:  # its queue is full because it does not read, or it has gone
-            self._counters.dropped_answers += 1
+            self._counters.add(layout.DROPPED_ANSWERS)
         else:
-            self._counters.answers += 1
+            self._counters.add(layout.ANSWERS)
 
     def _publish(self, publication: Publication) -> None:
-        self._counters.publications += 1
+        self._counters.add(layout.PUBLICATIONS)
         try:
             self._xpub.send_multipart(publication, zmq.NOBLOCK)
         except zmq.Again:
@@ -205,7 +206,7 @@ class Worker:
             # all the others. From now on libzmq passes the full one over without a word, until it
             # has read half of its queue: this counts the times that it happens, since nothing
             # tells how many publications it costs.
-            self._counters.subscriber_overflows += 1
+            self._counters.add(layout.SUBSCRIBER_OVERFLOWS)
             self._xpub.set(zmq.XPUB_NODROP, 0)
             self._xpub.send_multipart(publication, zmq.NOBLOCK)
             self._xpub.set(zmq.XPUB_NODROP, 1)
