@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures: made by `make figures` -->"
 END = "<!-- end of figures -->"
-TABLES = ("kernels", "streams", "startup", "layers", "training")
+TABLES = ("kernels", "streams", "startup", "layers", "training", "serving")
 
 
 def render(result: dict[str, Any]) -> str:

@@ -56,10 +56,10 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "client", "aio", "cli"},
+    "zmq": {"serving", "client", "aio", "cli", "benchmarks"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
-    "llvmlite": {"kernels"},
+    "llvmlite": {"kernels", "benchmarks"},
     "typer": {"cli"},
     "matplotlib": {"inside"},
     "torch": {"convert", "benchmarks", "examples"},
@@ -68,8 +68,12 @@ KEEPERS: dict[str, set[str]] = {
     "onnx": {"convert", "benchmarks"},
     "onnxruntime": {"benchmarks"},
 }
-# Written without streamlstm, to show that the protocol can be spoken with pyzmq and msgpack alone.
-PLAIN = {"examples/plain_client.py": {"msgpack", "zmq"}}
+# Written without our wire, to show that the protocol can be spoken with pyzmq and msgpack alone, or
+# what it costs to do so.
+PLAIN = {
+    "examples/plain_client.py": {"msgpack", "zmq"},
+    "benchmarks/live/plain_worker.py": {"msgpack"},
+}
 
 
 def part_of(module: str) -> str:

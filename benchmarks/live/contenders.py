@@ -1,0 +1,138 @@
+"""Everyone that takes part in the serving benchmark: started, compared, made familiar with streams."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import zmq
+
+from streamlstm import Engine, wire
+
+from . import load, processes
+from .messages import BLOCK, F, Messages, blocks, echoed, model, observations, one_a_message
+from .processes import Process
+
+SPIN = 200  # us: longer than a lone client takes from an answer to its next question
+WARM_SECONDS = 60.0
+
+
+class Contender(NamedTuple):
+    """One server that is ready to be measured."""
+
+    process: Process
+    socket: Any  # DEALER, connected
+    messages: Messages  # one STEP each, with the answers that this server gives
+
+
+class Contenders:
+    """Starts whom it is asked for, once, and ends all at the end of a ``with``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the model may be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.model = model()
+        self._file = folder / "model.safetensors"
+        self.model.save(self._file)
+        self._ready: dict[str, Contender | None] = {}
+        self._open = ExitStack()
+        self.sockets = self._open.enter_context(processes.Sockets())
+        self._steps = one_a_message()
+        self.blocks = blocks()
+
+    def __getitem__(self, name: str) -> Contender:
+        found = self.get(name)
+        assert found is not None, name
+        return found
+
+    def get(self, name: str) -> Contender | None:
+        """Return a contender by name; None if it cannot run here."""
+        if name not in self._ready:
+            self._ready[name] = self._start(name)
+        return self._ready[name]
+
+    def connect(self, contender: Contender) -> Any:
+        """Return one more DEALER."""
+        return self.sockets.connect(zmq.DEALER, contender.process.endpoints["router"])
+
+    def missing(self) -> list[str]:
+        """Say who was left out, and why."""
+        reasons = {
+            "PyTorch worker": "PyTorch is not installed (pip install -e '.[bench]')",
+            "spinning worker": "streamlstm serve has no --spin",
+        }
+        lines = [
+            f"Left out, {name}: {reasons[name]}."
+            for name, contender in self._ready.items()
+            if contender is None
+        ]
+        if "python worker" in self._ready and not processes.knows("--loop"):
+            lines.append("streamlstm serve has no --loop: both workers are the loop in Python.")
+        return lines
+
+    def _start(self, name: str) -> Contender | None:
+        if name == "spinning worker" and not processes.knows("--spin"):
+            return None
+        process = {
+            "worker": lambda: processes.worker(self._file),
+            "python worker": lambda: processes.worker(self._file, loop="python"),
+            "spinning worker": lambda: processes.worker(self._file, spin=SPIN),
+            "echo": processes.echo,
+            "python echo": processes.python_echo,
+            "PyTorch worker": lambda: processes.plain_worker(self._file),
+        }[name]()
+        if process is None:
+            return None
+        self._open.enter_context(process)
+        socket = self.sockets.connect(zmq.DEALER, process.endpoints["router"])
+        if "echo" in name:
+            messages = echoed(self._steps)
+        else:
+            messages = self._steps
+            self._compare(name, socket)
+        # Everyone has met every stream before anything is timed.
+        load.throughput(socket, messages, WARM_SECONDS, len(messages.sizes))
+        return Contender(process, socket, messages)
+
+    def _compare(self, name: str, socket: Any) -> None:
+        """Compare with an engine of the same model: exactly, but for another implementation."""
+        engine = Engine(self.model, threads=1)
+        is_ours = name != "PyTorch worker"
+        tolerance = 0.0 if is_ours else 1e-5
+        for n, x in enumerate(observations(200, seed=2)):
+            id = f"compared-{n % 7}"
+            reply = _ask(socket, wire.Step(id, 0, wire.to_floats(x)))
+            assert isinstance(reply, wire.Prediction), f"{name}: {reply}"
+            _agree(name, reply.values, engine.step(id, x), tolerance)
+        ids: list[wire.StreamId] = [f"compared-{n}" for n in range(BLOCK)]
+        for X in observations(3 * BLOCK, seed=3).reshape(3, BLOCK, F) if is_ours else ():
+            answer = _ask(socket, wire.Steps(ids, None, wire.to_floats(X)))
+            assert isinstance(answer, wire.Predictions), f"{name}: {answer}"
+            _agree(name, answer.values, engine.step_many(ids, X), tolerance)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+
+def _ask(socket: Any, message: wire.Request) -> wire.Reply:
+    socket.send(wire.encode(message))
+    return wire.decode_reply(socket.recv())
+
+
+def _agree(name: str, theirs: Any, ours: Any, tolerance: float) -> None:
+    difference = float(np.max(np.abs(theirs - ours)))
+    if not difference <= tolerance:
+        raise SystemExit(f"{name} and the engine differ by {difference:.1e}: nothing was timed")
