@@ -59,6 +59,7 @@ KEEPERS: dict[str, set[str]] = {
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels"},
+    "prometheus_client": {"serving"},
     "typer": {"cli"},
     "matplotlib": {"inside"},
     "torch": {"convert", "benchmarks", "examples"},
