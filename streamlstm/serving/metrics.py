@@ -18,7 +18,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from .. import __version__, wire
 from .counters import Histogram
@@ -118,6 +117,6 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
     """Give all buckets, also those that are empty: a series that appears late loses its start."""
     within = np.cumsum(histogram.counts).tolist()
     # Here a bound counts as within; of whole numbers, two buckets may end at the same one.
-    ends = [floatToGoString(float(f"{end:.9g}")) for end in histogram.largest]
-    buckets = dict(zip(ends, within, strict=True))
+    ends = [str(float(f"{end:.9g}")) for end in histogram.largest[:-1]]
+    buckets = dict(zip([*ends, "+Inf"], within, strict=True))
     return HistogramMetricFamily(PREFIX + name, text, list(buckets.items()), histogram.sum)
