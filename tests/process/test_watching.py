@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+import zmq
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import FREE_PORTS, MODEL, WorkerProcess
+from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
 from .test_serving_cli import STREAMLSTM, streamlstm
 
 NAME = MODEL.fingerprint[:8]
@@ -192,6 +193,35 @@ def test_top_goes_on_in_a_pipe_when_a_worker_dies_and_comes_back(
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 128 + signal.SIGTERM
     assert process.stderr.read() == ""
+
+
+def test_a_worker_that_is_silent_delays_no_other(
+    worker: WorkerProcess, sockets: Sockets, started: list[subprocess.Popen[str]]
+) -> None:
+    silent = sockets.bind(zmq.ROUTER)
+    places = [silent.get_string(zmq.LAST_ENDPOINT), worker.endpoints["router"]]
+    process = subprocess.Popen(
+        [
+            *STREAMLSTM,
+            "top",
+            "--every",
+            "0.1",
+            *(p for place in places for p in ("--router", place)),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    started.append(process)
+    assert process.stdout is not None
+    tables = 8
+    for _ in range(tables):
+        lines = lines_until(process.stdout, "1 of 2")
+        assert [NAME in line for line in lines] == [False, False, True, False]
+    questions = 0
+    while silent.poll(0):
+        silent.recv_multipart()
+        questions += 1
+    assert 1 <= questions <= tables / 2  # most tables came while the same question was under way
 
 
 def test_top_draws_in_a_terminal_and_leaves_quietly(
