@@ -70,14 +70,21 @@ def files(folder: Path) -> list[str]:
     ]
 
 
-def test_a_worker_is_scraped_while_it_works(model_file: Path) -> None:
-    worker = WorkerProcess(model_file, "--metrics", "127.0.0.1:*")
-    url = worker.endpoints["metrics"]
-    assert f"metrics {url}\n" in worker.said
+@pytest.fixture
+def scraped(tmp_path: Path) -> Iterator[WorkerProcess]:
+    MODEL.save(tmp_path / "scraped.safetensors")
+    process = WorkerProcess(tmp_path / "scraped.safetensors", "--metrics", "127.0.0.1:*")
+    yield process
+    process.stop(signal.SIGKILL)
+
+
+def test_a_worker_is_scraped_while_it_works(scraped: WorkerProcess) -> None:
+    url = scraped.endpoints["metrics"]
+    assert f"metrics {url}\n" in scraped.said
     enough = threading.Event()
 
     def load() -> None:
-        with worker.client() as client:
+        with scraped.client() as client:
             while not enough.is_set():
                 client.step_many(["a", "b", "c"], [[1, 2]] * 3)
 
@@ -97,7 +104,7 @@ def test_a_worker_is_scraped_while_it_works(model_file: Path) -> None:
     finally:
         enough.set()
         loading.join()
-    with worker.client() as client:
+    with scraped.client() as client:
         info = client.info()
     last = scrape(url)
     assert last["streamlstm_steps_total"] == info["counters"]["steps"] > 60
@@ -107,8 +114,8 @@ def test_a_worker_is_scraped_while_it_works(model_file: Path) -> None:
     assert last["streamlstm_step_seconds_sum"] == info["histograms"]["step_time"]["sum"] > 0
     assert last["streamlstm_streams"] == info["streams"] == 3
     assert last["streamlstm_resident_memory_bytes"] > 2**20
-    assert worker.stop() == 0
-    assert "Traceback" not in worker.said
+    assert scraped.stop() == 0
+    assert "Traceback" not in scraped.said
 
 
 def test_no_port_unless_asked_for(worker: WorkerProcess) -> None:
