@@ -1,11 +1,11 @@
-"""Does a worker survive a million messages that no one should send?
+"""Does a worker survive? A million messages that no one should send, beside good clients.
 
     python -m benchmarks.fire [--frames 1000000] [--seed 0] [--loop native] [--json FILE]
 
 Hostile messages (benchmarks/live/hostile.py) go to the router, on a connection that reads its
 answers now and then and on one that never does, and to the pull door; garbage subscriptions go to
-the xpub door, and broken greetings to all three. Meanwhile good clients compare each
-answer with an engine of their own. In the end the worker has to live, no good question may be
+the xpub door, and broken greetings to all three. Meanwhile good clients compare each answer with
+an engine of their own. In the end the worker has to live, no good question may be
 wrong or unanswered, every message has to be accounted for, and memory must not have grown.
 """
 

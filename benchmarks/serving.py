@@ -24,7 +24,7 @@ from streamlstm import Engine
 from .harness import Row, parser, report, steps
 from .live import load, processes, schedule
 from .live.contenders import SPIN, Contender, Contenders
-from .live.messages import BLOCK, F, IDS, STREAMS, observations
+from .live.messages import BLOCK, IDS, STREAMS, F, observations
 
 BLOCK_WINDOW = 16  # STEPS under way
 CLIENTS = 64
@@ -71,7 +71,7 @@ class Bench(NamedTuple):
 
 
 def one(bench: Bench) -> list[Answer]:
-    """One STEP a message: how many predictions a second?"""
+    """Measure predictions a second, one STEP a message."""
 
     def rate(contender: Contender) -> Callable[[], float]:
         return lambda: load.throughput(contender.socket, contender.messages, bench.seconds).rate
@@ -100,7 +100,7 @@ def one(bench: Bench) -> list[Answer]:
 
 
 def many(bench: Bench) -> list[Answer]:
-    """STEPS of 256 streams: how much of the engine's own rate comes through?"""
+    """Measure how much of the engine's own rate comes through as STEPS of 256 streams."""
     contender, messages = bench.contenders["worker"], bench.contenders.blocks
     engine = Engine(bench.contenders.model, STREAMS, threads=1)
     X = observations(STREAMS)
@@ -126,7 +126,7 @@ def many(bench: Bench) -> list[Answer]:
 
 
 def trip(bench: Bench) -> list[Answer]:
-    """A lone client: how long is a round trip?"""
+    """Measure how long a lone client waits."""
 
     def quantiles(contender: Contender) -> Callable[[], Any]:
         socket, messages = contender.socket, contender.messages
@@ -152,7 +152,7 @@ def trip(bench: Bench) -> list[Answer]:
 
 
 def many_clients(bench: Bench) -> list[Answer]:
-    """64 clients that send at half of what can be done for them: does anyone wait long?"""
+    """Measure how long 64 clients wait that send at half of what can be done for them."""
     contender = bench.contenders["worker"]
     sockets = [bench.contenders.connect(contender) for _ in range(CLIENTS)]
     messages, seconds = contender.messages, bench.seconds
@@ -176,7 +176,7 @@ def many_clients(bench: Bench) -> list[Answer]:
 
 
 def idle(bench: Bench) -> list[Answer]:
-    """A worker whose clients say nothing: what does it cost?"""
+    """Measure what a worker costs whose clients say nothing."""
     contender = bench.contenders["worker"]
     for _ in range(CLIENTS):  # open until the end
         socket = bench.contenders.connect(contender)
