@@ -5,7 +5,7 @@ knows nothing of stream ids.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -78,6 +78,15 @@ class CpuBackend:
         How many threads a large block may use; as many as this process may run on if left out.
     weights : {"float32", "float16", "bfloat16"}
         How a single stream's step reads them; the model's are rounded to it already.
+
+    Attributes
+    ----------
+    address : int
+        Of the task (kernels/layout.py) that steps what it is pointed to.
+    work : int
+        Multiply-adds of a step of one stream.
+    thread_work : int
+        So many must fall to each thread for a block to be shared.
     """
 
     name = "cpu"
@@ -91,7 +100,7 @@ class CpuBackend:
         self.threads = wanted if compile.can_run_parallel() else 1
         self.row_size = plan.row_size
         self.thread_work = THREAD_WORK
-        self._work = plan.work
+        self.work = plan.work
         self._plan = plan
         size = step.scratch_size(plan.program)
         self._scratch = lazy_zeros(self.threads * size, np.float32)
@@ -103,13 +112,15 @@ class CpuBackend:
         self._task[layout.TASK_SCRATCH] = self._scratch.ctypes.data
         self._task[layout.TASK_SCRATCH_SIZE] = size
         self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
+        if compile.can_run_parallel():
+            self._task[layout.TASK_SHARED] = compile.address(step.step_shared)
         for kind in plan.kinds:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)
             self._task[layout.TASK_SINGLES + kind] = compile.address(single)
         self._observation = np.zeros(model.input_size, np.float32)
         self._task[layout.TASK_OBSERVATION] = self._observation.ctypes.data
-        self._address = self._task.ctypes.data
+        self.address = self._task.ctypes.data
         self._rows: Float32Array | None = None
         self._call = compile.step_entries()
 
@@ -119,11 +130,11 @@ class CpuBackend:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         if rows is not self._rows:
             self._take(rows)
-        threads = min(self.threads, len(slots) * self._work // self.thread_work)
+        threads = min(self.threads, len(slots) * self.work // self.thread_work)
         if threads > 1:
-            self._call.step_parallel(self._address, slots, X, Y, threads)
+            self._call.step_parallel(self.address, slots, X, Y, threads)
         else:
-            self._call.step_block(self._address, slots, X, Y)
+            self._call.step_block(self.address, slots, X, Y)
 
     def prepare(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
@@ -134,8 +145,8 @@ class CpuBackend:
         it likes while nothing else uses this backend. The caller keeps the arrays alive.
         """
         self._take(rows)
-        self._call.step_block(self._address, slots[:0], X, Y)
-        return int(self._task[layout.TASK_STEP]), self._address
+        self._call.step_block(self.address, slots[:0], X, Y)
+        return int(self._task[layout.TASK_STEP]), self.address
 
     def one_stream(self, rows: Float32Array) -> OneStream:
         """Return what steps single streams of a table in one compiled call."""
@@ -143,7 +154,7 @@ class CpuBackend:
         held, steps = (self._task[n : n + 1] for n in (layout.TASK_HELD, layout.TASK_STEPS))
         call = self._call
         return OneStream(
-            self._address, held, steps, call.step_text, call.step_integer, call.step_slot
+            self.address, held, steps, call.step_text, call.step_integer, call.step_slot
         )
 
     def _take(self, rows: Float32Array) -> None:
@@ -238,15 +249,16 @@ def _options(layer: Layer) -> dict[str, Any]:
     return options
 
 
-def compile_for(model: Model, weights: str = "float32") -> None:
+def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()) -> None:
     """Compile now what an engine for ``model`` needs, and tell on standard error that it goes on.
 
-    A program that will not wait in silence calls this before it makes the engine.
+    A program that will not wait in silence calls this before it makes the engine. ``also`` names
+    other kernels that it needs.
     """
     from .kernels import compile, simd
 
     plan = compile_plan(model, simd.LANES, weights)
-    compile_kernels(compile.needed(plan.kinds, weights), tell=True)
+    compile_kernels([*compile.needed(plan.kinds, weights), *also], tell=True)
 
 
 def make_backend(

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import make_backend
+from .backends import CpuBackend, make_backend
 from .blob import pack_state, unpack_state
 from .blocks import Block, quick_block, rounds, slow_block
 from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
 from .explain import Explainer, Explanation
 from .held import Held
+from .lent import Lent
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
 from .plan import initial_row
@@ -93,8 +94,8 @@ class Engine:
         self._pack = struct.Struct(f"{F}f").pack
         self._categories = model.categories
         self._outputs, self._head = O, self._table.address
-        one = self._backend.one_stream(self._table.rows) if _HAS_GIL else None
-        self._quick = one is not None
+        one = self._backend.one_stream(self._table.rows)
+        self._quick = one is not None and _HAS_GIL
         self._quick_steps, held = np.zeros(1, np.int64), np.zeros(1, np.int64)
         if one is not None:
             self._task, self._quick_steps, held = one.task, one.steps, one.held
@@ -122,6 +123,15 @@ class Engine:
     def steps(self) -> int:
         """Observations applied since this engine was made."""
         return self._steps + int(self._quick_steps[0])
+
+    def lend(self) -> Lent | None:
+        """Return what lets compiled code step these streams; None if the backend has no such code.
+
+        This is for a worker's loop (streamlstm/serving/native), which must be alone while it steps.
+        """
+        if not isinstance(self._backend, CpuBackend):
+            return None
+        return Lent(self._table, self._backend, self._lock, self._held)
 
     def __len__(self) -> int:
         """Return how many streams are live."""

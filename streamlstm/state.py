@@ -208,7 +208,7 @@ class StateTable:
         """
         slot = self._slot(stream, self._claim)
         if slot == self._ids.NEEDS_ROOM:
-            self._make_room(1, MAX_ID_BYTES)
+            self.make_room(1, MAX_ID_BYTES)
             slot = self._slot(stream, self._claim)
         if slot == self._ids.FULL:
             raise self.full(stream)
@@ -236,7 +236,7 @@ class StateTable:
         arrived = self.arrived
         outcome = self._block(packed, slots)
         if outcome == self._ids.NEEDS_ROOM:
-            self._make_room(count, len(packed) if isinstance(packed, str) else 0)
+            self.make_room(count, len(packed) if isinstance(packed, str) else 0)
             outcome = self._block(packed, slots)
         if outcome == self._ids.FULL:
             self.undo_claims(slots, arrived)
@@ -278,8 +278,8 @@ class StateTable:
         """Keep numbers (0: none) and times (NaN: none) of a block; either array may be empty."""
         self._call.note_block(self.address, slots, seqs, times)
 
-    def _make_room(self, streams: int, size: int) -> None:
-        """Replace index and texts by larger ones if new ids of so many bytes do not fit."""
+    def make_room(self, streams: int, size: int) -> None:
+        """Replace index and texts by larger ones if so many new ids, of so many bytes, need it."""
         ids, head = self._ids, self.head
         total = min(len(self) + streams, self.capacity)
         places = len(self._index)

@@ -456,10 +456,7 @@ def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:
         read.
     """
     if len(frame) > limit:
-        raise ProtocolError(
-            f"expected a message of at most {limit} bytes, got {len(frame)}; send smaller ones",
-            "too-large",
-        )
+        raise too_large(len(frame), limit)
     message = _unpack(frame)
     kind = message[0]
     try:
@@ -470,6 +467,13 @@ def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:
     except ProtocolError as error:
         _name(error, message)
         raise
+
+
+def too_large(size: int, limit: int) -> ProtocolError:
+    """Return the error for a message of ``size`` bytes where ``limit`` may be sent."""
+    return ProtocolError(
+        f"expected a message of at most {limit} bytes, got {size}; send smaller ones", "too-large"
+    )
 
 
 def decode_reply(frame: bytes) -> Reply:
@@ -564,6 +568,12 @@ def encode_predictions(
         pack((kind, stream, seq, data[start : start + size]))
         for stream, seq, start in zip(streams, seqs, range(0, len(data), size), strict=True)
     ]
+
+
+def busy_words(sentence: str) -> bytes:
+    """Write the code and the sentence of a ``busy`` answer, which compiled code puts together."""
+    code: bytes = msgpack.packb("busy")
+    return code + msgpack.packb(sentence)  # type: ignore[no-any-return]
 
 
 def _pack(*elements: Any) -> bytes:

@@ -33,6 +33,23 @@ def serve(
     max_message_bytes: Annotated[
         int, Option(min=1024, help="Longest message that is answered.")
     ] = 1_048_576,
+    loop: Annotated[
+        str, Option(help="auto, native (compiled) or python.", show_default=True)
+    ] = "auto",
+    spin: Annotated[
+        float,
+        Option(
+            min=0,
+            metavar="MICROSECONDS",
+            help="Look for messages so long before sleeping: quicker answers for a busy core.",
+        ),
+    ] = 0,
+    queue_messages: Annotated[
+        int, Option(min=16, help="Messages that may wait; beyond, senders are told `busy`.")
+    ] = 16_384,
+    queue_bytes: Annotated[
+        int | None, Option(min=8192, help="Their bytes; 64 MiB or more if left out.")
+    ] = None,
 ) -> None:
     """Start a worker: it keeps the memory of every stream and answers observations.
 
@@ -51,6 +68,8 @@ def serve(
     from streamlstm.backends import compile_for
     from streamlstm.engine import Engine
     from streamlstm.model import Model
+    from streamlstm.serving.bounds import Bounds
+    from streamlstm.serving.compiled import NAME
     from streamlstm.serving.doors import check_endpoint
     from streamlstm.serving.endpoints import write_endpoints
     from streamlstm.serving.service import Service
@@ -63,10 +82,19 @@ def serve(
         check_endpoint(name, endpoint, insecure)
     network = Model.load(model)
     if backend != "reference":
-        compile_for(network, weights)
+        compile_for(network, weights, also=[NAME] if loop != "python" else [])
     service = Service(Engine(network, capacity, backend, threads, weights), max_message_bytes)
     with (
-        Worker(service, router, pull, xpub, insecure=insecure) as worker,
+        Worker(
+            service,
+            router,
+            pull,
+            xpub,
+            insecure=insecure,
+            loop=loop,
+            bounds=Bounds(queue_messages, queue_bytes or max(2**26, 8 * max_message_bytes)),
+            spin=spin * 1e-6,
+        ) as worker,
         worker.on_signals(),
     ):
         if endpoints is not None:

@@ -15,14 +15,27 @@ from numba import njit
 
 from .simd import LANES, target
 
+_HERE = Path(__file__).parent
+
 
 @cache
-def sources_hash() -> str:
-    """Return 12 hexadecimal digits that change with any kernel source, the target or the width."""
+def sources_hash(folder: Path = _HERE) -> str:
+    """Return 12 hexadecimal digits that change with any kernel source, the target or the width.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the kernel stands; what stands beside it counts as well.
+    """
     digest = hashlib.sha256(f"lanes={LANES} target={target()}".encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for place in sorted({_HERE, folder}):
+        for path in sorted(place.rglob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _hash_of(function: Callable[..., Any]) -> str:
+    return sources_hash(Path(function.__code__.co_filename).parent)
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -37,7 +50,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         # Numba names the cache file after __qualname__.
-        function.__qualname__ = f"{function.__name__}-{sources_hash()}"
+        function.__qualname__ = f"{function.__name__}-{_hash_of(function)}"
         return njit(**options)(function)
 
     return decorate
@@ -65,6 +78,4 @@ def inlined(function: Callable[..., Any]) -> Any:
 def is_cached(dispatcher: Any) -> bool:
     """Tell whether machine code for ``dispatcher`` lies on disk already."""
     folder = Path(dispatcher.stats.cache_path)
-    return any(folder.glob(f"*{sources_hash()}*.nbc")) and any(
-        folder.glob(f"*{dispatcher.py_func.__qualname__}*.nbc")
-    )
+    return any(folder.glob(f"*{dispatcher.py_func.__qualname__}*.nbc"))

@@ -23,6 +23,7 @@ Signature = tuple[Any, ...]
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
 _BY_ADDRESS: Signature = (int64,) * 4
 _BLOCK: Signature = (int64, _slots, _matrix, _matrix)
+_PARALLEL: Signature = (*_BLOCK, int64)
 
 
 @cache
@@ -50,8 +51,13 @@ def _kernels() -> dict[str, list[tuple[Any, Signature]]]:
     kernels[_STEP] = [(step.step_range, _BY_ADDRESS), (step.step_block, _BLOCK)]
     kernels[_STEP] += onestep.SIGNATURES.items()
     if can_run_parallel():
-        kernels[_THREADS] = [(step.step_parallel, (*_BLOCK, int64))]
+        kernels[_THREADS] = [(step.step_shared, _BY_ADDRESS), (step.step_parallel, _PARALLEL)]
     return kernels
+
+
+def register(name: str, kernels: list[tuple[Any, Signature]]) -> None:
+    """Let kernels that stand elsewhere be prepared here, under a name for the person to read."""
+    _kernels()[name] = kernels
 
 
 def _name(function: Any) -> str:
@@ -118,7 +124,9 @@ def id_entries() -> SimpleNamespace:
 def step_entries() -> SimpleNamespace:
     """Return what a backend calls (step.py), by name, compiled."""
     kernels = [pair for name in (_STEP, _THREADS) for pair in _kernels().get(name, [])]
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in kernels[1:]}
+    entries = {
+        _name(kernel): entry(kernel, kind) for kernel, kind in kernels if kind != _BY_ADDRESS
+    }
     return SimpleNamespace(**entries)
 
 

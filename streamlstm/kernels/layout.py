@@ -59,8 +59,9 @@ DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
     TASK_SLOT,  # of a single stream
     TASK_OBSERVATION,  # of room for its observation
     TASK_HELD,  # 1 while somebody works on the state without the interpreter's lock
-    TASK_STEPS,  # that onestep.py has made
-) = range(15)
+    TASK_STEPS,  # made by compiled code that counts them itself
+    TASK_SHARED,  # address of the function that shares a block among threads; 0 if there is none
+) = range(16)
 TASK_LAYERS = 16  # from here on for each KIND the address of what steps a group
 TASK_SINGLES = 32  # and of what steps a single stream
 TASK = 48

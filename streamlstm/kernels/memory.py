@@ -114,6 +114,43 @@ def _viewer(kind: Any, bits: Any, size: int) -> Any:
     return view
 
 
+def _writer(kind: Any) -> Any:
+    @intrinsic
+    def write(_typing: Any, address: Any, value: Any) -> Any:
+        def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            word = args[1] if kind == _WORD else builder.trunc(args[1], kind)
+            builder.store(word, builder.inttoptr(args[0], kind.as_pointer()), align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.uint64), emit
+
+    return write
+
+
+# Put the low 8, 32 or all 64 bits of a uint64 at an int64 address.
+put_byte, put_half, put_word = _writer(_BYTE), _writer(_INT), _writer(_WORD)
+
+
+@intrinsic
+def float_of(_typing: Any, bits: Any) -> Any:
+    """Take 64 bits, a uint64, as a float64."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.uint64), emit
+
+
+@intrinsic
+def single_of(_typing: Any, bits: Any) -> Any:
+    """Take the low 32 bits of a uint64 as a float32."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(builder.trunc(args[0], _INT), ir.FloatType())
+
+    return types.float32(types.uint64), emit
+
+
 # View so many numbers from an int64 address on as an array; nothing is owned.
 int64s_at, floats_at = _viewer(types.int64, _WORD, 8), _viewer(types.float32, ir.FloatType(), 4)
 
@@ -171,6 +208,16 @@ def trailing_zeros(_typing: Any, value: Any) -> Any:
 
 
 @intrinsic
+def leading_zeros(_typing: Any, value: Any) -> Any:
+    """Count the zero bits above the highest one of a uint64 that is not 0."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), emit
+
+
+@intrinsic
 def call_at(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Call the compiled function of four int64 that stands at an address; it returns nothing.
 
@@ -189,3 +236,22 @@ def call_at(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         return ir.Constant(integer, 0)
 
     return types.int64(*[types.int64] * 5), emit
+
+
+def _caller(kind: Any) -> Any:
+    @intrinsic
+    def call(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            pointer = ir.FunctionType(kind, [_WORD] * 4).as_pointer()
+            result = builder.call(builder.inttoptr(args[0], pointer), args[1:])
+            return result if kind == _WORD else builder.sext(result, _WORD)
+
+        return types.int64(*[types.int64] * 5), emit
+
+    return call
+
+
+# Call the C function at an address, which returns an int or 64 bits. It is given four words of
+# which it takes as many as it has arguments: pointers and integers, in the conventions of all
+# machines with 64 bits that are served here, go in registers of that width.
+c_int, c_word = _caller(_INT), _caller(_WORD)

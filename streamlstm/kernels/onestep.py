@@ -21,7 +21,7 @@ f32 = np.float32
 
 
 @part
-def _is_good(program, x):
+def is_good(program, x):
     """Tell whether the kernels may take x: F finite numbers, the first a category if it must be."""
     if x.shape[0] != program[layout.INPUTS]:
         return False
@@ -45,7 +45,7 @@ def _step(head, task, slot, x, seq, y):
         return False
     fields = int64s_at(task, layout.TASK)
     program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
-    if not _is_good(program, x):
+    if not is_good(program, x):
         return False
     if seq != 0:
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):

@@ -149,11 +149,20 @@ def step_block(task, slots, X, Y):
     call_at(function, task, 0, len(slots), 0)
 
 
-@kernel(parallel=True)
-def step_parallel(task, slots, X, Y, threads):
-    """Do the same on so many threads; results are those of :func:`step_block`, bit for bit."""
-    function = _point(task, slots, X, Y)
-    tiles = (len(slots) + TILE - 1) // TILE
+@kernel(parallel=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def step_shared(task, first, last, threads):
+    """Do what :func:`step_range` does on so many threads; results are the same, bit for bit."""
+    function = int64s_at(task, layout.TASK)[layout.TASK_STEP]
+    tiles = (last - first + TILE - 1) // TILE
     for thread in prange(threads):
-        begin, end = tiles * thread // threads, tiles * (thread + 1) // threads
-        call_at(function, task, begin * TILE, min(end * TILE, len(slots)), thread)
+        begin = first + tiles * thread // threads * TILE
+        end = first + tiles * (thread + 1) // threads * TILE
+        call_at(function, task, begin, min(end, last), thread)
+
+
+@kernel()
+def step_parallel(task, slots, X, Y, threads):
+    """Do what :func:`step_block` does on so many threads."""
+    _point(task, slots, X, Y)
+    shared = int64s_at(task, layout.TASK)[layout.TASK_SHARED]
+    call_at(shared, task, 0, len(slots), threads)

@@ -82,7 +82,7 @@ class Counters:
 
     Attributes
     ----------
-    cells : int64[COUNTS]
+    cells : int64[COUNTS_SIZE]
         All of them but errors (native/layout.py); only the thread of the loop writes.
     errors : Counter of str
         Refused messages by code, but ``busy``, which stands in the cells.
@@ -93,7 +93,7 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        self.cells: NDArray[np.int64] = np.zeros(layout.COUNTS, np.int64)
+        self.cells: NDArray[np.int64] = np.zeros(layout.COUNTS_SIZE, np.int64)
         self.errors: Counter[str] = Counter()
         seconds = (1e-9 * 2**layout.TIME_UNIT, 1e-9)
         self.latency = Histogram(self._room(layout.LATENCY), *seconds)

@@ -67,7 +67,7 @@ class Service:
     Attributes
     ----------
     counters : Counters
-        Those of answers and publications are kept by the worker, which sends them.
+        Those of messages, answers and publications are kept by who takes and sends them.
     """
 
     def __init__(self, engine: Engine, max_message_bytes: int = wire.MAX_MESSAGE_BYTES) -> None:
@@ -115,7 +115,6 @@ class Service:
                 waiting.clear()
             answers[position] = self._control(message)
         self._step(waiting, answers, publish)
-        self.counters.add(layout.MESSAGES, len(frames))
         return cast(list[Answer], answers)
 
     # --- reading ---
@@ -262,6 +261,11 @@ class Service:
             "streams": len(engine),
             "capacity": engine.capacity,
             "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
+            "queue": {
+                "messages": self.counters[layout.QUEUED],
+                "bytes": self.counters[layout.QUEUED_BYTES],
+                "peak": self.counters[layout.QUEUE_PEAK],
+            },
             "counters": {**self.counters.as_map(), "steps": engine.steps},
         }
 

@@ -1,4 +1,9 @@
-"""The worker loop: wait, take everything that is ready, answer it as one batch, wait again."""
+"""The worker: its three sockets, and the loop that answers what comes through them.
+
+There are two loops. The compiled one (native/loop.py) takes the ordinary messages and leaves the
+others to :class:`Service`; the one in Python below takes all of them there. Both wait until
+something is ready, take all of it, answer it as one batch, and wait again.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,14 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import NamedTuple
 
 import zmq
 
 from .. import wire
-from ..errors import ProtocolError
+from ..errors import BadValueError
+from .arrival import Arrival, asked, fed
+from .bounds import Bounds
+from .compiled import CompiledLoop, Reason
 from .doors import bind_door
 from .native import layout
 from .service import Answer, Publication, Service
@@ -22,17 +29,11 @@ _LOG = logging.getLogger(__name__)
 
 TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the first waits little
 TURN_BYTES = 2**23
-QUIET_MS = 50  # without a message for so long, a worker that stops has answered all that arrived
+TURN_SECONDS = 0.1  # after which Python looks around, whatever the loop does
+QUIET_SECONDS = 0.05  # without a message a worker that stops has answered all that arrived
 DRAIN_SECONDS = 2.0  # for which a worker that stops goes on answering at most
 LINGER_MS = 2_000  # for which its last answers may be on their way
 LOG_SECONDS = 1.0  # between two lines about messages refused at the pull door
-
-
-class Arrival(NamedTuple):
-    """One message as it was taken from a door."""
-
-    back: list[bytes] | None  # identity and envelope that lead to its sender; None if fed
-    frame: bytes | ProtocolError
 
 
 class Worker:
@@ -50,9 +51,18 @@ class Worker:
         Allow addresses that other machines can reach.
     context : zmq.Context, optional
         Needed for ``inproc://`` endpoints only; one of its own if left out.
+    loop : {"auto", "native", "python"}
+        "auto" takes the compiled loop where there is one: not for the reference backend.
+    bounds : Bounds
+        How much may wait before senders are answered ``busy``; the loop in Python keeps no queue,
+        and lets senders wait.
+    spin : float
+        Seconds for which the compiled loop goes on looking after a message before it sleeps.
 
     Attributes
     ----------
+    loop : str
+        "native" or "python".
     endpoints : dict of str to str
         ``router``, ``pull`` and ``xpub`` as they were bound.
 
@@ -60,6 +70,8 @@ class Worker:
     ------
     EndpointError
         If an endpoint is taken, malformed or not allowed.
+    BadValueError
+        If there is no such loop here, or the bounds are too small.
     """
 
     def __init__(
@@ -71,6 +83,9 @@ class Worker:
         *,
         insecure: bool = False,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        loop: str = "auto",
+        bounds: Bounds = Bounds(),  # noqa: B008 - it cannot change
+        spin: float = 0.0,
     ) -> None:
         self._service = service
         self._counters = service.counters
@@ -81,6 +96,7 @@ class Worker:
         self._topics: set[bytes] = set()
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
+        self._compiled: CompiledLoop | None = None
         # Twice the limit is received, so that a message above it gets an answer that says so.
         max_bytes = 2 * service.max_message_bytes
         try:
@@ -94,6 +110,7 @@ class Worker:
                         self._context, kind, name, endpoint, max_bytes=max_bytes, insecure=insecure
                     )
                 )
+            self._compiled = self._choose(loop, bounds, spin)
         except BaseException:
             self.close()
             raise
@@ -107,13 +124,44 @@ class Worker:
         for waited in (*self._doors, self._wakeup.fileno()):
             self._poller.register(waited, zmq.POLLIN)
 
+    @property
+    def loop(self) -> str:
+        """Which loop serves."""
+        return "python" if self._compiled is None else "native"
+
+    def _choose(self, loop: str, bounds: Bounds, spin: float) -> CompiledLoop | None:
+        if loop not in ("auto", "native", "python"):
+            raise BadValueError(f"loop: expected auto, native or python, got {loop!r}")
+        lent = None if loop == "python" else self._service.engine.lend()
+        if lent is None:
+            if loop == "native":
+                raise BadValueError(
+                    "loop: native steps with the cpu backend, not with "
+                    f"{self._service.engine.backend}; say loop auto or python"
+                )
+            return None
+        return CompiledLoop(
+            lent,
+            self._service.engine.model,
+            self._doors,
+            self._wakeup.fileno(),
+            self._counters,
+            self._service.max_message_bytes,
+            bounds,
+            spin,
+        )
+
     def run(self) -> None:
         """Answer until :meth:`stop`, then answer what has arrived by then."""
         while not self._stopping:
-            self._turn(None)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while self._turn(QUIET_MS) and time.monotonic() < deadline:
-            pass
+            self._turn(TURN_SECONDS)
+        last = time.monotonic()
+        deadline, quiet = last + DRAIN_SECONDS, last + QUIET_SECONDS
+        while (now := time.monotonic()) < min(deadline, quiet):
+            before = self._counters[layout.MESSAGES]
+            self._turn(min(deadline, quiet) - now)
+            if self._counters[layout.MESSAGES] != before or self._counters[layout.QUEUED]:
+                quiet = time.monotonic() + QUIET_SECONDS
         if self._unlogged:
             _LOG.warning("pull: refused %d more since the last line", self._unlogged)
             self._unlogged = 0
@@ -128,6 +176,9 @@ class Worker:
 
     def close(self) -> None:
         """Close the sockets; waits at most ``LINGER_MS`` for clients to take their answers."""
+        if self._compiled is not None:
+            self._compiled.close()
+            self._compiled = None
         for door in self._doors:
             door.close(linger=LINGER_MS)
         self._doors.clear()
@@ -148,17 +199,28 @@ class Worker:
 
     # --- the loop ---
 
-    def _turn(self, timeout: int | None) -> bool:
-        """Wait until something is ready and deal with it; False if nothing was in time."""
-        ready = dict(self._poller.poll(timeout))
+    def _turn(self, seconds: float) -> None:
+        """Deal with what is ready; return when something was done, or after so many seconds."""
+        if self._compiled is None:
+            self._turn_in_python(seconds)
+            return
+        reason = self._compiled.serve(seconds)
+        if reason is Reason.HAND_OVER:
+            self._answer([self._compiled.handed_over()])
+        elif reason is Reason.WOKEN and self._wakeup.heard():
+            self._stopping = True
+
+    def _turn_in_python(self, seconds: float) -> None:
+        ready = dict(self._poller.poll(round(1000 * seconds)))
         if self._wakeup.fileno() in ready and self._wakeup.heard():
             self._stopping = True
         if self._xpub in ready:
             self._note_subscriptions()
         batch = self._take([door for door in (self._router, self._pull) if door in ready])
+        self._counters.cells[layout.QUEUED] = len(batch)
         if batch:
             self._answer(batch)
-        return bool(ready)
+        self._counters.cells[layout.QUEUED] = 0
 
     def _take(self, doors: list[zmq.Socket[bytes]]) -> list[Arrival]:
         """Take what is ready, one message of each door in turn, up to the bounds of a turn."""
@@ -171,14 +233,17 @@ class Worker:
                 except zmq.Again:
                     doors.remove(door)
                     continue
-                batch.append(_asked(parts) if door is self._router else _fed(parts))
+                self._counters.add(layout.MESSAGES)
+                batch.append(asked(parts) if door is self._router else fed(parts))
                 size += len(parts[-1])
         return batch
 
     def _answer(self, batch: Sequence[Arrival]) -> None:
         fed = {n for n, arrival in enumerate(batch) if arrival.back is None}
         frames = [arrival.frame for arrival in batch]
-        answers = self._service.handle(frames, fed, publish=bool(self._topics))
+        answers = self._service.handle(
+            frames, fed, publish=self._counters[layout.SUBSCRIPTIONS] > 0
+        )
         for arrival, answer in zip(batch, answers, strict=True):
             for publication in answer.publications:
                 self._publish(publication)
@@ -222,6 +287,7 @@ class Worker:
                 self._topics.add(event[1:])
             elif event[:1] == b"\0":
                 self._topics.discard(event[1:])
+            self._counters.cells[layout.SUBSCRIPTIONS] = len(self._topics)
 
     def _log(self, answer: Answer) -> None:
         """Write at most a line a second about the pull door, whatever comes through it."""
@@ -234,27 +300,3 @@ class Worker:
             sentence = answer.error.message.encode("unicode_escape").decode()
             _LOG.warning("pull: refused, %s: %s%s", answer.error.code, sentence, more)
         self._silent_until, self._unlogged = now + LOG_SECONDS, 0
-
-
-def _asked(parts: list[bytes]) -> Arrival:
-    """Tell the message of a ROUTER from the identity and the envelope in front of it."""
-    back, frame = parts[:-1], parts[-1]
-    if len(back) == 1:
-        return Arrival(back, frame)
-    envelope = back[1:]
-    if len(envelope) > wire.MAX_ENVELOPE or max(map(len, envelope)) > wire.MAX_ENVELOPE_BYTES:
-        return Arrival(
-            back[:1],
-            ProtocolError(
-                f"envelope: expected at most {wire.MAX_ENVELOPE} frames of at most "
-                f"{wire.MAX_ENVELOPE_BYTES} bytes before the message, got {len(envelope)} frames, "
-                f"the longest of {max(map(len, envelope))} bytes"
-            ),
-        )
-    return Arrival(back, frame)
-
-
-def _fed(parts: list[bytes]) -> Arrival:
-    if len(parts) == 1:
-        return Arrival(None, parts[0])
-    return Arrival(None, ProtocolError(f"expected one frame, got {len(parts)}"))

@@ -12,7 +12,7 @@ import pytest
 # What a network is: known to all above kernels.
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
-_STATE |= {"compiling", "backends", "check", "held", "stream", "explain"}
+_STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside"}
@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "plan": _BASE | {"kernels", "packing", "pages"},
     "observations": _BASE | {"state"},
     "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels"},
+    "lent": {"backends", "held", "state"},
     "check": _BASE | {"plan", "precision", "backends"},
     "stream": _BASE | {"state", "observations", "engine"},  # engine for its type only
     "explain": _BASE | {"plan", "backends"},

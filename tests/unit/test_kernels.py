@@ -86,15 +86,16 @@ def test_the_cache_key_changes_with_any_kernel_source(
     folder = Path(cache.__file__).parent
     for source in folder.glob("*.py"):
         (tmp_path / source.name).write_bytes(source.read_bytes())
-    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    for place in (folder, tmp_path):  # kernels edited there; kernels that stand elsewhere
+        monkeypatch.setattr(cache, "_HERE", tmp_path)
+        cache.sources_hash.cache_clear()
+        before = cache.sources_hash(place)
+        with (tmp_path / "activations.py").open("a") as file:
+            file.write("# edited\n")
+        cache.sources_hash.cache_clear()
+        after = cache.sources_hash(place)
+        assert before != after
     cache.sources_hash.cache_clear()
-    before = cache.sources_hash()
-    with (tmp_path / "activations.py").open("a") as file:
-        file.write("# edited\n")
-    cache.sources_hash.cache_clear()
-    after = cache.sources_hash()
-    cache.sources_hash.cache_clear()
-    assert before != after
 
 
 def test_a_second_process_finds_the_kernels_on_disk() -> None:

@@ -1,0 +1,50 @@
+"""An engine's streams in the hands of compiled code."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .backends import CpuBackend
+from .held import Held
+from .state import StateTable
+
+
+class Lent:
+    """What a loop in compiled code needs to step the streams of an engine.
+
+    Parameters
+    ----------
+    table : StateTable
+    backend : CpuBackend
+        Pointed to the table's rows.
+    lock : threading.Lock
+    held : Held
+
+    Attributes
+    ----------
+    table, task : int
+        Addresses of the table's head (kernels/ids.py) and of the backend's task
+        (kernels/layout.py).
+    threads : int
+        How many may share a block,
+    row_work, share_work : int
+        one of whose rows takes so many multiply-adds, if so many fall to each thread.
+    """
+
+    def __init__(
+        self, table: StateTable, backend: CpuBackend, lock: threading.Lock, held: Held
+    ) -> None:
+        self._table, self._lock, self._held = table, lock, held
+        self.table, self.task = table.address, backend.address
+        self.threads = backend.threads
+        self.row_work, self.share_work = backend.work, backend.thread_work
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all others out, within ``with``."""
+        with self._lock, self._held:
+            yield
+
+    def make_room(self, streams: int, size: int) -> None:
+        """Give the table room for so many new ids, of so many bytes together; only when alone."""
+        self._table.make_room(streams, size)

@@ -1,0 +1,54 @@
+"""One message as it came through a door, and the way back to who sent it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .. import wire
+from ..errors import ProtocolError
+
+
+class Arrival(NamedTuple):
+    """A message as it was taken from a door.
+
+    Attributes
+    ----------
+    back : list of bytes or None
+        Identity and envelope that lead to its sender; None if it was fed.
+    frame : bytes or ProtocolError
+        The message, or what is wrong with the frames around it.
+    """
+
+    back: list[bytes] | None
+    frame: bytes | ProtocolError
+
+
+def asked(parts: list[bytes]) -> Arrival:
+    """Tell the message of a ROUTER from the identity and the envelope in front of it."""
+    back, frame = parts[:-1], parts[-1]
+    if len(back) == 1:
+        return Arrival(back, frame)
+    envelope = back[1:]
+    longest = max(map(len, envelope))
+    if len(envelope) > wire.MAX_ENVELOPE or longest > wire.MAX_ENVELOPE_BYTES:
+        return Arrival(back[:1], bad_envelope(len(envelope), longest))
+    return Arrival(back, frame)
+
+
+def fed(parts: list[bytes]) -> Arrival:
+    """Take the message of a PULL."""
+    return Arrival(None, parts[0] if len(parts) == 1 else too_many_frames(len(parts)))
+
+
+def bad_envelope(frames: int, longest: int) -> ProtocolError:
+    """Return the error for an envelope of so many frames, the longest of so many bytes."""
+    return ProtocolError(
+        f"envelope: expected at most {wire.MAX_ENVELOPE} frames of at most "
+        f"{wire.MAX_ENVELOPE_BYTES} bytes before the message, got {frames} frames, "
+        f"the longest of {longest} bytes"
+    )
+
+
+def too_many_frames(frames: int) -> ProtocolError:
+    """Return the error for something fed that is no single frame."""
+    return ProtocolError(f"expected one frame, got {frames}")

@@ -1,0 +1,238 @@
+"""The compiled loop of a worker, from Python's side: its table, and one call into it."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from .. import wire
+from ..errors import BadValueError
+from ..kernels import compile, ids
+from ..lent import Lent
+from ..model import Model
+from ..pages import lazy_zeros
+from ..state import StateTable
+from .arrival import Arrival, bad_envelope, too_many_frames
+from .bounds import Bounds
+from .counters import Counters
+from .native import layout, loop
+
+NAME = "the worker's loop"
+compile.register(NAME, list(loop.SIGNATURES.items()))
+
+# Functions of libzmq and of C, and where their addresses stand.
+_ZMQ = {
+    "zmq_recv": layout.RECEIVE,
+    "zmq_send": layout.SEND,
+    "zmq_poll": layout.POLL,
+    "zmq_getsockopt": layout.GET_OPTION,
+    "zmq_setsockopt": layout.SET_OPTION,
+    "zmq_errno": layout.ERROR_NUMBER,
+}
+_C = {
+    "clock_gettime": layout.CLOCK,
+    "malloc": layout.ALLOCATE,
+    "free": layout.RELEASE,
+}
+_BUSY_SENTENCE = (
+    "the queue of this worker is full, nothing was done; send this again after so many "
+    "milliseconds as the next element says"
+)
+
+
+class Reason(IntEnum):
+    """Why the loop came back."""
+
+    TICK = layout.TICK
+    WOKEN = layout.WOKEN
+    HAND_OVER = layout.HAND_OVER
+    NEEDS_ROOM = layout.NEEDS_ROOM
+    STOPPED = layout.STOPPED
+
+
+def functions() -> dict[int, int]:
+    """Return where C's and libzmq's functions stand, by their places in the loop's table.
+
+    libzmq is the one that pyzmq has loaded.
+
+    Raises
+    ------
+    OSError, AttributeError
+        If it cannot be found: pyzmq on another backend than Cython's.
+    """
+    from zmq.backend.cython import _zmq
+
+    found = {}
+    for library, names in ((ctypes.CDLL(_zmq.__file__), _ZMQ), (ctypes.CDLL(None), _C)):
+        for name, place in names.items():
+            address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+            if address is None:
+                raise AttributeError(name)
+            found[place] = address
+    return found
+
+
+class CompiledLoop:
+    """Serves three doors until Python has something to do.
+
+    Parameters
+    ----------
+    lent : Lent
+        The engine's streams. Nobody else steps them while :meth:`serve` runs.
+    model : Model
+        The engine's.
+    doors : sequence of zmq.Socket
+        ROUTER, PULL, XPUB.
+    wakeup : int
+        A file descriptor that ends a wait when there is something to read.
+    counters : Counters
+    max_message_bytes : int
+    bounds : Bounds
+    spin : float
+        Seconds to look for messages before sleeping.
+    """
+
+    def __init__(
+        self,
+        lent: Lent,
+        model: Model,
+        doors: list[zmq.Socket[bytes]],
+        wakeup: int,
+        counters: Counters,
+        max_message_bytes: int,
+        bounds: Bounds,
+        spin: float = 0.0,
+    ) -> None:
+        compile.prepare(None, [NAME])
+        self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
+        self._let_go = compile.entry(loop.let_go, loop.SIGNATURES[loop.let_go])
+        self._lent = lent
+        self._kept: list[Any] = [doors]
+        self._fields = np.zeros(layout.LOOP, np.int64)
+        for place, address in functions().items():
+            self._fields[place] = address
+        for place, door in zip((layout.ROUTER, layout.PULL, layout.XPUB), doors, strict=True):
+            self._fields[place] = door.underlying
+        self._lay_out(model, counters, wakeup)
+        self._bound(max_message_bytes, bounds)
+        self._fields[layout.SPIN] = round(spin * 1e9)
+        self._fields[layout.PACE] = 1_000
+        self._address = self._keep(self._fields)
+
+    def _keep(self, array: NDArray[Any]) -> int:
+        """Keep an array alive as long as the loop; return its address."""
+        self._kept.append(array)
+        return int(array.ctypes.data)
+
+    def _zeros(self, count: int, dtype: Any = np.int64) -> int:
+        return self._keep(lazy_zeros(count, dtype))
+
+    def _lay_out(self, model: Model, counters: Counters, wakeup: int) -> None:
+        """Make what a block needs, and say where it stands."""
+        fields, lent, room = self._fields, self._lent, layout.BLOCK_ROOM
+        inputs, outputs = model.input_size, model.output_size
+        fields[layout.TABLE], fields[layout.TASK] = lent.table, lent.task
+        fields[layout.THREADS] = lent.threads
+        fields[layout.ROW_WORK], fields[layout.SHARE_WORK] = lent.row_work, lent.share_work
+        fields[layout.COUNTS] = self._keep(counters.cells)
+        fields[layout.OPTION] = self._keep(np.array([0, 4], np.int64))
+        fields[layout.MOMENT] = self._zeros(2)
+        fields[layout.ITEMS] = self._items(wakeup)
+        words = wire.busy_words(_BUSY_SENTENCE)
+        fields[layout.BUSY_WORDS] = self._keep(np.frombuffer(words, np.uint8))
+        fields[layout.BUSY_SIZE] = len(words)
+        fields[layout.BATCH] = self._zeros(layout.BLOCK * layout.BATCH_ROW)
+        fields[layout.ROWS] = self._zeros(room * layout.ROW)
+        fields[layout.ORDER] = self._zeros(room)
+        fields[layout.STARTS] = self._zeros(2 * room + 2)
+        for slots, X, Y in (
+            (layout.SLOTS, layout.X, layout.Y),
+            (layout.SLOTS_SORTED, layout.X_SORTED, layout.Y_SORTED),
+        ):
+            fields[slots] = self._zeros(room)
+            fields[X] = self._zeros(room * inputs, np.float32)
+            fields[Y] = self._zeros(room * outputs, np.float32)
+        # An id as it is written, and a number: no more bytes than these.
+        size = 64 + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * outputs)
+        fields[layout.REPLY] = self._zeros(size, np.uint8)
+
+    def _items(self, wakeup: int) -> int:
+        """Return the address of what zmq_poll takes: (socket, descriptor, events, found) each."""
+        kind = np.dtype([("socket", "u8"), ("fd", "i4"), ("events", "i2"), ("found", "i2")])
+        items = np.zeros(4, kind)
+        items["socket"][:3] = self._fields[[layout.ROUTER, layout.PULL, layout.XPUB]]
+        items["fd"][3] = wakeup
+        items["events"] = zmq.POLLIN
+        return self._keep(items)
+
+    def _bound(self, max_message_bytes: int, bounds: Bounds) -> None:
+        """Make room for what may wait."""
+        fields, messages = self._fields, bounds.messages
+        # Twice the limit is received, so that a message above it gets an answer that says so.
+        frame = 2 * max_message_bytes
+        if bounds.bytes < 4 * frame:
+            raise BadValueError(
+                f"queue: expected room for at least {4 * frame} bytes, four times what a message "
+                f"that is received may have, got {bounds.bytes}"
+            )
+        fields[layout.MAX_SIZE], fields[layout.MAX_FRAME] = max_message_bytes, frame
+        fields[layout.MAX_MESSAGES], fields[layout.MAX_BYTES] = messages, bounds.bytes
+        route = layout.MAX_IDENTITY + layout.MAX_ENVELOPE * layout.MAX_ENVELOPE_BYTES
+        fields[layout.SCRATCH] = self._zeros(route + frame, np.uint8)
+        fields[layout.HEAD] = self._zeros(layout.RECORD_HEAD // 8)
+        fields[layout.RECORDS] = self._zeros(messages * layout.RECORD, np.uint8)
+        fields[layout.LINKS] = self._zeros((messages + 1) * layout.LINK)
+        clients = StateTable(messages, np.zeros(0, np.float32))
+        clients.make_room(messages, 2 * messages * layout.MAX_IDENTITY)
+        self._kept.append(clients)
+        fields[layout.CLIENTS] = clients.address
+        fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[ids.TEXT_SIZE]), np.uint8)
+
+    def serve(self, seconds: float) -> Reason:
+        """Serve, for so long at most.
+
+        Raises
+        ------
+        zmq.ZMQError
+            If libzmq cannot go on.
+        """
+        self._fields[layout.UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
+        with self._lent.alone():
+            reason = Reason(self._serve(self._address))
+            if reason is Reason.NEEDS_ROOM:
+                self._lent.make_room(layout.MAX_ROWS, layout.MAX_ROWS * wire.MAX_ID_BYTES)
+        if reason is Reason.STOPPED:
+            raise zmq.ZMQError(int(self._fields[layout.FAILED]))
+        return reason
+
+    def handed_over(self) -> Arrival:
+        """Return the message that Python has to answer."""
+        address = int(self._fields[layout.HANDED])
+        head = np.ctypeslib.as_array(
+            ctypes.cast(address, ctypes.POINTER(ctypes.c_int64)), (layout.RECORD_HEAD // 8,)
+        ).tolist()
+        size, came = head[layout.SIZE], head[layout.FRAMES_CAME]
+        here = min(size, int(self._fields[layout.MAX_FRAME]))
+        frame = ctypes.string_at(head[layout.MESSAGE], here)
+        if head[layout.CLIENT] == self._fields[layout.MAX_MESSAGES]:
+            return Arrival(None, frame if not came else too_many_frames(came + 1))
+        at = head[layout.DATA]
+        sizes = [head[layout.IDENTITY_SIZE]]
+        sizes += head[layout.FRAME_SIZES].to_bytes(8, "little", signed=True)[: head[layout.FRAMES]]
+        back = []
+        for length in sizes:
+            back.append(ctypes.string_at(at, length))
+            at += length
+        if came != head[layout.FRAMES]:
+            return Arrival(back[:1], bad_envelope(came, head[layout.LONGEST]))
+        return Arrival(back, frame if size == here else wire.too_large(size, here // 2))
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._let_go(self._address)

@@ -1,0 +1,353 @@
+"""The loop itself: wait, take everything that is ready, step it as one block, answer, go on."""
+
+import numpy as np
+from numba import int64
+
+from ...kernels import ids
+from ...kernels import layout as plan
+from ...kernels.cache import kernel, part
+from ...kernels.group import ENDLESS
+from ...kernels.memory import (
+    byte_at,
+    c_int,
+    call_at,
+    copy_bytes,
+    int64s_at,
+    leading_zeros,
+)
+from . import layout
+from .answers import answer_busy, answer_message
+from .layout import LOOP, RECORD_HEAD
+from .observe import NEEDS_ROOM, observe
+from .queue import (
+    PULL_DOOR,
+    ROUTER_DOOR,
+    admit,
+    advance,
+    counts_of,
+    fields_of,
+    next_record,
+    pull_has_room,
+    release,
+    take_one,
+)
+
+_TAKE = 512  # messages of one turn: enough for blocks, few enough that the first waits little
+_TAKE_BYTES = 2**22
+_STAMP = 32  # messages that are taken between two looks at the clock
+_FOREVER = 1_000  # ms; Python wants to look around long before
+_MONOTONIC = 1
+_POLL_IN = 1
+_EINTR = 4
+_DONT_WAIT = 1
+_ZERO = np.uint64(0)
+
+
+@part
+def _moment(loop):
+    """Return the time in ns from some fixed moment on."""
+    c_int(loop[layout.CLOCK], int64(_MONOTONIC), loop[layout.MOMENT], int64(0), int64(0))
+    moment = int64s_at(loop[layout.MOMENT], int64(2))
+    return moment[0] * 1_000_000_000 + moment[1]
+
+
+@part
+def _count_in(loop, histogram, value, unit):
+    """Count a value in a histogram of the counts; :func:`streamlstm.serving.counters.bucket_of`."""
+    cells = int64s_at(loop[layout.COUNTS] + 8 * histogram, int64(layout.HISTOGRAM))
+    cells[0] += value
+    bucket = int64(0)
+    if value >> unit > 0:
+        octave = 63 - leading_zeros(np.uint64(value >> unit))
+        below = octave + unit - 1
+        half = int64(0)
+        if below >= 0:
+            half = value >> below & 1
+        bucket = min(2 * octave + half + 1, layout.BUCKETS - 1)
+    cells[1 + bucket] += 1
+
+
+# --- waiting and taking --------------------------------------------------------------------------
+
+
+@part
+def _poll(loop, milliseconds):
+    """Return which of router, pull, xpub and wakeup are ready, one bit each; negative: an error."""
+    items = loop[layout.ITEMS]
+    found = c_int(loop[layout.POLL], items, int64(4), milliseconds, int64(0))
+    if found < 0:
+        loop[layout.FAILED] = c_int(
+            loop[layout.ERROR_NUMBER], int64(0), int64(0), int64(0), int64(0)
+        )
+        return int64(-1)
+    ready = int64(0)
+    for n in range(4):
+        ready |= int64(byte_at(items + layout.ITEM * n + 14) != _ZERO) << n
+    return ready
+
+
+@part
+def _wait(loop):
+    """Wait until something is ready, or Python wants to look around; as :func:`_poll`."""
+    ready = _poll(loop, int64(0))
+    if ready != 0 or counts_of(loop)[layout.QUEUED] > 0:
+        return ready
+    until = min(loop[layout.LAST_MESSAGE] + loop[layout.SPIN], loop[layout.UNTIL])
+    while loop[layout.NOW] < until:
+        ready = _poll(loop, int64(0))
+        loop[layout.NOW] = _moment(loop)
+        if ready != 0:
+            return ready
+    left = (loop[layout.UNTIL] - loop[layout.NOW] + 999_999) // 1_000_000
+    ready = _poll(loop, max(left, 0))
+    loop[layout.NOW] = _moment(loop)
+    return ready
+
+
+@part
+def _listen(loop):
+    """Count what is subscribed to: nothing is published where nobody listens."""
+    counts = counts_of(loop)
+    at = loop[layout.SCRATCH]
+    for _ in range(_TAKE):
+        size = c_int(
+            loop[layout.RECEIVE], loop[layout.XPUB], at, loop[layout.MAX_FRAME], int64(_DONT_WAIT)
+        )
+        if size < 0:
+            return
+        if size > 0 and byte_at(at) == np.uint64(1):
+            counts[layout.SUBSCRIPTIONS] += 1
+        elif size > 0 and byte_at(at) == _ZERO and counts[layout.SUBSCRIPTIONS] > 0:
+            counts[layout.SUBSCRIPTIONS] -= 1
+
+
+@part
+def _take(loop, ready):
+    """Take what is ready at router and pull, one message of each in turn, up to a bound."""
+    router, pull = ready & 1 != 0, ready & 2 != 0
+    head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
+    taken = size = 0
+    while (router or pull) and taken < _TAKE and size < _TAKE_BYTES:
+        if taken % _STAMP == _STAMP - 1:
+            loop[layout.NOW] = _moment(loop)
+        if router:
+            router = take_one(loop, int64(ROUTER_DOOR), head)
+            if router:
+                taken += 1
+                size += head[layout.SIZE]
+                if not admit(loop, head, int64(ROUTER_DOOR)):
+                    answer_busy(loop, head)
+        if pull:
+            pull = pull_has_room(loop) and take_one(loop, int64(PULL_DOOR), head)
+            if pull:
+                taken += 1
+                size += head[layout.SIZE]
+                admit(loop, head, int64(PULL_DOOR))
+    if taken > 0:
+        loop[layout.LAST_MESSAGE] = loop[layout.NOW]
+
+
+# --- stepping ------------------------------------------------------------------------------------
+
+
+@part
+def _run(loop, task, slots, X, Y, first, stop):
+    """Step rows ``first`` to ``stop`` of these arrays, on as many threads as it pays for."""
+    fields = int64s_at(task, plan.TASK)
+    fields[plan.TASK_SLOTS] = slots
+    fields[plan.TASK_X] = X
+    fields[plan.TASK_Y] = Y
+    threads = min(
+        loop[layout.THREADS], (stop - first) * loop[layout.ROW_WORK] // loop[layout.SHARE_WORK]
+    )
+    if threads > 1:
+        call_at(fields[plan.TASK_SHARED], task, first, stop, threads)
+    else:
+        call_at(fields[plan.TASK_STEP], task, first, stop, int64(0))
+
+
+@part
+def _step(loop, rows):
+    """Step the block; a stream that comes again goes into a further round."""
+    task = loop[layout.TASK]
+    fields = int64s_at(task, plan.TASK)
+    fields[plan.TASK_STEPS] += rows
+    if loop[layout.HIGHEST_TURN] == 0:
+        _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], int64(0), rows)
+        return
+    program = int64s_at(fields[plan.TASK_PROGRAM], ENDLESS)
+    wide, high = 4 * program[plan.INPUTS], 4 * program[plan.OUTPUTS]
+    order, rounds = _sort(loop, rows)
+    slots = int64s_at(loop[layout.SLOTS], rows)
+    into = int64s_at(loop[layout.SLOTS_SORTED], rows)
+    for n in range(rows):
+        into[n] = slots[order[n]]
+        copy_bytes(loop[layout.X_SORTED] + wide * n, loop[layout.X] + wide * order[n], wide)
+    starts = int64s_at(loop[layout.STARTS], rounds + 1)
+    for turn in range(rounds):
+        if starts[turn] < starts[turn + 1]:
+            _run(
+                loop,
+                task,
+                loop[layout.SLOTS_SORTED],
+                loop[layout.X_SORTED],
+                loop[layout.Y_SORTED],
+                starts[turn],
+                starts[turn + 1],
+            )
+    for n in range(rows):
+        copy_bytes(loop[layout.Y] + high * order[n], loop[layout.Y_SORTED] + high * n, high)
+
+
+@part
+def _sort(loop, rows):
+    """Order rows by how often their stream has come before, as they came: order, and rounds."""
+    rounds = loop[layout.HIGHEST_TURN] + 1
+    order = int64s_at(loop[layout.ORDER], rows)
+    starts = int64s_at(loop[layout.STARTS], rounds + 1)
+    turns = int64s_at(loop[layout.ROWS], rows * layout.ROW)
+    for turn in range(rounds + 1):
+        starts[turn] = 0
+    for n in range(rows):
+        starts[turns[n * layout.ROW + layout.TURN] + 1] += 1
+    for turn in range(rounds):
+        starts[turn + 1] += starts[turn]
+    for n in range(rows):
+        turn = turns[n * layout.ROW + layout.TURN]
+        order[starts[turn]] = n
+        starts[turn] += 1
+    for turn in range(rounds, 0, -1):
+        starts[turn] = starts[turn - 1]
+    starts[0] = 0
+    return order, rounds
+
+
+@part
+def _message_of(loop, n):
+    return int64s_at(loop[layout.BATCH] + 8 * layout.BATCH_ROW * n, layout.BATCH_ROW)
+
+
+@part
+def _gather(loop, head):
+    """Make a block of the messages whose turn it is.
+
+    Returns
+    -------
+    messages, rows : int64
+    reason : int64
+        Why the next message was not taken, as :func:`observe` says; 1 if there was nothing wrong.
+    """
+    base = head[ids.BLOCK] + 1
+    loop[layout.HIGHEST_TURN] = 0
+    messages, rows, reason = int64(0), int64(0), int64(1)
+    while rows < layout.BLOCK:
+        record = next_record(loop)
+        if record == 0:
+            break
+        count = observe(loop, head, record, rows, base)
+        if count <= 0:
+            reason = count
+            break
+        message = _message_of(loop, messages)
+        message[layout.BATCH_RECORD] = record
+        message[layout.BATCH_FIRST] = rows
+        message[layout.BATCH_COUNT] = count
+        message[layout.BATCH_MANY] = loop[layout.MANY]
+        message[layout.BATCH_NUMBERED] = loop[layout.NUMBERED]
+        advance(loop, record)
+        messages += 1
+        rows += count
+    head[ids.BLOCK] = base + loop[layout.HIGHEST_TURN]
+    return messages, rows, reason
+
+
+@part
+def _answer(loop):
+    """Step and answer one block; return how the loop goes on: TICK, HAND_OVER or NEEDS_ROOM."""
+    head = int64s_at(loop[layout.TABLE], ids.HEAD)
+    counts = counts_of(loop)
+    start = _moment(loop)
+    messages, rows, reason = _gather(loop, head)
+    if messages == 0:
+        if reason == NEEDS_ROOM:
+            return int64(layout.NEEDS_ROOM)
+        loop[layout.HANDED] = next_record(loop)
+        advance(loop, loop[layout.HANDED])
+        counts[layout.HANDED_OVER] += 1
+        return int64(layout.HAND_OVER)
+    before = _moment(loop)
+    _step(loop, rows)
+    after = _moment(loop)
+    counts[layout.BLOCKS] += 1
+    _count_in(loop, int64(layout.STEP_TIME), after - before, int64(layout.TIME_UNIT))
+    _count_in(loop, int64(layout.BLOCK_SIZE), rows, int64(0))
+    task = int64s_at(loop[layout.TASK], plan.TASK)
+    size = 4 * int64s_at(task[plan.TASK_PROGRAM], ENDLESS)[plan.OUTPUTS]
+    for n in range(messages):
+        message = _message_of(loop, n)
+        answer_message(loop, message, size)
+        if n % _STAMP == _STAMP - 1 or n == messages - 1:
+            after = _moment(loop)
+            for done in range(n // _STAMP * _STAMP, n + 1):
+                record = _message_of(loop, done)[layout.BATCH_RECORD]
+                taken = fields_of(record)[layout.TAKEN]
+                _count_in(loop, int64(layout.LATENCY), after - taken, int64(layout.TIME_UNIT))
+                release(loop, record)
+    loop[layout.NOW] = after
+    loop[layout.PACE] += ((after - start) // messages - loop[layout.PACE]) // 8
+    return int64(layout.TICK)
+
+
+@kernel(no_cfunc_wrapper=True)
+def serve(address):
+    """Serve until Python has to do something.
+
+    Parameters
+    ----------
+    address : int64
+        Of the loop's table (layout.py).
+
+    Returns
+    -------
+    int64
+        TICK: it is UNTIL. WOKEN: the wakeup is ready, or a signal came. HAND_OVER: the record at
+        HANDED is to be answered by Python; the next call gives it back. NEEDS_ROOM: the table of
+        streams needs larger arrays. STOPPED: FAILED says with which errno.
+    """
+    loop = int64s_at(address, LOOP)
+    if loop[layout.HANDED] != 0:
+        release(loop, loop[layout.HANDED])
+        loop[layout.HANDED] = 0
+    loop[layout.NOW] = _moment(loop)
+    while loop[layout.NOW] < loop[layout.UNTIL]:
+        ready = _wait(loop)
+        if ready < 0:
+            return int64(layout.WOKEN if loop[layout.FAILED] == _EINTR else layout.STOPPED)
+        if ready & 8:
+            return int64(layout.WOKEN)
+        if ready & 4:
+            _listen(loop)
+        if ready & 3:
+            _take(loop, ready)
+        if counts_of(loop)[layout.QUEUED] > 0:
+            outcome = _answer(loop)
+            if outcome != layout.TICK:
+                return outcome
+    return int64(layout.TICK)
+
+
+@kernel(no_cfunc_wrapper=True)
+def let_go(address):
+    """Give back all messages that wait; nobody will answer them."""
+    loop = int64s_at(address, LOOP)
+    if loop[layout.HANDED] != 0:
+        release(loop, loop[layout.HANDED])
+        loop[layout.HANDED] = 0
+    record = next_record(loop)
+    while record != 0:
+        advance(loop, record)
+        release(loop, record)
+        record = next_record(loop)
+
+
+SIGNATURES = {serve: (int64,), let_go: (int64,)}

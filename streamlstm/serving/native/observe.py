@@ -1,0 +1,246 @@
+"""From a message to rows of the block: read it, check everything, find its streams.
+
+A message is taken as a whole or handed over to Python as a whole, and what is handed over has
+changed nothing. So everything that can be wrong is looked at before anything changes, but for the
+numbers of a STEPS, whose rows may be of one stream: there what was changed is changed back.
+"""
+
+import numpy as np
+from numba import int64, uint64
+
+from ...kernels import ids
+from ...kernels import layout as plan
+from ...kernels.cache import part
+from ...kernels.group import ENDLESS
+from ...kernels.ids import META, SEQ, TIME, arrival_of, column_of, set_column
+from ...kernels.memory import bits_of, floats_at, int64s_at
+from ...kernels.onestep import is_good
+from . import layout, reader
+from .layout import ID, LENGTH, ROW, TURN
+from .queue import fields_of
+
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_BLOCK_SHIFT, _LENGTH = np.uint64(8), np.uint64(255)
+
+# What comes of a message, if not a number of rows.
+HAND_OVER, NEEDS_ROOM, LATER = 0, -1, -2
+
+
+@part
+def row_of(loop, row):
+    """View a row of the block."""
+    return int64s_at(loop[layout.ROWS] + 8 * ROW * row, ROW)
+
+
+@part
+def _program(loop):
+    task = int64s_at(loop[layout.TASK], plan.TASK)
+    return int64s_at(task[plan.TASK_PROGRAM], ENDLESS)
+
+
+@part
+def _inputs_at(loop, row):
+    """Return where the observation of a row goes."""
+    return loop[layout.X] + 4 * _program(loop)[plan.INPUTS] * row
+
+
+@part
+def _find(head, id, length):
+    if length == 0:
+        return ids.find_integer(head, uint64(id))
+    return ids.find_text_at(head, id, length)
+
+
+@part
+def _claim(head, id, length):
+    """Give a new stream its slot; negative as in ids.py."""
+    if length == 0:
+        return ids.claim_integer(head, uint64(id))
+    if not reader.is_utf8(id, length):
+        return ids.NO_ID
+    return ids.claim_text_at(head, id, length)
+
+
+@part
+def _enter(loop, head, row, base):
+    """Find the slot of a row whose id and number were read; the values are good.
+
+    Returns
+    -------
+    int64
+        1, and the number is noted; or HAND_OVER or NEEDS_ROOM, and nothing has changed.
+    """
+    fields = row_of(loop, row)
+    id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
+    slot = _find(head, id, length)
+    if seq != _ZERO:
+        last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
+        if seq != last + _ONE:
+            return int64(HAND_OVER)
+    if slot < 0:
+        slot = _claim(head, id, length)
+        if slot == ids.NEEDS_ROOM:
+            return int64(NEEDS_ROOM)
+        if slot < 0:
+            return int64(HAND_OVER)
+    if seq != _ZERO:
+        set_column(head, slot, SEQ, seq)
+    # The block in which a slot was last tells how often its stream has come before in this one:
+    # `base` is the first of the block's rounds.
+    meta = column_of(head, slot, META)
+    turn = max(int64(meta >> _BLOCK_SHIFT) - base + 1, 0)
+    set_column(head, slot, META, uint64(base + turn) << _BLOCK_SHIFT | meta & _LENGTH)
+    fields[TURN] = turn
+    loop[layout.HIGHEST_TURN] = max(loop[layout.HIGHEST_TURN], turn)
+    int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0] = slot
+    return int64(1)
+
+
+@part
+def _leave(loop, head, first, stop, arrived):
+    """Undo what entering these rows has changed, the newest first."""
+    for row in range(stop - 1, first - 1, -1):
+        slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
+        if row_of(loop, row)[layout.SEQ] != 0:
+            set_column(head, slot, SEQ, column_of(head, slot, SEQ) - _ONE)
+        # The first row of a stream that came with this message is the last to be undone.
+        if row_of(loop, row)[TURN] == 0 and arrival_of(head, slot, 0) > uint64(arrived):
+            ids.free_slot(head, slot)
+
+
+@part
+def observe(loop, head, record, row, base):
+    """Make rows of the block, from ``row`` on, of a record's message.
+
+    Parameters
+    ----------
+    loop : int64[LOOP]
+    head : int64[HEAD]
+        Of the table of streams.
+    record : int64
+        Its address.
+    row : int64
+        Rows that the block has.
+    base : int64
+        Number of the block's first round.
+
+    Returns
+    -------
+    int64
+        How many rows were made; or HAND_OVER, NEEDS_ROOM or LATER, and nothing has changed.
+    """
+    kept = fields_of(record)
+    if kept[layout.SIZE] > loop[layout.MAX_SIZE] or kept[layout.FRAMES_CAME] != kept[layout.FRAMES]:
+        return int64(HAND_OVER)
+    at = kept[layout.MESSAGE]
+    end = at + kept[layout.SIZE]
+    at, elements = reader.read_array(at, end)
+    if at == 0:
+        return int64(HAND_OVER)
+    at, kind = reader.read_unsigned(at, end)
+    if at != 0:
+        if kind == uint64(layout.STEP) and 4 <= elements <= 5:
+            loop[layout.MANY] = 0
+            return _observe_step(loop, head, at, end, elements == 5, row, base)
+        if kind == uint64(layout.STEPS) and elements == 4:
+            loop[layout.MANY] = 1
+            return _observe_steps(loop, head, at, end, row, base)
+    return int64(HAND_OVER)
+
+
+@part
+def _observe_step(loop, head, at, end, timed, row, base):
+    fields = row_of(loop, row)
+    at, fields[ID], fields[LENGTH] = reader.read_id(at, end)
+    if at == 0:
+        return int64(HAND_OVER)
+    at, seq = reader.read_unsigned(at, end)
+    if at == 0:
+        return int64(HAND_OVER)
+    fields[layout.SEQ] = int64(seq)
+    program = _program(loop)
+    inputs, to = program[plan.INPUTS], _inputs_at(loop, row)
+    at = reader.read_vector(at, end, inputs, to)
+    if at == 0:
+        return int64(HAND_OVER)
+    time = 0.0
+    if timed:
+        at, time = reader.read_number(at, end)
+        if at == 0 or not np.isfinite(time):
+            return int64(HAND_OVER)
+    if at != end or not is_good(program, floats_at(to, inputs)):
+        return int64(HAND_OVER)
+    entered = _enter(loop, head, row, base)
+    if entered == 1 and timed:
+        slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
+        set_column(head, slot, TIME, bits_of(time))
+    return entered
+
+
+@part
+def _observe_steps(loop, head, at, end, row, base):
+    at, count = reader.read_array(at, end)
+    if at == 0 or count == 0:
+        return int64(HAND_OVER)
+    if row + count > layout.BLOCK_ROOM:
+        return int64(LATER)
+    for n in range(count):
+        fields = row_of(loop, row + n)
+        at, fields[ID], fields[LENGTH] = reader.read_id(at, end)
+        if at == 0:
+            return int64(HAND_OVER)
+    at = _read_numbers(loop, at, end, row, count)
+    if at == 0:
+        return int64(HAND_OVER)
+    program = _program(loop)
+    inputs = program[plan.INPUTS]
+    at = _read_rows(at, end, inputs, count, _inputs_at(loop, row))
+    if at != end:
+        return int64(HAND_OVER)
+    for n in range(count):
+        if not is_good(program, floats_at(_inputs_at(loop, row + n), inputs)):
+            return int64(HAND_OVER)
+    arrived = head[ids.ARRIVED]
+    for n in range(count):
+        entered = _enter(loop, head, row + n, base)
+        if entered != 1:
+            _leave(loop, head, row, row + n, arrived)
+            return entered
+    return count
+
+
+@part
+def _read_numbers(loop, at, end, row, count):
+    """Read the sequence numbers of a STEPS, or nil; NUMBERED says which. Return where they end."""
+    loop[layout.NUMBERED] = 0
+    if reader.is_nil(at, end):
+        for n in range(count):
+            row_of(loop, row + n)[layout.SEQ] = 0
+        return at + 1
+    loop[layout.NUMBERED] = 1
+    at, numbers = reader.read_array(at, end)
+    if at == 0 or numbers != count:
+        return int64(0)
+    for n in range(count):
+        at, seq = reader.read_unsigned(at, end)
+        if at == 0:
+            return int64(0)
+        row_of(loop, row + n)[layout.SEQ] = int64(seq)
+    return at
+
+
+@part
+def _read_rows(at, end, inputs, count, to):
+    """Read X[B, F], one bin or an array of vectors; return where it ends."""
+    start, length = reader.read_bin(at, end)
+    if start != 0:
+        return reader.read_vector(at, end, inputs * count, to)
+    start, length = reader.read_array(at, end)
+    if start == 0 or length != count:
+        return int64(0)
+    at = start
+    for n in range(count):
+        at = reader.read_vector(at, end, inputs, to + 4 * inputs * n)
+        if at == 0:
+            return int64(0)
+    return at

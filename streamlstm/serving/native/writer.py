@@ -1,0 +1,103 @@
+"""A writer of msgpack for PREDICTION, PREDICTIONS and ``busy``: in the shortest form, as msgpack's.
+
+Functions write at an int64 address and return the one behind what they wrote; who calls them has
+made enough room.
+"""
+
+import numpy as np
+from numba import int64, uint64
+
+from ...kernels.cache import part
+from ...kernels.memory import copy_bytes, put_byte
+from . import layout, reader
+
+_BYTE = np.uint64(255)
+
+
+@part
+def write_byte(at, value):
+    """Write one byte."""
+    put_byte(at, uint64(value))
+    return at + 1
+
+
+@part
+def write_big_endian(at, value, size):
+    """Write the low ``size`` bytes of a uint64, the highest first."""
+    for n in range(size):
+        put_byte(at + n, value >> np.uint64(8 * (size - 1 - n)) & _BYTE)
+    return at + size
+
+
+@part
+def write_unsigned(at, value):
+    """Write a uint64."""
+    if value < uint64(0x80):
+        return write_byte(at, value)
+    size, head = 1, reader.UINT8
+    while size < 8 and value >> np.uint64(8 * size) != uint64(0):
+        size, head = 2 * size, head + 1
+    return write_big_endian(write_byte(at, head), value, size)
+
+
+@part
+def _write_length(at, head, length, size):
+    """Write a type's first byte and a length of ``size`` bytes."""
+    return write_big_endian(write_byte(at, head), uint64(length), size)
+
+
+@part
+def write_array(at, count):
+    """Write the head of an array."""
+    if count < 16:
+        return write_byte(at, reader.FIX_ARRAY + count)
+    if count < 2**16:
+        return _write_length(at, int64(reader.ARRAY16), count, int64(2))
+    return _write_length(at, int64(reader.ARRAY32), count, int64(4))
+
+
+@part
+def write_bin_head(at, size):
+    """Write the head of a bin."""
+    if size < 2**8:
+        return _write_length(at, int64(reader.BIN8), size, int64(1))
+    if size < 2**16:
+        return _write_length(at, int64(reader.BIN16), size, int64(2))
+    return _write_length(at, int64(reader.BIN32), size, int64(4))
+
+
+@part
+def write_bytes(at, address, size):
+    """Write ``size`` bytes as they stand at ``address``."""
+    copy_bytes(at, address, size)
+    return at + size
+
+
+@part
+def write_id(at, id, length):
+    """Write a stream's id, as :func:`streamlstm.serving.native.reader.read_id` gives it."""
+    if length == 0:
+        return write_unsigned(at, uint64(id))
+    if length < 32:
+        at = write_byte(at, reader.FIX_TEXT + length)
+    else:
+        at = _write_length(at, int64(reader.TEXT8), length, int64(1))
+    return write_bytes(at, id, length)
+
+
+@part
+def write_topic(at, id, length):
+    """Write what a stream's subscribers ask for; see :func:`streamlstm.wire.topic`."""
+    if length == 0:
+        return write_big_endian(write_byte(at, int64(0)), uint64(id), int64(8))
+    return write_bytes(at, id, length)
+
+
+@part
+def write_prediction(at, id, length, seq, y, size):
+    """Write a PREDICTION whose outputs are the ``size`` bytes at ``y``."""
+    at = write_array(at, int64(4))
+    at = write_unsigned(at, uint64(layout.PREDICTION))
+    at = write_id(at, id, length)
+    at = write_unsigned(at, seq)
+    return write_bytes(write_bin_head(at, size), y, size)
