@@ -195,18 +195,22 @@ def settle(endpoints: dict[str, str], enemy: Enemy) -> tuple[dict[str, Any], int
 
     Questions of a connection that is closed may be lost with it: all of them are open still.
     """
-    deadline, before = time.monotonic() + QUIET_SECONDS, -1
+    deadline = time.monotonic() + QUIET_SECONDS
+    before: list[int] = []
     with Client(endpoints["router"], timeout=TIMEOUT) as client:
         asked = 0
         while True:
             counters: dict[str, Any] = client.info()["counters"]
             asked += 1
             enemy.listen()
-            if counters["messages"] == before + 1:  # the INFO before, and nothing else
+            # Messages that came may wait for long: the INFO overtakes those of others.
+            done = [counters[key] for key in ("messages", "answers", "dropped_answers", "steps")]
+            expected = [before[0] + 1, before[1] + 1, *before[2:]] if asked > 1 else []
+            if done == expected:  # the INFO before, and nothing else
                 return counters, asked
             if time.monotonic() > deadline:
                 raise SystemExit(f"still busy after {QUIET_SECONDS:g} s: {counters}")
-            before = counters["messages"]
+            before = done
             time.sleep(0.3)
 
 

@@ -18,11 +18,11 @@ from .conftest import WorkerProcess
 FRAMES = 20_000
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[WorkerProcess]:
+@pytest.fixture(params=["native", "python"])
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WorkerProcess]:
     path = tmp_path / "model.safetensors"
     messages.model().save(path)
-    process = WorkerProcess(path, "--capacity", str(fire.CAPACITY))
+    process = WorkerProcess(path, "--capacity", str(fire.CAPACITY), "--loop", request.param)
     yield process
     process.stop()
 
