@@ -9,6 +9,7 @@ is timed, the workers' answers are compared with an engine's; an answer that is 
 stream's or does not come ends the benchmark. PART is one, many, trip, load or idle.
 """
 
+import os
 import statistics
 import tempfile
 import time
@@ -30,6 +31,7 @@ BLOCK_WINDOW = 16  # STEPS under way
 CLIENTS = 64
 TRIPS = 20_000  # a round at most
 IDLE_SECONDS = 5.0
+QUIET_LOAD = 0.5  # load average of a machine that has nothing else to do
 
 
 class Answer(NamedTuple):
@@ -209,6 +211,7 @@ def main() -> None:
     if arguments.rounds < 1 or not 0.05 <= arguments.seconds <= 10:
         options.error("expected at least one round, and 0.05 to 10 seconds")
     processes.ended_by_sigterm()
+    load_before = os.getloadavg()[0]
     parts = [PARTS[arguments.only]] if arguments.only else list(PARTS.values())
     with tempfile.TemporaryDirectory() as folder, Contenders(Path(folder)) as contenders:
         bench = Bench(contenders, arguments.rounds, arguments.seconds)
@@ -219,6 +222,8 @@ def main() -> None:
         missing = contenders.missing()
     ratios = {answer.question: answer.ratio for answer in answers}
     targets = {a.question: float(a.target.split()[1]) for a in answers if a.target}
+    if load_before > QUIET_LOAD:
+        missing.append(f"Others were busy here: a load average of {load_before:.1f} at the start.")
     note = f"Over TCP on one machine; {STREAMS} streams, F={F}. Medians of {bench.rounds} rounds."
     report(
         "serving",
