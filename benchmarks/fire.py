@@ -1,11 +1,11 @@
-"""Does a worker survive a million messages that no one should send?
+"""Does a worker survive? A million messages that no one should send, beside good clients.
 
     python -m benchmarks.fire [--frames 1000000] [--seed 0] [--loop native] [--json FILE]
 
 Hostile messages (benchmarks/live/hostile.py) go to the router, on a connection that reads its
 answers now and then and on one that never does, and to the pull door; garbage subscriptions go to
-the xpub door, and broken greetings to all three. Meanwhile good clients compare each
-answer with an engine of their own. In the end the worker has to live, no good question may be
+the xpub door, and broken greetings to all three. Meanwhile good clients compare each answer with
+an engine of their own. In the end the worker has to live, no good question may be
 wrong or unanswered, every message has to be accounted for, and memory must not have grown.
 """
 
@@ -37,6 +37,7 @@ CAPACITY = 1_000  # hostile streams may take what is left: then they are refused
 PART = 1_000  # hostile messages between two looks at everything else
 TOPICS = 50  # garbage subscriptions in a part
 RECONNECT = 20  # parts after which the garbage subscriber goes, and comes again
+CYCLE, FLOOD = 60, 10  # parts; in the last ones of a cycle nothing waits for the worker
 PAUSE = 1_500  # messages for which the hostile reader does not read, at most
 WARM = 100  # parts, or half of all: by then every queue and the table of streams are full
 SWITCH_SECONDS = 0.0002  # or the good clients would wait for Python more than for the worker
@@ -82,7 +83,9 @@ class Enemy:
         self._subscriber: Any = None
         self._topics = topics(2**62, seed)
         self._until = 0
+        self._client = self._open.enter_context(Client(endpoints["router"], timeout=TIMEOUT))
         self.sent = dict.fromkeys(self._doors, 0)
+        self.asked = 0  # for INFO
         self.read = self.malformed = 0
 
     def send(self, attack: Attack) -> None:
@@ -106,6 +109,22 @@ class Enemy:
                 wire.decode_reply(reply)
             except ProtocolError:
                 self.malformed += 1
+
+    def info(self) -> dict[str, Any]:
+        """Ask the worker what it has done."""
+        self.asked += 1
+        return self._client.info()
+
+    def pace(self, part: int) -> None:
+        """Let the worker read what waits: who is told ``busy`` is no test of the reader.
+
+        In a flood it is not waited for, so that this is met too.
+        """
+        deadline = time.monotonic() + QUIET_SECONDS
+        while part % CYCLE < CYCLE - FLOOD and time.monotonic() < deadline:
+            if self.info().get("queue", {"messages": 0})["messages"] < PART:
+                return
+            self.listen()
 
     def disturb(self, part: int) -> None:
         """Subscribe to garbage, go away now and then, and begin to greet at every door."""
@@ -165,13 +184,16 @@ def fire(
         for part in steps(range(-(-frames // PART)), "fire"):
             for attack in islice(messages, PART):
                 enemy.send(attack)
+            enemy.pace(part)
             enemy.disturb(part)
             samples.append(memory())
         for client in good:
             client.stop()
-        counters, infos = settle(endpoints, enemy)
+        counters = settle(enemy)
     fed = enemy.sent["pull"] + sum(client.fed for client in good)
-    sent = sum(enemy.sent.values()) + sum(client.asked + client.fed for client in good) + infos
+    sent = (
+        sum(enemy.sent.values()) + sum(client.asked + client.fed for client in good) + enemy.asked
+    )
     done = counters["answers"] + counters["dropped_answers"] + fed
     # The INFO that told may be counted already as a message, and not yet as an answer.
     unaccounted = max(0, abs(sent - counters["messages"]) - 1)
@@ -190,24 +212,24 @@ def fire(
     )
 
 
-def settle(endpoints: dict[str, str], enemy: Enemy) -> tuple[dict[str, Any], int]:
-    """Return the worker's counters when nothing is on its way any more, and how often it was asked.
+def settle(enemy: Enemy) -> dict[str, Any]:
+    """Return the worker's counters when nothing is on its way any more.
 
     Questions of a connection that is closed may be lost with it: all of them are open still.
+    Messages may wait in the worker for long: INFO overtakes those of others.
     """
-    deadline, before = time.monotonic() + QUIET_SECONDS, -1
-    with Client(endpoints["router"], timeout=TIMEOUT) as client:
-        asked = 0
-        while True:
-            counters: dict[str, Any] = client.info()["counters"]
-            asked += 1
-            enemy.listen()
-            if counters["messages"] == before + 1:  # the INFO before, and nothing else
-                return counters, asked
-            if time.monotonic() > deadline:
-                raise SystemExit(f"still busy after {QUIET_SECONDS:g} s: {counters}")
-            before = counters["messages"]
-            time.sleep(0.3)
+    deadline = time.monotonic() + QUIET_SECONDS
+    expected: list[int] = []
+    while True:
+        counters: dict[str, Any] = enemy.info()["counters"]
+        enemy.listen()
+        done = [counters[key] for key in ("messages", "answers", "dropped_answers", "steps")]
+        if done == expected:
+            return counters
+        if time.monotonic() > deadline:
+            raise SystemExit(f"still busy after {QUIET_SECONDS:g} s: {counters}")
+        expected = [done[0] + 1, done[1] + 1, *done[2:]]  # this INFO, and nothing else
+        time.sleep(0.3)
 
 
 def _complaint(good: list[Good]) -> str:

@@ -9,6 +9,7 @@ is timed, the workers' answers are compared with an engine's; an answer that is 
 stream's or does not come ends the benchmark. PART is one, many, trip, load or idle.
 """
 
+import os
 import statistics
 import tempfile
 import time
@@ -24,12 +25,13 @@ from streamlstm import Engine
 from .harness import Row, parser, report, steps
 from .live import load, processes, schedule
 from .live.contenders import SPIN, Contender, Contenders
-from .live.messages import BLOCK, F, IDS, STREAMS, observations
+from .live.messages import BLOCK, IDS, STREAMS, F, observations
 
 BLOCK_WINDOW = 16  # STEPS under way
 CLIENTS = 64
 TRIPS = 20_000  # a round at most
 IDLE_SECONDS = 5.0
+QUIET_LOAD = 0.5  # load average of a machine that has nothing else to do
 
 
 class Answer(NamedTuple):
@@ -71,7 +73,7 @@ class Bench(NamedTuple):
 
 
 def one(bench: Bench) -> list[Answer]:
-    """One STEP a message: how many predictions a second?"""
+    """Measure predictions a second, one STEP a message."""
 
     def rate(contender: Contender) -> Callable[[], float]:
         return lambda: load.throughput(contender.socket, contender.messages, bench.seconds).rate
@@ -100,7 +102,7 @@ def one(bench: Bench) -> list[Answer]:
 
 
 def many(bench: Bench) -> list[Answer]:
-    """STEPS of 256 streams: how much of the engine's own rate comes through?"""
+    """Measure how much of the engine's own rate comes through as STEPS of 256 streams."""
     contender, messages = bench.contenders["worker"], bench.contenders.blocks
     engine = Engine(bench.contenders.model, STREAMS, threads=1)
     X = observations(STREAMS)
@@ -126,7 +128,7 @@ def many(bench: Bench) -> list[Answer]:
 
 
 def trip(bench: Bench) -> list[Answer]:
-    """A lone client: how long is a round trip?"""
+    """Measure how long a lone client waits."""
 
     def quantiles(contender: Contender) -> Callable[[], Any]:
         socket, messages = contender.socket, contender.messages
@@ -152,7 +154,7 @@ def trip(bench: Bench) -> list[Answer]:
 
 
 def many_clients(bench: Bench) -> list[Answer]:
-    """64 clients that send at half of what can be done for them: does anyone wait long?"""
+    """Measure how long 64 clients wait that send at half of what can be done for them."""
     contender = bench.contenders["worker"]
     sockets = [bench.contenders.connect(contender) for _ in range(CLIENTS)]
     messages, seconds = contender.messages, bench.seconds
@@ -176,7 +178,7 @@ def many_clients(bench: Bench) -> list[Answer]:
 
 
 def idle(bench: Bench) -> list[Answer]:
-    """A worker whose clients say nothing: what does it cost?"""
+    """Measure what a worker costs whose clients say nothing."""
     contender = bench.contenders["worker"]
     for _ in range(CLIENTS):  # open until the end
         socket = bench.contenders.connect(contender)
@@ -209,6 +211,7 @@ def main() -> None:
     if arguments.rounds < 1 or not 0.05 <= arguments.seconds <= 10:
         options.error("expected at least one round, and 0.05 to 10 seconds")
     processes.ended_by_sigterm()
+    load_before = os.getloadavg()[0]
     parts = [PARTS[arguments.only]] if arguments.only else list(PARTS.values())
     with tempfile.TemporaryDirectory() as folder, Contenders(Path(folder)) as contenders:
         bench = Bench(contenders, arguments.rounds, arguments.seconds)
@@ -219,6 +222,8 @@ def main() -> None:
         missing = contenders.missing()
     ratios = {answer.question: answer.ratio for answer in answers}
     targets = {a.question: float(a.target.split()[1]) for a in answers if a.target}
+    if load_before > QUIET_LOAD:
+        missing.append(f"Others were busy here: a load average of {load_before:.1f} at the start.")
     note = f"Over TCP on one machine; {STREAMS} streams, F={F}. Medians of {bench.rounds} rounds."
     report(
         "serving",

@@ -1,4 +1,4 @@
-"""Everyone that takes part in the serving benchmark: started, compared, made familiar with streams."""
+"""Everyone that takes part in the serving benchmark: started, compared, warmed up."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -6,6 +6,7 @@ Each runs in a thread, asks one question after the other about streams of its ow
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -64,7 +65,7 @@ class Good:
         try:
             self._serve()
             for stream in self._engine.streams():
-                theirs = self._ask(lambda stream=stream: self._client.export_stream(stream))
+                theirs = self._ask(partial(self._client.export_stream, stream))
                 self._judge(theirs == self._engine.export_stream(stream), f"state of {stream}")
         except WorkerTimeoutError as error:
             self.unanswered += 1

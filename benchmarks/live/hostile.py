@@ -57,7 +57,7 @@ def attacks(count: int, seed: int, blob: bytes = b"", large: int = LARGE) -> Ite
 
 
 def topics(count: int, seed: int) -> Iterator[bytes]:
-    """Yield what garbage a subscriber sends: subscriptions to anything, ends of none, other bytes."""
+    """Yield what a garbage subscriber sends: subscriptions, ends of others, other bytes."""
     rng = random.Random(seed)
     for _ in range(count):
         first = rng.choice((b"\1", b"\1", b"\0", b"", b"\2", b"\xff"))
@@ -126,8 +126,8 @@ def _wrong_types(rng: random.Random, _blob: bytes) -> bytes:
     things = (
         b"\xc0", b"\xc2", b"\xc3", b"\xff", b"\x90", b"\x80", b"\x81\x01\x02", b"\xa0", b"\xa1a",
         b"\xa2\0a", b"\xa2\xff\xfe", b"\xc4\0", b"\xc4\4abcd", b"\xcb" + struct.pack(">d", 1.5),
-        b"\xca" + struct.pack(">f", math.nan), b"\xd4\5a", b"\xc7\0\5", b"\xd3" + b"\x80" + bytes(7),
-        b"\xcf" + b"\xff" * 8, b"\xc1",
+        b"\xca" + struct.pack(">f", math.nan), b"\xd4\5a", b"\xc7\0\5",
+        b"\xd3\x80" + bytes(7), b"\xcf" + b"\xff" * 8, b"\xc1",
     )  # fmt: skip
     count = rng.randrange(7)
     kind = bytes([rng.randrange(10)]) if rng.random() < 0.8 else rng.choice(things)
@@ -135,7 +135,7 @@ def _wrong_types(rng: random.Random, _blob: bytes) -> bytes:
 
 
 def _lying(rng: random.Random, _blob: bytes) -> bytes:
-    """A header that promises more, or less, than there is."""
+    """Promise more, or less, than there is."""
     said = rng.choice((0, 1, 255, 2**15, 2**16 - 1, 2**31, 2**32 - 1))
     header = rng.choice(
         (
@@ -178,7 +178,7 @@ def _wrong_size(rng: random.Random, _blob: bytes) -> bytes:
 
 
 def _many(rng: random.Random, _blob: bytes) -> bytes:
-    """A STEPS with as many streams as may be, or one more, and hardly anything to step."""
+    """Name as many streams as may be in a STEPS, or one more, with hardly anything to step."""
     count = rng.choice((1_000, wire.MAX_STREAMS, wire.MAX_STREAMS + 1))
     return b"\x94\2\xdc" + struct.pack(">H", count) + b"\1" * count + b"\xc0\xc4\4" + bytes(4)
 

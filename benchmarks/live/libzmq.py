@@ -72,14 +72,14 @@ def poll_item(socket: Any, events: int) -> Any:
 
 
 @part
-def now(clock: Any) -> int:
+def now(clock: Any) -> Any:
     """Return the monotonic clock in ns; ``clock`` is int64[2], room for a ``timespec``."""
     _clock_gettime(_CLOCK_MONOTONIC, clock.ctypes.data)
     return clock[0] * 1_000_000_000 + clock[1]
 
 
 @part
-def wait(item: Any, milliseconds: int) -> int:
+def wait(item: Any, milliseconds: int) -> Any:
     """Wait for one poll item; 0 or what errno says. A signal ends it early and is no error."""
     if zmq_poll(item.ctypes.data, 1, milliseconds) < 0:
         number = zmq_errno()

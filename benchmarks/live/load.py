@@ -145,7 +145,7 @@ def listen(socket: Any, seconds: float) -> int:
 @part
 def judge(answer: Any, size: int, messages: Any, n: int, report: Any) -> None:
     """Count an answer to message ``n`` by what it is; the first bad one stays in the buffer."""
-    frames, frame_at, heads, head_at, sizes = messages
+    _, _, heads, head_at, sizes = messages
     behind = min(report[BAD_SIZE], KEPT)
     difference = np.uint8(0)
     if size == sizes[n]:
@@ -162,7 +162,7 @@ def judge(answer: Any, size: int, messages: Any, n: int, report: Any) -> None:
 
 
 @part
-def take(socket: int, answer: Any, flags: int, report: Any) -> int:
+def take(socket: int, answer: Any, flags: int, report: Any) -> Any:
     """Receive one frame: its bytes, -1 if there is none, -2 if libzmq failed.
 
     Once an answer was bad, it is kept and others go behind it.
@@ -172,7 +172,7 @@ def take(socket: int, answer: Any, flags: int, report: Any) -> int:
     if size >= 0:
         return size
     number = zmq_errno()
-    if number == EAGAIN or number == EINTR:
+    if number in (EAGAIN, EINTR):
         return -1
     report[ERRNO] = number
     return -2
@@ -181,13 +181,13 @@ def take(socket: int, answer: Any, flags: int, report: Any) -> int:
 @part
 def give(socket: int, messages: Any, n: int, report: Any) -> bool:
     """Send message ``n``; False if that is not possible now, or if libzmq failed."""
-    frames, frame_at, heads, head_at, sizes = messages
+    frames, frame_at, _, _, _ = messages
     start = frame_at[n]
     if zmq_send(socket, frames.ctypes.data + start, frame_at[n + 1] - start, DONTWAIT) >= 0:
         report[SENT] += 1
         return True
     number = zmq_errno()
-    if number != EAGAIN and number != EINTR:
+    if number not in (EAGAIN, EINTR):
         report[ERRNO] = number
     return False
 

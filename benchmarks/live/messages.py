@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streamlstm import LSTM, Dense, Model, wire
+from streamlstm.layers import Layer
 
 F, H, O = 8, 64, 1
 STREAMS = 10_000
@@ -38,7 +39,7 @@ class Messages(NamedTuple):
 def model() -> Model:
     """Return the network that is served: one LSTM and one output."""
     rng = np.random.default_rng(H)
-    layers = [LSTM(F, H), Dense(H, O)]
+    layers: list[Layer] = [LSTM(F, H), Dense(H, O)]
     weights = [
         {n: rng.uniform(-1, 1, s) / H**0.5 for n, s in layer.parameters().items()}
         for layer in layers

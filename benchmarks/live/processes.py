@@ -1,4 +1,4 @@
-"""Workers and what they are held against as processes that end with the benchmark, however it ends."""
+"""Workers and what they are held against: processes that end with the benchmark."""
 
 import json
 import signal

@@ -21,6 +21,7 @@ from .load import (
     ROOM,
     WINDOW,
     WRONG,
+    LoadError,
     Outcome,
     check,
     give,
@@ -69,12 +70,16 @@ def scheduled(
     Raises
     ------
     LoadError
-        If one answer was not right or did not come.
+        If one question could not be sent, or one answer was not right or did not come.
     """
     count = max(1, int(rate * seconds))
     gaps = np.random.default_rng(seed).exponential(1e9 / rate, count)
     due = np.cumsum(gaps).astype(np.int64)
-    return _ask(sockets, messages, due, seconds, count)[1]
+    # Every question of the schedule is asked, however late: a stall must not hide any.
+    outcome, times = _ask(sockets, messages, due, due[-1] / 1e9 + GRACE, count)
+    if outcome.sent < count:
+        raise LoadError(f"{count - outcome.sent} of {count} questions could not be sent")
+    return times
 
 
 def saturated(

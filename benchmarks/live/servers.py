@@ -22,7 +22,7 @@ ROOM = 2**17
 
 
 @compiled
-def _echo(socket: int, identity: Any, frame: Any) -> int:
+def _echo(socket: int, identity: Any, frame: Any) -> Any:
     """Send back what comes, for ever; returns what errno says when libzmq fails."""
     while True:
         named = zmq_recv(socket, identity.ctypes.data, identity.size, 0)

@@ -1,0 +1,192 @@
+"""The compiled load: what it counts is right, and what is wrong ends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from benchmarks.live import load, schedule
+from benchmarks.live.messages import IDS, Messages, blocks, echoed, one_a_message
+from streamlstm import wire
+
+from .conftest import Sockets
+
+ASKED = one_a_message(IDS[:50])
+
+
+@contextmanager
+def server(sockets: Sockets, answer: Callable[[bytes, int], bytes | None]) -> Iterator[str]:
+    """Answer what comes by a function of the frame and its number, in a thread."""
+    router = sockets.bind(zmq.ROUTER)
+    router.rcvtimeo = 50
+    stopping = threading.Event()
+
+    def run() -> None:
+        number = 0
+        while not stopping.is_set():
+            try:
+                identity, frame = router.recv_multipart()
+            except zmq.Again:
+                continue
+            reply = answer(frame, number)
+            number += 1
+            if reply is not None:
+                router.send_multipart([identity, reply])
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def predict(frame: bytes, _number: int) -> bytes:
+    step = wire.decode_request(frame)
+    assert isinstance(step, wire.Step)
+    return wire.encode(wire.Prediction(step.stream, step.seq, b"\1\2\3\4"))
+
+
+def refuse_the_ninth(frame: bytes, number: int) -> bytes:
+    refusal = wire.Error(IDS[9], 0, "bad-value", "it is the ninth")
+    return wire.encode(refusal) if number == 9 else predict(frame, number)
+
+
+def mistake_the_ninth(frame: bytes, number: int) -> bytes:
+    return predict(frame.replace(b"000009", b"000008"), number)
+
+
+def be_too_short(frame: bytes, number: int) -> bytes:
+    return predict(frame, number)[:-1]
+
+
+def forget_the_ninth(frame: bytes, number: int) -> bytes | None:
+    return None if number == 49 else predict(frame, number)
+
+
+def test_every_question_is_asked_once_and_every_answer_counted(sockets: Sockets) -> None:
+    seen = []
+
+    def remember(frame: bytes, number: int) -> bytes:
+        seen.append(wire.decode_request(frame))
+        return predict(frame, number)
+
+    with server(sockets, remember) as endpoint:
+        socket = sockets.connect(zmq.DEALER, endpoint)
+        outcome = load.throughput(socket, ASKED, 20, count=120, window=7)
+    assert outcome.sent == outcome.answered == len(seen) == 120
+    assert [step.stream for step in seen] == [IDS[n % 50] for n in range(120)]
+    assert all(len(step.x) == 32 for step in seen)
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (refuse_the_ninth, "1 answers are errors.*it is the ninth"),
+        (mistake_the_ninth, "1 are not those.*sensor-000008"),
+        (be_too_short, "50 are not those"),
+        (forget_the_ninth, "1 of 50 questions were not answered"),
+    ],
+)
+def test_bad_answers_are_failures(
+    sockets: Sockets,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[bytes, int], bytes | None],
+    complaint: str,
+) -> None:
+    for module in (load, schedule):
+        monkeypatch.setattr(module, "GRACE", 0.3)
+    with server(sockets, answer) as endpoint:
+        socket = sockets.connect(zmq.DEALER, endpoint)
+        with pytest.raises(load.LoadError, match=complaint):
+            load.throughput(socket, ASKED, 1, count=50)
+
+
+def test_round_trips_are_those_of_one_question_at_a_time(sockets: Sockets) -> None:
+    under_way = []
+
+    def alone(frame: bytes, number: int) -> bytes:
+        under_way.append(number)
+        return predict(frame, number)
+
+    with server(sockets, alone) as endpoint:
+        socket = sockets.connect(zmq.DEALER, endpoint)
+        taken = load.round_trips(socket, ASKED, 20, 60)
+    assert len(taken) == len(under_way) == 60
+    assert np.all(taken > 0)
+    with server(sockets, refuse_the_ninth) as endpoint, pytest.raises(load.LoadError):
+        load.round_trips(sockets.connect(zmq.DEALER, endpoint), ASKED, 20, 60)
+
+
+@pytest.mark.parametrize("clients", [1, 5])
+def test_a_schedule_is_kept_whatever_the_server_does(sockets: Sockets, clients: int) -> None:
+    with server(sockets, predict) as endpoint:
+        asking = [sockets.connect(zmq.DEALER, endpoint) for _ in range(clients)]
+        times = schedule.scheduled(asking, ASKED, rate=500, seconds=0.4)
+        outcome = schedule.saturated(asking, ASKED, 0.2, window=10)
+    assert len(times.taken) == len(times.late) == 200
+    assert np.all(times.taken > times.late)
+    assert np.all(times.late >= 0)
+    assert outcome.sent == outcome.answered > 0
+
+
+def test_a_stall_is_counted_to_all_who_would_have_asked_meanwhile(sockets: Sockets) -> None:
+    def stall(frame: bytes, number: int) -> bytes:
+        if number == 20:
+            time.sleep(0.3)
+        return predict(frame, number)
+
+    with server(sockets, stall) as endpoint:
+        asking = [sockets.connect(zmq.DEALER, endpoint) for _ in range(5)]
+        times = schedule.scheduled(asking, ASKED, rate=500, seconds=0.2)
+    assert len(times.taken) == 100
+    assert np.sum(times.taken > 100_000_000) > 60
+
+
+def test_an_answer_to_another_client_is_a_failure(sockets: Sockets) -> None:
+    with server(sockets, mistake_the_ninth) as endpoint:
+        asking: list[Any] = [sockets.connect(zmq.DEALER, endpoint) for _ in range(3)]
+        with pytest.raises(load.LoadError, match="1 are not those"):
+            schedule.scheduled(asking, ASKED, rate=500, seconds=0.1)
+
+
+@pytest.mark.parametrize("messages", [echoed(ASKED), echoed(blocks(IDS[:520]))])
+def test_an_echo_has_to_be_exact(sockets: Sockets, messages: Messages) -> None:
+    with server(sockets, lambda frame, _: frame) as endpoint:
+        socket = sockets.connect(zmq.DEALER, endpoint)
+        assert load.throughput(socket, messages, 20, count=20).answered == 20
+    with server(sockets, lambda frame, n: frame[:-1] + b"x" if n == 3 else frame) as endpoint:
+        socket = sockets.connect(zmq.DEALER, endpoint)
+        with pytest.raises(load.LoadError, match="1 are not those"):
+            load.throughput(socket, messages, 20, count=20)
+
+
+def test_what_is_pushed_and_published_is_counted(sockets: Sockets) -> None:
+    pull = sockets.bind(zmq.PULL)
+    push = sockets.connect(zmq.PUSH, pull.get_string(zmq.LAST_ENDPOINT).rstrip("\0"), SNDHWM=10)
+    pull.rcvtimeo = 200
+    sent = load.feed(push, ASKED, 0.1)
+    got = 0
+    while True:
+        try:
+            frame = pull.recv()
+        except zmq.Again:
+            break
+        assert wire.decode_request(frame).stream == IDS[got % 50]
+        got += 1
+    assert got == sent > 0
+    xpub = sockets.bind(zmq.XPUB)
+    endpoint = xpub.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    subscriber = sockets.connect(zmq.SUB, endpoint, SUBSCRIBE=b"")
+    xpub.recv()
+    for n in range(30):
+        xpub.send_multipart([b"sensor", predict(bytes(ASKED.frames[: ASKED.frame_at[1]]), n)])
+    assert load.listen(subscriber, 0.3) == 30
