@@ -15,7 +15,7 @@ with leaving_at_once():
     from streamlstm.errors import StreamLSTMError
 
 # In the order in which a person meets them.
-COMMANDS = ("train", "convert", "predict", "gates", "serve", "publish", "watch", "info")
+COMMANDS = ("train", "convert", "predict", "gates", "serve", "publish", "watch", "info", "top")
 
 app = typer.Typer(
     name="streamlstm",

@@ -28,6 +28,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits it: "4.1 us", "12 ms"; "-" for NaN."""
+    if seconds != seconds:
+        return "-"
+    for unit, scale in (("us", 1e6), ("ms", 1e3)):
+        if seconds * scale < 999.5:
+            return f"{seconds * scale:.{1 if seconds * scale < 9.95 else 0}f} {unit}"
+    return f"{seconds:.1f} s"
+
+
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
     """Draw values as a line of bars, one each, the oldest first.
 

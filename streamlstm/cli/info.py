@@ -42,6 +42,8 @@ def info(
                 f"instance: streamlstm serve MODEL --router {asked}"
             ) from None
     if json:
+        for histogram in answer.get("histograms", {}).values():
+            histogram["bounds"][-1] = None  # infinite, which JSON cannot say
         print(dumps(answer))
         return
     for name, value in _lines(answer):
@@ -52,7 +54,12 @@ def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
     """Yield a nested map as names and values, one a line."""
     for key, value in answer.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
+        if key == "histograms":
+            for measured, histogram in value.items():
+                yield measured.replace("_", " "), _summary(measured, histogram)
+        elif key == "memory":
+            yield name, f"{value / 2**20:,.1f} MiB"
+        elif isinstance(value, Mapping):
             yield from _lines(value, f"{name} ")
         elif isinstance(value, list):
             yield name, ", ".join(map(str, value))
@@ -62,3 +69,20 @@ def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
             yield name, f"{value:,}"
         else:
             yield name, str(value)
+
+
+def _summary(name: str, histogram: Mapping[str, Any]) -> str:
+    """Write what is typical of a histogram; of times in their units, of sizes as whole numbers."""
+    from math import ceil
+
+    from .console import duration
+    from .rates import Spread
+
+    spread = Spread.of(histogram)
+    p50, p99, mean = spread.quantile(0.5), spread.quantile(0.99), spread.mean
+    if mean != mean:
+        return "none yet"
+    if name == "block_size":
+        # the largest whole number below the bound
+        return f"p50 {ceil(p50) - 1:,}, p99 {ceil(p99) - 1:,}, mean {mean:,.1f}"
+    return f"p50 {duration(p50)}, p99 {duration(p99)}, mean {duration(mean)}"

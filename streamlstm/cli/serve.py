@@ -27,6 +27,10 @@ def serve(
     weights: Annotated[
         str, Option(help="float32, or float16 or bfloat16: rounded, and quicker if large.")
     ] = "float32",
+    metrics: Annotated[
+        str | None,
+        Option(metavar="HOST:PORT", help="Serve metrics for Prometheus there, over HTTP."),
+    ] = None,
     insecure: Annotated[
         bool, Option("--insecure", help="Allow addresses that other machines can reach.")
     ] = False,
@@ -64,6 +68,7 @@ def serve(
         endpoints = _clear(endpoints, model)
     import gc
     import logging
+    from contextlib import nullcontext
 
     from streamlstm.backends import compile_for
     from streamlstm.engine import Engine
@@ -80,6 +85,10 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
         check_endpoint(name, endpoint, insecure)
+    if metrics is not None:
+        from streamlstm.serving.scrape import parse_address, serving_metrics
+
+        parse_address(metrics, insecure)
     network = Model.load(model)
     if backend != "reference":
         compile_for(network, weights, also=[NAME] if loop != "python" else [])
@@ -95,11 +104,13 @@ def serve(
             bounds=Bounds(queue_messages, queue_bytes or max(2**26, 8 * max_message_bytes)),
             spin=spin * 1e-6,
         ) as worker,
+        serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),
     ):
+        places = worker.endpoints | ({"metrics": url} if url else {})
         if endpoints is not None:
-            write_endpoints(endpoints, worker.endpoints)
-        for door, endpoint in worker.endpoints.items():
+            write_endpoints(endpoints, places)
+        for door, endpoint in places.items():
             err.print(f"{door:7} {endpoint}", markup=False)
         gc.freeze()  # what exists now stays: looking through it again would only delay answers
         err.print("ready; Ctrl-C stops")

@@ -39,6 +39,7 @@ _C = {
     "clock_gettime": layout.CLOCK,
     "malloc": layout.ALLOCATE,
     "free": layout.RELEASE,
+    "usleep": layout.SLEEP,
 }
 _BUSY_SENTENCE = (
     "the queue of this worker is full, nothing was done; send this again after so many "

@@ -34,6 +34,13 @@ class Histogram:
         By what a bound of 1 is multiplied.
     scale : float
         By what the sum is multiplied.
+
+    Attributes
+    ----------
+    bounds : float64[BUCKETS]
+        Bucket b took what is below ``bounds[b]`` and not below the bound before it.
+    largest : float64[BUCKETS]
+        The largest number that falls into each bucket; below the bound where numbers are whole.
     """
 
     def __init__(self, cells: NDArray[np.int64], unit: float, scale: float) -> None:
@@ -41,6 +48,7 @@ class Histogram:
         buckets = np.arange(layout.BUCKETS)
         self.bounds: NDArray[np.float64] = unit * (2 + buckets % 2) * 2.0 ** (buckets // 2 - 1)
         self.bounds[-1] = np.inf
+        self.largest = self.bounds if scale != 1 else np.ceil(self.bounds) - 1
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -51,6 +59,14 @@ class Histogram:
     def sum(self) -> float:
         """The sum of all that was measured."""
         return float(self._cells[0] * self._scale)
+
+    def as_map(self) -> dict[str, Any]:
+        """Return what INFO shows; always all buckets, so that differences need no alignment."""
+        return {
+            "bounds": self.bounds.tolist(),
+            "counts": self.counts.tolist(),
+            "sum": self.sum,
+        }
 
     def add(self, value: int) -> None:
         """Count one number, in the unit of the cells: nanoseconds, or ones."""
@@ -116,7 +132,29 @@ class Counters:
 
     def as_map(self) -> dict[str, Any]:
         """Return what INFO shows under ``counters``, but for the steps, which the engine counts."""
-        errors = dict(self.errors)
+        errors = dict(self.errors)  # in one go, whichever thread asks
         if self[layout.BUSY]:
             errors["busy"] = self[layout.BUSY]
         return {name: self[place] for name, place in NAMES.items()} | {"errors": errors}
+
+    def queue(self) -> dict[str, int]:
+        """Return what INFO shows under ``queue``."""
+        return {
+            "messages": self[layout.QUEUED],
+            "bytes": self[layout.QUEUED_BYTES],
+            "peak": self[layout.QUEUE_PEAK],
+        }
+
+    def histograms(self) -> dict[str, dict[str, Any]]:
+        """Return what INFO shows under ``histograms``."""
+        return {
+            "latency": self.latency.as_map(),
+            "step_time": self.step_time.as_map(),
+            "block_size": self.block_size.as_map(),
+        }
+
+    def stepped(self, observations: int, nanoseconds: int) -> None:
+        """Count a block; from the thread of the loop only."""
+        self.add(layout.BLOCKS)
+        self.block_size.add(observations)
+        self.step_time.add(nanoseconds)

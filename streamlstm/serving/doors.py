@@ -63,7 +63,7 @@ def bind_door(
         door.bind(endpoint)
     except zmq.ZMQError as error:
         door.close()
-        raise EndpointError(f"--{name} {endpoint}: {_reason(error, name)}") from None
+        raise EndpointError(f"--{name} {endpoint}: {not_bound(error, name)}") from None
     except BaseException:
         door.close()
         raise
@@ -88,14 +88,36 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
         raise EndpointError(
             f"--{name} {endpoint}: port must be 1 to {wire.MAX_PORT} or *, got {port}"
         )
-    if scheme == "tcp" and not insecure and not _is_loopback(host.strip("[]")):
+    if scheme == "tcp":
+        check_reach(name, endpoint, host.strip("[]"), insecure)
+    if scheme == "ipc" and _is_listening(address):
+        # libzmq would take the path away from its owner without a word
+        raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
+
+
+def check_reach(name: str, endpoint: str, host: str, insecure: bool) -> None:
+    """Raise EndpointError for a host that other machines can reach, unless told that it may be."""
+    if not insecure and not _is_loopback(host):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "
             "protect it; bind to 127.0.0.1, or say --insecure if the network is trusted"
         )
-    if scheme == "ipc" and _is_listening(address):
-        # libzmq would take the path away from its owner without a word
-        raise EndpointError(f"--{name} {endpoint}: {_taken(name)}")
+
+
+def not_bound(error: zmq.ZMQError | OSError, name: str, anywhere: str = "tcp://127.0.0.1:*") -> str:
+    """Say why an address could not be bound; `anywhere` lets the system choose a port."""
+    number = error.errno or 0
+    if number == errno.EADDRINUSE:
+        return _taken(name, anywhere)
+    reasons = {
+        errno.EADDRNOTAVAIL: "is not an address of this machine",
+        errno.ENODEV: "is not an address of this machine",
+        errno.EACCES: "may not be bound by this user",
+        errno.ENOENT: "is in a folder that does not exist",
+        errno.ENAMETOOLONG: "is too long a path for a socket",
+        errno.EINVAL: "is not an address; expected for example tcp://127.0.0.1:7450",
+    }
+    return reasons.get(number, f"cannot be bound: {error.strerror}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -114,23 +136,8 @@ def _is_listening(path: str) -> bool:
         return True
 
 
-def _taken(name: str) -> str:
+def _taken(name: str, anywhere: str) -> str:
     return (
         "is taken, perhaps by another worker; stop that one, or choose another address "
-        f"(--{name} 'tcp://127.0.0.1:*' lets the system choose)"
+        f"(--{name} '{anywhere}' lets the system choose)"
     )
-
-
-def _reason(error: zmq.ZMQError, name: str) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return _taken(name)
-    reasons = {
-        errno.EADDRNOTAVAIL: "is not an address of this machine",
-        errno.ENODEV: "is not an address of this machine",
-        errno.EACCES: "may not be bound by this user",
-        errno.ENOENT: "is in a folder that does not exist",
-        errno.ENAMETOOLONG: "is too long a path for a socket",
-        errno.EINVAL: "is not an address; expected for example tcp://127.0.0.1:7450",
-    }
-    known = reasons.get(error.errno or 0)
-    return known if known else f"cannot be bound: {zmq.strerror(error.errno or 0)}"

@@ -11,10 +11,13 @@ from pathlib import Path
 from ..errors import EndpointError
 
 DOORS = ("router", "pull", "xpub")
+METRICS = "metrics"  # where a worker is scraped, if it is
 
 
 def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
     """Write ``{"router", "pull", "xpub", "pid"}`` as JSON, all of it at once or nothing.
+
+    ``"metrics"``, a URL, stands there too if the worker is scraped.
 
     Parameters
     ----------
@@ -28,7 +31,10 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
     EndpointError
         If the file cannot be written.
     """
-    text = json.dumps({**{door: endpoints[door] for door in DOORS}, "pid": os.getpid()})
+    where = {door: endpoints[door] for door in DOORS}
+    if METRICS in endpoints:
+        where[METRICS] = endpoints[METRICS]
+    text = json.dumps({**where, "pid": os.getpid()})
     try:
         # Beside the file and renamed to it: whoever waits for the file never reads half of it.
         with tempfile.NamedTemporaryFile(

@@ -21,6 +21,7 @@ from .. import __version__, wire
 from ..engine import Engine
 from ..errors import ProtocolError, StreamLSTMError
 from .counters import Counters
+from .memory import resident_memory
 from .native import layout
 
 _LOG = logging.getLogger(__name__)
@@ -172,7 +173,9 @@ class Service:
     def _together(self, messages: Sequence[Observations], publish: bool) -> list[Answer]:
         """Apply all of the messages, or none and raise."""
         streams, seqs, X, times = _gather(messages, self._inputs)
+        start = time.perf_counter_ns()
         Y = self.engine.step_many(streams, X, seqs=seqs if any(seqs) else None, times=times)
+        self.counters.stepped(len(streams), time.perf_counter_ns() - start)
         frames = wire.encode_predictions(streams, seqs, Y)
         answers = []
         start = 0
@@ -193,10 +196,13 @@ class Service:
         if isinstance(run[0], wire.Steps):
             return [self._whole(run[0], publish)]
         streams, seqs, X, times = _gather(run, self._inputs)
+        start = time.perf_counter_ns()
         try:
             Y, errors = self.engine.step_each(streams, X, seqs=seqs, times=times)
         except Exception as error:
             return [self._refuse(error, None, None) for _ in run]
+        if len(errors) < len(run):
+            self.counters.stepped(len(run) - len(errors), time.perf_counter_ns() - start)
         frames = wire.encode_predictions(streams, seqs, Y)
         answers = []
         for n, (stream, frame) in enumerate(zip(streams, frames, strict=True)):
@@ -243,6 +249,11 @@ class Service:
         self.engine.import_stream(stream, blob)
         return _done(wire.Kind.IMPORT, stream, None)
 
+    @property
+    def uptime(self) -> float:
+        """Seconds since this service was made."""
+        return time.monotonic() - self._started
+
     def info(self) -> dict[str, Any]:
         """Return what INFO answers; docs/protocol.md lists the keys."""
         engine, model = self.engine, self.engine.model
@@ -250,7 +261,7 @@ class Service:
             "protocol": wire.VERSION,
             "version": __version__,
             "pid": os.getpid(),
-            "uptime": time.monotonic() - self._started,
+            "uptime": self.uptime,
             "model": {
                 "inputs": list(model.inputs),
                 "outputs": list(model.outputs),
@@ -261,12 +272,12 @@ class Service:
             "streams": len(engine),
             "capacity": engine.capacity,
             "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
-            "queue": {
-                "messages": self.counters[layout.QUEUED],
-                "bytes": self.counters[layout.QUEUED_BYTES],
-                "peak": self.counters[layout.QUEUE_PEAK],
-            },
             "counters": {**self.counters.as_map(), "steps": engine.steps},
+            "queue": self.counters.queue(),
+            "subscriptions": self.counters[layout.SUBSCRIPTIONS],
+            "memory": resident_memory(),
+            "cpu": time.process_time(),
+            "histograms": self.counters.histograms(),
         }
 
     # --- errors ---

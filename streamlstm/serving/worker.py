@@ -216,11 +216,14 @@ class Worker:
             self._stopping = True
         if self._xpub in ready:
             self._note_subscriptions()
+        taken = time.perf_counter_ns()
         batch = self._take([door for door in (self._router, self._pull) if door in ready])
         self._counters.cells[layout.QUEUED] = len(batch)
         if batch:
             self._answer(batch)
         self._counters.cells[layout.QUEUED] = 0
+        for _ in batch:
+            self._counters.latency.add(time.perf_counter_ns() - taken)
 
     def _take(self, doors: list[zmq.Socket[bytes]]) -> list[Arrival]:
         """Take what is ready, one message of each door in turn, up to the bounds of a turn."""

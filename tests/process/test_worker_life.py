@@ -23,10 +23,10 @@ from streamlstm.errors import RemoteError, WorkerTimeoutError
 from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
 
 
-@pytest.fixture
-def mortal(model_file: Path) -> Iterator[WorkerProcess]:
+@pytest.fixture(params=["native", "python"])
+def mortal(model_file: Path, request: pytest.FixtureRequest) -> Iterator[WorkerProcess]:
     """A worker for one test, that may kill it."""
-    options = ("--capacity", "3", "--max-message-bytes", "4096", "--backend", "reference")
+    options = ("--capacity", "3", "--max-message-bytes", "4096", "--loop", request.param)
     process = WorkerProcess(model_file, *options)
     yield process
     process.stop(signal.SIGKILL)

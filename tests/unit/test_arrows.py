@@ -60,6 +60,7 @@ KEEPERS: dict[str, set[str]] = {
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels", "benchmarks"},
+    "prometheus_client": {"serving"},
     "typer": {"cli"},
     "matplotlib": {"inside"},
     "torch": {"convert", "benchmarks", "examples"},

@@ -39,6 +39,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     CLOCK,
     ALLOCATE,
     RELEASE,
+    SLEEP,
     ROUTER,  # of sockets,
     PULL,
     XPUB,
@@ -89,9 +90,10 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PACE,  # ns a message takes, of late
     FAILED,  # errno of what made it stop
     LAST_MESSAGE,  # moment
+    PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-) = range(59)
+) = range(61)
 LOOP = 64
 
 ITEM = 16

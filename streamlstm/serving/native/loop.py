@@ -35,7 +35,8 @@ from .queue import (
 _TAKE = 512  # messages of one turn: enough for blocks, few enough that the first waits little
 _TAKE_BYTES = 2**22
 _STAMP = 32  # messages that are taken between two looks at the clock
-_FOREVER = 1_000  # ms; Python wants to look around long before
+_PATIENT = 20  # one part of so many of the time may be waited for clients' queues,
+_MOST_PATIENT = 50_000_000  # ns at a time at most
 _MONOTONIC = 1
 _POLL_IN = 1
 _EINTR = 4
@@ -320,6 +321,7 @@ def serve(address):
         loop[layout.HANDED] = 0
     loop[layout.NOW] = _moment(loop)
     while loop[layout.NOW] < loop[layout.UNTIL]:
+        before = loop[layout.NOW]
         ready = _wait(loop)
         if ready < 0:
             return int64(layout.WOKEN if loop[layout.FAILED] == _EINTR else layout.STOPPED)
@@ -333,6 +335,8 @@ def serve(address):
             outcome = _answer(loop)
             if outcome != layout.TICK:
                 return outcome
+        earned = loop[layout.PATIENCE] + (loop[layout.NOW] - before) // _PATIENT
+        loop[layout.PATIENCE] = min(earned, _MOST_PATIENT)
     return int64(layout.TICK)
 
 

@@ -1,0 +1,122 @@
+"""What a worker does, for Prometheus: read at the moment when it is scraped.
+
+A scrape reads the block of counts that the loop writes, and how many streams the engine's table
+says it has. It takes no lock and asks the loop nothing, so it sees a worker that is busy too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from .. import __version__, wire
+from .counters import Histogram
+from .memory import resident_memory
+from .native import layout
+from .service import Service
+
+PREFIX = "streamlstm_"
+
+# What only grows: its name, what it is, and where it is counted.
+_COUNTED = (
+    ("messages", "Messages taken from the doors.", layout.MESSAGES),
+    ("answers", "Answers given to ZeroMQ.", layout.ANSWERS),
+    ("publications", "Predictions published.", layout.PUBLICATIONS),
+    (
+        "answers_dropped",
+        "Answers whose receiver had gone or did not read.",
+        layout.DROPPED_ANSWERS,
+    ),
+    (
+        "subscriber_overflows",
+        "Times that a subscriber's queue was found full.",
+        layout.SUBSCRIBER_OVERFLOWS,
+    ),
+    ("blocks", "Blocks of observations that were stepped.", layout.BLOCKS),
+    ("handed_over", "Messages that the compiled loop left to Python.", layout.HANDED_OVER),
+)
+# What goes up and down.
+_NOW = (
+    ("queue_messages", "Messages that wait in the worker.", layout.QUEUED),
+    ("queue_bytes", "Bytes of the messages that wait in the worker.", layout.QUEUED_BYTES),
+    ("subscriptions", "Subscriptions that exist.", layout.SUBSCRIPTIONS),
+)
+
+
+class WorkerCollector(Collector):
+    """Reads a worker's counters, its engine and its process at each scrape.
+
+    Parameters
+    ----------
+    service : Service
+        Of the worker.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics; from any thread."""
+        service = self._service
+        counters, engine = service.counters, service.engine
+        yield _counter("steps", "Observations applied.", engine.steps)
+        for name, text, place in _COUNTED:
+            yield _counter(name, text, counters[place])
+        yield self._errors()
+        yield _gauge("streams", "Streams that live here.", len(engine))
+        yield _gauge("capacity", "Streams that may live here.", engine.capacity)
+        for name, text, place in _NOW:
+            yield _gauge(name, text, counters[place])
+        yield _histogram(
+            "latency_seconds", "From the taking of a message to its answer.", counters.latency
+        )
+        yield _histogram(
+            "step_seconds", "What the arithmetic of a block takes.", counters.step_time
+        )
+        yield _histogram("block_size", "Observations in a block.", counters.block_size)
+        yield _counter("cpu_seconds", "Processor time, of all threads.", time.process_time())
+        yield _gauge("resident_memory_bytes", "Memory of the process.", resident_memory())
+        yield _gauge("uptime_seconds", "Since the worker was ready.", service.uptime)
+        about = {
+            "version": __version__,
+            "model": engine.model.fingerprint,
+            "backend": engine.backend,
+        }
+        yield InfoMetricFamily(PREFIX.rstrip("_"), "What runs here.", about)
+
+    def _errors(self) -> Metric:
+        errors = self._service.counters.as_map()["errors"]
+        metric = CounterMetricFamily(
+            f"{PREFIX}errors", "Messages refused, by code.", labels=["code"]
+        )
+        # Those that never came stand there as 0, or the first one would be no increase of anything.
+        for code in dict.fromkeys((*wire.CODES, *errors)):
+            metric.add_metric([code], errors.get(code, 0))
+        return metric
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, text, value)
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    """Give all buckets, also those that are empty: a series that appears late loses its start."""
+    within = np.cumsum(histogram.counts).tolist()
+    # Here a bound counts as within; of whole numbers, two buckets may end at the same one.
+    ends = [str(float(f"{end:.9g}")) for end in histogram.largest[:-1]]
+    buckets = dict(zip([*ends, "+Inf"], within, strict=True))
+    return HistogramMetricFamily(PREFIX + name, text, list(buckets.items()), histogram.sum)

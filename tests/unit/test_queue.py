@@ -1,0 +1,207 @@
+"""The worker's queue: bounded, fair to every client and both doors, and `busy` beyond it."""
+
+from __future__ import annotations
+
+import msgpack
+import numpy as np
+import zmq
+from numba import njit
+
+from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.kernels.memory import int64s_at
+from streamlstm.serving.bounds import Bounds
+from streamlstm.serving.native import layout, loop
+
+from ..contract.models import random_model
+from .loops import Harness, harness, received
+
+MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
+SMALL = Bounds(messages=32)
+
+
+def step(stream: wire.StreamId, seq: int = 0) -> bytes:
+    return wire.encode(wire.Step(stream, seq, wire.to_floats([1.0, 2.0])))
+
+
+@njit
+def take(address: int, ready: int) -> None:
+    """Take what is ready into the queue, and step nothing."""
+    loop._take(int64s_at(address, layout.LOOP), ready)
+
+
+def take_into(queue: Harness) -> None:
+    assert queue.worker._compiled is not None
+    take(queue.worker._compiled._address, 3)
+
+
+def settle(queue: Harness) -> None:
+    """Turn the loop until nothing waits, there or in front of it."""
+    counters = queue.service.counters
+    for _ in range(1000):
+        before = counters[layout.MESSAGES]
+        queue.turn()
+        if counters[layout.MESSAGES] == before and not counters[layout.QUEUED]:
+            break
+    assert queue.service.counters[layout.QUEUED] == 0
+    assert queue.service.counters[layout.QUEUED_BYTES] == 0
+
+
+def test_who_floods_a_worker_is_told_busy_and_the_others_are_served() -> None:
+    with harness(Engine(MODEL, threads=1), bounds=SMALL) as queue:
+        meek = queue.connect(zmq.DEALER, "router")
+        for n in range(100):
+            queue.asker.send(step("flood", n + 1))
+        take_into(queue)
+        for n in range(8):
+            meek.send(step("meek", n + 1))
+        settle(queue)
+        flood = [msgpack.unpackb(parts[-1]) for parts in received(queue.asker)]
+        assert len(flood) == 100
+        applied = [answer for answer in flood if answer[0] == wire.Kind.PREDICTION]
+        busy = [answer for answer in flood if answer[0] == wire.Kind.ERROR]
+        # its share is what is free: half of the queue for the only one who uses it
+        assert [answer[2] for answer in applied] == list(range(1, 17))
+        assert {answer[2] for answer in busy} == set(range(17, 101))
+        for answer in busy:
+            assert answer[:2] == [255, "flood"]
+            assert answer[3] == "busy"
+            assert answer[5] >= 1
+        assert queue.service.counters[layout.BUSY] == 84
+        assert queue.service.counters[layout.QUEUE_PEAK] <= 32
+        assert [msgpack.unpackb(parts[-1])[2] for parts in received(meek)] == list(range(1, 9))
+        assert queue.service.engine.last_seq("flood") == 16
+
+
+def test_the_last_answers_to_busy_come_in_the_envelope_of_the_question() -> None:
+    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+        frames = [
+            wire.encode(wire.Reset(7)),
+            wire.encode(wire.Ping(1)),
+            wire.encode(wire.Steps(["a"], [5], b"\0" * 8)),
+            step("ein Strom", 2**40),
+            b"\x94\x01\xa2\xff\xff\x05\xc0",
+            b"junk",
+        ]
+        for _ in range(16):
+            queue.asker.send(step("a"))
+        for n, frame in enumerate(frames):
+            queue.asker.send_multipart([b"", bytes([n]), frame])
+        settle(queue)
+        answers = [parts for parts in received(queue.asker) if len(parts) > 1]
+        assert [parts[:2] for parts in answers] == [[b"", bytes([n])] for n in range(len(frames))]
+        named = [msgpack.unpackb(parts[-1])[1:4] for parts in answers]
+        assert named == [
+            [7, None, "busy"],
+            [None, None, "busy"],
+            [None, None, "busy"],
+            ["ein Strom", 2**40, "busy"],
+            [None, None, "busy"],
+            [None, None, "busy"],
+        ]
+
+
+def test_bytes_are_bounded_too() -> None:
+    bounds = Bounds(messages=1000, bytes=8 * 4096)
+    with harness(Engine(MODEL, threads=1), bounds=bounds, limit=4096) as queue:
+        large = wire.encode(wire.Steps(["a"] * 256, None, b"\0" * 8 * 256))
+        for _ in range(20):
+            queue.asker.send(large)
+        take_into(queue)
+        assert 0 < queue.service.counters[layout.QUEUED_BYTES] <= bounds.bytes
+        waiting = queue.service.counters[layout.QUEUED]
+        charged = layout.RECORD + 5 + len(large)  # 5 bytes of identity go with it
+        # the last one that was taken found its client below its share
+        assert waiting == (bounds.bytes + charged) // (2 * charged)
+        settle(queue)
+        kinds = [parts[-1][1:3] for parts in received(queue.asker)]
+        assert kinds.count(b"\xcc\x82") == waiting
+        assert kinds.count(b"\xcc\xff") == 20 - waiting
+
+
+def test_the_pull_door_waits_and_drops_nothing() -> None:
+    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+        for n in range(500):
+            queue.feeder.send(step("fed", n + 1))
+        settle(queue)
+        assert queue.service.engine.last_seq("fed") == 500
+        assert queue.service.counters[layout.QUEUE_PEAK] <= 16
+        assert queue.service.counters.refused() == 0
+
+
+def test_clients_and_doors_take_turns() -> None:
+    """Whoever comes late waits for one message of each other, not for all that they have sent."""
+    with harness(Engine(MODEL, threads=1)) as queue:
+        late = queue.connect(zmq.DEALER, "router")
+        for n in range(200):
+            queue.asker.send(step(f"first-{n}"))
+            queue.feeder.send(step(f"fed-{n}"))
+        take_into(queue)
+        for n in range(3):
+            late.send(step(f"late-{n}"))
+        take_into(queue)
+        settle(queue)
+        order = [parts[0].decode() for parts in queue.heard()]
+        assert len(order) == 403
+        assert max(order.index(f"late-{n}") for n in range(3)) < 16
+        for kind, count in (("first", 200), ("fed", 200), ("late", 3)):
+            own = [name for name in order if name.startswith(kind)]
+            assert own == [f"{kind}-{n}" for n in range(count)]
+        half = order[:100]
+        assert abs(sum(name.startswith("fed") for name in half) - 50) <= 3
+
+
+def test_long_names_of_clients_come_and_go() -> None:
+    """Room for the names of clients is bounded: what those who have gone leave is used again."""
+    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+        stays = queue.connect(zmq.DEALER, "router")
+        for n in range(300):
+            name = f"{n}-".encode() + b"x" * 200
+            client = queue.context.socket(zmq.DEALER)
+            client.set(zmq.IDENTITY, name)
+            client.connect("inproc://router")
+            stays.send(step("stays", n + 1))
+            client.send(step(n))
+            take_into(queue)
+            client.send(step(n))
+            settle(queue)
+            assert len(received(client)) == 2
+            client.close(linger=0)
+        assert len(received(stays)) == 300
+        assert queue.service.counters.refused() == 0
+
+
+def test_any_mixture_is_answered_once_in_order_and_charged_to_nobody_afterwards() -> None:
+    random = np.random.default_rng(3)
+    with harness(Engine(MODEL, threads=1), bounds=SMALL) as queue:
+        clients = [queue.connect(zmq.DEALER, "router") for _ in range(7)]
+        sent = [0] * 7
+        for _ in range(200):
+            for _ in range(int(random.integers(1, 40))):
+                n = int(random.integers(7))
+                if random.random() < 0.1:
+                    message = wire.encode(wire.Ping(sent[n]))
+                elif random.random() < 0.1:
+                    message = wire.encode(wire.Steps([n] * 90, None, b"\0" * 8 * 90))
+                else:
+                    message = step(n)
+                clients[n].send_multipart([sent[n].to_bytes(8, "big"), message])
+                sent[n] += 1
+            if random.random() < 0.5:
+                take_into(queue)
+            else:
+                queue.turn(0.0005)
+        settle(queue)
+        for n, client in enumerate(clients):
+            numbers = [int.from_bytes(parts[0], "big") for parts in received(client)]
+            assert sorted(numbers) == list(range(sent[n]))
+
+
+def test_what_waits_when_a_worker_is_closed_is_given_back() -> None:
+    with harness(Engine(MODEL, threads=1)) as queue:
+        large = wire.encode(wire.Steps(["a"] * 256, None, b"\0" * 8 * 256))
+        for _ in range(50):
+            queue.asker.send(large)
+        take_into(queue)
+        assert queue.service.counters[layout.QUEUED] == 50
+        queue.worker.close()
+        assert queue.service.counters[layout.QUEUED] == 0

@@ -1,0 +1,205 @@
+"""What `streamlstm top` makes of two answers to INFO, and how it draws that."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streamlstm import LSTM, Dense, Engine
+from streamlstm.cli import app
+from streamlstm.cli.console import duration
+from streamlstm.cli.rates import Snapshot, all_now, all_rates
+from streamlstm.cli.top_table import COLUMNS, draw
+from streamlstm.cli.top_worker import Row, Watched
+from streamlstm.errors import EndpointError, ProtocolError
+from streamlstm.serving.native import layout
+from streamlstm.serving.service import Service
+
+from ..contract.models import random_model
+
+MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
+
+
+def answer(service: Service, uptime: float, pid: int = 1, cpu: float = 0.0) -> Snapshot:
+    """What the service says, at a moment of the test's choice."""
+    return Snapshot.of(service.info() | {"uptime": uptime, "pid": pid, "cpu": cpu})
+
+
+def work(service: Service, blocks: int, nanoseconds: int = 1_000_000) -> None:
+    """Let so much have been done: blocks of four, each answered after 3 ms."""
+    for _ in range(blocks):
+        service.counters.stepped(4, nanoseconds)
+        for _ in range(4):
+            service.counters.latency.add(3_000_000)
+    service.counters.add(layout.MESSAGES, 4 * blocks)
+    service.counters.add(layout.BUSY, blocks)
+    service.counters.add(layout.DROPPED_ANSWERS, 2 * blocks)
+    service.counters.add(layout.SUBSCRIBER_OVERFLOWS, 3 * blocks)
+    service.counters.errors["gap"] += 5 * blocks
+
+
+@pytest.fixture
+def service() -> Service:
+    made = Service(Engine(MODEL, 100, threads=1))
+    made.counters.latency.add(10**12)  # before the first answer: no part of any difference
+    made.counters.errors["bad-frame"] += 77
+    work(made, 3, nanoseconds=10**9)
+    return made
+
+
+def test_rates_are_differences_by_the_worker_s_clock(service: Service) -> None:
+    before = answer(service, uptime=10.0, cpu=7.0)
+    work(service, 20)
+    for n in range(6):
+        service.engine.step(f"s{n}", [1, 2])
+    service.counters.cells[layout.QUEUED] = 9
+    after = answer(service, uptime=12.0, cpu=8.0)
+    rates = after.since(before)
+    assert rates is not None
+    assert rates[:7] == (3, 40, 10, 50, 20, 0.5, 2)
+    assert rates.block_size.mean == 4
+    assert rates.arithmetic == pytest.approx(0.01)
+    assert rates.latency.mean == pytest.approx(0.003)
+    assert 0.003 < rates.latency.quantile(0.5) == rates.latency.quantile(0.99) < 0.0045
+    assert after.now[:4] == (6, 100, 9, 69)
+
+
+def test_nothing_done_is_nothing_and_no_error(service: Service) -> None:
+    rates = answer(service, uptime=12.0).since(answer(service, uptime=10.0))
+    assert rates is not None
+    assert rates[:6] == (0,) * 6
+    assert rates.arithmetic == 0
+    assert math.isnan(rates.block_size.mean)
+    assert math.isnan(rates.latency.quantile(0.5))
+
+
+def test_a_worker_that_was_started_anew_starts_anew(service: Service) -> None:
+    before = answer(service, uptime=10.0)
+    assert before.since(None) is None
+    reborn = Service(Engine(MODEL, 100, threads=1))
+    assert answer(reborn, uptime=11.0, pid=2).since(before) is None
+    first = answer(reborn, uptime=1.0)  # in a container every worker has the pid 1
+    assert first.since(before) is None
+    work(reborn, 5)
+    rates = answer(reborn, uptime=2.0).since(first)
+    assert rates is not None
+    assert rates.messages == 20
+
+
+def test_the_sum_of_workers(service: Service) -> None:
+    other = Service(Engine(MODEL, 50, threads=1))
+    before = [answer(service, 10.0), answer(other, 100.0)]
+    work(service, 10)
+    work(other, 30, nanoseconds=3_000_000)
+    after = [answer(service, 11.0, cpu=1.0), answer(other, 102.0, cpu=1.0)]
+    rates = [later.since(earlier) for later, earlier in zip(after, before, strict=True)]
+    both = all_rates([one for one in rates if one])
+    assert both is not None
+    assert both.messages == 40 + 60
+    assert both.cpu == 1.5
+    assert both.block_size.counts.sum() == 40
+    assert both.arithmetic == pytest.approx((0.01 + 0.09) / 3)
+    now = all_now([snapshot.now for snapshot in after])
+    assert now is not None
+    assert now.capacity == 150
+    assert (all_now([]), all_rates([])) == (None, None)
+
+
+def test_an_answer_of_another_version_is_said(service: Service) -> None:
+    info = service.info()
+    del info["histograms"]
+    with pytest.raises(ProtocolError, match="no 'histograms'"):
+        Snapshot.of(info)
+
+
+@pytest.fixture
+def rows(service: Service) -> list[Row]:
+    before = answer(service, 10.0)
+    work(service, 5_000, nanoseconds=50_000)
+    after = answer(service, 11.0)
+    return [
+        Row("tcp://127.0.0.1:7450", None, after, after.since(before)),
+        Row("new", None, before, None),
+        Row("tcp://127.0.0.1:7460", "no answer for 12 s", None, None),
+    ]
+
+
+def test_all_columns_stand_where_there_is_room(rows: list[Row]) -> None:
+    head, *lines = draw(rows, None)
+    assert head.split() == ["worker", "model", *(column.header for column in COLUMNS)]
+    cells = lines[0].split()
+    assert cells[:7] == [
+        "tcp://127.0.0.1:7450", MODEL.fingerprint[:8], "0", "/", "100", "0", "20,000",
+    ]  # fmt: skip
+    assert "25%" in cells
+    assert lines[0].count("3.1 ms") == 2  # 3 ms lies below this bound
+    assert lines[1].split()[:6] == ["new", MODEL.fingerprint[:8], "0", "/", "100", "-"]
+    assert "no answer for 12 s" in lines[2]
+    assert set(lines[2].split("no answer for 12 s")[1]) == {" ", "-"}
+    assert lines[3].startswith("2 of 3 ")
+    assert "0 / 200" in lines[3]
+    assert len({len(line) for line in (head, *lines)}) == 1
+
+
+@pytest.mark.parametrize("width", range(20, 200, 7))
+def test_a_narrow_terminal_keeps_what_matters_most(rows: list[Row], width: int) -> None:
+    lines = draw(rows, width)
+    assert max(map(len, lines)) <= width
+    shown = set(lines[0].split()[2:])
+    by_importance = sorted(COLUMNS, key=lambda column: -column.importance)
+    assert shown == {column.header for column in by_importance[: len(shown)]}
+    if width >= 40:
+        assert "no answer for 12 s" in lines[3]
+
+
+def test_one_worker_has_no_sum(rows: list[Row]) -> None:
+    assert len(draw(rows[:1], None)) == 2
+
+
+def test_no_worker_answers(rows: list[Row]) -> None:
+    assert draw([rows[2]] * 2, None)[3].startswith("0 of 2 ")
+
+
+def test_every_column_has_an_importance_of_its_own() -> None:
+    assert len({column.importance for column in COLUMNS}) == len(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (2.56e-7, "0.3 us"),
+        (9.94e-6, "9.9 us"),
+        (1.64e-5, "16 us"),
+        (9.996e-4, "1.0 ms"),
+        (0.0031, "3.1 ms"),
+        (0.25, "250 ms"),
+        (34.36, "34.4 s"),
+        (math.nan, "-"),
+    ],
+)
+def test_durations_are_short(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+async def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "worker.json"
+    watched = Watched("worker", path)
+    await watched.ask()
+    assert watched.row()[1] == "no endpoints file for 0 s"
+    path.write_text(json.dumps({"router": "nonsense", "pull": "", "xpub": ""}))
+    await watched.ask()
+    assert watched.row()[1] == "no endpoints file for 0 s"
+    await watched.close()
+    with pytest.raises(EndpointError):
+        Watched("worker", "nonsense")
+
+
+@pytest.mark.parametrize("every", ["0", "nan", "-1", "inf"])
+def test_wrong_intervals_are_refused(every: str) -> None:
+    shown = CliRunner().invoke(app, ["top", "--every", every])
+    assert shown.exit_code == 2
+    assert "Usage" in shown.output
