@@ -236,7 +236,7 @@ def _complaint(good: list[Good]) -> str:
     return "; ".join(client.complaint for client in good if client.complaint)
 
 
-def table(outcome: Outcome, growth: float) -> list[Row]:
+def table(outcome: Outcome, warm: int, growth: float) -> list[Row]:
     """Return what the table shows."""
     counters = outcome.counters
     figures: list[tuple[str, float, str | None]] = [
@@ -249,6 +249,11 @@ def table(outcome: Outcome, growth: float) -> list[Row]:
         ("good questions without an answer", outcome.unanswered, "0"),
         ("messages that are not accounted for", outcome.unaccounted, "0"),
         ("MB by which memory grew after the warm-up", growth, f"< {GROWTH_MB:g}"),
+    ]
+    places = {"after the warm-up": warm - 1, "halfway": len(outcome.memory) // 2, "at the end": -1}
+    figures += [
+        (f"MB of memory {when}", outcome.memory[place] / 1e6, None)
+        for when, place in places.items()
     ]
     figures += [(f"refused: {code}", n, None) for code, n in sorted(counters["errors"].items())]
     return [{"what": what, "number": float(n), "has to be": must} for what, n, must in figures]
@@ -284,7 +289,7 @@ def main() -> None:
     ratios = {"memory grown MB": growth}
     note = f"F={F}, capacity {CAPACITY}. {outcome.complaint}"
     targets = {"memory grown MB": GROWTH_MB}
-    report("fire", table(outcome, growth), ratios, arguments.json, note, targets)
+    report("fire", table(outcome, warm, growth), ratios, arguments.json, note, targets)
     if not lives:
         raise SystemExit(f"the worker died:\n{said}")
     if not outcome.is_good or growth >= GROWTH_MB:
