@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import select
 import time
 from enum import IntEnum
 from typing import Any
@@ -30,12 +31,12 @@ compile.register(NAME, list(loop.SIGNATURES.items()))
 _ZMQ = {
     "zmq_recv": layout.RECEIVE,
     "zmq_send": layout.SEND,
-    "zmq_poll": layout.POLL,
     "zmq_getsockopt": layout.GET_OPTION,
     "zmq_setsockopt": layout.SET_OPTION,
     "zmq_errno": layout.ERROR_NUMBER,
 }
 _C = {
+    "poll": layout.POLL,
     "clock_gettime": layout.CLOCK,
     "malloc": layout.ALLOCATE,
     "free": layout.RELEASE,
@@ -120,7 +121,7 @@ class CompiledLoop:
             self._fields[place] = address
         for place, door in zip((layout.ROUTER, layout.PULL, layout.XPUB), doors, strict=True):
             self._fields[place] = door.underlying
-        self._lay_out(model, counters, wakeup)
+        self._lay_out(model, counters, doors, wakeup)
         self._bound(max_message_bytes, bounds)
         self._fields[layout.SPIN] = round(spin * 1e9)
         self._fields[layout.PACE] = 1_000
@@ -134,7 +135,9 @@ class CompiledLoop:
     def _zeros(self, count: int, dtype: Any = np.int64) -> int:
         return self._keep(lazy_zeros(count, dtype))
 
-    def _lay_out(self, model: Model, counters: Counters, wakeup: int) -> None:
+    def _lay_out(
+        self, model: Model, counters: Counters, doors: list[zmq.Socket[bytes]], wakeup: int
+    ) -> None:
         """Make what a block needs, and say where it stands."""
         fields, lent, room = self._fields, self._lent, layout.BLOCK_ROOM
         inputs, outputs = model.input_size, model.output_size
@@ -144,7 +147,7 @@ class CompiledLoop:
         fields[layout.COUNTS] = self._keep(counters.cells)
         fields[layout.OPTION] = self._keep(np.array([0, 4], np.int64))
         fields[layout.MOMENT] = self._zeros(2)
-        fields[layout.ITEMS] = self._items(wakeup)
+        fields[layout.FILES] = self._files(doors, wakeup)
         words = wire.busy_words(_BUSY_SENTENCE)
         fields[layout.BUSY_WORDS] = self._keep(np.frombuffer(words, np.uint8))
         fields[layout.BUSY_SIZE] = len(words)
@@ -163,14 +166,13 @@ class CompiledLoop:
         size = 64 + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * outputs)
         fields[layout.REPLY] = self._zeros(size, np.uint8)
 
-    def _items(self, wakeup: int) -> int:
-        """Return the address of what zmq_poll takes: (socket, descriptor, events, found) each."""
-        kind = np.dtype([("socket", "u8"), ("fd", "i4"), ("events", "i2"), ("found", "i2")])
-        items = np.zeros(4, kind)
-        items["socket"][:3] = self._fields[[layout.ROUTER, layout.PULL, layout.XPUB]]
-        items["fd"][3] = wakeup
-        items["events"] = zmq.POLLIN
-        return self._keep(items)
+    def _files(self, doors: list[zmq.Socket[bytes]], wakeup: int) -> int:
+        """Return the address of what poll takes: descriptor, events, events found, of each."""
+        kind = np.dtype([("fd", "i4"), ("events", "i2"), ("found", "i2")])
+        files = np.zeros(4, kind)
+        files["fd"] = [*(door.getsockopt(zmq.FD) for door in doors), wakeup]
+        files["events"] = select.POLLIN
+        return self._keep(files)
 
     def _bound(self, max_message_bytes: int, bounds: Bounds) -> None:
         """Make room for what may wait."""

@@ -24,14 +24,16 @@ def step(stream: wire.StreamId, seq: int = 0) -> bytes:
 
 
 @njit
-def take(address: int, ready: int) -> None:
+def take(address: int) -> None:
     """Take what is ready into the queue, and step nothing."""
-    loop._take(int64s_at(address, layout.LOOP), ready)
+    table = int64s_at(address, layout.LOOP)
+    table[layout.FULL] = 3
+    loop._take(table)
 
 
 def take_into(queue: Harness) -> None:
     assert queue.worker._compiled is not None
-    take(queue.worker._compiled._address, 3)
+    take(queue.worker._compiled._address)
 
 
 def settle(queue: Harness) -> None:

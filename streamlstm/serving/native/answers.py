@@ -12,11 +12,10 @@ from ...kernels.memory import c_int, int64s_at
 from . import layout, reader, writer
 from .layout import DATA, ID, LENGTH, SEQ
 from .observe import row_of
-from .queue import counts_of, fields_of
+from .queue import EAGAIN, ROUTER_DOOR, XPUB_DOOR, counts_of, error_number, fields_of
 
 _DONT_WAIT, _SEND_MORE = 1, 2
 _EVENTS = 15
-_EAGAIN = 11
 _NAP = 50  # us
 _XPUB_NODROP = 69
 
@@ -24,13 +23,6 @@ _XPUB_NODROP = 69
 @part
 def _send(loop, socket, at, size, flags):
     return c_int(loop[layout.SEND], socket, at, size, flags)
-
-
-@part
-def _is_full(loop):
-    """Tell whether the last call failed because a queue is full, and not for good."""
-    number = c_int(loop[layout.ERROR_NUMBER], int64(0), int64(0), int64(0), int64(0))
-    return number == _EAGAIN
 
 
 @part
@@ -44,11 +36,12 @@ def _look(loop, socket):
 def reply(loop, head, at, size):
     """Send ``size`` bytes at ``at`` back to where the message with this head came from."""
     counts = counts_of(loop)
+    loop[layout.FULL] |= 1 << ROUTER_DOOR  # sending takes news of what has arrived, too
     socket, back = loop[layout.ROUTER], head[DATA]
     flags = int64(_SEND_MORE | _DONT_WAIT)
     size_of_name = head[layout.IDENTITY_SIZE]
     sent = _send(loop, socket, back, size_of_name, flags)
-    while sent < 0 and _is_full(loop) and loop[layout.PATIENCE] > 0:
+    while sent < 0 and error_number(loop) == EAGAIN and loop[layout.PATIENCE] > 0:
         loop[layout.PATIENCE] -= 1_000 * _NAP
         c_int(loop[layout.SLEEP], int64(_NAP), int64(0), int64(0), int64(0))
         _look(loop, socket)
@@ -85,6 +78,7 @@ def _publish(loop, topic, at, end):
     counts = counts_of(loop)
     socket, flags = loop[layout.XPUB], int64(_SEND_MORE | _DONT_WAIT)
     counts[layout.PUBLICATIONS] += 1
+    loop[layout.FULL] |= 1 << XPUB_DOOR
     if _send(loop, socket, topic, at - topic, flags) < 0:
         # Some subscriber's queue is full, and in this mode no one was sent anything. Send to all
         # the others: libzmq then passes the full one over until it has read half of its queue.

@@ -43,7 +43,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     ROUTER,  # of sockets,
     PULL,
     XPUB,
-    ITEMS,  # of what is polled: router, pull, xpub and the wakeup, ITEM bytes each
+    FILES,  # of struct pollfd: router, pull, xpub and the wakeup, FILE bytes each
     OPTION,  # of room for an option and its size,
     MOMENT,  # of room for a struct timespec,
     TABLE,  # of the heads of the streams' table and of the clients' (kernels/ids.py),
@@ -90,13 +90,15 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PACE,  # ns a message takes, of late
     FAILED,  # errno of what made it stop
     LAST_MESSAGE,  # moment
+    LAST_LOOK,  # moment at which the wakeup was looked at
+    FULL,  # bits of the doors, as they stand in FILES, that may have something
     PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-) = range(61)
-LOOP = 64
+) = range(63)
+LOOP = 80
 
-ITEM = 16
+FILE = 8
 
 # A message that waits. Its bytes are one run: identity and envelope, then the message itself. They
 # stand behind this head where there is room, or else in memory of their own.

@@ -20,13 +20,18 @@ from .answers import answer_busy, answer_message
 from .layout import LOOP, RECORD_HEAD
 from .observe import NEEDS_ROOM, observe
 from .queue import (
+    EINTR,
     PULL_DOOR,
     ROUTER_DOOR,
+    WAKEUP,
+    XPUB_DOOR,
     admit,
     advance,
     counts_of,
+    error_number,
     fields_of,
     next_record,
+    note_empty,
     pull_has_room,
     release,
     take_one,
@@ -34,12 +39,11 @@ from .queue import (
 
 _TAKE = 512  # messages of one turn: enough for blocks, few enough that the first waits little
 _TAKE_BYTES = 2**22
+_LOOK = 1_000_000  # ns between two looks at the wakeup while there is work
 _STAMP = 32  # messages that are taken between two looks at the clock
 _PATIENT = 20  # one part of so many of the time may be waited for clients' queues,
 _MOST_PATIENT = 50_000_000  # ns at a time at most
 _MONOTONIC = 1
-_POLL_IN = 1
-_EINTR = 4
 _DONT_WAIT = 1
 _ZERO = np.uint64(0)
 
@@ -70,39 +74,43 @@ def _count_in(loop, histogram, value, unit):
 
 # --- waiting and taking --------------------------------------------------------------------------
 
+# The descriptor of a ZeroMQ socket tells of news only once, and any call of the socket may take
+# them. So FULL has a bit for each door that may have something: it is set when the descriptor says
+# so or the socket was used otherwise, and cleared when nothing could be taken.
+
 
 @part
-def _poll(loop, milliseconds):
-    """Return which of router, pull, xpub and wakeup are ready, one bit each; negative: an error."""
-    items = loop[layout.ITEMS]
-    found = c_int(loop[layout.POLL], items, int64(4), milliseconds, int64(0))
+def _look_at(loop, milliseconds):
+    """Wait for news, so long at most; return whether Python is wanted."""
+    files = loop[layout.FILES]
+    found = c_int(loop[layout.POLL], files, int64(4), milliseconds, int64(0))
+    loop[layout.NOW] = _moment(loop)
+    loop[layout.LAST_LOOK] = loop[layout.NOW]
     if found < 0:
-        loop[layout.FAILED] = c_int(
-            loop[layout.ERROR_NUMBER], int64(0), int64(0), int64(0), int64(0)
-        )
-        return int64(-1)
-    ready = int64(0)
-    for n in range(4):
-        ready |= int64(byte_at(items + layout.ITEM * n + 14) != _ZERO) << n
-    return ready
+        if error_number(loop) != EINTR:
+            loop[layout.FAILED] = error_number(loop)
+        return True
+    for door in range(3):
+        if byte_at(files + layout.FILE * door + 6) != _ZERO:
+            loop[layout.FULL] |= 1 << door
+    return byte_at(files + layout.FILE * WAKEUP + 6) != _ZERO
 
 
 @part
 def _wait(loop):
-    """Wait until something is ready, or Python wants to look around; as :func:`_poll`."""
-    ready = _poll(loop, int64(0))
-    if ready != 0 or counts_of(loop)[layout.QUEUED] > 0:
-        return ready
+    """Wait until a door may have something or it is UNTIL; return whether Python is wanted.
+
+    While there is work, this only looks at the wakeup now and then.
+    """
+    if loop[layout.FULL] != 0 or counts_of(loop)[layout.QUEUED] > 0:
+        if loop[layout.NOW] - loop[layout.LAST_LOOK] < _LOOK:
+            return False
+        return _look_at(loop, int64(0))
     until = min(loop[layout.LAST_MESSAGE] + loop[layout.SPIN], loop[layout.UNTIL])
-    while loop[layout.NOW] < until:
-        ready = _poll(loop, int64(0))
-        loop[layout.NOW] = _moment(loop)
-        if ready != 0:
-            return ready
+    if loop[layout.NOW] < until:
+        return _look_at(loop, int64(0))
     left = (loop[layout.UNTIL] - loop[layout.NOW] + 999_999) // 1_000_000
-    ready = _poll(loop, max(left, 0))
-    loop[layout.NOW] = _moment(loop)
-    return ready
+    return _look_at(loop, max(left, 0))
 
 
 @part
@@ -115,6 +123,7 @@ def _listen(loop):
             loop[layout.RECEIVE], loop[layout.XPUB], at, loop[layout.MAX_FRAME], int64(_DONT_WAIT)
         )
         if size < 0:
+            note_empty(loop, int64(XPUB_DOOR))
             return
         if size > 0 and byte_at(at) == np.uint64(1):
             counts[layout.SUBSCRIPTIONS] += 1
@@ -123,9 +132,9 @@ def _listen(loop):
 
 
 @part
-def _take(loop, ready):
-    """Take what is ready at router and pull, one message of each in turn, up to a bound."""
-    router, pull = ready & 1 != 0, ready & 2 != 0
+def _take(loop):
+    """Take what is there at router and pull, one message of each in turn, up to a bound."""
+    router, pull = loop[layout.FULL] & 1 != 0, loop[layout.FULL] & 2 != 0
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
     taken = size = 0
     while (router or pull) and taken < _TAKE and size < _TAKE_BYTES:
@@ -320,17 +329,17 @@ def serve(address):
         release(loop, loop[layout.HANDED])
         loop[layout.HANDED] = 0
     loop[layout.NOW] = _moment(loop)
+    loop[layout.FULL] = 7  # Python may have used the sockets
     while loop[layout.NOW] < loop[layout.UNTIL]:
         before = loop[layout.NOW]
-        ready = _wait(loop)
-        if ready < 0:
-            return int64(layout.WOKEN if loop[layout.FAILED] == _EINTR else layout.STOPPED)
-        if ready & 8:
+        wanted = _wait(loop)
+        if loop[layout.FAILED] != 0:
+            return int64(layout.STOPPED)
+        if wanted:
             return int64(layout.WOKEN)
-        if ready & 4:
+        if loop[layout.FULL] & 1 << XPUB_DOOR:
             _listen(loop)
-        if ready & 3:
-            _take(loop, ready)
+        _take(loop)
         if counts_of(loop)[layout.QUEUED] > 0:
             outcome = _answer(loop)
             if outcome != layout.TICK:

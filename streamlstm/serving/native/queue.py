@@ -25,7 +25,8 @@ _MESSAGES, _BYTES = SEQ, TIME
 
 _DONT_WAIT, _RCVMORE = 1, 13
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-ROUTER_DOOR, PULL_DOOR = 0, 1
+ROUTER_DOOR, PULL_DOOR, XPUB_DOOR, WAKEUP = 0, 1, 2, 3  # as they stand in FILES
+EINTR, EAGAIN = 4, 11
 
 
 @part
@@ -59,6 +60,22 @@ def _receive(loop, socket, at, room, flags):
 
 
 @part
+def error_number(loop):
+    """Return the errno of the last call of libzmq or C that failed."""
+    return c_int(loop[layout.ERROR_NUMBER], int64(0), int64(0), int64(0), int64(0))
+
+
+@part
+def note_empty(loop, door):
+    """Note why nothing could be taken from a door: there is nothing, or it is broken."""
+    number = error_number(loop)
+    if number == EAGAIN:
+        loop[layout.FULL] &= ~(1 << door)
+    elif number != EINTR:
+        loop[layout.FAILED] = number
+
+
+@part
 def _more(loop, socket):
     """Tell whether the frame that was received last is followed by others of its message."""
     c_int(
@@ -87,6 +104,7 @@ def take_one(loop, door, head):
     if door == ROUTER_DOOR:
         size = _receive(loop, socket, at, int64(layout.MAX_IDENTITY), int64(_DONT_WAIT))
         if size < 0:
+            note_empty(loop, door)
             return False
         head[layout.IDENTITY_SIZE] = size
         at += size
@@ -97,6 +115,7 @@ def take_one(loop, door, head):
     while True:
         size = _receive(loop, socket, at, loop[layout.MAX_FRAME], int64(_DONT_WAIT))
         if size < 0:
+            note_empty(loop, door)
             return False
         if not _more(loop, socket):
             break
