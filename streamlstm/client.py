@@ -99,7 +99,8 @@ def unpack(frame: bytes, expected: type[ReplyType]) -> ReplyType:
     """
     reply = wire.decode_reply(frame)
     if isinstance(reply, wire.Error):
-        raise RemoteError(reply.message, reply.code, reply.stream, reply.seq)
+        wait = None if reply.wait is None else reply.wait / 1000
+        raise RemoteError(reply.message, reply.code, reply.stream, reply.seq, wait)
     if not isinstance(reply, expected):
         raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")
     return reply

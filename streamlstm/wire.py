@@ -152,12 +152,13 @@ class Done(NamedTuple):
 
 
 class Error(NamedTuple):
-    """Why a message changed nothing."""
+    """Why a message changed nothing; ``wait``, in milliseconds, comes with ``busy`` only."""
 
     stream: StreamId | None
     seq: int | None
     code: str
     message: str
+    wait: int | None = None
 
 
 Request: TypeAlias = Step | Steps | Reset | Export | Import | Info | Ping
@@ -330,6 +331,12 @@ def _bytes(value: Any, where: str) -> bytes:
     return value
 
 
+def _wait(value: Any) -> int:
+    if type(value) is int and 0 <= value <= MAX_UINT:
+        return value
+    _refuse("wait", "an unsigned integer of milliseconds, or nil", value)
+
+
 def _nonce(value: Any) -> Nonce:
     if type(value) is int and 0 <= value <= MAX_UINT:
         return value
@@ -413,11 +420,14 @@ def _read_error(message: list[Any]) -> Error:
     stream, seq, code, text = _at_least(message, 5)
     if type(code) is not str or type(text) is not str:
         raise ProtocolError("expected a code and a sentence, both text")
+    # with other codes a sixth element is something that a later version appended
+    wait = message[5] if len(message) > 5 and code == "busy" else None
     return Error(
         None if stream is None else _stream(stream),
         None if seq is None else _seq(seq),
         _text(code),
         _text(text),
+        None if wait is None else _wait(wait),
     )
 
 
@@ -597,6 +607,12 @@ def _write_predictions(predictions: Predictions) -> bytes:
     return _pack(Kind.PREDICTIONS, streams, seqs, _matrix(predictions.Y, rows, "Y"))
 
 
+def _write_error(error: Error) -> bytes:
+    stream, seq, code, text, wait = error
+    elements = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
+    return _pack(*elements) if wait is None else _pack(*elements, _wait(wait))
+
+
 _WRITERS: dict[type, Callable[[Any], bytes]] = {
     Step: _write_step,
     Steps: _write_steps,
@@ -610,7 +626,5 @@ _WRITERS: dict[type, Callable[[Any], bytes]] = {
     Prediction: _write_prediction,
     Predictions: _write_predictions,
     Done: lambda done: _pack(Kind.DONE, done.kind, done.stream, done.value),
-    Error: lambda error: _pack(
-        Kind.ERROR, error.stream, error.seq, error.code, error.message[:MAX_TEXT]
-    ),
+    Error: _write_error,
 }
