@@ -165,11 +165,16 @@ Request: TypeAlias = Step | Steps | Reset | Export | Import | Info | Ping
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 
 
+_LITTLE_FLOAT32 = np.dtype("<f4")
+
+
 # --- floats, ports and topics --------------------------------------------------------------------
 
 
 def to_floats(values: ArrayLike) -> bytes:
     """Write an array of numbers as little-endian float32, row by row."""
+    if isinstance(values, np.ndarray) and values.dtype == _LITTLE_FLOAT32:
+        return values.tobytes()  # three times quicker than to look for numbers that are too large
     with np.errstate(over="ignore"):  # too large for float32 becomes inf, which a worker refuses
         return np.asarray(values, dtype="<f4").tobytes()
 

@@ -42,8 +42,10 @@ ALLOWED: dict[str, set[str]] = {
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
     "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
-    "client": _BASE | {"state", "observations", "wire"},
-    "aio": _BASE | {"state", "wire", "client"},
+    "connection": _BASE | {"state", "observations", "wire"},
+    "pipeline": {"errors", "connection"},
+    "client": _BASE | {"state", "wire", "connection", "pipeline"},
+    "aio": _BASE | {"state", "wire", "connection", "pipeline"},
     "serving": _CORE | {"version"},
     "inside": _BASE | {"engine"},
     "cli": _TOP,
@@ -55,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "client", "aio", "cli"},
+    "zmq": {"serving", "connection", "pipeline", "client", "aio", "cli"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels"},
@@ -146,6 +148,7 @@ def test_every_import_points_downward(root: Path) -> None:
         ("streamlstm/wire.py", "from streamlstm.serving.worker import Worker"),
         ("streamlstm/serving/made_up.py", "from streamlstm.cli.console import err"),
         ("streamlstm/client.py", "from streamlstm import Engine"),
+        ("streamlstm/pipeline.py", "from .client import Client"),
         ("streamlstm/learn/made_up.py", "import torch"),
         ("workers/made_up.py", "from msgpack import packb"),
     ],
