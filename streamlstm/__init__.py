@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
-    from .client import Client, Publisher, Subscriber
+    from .client import Client, Subscriber
     from .convert import (
         from_guitarml,
         from_keras,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import ConvertError, StreamLSTMError
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .model import Model, Scaling
+    from .publisher import Publisher
     from .stream import Stream
 
 __version__ = "0.1.0"
@@ -51,7 +52,7 @@ _HOMES = {
     "from_rtneural": "convert",
     "from_torch": "convert",
     "load_any": "convert",
-    "Publisher": "client",
+    "Publisher": "publisher",
     "Subscriber": "client",
 }
 __all__ = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time as clock
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -18,6 +18,7 @@ import zmq.asyncio
 from numpy.typing import ArrayLike
 
 from . import wire
+from .batching import Backlog, Pending, lost, messages
 from .connection import (
     LINGER,
     TIMEOUT,
@@ -245,12 +246,15 @@ class AsyncClient(_AsyncConnection[zmq.Socket[bytes]]):
         self._turn()
 
 
-class AsyncPublisher(_AsyncConnection[zmq.asyncio.Socket]):
-    """Feeds a worker; as :class:`streamlstm.client.Publisher`."""
+class AsyncPublisher(_AsyncConnection[zmq.Socket[bytes]]):
+    """Feeds a worker; parameters, methods and errors are those of :class:`streamlstm.Publisher`.
+
+    A call that is cancelled while it waits for the socket was not sent.
+    """
 
     _kind = zmq.PUSH
     _what = "publisher"
-    _make = zmq.asyncio.Socket
+    _make = zmq.Socket
 
     def __init__(
         self,
@@ -258,12 +262,22 @@ class AsyncPublisher(_AsyncConnection[zmq.asyncio.Socket]):
         *,
         timeout: float = TIMEOUT,
         linger: float = LINGER,
+        delay: float = 0.0,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         context: zmq.Context[Any] | None = None,
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
-        super().__init__(pull, context, check_seconds("linger", linger), IMMEDIATE=1)
+        linger = check_seconds("linger", linger)
+        self._delay = check_seconds("delay", delay)
+        super().__init__(pull, context, linger, IMMEDIATE=1)
         self._limit = max_message_bytes
+        self._backlog = Backlog(max_message_bytes)
+        self._sending = asyncio.Lock()
+        self._writable: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._lost = 0
+        self._closing = self._ended = False
 
     async def send(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
@@ -277,14 +291,122 @@ class AsyncPublisher(_AsyncConnection[zmq.asyncio.Socket]):
         """Send observations of many streams; as :meth:`Publisher.send_many`."""
         await self._send(observations(streams, X, seqs))
 
-    async def _send(self, message: wire.Request) -> None:
-        frame = pack(message, self._limit)
-        socket = self._open()
+    async def flush(self) -> None:
+        """Send all that waits; as :meth:`Publisher.flush`."""
+        self._open()
+        self._own_loop()
+        await self._drain(None)
+        self._tell()
+
+    async def close(self) -> None:
+        """Send what waits, then close the connection; as :meth:`Publisher.close`."""
+        self._closing = True
+        if self._delay and self._socket is not None:
+            await self._drain(None)
+        self._ended = True
+        self._wake()  # who waits for the socket learns that it is closed
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        async with self._sending:
+            await super().close()
+        self._tell()
+
+    async def _send(self, message: wire.Step | wire.Steps) -> None:
+        pending = Pending(message, self._limit)
+        if self._closing:
+            raise closed(self._what)
+        loop = self._own_loop()
+        self._tell(also=True)
+        self._backlog.append(pending)
+        if self._delay and not self._backlog.full:
+            if self._alarm is None:
+                self._alarm = loop.call_later(self._delay, self._on_alarm)
+            return
         try:
-            async with asyncio.timeout(self.timeout):
-                await socket.send(frame)
-        except TimeoutError:
-            raise unsent(self.endpoint, self.timeout, "pull") from None
+            await self._drain(pending)
+        except asyncio.CancelledError:
+            self._backlog.remove(pending)
+            raise
+        if pending.error is not None and not self._delay:
+            raise pending.error
+        self._tell()
+
+    async def _drain(self, mine: Pending | None) -> None:
+        """Send all that waits, unless another call has taken ``mine`` along."""
+        async with self._sending:
+            if mine is not None and mine.done:
+                return
+            taken = self._backlog.take()
+            try:
+                for frame, group in messages(taken, self._limit):
+                    await self._put(frame)
+                    for pending in group:
+                        pending.done = True
+            except TimeoutError:
+                self._give_up(taken, lambda: unsent(self.endpoint, self.timeout, "pull"))
+            except (zmq.ZMQError, StreamLSTMError) as error:
+                told = error
+                self._give_up(taken, lambda: told)
+            except BaseException:  # cancelled: what is not of this call goes with the next
+                self._backlog.put_back([p for p in taken if not p.done and p is not mine])
+                if self._delay and self._backlog and self._alarm is None:
+                    self._alarm = self._own_loop().call_later(self._delay, self._on_alarm)
+                raise
+
+    async def _put(self, frame: bytes) -> None:
+        """Send a message as soon as the socket takes it."""
+        deadline: float | None = None
+        while True:
+            if self._ended:
+                raise closed(self._what)
+            socket = self._open()
+            try:
+                socket.send(frame, zmq.NOBLOCK)
+                return
+            except zmq.Again:
+                loop = self._own_loop()
+            deadline = loop.time() + self.timeout if deadline is None else deadline
+            # The descriptor tells of changes only: what happened until now is asked for.
+            if not int(socket.get(zmq.EVENTS)) & zmq.POLLOUT:
+                await self._wait_for_room(loop, socket.fileno(), deadline)
+
+    async def _wait_for_room(
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, deadline: float
+    ) -> None:
+        changed = self._writable = loop.create_future()
+        loop.add_reader(descriptor, self._wake)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await changed
+        finally:
+            loop.remove_reader(descriptor)
+
+    def _wake(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.ensure_future(self._flush_all())
+
+    async def _flush_all(self) -> None:
+        while self._backlog:  # also what came while the socket took nothing
+            await self._drain(None)
+
+    def _give_up(self, taken: Sequence[Pending], error: Callable[[], Exception]) -> None:
+        for pending in taken:
+            if not pending.done:
+                pending.error, pending.done = error(), True
+                self._lost += pending.rows if self._delay else 0
+
+    def _tell(self, also: bool = False) -> None:
+        """Raise what nobody was told yet."""
+        count, self._lost = self._lost, 0
+        if count:
+            raise lost(self.endpoint, self.timeout, count, also)
 
 
 class AsyncSubscriber(_AsyncConnection[zmq.asyncio.Socket]):

@@ -1,4 +1,4 @@
-"""Talking to a worker: Client asks, Publisher feeds, Subscriber listens.
+"""Talking to a worker: Client asks, Publisher (publisher.py) feeds, Subscriber listens.
 
 The asyncio twins stand in aio.py. Programs in other languages follow docs/protocol.md.
 """
@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from . import wire
 from .connection import (
-    LINGER,
     TIMEOUT,
     Connection,
     Float32Array,
@@ -34,7 +33,10 @@ from .connection import (
     unsent,
 )
 from .pipeline import WINDOW, Pipeline, Read, Result, check_window
+from .publisher import Publisher
 from .state import check_stream_id
+
+__all__ = ["Client", "Publisher", "Subscriber"]
 
 
 class Client(Connection):
@@ -256,77 +258,6 @@ class Client(Connection):
                 raise unanswered(self.endpoint, self.timeout) from None
             if parts[0] == number:
                 return parts[-1]
-
-
-class Publisher(Connection):
-    """Feeds a worker: observations go out, predictions appear at its subscribers.
-
-    Nothing comes back, so nothing tells whether a worker applied an observation; use
-    :class:`Client` where that matters. Threads may share a publisher.
-
-    Parameters
-    ----------
-    pull : str
-        Endpoint of the worker's PULL.
-    timeout : float
-        Seconds to wait while no worker is there or its queue is full.
-    linger : float
-        Seconds for which :meth:`close` lets observations still go out.
-    max_message_bytes : int
-        What the worker takes; larger messages are refused here.
-    context : zmq.Context, optional
-        Needed for ``inproc://`` endpoints only; one of its own if left out.
-
-    Raises
-    ------
-    EndpointError
-        If the endpoint is malformed.
-    BadValueError
-        If a time to wait is no number of seconds.
-    """
-
-    _kind = zmq.PUSH
-    _what = "publisher"
-
-    def __init__(
-        self,
-        pull: str = wire.PULL,
-        *,
-        timeout: float = TIMEOUT,
-        linger: float = LINGER,
-        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
-    ) -> None:
-        self.timeout = check_seconds("timeout", timeout)
-        linger = check_seconds("linger", linger)
-        super().__init__(pull, context, linger, IMMEDIATE=1, SNDTIMEO=milliseconds(timeout))
-        self._limit = max_message_bytes
-
-    def send(
-        self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> None:
-        """Send one observation; parameters as for :meth:`Client.step`.
-
-        Raises
-        ------
-        WorkerTimeoutError
-            If no worker took it in time. It was not sent.
-        """
-        self._send(observation(stream, x, seq, time))
-
-    def send_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
-    ) -> None:
-        """Send observations of many streams; parameters as for :meth:`Client.step_many`."""
-        self._send(observations(streams, X, seqs))
-
-    def _send(self, message: wire.Request) -> None:
-        frame = pack(message, self._limit)
-        with self._lock:
-            try:
-                self._open().send(frame)
-            except zmq.Again:
-                raise unsent(self.endpoint, self.timeout, "pull") from None
 
 
 class Subscriber(Connection):

@@ -152,7 +152,7 @@ def unsent(endpoint: str, timeout: float, option: str) -> WorkerTimeoutError:
     """Return the error for a message that found no worker."""
     return WorkerTimeoutError(
         f"{endpoint}: no worker took the message within {timeout:g} s; it was not sent. "
-        f"{_check(endpoint, option)}"
+        f"{worker_check(endpoint, option)}"
     )
 
 
@@ -169,14 +169,14 @@ def unanswered(endpoint: str, timeout: float) -> WorkerTimeoutError:
     """Return the error for a message that got no answer."""
     return WorkerTimeoutError(
         f"{endpoint}: no answer within {timeout:g} s; what was asked may have been done all the "
-        f"same. {_check(endpoint, 'router')}"
+        f"same. {worker_check(endpoint, 'router')}"
     )
 
 
 def silent(endpoint: str, timeout: float) -> WorkerTimeoutError:
     """Return the error for a subscriber that heard nothing."""
     return WorkerTimeoutError(
-        f"{endpoint}: no prediction within {timeout:g} s. {_check(endpoint, 'xpub')}"
+        f"{endpoint}: no prediction within {timeout:g} s. {worker_check(endpoint, 'xpub')}"
     )
 
 
@@ -211,7 +211,8 @@ def milliseconds(seconds: float | None) -> int:
     return -1 if seconds is None else max(0, round(1000 * seconds))
 
 
-def _check(endpoint: str, option: str) -> str:
+def worker_check(endpoint: str, option: str) -> str:
+    """Say how to find out whether a worker is there."""
     command = "streamlstm info" if option == "router" else "streamlstm serve MODEL"
     return f"Check that a worker runs there: {command} --{option} {endpoint}"
 

@@ -131,7 +131,7 @@ class Questions:
 
     def ready(self) -> bool:
         """Tell whether another turn would find something to do at once."""
-        events: int = self._socket.get(zmq.EVENTS)  # type: ignore[assignment]
+        events = int(self._socket.get(zmq.EVENTS))
         return bool(events & zmq.POLLIN) or bool(events & zmq.POLLOUT and self._may_send())
 
     def end(self) -> None:

@@ -15,7 +15,7 @@ _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "o
 _STATE |= {"compiling", "backends", "check", "held", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside"}
+_TOP |= {"inside", "publisher", "connection"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -44,8 +44,10 @@ ALLOWED: dict[str, set[str]] = {
     "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
     "connection": _BASE | {"state", "observations", "wire"},
     "pipeline": {"errors", "connection"},
-    "client": _BASE | {"state", "wire", "connection", "pipeline"},
-    "aio": _BASE | {"state", "wire", "connection", "pipeline"},
+    "batching": {"errors", "wire", "connection"},
+    "publisher": {"errors", "wire", "connection", "batching"},
+    "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
+    "aio": _BASE | {"state", "wire", "connection", "pipeline", "batching"},
     "serving": _CORE | {"version"},
     "inside": _BASE | {"engine"},
     "cli": _TOP,
@@ -57,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "connection", "pipeline", "client", "aio", "cli"},
+    "zmq": {"serving", "connection", "pipeline", "publisher", "client", "aio", "cli"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels"},
