@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
+    from .async_engine import AsyncEngine
     from .client import Client, Subscriber
     from .convert import (
         from_guitarml,
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncClient": "aio",
+    "AsyncEngine": "async_engine",
     "AsyncPublisher": "aio",
     "AsyncSubscriber": "aio",
     "Client": "client",
@@ -60,6 +62,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "AsyncClient",
+    "AsyncEngine",
     "AsyncPublisher",
     "AsyncSubscriber",
     "Client",

@@ -38,8 +38,15 @@ class Door:
         self.endpoint = f"ipc://{folder}/door"  # where a publisher waits until it is opened
         self.messages: list[wire.Step | wire.Steps] = []
 
-    def open(self, endpoint: str | None = None) -> None:
-        self._socket = self._sockets.bind(zmq.PULL, endpoint or self.endpoint)
+    def open(self) -> None:
+        # not over ipc, where ZeroMQ 4.3.5 itself now and then loses what lingers
+        self._bind("tcp://127.0.0.1:*")
+
+    def open_late(self) -> None:
+        self._bind(self.endpoint)
+
+    def _bind(self, endpoint: str) -> None:
+        self._socket = self._sockets.bind(zmq.PULL, endpoint)
         self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def take(self, observations: int) -> list[Row]:
@@ -102,7 +109,7 @@ def test_what_piles_up_while_the_socket_is_busy_goes_out_together(door: Door) ->
             thread.start()
         while publisher._backlog._rows < 19:  # the first was taken by its own thread
             threads[0].join(0.01)
-        door.open()
+        door.open_late()
         for thread in threads:
             thread.join()
         rows = door.take(20)
@@ -116,7 +123,7 @@ async def test_the_same_for_asyncio(door: Door) -> None:
         done, _ = await asyncio.wait(sending, timeout=0.05)
         assert not done
         sending[4].cancel()
-        door.open()
+        door.open_late()
         ends = await asyncio.gather(*sending, return_exceptions=True)
         rows = await asyncio.to_thread(door.take, 28)
     assert [type(end).__name__ for end in ends].count("CancelledError") == 1
@@ -130,7 +137,7 @@ async def test_one_that_is_cancelled_takes_no_other_with_it(door: Door, first: b
         sending = [asyncio.create_task(publisher.send("a", [n], seq=n)) for n in range(3)]
         await asyncio.wait(sending, timeout=0.05)
         sending[0 if first else 2].cancel()
-        door.open()
+        door.open_late()
         await asyncio.gather(*sending, return_exceptions=True)
         rows = await asyncio.to_thread(door.take, 2)
         assert rows == [("a", n, n) for n in ((1, 2) if first else (0, 1))]
@@ -300,8 +307,7 @@ def test_without_a_delay_each_call_tells_of_its_own() -> None:
 
 @pytest.mark.parametrize("delay", [0.0, 0.001, HOURS])
 def test_closing_ends_threads_that_send(door: Door, delay: float) -> None:
-    # not over ipc, where ZeroMQ 4.3.5 itself now and then loses what lingers
-    door.open("tcp://127.0.0.1:*")
+    door.open()
     publisher = Publisher(door.endpoint, delay=delay, timeout=60, linger=60)
     sent, ends = [0] * 4, []
 

@@ -15,7 +15,7 @@ _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "o
 _STATE |= {"compiling", "backends", "check", "held", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside", "publisher", "connection"}
+_TOP |= {"inside", "publisher", "async_engine"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "stream": _BASE | {"state", "observations", "engine"},  # engine for its type only
     "explain": _BASE | {"plan", "backends"},
     "engine": _BASE | _STATE | {"kernels"},
+    "async_engine": {"errors", "state", "observations", "engine"},
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
     "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
