@@ -1,7 +1,7 @@
 """A service on asyncio with the engine inside it: JSON in, JSON out, one line each.
 
     python examples/line_service.py model.safetensors --port 9000
-    printf '{"stream": "pump-7", "x": [0.3]}\\n' | nc -N 127.0.0.1 9000
+    echo '{"stream": "pump-7", "x": [0.3]}' | nc -N 127.0.0.1 9000
 
 What all connections ask in one turn of the event loop, the engine steps as one block. The same few
 lines belong into a web framework: `await engine.step(...)` in a handler is all there is to it.

@@ -349,8 +349,8 @@ class AsyncPublisher(_AsyncConnection[zmq.Socket[bytes]]):
             except (zmq.ZMQError, StreamLSTMError) as error:
                 told = error
                 self._give_up(taken, lambda: told)
-            except BaseException:  # cancelled: what is not of this call goes with the next
-                self._backlog.put_back([p for p in taken if not p.done and p is not mine])
+            except BaseException:  # cancelled: what is left goes with the next call
+                self._backlog.put_back([p for p in taken if not p.done])
                 if self._delay and self._backlog and self._alarm is None:
                     self._alarm = self._own_loop().call_later(self._delay, self._on_alarm)
                 raise

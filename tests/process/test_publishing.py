@@ -144,6 +144,19 @@ async def test_one_that_is_cancelled_takes_no_other_with_it(door: Door, first: b
         assert door.nothing_more()
 
 
+async def test_one_that_is_cancelled_leaves_those_that_it_took_along_in_order(door: Door) -> None:
+    async with AsyncPublisher(door.endpoint, timeout=20) as publisher:
+        sending = [asyncio.create_task(publisher.send("a", [n], seq=n)) for n in range(5)]
+        for n in (0, 1):  # the next one takes all others along
+            await asyncio.wait(sending[n:], timeout=0.05)
+            sending[n].cancel()
+        await asyncio.wait(sending[2:], timeout=0.05)
+        door.open_late()
+        await asyncio.gather(*sending, return_exceptions=True)
+        assert await asyncio.to_thread(door.take, 3) == [("a", n, n) for n in (2, 3, 4)]
+        assert door.nothing_more()
+
+
 def test_with_a_delay_observations_go_out_together(door: Door) -> None:
     door.open()
     with Publisher(door.endpoint, timeout=20, delay=HOURS) as publisher:
@@ -213,18 +226,19 @@ def test_what_cannot_share_a_message_keeps_its_place(door: Door) -> None:
         publisher.send("a", [1])
         publisher.send("a", [2])
         publisher.send("a", [3], time=5.0)
-        publisher.send("a", [4])
-        publisher.send("a", [5, 5])
+        publisher.send("a", [4], time=6.0)
+        publisher.send("a", [5])
         publisher.send("a", [6, 6])
+        publisher.send("a", [7, 7])
         with pytest.raises(ProtocolError):
             publisher.send("a", [7], seq=-1)  # refused at once: spoils nothing
         with pytest.raises(ProtocolError, match="finite"):
             publisher.send("a", [7], time=float("inf"))
-    assert [row[2] for row in door.take(6)] == [1, 2, 3, 4, 5, 6]
+    assert [row[2] for row in door.take(7)] == [1, 2, 3, 4, 5, 6, 7]
     assert [type(message).__name__ for message in door.messages] == [
-        "Steps", "Step", "Step", "Steps",
+        "Steps", "Step", "Step", "Step", "Steps",
     ]  # fmt: skip
-    assert door.messages[1].time == 5.0
+    assert [message.time for message in door.messages[1:3]] == [5.0, 6.0]
 
 
 # --- failures ---
