@@ -32,8 +32,8 @@ class Publisher(Connection):
     :class:`Client` where that matters. Threads may share a publisher.
 
     Observations leave in the order of the calls. What piles up while the socket is busy, or for as
-    long as ``delay`` allows, goes out together in one message, several times as quickly; at the
-    worker each observation still stands for itself. One with an event time goes alone.
+    long as ``delay`` allows, goes out together in one message; at the worker each
+    observation still stands for itself. One with an event time goes alone.
 
     Parameters
     ----------
