@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
-    from .client import Client, Publisher, Subscriber
+    from .async_engine import AsyncEngine
+    from .client import Client, Subscriber
     from .convert import (
         from_guitarml,
         from_keras,
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from .errors import ConvertError, StreamLSTMError
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .model import Model, Scaling
+    from .publisher import Publisher
     from .stream import Stream
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncClient": "aio",
+    "AsyncEngine": "async_engine",
     "AsyncPublisher": "aio",
     "AsyncSubscriber": "aio",
     "Client": "client",
@@ -51,7 +54,7 @@ _HOMES = {
     "from_rtneural": "convert",
     "from_torch": "convert",
     "load_any": "convert",
-    "Publisher": "client",
+    "Publisher": "publisher",
     "Subscriber": "client",
 }
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "AsyncClient",
+    "AsyncEngine",
     "AsyncPublisher",
     "AsyncSubscriber",
     "Client",

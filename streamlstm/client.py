@@ -1,264 +1,50 @@
-"""Talking to a worker: Client asks, Publisher feeds, Subscriber listens.
+"""Talking to a worker: Client asks, Publisher (publisher.py) feeds, Subscriber listens.
 
 The asyncio twins stand in aio.py. Programs in other languages follow docs/protocol.md.
 """
 
 from __future__ import annotations
 
-import threading
 import time as clock
 from collections.abc import Iterator, Sequence
-from operator import index
-from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from concurrent.futures import Future
+from typing import Any
 
-import numpy as np
 import zmq
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import wire
-from .errors import (
-    BadValueError,
-    EndpointError,
-    ProtocolError,
-    RemoteError,
-    ShapeError,
-    StreamLSTMError,
-    WorkerTimeoutError,
+from .connection import (
+    TIMEOUT,
+    Connection,
+    Float32Array,
+    check_seconds,
+    done,
+    milliseconds,
+    observation,
+    observations,
+    pack,
+    prediction,
+    predictions,
+    silent,
+    subscription,
+    unanswered,
+    unpack,
+    unsent,
 )
-from .observations import to_float32
+from .pipeline import WINDOW, Pipeline, Read, Result, check_window
+from .publisher import Publisher
 from .state import check_stream_id
 
-Float32Array: TypeAlias = NDArray[np.float32]
-ReplyType = TypeVar("ReplyType", bound=wire.Reply)
-
-TIMEOUT = 5.0  # seconds
-LINGER = 1.0  # seconds
-MAX_SECONDS = 2_000_000  # 23 days: as many milliseconds as ZeroMQ can count
+__all__ = ["Client", "Publisher", "Subscriber"]
 
 
-# --- what the blocking clients and their asyncio twins have in common ----------------------------
+class Client(Connection):
+    """Asks a worker: one question, one answer; or, with :meth:`submit`, many at once.
 
-
-def observation(
-    stream: wire.StreamId, x: ArrayLike, seq: int = 0, time: float | None = None
-) -> wire.Step:
-    """Return the message for one observation.
-
-    Raises
-    ------
-    ShapeError, BadValueError, StreamIdError
-        If ``x`` is not one row of numbers, or ``stream`` no id.
-    """
-    row = to_float32(x, "x")
-    if row.ndim != 1:
-        raise ShapeError(f"x: expected one observation, float32[F], got shape {row.shape}")
-    return wire.Step(check_stream_id(stream), index(seq), wire.to_floats(row), time)
-
-
-def observations(
-    streams: Sequence[wire.StreamId], X: ArrayLike, seqs: Sequence[int] | None = None
-) -> wire.Steps:
-    """Return the message for observations of many streams.
-
-    Raises
-    ------
-    ShapeError, BadValueError, StreamIdError
-        If ``X`` is not one row of numbers for each stream, or a stream no id.
-    """
-    rows = to_float32(X, "X")
-    if rows.ndim != 2 or len(rows) != len(streams):
-        raise ShapeError(
-            f"X: expected one row for each of {len(streams)} streams, got shape {rows.shape}"
-        )
-    numbers = None if seqs is None else [index(seq) for seq in seqs]
-    return wire.Steps([check_stream_id(s) for s in streams], numbers, wire.to_floats(rows))
-
-
-def pack(message: wire.Request, limit: int) -> bytes:
-    """Return a message as bytes; what a worker would not even receive is refused here."""
-    frame = wire.encode(message)
-    if len(frame) > limit:
-        raise ProtocolError(
-            f"expected a message of at most {limit} bytes, got {len(frame)}; send smaller ones, "
-            "or raise max_message_bytes here and at the worker",
-            "too-large",
-        )
-    return frame
-
-
-def unpack(frame: bytes, expected: type[ReplyType]) -> ReplyType:
-    """Return the answer, or raise what the worker said is wrong.
-
-    Raises
-    ------
-    RemoteError
-        If the worker refused the question.
-    ProtocolError
-        If it is no answer to the question.
-    """
-    reply = wire.decode_reply(frame)
-    if isinstance(reply, wire.Error):
-        raise RemoteError(reply.message, reply.code, reply.stream, reply.seq)
-    if not isinstance(reply, expected):
-        raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")
-    return reply
-
-
-def connect(socket: Any, endpoint: str, **options: int) -> None:
-    """Set options of a socket and connect it; the socket is closed where that fails.
-
-    Raises
-    ------
-    EndpointError
-        If the endpoint is none.
-    """
-    try:
-        _check_endpoint(endpoint)
-        for name, value in options.items():
-            socket.set(getattr(zmq, name), value)
-        socket.connect(endpoint)
-    except zmq.ZMQError as error:
-        socket.close(linger=0)
-        raise EndpointError(
-            f"{endpoint}: expected an endpoint such as {wire.ROUTER}, "
-            f"got one that cannot be used ({error.strerror})"
-        ) from None
-    except EndpointError:
-        socket.close(linger=0)
-        raise
-
-
-def _check_endpoint(endpoint: object) -> None:
-    if not isinstance(endpoint, str):
-        raise EndpointError(
-            f"expected an endpoint such as {wire.ROUTER}, got {endpoint!r} "
-            f"({type(endpoint).__name__})"
-        )
-    if not wire.is_port(endpoint):
-        raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
-
-
-def unsent(endpoint: str, timeout: float, option: str) -> WorkerTimeoutError:
-    """Return the error for a message that found no worker."""
-    return WorkerTimeoutError(
-        f"{endpoint}: no worker took the message within {timeout:g} s; it was not sent. "
-        f"{_check(endpoint, option)}"
-    )
-
-
-def unanswered(endpoint: str, timeout: float) -> WorkerTimeoutError:
-    """Return the error for a message that got no answer."""
-    return WorkerTimeoutError(
-        f"{endpoint}: no answer within {timeout:g} s; what was asked may have been done all the "
-        f"same. {_check(endpoint, 'router')}"
-    )
-
-
-def silent(endpoint: str, timeout: float) -> WorkerTimeoutError:
-    """Return the error for a subscriber that heard nothing."""
-    return WorkerTimeoutError(
-        f"{endpoint}: no prediction within {timeout:g} s. {_check(endpoint, 'xpub')}"
-    )
-
-
-def closed(what: str) -> StreamLSTMError:
-    """Return the error for a client that is used after its end."""
-    return StreamLSTMError(f"this {what} is closed; make a new one")
-
-
-def subscription(prefix: wire.StreamId) -> bytes:
-    """Return what to subscribe to: a prefix of text ids, or one integer id."""
-    return wire.topic(check_stream_id(prefix)) if prefix != "" else b""
-
-
-def check_seconds(what: str, value: Any) -> float:
-    """Return a time to wait, in seconds.
-
-    Raises
-    ------
-    BadValueError
-        If it is no number, negative or not finite.
-    """
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0 <= value <= MAX_SECONDS:
-        raise BadValueError(
-            f"{what}: expected a number of seconds from 0 to {MAX_SECONDS}, got {value!r}"
-        )
-    return float(value)
-
-
-def milliseconds(seconds: float | None) -> int:
-    """Return a timeout as ZeroMQ takes it: -1 for none."""
-    return -1 if seconds is None else max(0, round(1000 * seconds))
-
-
-def _check(endpoint: str, option: str) -> str:
-    command = "streamlstm info" if option == "router" else "streamlstm serve MODEL"
-    return f"Check that a worker runs there: {command} --{option} {endpoint}"
-
-
-class _Connection:
-    """A socket that one thread uses at a time, and its end."""
-
-    _kind: int
-    _what: str
-
-    def __init__(
-        self,
-        endpoint: str,
-        context: zmq.Context[zmq.Socket[bytes]] | None,
-        linger: float = 0.0,
-        **options: int,
-    ) -> None:
-        self.endpoint = endpoint
-        self._lock = threading.Lock()
-        self._own_context = context is None
-        self._context: zmq.Context[zmq.Socket[bytes]] = context or zmq.Context()
-        self._socket: zmq.Socket[bytes] | None = self._context.socket(self._kind)
-        try:
-            connect(self._socket, endpoint, LINGER=milliseconds(linger), **options)
-        except EndpointError:
-            self._socket = None
-            self._end_context()
-            raise
-
-    def _open(self) -> zmq.Socket[bytes]:
-        if self._socket is None:
-            raise closed(self._what)
-        return self._socket
-
-    def close(self) -> None:
-        """Close the connection. Closing twice is harmless."""
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
-                self._end_context()
-
-    def _end_context(self) -> None:
-        if self._own_context:
-            self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-# --- the clients ---------------------------------------------------------------------------------
-
-
-class Client(_Connection):
-    """Asks a worker: one question, one answer.
-
-    Threads may share a client; their questions are asked one after another.
+    Threads may share a client. Their questions are asked one after another, each when the one
+    before it was answered, until the first :meth:`submit`; from then on a thread of the client's
+    own keeps all of them under way.
 
     Parameters
     ----------
@@ -268,6 +54,9 @@ class Client(_Connection):
         Seconds to wait for an answer.
     max_message_bytes : int
         What the worker takes; larger messages are refused here.
+    window : int
+        How many submitted questions may be without an answer; below 1,000, which is as many answers
+        as a worker keeps for a client.
     context : zmq.Context, optional
         Needed for ``inproc://`` endpoints only; one of its own if left out.
 
@@ -276,7 +65,7 @@ class Client(_Connection):
     EndpointError
         If the endpoint is malformed.
     BadValueError
-        If a time to wait is no number of seconds.
+        If a time to wait is no number of seconds, or the window is out of range.
 
     Notes
     -----
@@ -287,6 +76,8 @@ class Client(_Connection):
     --------
     >>> with Client() as client:  # doctest: +SKIP
     ...     y = client.step("pump-7", [21.3, 0.82])
+    ...     futures = [client.submit(f"pump-{n}", x) for n, x in enumerate(X)]
+    ...     Y = [future.result() for future in futures]
     """
 
     _kind = zmq.DEALER
@@ -298,9 +89,12 @@ class Client(_Connection):
         *,
         timeout: float = TIMEOUT,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        window: int = WINDOW,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
+        self._window = check_window(window)
+        self._pipeline: Pipeline | None = None
         # IMMEDIATE: a question waits here, not in a queue from which it would still be sent after
         # its asker gave up.
         super().__init__(router, context, IMMEDIATE=1)
@@ -335,7 +129,7 @@ class Client(_Connection):
         WorkerTimeoutError
             If no answer came in time.
         """
-        return self._ask(observation(stream, x, seq, time), wire.Prediction).values
+        return self._ask(observation(stream, x, seq, time), prediction)
 
     def step_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
@@ -357,36 +151,94 @@ class Client(_Connection):
         RemoteError, WorkerTimeoutError
             As for :meth:`step`; ``stream`` and ``seq`` of the first tell the row at fault.
         """
-        return self._ask(observations(streams, X, seqs), wire.Predictions).values
+        return self._ask(observations(streams, X, seqs), predictions)
+
+    def submit(
+        self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Future[Float32Array]:
+        """Ask as :meth:`step` does, without waiting for the answer.
+
+        Questions of one thread leave, and are applied, in the order in which they were asked, also
+        those of the other methods.
+
+        Parameters
+        ----------
+        stream, x, seq, time
+            As for :meth:`step`.
+
+        Returns
+        -------
+        Future of float32[O]
+            Its ``result()`` waits for the prediction, or raises what :meth:`step` would have
+            raised, no later than ``timeout`` after this call. ``cancel()`` says whether the
+            question was left out: once it has been sent it cannot be cancelled. Callbacks run in
+            the client's thread; they may submit, but not wait.
+
+        Raises
+        ------
+        WorkerTimeoutError
+            If ``window`` questions were under way, and none was answered in time. It was not sent.
+        """
+        return self._submit(observation(stream, x, seq, time), prediction)
+
+    def submit_many(
+        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+    ) -> Future[Float32Array]:
+        """Ask as :meth:`step_many` does, without waiting; a future of float32[B, O].
+
+        It counts as one question. As for :meth:`submit`.
+        """
+        return self._submit(observations(streams, X, seqs), predictions)
 
     def reset(self, stream: wire.StreamId) -> None:
         """Empty a stream's memory."""
-        self._ask(wire.Reset(check_stream_id(stream)), wire.Done)
+        self._ask(wire.Reset(check_stream_id(stream)), done)
 
     def export_stream(self, stream: wire.StreamId) -> bytes:
         """Return all that is remembered of a stream."""
-        blob: bytes = self._ask(wire.Export(check_stream_id(stream)), wire.Done).value
+        blob: bytes = self._ask(wire.Export(check_stream_id(stream)), done)
         return blob
 
     def import_stream(self, stream: wire.StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned."""
-        self._ask(wire.Import(check_stream_id(stream), blob), wire.Done)
+        self._ask(wire.Import(check_stream_id(stream), blob), done)
 
     def info(self) -> dict[str, Any]:
         """Return what the worker runs and what it has done; docs/protocol.md lists the keys."""
-        info: dict[str, Any] = self._ask(wire.Info(), wire.Done).value
+        info: dict[str, Any] = self._ask(wire.Info(), done)
         return info
 
     def ping(self) -> float:
         """Return the seconds that a question and its answer take."""
         start = clock.perf_counter()
-        self._ask(wire.Ping(0), wire.Done)
+        self._ask(wire.Ping(0), done)
         return clock.perf_counter() - start
 
-    def _ask(self, message: wire.Request, expected: type[ReplyType]) -> ReplyType:
+    def close(self) -> None:
+        """Close the connection; questions under way get an error. Closing twice is harmless."""
+        with self._lock:
+            pipeline = self._pipeline
+            if pipeline is None:
+                self._end()
+        if pipeline is not None:
+            pipeline.close()  # not under the lock, which a callback may be waiting for
+            super().close()
+
+    def _ask(self, message: wire.Request, read: Read[Result]) -> Result:
         frame = pack(message, self._limit)
         with self._lock:
-            return unpack(self._exchange(self._open(), frame), expected)
+            socket = self._open()
+            if self._pipeline is None:
+                return read(self._exchange(socket, frame))
+        return self._pipeline.ask(frame, read, self.timeout)
+
+    def _submit(self, message: wire.Request, read: Read[Result]) -> Future[Result]:
+        frame = pack(message, self._limit)
+        with self._lock:
+            socket = self._open()
+            if self._pipeline is None:
+                self._pipeline = Pipeline(socket, self.endpoint, self._window, self._number)
+        return self._pipeline.submit(frame, read, self.timeout)
 
     def _exchange(self, socket: zmq.Socket[bytes], frame: bytes) -> bytes:
         """Send a question with a number in its envelope; wait for the answer with that number."""
@@ -408,78 +260,7 @@ class Client(_Connection):
                 return parts[-1]
 
 
-class Publisher(_Connection):
-    """Feeds a worker: observations go out, predictions appear at its subscribers.
-
-    Nothing comes back, so nothing tells whether a worker applied an observation; use
-    :class:`Client` where that matters. Threads may share a publisher.
-
-    Parameters
-    ----------
-    pull : str
-        Endpoint of the worker's PULL.
-    timeout : float
-        Seconds to wait while no worker is there or its queue is full.
-    linger : float
-        Seconds for which :meth:`close` lets observations still go out.
-    max_message_bytes : int
-        What the worker takes; larger messages are refused here.
-    context : zmq.Context, optional
-        Needed for ``inproc://`` endpoints only; one of its own if left out.
-
-    Raises
-    ------
-    EndpointError
-        If the endpoint is malformed.
-    BadValueError
-        If a time to wait is no number of seconds.
-    """
-
-    _kind = zmq.PUSH
-    _what = "publisher"
-
-    def __init__(
-        self,
-        pull: str = wire.PULL,
-        *,
-        timeout: float = TIMEOUT,
-        linger: float = LINGER,
-        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
-    ) -> None:
-        self.timeout = check_seconds("timeout", timeout)
-        linger = check_seconds("linger", linger)
-        super().__init__(pull, context, linger, IMMEDIATE=1, SNDTIMEO=milliseconds(timeout))
-        self._limit = max_message_bytes
-
-    def send(
-        self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> None:
-        """Send one observation; parameters as for :meth:`Client.step`.
-
-        Raises
-        ------
-        WorkerTimeoutError
-            If no worker took it in time. It was not sent.
-        """
-        self._send(observation(stream, x, seq, time))
-
-    def send_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
-    ) -> None:
-        """Send observations of many streams; parameters as for :meth:`Client.step_many`."""
-        self._send(observations(streams, X, seqs))
-
-    def _send(self, message: wire.Request) -> None:
-        frame = pack(message, self._limit)
-        with self._lock:
-            try:
-                self._open().send(frame)
-            except zmq.Again:
-                raise unsent(self.endpoint, self.timeout, "pull") from None
-
-
-class Subscriber(_Connection):
+class Subscriber(Connection):
     """Listens to the predictions of a worker, whoever asked for them.
 
     Parameters

@@ -138,7 +138,24 @@ class ProtocolError(StreamLSTMError):
 
 
 class RemoteError(ProtocolError):
-    """An ERROR reply of a worker, raised in the client."""
+    """An ERROR reply of a worker, raised in the client.
+
+    Attributes
+    ----------
+    retry_after : float or None
+        With the code ``busy``: seconds to wait before the same is sent again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "bad-frame",
+        stream: str | int | None = None,
+        seq: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, code, stream, seq)
+        self.retry_after = retry_after
 
 
 class WorkerTimeoutError(StreamLSTMError, TimeoutError):

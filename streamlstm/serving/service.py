@@ -47,7 +47,8 @@ class Answer(NamedTuple):
     publications : list of Publication
         For subscribers.
     error : wire.Error or None
-        Why the message was refused, for the log of a door that sends no replies.
+        Why the message was refused, for the log of a door that sends no replies; of a STEPS that
+        came through such a door, why the first bad row was.
     """
 
     reply: bytes
@@ -91,7 +92,8 @@ class Service:
         frames : sequence of bytes or ProtocolError
             The messages; an error stands for one that the door itself has refused.
         fed : container of int
-            Positions of messages that came through a door for observations only.
+            Positions of messages that came through a door for observations only, where nobody
+            hears an error: each row of a STEPS among them is applied or refused by itself.
         publish : bool
             Whether anyone listens; publications are left out otherwise.
 
@@ -112,10 +114,10 @@ class Service:
                 waiting.append((position, message))
                 continue
             if not isinstance(message, wire.Info | wire.Ping):
-                self._step(waiting, answers, publish)
+                self._step(waiting, answers, fed, publish)
                 waiting.clear()
             answers[position] = self._control(message)
-        self._step(waiting, answers, publish)
+        self._step(waiting, answers, fed, publish)
         return cast(list[Answer], answers)
 
     # --- reading ---
@@ -155,6 +157,7 @@ class Service:
         self,
         waiting: Sequence[tuple[int, Observations]],
         answers: list[Answer | None],
+        fed: Container[int],
         publish: bool,
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
@@ -164,7 +167,9 @@ class Service:
         try:
             replies = self._together(messages, publish)
         except StreamLSTMError:
-            replies = [answer for run in _runs(messages) for answer in self._apart(run, publish)]
+            replies = []
+            for whole, run in _runs(waiting, fed):
+                replies += [self._whole(run[0], publish)] if whole else self._apart(run, publish)
         except Exception as error:
             replies = [self._refuse(error, None, None) for _ in messages]
         for (position, _), answer in zip(waiting, replies, strict=True):
@@ -192,28 +197,32 @@ class Service:
         return answers
 
     def _apart(self, run: Sequence[Observations], publish: bool) -> list[Answer]:
-        """Apply each message that is good: STEPs one by one, a STEPS as a whole."""
-        if isinstance(run[0], wire.Steps):
-            return [self._whole(run[0], publish)]
+        """Apply each observation that is good, and refuse each other one by itself."""
         streams, seqs, X, times = _gather(run, self._inputs)
-        start = time.perf_counter_ns()
+        begin = time.perf_counter_ns()
         try:
             Y, errors = self.engine.step_each(streams, X, seqs=seqs, times=times)
         except Exception as error:
             return [self._refuse(error, None, None) for _ in run]
-        if len(errors) < len(run):
-            self.counters.stepped(len(run) - len(errors), time.perf_counter_ns() - start)
+        if len(errors) < len(streams):
+            self.counters.stepped(len(streams) - len(errors), time.perf_counter_ns() - begin)
         frames = wire.encode_predictions(streams, seqs, Y)
         answers = []
-        for n, (stream, frame) in enumerate(zip(streams, frames, strict=True)):
-            if n in errors:
-                answers.append(self._refuse(errors[n], stream, seqs[n]))
-            else:
-                answers.append(Answer(frame, _publications([stream], [frame]) if publish else []))
+        start = 0
+        for message in run:
+            rows = range(start, start + _rows(message))
+            start = rows.stop
+            refused = [self._refuse(errors[n], streams[n], seqs[n]) for n in rows if n in errors]
+            good = [n for n in rows if n not in errors] if refused else rows
+            published = [Publication(wire.topic(streams[n]), frames[n]) for n in good]
+            # what answers a STEPS that was fed is sent to nobody, so its frame is not made
+            first = refused[0] if refused else Answer(frames[rows[0]], [])
+            answers.append(first._replace(publications=published if publish else []))
         return answers
 
-    def _whole(self, steps: wire.Steps, publish: bool) -> Answer:
+    def _whole(self, steps: Observations, publish: bool) -> Answer:
         """Apply a STEPS, or say which of its rows stands in the way."""
+        assert isinstance(steps, wire.Steps)
         try:
             return self._together([steps], publish)[0]
         except Exception as error:
@@ -317,13 +326,25 @@ def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> 
     ]
 
 
-def _runs(messages: Sequence[Observations]) -> Iterator[list[Observations]]:
-    """Divide messages into runs of STEPs and single STEPS."""
-    for many, run in groupby(messages, lambda message: isinstance(message, wire.Steps)):
-        if many:
-            yield from ([message] for message in run)
+def _rows(message: Observations) -> int:
+    return 1 if isinstance(message, wire.Step) else len(message.streams)
+
+
+def _runs(
+    waiting: Sequence[tuple[int, Observations]], fed: Container[int]
+) -> Iterator[tuple[bool, list[Observations]]]:
+    """Tell each STEPS that is applied as a whole from runs of observations that are not."""
+
+    def is_whole(arrived: tuple[int, Observations]) -> bool:
+        position, message = arrived
+        return isinstance(message, wire.Steps) and position not in fed
+
+    for whole, run in groupby(waiting, is_whole):
+        messages = [message for _, message in run]
+        if whole:
+            yield from ((True, [message]) for message in messages)
         else:
-            yield list(run)
+            yield False, messages
 
 
 def _gather(

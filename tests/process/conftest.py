@@ -111,10 +111,10 @@ class Sockets:
         socket.connect(endpoint)
         return socket
 
-    def bind(self, kind: int) -> zmq.Socket[bytes]:
+    def bind(self, kind: int, endpoint: str = "tcp://127.0.0.1:*") -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         self._open.append(socket)
-        socket.bind("tcp://127.0.0.1:*")
+        socket.bind(endpoint)
         return socket
 
     def close(self) -> None:
@@ -128,6 +128,29 @@ def sockets() -> Iterator[Sockets]:
     opened = Sockets()
     yield opened
     opened.close()
+
+
+class SlowWorker:
+    """A router whose answers a test gives one by one."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        self._router = sockets.bind(zmq.ROUTER)
+        self.endpoint = self._router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def question(self) -> list[bytes]:
+        return self._router.recv_multipart()
+
+    def asked(self) -> bool:
+        """Tell whether another question comes within a moment."""
+        return bool(self._router.poll(100))
+
+    def answer(self, question: list[bytes], *frames: bytes) -> None:
+        self._router.send_multipart([*question[:-1], *frames])
+
+
+@pytest.fixture
+def slow(sockets: Sockets) -> Iterator[SlowWorker]:
+    return SlowWorker(sockets)
 
 
 def listen(worker: WorkerProcess, streams: list[wire.StreamId], known: str) -> Subscriber:

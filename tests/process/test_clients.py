@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
 import pytest
-import zmq
 
 from streamlstm import Engine, wire
 from streamlstm.aio import AsyncClient, AsyncPublisher, AsyncSubscriber
@@ -24,28 +22,9 @@ from streamlstm.errors import (
     WorkerTimeoutError,
 )
 
-from .conftest import MODEL, Sockets, WorkerProcess, listen
+from .conftest import MODEL, SlowWorker, WorkerProcess, listen
 
 NOBODY = "tcp://127.0.0.1:9"  # the discard port: nothing listens there
-
-
-class SlowWorker:
-    """A router whose answers a test gives one by one."""
-
-    def __init__(self, sockets: Sockets) -> None:
-        self._router = sockets.bind(zmq.ROUTER)
-        self.endpoint = self._router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
-
-    def question(self) -> list[bytes]:
-        return self._router.recv_multipart()
-
-    def answer(self, question: list[bytes], *frames: bytes) -> None:
-        self._router.send_multipart([*question[:-1], *frames])
-
-
-@pytest.fixture
-def slow(sockets: Sockets) -> Iterator[SlowWorker]:
-    return SlowWorker(sockets)
 
 
 def ponged(nonce: int) -> bytes:

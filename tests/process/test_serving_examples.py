@@ -6,9 +6,11 @@ import json
 import math
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -24,6 +26,7 @@ PROGRAMS = [
     "examples/plain_client.py",
     "examples/embedded.py",
     "examples/http_service.py",
+    "examples/line_service.py",
     "examples/gateway.py",
     "examples/alarm.py",
 ]
@@ -169,4 +172,31 @@ def test_the_http_service(start, model_file: Path, engine: Engine) -> None:
         connection.close()
     process.send_signal(signal.SIGINT)
     assert "stopped after 2 steps" in process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+
+
+def test_the_line_service(start, model_file: Path) -> None:
+    process = start("examples/line_service.py", str(model_file), "--port", "0")
+    address = ("127.0.0.1", int(process.stdout.readline()))
+    X = [[0.1 * n, 1.0] for n in range(30)]
+
+    def ask(name: str) -> list[dict]:
+        lines = [json.dumps({"stream": name, "x": x}) for x in X]
+        lines[3:3] = ["nonsense", '{"stream": "a"}', '{"stream": "a", "x": [1]}']
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall("\n".join(lines).encode() + b"\n")
+            with connection.makefile() as answers:
+                return [json.loads(answers.readline()) for _ in lines]
+
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(ask, "abcd"))
+    own = Engine(MODEL, threads=1)
+    expected = [own.step("any", x).tolist() for x in X]
+    for name, answers in zip("abcd", said, strict=True):
+        assert ["error" in answer for answer in answers[3:6]] == [True] * 3
+        assert answers[5]["code"] == "bad-shape"
+        good = answers[:3] + answers[6:]
+        assert good == [{"stream": name, "prediction": y} for y in expected]
+    process.send_signal(signal.SIGINT)
+    assert "stopped after 120 steps" in process.communicate(timeout=30)[0]
     assert process.returncode == 0

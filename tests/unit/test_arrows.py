@@ -15,7 +15,7 @@ _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "o
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside"}
+_TOP |= {"inside", "publisher", "async_engine"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -40,11 +40,16 @@ ALLOWED: dict[str, set[str]] = {
     "stream": _BASE | {"state", "observations", "engine"},  # engine for its type only
     "explain": _BASE | {"plan", "backends"},
     "engine": _BASE | _STATE | {"kernels"},
+    "async_engine": {"errors", "state", "observations", "engine"},
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
     "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
-    "client": _BASE | {"state", "observations", "wire"},
-    "aio": _BASE | {"state", "wire", "client"},
+    "connection": _BASE | {"state", "observations", "wire"},
+    "pipeline": {"errors", "connection"},
+    "batching": {"errors", "wire", "connection"},
+    "publisher": {"errors", "wire", "connection", "batching"},
+    "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
+    "aio": _BASE | {"state", "wire", "connection", "pipeline", "batching"},
     "serving": _CORE | {"version"},
     "inside": _BASE | {"engine"},
     "cli": _TOP,
@@ -56,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "client", "aio", "cli", "benchmarks"},
+    "zmq": {"serving", "connection", "pipeline", "publisher", "client", "aio", "cli", "benchmarks"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels", "benchmarks"},
@@ -152,6 +157,7 @@ def test_every_import_points_downward(root: Path) -> None:
         ("streamlstm/wire.py", "from streamlstm.serving.worker import Worker"),
         ("streamlstm/serving/made_up.py", "from streamlstm.cli.console import err"),
         ("streamlstm/client.py", "from streamlstm import Engine"),
+        ("streamlstm/pipeline.py", "from .client import Client"),
         ("streamlstm/learn/made_up.py", "import torch"),
         ("workers/made_up.py", "from msgpack import packb"),
     ],

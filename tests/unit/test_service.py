@@ -208,6 +208,40 @@ def test_only_observations_may_be_fed() -> None:
     assert codes(service.handle(frames, fed={0})) == [None, None, None]
 
 
+def test_rows_that_are_fed_stand_for_themselves() -> None:
+    undisturbed, disturbed = engine(capacity=3), engine(capacity=3)
+    service = Service(disturbed)
+    fed = steps(
+        ["a", "b", "a", "a", "c", "d", "b"],
+        [[1, 1], [1, float("nan")], [2, 2], [3, 3], [4, 4], [5, 5], [6, 6]],
+        [1, 0, 3, 2, 0, 1, 1],
+    )
+    asked = steps(["a", "b"], [[7, 7], [8, 8]], [3, 9])
+    answer, refused, last = service.handle([fed, asked, step("a", [9, 9], 3)], fed={0, 2})
+    good = [("a", [1, 1], 1), ("a", [3, 3], 2), ("c", [4, 4], 0), ("d", [5, 5], 1)]
+    for publication, (stream, x, seq) in zip(answer.publications, good, strict=True):
+        expected = wire.Prediction(
+            stream, seq, wire.to_floats(undisturbed.step(stream, x, seq=seq))
+        )
+        assert publication == (wire.topic(stream), wire.encode(expected))
+    assert answer.error is not None
+    assert (answer.error.code, answer.error.stream) == ("bad-value", "b")  # the first of the three
+    assert codes([refused, last]) == ["gap", None]  # what is asked is applied as a whole, or not
+    # one row of "b" is NaN, for the other there is no room; "a" had a gap; the question another
+    assert dict(service.counters.errors) == {"bad-value": 1, "gap": 2, "capacity": 1}
+    assert undisturbed.step("a", [9, 9], seq=3).tobytes() == wire.decode_reply(last.reply).y
+    for stream in ("a", "c", "d"):
+        assert disturbed.export_stream(stream) == undisturbed.export_stream(stream)
+
+
+def test_steps_that_are_fed_malformed_are_refused_as_a_whole() -> None:
+    service = Service(engine())
+    wide = steps(["a", "b"], [[1, 1, 1], [2, 2, 2]])
+    assert codes(service.handle([wide, wide[:-1]], fed={0, 1})) == ["bad-shape", "bad-frame"]
+    assert service.counters.errors.total() == 2
+    assert len(service.engine) == 0
+
+
 def test_what_a_door_refuses_is_answered_in_its_place() -> None:
     frames = [step("a", [1, 1]), ProtocolError("not like this"), step("a", [1, 1])]
     assert codes(Service(engine()).handle(frames)) == [None, "bad-frame", None]
@@ -290,6 +324,33 @@ def test_a_batch_is_worth_its_messages_one_by_one(batch: list[object]) -> None:
     assert at_once.engine.streams() == one_by_one.engine.streams()
     for stream in at_once.engine.streams():
         assert at_once.engine.export_stream(stream) == one_by_one.engine.export_stream(stream)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(observations, min_size=1, max_size=4), max_size=5), st.integers(0, 1))
+def test_rows_that_are_fed_are_worth_as_many_single_ones(
+    batch: list[list[tuple[wire.StreamId, int, list[float]]]], asked: int
+) -> None:
+    """A STEPS at the pull door leads to what its rows would have led to, each in a STEP."""
+    together, apart = Service(engine(capacity=3)), Service(engine(capacity=3))
+    frames, singles = [], []
+    for rows in batch:
+        X = [x[:1] * 2 for _, _, x in rows]
+        frames.append(steps([row[0] for row in rows], X, [row[1] for row in rows]))
+        singles.append([step(row[0], x, row[1]) for row, x in zip(rows, X, strict=True)])
+    questions = [step("a", [1, 1])] * asked  # before them in the batch
+    answers = together.handle([*questions, *frames], fed=range(asked, 10))[asked:]
+    apart.handle(questions)
+    expected = [apart.handle([frame], fed={0})[0] for run in singles for frame in run]
+    published = [publication for answer in answers for publication in answer.publications]
+    assert published == [p for answer in expected for p in answer.publications]
+    assert together.counters.errors == apart.counters.errors
+    for answer, run in zip(answers, singles, strict=True):
+        own, expected = expected[: len(run)], expected[len(run) :]
+        assert answer.error == next((one.error for one in own if one.error), None)
+    assert together.engine.streams() == apart.engine.streams()
+    for stream in together.engine.streams():
+        assert together.engine.export_stream(stream) == apart.engine.export_stream(stream)
 
 
 def test_floats_are_little_endian() -> None:

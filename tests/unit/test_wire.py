@@ -36,6 +36,8 @@ REPLIES = [
     wire.Done(wire.Kind.INFO, None, {"a": [1, {"b": None}]}),
     wire.Error("a", 3, "gap", "expected 2"),
     wire.Error(None, None, "bad-frame", "no"),
+    wire.Error("a", 3, "busy", "later", 20),
+    wire.Error("a", 3, "busy", "later", 0),
 ]
 
 
@@ -255,6 +257,24 @@ def test_answers_may_have_more_at_the_end() -> None:
     assert wire.decode_reply(msgpack.packb([129, "a", 1, X, None, 5])) == wire.Prediction("a", 1, X)
     assert wire.decode_reply(msgpack.packb([255, None, None, "gap", "no", 5])).code == "gap"
     assert wire.decode_reply(msgpack.packb([131, 3, "a", None, 5])) == wire.Done(3, "a")
+
+
+def test_how_long_to_wait_comes_with_busy_only() -> None:
+    def read(*elements: object) -> int | None:
+        reply = wire.decode_reply(msgpack.packb([255, None, None, *elements]))
+        assert isinstance(reply, wire.Error)
+        return reply.wait
+
+    assert read("busy", "later") is None
+    assert read("busy", "later", None) is None
+    assert read("busy", "later", 30) == 30
+    assert read("busy", "later", 30, "and more") == 30
+    assert read("gap", "no", 30) is None
+    for wait in (-1, 1.5, True, "30"):
+        with pytest.raises(ProtocolError, match="wait: expected an unsigned integer"):
+            read("busy", "later", wait)
+    with pytest.raises(ProtocolError, match="wait"):
+        wire.encode(wire.Error(None, None, "busy", "later", -1))
 
 
 @pytest.mark.parametrize(
