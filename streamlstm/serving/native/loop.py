@@ -10,15 +10,14 @@ from ...kernels.group import ENDLESS
 from ...kernels.memory import (
     byte_at,
     c_int,
-    call_at,
-    copy_bytes,
     int64s_at,
     leading_zeros,
 )
 from . import layout
 from .answers import answer_busy, answer_message
+from .block import gather, message_of, step
 from .layout import LOOP, RECORD_HEAD
-from .observe import NEEDS_ROOM, observe
+from .observe import NEEDS_ROOM
 from .queue import (
     EINTR,
     PULL_DOOR,
@@ -157,118 +156,7 @@ def _take(loop):
         loop[layout.LAST_MESSAGE] = loop[layout.NOW]
 
 
-# --- stepping ------------------------------------------------------------------------------------
-
-
-@part
-def _run(loop, task, slots, X, Y, first, stop):
-    """Step rows ``first`` to ``stop`` of these arrays, on as many threads as it pays for."""
-    fields = int64s_at(task, plan.TASK)
-    fields[plan.TASK_SLOTS] = slots
-    fields[plan.TASK_X] = X
-    fields[plan.TASK_Y] = Y
-    threads = min(
-        loop[layout.THREADS], (stop - first) * loop[layout.ROW_WORK] // loop[layout.SHARE_WORK]
-    )
-    if threads > 1:
-        call_at(fields[plan.TASK_SHARED], task, first, stop, threads)
-    else:
-        call_at(fields[plan.TASK_STEP], task, first, stop, int64(0))
-
-
-@part
-def _step(loop, rows):
-    """Step the block; a stream that comes again goes into a further round."""
-    task = loop[layout.TASK]
-    fields = int64s_at(task, plan.TASK)
-    fields[plan.TASK_STEPS] += rows
-    if loop[layout.HIGHEST_TURN] == 0:
-        _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], int64(0), rows)
-        return
-    program = int64s_at(fields[plan.TASK_PROGRAM], ENDLESS)
-    wide, high = 4 * program[plan.INPUTS], 4 * program[plan.OUTPUTS]
-    order, rounds = _sort(loop, rows)
-    slots = int64s_at(loop[layout.SLOTS], rows)
-    into = int64s_at(loop[layout.SLOTS_SORTED], rows)
-    for n in range(rows):
-        into[n] = slots[order[n]]
-        copy_bytes(loop[layout.X_SORTED] + wide * n, loop[layout.X] + wide * order[n], wide)
-    starts = int64s_at(loop[layout.STARTS], rounds + 1)
-    for turn in range(rounds):
-        if starts[turn] < starts[turn + 1]:
-            _run(
-                loop,
-                task,
-                loop[layout.SLOTS_SORTED],
-                loop[layout.X_SORTED],
-                loop[layout.Y_SORTED],
-                starts[turn],
-                starts[turn + 1],
-            )
-    for n in range(rows):
-        copy_bytes(loop[layout.Y] + high * order[n], loop[layout.Y_SORTED] + high * n, high)
-
-
-@part
-def _sort(loop, rows):
-    """Order rows by how often their stream has come before, as they came: order, and rounds."""
-    rounds = loop[layout.HIGHEST_TURN] + 1
-    order = int64s_at(loop[layout.ORDER], rows)
-    starts = int64s_at(loop[layout.STARTS], rounds + 1)
-    turns = int64s_at(loop[layout.ROWS], rows * layout.ROW)
-    for turn in range(rounds + 1):
-        starts[turn] = 0
-    for n in range(rows):
-        starts[turns[n * layout.ROW + layout.TURN] + 1] += 1
-    for turn in range(rounds):
-        starts[turn + 1] += starts[turn]
-    for n in range(rows):
-        turn = turns[n * layout.ROW + layout.TURN]
-        order[starts[turn]] = n
-        starts[turn] += 1
-    for turn in range(rounds, 0, -1):
-        starts[turn] = starts[turn - 1]
-    starts[0] = 0
-    return order, rounds
-
-
-@part
-def _message_of(loop, n):
-    return int64s_at(loop[layout.BATCH] + 8 * layout.BATCH_ROW * n, layout.BATCH_ROW)
-
-
-@part
-def _gather(loop, head):
-    """Make a block of the messages whose turn it is.
-
-    Returns
-    -------
-    messages, rows : int64
-    reason : int64
-        Why the next message was not taken, as :func:`observe` says; 1 if there was nothing wrong.
-    """
-    base = head[ids.BLOCK] + 1
-    loop[layout.HIGHEST_TURN] = 0
-    messages, rows, reason = int64(0), int64(0), int64(1)
-    while rows < layout.BLOCK:
-        record = next_record(loop)
-        if record == 0:
-            break
-        count = observe(loop, head, record, rows, base)
-        if count <= 0:
-            reason = count
-            break
-        message = _message_of(loop, messages)
-        message[layout.BATCH_RECORD] = record
-        message[layout.BATCH_FIRST] = rows
-        message[layout.BATCH_COUNT] = count
-        message[layout.BATCH_MANY] = loop[layout.MANY]
-        message[layout.BATCH_NUMBERED] = loop[layout.NUMBERED]
-        advance(loop, record)
-        messages += 1
-        rows += count
-    head[ids.BLOCK] = base + loop[layout.HIGHEST_TURN]
-    return messages, rows, reason
+# --- answering -----------------------------------------------------------------------------------
 
 
 @part
@@ -277,7 +165,7 @@ def _answer(loop):
     head = int64s_at(loop[layout.TABLE], ids.HEAD)
     counts = counts_of(loop)
     start = _moment(loop)
-    messages, rows, reason = _gather(loop, head)
+    messages, rows, reason = gather(loop, head)
     if messages == 0:
         if reason == NEEDS_ROOM:
             return int64(layout.NEEDS_ROOM)
@@ -286,7 +174,7 @@ def _answer(loop):
         counts[layout.HANDED_OVER] += 1
         return int64(layout.HAND_OVER)
     before = _moment(loop)
-    _step(loop, rows)
+    step(loop, rows)
     after = _moment(loop)
     counts[layout.BLOCKS] += 1
     _count_in(loop, int64(layout.STEP_TIME), after - before, int64(layout.TIME_UNIT))
@@ -294,12 +182,12 @@ def _answer(loop):
     task = int64s_at(loop[layout.TASK], plan.TASK)
     size = 4 * int64s_at(task[plan.TASK_PROGRAM], ENDLESS)[plan.OUTPUTS]
     for n in range(messages):
-        message = _message_of(loop, n)
+        message = message_of(loop, n)
         answer_message(loop, message, size)
         if n % _STAMP == _STAMP - 1 or n == messages - 1:
             after = _moment(loop)
             for done in range(n // _STAMP * _STAMP, n + 1):
-                record = _message_of(loop, done)[layout.BATCH_RECORD]
+                record = message_of(loop, done)[layout.BATCH_RECORD]
                 taken = fields_of(record)[layout.TAKEN]
                 _count_in(loop, int64(layout.LATENCY), after - taken, int64(layout.TIME_UNIT))
                 release(loop, record)
