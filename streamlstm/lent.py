@@ -26,9 +26,9 @@ class Lent:
         Addresses of the table's head (kernels/ids.py) and of the backend's task
         (kernels/layout.py).
     threads : int
-        How many may share a block,
-    row_work, share_work : int
-        one of whose rows takes so many multiply-adds, if so many fall to each thread.
+        How many may share a block.
+    row_work : int
+        Multiply-adds of a step of one stream.
     """
 
     def __init__(
@@ -36,8 +36,7 @@ class Lent:
     ) -> None:
         self._table, self._lock, self._held = table, lock, held
         self.table, self.task = table.address, backend.address
-        self.threads = backend.threads
-        self.row_work, self.share_work = backend.work, backend.thread_work
+        self.threads, self.row_work = backend.threads, backend.work
 
     @contextmanager
     def alone(self) -> Iterator[None]:

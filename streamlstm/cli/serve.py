@@ -21,7 +21,7 @@ def serve(
     ] = None,
     capacity: Annotated[int, Option(min=1, help="Streams that can live at once.")] = 100_000,
     threads: Annotated[
-        int | None, Option(min=1, help="Threads for large blocks; all cores if left out.")
+        int | None, Option(min=1, help="Threads for large blocks; all cores but one if left out.")
     ] = None,
     backend: Annotated[str, Option(help="auto, cpu or reference.")] = "auto",
     weights: Annotated[
@@ -68,6 +68,7 @@ def serve(
         endpoints = _clear(endpoints, model)
     import gc
     import logging
+    import os
     from contextlib import nullcontext
 
     from streamlstm.backends import compile_for
@@ -82,6 +83,8 @@ def serve(
 
     from .console import err
 
+    # Threads that share a block would otherwise spin after it, on the cores that ZeroMQ needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
         check_endpoint(name, endpoint, insecure)
@@ -92,6 +95,7 @@ def serve(
     network = Model.load(model)
     if backend != "reference":
         compile_for(network, weights, also=[NAME] if loop != "python" else [])
+    threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one is for ZeroMQ's own thread
     service = Service(Engine(network, capacity, backend, threads, weights), max_message_bytes)
     with (
         Worker(

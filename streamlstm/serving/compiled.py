@@ -27,6 +27,11 @@ from .native import layout, loop
 NAME = "the worker's loop"
 compile.register(NAME, list(loop.SIGNATURES.items()))
 
+# So many multiply-adds must fall to each thread for a block to be shared, some 100 us of them. An
+# engine by itself shares a tenth of that; here the other threads are ZeroMQ's and the clients', and
+# with 64 units two threads halved the predictions a second on two cores.
+SHARE_WORK = 5_000_000
+
 # Functions of libzmq and of C, and where their addresses stand.
 _ZMQ = {
     "zmq_recv": layout.RECEIVE,
@@ -143,7 +148,7 @@ class CompiledLoop:
         inputs, outputs = model.input_size, model.output_size
         fields[layout.TABLE], fields[layout.TASK] = lent.table, lent.task
         fields[layout.THREADS] = lent.threads
-        fields[layout.ROW_WORK], fields[layout.SHARE_WORK] = lent.row_work, lent.share_work
+        fields[layout.ROW_WORK], fields[layout.SHARE_WORK] = lent.row_work, SHARE_WORK
         fields[layout.COUNTS] = self._keep(counters.cells)
         fields[layout.OPTION] = self._keep(np.array([0, 4], np.int64))
         fields[layout.MOMENT] = self._zeros(2)
