@@ -63,26 +63,22 @@ class Reason(IntEnum):
     STOPPED = layout.STOPPED
 
 
-def functions() -> dict[int, int]:
+def find_functions() -> dict[int, int] | None:
     """Return where C's and libzmq's functions stand, by their places in the loop's table.
 
-    libzmq is the one that pyzmq has loaded.
-
-    Raises
-    ------
-    OSError, AttributeError
-        If it cannot be found: pyzmq on another backend than Cython's.
+    libzmq is the one that pyzmq has loaded. None if it cannot be found: pyzmq may have been built
+    in another way than its wheels.
     """
-    from zmq.backend.cython import _zmq
-
     found = {}
-    for library, names in ((ctypes.CDLL(_zmq.__file__), _ZMQ), (ctypes.CDLL(None), _C)):
-        for name, place in names.items():
-            address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-            if address is None:
-                raise AttributeError(name)
-            found[place] = address
-    return found
+    try:
+        from zmq.backend.cython import _zmq
+
+        for library, names in ((ctypes.CDLL(_zmq.__file__), _ZMQ), (ctypes.CDLL(None), _C)):
+            for name, place in names.items():
+                found[place] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    except (ImportError, OSError, AttributeError):
+        return None
+    return found if all(found.values()) else None
 
 
 class CompiledLoop:
@@ -101,6 +97,8 @@ class CompiledLoop:
     counters : Counters
     max_message_bytes : int
     bounds : Bounds
+    functions : dict of int to int
+        From :func:`find_functions`.
     spin : float
         Seconds to look for messages before sleeping.
     """
@@ -114,6 +112,7 @@ class CompiledLoop:
         counters: Counters,
         max_message_bytes: int,
         bounds: Bounds,
+        functions: dict[int, int],
         spin: float = 0.0,
     ) -> None:
         compile.prepare(None, [NAME])
@@ -122,7 +121,7 @@ class CompiledLoop:
         self._lent = lent
         self._kept: list[Any] = [doors]
         self._fields = np.zeros(layout.LOOP, np.int64)
-        for place, address in functions().items():
+        for place, address in functions.items():
             self._fields[place] = address
         for place, door in zip((layout.ROUTER, layout.PULL, layout.XPUB), doors, strict=True):
             self._fields[place] = door.underlying

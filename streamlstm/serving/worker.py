@@ -19,7 +19,7 @@ from .. import wire
 from ..errors import BadValueError
 from .arrival import Arrival, asked, fed
 from .bounds import Bounds
-from .compiled import CompiledLoop, Reason
+from .compiled import CompiledLoop, Reason, find_functions
 from .doors import bind_door
 from .native import layout
 from .service import Answer, Publication, Service
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the first waits little
 TURN_BYTES = 2**23
-TURN_SECONDS = 0.1  # after which Python looks around, whatever the loop does
+TURN_SECONDS = 0.09  # after which Python looks around, whatever the loop does
 QUIET_SECONDS = 0.05  # without a message a worker that stops has answered all that arrived
 DRAIN_SECONDS = 2.0  # for which a worker that stops goes on answering at most
 LINGER_MS = 2_000  # for which its last answers may be on their way
@@ -132,24 +132,33 @@ class Worker:
     def _choose(self, loop: str, bounds: Bounds, spin: float) -> CompiledLoop | None:
         if loop not in ("auto", "native", "python"):
             raise BadValueError(f"loop: expected auto, native or python, got {loop!r}")
-        lent = None if loop == "python" else self._service.engine.lend()
-        if lent is None:
-            if loop == "native":
-                raise BadValueError(
-                    "loop: native steps with the cpu backend, not with "
-                    f"{self._service.engine.backend}; say loop auto or python"
-                )
+        if loop == "python":
             return None
-        return CompiledLoop(
-            lent,
-            self._service.engine.model,
-            self._doors,
-            self._wakeup.fileno(),
-            self._counters,
-            self._service.max_message_bytes,
-            bounds,
-            spin,
-        )
+        service = self._service
+        lent = service.engine.lend()
+        functions = find_functions()
+        if lent is None:
+            reason = (
+                f"the compiled loop steps with the cpu backend, not with {service.engine.backend}"
+            )
+        elif functions is None:
+            reason = "the libzmq that pyzmq uses was not found; pyzmq's own wheels have one"
+        else:
+            return CompiledLoop(
+                lent,
+                service.engine.model,
+                self._doors,
+                self._wakeup.fileno(),
+                self._counters,
+                service.max_message_bytes,
+                bounds,
+                functions,
+                spin,
+            )
+        if loop == "native":
+            raise BadValueError(f"loop: {reason}; say loop auto or python")
+        _LOG.info("serving with the loop in Python: %s", reason)
+        return None
 
     def run(self) -> None:
         """Answer until :meth:`stop`, then answer what has arrived by then."""

@@ -27,13 +27,17 @@ class Harness:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
         self.service = Service(engine, limit)
-        self.worker = Worker(
-            self.service,
-            *(f"inproc://{door}" for door in ("router", "pull", "xpub")),
-            context=self.context,
-            loop=loop,
-            bounds=bounds or Bounds(bytes=max(2**26, 8 * limit)),
-        )
+        try:
+            self.worker = Worker(
+                self.service,
+                *(f"inproc://{door}" for door in ("router", "pull", "xpub")),
+                context=self.context,
+                loop=loop,
+                bounds=bounds or Bounds(bytes=max(2**26, 8 * limit)),
+            )
+        except BaseException:
+            self.context.term()
+            raise
         self.asker = self.connect(zmq.DEALER, "router")
         self.feeder = self.connect(zmq.PUSH, "pull")
         self.listener = self.connect(zmq.SUB, "xpub")

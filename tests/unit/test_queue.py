@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgpack
 import numpy as np
+import pytest
 import zmq
 from numba import njit
 
 from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.errors import BadValueError
 from streamlstm.kernels.memory import int64s_at
+from streamlstm.serving import compiled
 from streamlstm.serving.bounds import Bounds
 from streamlstm.serving.native import layout, loop
 
@@ -207,3 +210,24 @@ def test_what_waits_when_a_worker_is_closed_is_given_back() -> None:
         assert queue.service.counters[layout.QUEUED] == 50
         queue.worker.close()
         assert queue.service.counters[layout.QUEUED] == 0
+
+
+def test_where_there_is_no_compiled_loop_python_serves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with harness(Engine(MODEL, backend="reference"), loop="auto") as slow:
+        assert slow.worker.loop == "python"
+        assert len(slow.ask([step("a")])) == 1
+    with pytest.raises(BadValueError, match="cpu backend, not with reference"):
+        Harness(Engine(MODEL, backend="reference"))
+    monkeypatch.setattr(compiled, "_ZMQ", {"zmq_no_such_function": 0})
+    with caplog.at_level("INFO"), harness(Engine(MODEL), loop="auto") as other:
+        assert other.worker.loop == "python"
+    assert "libzmq" in caplog.text
+    with pytest.raises(BadValueError, match="libzmq"):
+        Harness(Engine(MODEL))
+
+
+def test_bounds_that_hold_no_message_are_refused() -> None:
+    with pytest.raises(BadValueError, match="four times"):
+        Harness(Engine(MODEL), bounds=Bounds(bytes=2**20))
