@@ -229,7 +229,7 @@ def push(lines: Any, client: int, messages: Any, report: Any) -> bool:
             report[ERRNO] = number
         break
     lines.unsent[client, 0] = begin
-    return begin == end
+    return bool(begin == end)
 
 
 @part
@@ -265,7 +265,8 @@ def next_frame(lines: Any, client: int, answer: Any, report: Any) -> Any:
     if box[begin] & ~_LONG != 0:  # a command, or a message of several frames
         report[ERRNO] = _NO_FRAME
         return -1
-    size, head = np.int64(box[begin + 1]), 2
+    head = 2
+    size: Any = np.int64(box[begin + 1])
     if box[begin] == _LONG:
         head = _HEAD
         if end - begin < head:
