@@ -3,7 +3,15 @@
 A DEALER of libzmq has a thread behind it and a descriptor that says little: 64 of them in one
 process took more of two cores than the worker that they were to measure. Here a question is one
 ``send`` and an answer one ``recv``, without another thread, and all clients wait on one epoll
-(system.py).
+(system.py). On two cores, us of user and system time of the load for a question and its answer,
+and the worker's beside it:
+
+    questions a second    libzmq    here    worker
+                10,000        72      39        42
+                40,000        27      17        21
+                90,000        12      10        11
+
+What is left is the system's: a ``send`` over loopback also does the receiver's part of TCP.
 
 The exchange is that of https://rfc.zeromq.org/spec/23: a greeting, a READY from each side, then
 frames, each with a byte of flags, its size in one byte or eight, and its bytes.
