@@ -23,7 +23,7 @@ import psutil
 from streamlstm import Engine
 
 from .harness import Row, parser, report, steps
-from .live import load, processes, schedule
+from .live import load, processes, schedule, zmtp
 from .live.contenders import SPIN, Contender, Contenders
 from .live.messages import BLOCK, IDS, STREAMS, F, observations
 
@@ -156,20 +156,20 @@ def trip(bench: Bench) -> list[Answer]:
 def many_clients(bench: Bench) -> list[Answer]:
     """Measure how long 64 clients wait that send at half of what can be done for them."""
     contender = bench.contenders["worker"]
-    sockets = [bench.contenders.connect(contender) for _ in range(CLIENTS)]
     messages, seconds = contender.messages, bench.seconds
-    schedule.saturated(sockets, messages, seconds)
-    capacity = statistics.median(
-        schedule.saturated(sockets, messages, seconds).rate
-        for _ in steps(range(bench.rounds), "capacity")
-    )
-    rate = capacity / 2
 
     def quantiles() -> Any:
-        times = schedule.scheduled(sockets, messages, rate, seconds)
+        times = schedule.scheduled(clients, messages, rate, seconds)
         return [*np.percentile(times.taken / 1e3, (50, 99)), np.percentile(times.late / 1e3, 99)]
 
-    p50, p99, late = bench.turns(f"{CLIENTS} clients", {"": quantiles})[""]
+    with zmtp.Clients(contender.process.endpoints["router"], CLIENTS) as clients:
+        schedule.saturated(clients, messages, seconds)
+        capacity = statistics.median(
+            schedule.saturated(clients, messages, seconds).rate
+            for _ in steps(range(bench.rounds), "capacity")
+        )
+        rate = capacity / 2
+        p50, p99, late = bench.turns(f"{CLIENTS} clients", {"": quantiles})[""]
     question = f"{CLIENTS} clients, {rate:.0f} STEPs a second, half of capacity: p99 against p50"
     return [
         Answer(question, "us", p99, p50, p99 / p50, "<= 5"),

@@ -36,10 +36,6 @@ zmq_send = types.ExternalFunction("zmq_send", _MESSAGE)  # socket, data, bytes, 
 zmq_recv = types.ExternalFunction("zmq_recv", _MESSAGE)
 zmq_poll = types.ExternalFunction("zmq_poll", types.int32(types.uintp, types.int32, types.int64))
 zmq_errno = types.ExternalFunction("zmq_errno", types.int32())
-# Of the system: descriptors, how many, a timespec, no signal mask.
-ppoll = types.ExternalFunction(
-    "ppoll", types.int32(types.uintp, types.uint64, types.uintp, types.uintp)
-)
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.uintp))
 
 

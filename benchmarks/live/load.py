@@ -43,7 +43,7 @@ _WAIT_MS = 100
     ELAPSED,  # ns for which questions were asked
     ERRORS,  # answers that say ERROR
     WRONG,  # answers to something else
-    ERRNO,  # of a libzmq call that failed, which ends the function
+    ERRNO,  # of a call that failed, of libzmq or the system, which ends the function
     BAD_SIZE,  # bytes of the first answer that was not right, kept in the buffer
 ) = range(8)
 
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 class LoadError(Exception):
-    """An answer was wrong or did not come, or a call of libzmq failed."""
+    """An answer was wrong or did not come, or a call of libzmq or the system failed."""
 
 
 def new_report() -> Any:
@@ -68,7 +68,7 @@ def new_report() -> Any:
 def check(report: Any, answer: Any, who: str) -> Outcome:
     """Return what was done, or raise :class:`LoadError`: a benchmark of errors is none."""
     if report[ERRNO]:
-        raise LoadError(f"{who}: libzmq says {zmq.strerror(int(report[ERRNO]))}")
+        raise LoadError(f"{who}: a call failed: {zmq.strerror(int(report[ERRNO]))}")
     bad = report[ERRORS] + report[WRONG]
     if bad:
         first = bytes(answer[: min(report[BAD_SIZE], KEPT)])

@@ -10,26 +10,27 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-import zmq
 
-from .libzmq import DONTWAIT, EINTR, compiled, now, ppoll, zmq_errno
+from . import zmtp
+from .libzmq import compiled, now
 from .load import (
+    BAD_SIZE,
     ELAPSED,
     ERRNO,
     GRACE,
     IN_TIME,
+    KEPT,
     ROOM,
     WINDOW,
     WRONG,
     LoadError,
     Outcome,
     check,
-    give,
     judge,
     new_report,
-    take,
 )
 from .messages import Messages
+from .system import news, wait
 
 MOST = 3_000_000  # questions a second for which there is room
 _IDLE = 100_000_000  # ns to sleep at most
@@ -52,14 +53,14 @@ class Latencies(NamedTuple):
 
 
 def scheduled(
-    sockets: list[Any], messages: Messages, rate: float, seconds: float, seed: int = 0
+    clients: zmtp.Clients, messages: Messages, rate: float, seconds: float, seed: int = 0
 ) -> Latencies:
     """Ask ``rate`` questions a second, with exponential gaps, the clients taking turns.
 
     Parameters
     ----------
-    sockets : list of zmq.Socket
-        Connected DEALERs with nothing under way.
+    clients : Clients
+        With nothing under way.
     messages : Messages
         Asked in turn.
     rate, seconds
@@ -76,14 +77,14 @@ def scheduled(
     gaps = np.random.default_rng(seed).exponential(1e9 / rate, count)
     due = np.cumsum(gaps).astype(np.int64)
     # Every question of the schedule is asked, however late: a stall must not hide any.
-    outcome, times = _ask(sockets, messages, due, due[-1] / 1e9 + GRACE, count)
+    outcome, times = _ask(clients, messages, due, due[-1] / 1e9 + GRACE, count)
     if outcome.sent < count:
         raise LoadError(f"{count - outcome.sent} of {count} questions could not be sent")
     return times
 
 
 def saturated(
-    sockets: list[Any], messages: Messages, seconds: float, window: int = WINDOW
+    clients: zmtp.Clients, messages: Messages, seconds: float, window: int = WINDOW
 ) -> Outcome:
     """Keep ``window`` questions of many clients under way: what can be done for them.
 
@@ -91,22 +92,19 @@ def saturated(
     of a single connection travel together. So this is less than one client can have alone.
     """
     due = np.zeros(int(MOST * seconds), np.int64)
-    return _ask(sockets, messages, due, seconds, window)[0]
+    return _ask(clients, messages, due, seconds, window)[0]
 
 
 def _ask(
-    sockets: list[Any], messages: Messages, due: Any, seconds: float, window: int
+    clients: zmtp.Clients, messages: Messages, due: Any, seconds: float, window: int
 ) -> tuple[Outcome, Latencies]:
-    pointers = np.array([socket.underlying for socket in sockets], np.int64)
-    descriptors = np.zeros((len(sockets), 2), np.int32)  # struct pollfd: fd, events and revents
-    descriptors[:, 0] = [socket.getsockopt(zmq.FD) for socket in sockets]
-    descriptors.view(np.int16)[:, 2] = 1  # POLLIN of the system
-    report, answer = new_report(), np.zeros(ROOM, np.uint8)
+    report, answer = new_report(), np.zeros(ROOM + KEPT, np.uint8)
     taken, late = np.zeros(len(due), np.int64), np.zeros(len(due), np.int64)
     limits = np.array([seconds * 1e9, (seconds + GRACE) * 1e9, window], np.int64)
+    framed = zmtp.framed(messages)
     with _punctual():
-        _scheduled(pointers, descriptors, messages, due, limits, taken, late, answer, report)
-    outcome = check(report, answer, sockets[0].get_string(zmq.LAST_ENDPOINT))
+        _scheduled(clients.lines, framed, due, limits, taken, late, answer, report)
+    outcome = check(report, answer, clients.endpoint)
     return outcome, Latencies(taken[: outcome.sent], late[: outcome.sent])
 
 
@@ -123,8 +121,7 @@ def _punctual() -> Iterator[None]:
 
 @compiled
 def _scheduled(
-    sockets: Any,
-    descriptors: Any,
+    lines: Any,
     messages: Any,
     due: Any,
     limits: Any,
@@ -134,11 +131,9 @@ def _scheduled(
     report: Any,
 ) -> None:
     end, latest, window = limits
-    clients, kinds = sockets.size, messages[4].size
+    clients, kinds = lines.descriptors.size, messages[4].size
     clock, timeout = np.zeros(2, np.int64), np.zeros(2, np.int64)
-    revents = descriptors.view(np.int16)
     answered = np.zeros(clients, np.int64)  # of each client, whose question k is k * clients + c
-    asked = np.zeros(clients, np.uint8)  # clients that have sent since they were last read
     start = now(clock)
     sent = total = 0
     asking = True
@@ -149,36 +144,38 @@ def _scheduled(
             report[IN_TIME], report[ELAPSED] = total, time
         if not asking and (total == sent or time > latest):
             return
-        while asking and sent < due.size and sent - total < window and due[sent] <= time:
-            if not give(sockets[sent % clients], messages, sent % kinds, report):
+        timeout[1] = _IDLE
+        for _ in range(clients if asking else 0):  # then answers are looked for
+            if sent == due.size or sent - total >= window:
+                break
+            time = now(clock) - start
+            timeout[1] = min(max(due[sent] - time, 0), _IDLE)
+            if timeout[1] > 0:
+                break
+            if not zmtp.put(lines, sent % clients, messages, sent % kinds, report):
+                timeout[1] = _IDLE  # until there is room, which is news
                 break
             late[sent] = time - due[sent]
-            asked[sent % clients] = 1
             sent += 1
-        # A socket's descriptor tells of news only once, and sending may have taken them: one that
-        # has sent is read too, and each is read until there is nothing more.
-        timeout[1] = _IDLE
-        if asked.any():
-            timeout[1] = 0
-        elif asking and sent < due.size and sent - total < window:
-            timeout[1] = min(max(due[sent] - (now(clock) - start), 0), _IDLE)
-        if ppoll(descriptors.ctypes.data, clients, timeout.ctypes.data, 0) < 0:
-            if zmq_errno() != EINTR:
-                report[ERRNO] = zmq_errno()
-            continue
-        for client in range(clients):
-            if revents[client, 3] == 0 and asked[client] == 0:
-                continue
-            asked[client] = 0
-            while True:
-                size = take(sockets[client], answer, DONTWAIT, report)
-                if size < 0:
-                    break
-                n = answered[client] * clients + client
-                if n >= sent:
-                    report[WRONG] += 1  # nothing was asked
-                    return
-                taken[n] = now(clock) - start - due[n]
-                judge(answer, size, messages, n % kinds, report)
-                answered[client] += 1
-                total += 1
+        for n in range(wait(lines, timeout, report)):
+            client, is_ending = news(lines, n)
+            zmtp.push(lines, client, messages, report)
+            more = 2
+            # News are told once. To have read less than there was room for is to have read all,
+            # but for an end that may have come with it.
+            while more == 2 or (more == 1 and is_ending):
+                more = zmtp.pull(lines, client, report)
+                time = now(clock) - start
+                while True:
+                    size = zmtp.next_frame(lines, client, answer, report)
+                    if size < 0:
+                        break
+                    question = answered[client] * clients + client
+                    if question >= sent:
+                        report[WRONG] += 1  # nothing was asked
+                        report[BAD_SIZE] = report[BAD_SIZE] or max(size, 1)
+                        return
+                    taken[question] = time - due[question]
+                    judge(answer, size, messages, question % kinds, report)
+                    answered[client] += 1
+                    total += 1

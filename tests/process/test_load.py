@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pytest
 import zmq
 
-from benchmarks.live import load, schedule
+from benchmarks.live import load, processes, schedule, zmtp
 from benchmarks.live.messages import IDS, Messages, blocks, echoed, one_a_message
 from streamlstm import wire
 
@@ -49,6 +50,15 @@ def server(sockets: Sockets, answer: Callable[[bytes, int], bytes | None]) -> It
         thread.join()
 
 
+@contextmanager
+def aside(run: Callable[[], None]) -> Iterator[None]:
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def predict(frame: bytes, _number: int) -> bytes:
     step = wire.decode_request(frame)
     assert isinstance(step, wire.Step)
@@ -80,8 +90,8 @@ def test_every_question_is_asked_once_and_every_answer_counted(sockets: Sockets)
         return predict(frame, number)
 
     with server(sockets, remember) as endpoint:
-        socket = sockets.connect(zmq.DEALER, endpoint)
-        outcome = load.throughput(socket, ASKED, 20, count=120, window=7)
+        dealer = sockets.connect(zmq.DEALER, endpoint)
+        outcome = load.throughput(dealer, ASKED, 20, count=120, window=7)
     assert outcome.sent == outcome.answered == len(seen) == 120
     assert [step.stream for step in seen] == [IDS[n % 50] for n in range(120)]
     assert all(len(step.x) == 32 for step in seen)
@@ -102,12 +112,11 @@ def test_bad_answers_are_failures(
     answer: Callable[[bytes, int], bytes | None],
     complaint: str,
 ) -> None:
-    for module in (load, schedule):
-        monkeypatch.setattr(module, "GRACE", 0.3)
+    monkeypatch.setattr(load, "GRACE", 0.3)
     with server(sockets, answer) as endpoint:
-        socket = sockets.connect(zmq.DEALER, endpoint)
+        dealer = sockets.connect(zmq.DEALER, endpoint)
         with pytest.raises(load.LoadError, match=complaint):
-            load.throughput(socket, ASKED, 1, count=50)
+            load.throughput(dealer, ASKED, 1, count=50)
 
 
 def test_round_trips_are_those_of_one_question_at_a_time(sockets: Sockets) -> None:
@@ -118,55 +127,120 @@ def test_round_trips_are_those_of_one_question_at_a_time(sockets: Sockets) -> No
         return predict(frame, number)
 
     with server(sockets, alone) as endpoint:
-        socket = sockets.connect(zmq.DEALER, endpoint)
-        taken = load.round_trips(socket, ASKED, 20, 60)
+        dealer = sockets.connect(zmq.DEALER, endpoint)
+        taken = load.round_trips(dealer, ASKED, 20, 60)
     assert len(taken) == len(under_way) == 60
     assert np.all(taken > 0)
     with server(sockets, refuse_the_ninth) as endpoint, pytest.raises(load.LoadError):
         load.round_trips(sockets.connect(zmq.DEALER, endpoint), ASKED, 20, 60)
 
 
-@pytest.mark.parametrize("clients", [1, 5])
-def test_a_schedule_is_kept_whatever_the_server_does(sockets: Sockets, clients: int) -> None:
-    with server(sockets, predict) as endpoint:
-        asking = [sockets.connect(zmq.DEALER, endpoint) for _ in range(clients)]
-        times = schedule.scheduled(asking, ASKED, rate=500, seconds=0.4)
-        outcome = schedule.saturated(asking, ASKED, 0.2, window=10)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_schedule_is_kept_whatever_the_server_does(sockets: Sockets, count: int) -> None:
+    with server(sockets, predict) as endpoint, zmtp.Clients(endpoint, count) as clients:
+        times = schedule.scheduled(clients, ASKED, rate=500, seconds=0.4)
+        outcome = schedule.saturated(clients, ASKED, 0.2, window=10)
     assert len(times.taken) == len(times.late) == 200
     assert np.all(times.taken > times.late)
     assert np.all(times.late >= 0)
     assert outcome.sent == outcome.answered > 0
 
 
-def test_a_stall_is_counted_to_all_who_would_have_asked_meanwhile(sockets: Sockets) -> None:
-    def stall(frame: bytes, number: int) -> bytes:
-        if number == 20:
+def test_the_clients_of_a_schedule_take_turns(sockets: Sockets) -> None:
+    router = sockets.bind(zmq.ROUTER)
+    seen = []
+
+    def remember() -> None:
+        for _ in range(30):
+            identity, frame = router.recv_multipart()
+            seen.append((identity, wire.decode_request(frame).stream))
+            router.send_multipart([identity, predict(frame, 0)])
+
+    endpoint = router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    with zmtp.Clients(endpoint, 3) as clients, aside(remember):
+        schedule.scheduled(clients, ASKED, rate=100, seconds=0.3)
+    assert len({identity for identity, _ in seen}) == 3
+    for turn in range(3):
+        of_one = sorted(int(stream[-6:]) for identity, stream in seen if identity == seen[turn][0])
+        assert of_one == list(range(of_one[0] % 3, 30, 3))
+
+
+def test_a_stall_is_counted_to_all_who_would_have_asked_meanwhile() -> None:
+    with processes.python_echo() as echo, zmtp.Clients(echo.endpoints["router"], 5) as clients:
+
+        def stall() -> None:
+            time.sleep(0.1)
+            os.kill(echo.pid, signal.SIGSTOP)
             time.sleep(0.3)
-        return predict(frame, number)
+            os.kill(echo.pid, signal.SIGCONT)
 
-    with server(sockets, stall) as endpoint:
-        asking = [sockets.connect(zmq.DEALER, endpoint) for _ in range(5)]
-        times = schedule.scheduled(asking, ASKED, rate=500, seconds=0.2)
-    assert len(times.taken) == 100
+        with aside(stall):
+            times = schedule.scheduled(clients, echoed(ASKED), rate=500, seconds=1)
+    assert len(times.taken) == 500
     assert np.sum(times.taken > 100_000_000) > 60
+    assert np.max(times.taken) > 250_000_000
 
 
-def test_an_answer_to_another_client_is_a_failure(sockets: Sockets) -> None:
-    with server(sockets, mistake_the_ninth) as endpoint:
-        asking: list[Any] = [sockets.connect(zmq.DEALER, endpoint) for _ in range(3)]
-        with pytest.raises(load.LoadError, match="1 are not those"):
-            schedule.scheduled(asking, ASKED, rate=500, seconds=0.1)
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (refuse_the_ninth, "1 answers are errors.*it is the ninth"),
+        (mistake_the_ninth, "1 are not those.*sensor-000008"),
+        (be_too_short, "50 are not those"),
+        (forget_the_ninth, "1 of 50 questions were not answered"),
+    ],
+)
+def test_bad_answers_to_many_clients_are_failures(
+    sockets: Sockets,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[bytes, int], bytes | None],
+    complaint: str,
+) -> None:
+    monkeypatch.setattr(schedule, "GRACE", 0.3)
+    with (
+        server(sockets, answer) as endpoint,
+        zmtp.Clients(endpoint, 3) as clients,
+        pytest.raises(load.LoadError, match=complaint),
+    ):
+        schedule.scheduled(clients, ASKED, rate=500, seconds=0.1)
+
+
+def test_an_answer_without_a_question_is_a_failure(sockets: Sockets) -> None:
+    router = sockets.bind(zmq.ROUTER)
+
+    def answer_twice() -> None:
+        identity, frame = router.recv_multipart()
+        for _ in range(2):
+            router.send_multipart([identity, predict(frame, 0)])
+
+    endpoint = router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    with (
+        aside(answer_twice),
+        zmtp.Clients(endpoint, 1) as clients,
+        pytest.raises(load.LoadError, match="1 are not those"),
+    ):
+        schedule.scheduled(clients, ASKED, rate=2, seconds=1.5)
+
+
+def test_large_messages_of_many_clients_come_whole(sockets: Sockets) -> None:
+    messages = echoed(blocks(IDS[:520]))
+    assert np.min(messages.sizes) > 10_000
+    with (
+        server(sockets, lambda frame, _: frame) as endpoint,
+        zmtp.Clients(endpoint, 3) as clients,
+    ):
+        assert len(schedule.scheduled(clients, messages, rate=1000, seconds=0.3).taken) == 300
 
 
 @pytest.mark.parametrize("messages", [echoed(ASKED), echoed(blocks(IDS[:520]))])
 def test_an_echo_has_to_be_exact(sockets: Sockets, messages: Messages) -> None:
     with server(sockets, lambda frame, _: frame) as endpoint:
-        socket = sockets.connect(zmq.DEALER, endpoint)
-        assert load.throughput(socket, messages, 20, count=20).answered == 20
+        dealer = sockets.connect(zmq.DEALER, endpoint)
+        assert load.throughput(dealer, messages, 20, count=20).answered == 20
     with server(sockets, lambda frame, n: frame[:-1] + b"x" if n == 3 else frame) as endpoint:
-        socket = sockets.connect(zmq.DEALER, endpoint)
+        dealer = sockets.connect(zmq.DEALER, endpoint)
         with pytest.raises(load.LoadError, match="1 are not those"):
-            load.throughput(socket, messages, 20, count=20)
+            load.throughput(dealer, messages, 20, count=20)
 
 
 def test_what_is_pushed_and_published_is_counted(sockets: Sockets) -> None:

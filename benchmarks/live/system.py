@@ -1,0 +1,47 @@
+"""Calls of the system from compiled code: bytes of a connection, and a wait for many of them."""
+
+import platform
+import select
+import socket
+from typing import Any
+
+from numba import types
+
+from .libzmq import EINTR, part, zmq_errno
+from .load import ERRNO
+
+QUIETLY = int(socket.MSG_NOSIGNAL)
+_CLOSING = int(select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR)
+# struct epoll_event in words: events, then 64 bits whose first word is the descriptor.
+EVENT_WORDS, _DESCRIPTOR = (3, 1) if platform.machine() == "x86_64" else (4, 2)
+
+# Descriptor, data, bytes, flags; -1 says that errno tells more, which zmq_errno() returns.
+_BYTES = types.intp(types.int32, types.uintp, types.uintp, types.int32)
+send, recv = types.ExternalFunction("send", _BYTES), types.ExternalFunction("recv", _BYTES)
+_epoll_wait = types.ExternalFunction(
+    "epoll_wait", types.int32(types.int32, types.uintp, types.int32, types.int32)
+)
+# Descriptors, how many, a timespec, no signal mask.
+_ppoll = types.ExternalFunction(
+    "ppoll", types.int32(types.uintp, types.uint64, types.uintp, types.uintp)
+)
+
+
+@part
+def wait(lines: Any, timeout: Any, report: Any) -> Any:
+    """Return how many clients have news, after ``timeout`` at most: int64[2], a timespec."""
+    poll, events = lines.poll, lines.events
+    count = 1
+    if timeout[0] or timeout[1]:  # epoll itself counts in milliseconds
+        count = _ppoll(poll.ctypes.data, 1, timeout.ctypes.data, 0)
+    if count > 0:
+        count = _epoll_wait(poll[0], events.ctypes.data, events.shape[0], 0)
+    if count < 0 and zmq_errno() != EINTR:
+        report[ERRNO] = zmq_errno()
+    return max(count, 0)
+
+
+@part
+def news(lines: Any, n: int) -> Any:
+    """Return the client of event ``n``, and whether its connection is ending."""
+    return lines.client_of[lines.events[n, _DESCRIPTOR]], lines.events[n, 0] & _CLOSING != 0
