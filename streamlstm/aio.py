@@ -34,7 +34,7 @@ from .connection import (
     prediction,
     predictions,
     silent,
-    subscription,
+    subscriptions,
     unpack,
     unsent,
 )
@@ -432,9 +432,10 @@ class AsyncSubscriber(_AsyncConnection[zmq.asyncio.Socket]):
         context: zmq.Context[Any] | None = None,
     ) -> None:
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
+        topics = subscriptions(streams)
         super().__init__(xpub, context)
-        for stream in streams:
-            self._open().subscribe(subscription(stream))
+        for topic in topics:
+            self._open().subscribe(topic)
 
     async def receive(self) -> wire.Prediction:
         """Return the next prediction; as :meth:`Subscriber.receive`."""
@@ -447,6 +448,6 @@ class AsyncSubscriber(_AsyncConnection[zmq.asyncio.Socket]):
         return unpack(frames[-1], wire.Prediction)
 
     async def __aiter__(self) -> AsyncIterator[wire.Prediction]:
-        """Yield predictions for ever, or until none came in time."""
+        """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""
         while True:
             yield await self.receive()

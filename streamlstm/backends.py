@@ -21,7 +21,7 @@ from .layers import Layer
 from .model import Model
 from .pages import lazy_zeros
 from .plan import compile_plan, row_layout
-from .precision import round_weights
+from .precision import check_precision, round_weights
 
 Float32Array = NDArray[np.float32]
 NAMES = ("cpu", "reference")
@@ -261,6 +261,13 @@ def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()
     compile_kernels([*compile.needed(plan.kinds, weights), *also], tell=True)
 
 
+def check_backend(name: str, weights: str) -> None:
+    """Raise ModelError if there is no backend of that name, or no such precision of weights."""
+    check_precision(weights)
+    if name not in ("auto", *NAMES):
+        raise ModelError(f"backend: expected auto, {' or '.join(NAMES)}, got {name!r}.")
+
+
 def make_backend(
     name: str, model: Model, threads: int | None = None, weights: str = "float32"
 ) -> Backend:
@@ -271,9 +278,6 @@ def make_backend(
     ModelError
         If there is no backend of that name, or no such precision of weights.
     """
+    check_backend(name, weights)
     model = round_weights(model, weights)
-    if name in ("auto", "cpu"):
-        return CpuBackend(model, threads, weights)
-    if name == "reference":
-        return ReferenceBackend(model)
-    raise ModelError(f"backend: expected auto, {' or '.join(NAMES)}, got {name!r}.")
+    return ReferenceBackend(model) if name == "reference" else CpuBackend(model, threads, weights)

@@ -27,7 +27,7 @@ from .connection import (
     prediction,
     predictions,
     silent,
-    subscription,
+    subscriptions,
     unanswered,
     unpack,
     unsent,
@@ -306,9 +306,10 @@ class Subscriber(Connection):
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
+        topics = subscriptions(streams)
         super().__init__(xpub, context)
-        for stream in streams:
-            self._open().subscribe(subscription(stream))
+        for topic in topics:
+            self._open().subscribe(topic)
 
     def receive(self) -> wire.Prediction:
         """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].
@@ -330,6 +331,6 @@ class Subscriber(Connection):
         return unpack(frames[-1], wire.Prediction)
 
     def __iter__(self) -> Iterator[wire.Prediction]:
-        """Yield predictions for ever, or until none came in time."""
+        """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""
         while True:
             yield self.receive()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from operator import index
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -22,7 +21,7 @@ from .errors import (
     StreamLSTMError,
     WorkerTimeoutError,
 )
-from .observations import to_float32
+from .observations import check_time, to_float32
 from .state import check_stream_id
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -46,7 +45,9 @@ def observation(
     row = to_float32(x, "x")
     if row.ndim != 1:
         raise ShapeError(f"x: expected one observation, float32[F], got shape {row.shape}")
-    return wire.Step(check_stream_id(stream), index(seq), wire.to_floats(row), time)
+    if time is not None:
+        time = check_time(stream, time)
+    return wire.Step(check_stream_id(stream), _number(seq), wire.to_floats(row), time)
 
 
 def observations(
@@ -59,13 +60,24 @@ def observations(
     ShapeError, BadValueError, StreamIdError
         If ``X`` is not one row of numbers for each stream, or a stream no id.
     """
+    if isinstance(streams, str | bytes):
+        raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}")
     rows = to_float32(X, "X")
     if rows.ndim != 2 or len(rows) != len(streams):
         raise ShapeError(
             f"X: expected one row for each of {len(streams)} streams, got shape {rows.shape}"
         )
-    numbers = None if seqs is None else [index(seq) for seq in seqs]
+    numbers = None if seqs is None else [_number(seq) for seq in seqs]
     return wire.Steps([check_stream_id(s) for s in streams], numbers, wire.to_floats(rows))
+
+
+def _number(seq: Any) -> int:
+    if isinstance(seq, int | np.integer) and not isinstance(seq, bool):
+        return int(seq)
+    raise BadValueError(
+        f"seq: expected an integer from 0 to 2**64 - 1 (0: not counted), got {seq!r} "
+        f"({type(seq).__name__})"
+    )
 
 
 def pack(message: wire.Request, limit: int) -> bytes:
@@ -185,9 +197,25 @@ def closed(what: str) -> StreamLSTMError:
     return StreamLSTMError(f"this {what} is closed; make a new one")
 
 
-def subscription(prefix: wire.StreamId) -> bytes:
-    """Return what to subscribe to: a prefix of text ids, or one integer id."""
-    return wire.topic(check_stream_id(prefix)) if prefix != "" else b""
+def subscriptions(streams: Sequence[wire.StreamId]) -> list[bytes]:
+    """Return what to subscribe to: prefixes of text ids, and integer ids.
+
+    Raises
+    ------
+    BadValueError
+        If it is a single id, or nothing at all.
+    StreamIdError
+        If one of them is no id.
+    """
+    if isinstance(streams, str | bytes | int) or not isinstance(streams, Iterable):
+        raise BadValueError(
+            f"streams: expected a sequence of prefixes and integer ids, got {streams!r}; "
+            f"write [{streams!r}] for one"
+        )
+    topics = [wire.topic(check_stream_id(stream)) if stream != "" else b"" for stream in streams]
+    if not topics:
+        raise BadValueError("streams: expected at least one; leave it out to hear everything")
+    return topics
 
 
 def check_seconds(what: str, value: Any) -> float:

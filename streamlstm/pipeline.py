@@ -249,6 +249,36 @@ class _WithCallbacks(Questions):
             _LOG.exception("a callback of a future ended with an error")
 
 
+class Answer(Future[Result]):
+    """The future of a question; the thread that brings the answer cannot wait for it."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        super().__init__()
+        self._thread = thread
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Return the answer; raises as it does."""
+        self._check()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the error, None if there is none."""
+        self._check()
+        return super().exception(timeout)
+
+    def _check(self) -> None:
+        if not self.done() and threading.current_thread() is self._thread:
+            refuse("wait for another answer there")
+
+
+def refuse(what: str) -> NoReturn:
+    """Raise the error for a callback that would wait for its own thread."""
+    raise StreamLSTMError(
+        "a callback of a future runs in the thread that reads the answers, and would wait for "
+        f"itself: do not {what}, but in another thread"
+    )
+
+
 class Pipeline:
     """A thread that owns a client's socket and keeps a window of questions under way.
 
@@ -280,7 +310,7 @@ class Pipeline:
 
     def submit(self, frame: bytes, read: Read[Result], timeout: float) -> Future[Result]:
         """Ask as soon as there is room; never waits in a callback of a future."""
-        future: Future[Result] = Future()
+        future: Future[Result] = Answer(self._thread)
         with self._lock:
             if self._load >= self._window and not self._is_mine():
                 self._wait_for_room(timeout)
@@ -294,13 +324,13 @@ class Pipeline:
     def ask(self, frame: bytes, read: Read[Result], timeout: float) -> Result:
         """Ask and wait for the answer."""
         if self._is_mine():
-            self._refuse("ask and wait there")
+            refuse("ask and wait there")
         return self.submit(frame, read, timeout).result()
 
     def close(self) -> None:
         """Fail what is under way and end the thread. Closing twice is harmless."""
         if self._is_mine():
-            self._refuse("close the client there")
+            refuse("close the client there")
         with self._lock:
             self._closing = True
             self._wake()
@@ -312,12 +342,6 @@ class Pipeline:
 
     def _is_mine(self) -> bool:
         return threading.current_thread() is self._thread
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise StreamLSTMError(
-            "a callback of a future runs in the thread that reads the answers, and would wait for "
-            f"itself: do not {what}, but in another thread"
-        )
 
     def _wait_for_room(self, timeout: float) -> None:
         def has_room() -> bool:

@@ -299,8 +299,8 @@ class StateTable:
     def full(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream that finds no slot."""
         return CapacityError(
-            f"stream {stream!r}: all {self.capacity} slots are taken; forget streams that have "
-            "ended or give the engine a larger capacity."
+            f"stream {stream!r}: all {self.capacity} places are taken; it takes a larger capacity, "
+            "or streams that have ended to be forgotten."
         )
 
     def clear(self, slot: int) -> None:

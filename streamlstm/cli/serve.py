@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
+
+from .signals import leaving_at_once
 
 if TYPE_CHECKING:
     from streamlstm.serving.service import Service
@@ -21,7 +23,8 @@ def serve(
     ] = None,
     capacity: Annotated[int, Option(min=1, help="Streams that can live at once.")] = 100_000,
     threads: Annotated[
-        int | None, Option(min=1, help="Threads for large blocks; all cores but one if left out.")
+        int | None,
+        Option(min=1, max=1024, help="Threads for large blocks; all cores but one if left out."),
     ] = None,
     backend: Annotated[str, Option(help="auto, cpu or reference.")] = "auto",
     weights: Annotated[
@@ -35,7 +38,7 @@ def serve(
         bool, Option("--insecure", help="Allow addresses that other machines can reach.")
     ] = False,
     max_message_bytes: Annotated[
-        int, Option(min=1024, help="Longest message that is answered.")
+        int, Option(min=1024, max=2**30, help="Longest message that is answered.")
     ] = 1_048_576,
     loop: Annotated[
         str, Option(help="auto, native (compiled) or python.", show_default=True)
@@ -44,15 +47,24 @@ def serve(
         float,
         Option(
             min=0,
+            max=1e6,
             metavar="MICROSECONDS",
             help="Look for messages so long before sleeping: quicker answers for a busy core.",
         ),
     ] = 0,
     queue_messages: Annotated[
-        int, Option(min=16, help="Messages that may wait; beyond, senders are told `busy`.")
-    ] = 16_384,
+        int | None,
+        Option(
+            min=16, max=2**24, help="Messages that may wait before senders are told `busy`; 16384."
+        ),
+    ] = None,
     queue_bytes: Annotated[
-        int | None, Option(min=8192, help="Their bytes; 64 MiB or more if left out.")
+        int | None,
+        Option(
+            min=8192,
+            max=2**40,
+            help="Their bytes, at least 8 times --max-message-bytes; 64 MiB or more if left out.",
+        ),
     ] = None,
 ) -> None:
     """Start a worker: it keeps the memory of every stream and answers observations.
@@ -71,30 +83,43 @@ def serve(
     import os
     from contextlib import nullcontext
 
-    from streamlstm.backends import compile_for
+    from streamlstm.backends import check_backend, compile_for
     from streamlstm.engine import Engine
+    from streamlstm.errors import EndpointError
     from streamlstm.model import Model
     from streamlstm.serving.bounds import Bounds
     from streamlstm.serving.compiled import NAME
     from streamlstm.serving.doors import check_endpoint
     from streamlstm.serving.endpoints import write_endpoints
     from streamlstm.serving.service import Service
-    from streamlstm.serving.worker import Worker
+    from streamlstm.serving.worker import Worker, check_loop
 
     from .console import err
 
     # Threads that share a block would otherwise spin after it, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    check_loop(loop, backend)
+    check_backend(backend, weights)
+    if loop == "python" and (spin or queue_messages or queue_bytes):
+        raise BadParameter("--spin and --queue-... are of the compiled loop, not of that in Python")
+    bounds = Bounds(queue_messages or 16_384, queue_bytes or max(2**26, 8 * max_message_bytes))
+    bounds.check(max_message_bytes)
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
         check_endpoint(name, endpoint, insecure)
+        if endpoint.startswith("inproc://"):
+            raise EndpointError(
+                f"--{name} {endpoint}: nobody outside of this process could reach it; expected "
+                "tcp://ADDRESS:PORT or ipc://PATH"
+            )
     if metrics is not None:
         from streamlstm.serving.scrape import parse_address, serving_metrics
 
         parse_address(metrics, insecure)
     network = Model.load(model)
     if backend != "reference":
-        compile_for(network, weights, also=[NAME] if loop != "python" else [])
+        with leaving_at_once():  # an interrupt inside of the compiler is not always heard
+            compile_for(network, weights, also=[NAME] if loop != "python" else [])
     threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one is for ZeroMQ's own thread
     service = Service(Engine(network, capacity, backend, threads, weights), max_message_bytes)
     with (
@@ -105,7 +130,7 @@ def serve(
             xpub,
             insecure=insecure,
             loop=loop,
-            bounds=Bounds(queue_messages, queue_bytes or max(2**26, 8 * max_message_bytes)),
+            bounds=bounds,
             spin=spin * 1e-6,
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
@@ -127,12 +152,25 @@ def serve(
 
 
 def _clear(endpoints: Path, model: Path) -> Path:
-    """Remove a file from before, which would tell of a worker that is gone; links are followed."""
+    """Remove a file that tells of a worker that is gone; links are followed."""
     from .outputs import check_output
 
     target = check_output("--endpoints", endpoints, model=model)
-    target.unlink(missing_ok=True)
+    if not _is_of_another(target):
+        target.unlink(missing_ok=True)
     return target
+
+
+def _is_of_another(endpoints: Path) -> bool:
+    """Tell whether a file tells of a worker that runs: it stays until this one is ready."""
+    import json
+
+    from psutil import pid_exists
+
+    try:
+        return bool(pid_exists(int(json.loads(endpoints.read_text())["pid"])))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return False
 
 
 def _withdraw(endpoints: Path) -> None:

@@ -1,6 +1,10 @@
 """How much may wait in a worker."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+
+from ..errors import BadValueError
 
 
 @dataclass(frozen=True)
@@ -17,3 +21,15 @@ class Bounds:
 
     messages: int = 16_384
     bytes: int = 2**26
+
+    def check(self, max_message_bytes: int) -> None:
+        """Raise BadValueError if this is too little for messages of so many bytes.
+
+        Twice the limit of a message is received, so that one above it gets an answer that says so,
+        and a client alone may have half of the queue.
+        """
+        if self.bytes < 8 * max_message_bytes:
+            raise BadValueError(
+                f"--queue-bytes {self.bytes}: expected at least {8 * max_message_bytes}, eight "
+                "times --max-message-bytes; leave it out, or allow shorter messages only"
+            )

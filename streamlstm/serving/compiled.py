@@ -13,7 +13,6 @@ import zmq
 from numpy.typing import NDArray
 
 from .. import wire
-from ..errors import BadValueError
 from ..kernels import compile, ids
 from ..lent import Lent
 from ..model import Model
@@ -47,10 +46,7 @@ _C = {
     "free": layout.RELEASE,
     "usleep": layout.SLEEP,
 }
-_BUSY_SENTENCE = (
-    "the queue of this worker is full, nothing was done; send this again after so many "
-    "milliseconds as the next element says"
-)
+_BUSY_SENTENCE = "the worker's queue is full and nothing was done; wait a little, send it again"
 
 
 class Reason(IntEnum):
@@ -118,6 +114,7 @@ class CompiledLoop:
         compile.prepare(None, [NAME])
         self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
         self._let_go = compile.entry(loop.let_go, loop.SIGNATURES[loop.let_go])
+        self.taken = 0  # when the message that was handed over last came, in ns of the clock
         self._lent = lent
         self._kept: list[Any] = [doors]
         self._fields = np.zeros(layout.LOOP, np.int64)
@@ -183,11 +180,7 @@ class CompiledLoop:
         fields, messages = self._fields, bounds.messages
         # Twice the limit is received, so that a message above it gets an answer that says so.
         frame = 2 * max_message_bytes
-        if bounds.bytes < 4 * frame:
-            raise BadValueError(
-                f"queue: expected room for at least {4 * frame} bytes, four times what a message "
-                f"that is received may have, got {bounds.bytes}"
-            )
+        bounds.check(max_message_bytes)
         fields[layout.MAX_SIZE], fields[layout.MAX_FRAME] = max_message_bytes, frame
         fields[layout.MAX_MESSAGES], fields[layout.MAX_BYTES] = messages, bounds.bytes
         route = layout.MAX_IDENTITY + layout.MAX_ENVELOPE * layout.MAX_ENVELOPE_BYTES
@@ -218,12 +211,17 @@ class CompiledLoop:
             raise zmq.ZMQError(int(self._fields[layout.FAILED]))
         return reason
 
+    def stop_taking(self) -> None:
+        """Take nothing more from the doors; :meth:`serve` then ends when nothing waits."""
+        self._fields[layout.CLOSED] = 1
+
     def handed_over(self) -> Arrival:
         """Return the message that Python has to answer."""
         address = int(self._fields[layout.HANDED])
         head = np.ctypeslib.as_array(
             ctypes.cast(address, ctypes.POINTER(ctypes.c_int64)), (layout.RECORD_HEAD // 8,)
         ).tolist()
+        self.taken = head[layout.TAKEN]
         size, came = head[layout.SIZE], head[layout.FRAMES_CAME]
         here = min(size, int(self._fields[layout.MAX_FRAME]))
         frame = ctypes.string_at(head[layout.MESSAGE], here)

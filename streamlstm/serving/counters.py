@@ -138,10 +138,10 @@ class Counters:
         return {name: self[place] for name, place in NAMES.items()} | {"errors": errors}
 
     def queue(self) -> dict[str, int]:
-        """Return what INFO shows under ``queue``."""
+        """Return what INFO shows under ``queue``: what waits beside the question itself."""
         return {
-            "messages": self[layout.QUEUED],
-            "bytes": self[layout.QUEUED_BYTES],
+            "messages": max(0, self[layout.QUEUED] - 1),
+            "bytes": max(0, self[layout.QUEUED_BYTES] - layout.RECORD),
             "peak": self[layout.QUEUE_PEAK],
         }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket as posix
+import stat
 
 import zmq
 
@@ -90,6 +92,11 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
         )
     if scheme == "tcp":
         check_reach(name, endpoint, host.strip("[]"), insecure)
+    if scheme == "ipc" and _is_something_else(address):
+        # libzmq would remove it and put its socket there
+        raise EndpointError(
+            f"--{name} {endpoint}: there is something else than a socket; choose another path"
+        )
     if scheme == "ipc" and _is_listening(address):
         # libzmq would take the path away from its owner without a word
         raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
@@ -125,6 +132,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_something_else(path: str) -> bool:
+    try:
+        return not stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _is_listening(path: str) -> bool:

@@ -31,9 +31,21 @@ TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the
 TURN_BYTES = 2**23
 TURN_SECONDS = 0.09  # after which Python looks around, whatever the loop does
 QUIET_SECONDS = 0.05  # without a message a worker that stops has answered all that arrived
-DRAIN_SECONDS = 2.0  # for which a worker that stops goes on answering at most
+TAKE_SECONDS = 0.5  # for which a worker that stops goes on taking what arrives at most,
+EMPTY_SECONDS = 2.5  # and then answering what it has taken
 LINGER_MS = 2_000  # for which its last answers may be on their way
 LOG_SECONDS = 1.0  # between two lines about messages refused at the pull door
+
+
+def check_loop(loop: str, backend: str) -> None:
+    """Raise BadValueError for a loop that is none, or does not step with this backend."""
+    if loop not in ("auto", "native", "python"):
+        raise BadValueError(f"loop: expected auto, native or python, got {loop!r}")
+    if loop == "native" and backend == "reference":
+        raise BadValueError(
+            "loop: the compiled loop steps with the cpu backend, not with reference; say loop auto "
+            "or python"
+        )
 
 
 class Worker:
@@ -130,11 +142,10 @@ class Worker:
         return "python" if self._compiled is None else "native"
 
     def _choose(self, loop: str, bounds: Bounds, spin: float) -> CompiledLoop | None:
-        if loop not in ("auto", "native", "python"):
-            raise BadValueError(f"loop: expected auto, native or python, got {loop!r}")
+        service = self._service
+        check_loop(loop, service.engine.backend)
         if loop == "python":
             return None
-        service = self._service
         lent = service.engine.lend()
         functions = find_functions()
         if lent is None:
@@ -165,15 +176,31 @@ class Worker:
         while not self._stopping:
             self._turn(TURN_SECONDS)
         last = time.monotonic()
-        deadline, quiet = last + DRAIN_SECONDS, last + QUIET_SECONDS
+        deadline, quiet = last + TAKE_SECONDS, last + QUIET_SECONDS
         while (now := time.monotonic()) < min(deadline, quiet):
             before = self._counters[layout.MESSAGES]
             self._turn(min(deadline, quiet) - now)
             if self._counters[layout.MESSAGES] != before or self._counters[layout.QUEUED]:
                 quiet = time.monotonic() + QUIET_SECONDS
+        self._empty()
         if self._unlogged:
             _LOG.warning("pull: refused %d more since the last line", self._unlogged)
             self._unlogged = 0
+
+    def _empty(self) -> None:
+        """Answer what was taken, and take nothing more."""
+        if self._compiled is None:
+            return  # it keeps no queue
+        self._compiled.stop_taking()
+        deadline = time.monotonic() + EMPTY_SECONDS
+        while self._counters[layout.QUEUED] and (left := deadline - time.monotonic()) > 0:
+            self._turn(left)
+        if self._counters[layout.QUEUED]:
+            _LOG.warning(
+                "stopped with %d messages unanswered: the queue was not empty after %g s",
+                self._counters[layout.QUEUED],
+                EMPTY_SECONDS,
+            )
 
     def on_signals(self) -> AbstractContextManager[None]:
         """Let SIGINT and SIGTERM stop the worker, within ``with``; in the main thread only."""
@@ -216,6 +243,7 @@ class Worker:
         reason = self._compiled.serve(seconds)
         if reason is Reason.HAND_OVER:
             self._answer([self._compiled.handed_over()])
+            self._counters.latency.add(time.monotonic_ns() - self._compiled.taken)
         elif reason is Reason.WOKEN and self._wakeup.heard():
             self._stopping = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -288,3 +289,19 @@ def test_a_subscriber_is_an_iterator(worker: WorkerProcess, client: Client) -> N
         client.step_many(["it-a", "it-b", "it-c"], [[1, 2]] * 3)
         streams = [prediction.stream for prediction in islice(subscriber, 3)]
     assert streams == ["it-a", "it-b", "it-c"]
+
+
+@pytest.mark.parametrize("streams", ["pump-", 5, b"x", []])
+def test_a_subscriber_says_what_it_takes(streams: Any) -> None:
+    with pytest.raises(BadValueError, match="streams: expected"):
+        Subscriber("tcp://127.0.0.1:1", streams)
+
+
+@pytest.mark.parametrize("seq", [True, 1.0, "1", None])
+def test_a_number_that_is_none_is_refused_before_it_is_sent(client: Client, seq: Any) -> None:
+    with pytest.raises(BadValueError, match="seq: expected an integer"):
+        client.step("unnumbered", [1, 2], seq=seq)
+    with pytest.raises(BadValueError, match="event time"):
+        client.step("untimed", [1, 2], time=10**400)
+    with pytest.raises(ShapeError, match="sequence of ids"):
+        client.step_many("ab", [[1, 2], [1, 2]])

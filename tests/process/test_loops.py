@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import psutil
 import pytest
 import zmq
 
-from streamlstm import Client, Engine, wire
+from streamlstm import LSTM, Client, Dense, Engine, wire
 from streamlstm.serving.service import Service
 from streamlstm.serving.worker import Worker
 
+from ..contract.models import random_model
 from .conftest import MODEL, Sockets, WorkerProcess
 
 
@@ -163,3 +165,24 @@ def test_spinning_changes_no_answer(model_file: Path, engine: Engine) -> None:
                 np.testing.assert_array_equal(client.step("a", [n, 1]), engine.step("a", [n, 1]))
     finally:
         assert process.stop() == 0
+
+
+def test_what_was_taken_is_answered_before_a_worker_leaves(
+    tmp_path: Path, sockets: Sockets
+) -> None:
+    """A slow model, a client that never stops, and a queue full of its questions at the signal."""
+    path = tmp_path / "slow.safetensors"
+    random_model([LSTM(2, 256), Dense(256, 1)]).save(path)
+    process = WorkerProcess(path, "--loop", "native")
+    asking = sockets.connect(zmq.DEALER, process.endpoints["router"], SNDHWM=100_000, RCVHWM=0)
+    frame = wire.encode(wire.Step("a", 0, b"\0" * 8))
+    for _ in range(40_000):
+        asking.send(frame)
+    while asking.poll(0) == 0:
+        asking.send(frame)
+    assert process.stop() == 0
+    said = re.search(r"stopped: ([\d,]+) messages, ([\d,]+) steps, ([\d,]+) refused", process.said)
+    assert said is not None
+    messages, steps, refused = (int(number.replace(",", "")) for number in said.groups())
+    assert messages == steps + refused
+    assert "unanswered" not in process.said

@@ -280,7 +280,7 @@ def test_info_sums_up_for_people_and_tells_programs_all(worker: WorkerProcess) -
     assert lines["step time"].startswith("p50 ")
     assert lines["latency"]
     assert lines["memory"].endswith(" MiB")
-    assert lines["queue messages"] == "1"  # the question itself
+    assert lines["queue messages"] == "0"
     told = json.loads(streamlstm("info", "--router", router, "--json").stdout)["histograms"]
     assert sum(told["block_size"]["counts"]) == 3
     for histogram in told.values():

@@ -130,9 +130,9 @@ def test_a_client_that_does_not_read_stalls_nobody(mortal: WorkerProcess, socket
             dropped = client.info()["counters"]["dropped_answers"]
         info = client.info()
         counters, waiting = info["counters"], info["queue"]["messages"]
-        # every message is accounted for; one that waits is the question for the counters itself
-        assert waiting >= 1
-        assert counters["messages"] == counters["answers"] + counters["dropped_answers"] + waiting
+        # every message is accounted for; the last one is the question for the counters itself
+        done = counters["answers"] + counters["dropped_answers"] + waiting
+        assert counters["messages"] == done + 1
 
 
 def test_the_pull_door_logs_little_and_no_content(mortal: WorkerProcess, sockets: Sockets) -> None:
@@ -204,6 +204,47 @@ def test_an_address_that_others_can_reach_is_refused_in_a_sentence(model_file: P
     assert shown.stderr.startswith("streamlstm: --pull tcp://0.0.0.0:*: ")
     assert "--insecure" in shown.stderr
     assert shown.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--loop", "quick"), "expected auto, native or python"),
+        (("--loop", "native", "--backend", "reference"), "the cpu backend"),
+        (("--backend", "abacus"), "expected auto, cpu or reference"),
+        (("--weights", "int8"), "float16"),
+        (("--spin", "inf"), "--spin"),
+        (("--threads", "99999999999999999999"), "--threads"),
+        (("--queue-messages", "99999999999999999999"), "--queue-messages"),
+        (("--queue-bytes", "8192"), "eight times"),
+        (("--max-message-bytes", "99999999999999999999"), "--max-message-bytes"),
+        (("--loop", "python", "--spin", "5"), "--spin"),
+        (("--router", "inproc://here"), "nobody outside"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_a_sentence(
+    model_file: Path, options: tuple[str, ...], said: str
+) -> None:
+    """At once, whatever there is still to compile."""
+    shown = serve(str(model_file), *FREE_PORTS, *options)
+    assert shown.returncode in (1, 2)
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_a_second_worker_that_cannot_start_leaves_the_first_one_s_endpoints(
+    model_file: Path, tmp_path: Path
+) -> None:
+    first = WorkerProcess(model_file)
+    try:
+        file = tmp_path / "worker.json"
+        file.write_text(json.dumps({**first.endpoints, "pid": first.process.pid}))
+        taken = ("--router", first.endpoints["router"], *FREE_PORTS[2:])
+        shown = serve(str(model_file), *taken, "--endpoints", str(file))
+        assert "is taken" in shown.stderr
+        assert json.loads(file.read_text())["pid"] == first.process.pid
+    finally:
+        first.stop()
 
 
 def test_a_file_that_is_no_model_is_refused_in_a_sentence(tmp_path: Path) -> None:

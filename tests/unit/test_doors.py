@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from streamlstm.errors import EndpointError
-from streamlstm.serving.doors import bind_door
+from streamlstm.serving.doors import bind_door, check_endpoint
 from streamlstm.serving.endpoints import read_endpoints, write_endpoints
 from streamlstm.serving.wakeup import Wakeup
 
@@ -159,3 +159,11 @@ assert signal.set_wakeup_fd(-1) == -1
 wakeup.close()
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+def test_a_file_in_the_place_of_a_socket_stays(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("precious")
+    with pytest.raises(EndpointError, match="something else than a socket"):
+        check_endpoint("router", f"ipc://{path}", False)
+    assert path.read_text() == "precious"

@@ -96,7 +96,7 @@ def test_text_and_integers_are_different_streams(engine: Engine) -> None:
 def test_capacity(engine: Engine) -> None:
     engine.step_many([1, 2, 3], [GOOD] * 3)
     before = everything(engine)
-    with pytest.raises(CapacityError, match="stream 5: all 4 slots are taken"):
+    with pytest.raises(CapacityError, match="stream 5: all 4 places are taken"):
         engine.step_many([4, 5], [GOOD] * 2)
     assert everything(engine) == before
     engine.step_many([4, 4, 1], [GOOD] * 3)

@@ -229,5 +229,5 @@ def test_where_there_is_no_compiled_loop_python_serves(
 
 
 def test_bounds_that_hold_no_message_are_refused() -> None:
-    with pytest.raises(BadValueError, match="four times"):
+    with pytest.raises(BadValueError, match="eight times"):
         Harness(Engine(MODEL), bounds=Bounds(bytes=2**20))

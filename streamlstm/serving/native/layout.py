@@ -78,6 +78,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     MAX_SIZE,  # bytes of a message that is read
     SPIN,  # ns to look for messages before sleeping
     UNTIL,  # moment at which Python wants to look around
+    CLOSED,  # 1: nothing is taken any more, and the loop ends when nothing waits
     # Where it stands.
     NOW,
     FREE,  # address of the first free record
@@ -95,7 +96,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-) = range(63)
+) = range(64)
 LOOP = 80
 
 FILE = 8

@@ -227,7 +227,10 @@ def serve(address):
             return int64(layout.WOKEN)
         if loop[layout.FULL] & 1 << XPUB_DOOR:
             _listen(loop)
-        _take(loop)
+        if loop[layout.CLOSED] == 0:
+            _take(loop)
+        elif counts_of(loop)[layout.QUEUED] == 0:
+            break
         if counts_of(loop)[layout.QUEUED] > 0:
             outcome = _answer(loop)
             if outcome != layout.TICK:
