@@ -335,7 +335,8 @@ def test_a_callback_may_ask_but_not_wait(client: Client) -> None:
     assert set(ended(rest)) == {"NoneType"}
     assert len(refused) == 15
     assert "would wait for itself" in refused[0]
-    assert "close the client" in refused[1]
+    assert "wait for another answer" in refused[1]
+    assert "close the client" in refused[2]
 
 
 # --- the end ---
