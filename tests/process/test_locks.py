@@ -258,3 +258,27 @@ def test_the_commands(locked: WorkerProcess, ring: Ring) -> None:
     )
     assert failed.returncode == 1
     assert "speaks with keys only" in failed.stderr
+
+
+def test_keys_are_made_and_shown_on_the_shell(tmp_path: Path) -> None:
+    def keys(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "streamlstm", "keys", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert keys("new", "pump", "--role", "read-only").returncode == 0
+    key = load_key(tmp_path / "pump.pub")
+    shown = keys("show", "pump.pub").stdout
+    assert shown == f"name    pump\npublic  {key.public}\nrole    read-only\n"
+    secret = load_key(tmp_path / "pump.key").secret
+    assert secret is not None
+    assert secret not in keys("show", "pump.key").stdout
+    again = keys("new", "pump")
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert keys("burn", "pump").returncode == keys("new", "x", "--role", "king").returncode == 2
