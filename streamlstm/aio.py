@@ -23,6 +23,7 @@ from .connection import (
     LINGER,
     TIMEOUT,
     Float32Array,
+    KeyPath,
     check_seconds,
     closed,
     connect,
@@ -39,6 +40,7 @@ from .connection import (
     unsent,
 )
 from .errors import EndpointError, StreamLSTMError
+from .keys import credentials
 from .pipeline import WINDOW, Question, Questions, Read, Result, check_window
 from .state import check_stream_id
 
@@ -57,16 +59,21 @@ class _AsyncConnection(Generic[SocketType]):
         endpoint: str,
         context: zmq.Context[Any] | None,
         linger: float = 0.0,
+        key: KeyPath = None,
+        server: KeyPath = None,
         **options: int,
     ) -> None:
         self.endpoint = endpoint
+        keys = credentials(key, server)
         self._own_context = context is None
         self._context: zmq.Context[Any] = zmq.Context() if context is None else context
         self._loop: asyncio.AbstractEventLoop | None = None
         socket: Any = self._context.socket(self._kind, socket_class=self._make)
         self._socket: SocketType | None = socket
         try:
-            connect(socket, endpoint, LINGER=milliseconds(linger), **options)
+            self._handshake = connect(
+                self._context, socket, endpoint, keys, LINGER=milliseconds(linger), **options
+            )
         except EndpointError:
             self._socket = None
             self._end_context()
@@ -91,6 +98,7 @@ class _AsyncConnection(Generic[SocketType]):
     async def close(self) -> None:
         """Close the connection. Closing twice is harmless."""
         if self._socket is not None:
+            self._handshake.close()
             self._socket.close()
             self._socket = None
             # ending a context waits for what lingers: not in the event loop
@@ -137,13 +145,15 @@ class AsyncClient(_AsyncConnection[zmq.Socket[bytes]]):
         timeout: float = TIMEOUT,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         window: int = WINDOW,
+        key: KeyPath = None,
+        server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
         check_window(window)
-        super().__init__(router, context, IMMEDIATE=1)
+        super().__init__(router, context, key=key, server=server, IMMEDIATE=1)
         self._limit = max_message_bytes
-        self._questions = Questions(self._open(), router, window)
+        self._questions = Questions(self._open(), router, window, why=self._handshake.why)
         self._next_turn: asyncio.Handle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -264,12 +274,14 @@ class AsyncPublisher(_AsyncConnection[zmq.Socket[bytes]]):
         linger: float = LINGER,
         delay: float = 0.0,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        key: KeyPath = None,
+        server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
         linger = check_seconds("linger", linger)
         self._delay = check_seconds("delay", delay)
-        super().__init__(pull, context, linger, IMMEDIATE=1)
+        super().__init__(pull, context, linger, key, server, IMMEDIATE=1)
         self._limit = max_message_bytes
         self._backlog = Backlog(max_message_bytes)
         self._sending = asyncio.Lock()
@@ -345,7 +357,8 @@ class AsyncPublisher(_AsyncConnection[zmq.Socket[bytes]]):
                     for pending in group:
                         pending.done = True
             except TimeoutError:
-                self._give_up(taken, lambda: unsent(self.endpoint, self.timeout, "pull"))
+                why = self._handshake.why()
+                self._give_up(taken, lambda: unsent(self.endpoint, self.timeout, "pull", why))
             except (zmq.ZMQError, StreamLSTMError) as error:
                 told = error
                 self._give_up(taken, lambda: told)
@@ -429,11 +442,13 @@ class AsyncSubscriber(_AsyncConnection[zmq.asyncio.Socket]):
         streams: Sequence[wire.StreamId] = ("",),
         *,
         timeout: float | None = None,
+        key: KeyPath = None,
+        server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
     ) -> None:
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         topics = subscriptions(streams)
-        super().__init__(xpub, context)
+        super().__init__(xpub, context, key=key, server=server)
         for topic in topics:
             self._open().subscribe(topic)
 
@@ -444,7 +459,7 @@ class AsyncSubscriber(_AsyncConnection[zmq.asyncio.Socket]):
             async with asyncio.timeout(self.timeout):
                 frames = await socket.recv_multipart()
         except TimeoutError:
-            raise silent(self.endpoint, self.timeout or 0.0) from None
+            raise silent(self.endpoint, self.timeout or 0.0, self._handshake.why()) from None
         return unpack(frames[-1], wire.Prediction)
 
     async def __aiter__(self) -> AsyncIterator[wire.Prediction]:

@@ -18,6 +18,7 @@ from .connection import (
     TIMEOUT,
     Connection,
     Float32Array,
+    KeyPath,
     check_seconds,
     done,
     milliseconds,
@@ -57,6 +58,9 @@ class Client(Connection):
     window : int
         How many submitted questions may be without an answer; below 1,000, which is as many answers
         as a worker keeps for a client.
+    key, server : path-like, optional
+        For a worker that speaks with keys: this client's ``NAME.key`` and the worker's
+        ``NAME.pub``, of ``streamlstm keys new``.
     context : zmq.Context, optional
         Needed for ``inproc://`` endpoints only; one of its own if left out.
 
@@ -64,6 +68,8 @@ class Client(Connection):
     ------
     EndpointError
         If the endpoint is malformed.
+    KeyFileError
+        If only one of key and server is given, or a file holds no such key.
     BadValueError
         If a time to wait is no number of seconds, or the window is out of range.
 
@@ -90,6 +96,8 @@ class Client(Connection):
         timeout: float = TIMEOUT,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         window: int = WINDOW,
+        key: KeyPath = None,
+        server: KeyPath = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
@@ -97,7 +105,7 @@ class Client(Connection):
         self._pipeline: Pipeline | None = None
         # IMMEDIATE: a question waits here, not in a queue from which it would still be sent after
         # its asker gave up.
-        super().__init__(router, context, IMMEDIATE=1)
+        super().__init__(router, context, key=key, server=server, IMMEDIATE=1)
         self._limit = max_message_bytes
         self._number = 0
 
@@ -237,7 +245,9 @@ class Client(Connection):
         with self._lock:
             socket = self._open()
             if self._pipeline is None:
-                self._pipeline = Pipeline(socket, self.endpoint, self._window, self._number)
+                self._pipeline = Pipeline(
+                    socket, self.endpoint, self._window, self._number, self._handshake.why
+                )
         return self._pipeline.submit(frame, read, self.timeout)
 
     def _exchange(self, socket: zmq.Socket[bytes], frame: bytes) -> bytes:
@@ -249,7 +259,7 @@ class Client(Connection):
         try:
             socket.send_multipart([number, frame])
         except zmq.Again:
-            raise unsent(self.endpoint, self.timeout, "router") from None
+            raise unsent(self.endpoint, self.timeout, "router", self._handshake.why()) from None
         while True:
             socket.set(zmq.RCVTIMEO, milliseconds(deadline - clock.monotonic()))
             try:
@@ -272,6 +282,8 @@ class Subscriber(Connection):
         Left out, everything.
     timeout : float, optional
         Seconds to wait for a prediction; for ever if left out.
+    key, server : path-like, optional
+        As for :class:`Client`.
     context : zmq.Context, optional
         Needed for ``inproc://`` endpoints only; one of its own if left out.
 
@@ -279,6 +291,8 @@ class Subscriber(Connection):
     ------
     EndpointError
         If the endpoint is malformed.
+    KeyFileError
+        If only one of key and server is given, or a file holds no such key.
     BadValueError
         If a time to wait is no number of seconds.
 
@@ -303,11 +317,13 @@ class Subscriber(Connection):
         streams: Sequence[wire.StreamId] = ("",),
         *,
         timeout: float | None = None,
+        key: KeyPath = None,
+        server: KeyPath = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
         topics = subscriptions(streams)
-        super().__init__(xpub, context)
+        super().__init__(xpub, context, key=key, server=server)
         for topic in topics:
             self._open().subscribe(topic)
 
@@ -327,7 +343,7 @@ class Subscriber(Connection):
             try:
                 frames = socket.recv_multipart()
             except zmq.Again:
-                raise silent(self.endpoint, self.timeout or 0.0) from None
+                raise silent(self.endpoint, self.timeout or 0.0, self._handshake.why()) from None
         return unpack(frames[-1], wire.Prediction)
 
     def __iter__(self) -> Iterator[wire.Prediction]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -15,20 +16,25 @@ from . import wire
 from .errors import (
     BadValueError,
     EndpointError,
+    HandshakeError,
     ProtocolError,
     RemoteError,
     ShapeError,
     StreamLSTMError,
     WorkerTimeoutError,
 )
+from .handshake import Handshake, Why
+from .keys import Credentials, credentials
 from .observations import check_time, to_float32
 from .state import check_stream_id
 
 Float32Array: TypeAlias = NDArray[np.float32]
+KeyPath: TypeAlias = str | os.PathLike[str] | None
 ReplyType = TypeVar("ReplyType", bound=wire.Reply)
 
 TIMEOUT = 5.0  # seconds
 LINGER = 1.0  # seconds
+_UNKNOWN = Why()
 MAX_SECONDS = 2_000_000  # 23 days: as many milliseconds as ZeroMQ can count
 
 
@@ -126,28 +132,43 @@ def done(frame: bytes) -> Any:
     return unpack(frame, wire.Done).value
 
 
-def connect(socket: Any, endpoint: str, **options: int) -> None:
+def connect(
+    context: zmq.Context[Any],
+    socket: Any,
+    endpoint: str,
+    keys: Credentials | None,
+    **options: int,
+) -> Handshake:
     """Set options of a socket and connect it; the socket is closed where that fails.
+
+    Returns
+    -------
+    Handshake
+        To be closed with the socket.
 
     Raises
     ------
     EndpointError
         If the endpoint is none.
     """
+    handshake = Handshake(context, socket, keys)
     try:
         _check_endpoint(endpoint)
         for name, value in options.items():
             socket.set(getattr(zmq, name), value)
         socket.connect(endpoint)
     except zmq.ZMQError as error:
+        handshake.close()
         socket.close(linger=0)
         raise EndpointError(
             f"{endpoint}: expected an endpoint such as {wire.ROUTER}, "
             f"got one that cannot be used ({error.strerror})"
         ) from None
     except EndpointError:
+        handshake.close()
         socket.close(linger=0)
         raise
+    return handshake
 
 
 def _check_endpoint(endpoint: object) -> None:
@@ -160,11 +181,12 @@ def _check_endpoint(endpoint: object) -> None:
         raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
 
 
-def unsent(endpoint: str, timeout: float, option: str) -> WorkerTimeoutError:
-    """Return the error for a message that found no worker."""
-    return WorkerTimeoutError(
+def unsent(endpoint: str, timeout: float, option: str, why: Why = _UNKNOWN) -> WorkerTimeoutError:
+    """Return the error for a message that found no worker, and why that may be."""
+    kind = HandshakeError if why.certain else WorkerTimeoutError
+    return kind(
         f"{endpoint}: no worker took the message within {timeout:g} s; it was not sent. "
-        f"{worker_check(endpoint, option)}"
+        f"{why.said}{worker_check(endpoint, option)}"
     )
 
 
@@ -185,10 +207,12 @@ def unanswered(endpoint: str, timeout: float) -> WorkerTimeoutError:
     )
 
 
-def silent(endpoint: str, timeout: float) -> WorkerTimeoutError:
-    """Return the error for a subscriber that heard nothing."""
-    return WorkerTimeoutError(
-        f"{endpoint}: no prediction within {timeout:g} s. {worker_check(endpoint, 'xpub')}"
+def silent(endpoint: str, timeout: float, why: Why = _UNKNOWN) -> WorkerTimeoutError:
+    """Return the error for a subscriber that heard nothing, and why that may be."""
+    kind = HandshakeError if why.certain else WorkerTimeoutError
+    return kind(
+        f"{endpoint}: no prediction within {timeout:g} s. {why.said}"
+        f"{worker_check(endpoint, 'xpub')}"
     )
 
 
@@ -256,15 +280,20 @@ class Connection:
         endpoint: str,
         context: zmq.Context[zmq.Socket[bytes]] | None,
         linger: float = 0.0,
+        key: KeyPath = None,
+        server: KeyPath = None,
         **options: int,
     ) -> None:
         self.endpoint = endpoint
+        keys = credentials(key, server)
         self._lock = threading.Lock()
         self._own_context = context is None
         self._context: zmq.Context[zmq.Socket[bytes]] = context or zmq.Context()
         self._socket: zmq.Socket[bytes] | None = self._context.socket(self._kind)
         try:
-            connect(self._socket, endpoint, LINGER=milliseconds(linger), **options)
+            self._handshake = connect(
+                self._context, self._socket, endpoint, keys, LINGER=milliseconds(linger), **options
+            )
         except EndpointError:
             self._socket = None
             self._end_context()
@@ -282,6 +311,7 @@ class Connection:
 
     def _end(self) -> None:
         if self._socket is not None:
+            self._handshake.close()
             self._socket.close()
             self._socket = None
             self._end_context()

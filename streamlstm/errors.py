@@ -162,5 +162,13 @@ class WorkerTimeoutError(StreamLSTMError, TimeoutError):
     """A worker that did not answer in time."""
 
 
+class HandshakeError(WorkerTimeoutError):
+    """A worker that is there and takes no message: it refused the key, or wants one."""
+
+
 class EndpointError(StreamLSTMError):
     """An endpoint that cannot be bound or reached, or may not be used as asked."""
+
+
+class KeyFileError(StreamLSTMError):
+    """A key, or a list of keys, that cannot be read or written, or is none."""

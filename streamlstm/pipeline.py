@@ -22,6 +22,7 @@ import zmq
 
 from .connection import closed, crowded, milliseconds, unanswered, unsent
 from .errors import BadValueError, StreamLSTMError
+from .handshake import Why
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class Questions:
         How many questions may be under way.
     number : int
         The last number that was used on this socket.
+    why : callable
+        Says, in the thread of the socket, why no worker may take a message.
 
     Attributes
     ----------
@@ -92,11 +95,13 @@ class Questions:
         endpoint: str,
         window: int,
         number: int = 0,
+        why: Callable[[], Why] = Why,
     ) -> None:
         self._socket: Final = socket
         self._endpoint = endpoint
         self._window = window
         self._number = number
+        self._why = why
         self._waiting: deque[Question] = deque()
         self._asked: dict[bytes, Question] = {}
         self.due = math.inf
@@ -223,7 +228,7 @@ class Questions:
 
     def _not_sent(self, timeout: float) -> StreamLSTMError:
         if self.blocked:
-            return unsent(self._endpoint, timeout, "router")
+            return unsent(self._endpoint, timeout, "router", self._why())
         return crowded(self._endpoint, timeout, self._window)
 
 
@@ -292,13 +297,22 @@ class Pipeline:
         How many questions may have no answer yet; a further one waits for room.
     number : int
         The last number that was used on this socket.
+    why : callable
+        As for :class:`Questions`.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, window: int, number: int) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        endpoint: str,
+        window: int,
+        number: int,
+        why: Callable[[], Why] = Why,
+    ) -> None:
         self._socket = socket
         self._endpoint = endpoint
         self._window = window
-        self._questions = _WithCallbacks(socket, endpoint, window, number)
+        self._questions = _WithCallbacks(socket, endpoint, window, number, why)
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._incoming: list[Question] = []

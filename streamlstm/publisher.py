@@ -15,6 +15,7 @@ from .connection import (
     LINGER,
     TIMEOUT,
     Connection,
+    KeyPath,
     check_seconds,
     closed,
     milliseconds,
@@ -49,6 +50,8 @@ class Publisher(Connection):
         sent is told by the next call of any method.
     max_message_bytes : int
         What the worker takes; larger messages are refused here.
+    key, server : path-like, optional
+        As for :class:`Client`.
     context : zmq.Context, optional
         Needed for ``inproc://`` endpoints only; one of its own if left out.
 
@@ -56,6 +59,8 @@ class Publisher(Connection):
     ------
     EndpointError
         If the endpoint is malformed.
+    KeyFileError
+        If only one of key and server is given, or a file holds no such key.
     BadValueError
         If a time to wait is no number of seconds.
     """
@@ -71,12 +76,16 @@ class Publisher(Connection):
         linger: float = LINGER,
         delay: float = 0.0,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        key: KeyPath = None,
+        server: KeyPath = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
         linger = check_seconds("linger", linger)
         self._delay = check_seconds("delay", delay)
-        super().__init__(pull, context, linger, IMMEDIATE=1, SNDTIMEO=milliseconds(timeout))
+        super().__init__(
+            pull, context, linger, key, server, IMMEDIATE=1, SNDTIMEO=milliseconds(timeout)
+        )
         self._limit = max_message_bytes
         self._backlog = Backlog(max_message_bytes)
         self._waits = threading.Condition()  # for the backlog and what follows
@@ -165,7 +174,8 @@ class Publisher(Connection):
                 for pending in group:
                     pending.done = True
         except zmq.Again:
-            self._give_up(taken, lambda: unsent(self.endpoint, self.timeout, "pull"))
+            why = self._handshake.why()
+            self._give_up(taken, lambda: unsent(self.endpoint, self.timeout, "pull", why))
         except (zmq.ZMQError, StreamLSTMError) as error:  # its context was ended, or it is closed
             told = error
             self._give_up(taken, lambda: told)

@@ -47,6 +47,7 @@ CODES = (
     "moved",
     "model-mismatch",
     "too-large",
+    "forbidden",
     "error",
 )
 

@@ -14,6 +14,10 @@ def info(
     endpoints: Annotated[
         Path | None, Option(help="Ask where the file says that serve --endpoints wrote.")
     ] = None,
+    key: Annotated[
+        Path | None, Option(help="This client's secret key, for a worker that has keys.")
+    ] = None,
+    server: Annotated[Path | None, Option(help="The worker's public key.")] = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask a worker about its model, its streams and its counters.
@@ -27,19 +31,24 @@ def info(
 
     from streamlstm import wire
     from streamlstm.client import Client
-    from streamlstm.errors import WorkerTimeoutError
+    from streamlstm.errors import HandshakeError, WorkerTimeoutError
     from streamlstm.serving.endpoints import read_endpoints
 
     if router is not None and endpoints is not None:
         raise BadParameter("expected only one of --router and --endpoints")
     asked = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
-    with Client(asked) as client:
+    with Client(asked, key=key, server=server) as client:
         try:
             answer = client.info()
+        except HandshakeError:
+            raise
         except WorkerTimeoutError:
+            if key is not None:
+                raise  # it says what may be wrong with keys
             raise WorkerTimeoutError(
                 f"{asked}: no worker answered within {client.timeout:g} s. Start one there, for "
-                f"instance: streamlstm serve MODEL --router {asked}"
+                f"instance: streamlstm serve MODEL --router {asked}; if it "
+                "speaks with keys only, give --key and --server"
             ) from None
     if json:
         for histogram in answer.get("histograms", {}).values():

@@ -56,6 +56,10 @@ def publish(
         ),
     ] = None,
     seconds: Annotated[float | None, Option(help="Stop after so many seconds.")] = None,
+    key: Annotated[
+        Path | None, Option(help="This client's secret key, for a worker that has keys.")
+    ] = None,
+    server: Annotated[Path | None, Option(help="The worker's public key.")] = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Send observations to a worker and print its predictions.
@@ -90,12 +94,12 @@ def publish(
         return from_csv(source, stream, stream_column, columns, rate, seconds)
 
     if pull is not None:
-        with Publisher(pull, linger=LINGER) as publisher:
+        with Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
             _feed(publisher, observations(column), json)
         return
     asked = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
     report = Report(json)
-    with Client(asked) as client:
+    with Client(asked, key=key, server=server) as client:
         # The worker is asked in any case: whether it is there is said before anything is read.
         inputs = client.info()["model"]["inputs"]
         if host and not json:

@@ -8,6 +8,7 @@ from typer import Argument, BadParameter, Option
 from .signals import leaving_at_once
 
 if TYPE_CHECKING:
+    from streamlstm.serving.locks import Locks
     from streamlstm.serving.service import Service
 
 
@@ -37,6 +38,13 @@ def serve(
     insecure: Annotated[
         bool, Option("--insecure", help="Allow addresses that other machines can reach.")
     ] = False,
+    key: Annotated[
+        Path | None, Option(help="This worker's secret key, of streamlstm keys new.")
+    ] = None,
+    allow: Annotated[
+        Path | None,
+        Option(help="Folder of the .pub files of clients that may come in, or a file of them."),
+    ] = None,
     max_message_bytes: Annotated[
         int, Option(min=1024, max=2**30, help="Longest message that is answered.")
     ] = 1_048_576,
@@ -106,12 +114,13 @@ def serve(
     bounds = Bounds(queue_messages or 16_384, queue_bytes or max(2**26, 8 * max_message_bytes))
     bounds.check(max_message_bytes)
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
-        check_endpoint(name, endpoint, insecure)
+        check_endpoint(name, endpoint, insecure, key is not None)
         if endpoint.startswith("inproc://"):
             raise EndpointError(
                 f"--{name} {endpoint}: nobody outside of this process could reach it; expected "
                 "tcp://ADDRESS:PORT or ipc://PATH"
             )
+    locks = _locks(key, allow)
     if metrics is not None:
         from streamlstm.serving.scrape import parse_address, serving_metrics
 
@@ -132,6 +141,7 @@ def serve(
             loop=loop,
             bounds=bounds,
             spin=spin * 1e-6,
+            locks=locks,
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),
@@ -149,6 +159,16 @@ def serve(
             if endpoints is not None:
                 _withdraw(endpoints)
     err.print(_summary(service))
+
+
+def _locks(key: Path | None, allow: Path | None) -> "Locks | None":
+    if key is None and allow is None:
+        return None
+    if key is None or allow is None:
+        raise BadParameter("expected both --key and --allow, or neither")
+    from streamlstm.serving.locks import Locks
+
+    return Locks(key, allow)
 
 
 def _clear(endpoints: Path, model: Path) -> Path:

@@ -28,6 +28,10 @@ def top(
         Option(help="Ask where the file says that serve --endpoints wrote; many times too."),
     ] = None,
     every: Annotated[float, Option(help="Seconds between two looks.")] = 1.0,
+    key: Annotated[
+        Path | None, Option(help="This client's secret key, for a worker that has keys.")
+    ] = None,
+    server: Annotated[Path | None, Option(help="The worker's public key.")] = None,
     once: Annotated[bool, Option("--once", help="Look for one interval, then leave.")] = False,
 ) -> None:
     """Show what workers do, until Ctrl-C: steps and messages a second, latency, what waits.
@@ -51,7 +55,7 @@ def top(
     places: list[str | Path] = [*(router or ()), *(endpoints or ())]
     with interruptible() as interruption:
         try:
-            run(_look(_names(places or [wire.ROUTER]), every, once))
+            run(_look(_names(places or [wire.ROUTER]), every, once, key, server))
         except KeyboardInterrupt:
             raise Exit(interruption.status) from None
 
@@ -67,7 +71,13 @@ def _names(places: Sequence[str | Path]) -> dict[str, str | Path]:
     }
 
 
-async def _look(places: dict[str, str | Path], every: float, once: bool) -> None:
+async def _look(
+    places: dict[str, str | Path],
+    every: float,
+    once: bool,
+    key: Path | None,
+    server: Path | None,
+) -> None:
     """Look at the workers in the way that suits where it is written."""
     from contextlib import AsyncExitStack, aclosing
 
@@ -77,7 +87,7 @@ async def _look(places: dict[str, str | Path], every: float, once: bool) -> None
     async with AsyncExitStack() as stack:
         workers = []
         for name, place in places.items():
-            workers.append(Watched(name, place))
+            workers.append(Watched(name, place, key, server))
             stack.push_async_callback(workers[-1].close)
         grace = PATIENCE if once else min(GRACE, every / 2)
         rounds = await stack.enter_async_context(aclosing(_rounds(workers, every, grace)))

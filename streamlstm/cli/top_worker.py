@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamlstm.aio import AsyncClient
-from streamlstm.errors import EndpointError, StreamLSTMError, WorkerTimeoutError
+from streamlstm.errors import EndpointError, HandshakeError, StreamLSTMError, WorkerTimeoutError
 from streamlstm.serving.endpoints import read_endpoints
 
 from .rates import Rates, Snapshot
@@ -34,6 +34,8 @@ class Watched:
     place : str or Path
         Its router's endpoint, or the file in which it tells that. The file is read at each
         question: a worker that was started anew has other ports.
+    key, server : Path, optional
+        As for :class:`streamlstm.Client`.
 
     Raises
     ------
@@ -41,8 +43,11 @@ class Watched:
         If the endpoint is none.
     """
 
-    def __init__(self, name: str, place: str | Path) -> None:
+    def __init__(
+        self, name: str, place: str | Path, key: Path | None = None, server: Path | None = None
+    ) -> None:
         self.name = name
+        self._key, self._server = key, server
         self._file = place if isinstance(place, Path) else None
         self._client: AsyncClient | None = None
         self._heard = time.monotonic()
@@ -50,7 +55,7 @@ class Watched:
         self._snapshot: Snapshot | None = None
         self._rates: Rates | None = None
         if isinstance(place, str):
-            self._client = AsyncClient(place, timeout=PATIENCE)
+            self._client = self._ask_at(place)
 
     async def ask(self) -> None:
         """Ask once, and keep what was answered or why nothing was."""
@@ -58,6 +63,8 @@ class Watched:
         try:
             client = await self._connected()
             snapshot = Snapshot.of(await client.info())
+        except HandshakeError:
+            self._trouble = "no access"
         except WorkerTimeoutError:
             return
         except EndpointError:
@@ -86,6 +93,9 @@ class Watched:
             if self._client is None or self._client.endpoint != endpoint:
                 await self.close()
                 self._client = None
-                self._client = AsyncClient(endpoint, timeout=PATIENCE)
+                self._client = self._ask_at(endpoint)
         assert self._client is not None
         return self._client
+
+    def _ask_at(self, endpoint: str) -> AsyncClient:
+        return AsyncClient(endpoint, timeout=PATIENCE, key=self._key, server=self._server)

@@ -25,6 +25,10 @@ def watch(
     ] = None,
     stream: Annotated[str, Option(help="Only streams whose id begins like this.")] = "",
     count: Annotated[int | None, Option(min=1, help="Stop after so many predictions.")] = None,
+    key: Annotated[
+        Path | None, Option(help="This client's secret key, for a worker that has keys.")
+    ] = None,
+    server: Annotated[Path | None, Option(help="The worker's public key.")] = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Print predictions as a worker makes them, until Ctrl-C.
@@ -45,7 +49,7 @@ def watch(
     if xpub is not None and endpoints is not None:
         raise BadParameter("expected only one of --xpub and --endpoints")
     heard = read_endpoints(endpoints)["xpub"] if endpoints else xpub or wire.XPUB
-    with Subscriber(heard, [stream], timeout=QUIET) as subscriber:
+    with Subscriber(heard, [stream], timeout=QUIET, key=key, server=server) as subscriber:
         for prediction in islice(_heard(subscriber), count):
             values = prediction.values.tolist()
             if json:
@@ -68,10 +72,12 @@ def _heard(subscriber: Subscriber) -> Iterator[Prediction]:
     ZeroMQ does not tell a worker that is not there from one that nobody asks.
     """
     from streamlstm.cli.console import err
-    from streamlstm.errors import WorkerTimeoutError
+    from streamlstm.errors import HandshakeError, WorkerTimeoutError
 
     try:
         yield subscriber.receive()
+    except HandshakeError:
+        raise
     except WorkerTimeoutError:
         err.print(
             f"waiting for a worker at {subscriber.endpoint} to predict something", markup=False

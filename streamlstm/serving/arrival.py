@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import zmq
+
 from .. import wire
 from ..errors import ProtocolError
+from .roles import permitted
 
 
 class Arrival(NamedTuple):
@@ -16,7 +19,7 @@ class Arrival(NamedTuple):
     back : list of bytes or None
         Identity and envelope that lead to its sender; None if it was fed.
     frame : bytes or ProtocolError
-        The message, or what is wrong with the frames around it.
+        The message, or what is wrong with the frames around it, or with its asking.
     """
 
     back: list[bytes] | None
@@ -33,6 +36,16 @@ def asked(parts: list[bytes]) -> Arrival:
     if len(envelope) > wire.MAX_ENVELOPE or longest > wire.MAX_ENVELOPE_BYTES:
         return Arrival(back[:1], bad_envelope(len(envelope), longest))
     return Arrival(back, frame)
+
+
+def known(parts: list[zmq.Frame]) -> Arrival:
+    """Take the message of a ROUTER that has a lock, as far as its sender's role allows it."""
+    try:
+        user = str(parts[0].get("User-Id"))
+    except zmq.ZMQError:
+        user = ""
+    arrival = asked([part.bytes for part in parts])
+    return arrival._replace(frame=permitted(arrival.frame, ord(user[0]) if user else 0))
 
 
 def fed(parts: list[bytes]) -> Arrival:

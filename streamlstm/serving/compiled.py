@@ -22,6 +22,7 @@ from .arrival import Arrival, bad_envelope, too_many_frames
 from .bounds import Bounds
 from .counters import Counters
 from .native import layout, loop
+from .roles import permitted
 
 NAME = "the worker's loop"
 compile.register(NAME, list(loop.SIGNATURES.items()))
@@ -38,6 +39,11 @@ _ZMQ = {
     "zmq_getsockopt": layout.GET_OPTION,
     "zmq_setsockopt": layout.SET_OPTION,
     "zmq_errno": layout.ERROR_NUMBER,
+}
+_KNOWN = {  # where doors have locks
+    "zmq_msg_recv": layout.RECEIVE_KNOWN,
+    "zmq_msg_data": layout.DATA_OF,
+    "zmq_msg_gets": layout.PROPERTY_OF,
 }
 _C = {
     "poll": layout.POLL,
@@ -59,6 +65,13 @@ class Reason(IntEnum):
     STOPPED = layout.STOPPED
 
 
+def libzmq() -> ctypes.CDLL:
+    """Return the libzmq that pyzmq has loaded; raises OSError if it is not on Cython's backend."""
+    from zmq.backend.cython import _zmq
+
+    return ctypes.CDLL(_zmq.__file__)
+
+
 def find_functions() -> dict[int, int] | None:
     """Return where C's and libzmq's functions stand, by their places in the loop's table.
 
@@ -67,9 +80,7 @@ def find_functions() -> dict[int, int] | None:
     """
     found = {}
     try:
-        from zmq.backend.cython import _zmq
-
-        for library, names in ((ctypes.CDLL(_zmq.__file__), _ZMQ), (ctypes.CDLL(None), _C)):
+        for library, names in ((libzmq(), _ZMQ | _KNOWN), (ctypes.CDLL(None), _C)):
             for name, place in names.items():
                 found[place] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
     except (ImportError, OSError, AttributeError):
@@ -97,6 +108,8 @@ class CompiledLoop:
         From :func:`find_functions`.
     spin : float
         Seconds to look for messages before sleeping.
+    locked : bool
+        Whether doors have locks: then each message's sender has a role.
     """
 
     def __init__(
@@ -110,6 +123,7 @@ class CompiledLoop:
         bounds: Bounds,
         functions: dict[int, int],
         spin: float = 0.0,
+        locked: bool = False,
     ) -> None:
         compile.prepare(None, [NAME])
         self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
@@ -118,6 +132,7 @@ class CompiledLoop:
         self._lent = lent
         self._kept: list[Any] = [doors]
         self._fields = np.zeros(layout.LOOP, np.int64)
+        self._libzmq = libzmq()
         for place, address in functions.items():
             self._fields[place] = address
         for place, door in zip((layout.ROUTER, layout.PULL, layout.XPUB), doors, strict=True):
@@ -126,6 +141,12 @@ class CompiledLoop:
         self._bound(max_message_bytes, bounds)
         self._fields[layout.SPIN] = round(spin * 1e9)
         self._fields[layout.PACE] = 1_000
+        if locked:
+            # A zmq_msg_t: 64 bytes, and empty once libzmq has initialised it.
+            self._fields[layout.KNOWN] = known = self._zeros(8)
+            self._libzmq.zmq_msg_init(ctypes.c_void_p(known))
+            name = np.frombuffer(b"User-Id\0", np.uint8)
+            self._fields[layout.USER_ID] = self._keep(name)
         self._address = self._keep(self._fields)
 
     def _keep(self, array: NDArray[Any]) -> int:
@@ -236,8 +257,12 @@ class CompiledLoop:
             at += length
         if came != head[layout.FRAMES]:
             return Arrival(back[:1], bad_envelope(came, head[layout.LONGEST]))
-        return Arrival(back, frame if size == here else wire.too_large(size, here // 2))
+        if size != here:
+            return Arrival(back, wire.too_large(size, here // 2))
+        return Arrival(back, permitted(frame, head[layout.ROLE]))
 
     def close(self) -> None:
         """Drop what waits."""
         self._let_go(self._address)
+        if self._fields[layout.KNOWN]:
+            self._libzmq.zmq_msg_close(ctypes.c_void_p(int(self._fields[layout.KNOWN])))

@@ -102,6 +102,8 @@ class Counters:
         All of them but errors (native/layout.py); only the thread of the loop writes.
     errors : Counter of str
         Refused messages by code, but ``busy``, which stands in the cells.
+    refused_connections : int
+        Of clients whose key is not allowed; only the thread of the locks writes.
     latency, step_time : Histogram
         Seconds from the taking of a message to its answer; seconds a block's arithmetic takes.
     block_size : Histogram
@@ -111,6 +113,7 @@ class Counters:
     def __init__(self) -> None:
         self.cells: NDArray[np.int64] = np.zeros(layout.COUNTS_SIZE, np.int64)
         self.errors: Counter[str] = Counter()
+        self.refused_connections = 0
         seconds = (1e-9 * 2**layout.TIME_UNIT, 1e-9)
         self.latency = Histogram(self._room(layout.LATENCY), *seconds)
         self.step_time = Histogram(self._room(layout.STEP_TIME), *seconds)
@@ -135,7 +138,9 @@ class Counters:
         errors = dict(self.errors)  # in one go, whichever thread asks
         if self[layout.BUSY]:
             errors["busy"] = self[layout.BUSY]
-        return {name: self[place] for name, place in NAMES.items()} | {"errors": errors}
+        counts: dict[str, Any] = {name: self[place] for name, place in NAMES.items()}
+        counts["refused_connections"] = self.refused_connections
+        return counts | {"errors": errors}
 
     def queue(self) -> dict[str, int]:
         """Return what INFO shows under ``queue``: what waits beside the question itself."""

@@ -12,6 +12,7 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError
+from .locks import Locks
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
 # One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
@@ -28,6 +29,7 @@ def bind_door(
     *,
     max_bytes: int,
     insecure: bool = False,
+    locks: Locks | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a bound socket.
 
@@ -44,13 +46,15 @@ def bind_door(
         Larger messages are not received: their connection is closed.
     insecure : bool
         Whether addresses that other machines can reach are allowed.
+    locks : Locks, optional
+        Only clients with a key that they allow come in; then all addresses are allowed.
 
     Raises
     ------
     EndpointError
         If the endpoint is not allowed, malformed or taken.
     """
-    check_endpoint(name, endpoint, insecure)
+    check_endpoint(name, endpoint, insecure, locks is not None)
     door = context.socket(kind)
     try:
         door.set(zmq.LINGER, 0)
@@ -62,6 +66,8 @@ def bind_door(
             door.set(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be sent is an error, counted
         if kind == zmq.XPUB:
             door.set(zmq.XPUB_NODROP, 1)  # likewise, see Worker._publish
+        if locks is not None:
+            locks.put_on(door, name)
         door.bind(endpoint)
     except zmq.ZMQError as error:
         door.close()
@@ -72,11 +78,12 @@ def bind_door(
     return door
 
 
-def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
+def check_endpoint(name: str, endpoint: str, insecure: bool, locked: bool = False) -> None:
     """Raise EndpointError for one that is none, that other machines can reach, or that is taken.
 
-    Messages are neither encrypted nor their senders known, so beyond loopback a worker has to be
-    told that this is meant.
+    Without locks messages are neither encrypted nor their senders known, so beyond loopback a
+    worker has to be told that this is meant. With them, ``inproc://`` is refused: ZeroMQ asks
+    nobody there.
     """
     scheme, separator, address = endpoint.partition("://")
     host, colon, port = address.rpartition(":")
@@ -90,8 +97,14 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
         raise EndpointError(
             f"--{name} {endpoint}: port must be 1 to {wire.MAX_PORT} or *, got {port}"
         )
-    if scheme == "tcp":
-        check_reach(name, endpoint, host.strip("[]"), insecure)
+    if scheme == "inproc" and locked:
+        raise EndpointError(
+            f"--{name} {endpoint}: keys mean nothing within a process; expected tcp:// or ipc://, "
+            "or a worker without keys"
+        )
+    if scheme == "tcp" and not locked:
+        keys = "give the worker keys (--key and --allow, docs/security.md), "
+        check_reach(name, endpoint, host.strip("[]"), insecure, keys)
     if scheme == "ipc" and _is_something_else(address):
         # libzmq would remove it and put its socket there
         raise EndpointError(
@@ -102,12 +115,15 @@ def check_endpoint(name: str, endpoint: str, insecure: bool) -> None:
         raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
 
 
-def check_reach(name: str, endpoint: str, host: str, insecure: bool) -> None:
-    """Raise EndpointError for a host that other machines can reach, unless told that it may be."""
+def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> None:
+    """Raise EndpointError for a host that other machines can reach, unless told that it may be.
+
+    ``other`` says what else would do.
+    """
     if not insecure and not _is_loopback(host):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "
-            "protect it; bind to 127.0.0.1, or say --insecure if the network is trusted"
+            f"protect it; bind to 127.0.0.1, {other}or say --insecure if the network is trusted"
         )
 
 

@@ -72,6 +72,11 @@ class WorkerCollector(Collector):
         yield _counter("steps", "Observations applied.", engine.steps)
         for name, text, place in _COUNTED:
             yield _counter(name, text, counters[place])
+        yield _counter(
+            "refused_connections",
+            "Connections whose key is not allowed.",
+            counters.refused_connections,
+        )
         yield self._errors()
         yield _gauge("streams", "Streams that live here.", len(engine))
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)

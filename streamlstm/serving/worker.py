@@ -17,10 +17,11 @@ import zmq
 
 from .. import wire
 from ..errors import BadValueError
-from .arrival import Arrival, asked, fed
+from .arrival import Arrival, asked, fed, known
 from .bounds import Bounds
 from .compiled import CompiledLoop, Reason, find_functions
 from .doors import bind_door
+from .locks import Doorkeeper, Locks
 from .native import layout
 from .service import Answer, Publication, Service
 from .wakeup import Wakeup
@@ -70,6 +71,8 @@ class Worker:
         and lets senders wait.
     spin : float
         Seconds for which the compiled loop goes on looking after a message before it sleeps.
+    locks : Locks, optional
+        Only clients with a key that they allow come in, and do what their role may.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class Worker:
         loop: str = "auto",
         bounds: Bounds = Bounds(),  # noqa: B008 - it cannot change
         spin: float = 0.0,
+        locks: Locks | None = None,
     ) -> None:
         self._service = service
         self._counters = service.counters
@@ -109,9 +113,13 @@ class Worker:
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
+        self._locked = locks is not None
+        self._doorkeeper: Doorkeeper | None = None
         # Twice the limit is received, so that a message above it gets an answer that says so.
         max_bytes = 2 * service.max_message_bytes
         try:
+            if locks is not None:
+                self._doorkeeper = Doorkeeper(self._context, locks, self._counters)
             for kind, name, endpoint in (
                 (zmq.ROUTER, "router", router),
                 (zmq.PULL, "pull", pull),
@@ -119,7 +127,13 @@ class Worker:
             ):
                 self._doors.append(
                     bind_door(
-                        self._context, kind, name, endpoint, max_bytes=max_bytes, insecure=insecure
+                        self._context,
+                        kind,
+                        name,
+                        endpoint,
+                        max_bytes=max_bytes,
+                        insecure=insecure,
+                        locks=locks,
                     )
                 )
             self._compiled = self._choose(loop, bounds, spin)
@@ -165,6 +179,7 @@ class Worker:
                 bounds,
                 functions,
                 spin,
+                self._locked,
             )
         if loop == "native":
             raise BadValueError(f"loop: {reason}; say loop auto or python")
@@ -218,6 +233,9 @@ class Worker:
         for door in self._doors:
             door.close(linger=LINGER_MS)
         self._doors.clear()
+        if self._doorkeeper is not None:
+            self._doorkeeper.close()
+            self._doorkeeper = None
         self._wakeup.close()
         if self._own_context:
             self._context.term()
@@ -269,13 +287,17 @@ class Worker:
         while doors and len(batch) < TURN_MESSAGES and size < TURN_BYTES:
             for door in tuple(doors):
                 try:
-                    parts = door.recv_multipart(zmq.NOBLOCK)
+                    if self._locked and door is self._router:
+                        arrival = known(door.recv_multipart(zmq.NOBLOCK, copy=False))
+                    else:
+                        parts = door.recv_multipart(zmq.NOBLOCK)
+                        arrival = asked(parts) if door is self._router else fed(parts)
                 except zmq.Again:
                     doors.remove(door)
                     continue
                 self._counters.add(layout.MESSAGES)
-                batch.append(asked(parts) if door is self._router else fed(parts))
-                size += len(parts[-1])
+                batch.append(arrival)
+                size += len(arrival.frame) if isinstance(arrival.frame, bytes) else 0
         return batch
 
     def _answer(self, batch: Sequence[Arrival]) -> None:

@@ -15,7 +15,7 @@ _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "o
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside", "publisher", "async_engine"}
+_TOP |= {"inside", "publisher", "async_engine", "keys"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -44,13 +44,15 @@ ALLOWED: dict[str, set[str]] = {
     "wire": _BASE | _STATE,
     "learn": _BASE | {"kernels", "plan", "series"},
     "convert": _BASE | {"kernels", "plan", "backends"},  # the reference: what a network computes
-    "connection": _BASE | {"state", "observations", "wire"},
-    "pipeline": {"errors", "connection"},
+    "keys": {"errors"},
+    "handshake": {"keys"},
+    "connection": _BASE | {"state", "observations", "wire", "keys", "handshake"},
+    "pipeline": {"errors", "connection", "handshake"},
     "batching": {"errors", "wire", "connection"},
     "publisher": {"errors", "wire", "connection", "batching"},
     "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
-    "aio": _BASE | {"state", "wire", "connection", "pipeline", "batching"},
-    "serving": _CORE | {"version"},
+    "aio": _BASE | {"keys", "state", "wire", "connection", "pipeline", "batching"},
+    "serving": _CORE | {"version", "keys"},
     "inside": _BASE | {"engine"},
     "cli": _TOP,
     "__main__": {"cli"},
@@ -61,7 +63,8 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "connection", "pipeline", "publisher", "client", "aio", "cli", "benchmarks"},
+    "zmq": {"serving", "keys", "handshake", "connection", "pipeline", "publisher"}
+    | {"client", "aio", "cli", "benchmarks"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels", "benchmarks"},

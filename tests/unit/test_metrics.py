@@ -75,6 +75,7 @@ def flat(families: Iterable[Metric]) -> Samples:
 
 def test_a_scrape_says_what_the_counters_say() -> None:
     service = busy_service()
+    service.counters.refused_connections = 3
     text = generate_latest(registry(service)).decode()
     samples = flat(text_string_to_metric_families(text))
     counters, said = service.counters, service.info()["counters"]
@@ -87,6 +88,7 @@ def test_a_scrape_says_what_the_counters_say() -> None:
         "subscriber_overflows_total": 103,
         "blocks_total": 2,
         "handed_over_total": 105,
+        "refused_connections_total": 3,
         "queue_messages": 106,
         "queue_bytes": 107,
         "subscriptions": 108,
@@ -113,6 +115,7 @@ def test_a_scrape_says_what_the_counters_say() -> None:
 
 def test_what_runs_is_told() -> None:
     service = busy_service()
+    service.counters.refused_connections = 3
     text = generate_latest(registry(service)).decode()
     (info,) = (f for f in text_string_to_metric_families(text) if f.name == "streamlstm_info")
     about = service.info()

@@ -9,7 +9,7 @@ from ...kernels.group import ENDLESS
 from ...kernels.memory import call_at, copy_bytes, int64s_at
 from . import layout
 from .observe import observe
-from .queue import advance, next_record
+from .queue import advance, fields_of, next_record
 
 
 @part
@@ -107,6 +107,9 @@ def gather(loop, head):
         record = next_record(loop)
         if record == 0:
             break
+        role = fields_of(record)[layout.ROLE]
+        if role != layout.MAY_ALL and role != layout.MAY_STEP:
+            break  # Python says what it may
         count = observe(loop, head, record, rows, base)
         if count <= 0:
             reason = count

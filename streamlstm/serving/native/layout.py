@@ -96,7 +96,13 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-) = range(64)
+    # Where doors have locks (serving/locks.py): address of a zmq_msg_t, 0 without locks,
+    KNOWN,
+    RECEIVE_KNOWN,  # of functions of libzmq,
+    DATA_OF,
+    PROPERTY_OF,
+    USER_ID,  # and of the name of the property that tells who sent a message
+) = range(69)
 LOOP = 80
 
 FILE = 8
@@ -117,8 +123,9 @@ FILE = 8
     SIZE,  # bytes that came, of which no more than MAX_FRAME are here
     CHARGED,  # bytes that it counts for
     TAKEN,  # moment
-) = range(13)
-RECORD_HEAD = 13 * 8
+    ROLE,  # first byte of the sender's user id, 0 if it has none; MAY_ALL where there are no locks
+) = range(14)
+RECORD_HEAD = 14 * 8
 RECORD = 512
 
 # Messages of a client that wait: first and last record, and 1 + the client whose turn comes next.
@@ -132,6 +139,8 @@ BATCH_RECORD, BATCH_FIRST, BATCH_COUNT, BATCH_MANY, BATCH_NUMBERED, BATCH_ROW = 
 # A row of the block: the id, or the address of its text; the text's length, 0 for an integer; the
 # number; and how often the stream has come before in the block.
 ID, LENGTH, SEQ, TURN, ROW = range(5)
+
+MAY_ALL, MAY_STEP = ord("A"), ord("P")  # roles whose STEP and STEPS the loop answers
 
 STEP, STEPS, PREDICTION, PREDICTIONS, ERROR = 1, 2, 129, 130, 255
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255

@@ -16,7 +16,7 @@ from numba import int64, uint64
 from ...kernels import ids
 from ...kernels.cache import part
 from ...kernels.ids import SEQ, TIME, column_of, set_column
-from ...kernels.memory import c_int, c_word, copy_bytes, int64s_at
+from ...kernels.memory import byte_at, c_int, c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_HEAD
 
@@ -57,6 +57,27 @@ def counts_of(loop):
 @part
 def _receive(loop, socket, at, room, flags):
     return c_int(loop[layout.RECEIVE], socket, at, room, flags)
+
+
+@part
+def _receive_known(loop, socket, at, head):
+    """Receive an identity, and note the role of who sent the message.
+
+    The user id is a property of the message itself, which the lock gave to its connection: nothing
+    that a client says about itself can change it.
+    """
+    message = loop[layout.KNOWN]
+    size = c_int(loop[layout.RECEIVE_KNOWN], message, socket, int64(_DONT_WAIT), int64(0))
+    if size < 0:
+        return size
+    size = min(size, layout.MAX_IDENTITY)
+    data = c_word(loop[layout.DATA_OF], message, int64(0), int64(0), int64(0))
+    copy_bytes(at, data, size)
+    user = c_word(loop[layout.PROPERTY_OF], message, loop[layout.USER_ID], int64(0), int64(0))
+    head[layout.ROLE] = int64(0)
+    if user != 0:
+        head[layout.ROLE] = int64(byte_at(user))
+    return size
 
 
 @part
@@ -101,8 +122,12 @@ def take_one(loop, door, head):
     at = loop[layout.SCRATCH]
     head[DATA] = at
     head[layout.IDENTITY_SIZE] = 0
+    head[layout.ROLE] = layout.MAY_ALL  # at the pull door the lock has seen to it
     if door == ROUTER_DOOR:
-        size = _receive(loop, socket, at, int64(layout.MAX_IDENTITY), int64(_DONT_WAIT))
+        if loop[layout.KNOWN] != 0:
+            size = _receive_known(loop, socket, at, head)
+        else:
+            size = _receive(loop, socket, at, int64(layout.MAX_IDENTITY), int64(_DONT_WAIT))
         if size < 0:
             note_empty(loop, door)
             return False
