@@ -52,7 +52,7 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
 def is_of_a_worker(path: Path) -> bool:
     """Tell whether a file tells of a worker that still runs."""
     try:
-        return psutil.pid_exists(int(json.loads(path.read_text())["pid"]))
+        return bool(psutil.pid_exists(int(json.loads(path.read_text())["pid"])))
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return False
 
