@@ -173,24 +173,14 @@ def _locks(key: Path | None, allow: Path | None) -> "Locks | None":
 
 def _clear(endpoints: Path, model: Path) -> Path:
     """Remove a file that tells of a worker that is gone; links are followed."""
+    from streamlstm.serving.endpoints import is_of_a_worker
+
     from .outputs import check_output
 
     target = check_output("--endpoints", endpoints, model=model)
-    if not _is_of_another(target):
+    if not is_of_a_worker(target):
         target.unlink(missing_ok=True)
     return target
-
-
-def _is_of_another(endpoints: Path) -> bool:
-    """Tell whether a file tells of a worker that runs: it stays until this one is ready."""
-    import json
-
-    from psutil import pid_exists
-
-    try:
-        return bool(pid_exists(int(json.loads(endpoints.read_text())["pid"])))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return False
 
 
 def _withdraw(endpoints: Path) -> None:

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from ..errors import EndpointError
 
 DOORS = ("router", "pull", "xpub")
@@ -45,6 +47,14 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
         os.replace(file.name, path)
     except OSError as error:
         raise EndpointError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def is_of_a_worker(path: Path) -> bool:
+    """Tell whether a file tells of a worker that still runs."""
+    try:
+        return bool(psutil.pid_exists(int(json.loads(path.read_text())["pid"])))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return False
 
 
 def read_endpoints(path: Path) -> dict[str, str]:

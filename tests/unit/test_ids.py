@@ -193,7 +193,7 @@ def test_one_slot() -> None:
     for turn in range(200):
         stream: StreamId = turn if turn % 2 else f"a stream of a long name, {turn}"
         assert table.claim(stream) == table.claim(stream) == 0
-        with pytest.raises(CapacityError, match="all 1 slots"):
+        with pytest.raises(CapacityError, match="all 1 places"):
             table.claim("another")
         check(table, {stream: 0})
         assert table.generation[0] == turn + 1
