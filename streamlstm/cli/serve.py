@@ -54,10 +54,21 @@ def serve(
     queue_bytes: Annotated[
         int | None, Option(min=8192, help="Their bytes; 64 MiB or more if left out.")
     ] = None,
+    store: Annotated[
+        str,
+        Option(help="Where streams outlive the worker: lmdb:PATH, redis://HOST:PORT, or memory."),
+    ] = "memory",
+    commit_ms: Annotated[
+        int, Option(min=1, metavar="MILLISECONDS", help="Between two commits to the store.")
+    ] = 100,
+    preload: Annotated[
+        bool, Option("--preload", help="Bring all streams of the store back before being ready.")
+    ] = False,
 ) -> None:
     """Start a worker: it keeps the memory of every stream and answers observations.
 
-    Stops on Ctrl-C or SIGTERM, after answering what has arrived, within 5 seconds.
+    Stops on Ctrl-C or SIGTERM, after answering what has arrived, within 5 seconds; with a store,
+    within 10, after the last commit.
 
     \b
     Example:
@@ -73,6 +84,7 @@ def serve(
 
     from streamlstm.backends import compile_for
     from streamlstm.engine import Engine
+    from streamlstm.kernels.compile import CHANGED
     from streamlstm.model import Model
     from streamlstm.serving.bounds import Bounds
     from streamlstm.serving.compiled import NAME
@@ -82,6 +94,7 @@ def serve(
     from streamlstm.serving.worker import Worker
 
     from .console import err
+    from .keeping import keeping
 
     # Threads that share a block would otherwise spin after it, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -94,12 +107,14 @@ def serve(
         parse_address(metrics, insecure)
     network = Model.load(model)
     if backend != "reference":
-        compile_for(network, weights, also=[NAME] if loop != "python" else [])
+        also = ([NAME] if loop != "python" else []) + ([CHANGED] if store != "memory" else [])
+        compile_for(network, weights, also=also)
     threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one is for ZeroMQ's own thread
-    service = Service(Engine(network, capacity, backend, threads, weights), max_message_bytes)
+    engine = Engine(network, capacity, backend, threads, weights)
     with (
+        keeping(engine, store, commit_ms / 1000, preload) as keeper,
         Worker(
-            service,
+            service := Service(engine, max_message_bytes, keeper),
             router,
             pull,
             xpub,

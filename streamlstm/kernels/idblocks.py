@@ -9,10 +9,10 @@ some tens of ns instead of three misses of a hundred each.
 import numpy as np
 from numba import float64, int64, types, uint64
 
-from . import ids
+from . import changed, ids
 from .cache import kernel, part
 from .hashing import hash_integer, hash_text
-from .ids import META, SEQ, TIME, column_of, set_column
+from .ids import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from .memory import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
 
 GROUP = 64  # ids whose misses overlap
@@ -22,7 +22,6 @@ FIND, CLAIM = 0, 1
 ENCODED = 2
 
 _LOWS, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_BLOCK_SHIFT, _LENGTH = np.uint64(8), np.uint64(255)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
@@ -211,8 +210,8 @@ def _mark(head, slot):
     if slot < 0:
         return 1
     block, meta = np.uint64(head[ids.BLOCK]), column_of(head, slot, META)
-    head[ids.REPEATS] += np.int64(meta >> _BLOCK_SHIFT == block)
-    set_column(head, slot, META, (block << _BLOCK_SHIFT) | (meta & _LENGTH))
+    head[ids.REPEATS] += np.int64(meta >> BLOCK_SHIFT == block)
+    set_column(head, slot, META, (block << BLOCK_SHIFT) | changed.low_bits(head, slot, meta))
     return 0
 
 

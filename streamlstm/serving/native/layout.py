@@ -95,7 +95,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-) = range(63)
+    STORED,  # 1 if a stream that is not here may be in the store, which Python looks into
+) = range(64)
 LOOP = 80
 
 FILE = 8
