@@ -48,13 +48,14 @@ class Batch:
         self.ends = np.zeros(room + 1, np.int64)
         self.records = lazy_zeros(room * size, np.uint8)
 
-    def pairs(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield key and record of each stream."""
+    def __iter__(self) -> Iterator[tuple[bytes, memoryview]]:
+        """Yield key and record of each stream; the record is a view of what stands here."""
         ends, size = self.ends[: self.count + 1].tolist(), self.size
-        keys = self.keys[: ends[-1]].tobytes()
-        records = self.records[: self.count * size].tobytes()
-        for n, (start, end) in enumerate(pairwise(ends)):
-            yield keys[start:end], records[n * size : (n + 1) * size]
+        keys, records = self.keys[: ends[-1]].tobytes(), memoryview(self.records)
+        at = 0
+        for start, end in pairwise(ends):
+            yield keys[start:end], records[at : at + size]
+            at += size
 
     def clear(self) -> None:
         """Let go of what it holds."""

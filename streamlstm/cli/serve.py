@@ -80,6 +80,7 @@ def serve(
     import gc
     import logging
     import os
+    import sys
     from contextlib import nullcontext
 
     from streamlstm.backends import compile_for
@@ -131,6 +132,9 @@ def serve(
             write_endpoints(endpoints, places)
         for door, endpoint in places.items():
             err.print(f"{door:7} {endpoint}", markup=False)
+        if keeper is not None:
+            # The thread that writes to the store gives way to the loop so much sooner.
+            sys.setswitchinterval(0.0005)
         gc.freeze()  # what exists now stays: looking through it again would only delay answers
         err.print("ready; Ctrl-C stops")
         try:

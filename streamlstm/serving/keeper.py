@@ -28,7 +28,9 @@ _LOG = logging.getLogger(__name__)
 BATCH_BYTES = 2**24  # of records, at most, in one transaction
 PIECE_BYTES = 2**19  # that are copied between two turns of the loop: some 0.3 ms
 BREATH_SECONDS = 0.002  # for which the loop goes on between two pieces
-LOOK_SECONDS = 0.02  # until a batch that is being written is looked at again
+# Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
+# may have to wait for the thread that writes.
+LOOK_SECONDS = 0.05
 RETRY_SECONDS = 1.0  # until a store that failed is tried again
 FINISH_SECONDS = 5.0  # for which a worker that stops waits for its last commit
 PRELOAD_STREAMS = 4096  # that are put back at a time
@@ -175,7 +177,7 @@ class Keeper:
         """Write the batch, however often it takes; return False if the worker stops before."""
         while True:
             try:
-                self._store.commit(self._batch.gone, self._batch.pairs())
+                self._store.commit(self._batch.gone, self._batch)
             except StoreError as error:
                 self._writing.note(error)
             except Exception as error:  # this thread must outlive whatever a store does

@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lmdb
 
 from ..errors import StoreError
-from .store import HEADER_KEY, Header
+from .store import HEADER_KEY, Header, Pairs
 
 FIRST_SIZE = 2**30  # bytes of addresses that are reserved; the file is as large as what is in it
 
@@ -111,26 +111,25 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self._failed("read", error) from None
 
-    def commit(self, gone: Sequence[bytes], pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
-        records = list(pairs)
         try:
             if self.read_only:
                 self._reopen()
-            while not self._write(gone, records):
+            while not self._write(gone, pairs):
                 with self._resizing:
                     self._env.set_mapsize(2 * self._env.info()["map_size"])
         except lmdb.Error as error:
             raise self._failed("written", error) from None
 
-    def _write(self, gone: Sequence[bytes], records: Sequence[tuple[bytes, bytes]]) -> bool:
+    def _write(self, gone: Sequence[bytes], pairs: Pairs) -> bool:
         """Write them in one transaction; return whether there was room in the map."""
         try:
             with self._env.begin(write=True) as write:
                 for key in gone:
                     write.delete(key)
                 with write.cursor() as cursor:
-                    cursor.putmulti(records)
+                    cursor.putmulti(pairs)
         except lmdb.MapFullError:
             return False
         return True

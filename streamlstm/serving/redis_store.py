@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from ..errors import StoreError
-from .store import Header
+from .store import Header, Pairs
 
 HEADER, STREAMS = "streamlstm", "streamlstm:streams"  # keys
 READ_SECONDS = 0.25  # for which the loop may wait for a stream
@@ -78,7 +78,7 @@ class RedisStore:
             raise self._failed("read", error) from None
         return list(found)
 
-    def commit(self, gone: Sequence[bytes], pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
         left = iter(pairs)
         try:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ..changes import FORMAT
 from ..errors import StoreError
 
 # No stream's key: those that begin with a zero byte have nine.
 HEADER_KEY = b"\0streamlstm"
+
+
+# Keys and records; may be gone through several times.
+Pairs: TypeAlias = Iterable[tuple[bytes, bytes | memoryview]]
 
 
 class Header(NamedTuple):
@@ -83,7 +87,7 @@ class Store(Protocol):
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
 
-    def commit(self, gone: Sequence[bytes], pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import lmdb
 import numpy as np
@@ -18,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.changes import Batch, key_of, stream_of
-from streamlstm.errors import CapacityError, StoreError, UnknownStreamError
-from streamlstm.serving import keeper as keeping
+from streamlstm.changes import key_of, stream_of
+from streamlstm.errors import CapacityError, StoreError
 from streamlstm.serving.keeper import Keeper, open_keeper
 from streamlstm.serving.lmdb_store import LmdbStore
 from streamlstm.serving.service import Service
-from streamlstm.serving.store import HEADER_KEY, Header
+from streamlstm.serving.store import Header
 
 from ..contract.models import random_model
 from .loops import harness
