@@ -51,7 +51,7 @@ class Batch:
     def __iter__(self) -> Iterator[tuple[bytes, memoryview]]:
         """Yield key and record of each stream; the record is a view of what stands here."""
         ends, size = self.ends[: self.count + 1].tolist(), self.size
-        keys, records = self.keys[: ends[-1]].tobytes(), memoryview(self.records)
+        keys, records = self.keys[: ends[-1]].tobytes(), self.records.data
         at = 0
         for start, end in pairwise(ends):
             yield keys[start:end], records[at : at + size]
@@ -110,6 +110,12 @@ class Changes:
                 batch.ends,
                 batch.records,
             )
+
+    def note_all(self) -> None:
+        """Let every live stream count as changed."""
+        with self._lock, self._held:
+            table = self._table
+            table.note_changed(*np.flatnonzero(table.generation).tolist())
 
     def seal(self, batch: Batch) -> None:
         """Put the hashes into a batch; from any thread."""

@@ -92,7 +92,7 @@ class Keeper:
         self._remaining = store.count()  # streams of the store that may not be here
         self.begun = self.committed = 0
         self._left = 0  # changes that the commit that was begun has still to take
-        self._filling = False
+        self._filling = self._lost = False
         self._due = time.monotonic() + seconds
         self._reading, self._writing = Trouble("read"), Trouble("written")
         self._silent_until = 0.0
@@ -112,7 +112,7 @@ class Keeper:
 
     def next_commit(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
-        whole = not self._changes.pending and not self._filling
+        whole = not self._changes.pending and not self._filling and not self._lost
         return self.begun if whole else self.begun + 1
 
     def turn(self) -> float:
@@ -131,6 +131,9 @@ class Keeper:
                 if now < self._due:
                     return self._due - now
                 self._due = now + self._seconds
+                if self._lost:
+                    self._lost = False
+                    self._changes.note_all()
                 self._left = self._changes.pending
                 if self._left == 0:
                     return self._seconds
@@ -151,7 +154,7 @@ class Keeper:
         self._finishing.set()
         deadline = time.monotonic() + seconds
         self._due = 0.0
-        while self._left or self._filling or self._changes.pending or not self._idle.is_set():
+        while self.next_commit() > self.begun or self._left or not self._idle.is_set():
             self._due = 0.0
             self.turn()
             left = deadline - time.monotonic()
@@ -169,7 +172,9 @@ class Keeper:
             self._changes.seal(self._batch)
             if self._write():
                 self._batch.clear()
-                if self._left == 0:
+                if self._store.emptied:  # what was committed before is to be written again
+                    self._store.emptied, self._lost = False, True
+                elif self._left == 0:
                     self.committed = self.begun
             self._idle.set()
 

@@ -31,7 +31,7 @@ class LmdbStore:
 
     Attributes
     ----------
-    kind, place, shared
+    kind, place, shared, emptied
         As of :class:`streamlstm.serving.store.Store`.
 
     Raises
@@ -40,7 +40,7 @@ class LmdbStore:
         If it cannot be opened, is another worker's at the moment, or of another model.
     """
 
-    kind, shared = "lmdb", False
+    kind, shared, emptied = "lmdb", False, False
 
     def __init__(self, path: str, header: Header) -> None:
         self.place = f"lmdb:{path}"

@@ -27,7 +27,7 @@ class RedisStore:
 
     Attributes
     ----------
-    kind, place, shared
+    kind, place, shared, emptied
         As of :class:`streamlstm.serving.store.Store`; the place is told without its password.
 
     Raises
@@ -43,6 +43,7 @@ class RedisStore:
             import redis
         except ImportError:
             raise StoreError(f"--store redis://: {_LEFT_OUT}.") from None
+        self.emptied = False
         self._error: Any = redis.RedisError
         self._header = header
         scheme, _, rest = url.partition("://")
@@ -56,11 +57,12 @@ class RedisStore:
         except (redis.RedisError, ValueError) as error:
             raise self._failed("opened", error) from None
 
-    def _check(self) -> None:
-        """Look at the header, or write it where nothing is."""
-        self._writer.set(HEADER, self._header.encode(), nx=True)
+    def _check(self) -> bool:
+        """Look at the header, or write it where nothing is; return whether nothing was."""
+        empty = bool(self._writer.set(HEADER, self._header.encode(), nx=True))
         found: Any = self._writer.get(HEADER)
         self._header.check(found or b"", self.place)
+        return empty
 
     def count(self) -> int:
         """Return how many streams it holds."""
@@ -82,7 +84,8 @@ class RedisStore:
         """Remove streams, then write records; all of it or nothing."""
         left = iter(pairs)
         try:
-            self._check()  # another Redis, or an empty one, may have come in its place
+            # Another Redis may have come in its place, or an empty one.
+            self.emptied = self._check() or self.emptied
             with self._writer.pipeline(transaction=True) as pipe:
                 if gone:
                     pipe.hdel(STREAMS, *gone)

@@ -75,11 +75,14 @@ class Store(Protocol):
         What it is and where, for people.
     shared : bool
         Whether others may write to it while it is open.
+    emptied : bool
+        Whether it was found empty by a commit, so that what was in it is to be written again.
     """
 
     kind: str
     place: str
     shared: bool
+    emptied: bool
 
     def count(self) -> int:
         """Return how many streams it holds."""
