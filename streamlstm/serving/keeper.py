@@ -193,6 +193,7 @@ class Keeper:
                 self._writing.note(StoreError(said))
             else:
                 self._writing.clear()
+                self._reading.clear()  # a store that takes a commit can be asked again
                 return True
             if self._finishing.is_set():
                 return False

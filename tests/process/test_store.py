@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,12 @@ import numpy as np
 import pytest
 import zmq
 
-from streamlstm import Engine, wire
+from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.client import Client
 from streamlstm.errors import RemoteError
 
-from .conftest import MODEL, Sockets, WorkerProcess
+from ..contract.models import random_model
+from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
 
 STREAMS: list[wire.StreamId] = [f"pump-{n}" for n in range(150)] + list(range(150))
 
@@ -135,3 +139,65 @@ def test_what_was_answered_before_sigterm_is_stored(start: Any) -> None:
     assert again.stop() == 0
     with start("--preload").client() as client:
         assert client.info()["streams"] == 300
+
+
+def refused(*arguments: str) -> str:
+    """What `streamlstm serve` says on stderr when it does not start."""
+    told = subprocess.run(
+        [sys.executable, "-m", "streamlstm", "serve", *arguments, *FREE_PORTS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert told.returncode == 1, told.stderr
+    assert "Traceback" not in told.stderr
+    return told.stderr
+
+
+def test_a_store_that_cannot_be_this_workers_is_refused(
+    start: Any, model_file: Path, tmp_path: Path
+) -> None:
+    worker = start()
+    where = f"lmdb:{tmp_path / 'store'}"
+    assert "in use by another worker" in refused(str(model_file), "--store", where)
+    worker.stop()
+    other = tmp_path / "other.safetensors"
+    random_model([LSTM(2, 9), Dense(9, 3)]).save(other)
+    said = refused(str(other), "--store", where)
+    assert f"holds streams of the model {MODEL.fingerprint[:8]}, this worker runs" in said
+    assert "expected lmdb:PATH" in refused(str(model_file), "--store", "mysql://x")
+    assert "cannot be opened" in refused(str(model_file), "--store", f"lmdb:{other}")
+    with start().client() as client:
+        assert store_of(client)["kind"] == "lmdb"
+
+
+def test_a_full_disk_is_told_and_gets_over_with(
+    start: Any, tmp_path: Path, sockets: Sockets
+) -> None:
+    worker = start()
+    pid = worker.process.pid
+    most = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    X = np.ones((1000, 2))
+    with worker.client() as client:
+        client.step_many(range(1000), X)
+        settle(client)
+        size = (tmp_path / "store" / "data.mdb").stat().st_size
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, most))
+        for n in range(1, 6):
+            client.step_many(range(1000 * n, 1000 * n + 1000), X)
+        while store_of(client)["failing"] is None:
+            pass
+        y = client.step_many(range(1000), X)  # predictions go on
+        assert store_of(client)["pending"] >= 1000
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        while store_of(client)["failing"] is not None or store_of(client)["pending"]:
+            pass
+        engine = Engine(MODEL, threads=1)
+        engine.step_many(range(1000), X)
+        np.testing.assert_array_equal(y, engine.step_many(range(1000), X))
+    worker.stop(signal.SIGKILL)
+    assert "cannot be written" in worker.said
+    assert "written again" in worker.said
+    with start("--preload").client() as client:
+        assert client.info()["streams"] == 6000
+        assert client.export_stream(7) == engine.export_stream(7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -76,7 +75,9 @@ def start(model_file: Path, redis: Redis) -> Iterator[Any]:
     started: list[WorkerProcess] = []
 
     def run(*options: str) -> WorkerProcess:
-        started.append(WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "5", *options))
+        started.append(
+            WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "5", *options)
+        )
         return started[-1]
 
     yield run

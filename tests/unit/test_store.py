@@ -16,6 +16,7 @@ from streamlstm.changes import key_of, stream_of
 from streamlstm.errors import CapacityError, StoreError
 from streamlstm.serving.keeper import Keeper, open_keeper
 from streamlstm.serving.lmdb_store import LmdbStore
+from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
 from streamlstm.serving.store import Header
 
@@ -225,3 +226,25 @@ def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
             keeper.finish()
         assert keeper.status()["error"] is None
     assert read_back(where) == exports(engine)
+
+
+def test_prometheus_and_info_are_told(where: str) -> None:
+    engine = Engine(MODEL, threads=1)
+    assert Service(engine).info()["store"] is None
+    with opened(engine, where) as keeper:
+        service = Service(engine, keeper=keeper)
+        engine.step_many(IDS, np.ones((len(IDS), 2)))
+        found = {
+            m.name: m.samples[0].value for m in WorkerCollector(service).collect() if m.samples
+        }
+        assert found["streamlstm_store_pending"] == len(IDS)
+        assert found["streamlstm_store_commits"] == found["streamlstm_store_failing_seconds"] == 0
+        keeper.finish()
+        assert service.info()["store"] == {
+            "kind": "lmdb",
+            "place": where,
+            "committed": 1,
+            "pending": 0,
+            "failing": None,
+            "error": None,
+        }
