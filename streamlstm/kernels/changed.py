@@ -11,7 +11,7 @@ import numpy as np
 from numba import int64, types, uint8
 
 from . import ids
-from .cache import kernel, part
+from .cache import inlined, kernel, part
 from .hashing import hash_text
 from .ids import IS_CHANGED, KEY, META, SEQ, TIME, arrival_of, column_of, set_column
 from .memory import copy_bytes, int64s_at, prefetch, put_byte, put_word, word_at
@@ -22,15 +22,21 @@ _AHEAD = 8  # slots whose records and rows are fetched ahead
 
 
 @part
+def _append(head, slot):
+    place = head[ids.CHANGED_FIRST] + head[ids.CHANGED_COUNT]
+    if place >= head[ids.CAPACITY]:
+        place -= head[ids.CAPACITY]
+    int64s_at(head[ids.CHANGED], head[ids.CAPACITY])[place] = slot
+    head[ids.CHANGED_COUNT] += 1
+
+
+@inlined
 def low_bits(head, slot, meta):
     """Return what stands in META below the block, after noting that the slot changes."""
     low = meta & _LOW
-    if head[ids.CHANGED] != 0 and low & IS_CHANGED == _ZERO:
-        place = head[ids.CHANGED_FIRST] + head[ids.CHANGED_COUNT]
-        if place >= head[ids.CAPACITY]:
-            place -= head[ids.CAPACITY]
-        int64s_at(head[ids.CHANGED], head[ids.CAPACITY])[place] = slot
-        head[ids.CHANGED_COUNT] += 1
+    if head[ids.CHANGED] != 0:
+        if low & IS_CHANGED == _ZERO:
+            _append(head, slot)
         low |= IS_CHANGED
     return low
 
@@ -43,6 +49,14 @@ def note(head, slot):
         set_column(head, slot, META, meta | low_bits(head, slot, meta))
 
 
+@part
+def note_all(head, slots):
+    """Note that slots change: in a pass of its own, which without a store is one test for all."""
+    if head[ids.CHANGED] != 0:
+        for n in range(slots.shape[0]):
+            note(head, slots[n])
+
+
 @kernel(no_cfunc_wrapper=True)
 def note_slots(address, slots):
     """Note that slots change.
@@ -53,9 +67,7 @@ def note_slots(address, slots):
         Of the head.
     slots : int64[B]
     """
-    head = int64s_at(address, ids.HEAD)
-    for n in range(slots.shape[0]):
-        note(head, slots[n])
+    note_all(int64s_at(address, ids.HEAD), slots)
 
 
 @part

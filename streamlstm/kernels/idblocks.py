@@ -22,6 +22,7 @@ FIND, CLAIM = 0, 1
 ENCODED = 2
 
 _LOWS, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_LOW = np.uint64(2**9 - 1)  # what stands in META below the block
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
@@ -92,6 +93,7 @@ def integer_slots(address, values, slots):
                 slots[n] = ids.ABSENT
             absent += _mark(head, slots[n])
     if absent == 0:
+        changed.note_all(head, slots)
         return 0
     if not ids.has_room(head, absent, int64(0)):
         return ids.NEEDS_ROOM
@@ -100,6 +102,7 @@ def integer_slots(address, values, slots):
             slots[n] = ids.claim_integer(head, values[n])
             if _mark(head, slots[n]):
                 return ids.FULL
+    changed.note_all(head, slots)
     return 0
 
 
@@ -147,6 +150,7 @@ def text_slots(address, text, starts, slots):
                 slots[n] = ids.ABSENT
             absent += _mark(head, slots[n])
     if absent == 0:
+        changed.note_all(head, slots)
         return 0
     if not ids.has_room(head, absent, text._length):
         return ids.NEEDS_ROOM
@@ -156,6 +160,7 @@ def text_slots(address, text, starts, slots):
             slots[n] = ids.claim_text_at(head, at, length)
             if _mark(head, slots[n]):
                 return ids.FULL
+    changed.note_all(head, slots)
     return 0
 
 
@@ -211,7 +216,7 @@ def _mark(head, slot):
         return 1
     block, meta = np.uint64(head[ids.BLOCK]), column_of(head, slot, META)
     head[ids.REPEATS] += np.int64(meta >> BLOCK_SHIFT == block)
-    set_column(head, slot, META, (block << BLOCK_SHIFT) | changed.low_bits(head, slot, meta))
+    set_column(head, slot, META, (block << BLOCK_SHIFT) | (meta & _LOW))
     return 0
 
 
