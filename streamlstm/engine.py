@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends import CpuBackend, make_backend
 from .blob import pack_state, unpack_state
 from .blocks import Block, quick_block, rounds, slow_block
+from .changes import Changes
 from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
 from .explain import Explainer, Explanation
 from .held import Held
@@ -132,6 +133,13 @@ class Engine:
         if not isinstance(self._backend, CpuBackend):
             return None
         return Lent(self._table, self._backend, self._lock, self._held)
+
+    def changes(self) -> Changes:
+        """Return what tells which streams change from now on, and takes streams back.
+
+        This is for a worker that keeps its streams in a store as well (streamlstm/serving).
+        """
+        return Changes(self._table, self._lock, self._held)
 
     def __len__(self) -> int:
         """Return how many streams are live."""
@@ -255,6 +263,7 @@ class Engine:
                     error.position = n
                     raise error
                 block = slow_block([self._table.claim(stream) for stream in checked], seqs, times)
+                self._table.note_changed(*block.slots)
             return self._step_rounds(block, X)
 
     def step_each(
@@ -300,6 +309,7 @@ class Engine:
                 None if seqs is None else [seqs[n] for n in good],
                 None if times is None else [times[n] for n in good],
             )
+            self._table.note_changed(*block.slots)
             Y[good] = self._step_rounds(block, X[good])
             return Y, dict(sorted(errors.items()))
 
@@ -394,6 +404,7 @@ class Engine:
         row, seq, time = unpack_state(blob, self._model.fingerprint, self._backend.row_size)
         with self._lock, self._held:
             slot = self._table.claim(stream)
+            self._table.note_changed(slot)
             self._table.rows[slot] = row
             self._table.seq[slot] = seq
             self._table.time[slot] = time
@@ -505,6 +516,7 @@ class Engine:
 
     def _step_one(self, slot: int, x: Float32Array, seq: int, time: float | None) -> Float32Array:
         """Apply one checked observation."""
+        self._table.note_changed(slot)
         self._one_slot[0] = slot
         self._one_x[0] = x
         self._backend.step_block(self._table.rows, self._one_slot, self._one_x, self._one_y)

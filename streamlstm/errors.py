@@ -111,6 +111,15 @@ class ModelMismatchError(StreamLSTMError):
     code = "model-mismatch"
 
 
+class StoreError(StreamLSTMError):
+    """A store that cannot be opened, read or written, or belongs to something else.
+
+    On the wire it is ``busy``: nothing was done, and the same may be sent again later.
+    """
+
+    code = "busy"
+
+
 class ProtocolError(StreamLSTMError):
     """A message that cannot be read.
 

@@ -87,6 +87,8 @@ class StateTable:
         All of this by address, for compiled code; it stays where it is as long as the table.
     address : int
         Where the head stands.
+    gone : set of str or int
+        Streams that were freed since :meth:`watch`, and did not come back; who asks empties it.
     """
 
     def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
@@ -100,6 +102,8 @@ class StateTable:
         self._integer_slot, self._text_slot = self._call.integer_slot, self._call.text_slot
         self._find, self._claim, self._encoded = idblocks.FIND, idblocks.CLAIM, idblocks.ENCODED
         self._no_id = ids.NO_ID
+        self._changed: NDArray[np.int64] | None = None
+        self.gone: set[StreamId] = set()
         self.capacity = capacity
         self._initial = np.ascontiguousarray(initial, np.float32)
         try:
@@ -303,8 +307,22 @@ class StateTable:
             "or streams that have ended to be forgotten."
         )
 
+    def watch(self, on: bool = True) -> None:
+        """Keep from now on which slots change (kernels/changed.py), or no longer."""
+        if self._changed is None:
+            self._changed = lazy_zeros(self.capacity, np.int64)
+        self.head[self._ids.CHANGED] = self._changed.ctypes.data if on else 0
+
+    def note_changed(self, *slots: int) -> None:
+        """Note that slots change, by another way than a block that was looked up."""
+        if self.head[self._ids.CHANGED]:
+            from .kernels.compile import changed_entries
+
+            changed_entries().note_slots(self.address, np.array(slots, np.int64))
+
     def clear(self, slot: int) -> None:
         """Set a slot to the state of a stream that has seen nothing."""
+        self.note_changed(slot)
         self.rows[slot] = self._initial
         self.seq[slot] = 0
         self.time[slot] = np.nan
@@ -318,3 +336,5 @@ class StateTable:
             If the stream has no state here.
         """
         self._call.release(self.address, self.slot(stream))
+        if self._changed is not None:
+            self.gone.add(stream)

@@ -37,7 +37,7 @@ class Contenders:
 
     def __init__(self, folder: Path) -> None:
         self.model = model()
-        self._file = folder / "model.safetensors"
+        self._file, self._folder = folder / "model.safetensors", folder
         self.model.save(self._file)
         self._ready: dict[str, Contender | None] = {}
         self._open = ExitStack()
@@ -80,6 +80,9 @@ class Contenders:
             return None
         process = {
             "worker": lambda: processes.worker(self._file),
+            "storing worker": lambda: processes.worker(
+                self._file, "--store", f"lmdb:{self._folder / 'store'}"
+            ),
             "python worker": lambda: processes.worker(self._file, loop="python"),
             "spinning worker": lambda: processes.worker(self._file, spin=SPIN),
             "echo": processes.echo,

@@ -74,10 +74,21 @@ def serve(
             help="Their bytes, at least 8 times --max-message-bytes; 64 MiB or more if left out.",
         ),
     ] = None,
+    store: Annotated[
+        str,
+        Option(help="Where streams outlive the worker: lmdb:PATH, redis://HOST:PORT, or memory."),
+    ] = "memory",
+    commit_ms: Annotated[
+        int, Option(min=1, metavar="MILLISECONDS", help="Between two commits to the store.")
+    ] = 100,
+    preload: Annotated[
+        bool, Option("--preload", help="Bring all streams of the store back before being ready.")
+    ] = False,
 ) -> None:
     """Start a worker: it keeps the memory of every stream and answers observations.
 
-    Stops on Ctrl-C or SIGTERM, after answering what has arrived, within 5 seconds.
+    Stops on Ctrl-C or SIGTERM, after answering what has arrived, within 5 seconds; with a store,
+    within 10, after the last commit.
 
     \b
     Example:
@@ -89,11 +100,13 @@ def serve(
     import gc
     import logging
     import os
+    import sys
     from contextlib import nullcontext
 
     from streamlstm.backends import check_backend, compile_for
     from streamlstm.engine import Engine
     from streamlstm.errors import EndpointError
+    from streamlstm.kernels.compile import CHANGED
     from streamlstm.model import Model
     from streamlstm.serving.bounds import Bounds
     from streamlstm.serving.compiled import NAME
@@ -103,6 +116,7 @@ def serve(
     from streamlstm.serving.worker import Worker, check_loop
 
     from .console import err
+    from .keeping import keeping
 
     # Threads that share a block would otherwise spin after it, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -127,13 +141,15 @@ def serve(
         parse_address(metrics, insecure)
     network = Model.load(model)
     if backend != "reference":
+        also = ([NAME] if loop != "python" else []) + ([CHANGED] if store != "memory" else [])
         with leaving_at_once():  # an interrupt inside of the compiler is not always heard
-            compile_for(network, weights, also=[NAME] if loop != "python" else [])
+            compile_for(network, weights, also=also)
     threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one is for ZeroMQ's own thread
-    service = Service(Engine(network, capacity, backend, threads, weights), max_message_bytes)
+    engine = Engine(network, capacity, backend, threads, weights)
     with (
+        keeping(engine, store, commit_ms / 1000, preload) as keeper,
         Worker(
-            service,
+            service := Service(engine, max_message_bytes, keeper),
             router,
             pull,
             xpub,
@@ -151,6 +167,9 @@ def serve(
             write_endpoints(endpoints, places)
         for door, endpoint in places.items():
             err.print(f"{door:7} {endpoint}", markup=False)
+        if keeper is not None:
+            # The thread that writes to the store gives way to the loop so much sooner.
+            sys.setswitchinterval(0.0005)
         gc.freeze()  # what exists now stays: looking through it again would only delay answers
         err.print("ready; Ctrl-C stops")
         try:

@@ -9,10 +9,10 @@ some tens of ns instead of three misses of a hundred each.
 import numpy as np
 from numba import float64, int64, types, uint64
 
-from . import ids
+from . import changed, ids
 from .cache import kernel, part
 from .hashing import hash_integer, hash_text
-from .ids import META, SEQ, TIME, column_of, set_column
+from .ids import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from .memory import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
 
 GROUP = 64  # ids whose misses overlap
@@ -22,7 +22,7 @@ FIND, CLAIM = 0, 1
 ENCODED = 2
 
 _LOWS, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_BLOCK_SHIFT, _LENGTH = np.uint64(8), np.uint64(255)
+_LOW = np.uint64(2**9 - 1)  # what stands in META below the block
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
@@ -93,6 +93,7 @@ def integer_slots(address, values, slots):
                 slots[n] = ids.ABSENT
             absent += _mark(head, slots[n])
     if absent == 0:
+        changed.note_all(head, slots)
         return 0
     if not ids.has_room(head, absent, int64(0)):
         return ids.NEEDS_ROOM
@@ -101,6 +102,7 @@ def integer_slots(address, values, slots):
             slots[n] = ids.claim_integer(head, values[n])
             if _mark(head, slots[n]):
                 return ids.FULL
+    changed.note_all(head, slots)
     return 0
 
 
@@ -148,6 +150,7 @@ def text_slots(address, text, starts, slots):
                 slots[n] = ids.ABSENT
             absent += _mark(head, slots[n])
     if absent == 0:
+        changed.note_all(head, slots)
         return 0
     if not ids.has_room(head, absent, text._length):
         return ids.NEEDS_ROOM
@@ -157,6 +160,7 @@ def text_slots(address, text, starts, slots):
             slots[n] = ids.claim_text_at(head, at, length)
             if _mark(head, slots[n]):
                 return ids.FULL
+    changed.note_all(head, slots)
     return 0
 
 
@@ -211,8 +215,8 @@ def _mark(head, slot):
     if slot < 0:
         return 1
     block, meta = np.uint64(head[ids.BLOCK]), column_of(head, slot, META)
-    head[ids.REPEATS] += np.int64(meta >> _BLOCK_SHIFT == block)
-    set_column(head, slot, META, (block << _BLOCK_SHIFT) | (meta & _LENGTH))
+    head[ids.REPEATS] += np.int64(meta >> BLOCK_SHIFT == block)
+    set_column(head, slot, META, (block << BLOCK_SHIFT) | (meta & _LOW))
     return 0
 
 

@@ -43,14 +43,19 @@ from .memory import bits_of, byte_at, column_access, copy_bytes, prefetch
     ARRIVED,  # streams that have come since the table was made
     BLOCK,  # blocks that were looked up
     REPEATS,  # ids of the last block that had come before in it
-) = range(18)
+    CHANGED,  # address of int64[S], the slots that changed; 0 if nobody asks for them (changed.py)
+    CHANGED_FIRST,  # where the one that changed first stands; they go on from the end at the start
+    CHANGED_COUNT,
+) = range(21)
 HEAD = 24
 
 # Columns of a record. KEY is the integer, or the text itself, or where in texts it stands. META
-# is the length of the text in its low byte, 0 for an integer, and the last block that the slot
-# was in. TIME is a float64.
+# is the length of the text in its low byte, 0 for an integer, then a bit that says that the slot is
+# among the changed, and from BLOCK_SHIFT on the last block that the slot was in. TIME is a float64.
 KEY, META, SEQ, TIME = range(4)
 RECORD = 4
+IS_CHANGED = np.uint64(1 << 8)
+BLOCK_SHIFT = np.uint64(9)
 
 # What is answered instead of a slot.
 ABSENT, FULL, NEEDS_ROOM, NO_ID = -1, -2, -3, -4
@@ -217,7 +222,7 @@ def _take_slot(head, hashed, key, length):
     head[ARRIVED] += 1
     set_arrival(head, slot, 0, np.uint64(head[ARRIVED]))
     set_column(head, slot, KEY, key)
-    set_column(head, slot, META, np.uint64(length))
+    set_column(head, slot, META, np.uint64(length) | column_of(head, slot, META) & IS_CHANGED)
     clear_slot(head, slot)
     enter(head, hashed, slot)
     return slot
@@ -293,7 +298,8 @@ def free_slot(head, slot):
             head[TEXT_USED] -= length
     set_arrival(head, slot, 0, _ZERO)
     clear_slot(head, slot)
-    set_column(head, slot, META, _ZERO)
+    # Its place among the changed stays: whoever comes to it finds the slot free, or a new owner.
+    set_column(head, slot, META, column_of(head, slot, META) & IS_CHANGED)
     set_column(head, slot, KEY, np.uint64(head[FREE]))
     head[FREE] = slot + 1
     head[LIVE] -= 1

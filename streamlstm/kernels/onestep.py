@@ -11,7 +11,7 @@ say so in TASK_HELD (streamlstm/held.py).
 import numpy as np
 from numba import float32, int64, types, uint64
 
-from . import ids, layout
+from . import changed, ids, layout
 from .cache import kernel, part
 from .group import ENDLESS
 from .ids import SEQ, arrival_of, column_of, set_column
@@ -51,6 +51,7 @@ def _step(head, task, slot, x, seq, y):
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False
         set_column(head, slot, SEQ, uint64(seq))
+    changed.note(head, slot)
     kept = floats_at(fields[layout.TASK_OBSERVATION], ENDLESS)
     for n in range(x.shape[0]):
         kept[n] = x[n]  # x need not be contiguous

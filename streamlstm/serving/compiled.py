@@ -215,8 +215,14 @@ class CompiledLoop:
         fields[layout.CLIENTS] = clients.address
         fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[ids.TEXT_SIZE]), np.uint8)
 
-    def serve(self, seconds: float) -> Reason:
+    def serve(self, seconds: float, stored: bool = False) -> Reason:
         """Serve, for so long at most.
+
+        Parameters
+        ----------
+        seconds : float
+        stored : bool
+            Whether streams that are not here may be in a store, so that Python must look.
 
         Raises
         ------
@@ -224,6 +230,7 @@ class CompiledLoop:
             If libzmq cannot go on.
         """
         self._fields[layout.UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
+        self._fields[layout.STORED] = stored
         with self._lent.alone():
             reason = Reason(self._serve(self._address))
             if reason is Reason.NEEDS_ROOM:

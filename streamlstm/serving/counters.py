@@ -101,7 +101,8 @@ class Counters:
     cells : int64[COUNTS_SIZE]
         All of them but errors (native/layout.py); only the thread of the loop writes.
     errors : Counter of str
-        Refused messages by code, but ``busy``, which stands in the cells.
+        Refused messages by code. A ``busy`` that the queue gave stands in the cells; here are
+        those of a store that cannot be read.
     refused_connections : int
         Of clients whose key is not allowed; only the thread of the locks writes.
     latency, step_time : Histogram
@@ -137,7 +138,7 @@ class Counters:
         """Return what INFO shows under ``counters``, but for the steps, which the engine counts."""
         errors = dict(self.errors)  # in one go, whichever thread asks
         if self[layout.BUSY]:
-            errors["busy"] = self[layout.BUSY]
+            errors["busy"] = errors.get("busy", 0) + self[layout.BUSY]
         counts: dict[str, Any] = {name: self[place] for name, place in NAMES.items()}
         counts["refused_connections"] = self.refused_connections
         return counts | {"errors": errors}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from prometheus_client.core import (
@@ -82,6 +83,8 @@ class WorkerCollector(Collector):
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)
         for name, text, place in _NOW:
             yield _gauge(name, text, counters[place])
+        if service.keeper is not None:
+            yield from _store(service.keeper.status())
         yield _histogram(
             "latency_seconds", "From the taking of a message to its answer.", counters.latency
         )
@@ -116,6 +119,13 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(PREFIX + name, text, value)
+
+
+def _store(status: dict[str, Any]) -> Iterator[Metric]:
+    failing = status["failing"]
+    yield _counter("store_commits", "Commits that are in the store.", status["committed"])
+    yield _gauge("store_pending", "Streams that changed and are not in it yet.", status["pending"])
+    yield _gauge("store_failing_seconds", "For which it has failed; 0: it works.", failing or 0)
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -21,6 +22,7 @@ from .. import __version__, wire
 from ..engine import Engine
 from ..errors import ProtocolError, StreamLSTMError
 from .counters import Counters
+from .keeper import Keeper
 from .memory import resident_memory
 from .native import layout
 
@@ -65,6 +67,8 @@ class Service:
         What is served.
     max_message_bytes : int
         Above this a message is answered with ``too-large``.
+    keeper : Keeper, optional
+        Keeps the engine's streams in a store as well, and brings them back.
 
     Attributes
     ----------
@@ -72,8 +76,14 @@ class Service:
         Those of messages, answers and publications are kept by who takes and sends them.
     """
 
-    def __init__(self, engine: Engine, max_message_bytes: int = wire.MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        keeper: Keeper | None = None,
+    ) -> None:
         self.engine = engine
+        self.keeper = keeper
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
         self._inputs = engine.model.input_size
@@ -161,6 +171,7 @@ class Service:
         publish: bool,
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
+        waiting = self._recalled(waiting, answers)
         if not waiting:
             return
         messages = [message for _, message in waiting]
@@ -174,6 +185,26 @@ class Service:
             replies = [self._refuse(error, None, None) for _ in messages]
         for (position, _), answer in zip(waiting, replies, strict=True):
             answers[position] = answer
+
+    def _recalled(
+        self, waiting: Sequence[tuple[int, Observations]], answers: list[Answer | None]
+    ) -> Sequence[tuple[int, Observations]]:
+        """Bring streams back from the store; refuse messages whose streams it does not give."""
+        if self.keeper is None:
+            return waiting
+        with suppress(StreamLSTMError):
+            self.keeper.recall(s for _, message in waiting for s in _streams(message))
+            return waiting
+        good = []
+        for position, message in waiting:
+            try:
+                self.keeper.recall(_streams(message))
+                good.append((position, message))
+            except StreamLSTMError as error:
+                step = message if isinstance(message, wire.Step) else None
+                named = (step.stream, step.seq) if step is not None else (None, None)
+                answers[position] = self._refuse(error, *named)
+        return good
 
     def _together(self, messages: Sequence[Observations], publish: bool) -> list[Answer]:
         """Apply all of the messages, or none and raise."""
@@ -248,10 +279,16 @@ class Service:
                 return _done(wire.Kind.INFO, None, self.info())
 
     def _reset(self, stream: wire.StreamId) -> Answer:
+        self._recall(stream)
         self.engine.reset(stream)
         return _done(wire.Kind.RESET, stream, None)
 
+    def _recall(self, stream: wire.StreamId) -> None:
+        if self.keeper is not None:
+            self.keeper.recall([stream])
+
     def _export(self, stream: wire.StreamId) -> Answer:
+        self._recall(stream)
         return _done(wire.Kind.EXPORT, stream, self.engine.export_stream(stream))
 
     def _import(self, stream: wire.StreamId, blob: bytes) -> Answer:
@@ -284,6 +321,7 @@ class Service:
             "counters": {**self.counters.as_map(), "steps": engine.steps},
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
+            "store": self.keeper.status() if self.keeper is not None else None,
             "memory": resident_memory(),
             "cpu": time.process_time(),
             "histograms": self.counters.histograms(),
@@ -324,6 +362,10 @@ def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> 
         Publication(wire.topic(stream), frame)
         for stream, frame in zip(streams, frames, strict=True)
     ]
+
+
+def _streams(message: Observations) -> Sequence[wire.StreamId]:
+    return [message.stream] if isinstance(message, wire.Step) else message.streams
 
 
 def _rows(message: Observations) -> int:

@@ -201,6 +201,8 @@ class Worker:
         if self._unlogged:
             _LOG.warning("pull: refused %d more since the last line", self._unlogged)
             self._unlogged = 0
+        if self._service.keeper is not None:
+            self._service.keeper.finish()
 
     def _empty(self) -> None:
         """Answer what was taken, and take nothing more."""
@@ -255,10 +257,13 @@ class Worker:
 
     def _turn(self, seconds: float) -> None:
         """Deal with what is ready; return when something was done, or after so many seconds."""
+        keeper = self._service.keeper
+        if keeper is not None:
+            seconds = min(seconds, keeper.turn())
         if self._compiled is None:
             self._turn_in_python(seconds)
             return
-        reason = self._compiled.serve(seconds)
+        reason = self._compiled.serve(seconds, keeper is not None and keeper.has_more)
         if reason is Reason.HAND_OVER:
             self._answer([self._compiled.handed_over()])
             self._counters.latency.add(time.monotonic_ns() - self._compiled.taken)

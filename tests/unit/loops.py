@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streamlstm import Engine
 from streamlstm.serving.bounds import Bounds
+from streamlstm.serving.keeper import Keeper
 from streamlstm.serving.service import Service
 from streamlstm.serving.worker import Worker
 
@@ -22,11 +23,16 @@ class Harness:
     """A worker on inproc sockets: questions in, turns of its loop, answers and publications out."""
 
     def __init__(
-        self, engine: Engine, loop: str = "native", bounds: Bounds | None = None, limit: int = 2**20
+        self,
+        engine: Engine,
+        loop: str = "native",
+        bounds: Bounds | None = None,
+        limit: int = 2**20,
+        keeper: Keeper | None = None,
     ) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.service = Service(engine, limit)
+        self.service = Service(engine, limit, keeper)
         try:
             self.worker = Worker(
                 self.service,

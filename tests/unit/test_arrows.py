@@ -12,7 +12,7 @@ import pytest
 # What a network is: known to all above kernels.
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
-_STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain"}
+_STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "changes"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside", "publisher", "async_engine", "keys"}
@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "observations": _BASE | {"state"},
     "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels"},
     "lent": {"backends", "held", "state"},
+    "changes": {"errors", "kernels", "pages", "held", "blocks", "state"},
     "check": _BASE | {"plan", "precision", "backends"},
     "stream": _BASE | {"state", "observations", "engine"},  # engine for its type only
     "explain": _BASE | {"plan", "backends"},
@@ -65,6 +66,8 @@ KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
     "zmq": {"serving", "keys", "handshake", "connection", "pipeline", "publisher"}
     | {"client", "aio", "cli", "benchmarks"},
+    "lmdb": {"serving"},
+    "redis": {"serving"},
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels", "benchmarks"},

