@@ -15,7 +15,19 @@ with leaving_at_once():
     from streamlstm.errors import StreamLSTMError
 
 # In the order in which a person meets them.
-COMMANDS = ("train", "convert", "predict", "gates", "serve", "publish", "watch", "info", "top")
+COMMANDS = (
+    "train",
+    "convert",
+    "predict",
+    "gates",
+    "serve",
+    "publish",
+    "watch",
+    "info",
+    "top",
+    "streams",
+    "forget",
+)
 
 app = typer.Typer(
     name="streamlstm",

@@ -23,6 +23,7 @@ from .arrival import Arrival, bad_envelope, too_many_frames
 from .bounds import Bounds
 from .counters import Counters
 from .native import layout, loop
+from .sessions import Session
 
 NAME = "the worker's loop"
 compile.register(NAME, list(loop.SIGNATURES.items()))
@@ -240,6 +241,15 @@ class CompiledLoop:
         if came != head[layout.FRAMES]:
             return Arrival(back[:1], bad_envelope(came, head[layout.LONGEST]))
         return Arrival(back, frame if size == here else wire.too_large(size, here // 2))
+
+    @property
+    def session(self) -> Session:
+        """The session of that message; it is kept when it is set again."""
+        return Session(int(self._fields[layout.RECEIVED]))
+
+    @session.setter
+    def session(self, session: Session) -> None:
+        self._fields[layout.RECEIVED] = session.received
 
     def close(self) -> None:
         """Drop what waits."""

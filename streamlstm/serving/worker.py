@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -23,6 +24,7 @@ from .compiled import CompiledLoop, Reason
 from .doors import bind_door
 from .native import layout
 from .service import Answer, Publication, Service
+from .sessions import Session, Sessions
 from .wakeup import Wakeup
 
 _LOG = logging.getLogger(__name__)
@@ -94,6 +96,8 @@ class Worker:
         self._wakeup = Wakeup()
         self._doors: list[zmq.Socket[bytes]] = []
         self._topics: set[bytes] = set()
+        self._sessions = Sessions()
+        self._uncommitted: deque[tuple[list[bytes], Answer]] = deque()
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
@@ -201,12 +205,17 @@ class Worker:
 
     def _turn(self, seconds: float) -> None:
         """Deal with what is ready; return when something was done, or after so many seconds."""
+        while self._uncommitted and self._service.is_safe(self._uncommitted[0][1]):
+            back, answer = self._uncommitted.popleft()
+            self._reply(back, answer.reply)
         if self._compiled is None:
             self._turn_in_python(seconds)
             return
         reason = self._compiled.serve(seconds)
         if reason is Reason.HAND_OVER:
-            self._answer([self._compiled.handed_over()])
+            session = self._compiled.session
+            self._answer([self._compiled.handed_over()], [session])
+            self._compiled.session = session
         elif reason is Reason.WOKEN and self._wakeup.heard():
             self._stopping = True
 
@@ -220,7 +229,7 @@ class Worker:
         batch = self._take([door for door in (self._router, self._pull) if door in ready])
         self._counters.cells[layout.QUEUED] = len(batch)
         if batch:
-            self._answer(batch)
+            self._answer(batch, [self._sessions.of(a.back[0]) if a.back else None for a in batch])
         self._counters.cells[layout.QUEUED] = 0
         for _ in batch:
             self._counters.latency.add(time.perf_counter_ns() - taken)
@@ -241,16 +250,18 @@ class Worker:
                 size += len(parts[-1])
         return batch
 
-    def _answer(self, batch: Sequence[Arrival]) -> None:
+    def _answer(self, batch: Sequence[Arrival], sessions: Sequence[Session | None]) -> None:
         fed = {n for n, arrival in enumerate(batch) if arrival.back is None}
         frames = [arrival.frame for arrival in batch]
         answers = self._service.handle(
-            frames, fed, publish=self._counters[layout.SUBSCRIPTIONS] > 0
+            frames, fed, publish=self._counters[layout.SUBSCRIPTIONS] > 0, sessions=sessions
         )
         for arrival, answer in zip(batch, answers, strict=True):
             for publication in answer.publications:
                 self._publish(publication)
-            if arrival.back is not None:
+            if arrival.back is not None and not self._service.is_safe(answer):
+                self._uncommitted.append((arrival.back, answer))
+            elif arrival.back is not None:
                 self._reply(arrival.back, answer.reply)
             elif answer.error is not None:
                 self._log(answer)

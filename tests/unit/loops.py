@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamlstm import Engine
 from streamlstm.serving.bounds import Bounds
 from streamlstm.serving.service import Service
+from streamlstm.serving.sessions import Session
 from streamlstm.serving.worker import Worker
 
 Parts = list[bytes]
@@ -27,6 +28,7 @@ class Harness:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
         self.service = Service(engine, limit)
+        self.session = Session()  # of the asker, for a Service that it is compared with
         self.worker = Worker(
             self.service,
             *(f"inproc://{door}" for door in ("router", "pull", "xpub")),

@@ -12,7 +12,7 @@ import pytest
 # What a network is: known to all above kernels.
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
-_STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain"}
+_STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "listing"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside", "publisher", "async_engine"}
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "held": set(),
     "state": _BASE | {"kernels", "pages"},
     "blocks": {"state"},
+    "listing": {"state"},
     "blob": _BASE | {"kernels", "state"},
     "precision": _BASE | {"kernels"},
     "packing": _BASE | {"kernels", "precision"},

@@ -95,7 +95,9 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-) = range(63)
+    RECEIVED,  # observations that came from the client of the message that Python answers
+    HAND,  # the client that is looked at first when one has to be forgotten
+) = range(65)
 LOOP = 80
 
 FILE = 8
