@@ -15,7 +15,7 @@ _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "o
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "listing"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside", "publisher", "async_engine"}
+_TOP |= {"inside", "publisher", "async_engine", "replaying"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -49,6 +49,11 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"errors", "connection"},
     "batching": {"errors", "wire", "connection"},
     "publisher": {"errors", "wire", "connection", "batching"},
+    "kept": {"errors", "wire"},
+    "journal": {"errors", "wire"},
+    "link": {"connection"},
+    "replay": {"errors", "wire", "connection", "kept", "journal", "link"},
+    "replaying": _BASE | {"state", "wire", "connection", "kept", "journal", "replay"},
     "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
     "aio": _BASE | {"state", "wire", "connection", "pipeline", "batching"},
     "serving": _CORE | {"version"},
@@ -62,7 +67,18 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "connection", "pipeline", "publisher", "client", "aio", "cli", "benchmarks"},
+    "zmq": {
+        "serving",
+        "connection",
+        "pipeline",
+        "publisher",
+        "replay",
+        "replaying",
+        "client",
+        "aio",
+        "cli",
+        "benchmarks",
+    },
     "psutil": {"host", "serving", "examples", "benchmarks"},
     "safetensors": {"modelfile", "convert"},
     "llvmlite": {"kernels", "benchmarks"},
