@@ -12,13 +12,14 @@ engine's first. PLACE is where the store is made; it should be on the disk that 
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .harness import parser, report
-from .live import load, processes, schedule
+from .live import load, processes, schedule, zmtp
 from .live.contenders import Contender, Contenders
 from .live.messages import STREAMS, F
 from .serving import CLIENTS, QUIET_LOAD, TRIPS, Answer, Bench
@@ -53,17 +54,24 @@ def lone(bench: Bench) -> list[Answer]:
 
 def many_clients(bench: Bench) -> list[Answer]:
     """Measure how long 64 clients wait that send at half of what a worker without store can do."""
-    sockets = {
-        name: [bench.contenders.connect(bench.contenders[name]) for _ in range(CLIENTS)]
-        for name in NAMES
-    }
+    with ExitStack() as stack:
+        clients = {
+            name: stack.enter_context(
+                zmtp.Clients(bench.contenders[name].process.endpoints["router"], CLIENTS)
+            )
+            for name in NAMES
+        }
+        return _scheduled(bench, clients)
+
+
+def _scheduled(bench: Bench, clients: dict[str, Any]) -> list[Answer]:
     messages, seconds = bench.contenders["worker"].messages, bench.seconds
-    capacity = [schedule.saturated(sockets["worker"], messages, seconds).rate for _ in range(3)]
+    capacity = [schedule.saturated(clients["worker"], messages, seconds).rate for _ in range(3)]
     half = float(np.median(capacity)) / 2
 
     def case(name: str) -> Callable[[], Any]:
         return lambda: np.percentile(
-            schedule.scheduled(sockets[name], messages, half, seconds).taken / 1e3, (50, 99)
+            schedule.scheduled(clients[name], messages, half, seconds).taken / 1e3, (50, 99)
         )
 
     times = bench.turns(f"{CLIENTS} clients", {name: case(name) for name in NAMES})

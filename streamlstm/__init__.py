@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .model import Model, Scaling
     from .publisher import Publisher
+    from .replaying import ReplayingPublisher
     from .stream import Stream
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ _HOMES = {
     "from_torch": "convert",
     "load_any": "convert",
     "Publisher": "publisher",
+    "ReplayingPublisher": "replaying",
     "Subscriber": "client",
 }
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "Model",
     "Pointwise",
     "Publisher",
+    "ReplayingPublisher",
     "Scaling",
     "Stream",
     "StreamLSTMError",

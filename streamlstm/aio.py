@@ -32,6 +32,7 @@ from .connection import (
     observation,
     observations,
     pack,
+    parts,
     prediction,
     predictions,
     silent,
@@ -198,6 +199,27 @@ class AsyncClient(_AsyncConnection[zmq.Socket[bytes]]):
     async def import_stream(self, stream: wire.StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned."""
         await self._ask(wire.Import(check_stream_id(stream), blob), done)
+
+    async def forget(self, stream: wire.StreamId) -> None:
+        """Drop a stream; should it come again, it is a new one."""
+        await self._ask(wire.Forget(check_stream_id(stream)), done)
+
+    async def list_streams(
+        self, prefix: str | None = None
+    ) -> AsyncIterator[tuple[wire.StreamId, int]]:
+        """Yield all streams and their last numbers; as :meth:`Client.list_streams`."""
+        after: wire.StreamId | None = None
+        while page := await self._ask(wire.List(prefix, after, wire.MAX_LISTED), done):
+            for stream, seq in page:
+                yield stream, seq
+            after = page[-1][0]
+
+    async def last_seqs(self, streams: Sequence[wire.StreamId]) -> list[int]:
+        """Return the last number of each stream; as :meth:`Client.last_seqs`."""
+        seqs: list[int] = []
+        for part in parts(streams):
+            seqs += await self._ask(wire.Last(part), done)
+        return seqs
 
     async def info(self) -> dict[str, Any]:
         """Return what the worker runs and what it has done."""

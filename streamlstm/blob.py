@@ -1,7 +1,8 @@
 """One stream's memory as bytes: what export gives and import takes.
 
 Little-endian: the magic ``SLST``, format version, fingerprint of the model, sequence number, event
-time, number of floats, the state row, and a CRC-32 of all before it.
+time, number of floats, the state row, and a CRC-32 of all before it. The row ends with the
+prediction of the last numbered observation, which format version 1 did not have.
 """
 
 import struct
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from .errors import BadValueError, ModelMismatchError
 
 _MAGIC = b"SLST"
-_VERSION = 1
+_VERSION = 2
 _HEAD = struct.Struct("<4sI16sQdQ")
 _CRC = struct.Struct("<I")
 
@@ -37,9 +38,20 @@ def pack_state(fingerprint: str, row: NDArray[np.float32], seq: int, time: float
 
 
 def unpack_state(
-    blob: bytes, fingerprint: str, row_size: int
+    blob: bytes, fingerprint: str, row_size: int, state_size: int
 ) -> tuple[NDArray[np.float32], int, float]:
     """Return row, sequence number and event time of what :func:`pack_state` wrote.
+
+    Parameters
+    ----------
+    blob : bytes
+    fingerprint : str
+        The model's.
+    row_size : int
+        R, floats in a row.
+    state_size : int
+        So many of them, from the first, are the memory of layers and must be finite. A prediction
+        need not be.
 
     Raises
     ------
@@ -66,6 +78,6 @@ def unpack_state(
             f"state: belongs to the model {owner.hex()[:8]}, this engine runs {fingerprint[:8]}."
         )
     row = np.frombuffer(body, "<f4", offset=_HEAD.size)
-    if len(row) != row_size or not np.isfinite(row).all():
-        raise BadValueError(f"state: expected {row_size} finite floats, got others.")
+    if len(row) != row_size or not np.isfinite(row[:state_size]).all():
+        raise BadValueError(f"state: expected {state_size} finite floats, got others.")
     return row.astype(np.float32), seq, time

@@ -25,6 +25,7 @@ from .connection import (
     observation,
     observations,
     pack,
+    parts,
     prediction,
     predictions,
     silent,
@@ -210,6 +211,34 @@ class Client(Connection):
     def import_stream(self, stream: wire.StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned."""
         self._ask(wire.Import(check_stream_id(stream), blob), done)
+
+    def forget(self, stream: wire.StreamId) -> None:
+        """Drop a stream; should it come again, it is a new one."""
+        self._ask(wire.Forget(check_stream_id(stream)), done)
+
+    def list_streams(self, prefix: str | None = None) -> Iterator[tuple[wire.StreamId, int]]:
+        """Yield all streams of the worker and their last numbers, in the order of their ids.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            Only texts that begin so.
+
+        Notes
+        -----
+        They are asked for 1,000 at a time. A stream that lives all the while comes exactly once.
+        """
+        after: wire.StreamId | None = None
+        while page := self._ask(wire.List(prefix, after, wire.MAX_LISTED), done):
+            yield from ((stream, seq) for stream, seq in page)
+            after = page[-1][0]
+
+    def last_seqs(self, streams: Sequence[wire.StreamId]) -> list[int]:
+        """Return the last number of each stream, 0 for one that is unknown or never counted."""
+        seqs: list[int] = []
+        for part in parts(streams):
+            seqs += self._ask(wire.Last(part), done)
+        return seqs
 
     def info(self) -> dict[str, Any]:
         """Return what the worker runs and what it has done; docs/protocol.md lists the keys."""

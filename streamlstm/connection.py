@@ -35,6 +35,7 @@ ReplyType = TypeVar("ReplyType", bound=wire.Reply)
 TIMEOUT = 5.0  # seconds
 LINGER = 1.0  # seconds
 _UNKNOWN = Why()
+_ASKED = 4_000  # ids of 257 bytes as they are written: just below the limit of a message
 MAX_SECONDS = 2_000_000  # 23 days: as many milliseconds as ZeroMQ can count
 
 
@@ -86,6 +87,12 @@ def _number(seq: Any) -> int:
     )
 
 
+def parts(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
+    """Return ids in lists of as many as one question may have, and that fit into a message."""
+    ids = [check_stream_id(stream) for stream in streams]
+    return [ids[n : n + _ASKED] for n in range(0, len(ids), _ASKED)]
+
+
 def pack(message: wire.Request, limit: int) -> bytes:
     """Return a message as bytes; what a worker would not even receive is refused here."""
     frame = wire.encode(message)
@@ -111,7 +118,15 @@ def unpack(frame: bytes, expected: type[ReplyType]) -> ReplyType:
     reply = wire.decode_reply(frame)
     if isinstance(reply, wire.Error):
         wait = None if reply.wait is None else reply.wait / 1000
-        raise RemoteError(reply.message, reply.code, reply.stream, reply.seq, wait)
+        raise RemoteError(
+            reply.message,
+            reply.code,
+            reply.stream,
+            reply.seq,
+            wait,
+            reply.last_seq,
+            None if reply.y is None else wire.from_floats(reply.y),
+        )
     if not isinstance(reply, expected):
         raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")
     return reply

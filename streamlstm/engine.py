@@ -19,9 +19,10 @@ from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
 from .explain import Explainer, Explanation
 from .held import Held
 from .lent import Lent
+from .listing import listed
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
-from .plan import initial_row
+from .plan import initial_row, prediction_place
 from .state import StateTable, StreamId, check_stream_id
 from .stream import Stream
 
@@ -94,6 +95,7 @@ class Engine:
         self._one_slot = np.zeros(1, np.int64)
         self._pack = struct.Struct(f"{F}f").pack
         self._categories = model.categories
+        self._prediction = prediction_place(model)
         self._outputs, self._head = O, self._table.address
         one = self._backend.one_stream(self._table.rows)
         self._quick = one is not None and _HAS_GIL
@@ -155,6 +157,35 @@ class Engine:
         """Return the ids of all live streams, in the order in which they came."""
         with self._lock, self._held:
             return self._table.streams()
+
+    def list_streams(
+        self, prefix: str | None = None, after: StreamId | None = None, count: int = 1_000
+    ) -> list[tuple[StreamId, int]]:
+        """Return the next streams and their last numbers, in an order of ids.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            Only texts that begin so.
+        after : str or int, optional
+            The id behind which to begin; it need not exist.
+        count : int
+            How many to return at most.
+
+        Returns
+        -------
+        list of (str or int, int)
+            Integers first, by value, then texts by the bytes of their UTF-8.
+        """
+        after = None if after is None else check_stream_id(after)
+        with self._lock, self._held:
+            return listed(self._table, prefix, after, count)
+
+    def last_seqs(self, streams: Sequence[StreamId]) -> list[int]:
+        """Return the number of each stream's last observation; 0 if it has none, or is unknown."""
+        ids = [check_stream_id(stream) for stream in streams]
+        with self._lock, self._held:
+            return [self._last_seq(self._table.find(stream)) for stream in ids]
 
     def step(
         self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
@@ -401,7 +432,9 @@ class Engine:
             If the stream is new and all slots are taken.
         """
         stream = check_stream_id(stream)
-        row, seq, time = unpack_state(blob, self._model.fingerprint, self._backend.row_size)
+        row, seq, time = unpack_state(
+            blob, self._model.fingerprint, self._backend.row_size, self._prediction.start
+        )
         with self._lock, self._held:
             slot = self._table.claim(stream)
             self._table.note_changed(slot)
@@ -420,6 +453,23 @@ class Engine:
         stream = check_stream_id(stream)
         with self._lock, self._held:
             return int(self._table.seq[self._table.slot(stream)])
+
+    def last_prediction(self, stream: StreamId, seq: int) -> Float32Array | None:
+        """Return once more what the numbered observation ``seq`` was answered.
+
+        Returns
+        -------
+        float32[O] or None
+            None if that is not the last observation of the stream that was numbered: only its
+            prediction is kept, with the state, for who sends it twice.
+        """
+        stream = check_stream_id(stream)
+        with self._lock, self._held:
+            slot = self._table.find(stream)
+            if slot < 0 or seq == 0 or self._table.seq[slot] != seq:
+                return None
+            y: Float32Array = self._table.rows[slot, self._prediction].copy()
+            return y
 
     def _row(self, x: ArrayLike) -> Float32Array:
         """Return one observation as float32[F]; its values are not looked at."""
@@ -523,6 +573,7 @@ class Engine:
         self._steps += 1
         if seq:
             self._table.seq[slot] = seq
+            self._table.rows[slot, self._prediction] = self._one_y[0]
         if time is not None:
             self._table.time[slot] = time
         y: Float32Array = self._one_y[0].copy()
@@ -541,7 +592,7 @@ class Engine:
                 Y[chosen] = part
         self._steps += len(slots)
         if len(block.seqs) or len(block.times):
-            self._table.note(slots, block.seqs, block.times)
+            self._table.note(slots, block.seqs, block.times, Y, self._prediction.start)
         return Y
 
 

@@ -3,6 +3,12 @@
 Each class carries ``code``, the stable word that stands for it on the wire (docs/protocol.md).
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 class StreamLSTMError(Exception):
     """Base of everything that streamlstm raises on purpose.
@@ -153,6 +159,11 @@ class RemoteError(ProtocolError):
     ----------
     retry_after : float or None
         With the code ``busy``: seconds to wait before the same is sent again.
+    last_seq : int or None
+        With ``gap`` and ``duplicate``: the number after which the stream goes on at the worker.
+    values : float32[O] or None
+        With ``duplicate``: the prediction that the observation was answered when it was applied,
+        bit for bit; None if that was not the last one of its stream.
     """
 
     def __init__(
@@ -162,9 +173,13 @@ class RemoteError(ProtocolError):
         stream: str | int | None = None,
         seq: int | None = None,
         retry_after: float | None = None,
+        last_seq: int | None = None,
+        values: "NDArray[np.float32] | None" = None,
     ) -> None:
         super().__init__(message, code, stream, seq)
         self.retry_after = retry_after
+        self.last_seq = last_seq
+        self.values = values
 
 
 class WorkerTimeoutError(StreamLSTMError, TimeoutError):

@@ -23,7 +23,8 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
     places : list of dict of str to slice
         For each layer its state vectors by name.
     row_size : int
-        R, floats in a row. Every vector starts on a cache line; the padding stays zero.
+        R, floats in a row. Every vector starts on a cache line; the padding stays zero. Behind the
+        layers stands the last prediction (:func:`prediction_place`).
     """
     places: list[dict[str, slice]] = []
     end = 0
@@ -33,7 +34,13 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
             place[name] = slice(end, end + width)
             end += padded(width)
         places.append(place)
-    return places, end
+    return places, end + padded(model.output_size)
+
+
+def prediction_place(model: Model) -> slice:
+    """Say where in a state row the prediction of the last numbered observation is kept."""
+    place = row_layout(model)[1] - padded(model.output_size)
+    return slice(place, place + model.output_size)
 
 
 def initial_row(model: Model) -> Float32Array:
@@ -86,6 +93,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.OUTPUTS] = model.output_size
     header[layout.LAYERS] = len(model.layers)
     header[layout.ROW_SIZE] = row_size
+    header[layout.PREDICTION] = prediction_place(model).start
     header[layout.CATEGORIES] = model.categories
     inverse = (1.0 / scaling_in.scale.astype(np.float64)).astype(np.float32)
     header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)

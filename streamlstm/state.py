@@ -151,17 +151,39 @@ class StateTable:
 
     def streams(self) -> list[StreamId]:
         """Return the ids of all live streams, in the order in which they came."""
-        came = self.generation[: int(self.head[self._ids.USED])]
-        slots = np.flatnonzero(came)
-        records = self._records.reshape(self.capacity, -1)[slots[np.argsort(came[slots])]]
-        keys: list[int] = records[:, self._ids.KEY].tolist()
-        lengths: list[int] = (records[:, self._ids.META] & np.uint64(255)).tolist()
+        slots, keys, lengths = self.live()
+        order = np.argsort(self.generation[slots])
         return [
-            self._text(key, length) if length else key
-            for key, length in zip(keys, lengths, strict=True)
+            self.text(key, length) if length else key
+            for key, length in zip(keys[order].tolist(), lengths[order].tolist(), strict=True)
         ]
 
-    def _text(self, key: int, length: int) -> str:
+    def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
+        """Return slots, keys and lengths of all live streams (kernels/ids.py)."""
+        slots = np.flatnonzero(self.generation[: int(self.head[self._ids.USED])])
+        records = self._records.reshape(self.capacity, -1)[slots]
+        return slots, records[:, self._ids.KEY], records[:, self._ids.META] & np.uint64(255)
+
+    def text_heads(
+        self, keys: NDArray[np.uint64], lengths: NDArray[np.uint64], size: int
+    ) -> NDArray[np.uint64]:
+        """Return the first ``size`` bytes of texts as numbers in their order, 8 bytes in each.
+
+        Returns
+        -------
+        uint64[B, size / 8]
+            What is behind the end of a text counts as zeros.
+        """
+        heads = np.zeros((len(keys), size), np.uint8)
+        short = lengths <= self._ids.SHORT
+        heads[short, :8] = keys[short].astype("<u8").view(np.uint8).reshape(-1, 8)
+        places = keys[~short].astype(np.int64)[:, None] + np.arange(size)
+        within = np.arange(size) < lengths[~short].astype(np.int64)[:, None]
+        heads[~short] = np.where(within, self._texts[np.where(within, places, 0)], 0)
+        return heads.view(">u8").astype(np.uint64)
+
+    def text(self, key: int, length: int) -> str:
+        """Return the text of a key and a length, as :meth:`live` gives them."""
         if length <= self._ids.SHORT:
             return key.to_bytes(8, "little")[:length].decode()
         return self._texts[key : key + length].tobytes().decode()
@@ -278,9 +300,14 @@ class StateTable:
         slots: NDArray[np.int64],
         seqs: NDArray[np.uint64],
         times: NDArray[np.float64],
+        Y: NDArray[np.float32],
+        place: int,
     ) -> None:
-        """Keep numbers (0: none) and times (NaN: none) of a block; either array may be empty."""
-        self._call.note_block(self.address, slots, seqs, times)
+        """Keep numbers (0: none) and times (NaN: none) of a block; either array may be empty.
+
+        Where there is a number, its prediction, of Y[B, O], goes to ``place`` in the row.
+        """
+        self._call.note_block(self.address, slots, seqs, times, Y, place)
 
     def make_room(self, streams: int, size: int) -> None:
         """Replace index and texts by larger ones if so many new ids, of so many bytes, need it."""

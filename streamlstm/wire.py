@@ -29,6 +29,7 @@ MAX_ID_BYTES = 255
 MAX_UINT = 2**64 - 1
 MAX_STREAMS = 16_384  # in one STEPS message, and elements in any array
 MAX_NONCE_BYTES = 255
+MAX_LISTED = 1_000  # streams in one answer to LIST
 MAX_ENVELOPE = 8  # frames before the message
 MAX_ENVELOPE_BYTES = 255  # of each of them
 MAX_MESSAGE_BYTES = 2**20  # unless a worker is told otherwise
@@ -65,6 +66,10 @@ class Kind(IntEnum):
     IMPORT = 5
     INFO = 6
     PING = 7
+    BARRIER = 8
+    LIST = 9
+    LAST = 10
+    FORGET = 11
     PREDICTION = 129
     PREDICTIONS = 130
     DONE = 131
@@ -117,6 +122,33 @@ class Ping(NamedTuple):
     nonce: Nonce
 
 
+class Barrier(NamedTuple):
+    """Ask to hear when the ``sent`` observations before it are applied and safe."""
+
+    token: Nonce
+    sent: int
+
+
+class List(NamedTuple):
+    """Ask which streams there are, from behind ``after`` on, at most ``limit`` of them."""
+
+    prefix: str | None
+    after: StreamId | None
+    limit: int
+
+
+class Last(NamedTuple):
+    """Ask for the last number of each of these streams."""
+
+    streams: list[StreamId]
+
+
+class Forget(NamedTuple):
+    """Drop a stream."""
+
+    stream: StreamId
+
+
 class Prediction(NamedTuple):
     """The answer to a STEP, and what subscribers receive; ``y`` is float32[O]."""
 
@@ -153,16 +185,34 @@ class Done(NamedTuple):
 
 
 class Error(NamedTuple):
-    """Why a message changed nothing; ``wait``, in milliseconds, comes with ``busy`` only."""
+    """Why a message changed nothing.
+
+    What ``number`` is depends on the code: with ``busy`` the milliseconds to wait, with ``gap`` and
+    ``duplicate`` the number after which the stream goes on. ``y``, float32[O], comes with
+    ``duplicate`` where the prediction is still known.
+    """
 
     stream: StreamId | None
     seq: int | None
     code: str
     message: str
-    wait: int | None = None
+    number: int | None = None
+    y: bytes | None = None
+
+    @property
+    def wait(self) -> int | None:
+        """With ``busy``: milliseconds until the same may be sent again."""
+        return self.number if self.code == "busy" else None
+
+    @property
+    def last_seq(self) -> int | None:
+        """With ``gap`` and ``duplicate``: the number after which the stream goes on."""
+        return self.number if self.code in ("gap", "duplicate") else None
 
 
-Request: TypeAlias = Step | Steps | Reset | Export | Import | Info | Ping
+Request: TypeAlias = (
+    Step | Steps | Reset | Export | Import | Info | Ping | Barrier | List | Last | Forget
+)
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 
 
@@ -337,22 +387,34 @@ def _bytes(value: Any, where: str) -> bytes:
     return value
 
 
-def _wait(value: Any) -> int:
+def _unsigned(value: Any, where: str, what: str) -> int:
     if type(value) is int and 0 <= value <= MAX_UINT:
         return value
-    _refuse("wait", "an unsigned integer of milliseconds, or nil", value)
+    _refuse(where, f"an unsigned integer{what}", value)
 
 
-def _nonce(value: Any) -> Nonce:
+# What the sixth element of an ERROR is; with other codes it is something of a later version.
+_NUMBERED = {
+    "busy": ("wait", " of milliseconds, or nil"),
+    "gap": ("last", ", or nil"),
+    "duplicate": ("last", ", or nil"),
+}
+
+
+def _prefix(value: Any) -> str:
+    if type(value) is str and (value == "" or _stream(value)):
+        return value
+    _refuse("prefix", "text, or nil for all streams", value)
+
+
+def _nonce(value: Any, where: str = "nonce") -> Nonce:
     if type(value) is int and 0 <= value <= MAX_UINT:
         return value
     if type(value) is bytes and len(value) <= MAX_NONCE_BYTES:
         return value
     if type(value) is str and _text(value) == value and len(value.encode()) <= MAX_NONCE_BYTES:
         return value
-    _refuse(
-        "nonce", f"an unsigned integer, UTF-8 or a bin of at most {MAX_NONCE_BYTES} bytes", value
-    )
+    _refuse(where, f"an unsigned integer, UTF-8 or a bin of at most {MAX_NONCE_BYTES} bytes", value)
 
 
 def _text(value: str) -> str:
@@ -396,6 +458,20 @@ def _read_import(message: list[Any]) -> Import:
     return Import(_stream(stream), _bytes(blob, "blob"))
 
 
+def _read_barrier(message: list[Any]) -> Barrier:
+    token, count = _take(message, 3)
+    return Barrier(_nonce(token, "token"), _unsigned(count, "count", ""))
+
+
+def _read_list(message: list[Any]) -> List:
+    prefix, after, count = _take(message, 4)
+    return List(
+        None if prefix is None else _prefix(prefix),
+        None if after is None else _stream(after),
+        _unsigned(count, "count", ""),
+    )
+
+
 def _read_info(message: list[Any]) -> Info:
     _take(message, 1)
     return Info()
@@ -426,14 +502,16 @@ def _read_error(message: list[Any]) -> Error:
     stream, seq, code, text = _at_least(message, 5)
     if type(code) is not str or type(text) is not str:
         raise ProtocolError("expected a code and a sentence, both text")
-    # with other codes a sixth element is something that a later version appended
-    wait = message[5] if len(message) > 5 and code == "busy" else None
+    where, what = _NUMBERED.get(code, ("", ""))
+    number = message[5] if len(message) > 5 and where else None
+    y = message[6] if len(message) > 6 and code == "duplicate" else None
     return Error(
         None if stream is None else _stream(stream),
         None if seq is None else _seq(seq),
         _text(code),
         _text(text),
-        None if wait is None else _wait(wait),
+        None if number is None else _unsigned(number, where, what),
+        None if y is None else _vector(y, "y"),
     )
 
 
@@ -445,6 +523,10 @@ _REQUESTS: dict[int, Callable[[list[Any]], Request]] = {
     Kind.IMPORT: _read_import,
     Kind.INFO: _read_info,
     Kind.PING: lambda message: Ping(_nonce(_take(message, 2)[0])),
+    Kind.BARRIER: _read_barrier,
+    Kind.LIST: _read_list,
+    Kind.LAST: lambda message: Last(_streams(_take(message, 2)[0])),
+    Kind.FORGET: lambda message: Forget(_stream(_take(message, 2)[0])),
 }
 _REPLIES: dict[int, Callable[[list[Any]], Reply]] = {
     Kind.PREDICTION: _read_prediction,
@@ -452,7 +534,7 @@ _REPLIES: dict[int, Callable[[list[Any]], Reply]] = {
     Kind.DONE: _read_done,
     Kind.ERROR: _read_error,
 }
-_ABOUT_ONE_STREAM = frozenset((Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT))
+_ABOUT_ONE_STREAM = frozenset((Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT, Kind.FORGET))
 
 
 def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:
@@ -478,7 +560,7 @@ def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:
     try:
         reader = _REQUESTS.get(kind) if type(kind) is int else None
         if reader is None:
-            _refuse_kind(kind, "1 to 7")
+            _refuse_kind(kind, f"1 to {Kind.FORGET}")
         return reader(message)
     except ProtocolError as error:
         _name(error, message)
@@ -610,6 +692,16 @@ def _write_steps(steps: Steps) -> bytes:
     return _pack(Kind.STEPS, streams, _seqs(steps.seqs, rows), _matrix(steps.X, rows))
 
 
+def _write_list(message: List) -> bytes:
+    prefix, after, limit = message
+    return _pack(
+        Kind.LIST,
+        None if prefix is None else _prefix(prefix),
+        None if after is None else _stream(after),
+        _unsigned(limit, "count", ""),
+    )
+
+
 def _write_prediction(prediction: Prediction) -> bytes:
     stream, seq, y, extra = prediction
     elements = [Kind.PREDICTION, _stream(stream), _seq(seq), _vector(y, "y")]
@@ -624,9 +716,12 @@ def _write_predictions(predictions: Predictions) -> bytes:
 
 
 def _write_error(error: Error) -> bytes:
-    stream, seq, code, text, wait = error
-    elements = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
-    return _pack(*elements) if wait is None else _pack(*elements, _wait(wait))
+    stream, seq, code, text, number, y = error
+    elements: list[Any] = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
+    if number is not None:
+        elements.append(_unsigned(number, *_NUMBERED.get(code, ("number", ""))))
+        elements += [] if y is None else [_vector(y, "y")]
+    return _pack(*elements)
 
 
 _WRITERS: dict[type, Callable[[Any], bytes]] = {
@@ -639,6 +734,12 @@ _WRITERS: dict[type, Callable[[Any], bytes]] = {
     ),
     Info: lambda _: _pack(Kind.INFO),
     Ping: lambda message: _pack(Kind.PING, _nonce(message.nonce)),
+    Barrier: lambda message: _pack(
+        Kind.BARRIER, _nonce(message.token, "token"), _unsigned(message.sent, "count", "")
+    ),
+    List: _write_list,
+    Last: lambda message: _pack(Kind.LAST, _streams(message.streams)),
+    Forget: lambda message: _pack(Kind.FORGET, _stream(message.stream)),
     Prediction: _write_prediction,
     Predictions: _write_predictions,
     Done: lambda done: _pack(Kind.DONE, done.kind, done.stream, done.value),

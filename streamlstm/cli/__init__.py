@@ -26,6 +26,8 @@ COMMANDS = (
     "info",
     "top",
     "keys",
+    "streams",
+    "forget",
 )
 
 app = typer.Typer(

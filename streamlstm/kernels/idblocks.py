@@ -7,7 +7,7 @@ some tens of ns instead of three misses of a hundred each.
 """
 
 import numpy as np
-from numba import float64, int64, types, uint64
+from numba import float32, float64, int64, types, uint64
 
 from . import changed, ids
 from .cache import kernel, part
@@ -285,8 +285,8 @@ def seqs_follow(address, slots, seqs):
 
 
 @kernel(no_cfunc_wrapper=True)
-def note_block(address, slots, seqs, times):
-    """Keep the numbers and times of a block that was applied.
+def note_block(address, slots, seqs, times, Y, place):
+    """Keep the numbers, with their predictions, and the times of a block that was applied.
 
     Parameters
     ----------
@@ -297,11 +297,16 @@ def note_block(address, slots, seqs, times):
         0 where an observation has no number.
     times : float64[B] or float64[0]
         NaN where it has no time.
+    Y : float32[B, O]
+    place : int64
+        Where in a state row a prediction is kept.
     """
     head = int64s_at(address, ids.HEAD)
+    size = 4 * Y.shape[1]
     for n in range(seqs.shape[0]):
         if seqs[n] != _ZERO:
             set_column(head, slots[n], SEQ, seqs[n])
+            ids.keep_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
     for n in range(times.shape[0]):
         if not np.isnan(times[n]):
             set_column(head, slots[n], TIME, bits_of(times[n]))
@@ -320,6 +325,6 @@ SIGNATURES = {
     undo_claims: (int64, _slots, int64),
     release: (int64, int64),
     seqs_follow: (int64, _slots, _words),
-    note_block: (int64, _slots, _words, _times),
+    note_block: (int64, _slots, _words, _times, types.Array(float32, 2, "C"), int64),
     enlarge: (int64, int64, int64, int64),
 }

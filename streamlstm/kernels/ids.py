@@ -208,6 +208,12 @@ def clear_slot(head, slot):
 
 
 @part
+def keep_prediction(head, slot, place, y, size):
+    """Copy ``size`` bytes at ``y``, a prediction, to where it stands in a stream's row."""
+    copy_bytes(head[ROWS] + 4 * (head[ROW_SIZE] * slot + place), y, size)
+
+
+@part
 def _take_slot(head, hashed, key, length):
     """Give an id that has none a slot; FULL if there is none to give."""
     if head[LIVE] == head[CAPACITY]:

@@ -9,6 +9,7 @@ weight block.
 INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
 SKIP_SCALE = 9  # offset of what each input is multiplied by before it is added
 CATEGORIES = 10  # that the first input may name; 0 if it is an ordinary number
+PREDICTION = 11  # where in a state row the prediction of the last numbered observation is kept
 HEADER = 16
 
 # One row a layer, after the header.

@@ -60,6 +60,9 @@ def _step(head, task, slot, x, seq, y):
     fields[layout.TASK_X] = fields[layout.TASK_OBSERVATION]
     fields[layout.TASK_Y] = y.ctypes.data
     call_at(fields[layout.TASK_STEP], task, int64(0), int64(1), int64(0))
+    if seq != 0:
+        size = 4 * program[layout.OUTPUTS]
+        ids.keep_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
     fields[layout.TASK_STEPS] += 1
     return True
 

@@ -23,6 +23,7 @@ from .bounds import Bounds
 from .counters import Counters
 from .native import layout, loop
 from .roles import permitted
+from .sessions import Session
 
 NAME = "the worker's loop"
 compile.register(NAME, list(loop.SIGNATURES.items()))
@@ -267,6 +268,15 @@ class CompiledLoop:
         if size != here:
             return Arrival(back, wire.too_large(size, here // 2))
         return Arrival(back, permitted(frame, head[layout.ROLE]))
+
+    @property
+    def session(self) -> Session:
+        """The session of that message; it is kept when it is set again."""
+        return Session(int(self._fields[layout.RECEIVED]))
+
+    @session.setter
+    def session(self, session: Session) -> None:
+        self._fields[layout.RECEIVED] = session.received
 
     def close(self) -> None:
         """Drop what waits."""

@@ -110,7 +110,7 @@ class Keeper:
         """Whether a stream that is not here may be in the store."""
         return self._store.shared or self._remaining > 0
 
-    def next_commit(self) -> int:
+    def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
         whole = not self._changes.pending and not self._filling and not self._lost
         return self.begun if whole else self.begun + 1
@@ -154,7 +154,7 @@ class Keeper:
         self._finishing.set()
         deadline = time.monotonic() + seconds
         self._due = 0.0
-        while self.next_commit() > self.begun or self._left or not self._idle.is_set():
+        while self.ticket() > self.begun or self._left or not self._idle.is_set():
             self._due = 0.0
             self.turn()
             left = deadline - time.monotonic()

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from .. import __version__, wire
 from ..engine import Engine
-from ..errors import ProtocolError, StreamLSTMError
+from ..errors import DuplicateError, GapError, ProtocolError, StreamLSTMError
 from .counters import Counters
 from .keeper import Keeper
 from .memory import resident_memory
 from .native import layout
+from .sessions import Commits, Session
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,11 +52,14 @@ class Answer(NamedTuple):
     error : wire.Error or None
         Why the message was refused, for the log of a door that sends no replies; of a STEPS that
         came through such a door, why the first bad row was.
+    ticket : int
+        The commit of the store that has to be safe before the reply is sent; 0 for none.
     """
 
     reply: bytes
     publications: list[Publication]
     error: wire.Error | None = None
+    ticket: int = 0
 
 
 class Service:
@@ -69,6 +73,8 @@ class Service:
         Above this a message is answered with ``too-large``.
     keeper : Keeper, optional
         Keeps the engine's streams in a store as well, and brings them back.
+    commits : Commits, optional
+        Of the store, which answers to BARRIER wait for; without one what is applied is safe.
 
     Attributes
     ----------
@@ -81,9 +87,11 @@ class Service:
         engine: Engine,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         keeper: Keeper | None = None,
+        commits: Commits | None = None,
     ) -> None:
         self.engine = engine
         self.keeper = keeper
+        self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
         self._inputs = engine.model.input_size
@@ -94,6 +102,7 @@ class Service:
         frames: Sequence[bytes | ProtocolError],
         fed: Container[int] = (),
         publish: bool = True,
+        sessions: Sequence[Session | None] = (),
     ) -> list[Answer]:
         """Apply a batch of messages in its order.
 
@@ -106,6 +115,9 @@ class Service:
             hears an error: each row of a STEPS among them is applied or refused by itself.
         publish : bool
             Whether anyone listens; publications are left out otherwise.
+        sessions : sequence of Session or None
+            The connection that each frame came over, for those that were asked; left out where
+            nobody asks for a BARRIER.
 
         Returns
         -------
@@ -120,13 +132,19 @@ class Service:
             except ProtocolError as error:
                 answers[position] = self._refuse(error, error.stream, error.seq)
                 continue
+            session = sessions[position] if sessions else None
             if isinstance(message, wire.Step | wire.Steps):
                 waiting.append((position, message))
+                if session is not None:
+                    session.received += _rows(message)
                 continue
             if not isinstance(message, wire.Info | wire.Ping):
                 self._step(waiting, answers, fed, publish)
                 waiting.clear()
-            answers[position] = self._control(message)
+            if isinstance(message, wire.Barrier):
+                answers[position] = self._barrier(message, session or Session())
+            else:
+                answers[position] = self._control(message)
         self._step(waiting, answers, fed, publish)
         return cast(list[Answer], answers)
 
@@ -273,6 +291,13 @@ class Service:
                 return self._guard(lambda: self._export(stream), stream, None)
             case wire.Import(stream, blob):
                 return self._guard(lambda: self._import(stream, blob), stream, None)
+            case wire.Forget(stream):
+                return self._guard(lambda: self._forget(stream), stream, None)
+            case wire.List(prefix, after, count):
+                listed = self.engine.list_streams(prefix, after, min(count, wire.MAX_LISTED))
+                return _done(wire.Kind.LIST, None, listed)
+            case wire.Last(streams):
+                return self._guard(lambda: self._last(streams), None, None)
             case wire.Ping(nonce):
                 return _done(wire.Kind.PING, None, nonce)
             case _:
@@ -283,9 +308,9 @@ class Service:
         self.engine.reset(stream)
         return _done(wire.Kind.RESET, stream, None)
 
-    def _recall(self, stream: wire.StreamId) -> None:
+    def _recall(self, *streams: wire.StreamId) -> None:
         if self.keeper is not None:
-            self.keeper.recall([stream])
+            self.keeper.recall(streams)
 
     def _export(self, stream: wire.StreamId) -> Answer:
         self._recall(stream)
@@ -294,6 +319,24 @@ class Service:
     def _import(self, stream: wire.StreamId, blob: bytes) -> Answer:
         self.engine.import_stream(stream, blob)
         return _done(wire.Kind.IMPORT, stream, None)
+
+    def _barrier(self, barrier: wire.Barrier, session: Session) -> Answer:
+        """Answer how much came before it; the answer waits until that is safe."""
+        done = _done(wire.Kind.BARRIER, None, [barrier.token, session.received])
+        return done if self._commits is None else done._replace(ticket=self._commits.ticket())
+
+    def is_safe(self, answer: Answer) -> bool:
+        """Tell whether an answer may be sent: what it waits for is committed."""
+        return self._commits is None or answer.ticket <= self._commits.committed
+
+    def _last(self, streams: list[wire.StreamId]) -> Answer:
+        self._recall(*streams)
+        return _done(wire.Kind.LAST, None, self.engine.last_seqs(streams))
+
+    def _forget(self, stream: wire.StreamId) -> Answer:
+        self._recall(stream)
+        self.engine.forget(stream)
+        return _done(wire.Kind.FORGET, stream, None)
 
     @property
     def uptime(self) -> float:
@@ -340,13 +383,26 @@ class Service:
 
     def _refuse(self, error: Exception, stream: wire.StreamId | None, seq: int | None) -> Answer:
         if isinstance(error, StreamLSTMError):
-            refusal = wire.Error(stream, seq, error.code, str(error))
+            refusal = wire.Error(
+                stream, seq, error.code, str(error), *self._standing(error, stream, seq)
+            )
         else:
             _LOG.error("a message could not be answered", exc_info=error)
             sentence = f"the worker failed with {type(error).__name__}; its log says where"
             refusal = wire.Error(stream, seq, "error", sentence)
         self.counters.errors[refusal.code] += 1
         return Answer(wire.encode(refusal), [], refusal)
+
+    def _standing(
+        self, error: StreamLSTMError, stream: wire.StreamId | None, seq: int | None
+    ) -> tuple[int | None, bytes | None]:
+        """Say where the stream of a refused number stands, and what it was answered before."""
+        if isinstance(error, GapError):
+            return error.expected - 1, None
+        if not isinstance(error, DuplicateError):
+            return None, None
+        y = None if stream is None or seq is None else self.engine.last_prediction(stream, seq)
+        return error.last, None if y is None else wire.to_floats(y)
 
 
 def _done(kind: wire.Kind, stream: wire.StreamId | None, value: Any) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -24,6 +25,7 @@ from .doors import bind_door
 from .locks import Doorkeeper, Locks
 from .native import layout
 from .service import Answer, Publication, Service
+from .sessions import Session, Sessions
 from .wakeup import Wakeup
 
 _LOG = logging.getLogger(__name__)
@@ -110,6 +112,8 @@ class Worker:
         self._wakeup = Wakeup()
         self._doors: list[zmq.Socket[bytes]] = []
         self._topics: set[bytes] = set()
+        self._sessions = Sessions()
+        self._uncommitted: deque[tuple[list[bytes], Answer]] = deque()
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
@@ -203,6 +207,7 @@ class Worker:
             self._unlogged = 0
         if self._service.keeper is not None:
             self._service.keeper.finish()
+            self._answer_committed()
 
     def _empty(self) -> None:
         """Answer what was taken, and take nothing more."""
@@ -260,15 +265,24 @@ class Worker:
         keeper = self._service.keeper
         if keeper is not None:
             seconds = min(seconds, keeper.turn())
+        self._answer_committed()
         if self._compiled is None:
             self._turn_in_python(seconds)
             return
         reason = self._compiled.serve(seconds, keeper is not None and keeper.has_more)
         if reason is Reason.HAND_OVER:
-            self._answer([self._compiled.handed_over()])
+            session = self._compiled.session
+            self._answer([self._compiled.handed_over()], [session])
+            self._compiled.session = session
             self._counters.latency.add(time.monotonic_ns() - self._compiled.taken)
         elif reason is Reason.WOKEN and self._wakeup.heard():
             self._stopping = True
+
+    def _answer_committed(self) -> None:
+        """Answer the barriers whose observations are safe by now."""
+        while self._uncommitted and self._service.is_safe(self._uncommitted[0][1]):
+            back, answer = self._uncommitted.popleft()
+            self._reply(back, answer.reply)
 
     def _turn_in_python(self, seconds: float) -> None:
         ready = dict(self._poller.poll(round(1000 * seconds)))
@@ -280,7 +294,7 @@ class Worker:
         batch = self._take([door for door in (self._router, self._pull) if door in ready])
         self._counters.cells[layout.QUEUED] = len(batch)
         if batch:
-            self._answer(batch)
+            self._answer(batch, [self._sessions.of(a.back[0]) if a.back else None for a in batch])
         self._counters.cells[layout.QUEUED] = 0
         for _ in batch:
             self._counters.latency.add(time.perf_counter_ns() - taken)
@@ -305,16 +319,18 @@ class Worker:
                 size += len(arrival.frame) if isinstance(arrival.frame, bytes) else 0
         return batch
 
-    def _answer(self, batch: Sequence[Arrival]) -> None:
+    def _answer(self, batch: Sequence[Arrival], sessions: Sequence[Session | None]) -> None:
         fed = {n for n, arrival in enumerate(batch) if arrival.back is None}
         frames = [arrival.frame for arrival in batch]
         answers = self._service.handle(
-            frames, fed, publish=self._counters[layout.SUBSCRIPTIONS] > 0
+            frames, fed, publish=self._counters[layout.SUBSCRIPTIONS] > 0, sessions=sessions
         )
         for arrival, answer in zip(batch, answers, strict=True):
             for publication in answer.publications:
                 self._publish(publication)
-            if arrival.back is not None:
+            if arrival.back is not None and not self._service.is_safe(answer):
+                self._uncommitted.append((arrival.back, answer))
+            elif arrival.back is not None:
                 self._reply(arrival.back, answer.reply)
             elif answer.error is not None:
                 self._log(answer)

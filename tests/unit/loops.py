@@ -14,6 +14,7 @@ from streamlstm import Engine
 from streamlstm.serving.bounds import Bounds
 from streamlstm.serving.keeper import Keeper
 from streamlstm.serving.service import Service
+from streamlstm.serving.sessions import Session
 from streamlstm.serving.worker import Worker
 
 Parts = list[bytes]
@@ -33,6 +34,7 @@ class Harness:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
         self.service = Service(engine, limit, keeper)
+        self.session = Session()  # of the asker, for a Service that it is compared with
         try:
             self.worker = Worker(
                 self.service,

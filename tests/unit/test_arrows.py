@@ -13,9 +13,10 @@ import pytest
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "changes"}
+_STATE |= {"listing"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside", "publisher", "async_engine", "keys"}
+_TOP |= {"inside", "publisher", "async_engine", "keys", "replaying"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -28,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "held": set(),
     "state": _BASE | {"kernels", "pages"},
     "blocks": {"state"},
+    "listing": {"state"},
     "blob": _BASE | {"kernels", "state"},
     "precision": _BASE | {"kernels"},
     "packing": _BASE | {"kernels", "precision"},
@@ -51,6 +53,12 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"errors", "connection", "handshake"},
     "batching": {"errors", "wire", "connection"},
     "publisher": {"errors", "wire", "connection", "batching"},
+    "kept": {"errors", "wire"},
+    "journal": {"errors", "wire"},
+    "link": {"connection"},
+    "replay": {"errors", "keys", "handshake", "wire", "connection", "kept", "journal", "link"},
+    "replaying": _BASE
+    | {"keys", "handshake", "state", "wire", "connection", "kept", "journal", "replay"},
     "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
     "aio": _BASE | {"keys", "state", "wire", "connection", "pipeline", "batching"},
     "serving": _CORE | {"version", "keys"},
@@ -64,8 +72,8 @@ ALLOWED: dict[str, set[str]] = {
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
-    "zmq": {"serving", "keys", "handshake", "connection", "pipeline", "publisher"}
-    | {"client", "aio", "cli", "benchmarks"},
+    "zmq": {"serving", "keys", "handshake", "connection", "pipeline", "publisher", "replay"}
+    | {"replaying", "client", "aio", "cli", "benchmarks"},
     "lmdb": {"serving"},
     "redis": {"serving"},
     "psutil": {"host", "serving", "examples", "benchmarks"},

@@ -26,6 +26,16 @@ from .test_wire_fuzz import anything
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)], scaled=True)
 CATEGORIES = random_model([Embedding(2, 4, 3), LSTM(4, 5), Dense(5, 2)])
 
+QUESTIONS: list[wire.Request] = [
+    wire.Reset("a"),
+    wire.Export(7),
+    wire.Ping(b"x"),
+    wire.Barrier(5, 3),
+    wire.List(None, None, 2),
+    wire.Last(["a", 7]),
+    wire.Forget("a"),
+]
+
 ANY_VALUES = VALUES + BAD_VALUES
 GOOD = good_step() | good_steps()
 FRAMES = st.one_of(
@@ -35,7 +45,7 @@ FRAMES = st.one_of(
     mutated(GOOD),
     st.lists(anything, max_size=5).map(lambda m: msgpack.packb(m, unicode_errors="surrogatepass")),
     st.binary(max_size=60),
-    st.sampled_from([wire.encode(m) for m in (wire.Reset("a"), wire.Export(7), wire.Ping(b"x"))]),
+    st.sampled_from([wire.encode(m) for m in QUESTIONS]),
 )
 
 
@@ -43,7 +53,8 @@ def agree(harness: Harness, service: Service, frames: Sequence[bytes], fed: bool
     """Compare what both make of the same messages: answers, publications, state."""
     answers = []
     for frame in frames:
-        answers += service.handle([frame], fed={0} if fed else ())
+        session = None if fed else harness.session
+        answers += service.handle([frame], fed={0} if fed else (), sessions=[session])
     if fed:
         harness.feed(frames)
     else:

@@ -26,6 +26,10 @@ MAKERS = {
     5: wire.Import,
     6: wire.Info,
     7: wire.Ping,
+    8: wire.Barrier,
+    9: wire.List,
+    10: wire.Last,
+    11: wire.Forget,
     129: wire.Prediction,
     130: wire.Predictions,
     131: wire.Done,
@@ -45,7 +49,7 @@ def test_an_example_is_what_wire_reads_and_writes(said: str, frame: bytes) -> No
     decode = wire.decode_request if kind < 128 else wire.decode_reply
     message = decode(frame)
     assert type(message) is MAKERS[kind]
-    by_hand = kind < 128 and bool(elements) and isinstance(elements[-1], list)
+    by_hand = kind in (1, 2) and bool(elements) and isinstance(elements[-1], list)
     if by_hand:  # numbers written by hand become a bin of float32, nil becomes NaN
         elements[-1] = wire.to_floats(np.array(elements[-1], dtype=float))
     assert message == MAKERS[kind](*elements)
@@ -76,6 +80,7 @@ def test_every_code_stands_in_the_table() -> None:
         wire.MAX_ID_BYTES,
         wire.MAX_ENVELOPE,
         wire.MAX_NONCE_BYTES,
+        wire.MAX_LISTED,
     ],
 )
 def test_the_limits_are_those_of_the_code(limit: int) -> None:

@@ -42,7 +42,7 @@ def take_into(queue: Harness) -> None:
 def settle(queue: Harness) -> None:
     """Turn the loop until nothing waits, there or in front of it."""
     counters = queue.service.counters
-    for _ in range(1000):
+    for _ in range(10_000):
         before = counters[layout.MESSAGES]
         queue.turn()
         if counters[layout.MESSAGES] == before and not counters[layout.QUEUED]:
@@ -231,3 +231,67 @@ def test_where_there_is_no_compiled_loop_python_serves(
 def test_bounds_that_hold_no_message_are_refused() -> None:
     with pytest.raises(BadValueError, match="eight times"):
         Harness(Engine(MODEL), bounds=Bounds(bytes=2**20))
+
+
+def test_observations_of_each_client_are_counted() -> None:
+    for kind in ("native", "python"):
+        with harness(Engine(MODEL, threads=1), loop=kind) as queue:
+            other = queue.connect(zmq.DEALER, "router")
+            other.send(step("other"))
+            barrier = wire.encode(wire.Barrier("t", 0))
+            many = wire.encode(wire.Steps(["a", "b"], [1, 1], b"\0" * 16))
+            frames = [barrier, step("a"), many, many, b"rubbish", step("a", 9), barrier]
+            answers = [msgpack.unpackb(parts[-1]) for parts in queue.ask(frames)]
+            assert answers[0] == [131, 8, None, ["t", 0]]
+            assert answers[-1] == [131, 8, None, ["t", 6]]
+
+
+def test_a_client_that_was_silent_for_long_is_forgotten() -> None:
+    """As many are remembered as messages may wait; who comes again is counted from 0."""
+    barrier = wire.encode(wire.Barrier(7, 0))
+    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+        first = queue.connect(zmq.DEALER, "router")
+        others = [queue.connect(zmq.DEALER, "router") for _ in range(40)]
+
+        def count(client: zmq.Socket[bytes]) -> int:
+            client.send(step(1))
+            client.send(barrier)
+            settle(queue)
+            told: int = msgpack.unpackb(received(client)[-1][-1])[-1][1]
+            return told
+
+        assert [count(first), count(first)] == [1, 2]
+        assert [count(client) for client in others[:10]] == [1] * 10
+        assert count(first) == 3
+        assert [count(client) for client in others] == [2] * 10 + [1] * 30
+        assert count(first) == 1
+
+
+class Store:
+    """Says that it has committed when a test says so."""
+
+    committed = 0
+    applied = 0
+
+    def ticket(self) -> int:
+        return self.applied + 1
+
+
+def test_an_answer_to_a_barrier_waits_for_the_commit_and_holds_up_nobody() -> None:
+    store = Store()
+    for kind in ("native", "python"):
+        with harness(Engine(MODEL, threads=1), loop=kind) as queue:
+            queue.service._commits = store
+            store.applied = store.committed = 4
+            gone = queue.connect(zmq.DEALER, "router")
+            for n in range(3_000):
+                gone.send(wire.encode(wire.Barrier(n, 0)))
+            queue.asker.send(wire.encode(wire.Barrier(1, 0)))
+            settle(queue)
+            gone.close(linger=0)
+            assert received(queue.asker) == []
+            assert len(queue.ask([step("a")])) == 1
+            store.committed = 5
+            settle(queue)
+            assert [msgpack.unpackb(parts[-1])[-1] for parts in received(queue.asker)] == [[1, 0]]
+            assert not queue.worker._uncommitted

@@ -347,7 +347,10 @@ def test_rows_that_are_fed_are_worth_as_many_single_ones(
     assert together.counters.errors == apart.counters.errors
     for answer, run in zip(answers, singles, strict=True):
         own, expected = expected[: len(run)], expected[len(run) :]
-        assert answer.error == next((one.error for one in own if one.error), None)
+        # A later row may have replaced the last prediction by then, and nobody hears it here.
+        refused = [error._replace(y=None) for one in (answer, *own) if (error := one.error)]
+        assert bool(answer.error) == any(one.error for one in own)
+        assert refused[:1] == refused[1:2]
     assert together.engine.streams() == apart.engine.streams()
     for stream in together.engine.streams():
         assert together.engine.export_stream(stream) == apart.engine.export_stream(stream)

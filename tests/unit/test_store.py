@@ -48,7 +48,7 @@ def read_back(where: str) -> dict[str | int, bytes]:
     engine = Engine(MODEL, threads=1)
     with opened(engine, where) as keeper:
         keeper.preload(lambda done, total: None)
-        assert keeper.next_commit() == 0  # what came back has not changed
+        assert keeper.ticket() == 0  # what came back has not changed
         assert not keeper.has_more
     return exports(engine)
 
@@ -98,7 +98,7 @@ def test_whatever_changes_a_stream_reaches_the_store(
         for _ in range(int(random.integers(1, 80))):
             change(engine, random, keeper)
         keeper.finish()
-        assert keeper.next_commit() == keeper.committed
+        assert keeper.ticket() == keeper.committed
     assert read_back(where) == exports(engine)
 
 

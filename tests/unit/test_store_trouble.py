@@ -90,13 +90,13 @@ def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             status = keeper.status()
             assert "cannot be written" in status["error"]
             assert (status["committed"], status["pending"] >= 5000) == (committed, True)
-            assert keeper.next_commit() > committed
+            assert keeper.ticket() > committed
             assert keeper._store.count() == 100
         assert sum("cannot be written" in line.message for line in caplog.records) == 1
         turn_until(keeper, failing=False)
         assert sum("written again" in line.message for line in caplog.records) == 1
         keeper.finish()
-        assert keeper.next_commit() == keeper.committed
+        assert keeper.ticket() == keeper.committed
     assert read_back(where) == exports(engine)
 
 

@@ -27,6 +27,12 @@ REQUESTS = [
     wire.Ping(2**64 - 1),
     wire.Ping("text"),
     wire.Ping(b"bin"),
+    wire.Barrier("token", 2**64 - 1),
+    wire.List(None, None, 0),
+    wire.List("", 7, 1000),
+    wire.List("pump-", "pump-7", 5),
+    wire.Last(["a", 7]),
+    wire.Forget("a"),
 ]
 REPLIES = [
     wire.Prediction("a", 1, X),
@@ -35,6 +41,9 @@ REPLIES = [
     wire.Done(wire.Kind.EXPORT, "a", b"state"),
     wire.Done(wire.Kind.INFO, None, {"a": [1, {"b": None}]}),
     wire.Error("a", 3, "gap", "expected 2"),
+    wire.Error("a", 3, "gap", "expected 2", 1),
+    wire.Error("a", 3, "duplicate", "again", 3, X),
+    wire.Error("a", 2, "duplicate", "again", 3),
     wire.Error(None, None, "bad-frame", "no"),
     wire.Error("a", 3, "busy", "later", 20),
     wire.Error("a", 3, "busy", "later", 0),
@@ -103,7 +112,7 @@ def test_integers_of_any_width_are_read() -> None:
         (msgpack.packb([True, "a", 0, X]), "bad-frame", "boolean"),
         (msgpack.packb([None]), "bad-frame", "nil"),
         (msgpack.packb([0]), "unknown-kind", "0"),
-        (msgpack.packb([8]), "unknown-kind", "8"),
+        (msgpack.packb([12]), "unknown-kind", "12"),
         (msgpack.packb([129, "a", 0, X]), "unknown-kind", "129"),
         (msgpack.packb([-1]), "unknown-kind", "-1"),
         (msgpack.packb([1, "a", 0]), "bad-frame", "4 or 5 elements, got 3"),
@@ -270,6 +279,7 @@ def test_how_long_to_wait_comes_with_busy_only() -> None:
     assert read("busy", "later", 30) == 30
     assert read("busy", "later", 30, "and more") == 30
     assert read("gap", "no", 30) is None
+    assert read("new-code", "no", "anything") is None
     for wait in (-1, 1.5, True, "30"):
         with pytest.raises(ProtocolError, match="wait: expected an unsigned integer"):
             read("busy", "later", wait)

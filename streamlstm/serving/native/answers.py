@@ -178,7 +178,8 @@ def _named(at, end):
     if at == 0:
         return int64(0), int64(0)
     at, kind = reader.read_unsigned(at, end)
-    if at == 0 or elements < 2 or not uint64(1) <= kind <= uint64(5) or kind == uint64(2):
+    about_one = (uint64(1) <= kind <= uint64(5) and kind != uint64(2)) or kind == uint64(11)
+    if at == 0 or elements < 2 or not about_one:
         return int64(0), int64(0)
     stream = at
     at, id, length = reader.read_id(stream, end)

@@ -8,8 +8,8 @@ from ...kernels.cache import part
 from ...kernels.group import ENDLESS
 from ...kernels.memory import call_at, copy_bytes, int64s_at
 from . import layout
-from .observe import observe
-from .queue import advance, fields_of, next_record
+from .observe import observe, row_of
+from .queue import advance, fields_of, next_record, received, set_received
 
 
 @part
@@ -34,10 +34,21 @@ def step(loop, rows):
     task = loop[layout.TASK]
     fields = int64s_at(task, plan.TASK)
     fields[plan.TASK_STEPS] += rows
+    program = int64s_at(fields[plan.TASK_PROGRAM], ENDLESS)
     if loop[layout.HIGHEST_TURN] == 0:
         _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], int64(0), rows)
-        return
-    program = int64s_at(fields[plan.TASK_PROGRAM], ENDLESS)
+    else:
+        _step_rounds(loop, task, program, rows)
+    head, size = int64s_at(loop[layout.TABLE], ids.HEAD), 4 * program[plan.OUTPUTS]
+    slots = int64s_at(loop[layout.SLOTS], rows)
+    for n in range(rows):  # in their order: the last one of a stream stays
+        if row_of(loop, n)[layout.SEQ] != 0:
+            y = loop[layout.Y] + size * n
+            ids.keep_prediction(head, slots[n], program[plan.PREDICTION], y, size)
+
+
+@part
+def _step_rounds(loop, task, program, rows):
     wide, high = 4 * program[plan.INPUTS], 4 * program[plan.OUTPUTS]
     order, rounds = _sort(loop, rows)
     slots = int64s_at(loop[layout.SLOTS], rows)
@@ -114,6 +125,7 @@ def gather(loop, head):
         if count <= 0:
             reason = count
             break
+        set_received(loop, record, received(loop, record) + count)
         message = message_of(loop, messages)
         message[layout.BATCH_RECORD] = record
         message[layout.BATCH_FIRST] = rows

@@ -103,7 +103,9 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PROPERTY_OF,
     USER_ID,  # and of the name of the property that tells who sent a message
     STORED,  # 1 if a stream that is not here may be in the store, which Python looks into
-) = range(70)
+    RECEIVED,  # observations that came from the client of the message that Python answers
+    HAND,  # the client that is looked at first when one has to be forgotten
+) = range(72)
 LOOP = 80
 
 FILE = 8

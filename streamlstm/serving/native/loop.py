@@ -32,7 +32,9 @@ from .queue import (
     next_record,
     note_empty,
     pull_has_room,
+    received,
     release,
+    set_received,
     take_one,
 )
 
@@ -170,6 +172,7 @@ def _answer(loop):
         if reason == NEEDS_ROOM:
             return int64(layout.NEEDS_ROOM)
         loop[layout.HANDED] = next_record(loop)
+        loop[layout.RECEIVED] = received(loop, loop[layout.HANDED])
         advance(loop, loop[layout.HANDED])
         counts[layout.HANDED_OVER] += 1
         return int64(layout.HAND_OVER)
@@ -214,6 +217,7 @@ def serve(address):
     """
     loop = int64s_at(address, LOOP)
     if loop[layout.HANDED] != 0:
+        set_received(loop, loop[layout.HANDED], loop[layout.RECEIVED])
         release(loop, loop[layout.HANDED])
         loop[layout.HANDED] = 0
     loop[layout.NOW] = _moment(loop)

@@ -8,6 +8,9 @@ of shared-memory switches (Choudhury and Hahne 1998). One that floods a worker g
 queue, two of them a third each, and there is always room for one who comes late. What is beyond
 that is answered ``busy``; the pull door, which cannot answer, is not taken from until there is
 room, so that its senders wait.
+
+A client has a line in a table, with the number of observations that came from it. There are as many
+lines as messages may wait; when all are taken, one whose owner has no message waiting is freed.
 """
 
 import numpy as np
@@ -15,12 +18,13 @@ from numba import int64, uint64
 
 from ...kernels import ids
 from ...kernels.cache import part
-from ...kernels.ids import SEQ, TIME, column_of, set_column
+from ...kernels.ids import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from ...kernels.memory import byte_at, c_int, c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_HEAD
 
-# Columns of the table of clients, under the names that they have for streams.
+# Columns of the table of clients, under the names that they have for streams; where a stream has
+# its last block, behind the length of the id, a client has the number of its observations.
 _MESSAGES, _BYTES = SEQ, TIME
 
 _DONT_WAIT, _RCVMORE = 1, 13
@@ -190,17 +194,56 @@ def pull_has_room(loop):
 
 @part
 def _client_of(loop, head):
-    """Return the number of a message's client, giving it one; negative if there is no room."""
+    """Return the number of a message's client, giving it one; negative if there is no room.
+
+    There must be room for a message.
+    """
     clients = _clients(loop)
     at, size = head[DATA], head[layout.IDENTITY_SIZE]
     client = ids.claim_text_at(clients, at, size)
     if client == ids.NEEDS_ROOM:
-        # Long identities of clients that have gone fill the room for texts: move to the spare.
+        # Long identities of clients that were forgotten fill the room for texts: move to the spare.
         texts = clients[ids.TEXTS]
         ids.replace_texts(clients, loop[layout.SPARE_TEXTS], clients[ids.TEXT_SIZE])
         loop[layout.SPARE_TEXTS] = texts
         client = ids.claim_text_at(clients, at, size)
+    if client == ids.FULL:
+        _forget_one(loop, clients)
+        client = ids.claim_text_at(clients, at, size)
     return client
+
+
+@part
+def _forget_one(loop, clients):
+    """Free the line of a client that has no message waiting; the next time, of one behind it.
+
+    Should it come again it is counted from 0, and its barriers tell it so.
+    """
+    for _ in range(loop[layout.MAX_MESSAGES]):
+        client = loop[layout.HAND]
+        loop[layout.HAND] = (client + 1) % loop[layout.MAX_MESSAGES]
+        if column_of(clients, client, _MESSAGES) == _ZERO:
+            ids.free_slot(clients, client)
+            return
+
+
+@part
+def received(loop, record):
+    """Return how many observations came from the client of a record; 0 at the pull door."""
+    client = fields_of(record)[layout.CLIENT]
+    if client == loop[layout.MAX_MESSAGES]:
+        return int64(0)
+    return int64(column_of(_clients(loop), client, META) >> BLOCK_SHIFT)
+
+
+@part
+def set_received(loop, record, count):
+    """Keep how many observations came from the client of a record."""
+    client = fields_of(record)[layout.CLIENT]
+    if client != loop[layout.MAX_MESSAGES]:
+        clients = _clients(loop)
+        length = uint64(ids.length_of(clients, client))
+        set_column(clients, client, META, uint64(count) << BLOCK_SHIFT | length)
 
 
 @part
@@ -231,15 +274,11 @@ def admit(loop, head, door):
             _links(loop, client)[FIRST] = 0
         taken = int64(column_of(clients, client, _BYTES))
         if waiting >= free_messages(loop) or taken + charged > free_bytes(loop):
-            if waiting == 0:
-                ids.free_slot(clients, client)
             return False
     data = int64(0)
     if owned:
         data = c_word(loop[layout.ALLOCATE], size, int64(0), int64(0), int64(0))
         if data == 0:
-            if door == ROUTER_DOOR and waiting == 0:
-                ids.free_slot(clients, client)
             return False
     record = _new_record(loop)
     kept = fields_of(record)
@@ -286,8 +325,6 @@ def _charge(loop, client, messages, size):
     waiting = column_of(clients, client, _MESSAGES) + uint64(messages)
     set_column(clients, client, _MESSAGES, waiting)
     set_column(clients, client, _BYTES, column_of(clients, client, _BYTES) + uint64(size))
-    if waiting == _ZERO:
-        ids.free_slot(clients, client)
 
 
 @part

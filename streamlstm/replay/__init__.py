@@ -1,0 +1,1 @@
+"""What a ReplayingPublisher is made of: what it keeps, its journal, its connection, its thread."""

@@ -1,0 +1,88 @@
+"""A TCP proxy that cuts connections, at random moments or when it is told to."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from contextlib import suppress
+
+
+class Proxy:
+    """Passes bytes between clients and a worker; `cuts` counts how often all of it was cut.
+
+    Parameters
+    ----------
+    target : str
+        The worker's endpoint; :attr:`target` may change, for connections that come then.
+    every : int
+        About so many bytes pass between two cuts; 0 for none.
+    """
+
+    def __init__(self, target: str, every: int = 0, seed: int = 0) -> None:
+        self.target = target
+        self.cuts = 0
+        self.every = every
+        self._random = random.Random(seed)
+        self._left = self._next()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _next(self) -> int:
+        return self._random.randrange(1, 2 * self.every) if self.every else 2**62
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                self._listener.close()
+                return
+            host, port = self.target.removeprefix("tcp://").split(":")
+            try:
+                worker = socket.create_connection((host, int(port)))
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._open |= {client, worker}
+            for pair in ((client, worker), (worker, client)):
+                thread = threading.Thread(target=self._pass, args=pair, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def _pass(self, source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                with self._lock:
+                    due = self._left < len(data)
+                    part = data[: self._left]
+                    self._left -= len(data)
+                to.sendall(part)
+                if due:
+                    self.cut()
+        for end in (source, to):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+    def cut(self) -> None:
+        """End all connections."""
+        with self._lock:
+            self.cuts += 1
+            self._left = self._next()
+            ends, self._open = self._open, set()
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
