@@ -57,9 +57,9 @@ class Screen:
 
     def draw(self, board: Scoreboard) -> None:
         """Show the state of things."""
-        passed = min(time.monotonic() - self._start, self.seconds)
+        passed = time.monotonic() - self._start
         if self._live:
-            self._live.update(self._picture(board, passed), refresh=True)
+            self._live.update(self._picture(board, min(passed, self.seconds)), refresh=True)
         else:
             self.console.print(f"{passed:5.1f} s  {_tally(board)}")
 
