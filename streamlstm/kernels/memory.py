@@ -127,8 +127,8 @@ def _writer(kind: Any) -> Any:
     return write
 
 
-# Put the low 8, 32 or all 64 bits of a uint64 at an int64 address.
-put_byte, put_half, put_word = _writer(_BYTE), _writer(_INT), _writer(_WORD)
+# Put the low 8 or all 64 bits of a uint64 at an int64 address.
+put_byte, put_word = _writer(_BYTE), _writer(_WORD)
 
 
 @intrinsic

@@ -295,3 +295,14 @@ def test_an_answer_to_a_barrier_waits_for_the_commit_and_holds_up_nobody() -> No
             settle(queue)
             assert [msgpack.unpackb(parts[-1])[-1] for parts in received(queue.asker)] == [[1, 0]]
             assert not queue.worker._uncommitted
+
+
+def test_the_loop_has_the_limits_and_kinds_of_the_protocol() -> None:
+    """It has them in its own table, since machine code knows numbers only."""
+    assert layout.MAX_ROWS == wire.MAX_STREAMS
+    assert (layout.MAX_ENVELOPE, layout.MAX_ENVELOPE_BYTES) == (
+        wire.MAX_ENVELOPE,
+        wire.MAX_ENVELOPE_BYTES,
+    )
+    for kind in ("STEP", "STEPS", "PREDICTION", "PREDICTIONS", "ERROR"):
+        assert getattr(layout, kind) == wire.Kind[kind]
