@@ -22,6 +22,7 @@ from .lent import Lent
 from .listing import listed
 from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
+from .owners import Owners
 from .plan import initial_row, prediction_place
 from .state import StateTable, StreamId, check_stream_id
 from .stream import Stream
@@ -142,6 +143,13 @@ class Engine:
         This is for a worker that keeps its streams in a store as well (streamlstm/serving).
         """
         return Changes(self._table, self._lock, self._held)
+
+    def owners(self) -> Owners:
+        """Return what keeps who brought which streams here.
+
+        This is for a worker that limits what one client may take (streamlstm/serving).
+        """
+        return Owners(self._table, self._lock, self._held)
 
     def __len__(self) -> int:
         """Return how many streams are live."""

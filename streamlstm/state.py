@@ -188,6 +188,11 @@ class StateTable:
             return key.to_bytes(8, "little")[:length].decode()
         return self._texts[key : key + length].tobytes().decode()
 
+    def key_of(self, slot: int) -> tuple[int, int]:
+        """Return key and length of one slot (kernels/ids.py)."""
+        record = self._records[slot * self._ids.RECORD :]
+        return int(record[self._ids.KEY]), int(record[self._ids.META]) & 255
+
     def find(self, stream: StreamId) -> int:
         """Return the slot of ``stream``, or a negative number if it has none."""
         return self._slot(stream, self._find)

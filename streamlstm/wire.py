@@ -668,6 +668,20 @@ def encode_predictions(
     ]
 
 
+def count_observations(frame: object) -> int:
+    """Return how many observations a message says that it has; 1 if it says nothing of it."""
+    if not isinstance(frame, bytes):
+        return 1
+    reader = msgpack.Unpacker()
+    reader.feed(frame)
+    try:
+        if reader.read_array_header() < 2 or reader.unpack() != Kind.STEPS:
+            return 1
+        return min(max(reader.read_array_header(), 1), MAX_STREAMS)
+    except (ValueError, msgpack.UnpackException):
+        return 1
+
+
 def busy_words(sentence: str) -> bytes:
     """Write the code and the sentence of a ``busy`` answer, which compiled code puts together."""
     code: bytes = msgpack.packb("busy")

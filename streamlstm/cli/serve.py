@@ -74,6 +74,14 @@ def serve(
             help="Their bytes, at least 8 times --max-message-bytes; 64 MiB or more if left out.",
         ),
     ] = None,
+    max_rate: Annotated[
+        float | None,
+        Option(min=0.001, help="Observations a second that one client may send; no limit."),
+    ] = None,
+    max_streams_per_client: Annotated[
+        int | None,
+        Option(min=1, help="Streams that one client may bring into memory; no limit."),
+    ] = None,
     store: Annotated[
         str,
         Option(help="Where streams outlive the worker: lmdb:PATH, redis://HOST:PORT, or memory."),
@@ -112,6 +120,7 @@ def serve(
     from streamlstm.serving.compiled import NAME
     from streamlstm.serving.doors import check_endpoint
     from streamlstm.serving.endpoints import write_endpoints
+    from streamlstm.serving.limits import Limits
     from streamlstm.serving.service import Service
     from streamlstm.serving.worker import Worker, check_loop
 
@@ -149,7 +158,9 @@ def serve(
     with (
         keeping(engine, store, commit_ms / 1000, preload) as keeper,
         Worker(
-            service := Service(engine, max_message_bytes, keeper),
+            service := Service(
+                engine, max_message_bytes, keeper, max_streams=max_streams_per_client
+            ),
             router,
             pull,
             xpub,
@@ -158,6 +169,7 @@ def serve(
             bounds=bounds,
             spin=spin * 1e-6,
             locks=locks,
+            limits=Limits(max_rate, max_streams_per_client),
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),

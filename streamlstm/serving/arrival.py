@@ -20,10 +20,13 @@ class Arrival(NamedTuple):
         Identity and envelope that lead to its sender; None if it was fed.
     frame : bytes or ProtocolError
         The message, or what is wrong with the frames around it, or with its asking.
+    user : str
+        User id of its sender, if it has a key and the door a lock.
     """
 
     back: list[bytes] | None
     frame: bytes | ProtocolError
+    user: str = ""
 
 
 def asked(parts: list[bytes]) -> Arrival:
@@ -45,7 +48,9 @@ def known(parts: list[zmq.Frame]) -> Arrival:
     except zmq.ZMQError:
         user = ""
     arrival = asked([part.bytes for part in parts])
-    return arrival._replace(frame=permitted(arrival.frame, ord(user[0]) if user else 0))
+    return arrival._replace(
+        frame=permitted(arrival.frame, ord(user[0]) if user else 0), user=user
+    )
 
 
 def fed(parts: list[bytes]) -> Arrival:

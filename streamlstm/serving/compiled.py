@@ -21,6 +21,7 @@ from ..state import StateTable
 from .arrival import Arrival, bad_envelope, too_many_frames
 from .bounds import Bounds
 from .counters import Counters
+from .limits import PULL_NAME, TOO_QUICK, Account, Limits
 from .native import layout, loop
 from .roles import permitted
 from .sessions import Session
@@ -111,6 +112,7 @@ class CompiledLoop:
         Seconds to look for messages before sleeping.
     locked : bool
         Whether doors have locks: then each message's sender has a role.
+    limits : Limits
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class CompiledLoop:
         functions: dict[int, int],
         spin: float = 0.0,
         locked: bool = False,
+        limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         compile.prepare(None, [NAME])
         self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
@@ -148,6 +151,10 @@ class CompiledLoop:
             self._libzmq.zmq_msg_init(ctypes.c_void_p(known))
             name = np.frombuffer(b"User-Id\0", np.uint8)
             self._fields[layout.USER_ID] = self._keep(name)
+        self._locked = locked
+        self._accounts: StateTable | None = None
+        if limits:
+            self._limit(limits)
         self._address = self._keep(self._fields)
 
     def _keep(self, array: NDArray[Any]) -> int:
@@ -171,9 +178,7 @@ class CompiledLoop:
         fields[layout.OPTION] = self._keep(np.array([0, 4], np.int64))
         fields[layout.MOMENT] = self._zeros(2)
         fields[layout.FILES] = self._files(doors, wakeup)
-        words = wire.busy_words(_BUSY_SENTENCE)
-        fields[layout.BUSY_WORDS] = self._keep(np.frombuffer(words, np.uint8))
-        fields[layout.BUSY_SIZE] = len(words)
+        self._busy(_BUSY_SENTENCE, layout.BUSY_WORDS, layout.BUSY_SIZE)
         fields[layout.BATCH] = self._zeros(layout.BLOCK * layout.BATCH_ROW)
         fields[layout.ROWS] = self._zeros(room * layout.ROW)
         fields[layout.ORDER] = self._zeros(room)
@@ -196,6 +201,24 @@ class CompiledLoop:
         files["fd"] = [*(door.getsockopt(zmq.FD) for door in doors), wakeup]
         files["events"] = select.POLLIN
         return self._keep(files)
+
+    def _busy(self, sentence: str, place: int, size: int) -> None:
+        """Say where the words of a ``busy`` answer stand."""
+        words = wire.busy_words(sentence)
+        self._fields[place] = self._keep(np.frombuffer(words, np.uint8))
+        self._fields[size] = len(words)
+
+    def _limit(self, limits: Limits) -> None:
+        """Make a table of accounts, that of the pull door first."""
+        names = layout.MAX_ACCOUNTS * layout.MAX_IDENTITY
+        self._accounts = StateTable(layout.MAX_ACCOUNTS, np.zeros(0, np.float32))
+        self._accounts.make_room(layout.MAX_ACCOUNTS, 2 * names)
+        self._accounts.claim(PULL_NAME)
+        self._fields[layout.ACCOUNTS] = self._accounts.address
+        size = int(self._accounts.head[ids.TEXT_SIZE])
+        self._fields[layout.SPARE_NAMES] = self._zeros(size, np.uint8)
+        self._fields[layout.INTERVAL] = limits.interval
+        self._busy(TOO_QUICK, layout.RATE_WORDS, layout.RATE_SIZE)
 
     def _bound(self, max_message_bytes: int, bounds: Bounds) -> None:
         """Make room for what may wait."""
@@ -246,10 +269,7 @@ class CompiledLoop:
 
     def handed_over(self) -> Arrival:
         """Return the message that Python has to answer."""
-        address = int(self._fields[layout.HANDED])
-        head = np.ctypeslib.as_array(
-            ctypes.cast(address, ctypes.POINTER(ctypes.c_int64)), (layout.RECORD_HEAD // 8,)
-        ).tolist()
+        head = self._handed_head()
         self.taken = head[layout.TAKEN]
         size, came = head[layout.SIZE], head[layout.FRAMES_CAME]
         here = min(size, int(self._fields[layout.MAX_FRAME]))
@@ -269,10 +289,34 @@ class CompiledLoop:
             return Arrival(back, wire.too_large(size, here // 2))
         return Arrival(back, permitted(frame, head[layout.ROLE]))
 
+    def _handed_head(self) -> list[int]:
+        address = int(self._fields[layout.HANDED])
+        place = ctypes.cast(address, ctypes.POINTER(ctypes.c_int64))
+        head: list[int] = np.ctypeslib.as_array(place, (layout.RECORD_HEAD // 8,)).tolist()
+        return head
+
     @property
     def session(self) -> Session:
         """The session of that message; it is kept when it is set again."""
-        return Session(int(self._fields[layout.RECEIVED]))
+        received = int(self._fields[layout.RECEIVED])
+        if self._accounts is None:
+            return Session(received)
+        return Session(received, self._account(self._handed_head()[layout.ACCOUNT]))
+
+    @property
+    def throttled_last(self) -> Account:
+        """Who had to wait last."""
+        return self._account(int(self._fields[layout.LAST_THROTTLED]))
+
+    def _account(self, slot: int) -> Account:
+        accounts = self._accounts
+        assert accounts is not None
+        key, length = accounts.key_of(slot)
+        # The loop may have moved the names.
+        name = key.to_bytes(8, "little")[:length]
+        if length > ids.SHORT:
+            name = ctypes.string_at(int(accounts.head[ids.TEXTS]) + key, length)
+        return Account(int(accounts.generation[slot]), name, self._locked)
 
     @session.setter
     def session(self, session: Session) -> None:

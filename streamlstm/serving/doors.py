@@ -12,7 +12,7 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError
-from .locks import Locks
+from .locks import Doorkeeper, Locks
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
 # One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
@@ -30,6 +30,7 @@ def bind_door(
     max_bytes: int,
     insecure: bool = False,
     locks: Locks | None = None,
+    doorkeeper: Doorkeeper | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a bound socket.
 
@@ -48,6 +49,8 @@ def bind_door(
         Whether addresses that other machines can reach are allowed.
     locks : Locks, optional
         Only clients with a key that they allow come in; then all addresses are allowed.
+    doorkeeper : Doorkeeper, optional
+        Not started yet; hears of clients that come without such a key.
 
     Raises
     ------
@@ -68,6 +71,8 @@ def bind_door(
             door.set(zmq.XPUB_NODROP, 1)  # likewise, see Worker._publish
         if locks is not None:
             locks.put_on(door, name)
+        if doorkeeper is not None:
+            doorkeeper.watch(door, name)
         door.bind(endpoint)
     except zmq.ZMQError as error:
         door.close()

@@ -83,6 +83,8 @@ class Keeper:
     begun, committed : int
         Number of the last commit that was begun, and of the last one that is in the store. What was
         applied before a commit began is in it or in an earlier one.
+    on_commit : callable
+        Called after each commit, from the thread that writes.
     """
 
     def __init__(self, changes: Changes, store: Store, seconds: float = 0.1) -> None:
@@ -91,6 +93,7 @@ class Keeper:
         self._piece = max(1, PIECE_BYTES // changes.record_size)
         self._remaining = store.count()  # streams of the store that may not be here
         self.begun = self.committed = 0
+        self.on_commit: Callable[[], object] = lambda: None
         self._left = 0  # changes that the commit that was begun has still to take
         self._filling = self._lost = False
         self._due = time.monotonic() + seconds
@@ -177,6 +180,7 @@ class Keeper:
                 elif self._left == 0:
                     self.committed = self.begun
             self._idle.set()
+            self.on_commit()
 
     def _write(self) -> bool:
         """Write the batch, however often it takes; return False if the worker stops before."""

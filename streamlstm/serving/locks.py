@@ -14,6 +14,7 @@ from typing import Any
 
 import zmq
 from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import EndpointError
 from ..keys import load_key
@@ -24,7 +25,7 @@ from .wakeup import Wakeup
 
 _LOG = logging.getLogger(__name__)
 _ADDRESS = "inproc://zeromq.zap.01"
-LOG_SECONDS = 1.0  # between two lines about who was refused
+LOG_SECONDS = 1.0  # between two lines about who was refused for the same reason
 
 
 class Locks:
@@ -56,8 +57,17 @@ class Locks:
         door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a doorkeeper nobody comes in
 
 
+# Why clients fail before the lock is asked.
+_FAILED = {
+    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it comes without a key",
+    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "it takes another key for this worker's",
+}
+
+
 class Doorkeeper:
     """Answers ZeroMQ's questions in a thread, until it is closed.
+
+    Whoever connects before :meth:`start` waits.
 
     Parameters
     ----------
@@ -74,7 +84,7 @@ class Doorkeeper:
 
     def __init__(self, context: zmq.Context[Any], locks: Locks, counters: Counters) -> None:
         self._allowed, self._counters = locks.allowed, counters
-        self._silent_until, self._unlogged = 0.0, 0
+        self._silent: dict[str, tuple[float, int]] = {}  # until when, and lines left out
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP, socket_class=zmq.Socket)
         self._socket.set(zmq.LINGER, 0)
         try:
@@ -85,20 +95,44 @@ class Doorkeeper:
                 "this ZeroMQ context has another handler of keys (ZAP) already; give the worker a "
                 "context of its own"
             ) from None
+        self._context = context
+        self._watched: dict[zmq.Socket[bytes], str] = {}  # where each door tells of failures
         self._wakeup = Wakeup()
         self._thread = threading.Thread(target=self._run, name="streamlstm-locks", daemon=True)
+
+    def watch(self, door: zmq.Socket[bytes], name: str) -> None:
+        """Hear of clients that fail before the lock is asked, at a door that is not bound yet."""
+        events: zmq.Socket[bytes] = self._context.socket(zmq.PAIR, socket_class=zmq.Socket)
+        events.set(zmq.LINGER, 0)
+        events.set(zmq.RCVHWM, 0)  # or ZeroMQ's own thread would wait for room
+        address = f"inproc://streamlstm.failures.{id(self):x}.{name}"
+        door.monitor(address, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        events.connect(address)
+        self._watched[events] = name
+
+    def start(self) -> None:
+        """Begin to answer."""
         self._thread.start()
 
     def close(self) -> None:
         """Stop answering; who connects later is refused."""
-        self._wakeup.call()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._wakeup.call()
+            self._thread.join()
+        else:
+            self._close_sockets()
         self._wakeup.close()
+
+    def _close_sockets(self) -> None:
+        for socket in (self._socket, *self._watched):
+            socket.close()
 
     def _run(self) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        for events in self._watched:
+            poller.register(events, zmq.POLLIN)
         try:
             while True:
                 ready = dict(poller.poll())
@@ -106,10 +140,19 @@ class Doorkeeper:
                     break
                 if self._socket in ready:
                     self._answer(self._socket.recv_multipart())
+                for events in ready.keys() & self._watched.keys():
+                    self._note_failure(events)
         except zmq.ZMQError as error:  # the context was ended
             _LOG.debug("the doorkeeper stops", exc_info=error)
         finally:
-            self._socket.close()
+            self._close_sockets()
+
+    def _note_failure(self, events: zmq.Socket[bytes]) -> None:
+        number = int(recv_monitor_message(events)["value"])
+        self._counters.refused_connections += 1
+        why = _FAILED.get(number, "it does not keep to ZeroMQ's handshake")
+        sentence = f"{self._watched[events]}: refused a connection: {why}"
+        self._log(sentence, kind=sentence)
 
     def _answer(self, question: list[bytes]) -> None:
         version, number, door, address, _, mechanism, *shown = question
@@ -135,12 +178,13 @@ class Doorkeeper:
             return "", f"{key.name} is {key.role} and may not use this door"
         return user_id(key), ""
 
-    def _log(self, sentence: str) -> None:
-        """Write at most a line a second."""
+    def _log(self, sentence: str, kind: str = "") -> None:
+        """Write at most a line a second of each kind, of which there are few."""
         now = time.monotonic()
-        if now < self._silent_until:
-            self._unlogged += 1
+        silent_until, unlogged = self._silent.get(kind, (0.0, 0))
+        if now < silent_until:
+            self._silent[kind] = silent_until, unlogged + 1
             return
-        more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
+        more = f" ({unlogged} more since the last line)" if unlogged else ""
         _LOG.warning("%s%s", sentence, more)
-        self._silent_until, self._unlogged = now + LOG_SECONDS, 0
+        self._silent[kind] = now + LOG_SECONDS, 0

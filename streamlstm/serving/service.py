@@ -23,9 +23,11 @@ from ..engine import Engine
 from ..errors import DuplicateError, GapError, ProtocolError, StreamLSTMError
 from .counters import Counters
 from .keeper import Keeper
+from .limits import Account
 from .memory import resident_memory
 from .native import layout
 from .sessions import Commits, Session
+from .shares import Shares
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,6 +77,8 @@ class Service:
         Keeps the engine's streams in a store as well, and brings them back.
     commits : Commits, optional
         Of the store, which answers to BARRIER wait for; without one what is applied is safe.
+    max_streams : int, optional
+        That each client may bring into memory.
 
     Attributes
     ----------
@@ -88,8 +92,10 @@ class Service:
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         keeper: Keeper | None = None,
         commits: Commits | None = None,
+        max_streams: int | None = None,
     ) -> None:
         self.engine = engine
+        self._shares = None if max_streams is None else Shares(engine.owners(), max_streams)
         self.keeper = keeper
         self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
@@ -139,13 +145,16 @@ class Service:
                     session.received += _rows(message)
                 continue
             if not isinstance(message, wire.Info | wire.Ping):
-                self._step(waiting, answers, fed, publish)
+                self._step(waiting, answers, fed, publish, sessions)
                 waiting.clear()
             if isinstance(message, wire.Barrier):
                 answers[position] = self._barrier(message, session or Session())
+            elif isinstance(message, wire.Import) and self._shares is not None:
+                account = session.account if session is not None else None
+                answers[position] = self._import_within(self._shares, message, account)
             else:
                 answers[position] = self._control(message)
-        self._step(waiting, answers, fed, publish)
+        self._step(waiting, answers, fed, publish, sessions)
         return cast(list[Answer], answers)
 
     # --- reading ---
@@ -187,6 +196,25 @@ class Service:
         answers: list[Answer | None],
         fed: Container[int],
         publish: bool,
+        sessions: Sequence[Session | None],
+    ) -> None:
+        """Step all observations, as far as their clients may have these streams."""
+        if self._shares is None:
+            self._step_all(waiting, answers, fed, publish)
+            return
+        barred: dict[int, Answer] = {}
+        waiting = self._admitted(self._shares, waiting, answers, barred, fed, sessions)
+        self._step_all(waiting, answers, fed, publish)
+        for position, refused in barred.items():
+            answers[position] = cast(Answer, answers[position])._replace(error=refused.error)
+        self._shares.note()
+
+    def _step_all(
+        self,
+        waiting: Sequence[tuple[int, Observations]],
+        answers: list[Answer | None],
+        fed: Container[int],
+        publish: bool,
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
         waiting = self._recalled(waiting, answers)
@@ -203,6 +231,44 @@ class Service:
             replies = [self._refuse(error, None, None) for _ in messages]
         for (position, _), answer in zip(waiting, replies, strict=True):
             answers[position] = answer
+
+    def _admitted(
+        self,
+        shares: Shares,
+        waiting: Sequence[tuple[int, Observations]],
+        answers: list[Answer | None],
+        barred: dict[int, Answer],
+        fed: Container[int],
+        sessions: Sequence[Session | None],
+    ) -> Sequence[tuple[int, Observations]]:
+        """Refuse what would bring more streams here than its client may have.
+
+        What was fed keeps its other rows; ``barred`` tells what their messages lost.
+        """
+        good: list[tuple[int, Observations]] = []
+        for position, message in waiting:
+            session = sessions[position] if sessions else None
+            streams = _streams(message)
+            if session is None or session.account is None:
+                good.append((position, message))
+                continue
+            may = shares.admit(session.account, streams)
+            if all(may):
+                good.append((position, message))
+                continue
+            row = may.index(False)
+            error = shares.refusal(session.account, streams[row])
+            seq = message.seq if isinstance(message, wire.Step) else _seq_of(message, row)
+            refused = self._refuse(error, streams[row], seq)
+            if position in fed:
+                self.counters.errors[error.code] += may.count(False) - 1
+            if position in fed and any(may):
+                barred[position] = refused
+                good.append((position, _rows_of(cast(wire.Steps, message), may)))
+            else:
+                shares.withdraw(streams)
+                answers[position] = refused
+        return good
 
     def _recalled(
         self, waiting: Sequence[tuple[int, Observations]], answers: list[Answer | None]
@@ -278,7 +344,7 @@ class Service:
             row = error.position if isinstance(error, StreamLSTMError) else None
             if row is None:
                 return self._refuse(error, None, None)
-            seq = None if steps.seqs is None else steps.seqs[row]
+            seq = _seq_of(steps, row)
             return self._refuse(error, steps.streams[row], seq)
 
     # --- everything else ---
@@ -319,6 +385,16 @@ class Service:
     def _import(self, stream: wire.StreamId, blob: bytes) -> Answer:
         self.engine.import_stream(stream, blob)
         return _done(wire.Kind.IMPORT, stream, None)
+
+    def _import_within(
+        self, shares: Shares, message: wire.Import, account: Account | None
+    ) -> Answer:
+        stream = message.stream
+        if account is not None and not shares.admit(account, [stream])[0]:
+            return self._refuse(shares.refusal(account, stream), stream, None)
+        answer = self._control(message)
+        shares.note()
+        return answer
 
     def _barrier(self, barrier: wire.Barrier, session: Session) -> Answer:
         """Answer how much came before it; the answer waits until that is safe."""
@@ -426,6 +502,21 @@ def _streams(message: Observations) -> Sequence[wire.StreamId]:
 
 def _rows(message: Observations) -> int:
     return 1 if isinstance(message, wire.Step) else len(message.streams)
+
+
+def _seq_of(steps: wire.Steps, row: int) -> int | None:
+    return None if steps.seqs is None else steps.seqs[row]
+
+
+def _rows_of(steps: wire.Steps, wanted: Sequence[bool]) -> wire.Steps:
+    """Return a STEPS with only those rows."""
+    size = len(steps.X) // len(wanted)
+    rows = [n for n, want in enumerate(wanted) if want]
+    return wire.Steps(
+        [steps.streams[n] for n in rows],
+        None if steps.seqs is None else [steps.seqs[n] for n in rows],
+        b"".join(steps.X[size * n : size * (n + 1)] for n in rows),
+    )
 
 
 def _runs(

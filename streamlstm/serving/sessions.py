@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
+from .limits import Account
+
 MAX_SESSIONS = 16_384  # that the loop in Python keeps; the compiled one as many as messages wait
 
 
@@ -15,12 +17,14 @@ class Session:
     ----------
     received : int
         Observations that came over it, of STEP and STEPS that could be read, refused ones too.
+    account : Account or None
+        Of the client, where what it may take is limited.
     """
 
-    __slots__ = ("received",)
+    __slots__ = ("account", "received")
 
-    def __init__(self, received: int = 0) -> None:
-        self.received = received
+    def __init__(self, received: int = 0, account: Account | None = None) -> None:
+        self.received, self.account = received, account
 
 
 class Sessions:

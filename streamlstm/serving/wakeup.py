@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_CALL = 0  # no signal has this number
+_CALL, _NUDGE = 0, 255  # no signal has these numbers
 
 
 class Wakeup:
@@ -30,9 +30,14 @@ class Wakeup:
         return self._reader.fileno()
 
     def call(self) -> None:
-        """End the wait; from any thread."""
+        """End the wait, to stop; from any thread."""
         with suppress(OSError):  # full of calls that were not heard yet, or closed
             self._writer.send(bytes([_CALL]))
+
+    def nudge(self) -> None:
+        """End the wait so that somebody looks around, and nothing else; from any thread."""
+        with suppress(OSError):
+            self._writer.send(bytes([_NUDGE]))
 
     def heard(self) -> bool:
         """Tell whether there was a call or one of the signals to stop, and forget it."""

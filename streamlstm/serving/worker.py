@@ -12,7 +12,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from math import ceil
 from types import TracebackType
+from typing import cast
 
 import zmq
 
@@ -22,6 +24,7 @@ from .arrival import Arrival, asked, fed, known
 from .bounds import Bounds
 from .compiled import CompiledLoop, Reason, find_functions
 from .doors import bind_door
+from .limits import Account, Accounts, Limits, Throttling, too_quick
 from .locks import Doorkeeper, Locks
 from .native import layout
 from .service import Answer, Publication, Service
@@ -75,6 +78,8 @@ class Worker:
         Seconds for which the compiled loop goes on looking after a message before it sleeps.
     locks : Locks, optional
         Only clients with a key that they allow come in, and do what their role may.
+    limits : Limits
+        Of what one client may take; how many streams it may bring is the service's to keep.
 
     Attributes
     ----------
@@ -104,6 +109,7 @@ class Worker:
         bounds: Bounds = Bounds(),  # noqa: B008 - it cannot change
         spin: float = 0.0,
         locks: Locks | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         self._service = service
         self._counters = service.counters
@@ -114,10 +120,14 @@ class Worker:
         self._topics: set[bytes] = set()
         self._sessions = Sessions()
         self._uncommitted: deque[tuple[list[bytes], Answer]] = deque()
+        if service.keeper is not None:
+            service.keeper.on_commit = self._committed
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
-        self._locked = locks is not None
+        self._limits, self._locked = limits, locks is not None
+        self._throttling = Throttling()
+        self._accounts: Accounts | None = None  # of the loop in Python
         self._doorkeeper: Doorkeeper | None = None
         # Twice the limit is received, so that a message above it gets an answer that says so.
         max_bytes = 2 * service.max_message_bytes
@@ -138,9 +148,14 @@ class Worker:
                         max_bytes=max_bytes,
                         insecure=insecure,
                         locks=locks,
+                        doorkeeper=self._doorkeeper,
                     )
                 )
+            if self._doorkeeper is not None:
+                self._doorkeeper.start()
             self._compiled = self._choose(loop, bounds, spin)
+            if limits and self._compiled is None:
+                self._accounts = Accounts(limits, self._locked)
         except BaseException:
             self.close()
             raise
@@ -184,6 +199,7 @@ class Worker:
                 functions,
                 spin,
                 self._locked,
+                self._limits,
             )
         if loop == "native":
             raise BadValueError(f"loop: {reason}; say loop auto or python")
@@ -203,7 +219,7 @@ class Worker:
                 quiet = time.monotonic() + QUIET_SECONDS
         self._empty()
         if self._unlogged:
-            _LOG.warning("pull: refused %d more since the last line", self._unlogged)
+            _LOG.warning("refused %d more since the last line", self._unlogged)
             self._unlogged = 0
         if self._service.keeper is not None:
             self._service.keeper.finish()
@@ -243,6 +259,8 @@ class Worker:
         if self._doorkeeper is not None:
             self._doorkeeper.close()
             self._doorkeeper = None
+        if self._service.keeper is not None:
+            self._service.keeper.on_commit = lambda: None
         self._wakeup.close()
         if self._own_context:
             self._context.term()
@@ -269,7 +287,11 @@ class Worker:
         if self._compiled is None:
             self._turn_in_python(seconds)
             return
-        reason = self._compiled.serve(seconds, keeper is not None and keeper.has_more)
+        # Python looks at every stream that is not here: it may be in the store, or one too many.
+        absent = self._limits.streams is not None or (keeper is not None and keeper.has_more)
+        reason = self._compiled.serve(seconds, absent)
+        if throttled := self._counters[layout.THROTTLED]:
+            self._throttling.tell(throttled, self._compiled.throttled_last)
         if reason is Reason.HAND_OVER:
             session = self._compiled.session
             self._answer([self._compiled.handed_over()], [session])
@@ -278,6 +300,11 @@ class Worker:
         elif reason is Reason.WOKEN and self._wakeup.heard():
             self._stopping = True
 
+    def _committed(self) -> None:
+        """Let the loop look at the answers that waited for this commit, if any did."""
+        if self._uncommitted:
+            self._wakeup.nudge()
+
     def _answer_committed(self) -> None:
         """Answer the barriers whose observations are safe by now."""
         while self._uncommitted and self._service.is_safe(self._uncommitted[0][1]):
@@ -285,7 +312,8 @@ class Worker:
             self._reply(back, answer.reply)
 
     def _turn_in_python(self, seconds: float) -> None:
-        ready = dict(self._poller.poll(round(1000 * seconds)))
+        rest = self._let_pull_rest()
+        ready = dict(self._poller.poll(ceil(1000 * min(seconds, rest or seconds))))
         if self._wakeup.fileno() in ready and self._wakeup.heard():
             self._stopping = True
         if self._xpub in ready:
@@ -294,10 +322,44 @@ class Worker:
         batch = self._take([door for door in (self._router, self._pull) if door in ready])
         self._counters.cells[layout.QUEUED] = len(batch)
         if batch:
-            self._answer(batch, [self._sessions.of(a.back[0]) if a.back else None for a in batch])
+            self._answer(batch, [self._session_of(arrival) for arrival in batch])
         self._counters.cells[layout.QUEUED] = 0
         for _ in batch:
             self._counters.latency.add(time.perf_counter_ns() - taken)
+
+    def _session_of(self, arrival: Arrival) -> Session:
+        """Return what is known of who sent a message."""
+        session = Session() if arrival.back is None else self._sessions.of(arrival.back[0])
+        if self._accounts is not None:
+            session.account = self._account_of(self._accounts, arrival)
+        return session
+
+    @staticmethod
+    def _account_of(accounts: Accounts, arrival: Arrival) -> Account:
+        if arrival.back is None:
+            return accounts.pull
+        return accounts.of(arrival.user.encode() if arrival.user else arrival.back[0])
+
+    def _let_pull_rest(self) -> float:
+        """Return for how many seconds nothing is taken from the pull door, and pass it over."""
+        if not self._limits.interval or self._accounts is None:
+            return 0.0
+        rest = self._accounts.ahead(self._accounts.pull)
+        self._poller.modify(self._pull, 0 if rest > 0 else zmq.POLLIN)
+        return max(rest, 0) * 1e-9
+
+    def _is_too_quick(self, accounts: Accounts, arrival: Arrival) -> bool:
+        """Charge a message to its client; or answer it, if that has to wait."""
+        account = self._account_of(accounts, arrival)
+        wait = accounts.ahead(account)
+        if wait <= 0 or arrival.back is None:
+            accounts.charge(account, arrival.frame)
+            return False
+        self._counters.add(layout.THROTTLED)
+        self._counters.add(layout.BUSY)
+        self._throttling.tell(self._counters[layout.THROTTLED], account)
+        self._reply(arrival.back, too_quick(arrival.frame, wait))
+        return True
 
     def _take(self, doors: list[zmq.Socket[bytes]]) -> list[Arrival]:
         """Take what is ready, one message of each door in turn, up to the bounds of a turn."""
@@ -315,6 +377,14 @@ class Worker:
                     doors.remove(door)
                     continue
                 self._counters.add(layout.MESSAGES)
+                if self._accounts is not None and self._is_too_quick(self._accounts, arrival):
+                    continue
+                if door is self._pull and self._let_pull_rest():
+                    doors.remove(door)
+                    self._counters.add(layout.THROTTLED)
+                    self._throttling.tell(
+                        self._counters[layout.THROTTLED], cast(Accounts, self._accounts).pull
+                    )
                 batch.append(arrival)
                 size += len(arrival.frame) if isinstance(arrival.frame, bytes) else 0
         return batch
@@ -332,8 +402,10 @@ class Worker:
                 self._uncommitted.append((arrival.back, answer))
             elif arrival.back is not None:
                 self._reply(arrival.back, answer.reply)
+                if answer.error is not None and answer.error.code == "capacity":
+                    self._log("router", answer)
             elif answer.error is not None:
-                self._log(answer)
+                self._log("pull", answer)
 
     # --- the ways out; none of them waits ---
 
@@ -372,8 +444,8 @@ class Worker:
                 self._topics.discard(event[1:])
             self._counters.cells[layout.SUBSCRIPTIONS] = len(self._topics)
 
-    def _log(self, answer: Answer) -> None:
-        """Write at most a line a second about the pull door, whatever comes through it."""
+    def _log(self, door: str, answer: Answer) -> None:
+        """Write at most a line a second about what was refused, whatever comes."""
         now = time.monotonic()
         if now < self._silent_until:
             self._unlogged += 1
@@ -381,5 +453,5 @@ class Worker:
         if answer.error is not None:
             more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
             sentence = answer.error.message.encode("unicode_escape").decode()
-            _LOG.warning("pull: refused, %s: %s%s", answer.error.code, sentence, more)
+            _LOG.warning("%s: refused, %s: %s%s", door, answer.error.code, sentence, more)
         self._silent_until, self._unlogged = now + LOG_SECONDS, 0

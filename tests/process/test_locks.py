@@ -193,6 +193,29 @@ def test_no_key(locked: WorkerProcess) -> None:
         subscriber.receive()
 
 
+def test_who_has_no_key_or_knows_another_is_counted_and_logged(
+    model_file: Path, tmp_path: Path, sockets: Sockets
+) -> None:
+    ring = Ring(tmp_path)
+    worker = WorkerProcess(model_file, *ring.options)
+    with client_of(worker, ring, "all") as client:
+
+        def refused() -> int:
+            return int(client.info()["counters"]["refused_connections"])
+
+        assert refused() == 0
+        sockets.connect(zmq.DEALER, worker.endpoints["router"])
+        while (keyless := refused()) == 0:
+            pass
+        with client_of(worker, ring, "all", 1, "stranger") as other:
+            with pytest.raises(WorkerTimeoutError):
+                other.ping()
+            assert refused() > keyless
+    assert worker.stop() == 0
+    assert "router: refused a connection: it comes without a key" in worker.said
+    assert "router: refused a connection: it takes another key for this worker's" in worker.said
+
+
 async def test_the_twins_on_asyncio(locked: WorkerProcess, ring: Ring) -> None:
     router = locked.endpoints["router"]
     async with AsyncClient(router, timeout=PATIENCE, **ring.of("all")) as client:

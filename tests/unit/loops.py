@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamlstm import Engine
 from streamlstm.serving.bounds import Bounds
 from streamlstm.serving.keeper import Keeper
+from streamlstm.serving.limits import Limits
 from streamlstm.serving.service import Service
 from streamlstm.serving.sessions import Session
 from streamlstm.serving.worker import Worker
@@ -30,10 +31,11 @@ class Harness:
         bounds: Bounds | None = None,
         limit: int = 2**20,
         keeper: Keeper | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.service = Service(engine, limit, keeper)
+        self.service = Service(engine, limit, keeper, max_streams=limits.streams)
         self.session = Session()  # of the asker, for a Service that it is compared with
         try:
             self.worker = Worker(
@@ -42,6 +44,7 @@ class Harness:
                 context=self.context,
                 loop=loop,
                 bounds=bounds or Bounds(bytes=max(2**26, 8 * limit)),
+                limits=limits,
             )
         except BaseException:
             self.context.term()

@@ -13,7 +13,7 @@ import pytest
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "changes"}
-_STATE |= {"listing"}
+_STATE |= {"listing", "owners"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside", "publisher", "async_engine", "keys", "replaying"}
@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "state": _BASE | {"kernels", "pages"},
     "blocks": {"state"},
     "listing": {"state"},
+    "owners": {"held", "pages", "state"},
     "blob": _BASE | {"kernels", "state"},
     "precision": _BASE | {"kernels"},
     "packing": _BASE | {"kernels", "precision"},

@@ -198,6 +198,7 @@ def test_a_context_has_one_doorkeeper_and_none_means_nobody(tmp_path: Path) -> N
     locks = Locks(secret, tmp_path / "clients")
     context = zmq.Context[zmq.Socket[bytes]]()
     keeper = Doorkeeper(context, locks, Counters())
+    keeper.start()
     with pytest.raises(EndpointError, match="a context of its own"):
         Doorkeeper(context, locks, Counters())
     keeper.close()

@@ -150,18 +150,29 @@ def _write_predictions(loop, at, message, size):
 
 @part
 def answer_busy(loop, head):
-    """Answer the message in the scratch, which is not kept, with ``busy`` and how long to wait."""
-    counts = counts_of(loop)
-    counts[layout.BUSY] += 1
+    """Answer the message in the scratch, for which there is no room, with ``busy``."""
+    wait = loop[layout.PACE] * counts_of(loop)[layout.QUEUED]
+    _answer_busy(loop, head, wait, loop[layout.BUSY_WORDS], loop[layout.BUSY_SIZE])
+
+
+@part
+def answer_too_quick(loop, head, wait):
+    """Answer the message in the scratch, whose client has to wait so many ns, with ``busy``."""
+    _answer_busy(loop, head, wait + 999_999, loop[layout.RATE_WORDS], loop[layout.RATE_SIZE])
+
+
+@part
+def _answer_busy(loop, head, wait, words, size):
+    """Answer code and sentence in ``words``, and how long to wait."""
+    counts_of(loop)[layout.BUSY] += 1
     at = head[layout.MESSAGE]
     stream, number = _named(at, at + min(head[layout.SIZE], loop[layout.MAX_FRAME]))
     out = loop[layout.REPLY]
     at = writer.write_array(out, int64(6))
     at = writer.write_unsigned(at, uint64(layout.ERROR))
     at = _write_named(at, stream, number)
-    at = writer.write_bytes(at, loop[layout.BUSY_WORDS], loop[layout.BUSY_SIZE])
-    wait = loop[layout.PACE] * counts[layout.QUEUED] // 1_000_000
-    at = writer.write_unsigned(at, uint64(max(wait, 1)))
+    at = writer.write_bytes(at, words, size)
+    at = writer.write_unsigned(at, uint64(max(wait // 1_000_000, 1)))
     reply(loop, head, out, at - out)
 
 

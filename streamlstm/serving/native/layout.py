@@ -14,7 +14,8 @@
     QUEUED_BYTES,  # and what they take
     QUEUE_PEAK,  # most messages that ever waited
     SUBSCRIPTIONS,  # that exist now
-) = range(12)
+    THROTTLED,  # messages refused, or left waiting, since their client sent too many observations
+) = range(13)
 
 # Histograms follow the counts: for each the sum of what was measured, then how many in each bucket.
 LATENCY = 16  # ns from the taking of a message that was stepped to its answer
@@ -105,8 +106,17 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     STORED,  # 1 if a stream that is not here may be in the store, which Python looks into
     RECEIVED,  # observations that came from the client of the message that Python answers
     HAND,  # the client that is looked at first when one has to be forgotten
-) = range(72)
-LOOP = 80
+    # Where a client's observations are limited (native/rate.py):
+    ACCOUNTS,  # of the head of the table of accounts, 0 without limits,
+    SPARE_NAMES,  # of texts for it to move to,
+    ACCOUNT_HAND,  # the account that is looked at first when one has to be forgotten
+    INTERVAL,  # ns that an observation takes of its client's time, 0 without a limit
+    USER,  # of the user id of who sent the message in the scratch, 0 if it has none
+    RATE_WORDS,  # of code and sentence of a `busy` answer to who is too quick, packed,
+    RATE_SIZE,
+    LAST_THROTTLED,  # account
+) = range(80)
+LOOP = 96
 
 FILE = 8
 
@@ -127,8 +137,9 @@ FILE = 8
     CHARGED,  # bytes that it counts for
     TAKEN,  # moment
     ROLE,  # first byte of the sender's user id, 0 if it has none; MAY_ALL where there are no locks
-) = range(14)
-RECORD_HEAD = 14 * 8
+    ACCOUNT,  # slot in the table of accounts, where there is one
+) = range(15)
+RECORD_HEAD = 15 * 8
 RECORD = 512
 
 # Messages of a client that wait: first and last record, and 1 + the client whose turn comes next.
@@ -148,6 +159,9 @@ MAY_ALL, MAY_STEP = ord("A"), ord("P")  # roles whose STEP and STEPS the loop an
 STEP, STEPS, PREDICTION, PREDICTIONS, ERROR = 1, 2, 129, 130, 255
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255
 MAX_IDENTITY = 255
+MAX_ACCOUNTS = 16_384
+PULL_ACCOUNT = 0  # of all who feed together; those who ask have the others
+BURST = 1_000_000_000  # ns that a client may be ahead of its rate
 MAX_ROWS = 16_384  # in a STEPS, and elements in any array
 BLOCK = 256  # rows after which a block is stepped
 BLOCK_ROOM = BLOCK + MAX_ROWS

@@ -1,7 +1,7 @@
 """The loop itself: wait, take everything that is ready, step it as one block, answer, go on."""
 
 import numpy as np
-from numba import int64
+from numba import int64, uint64
 
 from ...kernels import ids
 from ...kernels import layout as plan
@@ -12,9 +12,10 @@ from ...kernels.memory import (
     c_int,
     int64s_at,
     leading_zeros,
+    put_byte,
 )
 from . import layout
-from .answers import answer_busy, answer_message
+from .answers import answer_busy, answer_message, answer_too_quick
 from .block import gather, message_of, step
 from .layout import LOOP, RECORD_HEAD
 from .observe import NEEDS_ROOM
@@ -37,6 +38,7 @@ from .queue import (
     set_received,
     take_one,
 )
+from .rate import account_of, ahead, charge, note_throttled
 
 _TAKE = 512  # messages of one turn: enough for blocks, few enough that the first waits little
 _TAKE_BYTES = 2**22
@@ -103,15 +105,31 @@ def _wait(loop):
 
     While there is work, this only looks at the wakeup now and then.
     """
-    if loop[layout.FULL] != 0 or counts_of(loop)[layout.QUEUED] > 0:
+    rest = _let_pull_rest(loop)
+    full = loop[layout.FULL]
+    if rest > 0:
+        full &= ~(1 << PULL_DOOR)
+    if full != 0 or counts_of(loop)[layout.QUEUED] > 0:
         if loop[layout.NOW] - loop[layout.LAST_LOOK] < _LOOK:
             return False
         return _look_at(loop, int64(0))
     until = min(loop[layout.LAST_MESSAGE] + loop[layout.SPIN], loop[layout.UNTIL])
     if loop[layout.NOW] < until:
         return _look_at(loop, int64(0))
-    left = (loop[layout.UNTIL] - loop[layout.NOW] + 999_999) // 1_000_000
-    return _look_at(loop, max(left, 0))
+    left = loop[layout.UNTIL] - loop[layout.NOW]
+    if rest > 0:
+        left = min(left, rest)
+    return _look_at(loop, max((left + 999_999) // 1_000_000, 0))
+
+
+@part
+def _let_pull_rest(loop):
+    """Return for how many ns nothing is taken from the pull door, and let poll pass it over."""
+    if loop[layout.INTERVAL] == 0:
+        return int64(0)
+    rest = ahead(loop, int64(layout.PULL_ACCOUNT))
+    put_byte(loop[layout.FILES] + layout.FILE * PULL_DOOR + 4, uint64(rest <= 0))  # POLLIN is 1
+    return rest
 
 
 @part
@@ -146,16 +164,48 @@ def _take(loop):
             if router:
                 taken += 1
                 size += head[layout.SIZE]
-                if not admit(loop, head, int64(ROUTER_DOOR)):
-                    answer_busy(loop, head)
+                _admit_asked(loop, head)
         if pull:
-            pull = pull_has_room(loop) and take_one(loop, int64(PULL_DOOR), head)
+            pull = _pull_may_come(loop) and take_one(loop, int64(PULL_DOOR), head)
             if pull:
                 taken += 1
                 size += head[layout.SIZE]
+                head[layout.ACCOUNT] = layout.PULL_ACCOUNT
+                charge(loop, int64(layout.PULL_ACCOUNT), head)
                 admit(loop, head, int64(PULL_DOOR))
     if taken > 0:
         loop[layout.LAST_MESSAGE] = loop[layout.NOW]
+
+
+@part
+def _admit_asked(loop, head):
+    """Let the message in the scratch wait its turn, or answer that its client has to wait."""
+    if loop[layout.ACCOUNTS] == 0:
+        if not admit(loop, head, int64(ROUTER_DOOR)):
+            answer_busy(loop, head)
+        return
+    account = account_of(loop, head)
+    if account < 0:
+        answer_busy(loop, head)
+        return
+    head[layout.ACCOUNT] = account
+    wait = ahead(loop, account)
+    if wait > 0:
+        note_throttled(loop, account)
+        answer_too_quick(loop, head, wait)
+    elif admit(loop, head, int64(ROUTER_DOOR)):
+        charge(loop, account, head)
+    else:
+        answer_busy(loop, head)
+
+
+@part
+def _pull_may_come(loop):
+    """Tell whether one more message may be taken from the pull door."""
+    if loop[layout.INTERVAL] != 0 and ahead(loop, int64(layout.PULL_ACCOUNT)) > 0:
+        note_throttled(loop, int64(layout.PULL_ACCOUNT))
+        return False
+    return pull_has_room(loop)
 
 
 # --- answering -----------------------------------------------------------------------------------

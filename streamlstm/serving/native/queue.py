@@ -65,7 +65,7 @@ def _receive(loop, socket, at, room, flags):
 
 @part
 def _receive_known(loop, socket, at, head):
-    """Receive an identity, and note the role of who sent the message.
+    """Receive an identity, and note user id and role of who sent the message.
 
     The user id is a property of the message itself, which the lock gave to its connection: nothing
     that a client says about itself can change it.
@@ -78,6 +78,7 @@ def _receive_known(loop, socket, at, head):
     data = c_word(loop[layout.DATA_OF], message, int64(0), int64(0), int64(0))
     copy_bytes(at, data, size)
     user = c_word(loop[layout.PROPERTY_OF], message, loop[layout.USER_ID], int64(0), int64(0))
+    loop[layout.USER] = user
     head[layout.ROLE] = int64(0)
     if user != 0:
         head[layout.ROLE] = int64(byte_at(user))

@@ -1,0 +1,96 @@
+"""Keeps each client from bringing more streams into memory than it may."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import CapacityError
+from ..owners import Owners
+from ..wire import StreamId
+from .limits import Account
+from .native import layout
+
+RECOUNT_SECONDS = 1.0  # for which a client that has its share is not counted again
+
+
+@dataclass
+class _Count:
+    """Streams of one client, never too few; and when they were counted."""
+
+    streams: int
+    since: float = -RECOUNT_SECONDS
+
+
+class Shares:
+    """What streams each client brought into memory, and whether it may bring more.
+
+    What a client has is counted as it goes up only. Before a client is refused its streams are
+    counted anew, so that those that left memory make room for others: once a second, since it
+    means looking at all slots.
+
+    Parameters
+    ----------
+    owners : Owners
+        Of the engine.
+    limit : int
+        How many streams of one client may live in memory.
+    """
+
+    def __init__(self, owners: Owners, limit: int) -> None:
+        self._owners, self._limit = owners, limit
+        self._counts: OrderedDict[int, _Count] = OrderedDict()
+        self._highest = 0
+        self._coming: dict[StreamId, int] = {}
+
+    def admit(self, account: Account, streams: Sequence[StreamId]) -> list[bool]:
+        """Tell which of these streams a client may step, each that is not here taking room.
+
+        Streams that may come are its own as soon as :meth:`note` is called.
+        """
+        new = [s for s in self._owners.absent(streams) if s not in self._coming]
+        room = self._room(account.number, len(new))
+        for stream in new[:room]:
+            self._coming[stream] = account.number
+        self._counts[account.number].streams += min(room, len(new))
+        barred = set(new[room:])
+        return [stream not in barred for stream in streams]
+
+    def withdraw(self, streams: Sequence[StreamId]) -> None:
+        """Take back what was admitted and is not stepped after all."""
+        for stream in streams:
+            number = self._coming.pop(stream, None)
+            if number is not None:
+                self._counts[number].streams -= 1
+
+    def note(self) -> None:
+        """Note whose the streams are that were admitted and have come."""
+        for number in set(self._coming.values()):
+            self._owners.note((s for s, n in self._coming.items() if n == number), number)
+        self._coming.clear()
+
+    def refusal(self, account: Account, stream: StreamId) -> CapacityError:
+        """Return the error for a stream that a client may not bring."""
+        return CapacityError(
+            f"stream {stream!r}: {account} has the {self._limit} streams in memory that "
+            "--max-streams-per-client allows; let it forget streams that have ended, or allow more."
+        )
+
+    def _room(self, number: int, wanted: int) -> int:
+        """Return how many streams a client may still bring."""
+        known = self._counts.get(number)
+        if known is None:
+            # Numbers rise: a client with a higher one than any before is new, and has nothing.
+            known = _Count(0 if number > self._highest else self._owners.count(number))
+            self._highest = max(self._highest, number)
+            self._counts[number] = known
+            if len(self._counts) > layout.MAX_ACCOUNTS:
+                self._counts.popitem(last=False)
+        self._counts.move_to_end(number)
+        now = time.monotonic()
+        if known.streams + wanted > self._limit and now - known.since >= RECOUNT_SECONDS:
+            coming = sum(n == number for n in self._coming.values())
+            known.streams, known.since = self._owners.count(number) + coming, now
+        return max(self._limit - known.streams, 0)
