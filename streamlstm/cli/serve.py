@@ -154,13 +154,12 @@ def serve(
         with leaving_at_once():  # an interrupt inside of the compiler is not always heard
             compile_for(network, weights, also=also)
     threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one is for ZeroMQ's own thread
+    limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
     with (
         keeping(engine, store, commit_ms / 1000, preload) as keeper,
         Worker(
-            service := Service(
-                engine, max_message_bytes, keeper, max_streams=max_streams_per_client
-            ),
+            service := Service(engine, max_message_bytes, keeper, limits=limits),
             router,
             pull,
             xpub,
@@ -169,7 +168,6 @@ def serve(
             bounds=bounds,
             spin=spin * 1e-6,
             locks=locks,
-            limits=Limits(max_rate, max_streams_per_client),
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),

@@ -48,9 +48,7 @@ def known(parts: list[zmq.Frame]) -> Arrival:
     except zmq.ZMQError:
         user = ""
     arrival = asked([part.bytes for part in parts])
-    return arrival._replace(
-        frame=permitted(arrival.frame, ord(user[0]) if user else 0), user=user
-    )
+    return arrival._replace(frame=permitted(arrival.frame, ord(user[0]) if user else 0), user=user)
 
 
 def fed(parts: list[bytes]) -> Arrival:

@@ -18,6 +18,7 @@ NAMES = {
     "dropped_answers": layout.DROPPED_ANSWERS,
     "subscriber_overflows": layout.SUBSCRIBER_OVERFLOWS,
     "busy": layout.BUSY,
+    "throttled": layout.THROTTLED,
     "handed_over": layout.HANDED_OVER,
     "blocks": layout.BLOCKS,
 }
@@ -104,7 +105,7 @@ class Counters:
         Refused messages by code. A ``busy`` that the queue gave stands in the cells; here are
         those of a store that cannot be read.
     refused_connections : int
-        Of clients whose key is not allowed; only the thread of the locks writes.
+        Of clients without a key that is allowed; only the thread of the locks writes.
     latency, step_time : Histogram
         Seconds from the taking of a message to its answer; seconds a block's arithmetic takes.
     block_size : Histogram

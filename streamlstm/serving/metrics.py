@@ -43,6 +43,11 @@ _COUNTED = (
         "Times that a subscriber's queue was found full.",
         layout.SUBSCRIBER_OVERFLOWS,
     ),
+    (
+        "throttled",
+        "Messages that had to wait, since their client sent too many observations.",
+        layout.THROTTLED,
+    ),
     ("blocks", "Blocks of observations that were stepped.", layout.BLOCKS),
     ("handed_over", "Messages that the compiled loop left to Python.", layout.HANDED_OVER),
 )
@@ -75,7 +80,7 @@ class WorkerCollector(Collector):
             yield _counter(name, text, counters[place])
         yield _counter(
             "refused_connections",
-            "Connections whose key is not allowed.",
+            "Connections without a key that is allowed.",
             counters.refused_connections,
         )
         yield self._errors()

@@ -23,7 +23,7 @@ from ..engine import Engine
 from ..errors import DuplicateError, GapError, ProtocolError, StreamLSTMError
 from .counters import Counters
 from .keeper import Keeper
-from .limits import Account
+from .limits import Account, Limits
 from .memory import resident_memory
 from .native import layout
 from .sessions import Commits, Session
@@ -77,8 +77,8 @@ class Service:
         Keeps the engine's streams in a store as well, and brings them back.
     commits : Commits, optional
         Of the store, which answers to BARRIER wait for; without one what is applied is safe.
-    max_streams : int, optional
-        That each client may bring into memory.
+    limits : Limits
+        Of what one client may take; how quick it is is the worker's to watch.
 
     Attributes
     ----------
@@ -92,10 +92,12 @@ class Service:
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         keeper: Keeper | None = None,
         commits: Commits | None = None,
-        max_streams: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         self.engine = engine
-        self._shares = None if max_streams is None else Shares(engine.owners(), max_streams)
+        self.limits = limits
+        share = limits.streams
+        self._shares = None if share is None else Shares(engine.owners(), share)
         self.keeper = keeper
         self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
@@ -436,7 +438,12 @@ class Service:
             "backend": engine.backend,
             "streams": len(engine),
             "capacity": engine.capacity,
-            "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
+            "limits": {
+                "message_bytes": self.max_message_bytes,
+                "streams": wire.MAX_STREAMS,
+                "rate": self.limits.rate,
+                "streams_per_client": self.limits.streams,
+            },
             "counters": {**self.counters.as_map(), "steps": engine.steps},
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],

@@ -24,7 +24,7 @@ from .arrival import Arrival, asked, fed, known
 from .bounds import Bounds
 from .compiled import CompiledLoop, Reason, find_functions
 from .doors import bind_door
-from .limits import Account, Accounts, Limits, Throttling, too_quick
+from .limits import Account, Accounts, Throttling, too_quick
 from .locks import Doorkeeper, Locks
 from .native import layout
 from .service import Answer, Publication, Service
@@ -78,8 +78,6 @@ class Worker:
         Seconds for which the compiled loop goes on looking after a message before it sleeps.
     locks : Locks, optional
         Only clients with a key that they allow come in, and do what their role may.
-    limits : Limits
-        Of what one client may take; how many streams it may bring is the service's to keep.
 
     Attributes
     ----------
@@ -109,7 +107,6 @@ class Worker:
         bounds: Bounds = Bounds(),  # noqa: B008 - it cannot change
         spin: float = 0.0,
         locks: Locks | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         self._service = service
         self._counters = service.counters
@@ -125,7 +122,7 @@ class Worker:
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
-        self._limits, self._locked = limits, locks is not None
+        self._limits, self._locked = service.limits, locks is not None
         self._throttling = Throttling()
         self._accounts: Accounts | None = None  # of the loop in Python
         self._doorkeeper: Doorkeeper | None = None
@@ -154,8 +151,8 @@ class Worker:
             if self._doorkeeper is not None:
                 self._doorkeeper.start()
             self._compiled = self._choose(loop, bounds, spin)
-            if limits and self._compiled is None:
-                self._accounts = Accounts(limits, self._locked)
+            if service.limits and self._compiled is None:
+                self._accounts = Accounts(service.limits, self._locked)
         except BaseException:
             self.close()
             raise

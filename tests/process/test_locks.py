@@ -71,6 +71,14 @@ def code_of(ask: Any) -> str:
     return caught.value.code
 
 
+def refusal_of(ask: Any) -> RemoteError | None:
+    try:
+        ask()
+    except RemoteError as error:
+        return error
+    return None
+
+
 def test_who_may_do_all(locked: WorkerProcess, ring: Ring) -> None:
     with client_of(locked, ring, "all") as client:
         first = client.step("a", X)
@@ -305,3 +313,33 @@ def test_keys_are_made_and_shown_on_the_shell(tmp_path: Path) -> None:
     assert again.returncode == 1
     assert "is there already" in again.stderr
     assert keys("burn", "pump").returncode == keys("new", "x", "--role", "king").returncode == 2
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_limits_are_of_a_key_over_all_its_connections(
+    model_file: Path, tmp_path: Path, loop: str
+) -> None:
+    ring = Ring(tmp_path)
+    options = ("--max-rate", "5", "--max-streams-per-client", "3", "--loop", loop)
+    worker = WorkerProcess(model_file, *ring.options, *options)
+    with client_of(worker, ring, "all") as client:
+        client.step_many(["a", "b"], [X, X])
+        with client_of(worker, ring, "all") as again:
+            again.step("c", X)
+            assert code_of(lambda: again.step("d", X)) == "capacity"
+        with client_of(worker, ring, "publish-only") as other:
+            other.step("d", X)
+            assert other.info()["limits"]["streams_per_client"] == 3
+        refusal = None
+        while refusal is None:  # until the second's allowance is used
+            with client_of(worker, ring, "all") as again:
+                refusal = refusal_of(lambda again=again: again.step("a", X))
+        assert refusal.code == "busy"
+        assert refusal.retry_after is not None
+        assert 0 < refusal.retry_after <= 1
+        with client_of(worker, ring, "publish-only") as other:
+            other.step("d", X)
+            assert other.info()["counters"]["throttled"] == 1
+    assert worker.stop() == 0
+    assert "router: refused, capacity: stream 'd': all has the 3 streams in memory" in worker.said
+    assert "all: more observations than --max-rate allows" in worker.said

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,22 @@ def test_a_full_disk_is_told_and_gets_over_with(
     with start("--preload").client() as client:
         assert client.info()["streams"] == 6000
         assert client.export_stream(7) == engine.export_stream(7)
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_a_barrier_is_answered_as_soon_as_its_commit_is_safe(
+    model_file: Path, tmp_path: Path, sockets: Sockets, loop: str
+) -> None:
+    store = f"lmdb:{tmp_path / 'store'}"
+    worker = WorkerProcess(model_file, "--store", store, "--commit-ms", "1", "--loop", loop)
+    socket = sockets.connect(zmq.DEALER, worker.endpoints["router"])
+    took = []
+    for n in range(30):
+        socket.send(wire.encode(wire.Step("a", n + 1, wire.to_floats([0.5, -0.5]))))
+        socket.recv()
+        start = time.perf_counter()
+        socket.send(wire.encode(wire.Barrier(n, n + 1)))
+        assert wire.decode_reply(socket.recv()) == wire.Done(8, None, [n, n + 1])
+        took.append(time.perf_counter() - start)
+    assert worker.stop() == 0
+    assert min(took) < 0.02

@@ -35,7 +35,7 @@ class Harness:
     ) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.service = Service(engine, limit, keeper, max_streams=limits.streams)
+        self.service = Service(engine, limit, keeper, limits=limits)
         self.session = Session()  # of the asker, for a Service that it is compared with
         try:
             self.worker = Worker(
@@ -44,7 +44,6 @@ class Harness:
                 context=self.context,
                 loop=loop,
                 bounds=bounds or Bounds(bytes=max(2**26, 8 * limit)),
-                limits=limits,
             )
         except BaseException:
             self.context.term()

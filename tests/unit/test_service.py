@@ -259,7 +259,12 @@ def test_info_tells_what_the_document_lists() -> None:
         "fingerprint": MODEL.fingerprint,
     }
     assert (info["streams"], info["capacity"], info["backend"]) == (1, 9, "cpu")
-    assert info["limits"] == {"message_bytes": 5000, "streams": wire.MAX_STREAMS}
+    assert info["limits"] == {
+        "message_bytes": 5000,
+        "streams": wire.MAX_STREAMS,
+        "rate": None,
+        "streams_per_client": None,
+    }
     assert info["counters"]["errors"] == {"bad-shape": 1, "bad-frame": 1}
     assert info["counters"]["steps"] == 1
 

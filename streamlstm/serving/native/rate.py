@@ -59,8 +59,9 @@ def _forget_one(loop, accounts):
     for _ in range(layout.MAX_ACCOUNTS):
         account = loop[layout.ACCOUNT_HAND]
         loop[layout.ACCOUNT_HAND] = (account + 1) % layout.MAX_ACCOUNTS
-        if account != layout.PULL_ACCOUNT and int64(column_of(accounts, account, _PAID)) <= (
-            loop[layout.NOW]
+        if (
+            account != layout.PULL_ACCOUNT
+            and int64(column_of(accounts, account, _PAID)) <= (loop[layout.NOW])
         ):
             ids.free_slot(accounts, account)
             return
