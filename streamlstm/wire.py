@@ -677,9 +677,10 @@ def count_observations(frame: object) -> int:
     try:
         if reader.read_array_header() < 2 or reader.unpack() != Kind.STEPS:
             return 1
-        return min(max(reader.read_array_header(), 1), MAX_STREAMS)
+        rows: int = reader.read_array_header()
     except (ValueError, msgpack.UnpackException):
         return 1
+    return min(max(rows, 1), MAX_STREAMS)
 
 
 def busy_words(sentence: str) -> bytes:

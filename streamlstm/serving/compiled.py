@@ -303,6 +303,10 @@ class CompiledLoop:
             return Session(received)
         return Session(received, self._account(self._handed_head()[layout.ACCOUNT]))
 
+    @session.setter
+    def session(self, session: Session) -> None:
+        self._fields[layout.RECEIVED] = session.received
+
     @property
     def throttled_last(self) -> Account:
         """Who had to wait last."""
@@ -317,10 +321,6 @@ class CompiledLoop:
         if length > ids.SHORT:
             name = ctypes.string_at(int(accounts.head[ids.TEXTS]) + key, length)
         return Account(int(accounts.generation[slot]), name, self._locked)
-
-    @session.setter
-    def session(self, session: Session) -> None:
-        self._fields[layout.RECEIVED] = session.received
 
     def close(self) -> None:
         """Drop what waits."""

@@ -58,7 +58,7 @@ class Locks:
 
 
 # Why clients fail before the lock is asked.
-_FAILED = {
+_FAILED: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it comes without a key",
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "it takes another key for this worker's",
 }
