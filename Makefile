@@ -54,7 +54,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
 	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)
 
-figures: .venv/.base  ## Write the tables of the last `make bench` into README.md
+figures: .venv/.base  ## Write the tables of the last benchmarks into README.md and docs/figures.md
 	@$(RUN) -m benchmarks.readme
 
 train-host: .venv/.base  ## Train the shipped model from the recording in examples/data

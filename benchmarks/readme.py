@@ -1,27 +1,41 @@
-"""Write the results of the last `make bench` into README.md, between its two markers.
+"""Write the results of the last benchmarks into README.md and docs/figures.md.
 
     python -m benchmarks.readme
 
-Reads `benchmarks/results/NAME.json`, as every benchmark writes it with `--json`. Counts of
-instructions stay there: they are to be compared, not read.
+Reads `benchmarks/results/NAME.json`, as every benchmark writes it with `--json`, and replaces what
+stands between two markers. README.md has what most people ask, docs/figures.md everything but the
+counts of instructions, which are to be compared, not read.
 """
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures: made by `make figures` -->"
 END = "<!-- end of figures -->"
-TABLES = ("kernels", "streams", "startup", "layers", "training", "serving")
+# What each of them shows: names of results, and of their columns if not all.
+SHORT: dict[str, tuple[str, ...]] = {
+    "kernels": ("streams", "H", "weights", "step us", "times PyTorch", "times ONNX Runtime"),
+    "serving": ("question", "unit", "ours", "against", "ratio"),
+}
+ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
+    (
+        *("kernels", "streams", "startup", "layers", "training"),
+        *("serving", "durability", "fire", "soak"),
+    ),
+    (),
+)
+FILES = {"README.md": SHORT, "docs/figures.md": ALL}
 
 
-def render(result: dict[str, Any]) -> str:
-    """Write one benchmark as Markdown: a heading, where it ran, its table."""
+def render(result: dict[str, Any], columns: Sequence[str] = ()) -> str:
+    """Write one benchmark as Markdown: a heading, where it ran, its table with those columns."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name in _PACKAGES)
-    columns = list(dict.fromkeys(name for row in result["rows"] for name in row))
+    columns = columns or list(dict.fromkeys(name for row in result["rows"] for name in row))
     lines = [
         f"**{result['bench']}** on {machine['processor']}, {machine['cores']} cores ({versions})",
         "",
@@ -50,7 +64,7 @@ def _cell(value: str | float | None) -> str:
 
 
 def insert(text: str, figures: str) -> str:
-    """Put `figures` between the markers of a README's text.
+    """Put `figures` between the markers of a text.
 
     Raises
     ------
@@ -60,23 +74,30 @@ def insert(text: str, figures: str) -> str:
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"expected the lines {BEGIN!r} and {END!r} in the README")
+        raise ValueError(f"expected the lines {BEGIN!r} and {END!r} in the text")
     return f"{head}{BEGIN}\n\n{figures}\n\n{END}{tail}"
+
+
+def write(path: Path, tables: Mapping[str, Sequence[str]], results: Path) -> list[str]:
+    """Write those of these tables into a file that have a result; return their names."""
+    found = {name: results / f"{name}.json" for name in tables}
+    found = {name: result for name, result in found.items() if result.exists()}
+    figures = [
+        render(json.loads(result.read_text()), tables[name]) for name, result in found.items()
+    ]
+    path.write_text(insert(path.read_text(), "\n\n".join(figures)))
+    return list(found)
 
 
 def main() -> None:
     """Render all results there are."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", 1)[0])
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     options = parser.parse_args()
-    paths = (options.results / f"{name}.json" for name in TABLES)
-    found = [path for path in paths if path.exists()]
-    if not found:
+    if not any((options.results / f"{name}.json").exists() for name in ALL):
         parser.error(f"no results in {options.results}; run `make bench` first")
-    figures = "\n\n".join(render(json.loads(path.read_text())) for path in found)
-    options.readme.write_text(insert(options.readme.read_text(), figures))
-    print(f"{options.readme}: {', '.join(path.stem for path in found)}")
+    for file, tables in FILES.items():
+        print(f"{file}: {', '.join(write(ROOT / file, tables, options.results))}")
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ def test_figures_are_written_between_the_markers():
         "| one stream | 1.23 | - |",
         "| many | 123 | - |",
     ]
+    assert readme.render(RESULT, ["us"]).splitlines()[-1] == "| 123 |"
     once = readme.insert(README, figures)
     assert figures in once
     assert readme.insert(once, figures) == once
