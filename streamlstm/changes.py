@@ -93,6 +93,11 @@ class Changes:
         """How many changes nobody has asked for yet."""
         return int(self._table.head[self._count]) + len(self._table.gone)
 
+    @property
+    def room(self) -> int:
+        """How many more streams fit."""
+        return self._table.room
+
     def take(self, batch: Batch, limit: int) -> None:
         """Add up to ``limit`` changes to a batch, the oldest first, as far as it has room."""
         with self._lock, self._held:
@@ -171,6 +176,7 @@ class Changes:
         slots = None if packed is None else table.claim_block(packed, len(streams))
         if slots is None:
             slots = np.array([table.claim(stream) for stream in streams], np.int64)
+            table.note_changed(*slots)  # nobody asks for changes now: only that they were used
         return slots
 
 

@@ -70,6 +70,7 @@ class Kind(IntEnum):
     LIST = 9
     LAST = 10
     FORGET = 11
+    EVICTED = 12  # no question: what a DONE that is published may tell
     PREDICTION = 129
     PREDICTIONS = 130
     DONE = 131

@@ -83,6 +83,10 @@ class Keeper:
     begun, committed : int
         Number of the last commit that was begun, and of the last one that is in the store. What was
         applied before a commit began is in it or in an earlier one.
+    written : int
+        Batches that are in the store; a commit has one or more.
+    returned : int
+        Streams that came back because they were asked for.
     """
 
     def __init__(self, changes: Changes, store: Store, seconds: float = 0.1) -> None:
@@ -90,7 +94,7 @@ class Keeper:
         self._batch = Batch(max(1, BATCH_BYTES // changes.record_size), changes.record_size)
         self._piece = max(1, PIECE_BYTES // changes.record_size)
         self._remaining = store.count()  # streams of the store that may not be here
-        self.begun = self.committed = 0
+        self.begun = self.committed = self.written = self.returned = 0
         self._left = 0  # changes that the commit that was begun has still to take
         self._filling = self._lost = False
         self._due = time.monotonic() + seconds
@@ -172,6 +176,7 @@ class Keeper:
             self._changes.seal(self._batch)
             if self._write():
                 self._batch.clear()
+                self.written += 1
                 if self._store.emptied:  # what was committed before is to be written again
                     self._store.emptied, self._lost = False, True
                 elif self._left == 0:
@@ -198,6 +203,44 @@ class Keeper:
             if self._finishing.is_set():
                 return False
             self._finishing.wait(RETRY_SECONDS)
+
+    # --- leaving ---
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was taken from the table is in the store, which works."""
+        if not self._idle.is_set() or self._lost or self.fails:
+            return False
+        return not self._batch.count and not self._batch.gone
+
+    @property
+    def fails(self) -> bool:
+        """Whether the store could not be written or read when that was last tried."""
+        return self._writing.error is not None or self._reading.error is not None
+
+    @property
+    def absent(self) -> int:
+        """How many streams are in the store and not here, but for what others do to it."""
+        return max(0, self._remaining)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything has changed that was not taken from the table yet."""
+        return self._changes.pending > 0
+
+    def note_left(self, streams: int) -> None:
+        """Note that so many streams, all of which the store has, have left memory."""
+        self._remaining += streams
+
+    def hurry(self) -> None:
+        """Take what has changed and let it be written now, as much as one batch holds."""
+        while self._idle.is_set() and (self._lost or self._filling or self.has_changes):
+            self._due = 0.0
+            self.turn()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the batch that is being written is in the store, for so long at most."""
+        self._idle.wait(seconds)
 
     # --- coming back ---
 
@@ -229,18 +272,21 @@ class Keeper:
         self._reading.clear()
         found = {key: record for key, record in zip(keys, records, strict=True) if record}
         self._put_back(found)
+        self.returned += len(found)
 
     def _put_back(self, found: dict[bytes, bytes]) -> None:
         self._changes.put_back([stream_of(key) for key in found], list(found.values()))
         self._remaining -= len(found)
 
-    def preload(self, progress: Callable[[int, int], object]) -> int:
-        """Bring back all streams of the store; return how many there were.
+    def preload(self, progress: Callable[[int, int], object], some: bool = False) -> int:
+        """Bring back all streams of the store; return how many came.
 
         Parameters
         ----------
         progress : callable
             Called as ``progress(done, total)``.
+        some : bool
+            Whether as many as fit are enough.
 
         Raises
         ------
@@ -248,6 +294,8 @@ class Keeper:
             As for :meth:`recall`.
         """
         items, done, total = self._store.items(), 0, self._store.count()
+        if some:
+            items = islice(items, self._changes.room)
         while found := dict(islice(items, PRELOAD_STREAMS)):
             self._put_back(found)
             done += len(found)
@@ -265,6 +313,7 @@ class Keeper:
             "place": self._store.place,
             "committed": self.committed,
             "pending": self._changes.pending + self._batch.count,
+            "absent": self.absent,
             "failing": None if since is None else time.monotonic() - since,
             "error": None if error is None else str(error),
         }

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, wire
+from ..changes import stream_of
 from ..engine import Engine
 from ..errors import DuplicateError, GapError, ProtocolError, StreamLSTMError
 from .counters import Counters
+from .eviction import Eviction
 from .keeper import Keeper
 from .memory import resident_memory
 from .native import layout
@@ -75,6 +77,8 @@ class Service:
         Keeps the engine's streams in a store as well, and brings them back.
     commits : Commits, optional
         Of the store, which answers to BARRIER wait for; without one what is applied is safe.
+    eviction : Eviction, optional
+        Lets idle streams leave memory.
 
     Attributes
     ----------
@@ -88,9 +92,10 @@ class Service:
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         keeper: Keeper | None = None,
         commits: Commits | None = None,
+        eviction: Eviction | None = None,
     ) -> None:
         self.engine = engine
-        self.keeper = keeper
+        self.keeper, self.eviction = keeper, eviction
         self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
@@ -144,7 +149,7 @@ class Service:
             if isinstance(message, wire.Barrier):
                 answers[position] = self._barrier(message, session or Session())
             else:
-                answers[position] = self._control(message)
+                answers[position] = self._told(self._control(message, publish))
         self._step(waiting, answers, fed, publish)
         return cast(list[Answer], answers)
 
@@ -189,7 +194,13 @@ class Service:
         publish: bool,
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
-        waiting = self._recalled(waiting, answers)
+        if self._crowded(waiting, publish):
+            # What one message brings back must not leave for another before it is stepped.
+            half = len(waiting) // 2
+            self._step(waiting[:half], answers, fed, publish)
+            self._step(waiting[half:], answers, fed, publish)
+            return
+        waiting = self._recalled(waiting, answers, publish)
         if not waiting:
             return
         messages = [message for _, message in waiting]
@@ -202,21 +213,35 @@ class Service:
         except Exception as error:
             replies = [self._refuse(error, None, None) for _ in messages]
         for (position, _), answer in zip(waiting, replies, strict=True):
-            answers[position] = answer
+            answers[position] = self._told(answer)
+
+    def _crowded(self, waiting: Sequence[tuple[int, Observations]], publish: bool) -> bool:
+        """Tell whether these messages, more than one, name more streams than find room at once."""
+        if self.eviction is None or len(waiting) < 2:
+            return False
+        try:
+            self.eviction.make_room(_all_streams(waiting), publish)
+        except StreamLSTMError:
+            return True
+        return False
 
     def _recalled(
-        self, waiting: Sequence[tuple[int, Observations]], answers: list[Answer | None]
+        self,
+        waiting: Sequence[tuple[int, Observations]],
+        answers: list[Answer | None],
+        publish: bool,
     ) -> Sequence[tuple[int, Observations]]:
         """Bring streams back from the store; refuse messages whose streams it does not give."""
         if self.keeper is None:
             return waiting
-        with suppress(StreamLSTMError):
-            self.keeper.recall(s for _, message in waiting for s in _streams(message))
-            return waiting
+        if len(waiting) > 1:
+            with suppress(StreamLSTMError):
+                self._recall(_all_streams(waiting), publish)
+                return waiting
         good = []
         for position, message in waiting:
             try:
-                self.keeper.recall(_streams(message))
+                self._recall(_streams(message), publish)
                 good.append((position, message))
             except StreamLSTMError as error:
                 step = message if isinstance(message, wire.Step) else None
@@ -283,42 +308,64 @@ class Service:
 
     # --- everything else ---
 
-    def _control(self, message: wire.Request) -> Answer:
+    def _control(self, message: wire.Request, publish: bool) -> Answer:
         match message:
             case wire.Reset(stream):
-                return self._guard(lambda: self._reset(stream), stream, None)
+                return self._guard(lambda: self._reset(stream, publish), stream, None)
             case wire.Export(stream):
-                return self._guard(lambda: self._export(stream), stream, None)
+                return self._guard(lambda: self._export(stream, publish), stream, None)
             case wire.Import(stream, blob):
-                return self._guard(lambda: self._import(stream, blob), stream, None)
+                return self._guard(lambda: self._import(stream, blob, publish), stream, None)
             case wire.Forget(stream):
-                return self._guard(lambda: self._forget(stream), stream, None)
+                return self._guard(lambda: self._forget(stream, publish), stream, None)
             case wire.List(prefix, after, count):
                 listed = self.engine.list_streams(prefix, after, min(count, wire.MAX_LISTED))
                 return _done(wire.Kind.LIST, None, listed)
             case wire.Last(streams):
-                return self._guard(lambda: self._last(streams), None, None)
+                return self._guard(lambda: self._last(streams, publish), None, None)
             case wire.Ping(nonce):
                 return _done(wire.Kind.PING, None, nonce)
             case _:
                 return _done(wire.Kind.INFO, None, self.info())
 
-    def _reset(self, stream: wire.StreamId) -> Answer:
-        self._recall(stream)
+    def _reset(self, stream: wire.StreamId, publish: bool) -> Answer:
+        self._recall([stream], publish)
         self.engine.reset(stream)
-        return _done(wire.Kind.RESET, stream, None)
+        return _happened(wire.Kind.RESET, stream, publish)
 
-    def _recall(self, *streams: wire.StreamId) -> None:
+    def _recall(self, streams: Sequence[wire.StreamId], publish: bool) -> None:
+        """Have room for streams, and bring back those of them that are in the store."""
+        if self.eviction is not None:
+            self.eviction.make_room(streams, publish)
         if self.keeper is not None:
             self.keeper.recall(streams)
 
-    def _export(self, stream: wire.StreamId) -> Answer:
-        self._recall(stream)
+    def _told(self, answer: Answer) -> Answer:
+        """Let subscribers hear first of the streams that left to make room for a message."""
+        if self.eviction is None or not self.eviction.left:
+            return answer
+        return answer._replace(publications=[*self.departures(), *answer.publications])
+
+    def departures(self) -> list[Publication]:
+        """Return what tells subscribers of the streams that have left memory, once."""
+        if self.eviction is None or not self.eviction.left:
+            return []
+        keys, kept = self.eviction.left, self.eviction.keeps
+        self.eviction.left = []
+        return [
+            Publication(key, wire.encode(wire.Done(wire.Kind.EVICTED, stream_of(key), kept)))
+            for key in keys
+        ]
+
+    def _export(self, stream: wire.StreamId, publish: bool) -> Answer:
+        self._recall([stream], publish)
         return _done(wire.Kind.EXPORT, stream, self.engine.export_stream(stream))
 
-    def _import(self, stream: wire.StreamId, blob: bytes) -> Answer:
+    def _import(self, stream: wire.StreamId, blob: bytes, publish: bool) -> Answer:
+        # What the store has of it comes back first, so that it is known not to be there only.
+        self._recall([stream], publish)
         self.engine.import_stream(stream, blob)
-        return _done(wire.Kind.IMPORT, stream, None)
+        return _happened(wire.Kind.IMPORT, stream, publish)
 
     def _barrier(self, barrier: wire.Barrier, session: Session) -> Answer:
         """Answer how much came before it; the answer waits until that is safe."""
@@ -329,14 +376,14 @@ class Service:
         """Tell whether an answer may be sent: what it waits for is committed."""
         return self._commits is None or answer.ticket <= self._commits.committed
 
-    def _last(self, streams: list[wire.StreamId]) -> Answer:
-        self._recall(*streams)
+    def _last(self, streams: list[wire.StreamId], publish: bool) -> Answer:
+        self._recall(streams, publish)
         return _done(wire.Kind.LAST, None, self.engine.last_seqs(streams))
 
-    def _forget(self, stream: wire.StreamId) -> Answer:
-        self._recall(stream)
+    def _forget(self, stream: wire.StreamId, publish: bool) -> Answer:
+        self._recall([stream], publish)
         self.engine.forget(stream)
-        return _done(wire.Kind.FORGET, stream, None)
+        return _happened(wire.Kind.FORGET, stream, publish)
 
     @property
     def uptime(self) -> float:
@@ -409,6 +456,14 @@ def _done(kind: wire.Kind, stream: wire.StreamId | None, value: Any) -> Answer:
     return Answer(wire.encode(wire.Done(kind, stream, value)), [])
 
 
+def _happened(kind: wire.Kind, stream: wire.StreamId, publish: bool) -> Answer:
+    """Answer that something was done to a stream, which its subscribers hear too."""
+    done = _done(kind, stream, None)
+    if not publish:
+        return done
+    return done._replace(publications=[Publication(wire.topic(stream), done.reply)])
+
+
 def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:
     return wire.encode(wire.Predictions(steps.streams, steps.seqs, wire.to_floats(Y)))
 
@@ -422,6 +477,10 @@ def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> 
 
 def _streams(message: Observations) -> Sequence[wire.StreamId]:
     return [message.stream] if isinstance(message, wire.Step) else message.streams
+
+
+def _all_streams(waiting: Sequence[tuple[int, Observations]]) -> list[wire.StreamId]:
+    return [stream for _, message in waiting for stream in _streams(message)]
 
 
 def _rows(message: Observations) -> int:
