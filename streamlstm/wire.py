@@ -70,11 +70,14 @@ class Kind(IntEnum):
     LIST = 9
     LAST = 10
     FORGET = 11
-    EVICTED = 12  # no question: what a DONE that is published may tell
     PREDICTION = 129
     PREDICTIONS = 130
     DONE = 131
     ERROR = 255
+
+
+# No question has this kind: a DONE with it is published when a stream has left memory.
+EVICTED = 12
 
 
 class Step(NamedTuple):
@@ -178,7 +181,11 @@ class Predictions(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The answer to everything that is not a step; ``value`` is the state for an EXPORT."""
+    """The answer to everything that is not a step; ``value`` is the state for an EXPORT.
+
+    Subscribers hear that of RESET, IMPORT and FORGET, and one with the kind ``EVICTED`` when a
+    stream has left memory; its value then tells whether it is in a store and comes back.
+    """
 
     kind: int
     stream: StreamId | None

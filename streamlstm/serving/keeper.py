@@ -20,7 +20,7 @@ from typing import Any
 from ..changes import Batch, Changes, key_of, stream_of
 from ..engine import Engine
 from ..errors import StoreError
-from ..state import StreamId
+from ..state import MAX_INTEGER_ID, StreamId
 from .store import Header, Store, open_store
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ BREATH_SECONDS = 0.002  # for which the loop goes on between two pieces
 LOOK_SECONDS = 0.05
 RETRY_SECONDS = 1.0  # until a store that failed is tried again
 FINISH_SECONDS = 5.0  # for which a worker that stops waits for its last commit
+_LAST_INTEGER = key_of(MAX_INTEGER_ID)
 PRELOAD_STREAMS = 4096  # that are put back at a time
 
 
@@ -254,13 +255,20 @@ class Keeper:
         CapacityError
             If there are not enough slots for them; nothing has changed.
         """
+        found = self._stored(streams)
+        if found:
+            self._put_back(found)
+            self.returned += len(found)
+
+    def _stored(self, streams: Iterable[StreamId]) -> dict[bytes, bytes]:
+        """Return keys and records of those of these streams that are in the store and not here."""
         if not self.has_more:
-            return
+            return {}
         absent = self._changes.absent(streams)
         gone = set(self._batch.gone) if self._batch.gone else ()
         keys = [key for key in map(key_of, absent) if key not in gone]
         if not keys:
-            return
+            return {}
         if self._reading.error is not None and time.monotonic() < self._silent_until:
             raise self._reading.error
         try:
@@ -270,9 +278,48 @@ class Keeper:
             self._silent_until = time.monotonic() + RETRY_SECONDS
             raise
         self._reading.clear()
-        found = {key: record for key, record in zip(keys, records, strict=True) if record}
-        self._put_back(found)
-        self.returned += len(found)
+        return {key: record for key, record in zip(keys, records, strict=True) if record}
+
+    def last_seqs(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
+        """Return the last numbers of those of these streams that are in the store and not here.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read, or what it has of them is damaged.
+        """
+        found = self._stored(streams)
+        ids = [stream_of(key) for key in found]
+        return dict(zip(ids, self._changes.seqs(ids, list(found.values())), strict=True))
+
+    def listed(
+        self, prefix: str | None, after: StreamId | None, count: int
+    ) -> list[tuple[StreamId, int]]:
+        """Return the next streams that are in the store and not here, and their last numbers.
+
+        Parameters and order are those of :meth:`streamlstm.Engine.list_streams`; a store without
+        an order has none to tell of.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read.
+        """
+        start = b"" if after is None else key_of(after)
+        if prefix is not None:
+            start = max(start, _LAST_INTEGER)  # no integer has a prefix, not even the empty one
+        listed: list[tuple[StreamId, int]] = []
+        while self.has_more and len(listed) < count:
+            gone = set(self._batch.gone)
+            page = self._store.page((prefix or "").encode(), start, count)
+            if not page:
+                break
+            start = page[-1][0]
+            records = {stream_of(key): record for key, record in page if key not in gone}
+            absent = self._changes.absent(records)
+            numbers = self._changes.seqs(absent, [records[stream] for stream in absent])
+            listed += zip(absent, numbers, strict=True)
+        return listed[:count]
 
     def _put_back(self, found: dict[bytes, bytes]) -> None:
         self._changes.put_back([stream_of(key) for key in found], list(found.values()))

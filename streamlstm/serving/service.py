@@ -319,10 +319,9 @@ class Service:
             case wire.Forget(stream):
                 return self._guard(lambda: self._forget(stream, publish), stream, None)
             case wire.List(prefix, after, count):
-                listed = self.engine.list_streams(prefix, after, min(count, wire.MAX_LISTED))
-                return _done(wire.Kind.LIST, None, listed)
+                return self._guard(lambda: self._list(prefix, after, count), None, None)
             case wire.Last(streams):
-                return self._guard(lambda: self._last(streams, publish), None, None)
+                return self._guard(lambda: self._last(streams), None, None)
             case wire.Ping(nonce):
                 return _done(wire.Kind.PING, None, nonce)
             case _:
@@ -353,7 +352,7 @@ class Service:
         keys, kept = self.eviction.left, self.eviction.keeps
         self.eviction.left = []
         return [
-            Publication(key, wire.encode(wire.Done(wire.Kind.EVICTED, stream_of(key), kept)))
+            Publication(key, wire.encode(wire.Done(wire.EVICTED, stream_of(key), kept)))
             for key in keys
         ]
 
@@ -376,14 +375,37 @@ class Service:
         """Tell whether an answer may be sent: what it waits for is committed."""
         return self._commits is None or answer.ticket <= self._commits.committed
 
-    def _last(self, streams: list[wire.StreamId], publish: bool) -> Answer:
-        self._recall(streams, publish)
-        return _done(wire.Kind.LAST, None, self.engine.last_seqs(streams))
+    def _last(self, streams: list[wire.StreamId]) -> Answer:
+        """Tell where streams stand; those that are in the store stay there."""
+        numbers = self.engine.last_seqs(streams)
+        if self.keeper is not None:
+            stored = self.keeper.last_seqs(streams)
+            numbers = [stored.get(s, seq) for s, seq in zip(streams, numbers, strict=True)]
+        return _done(wire.Kind.LAST, None, numbers)
+
+    def _list(self, prefix: str | None, after: wire.StreamId | None, count: int) -> Answer:
+        """List streams in memory and in the store, in one order."""
+        count = min(count, wire.MAX_LISTED)
+        listed = self.engine.list_streams(prefix, after, count)
+        if self.keeper is not None:
+            listed += self.keeper.listed(prefix, after, count)
+            listed.sort(key=lambda entry: wire.topic(entry[0]))
+        return _done(wire.Kind.LIST, None, listed[:count])
 
     def _forget(self, stream: wire.StreamId, publish: bool) -> Answer:
         self._recall([stream], publish)
         self.engine.forget(stream)
         return _happened(wire.Kind.FORGET, stream, publish)
+
+    @property
+    def evicted(self) -> int:
+        """How many streams have left memory because they were idle."""
+        return 0 if self.eviction is None else self.eviction.evicted
+
+    @property
+    def returned(self) -> int:
+        """How many streams came back from the store because they were asked for."""
+        return 0 if self.keeper is None else self.keeper.returned
 
     @property
     def uptime(self) -> float:
@@ -408,7 +430,12 @@ class Service:
             "streams": len(engine),
             "capacity": engine.capacity,
             "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
-            "counters": {**self.counters.as_map(), "steps": engine.steps},
+            "counters": {
+                **self.counters.as_map(),
+                "steps": engine.steps,
+                "evicted": self.evicted,
+                "returned": self.returned,
+            },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
             "store": self.keeper.status() if self.keeper is not None else None,
