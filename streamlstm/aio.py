@@ -35,12 +35,12 @@ from .connection import (
     parts,
     prediction,
     predictions,
+    published,
     silent,
     subscriptions,
-    unpack,
     unsent,
 )
-from .errors import EndpointError, StreamLSTMError
+from .errors import EndpointError, StreamLSTMError, WorkerTimeoutError
 from .keys import credentials
 from .pipeline import WINDOW, Question, Questions, Read, Result, check_window
 from .state import check_stream_id
@@ -476,13 +476,29 @@ class AsyncSubscriber(_AsyncConnection[zmq.asyncio.Socket]):
 
     async def receive(self) -> wire.Prediction:
         """Return the next prediction; as :meth:`Subscriber.receive`."""
-        socket = self._open()
         try:
             async with asyncio.timeout(self.timeout):
-                frames = await socket.recv_multipart()
+                while not isinstance(heard := await self._receive(), wire.Prediction):
+                    pass
+                return heard
         except TimeoutError:
-            raise silent(self.endpoint, self.timeout or 0.0, self._handshake.why()) from None
-        return unpack(frames[-1], wire.Prediction)
+            raise self._silent() from None
+
+    async def receive_event(self) -> wire.Prediction | wire.Done:
+        """Return what is published next; as :meth:`Subscriber.receive_event`."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._receive()
+        except TimeoutError:
+            raise self._silent() from None
+
+    async def _receive(self) -> wire.Prediction | wire.Done:
+        while (heard := published((await self._open().recv_multipart())[-1])) is None:
+            pass
+        return heard
+
+    def _silent(self) -> WorkerTimeoutError:
+        return silent(self.endpoint, self.timeout or 0.0, self._handshake.why())
 
     async def __aiter__(self) -> AsyncIterator[wire.Prediction]:
         """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""

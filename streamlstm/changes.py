@@ -93,6 +93,11 @@ class Changes:
         """How many changes nobody has asked for yet."""
         return int(self._table.head[self._count]) + len(self._table.gone)
 
+    @property
+    def room(self) -> int:
+        """How many more streams fit."""
+        return self._table.room
+
     def take(self, batch: Batch, limit: int) -> None:
         """Add up to ``limit`` changes to a batch, the oldest first, as far as it has room."""
         with self._lock, self._held:
@@ -127,6 +132,18 @@ class Changes:
             table = self._table
             return [s for s in dict.fromkeys(streams) if table.find(s) < 0 and s not in table.gone]
 
+    def seqs(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> list[int]:
+        """Return the number of the last observation that each record has.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged.
+        """
+        fields = self._fields(streams, records)
+        numbers: list[int] = _column(fields, 0, 8, "<u8").tolist()
+        return numbers
+
     def put_back(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> None:
         """Let streams that are not live go on from what their records say.
 
@@ -139,15 +156,7 @@ class Changes:
         """
         if not streams:
             return
-        size, count = self.record_size, len(streams)
-        data = np.frombuffer(bytearray().join(records), np.uint8)
-        bad = self._call.broken(data, size, count) if len(data) == size * count else 0
-        if bad >= 0:
-            raise StoreError(
-                f"store: the record of stream {streams[bad]!r} is damaged; restore the store from "
-                "a copy, or begin with an empty one."
-            )
-        fields = data.reshape(count, size)
+        fields, count = self._fields(streams, records), len(streams)
         with self._lock, self._held:
             table = self._table
             if table.room < count:
@@ -164,6 +173,18 @@ class Changes:
             table.time[slots] = _column(fields, 8, 16, "<f8")
             table.rows[slots] = fields[:, 16:-8].copy().view("<f4")
 
+    def _fields(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Return records as rows of bytes, after looking at their hashes."""
+        size, count = self.record_size, len(streams)
+        data = np.frombuffer(bytearray().join(records), np.uint8)
+        bad = self._call.broken(data, size, count) if len(data) == size * count else 0
+        if bad >= 0:
+            raise StoreError(
+                f"store: the record of stream {streams[bad]!r} is damaged; restore the store from "
+                "a copy, or begin with an empty one."
+            )
+        return data.reshape(count, size)
+
     def _claim(self, streams: Sequence[StreamId]) -> NDArray[np.int64]:
         table = self._table
         kinds = {type(stream) for stream in streams}
@@ -171,6 +192,7 @@ class Changes:
         slots = None if packed is None else table.claim_block(packed, len(streams))
         if slots is None:
             slots = np.array([table.claim(stream) for stream in streams], np.int64)
+            table.note_changed(*slots)  # nobody asks for changes now: only that they were used
         return slots
 
 

@@ -5,6 +5,7 @@ The asyncio twins stand in aio.py. Programs in other languages follow docs/proto
 
 from __future__ import annotations
 
+import math
 import time as clock
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -28,10 +29,10 @@ from .connection import (
     parts,
     prediction,
     predictions,
+    published,
     silent,
     subscriptions,
     unanswered,
-    unpack,
     unsent,
 )
 from .pipeline import WINDOW, Pipeline, Read, Result, check_window
@@ -359,21 +360,56 @@ class Subscriber(Connection):
     def receive(self) -> wire.Prediction:
         """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].
 
+        What else is published is passed over; :meth:`receive_event` tells of it.
+
         Raises
         ------
         WorkerTimeoutError
             If none came in time.
         ProtocolError
-            If something else came.
+            If what came is no message of the protocol.
         """
+        end = self._end()
+        while not isinstance(heard := self._receive(end), wire.Prediction):
+            pass
+        return heard
+
+    def receive_event(self) -> wire.Prediction | wire.Done:
+        """Return the next prediction, or what else was done to a stream.
+
+        Returns
+        -------
+        Prediction or Done
+            A Done has ``stream``, and as ``kind`` ``wire.Kind.RESET``, ``IMPORT`` or ``FORGET``, or
+            ``wire.EVICTED`` when the stream has left memory: then ``value`` is True if it comes
+            back with its next observation, False if it begins anew.
+
+        Raises
+        ------
+        WorkerTimeoutError, ProtocolError
+            As for :meth:`receive`.
+        """
+        return self._receive(self._end())
+
+    def _end(self) -> float:
+        return math.inf if self.timeout is None else clock.monotonic() + self.timeout
+
+    def _receive(self, end: float) -> wire.Prediction | wire.Done:
+        """Return what is published next, up to a moment of the clock."""
+        heard = None
         with self._lock:
             socket = self._open()
-            socket.set(zmq.RCVTIMEO, milliseconds(self.timeout))
-            try:
-                frames = socket.recv_multipart()
-            except zmq.Again:
-                raise silent(self.endpoint, self.timeout or 0.0, self._handshake.why()) from None
-        return unpack(frames[-1], wire.Prediction)
+            while heard is None:
+                left = None if end == math.inf else max(0.0, end - clock.monotonic())
+                socket.set(zmq.RCVTIMEO, milliseconds(left))
+                try:
+                    frames = socket.recv_multipart()
+                except zmq.Again:
+                    raise silent(
+                        self.endpoint, self.timeout or 0.0, self._handshake.why()
+                    ) from None
+                heard = published(frames[-1])
+        return heard
 
     def __iter__(self) -> Iterator[wire.Prediction]:
         """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""

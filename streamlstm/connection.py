@@ -105,6 +105,23 @@ def pack(message: wire.Request, limit: int) -> bytes:
     return frame
 
 
+def published(frame: bytes) -> wire.Prediction | wire.Done | None:
+    """Read what a worker published; None for a kind of message that came after this version.
+
+    Raises
+    ------
+    ProtocolError
+        If it is no message of the protocol.
+    """
+    try:
+        reply = wire.decode_reply(frame)
+    except ProtocolError as error:
+        if error.code == "unknown-kind":
+            return None
+        raise
+    return reply if isinstance(reply, wire.Prediction | wire.Done) else None
+
+
 def unpack(frame: bytes, expected: type[ReplyType]) -> ReplyType:
     """Return the answer, or raise what the worker said is wrong.
 

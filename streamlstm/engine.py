@@ -18,6 +18,7 @@ from .changes import Changes
 from .errors import BadValueError, ModelError, ShapeError, StreamLSTMError
 from .explain import Explainer, Explanation
 from .held import Held
+from .idle import Idle
 from .lent import Lent
 from .listing import listed
 from .model import Model
@@ -150,6 +151,13 @@ class Engine:
         This is for a worker that limits what one client may take (streamlstm/serving).
         """
         return Owners(self._table, self._lock, self._held)
+
+    def idle(self) -> Idle:
+        """Return what finds streams that were idle for long, and lets go of them.
+
+        This is for a worker that has more streams than memory (streamlstm/serving).
+        """
+        return Idle(self._table, self._lock, self._held)
 
     def __len__(self) -> int:
         """Return how many streams are live."""

@@ -89,6 +89,8 @@ class StateTable:
         Where the head stands.
     gone : set of str or int
         Streams that were freed since :meth:`watch`, and did not come back; who asks empties it.
+    clocked : bool
+        Whether somebody looks at when slots were used last (streamlstm/idle.py).
     """
 
     def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
@@ -103,6 +105,7 @@ class StateTable:
         self._find, self._claim, self._encoded = idblocks.FIND, idblocks.CLAIM, idblocks.ENCODED
         self._no_id = ids.NO_ID
         self._changed: NDArray[np.int64] | None = None
+        self.clocked = False
         self.gone: set[StreamId] = set()
         self.capacity = capacity
         self._initial = np.ascontiguousarray(initial, np.float32)
@@ -347,7 +350,7 @@ class StateTable:
 
     def note_changed(self, *slots: int) -> None:
         """Note that slots change, by another way than a block that was looked up."""
-        if self.head[self._ids.CHANGED]:
+        if self.clocked or self.head[self._ids.CHANGED]:
             from .kernels.compile import changed_entries
 
             changed_entries().note_slots(self.address, np.array(slots, np.int64))

@@ -76,6 +76,10 @@ class Kind(IntEnum):
     ERROR = 255
 
 
+# No question has this kind: a DONE with it is published when a stream has left memory.
+EVICTED = 12
+
+
 class Step(NamedTuple):
     """One observation of one stream; ``x`` is float32[F], ``time`` in seconds."""
 
@@ -177,7 +181,11 @@ class Predictions(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The answer to everything that is not a step; ``value`` is the state for an EXPORT."""
+    """The answer to everything that is not a step; ``value`` is the state for an EXPORT.
+
+    Subscribers hear that of RESET, IMPORT and FORGET, and one with the kind ``EVICTED`` when a
+    stream has left memory; its value then tells whether it is in a store and comes back.
+    """
 
     kind: int
     stream: StreamId | None

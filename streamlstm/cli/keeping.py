@@ -8,8 +8,12 @@ from streamlstm.serving.keeper import Keeper, open_keeper
 
 
 @contextmanager
-def keeping(engine: Engine, store: str, seconds: float, preload: bool) -> Iterator[Keeper | None]:
+def keeping(
+    engine: Engine, store: str, seconds: float, preload: bool, when_full: str = "refuse"
+) -> Iterator[Keeper | None]:
     """Keep an engine's streams in the store that ``--store`` names, within ``with``.
+
+    With ``preload`` all of them come back at once; as many as fit, if others may stay away.
 
     Raises
     ------
@@ -22,11 +26,11 @@ def keeping(engine: Engine, store: str, seconds: float, preload: bool) -> Iterat
         return
     with keeper:
         if preload:
-            _preload(keeper)
+            _preload(keeper, when_full == "evict-idle")
         yield keeper
 
 
-def _preload(keeper: Keeper) -> None:
+def _preload(keeper: Keeper, some: bool) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from .console import err
@@ -40,6 +44,7 @@ def _preload(keeper: Keeper) -> None:
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=None)
         count = keeper.preload(
-            lambda done, total: progress.update(task, total=total, completed=done)
+            lambda done, total: progress.update(task, total=total, completed=done), some
         )
-    err.print(f"brought back {count:,} streams")
+    left = f"; {keeper.absent:,} more stay in the store" if keeper.absent else ""
+    err.print(f"brought back {count:,} streams{left}")

@@ -46,13 +46,17 @@ class Spread:
 
 
 class Now(NamedTuple):
-    """What is so at the moment of an answer; `overflows` are all since the worker's start."""
+    """What is so at the moment of an answer; `overflows` are all since the worker's start.
+
+    `absent` are the streams that are in the store and not in memory.
+    """
 
     streams: int
     capacity: int
     queue: int
     overflows: int
     memory: int
+    absent: int
 
 
 class Rates(NamedTuple):
@@ -71,6 +75,8 @@ class Rates(NamedTuple):
     busy: float
     errors: float
     dropped: float
+    evicted: float
+    returned: float
     cpu: float
     seconds: float
     latency: Spread
@@ -112,6 +118,8 @@ class Snapshot:
                 busy,
                 sum(counters["errors"].values()) - busy,
                 counters["dropped_answers"],
+                counters["evicted"],
+                counters["returned"],
                 info["cpu"],
             )
             return cls(
@@ -124,6 +132,7 @@ class Snapshot:
                     info["queue"]["messages"],
                     counters["subscriber_overflows"],
                     info["memory"],
+                    info["store"]["absent"] if info["store"] else 0,
                 ),
                 np.array(totals, float),
                 (
@@ -143,7 +152,7 @@ class Snapshot:
         if before is None or before.pid != self.pid or before.uptime >= self.uptime:
             return None
         seconds = self.uptime - before.uptime
-        steps, messages, busy, errors, dropped, cpu = (
+        steps, messages, busy, errors, dropped, evicted, returned, cpu = (
             (self.totals - before.totals) / seconds
         ).tolist()
         latency, step_time, block_size = (
@@ -151,7 +160,18 @@ class Snapshot:
             for after, earlier in zip(self.histograms, before.histograms, strict=True)
         )
         return Rates(
-            steps, messages, busy, errors, dropped, cpu, seconds, latency, step_time, block_size
+            steps,
+            messages,
+            busy,
+            errors,
+            dropped,
+            evicted,
+            returned,
+            cpu,
+            seconds,
+            latency,
+            step_time,
+            block_size,
         )
 
 

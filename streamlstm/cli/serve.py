@@ -23,6 +23,21 @@ def serve(
         Path | None, Option(help="Write the endpoints there, as JSON, when ready.")
     ] = None,
     capacity: Annotated[int, Option(min=1, help="Streams that can live at once.")] = 100_000,
+    when_full: Annotated[
+        str,
+        Option(
+            help="When all places are taken, refuse new streams, or evict-idle: "
+            "those that were idle longest make room and wait in the store."
+        ),
+    ] = "refuse",
+    idle_ttl: Annotated[
+        float | None,
+        Option(
+            metavar="SECONDS",
+            help="Streams without an observation for so long leave memory for the store; "
+            "without one they end.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         Option(min=1, max=1024, help="Threads for large blocks; all cores but one if left out."),
@@ -114,12 +129,13 @@ def serve(
     from streamlstm.backends import check_backend, compile_for
     from streamlstm.engine import Engine
     from streamlstm.errors import EndpointError
-    from streamlstm.kernels.compile import CHANGED
+    from streamlstm.kernels.compile import CHANGED, LEAVING
     from streamlstm.model import Model
     from streamlstm.serving.bounds import Bounds
     from streamlstm.serving.compiled import NAME
     from streamlstm.serving.doors import check_endpoint
     from streamlstm.serving.endpoints import write_endpoints
+    from streamlstm.serving.eviction import check_eviction, evicting
     from streamlstm.serving.limits import Limits
     from streamlstm.serving.service import Service
     from streamlstm.serving.worker import Worker, check_loop
@@ -143,6 +159,8 @@ def serve(
                 f"--{name} {endpoint}: nobody outside of this process could reach it; expected "
                 "tcp://ADDRESS:PORT or ipc://PATH"
             )
+    check_eviction(when_full, idle_ttl, store)
+    leaving = when_full != "refuse" or idle_ttl is not None
     locks = _locks(key, allow)
     if metrics is not None:
         from streamlstm.serving.scrape import parse_address, serving_metrics
@@ -150,16 +168,24 @@ def serve(
         parse_address(metrics, insecure)
     network = Model.load(model)
     if backend != "reference":
-        also = ([NAME] if loop != "python" else []) + ([CHANGED] if store != "memory" else [])
+        also = [NAME] if loop != "python" else []
+        also += [CHANGED] if store != "memory" or leaving else []
+        also += [LEAVING] if leaving else []
         with leaving_at_once():  # an interrupt inside of the compiler is not always heard
             compile_for(network, weights, also=also)
     threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one is for ZeroMQ's own thread
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
     with (
-        keeping(engine, store, commit_ms / 1000, preload) as keeper,
+        keeping(engine, store, commit_ms / 1000, preload, when_full) as keeper,
         Worker(
-            service := Service(engine, max_message_bytes, keeper, limits=limits),
+            service := Service(
+                engine,
+                max_message_bytes,
+                keeper,
+                limits=limits,
+                eviction=evicting(engine, keeper, when_full, idle_ttl),
+            ),
             router,
             pull,
             xpub,

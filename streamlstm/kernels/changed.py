@@ -13,7 +13,7 @@ from numba import int64, types, uint8
 from . import ids
 from .cache import inlined, kernel, part
 from .hashing import hash_text
-from .ids import IS_CHANGED, KEY, META, SEQ, TIME, arrival_of, column_of, set_column
+from .ids import BLOCK_SHIFT, IS_CHANGED, KEY, META, SEQ, TIME, arrival_of, column_of, set_column
 from .memory import copy_bytes, int64s_at, prefetch, put_byte, put_word, word_at
 
 BESIDE = 24  # bytes of a record beside the row
@@ -43,10 +43,15 @@ def low_bits(head, slot, meta):
 
 @part
 def note(head, slot):
-    """Note that a slot changes."""
+    """Note that a slot changes, and that it was used."""
     if head[ids.CHANGED] != 0:
-        meta = column_of(head, slot, META)
-        set_column(head, slot, META, meta | low_bits(head, slot, meta))
+        _note(head, slot)
+
+
+@part
+def _note(head, slot):
+    low = low_bits(head, slot, column_of(head, slot, META))
+    set_column(head, slot, META, np.uint64(head[ids.BLOCK]) << BLOCK_SHIFT | low)
 
 
 @part
@@ -59,7 +64,7 @@ def note_all(head, slots):
 
 @kernel(no_cfunc_wrapper=True)
 def note_slots(address, slots):
-    """Note that slots change.
+    """Note that slots change, if anybody asks for that, and that they were used.
 
     Parameters
     ----------
@@ -67,7 +72,9 @@ def note_slots(address, slots):
         Of the head.
     slots : int64[B]
     """
-    note_all(int64s_at(address, ids.HEAD), slots)
+    head = int64s_at(address, ids.HEAD)
+    for n in range(slots.shape[0]):
+        _note(head, slots[n])
 
 
 @part
@@ -79,7 +86,7 @@ def _slot_in(head, ring, n):
 
 
 @part
-def _write_key(head, slot, to):
+def write_key(head, slot, to):
     """Write an id as a store has it, text or a zero byte and eight more; return its length."""
     length, key = ids.length_of(head, slot), column_of(head, slot, KEY)
     if length > ids.SHORT:
@@ -139,7 +146,7 @@ def take(address, limit, done, keys, ends, records):
         slot = _slot_in(head, ring, n)
         set_column(head, slot, META, column_of(head, slot, META) & ~IS_CHANGED)
         if arrival_of(head, slot, 0) != _ZERO:
-            key = _write_key(head, slot, keys.ctypes.data + ends[done])
+            key = write_key(head, slot, keys.ctypes.data + ends[done])
             _write_record(head, slot, records.ctypes.data + size * done)
             ends[done + 1] = ends[done] + key
             done += 1

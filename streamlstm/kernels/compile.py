@@ -9,7 +9,7 @@ from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import changed, idblocks, layout, onestep, step
+from . import changed, idblocks, layout, leaving, onestep, step
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]
@@ -18,7 +18,7 @@ _lock = threading.Lock()
 _ready: set[str] = set()
 
 _IDS, _STEP, _THREADS = "stream ids", "step", "several threads"
-CHANGED = "changed streams"
+CHANGED, LEAVING = "changed streams", "idle streams"
 
 Signature = tuple[Any, ...]
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
@@ -50,6 +50,7 @@ def _kernels() -> dict[str, list[tuple[Any, Signature]]]:
     }
     kernels[_IDS] = list(idblocks.SIGNATURES.items())
     kernels[CHANGED] = list(changed.SIGNATURES.items())
+    kernels[LEAVING] = list(leaving.SIGNATURES.items())
     kernels[_STEP] = [(step.step_range, _BY_ADDRESS), (step.step_block, _BLOCK)]
     kernels[_STEP] += onestep.SIGNATURES.items()
     if can_run_parallel():
@@ -127,6 +128,14 @@ def changed_entries() -> SimpleNamespace:
     """Return what tells which streams changed (changed.py), by name, compiled."""
     prepare(None, [CHANGED])
     entries = {_name(kernel): entry(kernel, kind) for kernel, kind in changed.SIGNATURES.items()}
+    return SimpleNamespace(**entries)
+
+
+@cache
+def leaving_entries() -> SimpleNamespace:
+    """Return what finds streams that were idle and frees their slots (leaving.py), compiled."""
+    prepare(None, [LEAVING])
+    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in leaving.SIGNATURES.items()}
     return SimpleNamespace(**entries)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from ..changes import Batch, Changes, key_of, stream_of
 from ..engine import Engine
 from ..errors import StoreError
-from ..state import StreamId
+from ..state import MAX_INTEGER_ID, StreamId
 from .store import Header, Store, open_store
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ BREATH_SECONDS = 0.002  # for which the loop goes on between two pieces
 LOOK_SECONDS = 0.05
 RETRY_SECONDS = 1.0  # until a store that failed is tried again
 FINISH_SECONDS = 5.0  # for which a worker that stops waits for its last commit
+_LAST_INTEGER = key_of(MAX_INTEGER_ID)
 PRELOAD_STREAMS = 4096  # that are put back at a time
 
 
@@ -83,6 +84,10 @@ class Keeper:
     begun, committed : int
         Number of the last commit that was begun, and of the last one that is in the store. What was
         applied before a commit began is in it or in an earlier one.
+    written : int
+        Batches that are in the store; a commit has one or more.
+    returned : int
+        Streams that came back because they were asked for.
     on_commit : callable
         Called after each commit, from the thread that writes.
     """
@@ -92,7 +97,7 @@ class Keeper:
         self._batch = Batch(max(1, BATCH_BYTES // changes.record_size), changes.record_size)
         self._piece = max(1, PIECE_BYTES // changes.record_size)
         self._remaining = store.count()  # streams of the store that may not be here
-        self.begun = self.committed = 0
+        self.begun = self.committed = self.written = self.returned = 0
         self.on_commit: Callable[[], object] = lambda: None
         self._left = 0  # changes that the commit that was begun has still to take
         self._filling = self._lost = False
@@ -175,6 +180,7 @@ class Keeper:
             self._changes.seal(self._batch)
             if self._write():
                 self._batch.clear()
+                self.written += 1
                 if self._store.emptied:  # what was committed before is to be written again
                     self._store.emptied, self._lost = False, True
                 elif self._left == 0:
@@ -203,6 +209,44 @@ class Keeper:
                 return False
             self._finishing.wait(RETRY_SECONDS)
 
+    # --- leaving ---
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was taken from the table is in the store, which works."""
+        if not self._idle.is_set() or self._lost or self.fails:
+            return False
+        return not self._batch.count and not self._batch.gone
+
+    @property
+    def fails(self) -> bool:
+        """Whether the store could not be written or read when that was last tried."""
+        return self._writing.error is not None or self._reading.error is not None
+
+    @property
+    def absent(self) -> int:
+        """How many streams are in the store and not here, but for what others do to it."""
+        return max(0, self._remaining)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything has changed that was not taken from the table yet."""
+        return self._changes.pending > 0
+
+    def note_left(self, streams: int) -> None:
+        """Note that so many streams, all of which the store has, have left memory."""
+        self._remaining += streams
+
+    def hurry(self) -> None:
+        """Take what has changed and let it be written now, as much as one batch holds."""
+        while self._idle.is_set() and (self._lost or self._filling or self.has_changes):
+            self._due = 0.0
+            self.turn()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the batch that is being written is in the store, for so long at most."""
+        self._idle.wait(seconds)
+
     # --- coming back ---
 
     def recall(self, streams: Iterable[StreamId]) -> None:
@@ -215,13 +259,20 @@ class Keeper:
         CapacityError
             If there are not enough slots for them; nothing has changed.
         """
+        found = self._stored(streams)
+        if found:
+            self._put_back(found)
+            self.returned += len(found)
+
+    def _stored(self, streams: Iterable[StreamId]) -> dict[bytes, bytes]:
+        """Return keys and records of those of these streams that are in the store and not here."""
         if not self.has_more:
-            return
+            return {}
         absent = self._changes.absent(streams)
         gone = set(self._batch.gone) if self._batch.gone else ()
         keys = [key for key in map(key_of, absent) if key not in gone]
         if not keys:
-            return
+            return {}
         if self._reading.error is not None and time.monotonic() < self._silent_until:
             raise self._reading.error
         try:
@@ -231,20 +282,62 @@ class Keeper:
             self._silent_until = time.monotonic() + RETRY_SECONDS
             raise
         self._reading.clear()
-        found = {key: record for key, record in zip(keys, records, strict=True) if record}
-        self._put_back(found)
+        return {key: record for key, record in zip(keys, records, strict=True) if record}
+
+    def last_seqs(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
+        """Return the last numbers of those of these streams that are in the store and not here.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read, or what it has of them is damaged.
+        """
+        found = self._stored(streams)
+        ids = [stream_of(key) for key in found]
+        return dict(zip(ids, self._changes.seqs(ids, list(found.values())), strict=True))
+
+    def listed(
+        self, prefix: str | None, after: StreamId | None, count: int
+    ) -> list[tuple[StreamId, int]]:
+        """Return the next streams that are in the store and not here, and their last numbers.
+
+        Parameters and order are those of :meth:`streamlstm.Engine.list_streams`; a store without
+        an order has none to tell of.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read.
+        """
+        start = b"" if after is None else key_of(after)
+        if prefix is not None:
+            start = max(start, _LAST_INTEGER)  # no integer has a prefix, not even the empty one
+        listed: list[tuple[StreamId, int]] = []
+        while self.has_more and len(listed) < count:
+            gone = set(self._batch.gone)
+            page = self._store.page((prefix or "").encode(), start, count)
+            if not page:
+                break
+            start = page[-1][0]
+            records = {stream_of(key): record for key, record in page if key not in gone}
+            absent = self._changes.absent(records)
+            numbers = self._changes.seqs(absent, [records[stream] for stream in absent])
+            listed += zip(absent, numbers, strict=True)
+        return listed[:count]
 
     def _put_back(self, found: dict[bytes, bytes]) -> None:
         self._changes.put_back([stream_of(key) for key in found], list(found.values()))
         self._remaining -= len(found)
 
-    def preload(self, progress: Callable[[int, int], object]) -> int:
-        """Bring back all streams of the store; return how many there were.
+    def preload(self, progress: Callable[[int, int], object], some: bool = False) -> int:
+        """Bring back all streams of the store; return how many came.
 
         Parameters
         ----------
         progress : callable
             Called as ``progress(done, total)``.
+        some : bool
+            Whether as many as fit are enough.
 
         Raises
         ------
@@ -252,6 +345,8 @@ class Keeper:
             As for :meth:`recall`.
         """
         items, done, total = self._store.items(), 0, self._store.count()
+        if some:
+            items = islice(items, self._changes.room)
         while found := dict(islice(items, PRELOAD_STREAMS)):
             self._put_back(found)
             done += len(found)
@@ -269,6 +364,7 @@ class Keeper:
             "place": self._store.place,
             "committed": self.committed,
             "pending": self._changes.pending + self._batch.count,
+            "absent": self.absent,
             "failing": None if since is None else time.monotonic() - since,
             "error": None if error is None else str(error),
         }

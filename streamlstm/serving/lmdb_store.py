@@ -111,6 +111,22 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self._failed("read", error) from None
 
+    def page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Return the next streams in the order of their keys, with their records."""
+        found: list[tuple[bytes, bytes]] = []
+        try:
+            with self._resizing, self._env.begin() as read, read.cursor() as cursor:
+                if not cursor.set_range(max(prefix, after) or b"\0"):
+                    return found
+                for key, record in cursor:
+                    if len(found) == count or key[: len(prefix)] > prefix:
+                        break
+                    if key > after and key != HEADER_KEY:
+                        found.append((key, record))
+        except lmdb.Error as error:
+            raise self._failed("read", error) from None
+        return found
+
     def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
         try:

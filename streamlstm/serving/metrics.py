@@ -83,6 +83,8 @@ class WorkerCollector(Collector):
             "Connections without a key that is allowed.",
             counters.refused_connections,
         )
+        yield _counter("evicted", "Streams that left memory, idle.", service.evicted)
+        yield _counter("returned", "Streams that came back from the store.", service.returned)
         yield self._errors()
         yield _gauge("streams", "Streams that live here.", len(engine))
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)
@@ -130,6 +132,9 @@ def _store(status: dict[str, Any]) -> Iterator[Metric]:
     failing = status["failing"]
     yield _counter("store_commits", "Commits that are in the store.", status["committed"])
     yield _gauge("store_pending", "Streams that changed and are not in it yet.", status["pending"])
+    yield _gauge(
+        "store_absent", "Streams that are in the store and not in memory.", status["absent"]
+    )
     yield _gauge("store_failing_seconds", "For which it has failed; 0: it works.", failing or 0)
 
 

@@ -80,6 +80,9 @@ class RedisStore:
             raise self._failed("read", error) from None
         return list(found)
 
+    def page(self, prefix: bytes, after: bytes, count: int) -> None:
+        """Return None: the fields of a hash have no order."""
+
     def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
         left = iter(pairs)

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, wire
+from ..changes import stream_of
 from ..engine import Engine
 from ..errors import DuplicateError, GapError, ProtocolError, StreamLSTMError
 from .counters import Counters
+from .eviction import Eviction
 from .keeper import Keeper
 from .limits import Account, Limits
 from .memory import resident_memory
@@ -79,6 +81,8 @@ class Service:
         Of the store, which answers to BARRIER wait for; without one what is applied is safe.
     limits : Limits
         Of what one client may take; how quick it is is the worker's to watch.
+    eviction : Eviction, optional
+        Lets idle streams leave memory.
 
     Attributes
     ----------
@@ -93,12 +97,13 @@ class Service:
         keeper: Keeper | None = None,
         commits: Commits | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
+        eviction: Eviction | None = None,
     ) -> None:
         self.engine = engine
         self.limits = limits
         share = limits.streams
         self._shares = None if share is None else Shares(engine.owners(), share)
-        self.keeper = keeper
+        self.keeper, self.eviction = keeper, eviction
         self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
@@ -153,9 +158,10 @@ class Service:
                 answers[position] = self._barrier(message, session or Session())
             elif isinstance(message, wire.Import) and self._shares is not None:
                 account = session.account if session is not None else None
-                answers[position] = self._import_within(self._shares, message, account)
+                answer = self._import_within(self._shares, message, account, publish)
+                answers[position] = self._told(answer)
             else:
-                answers[position] = self._control(message)
+                answers[position] = self._told(self._control(message, publish))
         self._step(waiting, answers, fed, publish, sessions)
         return cast(list[Answer], answers)
 
@@ -219,7 +225,13 @@ class Service:
         publish: bool,
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
-        waiting = self._recalled(waiting, answers)
+        if self._crowded(waiting, publish):
+            # What one message brings back must not leave for another before it is stepped.
+            half = len(waiting) // 2
+            self._step_all(waiting[:half], answers, fed, publish)
+            self._step_all(waiting[half:], answers, fed, publish)
+            return
+        waiting = self._recalled(waiting, answers, publish)
         if not waiting:
             return
         messages = [message for _, message in waiting]
@@ -232,7 +244,17 @@ class Service:
         except Exception as error:
             replies = [self._refuse(error, None, None) for _ in messages]
         for (position, _), answer in zip(waiting, replies, strict=True):
-            answers[position] = answer
+            answers[position] = self._told(answer)
+
+    def _crowded(self, waiting: Sequence[tuple[int, Observations]], publish: bool) -> bool:
+        """Tell whether these messages, more than one, name more streams than find room at once."""
+        if self.eviction is None or len(waiting) < 2:
+            return False
+        try:
+            self.eviction.make_room(_all_streams(waiting), publish)
+        except StreamLSTMError:
+            return True
+        return False
 
     def _admitted(
         self,
@@ -273,18 +295,22 @@ class Service:
         return good
 
     def _recalled(
-        self, waiting: Sequence[tuple[int, Observations]], answers: list[Answer | None]
+        self,
+        waiting: Sequence[tuple[int, Observations]],
+        answers: list[Answer | None],
+        publish: bool,
     ) -> Sequence[tuple[int, Observations]]:
         """Bring streams back from the store; refuse messages whose streams it does not give."""
         if self.keeper is None:
             return waiting
-        with suppress(StreamLSTMError):
-            self.keeper.recall(s for _, message in waiting for s in _streams(message))
-            return waiting
+        if len(waiting) > 1:
+            with suppress(StreamLSTMError):
+                self._recall(_all_streams(waiting), publish)
+                return waiting
         good = []
         for position, message in waiting:
             try:
-                self.keeper.recall(_streams(message))
+                self._recall(_streams(message), publish)
                 good.append((position, message))
             except StreamLSTMError as error:
                 step = message if isinstance(message, wire.Step) else None
@@ -351,19 +377,18 @@ class Service:
 
     # --- everything else ---
 
-    def _control(self, message: wire.Request) -> Answer:
+    def _control(self, message: wire.Request, publish: bool) -> Answer:
         match message:
             case wire.Reset(stream):
-                return self._guard(lambda: self._reset(stream), stream, None)
+                return self._guard(lambda: self._reset(stream, publish), stream, None)
             case wire.Export(stream):
-                return self._guard(lambda: self._export(stream), stream, None)
+                return self._guard(lambda: self._export(stream, publish), stream, None)
             case wire.Import(stream, blob):
-                return self._guard(lambda: self._import(stream, blob), stream, None)
+                return self._guard(lambda: self._import(stream, blob, publish), stream, None)
             case wire.Forget(stream):
-                return self._guard(lambda: self._forget(stream), stream, None)
+                return self._guard(lambda: self._forget(stream, publish), stream, None)
             case wire.List(prefix, after, count):
-                listed = self.engine.list_streams(prefix, after, min(count, wire.MAX_LISTED))
-                return _done(wire.Kind.LIST, None, listed)
+                return self._guard(lambda: self._list(prefix, after, count), None, None)
             case wire.Last(streams):
                 return self._guard(lambda: self._last(streams), None, None)
             case wire.Ping(nonce):
@@ -371,30 +396,52 @@ class Service:
             case _:
                 return _done(wire.Kind.INFO, None, self.info())
 
-    def _reset(self, stream: wire.StreamId) -> Answer:
-        self._recall(stream)
+    def _reset(self, stream: wire.StreamId, publish: bool) -> Answer:
+        self._recall([stream], publish)
         self.engine.reset(stream)
-        return _done(wire.Kind.RESET, stream, None)
+        return _happened(wire.Kind.RESET, stream, publish)
 
-    def _recall(self, *streams: wire.StreamId) -> None:
+    def _recall(self, streams: Sequence[wire.StreamId], publish: bool) -> None:
+        """Have room for streams, and bring back those of them that are in the store."""
+        if self.eviction is not None:
+            self.eviction.make_room(streams, publish)
         if self.keeper is not None:
             self.keeper.recall(streams)
 
-    def _export(self, stream: wire.StreamId) -> Answer:
-        self._recall(stream)
+    def _told(self, answer: Answer) -> Answer:
+        """Let subscribers hear first of the streams that left to make room for a message."""
+        if self.eviction is None or not self.eviction.left:
+            return answer
+        return answer._replace(publications=[*self.departures(), *answer.publications])
+
+    def departures(self) -> list[Publication]:
+        """Return what tells subscribers of the streams that have left memory, once."""
+        if self.eviction is None or not self.eviction.left:
+            return []
+        keys, kept = self.eviction.left, self.eviction.keeps
+        self.eviction.left = []
+        return [
+            Publication(key, wire.encode(wire.Done(wire.EVICTED, stream_of(key), kept)))
+            for key in keys
+        ]
+
+    def _export(self, stream: wire.StreamId, publish: bool) -> Answer:
+        self._recall([stream], publish)
         return _done(wire.Kind.EXPORT, stream, self.engine.export_stream(stream))
 
-    def _import(self, stream: wire.StreamId, blob: bytes) -> Answer:
+    def _import(self, stream: wire.StreamId, blob: bytes, publish: bool) -> Answer:
+        # What the store has of it comes back first, so that it is known not to be there only.
+        self._recall([stream], publish)
         self.engine.import_stream(stream, blob)
-        return _done(wire.Kind.IMPORT, stream, None)
+        return _happened(wire.Kind.IMPORT, stream, publish)
 
     def _import_within(
-        self, shares: Shares, message: wire.Import, account: Account | None
+        self, shares: Shares, message: wire.Import, account: Account | None, publish: bool
     ) -> Answer:
         stream = message.stream
         if account is not None and not shares.admit(account, [stream])[0]:
             return self._refuse(shares.refusal(account, stream), stream, None)
-        answer = self._control(message)
+        answer = self._control(message, publish)
         shares.note()
         return answer
 
@@ -408,13 +455,36 @@ class Service:
         return self._commits is None or answer.ticket <= self._commits.committed
 
     def _last(self, streams: list[wire.StreamId]) -> Answer:
-        self._recall(*streams)
-        return _done(wire.Kind.LAST, None, self.engine.last_seqs(streams))
+        """Tell where streams stand; those that are in the store stay there."""
+        numbers = self.engine.last_seqs(streams)
+        if self.keeper is not None:
+            stored = self.keeper.last_seqs(streams)
+            numbers = [stored.get(s, seq) for s, seq in zip(streams, numbers, strict=True)]
+        return _done(wire.Kind.LAST, None, numbers)
 
-    def _forget(self, stream: wire.StreamId) -> Answer:
-        self._recall(stream)
+    def _list(self, prefix: str | None, after: wire.StreamId | None, count: int) -> Answer:
+        """List streams in memory and in the store, in one order."""
+        count = min(count, wire.MAX_LISTED)
+        listed = self.engine.list_streams(prefix, after, count)
+        if self.keeper is not None:
+            listed += self.keeper.listed(prefix, after, count)
+            listed.sort(key=lambda entry: wire.topic(entry[0]))
+        return _done(wire.Kind.LIST, None, listed[:count])
+
+    def _forget(self, stream: wire.StreamId, publish: bool) -> Answer:
+        self._recall([stream], publish)
         self.engine.forget(stream)
-        return _done(wire.Kind.FORGET, stream, None)
+        return _happened(wire.Kind.FORGET, stream, publish)
+
+    @property
+    def evicted(self) -> int:
+        """How many streams have left memory because they were idle."""
+        return 0 if self.eviction is None else self.eviction.evicted
+
+    @property
+    def returned(self) -> int:
+        """How many streams came back from the store because they were asked for."""
+        return 0 if self.keeper is None else self.keeper.returned
 
     @property
     def uptime(self) -> float:
@@ -444,7 +514,12 @@ class Service:
                 "rate": self.limits.rate,
                 "streams_per_client": self.limits.streams,
             },
-            "counters": {**self.counters.as_map(), "steps": engine.steps},
+            "counters": {
+                **self.counters.as_map(),
+                "steps": engine.steps,
+                "evicted": self.evicted,
+                "returned": self.returned,
+            },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
             "store": self.keeper.status() if self.keeper is not None else None,
@@ -492,6 +567,14 @@ def _done(kind: wire.Kind, stream: wire.StreamId | None, value: Any) -> Answer:
     return Answer(wire.encode(wire.Done(kind, stream, value)), [])
 
 
+def _happened(kind: wire.Kind, stream: wire.StreamId, publish: bool) -> Answer:
+    """Answer that something was done to a stream, which its subscribers hear too."""
+    done = _done(kind, stream, None)
+    if not publish:
+        return done
+    return done._replace(publications=[Publication(wire.topic(stream), done.reply)])
+
+
 def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:
     return wire.encode(wire.Predictions(steps.streams, steps.seqs, wire.to_floats(Y)))
 
@@ -505,6 +588,10 @@ def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> 
 
 def _streams(message: Observations) -> Sequence[wire.StreamId]:
     return [message.stream] if isinstance(message, wire.Step) else message.streams
+
+
+def _all_streams(waiting: Sequence[tuple[int, Observations]]) -> list[wire.StreamId]:
+    return [stream for _, message in waiting for stream in _streams(message)]
 
 
 def _rows(message: Observations) -> int:

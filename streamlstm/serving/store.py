@@ -90,6 +90,24 @@ class Store(Protocol):
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
 
+    def page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]] | None:
+        """Return the next streams in the order of their keys, with their records.
+
+        Parameters
+        ----------
+        prefix : bytes
+            Only keys that begin so.
+        after : bytes
+            The key behind which to begin; it need not exist.
+        count : int
+            How many at most.
+
+        Returns
+        -------
+        list of (bytes, bytes) or None
+            None if this store has no order, and cannot tell without going through all of them.
+        """
+
     def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
 

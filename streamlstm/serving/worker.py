@@ -277,7 +277,11 @@ class Worker:
 
     def _turn(self, seconds: float) -> None:
         """Deal with what is ready; return when something was done, or after so many seconds."""
-        keeper = self._service.keeper
+        keeper, eviction = self._service.keeper, self._service.eviction
+        if eviction is not None:  # before the keeper begins a batch, while nothing may leave
+            seconds = min(seconds, eviction.turn(self._counters[layout.SUBSCRIPTIONS] > 0))
+            for publication in self._service.departures():
+                self._publish(publication)
         if keeper is not None:
             seconds = min(seconds, keeper.turn())
         self._answer_committed()

@@ -13,7 +13,7 @@ import pytest
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "changes"}
-_STATE |= {"listing", "owners"}
+_STATE |= {"listing", "owners", "idle"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside", "publisher", "async_engine", "keys", "replaying"}
@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "observations": _BASE | {"state"},
     "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels"},
     "lent": {"backends", "held", "state"},
+    "idle": {"kernels", "held", "state"},
     "changes": {"errors", "kernels", "pages", "held", "blocks", "state"},
     "check": _BASE | {"plan", "precision", "backends"},
     "stream": _BASE | {"state", "observations", "engine"},  # engine for its type only

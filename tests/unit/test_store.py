@@ -245,6 +245,7 @@ def test_prometheus_and_info_are_told(where: str) -> None:
             "place": where,
             "committed": 1,
             "pending": 0,
+            "absent": 0,
             "failing": None,
             "error": None,
         }

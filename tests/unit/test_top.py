@@ -60,7 +60,7 @@ def test_rates_are_differences_by_the_worker_s_clock(service: Service) -> None:
     after = answer(service, uptime=12.0, cpu=8.0)
     rates = after.since(before)
     assert rates is not None
-    assert rates[:7] == (3, 40, 10, 50, 20, 0.5, 2)
+    assert rates[:9] == (3, 40, 10, 50, 20, 0, 0, 0.5, 2)
     assert rates.block_size.mean == 4
     assert rates.arithmetic == pytest.approx(0.01)
     assert rates.latency.mean == pytest.approx(0.003)
