@@ -144,6 +144,11 @@ class ReplayingPublisher:
         with self._lock:
             return self._kept.rows
 
+    @property
+    def replayed(self) -> int:
+        """How many observations were sent again, those too that a journal kept."""
+        return self._replay.replayed
+
     def last_seq(self, stream: wire.StreamId) -> int:
         """Return the number of a stream's last observation, here or at the worker.
 

@@ -76,6 +76,8 @@ class Replay:
     ----------
     wanted : set
         New streams; their numbers come to ``kept.given``.
+    replayed : int
+        Observations that were sent again.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Replay:
         self._kept, self._journal, self._changed = kept, journal, changed
         self._deliver, self._limit = deliver, limit
         self.wanted: set[wire.StreamId] = set()
+        self.replayed = 0
         self._failed: BaseException | None = None
         self._refused: list[str] = []
         self._closing = self._hurry = False
@@ -236,6 +239,7 @@ class Replay:
             self._journal.sync()
         for entry in entries:
             entry.sent = self._link.messages + 1
+            self.replayed += entry.tries > 0
             entry.tries += 1
         self._link.send(wire.encode(_message(entries)), entries, len(entries))
         return True
