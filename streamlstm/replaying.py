@@ -76,7 +76,7 @@ class ReplayingPublisher:
     EndpointError, BadValueError
         If the endpoint is malformed, or a time or bound is none.
     DataError
-        If the journal is none, or in use.
+        If the journal is none, damaged, or in use.
 
     Examples
     --------
@@ -188,6 +188,8 @@ class ReplayingPublisher:
             What was found since the last call: that the worker has refused an observation, which
             was left out, or that it has lost state that cannot be sent again. The observation of
             this call was not taken.
+        DataError
+            If the journal cannot be written. The observation was not taken.
         """
         return self._take([observation(stream, x, 0, time)])[0]
 
@@ -264,15 +266,22 @@ class ReplayingPublisher:
             if not has_room():
                 self._replay.hurry()
             self._wait(has_room, deadline, self._full)
-            numbers = []
-            for step in steps:
-                numbered = step._replace(seq=kept.given[step.stream] + 1)
-                if self._journal is not None:
-                    self._journal.add(numbered)
-                kept.add(Entry(numbered))
-                numbers.append(numbered.seq)
+            numbered = self._number(steps)
+            if self._journal is not None:
+                self._journal.add(numbered)
+            for step in numbered:
+                kept.add(Entry(step))
             self._replay.wake()
-        return numbers
+        return [step.seq for step in numbered]
+
+    def _number(self, steps: list[wire.Step]) -> list[wire.Step]:
+        """Give each the number behind its stream's last one."""
+        last: dict[wire.StreamId, int] = {}
+        numbered = []
+        for step in steps:
+            seq = last[step.stream] = last.get(step.stream, self._kept.given[step.stream]) + 1
+            numbered.append(step._replace(seq=seq))
+        return numbered
 
     def _ask(self, streams: set[wire.StreamId], deadline: float) -> None:
         """Wait until the worker has said where these streams stand."""
