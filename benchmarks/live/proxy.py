@@ -27,6 +27,7 @@ class Proxy:
         self._random = random.Random(seed)
         self._left = self._next()
         self._open: set[socket.socket] = set()
+        self._dead: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -67,6 +68,8 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65_536):
                 with self._lock:
+                    if source in self._dead:
+                        continue
                     due = self._left < len(data)
                     part = data[: self._left]
                     self._left -= len(data)
@@ -76,7 +79,16 @@ class Proxy:
         for end in (source, to):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._open.discard(source)
+            self._dead.discard(source)
         source.close()
+
+    def swallow(self) -> None:
+        """Let connections stand of which nothing arrives any more, as behind a router that died."""
+        with self._lock:
+            self.cuts += 1
+            self._dead |= self._open
 
     def cut_after(self, size: int) -> None:
         """End all connections when so many more bytes have passed, in the middle of a message."""

@@ -3,8 +3,11 @@
     python -m benchmarks.live.source ENDPOINT JOURNAL STREAMS SEED
 
 Every observation follows from its stream, its number and the seed, so that it needs no memory of
-its own. What it tells are records of one size, each with its stream and number: TAKEN when ``send``
-has returned, DELIVERED with the prediction, ENDED with the last number of a stream when all is
+its own. Some streams are fed by a publisher that hears no predictions, and therefore has many of
+their observations under way; some observations have an event time.
+
+What it tells are records of one size, each with its stream and number: TAKEN when ``send`` has
+returned, DELIVERED with the prediction, ENDED with the last number of a stream when all is
 confirmed, REPLAYED with how many observations were sent again so far. A record is written in one
 piece to a pipe, so that SIGKILL leaves whole records.
 """
@@ -24,6 +27,7 @@ TAKEN, DELIVERED, ENDED, REPLAYED = range(4)
 RECORD = np.dtype([("kind", "<u4"), ("stream", "<u4"), ("seq", "<u4"), ("y", "<f4", (O,))])
 BLOCK = 128  # streams of a call: their records fit into one piece of a pipe
 NEW = 40  # streams that begin in each pass
+UNHEARD, TIMED = 4, 50  # every so many streams are fed without predictions, or with times
 PATIENCE = 60.0  # seconds
 
 
@@ -41,6 +45,16 @@ def model() -> Model:
 def name(n: int) -> wire.StreamId:
     """Return the id of stream ``n``; every other one is an integer."""
     return f"pump-{n}" if n % 2 else n
+
+
+def is_heard(n: Any) -> Any:
+    """Tell whether the predictions of stream ``n`` are listened to."""
+    return n % UNHEARD != UNHEARD - 1
+
+
+def event_time(seq: int) -> float:
+    """Return the event time of an observation, of streams whose observations have one."""
+    return 1e9 + seq / 7
 
 
 def observations(seed: int, streams: Any, seqs: Any) -> Any:
@@ -63,58 +77,103 @@ def tell(kind: int, streams: Any, seqs: Any, y: Any = 0.0) -> None:
         raise SystemExit("a record was not written in one piece")
 
 
-def publish(publisher: ReplayingPublisher, count: int, seed: int) -> None:
+class Feeder:
+    """Sends one observation of each of some streams at a time.
+
+    Parameters
+    ----------
+    publisher : ReplayingPublisher
+    streams : int[N]
+        Numbers of the streams that it may feed, all new ones behind the old ones.
+    seed : int
+    """
+
+    def __init__(self, publisher: ReplayingPublisher, streams: Any, seed: int) -> None:
+        self.publisher = publisher
+        self._streams, self._seed = streams, seed
+        self._last = np.zeros(len(streams), np.int64)
+        self._begun = 0
+        self._random = np.random.default_rng()
+
+    def begin(self) -> None:
+        """Let some more streams begin: as many as have after as many passes."""
+        first = self.publisher.last_seq(name(int(self._streams[0])))
+        begin = min(len(self._streams), NEW * (first + 1))
+        for n in range(self._begun, begin):
+            self._last[n] = self.publisher.last_seq(name(int(self._streams[n])))
+        self._begun = begin
+
+    def blocks(self) -> Any:
+        """Return the streams that have begun in blocks, in any order."""
+        order = self._random.permutation(self._begun)
+        return [order[at : at + BLOCK] for at in range(0, self._begun, BLOCK)]
+
+    def send(self, block: Any) -> None:
+        """Send the next observation of some streams, and tell that they are taken."""
+        streams, seqs = self._streams[block], self._last[block] + 1
+        X = observations(self._seed, streams, seqs)
+        timed = streams % TIMED == 0
+        names = [name(int(n)) for n in streams]
+        given = self.publisher.send_many([names[k] for k in np.flatnonzero(~timed)], X[~timed])
+        for k in np.flatnonzero(timed):
+            moment = event_time(int(seqs[k]))
+            given.append(self.publisher.send(names[k], X[k], time=moment))
+        if given != [*seqs[~timed].tolist(), *seqs[timed].tolist()]:
+            raise SystemExit(f"expected the numbers {seqs.tolist()}, got {given}")
+        self._last[block] = seqs
+        tell(TAKEN, streams, seqs)
+
+    def end(self) -> None:
+        """Wait until all is confirmed, and tell where the streams stand."""
+        self.publisher.flush(PATIENCE)
+        for at in range(0, self._begun, BLOCK):
+            part = slice(at, min(at + BLOCK, self._begun))
+            tell(ENDED, self._streams[part], self._last[part])
+
+
+def publish(feeders: list[Feeder]) -> None:
     """Send an observation of every stream, again and again, until SIGTERM."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    random = np.random.default_rng()
-    last = np.zeros(count, np.int64)
-    begun, replayed = 0, 0
+    replayed = 0
     while not stopping:
-        first = publisher.last_seq(name(0))
-        begin = min(count, NEW * (first + 1))
-        for n in range(begun, begin):
-            last[n] = publisher.last_seq(name(n))
-        begun = begin
-        order = random.permutation(begun)
-        for at in range(0, begun, BLOCK):
-            streams = order[at : at + BLOCK]
-            seqs = last[streams] + 1
-            X = observations(seed, streams, seqs)
-            given = publisher.send_many([name(int(n)) for n in streams], X)
-            if given != seqs.tolist():
-                raise SystemExit(f"expected the numbers {seqs.tolist()}, got {given}")
-            last[streams] = seqs
-            tell(TAKEN, streams, seqs)
-            if stopping:
-                break
-        if publisher.replayed > replayed:
-            replayed = publisher.replayed
+        for feeder in feeders:
+            feeder.begin()
+            for block in feeder.blocks():
+                feeder.send(block)
+                if stopping:
+                    break
+        if (now := sum(feeder.publisher.replayed for feeder in feeders)) > replayed:
+            replayed = now
             tell(REPLAYED, [0], [replayed])
-    publisher.flush(PATIENCE)
-    tell(REPLAYED, [0], [publisher.replayed])
-    for at in range(0, begun, BLOCK):
-        part = np.arange(at, min(at + BLOCK, begun))
-        tell(ENDED, part, last[part])
+    for feeder in feeders:
+        feeder.end()
+    tell(REPLAYED, [0], [sum(feeder.publisher.replayed for feeder in feeders)])
 
 
 def main() -> None:
     """Publish as the command line says."""
     endpoint, journal, count, seed = sys.argv[1:]
+    streams = np.arange(int(count))
     numbers = {name(n): n for n in range(int(count))}
 
     def deliver(stream: wire.StreamId, seq: int, y: Any) -> None:
         tell(DELIVERED, [numbers[stream]], [seq], y)
 
-    with ReplayingPublisher(
-        endpoint,
-        on_prediction=deliver,
-        journal=journal,
-        max_rows=2 * int(count),
-        timeout=PATIENCE,
-        linger=PATIENCE,
-    ) as publisher:
-        publish(publisher, int(count), int(seed))
+    options: dict[str, Any] = {"max_rows": 2 * int(count), "timeout": PATIENCE, "linger": PATIENCE}
+    with (
+        ReplayingPublisher(endpoint, on_prediction=deliver, journal=journal, **options) as heard,
+        ReplayingPublisher(endpoint, journal=f"{journal}-unheard", **options) as unheard,
+    ):
+        feeders = [
+            Feeder(publisher, some, int(seed))
+            for publisher, some in (
+                (heard, streams[is_heard(streams)]),
+                (unheard, streams[~is_heard(streams)]),
+            )
+            if len(some)
+        ]
+        publish(feeders)
 
 
 if __name__ == "__main__":

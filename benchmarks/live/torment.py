@@ -21,6 +21,7 @@ from .witness import Collector, Judge
 
 KINDS = ("worker", "publisher", "connection", "all")
 HASTY = 0.25  # of the rounds: those that do not wait until the one before has been got over with
+SILENT = 0.3  # of the connections that are cut: those of which neither end hears
 CUT_BYTES = 40_000  # that pass until a connection is cut, at most
 COMMITS_MS = (5, 20, 100)  # between two commits of a worker; each start draws one
 
@@ -206,7 +207,10 @@ class Torment:
         self._replayed += publisher.collector.replayed
 
     def _cut(self) -> None:
-        """Cut in the middle of a message, or at once where nothing flows."""
+        """Cut in the middle of a message, or at once where nothing flows; or let it fall silent."""
+        if self._random.random() < SILENT:
+            self._proxy.swallow()
+            return
         before = self._proxy.cuts
         self._proxy.cut_after(self._random.randrange(CUT_BYTES))
         deadline = time.monotonic() + 0.1

@@ -11,7 +11,19 @@ from streamlstm import Engine, Model
 from streamlstm.client import Client
 from streamlstm.errors import RemoteError
 
-from .source import DELIVERED, ENDED, RECORD, REPLAYED, TAKEN, O, name, observations
+from .source import (
+    DELIVERED,
+    ENDED,
+    RECORD,
+    REPLAYED,
+    TAKEN,
+    TIMED,
+    O,
+    event_time,
+    is_heard,
+    name,
+    observations,
+)
 
 NAMED = 5  # faults of a sort that are told in full
 
@@ -72,6 +84,7 @@ class Judge:
         self._engine = Engine(model, capacity=streams, threads=1)
         self._names = [name(n) for n in range(streams)]
         self._seed = seed
+        self._heard = is_heard(np.arange(streams))
         self._expected: list[Any] = []  # of each number float32[streams, O]
         self._delivered: list[Any] = []  # likewise bool[streams]
         self.last = np.zeros(streams, np.int64)
@@ -132,7 +145,7 @@ class Judge:
                 yield self._named(record) + f"was delivered as {record['y']}, expected {y}"
         for seq in range(1, len(self._expected) + 1):
             due = (before < seq) & (seq <= last)
-            for n in np.flatnonzero(due & ~self._delivered[seq - 1]):
+            for n in np.flatnonzero(due & self._heard & ~self._delivered[seq - 1]):
                 yield (
                     f"stream {self._names[n]!r}: the prediction of observation {seq} was never "
                     "delivered"
@@ -150,14 +163,19 @@ class Judge:
             if seq > len(self._expected):
                 self._expected.append(np.zeros((len(last), O), np.float32))
                 self._delivered.append(np.zeros(len(last), bool))
-            if len(streams):
-                numbers = np.full(len(streams), seq)
-                self._expected[seq - 1][streams] = self._engine.step_many(
-                    [self._names[n] for n in streams],
-                    observations(self._seed, streams, numbers),
-                    seqs=numbers.tolist(),
-                )
+            for timed in (False, True):
+                self._step(streams[(streams % TIMED == 0) == timed], seq, timed)
         self.last = np.maximum(last, self.last)
+
+    def _step(self, streams: Any, seq: int, timed: bool) -> None:
+        if not len(streams):
+            return
+        self._expected[seq - 1][streams] = self._engine.step_many(
+            [self._names[n] for n in streams],
+            observations(self._seed, streams, np.full(len(streams), seq)),
+            seqs=[seq] * len(streams),
+            times=[event_time(seq)] * len(streams) if timed else None,
+        )
 
     def _states(self, client: Client) -> Iterator[str]:
         """Compare all that the worker remembers of each stream, bit for bit."""

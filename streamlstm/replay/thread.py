@@ -30,8 +30,18 @@ _BARRIER_SECONDS = 0.05  # between two barriers
 _LONGEST = 60.0  # seconds of one wait
 _REFUSED = frozenset(("bad-frame", "bad-shape", "bad-value", "too-large"))
 
-Deliver: TypeAlias = Callable[[wire.StreamId, int, Float32Array], None]
 _Stage = Enum("_Stage", ["HALTED", "ASKING", "RUNNING"])
+
+
+class Told(NamedTuple):
+    """A prediction that is to be delivered; ``y`` is float32[O]."""
+
+    stream: wire.StreamId
+    seq: int
+    y: Float32Array
+
+
+Deliver: TypeAlias = Callable[[list[Told]], None]
 
 
 class _Barrier(NamedTuple):
@@ -64,7 +74,7 @@ class Replay:
     changed : threading.Condition
         Its lock guards ``kept``, the journal and every method here but :meth:`close`.
     deliver : callable or None
-        Gets the predictions.
+        Gets the predictions of a message.
     retry : float
         Seconds to wait for an answer.
     limit : int
@@ -310,9 +320,12 @@ class Replay:
         journal.rewrite(self._kept.given, (entry.step for entry in self._kept))
 
     def _applied(self, entries: list[Entry], Y: Float32Array) -> None:
-        for entry, y in zip(entries, Y, strict=True):
-            if self._deliver is not None and not entry.told:
-                self._deliver(entry.stream, entry.seq, y)
+        if self._deliver is not None:
+            pairs = zip(entries, Y, strict=True)
+            news = [Told(e.stream, e.seq, y) for e, y in pairs if not e.told]
+            if news:
+                self._deliver(news)
+        for entry in entries:
             entry.told = True
         with self._changed:
             self._kept.answered(entries)
