@@ -186,6 +186,7 @@ class ReplayingPublisher:
         with self._changed:
             if not self._desk.end():
                 return
+            self._changed.notify_all()  # threads that wait for room learn that it is closed
         try:
             self.flush(self._linger)
         finally:

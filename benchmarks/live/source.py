@@ -131,10 +131,8 @@ class Feeder:
             tell(ENDED, self._streams[part], self._last[part])
 
 
-def publish(feeders: list[Feeder]) -> None:
-    """Send an observation of every stream, again and again, until SIGTERM."""
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+def publish(feeders: list[Feeder], stopping: list[int]) -> None:
+    """Send an observation of every stream, again and again, until a signal has come."""
     replayed = 0
     while not stopping:
         for feeder in feeders:
@@ -153,6 +151,8 @@ def publish(feeders: list[Feeder]) -> None:
 
 def main() -> None:
     """Publish as the command line says."""
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     endpoint, journal, count, seed = sys.argv[1:]
     streams = np.arange(int(count))
     numbers = {name(n): n for n in range(int(count))}
@@ -173,7 +173,7 @@ def main() -> None:
             )
             if len(some)
         ]
-        publish(feeders)
+        publish(feeders, stopping)
 
 
 if __name__ == "__main__":
