@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
     from .async_engine import AsyncEngine
+    from .async_replaying import AsyncReplayingPublisher
     from .client import Client, Subscriber
     from .convert import (
         from_guitarml,
@@ -34,6 +35,7 @@ _HOMES = {
     "AsyncClient": "aio",
     "AsyncEngine": "async_engine",
     "AsyncPublisher": "aio",
+    "AsyncReplayingPublisher": "async_replaying",
     "AsyncSubscriber": "aio",
     "Client": "client",
     "ConvertError": "errors",
@@ -66,6 +68,7 @@ __all__ = [
     "AsyncClient",
     "AsyncEngine",
     "AsyncPublisher",
+    "AsyncReplayingPublisher",
     "AsyncSubscriber",
     "Client",
     "ConvertError",

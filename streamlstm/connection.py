@@ -78,6 +78,13 @@ def observations(
     return wire.Steps([check_stream_id(s) for s in streams], numbers, wire.to_floats(rows))
 
 
+def one_a_step(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[wire.Step]:
+    """Return a message for each of many observations; raises as :func:`observations`."""
+    ids, _, data = observations(streams, X)
+    width = len(data) // max(len(ids), 1)
+    return [wire.Step(s, 0, data[n * width : (n + 1) * width]) for n, s in enumerate(ids)]
+
+
 def _number(seq: Any) -> int:
     if isinstance(seq, int | np.integer) and not isinstance(seq, bool):
         return int(seq)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time as clock
 from collections.abc import Callable, Sequence
@@ -14,22 +13,9 @@ import zmq
 from numpy.typing import ArrayLike
 
 from . import wire
-from .connection import (
-    LINGER,
-    TIMEOUT,
-    Float32Array,
-    check_seconds,
-    closed,
-    observation,
-    observations,
-    pack,
-    worker_check,
-)
-from .errors import BadValueError, StreamLSTMError, WorkerTimeoutError
-from .keys import credentials
-from .replay.journal import Journal
-from .replay.kept import Entry, Kept
-from .replay.thread import Replay
+from .connection import LINGER, TIMEOUT, Float32Array, check_seconds, observation, one_a_step
+from .replay.desk import Attempt, Desk, NotYet, Result
+from .replay.thread import Told
 from .state import check_stream_id
 
 Deliver = Callable[[wire.StreamId, int, Float32Array], None]
@@ -76,7 +62,7 @@ class ReplayingPublisher:
     EndpointError, BadValueError
         If the endpoint is malformed, or a time or bound is none.
     DataError
-        If the journal is none, or in use.
+        If the journal is none, damaged, or in use.
 
     Examples
     --------
@@ -99,50 +85,37 @@ class ReplayingPublisher:
         linger: float = LINGER,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
-        key: str | os.PathLike[str] | None = None,
-        server: str | os.PathLike[str] | None = None,
+        key: str | PathLike[str] | None = None,
+        server: str | PathLike[str] | None = None,
     ) -> None:
         self.endpoint = router
-        keys = credentials(key, server)
         self.timeout = check_seconds("timeout", timeout)
         self._linger = check_seconds("linger", linger)
-        for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
-            if type(bound) is not int or bound < 1:
-                raise BadValueError(f"{name}: expected an integer of 1 or more, got {bound!r}")
-        self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, max_message_bytes
-        self._kept = Kept(one_each=on_prediction is not None)
-        self._journal = None if journal is None else Journal(journal, sync)
-        if self._journal is not None:
-            self._kept.given.update(self._journal.given)
-            for step in self._journal.steps:
-                self._kept.add(Entry(step, tries=1))
-            self._journal.steps.clear()
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._ended = False
-        self._own_context = context is None
-        self._context = context or zmq.Context()
-        try:
-            self._replay = Replay(
-                self._context,
-                router,
-                self._kept,
-                self._journal,
-                self._changed,
-                on_prediction,
-                check_seconds("retry", retry),
-                max_message_bytes,
-                keys,
-            )
-        except BaseException:
-            self._end()
-            raise
+        self._changed = threading.Condition()
+        self._desk = Desk(
+            self._changed,
+            None if on_prediction is None else _one_by_one(on_prediction),
+            router,
+            journal,
+            sync,
+            max_rows,
+            max_bytes,
+            retry,
+            max_message_bytes,
+            context,
+            key,
+            server,
+        )
 
     @property
     def unconfirmed(self) -> int:
         """How many observations are kept, since the worker has not confirmed them."""
-        with self._lock:
-            return self._kept.rows
+        return self._desk.rows
+
+    @property
+    def replayed(self) -> int:
+        """How many observations were sent again, those too that a journal kept."""
+        return self._desk.replayed
 
     def last_seq(self, stream: wire.StreamId) -> int:
         """Return the number of a stream's last observation, here or at the worker.
@@ -156,10 +129,7 @@ class ReplayingPublisher:
             If nothing is known of the stream here, and the worker does not answer.
         """
         stream = check_stream_id(stream)
-        with self._lock:
-            self._replay.check()
-            self._ask({stream}, clock.monotonic() + self.timeout)
-            return self._kept.given[stream]
+        return self._wait(lambda: self._desk.last_seq(stream), self.timeout)
 
     def send(self, stream: wire.StreamId, x: ArrayLike, *, time: float | None = None) -> int:
         """Take an observation; when this returns, it will be applied, or an error will be raised.
@@ -183,17 +153,14 @@ class ReplayingPublisher:
             What was found since the last call: that the worker has refused an observation, which
             was left out, or that it has lost state that cannot be sent again. The observation of
             this call was not taken.
+        DataError
+            If the journal cannot be written. The observation was not taken.
         """
         return self._take([observation(stream, x, 0, time)])[0]
 
     def send_many(self, streams: Sequence[wire.StreamId], X: ArrayLike) -> list[int]:
         """Take observations of many streams, X[B, F]; return their numbers. As :meth:`send`."""
-        ids, _, data = observations(streams, X)
-        if not ids:
-            return []
-        width = len(data) // len(ids)
-        rows = (data[n * width : (n + 1) * width] for n in range(len(ids)))
-        return self._take([wire.Step(s, 0, x) for s, x in zip(ids, rows, strict=True)])
+        return self._take(one_a_step(streams, X))
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until all is confirmed.
@@ -206,10 +173,7 @@ class ReplayingPublisher:
             As for :meth:`send`.
         """
         seconds = self.timeout if timeout is None else check_seconds("timeout", timeout)
-        with self._lock:
-            self._replay.hurry()
-            self._wait(lambda: not self._kept.rows, clock.monotonic() + seconds, self._unconfirmed)
-            self._replay.check()
+        self._wait(self._desk.flush, seconds)
 
     def close(self) -> None:
         """Wait for what is not confirmed, ``linger`` at most, and end. Closing twice is harmless.
@@ -219,96 +183,29 @@ class ReplayingPublisher:
         StreamLSTMError
             As :meth:`flush`: what was not confirmed then. It is closed all the same.
         """
-        with self._lock:
-            if self._ended:
+        with self._changed:
+            if not self._desk.end():
                 return
-            self._ended = True
+            self._changed.notify_all()  # threads that wait for room learn that it is closed
         try:
             self.flush(self._linger)
         finally:
-            self._replay.close()
-            self._end()
-
-    def _end(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-        if self._own_context:
-            self._context.term()
+            self._desk.close()
 
     def _take(self, steps: list[wire.Step]) -> list[int]:
-        for step in steps:
-            pack(step, self._limit)  # refuses what is no message, before anything is kept
-        size = sum(Entry(step).size for step in steps)
-        if len(steps) > self._max_rows or size > self._max_bytes:
-            raise BadValueError(
-                f"expected at most {self._max_rows} observations and {self._max_bytes} bytes in a "
-                f"call, got {len(steps)} and {size}; send fewer at a time, or raise max_rows and "
-                "max_bytes"
-            )
-        deadline = clock.monotonic() + self.timeout
-        kept = self._kept
+        self._desk.check(steps)
+        return self._wait(lambda: self._desk.take(steps), self.timeout) if steps else []
 
-        def has_room() -> bool:
-            return kept.rows + len(steps) <= self._max_rows and kept.size + size <= self._max_bytes
-
-        with self._lock:
-            if self._ended:
-                raise closed("publisher")
-            self._replay.check()
-            self._ask({step.stream for step in steps}, deadline)
-            if not has_room():
-                self._replay.hurry()
-            self._wait(has_room, deadline, self._full)
-            numbers = []
-            for step in steps:
-                numbered = step._replace(seq=kept.given[step.stream] + 1)
-                if self._journal is not None:
-                    self._journal.add(numbered)
-                kept.add(Entry(numbered))
-                numbers.append(numbered.seq)
-            self._replay.wake()
-        return numbers
-
-    def _ask(self, streams: set[wire.StreamId], deadline: float) -> None:
-        """Wait until the worker has said where these streams stand."""
-        unknown = {stream for stream in streams if stream not in self._kept.given}
-        if unknown:
-            self._replay.wanted |= unknown
-            self._replay.wake()
-            known = self._kept.given
-            self._wait(lambda: all(s in known for s in unknown), deadline, self._unknown)
-
-    def _wait(
-        self, ready: Callable[[], bool], deadline: float, late: Callable[[], StreamLSTMError]
-    ) -> None:
-        while not ready():
-            self._replay.check()
-            left = deadline - clock.monotonic()
-            if left <= 0:
-                raise late()
-            self._replay.wake()
-            self._changed.wait(left)
-
-    def _unknown(self) -> StreamLSTMError:
-        return WorkerTimeoutError(
-            f"{self.endpoint}: the worker did not say within {self.timeout:g} s where a new stream "
-            f"stands; the observation was not taken. {worker_check(self.endpoint, 'router')}"
-        )
-
-    def _full(self) -> StreamLSTMError:
-        return WorkerTimeoutError(
-            f"{self.endpoint}: {self._kept.rows} observations are not confirmed, as many as are "
-            f"kept, and no room came within {self.timeout:g} s; the observation was not taken. "
-            "Send it again later, or raise max_rows and max_bytes. "
-            f"{worker_check(self.endpoint, 'router')}"
-        )
-
-    def _unconfirmed(self) -> StreamLSTMError:
-        where = "gone with this process" if self._journal is None else "still in the journal"
-        return WorkerTimeoutError(
-            f"{self.endpoint}: {self._kept.rows} observations were not confirmed in time; when the "
-            f"publisher ends they are {where}. {worker_check(self.endpoint, 'router')}"
-        )
+    def _wait(self, attempt: Attempt[Result], seconds: float) -> Result:
+        """Try again whenever something has changed, until it works."""
+        deadline = clock.monotonic() + seconds
+        with self._changed:
+            while isinstance(got := attempt(), NotYet):
+                left = deadline - clock.monotonic()
+                if left <= 0:
+                    raise got.late(seconds)
+                self._changed.wait(left)
+        return got
 
     def __enter__(self) -> Self:
         return self
@@ -320,3 +217,11 @@ class ReplayingPublisher:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _one_by_one(deliver: Deliver) -> Callable[[list[Told]], None]:
+    def deliver_each(predictions: list[Told]) -> None:
+        for stream, seq, y in predictions:
+            deliver(stream, seq, y)
+
+    return deliver_each

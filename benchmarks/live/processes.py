@@ -77,6 +77,12 @@ class Process:
         """Return the end of what it wrote to stderr."""
         return self._said.read_text(errors="replace")[-4000:]
 
+    def kill(self) -> None:
+        """End it with SIGKILL, now."""
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
     def stop(self) -> int:
         """End it, by force if it takes long; return its exit status."""
         if self.alive():

@@ -1,8 +1,13 @@
 """A file that keeps what a publisher has not seen confirmed, so that another process can send it.
 
-Records follow each other: length and CRC-32 of a body, four bytes each, little-endian; the body is
-a STEP as it goes over the wire. One without features says that its stream is confirmed up to its
-number. A process that is killed leaves a last record that is cut off; it is dropped.
+Records follow each other: length of a body, its CRC-32, and the CRC-32 of these eight bytes, four
+bytes each, little-endian; then the body, a STEP as it goes over the wire. One without features says
+that its stream is confirmed up to its number. A process that is killed leaves a last record that is
+cut off; it is dropped. Everything else that is no record is damage, and told: since a length has a
+check of its own, a wrong one cannot hide what stands behind it.
+
+A journal is written anew when it has 1 MiB and four times what was needed when it was last written
+anew; so it has at most that and what is not confirmed.
 """
 
 from __future__ import annotations
@@ -11,15 +16,15 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Final
 
 from .. import wire
 from ..errors import DataError, ProtocolError
 
-_HEAD = struct.Struct("<II")
-_MOST = 2**28  # bytes of a record
+_HEAD = struct.Struct("<III")
+_CHECKED = 8  # bytes of a head that its last four check
 _SMALL = 2**20  # bytes up to which a journal is never written anew
 
 
@@ -43,7 +48,7 @@ class Journal:
     Raises
     ------
     DataError
-        If the file is not a journal, or another process uses it.
+        If the file is not a journal, is damaged, or another process uses it.
     """
 
     def __init__(self, path: str | PathLike[str], sync: bool = False) -> None:
@@ -85,17 +90,32 @@ class Journal:
                 confirmed[step.stream] = step.seq
             at = after
         if not _is_cut_off(data[at:]):
-            raise DataError(
-                f"{self._path}: expected a journal, got other bytes at {at} of {len(data)}; what "
-                "stands behind them cannot be read. Choose another path, or repair this file"
-            )
+            raise self._damaged(at, len(data), len(steps))
         os.ftruncate(self._file, at)
         self._size = at
         return given, [step for step in steps if step.seq > confirmed.get(step.stream, 0)]
 
-    def add(self, step: wire.Step) -> None:
-        """Keep an observation; when this returns, it outlives the process."""
-        self._append(_record(step))
+    def _damaged(self, at: int, size: int, read: int) -> DataError:
+        if at == 0:
+            return DataError(
+                f"{self._path}: expected a journal of a publisher, got other bytes at its "
+                "beginning; choose another path, or repair this file"
+            )
+        return DataError(
+            f"{self._path}: expected a record at byte {at} of {size}, got one that is damaged: the "
+            f"{read} observations before it can be read, what stands behind it cannot. Restore the "
+            f"file; or give up what stands behind it: truncate --size {at} {self._path}"
+        )
+
+    def add(self, steps: Sequence[wire.Step]) -> None:
+        """Keep observations, all of them or none; when this returns, they outlive the process.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written; it is as it was.
+        """
+        self._append(b"".join(map(_record, steps)))
 
     def confirm(self, ends: Iterable[tuple[wire.StreamId, int]]) -> None:
         """Note that streams are confirmed up to a number."""
@@ -110,11 +130,19 @@ class Journal:
             os.fsync(self._file)
 
     def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
+        try:
+            _write(self._file, data)
+        except OSError as error:
+            os.ftruncate(self._file, self._size)  # else half a record would stand in the middle
+            raise self._unwritable(error) from None
         self._size += len(data)
         self._unsynced = True
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self._path}: the journal cannot be written ({error.strerror}); make room. What it "
+            "has kept until now stays in it, and is sent by a publisher that begins with it"
+        )
 
     @property
     def is_large(self) -> bool:
@@ -130,6 +158,11 @@ class Journal:
             The last number of every stream.
         steps : iterable of wire.Step
             What is not confirmed, each stream in its order.
+
+        Raises
+        ------
+        DataError
+            If that cannot be written; the file is as it was.
         """
         kept = list(steps)
         first: dict[wire.StreamId, int] = {}
@@ -141,30 +174,40 @@ class Journal:
         )
         fresh = self._path + ".new"
         file = self._open(fresh)
-        os.ftruncate(file, 0)
-        old, self._file, self._size = self._file, file, 0
-        self._append(data)
-        os.fsync(file)
-        os.replace(fresh, self._path)
+        try:
+            os.ftruncate(file, 0)
+            _write(file, data)
+            os.fsync(file)
+            os.replace(fresh, self._path)
+        except OSError as error:
+            os.close(file)
+            raise self._unwritable(error) from None
+        os.close(self._file)
+        self._file, self._size, self._live = file, len(data), len(data)
+        self._unsynced = False
         folder = os.open(os.path.dirname(os.path.abspath(self._path)), os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
-        os.close(old)
-        self._live = self._size
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
 
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
 def _records(data: bytes) -> Iterator[tuple[wire.Step, int]]:
     """Yield each record and where it ends, up to the first that is none."""
     at = 0
-    while len(data) - at >= _HEAD.size:
-        size, crc = _HEAD.unpack_from(data, at)
-        body = data[at + _HEAD.size : at + _HEAD.size + size]
-        at += _HEAD.size + size
-        if len(body) < size or zlib.crc32(body) != crc:
+    while (size := _size(data[at : at + _HEAD.size])) is not None:
+        begin = at + _HEAD.size
+        at = begin + size
+        body = data[begin:at]
+        if len(body) < size or zlib.crc32(body) != _HEAD.unpack_from(data, begin - _HEAD.size)[1]:
             return
         try:
             step = wire.decode_request(body, len(body))
@@ -175,13 +218,21 @@ def _records(data: bytes) -> Iterator[tuple[wire.Step, int]]:
         yield step, at
 
 
+def _size(head: bytes) -> int | None:
+    """Return the bytes of a body; None if it is no head."""
+    if len(head) < _HEAD.size:
+        return None
+    size, _, check = _HEAD.unpack(head)
+    return int(size) if zlib.crc32(head[:_CHECKED]) == check else None
+
+
 def _is_cut_off(rest: bytes) -> bool:
-    """Tell whether bytes may be what is left of one last record; a disk may leave zeros."""
-    written = len(rest.rstrip(b"\0")) - _HEAD.size
-    size = _HEAD.unpack_from(rest)[0] if written >= 0 else 0
-    return written < 0 or written <= size <= _MOST
+    """Tell whether bytes are what is left of one last record; a disk may leave zeros behind it."""
+    written, size = len(rest.rstrip(b"\0")), _size(rest[: _HEAD.size])
+    return written < _HEAD.size + (size or 0)
 
 
 def _record(step: wire.Step) -> bytes:
     body = wire.encode(step)
-    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+    head = struct.pack("<II", len(body), zlib.crc32(body))
+    return head + struct.pack("<I", zlib.crc32(head)) + body

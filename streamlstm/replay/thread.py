@@ -30,8 +30,18 @@ _BARRIER_SECONDS = 0.05  # between two barriers
 _LONGEST = 60.0  # seconds of one wait
 _REFUSED = frozenset(("bad-frame", "bad-shape", "bad-value", "too-large"))
 
-Deliver: TypeAlias = Callable[[wire.StreamId, int, Float32Array], None]
 _Stage = Enum("_Stage", ["HALTED", "ASKING", "RUNNING"])
+
+
+class Told(NamedTuple):
+    """A prediction that is to be delivered; ``y`` is float32[O]."""
+
+    stream: wire.StreamId
+    seq: int
+    y: Float32Array
+
+
+Deliver: TypeAlias = Callable[[list[Told]], None]
 
 
 class _Barrier(NamedTuple):
@@ -64,7 +74,7 @@ class Replay:
     changed : threading.Condition
         Its lock guards ``kept``, the journal and every method here but :meth:`close`.
     deliver : callable or None
-        Gets the predictions.
+        Gets the predictions of a message.
     retry : float
         Seconds to wait for an answer.
     limit : int
@@ -76,6 +86,8 @@ class Replay:
     ----------
     wanted : set
         New streams; their numbers come to ``kept.given``.
+    replayed : int
+        Observations that were sent again.
     """
 
     def __init__(
@@ -95,6 +107,7 @@ class Replay:
         self._kept, self._journal, self._changed = kept, journal, changed
         self._deliver, self._limit = deliver, limit
         self.wanted: set[wire.StreamId] = set()
+        self.replayed = 0
         self._failed: BaseException | None = None
         self._refused: list[str] = []
         self._closing = self._hurry = False
@@ -236,6 +249,7 @@ class Replay:
             self._journal.sync()
         for entry in entries:
             entry.sent = self._link.messages + 1
+            self.replayed += entry.tries > 0
             entry.tries += 1
         self._link.send(wire.encode(_message(entries)), entries, len(entries))
         return True
@@ -306,9 +320,12 @@ class Replay:
         journal.rewrite(self._kept.given, (entry.step for entry in self._kept))
 
     def _applied(self, entries: list[Entry], Y: Float32Array) -> None:
-        for entry, y in zip(entries, Y, strict=True):
-            if self._deliver is not None and not entry.told:
-                self._deliver(entry.stream, entry.seq, y)
+        if self._deliver is not None:
+            pairs = zip(entries, Y, strict=True)
+            news = [Told(e.stream, e.seq, y) for e, y in pairs if not e.told]
+            if news:
+                self._deliver(news)
+        for entry in entries:
             entry.told = True
         with self._changed:
             self._kept.answered(entries)

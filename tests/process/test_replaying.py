@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.live.proxy import Proxy
 from streamlstm import Engine, ReplayingPublisher, wire
 from streamlstm.errors import (
     BadValueError,
@@ -24,7 +25,6 @@ from streamlstm.serving.service import Service
 from streamlstm.serving.worker import Worker
 
 from .conftest import MODEL, WorkerProcess
-from .proxy import Proxy
 from .replaying_child import STREAMS, series
 
 NOBODY = "tcp://127.0.0.1:9"

@@ -1,61 +1,103 @@
-"""A worker with a store is killed again and again while a publisher that replays feeds it.
-
-At the end every stream is where an undisturbed engine is, bit for bit, and every prediction has
-been delivered as it would have been.
-"""
+"""The short version of `python -m benchmarks.torture`, and a judge that finds what is wrong."""
 
 from __future__ import annotations
 
-import signal
-import socket as posix
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
-from streamlstm import Engine, ReplayingPublisher, wire
+from benchmarks import torture
+from benchmarks.live.source import (
+    DELIVERED,
+    ENDED,
+    RECORD,
+    TAKEN,
+    event_time,
+    model,
+    name,
+    observations,
+)
+from benchmarks.live.witness import Judge
+from streamlstm import Engine
+from streamlstm.client import Client
 
 from .conftest import WorkerProcess
 
-ROUNDS, STREAMS, ROWS = 6, 40, 60
+STREAMS, ROWS, SEED = 5, 8, 4
 
 
-def free_port() -> int:
-    with posix.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+def test_killed_in_every_way_nothing_is_lost(tmp_path: Path) -> None:
+    result = torture.torture(tmp_path, rounds=12, streams=200, seed=11, look=6, longest=0.4)
+    assert result["faults"] == []
+    assert [row["rounds"] for row in result["rows"]] == [3, 3, 3, 3]
+    assert result["cuts"] >= 6
+    assert result["observations"] > 0
+    assert result["replayed"] > 0
+    assert result["predictions"] > 0
 
 
-def test_killed_workers_lose_nothing(model_file: Path, tmp_path: Path, engine: Engine) -> None:
-    random = np.random.default_rng(11)
-    router = f"tcp://127.0.0.1:{free_port()}"  # the same for all of them, so that they are found
-    options = ("--router", router, "--store", f"lmdb:{tmp_path}/store", "--commit-ms", "20")
-    expected: dict[tuple[wire.StreamId, int], np.ndarray] = {}
-    delivered: dict[tuple[wire.StreamId, int], list[np.ndarray]] = {}
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A worker that was fed in peace, and what its publisher would have told."""
+    path = tmp_path_factory.mktemp("judged") / "model.safetensors"
+    model().save(path)
+    process, engine = WorkerProcess(path), Engine(model(), threads=1)
+    told = np.zeros(0, RECORD)
+    streams, ids = np.arange(STREAMS), [name(n) for n in range(STREAMS)]
+    with process.client() as client:
+        for seq in range(1, ROWS + 1):
+            X = observations(SEED, streams, np.full(STREAMS, seq))
+            client.step(ids[0], X[0], seq=seq, time=event_time(seq))
+            client.step_many(ids[1:], X[1:], seqs=[seq] * (STREAMS - 1))
+            records = np.zeros(STREAMS, RECORD)
+            records["stream"], records["seq"] = streams, seq
+            records["y"] = engine.step_many(ids, X)
+            for kind in (TAKEN, DELIVERED, *([ENDED] if seq == ROWS else [])):
+                records["kind"] = kind
+                told = np.append(told, records)
+        yield client, told
+    process.stop()
 
-    def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
-        delivered.setdefault((stream, seq), []).append(y)
 
-    worker = WorkerProcess(model_file, *options)
-    try:
-        with ReplayingPublisher(
-            router, on_prediction=deliver, retry=0.5, timeout=60, linger=60
-        ) as publisher:
-            for round_ in range(ROUNDS):
-                for _ in range(ROWS):
-                    for n in random.permutation(STREAMS):
-                        stream: wire.StreamId = f"pump-{n}" if n % 2 else int(n)
-                        x = random.standard_normal(2)
-                        seq = publisher.send(stream, x)
-                        expected[stream, seq] = engine.step(stream, x, seq=seq)
-                if round_ < ROUNDS - 1:
-                    worker.stop(signal.SIGKILL)
-                    worker = WorkerProcess(model_file, *options)
-            publisher.flush(60)
-        with worker.client() as client:
-            for stream in engine.streams():
-                assert client.export_stream(stream) == engine.export_stream(stream)
-        assert delivered.keys() == expected.keys()
-        for key, ys in delivered.items():
-            for y in ys:
-                np.testing.assert_array_equal(y, expected[key])
-    finally:
-        worker.stop(signal.SIGKILL)
+def judged(client: Client, told: Any, seed: int = SEED) -> list[str]:
+    return Judge(model(), STREAMS, seed).judge(told, client)
+
+
+def test_the_judge_finds_nothing_where_nothing_is_wrong(fed: tuple[Client, Any]) -> None:
+    client, told = fed
+    assert judged(client, told) == []
+    assert judged(client, np.append(told, told[told["kind"] == DELIVERED])) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        (DELIVERED, "drop", "the prediction of observation 3 was never delivered"),
+        (DELIVERED, "y", "the prediction of observation 3 was delivered as"),
+        (DELIVERED, "seq", "was delivered, the worker stands at 8"),
+        (TAKEN, "seq", "the worker stands at observation 8, the publisher had taken 90"),
+        (ENDED, "seq", "the publisher had counted at its end 90"),
+    ],
+)
+def test_the_judge_finds(fed: tuple[Client, Any], kind: int, change: str, said: str) -> None:
+    client, told = fed
+    told = told.copy()
+    at = np.flatnonzero((told["kind"] == kind) & (told["stream"] == 1))
+    row = at[min(2, len(at) - 1)]
+    if change == "drop":
+        told = np.delete(told, row)
+    elif change == "y":
+        told["y"][row].view("<u4")[0] ^= 1
+    else:
+        told["seq"][row] = 90
+    faults = judged(client, told)
+    assert any(said in fault and "stream 'pump-1'" in fault for fault in faults)
+
+
+def test_the_judge_finds_a_state_of_other_observations(fed: tuple[Client, Any]) -> None:
+    faults = judged(*fed, seed=SEED + 1)
+    assert any("was delivered as" in fault for fault in faults)
+    assert any("state differs from byte" in fault for fault in faults)
+    assert "and 35 more like this" in faults

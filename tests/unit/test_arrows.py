@@ -16,7 +16,7 @@ _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain"
 _STATE |= {"listing", "owners", "idle"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
-_TOP |= {"inside", "publisher", "async_engine", "keys", "replaying"}
+_TOP |= {"inside", "publisher", "async_engine", "keys", "replaying", "async_replaying"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "errors": set(),
@@ -59,8 +59,8 @@ ALLOWED: dict[str, set[str]] = {
     "journal": {"errors", "wire"},
     "link": {"connection"},
     "replay": {"errors", "keys", "handshake", "wire", "connection", "kept", "journal", "link"},
-    "replaying": _BASE
-    | {"keys", "handshake", "state", "wire", "connection", "kept", "journal", "replay"},
+    "replaying": _BASE | {"state", "wire", "connection", "replay"},
+    "async_replaying": _BASE | {"state", "wire", "connection", "replay"},
     "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
     "aio": _BASE | {"keys", "state", "wire", "connection", "pipeline", "batching"},
     "serving": _CORE | {"version", "keys"},
@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
 KEEPERS: dict[str, set[str]] = {
     "msgpack": {"wire"},
     "zmq": {"serving", "keys", "handshake", "connection", "pipeline", "publisher", "replay"}
-    | {"replaying", "client", "aio", "cli", "benchmarks"},
+    | {"replaying", "async_replaying", "client", "aio", "cli", "benchmarks"},
     "lmdb": {"serving"},
     "redis": {"serving"},
     "psutil": {"host", "serving", "examples", "benchmarks"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,7 @@ STEPS.insert(2, wire.Step(7, 41, b"\1" * 8))
 
 def written(path: Path) -> None:
     journal = Journal(path, sync=True)
-    for step in STEPS:
-        journal.add(step)
+    journal.add(STEPS)
     journal.confirm([("a", 2)])
     journal.sync()
     journal.close()
@@ -44,39 +45,103 @@ def test_cut_off_anywhere(tmp_path: Path) -> None:
             path.write_bytes(data[:size] + rest)
             journal = Journal(path)
             assert journal.steps == [s for s in STEPS if s in journal.steps]
-            journal.add(wire.Step("b", 1, bytes(8)))
+            journal.add([wire.Step("b", 1, bytes(8))])
             journal.close()
             journal = Journal(path)
             assert journal.steps[-1] == wire.Step("b", 1, bytes(8))
             journal.close()
 
 
-def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
+def records_of(data: bytes) -> list[int]:
+    """Return where each record begins."""
+    starts = [0]
+    while (at := starts[-1]) < len(data):
+        starts.append(at + 12 + int.from_bytes(data[at : at + 4], "little"))
+    assert starts.pop() == len(data)
+    return starts
+
+
+def test_damage_anywhere_but_at_the_end_is_told(tmp_path: Path) -> None:
+    """No bit of a journal may turn so that what stands behind it is dropped without a word."""
+    path = tmp_path / "j"
+    written(path)
+    whole = path.read_bytes()
+    starts = records_of(whole)
+    for at in range(starts[-1]):  # the last one may as well be cut off
+        for bit in (1, 128):
+            data = bytearray(whole)
+            data[at] ^= bit
+            path.write_bytes(data)
+            begin = max(start for start in starts if start <= at)
+            said = (
+                f"record at byte {begin} of {len(whole)}" if begin else "a journal of a publisher"
+            )
+            with pytest.raises(DataError, match=f"expected (a )?{said}"):
+                Journal(path)
+            assert path.read_bytes() == data
+
+
+def test_damage_says_how_to_go_on(tmp_path: Path) -> None:
     path = tmp_path / "j"
     written(path)
     data = bytearray(path.read_bytes())
-    data[12] ^= 1
+    third = records_of(data)[2]
+    data[third : third + 4] = (2**20).to_bytes(4, "little")  # a length that reaches beyond the end
     path.write_bytes(data)
-    with pytest.raises(DataError, match="expected a journal, got other bytes at 0"):
+    with pytest.raises(DataError, match=f"the 2 observations before .* truncate --size {third} "):
         Journal(path)
-    assert path.read_bytes() == data
+    subprocess.run(["truncate", "--size", str(third), path], check=True)
+    journal = Journal(path)
+    assert journal.steps == STEPS[:2]
+    journal.close()
     path.write_text("time,value\n" * 100)
     with pytest.raises(DataError, match="expected a journal"):
         Journal(path)
+
+
+def test_a_full_disk_leaves_no_half_record(tmp_path: Path) -> None:
+    """The system cuts a write short where a file may not grow; what was written goes again."""
+    program = f"""
+import resource, signal
+from streamlstm import wire
+from streamlstm.errors import DataError
+from streamlstm.replay.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal({str(tmp_path / "j")!r})
+steps = [wire.Step("a", n, bytes(8)) for n in range(1, 9)]
+journal.add(steps[:3])
+full = journal._size + 10, resource.RLIM_INFINITY
+resource.setrlimit(resource.RLIMIT_FSIZE, full)
+for act in (lambda: journal.add(steps[3:]), lambda: journal.rewrite({{"a": 8}}, steps)):
+    try:
+        act()
+    except DataError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+journal.add(steps[3:5])
+journal.close()
+print([step.seq for step in Journal({str(tmp_path / "j")!r}).steps])
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    lines = shown.stdout.splitlines()
+    assert len(lines) == 3
+    assert all("the journal cannot be written (File too large)" in line for line in lines[:2])
+    assert lines[2] == "[1, 2, 3, 4, 5]"
 
 
 def test_written_anew_it_says_the_same_in_less(tmp_path: Path) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
     large = [wire.Step("a", n, bytes(4_000)) for n in range(1, 401)]
-    for step in large:
-        journal.add(step)
+    journal.add(large)
     journal.confirm([("a", 399)])
     assert journal.is_large
     journal.rewrite({"a": 400, "b": 3}, large[399:])
     assert not journal.is_large
     assert path.stat().st_size < 5_000
-    journal.add(wire.Step("b", 4, bytes(8)))
+    journal.add([wire.Step("b", 4, bytes(8))])
     with pytest.raises(DataError, match="another process has it open"):
         Journal(path)
     journal.close()

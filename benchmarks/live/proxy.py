@@ -14,23 +14,26 @@ class Proxy:
     Parameters
     ----------
     target : str
-        The worker's endpoint; :attr:`target` may change, for connections that come then.
+        The worker's endpoint; :attr:`target` may change, for connections that come then. None: they
+        are closed at once, as where nobody is.
     every : int
         About so many bytes pass between two cuts; 0 for none.
     """
 
-    def __init__(self, target: str, every: int = 0, seed: int = 0) -> None:
+    def __init__(self, target: str | None, every: int = 0, seed: int = 0) -> None:
         self.target = target
         self.cuts = 0
         self.every = every
         self._random = random.Random(seed)
         self._left = self._next()
         self._open: set[socket.socket] = set()
+        self._dead: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _next(self) -> int:
         return self._random.randrange(1, 2 * self.every) if self.every else 2**62
@@ -42,9 +45,9 @@ class Proxy:
             except OSError:
                 self._listener.close()
                 return
-            host, port = self.target.removeprefix("tcp://").split(":")
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
             try:
-                worker = socket.create_connection((host, int(port)))
+                worker = self._reach()
             except OSError:
                 client.close()
                 continue
@@ -55,10 +58,18 @@ class Proxy:
                 thread.start()
                 self._threads.append(thread)
 
+    def _reach(self) -> socket.socket:
+        if self.target is None:
+            raise ConnectionRefusedError
+        host, port = self.target.removeprefix("tcp://").split(":")
+        return socket.create_connection((host, int(port)))
+
     def _pass(self, source: socket.socket, to: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
                 with self._lock:
+                    if source in self._dead:
+                        continue
                     due = self._left < len(data)
                     part = data[: self._left]
                     self._left -= len(data)
@@ -68,7 +79,21 @@ class Proxy:
         for end in (source, to):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._open.discard(source)
+            self._dead.discard(source)
         source.close()
+
+    def swallow(self) -> None:
+        """Let connections stand of which nothing arrives any more, as behind a router that died."""
+        with self._lock:
+            self.cuts += 1
+            self._dead |= self._open
+
+    def cut_after(self, size: int) -> None:
+        """End all connections when so many more bytes have passed, in the middle of a message."""
+        with self._lock:
+            self._left = size
 
     def cut(self) -> None:
         """End all connections."""
@@ -81,8 +106,9 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """End it, and all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
+        self._accepting.join()
         self.cut()
         for thread in self._threads:
             thread.join()

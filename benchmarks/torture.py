@@ -1,0 +1,161 @@
+"""Is anything lost, mixed up or applied twice? Kills at random moments under load, and a judge.
+
+    python -m benchmarks.torture [--rounds 200] [--streams 2000] [--seed N] [--json [FILE]]
+
+A worker with a store, a publisher with a journal and a proxy that can cut the connection between
+them are real processes and sockets. Each round kills one of them, or all, and starts it again; the
+next one may begin before all is well. Every so many rounds the publisher ends in peace, and all
+that was said is compared with an engine that nothing disturbed: the state of each stream, bit for
+bit, its number, and every prediction. The status is 1 if anything is wrong.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from .harness import machine
+from .live import processes
+from .live.torment import KINDS, Fault, Torment
+
+LOOK = 20  # rounds between two looks of the judge
+LONGEST = 2.5  # seconds of undisturbed work before a kill, at most
+
+
+def torture(
+    folder: Path, rounds: int, streams: int, seed: int, look: int = LOOK, longest: float = LONGEST
+) -> dict[str, Any]:
+    """Run rounds until all are done or something is wrong.
+
+    Parameters
+    ----------
+    folder : Path
+        For store, journal and model; it should be empty.
+    rounds, streams, seed : int
+    look : int
+        Rounds between two looks of the judge.
+    longest : float
+        Seconds of undisturbed work before a kill, at most.
+
+    Returns
+    -------
+    dict
+        What JSON says: rounds, kills by kind with the seconds to be back, observations, predictions
+        delivered, observations sent again, cuts, faults (sentences).
+    """
+    console = Console(stderr=True)
+    faults: list[str] = []
+    start = time.monotonic()
+    with (
+        Torment(folder, streams, seed, longest) as torment,
+        Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
+    ):
+        task = progress.add_task("torture", total=rounds)
+        checked = 0
+        try:
+            while len(torment.rounds) < rounds and not faults:
+                torment.round()
+                done = len(torment.rounds)
+                progress.update(task, completed=done, description=f"{torment.replayed:,} replayed")
+                if done % look == 0 or done == rounds:
+                    faults = [f"rounds {checked + 1} to {done}: {said}" for said in torment.look()]
+                    checked = done
+        except Fault as fault:
+            faults = [f"round {len(torment.rounds) + 1}: {fault}"]
+        return {
+            "seed": seed,
+            "rounds": len(torment.rounds),
+            "streams": streams,
+            "seconds": time.monotonic() - start,
+            "observations": torment.judge.observations,
+            "predictions": torment.judge.deliveries,
+            "replayed": torment.replayed,
+            "cuts": torment.cuts,
+            "rows": [_row(kind, torment) for kind in KINDS],
+            "faults": faults,
+        }
+
+
+def _row(kind: str, torment: Torment) -> dict[str, str | float | None]:
+    rounds = [one for one in torment.rounds if one.kind == kind]
+    back = [one.back for one in rounds if one.back is not None]
+    return {
+        "killed": kind,
+        "rounds": len(rounds),
+        "of them hasty": len(rounds) - len(back),
+        "s to be back, median": statistics.median(back) if back else None,
+        "longest": max(back, default=None),
+    }
+
+
+def _show(result: dict[str, Any], console: Console) -> None:
+    table = Table(title="torture", box=None)
+    for column in result["rows"][0]:
+        table.add_column(column, justify="left" if column == "killed" else "right")
+    for row in result["rows"]:
+        table.add_row(
+            *("-" if v is None else f"{v:.3g}" if v != str(v) else v for v in row.values())
+        )
+    console.print(table)
+    console.print(
+        f"{result['observations']:,} observations of {result['streams']:,} streams in "
+        f"{result['seconds']:.0f} s, {result['predictions']:,} predictions delivered, "
+        f"{result['replayed']:,} observations sent again, {len(result['faults'])} faults",
+        highlight=False,
+    )
+    for fault in result["faults"]:
+        console.print(f"FAULT {fault}", highlight=False, markup=False)
+    if result["faults"]:
+        console.print(
+            f"the same kills again: python -m benchmarks.torture --seed {result['seed']} "
+            f"--rounds {result['rounds']} --streams {result['streams']}",
+            highlight=False,
+        )
+
+
+def main() -> None:
+    """Torture and tell."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    options.add_argument("--rounds", type=int, default=200)
+    options.add_argument("--streams", type=int, default=2_000)
+    options.add_argument("--seed", type=int, help="of kinds and moments; drawn if left out")
+    options.add_argument("--folder", help="where the store is made")
+    options.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write the results there as well, or to stdout",
+    )
+    arguments = options.parse_args()
+    if arguments.rounds < 1 or not 1 <= arguments.streams <= 1_000_000:
+        options.error("expected at least one round, and 1 to 1,000,000 streams")
+    seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
+    processes.ended_by_sigterm()
+    console = Console(stderr=arguments.json == "-", soft_wrap=True)
+    console.print(f"seed {seed}", highlight=False)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        result = torture(Path(folder), arguments.rounds, arguments.streams, seed)
+    _show(result, console)
+    if arguments.json is not None:
+        text = json.dumps(
+            {"bench": "torture", "machine": machine(), "ratios": {}} | result, indent=1
+        )
+        if arguments.json == "-":
+            print(text)
+        else:
+            Path(arguments.json).write_text(text + "\n")
+    sys.exit(1 if result["faults"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The publisher that replays, on asyncio: the same promises, and the loop is never held up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.live.proxy import Proxy
+from streamlstm import AsyncReplayingPublisher, Engine, wire
+from streamlstm.errors import BadValueError, StreamLSTMError, WorkerTimeoutError
+
+from .conftest import WorkerProcess
+
+X = np.random.default_rng(7).standard_normal((1_000, 2)).astype(np.float32)
+Told = dict[tuple[wire.StreamId, int], set[bytes]]
+
+
+def assert_same(worker: WorkerProcess, engine: Engine, streams: list[str]) -> None:
+    with worker.client() as client:
+        for stream in streams:
+            assert client.export_stream(stream) == engine.export_stream(stream)
+
+
+@pytest.mark.parametrize("how", ["awaited", "called", "unheard"])
+def test_connections_that_break_at_any_moment(
+    worker: WorkerProcess, engine: Engine, tmp_path: Path, how: str
+) -> None:
+    streams = [f"async-{how}-{n}" for n in range(5)]
+    told: Told = {}
+    expected: Told = {}
+
+    def note(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+        told.setdefault((stream, seq), set()).add(y.tobytes())
+
+    async def note_later(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+        await asyncio.sleep(0)
+        note(stream, seq, y)
+
+    listener = {"awaited": note_later, "called": note, "unheard": None}[how]
+
+    async def feed(publisher: AsyncReplayingPublisher, stream: str, at: int) -> None:
+        for n in range(at, len(X), 5):
+            assert await publisher.send(stream, X[n]) == n // 5 + 1
+
+    async def run() -> None:
+        proxy = Proxy(worker.endpoints["router"], every=1_500, seed=5)
+        async with AsyncReplayingPublisher(
+            proxy.endpoint,
+            on_prediction=listener,
+            journal=tmp_path / "journal",
+            timeout=120,
+            linger=120,
+            retry=0.3,
+            max_rows=20,
+        ) as publisher:
+            async with asyncio.TaskGroup() as feeding:
+                for at, stream in enumerate(streams):
+                    feeding.create_task(feed(publisher, stream, at))
+            proxy.every = 0
+            await publisher.flush()
+            assert publisher.unconfirmed == 0
+            assert publisher.replayed > 0
+        await asyncio.to_thread(proxy.close)
+        assert proxy.cuts > 5
+
+    asyncio.run(run(), debug=True)
+    for n, x in enumerate(X):
+        y = engine.step(streams[n % 5], x, seq=n // 5 + 1)
+        expected[streams[n % 5], n // 5 + 1] = {y.tobytes()}
+    assert told == ({} if listener is None else expected)
+    assert_same(worker, engine, streams)
+
+
+def test_calls_that_wait_keep_their_order_and_may_be_cancelled(
+    worker: WorkerProcess, engine: Engine
+) -> None:
+    async def run() -> None:
+        proxy = Proxy(None)
+        publisher = AsyncReplayingPublisher(proxy.endpoint, timeout=60, linger=60, max_rows=3)
+        calls = [asyncio.ensure_future(publisher.send("waits", X[n])) for n in range(40)]
+        await asyncio.sleep(0)
+        assert not any(call.done() for call in calls)
+        for n in (0, 7):
+            calls[n].cancel()
+        proxy.target = worker.endpoints["router"]
+        numbers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [n for n in numbers if isinstance(n, int)] == list(range(1, 39))
+        await publisher.close()
+        await asyncio.to_thread(proxy.close)
+
+    asyncio.run(run())
+    for seq, n in enumerate((n for n in range(40) if n not in (0, 7)), 1):
+        engine.step("waits", X[n], seq=seq)
+    assert_same(worker, engine, ["waits"])
+
+
+def test_the_bound_the_time_and_the_end_are_told(worker: WorkerProcess, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    async def run() -> None:
+        proxy = Proxy(worker.endpoints["router"])
+        publisher = AsyncReplayingPublisher(
+            proxy.endpoint, journal=journal, timeout=30, linger=0.1, max_rows=5
+        )
+        assert await publisher.last_seq("bounded") == 0
+        proxy.target = None
+        proxy.cut()
+        publisher.timeout = 0.2
+        assert await publisher.send_many(["bounded"] * 5, X[:5]) == [1, 2, 3, 4, 5]
+        assert await publisher.send_many([], np.empty((0, 2))) == []
+        with pytest.raises(WorkerTimeoutError, match="5 observations are not confirmed"):
+            await publisher.send("bounded", X[5])
+        with pytest.raises(WorkerTimeoutError, match=r"did not say within 0\.2 s"):
+            await publisher.last_seq("another")
+        with pytest.raises(BadValueError, match="at most 5 observations"):
+            await publisher.send_many(["bounded"] * 6, X[:6])
+        publisher.timeout = 60
+        waiting = asyncio.ensure_future(publisher.send("bounded", X[5]))
+        await asyncio.sleep(0)
+        with pytest.raises(WorkerTimeoutError, match="still in the journal"):
+            await publisher.close()
+        with pytest.raises(StreamLSTMError, match="closed"):
+            await waiting
+        for call in (publisher.send("bounded", X[5]), publisher.flush(), publisher.last_seq("s")):
+            with pytest.raises(StreamLSTMError, match="this publisher is closed"):
+                await call
+        await publisher.close()
+        proxy.target = worker.endpoints["router"]
+        async with AsyncReplayingPublisher(proxy.endpoint, journal=journal, linger=30) as again:
+            assert await again.last_seq("bounded") == 5
+        await asyncio.to_thread(proxy.close)
+
+    asyncio.run(run())
+    with worker.client() as client:
+        assert client.last_seqs(["bounded"]) == [5]
+
+
+def test_a_listener_that_fails_or_hangs(worker: WorkerProcess) -> None:
+    async def fails(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+        raise ValueError("no room on the wall")
+
+    async def hangs(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        router = worker.endpoints["router"]
+        publisher = AsyncReplayingPublisher(router, on_prediction=fails, linger=30)
+        await publisher.send("fails", X[0])
+        with pytest.raises(ValueError, match="no room on the wall"):
+            await publisher.flush(30)
+        with pytest.raises(ValueError, match="no room"):
+            await publisher.close()
+        publisher = AsyncReplayingPublisher(router, on_prediction=hangs, linger=0.3)
+        await publisher.send("hangs", X[0])
+        with pytest.raises(WorkerTimeoutError, match="1 observations were not confirmed"):
+            await publisher.close()
+
+    asyncio.run(run())
+
+
+def test_one_event_loop(worker: WorkerProcess) -> None:
+    with pytest.raises(StreamLSTMError, match="made in a coroutine"):
+        AsyncReplayingPublisher(worker.endpoints["router"])
+
+    async def make() -> AsyncReplayingPublisher:
+        return AsyncReplayingPublisher(worker.endpoints["router"])
+
+    first = asyncio.new_event_loop()
+    publisher = first.run_until_complete(make())
+
+    async def use() -> None:
+        with pytest.raises(StreamLSTMError, match="another event loop"):
+            await publisher.send("s", X[0])
+
+    asyncio.run(use())
+    first.run_until_complete(publisher.close())
+    first.run_until_complete(first.shutdown_default_executor())
+    first.close()
