@@ -44,7 +44,7 @@ COLUMNS = (
     Column("overflows", 2, now=lambda now: f"{now.overflows:,}"),
     Column("evicted/s", 0, rates=lambda rates: _rate(rates.evicted)),
     Column("returned/s", 0, rates=lambda rates: _rate(rates.returned)),
-    Column("in store", 0, now=lambda now: f"{now.absent:,}"),
+    Column("stored", 0, now=lambda now: f"{now.absent:,}"),
     Column("memory", 5, now=lambda now: f"{now.memory / 2**20:,.0f} MiB"),
     Column("CPU", 4, rates=lambda rates: f"{rates.cpu:.0%}"),
 )
