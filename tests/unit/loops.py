@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streamlstm import Engine
 from streamlstm.serving.bounds import Bounds
+from streamlstm.serving.eviction import Eviction
 from streamlstm.serving.keeper import Keeper
 from streamlstm.serving.service import Service
 from streamlstm.serving.sessions import Session
@@ -30,10 +31,11 @@ class Harness:
         bounds: Bounds | None = None,
         limit: int = 2**20,
         keeper: Keeper | None = None,
+        eviction: Eviction | None = None,
     ) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.service = Service(engine, limit, keeper)
+        self.service = Service(engine, limit, keeper, eviction=eviction)
         self.session = Session()  # of the asker, for a Service that it is compared with
         try:
             self.worker = Worker(
