@@ -61,16 +61,24 @@ class Churn:
         self.blobs: dict[int, tuple[int, int, int, bytes]] = {}
 
     def feed(self) -> None:
-        """A STEPS through the pull door: rows that are next, late, early or not counted."""
+        """A STEPS through the pull door: rows that are next or not counted, some late or early."""
         random, expected = self.random, self.expected
         chosen = random.integers(0, STREAMS, ROWS)
         chosen[: ROWS // 8] %= 64  # some are always in use, and several times in a message
+        kinds = random.integers(0, 4)
+        if kinds < 3:  # integers, or texts, alone: these are found in compiled code
+            chosen = chosen // 3 * 3 + (random.integers(1, 3, ROWS) if kinds else 0)
+        messy = random.integers(0, 3) == 0
         values = random.integers(0, 100, ROWS).tolist()
         how = random.integers(0, 10, ROWS).tolist()
         seqs, told = [], []
         for n, value, case in zip(chosen.tolist(), values, how, strict=True):
             last = expected.streams.get(n, (0, 0, 0))[0]
-            seq = (0, last, max(last - 1, 0), last + 2)[case] if case < 4 else last + 1
+            seq = (
+                (0, last, max(last - 1, 0), last + 2)[case]
+                if case < (4 if messy else 1)
+                else last + 1
+            )
             seqs.append(seq)
             y = expected.step(n, seq, value)
             if y is not None:
