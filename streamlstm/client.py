@@ -369,7 +369,7 @@ class Subscriber(Connection):
         ProtocolError
             If what came is no message of the protocol.
         """
-        end = self._end()
+        end = self._deadline()
         while not isinstance(heard := self._receive(end), wire.Prediction):
             pass
         return heard
@@ -389,9 +389,9 @@ class Subscriber(Connection):
         WorkerTimeoutError, ProtocolError
             As for :meth:`receive`.
         """
-        return self._receive(self._end())
+        return self._receive(self._deadline())
 
-    def _end(self) -> float:
+    def _deadline(self) -> float:
         return math.inf if self.timeout is None else clock.monotonic() + self.timeout
 
     def _receive(self, end: float) -> wire.Prediction | wire.Done:

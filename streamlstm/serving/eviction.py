@@ -125,8 +125,8 @@ class Eviction:
         if self._expired:
             self._before, self._goal, self._expired = self._expired, self._idle.capacity, 0
             self._slots = self._idle.used
-        elif self.when_full and room < max(1, self.reserve // 2):
-            self._goal = max(1, self.reserve - room)
+        elif room < (self.reserve + 1) // 2:
+            self._goal = self.reserve - room
             self._before = self._idle.oldest(self._goal, self._idle.stamp())
             self._slots = self._idle.used if self._before else 0
 

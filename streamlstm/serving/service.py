@@ -225,11 +225,8 @@ class Service:
         publish: bool,
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
-        if self._crowded(waiting, publish):
-            # What one message brings back must not leave for another before it is stepped.
-            half = len(waiting) // 2
-            self._step_all(waiting[:half], answers, fed, publish)
-            self._step_all(waiting[half:], answers, fed, publish)
+        if self._crowded(waiting, fed, publish):
+            self._step_halves(waiting, answers, fed, publish)
             return
         waiting = self._recalled(waiting, answers, publish)
         if not waiting:
@@ -246,9 +243,17 @@ class Service:
         for (position, _), answer in zip(waiting, replies, strict=True):
             answers[position] = self._told(answer)
 
-    def _crowded(self, waiting: Sequence[tuple[int, Observations]], publish: bool) -> bool:
-        """Tell whether these messages, more than one, name more streams than find room at once."""
-        if self.eviction is None or len(waiting) < 2:
+    def _crowded(
+        self,
+        waiting: Sequence[tuple[int, Observations]],
+        fed: Container[int],
+        publish: bool,
+    ) -> bool:
+        """Tell whether these observations name more streams than find room, and can be divided."""
+        if self.eviction is None or not waiting:
+            return False
+        position, first = waiting[0]
+        if len(waiting) == 1 and not (position in fed and _rows(first) > 1):
             return False
         try:
             self.eviction.make_room(_all_streams(waiting), publish)
@@ -293,6 +298,29 @@ class Service:
                 shares.withdraw(streams)
                 answers[position] = refused
         return good
+
+    def _step_halves(
+        self,
+        waiting: Sequence[tuple[int, Observations]],
+        answers: list[Answer | None],
+        fed: Container[int],
+        publish: bool,
+    ) -> None:
+        """Step one half after the other: what one brings back may leave for the other."""
+        if len(waiting) > 1:
+            half = len(waiting) // 2
+            self._step_all(waiting[:half], answers, fed, publish)
+            self._step_all(waiting[half:], answers, fed, publish)
+            return
+        position, steps = waiting[0]
+        assert isinstance(steps, wire.Steps)
+        of_halves: list[Answer | None] = [None, None]
+        for n, half_of_rows in enumerate(_halves(steps)):
+            self._step_all([(n, half_of_rows)], of_halves, (0, 1), publish)
+        first, second = cast(list[Answer], of_halves)
+        both = [*first.publications, *second.publications]
+        refused = first if first.error is not None else second
+        answers[position] = refused._replace(publications=both)
 
     def _recalled(
         self,
@@ -592,6 +620,18 @@ def _streams(message: Observations) -> Sequence[wire.StreamId]:
 
 def _all_streams(waiting: Sequence[tuple[int, Observations]]) -> list[wire.StreamId]:
     return [stream for _, message in waiting for stream in _streams(message)]
+
+
+def _halves(steps: wire.Steps) -> tuple[wire.Steps, wire.Steps]:
+    half, size = len(steps.streams) // 2, len(steps.X) // len(steps.streams)
+    first, second = (
+        wire.Steps(steps.streams[rows], steps.seqs and steps.seqs[rows], X)
+        for rows, X in (
+            (slice(0, half), steps.X[: half * size]),
+            (slice(half, None), steps.X[half * size :]),
+        )
+    )
+    return first, second
 
 
 def _rows(message: Observations) -> int:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streamlstm import Engine
 from streamlstm.serving.bounds import Bounds
+from streamlstm.serving.eviction import Eviction
 from streamlstm.serving.keeper import Keeper
 from streamlstm.serving.limits import Limits
 from streamlstm.serving.service import Service
@@ -32,10 +33,11 @@ class Harness:
         limit: int = 2**20,
         keeper: Keeper | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
+        eviction: Eviction | None = None,
     ) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.service = Service(engine, limit, keeper, limits=limits)
+        self.service = Service(engine, limit, keeper, limits=limits, eviction=eviction)
         self.session = Session()  # of the asker, for a Service that it is compared with
         try:
             self.worker = Worker(
