@@ -52,6 +52,9 @@ class ReplayingPublisher:
         Seconds for which :meth:`close` waits until all is confirmed.
     max_message_bytes : int
         What the worker takes.
+    leave_out : bool
+        Whether an observation that the worker refuses (a NaN, say) is told and left out, its number
+        going to the next one of its stream. Otherwise the publisher stops before it.
     key, server : path-like, optional
         This client's secret key and the worker's public key, if it has one (docs/security.md).
     context : zmq.Context, optional
@@ -84,6 +87,7 @@ class ReplayingPublisher:
         retry: float = 1.0,
         linger: float = LINGER,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        leave_out: bool = True,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         key: str | PathLike[str] | None = None,
         server: str | PathLike[str] | None = None,
@@ -102,6 +106,7 @@ class ReplayingPublisher:
             max_bytes,
             retry,
             max_message_bytes,
+            leave_out,
             context,
             key,
             server,

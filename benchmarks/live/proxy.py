@@ -51,6 +51,8 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
+            for end in (client, worker):  # as ZeroMQ does: else small messages wait for 40 ms
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open |= {client, worker}
             for pair in ((client, worker), (worker, client)):

@@ -125,6 +125,7 @@ class Feeder:
 
     def end(self) -> None:
         """Wait until all is confirmed, and tell where the streams stand."""
+        self.begin()  # the end may come before the first pass
         self.publisher.flush(PATIENCE)
         for at in range(0, self._begun, BLOCK):
             part = slice(at, min(at + BLOCK, self._begun))

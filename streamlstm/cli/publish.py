@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +56,20 @@ def publish(
         ),
     ] = None,
     seconds: Annotated[float | None, Option(help="Stop after so many seconds.")] = None,
+    replay: Annotated[
+        bool,
+        Option(
+            "--replay",
+            help="Apply each row exactly once, whatever crashes: row n of a stream is its "
+            "observation n; what was applied before is passed over, what a crash undid sent again.",
+        ),
+    ] = False,
+    journal: Annotated[
+        Path | None,
+        Option(
+            help="With --replay: keep there what is not confirmed, so that no prediction is lost."
+        ),
+    ] = None,
     key: Annotated[
         Path | None, Option(help="This client's secret key, for a worker that has keys.")
     ] = None,
@@ -69,6 +83,7 @@ def publish(
       streamlstm publish data.csv
       streamlstm publish --host --seconds 10
       tail -f sensor.csv | streamlstm publish - --stream sensor-1 --json
+      tail -n +1 -f sensor.csv | streamlstm publish - --replay --journal sensor.journal
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
     from streamlstm.client import Client, Publisher
@@ -87,11 +102,17 @@ def publish(
             raise BadParameter(f"expected a number above 0, got {number:g}", param_hint=option)
     if stream == "":
         raise BadParameter("expected a name, got none", param_hint="--stream")
+    if replay and pull is not None:
+        raise BadParameter("--replay asks at the router, --pull feeds: expected only one of them")
+    if journal is not None and not replay:
+        raise BadParameter("expected --replay with it", param_hint="--journal")
 
-    def observations(columns: Sequence[str] | None) -> Iterator[Observation]:
+    def observations(
+        columns: Sequence[str] | None, had: Callable[[str], int] | None = None
+    ) -> Iterator[Observation]:
         if source is None:
             return from_host(rate or HOST_RATE, seconds)
-        return from_csv(source, stream, stream_column, columns, rate, seconds)
+        return from_csv(source, stream, stream_column, columns, rate, seconds, had)
 
     if pull is not None:
         with Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
@@ -104,7 +125,13 @@ def publish(
         inputs = client.info()["model"]["inputs"]
         if host and not json:
             err.print(HOST_UNITS)
-        _ask(client, observations(column or inputs), report)
+        if not replay:
+            _ask(client, observations(column or inputs), report)
+    if replay:
+        from .replay import replay as replay_all
+
+        chosen = column or inputs
+        replay_all(asked, lambda had: observations(chosen, had), journal, json, key, server)
     if report.refusals:
         raise Exit(1)
 

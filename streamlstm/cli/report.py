@@ -47,8 +47,8 @@ class Report:
             )
         else:
             print(
-                f"{observation.stream}  {_numbers(observation.values)}  ->  "
-                f"{_numbers(prediction)}   {1e6 * seconds:.0f} us",
+                f"{observation.stream}  {numbers(observation.values)}  ->  "
+                f"{numbers(prediction)}   {1e6 * seconds:.0f} us",
                 flush=True,
             )
 
@@ -81,5 +81,6 @@ def _about(observation: Observation) -> dict[str, Any]:
     }
 
 
-def _numbers(values: NDArray[np.float32]) -> str:
+def numbers(values: NDArray[np.float32]) -> str:
+    """Write values for people."""
     return " ".join(f"{value:.6g}" for value in values.tolist())

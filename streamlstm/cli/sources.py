@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ def from_csv(
     columns: Sequence[str] | None,
     rate: float | None,
     seconds: float | None,
+    had: Callable[[str], int] | None = None,
 ) -> Iterator[Observation]:
     """Yield the rows of a CSV file or, for ``-``, of standard input.
 
@@ -46,13 +47,19 @@ def from_csv(
         Rows a second of each stream; without a pace if left out.
     seconds : float or None
         When to stop.
+    had : callable, optional
+        How many rows of a stream are passed over, and take no time.
     """
     name = stream or ("stdin" if source == "-" else Path(source).name.partition(".")[0])
     start = time.monotonic()
     end = start + seconds if seconds is not None else float("inf")
     count: Counter[str] = Counter()
+    passed: Counter[str] = Counter()
     for row in iterate_csv(source, stream_column=stream_column, columns=columns):
         observation = Observation(row.stream or name, row.time, row.values)
+        if had is not None and passed[observation.stream] < had(observation.stream):
+            passed[observation.stream] += 1
+            continue
         if rate is not None and not _wait(start + count[observation.stream] / rate, end):
             return
         if time.monotonic() >= end:

@@ -43,7 +43,8 @@ class Desk:
         attempt that was not successful may be.
     deliver : callable or None
         Gets predictions, in the replaying thread.
-    router, journal, sync, max_rows, max_bytes, retry, max_message_bytes, context, key, server
+    router, journal, sync, max_rows, max_bytes, retry, max_message_bytes, leave_out, context,
+    key, server
         As of :class:`streamlstm.ReplayingPublisher`.
 
     Raises
@@ -63,6 +64,7 @@ class Desk:
         max_bytes: int,
         retry: float,
         max_message_bytes: int,
+        leave_out: bool,
         context: zmq.Context[zmq.Socket[bytes]] | None,
         key: KeyPath,
         server: KeyPath,
@@ -95,6 +97,7 @@ class Desk:
                 retry,
                 max_message_bytes,
                 keys,
+                leave_out,
             )
         except BaseException:
             self._end()

@@ -81,6 +81,8 @@ class Replay:
         Bytes that a message may have.
     keys : Credentials, optional
         For a worker that has a key.
+    leave_out : bool
+        Whether what the worker refuses is left out; else it ends the publisher.
 
     Attributes
     ----------
@@ -101,7 +103,9 @@ class Replay:
         retry: float,
         limit: int,
         keys: Credentials | None = None,
+        leave_out: bool = True,
     ) -> None:
+        self._left_out = leave_out
         self._where = context, endpoint, retry, keys
         self._link: Link[_Asked] = Link(*self._where)
         self._kept, self._journal, self._changed = kept, journal, changed
@@ -343,8 +347,15 @@ class Replay:
             self._duplicate(asked, error)
         elif error.code in ("gap", "duplicate"):
             self._halt()
-        elif error.code in _REFUSED:
+        elif error.code in _REFUSED and self._left_out:
             self._leave_out(asked, error)
+        elif error.code in _REFUSED:
+            raise StreamLSTMError(
+                f"stream {error.stream!r}: the worker refused observation {error.seq} "
+                f"({error.code}: {error.message}); it and all behind it are not applied, and "
+                "nothing more is sent. Correct it and begin again, without a journal that keeps it "
+                "as it was"
+            )
         else:
             raise StreamLSTMError(
                 f"stream {error.stream!r}: the worker does not apply observation {error.seq} "

@@ -1,0 +1,125 @@
+"""``streamlstm publish --replay``: every row of a source is applied once, whatever crashes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from streamlstm import wire
+from streamlstm.connection import Float32Array
+from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
+from streamlstm.replaying import ReplayingPublisher
+
+from .console import counted, err
+from .report import numbers
+from .sources import Observation
+
+Result = TypeVar("Result")
+Key = tuple[wire.StreamId, int]
+
+
+class Deliveries:
+    """Prints predictions as they come, in the publisher's thread.
+
+    Parameters
+    ----------
+    as_json : bool
+        One JSON object a line instead of text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._expected: dict[Key, Observation] = {}
+        self.count = 0
+
+    def expect(self, observation: Observation, seq: int) -> None:
+        """Keep what a prediction will be of, before it is sent."""
+        self._expected[observation.stream, seq] = observation
+
+    def __call__(self, stream: wire.StreamId, seq: int, y: Float32Array) -> None:
+        """Print a prediction; of what a journal kept, the observation is not known."""
+        self.count += 1
+        of = self._expected.pop((stream, seq), None)
+        if self._json:
+            moment = time.time() if of is None or of.time is None else of.time
+            line: dict[str, Any] = {"time": moment, "stream": stream, "seq": seq}
+            line |= {"value": None if of is None else of.values.tolist()}
+            print(json.dumps(line | {"prediction": y.tolist()}), flush=True)
+        else:
+            values = "(from the journal)" if of is None else numbers(of.values)
+            print(f"{stream}  {seq}  {values}  ->  {numbers(y)}", flush=True)
+
+
+def replay(
+    router: str,
+    source: Callable[[Callable[[str], int]], Iterator[Observation]],
+    journal: Path | None,
+    as_json: bool,
+    key: Path | None,
+    server: Path | None,
+) -> None:
+    """Publish all of a source, and wait until it is confirmed, as long as that takes.
+
+    Parameters
+    ----------
+    router : str
+        The worker's endpoint.
+    source : callable
+        Gets what tells how many observations a stream has had, and yields those behind them.
+    journal : Path or None
+    as_json : bool
+    key, server : Path or None
+
+    Raises
+    ------
+    StreamLSTMError
+        If the worker refuses an observation, or has lost what it had confirmed.
+    """
+    told = Deliveries(as_json)
+    begun: dict[str, int] = {}
+    publisher = ReplayingPublisher(
+        router, on_prediction=told, journal=journal, leave_out=False, key=key, server=server
+    )
+
+    def had(stream: str) -> int:
+        if stream not in begun:
+            begun[stream] = _patiently(router, lambda: publisher.last_seq(stream))
+        return begun[stream]
+
+    def send(observation: Observation) -> None:
+        stream, moment, values = observation
+        told.expect(observation, publisher.last_seq(stream) + 1)
+        _patiently(router, lambda: publisher.send(stream, values, time=moment))
+
+    failed = False
+    try:
+        with publisher:
+            for observation in source(had):
+                had(observation.stream)
+                send(observation)
+            _patiently(router, publisher.flush)
+    except StreamLSTMError:
+        failed = True
+        raise
+    finally:
+        if told.count or not failed:  # else the error says it all
+            before = sum(begun.values())
+            err.print(
+                f"{counted(told.count, 'prediction')}, {before:,} applied before, "
+                f"{publisher.replayed:,} sent again"
+            )
+
+
+def _patiently(router: str, call: Callable[[], Result]) -> Result:
+    """Call until it does not take too long, and say once that it does."""
+    said = False
+    while True:
+        try:
+            return call()
+        except WorkerTimeoutError:
+            if not said:
+                err.print(f"{router}: waiting for the worker; Ctrl-C ends", markup=False)
+                said = True

@@ -1,0 +1,190 @@
+"""`streamlstm publish --replay`: every row once, however often either side is killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.live.proxy import Proxy
+from streamlstm import Engine
+
+from .conftest import WorkerProcess
+
+STREAMLSTM = [sys.executable, "-m", "streamlstm", "publish"]
+STREAMS, ROWS = ["north", "south", "west"], 150
+X = np.random.default_rng(3).standard_normal((ROWS, len(STREAMS), 2)).round(3).astype(np.float32)
+
+
+def publish(*arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*STREAMLSTM, *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def csv(rows: int) -> str:
+    lines = [
+        f"{s},{x[0]:.3f},{x[1]:.3f}" for X_n in X[:rows] for s, x in zip(STREAMS, X_n, strict=True)
+    ]
+    return "\n".join(["id,x0,x1", *lines, ""])
+
+
+def expected(engine: Engine) -> dict[tuple[str, int], list[float]]:
+    """Step an engine through all rows; return every prediction."""
+    return {
+        (stream, n + 1): engine.step(stream, X[n, k], seq=n + 1).tolist()
+        for n in range(ROWS)
+        for k, stream in enumerate(STREAMS)
+    }
+
+
+def assert_same(worker: WorkerProcess, engine: Engine) -> None:
+    with worker.client() as client:
+        for stream in STREAMS:
+            assert client.export_stream(stream) == engine.export_stream(stream)
+
+
+@pytest.fixture
+def workers(model_file: Path, tmp_path: Path) -> Iterator[list[WorkerProcess]]:
+    """Workers over one store, the last of them alive; a test starts the next one with `again`."""
+    started: list[WorkerProcess] = []
+    yield started
+    for worker in started:
+        worker.stop(signal.SIGKILL)
+
+
+def start(workers: list[WorkerProcess], model_file: Path, folder: Path) -> WorkerProcess:
+    store = ("--store", f"lmdb:{folder / 'store'}", "--commit-ms", "20")
+    workers.append(WorkerProcess(model_file, *store))
+    return workers[-1]
+
+
+def test_killed_on_either_side_every_row_counts_once(
+    workers: list[WorkerProcess], model_file: Path, tmp_path: Path, engine: Engine
+) -> None:
+    chance = random.Random(6)
+    file = tmp_path / "rows.csv"
+    file.write_text(csv(ROWS))
+    worker = start(workers, model_file, tmp_path)
+    proxy = Proxy(worker.endpoints["router"])
+    command = [str(file), "--replay", "--stream-column", "id", "--router", proxy.endpoint, "--json"]
+    command += ["--journal", str(tmp_path / "journal"), "--rate", "300"]
+    lines: list[str] = []
+    for kills in range(8):
+        with subprocess.Popen(
+            [*STREAMLSTM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as publisher:
+            assert publisher.stdout is not None
+            for _ in range(chance.randrange(1, 80)):
+                lines.append(publisher.stdout.readline())
+            if kills % 2:
+                worker.stop(signal.SIGKILL)
+            publisher.kill()
+            lines += publisher.stdout.readlines()
+        if kills % 2:
+            worker = start(workers, model_file, tmp_path)
+            proxy.target = worker.endpoints["router"]
+    shown = publish(*command)
+    assert shown.returncode == 0, shown.stderr
+    lines += shown.stdout.splitlines()
+    proxy.close()
+    told: dict[tuple[str, int], list[float]] = {}
+    for text in filter(None, lines):
+        line = json.loads(text)
+        assert line.keys() == {"time", "stream", "seq", "value", "prediction"}
+        stream, seq = line["stream"], line["seq"]
+        assert line["value"] in (None, X[seq - 1, STREAMS.index(stream)].tolist())
+        assert told.setdefault((stream, seq), line["prediction"]) == line["prediction"]
+    assert told == expected(engine)
+    assert_same(worker, engine)
+
+
+def test_what_is_done_is_passed_over(worker: WorkerProcess, engine: Engine) -> None:
+    command = ["-", "--replay", "--stream-column", "id", "--router", worker.endpoints["router"]]
+    first = publish(*command, said=csv(2))
+    assert first.returncode == 0, first.stderr
+    assert [line.split()[:2] for line in first.stdout.splitlines()] == [
+        [stream, str(seq)] for seq in (1, 2) for stream in STREAMS
+    ]
+    assert "6 predictions, 0 applied before, 0 sent again" in first.stderr
+    again = publish(*command, said=csv(2))
+    assert (again.returncode, again.stdout) == (0, ""), again.stderr
+    assert "0 predictions, 6 applied before" in again.stderr
+    rest = publish(*command, said=csv(ROWS))
+    assert rest.returncode == 0, rest.stderr
+    assert f"{3 * ROWS - 6} predictions, 6 applied before" in rest.stderr
+    expected(engine)
+    assert_same(worker, engine)
+
+
+def test_a_worker_that_is_away_is_waited_for(
+    workers: list[WorkerProcess], model_file: Path, tmp_path: Path
+) -> None:
+    worker = start(workers, model_file, tmp_path)
+    proxy = Proxy(worker.endpoints["router"])
+    with subprocess.Popen(
+        [*STREAMLSTM, "-", "--replay", "--stream", "late", "--router", proxy.endpoint],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as publisher:
+        assert publisher.stdin is not None
+        assert publisher.stdout is not None
+        assert publisher.stderr is not None
+        publisher.stdin.write("x0,x1\n1,2\n")
+        publisher.stdin.flush()
+        assert publisher.stdout.readline().startswith("late  1  1 2  ->  ")
+        worker.stop(signal.SIGKILL)
+        publisher.stdin.write("3,4\n")
+        publisher.stdin.close()
+        assert (
+            publisher.stderr.readline()
+            == f"{proxy.endpoint}: waiting for the worker; Ctrl-C ends\n"
+        )
+        worker = start(workers, model_file, tmp_path)
+        proxy.target = worker.endpoints["router"]
+        assert publisher.stdout.readline().startswith("late  2  3 4  ->  ")
+        assert publisher.wait(60) == 0
+    proxy.close()
+    with worker.client() as client:
+        assert client.last_seqs(["late"]) == [2]
+
+
+def test_a_row_that_is_refused_ends_it(worker: WorkerProcess, tmp_path: Path) -> None:
+    shown = publish(
+        "-", "--replay", "--stream", "narrow", "--column", "x0",
+        "--router", worker.endpoints["router"], "--journal", str(tmp_path / "j"),
+        said="x0,x1\n1,2\n3,4\n",
+    )  # fmt: skip
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "stream 'narrow': the worker refused observation 1 (bad-shape: " in shown.stderr
+    assert "without a journal that keeps it as it was" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    with worker.client() as client:
+        assert client.last_seqs(["narrow"]) == [0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["x.csv", "--journal", "j"], "expected --replay with it"),
+        (["x.csv", "--replay", "--pull", "tcp://127.0.0.1:9"], "expected only one of them"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments: list[str], said: str) -> None:
+    shown = publish(*arguments)
+    assert shown.returncode == 2
+    assert said in " ".join(shown.stderr.replace("│", "").split())

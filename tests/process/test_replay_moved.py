@@ -1,0 +1,106 @@
+"""Streams that live on in another worker: the publisher goes on from where they stand there."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.live.proxy import Proxy
+from streamlstm import Engine, ReplayingPublisher, wire
+
+from .conftest import WorkerProcess
+from .test_store_redis import Redis, server
+
+STREAMS: list[wire.StreamId] = ["a", "b", 7]
+X = np.random.default_rng(9).standard_normal((300, 2)).astype(np.float32)
+Told = dict[tuple[wire.StreamId, int], set[bytes]]
+
+
+@pytest.fixture
+def started(model_file: Path) -> Iterator[list[WorkerProcess]]:
+    workers: list[WorkerProcess] = []
+    yield workers
+    for worker in workers:
+        worker.stop(signal.SIGKILL)
+
+
+def feed(publisher: ReplayingPublisher, engine: Engine, rows: range, told: Told) -> None:
+    """Send rows of every stream; what should be told of them comes into `told`."""
+    for n in rows:
+        for stream in STREAMS:
+            assert publisher.send(stream, X[n]) == n + 1
+            told.setdefault((stream, n + 1), set()).add(engine.step(stream, X[n]).tobytes())
+
+
+def assert_moved(worker: WorkerProcess, engine: Engine, told: Told) -> None:
+    assert len(told) == len(STREAMS) * len(X)
+    assert all(len(different) == 1 for different in told.values())
+    with worker.client() as client:
+        assert client.last_seqs(STREAMS) == [len(X)] * len(STREAMS)
+        for n, stream in enumerate(STREAMS):
+            y = client.step(stream, X[n])
+            np.testing.assert_array_equal(y, engine.step(stream, X[n]))
+
+
+def publisher_of(proxy: Proxy, told: Told) -> ReplayingPublisher:
+    return ReplayingPublisher(
+        proxy.endpoint,
+        on_prediction=lambda s, seq, y: told.setdefault((s, seq), set()).add(y.tobytes()),
+        timeout=60,
+        linger=60,
+        retry=0.5,
+    )
+
+
+@pytest.mark.skipif(server() is None or find_spec("redis") is None, reason="needs Redis")
+@pytest.mark.parametrize("killed", [True, False])
+def test_to_another_worker_of_the_same_store(
+    started: list[WorkerProcess], model_file: Path, engine: Engine, tmp_path: Path, killed: bool
+) -> None:
+    redis = Redis(tmp_path)
+    told: Told = {}
+    for _ in range(2):
+        started.append(WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "50"))
+    first, second = started
+    proxy = Proxy(first.endpoints["router"])
+    try:
+        with publisher_of(proxy, told) as publisher:
+            feed(publisher, engine, range(200), told)
+            if killed:  # what it has not committed is to be applied again
+                first.stop(signal.SIGKILL)
+            proxy.target = second.endpoints["router"]
+            proxy.cut()
+            feed(publisher, engine, range(200, 300), told)
+        assert_moved(second, engine, told)
+    finally:
+        proxy.close()
+        for worker in started:
+            worker.stop(signal.SIGKILL)
+        redis.kill()
+
+
+def test_to_a_fresh_worker_by_export_and_import(
+    started: list[WorkerProcess], model_file: Path, engine: Engine
+) -> None:
+    told: Told = {}
+    for _ in range(2):
+        started.append(WorkerProcess(model_file))
+    first, second = started
+    proxy = Proxy(first.endpoints["router"])
+    with publisher_of(proxy, told) as publisher:
+        feed(publisher, engine, range(200), told)
+        proxy.target = None  # nobody feeds it any more ...
+        proxy.cut()
+        with first.client() as old, second.client() as new:  # ... while it moves
+            for stream in STREAMS:
+                new.import_stream(stream, old.export_stream(stream))
+        feed(publisher, engine, range(200, 250), told)
+        proxy.target = second.endpoints["router"]
+        feed(publisher, engine, range(250, 300), told)
+    assert_moved(second, engine, told)
+    proxy.close()
