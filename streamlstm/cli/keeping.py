@@ -8,7 +8,9 @@ from streamlstm.serving.keeper import Keeper, open_keeper
 
 
 @contextmanager
-def keeping(engine: Engine, store: str, seconds: float, preload: bool) -> Iterator[Keeper | None]:
+def keeping(
+    engine: Engine, store: str, seconds: float, preload: bool, other: str = "refuse"
+) -> Iterator[Keeper | None]:
     """Keep an engine's streams in the store that ``--store`` names, within ``with``.
 
     Raises
@@ -16,7 +18,7 @@ def keeping(engine: Engine, store: str, seconds: float, preload: bool) -> Iterat
     StoreError
         If it cannot be opened, or is of another model.
     """
-    keeper = open_keeper(engine, store, seconds)
+    keeper = open_keeper(engine, store, seconds, other)
     if keeper is None:
         yield None
         return

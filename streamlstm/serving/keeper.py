@@ -20,8 +20,10 @@ from typing import Any
 from ..changes import Batch, Changes, key_of, stream_of
 from ..engine import Engine
 from ..errors import StoreError
+from ..plan import initial_row
 from ..state import StreamId
-from .store import Header, Store, open_store
+from .eras import Eras
+from .store import Header, Store, header_of, open_store
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,6 +79,8 @@ class Keeper:
         Closed with the keeper.
     seconds : float
         Between two commits.
+    eras : Eras, optional
+        Of the store's records; left out where streams never begin anew.
 
     Attributes
     ----------
@@ -85,10 +89,11 @@ class Keeper:
         applied before a commit began is in it or in an earlier one.
     """
 
-    def __init__(self, changes: Changes, store: Store, seconds: float = 0.1) -> None:
+    def __init__(
+        self, changes: Changes, store: Store, seconds: float = 0.1, eras: Eras | None = None
+    ) -> None:
         self._changes, self._store, self._seconds = changes, store, seconds
-        self._batch = Batch(max(1, BATCH_BYTES // changes.record_size), changes.record_size)
-        self._piece = max(1, PIECE_BYTES // changes.record_size)
+        self._measure(eras)
         self._remaining = store.count()  # streams of the store that may not be here
         self.begun = self.committed = 0
         self._left = 0  # changes that the commit that was begun has still to take
@@ -102,6 +107,11 @@ class Keeper:
         self._finishing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="store", daemon=True)
         self._thread.start()
+
+    def _measure(self, eras: Eras | None) -> None:
+        self._eras, size = eras, self._changes.record_size
+        self._batch = Batch(max(1, BATCH_BYTES // size), size)
+        self._piece = max(1, PIECE_BYTES // size)
 
     # --- commits ---
 
@@ -170,6 +180,8 @@ class Keeper:
         """Write batches as they come."""
         while self._work.get():
             self._changes.seal(self._batch)
+            if self._eras is not None:
+                self._eras.mark(self._batch)
             if self._write():
                 self._batch.clear()
                 if self._store.emptied:  # what was committed before is to be written again
@@ -231,7 +243,9 @@ class Keeper:
         self._put_back(found)
 
     def _put_back(self, found: dict[bytes, bytes]) -> None:
-        self._changes.put_back([stream_of(key) for key in found], list(found.values()))
+        eras = self._eras
+        records = [r if eras is None else eras.current(r) for r in found.values()]
+        self._changes.put_back([stream_of(key) for key in found], records)
         self._remaining -= len(found)
 
     def preload(self, progress: Callable[[int, int], object]) -> int:
@@ -253,6 +267,39 @@ class Keeper:
             done += len(found)
             progress(done, total)
         return done
+
+    # --- another model ---
+
+    @property
+    def header(self) -> Header:
+        """What the store says that it is of."""
+        return self._store.header
+
+    def set_header(self, header: Header) -> None:
+        """Say of what the store is from now on; from any thread.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written, or not be of that; nothing has changed.
+        """
+        self._store.set_header(header)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no commit is under way: the only time at which streams may begin anew."""
+        batch = self._batch
+        return (
+            self._idle.is_set()
+            and not self._filling
+            and self._left == 0
+            and batch.count == 0
+            and not batch.gone
+        )
+
+    def begin_anew(self, eras: Eras) -> None:
+        """Write records of another size and era; when :attr:`quiet`, after the engine's streams."""
+        self._measure(eras)
 
     # --- telling, and the end ---
 
@@ -288,7 +335,7 @@ class Keeper:
         self.close()
 
 
-def open_keeper(engine: Engine, where: str, seconds: float) -> Keeper | None:
+def open_keeper(engine: Engine, where: str, seconds: float, other: str = "refuse") -> Keeper | None:
     """Return the keeper of what ``--store`` names; None for ``memory``.
 
     Raises
@@ -299,5 +346,5 @@ def open_keeper(engine: Engine, where: str, seconds: float) -> Keeper | None:
     if where == "memory":
         return None
     changes = engine.changes()
-    store = open_store(where, Header(engine.model.fingerprint, changes.record_size))
-    return Keeper(changes, store, seconds)
+    store = open_store(where, header_of(engine.model, changes.record_size), other)
+    return Keeper(changes, store, seconds, Eras(store.header, initial_row(engine.model)))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from .counters import Counters
 from .keeper import Keeper
 from .memory import resident_memory
 from .native import layout
+from .reloading import Reloading, told
 from .sessions import Commits, Session
 
 _LOG = logging.getLogger(__name__)
@@ -54,12 +56,16 @@ class Answer(NamedTuple):
         came through such a door, why the first bad row was.
     ticket : int
         The commit of the store that has to be safe before the reply is sent; 0 for none.
+    reloads : bool
+        Whether it began a change of the model, which :meth:`Service.reload` will answer; there is
+        no reply yet.
     """
 
     reply: bytes
     publications: list[Publication]
     error: wire.Error | None = None
     ticket: int = 0
+    reloads: bool = False
 
 
 class Service:
@@ -75,6 +81,8 @@ class Service:
         Keeps the engine's streams in a store as well, and brings them back.
     commits : Commits, optional
         Of the store, which answers to BARRIER wait for; without one what is applied is safe.
+    model_file : Path, optional
+        Where RELOAD finds the model; without one it is refused.
 
     Attributes
     ----------
@@ -88,13 +96,14 @@ class Service:
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         keeper: Keeper | None = None,
         commits: Commits | None = None,
+        model_file: Path | None = None,
     ) -> None:
         self.engine = engine
         self.keeper = keeper
         self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
-        self._inputs = engine.model.input_size
+        self._reloading = Reloading(engine, model_file, keeper)
         self._started = time.monotonic()
 
     def handle(
@@ -147,6 +156,10 @@ class Service:
                 answers[position] = self._control(message)
         self._step(waiting, answers, fed, publish)
         return cast(list[Answer], answers)
+
+    @property
+    def _inputs(self) -> int:
+        return self.engine.model.input_size
 
     # --- reading ---
 
@@ -298,6 +311,8 @@ class Service:
                 return _done(wire.Kind.LIST, None, listed)
             case wire.Last(streams):
                 return self._guard(lambda: self._last(streams), None, None)
+            case wire.Reload(anew):
+                return self._guard(lambda: self._begin_reload(anew), None, None)
             case wire.Ping(nonce):
                 return _done(wire.Kind.PING, None, nonce)
             case _:
@@ -338,6 +353,37 @@ class Service:
         self.engine.forget(stream)
         return _done(wire.Kind.FORGET, stream, None)
 
+    # --- another model ---
+
+    def _begin_reload(self, anew: bool) -> Answer:
+        self._reloading.begin(anew)
+        return Answer(b"", [], reloads=True)
+
+    def reload(self) -> Answer | None:
+        """Change the model if one is ready, between two batches; return what RELOAD is answered.
+
+        None if there is nothing to tell (yet).
+        """
+        outcome = self._reloading.turn()
+        if outcome is None:
+            return None
+        if isinstance(outcome, StreamLSTMError):
+            _LOG.warning("%s", outcome)
+            return self._refuse(outcome, None, None)
+        what = outcome[0]
+        _LOG.info(
+            "reloaded: the model %s follows %s, %s",
+            what.model[:8],
+            what.before[:8],
+            "all streams begin anew" if what.anew else "streams go on",
+        )
+        return _done(wire.Kind.RELOAD, None, told(outcome))
+
+    def stop_reloading(self) -> Answer | None:
+        """Give up a change of the model; return what is to be answered, None if there is none."""
+        error = self._reloading.stop()
+        return None if error is None else self._refuse(error, None, None)
+
     @property
     def uptime(self) -> float:
         """Seconds since this service was made."""
@@ -361,7 +407,11 @@ class Service:
             "streams": len(engine),
             "capacity": engine.capacity,
             "limits": {"message_bytes": self.max_message_bytes, "streams": wire.MAX_STREAMS},
-            "counters": {**self.counters.as_map(), "steps": engine.steps},
+            "counters": {
+                **self.counters.as_map(),
+                "steps": engine.steps,
+                "reloads": self._reloading.count,
+            },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
             "store": self.keeper.status() if self.keeper is not None else None,
