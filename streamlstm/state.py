@@ -371,7 +371,7 @@ class StateTable:
             Of the last prediction, in the old rows and in these.
         """
         slots = np.flatnonzero(self.generation[: self.used])
-        carry(self.rows, before, rows, after, slots)
+        carry(self.rows, before, rows, after, slots[self.seq[slots] != 0])
         self.time[slots] = np.nan
         self._initial, self.rows = np.ascontiguousarray(initial, np.float32), rows
         ids, head = self._ids, self.head

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anew import carry
+from ..anew import Place, carry
 from ..changes import Batch
 from ..kernels import compile
 from .store import Era, Header
@@ -66,8 +66,13 @@ class Eras:
 
     def _renewed(self, old: NDArray[np.uint8], era: Era) -> bytes:
         row = self._initial[None].copy()
-        before = old[_BESIDE:-_HASH].copy().view(np.float32)[None]
-        carry(before, era.place, row, self._now.place, slice(None))
+        if old[:8].any():  # it is numbered
+            before = old[_BESIDE:-_HASH].copy().view(np.float32)[None]
+            # As in a stream that was here all the while: once not known, not known any more.
+            since = [e for e in (*self._earlier, self._now) if e.number >= era.number]
+            same = all(e.outputs == era.outputs for e in since)
+            place = era.place if same else Place(0, 0)
+            carry(before, place, row, self._now.place, slice(None))
         data = np.zeros(_BESIDE + row.nbytes + _HASH, np.uint8)
         data[:8] = old[:8]
         data[8:_BESIDE] = np.array([np.nan]).view(np.uint8)

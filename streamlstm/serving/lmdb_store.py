@@ -102,7 +102,7 @@ class LmdbStore:
             self.header = accepted._replace(others=())
         self._due = self.header.encode() != found
         if self._due and not (self.read_only and found is not None):
-            self._write((), ())
+            self._commit((), (), self.header)
 
     def count(self) -> int:
         """Return how many streams it holds."""
@@ -110,13 +110,7 @@ class LmdbStore:
 
     def set_header(self, header: Header) -> None:
         """Say of what it is from now on; from any thread."""
-        before, was_due = self.header, self._due
-        self.header, self._due = header, True
-        try:
-            self.commit((), ())
-        except BaseException:
-            self.header, self._due = before, was_due
-            raise
+        self._commit((), (), header)
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
@@ -128,29 +122,33 @@ class LmdbStore:
 
     def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
+        self._commit(gone, pairs, self.header if self._due else None)
+
+    def _commit(self, gone: Sequence[bytes], pairs: Pairs, header: Header | None) -> None:
         try:
             with self._writing:
                 if self.read_only:
                     self._reopen()
-                while not self._write(gone, pairs):
+                while not self._write(gone, pairs, header):
                     with self._resizing:
                         self._env.set_mapsize(2 * self._env.info()["map_size"])
+                if header is not None:
+                    self.header, self._due = header, False
         except lmdb.Error as error:
             raise self._failed("written", error) from None
 
-    def _write(self, gone: Sequence[bytes], pairs: Pairs) -> bool:
+    def _write(self, gone: Sequence[bytes], pairs: Pairs, header: Header | None) -> bool:
         """Write them in one transaction; return whether there was room in the map."""
         try:
             with self._env.begin(write=True) as write:
-                if self._due:
-                    write.put(HEADER_KEY, self.header.encode())
+                if header is not None:
+                    write.put(HEADER_KEY, header.encode())
                 for key in gone:
                     write.delete(key)
                 with write.cursor() as cursor:
                     cursor.putmulti(pairs)
         except lmdb.MapFullError:
             return False
-        self._due = False
         return True
 
     def _reopen(self) -> None:

@@ -8,6 +8,8 @@ meanwhile. Only then, in the loop's own thread, everything changes at once.
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -140,7 +142,7 @@ class Reloading:
     def _prepare(self, file: Path, anew: bool) -> None:
         outcome: _Ready | StreamLSTMError
         try:
-            outcome = self._ready(Model.load(file), anew)
+            outcome = self._ready(_load(file), anew)
         except ModelFileError as error:
             outcome = ModelFileError(f"reload: {error} The model that runs goes on.")
         except StreamLSTMError as error:
@@ -166,6 +168,25 @@ class Reloading:
         after = new.begins_anew(before) if anew else new.follows(before)
         self._keeper.set_header(after)
         return _Ready(next, before, after)
+
+
+def _load(file: Path) -> Model:
+    """Read a model from a copy of the file in memory.
+
+    To read it where it is would map it, and to cut off a file that is mapped, as whoever writes
+    over it does, kills the process that looks there.
+    """
+    copy = os.memfd_create("model")
+    try:
+        with file.open("rb") as source, os.fdopen(os.dup(copy), "wb") as target:
+            shutil.copyfileobj(source, target)
+        return Model.load(f"/proc/self/fd/{copy}")
+    except OSError as error:
+        raise ModelFileError(f"{file}: cannot be read: {error.strerror or error}.") from None
+    except ModelFileError as error:
+        raise ModelFileError(str(error).replace(f"/proc/self/fd/{copy}", str(file))) from None
+    finally:
+        os.close(copy)
 
 
 class BusyError(StreamLSTMError):
