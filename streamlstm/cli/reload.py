@@ -23,9 +23,9 @@ def reload(
 ) -> None:
     """Let a worker go on with what stands in its model file now; no message is lost.
 
-    Replace the file first, in one piece: write the new one beside it, then mv. Without --anew the model must
-    have the same inputs and outputs and layers whose memory is laid out alike; streams go on with
-    their state. What is refused changes nothing.
+    Replace the file first, in one piece: write the new one beside it, then mv. Without
+    --anew the model must have the same inputs and outputs, and layers whose memory is laid out
+    alike; streams go on with their state. What is refused changes nothing.
 
     \b
     Example:
