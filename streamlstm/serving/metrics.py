@@ -78,6 +78,7 @@ class WorkerCollector(Collector):
             "Connections whose key is not allowed.",
             counters.refused_connections,
         )
+        yield _counter("reloads", "Changes of the model.", service.reloads)
         yield self._errors()
         yield _gauge("streams", "Streams that live here.", len(engine))
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)

@@ -355,6 +355,11 @@ class Service:
 
     # --- another model ---
 
+    @property
+    def reloads(self) -> int:
+        """How often the model was changed."""
+        return self._reloading.count
+
     def _begin_reload(self, anew: bool) -> Answer:
         self._reloading.begin(anew)
         return Answer(b"", [], reloads=True)
@@ -410,7 +415,7 @@ class Service:
             "counters": {
                 **self.counters.as_map(),
                 "steps": engine.steps,
-                "reloads": self._reloading.count,
+                "reloads": self.reloads,
             },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
