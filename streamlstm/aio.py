@@ -204,6 +204,11 @@ class AsyncClient(_AsyncConnection[zmq.Socket[bytes]]):
         """Drop a stream; should it come again, it is a new one."""
         await self._ask(wire.Forget(check_stream_id(stream)), done)
 
+    async def reload(self, anew: bool = False) -> dict[str, Any]:
+        """Let the worker take its model file anew; as :meth:`Client.reload`."""
+        done_with: dict[str, Any] = await self._ask(wire.Reload(bool(anew)), done)
+        return done_with
+
     async def list_streams(
         self, prefix: str | None = None
     ) -> AsyncIterator[tuple[wire.StreamId, int]]:

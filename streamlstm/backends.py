@@ -46,6 +46,15 @@ class Backend(Protocol):
     def one_stream(self, rows: Float32Array) -> "OneStream | None":
         """Return quick ways to step single streams of a table, if there are any."""
 
+    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step, of a stream with the row ``initial[R]`` that nobody has."""
+
+    def succeed(self, old: Any, rows: Float32Array) -> None:
+        """Take the place of a backend of the same class, which is not used any more.
+
+        What others know by its address stays where it is. The rows may be others than before.
+        """
+
 
 class OneStream(NamedTuple):
     """Compiled ways to step one stream of a table (kernels/onestep.py).
@@ -83,6 +92,8 @@ class CpuBackend:
     ----------
     address : int
         Of the task (kernels/layout.py) that steps what it is pointed to.
+    inputs, outputs : int
+        F and O.
     work : int
         Multiply-adds of a step of one stream.
     thread_work : int
@@ -100,6 +111,7 @@ class CpuBackend:
         self.threads = wanted if compile.can_run_parallel() else 1
         self.row_size = plan.row_size
         self.thread_work = THREAD_WORK
+        self.inputs, self.outputs = model.input_size, model.output_size
         self.work = plan.work
         self._plan = plan
         size = step.scratch_size(plan.program)
@@ -157,6 +169,21 @@ class CpuBackend:
             self.address, held, steps, call.step_text, call.step_integer, call.step_slot
         )
 
+    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step, so that weights and scratch are in memory."""
+        X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, outputs), np.float32)
+        self._take(initial[None].copy())
+        self._call.step_block(self.address, np.zeros(1, np.int64), X, Y)
+
+    def succeed(self, old: "CpuBackend", rows: Float32Array) -> None:
+        """Go on in the task of another backend: whoever has its address steps this model."""
+        task = old._task
+        stays = [layout.TASK_HELD, layout.TASK_STEPS]
+        self._task[stays] = task[stays]
+        task[:] = self._task
+        self._task, self.address = task, old.address
+        self._take(rows)
+
     def _take(self, rows: Float32Array) -> None:
         self._task[layout.TASK_ROWS] = rows.ctypes.data
         self._rows = rows
@@ -205,6 +232,14 @@ class ReferenceBackend:
 
     def one_stream(self, rows: Float32Array) -> None:
         """Return None: a single stream goes the way of a block."""
+
+    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step, of which nothing stays."""
+        row, X, Y = initial[None].copy(), np.zeros((1, inputs)), np.zeros((1, outputs))
+        self.step_block(row, np.zeros(1, np.int64), X, Y)
+
+    def succeed(self, old: "ReferenceBackend", rows: Float32Array) -> None:
+        """Do nothing: nobody knows the other one by an address."""
 
     def compute(
         self, X: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool = False

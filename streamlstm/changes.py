@@ -23,6 +23,11 @@ from .state import MAX_ID_BYTES, StateTable, StreamId
 FORMAT = 1  # of keys and records
 
 
+def record_size(row_size: int) -> int:
+    """Return the bytes of a record of rows of so many floats."""
+    return 24 + 4 * row_size
+
+
 class Batch:
     """Records of streams as they were taken, each consistent in itself.
 
@@ -71,22 +76,20 @@ class Changes:
     lock : threading.Lock
         Of the engine; every method holds it.
     held : Held
-
-    Attributes
-    ----------
-    record_size : int
-        Bytes of a record.
     """
 
     def __init__(self, table: StateTable, lock: threading.Lock, held: Held) -> None:
-        from .kernels import changed, compile, ids
+        from .kernels import compile, ids
 
         self._table, self._lock, self._held = table, lock, held
         self._call, self._count = compile.changed_entries(), ids.CHANGED_COUNT
-        self._row = table.rows.shape[1]
-        self.record_size = changed.BESIDE + 4 * self._row
         with lock, held:
             table.watch()
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of a record."""
+        return record_size(self._table.rows.shape[1])
 
     @property
     def pending(self) -> int:

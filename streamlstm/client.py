@@ -217,6 +217,35 @@ class Client(Connection):
         """Drop a stream; should it come again, it is a new one."""
         self._ask(wire.Forget(check_stream_id(stream)), done)
 
+    def reload(self, anew: bool = False) -> dict[str, Any]:
+        """Let the worker take its model file anew, and go on with what stands there now.
+
+        Parameters
+        ----------
+        anew : bool
+            Let all streams begin anew, with any model; their numbers stay.
+
+        Returns
+        -------
+        dict
+            ``model`` and ``before``, fingerprints; ``anew``; ``changed``, a list of what is another
+            in words; ``paused``, the seconds for which no message was answered.
+
+        Raises
+        ------
+        RemoteError
+            If the file cannot be taken (``bad-model``) or streams cannot go on with it
+            (``model-mismatch``), or the worker is at it or cannot write its store (``busy``). The
+            model that runs goes on.
+
+        Notes
+        -----
+        The first model with a kind of layer that was never used on this machine is compiled for,
+        which takes some seconds; the client's ``timeout`` has to be longer.
+        """
+        done_with: dict[str, Any] = self._ask(wire.Reload(bool(anew)), done)
+        return done_with
+
     def list_streams(self, prefix: str | None = None) -> Iterator[tuple[wire.StreamId, int]]:
         """Yield all streams of the worker and their last numbers, in the order of their ids.
 

@@ -6,12 +6,14 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import CpuBackend, make_backend
+from .anew import is_unknown, place_of
+from .backends import Backend, CpuBackend, make_backend
 from .blob import pack_state, unpack_state
 from .blocks import Block, quick_block, rounds, slow_block
 from .changes import Changes
@@ -25,6 +27,7 @@ from .model import Model
 from .observations import bad_rows, bad_value, check_seq, check_time, to_float32
 from .owners import Owners
 from .plan import initial_row, prediction_place
+from .reloading import Next, Reloaded, make_next
 from .state import StateTable, StreamId, check_stream_id
 from .stream import Stream
 
@@ -88,17 +91,15 @@ class Engine:
             )
         if threads is not None and (type(threads) is not int or threads < 1):
             raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
-        self._backend = make_backend(backend, model, threads, weights)
+        self._make = partial(make_backend, backend, threads=threads, weights=weights)
+        self._backend: Backend = self._make(model)
         self._table = StateTable(capacity, initial_row(model))
-        self._model = model
         self._steps = 0
-        F, O = model.input_size, model.output_size
-        self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
+        self._run(model)
         self._one_slot = np.zeros(1, np.int64)
-        self._pack = struct.Struct(f"{F}f").pack
-        self._categories = model.categories
-        self._prediction = prediction_place(model)
-        self._outputs, self._head = O, self._table.address
+        self._head = self._table.address
+        self._lent: list[Lent] = []
+        self._stored, self._reloading = False, threading.Lock()
         one = self._backend.one_stream(self._table.rows)
         self._quick = one is not None and _HAS_GIL
         self._quick_steps, held = np.zeros(1, np.int64), np.zeros(1, np.int64)
@@ -107,7 +108,16 @@ class Engine:
             self._step_text, self._step_integer = one.step_text, one.step_integer
             self._step_slot = one.step_slot
         self._lock, self._held = threading.Lock(), Held(held)
+
+    def _run(self, model: Model) -> None:
+        """Keep what observations of a model are checked against, and what else depends on it."""
+        F, O = model.input_size, model.output_size
+        self._one_x, self._one_y = np.zeros((1, F), np.float32), np.zeros((1, O), np.float32)
+        self._pack = struct.Struct(f"{F}f").pack
+        self._categories, self._outputs = model.categories, O
+        self._prediction = prediction_place(model)
         self._explainer: Explainer | None = None  # made when it is first asked for
+        self._model = model
 
     @property
     def model(self) -> Model:
@@ -136,13 +146,15 @@ class Engine:
         """
         if not isinstance(self._backend, CpuBackend):
             return None
-        return Lent(self._table, self._backend, self._lock, self._held)
+        self._lent.append(Lent(self._table, self._backend, self._lock, self._held))
+        return self._lent[-1]
 
     def changes(self) -> Changes:
         """Return what tells which streams change from now on, and takes streams back.
 
         This is for a worker that keeps its streams in a store as well (streamlstm/serving).
         """
+        self._stored = True
         return Changes(self._table, self._lock, self._held)
 
     def owners(self) -> Owners:
@@ -158,6 +170,81 @@ class Engine:
         This is for a worker that has more streams than memory (streamlstm/serving).
         """
         return Idle(self._table, self._lock, self._held)
+
+    def reload(self, model: Model, anew: bool = False) -> Reloaded:
+        """Go on with another model, between two steps.
+
+        What takes time (checks, kernels, weights, a first step) is done before, while other threads
+        step with the old model; then all steps wait for some 0.1 ms, and for longer if streams
+        begin anew. Two calls at once are carried out one after the other.
+
+        Parameters
+        ----------
+        model : Model
+            With the same inputs, outputs, categories and horizon, and layers whose memory is laid
+            out alike: weights, scaling and layers without a memory may be others. Every stream
+            goes on with its state.
+        anew : bool
+            Let all streams begin anew, with any model. Their numbers stay, so that the next
+            observation is the one after the last; their event times are forgotten.
+
+        Returns
+        -------
+        Reloaded
+            Fingerprints of both models and what is another, in words.
+
+        Raises
+        ------
+        ModelMismatchError
+            If streams cannot go on with the model; it says why. Nothing has changed.
+        ModelError
+            If it is no model, or the streams are in a store as well: then its worker is to be
+            asked, ``streamlstm reload``.
+        """
+        if self._stored:
+            raise ModelError(
+                "reload: the streams of this engine are in a store as well, which has to follow; "
+                "ask its worker (Client.reload, streamlstm reload)."
+            )
+        with self._reloading:
+            return self.follow(self.prepare(model, anew))
+
+    def prepare(self, model: Model, anew: bool = False) -> Next:
+        """Make a model ready for :meth:`follow`; the first half of :meth:`reload`.
+
+        This is for a worker, which must not step meanwhile what its loop steps; any thread.
+        """
+        if not isinstance(model, Model):
+            raise ModelError(
+                f"model: expected a Model, got {type(model).__name__}; Model.load(path) reads one."
+            )
+        return make_next(self._model, model, anew, self._table, self._make)
+
+    def follow(self, next: Next) -> Reloaded:
+        """Go on with a model that is ready; the second half of :meth:`reload`.
+
+        Raises
+        ------
+        ModelError
+            If it was made ready for another model than the one that runs.
+        """
+        with self._lock, self._held:
+            if next.running is not self._model:
+                raise ModelError("reload: another model came in between; reload once more.")
+            table, model = self._table, next.model
+            if next.rows is None:
+                table.start_with(next.initial)
+            else:
+                next.rows[next.filled : table.used] = next.initial
+                before, after = self._prediction, prediction_place(model)
+                table.begin_anew(next.initial, next.rows, place_of(before), place_of(after))
+            next.backend.succeed(self._backend, table.rows)
+            self._backend = next.backend
+            self._run(model)
+            if isinstance(next.backend, CpuBackend):
+                for lent in self._lent:
+                    lent.follow(next.backend)
+        return next.what
 
     def __len__(self) -> int:
         """Return how many streams are live."""
@@ -256,8 +343,10 @@ class Engine:
         # The slow way knows new streams, other types and every error.
         if type(stream) is not str:
             stream = check_stream_id(stream)
-        row = self._observation(x)
+        model, row = self._model, self._observation(x)
         with self._lock, self._held:
+            if self._model is not model:
+                row = self._observation(row)
             slot = self._table.find(stream)
             if seq != 0 or time is not None:
                 seq = check_seq(stream, seq, self._last_seq(slot))
@@ -296,12 +385,11 @@ class Engine:
         StreamLSTMError
             As for :meth:`step`, naming the first observation at fault. Then none was applied.
         """
-        ids, X = self._observations(streams, X)
-        for n in bad_rows(X, self._categories):
-            error = self._bad_value(X[n], f"observation {n}, stream {_as_list(ids)[n]!r}")
-            error.position = n
-            raise error
+        model, (ids, X) = self._model, self._observations(streams, X)
+        self._refuse_bad(ids, X)
         with self._lock, self._held:
+            if self._model is not model:
+                self._refuse_bad(*self._observations(ids, X))
             block = quick_block(self._table, ids, seqs, times)
             if block is None:
                 errors: dict[int, StreamLSTMError] = {}
@@ -338,9 +426,11 @@ class Engine:
             For each observation that was refused, by its position, what :meth:`step` would have
             raised.
         """
-        ids, X = self._observations(streams, X)
+        model, (ids, X) = self._model, self._observations(streams, X)
         bad = bad_rows(X, self._categories)
         with self._lock, self._held:
+            if self._model is not model:
+                bad = bad_rows(self._observations(ids, X)[1], self._categories)
             block = None if bad else quick_block(self._table, ids, seqs, times)
             if block is not None:
                 return self._step_rounds(block, X), {}
@@ -381,13 +471,16 @@ class Engine:
             As for :meth:`step`.
         """
         stream = check_stream_id(stream)
-        row = self._observation(x)
+        model, row = self._model, self._observation(x)
         with self._lock, self._held:
+            if self._model is not model:
+                row = self._observation(row)
             slot = self._table.find(stream)
             state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
             if self._explainer is None:
                 self._explainer = Explainer(self._model)
-        return self._explainer.explain(state, row)
+            explainer = self._explainer
+        return explainer.explain(state, row)
 
     def stream(self, stream: StreamId) -> Stream:
         """Return a handle to one stream that skips the look-up of its id."""
@@ -448,10 +541,10 @@ class Engine:
             If the stream is new and all slots are taken.
         """
         stream = check_stream_id(stream)
-        row, seq, time = unpack_state(
-            blob, self._model.fingerprint, self._backend.row_size, self._prediction.start
-        )
         with self._lock, self._held:
+            row, seq, time = unpack_state(
+                blob, self._model.fingerprint, self._backend.row_size, self._prediction.start
+            )
             slot = self._table.claim(stream)
             self._table.note_changed(slot)
             self._table.rows[slot] = row
@@ -477,7 +570,8 @@ class Engine:
         -------
         float32[O] or None
             None if that is not the last observation of the stream that was numbered: only its
-            prediction is kept, with the state, for who sends it twice.
+            prediction is kept, with the state, for who sends it twice. None too if it was made by
+            a model with another number of outputs.
         """
         stream = check_stream_id(stream)
         with self._lock, self._held:
@@ -485,7 +579,7 @@ class Engine:
             if slot < 0 or seq == 0 or self._table.seq[slot] != seq:
                 return None
             y: Float32Array = self._table.rows[slot, self._prediction].copy()
-            return y
+            return None if is_unknown(y) else y
 
     def _row(self, x: ArrayLike) -> Float32Array:
         """Return one observation as float32[F]; its values are not looked at."""
@@ -514,6 +608,13 @@ class Engine:
 
     def _bad_value(self, x: Float32Array, where: str) -> StreamLSTMError:
         return bad_value(x, self._model.inputs, self._categories, where)
+
+    def _refuse_bad(self, ids: list[StreamId] | NDArray[Any], X: Float32Array) -> None:
+        """Raise the error of the first observation that is none, if there is one."""
+        for n in bad_rows(X, self._categories):
+            error = self._bad_value(X[n], f"observation {n}, stream {_as_list(ids)[n]!r}")
+            error.position = n
+            raise error
 
     def _observations(
         self, streams: Iterable[StreamId], X: ArrayLike

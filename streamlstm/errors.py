@@ -32,6 +32,8 @@ class StreamLSTMError(Exception):
 class ModelError(StreamLSTMError, ValueError):
     """Layers, weights, names or scaling that do not fit together."""
 
+    code = "bad-model"
+
 
 class ConvertError(StreamLSTMError, ValueError):
     """A network of another framework that cannot be taken over."""
@@ -39,6 +41,8 @@ class ConvertError(StreamLSTMError, ValueError):
 
 class ModelFileError(StreamLSTMError):
     """A model file that is damaged, foreign, or written by a newer version."""
+
+    code = "bad-model"
 
 
 class DataError(StreamLSTMError, ValueError):
@@ -112,7 +116,7 @@ class DuplicateError(SequenceError):
 
 
 class ModelMismatchError(StreamLSTMError):
-    """State that belongs to another model."""
+    """State that belongs to another model, or a model with which streams cannot go on."""
 
     code = "model-mismatch"
 

@@ -29,6 +29,11 @@ class Lent:
         How many may share a block.
     row_work : int
         Multiply-adds of a step of one stream.
+    inputs, outputs : int
+        F and O.
+    model : int
+        How many models came before this one. When it rises, only these last five may be others;
+        look at it when :meth:`alone`.
     """
 
     def __init__(
@@ -36,7 +41,14 @@ class Lent:
     ) -> None:
         self._table, self._lock, self._held = table, lock, held
         self.table, self.task = table.address, backend.address
+        self.model = -1
+        self.follow(backend)
+
+    def follow(self, backend: CpuBackend) -> None:
+        """Tell of another model; only when alone. Addresses stay."""
         self.threads, self.row_work = backend.threads, backend.work
+        self.inputs, self.outputs = backend.inputs, backend.outputs
+        self.model += 1
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .anew import Place, carry
 from .errors import CapacityError, StreamIdError, UnknownStreamError
 from .pages import lazy_zeros
 
@@ -108,7 +109,7 @@ class StateTable:
         self.clocked = False
         self.gone: set[StreamId] = set()
         self.capacity = capacity
-        self._initial = np.ascontiguousarray(initial, np.float32)
+        self._initial = np.array(initial, np.float32)  # its own: it is written to
         try:
             if capacity > ids.MAX_SLOTS:
                 raise MemoryError
@@ -144,6 +145,11 @@ class StateTable:
     def __len__(self) -> int:
         return int(self.head[self._ids.LIVE])
 
+    @property
+    def used(self) -> int:
+        """Slots below this one have had an owner."""
+        return int(self.head[self._ids.USED])
+
     def __contains__(self, stream: StreamId) -> bool:
         return self.find(stream) >= 0
 
@@ -163,7 +169,7 @@ class StateTable:
 
     def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
         """Return slots, keys and lengths of all live streams (kernels/ids.py)."""
-        slots = np.flatnonzero(self.generation[: int(self.head[self._ids.USED])])
+        slots = np.flatnonzero(self.generation[: self.used])
         records = self._records.reshape(self.capacity, -1)[slots]
         return slots, records[:, self._ids.KEY], records[:, self._ids.META] & np.uint64(255)
 
@@ -354,6 +360,35 @@ class StateTable:
             from .kernels.compile import changed_entries
 
             changed_entries().note_slots(self.address, np.array(slots, np.int64))
+
+    def start_with(self, initial: NDArray[np.float32]) -> None:
+        """Let streams that come from now on begin with another row, of the same size."""
+        self._initial[:] = initial
+
+    def begin_anew(
+        self, initial: NDArray[np.float32], rows: NDArray[np.float32], before: Place, after: Place
+    ) -> None:
+        """Let every live stream begin anew in other rows; numbers and last predictions stay.
+
+        Parameters
+        ----------
+        initial : float32[R]
+        rows : float32[S, R]
+            Those of slots that were used are initial; R may be another than it was.
+        before, after : Place
+            Of the last prediction, in the old rows and in these.
+        """
+        slots = np.flatnonzero(self.generation[: self.used])
+        carry(self.rows, before, rows, after, slots[self.seq[slots] != 0])
+        self.time[slots] = np.nan
+        self._initial, self.rows = np.ascontiguousarray(initial, np.float32), rows
+        ids, head = self._ids, self.head
+        head[ids.ROWS], head[ids.INITIAL] = rows.ctypes.data, self._initial.ctypes.data
+        head[ids.ROW_SIZE] = len(initial)
+        if head[ids.CHANGED]:
+            from .kernels.compile import changed_entries
+
+            changed_entries().note_slots(self.address, slots)
 
     def clear(self, slot: int) -> None:
         """Set a slot to the state of a stream that has seen nothing."""

@@ -45,8 +45,10 @@ class Stream:
                     return y
             except OverflowError:
                 pass  # a number beyond 64 bits
-        row = engine._observation(x)
+        model, row = engine._model, engine._observation(x)
         with engine._lock, engine._held:
+            if engine._model is not model:
+                row = engine._observation(row)
             table, slot = engine._table, self._slot
             if slot < 0 or table.generation[slot] != self._generation:
                 slot = table.find(self.id)

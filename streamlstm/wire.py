@@ -49,6 +49,7 @@ CODES = (
     "model-mismatch",
     "too-large",
     "forbidden",
+    "bad-model",
     "error",
 )
 
@@ -70,6 +71,7 @@ class Kind(IntEnum):
     LIST = 9
     LAST = 10
     FORGET = 11
+    RELOAD = 13
     PREDICTION = 129
     PREDICTIONS = 130
     DONE = 131
@@ -153,6 +155,12 @@ class Forget(NamedTuple):
     stream: StreamId
 
 
+class Reload(NamedTuple):
+    """Take the model file anew; with ``anew`` all streams begin anew, with any model."""
+
+    anew: bool
+
+
 class Prediction(NamedTuple):
     """The answer to a STEP, and what subscribers receive; ``y`` is float32[O]."""
 
@@ -219,7 +227,7 @@ class Error(NamedTuple):
 
 
 Request: TypeAlias = (
-    Step | Steps | Reset | Export | Import | Info | Ping | Barrier | List | Last | Forget
+    Step | Steps | Reset | Export | Import | Info | Ping | Barrier | List | Last | Forget | Reload
 )
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 
@@ -401,6 +409,12 @@ def _unsigned(value: Any, where: str, what: str) -> int:
     _refuse(where, f"an unsigned integer{what}", value)
 
 
+def _boolean(value: Any, where: str) -> bool:
+    if type(value) is bool or (type(value) is int and value in (0, 1)):
+        return bool(value)
+    _refuse(where, "a boolean, 0 or 1", value)
+
+
 # What the sixth element of an ERROR is; with other codes it is something of a later version.
 _NUMBERED = {
     "busy": ("wait", " of milliseconds, or nil"),
@@ -535,6 +549,7 @@ _REQUESTS: dict[int, Callable[[list[Any]], Request]] = {
     Kind.LIST: _read_list,
     Kind.LAST: lambda message: Last(_streams(_take(message, 2)[0])),
     Kind.FORGET: lambda message: Forget(_stream(_take(message, 2)[0])),
+    Kind.RELOAD: lambda message: Reload(_boolean(_take(message, 2)[0], "anew")),
 }
 _REPLIES: dict[int, Callable[[list[Any]], Reply]] = {
     Kind.PREDICTION: _read_prediction,
@@ -568,7 +583,7 @@ def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:
     try:
         reader = _REQUESTS.get(kind) if type(kind) is int else None
         if reader is None:
-            _refuse_kind(kind, f"1 to {Kind.FORGET}")
+            _refuse_kind(kind, f"1 to {max(_REQUESTS):d}")
         return reader(message)
     except ProtocolError as error:
         _name(error, message)
@@ -763,6 +778,7 @@ _WRITERS: dict[type, Callable[[Any], bytes]] = {
     List: _write_list,
     Last: lambda message: _pack(Kind.LAST, _streams(message.streams)),
     Forget: lambda message: _pack(Kind.FORGET, _stream(message.stream)),
+    Reload: lambda message: _pack(Kind.RELOAD, _boolean(message.anew, "anew")),
     Prediction: _write_prediction,
     Predictions: _write_predictions,
     Done: lambda done: _pack(Kind.DONE, done.kind, done.stream, done.value),

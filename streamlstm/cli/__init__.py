@@ -28,6 +28,7 @@ COMMANDS = (
     "keys",
     "streams",
     "forget",
+    "reload",
 )
 
 app = typer.Typer(

@@ -9,7 +9,12 @@ from streamlstm.serving.keeper import Keeper, open_keeper
 
 @contextmanager
 def keeping(
-    engine: Engine, store: str, seconds: float, preload: bool, when_full: str = "refuse"
+    engine: Engine,
+    store: str,
+    seconds: float,
+    preload: bool,
+    when_full: str = "refuse",
+    other: str = "refuse",
 ) -> Iterator[Keeper | None]:
     """Keep an engine's streams in the store that ``--store`` names, within ``with``.
 
@@ -20,7 +25,7 @@ def keeping(
     StoreError
         If it cannot be opened, or is of another model.
     """
-    keeper = open_keeper(engine, store, seconds)
+    keeper = open_keeper(engine, store, seconds, other)
     if keeper is None:
         yield None
         return

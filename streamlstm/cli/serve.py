@@ -107,6 +107,13 @@ def serve(
     preload: Annotated[
         bool, Option("--preload", help="Bring all streams of the store back before being ready.")
     ] = False,
+    other_model: Annotated[
+        str,
+        Option(
+            help="If the store holds streams of another model: refuse, keep (they go on, if its "
+            "layout is the same) or anew (they begin anew)."
+        ),
+    ] = "refuse",
 ) -> None:
     """Start a worker: it keeps the memory of every stream and answers observations.
 
@@ -148,6 +155,8 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     check_loop(loop, backend)
     check_backend(backend, weights)
+    if other_model not in ("refuse", "keep", "anew"):
+        raise BadParameter(f"--other-model: expected refuse, keep or anew, got {other_model!r}")
     if loop == "python" and (spin or queue_messages or queue_bytes):
         raise BadParameter("--spin and --queue-... are of the compiled loop, not of that in Python")
     bounds = Bounds(queue_messages or 16_384, queue_bytes or max(2**26, 8 * max_message_bytes))
@@ -177,7 +186,7 @@ def serve(
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
     with (
-        keeping(engine, store, commit_ms / 1000, preload, when_full) as keeper,
+        keeping(engine, store, commit_ms / 1000, preload, when_full, other_model) as keeper,
         Worker(
             service := Service(
                 engine,
@@ -185,6 +194,7 @@ def serve(
                 keeper,
                 limits=limits,
                 eviction=evicting(engine, keeper, when_full, idle_ttl),
+                model_file=model,
             ),
             router,
             pull,
@@ -203,9 +213,8 @@ def serve(
             write_endpoints(endpoints, places)
         for door, endpoint in places.items():
             err.print(f"{door:7} {endpoint}", markup=False)
-        if keeper is not None:
-            # The thread that writes to the store gives way to the loop so much sooner.
-            sys.setswitchinterval(0.0005)
+        # Threads that write to the store or make a model ready give way to the loop sooner.
+        sys.setswitchinterval(0.0005)
         gc.freeze()  # what exists now stays: looking through it again would only delay answers
         err.print("ready; Ctrl-C stops")
         try:

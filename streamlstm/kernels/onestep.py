@@ -45,8 +45,8 @@ def _step(head, task, slot, x, seq, y):
         return False
     fields = int64s_at(task, layout.TASK)
     program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
-    if not is_good(program, x):
-        return False
+    if not is_good(program, x) or y.shape[0] != program[layout.OUTPUTS]:
+        return False  # y may have been made for the model before
     if seq != 0:
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False

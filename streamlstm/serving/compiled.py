@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .. import wire
 from ..kernels import compile, ids
 from ..lent import Lent
-from ..model import Model
 from ..pages import lazy_zeros
 from ..state import StateTable
 from .arrival import Arrival, bad_envelope, too_many_frames
@@ -97,8 +96,6 @@ class CompiledLoop:
     ----------
     lent : Lent
         The engine's streams. Nobody else steps them while :meth:`serve` runs.
-    model : Model
-        The engine's.
     doors : sequence of zmq.Socket
         ROUTER, PULL, XPUB.
     wakeup : int
@@ -118,7 +115,6 @@ class CompiledLoop:
     def __init__(
         self,
         lent: Lent,
-        model: Model,
         doors: list[zmq.Socket[bytes]],
         wakeup: int,
         counters: Counters,
@@ -135,13 +131,16 @@ class CompiledLoop:
         self.taken = 0  # when the message that was handed over last came, in ns of the clock
         self._lent = lent
         self._kept: list[Any] = [doors]
+        self._of_model: list[Any] = []
+        self._sizes = (0, 0)
         self._fields = np.zeros(layout.LOOP, np.int64)
         self._libzmq = libzmq()
         for place, address in functions.items():
             self._fields[place] = address
         for place, door in zip((layout.ROUTER, layout.PULL, layout.XPUB), doors, strict=True):
             self._fields[place] = door.underlying
-        self._lay_out(model, counters, doors, wakeup)
+        self._lay_out(counters, doors, wakeup)
+        self._follow()
         self._bound(max_message_bytes, bounds)
         self._fields[layout.SPIN] = round(spin * 1e9)
         self._fields[layout.PACE] = 1_000
@@ -165,15 +164,11 @@ class CompiledLoop:
     def _zeros(self, count: int, dtype: Any = np.int64) -> int:
         return self._keep(lazy_zeros(count, dtype))
 
-    def _lay_out(
-        self, model: Model, counters: Counters, doors: list[zmq.Socket[bytes]], wakeup: int
-    ) -> None:
-        """Make what a block needs, and say where it stands."""
+    def _lay_out(self, counters: Counters, doors: list[zmq.Socket[bytes]], wakeup: int) -> None:
+        """Make what a block needs, but for what depends on the model, and say where it stands."""
         fields, lent, room = self._fields, self._lent, layout.BLOCK_ROOM
-        inputs, outputs = model.input_size, model.output_size
         fields[layout.TABLE], fields[layout.TASK] = lent.table, lent.task
-        fields[layout.THREADS] = lent.threads
-        fields[layout.ROW_WORK], fields[layout.SHARE_WORK] = lent.row_work, SHARE_WORK
+        fields[layout.SHARE_WORK] = SHARE_WORK
         fields[layout.COUNTS] = self._keep(counters.cells)
         fields[layout.OPTION] = self._keep(np.array([0, 4], np.int64))
         fields[layout.MOMENT] = self._zeros(2)
@@ -183,16 +178,27 @@ class CompiledLoop:
         fields[layout.ROWS] = self._zeros(room * layout.ROW)
         fields[layout.ORDER] = self._zeros(room)
         fields[layout.STARTS] = self._zeros(2 * room + 2)
-        for slots, X, Y in (
-            (layout.SLOTS, layout.X, layout.Y),
-            (layout.SLOTS_SORTED, layout.X_SORTED, layout.Y_SORTED),
-        ):
-            fields[slots] = self._zeros(room)
-            fields[X] = self._zeros(room * inputs, np.float32)
-            fields[Y] = self._zeros(room * outputs, np.float32)
-        # An id as it is written, and a number: no more bytes than these.
-        size = 64 + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * outputs)
-        fields[layout.REPLY] = self._zeros(size, np.uint8)
+        fields[layout.SLOTS], fields[layout.SLOTS_SORTED] = self._zeros(room), self._zeros(room)
+
+    def _follow(self) -> None:
+        """Make what depends on the model: at first, and after a change of it when alone."""
+        fields, lent, room = self._fields, self._lent, layout.BLOCK_ROOM
+        fields[layout.THREADS], fields[layout.ROW_WORK] = lent.threads, lent.row_work
+        self._model = lent.model
+        sizes = (lent.inputs, lent.outputs)
+        if sizes == self._sizes:
+            return
+        self._sizes = sizes
+        # An answer: an id as it is written, and a number: no more bytes than these.
+        reply = 64 + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * lent.outputs)
+        arrays = {
+            **dict.fromkeys((layout.X, layout.X_SORTED), 4 * room * lent.inputs),
+            **dict.fromkeys((layout.Y, layout.Y_SORTED), 4 * room * lent.outputs),
+            layout.REPLY: reply,
+        }
+        self._of_model = [lazy_zeros(size, np.uint8) for size in arrays.values()]
+        for place, array in zip(arrays, self._of_model, strict=True):
+            fields[place] = array.ctypes.data
 
     def _files(self, doors: list[zmq.Socket[bytes]], wakeup: int) -> int:
         """Return the address of what poll takes: descriptor, events, events found, of each."""
@@ -256,6 +262,8 @@ class CompiledLoop:
         self._fields[layout.UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
         self._fields[layout.STORED] = stored
         with self._lent.alone():
+            if self._lent.model != self._model:
+                self._follow()
             reason = Reason(self._serve(self._address))
             if reason is Reason.NEEDS_ROOM:
                 self._lent.make_room(layout.MAX_ROWS, layout.MAX_ROWS * wire.MAX_ID_BYTES)

@@ -20,8 +20,10 @@ from typing import Any
 from ..changes import Batch, Changes, key_of, stream_of
 from ..engine import Engine
 from ..errors import StoreError
+from ..plan import initial_row
 from ..state import MAX_INTEGER_ID, StreamId
-from .store import Header, Store, open_store
+from .eras import Eras
+from .store import Header, Store, header_of, open_store
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ class Keeper:
         Closed with the keeper.
     seconds : float
         Between two commits.
+    eras : Eras, optional
+        Of the store's records; left out where streams never begin anew.
 
     Attributes
     ----------
@@ -92,10 +96,11 @@ class Keeper:
         Called after each commit, from the thread that writes.
     """
 
-    def __init__(self, changes: Changes, store: Store, seconds: float = 0.1) -> None:
+    def __init__(
+        self, changes: Changes, store: Store, seconds: float = 0.1, eras: Eras | None = None
+    ) -> None:
         self._changes, self._store, self._seconds = changes, store, seconds
-        self._batch = Batch(max(1, BATCH_BYTES // changes.record_size), changes.record_size)
-        self._piece = max(1, PIECE_BYTES // changes.record_size)
+        self._measure(eras)
         self._remaining = store.count()  # streams of the store that may not be here
         self.begun = self.committed = self.written = self.returned = 0
         self.on_commit: Callable[[], object] = lambda: None
@@ -110,6 +115,11 @@ class Keeper:
         self._finishing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="store", daemon=True)
         self._thread.start()
+
+    def _measure(self, eras: Eras | None) -> None:
+        self._eras, size = eras, self._changes.record_size
+        self._batch = Batch(max(1, BATCH_BYTES // size), size)
+        self._piece = max(1, PIECE_BYTES // size)
 
     # --- commits ---
 
@@ -178,6 +188,8 @@ class Keeper:
         """Write batches as they come."""
         while self._work.get():
             self._changes.seal(self._batch)
+            if self._eras is not None:
+                self._eras.mark(self._batch)
             if self._write():
                 self._batch.clear()
                 self.written += 1
@@ -282,7 +294,11 @@ class Keeper:
             self._silent_until = time.monotonic() + RETRY_SECONDS
             raise
         self._reading.clear()
-        return {key: record for key, record in zip(keys, records, strict=True) if record}
+        return {k: self._current(r) for k, r in zip(keys, records, strict=True) if r}
+
+    def _current(self, record: bytes) -> bytes:
+        """Return a record of the store as one of the model that runs."""
+        return record if self._eras is None else self._eras.current(record)
 
     def last_seqs(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
         """Return the last numbers of those of these streams that are in the store and not here.
@@ -319,7 +335,7 @@ class Keeper:
             if not page:
                 break
             start = page[-1][0]
-            records = {stream_of(key): record for key, record in page if key not in gone}
+            records = {stream_of(k): self._current(r) for k, r in page if k not in gone}
             absent = self._changes.absent(records)
             numbers = self._changes.seqs(absent, [records[stream] for stream in absent])
             listed += zip(absent, numbers, strict=True)
@@ -347,11 +363,44 @@ class Keeper:
         items, done, total = self._store.items(), 0, self._store.count()
         if some:
             items = islice(items, self._changes.room)
-        while found := dict(islice(items, PRELOAD_STREAMS)):
+        while found := {k: self._current(r) for k, r in islice(items, PRELOAD_STREAMS)}:
             self._put_back(found)
             done += len(found)
             progress(done, total)
         return done
+
+    # --- another model ---
+
+    @property
+    def header(self) -> Header:
+        """What the store says that it is of."""
+        return self._store.header
+
+    def set_header(self, header: Header) -> None:
+        """Say of what the store is from now on; from any thread.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written, or not be of that; nothing has changed.
+        """
+        self._store.set_header(header)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no commit is under way: the only time at which streams may begin anew."""
+        batch = self._batch
+        return (
+            self._idle.is_set()
+            and not self._filling
+            and self._left == 0
+            and batch.count == 0
+            and not batch.gone
+        )
+
+    def begin_anew(self, eras: Eras) -> None:
+        """Write records of another size and era; when :attr:`quiet`, after the engine's streams."""
+        self._measure(eras)
 
     # --- telling, and the end ---
 
@@ -388,7 +437,7 @@ class Keeper:
         self.close()
 
 
-def open_keeper(engine: Engine, where: str, seconds: float) -> Keeper | None:
+def open_keeper(engine: Engine, where: str, seconds: float, other: str = "refuse") -> Keeper | None:
     """Return the keeper of what ``--store`` names; None for ``memory``.
 
     Raises
@@ -399,5 +448,5 @@ def open_keeper(engine: Engine, where: str, seconds: float) -> Keeper | None:
     if where == "memory":
         return None
     changes = engine.changes()
-    store = open_store(where, Header(engine.model.fingerprint, changes.record_size))
-    return Keeper(changes, store, seconds)
+    store = open_store(where, header_of(engine.model, changes.record_size), other)
+    return Keeper(changes, store, seconds, Eras(store.header, initial_row(engine.model)))

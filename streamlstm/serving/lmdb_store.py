@@ -28,10 +28,13 @@ class LmdbStore:
     path : str
         Of its folder, which is made if it is not there.
     header : Header
+        What it must be of; then what it is of.
+    other : {"refuse", "keep", "anew"}
+        What to do with streams of another model.
 
     Attributes
     ----------
-    kind, place, shared, emptied
+    kind, place, shared, emptied, header
         As of :class:`streamlstm.serving.store.Store`.
 
     Raises
@@ -42,10 +45,12 @@ class LmdbStore:
 
     kind, shared, emptied = "lmdb", False, False
 
-    def __init__(self, path: str, header: Header) -> None:
+    def __init__(self, path: str, header: Header, other: str = "refuse") -> None:
         self.place = f"lmdb:{path}"
-        self._path, self._header = Path(path), header
+        self._path, self.header = Path(path), header
+        self._due = False  # whether the header differs from what is in the store
         self._folder = -1
+        self._writing = threading.Lock()  # it grows while no other transaction writes
         self._resizing = threading.Lock()  # no transaction may be open while the map grows
         try:
             self._path.mkdir(parents=True, exist_ok=True)
@@ -61,7 +66,7 @@ class LmdbStore:
             raise StoreError(f"{self.place}: cannot be opened: {error.strerror}.") from None
         try:
             self._env = self._open()
-            self._check()
+            self._check(other)
         except lmdb.Error as error:
             os.close(self._folder)
             raise self._failed("opened", error) from None
@@ -88,20 +93,24 @@ class LmdbStore:
             **options,
         )
 
-    def _check(self) -> None:
+    def _check(self, other: str) -> None:
         with self._env.begin() as read:
             found = read.get(HEADER_KEY)
-        if found is not None:
-            self._header.check(found, self.place)
-            return
-        if self._env.stat()["entries"]:
-            self._header.check(b"", self.place)
-        with self._env.begin(write=True) as write:
-            write.put(HEADER_KEY, self._header.encode())
+        if found is not None or self._env.stat()["entries"]:
+            # No other worker uses it now, so that only this one's model may go on.
+            accepted = self.header.accept(found or b"", self.place, other)
+            self.header = accepted._replace(others=())
+        self._due = self.header.encode() != found
+        if self._due and not (self.read_only and found is not None):
+            self._commit((), (), self.header)
 
     def count(self) -> int:
         """Return how many streams it holds."""
         return int(self._env.stat()["entries"]) - 1
+
+    def set_header(self, header: Header) -> None:
+        """Say of what it is from now on; from any thread."""
+        self._commit((), (), header)
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
@@ -129,19 +138,27 @@ class LmdbStore:
 
     def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
         """Remove streams, then write records; all of it or nothing."""
+        self._commit(gone, pairs, self.header if self._due else None)
+
+    def _commit(self, gone: Sequence[bytes], pairs: Pairs, header: Header | None) -> None:
         try:
-            if self.read_only:
-                self._reopen()
-            while not self._write(gone, pairs):
-                with self._resizing:
-                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+            with self._writing:
+                if self.read_only:
+                    self._reopen()
+                while not self._write(gone, pairs, header):
+                    with self._resizing:
+                        self._env.set_mapsize(2 * self._env.info()["map_size"])
+                if header is not None:
+                    self.header, self._due = header, False
         except lmdb.Error as error:
             raise self._failed("written", error) from None
 
-    def _write(self, gone: Sequence[bytes], pairs: Pairs) -> bool:
+    def _write(self, gone: Sequence[bytes], pairs: Pairs, header: Header | None) -> bool:
         """Write them in one transaction; return whether there was room in the map."""
         try:
             with self._env.begin(write=True) as write:
+                if header is not None:
+                    write.put(HEADER_KEY, header.encode())
                 for key in gone:
                     write.delete(key)
                 with write.cursor() as cursor:

@@ -85,6 +85,7 @@ class WorkerCollector(Collector):
         )
         yield _counter("evicted", "Streams that left memory, idle.", service.evicted)
         yield _counter("returned", "Streams that came back from the store.", service.returned)
+        yield _counter("reloads", "Changes of the model.", service.reloads)
         yield self._errors()
         yield _gauge("streams", "Streams that live here.", len(engine))
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)

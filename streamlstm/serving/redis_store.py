@@ -24,10 +24,13 @@ class RedisStore:
     url : str
         As the package redis takes it: ``redis://HOST:PORT/NUMBER``, ``rediss://``, ``unix://``.
     header : Header
+        What it must be of; then what it is of.
+    other : {"refuse", "keep"}
+        What to do with streams of another model.
 
     Attributes
     ----------
-    kind, place, shared, emptied
+    kind, place, shared, emptied, header
         As of :class:`streamlstm.serving.store.Store`; the place is told without its password.
 
     Raises
@@ -38,14 +41,14 @@ class RedisStore:
 
     kind, shared = "redis", True
 
-    def __init__(self, url: str, header: Header) -> None:
+    def __init__(self, url: str, header: Header, other: str = "refuse") -> None:
         try:
             import redis
         except ImportError:
             raise StoreError(f"--store redis://: {_LEFT_OUT}.") from None
         self.emptied = False
         self._error: Any = redis.RedisError
-        self._header = header
+        self.header = header
         scheme, _, rest = url.partition("://")
         self.place = f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
         try:
@@ -53,16 +56,47 @@ class RedisStore:
                 redis.Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait)
                 for wait in (READ_SECONDS, WRITE_SECONDS)
             )
+            if other != "refuse":
+                self._go_on(other)
             self._check()
         except (redis.RedisError, ValueError) as error:
             raise self._failed("opened", error) from None
 
     def _check(self) -> bool:
         """Look at the header, or write it where nothing is; return whether nothing was."""
-        empty = bool(self._writer.set(HEADER, self._header.encode(), nx=True))
+        empty = bool(self._writer.set(HEADER, self.header.encode(), nx=True))
         found: Any = self._writer.get(HEADER)
-        self._header.check(found or b"", self.place)
+        self.header.accept(found or b"", self.place)
         return empty
+
+    def _go_on(self, other: str) -> None:
+        """Write the header over that of another model, if its streams may go on with this one."""
+        if other == "anew":
+            raise StoreError(
+                f"{self.place}: workers may share it, and those that run would go on with the "
+                "model before; to let streams begin anew choose an empty one, as with another "
+                "number behind the port."
+            )
+
+        def replace(pipe: Any) -> None:
+            found = pipe.get(HEADER)
+            pipe.multi()
+            if found is not None:
+                pipe.set(HEADER, self.header.accept(found, self.place, other).encode())
+
+        self._writer.transaction(replace, HEADER)
+
+    def set_header(self, header: Header) -> None:
+        """Say of what it is from now on; from any thread."""
+        before, self.header = self.header, header
+        try:
+            self._go_on("anew" if header.era else "keep")
+        except self._error as error:
+            self.header = before
+            raise self._failed("written", error) from None
+        except BaseException:
+            self.header = before
+            raise
 
     def count(self) -> int:
         """Return how many streams it holds."""

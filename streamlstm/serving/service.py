@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ from .keeper import Keeper
 from .limits import Account, Limits
 from .memory import resident_memory
 from .native import layout
+from .reloading import Reloading, told
 from .sessions import Commits, Session
 from .shares import Shares
 
@@ -58,12 +60,16 @@ class Answer(NamedTuple):
         came through such a door, why the first bad row was.
     ticket : int
         The commit of the store that has to be safe before the reply is sent; 0 for none.
+    reloads : bool
+        Whether it began a change of the model, which :meth:`Service.reload` will answer; there is
+        no reply yet.
     """
 
     reply: bytes
     publications: list[Publication]
     error: wire.Error | None = None
     ticket: int = 0
+    reloads: bool = False
 
 
 class Service:
@@ -83,6 +89,8 @@ class Service:
         Of what one client may take; how quick it is is the worker's to watch.
     eviction : Eviction, optional
         Lets idle streams leave memory.
+    model_file : Path, optional
+        Where RELOAD finds the model; without one it is refused.
 
     Attributes
     ----------
@@ -98,6 +106,7 @@ class Service:
         commits: Commits | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
         eviction: Eviction | None = None,
+        model_file: Path | None = None,
     ) -> None:
         self.engine = engine
         self.limits = limits
@@ -107,7 +116,7 @@ class Service:
         self._commits: Commits | None = keeper if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
-        self._inputs = engine.model.input_size
+        self._reloading = Reloading(engine, model_file, keeper)
         self._started = time.monotonic()
 
     def handle(
@@ -164,6 +173,10 @@ class Service:
                 answers[position] = self._told(self._control(message, publish))
         self._step(waiting, answers, fed, publish, sessions)
         return cast(list[Answer], answers)
+
+    @property
+    def _inputs(self) -> int:
+        return self.engine.model.input_size
 
     # --- reading ---
 
@@ -419,6 +432,8 @@ class Service:
                 return self._guard(lambda: self._list(prefix, after, count), None, None)
             case wire.Last(streams):
                 return self._guard(lambda: self._last(streams), None, None)
+            case wire.Reload(anew):
+                return self._guard(lambda: self._begin_reload(anew), None, None)
             case wire.Ping(nonce):
                 return _done(wire.Kind.PING, None, nonce)
             case _:
@@ -514,6 +529,42 @@ class Service:
         """How many streams came back from the store because they were asked for."""
         return 0 if self.keeper is None else self.keeper.returned
 
+    # --- another model ---
+
+    @property
+    def reloads(self) -> int:
+        """How often the model was changed."""
+        return self._reloading.count
+
+    def _begin_reload(self, anew: bool) -> Answer:
+        self._reloading.begin(anew)
+        return Answer(b"", [], reloads=True)
+
+    def reload(self) -> Answer | None:
+        """Change the model if one is ready, between two batches; return what RELOAD is answered.
+
+        None if there is nothing to tell (yet).
+        """
+        outcome = self._reloading.turn()
+        if outcome is None:
+            return None
+        if isinstance(outcome, StreamLSTMError):
+            _LOG.warning("%s", outcome)
+            return self._refuse(outcome, None, None)
+        what = outcome[0]
+        _LOG.info(
+            "reloaded: the model %s follows %s, %s",
+            what.model[:8],
+            what.before[:8],
+            "all streams begin anew" if what.anew else "streams go on",
+        )
+        return _done(wire.Kind.RELOAD, None, told(outcome))
+
+    def stop_reloading(self) -> Answer | None:
+        """Give up a change of the model; return what is to be answered, None if there is none."""
+        error = self._reloading.stop()
+        return None if error is None else self._refuse(error, None, None)
+
     @property
     def uptime(self) -> float:
         """Seconds since this service was made."""
@@ -547,6 +598,7 @@ class Service:
                 "steps": engine.steps,
                 "evicted": self.evicted,
                 "returned": self.returned,
+                "reloads": self.reloads,
             },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],

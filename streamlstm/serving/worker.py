@@ -119,6 +119,7 @@ class Worker:
         self._uncommitted: deque[tuple[list[bytes], Answer]] = deque()
         if service.keeper is not None:
             service.keeper.on_commit = self._committed
+        self._reloader: list[bytes] | None = None  # who asked for the model to be changed
         self._stopping = False
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
@@ -187,7 +188,6 @@ class Worker:
         else:
             return CompiledLoop(
                 lent,
-                service.engine.model,
                 self._doors,
                 self._wakeup.fileno(),
                 self._counters,
@@ -218,6 +218,7 @@ class Worker:
         if self._unlogged:
             _LOG.warning("refused %d more since the last line", self._unlogged)
             self._unlogged = 0
+        self._answer_reload(self._service.stop_reloading())
         if self._service.keeper is not None:
             self._service.keeper.finish()
             self._answer_committed()
@@ -278,6 +279,7 @@ class Worker:
     def _turn(self, seconds: float) -> None:
         """Deal with what is ready; return when something was done, or after so many seconds."""
         keeper, eviction = self._service.keeper, self._service.eviction
+        self._answer_reload(self._service.reload())
         if eviction is not None:  # before the keeper begins a batch, while nothing may leave
             seconds = min(seconds, eviction.turn(self._counters[layout.SUBSCRIPTIONS] > 0))
             for publication in self._service.departures():
@@ -310,6 +312,12 @@ class Worker:
         """Answer the barriers whose observations are safe by now."""
         while self._uncommitted and self._service.is_safe(self._uncommitted[0][1]):
             back, answer = self._uncommitted.popleft()
+            self._reply(back, answer.reply)
+
+    def _answer_reload(self, answer: Answer | None) -> None:
+        """Tell who asked what came of a change of the model; nobody is told of none."""
+        if answer is not None and self._reloader is not None:
+            back, self._reloader = self._reloader, None
             self._reply(back, answer.reply)
 
     def _turn_in_python(self, seconds: float) -> None:
@@ -399,7 +407,9 @@ class Worker:
         for arrival, answer in zip(batch, answers, strict=True):
             for publication in answer.publications:
                 self._publish(publication)
-            if arrival.back is not None and not self._service.is_safe(answer):
+            if answer.reloads:
+                self._reloader = arrival.back
+            elif arrival.back is not None and not self._service.is_safe(answer):
                 self._uncommitted.append((arrival.back, answer))
             elif arrival.back is not None:
                 self._reply(arrival.back, answer.reply)

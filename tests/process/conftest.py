@@ -50,6 +50,7 @@ class WorkerProcess:
             line = self.process.stderr.readline()
             if not line:
                 self.process.wait()
+                self.process.stderr.close()
                 raise AssertionError(f"the worker did not become ready: {self.said}")
             self.said += line
         self.endpoints: dict[str, str] = json.loads(self._file.read_text())

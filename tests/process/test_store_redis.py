@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from streamlstm import LSTM, Dense, Engine
 from streamlstm.client import Client
 from streamlstm.errors import RemoteError
 
-from .conftest import WorkerProcess
+from ..contract.models import random_model
+from .conftest import MODEL, WorkerProcess
 from .test_store import STREAMS, blob_after, observation, settle, store_of
 
 
@@ -74,10 +76,8 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 def start(model_file: Path, redis: Redis) -> Iterator[Any]:
     started: list[WorkerProcess] = []
 
-    def run(*options: str) -> WorkerProcess:
-        started.append(
-            WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "5", *options)
-        )
+    def run(*options: str, model: Path = model_file) -> WorkerProcess:
+        started.append(WorkerProcess(model, "--store", redis.url, "--commit-ms", "5", *options))
         return started[-1]
 
     yield run
@@ -136,3 +136,49 @@ def test_a_redis_goes_away_and_comes_back(start: Any, redis: Redis, empty: bool)
     with start().client() as client:
         for stream in STREAMS[::20]:
             assert client.export_stream(stream) == blob_after(stream, 4)
+
+
+def test_workers_that_share_a_redis_change_their_model_one_by_one(
+    start: Any, model_file: Path, tmp_path: Path
+) -> None:
+    files = []
+    for name in ("first", "second"):
+        files.append(tmp_path / f"{name}.safetensors")
+        files[-1].write_bytes(model_file.read_bytes())
+    first, second = (start(model=file) for file in files)
+    new = random_model([LSTM(2, 9), Dense(9, 3)], 5, scaled=True)
+    with first.client() as one, second.client() as other:
+        step_all(one, 1)
+        other.step("other", [1, 2], seq=1)
+        new.save(files[0])
+        with pytest.raises(RemoteError, match="workers may share it") as caught:
+            one.reload(anew=True)
+        assert caught.value.code == "busy"
+        assert one.reload()["model"] == new.fingerprint
+        truth = Engine(MODEL, threads=1)
+        for model, seq in ((MODEL, 1), (new, 2)):
+            if seq == 2:
+                truth.reload(model)
+            truth.step(STREAMS[0], observation(STREAMS[0], seq), seq=seq)
+        step_all(one, 2)
+        assert one.export_stream(STREAMS[0]) == truth.export_stream(STREAMS[0])
+        other.step("other", [1, 2], seq=2)  # goes on with the model before, and commits
+        for client in (one, other):
+            settle(client)
+            assert store_of(client)["failing"] is None
+        new.save(files[1])
+        assert other.reload()["changed"]
+        other.step("other", [1, 2], seq=3)
+        settle(other)
+    first.stop(signal.SIGKILL)
+    with start(model=files[0]).client() as client:
+        assert client.last_seqs(["other"]) == [3]
+        assert client.export_stream(STREAMS[0]) == truth.export_stream(STREAMS[0])
+    last = random_model([LSTM(2, 9), Dense(9, 3)], 6, scaled=True)
+    last.save(files[0])
+    with pytest.raises(AssertionError, match="of the same layout; let them go on"):
+        start(model=files[0])
+    with pytest.raises(AssertionError, match="workers may share it"):
+        start("--other-model", "anew", model=files[0])
+    with start("--other-model", "keep", model=files[0]).client() as client:
+        assert client.last_seqs(["other"]) == [3]

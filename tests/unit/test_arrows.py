@@ -13,7 +13,7 @@ import pytest
 _BASE = {"errors", "files", "activations", "layers", "model", "modelfile"}
 _STATE = {"pages", "state", "blocks", "packing", "precision", "plan", "blob", "observations"}
 _STATE |= {"compiling", "backends", "check", "held", "lent", "stream", "explain", "changes"}
-_STATE |= {"listing", "owners", "idle"}
+_STATE |= {"listing", "owners", "idle", "anew", "compatible", "reloading"}
 _CORE = _BASE | _STATE | {"kernels", "engine", "wire"}
 _TOP = _CORE | {"version", "client", "aio", "serving", "learn", "convert", "series", "host"}
 _TOP |= {"inside", "publisher", "async_engine", "keys", "replaying", "async_replaying"}
@@ -27,7 +27,10 @@ ALLOWED: dict[str, set[str]] = {
     "host": {"errors"},
     "pages": set(),
     "held": set(),
-    "state": _BASE | {"kernels", "pages"},
+    "anew": set(),
+    "compatible": _BASE,
+    "reloading": _BASE | {"backends", "compatible", "pages", "plan", "state"},
+    "state": _BASE | {"anew", "kernels", "pages"},
     "blocks": {"state"},
     "listing": {"state"},
     "owners": {"held", "pages", "state"},

@@ -34,6 +34,7 @@ QUESTIONS: list[wire.Request] = [
     wire.List(None, None, 2),
     wire.Last(["a", 7]),
     wire.Forget("a"),
+    wire.Reload(True),  # refused: there is no file
 ]
 
 ANY_VALUES = VALUES + BAD_VALUES

@@ -30,6 +30,7 @@ MAKERS = {
     9: wire.List,
     10: wire.Last,
     11: wire.Forget,
+    13: wire.Reload,
     129: wire.Prediction,
     130: wire.Predictions,
     131: wire.Done,
@@ -40,7 +41,7 @@ MAKERS = {
 def read(notation: str) -> Any:
     """Read an example as people see it: JSON, with <hex> for a bin."""
     as_json = re.sub(r"<([0-9a-f ]*)>", lambda found: json.dumps({"bin": found[1]}), notation)
-    return json.loads(as_json, object_hook=lambda found: bytes.fromhex(found["bin"]))
+    return json.loads(as_json, object_hook=lambda m: bytes.fromhex(m["bin"]) if "bin" in m else m)
 
 
 @pytest.mark.parametrize(("said", "frame"), MESSAGES)

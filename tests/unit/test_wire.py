@@ -33,6 +33,8 @@ REQUESTS = [
     wire.List("pump-", "pump-7", 5),
     wire.Last(["a", 7]),
     wire.Forget("a"),
+    wire.Reload(False),
+    wire.Reload(True),
 ]
 REPLIES = [
     wire.Prediction("a", 1, X),

@@ -1,0 +1,312 @@
+"""A model that follows another: streams go on bit for bit, or begin anew, or nothing changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamlstm import GRU, LSTM, RNN, Dense, Embedding, Engine, Model, wire
+from streamlstm.blob import pack_state, unpack_state
+from streamlstm.compatible import contract, difference
+from streamlstm.errors import ModelError, ModelMismatchError, ShapeError, StreamLSTMError
+from streamlstm.layers import Layer
+from streamlstm.plan import prediction_place, row_layout
+
+from ..contract.models import random_model
+from .loops import harness
+
+PLAIN = [LSTM(2, 9), Dense(9, 3)]
+OTHER = [LSTM(3, 21), Dense(21, 5)]
+IDS: list[str | int] = ["a", "123456789", "größe", 7, 2**63]
+
+
+def named(model: Model, **other: Any) -> Model:
+    kept = {
+        name: getattr(model, name)
+        for name in ("inputs", "outputs", "input_scaling", "output_scaling", "skip", "horizon")
+    }
+    return Model(model.layers, model.weights, **{**kept, **other})
+
+
+def fed(engine: Engine, first: int, last: int) -> list[np.ndarray[Any, Any]]:
+    """Feed all streams, in every way that an engine has; return the predictions."""
+    F, Y = engine.model.input_size, []
+    for seq in range(first, last):
+        X = np.random.default_rng(seq).standard_normal((len(IDS), F)).astype(np.float32)
+        X[:, 0] = np.abs(X[:, 0] // 1) % 3  # a category, where that is wanted
+        match seq % 4:
+            case 0:
+                Y.append(engine.step_many(IDS, X, seqs=[seq] * len(IDS)))
+            case 1:
+                Y += [engine.step(s, x, seq=seq) for s, x in zip(IDS, X, strict=True)]
+            case 2:
+                Y += [engine.stream(s).step(x, seq=seq) for s, x in zip(IDS, X, strict=True)]
+            case _:
+                Y.append(engine.step_each(IDS, X, seqs=[seq] * len(IDS))[0])
+    return Y
+
+
+def moved(engine: Engine, model: Model, **options: Any) -> Engine:
+    """An engine made with a model, and the states of another engine's streams."""
+    made = Engine(model, **options)
+    for stream in engine.streams():
+        size, place = row_layout(engine.model)[1], prediction_place(engine.model).start
+        state = unpack_state(engine.export_stream(stream), engine.model.fingerprint, size, place)
+        made.import_stream(stream, pack_state(model.fingerprint, *state))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("layers", "options"),
+    [
+        (PLAIN, {"threads": 1}),
+        (PLAIN, {"backend": "reference"}),
+        ([LSTM(2, 70), LSTM(70, 9), Dense(9, 3)], {"threads": 1, "weights": "bfloat16"}),
+        ([GRU(2, 12), Dense(12, 3)], {"threads": 2}),
+        ([Embedding(2, 3, 3), RNN(4, 5), Dense(5, 3)], {"threads": 1}),
+    ],
+)
+def test_streams_go_on_as_in_an_engine_that_was_made_with_the_new_model(
+    layers: Sequence[Layer], options: dict[str, Any]
+) -> None:
+    old, new = (random_model(layers, seed) for seed in (1, 2))
+    engine = Engine(old, 50, **options)
+    fed(engine, 1, 6)
+    for model in (new, old, new):
+        last = engine.last_seq("a")
+        expected = moved(engine, model, capacity=50, **options)
+        done = engine.reload(model)
+        assert (done.model, done.anew) == (model.fingerprint, False)
+        assert done.changed
+        assert engine.model is model
+        assert expected.last_prediction("a", last) is not None
+        for y, truth in zip(
+            fed(engine, last + 1, last + 6), fed(expected, last + 1, last + 6), strict=True
+        ):
+            np.testing.assert_array_equal(y, truth)
+        for stream in IDS:
+            assert engine.export_stream(stream) == expected.export_stream(stream)
+        x = [1.0] * old.input_size
+        np.testing.assert_array_equal(
+            engine.explain("a", x).prediction, expected.explain("a", x).prediction
+        )
+        engine.forget(7)  # and comes again, as a new one
+        expected.forget(7)
+        with pytest.raises(StreamLSTMError):
+            engine.import_stream("b", Engine(old).export_stream("b"))
+        for each in (engine, expected):
+            each.step(7, x, seq=0)
+            each.forget(7)
+            for seq in range(1, last + 6):
+                each.step(7, x, seq=seq)
+
+
+def test_layers_without_a_memory_may_be_others() -> None:
+    deeper = random_model([Dense(2, 4, "tanh"), LSTM(4, 9), Dense(9, 40), Dense(40, 3)], 5)
+    engine = Engine(random_model(PLAIN, 1), threads=1)
+    fed(engine, 1, 4)
+    expected = moved(engine, deeper, threads=1)
+    engine.reload(deeper)
+    for y, truth in zip(fed(engine, 4, 9), fed(expected, 4, 9), strict=True):
+        np.testing.assert_array_equal(y, truth)
+
+
+def test_streams_that_come_later_begin_as_the_new_model_says() -> None:
+    layers = [LSTM(2, 9, initial_state=True), Dense(9, 3)]
+    old, new = random_model(layers, 1), random_model(layers, 2)
+    engine = Engine(old, threads=1)
+    engine.step("a", [1, 2])
+    engine.reload(new)
+    engine.reset("a")
+    fresh = Engine(new, threads=1)
+    for stream in ("a", "b"):
+        np.testing.assert_array_equal(engine.step(stream, [1, 2]), fresh.step(stream, [1, 2]))
+
+
+MODEL = random_model(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (random_model(OTHER), "it has 3 inputs (x0, x1, x2), the running model 2 (x0, x1)"),
+        (random_model([LSTM(2, 9), Dense(9, 1)]), "it has 1 outputs (y0), the running model 3"),
+        (named(MODEL, inputs=["x0", "b"]), "input 1 is called 'b', that of the running model 'x1'"),
+        (named(MODEL, inputs=["x1", "x0"]), "input 0 is called 'x1', that of the running model"),
+        (named(MODEL, outputs=["y0", "y1", "b"]), "output 2 is called 'b', that of the running"),
+        (named(MODEL, horizon=9), "it predicts 9 steps ahead, the running model 1"),
+        (
+            random_model([Embedding(2, 3, 4), LSTM(5, 9), Dense(9, 3)]),
+            "first input names 3 categories, that of the running model none",
+        ),
+        (
+            random_model([LSTM(2, 8), Dense(8, 3)]),
+            "layer 0 (lstm) has 8 units, the running model 9",
+        ),
+        (
+            random_model([Dense(2, 2), LSTM(2, 8), Dense(8, 3)]),
+            "layer 1 (lstm) has 8 units, the running model 9",
+        ),
+        (
+            random_model([LSTM(2, 9, projection_size=4), Dense(4, 3)]),
+            "layer 0 (lstm) remembers 4 numbers of h and 9 numbers of c, the running model 9",
+        ),
+        (random_model([GRU(2, 9), Dense(9, 3)]), "layer 0 is of kind gru, the running model has"),
+        (
+            random_model([LSTM(2, 9), LSTM(9, 9), Dense(9, 3)]),
+            "it has 2 layers with a memory, the running model has 1",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason_and_nothing_changes(
+    model: Model, said: str
+) -> None:
+    assert said in (difference(MODEL, model) or "")
+    assert contract(MODEL) != contract(model)
+    engine, alone = Engine(MODEL, threads=1), Engine(MODEL, threads=1)
+    fed(engine, 1, 4)
+    fed(alone, 1, 4)
+    with pytest.raises(ModelMismatchError, match="streams cannot go on with this model"):
+        engine.reload(model)
+    assert engine.model is MODEL
+    for y, truth in zip(fed(engine, 4, 8), fed(alone, 4, 8), strict=True):
+        np.testing.assert_array_equal(y, truth)
+    assert engine.export_stream("a") == alone.export_stream("a")
+
+
+def test_models_whose_streams_can_go_on_have_one_contract() -> None:
+    other = random_model(PLAIN, 7, scaled=True)
+    assert difference(MODEL, other) is None
+    assert contract(MODEL) == contract(other)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("layers", [OTHER, PLAIN, [LSTM(2, 30, initial_state=True), Dense(30, 3)]])
+def test_streams_begin_anew_and_their_numbers_stay(layers: Sequence[Layer], backend: str) -> None:
+    new = random_model(layers, 3)
+    engine = Engine(MODEL, 20, backend=backend, threads=1)
+    fed(engine, 1, 4)
+    engine.step("timed", [1, 2], time=5.0)
+    last = engine.last_prediction("a", 3)
+    assert last is not None
+    done = engine.reload(new, anew=True)
+    assert done.anew
+    assert engine.last_seqs([*IDS, "timed"]) == [3] * len(IDS) + [0]
+    again = engine.last_prediction("a", 3)
+    if new.output_size == 3:
+        np.testing.assert_array_equal(again, last)
+    else:
+        assert again is None
+    fresh = Engine(new, 20, backend=backend, threads=1)
+    for stream in [*IDS, "timed"]:
+        x = [1.0] * new.input_size
+        fresh.step(stream, x)
+        fresh.reset(stream)
+        expected = fresh.step(stream, x)
+        if stream == "timed":
+            np.testing.assert_array_equal(engine.step(stream, x), expected)
+            assert engine.export_stream(stream) == fresh.export_stream(stream)
+        else:
+            np.testing.assert_array_equal(engine.step(stream, x, seq=4), expected)
+            kept = engine.last_prediction(stream, 4)
+            np.testing.assert_array_equal(kept, expected)
+    engine.step("new", [0.5] * new.input_size)
+    fresh.step("new", [0.5] * new.input_size)
+    assert engine.export_stream("new") == fresh.export_stream("new")
+
+
+def test_a_model_that_was_prepared_for_another_is_not_taken() -> None:
+    engine = Engine(MODEL, threads=1)
+    late = engine.prepare(random_model(PLAIN, 1))
+    engine.reload(random_model(PLAIN, 2))
+    with pytest.raises(ModelError, match="another model came in between"):
+        engine.follow(late)
+
+
+def test_an_engine_with_a_store_leaves_it_to_the_worker() -> None:
+    engine = Engine(MODEL, threads=1)
+    engine.changes()
+    with pytest.raises(ModelError, match="ask its worker"):
+        engine.reload(random_model(PLAIN, 1))
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_threads_that_step_meanwhile_get_predictions_of_one_of_the_models(anew: bool) -> None:
+    models = [MODEL, random_model(OTHER if anew else PLAIN, 4)]
+    engine = Engine(MODEL, threads=1)
+    wrong: list[str] = []
+    over = threading.Event()
+    zeros = {m.input_size: np.zeros(m.input_size, np.float32) for m in models}
+    with_none = [Engine(m, threads=1) for m in models]
+
+    def step(name: str) -> None:
+        handle = engine.stream(f"{name} handle")
+        count = 0
+        while not over.is_set():
+            F = engine.model.input_size
+            count += 1
+            for how in (
+                lambda x: engine.step(name, x),
+                handle.step,
+                lambda x: engine.step_many([name, "b"], [x, x])[0],
+            ):
+                try:
+                    y = how(zeros[F])
+                except ShapeError:
+                    continue
+                if len(y) not in (3, 5) or not np.isfinite(y).all():
+                    wrong.append(f"{name}: {y}")
+        if count < 3:
+            wrong.append("nothing was stepped")
+
+    threads = [threading.Thread(target=step, args=(f"thread {n}",)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(40):
+        engine.reload(models[(n + 1) % 2], anew)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    for n, alone in ((0, with_none[0]), (1, with_none[1])):
+        engine.reload(models[n], True)
+        np.testing.assert_array_equal(
+            engine.step("last", zeros[models[n].input_size]),
+            alone.step("last", zeros[models[n].input_size]),
+        )
+        engine.forget("last")
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_a_loop_follows_an_engine_that_somebody_else_reloads(loop: str) -> None:
+    engine, alone = Engine(MODEL, threads=1), Engine(MODEL, threads=1)
+    big = random_model([LSTM(40, 9), Dense(9, 600)], 1)
+    with harness(engine, loop=loop) as worker:
+        for n, model in enumerate((MODEL, big, random_model(OTHER, 2), MODEL), 1):
+            if n > 1:
+                engine.reload(model, anew=True)
+                alone.reload(model, anew=True)
+            X = np.random.default_rng(n).standard_normal((300, model.input_size))
+            streams = [f"s{k}" for k in range(300)]
+            asked = wire.Steps(streams, [n] * 300, wire.to_floats(X))  # type: ignore[arg-type]
+            answer = wire.decode_reply(worker.ask([wire.encode(asked)])[0][-1])
+            assert isinstance(answer, wire.Predictions)
+            np.testing.assert_array_equal(
+                answer.values, alone.step_many(streams, X, seqs=[n] * 300)
+            )
+
+
+def test_room_for_a_prediction_of_another_model_is_not_written_to() -> None:
+    engine = Engine(MODEL, threads=1)
+    x = np.zeros(2, np.float32)
+    engine.step("a", x)
+    state = engine.export_stream("a")
+    for outputs in (2, 4):
+        y = np.zeros(outputs, np.float32)
+        assert not engine._step_text(engine._head, engine._task, "a", x, 1, y)
+    assert engine.export_stream("a") == state
+    assert engine._step_text(engine._head, engine._task, "a", x, 1, np.zeros(3, np.float32))
