@@ -31,17 +31,26 @@ class Owners:
         with self._lock, self._held:
             return [s for s in dict.fromkeys(streams) if self._table.find(s) < 0]
 
-    def note(self, streams: Iterable[StreamId], owner: int) -> None:
-        """Note who brought these streams; those that do not live are passed over."""
+    def note(self, streams: Iterable[StreamId], owner: int) -> int:
+        """Note who brought these streams; return how many there are not."""
+        absent = 0
         with self._lock, self._held:
             for slot in map(self._table.find, streams):
                 if slot >= 0:
                     self._owner[slot] = owner
                     self._since[slot] = self._table.generation[slot]
+                else:
+                    absent += 1
+        return absent
+
+    @property
+    def left(self) -> int:
+        """How many streams have left the table so far."""
+        return int(self._table.arrived - len(self._table))
 
     def count(self, owner: int) -> int:
-        """Return how many streams that live now are this owner's."""
+        """Return how many streams that live now are this owner's; looks at all slots."""
         with self._lock, self._held:
-            slots = np.flatnonzero(self._owner == np.uint64(owner))
+            slots = np.flatnonzero(self._owner[: self._table.used] == np.uint64(owner))
             since = self._since[slots]
             return int(np.count_nonzero((since == self._table.generation[slots]) & (since > 0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,23 +12,21 @@ from ..wire import StreamId
 from .limits import Account
 from .native import layout
 
-RECOUNT_SECONDS = 1.0  # for which a client that has its share is not counted again
-
 
 @dataclass
 class _Count:
-    """Streams of one client, never too few; and when they were counted."""
+    """Streams of one client, never too few; and how many had left memory when they were counted."""
 
     streams: int
-    since: float = -RECOUNT_SECONDS
+    left: int
 
 
 class Shares:
     """What streams each client brought into memory, and whether it may bring more.
 
     What a client has is counted as it goes up only. Before a client is refused its streams are
-    counted anew, so that those that left memory make room for others: once a second, since it
-    means looking at all slots.
+    counted anew if any stream has left memory meanwhile, which means looking at all slots: half a
+    millisecond where there are a million.
 
     Parameters
     ----------
@@ -68,7 +65,8 @@ class Shares:
     def note(self) -> None:
         """Note whose the streams are that were admitted and have come."""
         for number in set(self._coming.values()):
-            self._owners.note((s for s, n in self._coming.items() if n == number), number)
+            came = [stream for stream, owner in self._coming.items() if owner == number]
+            self._counts[number].streams -= self._owners.note(came, number)
         self._coming.clear()
 
     def refusal(self, account: Account, stream: StreamId) -> CapacityError:
@@ -80,17 +78,16 @@ class Shares:
 
     def _room(self, number: int, wanted: int) -> int:
         """Return how many streams a client may still bring."""
-        known = self._counts.get(number)
+        known, left = self._counts.get(number), self._owners.left
         if known is None:
             # Numbers rise: a client with a higher one than any before is new, and has nothing.
-            known = _Count(0 if number > self._highest else self._owners.count(number))
+            known = _Count(0 if number > self._highest else self._owners.count(number), left)
             self._highest = max(self._highest, number)
             self._counts[number] = known
             if len(self._counts) > layout.MAX_ACCOUNTS:
                 self._counts.popitem(last=False)
         self._counts.move_to_end(number)
-        now = time.monotonic()
-        if known.streams + wanted > self._limit and now - known.since >= RECOUNT_SECONDS:
+        if known.streams + wanted > self._limit and known.left != left:
             coming = sum(n == number for n in self._coming.values())
-            known.streams, known.since = self._owners.count(number) + coming, now
+            known.streams, known.left = self._owners.count(number) + coming, left
         return max(self._limit - known.streams, 0)

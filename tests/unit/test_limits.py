@@ -136,9 +136,7 @@ def test_a_long_routing_id_has_an_account_and_the_log_names_it(
 
 
 @LOOPS
-def test_more_connections_than_accounts_are_served(
-    loop: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_connections_than_accounts_are_served(loop: str) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(rate=1_000)) as worker:
         fill_accounts(worker)
         for n in range(20):
@@ -217,8 +215,7 @@ def test_what_is_fed_keeps_its_other_rows(loop: str) -> None:
 
 
 @LOOPS
-def test_forgotten_streams_make_room_for_others(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamlstm.serving.shares.RECOUNT_SECONDS", 0.0)
+def test_forgotten_streams_make_room_for_others(loop: str) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(streams=2)) as worker:
         forget = wire.encode(wire.Forget("a"))
         found = answers(worker, worker.asker, [steps("a", "b"), step("c"), forget, step("c")])
@@ -237,8 +234,7 @@ def test_an_imported_stream_counts(loop: str) -> None:
         assert codes(answers(worker, other, [take, step("c")])) == [131, "capacity"]
 
 
-def test_refused_observations_leave_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamlstm.serving.shares.RECOUNT_SECONDS", 0.0)
+def test_refused_observations_leave_their_place() -> None:
     bad = wire.encode(wire.Step("bad", 7, X))  # a gap
     with harness(Engine(MODEL, threads=1), limits=Limits(streams=1)) as worker:
         assert codes(answers(worker, worker.asker, [bad, step("a")])) == ["gap", 129]
