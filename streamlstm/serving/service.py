@@ -308,7 +308,7 @@ class Service:
                 barred[position] = refused
                 good.append((position, _rows_of(cast(wire.Steps, message), may)))
             else:
-                shares.withdraw(streams)
+                shares.withdraw()
                 answers[position] = refused
         return good
 

@@ -41,6 +41,7 @@ class Shares:
         self._counts: OrderedDict[int, _Count] = OrderedDict()
         self._highest = 0
         self._coming: dict[StreamId, int] = {}
+        self._admitted: list[StreamId] = []
 
     def admit(self, account: Account, streams: Sequence[StreamId]) -> list[bool]:
         """Tell which of these streams a client may step, each that is not here taking room.
@@ -49,18 +50,16 @@ class Shares:
         """
         new = [s for s in self._owners.absent(streams) if s not in self._coming]
         room = self._room(account.number, len(new))
-        for stream in new[:room]:
-            self._coming[stream] = account.number
+        self._admitted = new[:room]
+        self._coming |= dict.fromkeys(self._admitted, account.number)
         self._counts[account.number].streams += min(room, len(new))
         barred = set(new[room:])
         return [stream not in barred for stream in streams]
 
-    def withdraw(self, streams: Sequence[StreamId]) -> None:
-        """Take back what was admitted and is not stepped after all."""
-        for stream in streams:
-            number = self._coming.pop(stream, None)
-            if number is not None:
-                self._counts[number].streams -= 1
+    def withdraw(self) -> None:
+        """Take back what was admitted last; it is not stepped after all."""
+        for stream in self._admitted:
+            self._counts[self._coming.pop(stream)].streams -= 1
 
     def note(self) -> None:
         """Note whose the streams are that were admitted and have come."""

@@ -204,6 +204,19 @@ def test_at_the_router_steps_are_all_or_nothing(loop: str) -> None:
         assert worker.service.engine.steps == 3
 
 
+def test_what_a_refused_message_takes_back_is_its_own() -> None:
+    engine = Engine(MODEL, threads=1)
+    shares = Shares(engine.owners(), 2)
+    client = Account(1, b"A", True)
+    assert shares.admit(client, ["a"]) == [True]  # in the same batch as
+    assert shares.admit(client, ["a", "b", "c"]) == [True, True, False]
+    shares.withdraw()
+    engine.step("a", [1, 2])
+    shares.note()
+    assert shares._owners.count(1) == 1
+    assert shares.admit(client, ["b", "c"]) == [True, False]
+
+
 @LOOPS
 def test_what_is_fed_keeps_its_other_rows(loop: str) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(streams=3)) as worker:
