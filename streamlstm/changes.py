@@ -195,7 +195,6 @@ class Changes:
         slots = None if packed is None else table.claim_block(packed, len(streams))
         if slots is None:
             slots = np.array([table.claim(stream) for stream in streams], np.int64)
-            table.note_changed(*slots)  # nobody asks for changes now: only that they were used
         return slots
 
 

@@ -40,7 +40,9 @@ class Idle:
     """Tells how long streams of a table were idle, and frees their slots.
 
     Nothing is done to a stream that has changed since its changes were last taken
-    (:class:`streamlstm.changes.Changes`); whoever takes them says when they are safe.
+    (:class:`streamlstm.changes.Changes`); whoever takes them says when they are safe. Steps are
+    seen if they come in blocks, as a worker makes them; a single one (``Engine.step``) is seen only
+    while changes are asked for.
 
     Parameters
     ----------

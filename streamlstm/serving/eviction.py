@@ -114,7 +114,7 @@ class Eviction:
         now = time.monotonic()
         if now >= self._sample_due:
             self._samples.append((now, self._idle.stamp()))
-            self._sample_due = now + self._ttl / SAMPLES
+            self._sample_due = now + max(self._ttl / SAMPLES, BREATH_SECONDS)
         while self._samples and self._samples[0][0] <= now - self._ttl:
             self._expired = self._samples.popleft()[1]
         return self._sample_due - now
@@ -196,11 +196,15 @@ class Eviction:
             missing = target - self._idle.room
 
     def _free(self, missing: int, before: int, named: bool) -> int:
-        """Free so many slots, of those idle longest, as far as they may be; return how many."""
+        """Free so many slots, of those idle longest, as far as they may be; return how many.
+
+        A part of the reserve is freed as well, or a burst would come here with every message.
+        """
         freed = self.evicted
+        goal = missing + min(self.reserve, PIECE_NAMED)
         # A sample may have missed the few that there are.
-        for bound in (self._idle.oldest(missing, before), before):
-            self._before, self._goal = bound, missing
+        for bound in (self._idle.oldest(goal, before), before):
+            self._before, self._goal = bound, goal
             self._slots = self._idle.used if bound else 0
             while self._slots > 0 and self._may_leave():
                 self._sweep(named)

@@ -263,7 +263,7 @@ class Service:
         publish: bool,
     ) -> bool:
         """Tell whether these observations name more streams than find room, and can be divided."""
-        if self.eviction is None or not waiting:
+        if self.eviction is None or not self.eviction.when_full or not waiting:
             return False
         position, first = waiting[0]
         if len(waiting) == 1 and not (position in fed and _rows(first) > 1):

@@ -128,6 +128,17 @@ def test_messages_that_name_more_streams_than_fit_are_answered_one_after_the_oth
         assert ask(service, *messages) == ask(whole, *messages)
 
 
+def test_what_a_message_names_does_not_leave_for_it(tmp_path: Path) -> None:
+    with small(tmp_path, 4) as (engine, keeper, _, service):
+        whole = Service(Engine(MODEL, threads=1))
+        for stream in range(4):
+            assert ask(service, step(stream, 1)) == ask(whole, step(stream, 1))
+        commit(keeper)
+        steps = [step("new", 1), step(0, 2), step(1, 2), step("newer", 1)]
+        assert ask(service, *steps) == ask(whole, *steps)
+        assert sorted(map(str, engine.streams())) == ["0", "1", "new", "newer"]
+
+
 def test_one_message_with_more_streams_than_fit_is_refused(tmp_path: Path) -> None:
     with small(tmp_path, 4) as (engine, _keeper, _eviction, service):
         ask(service, *(step(s, 1) for s in range(4)))
