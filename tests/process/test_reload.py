@@ -266,7 +266,7 @@ def test_a_worker_that_stops_meanwhile_answers_and_stops(
         assert isinstance(reply, wire.Done) or (
             isinstance(reply, wire.Error) and "the worker stops" in reply.message
         )
-        assert worker.stop() == 0
+        assert worker.stop(0) == 0  # it was sent the signal
         with place.start("--store", f"lmdb:{place.folder / f'store {n}'}").client() as client:
             assert client.last_seqs(["a"]) == [1]
 
