@@ -49,6 +49,7 @@ def test_a_fault_is_told_with_what_repeats_it(
         return told | {"faults": ["rounds 1 to 3: stream 7: it is lost"]}
 
     monkeypatch.setattr(torture, "torture", found)
+    monkeypatch.setattr(torture.processes, "ended_by_sigterm", lambda: None)
     monkeypatch.setattr("sys.argv", ["torture", "--rounds", "3", "--streams", "9", "--json"])
     with pytest.raises(SystemExit) as left:
         torture.main()
