@@ -83,7 +83,7 @@ def publish(
       streamlstm publish data.csv
       streamlstm publish --host --seconds 10
       tail -f sensor.csv | streamlstm publish - --stream sensor-1 --json
-      tail -n +1 -f sensor.csv | streamlstm publish - --replay --journal sensor.journal
+      tail -n +1 -f a.csv | streamlstm publish - --replay --journal a.journal
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
     from streamlstm.client import Client, Publisher

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamlstm import wire
-from streamlstm.connection import Float32Array
 from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
 from streamlstm.replaying import ReplayingPublisher
 
@@ -39,7 +41,7 @@ class Deliveries:
         """Keep what a prediction will be of, before it is sent."""
         self._expected[observation.stream, seq] = observation
 
-    def __call__(self, stream: wire.StreamId, seq: int, y: Float32Array) -> None:
+    def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[np.float32]) -> None:
         """Print a prediction; of what a journal kept, the observation is not known."""
         self.count += 1
         of = self._expected.pop((stream, seq), None)

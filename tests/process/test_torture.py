@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,28 @@ def test_killed_in_every_way_nothing_is_lost(tmp_path: Path) -> None:
     assert result["observations"] > 0
     assert result["replayed"] > 0
     assert result["predictions"] > 0
+
+
+def test_a_fault_is_told_with_what_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def found(folder: Path, rounds: int, streams: int, seed: int) -> dict[str, Any]:
+        rows = [{"killed": "worker", "rounds": rounds, "longest": None}]
+        counts = dict.fromkeys(("seconds", "observations", "predictions", "replayed"), 9)
+        told = {"seed": seed, "rounds": rounds, "streams": streams, "rows": rows, **counts}
+        return told | {"faults": ["rounds 1 to 3: stream 7: it is lost"]}
+
+    monkeypatch.setattr(torture, "torture", found)
+    monkeypatch.setattr(torture.processes, "ended_by_sigterm", lambda: None)
+    monkeypatch.setattr("sys.argv", ["torture", "--rounds", "3", "--streams", "9", "--json"])
+    with pytest.raises(SystemExit) as left:
+        torture.main()
+    assert left.value.code == 1
+    told = capsys.readouterr()
+    result = json.loads(told.out)
+    assert (result["bench"], result["rounds"], len(result["faults"])) == ("torture", 3, 1)
+    assert "FAULT rounds 1 to 3: stream 7: it is lost" in told.err
+    assert f"--seed {result['seed']} --rounds 3 --streams 9" in told.err
 
 
 @pytest.fixture(scope="module")
