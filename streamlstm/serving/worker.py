@@ -20,6 +20,7 @@ import zmq
 
 from .. import wire
 from ..errors import BadValueError
+from .answer import Answer, Publication
 from .arrival import Arrival, asked, fed, known
 from .bounds import Bounds
 from .compiled import CompiledLoop, Reason, find_functions
@@ -27,7 +28,7 @@ from .doors import bind_door
 from .limits import Account, Accounts, Throttling, too_quick
 from .locks import Doorkeeper, Locks
 from .native import layout
-from .service import Answer, Publication, Service
+from .service import Service
 from .sessions import Session, Sessions
 from .wakeup import Wakeup
 
@@ -40,6 +41,7 @@ QUIET_SECONDS = 0.05  # without a message a worker that stops has answered all t
 TAKE_SECONDS = 0.5  # for which a worker that stops goes on taking what arrives at most,
 EMPTY_SECONDS = 2.5  # and then answering what it has taken
 LINGER_MS = 2_000  # for which its last answers may be on their way
+NEWS_SECONDS = 0.002  # for which the loop goes on between two pieces of news for subscribers
 LOG_SECONDS = 1.0  # between two lines about messages refused at the pull door
 
 
@@ -279,11 +281,14 @@ class Worker:
     def _turn(self, seconds: float) -> None:
         """Deal with what is ready; return when something was done, or after so many seconds."""
         keeper, eviction = self._service.keeper, self._service.eviction
-        self._answer_reload(self._service.reload())
+        heard = self._counters[layout.SUBSCRIPTIONS] > 0
+        self._answer_reload(self._service.reload(heard))
         if eviction is not None:  # before the keeper begins a batch, while nothing may leave
-            seconds = min(seconds, eviction.turn(self._counters[layout.SUBSCRIPTIONS] > 0))
-            for publication in self._service.departures():
-                self._publish(publication)
+            seconds = min(seconds, eviction.turn(heard))
+        for publication in self._service.news():
+            self._publish(publication)
+        if self._service.has_news:
+            seconds = min(seconds, NEWS_SECONDS)
         if keeper is not None:
             seconds = min(seconds, keeper.turn())
         self._answer_committed()
