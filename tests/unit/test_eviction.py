@@ -134,8 +134,8 @@ def test_what_a_message_names_does_not_leave_for_it(tmp_path: Path) -> None:
         for stream in range(4):
             assert ask(service, step(stream, 1)) == ask(whole, step(stream, 1))
         commit(keeper)
-        steps = [step("new", 1), step(0, 2), step(1, 2), step("newer", 1)]
-        assert ask(service, *steps) == ask(whole, *steps)
+        steps = wire.encode(wire.Steps(["new", 0, 1, "newer"], [1, 2, 2, 1], ONES * 4))
+        assert ask(service, steps) == ask(whole, steps)
         assert sorted(map(str, engine.streams())) == ["0", "1", "new", "newer"]
 
 
