@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import zmq
 from hypothesis import strategies as st
@@ -34,10 +35,13 @@ class Harness:
         keeper: Keeper | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
         eviction: Eviction | None = None,
+        model_file: Path | None = None,
     ) -> None:
         self.context = zmq.Context[zmq.Socket[bytes]]()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.service = Service(engine, limit, keeper, limits=limits, eviction=eviction)
+        self.service = Service(
+            engine, limit, keeper, limits=limits, eviction=eviction, model_file=model_file
+        )
         self.session = Session()  # of the asker, for a Service that it is compared with
         try:
             self.worker = Worker(
