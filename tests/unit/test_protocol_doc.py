@@ -1,4 +1,4 @@
-"""docs/protocol.md and wire.py say the same, byte for byte."""
+"""docs/protocol.md and streamlstm.wire say the same, byte for byte."""
 
 import json
 import re
