@@ -1,6 +1,7 @@
 """The state table: every stream's memory as one row, and the map from stream id to row."""
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +72,16 @@ class StateTable:
         S, how many streams can live at once.
     initial : float32[R]
         The row of a stream that has seen nothing.
+    make_rows : callable, optional
+        Makes rows elsewhere than in the host's memory, of S and ``initial``, that are read and
+        written as those of an array are (device_rows.py). Every row begins as ``initial``.
 
     Attributes
     ----------
     rows : float32[S, R]
         The rows; each starts on a cache line if R is a multiple of 16.
+    on_host : bool
+        Whether they are in the host's memory, where compiled code reaches them.
     seq : uint64[S]
         Sequence number of the last observation, 0 if none was numbered.
     time : float64[S]
@@ -91,7 +97,14 @@ class StateTable:
         Streams that were freed since :meth:`watch`, and did not come back; who asks empties it.
     """
 
-    def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
+    rows: Any  # an array, or what is read and written like one
+
+    def __init__(
+        self,
+        capacity: int,
+        initial: NDArray[np.float32],
+        make_rows: Callable[[int, NDArray[np.float32]], Any] | None = None,
+    ) -> None:
         if not isinstance(capacity, int | np.integer) or isinstance(capacity, bool) or capacity < 1:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
         capacity = int(capacity)
@@ -109,7 +122,10 @@ class StateTable:
         try:
             if capacity > ids.MAX_SLOTS:
                 raise MemoryError
-            self.rows = lazy_zeros(capacity * len(initial), np.float32)
+            # Where rows are elsewhere, compiled code finds rows of no size and one place for a
+            # prediction, which nobody reads.
+            reached = capacity if make_rows is None else 1
+            in_head = lazy_zeros(reached * len(initial), np.float32)
             self._records = lazy_zeros(capacity * ids.RECORD, np.uint64)
             self.generation = lazy_zeros(capacity, np.uint64)
         except MemoryError:
@@ -117,7 +133,11 @@ class StateTable:
                 f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than the "
                 "system lets this process reserve; choose a smaller capacity."
             ) from None
-        self.rows = self.rows.reshape(capacity, len(initial))
+        self.on_host = make_rows is None
+        self.rows = in_head.reshape(reached, len(initial))
+        if make_rows is not None:
+            self._no_rows = in_head  # kept for the head
+            self.rows = make_rows(capacity, self._initial)
         self.seq = self._records[ids.SEQ :: ids.RECORD]
         self.time = self._records.view(np.float64)[ids.TIME :: ids.RECORD]
         self._index = np.zeros(_FIRST_PLACES, np.uint64)
@@ -129,13 +149,13 @@ class StateTable:
             (ids.RECORDS, self._records),
             (ids.ARRIVALS, self.generation),
             (ids.TEXTS, self._texts),
-            (ids.ROWS, self.rows),
+            (ids.ROWS, in_head),
             (ids.INITIAL, self._initial),
         ):
             self.head[place] = array.ctypes.data
         self.head[ids.MASK] = _FIRST_PLACES - 1
         self.head[ids.CAPACITY] = capacity
-        self.head[ids.ROW_SIZE] = len(initial)
+        self.head[ids.ROW_SIZE] = len(initial) if self.on_host else 0
         self.head[ids.TEXT_SIZE] = _FIRST_BYTES
 
     def __len__(self) -> int:
@@ -347,6 +367,15 @@ class StateTable:
 
             changed_entries().note_slots(self.address, np.array(slots, np.int64))
 
+    def next_changed(self, limit: int) -> NDArray[np.int64]:
+        """Return the live ones of the ``limit`` slots that changed first (kernels/changed.py)."""
+        assert self._changed is not None  # of a table that is watched
+        first, count = (
+            int(self.head[n]) for n in (self._ids.CHANGED_FIRST, self._ids.CHANGED_COUNT)
+        )
+        slots = self._changed[(first + np.arange(min(limit, count))) % self.capacity]
+        return slots[self.generation[slots] > 0]
+
     def clear(self, slot: int) -> None:
         """Set a slot to the state of a stream that has seen nothing."""
         self.note_changed(slot)
@@ -362,6 +391,9 @@ class StateTable:
         UnknownStreamError
             If the stream has no state here.
         """
-        self._call.release(self.address, self.slot(stream))
+        slot = self.slot(stream)
+        if not self.on_host:
+            self.rows[slot] = self._initial
+        self._call.release(self.address, slot)
         if self._changed is not None:
             self.gone.add(stream)
