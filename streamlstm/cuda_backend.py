@@ -5,20 +5,35 @@ memory; a large block is cut into chunks that take turns on two CUDA streams, so
 while the other is computed.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
-from numba import cuda
+from numba import config, cuda
 from numpy.typing import NDArray
 
 from .device_rows import DeviceRows
 from .errors import ModelError
-from .kernels.cuda import scalar
-from .kernels.cuda.sizes import LANES, SCALAR_BLOCK, SCALAR_BLOCKS
+from .kernels import layout
+from .kernels.cuda import fused, scalar
+from .kernels.cuda.sizes import (
+    LANES,
+    MAX_SHARED,
+    SCALAR_BLOCK,
+    SCALAR_BLOCKS,
+    SPILLED_BLOCKS,
+    TILE,
+    WARPS,
+)
 from .model import Model
 from .plan import compile_plan
 
 Float32Array = NDArray[np.float32]
 
+# Numba warns of every launch that leaves part of a device idle; a few streams always do.
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+
 CHUNK = 65_536  # streams that go to the device together
+_MOST_BLOCKS = 65_535
 _SMALLEST = 64  # buffers are made for so many streams; larger ones are twice as large, and so on
 
 
@@ -30,6 +45,9 @@ class CudaBackend:
     model : Model
     device : int
         Its number, as the NVIDIA driver counts.
+    kernel : {"fused", "spilled", "scalar"}
+        The fast kernel; the same with all values in global memory, as for a large network; or the
+        readable one, which tests and benchmarks hold the others against.
 
     Raises
     ------
@@ -40,7 +58,7 @@ class CudaBackend:
     name = "cuda"
     threads = 1
 
-    def __init__(self, model: Model, device: int = 0) -> None:
+    def __init__(self, model: Model, device: int = 0, kernel: str = "fused") -> None:
         check_device(device)
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)
@@ -50,9 +68,10 @@ class CudaBackend:
         with self._device:
             self._weights = cuda.to_device(plan.weights)
             self._program = cuda.to_device(plan.program)
-            threads = SCALAR_BLOCK * SCALAR_BLOCKS
-            size = threads * scalar.scratch_size(plan.program)
-            self._scratch = [cuda.device_array(size, np.float32) for _ in range(2)]
+            way = _Way.of(plan.program, kernel)
+            self._way = way
+            # One for each of two chunks that are under way together.
+            self._scratch = [cuda.device_array(way.scratch, np.float32) for _ in range(2)]
 
     def make_rows(self, capacity: int, initial: Float32Array) -> DeviceRows:
         """Return rows for a state table, on the device."""
@@ -92,8 +111,9 @@ class CudaBackend:
         """Return None: a single stream goes the way of a block."""
 
     def _launch(self, rows: DeviceRows, buffers: "_Buffers", turn: int) -> None:
-        blocks = min(-(-buffers.room // SCALAR_BLOCK), SCALAR_BLOCKS)
-        scalar.step[blocks, SCALAR_BLOCK, buffers.stream](
+        way = self._way
+        blocks = min(-(-buffers.count // way.width), way.blocks)
+        way.kernel[blocks, way.threads, buffers.stream, way.shared](
             self._weights,
             self._program,
             rows.memory,
@@ -101,7 +121,7 @@ class CudaBackend:
             buffers.X,
             buffers.Y,
             self._scratch[turn],
-            LANES,
+            way.argument,
         )
 
     def _buffers_for(self, count: int, turn: int) -> "_Buffers":
@@ -113,6 +133,50 @@ class CudaBackend:
         if key not in self._buffers:
             self._buffers[key] = _Buffers(room, *self._sizes)
         return self._buffers[key]
+
+
+class _Way(NamedTuple):
+    """How a network is launched.
+
+    Attributes
+    ----------
+    kernel : kernel
+    width : int
+        Streams of a block of threads.
+    threads, blocks : int
+        Of a block, and of a grid at most.
+    shared : int
+        Bytes of shared memory of a block.
+    scratch : int
+        Floats of global memory.
+    argument : int
+        The last one of the kernel.
+    """
+
+    kernel: Any
+    width: int
+    threads: int
+    blocks: int
+    shared: int
+    scratch: int
+    argument: int
+
+    @classmethod
+    def of(cls, program: NDArray[np.int64], kernel: str) -> "_Way":
+        if kernel == "scalar":
+            size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
+            return cls(scalar.step, SCALAR_BLOCK, SCALAR_BLOCK, SCALAR_BLOCKS, 0, size, LANES)
+        values, widest = fused.values(program), int(program[layout.STRIDE])
+        panels = -(-widest // LANES)
+        threads = WARPS * LANES
+        for tiles in (4, 2, 1) if kernel == "fused" else ():
+            width = tiles * TILE
+            size = 4 * values * (width + fused.SPACE)
+            # More tiles than warps leave fewer blocks to fill the device.
+            if size <= MAX_SHARED and (tiles == 1 or tiles * panels <= 2 * WARPS):
+                return cls(fused.step_shared, width, threads, _MOST_BLOCKS, size, 1, width)
+        size = SPILLED_BLOCKS * values * (TILE + fused.SPACE)
+        return cls(fused.step_global, TILE, threads, SPILLED_BLOCKS, 0, size, TILE)
 
 
 class _Buffers:
@@ -129,7 +193,7 @@ class _Buffers:
     """
 
     def __init__(self, room: int, F: int, O: int) -> None:
-        self.room, self.stream = room, cuda.stream()
+        self.count, self.stream = 0, cuda.stream()
         head = room + 1
         self._up = cuda.pinned_array(head + room * F, np.float32)
         self._up[:] = 0
@@ -143,7 +207,7 @@ class _Buffers:
 
     def fill(self, slots: NDArray[np.int64], X: Float32Array) -> None:
         """Send what a kernel on this stream is to take up."""
-        self._given_slots[0] = len(slots)
+        self.count = self._given_slots[0] = len(slots)
         self._given_slots[1 : len(slots) + 1] = slots
         self._given[: X.size] = X.ravel()
         self._above.copy_to_device(self._up, stream=self.stream)

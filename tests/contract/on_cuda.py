@@ -1,16 +1,18 @@
 """Run the contract suite with the cuda backend, on a GPU or in numba's simulator.
 
-    [NUMBA_ENABLE_CUDASIM=1] python -m tests.contract.on_cuda [PYTEST OPTION ...]
+    [NUMBA_ENABLE_CUDASIM=1] python -m tests.contract.on_cuda KERNEL [PYTEST OPTION ...]
 
-In the root of the repository. The simulator runs each thread of a GPU as one of Python, many
-thousand times slower than a GPU would: models are small there, with each layer and option once.
+In the root of the repository, with one of the KERNELS below. The simulator runs each thread of a
+GPU as one of Python, many thousand times slower than a GPU would: models are small there, with each
+layer and option once.
 """
 
 import sys
+from functools import partialmethod
 
 import pytest
 
-from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
+from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise, cuda_backend
 from streamlstm.activations import PARAMETERS
 from streamlstm.kernels.cuda.sizes import SIMULATED
 
@@ -74,11 +76,21 @@ SMALL = (
     }
 )
 
+KERNELS = ("fused", "spilled", "scalar")
+
+
+def every(kernel: str) -> None:
+    """Let every backend that is made from now on step with this kernel."""
+    make = cuda_backend.CudaBackend.__init__
+    cuda_backend.CudaBackend.__init__ = partialmethod(make, kernel=kernel)  # type: ignore[method-assign, assignment]
+
+
 if __name__ == "__main__":
     models.BACKENDS = ("cuda",)
+    every(sys.argv[1])
     if SIMULATED:
         models.MODELS = SMALL
         models.SIZES, models.STEPS, models.CROWD = (1, 3, 9), 5, 10
     suite = "tests/contract/test_contract.py"
     options = ["-q", "-k", "cuda", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    sys.exit(pytest.main([suite, *options, *sys.argv[1:]]))
+    sys.exit(pytest.main([suite, *options, *sys.argv[2:]]))

@@ -16,7 +16,13 @@ from tests.contract.models import random_model
 
 @pytest.mark.parametrize(
     ("program", "least"),
-    [(["tests.contract.on_cuda"], 400), (["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10)],
+    [
+        (["tests.contract.on_cuda", "fused"], 400),
+        # The others step the same models, at one size of block for the gate's sake.
+        (["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 40),
+        (["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 40),
+        (["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
+    ],
 )
 def test_in_the_simulator(program: list[str], least: int, root: Path) -> None:
     ran = subprocess.run(

@@ -5,15 +5,17 @@ A thread takes one float after the other; neighbours take neighbouring floats of
 
 from numba import cuda
 
+from .jit import kernel
 
-@cuda.jit
+
+@kernel()
 def fill(rows, initial, size, count):
     """Write ``initial[size]`` into each of ``count`` rows."""
     for n in range(cuda.grid(1), count * size, cuda.gridsize(1)):
         rows[n] = initial[n % size]
 
 
-@cuda.jit
+@kernel()
 def gather(rows, size, slots, start, width, count, out):
     """Copy ``width`` floats from ``start`` on of the rows at slots[count] to out[count * width]."""
     for n in range(cuda.grid(1), count * width, cuda.gridsize(1)):
@@ -21,7 +23,7 @@ def gather(rows, size, slots, start, width, count, out):
         out[n] = rows[slots[m] * size + start + n - m * width]
 
 
-@cuda.jit
+@kernel()
 def scatter(rows, size, slots, start, width, count, given):
     """Copy given[count * width] to where :func:`gather` would find it."""
     for n in range(cuda.grid(1), count * width, cuda.gridsize(1)):

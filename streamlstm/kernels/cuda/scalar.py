@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .. import layout
 from ..layout import COLUMNS, HEADER, PAD, ROW
 from .activations import SOFTMAX, activate, clip, exp, lower, upper
+from .jit import kernel
 
 part = cuda.jit(device=True)
 
@@ -286,7 +287,7 @@ def _layer(weights, program, layer, lanes, rows, row, S, a, o, z, t, T):
         _pointwise(weights, program, layer, S, a, o, t, T)
 
 
-@cuda.jit
+@kernel()
 def step(weights, program, rows, slots, X, Y, scratch, lanes):
     """Step every stream of a block once, a thread each, as many at a time as there are threads.
 

@@ -11,3 +11,12 @@ SCALAR_BLOCK = 4 if SIMULATED else 128  # threads of a block, a stream each
 SCALAR_BLOCKS = 4 if SIMULATED else 512  # at once; each thread takes one stream after the other
 MOVING_BLOCK = 4 if SIMULATED else 256  # threads that move rows
 MOVING_BLOCKS = 4 if SIMULATED else 4096
+
+# A thread of the fast kernel holds the sums of so many streams and four gates of one unit in
+# registers; a panel's threads share the weights, their streams are a tile.
+TILE = 2 if SIMULATED else 16
+WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
+# So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
+REGISTERS = 168
+MAX_SHARED = 48 * 1024  # bytes of a block; more takes a call of the driver that numba has not
+SPILLED_BLOCKS = 2 if SIMULATED else 528  # at once, where values stand in global memory
