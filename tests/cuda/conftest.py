@@ -5,6 +5,9 @@ on a GPU; in any other run they are left out.
 """
 
 import os
+import sys
 
 if not {"NUMBA_ENABLE_CUDASIM", "STREAMLSTM_TEST_CUDA"} & set(os.environ):
     collect_ignore_glob = ["test_*.py"]
+if "NUMBA_ENABLE_CUDASIM" in os.environ:
+    sys.setswitchinterval(20e-6)  # as in tests/contract/on_cuda.py
