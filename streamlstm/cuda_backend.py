@@ -72,6 +72,7 @@ class CudaBackend:
             self._way = way
             # One for each of two chunks that are under way together.
             self._scratch = [cuda.device_array(way.scratch, np.float32) for _ in range(2)]
+            self._compile()
 
     def make_rows(self, capacity: int, initial: Float32Array) -> DeviceRows:
         """Return rows for a state table, on the device."""
@@ -101,7 +102,7 @@ class CudaBackend:
                 part = slice(start, start + CHUNK)
                 buffers = self._buffers_for(len(slots[part]), n % 2)
                 buffers.fill(slots[part], X[part])
-                self._launch(rows, buffers, n % 2)
+                self._launch(rows.memory, buffers, n % 2)
                 buffers.fly(Y[part])
                 flying.append(buffers)
             for buffers in flying:
@@ -110,13 +111,20 @@ class CudaBackend:
     def one_stream(self, rows: DeviceRows) -> None:
         """Return None: a single stream goes the way of a block."""
 
-    def _launch(self, rows: DeviceRows, buffers: "_Buffers", turn: int) -> None:
+    def _compile(self) -> None:
+        """Step an empty block, so that nobody waits for the compiler later."""
+        buffers, none = self._buffers_for(0, 0), cuda.device_array(1, np.float32)
+        buffers.fill(np.empty(0, np.int64), np.empty(0, np.float32))
+        self._launch(none, buffers, 0)
+        buffers.stream.synchronize()
+
+    def _launch(self, memory: Any, buffers: "_Buffers", turn: int) -> None:
         way = self._way
-        blocks = min(-(-buffers.count // way.width), way.blocks)
+        blocks = min(max(1, -(-buffers.count // way.width)), way.blocks)
         way.kernel[blocks, way.threads, buffers.stream, way.shared](
             self._weights,
             self._program,
-            rows.memory,
+            memory,
             buffers.slots,
             buffers.X,
             buffers.Y,
