@@ -5,6 +5,7 @@ memory; a large block is cut into chunks that take turns on two CUDA streams, so
 while the other is computed.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +108,24 @@ class CudaBackend:
                 flying.append(buffers)
             for buffers in flying:
                 buffers.land()
+
+    def launcher(
+        self, rows: DeviceRows, slots: NDArray[np.int64], X: Float32Array
+    ) -> Callable[[], None]:
+        """Return what launches the kernel for a block again and again, without any copy.
+
+        For benchmarks: what a launch alone costs.
+        """
+        with self._device:
+            buffers = _Buffers(len(slots), *self._sizes)
+            buffers.fill(slots, X)
+            buffers.stream.synchronize()
+
+        def launch() -> None:
+            with self._device:
+                self._launch(rows.memory, buffers, 0)
+
+        return launch
 
     def one_stream(self, rows: DeviceRows) -> None:
         """Return None: a single stream goes the way of a block."""

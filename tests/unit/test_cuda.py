@@ -48,6 +48,23 @@ def test_asking_for_cuda_without_a_gpu_gives_one_clear_sentence() -> None:
         Engine(random_model([LSTM(3, 5)]), 8, "cuda")
 
 
+def test_benchmark_and_tests_on_a_gpu_say_what_they_lack(root: Path) -> None:
+    from numba import cuda
+
+    if cuda.is_available():
+        pytest.skip("there is a GPU here")
+    for program, said in (
+        ("benchmarks.cuda", "nothing was measured"),
+        ("tests.cuda", "no NVIDIA GPU"),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-m", program], cwd=root, capture_output=True, text=True, timeout=100
+        )
+        assert ran.returncode != 0
+        assert said in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
 def test_auto_is_the_cpu() -> None:
     assert Engine(random_model([LSTM(3, 5)]), 8, "auto").backend == "cpu"
 
