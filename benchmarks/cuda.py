@@ -71,13 +71,13 @@ def check(backend: Any, model: Model) -> None:
         raise ValueError("the device does not compute what the reference does; nothing was timed")
 
 
-def median(call: Callable[[], None], wait: Callable[[], None]) -> float:
+def median(call: Callable[[], None], wait: Callable[[], None], rounds: int = ROUNDS) -> float:
     """Return the median of the seconds from a call to its end on the device."""
     for _ in range(3):
         call()
     wait()
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         start = time.perf_counter()
         call()
         wait()
@@ -90,6 +90,7 @@ def ours(model: Model, B: int, capacity: int, kernel: str) -> dict[str, float]:
     from numba import cuda
 
     from streamlstm.cuda_backend import CudaBackend
+    from streamlstm.kernels.cuda.sizes import SIMULATED
 
     backend = CudaBackend(model, kernel=kernel)
     check(backend, model)
@@ -98,11 +99,12 @@ def ours(model: Model, B: int, capacity: int, kernel: str) -> dict[str, float]:
     slots = rng.permutation(capacity)[:B]
     X = rng.standard_normal((B, model.input_size)).astype(np.float32)
     Y, seqs = np.empty((B, 1), np.float32), np.ones(B, np.uint64)
-    launch = backend.launcher(rows, slots, X)
-    return {
-        "kernel": median(launch, cuda.synchronize),
-        "tick": median(lambda: backend.step_block(rows, slots, X, Y, seqs), cuda.synchronize),
+    calls = {
+        "kernel": backend.launcher(rows, slots, X),
+        "tick": lambda: backend.step_block(rows, slots, X, Y, seqs),
     }
+    rounds = 1 if SIMULATED else ROUNDS
+    return {name: median(call, cuda.synchronize, rounds) for name, call in calls.items()}
 
 
 def main() -> None:
