@@ -17,16 +17,16 @@ from .errors import ModelError
 from .kernels import layout
 from .kernels.cuda import fused, scalar
 from .kernels.cuda.sizes import (
+    BLOCKS,
     LANES,
     MAX_SHARED,
     SCALAR_BLOCK,
     SCALAR_BLOCKS,
-    SPILLED_BLOCKS,
     TILE,
     WARPS,
 )
 from .model import Model
-from .plan import compile_plan
+from .plan import Plan, compile_plan
 
 Float32Array = NDArray[np.float32]
 
@@ -46,9 +46,10 @@ class CudaBackend:
     model : Model
     device : int
         Its number, as the NVIDIA driver counts.
-    kernel : {"fused", "spilled", "scalar"}
-        The fast kernel; the same with all values in global memory, as for a large network; or the
-        readable one, which tests and benchmarks hold the others against.
+    kernel : {"resident", "shared", "spilled", "scalar"}, optional
+        The first that the network fits if left out: weights and values in shared memory, values
+        alone, or neither. "scalar" is the readable one, which tests and benchmarks hold the others
+        against. One that the network does not fit is "spilled".
 
     Raises
     ------
@@ -59,7 +60,7 @@ class CudaBackend:
     name = "cuda"
     threads = 1
 
-    def __init__(self, model: Model, device: int = 0, kernel: str = "fused") -> None:
+    def __init__(self, model: Model, device: int = 0, kernel: str | None = None) -> None:
         check_device(device)
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)
@@ -69,7 +70,7 @@ class CudaBackend:
         with self._device:
             self._weights = cuda.to_device(plan.weights)
             self._program = cuda.to_device(plan.program)
-            way = _Way.of(plan.program, kernel)
+            way = _Way.of(plan, kernel)
             self._way = way
             # One for each of two chunks that are under way together.
             self._scratch = [cuda.device_array(way.scratch, np.float32) for _ in range(2)]
@@ -189,21 +190,25 @@ class _Way(NamedTuple):
     argument: int
 
     @classmethod
-    def of(cls, program: NDArray[np.int64], kernel: str) -> "_Way":
+    def of(cls, plan: Plan, kernel: str | None) -> "_Way":
+        program, threads = plan.program, WARPS * LANES
         if kernel == "scalar":
             size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
             return cls(scalar.step, SCALAR_BLOCK, SCALAR_BLOCK, SCALAR_BLOCKS, 0, size, LANES)
-        values, widest = fused.values(program), int(program[layout.STRIDE])
-        panels = -(-widest // LANES)
-        threads = WARPS * LANES
-        for tiles in (4, 2, 1) if kernel == "fused" else ():
-            width = tiles * TILE
-            size = 4 * values * (width + fused.SPACE)
-            # More tiles than warps leave fewer blocks to fill the device.
-            if size <= MAX_SHARED and (tiles == 1 or tiles * panels <= 2 * WARPS):
-                return cls(fused.step_shared, width, threads, _MOST_BLOCKS, size, 1, width)
-        size = SPILLED_BLOCKS * values * (TILE + fused.SPACE)
-        return cls(fused.step_global, TILE, threads, SPILLED_BLOCKS, 0, size, TILE)
+        values, panels = fused.values(program), -(-int(program[layout.STRIDE]) // LANES)
+        # More tiles than warps have panels for leave fewer blocks to fill the device.
+        widths = [n * TILE for n in (4, 2, 1) if n == 1 or n * panels <= 2 * WARPS]
+        for way, made, beside in (
+            ("resident", fused.step_resident, len(plan.weights)),
+            ("shared", fused.step_shared, 0),
+        ):
+            for width in widths if kernel in (None, way) else ():
+                size = 4 * (beside + values * (width + fused.SPACE))
+                if size <= MAX_SHARED:
+                    blocks = BLOCKS if beside else _MOST_BLOCKS
+                    return cls(made, width, threads, blocks, size, 1, width)
+        size = BLOCKS * values * (TILE + fused.SPACE)
+        return cls(fused.step_global, TILE, threads, BLOCKS, 0, size, TILE)
 
 
 class _Buffers:

@@ -76,13 +76,14 @@ SMALL = (
     }
 )
 
-KERNELS = ("fused", "spilled", "scalar")
+KERNELS = ("any", "resident", "shared", "spilled", "scalar")
 
 
 def every(kernel: str) -> None:
-    """Let every backend that is made from now on step with this kernel."""
+    """Let all backends that are made from now on step with a kernel; with "any" they choose."""
     make = cuda_backend.CudaBackend.__init__
-    cuda_backend.CudaBackend.__init__ = partialmethod(make, kernel=kernel)  # type: ignore[method-assign, assignment]
+    forced = partialmethod(make, kernel=None if kernel == "any" else kernel)
+    cuda_backend.CudaBackend.__init__ = forced  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ _floats, _longs, _ints = (
 _step = (_floats, _longs, _floats, _ints, _floats, _floats, _floats, types.int64)
 _move = (_floats, types.int64, _longs, *[types.int64] * 3, _floats)
 KERNELS = {
-    "fused": (fused.step_shared, _step, sizes.REGISTERS),
+    "resident": (fused.step_resident, _step, sizes.REGISTERS),
+    "shared": (fused.step_shared, _step, sizes.REGISTERS),
     "spilled": (fused.step_global, _step, None),
     "scalar": (scalar.step, _step, None),
     "fill": (rows.fill, (_floats, _floats, types.int64, types.int64), None),

@@ -4,8 +4,8 @@ A block of threads takes some streams, a multiple of the tile, from their observ
 predictions. What a layer reads and what it writes stands in shared memory, one row a value and one
 column a stream (panels.py); for networks too large for that, in global memory, which the caches
 hold. Rows of the state are gathered and scattered by slot here, neighbouring threads taking
-neighbouring floats. Weights are read by every warp as one run of cache lines a vector, mostly from
-the first-level cache.
+neighbouring floats. Weights are read by every warp as one run of cache lines a vector: from shared
+memory where they fit in beside the values, otherwise mostly from the first-level cache.
 
 Plain LSTM and usual GRU go from products to the new state in registers. All else puts its sums into
 memory and goes over them once more: every option of every layer is here.
@@ -526,6 +526,17 @@ def step_shared(weights, program, rows, slots, X, Y, scratch, width):
     S = cuda.shared.array(0, float32)
     sums, cells = cuda.local.array(SUMS, float32), cuda.local.array(TILE, float32)
     _step(weights, program, rows, slots, X, Y, S, int64(0), width, sums, cells)
+
+
+@kernel(max_registers=REGISTERS)
+def step_resident(weights, program, rows, slots, X, Y, scratch, width):
+    """Do the same with a copy of all weights in shared memory, in front of the values."""
+    S = cuda.shared.array(0, float32)
+    sums, cells = cuda.local.array(SUMS, float32), cuda.local.array(TILE, float32)
+    for n in range(cuda.threadIdx.x, weights.shape[0], cuda.blockDim.x):
+        S[uint64(n)] = weights[n]
+    cuda.syncthreads()
+    _step(S, program, rows, slots, X, Y, S, weights.shape[0], width, sums, cells)
 
 
 @kernel()

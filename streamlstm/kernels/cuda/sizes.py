@@ -19,4 +19,6 @@ WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
 # So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
 REGISTERS = 168
 MAX_SHARED = 48 * 1024  # bytes of a block; more takes a call of the driver that numba has not
-SPILLED_BLOCKS = 2 if SIMULATED else 528  # at once, where values stand in global memory
+# At most so many blocks of threads where each has a copy of the weights, or values in global
+# memory: four for each multiprocessor of an H100. A block takes one group of streams after another.
+BLOCKS = 2 if SIMULATED else 528
