@@ -31,7 +31,7 @@ _floats, _longs, _ints = (
 _step = (_floats, _longs, _floats, _ints, _floats, _floats, _floats, types.int64)
 _move = (_floats, types.int64, _longs, *[types.int64] * 3, _floats)
 KERNELS = {
-    "resident": (fused.step_resident, _step, sizes.REGISTERS),
+    "resident": (fused.step_resident, _step, None),
     "shared": (fused.step_shared, _step, sizes.REGISTERS),
     "spilled": (fused.step_global, _step, None),
     "scalar": (scalar.step, _step, None),

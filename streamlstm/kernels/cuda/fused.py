@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from .. import layout
 from ..layout import COLUMNS, HEADER, PAD, ROW
-from .activations import SIGMOID, SOFTMAX, TANH, activate, clip, exp, lower, upper
+from .activations import SOFTMAX, activate, clip, lower, upper
 from .jit import kernel
+from .one import is_usual_gru, moments, row_of, softmax, up
 from .panels import begin, gru_cell, lstm_cell, lstm_hidden, of_hidden, of_inputs, wide
 from .sizes import LANES, REGISTERS, TILE
 
@@ -31,23 +32,11 @@ SPACE = 4  # floats between the rows of values: keeps them on 16 bytes and off e
 
 
 @part
-def _row_of(slots, n, R):
-    """Return where the state row of a block's stream ``n`` begins."""
-    slot = int64(slots[1 + n])
-    return (slot if slot >= 0 else ~slot) * R
-
-
-@part
-def _up(n, unit):
-    return (n + unit - 1) // unit * unit
-
-
-@part
 def _gather(rows, slots, R, first, count, start, width, S, a, spacing):
     """Put ``width`` floats from ``start`` on of each stream's row into the rows from ``a`` on."""
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     for m in range(warp, spacing - SPACE, cuda.blockDim.x // LANES):
-        row = _row_of(slots, first + m, R) + start if m < count else int64(0)
+        row = row_of(slots, first + m, R) + start if m < count else int64(0)
         for k in range(lane, width, LANES):
             S[uint64(a + k * spacing + m)] = rows[row + k] if m < count else float32(0.0)
 
@@ -57,7 +46,7 @@ def _scatter(rows, slots, R, first, count, start, width, S, o, spacing):
     """Put the rows from ``o`` on where :func:`_gather` would find them."""
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     for m in range(warp, count, cuda.blockDim.x // LANES):
-        row = _row_of(slots, first + m, R) + start
+        row = row_of(slots, first + m, R) + start
         for k in range(lane, width, LANES):
             rows[row + k] = S[uint64(o + k * spacing + m)]
 
@@ -85,14 +74,14 @@ def _plain_lstm(weights, program, layer, rows, slots, first, count, S, a, o, spa
         for m in range(TILE):
             cells[m] = float32(0.0)
             if begins + m < count:
-                cells[m] = rows[_row_of(slots, first + begins + m, R) + c]
+                cells[m] = rows[row_of(slots, first + begins + m, R) + c]
         h, place = program[layer + layout.HIDDEN] + unit, o + unit * spacing + begins
         for m in range(TILE):
             cell = lstm_cell(sums[4 * m], sums[4 * m + 1], sums[4 * m + 2], cells[m])
             hidden = lstm_hidden(sums[4 * m + 3], cell)
             S[uint64(place + m)] = hidden
             if begins + m < count:
-                row = _row_of(slots, first + begins + m, R)
+                row = row_of(slots, first + begins + m, R)
                 rows[row + c] = cell
                 rows[row + h] = hidden
 
@@ -124,7 +113,7 @@ def _plain_gru(weights, program, layer, rows, slots, first, count, S, a, o, spac
             )  # fmt: skip
             S[uint64(place + m)] = hidden
             if begins + m < count:
-                rows[_row_of(slots, first + begins + m, R) + h] = hidden
+                rows[row_of(slots, first + begins + m, R) + h] = hidden
 
 
 @part
@@ -193,20 +182,6 @@ def _product(weights, w, K, outputs, S, a, o, spacing, sums):
 
 
 @part
-def _moments(S, z, step, count, epsilon):
-    """Return mean and inverse standard deviation of ``count`` values, ``step`` apart."""
-    total = float32(0.0)
-    for n in range(count):
-        total += S[uint64(z + n * step)]
-    mean = total / float32(count)
-    total = float32(0.0)
-    for n in range(count):
-        x = S[uint64(z + n * step)] - mean
-        total += x * x
-    return mean, float32(1.0) / float32(math.sqrt(total / float32(count) + epsilon))
-
-
-@part
 def _norm_gates(weights, program, layer, S, z, spacing):
     """Normalise each gate's sums over the units, a thread a stream and gate."""
     H, width = program[layer + layout.UNITS], spacing - SPACE
@@ -216,11 +191,11 @@ def _norm_gates(weights, program, layer, S, z, spacing):
         if gate == 1 and program[layer + layout.COUPLED] != 0:
             continue
         place = z + gate * spacing + m
-        mean, factor = _moments(S, place, 4 * spacing, H, epsilon)
+        mean, factor = moments(S, place, 4 * spacing, H, epsilon)
         for u in range(H):
             gain = program[layer + layout.NORM] + (u // LANES * 4 + gate) * LANES + u % LANES
             at = uint64(place + 4 * u * spacing)
-            shift = weights[gain + 4 * _up(H, LANES)]
+            shift = weights[gain + 4 * up(H, LANES)]
             S[at] = (S[at] - mean) * factor * weights[gain] + shift
 
 
@@ -232,9 +207,9 @@ def _lstm_cells(weights, program, layer, rows, slots, first, count, S, z, o, spa
     R, cell = program[layout.ROW_SIZE], program[layer + layout.CELL]
     gate, a0, a1 = program[layer + layout.ACTIVATION], weights[constants], weights[constants + 1]
     bound = weights[constants + layout.GATE_CLIP]
-    apart = _up(H, PAD)
+    apart = up(H, PAD)
     for m in range(warp, count, cuda.blockDim.x // LANES):
-        row = _row_of(slots, first + m, R) + cell
+        row = row_of(slots, first + m, R) + cell
         for u in range(lane, H, LANES):
             place, peephole = z + 4 * u * spacing + m, program[layer + layout.PEEPHOLE] + u
             c = rows[row + u]
@@ -317,7 +292,7 @@ def _gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z, 
     constants, width = program[layer + layout.CONSTANTS], spacing - SPACE
     gate, a0, a1 = program[layer + layout.ACTIVATION], weights[constants], weights[constants + 1]
     bound = weights[constants + layout.GATE_CLIP]
-    apart = _up(H, PAD)
+    apart = up(H, PAD)
     _product(
         weights, program[layer + layout.WEIGHTS], F + H, 2 * apart, S, a, z, spacing, sums
     )  # fmt: skip
@@ -335,29 +310,13 @@ def _gru_before(weights, program, layer, rows, slots, first, count, S, a, o, z, 
 
 
 @part
-def _softmax(S, o, width, spacing, m, logarithm):
-    """Softmax, or its logarithm, of one stream's values."""
-    largest = S[uint64(o + m)]
-    for n in range(width):
-        largest = upper(largest, S[uint64(o + n * spacing + m)])
-    total = float32(0.0)
-    for n in range(width):
-        total += exp(S[uint64(o + n * spacing + m)] - largest)
-    shift = float32(math.log(total))
-    for n in range(width):
-        at = uint64(o + n * spacing + m)
-        x = S[at] - largest
-        S[at] = x - shift if logarithm else exp(x) / total
-
-
-@part
 def _activate_all(weights, program, layer, bound, S, o, outputs, spacing):
     """Activate the rows from ``o`` on; a softmax a thread a stream."""
     kind, constants = program[layer + layout.ACTIVATION], program[layer + layout.CONSTANTS]
     width = spacing - SPACE
     if kind >= SOFTMAX:
         for m in range(cuda.threadIdx.x, width, cuda.blockDim.x):
-            _softmax(S, o, outputs, spacing, m, kind > SOFTMAX)
+            softmax(S, o, outputs, spacing, m, kind > SOFTMAX)
         return
     first, second = weights[constants], weights[constants + 1]
     for n in range(cuda.threadIdx.x, outputs * width, cuda.blockDim.x):
@@ -369,11 +328,11 @@ def _activate_all(weights, program, layer, bound, S, o, outputs, spacing):
 def _pointwise(weights, program, layer, S, a, o, spacing):
     """A pointwise layer, or a layer norm, which a thread does for a stream."""
     outputs, scale = program[layer + layout.LAYER_INPUTS], program[layer + layout.VECTORS]
-    shift, width = scale + _up(outputs, PAD), spacing - SPACE
+    shift, width = scale + up(outputs, PAD), spacing - SPACE
     if program[layer + layout.KIND] == layout.LAYER_NORM:
         epsilon = weights[program[layer + layout.CONSTANTS] + layout.EPSILON]
         for m in range(cuda.threadIdx.x, width, cuda.blockDim.x):
-            mean, factor = _moments(S, a + m, spacing, outputs, epsilon)
+            mean, factor = moments(S, a + m, spacing, outputs, epsilon)
             for n in range(outputs):
                 y = (S[uint64(a + n * spacing + m)] - mean) * factor
                 S[uint64(o + n * spacing + m)] = y * weights[scale + n] + weights[shift + n]
@@ -397,18 +356,10 @@ def _embedding(weights, program, layer, S, a, o, spacing):
             # The engine has refused what is no category; this keeps the read inside the table.
             category = upper(int64(S[uint64(a + m)]), int64(0))
             category = lower(category, program[layer + layout.UNITS] - 1)
-            start = program[layer + layout.VECTORS] + category * _up(dimension, PAD)
+            start = program[layer + layout.VECTORS] + category * up(dimension, PAD)
             S[uint64(o + n * spacing + m)] = weights[start + n]
         else:
             S[uint64(o + n * spacing + m)] = S[uint64(a + (n - dimension + 1) * spacing + m)]
-
-
-@part
-def _is_usual_gru(weights, program, layer):
-    usual = program[layer + layout.ACTIVATION] == SIGMOID
-    usual = usual and program[layer + layout.CANDIDATE_ACTIVATION] == TANH
-    bound = weights[program[layer + layout.CONSTANTS] + layout.GATE_CLIP]
-    return usual and bound == float32(math.inf)
 
 
 @part
@@ -426,7 +377,7 @@ def _layer(weights, program, layer, rows, slots, first, count, S, a, o, z, spaci
         )
     elif kind <= layout.LSTM_NORM:
         _lstm(weights, program, layer, rows, slots, first, count, S, a, o, z, spacing, sums)
-    elif kind == layout.GRU and _is_usual_gru(weights, program, layer):
+    elif kind == layout.GRU and is_usual_gru(weights, program, layer):
         _plain_gru(weights, program, layer, rows, slots, first, count, S, a, o, spacing, sums)
     elif kind <= layout.GRU_BEFORE:
         if kind == layout.GRU:
@@ -528,7 +479,7 @@ def step_shared(weights, program, rows, slots, X, Y, scratch, width):
     _step(weights, program, rows, slots, X, Y, S, int64(0), width, sums, cells)
 
 
-@kernel(max_registers=REGISTERS)
+@kernel()
 def step_resident(weights, program, rows, slots, X, Y, scratch, width):
     """Do the same with a copy of all weights in shared memory, in front of the values."""
     S = cuda.shared.array(0, float32)

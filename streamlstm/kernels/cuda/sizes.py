@@ -17,6 +17,7 @@ MOVING_BLOCKS = 4 if SIMULATED else 4096
 TILE = 2 if SIMULATED else 16
 WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
 # So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
+# The kernels that keep weights with the values, or values far away, need more, and fit twice.
 REGISTERS = 168
 MAX_SHARED = 48 * 1024  # bytes of a block; more takes a call of the driver that numba has not
 # At most so many blocks of threads where each has a copy of the weights, or values in global
