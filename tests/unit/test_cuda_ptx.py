@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.timeout(600)
 def test_kernels_compile_without_spilling(root: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tests.cuda.ptx"],
@@ -16,7 +17,7 @@ def test_kernels_compile_without_spilling(root: Path) -> None:
         env={name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
