@@ -109,7 +109,7 @@ if __name__ == "__main__":
     if SIMULATED:
         # The simulator waits for its threads in a loop that lets none of them run until its time
         # is over, by default 5 ms.
-        sys.setswitchinterval(20e-6)
+        sys.setswitchinterval(50e-6)
         models.MODELS = SMALL
         models.SIZES, models.STEPS, models.CROWD = (1, 3, 9), 5, 10
     suite = "tests/contract/test_contract.py"

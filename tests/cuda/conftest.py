@@ -10,4 +10,4 @@ import sys
 if not {"NUMBA_ENABLE_CUDASIM", "STREAMLSTM_TEST_CUDA"} & set(os.environ):
     collect_ignore_glob = ["test_*.py"]
 if "NUMBA_ENABLE_CUDASIM" in os.environ:
-    sys.setswitchinterval(20e-6)  # as in tests/contract/on_cuda.py
+    sys.setswitchinterval(50e-6)  # as in tests/contract/on_cuda.py

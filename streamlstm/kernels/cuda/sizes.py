@@ -6,7 +6,7 @@ from numba import config
 # costs some 50 us to start. So there are few, and vectors are short.
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
-LANES = 4 if SIMULATED else 32  # units of a panel of weights (packing.py): a warp's on hardware
+LANES = 2 if SIMULATED else 32  # units of a panel of weights (packing.py): a warp's on hardware
 SCALAR_BLOCK = 4 if SIMULATED else 128  # threads of a block, a stream each
 SCALAR_BLOCKS = 4 if SIMULATED else 512  # at once; each thread takes one stream after the other
 MOVING_BLOCK = 4 if SIMULATED else 256  # threads that move rows
