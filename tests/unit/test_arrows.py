@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "workers": _TOP | {"cli"},
     "examples": _TOP,
-    "benchmarks": _TOP,
+    "benchmarks": _TOP | {"cuda_backend"},
 }
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {
