@@ -25,13 +25,16 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint format bench instructions figures train-host golden clean help
+.PHONY: demo test test-cuda lint format bench instructions figures train-host golden clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
 
 test: .venv/.dev  ## Run the whole test suite (ARGS="-k engine" for a part of it)
 	@$(RUN) -m pytest -n auto --dist loadscope $(ARGS)
+
+test-cuda: .venv/.dev  ## Run the tests of the cuda backend on an NVIDIA GPU: pip install -e ".[cuda]"
+	@$(RUN) -m tests.cuda $(ARGS)
 
 lint: .venv/.dev  ## Check format, style and types: ruff and mypy
 	@$(RUN) -m ruff check .

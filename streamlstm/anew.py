@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 # The bits of a float32 that is no number, and that no arithmetic makes.
-_UNKNOWN = 0x7FC5_7AE1
+_UNKNOWN = np.uint32(0x7FC5_7AE1).view(np.float32)
 
 
 class Place(NamedTuple):
@@ -24,13 +24,16 @@ class Place(NamedTuple):
     outputs: int
 
 
-def carry(old: Float32Array, before: Place, rows: Float32Array, after: Place, at: Any) -> None:
-    """Carry the last predictions of some rows ``old[B, R0]`` into rows[B, R], initial ones."""
+def carry(old: Any, before: Place, rows: Any, after: Place, at: Any) -> None:
+    """Carry the last predictions of some rows ``old[B, R0]`` into rows[B, R], initial ones.
+
+    Either may be on a device (device_rows.py).
+    """
     if before.outputs == after.outputs:
         into = slice(after.start, after.start + after.outputs)
         rows[at, into] = old[at, before.start : before.start + before.outputs]
     else:
-        rows.view(np.uint32)[at, after.start] = _UNKNOWN
+        rows[at, after.start : after.start + 1] = _UNKNOWN
 
 
 def place_of(columns: slice) -> Place:
@@ -40,4 +43,4 @@ def place_of(columns: slice) -> Place:
 
 def is_unknown(prediction: Float32Array) -> bool:
     """Tell whether the mark stands in place of a prediction float32[O]."""
-    return int(prediction[:1].view(np.uint32)[0]) == _UNKNOWN
+    return bool(prediction[:1].view(np.uint32)[0] == _UNKNOWN.view(np.uint32))

@@ -24,7 +24,7 @@ from .plan import compile_plan, row_layout
 from .precision import check_precision, round_weights
 
 Float32Array = NDArray[np.float32]
-NAMES = ("cpu", "reference")
+NAMES = ("cpu", "cuda", "reference")
 
 # So many multiply-adds must fall to a thread before it brings more than it may cost: a thread that
 # still spins is there in 2 us, one that sleeps in some 10 us, in which a core does about this much.
@@ -39,17 +39,26 @@ class Backend(Protocol):
     row_size: int
 
     def step_block(
-        self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
+        self,
+        rows: Any,
+        slots: NDArray[np.int64],
+        X: NDArray[Any],
+        Y: NDArray[Any],
+        seqs: NDArray[np.uint64] | None = None,
     ) -> None:
-        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
 
-    def one_stream(self, rows: Float32Array) -> "OneStream | None":
+        A backend whose rows are not in the host's memory keeps the predictions of observations
+        with a number, which ``seqs`` has where there are any; for others the table does so.
+        """
+
+    def one_stream(self, rows: Any) -> "OneStream | None":
         """Return quick ways to step single streams of a table, if there are any."""
 
     def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
         """Make a first step, of a stream with the row ``initial[R]`` that nobody has."""
 
-    def succeed(self, old: Any, rows: Float32Array) -> None:
+    def succeed(self, old: Any, rows: Any) -> None:
         """Take the place of a backend of the same class, which is not used any more.
 
         What others know by its address stays where it is. The rows may be others than before.
@@ -137,7 +146,12 @@ class CpuBackend:
         self._call = compile.step_entries()
 
     def step_block(
-        self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
+        self,
+        rows: Float32Array,
+        slots: NDArray[np.int64],
+        X: Float32Array,
+        Y: Float32Array,
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         if rows is not self._rows:
@@ -218,7 +232,12 @@ class ReferenceBackend:
         ]
 
     def step_block(
-        self, rows: NDArray[Any], slots: NDArray[np.int64], X: NDArray[Any], Y: NDArray[Any]
+        self,
+        rows: NDArray[Any],
+        slots: NDArray[np.int64],
+        X: NDArray[Any],
+        Y: NDArray[Any],
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         state = [
@@ -299,20 +318,36 @@ def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()
 def check_backend(name: str, weights: str) -> None:
     """Raise ModelError if there is no backend of that name, or no such precision of weights."""
     check_precision(weights)
-    if name not in ("auto", *NAMES):
-        raise ModelError(f"backend: expected auto, {' or '.join(NAMES)}, got {name!r}.")
+    if name not in ("auto", *NAMES) and device_of(name) is None:
+        raise ModelError(
+            f"backend: expected auto, {', '.join(NAMES[:-1])} or {NAMES[-1]}, or cuda:N for one "
+            f"of several devices, got {name!r}."
+        )
+
+
+def device_of(name: str) -> int | None:
+    """Return the number of the CUDA device that a backend's name asks for, None if it does not."""
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()) or name.endswith(":"):
+        return None
+    return int(number or 0)
 
 
 def make_backend(
     name: str, model: Model, threads: int | None = None, weights: str = "float32"
 ) -> Backend:
-    """Make the backend called ``name``; "auto" takes the fastest there is.
+    """Make the backend called ``name``; "auto" takes the one for the CPU.
 
     Raises
     ------
     ModelError
-        If there is no backend of that name, or no such precision of weights.
+        If there is no backend of that name or no device for it, or no such precision of weights.
     """
     check_backend(name, weights)
     model = round_weights(model, weights)
+    device = device_of(name)
+    if device is not None:
+        from .cuda_backend import CudaBackend  # here, so that nobody else waits for numba.cuda
+
+        return CudaBackend(model, device)
     return ReferenceBackend(model) if name == "reference" else CpuBackend(model, threads, weights)

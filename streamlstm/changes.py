@@ -110,14 +110,27 @@ class Changes:
                 gone = [stream for stream in self._table.gone if stream not in self._table]
                 batch.gone = [key_of(stream) for stream in gone]
                 self._table.gone.clear()
-            batch.count = self._call.take(
-                self._table.address,
-                min(limit, batch.room - batch.count),
-                batch.count,
-                batch.keys,
-                batch.ends,
-                batch.records,
-            )
+            limit = min(limit, batch.room - batch.count)
+            if self._table.on_host:
+                batch.count = self._take(batch, limit, batch.records)
+            else:
+                self._take_from_afar(batch, limit)
+
+    def _take(self, batch: Batch, limit: int, records: NDArray[np.uint8]) -> int:
+        table = self._table.address
+        count: int = self._call.take(table, limit, batch.count, batch.keys, batch.ends, records)
+        return count
+
+    def _take_from_afar(self, batch: Batch, limit: int) -> None:
+        """Take numbers and times as ever, which leaves no place for rows, and put these between."""
+        table = self._table
+        slots = table.next_changed(limit)
+        brief = record_size(0)
+        records = np.empty(brief * (batch.count + len(slots)), np.uint8)
+        done, batch.count = batch.count, self._take(batch, limit, records)
+        made = batch.records.reshape(batch.room, -1)[done : batch.count]
+        made[:, :16] = records.reshape(-1, brief)[done:, :16]
+        made[:, 16:-8] = table.rows[slots].astype("<f4", copy=False).view(np.uint8)
 
     def note_all(self) -> None:
         """Let every live stream count as changed."""

@@ -52,8 +52,10 @@ class Engine:
         What to compute.
     capacity : int
         How many streams can live at once. Memory is used only by streams that have come.
-    backend : {"auto", "cpu", "reference"}
-        "auto" takes the fastest there is.
+    backend : {"auto", "cpu", "cuda", "cuda:N", "reference"}
+        "cuda" keeps the states on an NVIDIA GPU, "cuda:1" on the second one, and takes the memory
+        of all ``capacity`` streams at once (docs/cuda.md). "auto" is "cpu": from which size on a
+        GPU wins has not been measured.
     threads : int, optional
         How many threads a large block may use; as many as there are cores if left out. Results do
         not depend on it.
@@ -93,10 +95,11 @@ class Engine:
             raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
         self._make = partial(make_backend, backend, threads=threads, weights=weights)
         self._backend: Backend = self._make(model)
-        self._table = StateTable(capacity, initial_row(model))
+        make_rows = getattr(self._backend, "make_rows", None)  # of one that keeps them elsewhere
+        self._table = StateTable(capacity, initial_row(model), make_rows)
         self._steps = 0
         self._run(model)
-        self._one_slot = np.zeros(1, np.int64)
+        self._one_slot, self._one_seq = np.zeros(1, np.int64), np.zeros(1, np.uint64)
         self._head = self._table.address
         self._lent: list[Lent] = []
         self._stored, self._reloading = False, threading.Lock()
@@ -126,7 +129,7 @@ class Engine:
 
     @property
     def backend(self) -> str:
-        """Name of the backend: "cpu" or "reference"."""
+        """Name of the backend: "cpu", "cuda" or "reference"."""
         return self._backend.name
 
     @property
@@ -235,7 +238,8 @@ class Engine:
             if next.rows is None:
                 table.start_with(next.initial)
             else:
-                next.rows[next.filled : table.used] = next.initial
+                if table.on_host:
+                    next.rows[next.filled : table.used] = next.initial
                 before, after = self._prediction, prediction_place(model)
                 table.begin_anew(next.initial, next.rows, place_of(before), place_of(after))
             next.backend.succeed(self._backend, table.rows)
@@ -685,11 +689,15 @@ class Engine:
         """Apply one checked observation."""
         self._table.note_changed(slot)
         self._one_slot[0] = slot
+        self._one_seq[0] = seq
         self._one_x[0] = x
-        self._backend.step_block(self._table.rows, self._one_slot, self._one_x, self._one_y)
+        self._backend.step_block(
+            self._table.rows, self._one_slot, self._one_x, self._one_y, self._one_seq
+        )
         self._steps += 1
         if seq:
             self._table.seq[slot] = seq
+        if seq and self._table.on_host:
             self._table.rows[slot, self._prediction] = self._one_y[0]
         if time is not None:
             self._table.time[slot] = time
@@ -701,11 +709,12 @@ class Engine:
         slots, rows = block.slots, self._table.rows
         Y = np.empty((len(slots), self._outputs), np.float32)
         if not block.repeats:
-            self._backend.step_block(rows, slots, X, Y)
+            self._backend.step_block(rows, slots, X, Y, block.seqs)
         else:
             for chosen in rounds(slots):
                 part = np.empty((len(chosen), Y.shape[1]), np.float32)
-                self._backend.step_block(rows, slots[chosen], X[chosen], part)
+                seqs = block.seqs[chosen] if len(block.seqs) else block.seqs
+                self._backend.step_block(rows, slots[chosen], X[chosen], part, seqs)
                 Y[chosen] = part
         self._steps += len(slots)
         if len(block.seqs) or len(block.times):

@@ -152,8 +152,12 @@ class Idle:
         """
         ends = np.zeros(limit + 1, np.int64)
         keys = np.empty(limit * MAX_ID_BYTES, np.uint8) if named else self._no_keys
+        table = self._table
         with self._lock, self._held:
-            looked = self._call.sweep(self._table.address, first, count, before, ends, keys)
+            lived = table.generation[first : first + count] > 0
+            looked = self._call.sweep(table.address, first, count, before, ends, keys)
+            left = lived & (table.generation[first : first + count] == 0)
+            table.refill(first + np.flatnonzero(left))
         freed = int(ends[0])
         if not named:
             return Piece(looked, freed, [])

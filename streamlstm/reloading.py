@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Next:
         It has made its first step.
     initial : float32[R]
         The row of a stream that has seen nothing.
-    rows : float32[S, R] or None
+    rows : float32[S, R], on the host or elsewhere, or None
         Where streams begin anew; None where they go on. The first ``filled`` are initial rows.
     """
 
@@ -61,7 +61,7 @@ class Next:
     model: Model
     backend: Backend
     initial: Float32Array
-    rows: Float32Array | None
+    rows: Any
     filled: int
     what: Reloaded
 
@@ -98,8 +98,12 @@ def make_next(
         )
     backend, initial = make(model), initial_row(model)
     backend.rehearse(initial, model.input_size, model.output_size)
-    rows, filled = None, 0
-    if anew:
+    rows: Any = None
+    filled = 0
+    make_rows = getattr(backend, "make_rows", None)  # of one that keeps them elsewhere
+    if anew and make_rows is not None:
+        rows = make_rows(table.capacity, initial)  # all of them initial
+    elif anew:
         rows = lazy_zeros(table.capacity * len(initial), np.float32)
         rows = rows.reshape(table.capacity, len(initial))
         filled = table.used

@@ -1,6 +1,7 @@
 """The state table: every stream's memory as one row, and the map from stream id to row."""
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ MAX_INTEGER_ID = 2**64 - 1
 PackedIds: TypeAlias = NDArray[np.uint64] | str
 
 _FIRST_PLACES, _FIRST_BYTES = 64, 4096  # of an index and of texts; both grow
+_REFILLED = 65_536  # rows at once
 
 
 def check_stream_id(stream: object) -> StreamId:
@@ -72,11 +74,16 @@ class StateTable:
         S, how many streams can live at once.
     initial : float32[R]
         The row of a stream that has seen nothing.
+    make_rows : callable, optional
+        Makes rows elsewhere than in the host's memory, of S and ``initial``, that are read and
+        written as those of an array are (device_rows.py). Every row begins as ``initial``.
 
     Attributes
     ----------
     rows : float32[S, R]
         The rows; each starts on a cache line if R is a multiple of 16.
+    on_host : bool
+        Whether they are in the host's memory, where compiled code reaches them.
     seq : uint64[S]
         Sequence number of the last observation, 0 if none was numbered.
     time : float64[S]
@@ -94,7 +101,14 @@ class StateTable:
         Whether somebody looks at when slots were used last (streamlstm/idle.py).
     """
 
-    def __init__(self, capacity: int, initial: NDArray[np.float32]) -> None:
+    rows: Any  # an array, or what is read and written like one
+
+    def __init__(
+        self,
+        capacity: int,
+        initial: NDArray[np.float32],
+        make_rows: Callable[[int, NDArray[np.float32]], Any] | None = None,
+    ) -> None:
         if not isinstance(capacity, int | np.integer) or isinstance(capacity, bool) or capacity < 1:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
         capacity = int(capacity)
@@ -113,7 +127,10 @@ class StateTable:
         try:
             if capacity > ids.MAX_SLOTS:
                 raise MemoryError
-            self.rows = lazy_zeros(capacity * len(initial), np.float32)
+            # Where rows are elsewhere, compiled code finds rows of no size and one place for a
+            # prediction, which nobody reads.
+            reached = capacity if make_rows is None else 1
+            in_head = lazy_zeros(reached * len(initial), np.float32)
             self._records = lazy_zeros(capacity * ids.RECORD, np.uint64)
             self.generation = lazy_zeros(capacity, np.uint64)
         except MemoryError:
@@ -121,7 +138,11 @@ class StateTable:
                 f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than the "
                 "system lets this process reserve; choose a smaller capacity."
             ) from None
-        self.rows = self.rows.reshape(capacity, len(initial))
+        self.on_host = make_rows is None
+        self.rows = in_head.reshape(reached, len(initial))
+        if make_rows is not None:
+            self._no_rows = in_head  # kept for the head
+            self.rows = make_rows(capacity, self._initial)
         self.seq = self._records[ids.SEQ :: ids.RECORD]
         self.time = self._records.view(np.float64)[ids.TIME :: ids.RECORD]
         self._index = np.zeros(_FIRST_PLACES, np.uint64)
@@ -133,13 +154,13 @@ class StateTable:
             (ids.RECORDS, self._records),
             (ids.ARRIVALS, self.generation),
             (ids.TEXTS, self._texts),
-            (ids.ROWS, self.rows),
+            (ids.ROWS, in_head),
             (ids.INITIAL, self._initial),
         ):
             self.head[place] = array.ctypes.data
         self.head[ids.MASK] = _FIRST_PLACES - 1
         self.head[ids.CAPACITY] = capacity
-        self.head[ids.ROW_SIZE] = len(initial)
+        self.head[ids.ROW_SIZE] = len(initial) if self.on_host else 0
         self.head[ids.TEXT_SIZE] = _FIRST_BYTES
 
     def __len__(self) -> int:
@@ -363,10 +384,19 @@ class StateTable:
 
     def start_with(self, initial: NDArray[np.float32]) -> None:
         """Let streams that come from now on begin with another row, of the same size."""
+        same = np.array_equal(self._initial, initial)
         self._initial[:] = initial
+        if not same:
+            self.refill(np.flatnonzero(self.generation == 0))
+
+    def refill(self, slots: NDArray[np.int64]) -> None:
+        """Let rows of free slots be initial ones, where compiled code does not reach them."""
+        if not self.on_host:
+            for start in range(0, len(slots), _REFILLED):
+                self.rows[slots[start : start + _REFILLED]] = self._initial
 
     def begin_anew(
-        self, initial: NDArray[np.float32], rows: NDArray[np.float32], before: Place, after: Place
+        self, initial: NDArray[np.float32], rows: Any, before: Place, after: Place
     ) -> None:
         """Let every live stream begin anew in other rows; numbers and last predictions stay.
 
@@ -383,12 +413,24 @@ class StateTable:
         self.time[slots] = np.nan
         self._initial, self.rows = np.ascontiguousarray(initial, np.float32), rows
         ids, head = self._ids, self.head
-        head[ids.ROWS], head[ids.INITIAL] = rows.ctypes.data, self._initial.ctypes.data
-        head[ids.ROW_SIZE] = len(initial)
+        in_head = rows
+        if not self.on_host:
+            in_head = self._no_rows = lazy_zeros(len(initial), np.float32)
+        head[ids.ROWS], head[ids.INITIAL] = in_head.ctypes.data, self._initial.ctypes.data
+        head[ids.ROW_SIZE] = len(initial) if self.on_host else 0
         if head[ids.CHANGED]:
             from .kernels.compile import changed_entries
 
             changed_entries().note_slots(self.address, slots)
+
+    def next_changed(self, limit: int) -> NDArray[np.int64]:
+        """Return the live ones of the ``limit`` slots that changed first (kernels/changed.py)."""
+        assert self._changed is not None  # of a table that is watched
+        first, count = (
+            int(self.head[n]) for n in (self._ids.CHANGED_FIRST, self._ids.CHANGED_COUNT)
+        )
+        slots = self._changed[(first + np.arange(min(limit, count))) % self.capacity]
+        return slots[self.generation[slots] > 0]
 
     def clear(self, slot: int) -> None:
         """Set a slot to the state of a stream that has seen nothing."""
@@ -405,6 +447,8 @@ class StateTable:
         UnknownStreamError
             If the stream has no state here.
         """
-        self._call.release(self.address, self.slot(stream))
+        slot = self.slot(stream)
+        self.refill(np.array([slot]))
+        self._call.release(self.address, slot)
         if self._changed is not None:
             self.gone.add(stream)

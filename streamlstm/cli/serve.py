@@ -42,7 +42,10 @@ def serve(
         int | None,
         Option(min=1, max=1024, help="Threads for large blocks; all cores but one if left out."),
     ] = None,
-    backend: Annotated[str, Option(help="auto, cpu or reference.")] = "auto",
+    backend: Annotated[str, Option(help="auto, cpu, cuda or reference.")] = "auto",
+    device: Annotated[
+        int | None, Option(min=0, help="Number of the GPU, for --backend cuda; 0 if left out.")
+    ] = None,
     weights: Annotated[
         str, Option(help="float32, or float16 or bfloat16: rounded, and quicker if large.")
     ] = "float32",
@@ -153,8 +156,12 @@ def serve(
     # Threads that share a block would otherwise spin after it, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    check_loop(loop, backend)
+    if device is not None:
+        if backend != "cuda":
+            raise BadParameter(f"--device is for --backend cuda, not for {backend}")
+        backend = f"cuda:{device}"
     check_backend(backend, weights)
+    check_loop(loop, backend)
     if other_model not in ("refuse", "keep", "anew"):
         raise BadParameter(f"--other-model: expected refuse, keep or anew, got {other_model!r}")
     if loop == "python" and (spin or queue_messages or queue_bytes):
@@ -176,7 +183,7 @@ def serve(
 
         parse_address(metrics, insecure)
     network = Model.load(model)
-    if backend != "reference":
+    if backend in ("auto", "cpu"):
         also = [NAME] if loop != "python" else []
         also += [CHANGED] if store != "memory" or leaving else []
         also += [LEAVING] if leaving else []

@@ -57,7 +57,9 @@ class Locks:
         door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a doorkeeper nobody comes in
 
 
-# Why clients fail before the lock is asked.
+# Why clients fail before the lock is asked. Which end notices first that only one of them wants keys
+# is chance: if it is the other, it leaves.
+_LEFT = "it left in the handshake, as one without a key may"
 _FAILED: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it comes without a key",
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "it takes another key for this worker's",
@@ -106,7 +108,9 @@ class Doorkeeper:
         events.set(zmq.LINGER, 0)
         events.set(zmq.RCVHWM, 0)  # or ZeroMQ's own thread would wait for room
         address = f"inproc://streamlstm.failures.{id(self):x}.{name}"
-        door.monitor(address, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        door.monitor(
+            address, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        )
         events.connect(address)
         self._watched[events] = name
 
@@ -148,9 +152,11 @@ class Doorkeeper:
             self._close_sockets()
 
     def _note_failure(self, events: zmq.Socket[bytes]) -> None:
-        number = int(recv_monitor_message(events)["value"])
+        event = recv_monitor_message(events)
         self._counters.refused_connections += 1
-        why = _FAILED.get(number, "it does not keep to ZeroMQ's handshake")
+        why = _LEFT
+        if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            why = _FAILED.get(int(event["value"]), "it does not keep to ZeroMQ's handshake")
         sentence = f"{self._watched[events]}: refused a connection: {why}"
         self._log(sentence, kind=sentence)
 

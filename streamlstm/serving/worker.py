@@ -49,10 +49,10 @@ def check_loop(loop: str, backend: str) -> None:
     """Raise BadValueError for a loop that is none, or does not step with this backend."""
     if loop not in ("auto", "native", "python"):
         raise BadValueError(f"loop: expected auto, native or python, got {loop!r}")
-    if loop == "native" and backend == "reference":
+    if loop == "native" and backend not in ("auto", "cpu"):
         raise BadValueError(
-            "loop: the compiled loop steps with the cpu backend, not with reference; say loop auto "
-            "or python"
+            f"loop: the compiled loop steps with the cpu backend, not with {backend}; say loop "
+            "auto or python"
         )
 
 
@@ -72,7 +72,7 @@ class Worker:
     context : zmq.Context, optional
         Needed for ``inproc://`` endpoints only; one of its own if left out.
     loop : {"auto", "native", "python"}
-        "auto" takes the compiled loop where there is one: not for the reference backend.
+        "auto" takes the compiled loop where there is one: only for the cpu backend.
     bounds : Bounds
         How much may wait before senders are answered ``busy``; the loop in Python keeps no queue,
         and lets senders wait.

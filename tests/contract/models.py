@@ -17,6 +17,7 @@ from streamlstm import (
     Scaling,
 )
 from streamlstm.activations import PARAMETERS
+from streamlstm.kernels.layout import GROUP
 from streamlstm.layers import Layer
 
 
@@ -145,3 +146,7 @@ MODELS = (
     }
 )
 BACKENDS = ("reference", "cpu")
+
+# How much the suite steps: blocks of these sizes, so often, among so many streams.
+SIZES: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 13, GROUP - 1, GROUP, GROUP + 1, 3 * GROUP + 5)
+STEPS, CROWD = 12, 50

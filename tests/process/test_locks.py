@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,8 @@ def test_who_has_no_key_or_knows_another_is_counted_and_logged(
                 other.ping()
             assert refused() > keyless
     assert worker.stop() == 0
-    assert "router: refused a connection: it comes without a key" in worker.said
+    keyless = ("it comes without a key", "it left in the handshake")
+    assert any(f"router: refused a connection: {why}" in worker.said for why in keyless)
     assert "router: refused a connection: it takes another key for this worker's" in worker.said
 
 
@@ -258,8 +260,10 @@ def test_a_key_that_is_taken_away_and_given(model_file: Path, tmp_path: Path) ->
                         continue
             else:
                 raise AssertionError("the new key was never allowed")
-            with client_of(worker, ring, "all", 1) as gone, pytest.raises(HandshakeError):
-                gone.ping()
+            deadline = time.monotonic() + 1.5  # the log has a line a second
+            while time.monotonic() < deadline:
+                with client_of(worker, ring, "all", 1) as gone, pytest.raises(HandshakeError):
+                    gone.ping()
             stays.ping()  # what is open stays open
             assert stays.info()["counters"]["refused_connections"] >= 1
     finally:

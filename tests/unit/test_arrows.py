@@ -40,7 +40,9 @@ ALLOWED: dict[str, set[str]] = {
     "compiling": {"kernels"},
     "plan": _BASE | {"kernels", "packing", "pages"},
     "observations": _BASE | {"state"},
-    "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels"},
+    "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels", "cuda_backend"},
+    "device_rows": {"errors", "kernels"},
+    "cuda_backend": _BASE | {"plan", "kernels", "device_rows"},
     "lent": {"backends", "held", "state"},
     "idle": {"kernels", "held", "state"},
     "changes": {"errors", "kernels", "pages", "held", "blocks", "state"},
@@ -72,7 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "workers": _TOP | {"cli"},
     "examples": _TOP,
-    "benchmarks": _TOP,
+    "benchmarks": _TOP | {"cuda_backend"},
 }
 # Packages that one part knows for all others, and the parts that do.
 KEEPERS: dict[str, set[str]] = {

@@ -1,0 +1,169 @@
+"""Measure a tick of many streams on a GPU against PyTorch, cuDNN and what the device can do.
+
+    python -m benchmarks.cuda [--json FILE] [--rows B ...] [--capacity S]
+
+H = 64, F = 8, states on the device, every stream of the tick once, in a random order of slots.
+``kernel`` is the launch alone, arrays on the device already; ``tick`` is `step_many`'s part behind
+the look-up of ids, with slots, observations and predictions crossing the bus. PyTorch gathers the
+states of a tick, steps an LSTMCell and scatters them back, eagerly and captured in a CUDA graph,
+and likewise with cuDNN's nn.LSTM over one time step; its arrays are on the device too. The floor is
+the larger of bytes / bandwidth and operations / rate, given by --bandwidth and --rate (an H100's if
+left out). Before anything is timed, predictions are compared with the reference.
+
+Without a GPU: NUMBA_ENABLE_CUDASIM=1 and --rows 3 run our side in numba's simulator. Its times mean
+nothing; that the program runs is all that can be seen there.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from streamlstm import LSTM, Dense, Model
+from streamlstm.backends import ReferenceBackend
+from streamlstm.errors import ModelError
+from streamlstm.layers import Layer
+from streamlstm.plan import initial_row, row_layout
+
+from .harness import Row, machine, parser, report
+
+F, H = 8, 64
+ROUNDS = 30
+TARGETS = {"floor": 2.0, "LSTMCell": 2.0}  # at most so many floors; at least so many times faster
+
+
+def network(inputs: int = F, units: int = H) -> Model:
+    """Return an LSTM with a dense head of one output and random weights."""
+    rng = np.random.default_rng(0)
+    layers: list[Layer] = [LSTM(inputs, units), Dense(units, 1)]
+    weights = [
+        {n: rng.uniform(-1, 1, s) / units**0.5 for n, s in layer.parameters().items()}
+        for layer in layers
+    ]
+    return Model(layers, weights)
+
+
+def floor(model: Model, B: int, bandwidth: float, rate: float) -> float:
+    """Return the seconds that a tick takes at least: each byte moved once, each sum done once.
+
+    Rows of the LSTM are read and written, the prediction is written only; a multiply-add counts as
+    two operations.
+    """
+    layer = model.layers[0]
+    state = sum(layer.state.values())
+    moved = 4 * B * (2 * state + model.input_size + model.output_size + 1)
+    sums = sum(a.size for arrays in model.weights for n, a in arrays.items() if "weight" in n)
+    return max(moved / bandwidth, 2 * B * sums / rate)
+
+
+def check(backend: Any, model: Model) -> None:
+    """Raise ValueError if a few steps on the device are not what the reference says."""
+    B = 5
+    rows, slots = backend.make_rows(B, initial_row(model)), np.arange(B)
+    truth, expected_rows = ReferenceBackend(model, np.float64), np.zeros((B, row_layout(model)[1]))
+    Y, expected = np.empty((B, 1), np.float32), np.zeros((B, 1))
+    for X in np.random.default_rng(1).standard_normal((3, B, model.input_size)):
+        backend.step_block(rows, slots, X.astype(np.float32), Y)
+        truth.step_block(expected_rows, slots, X.astype(np.float32).astype(float), expected)
+    if np.max(np.abs(Y - expected)) > 5e-6:
+        raise ValueError("the device does not compute what the reference does; nothing was timed")
+
+
+def median(call: Callable[[], None], wait: Callable[[], None], rounds: int = ROUNDS) -> float:
+    """Return the median of the seconds from a call to its end on the device."""
+    for _ in range(3):
+        call()
+    wait()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        wait()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def ours(model: Model, B: int, capacity: int, kernel: str | None) -> dict[str, float]:
+    """Return seconds of the launch alone and of a whole tick."""
+    from numba import cuda
+
+    from streamlstm.cuda_backend import CudaBackend
+    from streamlstm.kernels.cuda.sizes import SIMULATED
+
+    backend = CudaBackend(model, kernel=kernel)
+    check(backend, model)
+    rng = np.random.default_rng(2)
+    rows = backend.make_rows(capacity, initial_row(model))
+    slots = rng.permutation(capacity)[:B]
+    X = rng.standard_normal((B, model.input_size)).astype(np.float32)
+    Y, seqs = np.empty((B, 1), np.float32), np.ones(B, np.uint64)
+    calls = {
+        "kernel": backend.launcher(rows, slots, X),
+        "tick": lambda: backend.step_block(rows, slots, X, Y, seqs),
+    }
+    rounds = 1 if SIMULATED else ROUNDS
+    return {name: median(call, cuda.synchronize, rounds) for name, call in calls.items()}
+
+
+def main() -> None:
+    """Measure and print the table."""
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--rows", type=int, nargs="+", default=[1, 100, 10_000, 1_000_000])
+    arguments.add_argument("--capacity", type=int, help="streams in the table; as --rows")
+    arguments.add_argument("--units", type=int, default=H, help="hidden units")
+    arguments.add_argument("--bandwidth", type=float, default=3.35e12, help="bytes a second")
+    arguments.add_argument("--rate", type=float, default=67e12, help="float32 operations a second")
+    given = arguments.parse_args()
+    if min(given.rows) < 1 or given.units < 1:
+        arguments.error("--rows and --units: expected 1 or more")
+    if given.capacity is not None and given.capacity < max(given.rows):
+        arguments.error("--capacity: expected at least as many streams as --rows")
+    model = network(units=given.units)
+    rows: list[Row] = []
+    ratios: dict[str, float] = {}
+    try:
+        for B in given.rows:
+            times = {
+                f"{name}, {what}": seconds
+                for name, kernel in (("streamlstm", None), ("streamlstm, scalar", "scalar"))
+                for what, seconds in ours(model, B, given.capacity or B, kernel).items()
+            }
+            best, least = (
+                times["streamlstm, kernel"],
+                floor(model, B, given.bandwidth, given.rate),
+            )
+            times |= peers(model, B, given.capacity or B)
+            ratios[f"of the floor, B={B}"] = best / least
+            for name, seconds in times.items():
+                rows.append(
+                    {
+                        "streams": str(B),
+                        "what": name,
+                        "us": seconds * 1e6,
+                        "of the floor": seconds / least,
+                        "of our kernel": seconds / best,
+                    }
+                )
+                if not name.startswith("streamlstm"):
+                    ratios[f"{name}, B={B}"] = seconds / best
+    except ModelError as error:
+        sys.exit(f"nothing was measured. {error}")
+    from numba import cuda
+
+    from streamlstm.kernels.cuda.sizes import SIMULATED
+
+    device = "simulated, times mean nothing" if SIMULATED else str(cuda.get_current_device().name)
+    report("cuda", rows, ratios, given.json, where=machine() | {"processor": device})
+
+
+def peers(model: Model, B: int, capacity: int) -> dict[str, float]:
+    """Return seconds of PyTorch's ways to do the same, as far as they are here."""
+    from .cuda_peers import ways
+
+    return {name: median(call, wait) for name, (call, wait) in ways(model, B, capacity).items()}
+
+
+if __name__ == "__main__":
+    main()

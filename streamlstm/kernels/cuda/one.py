@@ -1,0 +1,62 @@
+"""What one thread of the fast kernel does by itself; ``S`` holds values as panels.py has them."""
+
+import math
+
+from numba import cuda, float32, int64, uint64
+
+from .. import layout
+from .activations import SIGMOID, TANH, exp, upper
+
+part = cuda.jit(device=True)
+
+
+@part
+def row_of(slots, n, R):
+    """Return where the state row of a block's stream ``n`` begins."""
+    slot = int64(slots[1 + n])
+    return (slot if slot >= 0 else ~slot) * R
+
+
+@part
+def up(n, unit):
+    """Round ``n`` up to a multiple of ``unit``."""
+    return (n + unit - 1) // unit * unit
+
+
+@part
+def moments(S, z, step, count, epsilon):
+    """Return mean and inverse standard deviation of ``count`` values, ``step`` apart."""
+    total = float32(0.0)
+    for n in range(count):
+        total += S[uint64(z + n * step)]
+    mean = total / float32(count)
+    total = float32(0.0)
+    for n in range(count):
+        x = S[uint64(z + n * step)] - mean
+        total += x * x
+    return mean, float32(1.0) / float32(math.sqrt(total / float32(count) + epsilon))
+
+
+@part
+def softmax(S, o, width, spacing, m, logarithm):
+    """Softmax, or its logarithm, of one stream's values."""
+    largest = S[uint64(o + m)]
+    for n in range(width):
+        largest = upper(largest, S[uint64(o + n * spacing + m)])
+    total = float32(0.0)
+    for n in range(width):
+        total += exp(S[uint64(o + n * spacing + m)] - largest)
+    shift = float32(math.log(total))
+    for n in range(width):
+        at = uint64(o + n * spacing + m)
+        x = S[at] - largest
+        S[at] = x - shift if logarithm else exp(x) / total
+
+
+@part
+def is_usual_gru(weights, program, layer):
+    """Tell whether a GRU has sigmoid gates, a tanh candidate and no bound."""
+    usual = program[layer + layout.ACTIVATION] == SIGMOID
+    usual = usual and program[layer + layout.CANDIDATE_ACTIVATION] == TANH
+    bound = weights[program[layer + layout.CONSTANTS] + layout.GATE_CLIP]
+    return usual and bound == float32(math.inf)

@@ -1,0 +1,125 @@
+"""Run the contract suite with the cuda backend, on a GPU or in numba's simulator.
+
+    [NUMBA_ENABLE_CUDASIM=1] python -m tests.contract.on_cuda KERNEL [PYTEST OPTION ...]
+
+In the root of the repository, with one of the KERNELS below. The simulator runs each thread of a
+GPU as one of Python, many thousand times slower than a GPU would: models are small there, with each
+layer and option once.
+"""
+
+import sys
+from functools import partialmethod
+
+import pytest
+
+from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise, cuda_backend
+from streamlstm.activations import PARAMETERS
+from streamlstm.kernels.cuda.sizes import SIMULATED
+
+from . import models
+from .models import random_model, with_scaled_skip
+
+LAYERS = {
+    "smallest": [LSTM(1, 1)],
+    "plain": [LSTM(3, 5), Dense(5, 2)],
+    "whole panels": [LSTM(2, 8), Dense(8, 4)],
+    "stack": [LSTM(2, 6), LSTM(6, 3), Dense(3, 2, "sigmoid")],
+    "no memory": [Dense(3, 14, "relu"), Dense(14, 2)],
+    "initial state": [LSTM(3, 5, initial_state=True)],
+    "peephole": [LSTM(3, 5, peephole=True)],
+    "projection": [LSTM(3, 6, projection_size=3)],
+    "wide projection": [LSTM(3, 3, projection_size=13, projection_clip=0.3)],
+    "coupled": [LSTM(3, 6, coupled=True)],
+    "layer norm": [LSTM(2, 7, layer_norm=True)],
+    "clips": [LSTM(3, 5, gate_clip=0.7, cell_clip=0.4)],
+    "hard sigmoid": [LSTM(3, 5, gate_activation="hard_sigmoid")],
+    "other activations": [
+        LSTM(3, 5, candidate_activation="softsign", cell_activation="scaled_tanh(1.2, 0.8)")
+    ],
+    "everything": [
+        LSTM(
+            3,
+            6,
+            projection_size=5,
+            peephole=True,
+            layer_norm=True,
+            coupled=True,
+            gate_clip=2.0,
+            cell_clip=1.5,
+            projection_clip=0.9,
+            initial_state=True,
+            candidate_activation="hard_sigmoid",
+        )
+    ],
+    "gru": [GRU(3, 7, initial_state=True), Dense(7, 1)],
+    "gru, other activations": [
+        GRU(3, 5, gate_clip=1.0, gate_activation="hard_sigmoid", candidate_activation="softplus")
+    ],
+    "gru, reset before": [GRU(3, 5, reset_after=False, initial_state=True)],
+    "rnn": [RNN(3, 7, initial_state=True)],
+    "rnn, relu": [RNN(3, 5, "relu", gate_clip=0.8)],
+    "mixed": [GRU(2, 5), LSTM(5, 4, peephole=True), RNN(4, 6), LayerNorm(6), Dense(6, 2)],
+    "softmax": [LSTM(2, 4), Dense(4, 7, "softmax")],
+    "log softmax": [Dense(3, 5, "log_softmax")],
+    "softmax by itself": [GRU(2, 5), Pointwise(5, "softmax")],
+    "layer norm first": [LayerNorm(9, 1e-3), LSTM(9, 3)],
+    "pointwise": [Pointwise(3, "leaky_relu(0.2)"), LSTM(3, 4), Pointwise(4)],
+    "embedding": [Embedding(1, 11, 3), LSTM(3, 5), Dense(5, 11, "softmax")],
+    "embedding beside numbers": [Embedding(3, 30, 5), GRU(7, 4)],
+}
+# All of them are held against the reference; the rest of the contract is for one of each kind, and
+# these are told apart by their numbers alone.
+TRUTH_ALONE = (
+    "smallest",
+    "no memory",
+    "peephole",
+    "wide projection",
+    "coupled",
+    "clips",
+    "hard sigmoid",
+    "other activations",
+    "rnn, relu",
+    "softmax",
+    "log softmax",
+    "layer norm first",
+    "pointwise",
+    "embedding",
+)
+SMALL = {
+    f"truth of {name}" if name in TRUTH_ALONE else name: random_model(layers)
+    for name, layers in LAYERS.items()
+} | {
+    **{f"truth of dense {name}": random_model([Dense(2, 5, name)]) for name in PARAMETERS},
+    "scaled": random_model([LSTM(3, 5), Dense(5, 4)], scaled=True),
+    "truth of skip with factors": with_scaled_skip(random_model([Dense(3, 7)], scaled=True)),
+}
+KERNELS = ("any", "resident", "shared", "spilled", "scalar")
+
+
+def every(kernel: str) -> None:
+    """Let all backends that are made from now on step with a kernel; with "any" they choose."""
+    make = cuda_backend.CudaBackend.__init__
+    forced = partialmethod(make, kernel=None if kernel == "any" else kernel)
+    cuda_backend.CudaBackend.__init__ = forced  # type: ignore[method-assign, assignment]
+
+
+if __name__ == "__main__":
+    models.BACKENDS = ("cuda",)
+    every(sys.argv[1])
+    if SIMULATED:
+        # The simulator waits for its threads in a loop that lets none of them run until its time
+        # is over, by default 5 ms.
+        sys.setswitchinterval(50e-6)
+        models.MODELS = SMALL
+        models.SIZES, models.STEPS, models.CROWD = (1, 3, 9), 5, 10
+    suite = "tests/contract/test_contract.py"
+    options = [
+        "-q",
+        "-k",
+        "cuda and (float64 or not truth)",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    sys.exit(pytest.main([suite, *options, *sys.argv[2:]]))

@@ -1,0 +1,13 @@
+"""These tests need a GPU or numba's simulator, each in a process of its own.
+
+Whatever is set, `make test` runs them in the simulator (tests/unit/test_cuda.py), `make test-cuda`
+on a GPU; in any other run they are left out.
+"""
+
+import os
+import sys
+
+if not {"NUMBA_ENABLE_CUDASIM", "STREAMLSTM_TEST_CUDA"} & set(os.environ):
+    collect_ignore_glob = ["test_*.py"]
+if "NUMBA_ENABLE_CUDASIM" in os.environ:
+    sys.setswitchinterval(50e-6)  # as in tests/contract/on_cuda.py

@@ -1,0 +1,93 @@
+"""Compile every kernel to PTX, and to machine code where ptxas is found; print what came out.
+
+    python -m tests.cuda.ptx
+
+In a process of its own, without a GPU: numba asks the driver only which device its functions are
+for, and is told here. Prints one JSON object: for each architecture and kernel its registers and
+the bytes that it spills, or null where ptxas is not found; or why nothing can be compiled.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+warnings.simplefilter("ignore")  # of numba's imports
+
+from numba import cuda, types  # noqa: E402
+from numba.cuda import dispatcher  # noqa: E402
+
+from streamlstm.kernels.cuda import fused, rows, scalar, sizes  # noqa: E402
+
+_floats, _longs, _ints = (
+    types.Array(kind, 1, "C") for kind in (types.float32, types.int64, types.int32)
+)
+_step = (_floats, _longs, _floats, _ints, _floats, _floats, _floats, types.int64)
+_move = (_floats, types.int64, _longs, *[types.int64] * 3, _floats)
+KERNELS = {
+    "resident": (fused.step_resident, _step, None),
+    "shared": (fused.step_shared, _step, sizes.REGISTERS),
+    "spilled": (fused.step_global, _step, None),
+    "scalar": (scalar.step, _step, None),
+    "fill": (rows.fill, (_floats, _floats, types.int64, types.int64), None),
+    "gather": (rows.gather, _move, None),
+    "scatter": (rows.scatter, _move, None),
+}
+
+
+def find_ptxas() -> str | None:
+    """Return where ptxas is: on the path, or in a package of NVIDIA's."""
+    packaged = (
+        str(path)
+        for folder in sys.path
+        for path in Path(folder).glob("nvidia/*/bin/ptxas")
+        if path.is_file()
+    )
+    return next(packaged, None) or shutil.which("ptxas")
+
+
+def assemble(ptxas: str, ptx: str, arch: str, registers: int | None) -> dict[str, int]:
+    """Return registers of a thread and bytes of spills."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.ptx")
+        source.write_text(ptx)
+        limit = [f"-maxrregcount={registers}"] if registers else []
+        made = [ptxas, "-v", f"-arch={arch}", *limit, str(source), "-o", f"{source}.cubin"]
+        told = subprocess.run(made, capture_output=True, text=True, timeout=240)
+    if told.returncode:
+        raise RuntimeError(told.stderr)
+    stores, loads = re.findall(r"(\d+) bytes spill (?:stores|loads)", told.stderr)
+    used = re.search(r"Used (\d+) registers", told.stderr)
+    assert used is not None, told.stderr
+    return {"registers": int(used[1]), "spills": int(stores) + int(loads)}
+
+
+def main() -> dict[str, Any]:
+    """Compile all of them for each architecture."""
+    ptxas = find_ptxas()
+    found: dict[str, Any] = {"ptxas": ptxas is not None}
+    for cc in ((8, 0), (9, 0)):
+        dispatcher.get_current_device = lambda cc=cc: SimpleNamespace(compute_capability=cc)
+        arch = "sm_{}{}".format(*cc)
+        found[arch] = {}
+        for name, (kernel, signature, registers) in KERNELS.items():
+            try:
+                ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=cc)
+            except Exception as error:  # of one of several packages
+                if "nvvm" in f"{type(error)} {error}".lower():
+                    return {"missing": f"NVVM: {error}".splitlines()[0]}
+                raise
+            assert f".target {arch}" in ptx
+            found[arch][name] = ptxas and assemble(ptxas, ptx, arch, registers)
+            found[arch][name + " local"] = len(re.findall(r"\b(?:ld|st)\.local", ptx))
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

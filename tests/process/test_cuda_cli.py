@@ -1,0 +1,56 @@
+"""`streamlstm serve --backend cuda`, in the simulator; and where there is no GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamlstm import Engine
+
+from .conftest import WorkerProcess
+
+
+def test_a_worker_serves_from_a_device_and_keeps_its_streams(
+    model_file: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", "1")
+    options = ("--backend", "cuda", "--device", "0", "--store", f"lmdb:{tmp_path / 'store'}")
+    X = np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
+    for part, preload in ((range(4), ()), (range(4, 8), ("--preload",))):
+        worker = WorkerProcess(model_file, *options, "--capacity", "16", *preload)
+        try:
+            with worker.client() as client:
+                assert client.info()["backend"] == "cuda"
+                for n in part:
+                    expected = engine.step("a", X[n], seq=n + 1)
+                    assert np.allclose(client.step("a", X[n], seq=n + 1), expected, atol=5e-6)
+        finally:
+            assert worker.stop() == 0, worker.said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--backend", "cuda"], "numba finds no NVIDIA GPU"),
+        (["--backend", "cuda", "--loop", "native"], "not with cuda; say loop auto or python"),
+        (["--device", "1"], "--device is for --backend cuda"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(
+    model_file: Path, options: list[str], said: str
+) -> None:
+    from numba import cuda
+
+    if cuda.is_available():
+        pytest.skip("there is a GPU here")
+    ran = subprocess.run(
+        [sys.executable, "-m", "streamlstm", "serve", str(model_file), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode != 0
+    assert said in " ".join(ran.stderr.replace("\u2502", " ").split())
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,36 @@
+"""The cuda kernels as machine code: what can be said of their speed without a GPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.timeout(600)
+def test_kernels_compile_without_spilling(root: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.cuda.ptx"],
+        cwd=root,
+        env={name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"},
+        capture_output=True,
+        text=True,
+        timeout=580,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    if "missing" in found:
+        pytest.skip(f"kernels are not compiled: {found['missing']}; install streamlstm[cuda]")
+    for arch in ("sm_80", "sm_90"):
+        for name, made in found[arch].items():
+            if name.endswith("local"):
+                assert made == 0, (arch, name)  # sums that lie in memory, not in registers
+            elif made is not None:
+                assert made["spills"] == 0, (arch, name)
+                assert made["registers"] <= 255, (arch, name)
+    if not found["ptxas"]:
+        pytest.skip(
+            "PTX was made, but there is no ptxas to count registers; install nvidia-cuda-nvcc"
+        )
