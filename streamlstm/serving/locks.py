@@ -57,8 +57,8 @@ class Locks:
         door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a doorkeeper nobody comes in
 
 
-# Why clients fail before the lock is asked. Which end notices first that only one of them wants keys
-# is chance: if it is the other, it leaves.
+# Why clients fail before the lock is asked. Which end notices first that only one of them wants
+# keys is chance: if it is the other, it leaves.
 _LEFT = "it left in the handshake, as one without a key may"
 _FAILED: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it comes without a key",
