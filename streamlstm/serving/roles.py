@@ -22,7 +22,6 @@ DOORS = {
     Role.PUBLISH_ONLY: ("router", "pull"),
 }
 # Who may not do all may do what stands here, and nothing that is added to the protocol later.
-_STEPPING = (wire.Info, wire.Ping, wire.Step, wire.Steps, wire.Last, wire.Barrier)
 _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
     ord("R"): ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (
