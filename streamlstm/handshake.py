@@ -40,7 +40,7 @@ class Handshake:
     def __init__(
         self, context: zmq.Context[Any], socket: Any, credentials: Credentials | None
     ) -> None:
-        self._keyed = credentials is not None
+        self._keyed, self._socket = credentials is not None, socket
         self._last: int | None = None
         if credentials is not None:
             socket.set(zmq.CURVE_PUBLICKEY, credentials.public)
@@ -81,5 +81,14 @@ class Handshake:
         return Why("Or the worker there speaks with keys only: then give key and server. ")
 
     def close(self) -> None:
-        """Stop listening; before or after the socket is closed."""
+        """Stop listening; before the socket is closed."""
+        stop_telling(self._socket)
         self._events.close()
+
+
+def stop_telling(socket: Any) -> None:
+    """Let a socket tell of its handshakes no more, before who listens is closed.
+
+    ZeroMQ's own thread would otherwise wait for ever for somebody to tell.
+    """
+    socket.monitor(None, 0)

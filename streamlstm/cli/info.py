@@ -1,23 +1,18 @@
 """``streamlstm info``: what a worker runs and what it has done."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
-from typer import BadParameter, Option
+from typer import Option
+
+from .asking import Endpoints, Key, Router, Server, connect
 
 
 def info(
-    router: Annotated[
-        str | None, Option(help="Ask there; tcp://127.0.0.1:7450 if left out.")
-    ] = None,
-    endpoints: Annotated[
-        Path | None, Option(help="Ask where the file says that serve --endpoints wrote.")
-    ] = None,
-    key: Annotated[
-        Path | None, Option(help="This client's secret key, for a worker that has keys.")
-    ] = None,
-    server: Annotated[Path | None, Option(help="The worker's public key.")] = None,
+    router: Router = None,
+    endpoints: Endpoints = None,
+    key: Key = None,
+    server: Server = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask a worker about its model, its streams and its counters.
@@ -29,27 +24,8 @@ def info(
     """  # noqa: D301 - \b keeps the lines of the example apart
     from json import dumps
 
-    from streamlstm import wire
-    from streamlstm.client import Client
-    from streamlstm.errors import HandshakeError, WorkerTimeoutError
-    from streamlstm.serving.endpoints import read_endpoints
-
-    if router is not None and endpoints is not None:
-        raise BadParameter("expected only one of --router and --endpoints")
-    asked = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
-    with Client(asked, key=key, server=server) as client:
-        try:
-            answer = client.info()
-        except HandshakeError:
-            raise
-        except WorkerTimeoutError:
-            if key is not None:
-                raise  # it says what may be wrong with keys
-            raise WorkerTimeoutError(
-                f"{asked}: no worker answered within {client.timeout:g} s. Start one there, for "
-                f"instance: streamlstm serve MODEL --router {asked}; if it "
-                "speaks with keys only, give --key and --server"
-            ) from None
+    with connect(router, endpoints, key, server) as client:
+        answer = client.info()
     if json:
         for histogram in answer.get("histograms", {}).values():
             histogram["bounds"][-1] = None  # infinite, which JSON cannot say

@@ -1,9 +1,11 @@
 """``streamlstm reload``: let a worker take its model file anew."""
 
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Annotated
 
 from typer import Option
+
+from .asking import Endpoints, Key, Router, Server, connect
 
 
 def reload(
@@ -11,12 +13,10 @@ def reload(
         bool,
         Option("--anew", help="Let all streams begin anew, with any model; their numbers stay."),
     ] = False,
-    router: Annotated[
-        str | None, Option(help="Ask there; tcp://127.0.0.1:7450 if left out.")
-    ] = None,
-    endpoints: Annotated[
-        Path | None, Option(help="Ask where the file says that serve --endpoints wrote.")
-    ] = None,
+    router: Router = None,
+    endpoints: Endpoints = None,
+    key: Key = None,
+    server: Server = None,
     timeout: Annotated[
         float, Option(min=0.1, metavar="SECONDS", help="To wait for; it may have to compile.")
     ] = 120.0,
@@ -32,12 +32,12 @@ def reload(
       streamlstm reload --endpoints worker.json
       streamlstm reload --anew
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm.client import Client
+    from .console import err
 
-    from .streams import asked
-
-    with Client(asked(router, endpoints), timeout=timeout) as client:
-        done = client.reload(anew)
+    with connect(router, endpoints, key, server, timeout) as client:
+        waits = err.status("the worker makes the model ready")
+        with waits if err.is_terminal else nullcontext():
+            done = client.reload(anew)
     changed = "; ".join(done["changed"]) or "nothing, it is the same model"
     print(f"model {done['model'][:8]} follows {done['before'][:8]}; changed: {changed}")
     print("all streams begin anew" if done["anew"] else "all streams go on with their state")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, BadParameter, Option
+from typer import Argument, BadParameter, Exit, Option
 
 from .signals import leaving_at_once
 
@@ -94,11 +94,14 @@ def serve(
     ] = None,
     max_rate: Annotated[
         float | None,
-        Option(min=0.001, help="Observations a second that one client may send; no limit."),
+        Option(
+            min=0.001,
+            help="Observations a second of one client: of a key, or of a connection without keys.",
+        ),
     ] = None,
     max_streams_per_client: Annotated[
         int | None,
-        Option(min=1, help="Streams that one client may bring into memory; no limit."),
+        Option(min=1, help="Streams that one client, likewise, may bring into memory."),
     ] = None,
     store: Annotated[
         str,
@@ -230,6 +233,8 @@ def serve(
             if endpoints is not None:
                 _withdraw(endpoints)
     err.print(_summary(service))
+    if keeper is not None and keeper.lost:
+        raise Exit(1)
 
 
 def _locks(key: Path | None, allow: Path | None) -> "Locks | None":

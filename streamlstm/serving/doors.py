@@ -12,6 +12,7 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError
+from ..handshake import stop_telling
 from .locks import Doorkeeper, Locks
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
@@ -75,12 +76,17 @@ def bind_door(
             doorkeeper.watch(door, name)
         door.bind(endpoint)
     except zmq.ZMQError as error:
-        door.close()
+        _close(door)
         raise EndpointError(f"--{name} {endpoint}: {not_bound(error, name)}") from None
     except BaseException:
-        door.close()
+        _close(door)
         raise
     return door
+
+
+def _close(door: zmq.Socket[bytes]) -> None:
+    stop_telling(door)
+    door.close()
 
 
 def check_endpoint(name: str, endpoint: str, insecure: bool, locked: bool = False) -> None:

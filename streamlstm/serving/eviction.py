@@ -176,9 +176,9 @@ class Eviction:
         Raises
         ------
         CapacityError
-            If there are too many of them, or the store cannot take those that would have to leave.
+            If there are too many of them.
         StoreError
-            If it takes the store too long to take them.
+            If the store fails, or takes too long to take those that would have to leave.
         """
         if not self.when_full or self._idle.room >= len(streams):
             return
@@ -188,10 +188,10 @@ class Eviction:
         assert self._keeper is not None
         while missing > 0:
             if not self._keeper.settled:
-                self._wait(streams, deadline)
+                self._wait(deadline)
             elif not self._free(missing, before, named):
                 if not self._keeper.has_changes:
-                    raise self._full(streams, "that many do not fit at once")
+                    raise self._full(streams)
                 self._keeper.hurry()
             missing = target - self._idle.room
 
@@ -213,12 +213,15 @@ class Eviction:
         self._slots = 0
         return self.evicted - freed
 
-    def _wait(self, streams: Sequence[StreamId], deadline: float) -> None:
+    def _wait(self, deadline: float) -> None:
         """Wait until the batch that is under way is in the store."""
         assert self._keeper is not None
         while not self._keeper.settled:
             if self._keeper.fails:
-                raise self._full(streams, "the store fails, so that none of them can leave")
+                raise StoreError(
+                    "store: fails at the moment, so that no stream can leave memory for another; "
+                    "send it again when the store works."
+                )
             now = time.monotonic()
             if now < self._no_waiting_until or now >= deadline:
                 if now >= deadline:  # the next ones do not wait as well
@@ -230,11 +233,11 @@ class Eviction:
             self._keeper.hurry()
             self._keeper.wait(WAIT_SECONDS)
 
-    def _full(self, streams: Sequence[StreamId], why: str) -> CapacityError:
+    def _full(self, streams: Sequence[StreamId]) -> CapacityError:
         first = repr(streams[0]) + (f" and {len(streams) - 1} more" if len(streams) > 1 else "")
         return CapacityError(
-            f"stream {first}: all {self._idle.capacity} places are taken, and {why}; it takes a "
-            "larger capacity."
+            f"stream {first}: that many do not fit at once into {self._idle.capacity} "
+            "places; name fewer in a message, or choose a larger capacity."
         )
 
 

@@ -92,6 +92,8 @@ class Keeper:
         Batches that are in the store; a commit has one or more.
     returned : int
         Streams that came back because they were asked for.
+    lost : int
+        Changes that could not be committed when the worker stopped.
     on_commit : callable
         Called after each commit, from the thread that writes.
     """
@@ -102,7 +104,7 @@ class Keeper:
         self._changes, self._store, self._seconds = changes, store, seconds
         self._measure(eras)
         self._remaining = store.count()  # streams of the store that may not be here
-        self.begun = self.committed = self.written = self.returned = 0
+        self.begun = self.committed = self.written = self.returned = self.lost = 0
         self.on_commit: Callable[[], object] = lambda: None
         self._left = 0  # changes that the commit that was begun has still to take
         self._filling = self._lost = False
@@ -180,9 +182,9 @@ class Keeper:
                 break
             if self._writing.error is not None or left <= 0:
                 break
-        waiting = self._changes.pending + self._batch.count
-        if waiting:
-            _LOG.error("store: %d changes are lost, they could not be committed", waiting)
+        self.lost = self._changes.pending + self._batch.count
+        if self.lost:
+            _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
 
     def _write_all(self) -> None:
         """Write batches as they come."""

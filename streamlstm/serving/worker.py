@@ -20,6 +20,7 @@ import zmq
 
 from .. import wire
 from ..errors import BadValueError
+from ..handshake import stop_telling
 from .answer import Answer, Publication
 from .arrival import Arrival, asked, fed, known
 from .bounds import Bounds
@@ -254,6 +255,8 @@ class Worker:
             self._compiled.close()
             self._compiled = None
         for door in self._doors:
+            if self._doorkeeper is not None:
+                stop_telling(door)
             door.close(linger=LINGER_MS)
         self._doors.clear()
         if self._doorkeeper is not None:

@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "async_replaying": _BASE | {"state", "wire", "connection", "replay"},
     "client": _BASE | {"state", "wire", "connection", "pipeline", "publisher"},
     "aio": _BASE | {"keys", "state", "wire", "connection", "pipeline", "batching"},
-    "serving": _CORE | {"version", "keys"},
+    "serving": _CORE | {"version", "keys", "handshake"},
     "inside": _BASE | {"engine"},
     "cli": _TOP,
     "__main__": {"cli"},
