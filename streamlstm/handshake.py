@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, NamedTuple
 
 import zmq
@@ -11,6 +12,7 @@ from .keys import Credentials
 
 # Few come: a client that was refused does not try again, and a connection succeeds once. What comes
 # with every attempt is left out, since nobody may be there to take it.
+_NUMBERS = count()  # an address that was used may stay taken for a moment
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -50,7 +52,7 @@ class Handshake:
         self._events.set(zmq.LINGER, 0)
         # Without a bound: ZeroMQ's own thread would wait for room.
         self._events.set(zmq.RCVHWM, 0)
-        address = f"inproc://streamlstm.handshake.{id(self):x}"
+        address = f"inproc://streamlstm.handshake.{next(_NUMBERS)}"
         socket.monitor(address, _EVENTS)
         self._events.connect(address)
 

@@ -20,7 +20,7 @@ def test_a_client_may_be_closed_at_any_moment(worker: WorkerProcess) -> None:
     def run() -> None:
         for n in range(3_000):
             socket = context.socket(zmq.DEALER)
-            handshake = connect(context, socket, worker.endpoints["router"], LINGER=0)
+            handshake = connect(context, socket, worker.endpoints["router"], None, LINGER=0)
             for _ in range(n % 40):  # the handshake goes on meanwhile
                 socket.get(zmq.EVENTS)
                 socket.poll(0)
