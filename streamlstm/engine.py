@@ -556,7 +556,7 @@ class Engine:
             self._table.time[slot] = time
 
     def last_seq(self, stream: StreamId) -> int:
-        """Return the number of a stream's last observation; 0 if it has none.
+        """Return the number of a stream's last observation; 0 if none was numbered.
 
         Raises
         ------
