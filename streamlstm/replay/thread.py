@@ -22,12 +22,13 @@ from ..connection import Float32Array, parts
 from ..errors import StreamLSTMError
 from ..keys import Credentials
 from .journal import Journal
-from .kept import Entry, Kept, shared
+from .kept import BATCH, Entry, Kept, shared
 from .link import BrokenLinkError, Link
 
 _WINDOW = 16  # questions under way
 _BARRIER_SECONDS = 0.05  # between two barriers
 _LONGEST = 60.0  # seconds of one wait
+_LARGER_AFTER = 1_000  # messages that fit until they are twice as large again
 _REFUSED = frozenset(("bad-frame", "bad-shape", "bad-value", "too-large"))
 
 _Stage = Enum("_Stage", ["HALTED", "ASKING", "RUNNING"])
@@ -116,6 +117,7 @@ class Replay:
         self._refused: list[str] = []
         self._closing = self._hurry = False
         self._first = True  # nothing was sent yet
+        self._batch, self._fitted = BATCH, 0  # observations of a message; messages since it shrank
         self._begin()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="streamlstm-replay", daemon=True)
@@ -246,7 +248,7 @@ class Replay:
 
     def _send_observations(self) -> bool:
         with self._changed:
-            entries = self._kept.take(self._limit)
+            entries = self._kept.take(self._limit, self._batch)
         if not entries:
             return False
         if self._journal is not None:
@@ -324,6 +326,9 @@ class Replay:
         journal.rewrite(self._kept.given, (entry.step for entry in self._kept))
 
     def _applied(self, entries: list[Entry], Y: Float32Array) -> None:
+        self._fitted += 1
+        if self._fitted >= _LARGER_AFTER:
+            self._batch, self._fitted = min(2 * self._batch, BATCH), 0
         if self._deliver is not None:
             pairs = zip(entries, Y, strict=True)
             news = [Told(e.stream, e.seq, y) for e, y in pairs if not e.told]
@@ -347,21 +352,35 @@ class Replay:
             self._duplicate(asked, error)
         elif error.code in ("gap", "duplicate"):
             self._halt()
+        elif error.code == "capacity" and len(asked) > 1:
+            self._divide(asked)
         elif error.code in _REFUSED and self._left_out:
             self._leave_out(asked, error)
-        elif error.code in _REFUSED:
-            raise StreamLSTMError(
-                f"stream {error.stream!r}: the worker refused observation {error.seq} "
+        else:
+            raise self._ended_by(asked, error)
+
+    def _divide(self, asked: list[Entry]) -> None:
+        """Send it again in halves: it names more streams than the worker has places for."""
+        self._batch = min(self._batch, len(asked) // 2)
+        self._fitted = 0
+        self._halt()
+
+    def _ended_by(self, asked: list[Entry], error: wire.Error) -> StreamLSTMError:
+        # An error that is of a whole message names no observation: then it is the first of it.
+        named = error.stream is not None and error.seq is not None
+        stream, seq = (error.stream, error.seq) if named else (asked[0].stream, asked[0].seq)
+        if error.code in _REFUSED:
+            return StreamLSTMError(
+                f"stream {stream!r}: the worker refused observation {seq} "
                 f"({error.code}: {error.message}); it and all behind it are not applied, and "
                 "nothing more is sent. Correct it and begin again, without a journal that keeps it "
                 "as it was"
             )
-        else:
-            raise StreamLSTMError(
-                f"stream {error.stream!r}: the worker does not apply observation {error.seq} "
-                f"({error.code}: {error.message}); nothing more is sent. When that is mended, "
-                "begin again: what a journal keeps is sent then"
-            )
+        return StreamLSTMError(
+            f"stream {stream!r}: the worker does not apply observation {seq} "
+            f"({error.code}: {error.message}); nothing more is sent. When that is mended, "
+            "begin again: what a journal keeps is sent then"
+        )
 
     def _duplicate(self, asked: list[Entry], error: wire.Error) -> None:
         entry = asked[0]
