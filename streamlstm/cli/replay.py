@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streamlstm import wire
 from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
+from streamlstm.replay.journal import Journal
 from streamlstm.replaying import ReplayingPublisher
 
 from .console import counted, err
@@ -38,21 +39,20 @@ class Deliveries:
         self.count = 0
 
     def expect(self, observation: Observation, seq: int) -> None:
-        """Keep what a prediction will be of, before it is sent."""
+        """Keep what a prediction will be of, before it may come."""
         self._expected[observation.stream, seq] = observation
 
     def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[np.float32]) -> None:
-        """Print a prediction; of what a journal kept, the observation is not known."""
+        """Print a prediction and what it is of."""
         self.count += 1
-        of = self._expected.pop((stream, seq), None)
+        of = self._expected.pop((stream, seq))
         if self._json:
-            moment = time.time() if of is None or of.time is None else of.time
+            moment = time.time() if of.time is None else of.time
             line: dict[str, Any] = {"time": moment, "stream": stream, "seq": seq}
-            line |= {"value": None if of is None else of.values.tolist()}
+            line |= {"value": of.values.tolist()}
             print(json.dumps(line | {"prediction": y.tolist()}), flush=True)
         else:
-            values = "(from the journal)" if of is None else numbers(of.values)
-            print(f"{stream}  {seq}  {values}  ->  {numbers(y)}", flush=True)
+            print(f"{stream}  {seq}  {numbers(of.values)}  ->  {numbers(y)}", flush=True)
 
 
 def replay(
@@ -81,6 +81,8 @@ def replay(
         If the worker refuses an observation, or has lost what it had confirmed.
     """
     told = Deliveries(as_json)
+    for step in _kept_in(journal):  # the publisher sends these before a row is read
+        told.expect(Observation(str(step.stream), step.time, wire.from_floats(step.x)), step.seq)
     begun: dict[str, int] = {}
     publisher = ReplayingPublisher(
         router, on_prediction=told, journal=journal, leave_out=False, key=key, server=server
@@ -113,6 +115,15 @@ def replay(
                 f"{counted(told.count, 'prediction')}, {before:,} applied before, "
                 f"{publisher.replayed:,} sent again"
             )
+
+
+def _kept_in(journal: Path | None) -> list[wire.Step]:
+    """Return what a publisher that was killed had not seen confirmed."""
+    if journal is None:
+        return []
+    opened = Journal(journal)
+    opened.close()
+    return opened.steps
 
 
 def _patiently(router: str, call: Callable[[], Result]) -> Result:
