@@ -15,6 +15,7 @@ from streamlstm import wire
 from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
 from streamlstm.replay.journal import Journal
 from streamlstm.replaying import ReplayingPublisher
+from streamlstm.serving.endpoints import read_endpoints
 
 from .console import counted, err
 from .report import numbers
@@ -56,7 +57,7 @@ class Deliveries:
 
 
 def replay(
-    router: str,
+    router: str | Path,
     source: Callable[[Callable[[str], int]], Iterator[Observation]],
     journal: Path | None,
     as_json: bool,
@@ -67,8 +68,8 @@ def replay(
 
     Parameters
     ----------
-    router : str
-        The worker's endpoint.
+    router : str or Path
+        The worker's endpoint, or the file that tells it, read again while the worker is away.
     source : callable
         Gets what tells how many observations a stream has had, and yields those behind them.
     journal : Path or None
@@ -85,18 +86,23 @@ def replay(
         told.expect(Observation(str(step.stream), step.time, wire.from_floats(step.x)), step.seq)
     begun: dict[str, int] = {}
     publisher = ReplayingPublisher(
-        router, on_prediction=told, journal=journal, leave_out=False, key=key, server=server
+        router if isinstance(router, str) else lambda: read_endpoints(router)["router"],
+        on_prediction=told,
+        journal=journal,
+        leave_out=False,
+        key=key,
+        server=server,
     )
 
     def had(stream: str) -> int:
         if stream not in begun:
-            begun[stream] = _patiently(router, lambda: publisher.last_seq(stream))
+            begun[stream] = _patiently(publisher, lambda: publisher.last_seq(stream))
         return begun[stream]
 
     def send(observation: Observation) -> None:
         stream, moment, values = observation
         told.expect(observation, publisher.last_seq(stream) + 1)
-        _patiently(router, lambda: publisher.send(stream, values, time=moment))
+        _patiently(publisher, lambda: publisher.send(stream, values, time=moment))
 
     failed = False
     try:
@@ -104,7 +110,7 @@ def replay(
             for observation in source(had):
                 had(observation.stream)
                 send(observation)
-            _patiently(router, publisher.flush)
+            _patiently(publisher, publisher.flush)
     except StreamLSTMError:
         failed = True
         raise
@@ -126,7 +132,7 @@ def _kept_in(journal: Path | None) -> list[wire.Step]:
     return opened.steps
 
 
-def _patiently(router: str, call: Callable[[], Result]) -> Result:
+def _patiently(publisher: ReplayingPublisher, call: Callable[[], Result]) -> Result:
     """Call until it does not take too long, and say once that it does."""
     said = False
     while True:
@@ -134,5 +140,7 @@ def _patiently(router: str, call: Callable[[], Result]) -> Result:
             return call()
         except WorkerTimeoutError:
             if not said:
-                err.print(f"{router}: waiting for the worker; Ctrl-C ends", markup=False)
+                err.print(
+                    f"{publisher.endpoint}: waiting for the worker; Ctrl-C ends", markup=False
+                )
                 said = True

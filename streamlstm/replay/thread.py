@@ -19,7 +19,7 @@ import zmq
 
 from .. import wire
 from ..connection import Float32Array, parts
-from ..errors import StreamLSTMError
+from ..errors import EndpointError, StreamLSTMError
 from ..keys import Credentials
 from .journal import Journal
 from .kept import BATCH, Entry, Kept, shared
@@ -43,6 +43,7 @@ class Told(NamedTuple):
 
 
 Deliver: TypeAlias = Callable[[list[Told]], None]
+Find: TypeAlias = Callable[[], str]
 
 
 class _Barrier(NamedTuple):
@@ -68,8 +69,8 @@ class Replay:
     Parameters
     ----------
     context : zmq.Context
-    endpoint : str
-        Of the worker's router.
+    router : str or callable
+        The worker's endpoint, or what tells it; that is asked again while there is no connection.
     kept : Kept
     journal : Journal or None
     changed : threading.Condition
@@ -91,12 +92,14 @@ class Replay:
         New streams; their numbers come to ``kept.given``.
     replayed : int
         Observations that were sent again.
+    endpoint : str
+        Where the worker is.
     """
 
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        endpoint: str,
+        router: str | Find,
         kept: Kept,
         journal: Journal | None,
         changed: threading.Condition,
@@ -107,8 +110,11 @@ class Replay:
         leave_out: bool = True,
     ) -> None:
         self._left_out = leave_out
-        self._where = context, endpoint, retry, keys
-        self._link: Link[_Asked] = Link(*self._where)
+        self._find = None if isinstance(router, str) else router
+        self.endpoint = router if isinstance(router, str) else router()
+        self._context, self._retry, self._keys = context, retry, keys
+        self._link = self._connected()
+        self._find_again = 0.0
         self._kept, self._journal, self._changed = kept, journal, changed
         self._deliver, self._limit = deliver, limit
         self.wanted: set[wire.StreamId] = set()
@@ -160,7 +166,7 @@ class Replay:
                     self._converse()
                 except BrokenLinkError:
                     self._link.close()
-                    self._link = Link(*self._where)
+                    self._link = self._connected()
                     self._begin()
         except BaseException as error:  # told by the next call of the publisher
             with self._changed:
@@ -168,6 +174,20 @@ class Replay:
                 self._changed.notify_all()
         finally:
             self._link.close()
+
+    def _connected(self) -> Link[_Asked]:
+        return Link(self._context, self.endpoint, self._retry, self._keys)
+
+    def _has_moved(self) -> bool:
+        """Look, not too often, whether the worker is elsewhere by now."""
+        now = clock.monotonic()
+        if self._find is None or now < self._find_again:
+            return False
+        self._find_again = now + self._retry
+        before = self.endpoint
+        with suppress(EndpointError):  # it is away, and does not say yet where it will be
+            self.endpoint = self._find()
+        return self.endpoint != before
 
     def _begin(self) -> None:
         """Begin with a new connection."""
@@ -180,6 +200,8 @@ class Replay:
     def _converse(self) -> None:
         while not self._closing:
             moved = self._send()
+            if self._blocked and self._has_moved():
+                raise BrokenLinkError
             for asked, frame in self._link.take():
                 moved = True
                 self._heard(asked, wire.decode_reply(frame))
@@ -191,7 +213,8 @@ class Replay:
                     os.eventfd_read(self._wakeup)
 
     def _next_moment(self) -> float:
-        moments = [self._link.deadline, clock.monotonic() + _LONGEST]
+        longest = self._retry if self._blocked and self._find is not None else _LONGEST
+        moments = [self._link.deadline, clock.monotonic() + longest]
         if self._stage is _Stage.HALTED and not self._link.asked:
             moments.append(max(self._not_before, clock.monotonic()))
         if self._stage is _Stage.RUNNING and len(self._link.asked) < _WINDOW:

@@ -186,6 +186,40 @@ def test_a_worker_that_is_away_is_waited_for(
         assert client.last_seqs(["late"]) == [2]
 
 
+def test_a_worker_that_comes_back_on_another_port_is_found(
+    workers: list[WorkerProcess], model_file: Path, tmp_path: Path
+) -> None:
+    worker = start(workers, model_file, tmp_path)
+    file = model_file.with_suffix(".endpoints.json")
+    with subprocess.Popen(
+        [*STREAMLSTM, "-", "--replay", "--stream", "found", "--endpoints", str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as publisher:
+        assert publisher.stdin is not None
+        assert publisher.stdout is not None
+        publisher.stdin.write("x0,x1\n1,2\n")
+        publisher.stdin.flush()
+        assert publisher.stdout.readline().startswith("found  1  1 2  ->  ")
+        worker.stop(signal.SIGKILL)
+        file.unlink()  # for a while nobody says where the worker will be
+        publisher.stdin.write("3,4\n")
+        publisher.stdin.flush()
+        before, worker = worker, start(workers, model_file, tmp_path)
+        assert worker.endpoints["router"] != before.endpoints["router"]
+        assert publisher.stdout.readline().startswith("found  2  3 4  ->  ")
+        worker.stop(signal.SIGKILL)  # with nothing under way, too
+        worker = start(workers, model_file, tmp_path)
+        publisher.stdin.write("5,6\n")
+        publisher.stdin.close()
+        assert publisher.stdout.readline().startswith("found  3  5 6  ->  ")
+        assert publisher.wait(60) == 0
+    with worker.client() as client:
+        assert client.last_seqs(["found"]) == [3]
+
+
 def test_a_row_that_is_refused_ends_it(worker: WorkerProcess, tmp_path: Path) -> None:
     shown = publish(
         "-", "--replay", "--stream", "narrow", "--column", "x0",
