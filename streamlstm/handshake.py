@@ -73,14 +73,15 @@ class Handshake:
             )
         if self._keyed:
             return Why(
-                "Or the worker there has no key, or another one than this client's server says. "
+                "Perhaps the worker there has no key, or another one than this client's server "
+                "says. "
             )
         if self._last == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             return Why(
                 "The worker speaks with keys only (CURVE): give this client key and server. ", True
             )
         # Which end notices first that only one of them wants keys is chance: it may be the other.
-        return Why("Or the worker there speaks with keys only: then give key and server. ")
+        return Why("Perhaps the worker there speaks with keys only: then give key and server. ")
 
     def close(self) -> None:
         """Stop listening; before the socket is closed."""

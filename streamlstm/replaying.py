@@ -31,8 +31,9 @@ class ReplayingPublisher:
 
     Parameters
     ----------
-    router : str
-        Endpoint of the worker's ROUTER.
+    router : str or callable
+        Endpoint of the worker's ROUTER; or what tells it, which is called, in the publisher's own
+        thread, again while there is no connection, and may raise EndpointError if it is not known.
     on_prediction : callable, optional
         Called as ``on_prediction(stream, seq, y)`` with each prediction, float32[O], in the order
         of each stream, at least once; if again, with the same bits. It is called in the publisher's
@@ -76,7 +77,7 @@ class ReplayingPublisher:
 
     def __init__(
         self,
-        router: str = wire.ROUTER,
+        router: str | Callable[[], str] = wire.ROUTER,
         *,
         on_prediction: Deliver | None = None,
         journal: str | PathLike[str] | None = None,
@@ -92,7 +93,6 @@ class ReplayingPublisher:
         key: str | PathLike[str] | None = None,
         server: str | PathLike[str] | None = None,
     ) -> None:
-        self.endpoint = router
         self.timeout = check_seconds("timeout", timeout)
         self._linger = check_seconds("linger", linger)
         self._changed = threading.Condition()
@@ -111,6 +111,11 @@ class ReplayingPublisher:
             key,
             server,
         )
+
+    @property
+    def endpoint(self) -> str:
+        """Where the worker is."""
+        return self._desk.endpoint
 
     @property
     def unconfirmed(self) -> int:

@@ -131,7 +131,8 @@ def publish(
         from .replay import replay as replay_all
 
         chosen = column or inputs
-        replay_all(asked, lambda had: observations(chosen, had), journal, json, key, server)
+        where = endpoints or asked
+        replay_all(where, lambda had: observations(chosen, had), journal, json, key, server)
     if report.refusals:
         raise Exit(1)
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from streamlstm import wire
 from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
+from streamlstm.replay.journal import Journal
 from streamlstm.replaying import ReplayingPublisher
+from streamlstm.serving.endpoints import read_endpoints
 
 from .console import counted, err
 from .report import numbers
@@ -38,25 +40,24 @@ class Deliveries:
         self.count = 0
 
     def expect(self, observation: Observation, seq: int) -> None:
-        """Keep what a prediction will be of, before it is sent."""
+        """Keep what a prediction will be of, before it may come."""
         self._expected[observation.stream, seq] = observation
 
     def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[np.float32]) -> None:
-        """Print a prediction; of what a journal kept, the observation is not known."""
+        """Print a prediction and what it is of."""
         self.count += 1
-        of = self._expected.pop((stream, seq), None)
+        of = self._expected.pop((stream, seq))
         if self._json:
-            moment = time.time() if of is None or of.time is None else of.time
+            moment = time.time() if of.time is None else of.time
             line: dict[str, Any] = {"time": moment, "stream": stream, "seq": seq}
-            line |= {"value": None if of is None else of.values.tolist()}
+            line |= {"value": of.values.tolist()}
             print(json.dumps(line | {"prediction": y.tolist()}), flush=True)
         else:
-            values = "(from the journal)" if of is None else numbers(of.values)
-            print(f"{stream}  {seq}  {values}  ->  {numbers(y)}", flush=True)
+            print(f"{stream}  {seq}  {numbers(of.values)}  ->  {numbers(y)}", flush=True)
 
 
 def replay(
-    router: str,
+    router: str | Path,
     source: Callable[[Callable[[str], int]], Iterator[Observation]],
     journal: Path | None,
     as_json: bool,
@@ -67,8 +68,8 @@ def replay(
 
     Parameters
     ----------
-    router : str
-        The worker's endpoint.
+    router : str or Path
+        The worker's endpoint, or the file that tells it, read again while the worker is away.
     source : callable
         Gets what tells how many observations a stream has had, and yields those behind them.
     journal : Path or None
@@ -81,20 +82,27 @@ def replay(
         If the worker refuses an observation, or has lost what it had confirmed.
     """
     told = Deliveries(as_json)
+    for step in _kept_in(journal):  # the publisher sends these before a row is read
+        told.expect(Observation(str(step.stream), step.time, wire.from_floats(step.x)), step.seq)
     begun: dict[str, int] = {}
     publisher = ReplayingPublisher(
-        router, on_prediction=told, journal=journal, leave_out=False, key=key, server=server
+        router if isinstance(router, str) else lambda: read_endpoints(router)["router"],
+        on_prediction=told,
+        journal=journal,
+        leave_out=False,
+        key=key,
+        server=server,
     )
 
     def had(stream: str) -> int:
         if stream not in begun:
-            begun[stream] = _patiently(router, lambda: publisher.last_seq(stream))
+            begun[stream] = _patiently(publisher, lambda: publisher.last_seq(stream))
         return begun[stream]
 
     def send(observation: Observation) -> None:
         stream, moment, values = observation
         told.expect(observation, publisher.last_seq(stream) + 1)
-        _patiently(router, lambda: publisher.send(stream, values, time=moment))
+        _patiently(publisher, lambda: publisher.send(stream, values, time=moment))
 
     failed = False
     try:
@@ -102,7 +110,7 @@ def replay(
             for observation in source(had):
                 had(observation.stream)
                 send(observation)
-            _patiently(router, publisher.flush)
+            _patiently(publisher, publisher.flush)
     except StreamLSTMError:
         failed = True
         raise
@@ -115,7 +123,16 @@ def replay(
             )
 
 
-def _patiently(router: str, call: Callable[[], Result]) -> Result:
+def _kept_in(journal: Path | None) -> list[wire.Step]:
+    """Return what a publisher that was killed had not seen confirmed."""
+    if journal is None:
+        return []
+    opened = Journal(journal)
+    opened.close()
+    return opened.steps
+
+
+def _patiently(publisher: ReplayingPublisher, call: Callable[[], Result]) -> Result:
     """Call until it does not take too long, and say once that it does."""
     said = False
     while True:
@@ -123,5 +140,7 @@ def _patiently(router: str, call: Callable[[], Result]) -> Result:
             return call()
         except WorkerTimeoutError:
             if not said:
-                err.print(f"{router}: waiting for the worker; Ctrl-C ends", markup=False)
+                err.print(
+                    f"{publisher.endpoint}: waiting for the worker; Ctrl-C ends", markup=False
+                )
                 said = True

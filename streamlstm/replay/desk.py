@@ -19,7 +19,7 @@ from ..errors import BadValueError, StreamLSTMError, WorkerTimeoutError
 from ..keys import credentials
 from .journal import Journal
 from .kept import Entry, Kept
-from .thread import Deliver, Replay
+from .thread import Deliver, Find, Replay
 
 Result = TypeVar("Result")
 
@@ -57,7 +57,7 @@ class Desk:
         self,
         changed: threading.Condition,
         deliver: Deliver | None,
-        router: str,
+        router: str | Find,
         journal: str | os.PathLike[str] | None,
         sync: bool,
         max_rows: int,
@@ -69,7 +69,6 @@ class Desk:
         key: KeyPath,
         server: KeyPath,
     ) -> None:
-        self._endpoint = router
         keys = credentials(key, server)
         check_seconds("retry", retry)
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
@@ -102,6 +101,11 @@ class Desk:
         except BaseException:
             self._end()
             raise
+
+    @property
+    def endpoint(self) -> str:
+        """Where the worker is."""
+        return self._replay.endpoint
 
     @property
     def rows(self) -> int:
@@ -198,23 +202,22 @@ class Desk:
 
     def _silent(self, seconds: float) -> StreamLSTMError:
         return WorkerTimeoutError(
-            f"{self._endpoint}: the worker did not say within {seconds:g} s where a new stream "
-            "stands; the observation was not taken. " + worker_check(self._endpoint, "router")
+            f"{self.endpoint}: the worker did not say within {seconds:g} s where a new stream "
+            "stands; the observation was not taken. " + worker_check(self.endpoint, "router")
         )
 
     def _full(self, seconds: float) -> StreamLSTMError:
         return WorkerTimeoutError(
-            f"{self._endpoint}: {self._kept.rows} observations are not confirmed, as many as are "
+            f"{self.endpoint}: {self._kept.rows} observations are not confirmed, as many as are "
             f"kept, and no room came within {seconds:g} s; the observation was not taken. Send it "
-            "again later, or raise max_rows and max_bytes. "
-            + worker_check(self._endpoint, "router")
+            "again later, or raise max_rows and max_bytes. " + worker_check(self.endpoint, "router")
         )
 
     def _unconfirmed(self, _seconds: float) -> StreamLSTMError:
         where = "gone with this process" if self._journal is None else "still in the journal"
         return WorkerTimeoutError(
-            f"{self._endpoint}: {self._kept.rows} observations were not confirmed in time; when "
-            f"the publisher ends they are {where}. {worker_check(self._endpoint, 'router')}"
+            f"{self.endpoint}: {self._kept.rows} observations were not confirmed in time; when "
+            f"the publisher ends they are {where}. {worker_check(self.endpoint, 'router')}"
         )
 
 

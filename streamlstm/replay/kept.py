@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from .. import wire
 from ..errors import StreamLSTMError
 
-_BATCH = 256  # observations of a message: as many as a worker steps as one block
+BATCH = 256  # observations of a message: as many as a worker steps as one block
 _BESIDE = 100  # bytes that an observation takes here besides its features, about
 _HEAD = 300  # and in a message, at most
 
@@ -132,11 +132,11 @@ class Kept:
         lane.queued = True
         self._queue.append(lane)
 
-    def take(self, limit: int) -> list[Entry]:
-        """Return what goes into the next message, of so many bytes at most; empty if nothing."""
+    def take(self, limit: int, rows: int) -> list[Entry]:
+        """Return what goes into the next message, of at most so many bytes and observations."""
         taken: list[Entry] = []
         size = _HEAD
-        while self._queue and len(taken) < _BATCH:
+        while self._queue and len(taken) < rows:
             lane = self._queue[0]
             entry = lane.entries[lane.next]
             size += len(entry.x) + _HEAD

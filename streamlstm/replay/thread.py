@@ -19,15 +19,16 @@ import zmq
 
 from .. import wire
 from ..connection import Float32Array, parts
-from ..errors import StreamLSTMError
+from ..errors import EndpointError, StreamLSTMError
 from ..keys import Credentials
 from .journal import Journal
-from .kept import Entry, Kept, shared
+from .kept import BATCH, Entry, Kept, shared
 from .link import BrokenLinkError, Link
 
 _WINDOW = 16  # questions under way
 _BARRIER_SECONDS = 0.05  # between two barriers
 _LONGEST = 60.0  # seconds of one wait
+_LARGER_AFTER = 1_000  # messages that fit until they are twice as large again
 _REFUSED = frozenset(("bad-frame", "bad-shape", "bad-value", "too-large"))
 
 _Stage = Enum("_Stage", ["HALTED", "ASKING", "RUNNING"])
@@ -42,6 +43,7 @@ class Told(NamedTuple):
 
 
 Deliver: TypeAlias = Callable[[list[Told]], None]
+Find: TypeAlias = Callable[[], str]
 
 
 class _Barrier(NamedTuple):
@@ -67,8 +69,8 @@ class Replay:
     Parameters
     ----------
     context : zmq.Context
-    endpoint : str
-        Of the worker's router.
+    router : str or callable
+        The worker's endpoint, or what tells it; that is asked again while there is no connection.
     kept : Kept
     journal : Journal or None
     changed : threading.Condition
@@ -90,12 +92,14 @@ class Replay:
         New streams; their numbers come to ``kept.given``.
     replayed : int
         Observations that were sent again.
+    endpoint : str
+        Where the worker is.
     """
 
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        endpoint: str,
+        router: str | Find,
         kept: Kept,
         journal: Journal | None,
         changed: threading.Condition,
@@ -106,8 +110,11 @@ class Replay:
         leave_out: bool = True,
     ) -> None:
         self._left_out = leave_out
-        self._where = context, endpoint, retry, keys
-        self._link: Link[_Asked] = Link(*self._where)
+        self._find = None if isinstance(router, str) else router
+        self.endpoint = router if isinstance(router, str) else router()
+        self._context, self._retry, self._keys = context, retry, keys
+        self._link = self._connected()
+        self._find_again = 0.0
         self._kept, self._journal, self._changed = kept, journal, changed
         self._deliver, self._limit = deliver, limit
         self.wanted: set[wire.StreamId] = set()
@@ -116,6 +123,7 @@ class Replay:
         self._refused: list[str] = []
         self._closing = self._hurry = False
         self._first = True  # nothing was sent yet
+        self._batch, self._fitted = BATCH, 0  # observations of a message; messages since it shrank
         self._begin()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="streamlstm-replay", daemon=True)
@@ -158,7 +166,7 @@ class Replay:
                     self._converse()
                 except BrokenLinkError:
                     self._link.close()
-                    self._link = Link(*self._where)
+                    self._link = self._connected()
                     self._begin()
         except BaseException as error:  # told by the next call of the publisher
             with self._changed:
@@ -166,6 +174,20 @@ class Replay:
                 self._changed.notify_all()
         finally:
             self._link.close()
+
+    def _connected(self) -> Link[_Asked]:
+        return Link(self._context, self.endpoint, self._retry, self._keys)
+
+    def _has_moved(self) -> bool:
+        """Look, not too often, whether the worker is elsewhere by now."""
+        now = clock.monotonic()
+        if self._find is None or now < self._find_again:
+            return False
+        self._find_again = now + self._retry
+        before = self.endpoint
+        with suppress(EndpointError):  # it is away, and does not say yet where it will be
+            self.endpoint = self._find()
+        return self.endpoint != before
 
     def _begin(self) -> None:
         """Begin with a new connection."""
@@ -178,6 +200,8 @@ class Replay:
     def _converse(self) -> None:
         while not self._closing:
             moved = self._send()
+            if self._blocked and self._has_moved():
+                raise BrokenLinkError
             for asked, frame in self._link.take():
                 moved = True
                 self._heard(asked, wire.decode_reply(frame))
@@ -189,7 +213,8 @@ class Replay:
                     os.eventfd_read(self._wakeup)
 
     def _next_moment(self) -> float:
-        moments = [self._link.deadline, clock.monotonic() + _LONGEST]
+        longest = self._retry if self._blocked and self._find is not None else _LONGEST
+        moments = [self._link.deadline, clock.monotonic() + longest]
         if self._stage is _Stage.HALTED and not self._link.asked:
             moments.append(max(self._not_before, clock.monotonic()))
         if self._stage is _Stage.RUNNING and len(self._link.asked) < _WINDOW:
@@ -246,7 +271,7 @@ class Replay:
 
     def _send_observations(self) -> bool:
         with self._changed:
-            entries = self._kept.take(self._limit)
+            entries = self._kept.take(self._limit, self._batch)
         if not entries:
             return False
         if self._journal is not None:
@@ -324,6 +349,9 @@ class Replay:
         journal.rewrite(self._kept.given, (entry.step for entry in self._kept))
 
     def _applied(self, entries: list[Entry], Y: Float32Array) -> None:
+        self._fitted += 1
+        if self._fitted >= _LARGER_AFTER:
+            self._batch, self._fitted = min(2 * self._batch, BATCH), 0
         if self._deliver is not None:
             pairs = zip(entries, Y, strict=True)
             news = [Told(e.stream, e.seq, y) for e, y in pairs if not e.told]
@@ -347,21 +375,35 @@ class Replay:
             self._duplicate(asked, error)
         elif error.code in ("gap", "duplicate"):
             self._halt()
+        elif error.code == "capacity" and len(asked) > 1:
+            self._divide(asked)
         elif error.code in _REFUSED and self._left_out:
             self._leave_out(asked, error)
-        elif error.code in _REFUSED:
-            raise StreamLSTMError(
-                f"stream {error.stream!r}: the worker refused observation {error.seq} "
+        else:
+            raise self._ended_by(asked, error)
+
+    def _divide(self, asked: list[Entry]) -> None:
+        """Send it again in halves: it names more streams than the worker has places for."""
+        self._batch = min(self._batch, len(asked) // 2)
+        self._fitted = 0
+        self._halt()
+
+    def _ended_by(self, asked: list[Entry], error: wire.Error) -> StreamLSTMError:
+        # An error that is of a whole message names no observation: then it is the first of it.
+        named = error.stream is not None and error.seq is not None
+        stream, seq = (error.stream, error.seq) if named else (asked[0].stream, asked[0].seq)
+        if error.code in _REFUSED:
+            return StreamLSTMError(
+                f"stream {stream!r}: the worker refused observation {seq} "
                 f"({error.code}: {error.message}); it and all behind it are not applied, and "
                 "nothing more is sent. Correct it and begin again, without a journal that keeps it "
                 "as it was"
             )
-        else:
-            raise StreamLSTMError(
-                f"stream {error.stream!r}: the worker does not apply observation {error.seq} "
-                f"({error.code}: {error.message}); nothing more is sent. When that is mended, "
-                "begin again: what a journal keeps is sent then"
-            )
+        return StreamLSTMError(
+            f"stream {stream!r}: the worker does not apply observation {seq} "
+            f"({error.code}: {error.message}); nothing more is sent. When that is mended, "
+            "begin again: what a journal keeps is sent then"
+        )
 
     def _duplicate(self, asked: list[Entry], error: wire.Error) -> None:
         entry = asked[0]

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks.live.proxy import Proxy
-from streamlstm import Engine
+from streamlstm import Engine, wire
+from streamlstm.replay.journal import Journal
 
 from .conftest import WorkerProcess
 
@@ -105,10 +106,32 @@ def test_killed_on_either_side_every_row_counts_once(
         line = json.loads(text)
         assert line.keys() == {"time", "stream", "seq", "value", "prediction"}
         stream, seq = line["stream"], line["seq"]
-        assert line["value"] in (None, X[seq - 1, STREAMS.index(stream)].tolist())
+        assert line["value"] == X[seq - 1, STREAMS.index(stream)].tolist()
         assert told.setdefault((stream, seq), line["prediction"]) == line["prediction"]
     assert told == expected(engine)
     assert_same(worker, engine)
+
+
+def test_rows_out_of_a_journal_are_shown_as_in_an_undisturbed_run(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    rows = [f"{1000.5 + n},{x[0]:.3f},{x[1]:.3f}" for n, x in enumerate(X[:5, 0])]
+    said = "\n".join(["time,x0,x1", *rows, ""])
+    command = ["-", "--replay", "--router", worker.endpoints["router"], "--stream"]
+    kept = Journal(tmp_path / "journal")  # as a publisher leaves it that is killed at once
+    kept.add([wire.Step("killed", n + 1, X[n, 0].tobytes(), 1000.5 + n) for n in range(3)])
+    kept.close()
+    journal = ["--journal", str(tmp_path / "journal")]
+    shown = publish(*command, "killed", "--json", *journal, said=said)
+    undisturbed = publish(*command, "other", "--json", said=said)
+    assert (shown.returncode, undisturbed.returncode) == (0, 0), shown.stderr
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert lines == [
+        json.loads(line) | {"stream": "killed"} for line in undisturbed.stdout.splitlines()
+    ]
+    assert [(line["seq"], line["time"]) for line in lines] == [
+        (n + 1, 1000.5 + n) for n in range(5)
+    ]
 
 
 def test_what_is_done_is_passed_over(worker: WorkerProcess, engine: Engine) -> None:
@@ -161,6 +184,40 @@ def test_a_worker_that_is_away_is_waited_for(
     proxy.close()
     with worker.client() as client:
         assert client.last_seqs(["late"]) == [2]
+
+
+def test_a_worker_that_comes_back_on_another_port_is_found(
+    workers: list[WorkerProcess], model_file: Path, tmp_path: Path
+) -> None:
+    worker = start(workers, model_file, tmp_path)
+    file = model_file.with_suffix(".endpoints.json")
+    with subprocess.Popen(
+        [*STREAMLSTM, "-", "--replay", "--stream", "found", "--endpoints", str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as publisher:
+        assert publisher.stdin is not None
+        assert publisher.stdout is not None
+        publisher.stdin.write("x0,x1\n1,2\n")
+        publisher.stdin.flush()
+        assert publisher.stdout.readline().startswith("found  1  1 2  ->  ")
+        worker.stop(signal.SIGKILL)
+        file.unlink()  # for a while nobody says where the worker will be
+        publisher.stdin.write("3,4\n")
+        publisher.stdin.flush()
+        before, worker = worker, start(workers, model_file, tmp_path)
+        assert worker.endpoints["router"] != before.endpoints["router"]
+        assert publisher.stdout.readline().startswith("found  2  3 4  ->  ")
+        worker.stop(signal.SIGKILL)  # with nothing under way, too
+        worker = start(workers, model_file, tmp_path)
+        publisher.stdin.write("5,6\n")
+        publisher.stdin.close()
+        assert publisher.stdout.readline().startswith("found  3  5 6  ->  ")
+        assert publisher.wait(60) == 0
+    with worker.client() as client:
+        assert client.last_seqs(["found"]) == [3]
 
 
 def test_a_row_that_is_refused_ends_it(worker: WorkerProcess, tmp_path: Path) -> None:

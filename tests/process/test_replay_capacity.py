@@ -1,0 +1,96 @@
+"""A worker with few places: a block that names too many streams is divided, not given up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamlstm import Engine, ReplayingPublisher, wire
+from streamlstm.errors import StreamLSTMError
+from streamlstm.replay import thread
+
+from .conftest import WorkerProcess
+
+PLACES, ROUNDS = 20, 6
+STREAMS = [f"s{n}" for n in range(150)]
+X = np.random.default_rng(4).standard_normal((ROUNDS, len(STREAMS), 2)).astype(np.float32)
+
+
+@pytest.fixture
+def few(
+    request: pytest.FixtureRequest, model_file: Path, tmp_path: Path
+) -> Iterator[WorkerProcess]:
+    evict = ("--store", f"lmdb:{tmp_path / 'store'}", "--when-full", "evict-idle")
+    worker = WorkerProcess(model_file, "--capacity", str(PLACES), *(evict if request.param else ()))
+    yield worker
+    worker.stop()
+
+
+def refusals(worker: WorkerProcess) -> int:
+    with worker.client() as client:
+        return int(client.info()["counters"]["errors"]["capacity"])
+
+
+@pytest.mark.parametrize("few", [True], indirect=True)
+@pytest.mark.parametrize(("answered", "larger"), [(True, False), (False, False), (False, True)])
+def test_more_streams_than_places(
+    few: WorkerProcess,
+    engine: Engine,
+    answered: bool,
+    larger: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if larger:  # it tries larger messages again, often
+        monkeypatch.setattr(thread, "_LARGER_AFTER", 3)
+    told: dict[tuple[wire.StreamId, int], bytes] = {}
+    order: dict[wire.StreamId, list[int]] = {}
+
+    def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+        told[stream, seq] = y.tobytes()
+        order.setdefault(stream, []).append(seq)
+
+    with ReplayingPublisher(
+        few.endpoints["router"], on_prediction=deliver if answered else None, timeout=60, linger=60
+    ) as publisher:
+        for n in range(ROUNDS):
+            assert publisher.send_many(STREAMS, X[n]) == [n + 1] * len(STREAMS)
+            if n == 2:
+                publisher.flush()
+                refused = refusals(few)
+    expected = {
+        (stream, n + 1): engine.step(stream, X[n, k], seq=n + 1).tobytes()
+        for n in range(ROUNDS)
+        for k, stream in enumerate(STREAMS)
+    }
+    if answered:
+        assert told == expected
+        assert all(order[stream] == [*range(1, ROUNDS + 1)] for stream in STREAMS)
+    with few.client() as client:
+        assert client.info()["counters"]["steps"] == ROUNDS * len(STREAMS)
+        # A size that fits is kept for a while: from then on nothing is refused.
+        assert refused > 0
+        assert (refusals(few) > refused) == larger
+        for stream in STREAMS:
+            assert client.export_stream(stream) == engine.export_stream(stream)
+
+
+@pytest.mark.parametrize("few", [False], indirect=True)
+def test_what_does_not_fit_by_itself_ends_it_and_is_named(few: WorkerProcess) -> None:
+    publisher = ReplayingPublisher(few.endpoints["router"], timeout=60, linger=60)
+    publisher.send_many(STREAMS[:PLACES], X[0, :PLACES])
+    publisher.flush()
+    publisher.send_many(STREAMS[: PLACES + 1], X[1, : PLACES + 1])
+    with pytest.raises(StreamLSTMError, match=r"capacity") as raised:
+        publisher.flush()
+    with pytest.raises(StreamLSTMError):
+        publisher.close()
+    found = re.match(r"stream '(s\d+)': .* does not apply observation 1 \(cap", str(raised.value))
+    assert found, str(raised.value)
+    assert found[1] == STREAMS[PLACES]
+    assert "None" not in str(raised.value)
+    with few.client() as client:  # all that have a place were applied
+        assert client.last_seqs(STREAMS[:PLACES]) == [2] * PLACES
