@@ -24,7 +24,7 @@ SHORT: dict[str, tuple[str, ...]] = {
 ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
         *("kernels", "streams", "startup", "layers", "training"),
-        *("serving", "durability", "fire", "soak"),
+        *("serving", "durability", "torture", "fire", "soak"),
     ),
     (),
 )
