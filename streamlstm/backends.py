@@ -281,7 +281,9 @@ class ReferenceBackend:
         for (step, place), before in zip(self._layers, state, strict=True):
             traces.append({})
             keywords = {"trace": traces[-1]} if traced and place else {}
-            values, kept = step(values, before, **keywords)
+            # Products of finite numbers were seen to warn now and then; what is no number shows.
+            with np.errstate(invalid="ignore"):
+                values, kept = step(values, before, **keywords)
             after.append(kept)
             traces[-1]["output"] = values
         Y = model.output_scaling.invert(values)
