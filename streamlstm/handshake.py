@@ -10,9 +10,10 @@ from zmq.utils.monitor import recv_monitor_message
 
 from .keys import Credentials
 
+_NUMBERS = count()  # an address that was used may stay taken for a moment
+
 # Few come: a client that was refused does not try again, and a connection succeeds once. What comes
 # with every attempt is left out, since nobody may be there to take it.
-_NUMBERS = count()  # an address that was used may stay taken for a moment
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -48,13 +49,7 @@ class Handshake:
             socket.set(zmq.CURVE_PUBLICKEY, credentials.public)
             socket.set(zmq.CURVE_SECRETKEY, credentials.secret)
             socket.set(zmq.CURVE_SERVERKEY, credentials.server)
-        self._events: zmq.Socket[bytes] = context.socket(zmq.PAIR, socket_class=zmq.Socket)
-        self._events.set(zmq.LINGER, 0)
-        # Without a bound: ZeroMQ's own thread would wait for room.
-        self._events.set(zmq.RCVHWM, 0)
-        address = f"inproc://streamlstm.handshake.{next(_NUMBERS)}"
-        socket.monitor(address, _EVENTS)
-        self._events.connect(address)
+        self._events = listen(context, socket, _EVENTS)
 
     def why(self) -> Why:
         """Say what is probably wrong where a worker cannot be reached.
@@ -87,6 +82,17 @@ class Handshake:
         """Stop listening; before the socket is closed."""
         stop_telling(self._socket)
         self._events.close()
+
+
+def listen(context: zmq.Context[Any], socket: Any, events: int) -> zmq.Socket[bytes]:
+    """Return a socket that hears of events of another, until :func:`stop_telling`."""
+    heard: zmq.Socket[bytes] = context.socket(zmq.PAIR, socket_class=zmq.Socket)
+    heard.set(zmq.LINGER, 0)
+    heard.set(zmq.RCVHWM, 0)  # without a bound: ZeroMQ's own thread would wait for room
+    address = f"inproc://streamlstm.handshakes.{next(_NUMBERS)}"
+    socket.monitor(address, events)
+    heard.connect(address)
+    return heard
 
 
 def stop_telling(socket: Any) -> None:

@@ -154,10 +154,11 @@ class Idle:
         keys = np.empty(limit * MAX_ID_BYTES, np.uint8) if named else self._no_keys
         table = self._table
         with self._lock, self._held:
-            lived = table.generation[first : first + count] > 0
+            owners = table.generation[first : first + count]
+            lived = None if table.on_host else owners > 0
             looked = self._call.sweep(table.address, first, count, before, ends, keys)
-            left = lived & (table.generation[first : first + count] == 0)
-            table.refill(first + np.flatnonzero(left))
+            if lived is not None:
+                table.refill(first + np.flatnonzero(lived & (owners == 0)))
         freed = int(ends[0])
         if not named:
             return Piece(looked, freed, [])

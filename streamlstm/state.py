@@ -384,9 +384,9 @@ class StateTable:
 
     def start_with(self, initial: NDArray[np.float32]) -> None:
         """Let streams that come from now on begin with another row, of the same size."""
-        same = np.array_equal(self._initial, initial)
+        stale = not self.on_host and not np.array_equal(self._initial, initial)
         self._initial[:] = initial
-        if not same:
+        if stale:
             self.refill(np.flatnonzero(self.generation == 0))
 
     def refill(self, slots: NDArray[np.int64]) -> None:
@@ -411,7 +411,7 @@ class StateTable:
         slots = np.flatnonzero(self.generation[: self.used])
         carry(self.rows, before, rows, after, slots[self.seq[slots] != 0])
         self.time[slots] = np.nan
-        self._initial, self.rows = np.ascontiguousarray(initial, np.float32), rows
+        self._initial, self.rows = np.array(initial, np.float32), rows
         ids, head = self._ids, self.head
         in_head = rows
         if not self.on_host:

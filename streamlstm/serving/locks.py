@@ -17,6 +17,7 @@ from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import EndpointError
+from ..handshake import listen
 from ..keys import load_key
 from .allowed import Allowed
 from .counters import Counters
@@ -104,14 +105,11 @@ class Doorkeeper:
 
     def watch(self, door: zmq.Socket[bytes], name: str) -> None:
         """Hear of clients that fail before the lock is asked, at a door that is not bound yet."""
-        events: zmq.Socket[bytes] = self._context.socket(zmq.PAIR, socket_class=zmq.Socket)
-        events.set(zmq.LINGER, 0)
-        events.set(zmq.RCVHWM, 0)  # or ZeroMQ's own thread would wait for room
-        address = f"inproc://streamlstm.failures.{id(self):x}.{name}"
-        door.monitor(
-            address, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        events = listen(
+            self._context,
+            door,
+            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
         )
-        events.connect(address)
         self._watched[events] = name
 
     def start(self) -> None:

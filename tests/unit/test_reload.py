@@ -219,6 +219,19 @@ def test_streams_begin_anew_and_their_numbers_stay(layers: Sequence[Layer], back
     assert engine.export_stream("new") == fresh.export_stream("new")
 
 
+def test_what_a_model_was_prepared_with_stays_as_it_is() -> None:
+    """A store begins streams of earlier eras with it; the table writes into a row of its own."""
+    layers = [LSTM(2, 5, initial_state=True), Dense(5, 1)]
+    first, second, third = (random_model(layers, seed) for seed in range(3))
+    engine = Engine(first, threads=1)
+    following = engine.prepare(second, anew=True)
+    kept = following.initial.copy()
+    engine.follow(following)
+    engine.reload(third)
+    assert not np.array_equal(engine.prepare(third).initial, kept)
+    np.testing.assert_array_equal(following.initial, kept)
+
+
 def test_a_model_that_was_prepared_for_another_is_not_taken() -> None:
     engine = Engine(MODEL, threads=1)
     late = engine.prepare(random_model(PLAIN, 1))
