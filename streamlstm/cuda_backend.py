@@ -25,6 +25,7 @@ from .kernels.cuda.sizes import (
     TILE,
     WARPS,
 )
+from .kernels.cuda.tiles import SPACE
 from .model import Model
 from .plan import Plan, compile_plan
 
@@ -209,11 +210,11 @@ class _Way(NamedTuple):
             ("shared", fused.step_shared, 0),
         ):
             for width in widths if kernel in (None, way) else ():
-                size = 4 * (beside + values * (width + fused.SPACE))
+                size = 4 * (beside + values * (width + SPACE))
                 if size <= MAX_SHARED:
                     blocks = BLOCKS if beside else _MOST_BLOCKS
                     return cls(made, width, threads, blocks, size, 1, width)
-        size = BLOCKS * values * (TILE + fused.SPACE)
+        size = BLOCKS * values * (TILE + SPACE)
         return cls(fused.step_global, TILE, threads, BLOCKS, 0, size, TILE)
 
 

@@ -1,20 +1,12 @@
-"""What one thread of the fast kernel does by itself; ``S`` holds values as panels.py has them."""
+"""What one thread of the fast kernel does by itself; ``S`` holds values as streams.py has them."""
 
 import math
 
-from numba import cuda, float32, int64, uint64
+from numba import cuda, float32, uint64
 
-from .. import layout
-from .activations import SIGMOID, TANH, exp, upper
+from .activations import exp, upper
 
 part = cuda.jit(device=True)
-
-
-@part
-def row_of(slots, n, R):
-    """Return where the state row of a block's stream ``n`` begins."""
-    slot = int64(slots[1 + n])
-    return (slot if slot >= 0 else ~slot) * R
 
 
 @part
@@ -51,12 +43,3 @@ def softmax(S, o, width, spacing, m, logarithm):
         at = uint64(o + n * spacing + m)
         x = S[at] - largest
         S[at] = x - shift if logarithm else exp(x) / total
-
-
-@part
-def is_usual_gru(weights, program, layer):
-    """Tell whether a GRU has sigmoid gates, a tanh candidate and no bound."""
-    usual = program[layer + layout.ACTIVATION] == SIGMOID
-    usual = usual and program[layer + layout.CANDIDATE_ACTIVATION] == TANH
-    bound = weights[program[layer + layout.CONSTANTS] + layout.GATE_CLIP]
-    return usual and bound == float32(math.inf)

@@ -14,12 +14,14 @@ MOVING_BLOCKS = 4 if SIMULATED else 4096
 
 # A thread of the fast kernel holds the sums of so many streams and four gates of one unit in
 # registers; a panel's threads share the weights, their streams are a tile.
-TILE = 2 if SIMULATED else 16
+TILE = 4 if SIMULATED else 16  # a multiple of 4, which go through memory together
+MOST_STREAMS = 4 * TILE  # of a block of threads
 WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
 # So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
 # The kernels that keep weights with the values, or values far away, need more, and fit twice.
 REGISTERS = 168
-MAX_SHARED = 48 * 1024  # bytes of a block; more takes a call of the driver that numba has not
+MAX_SHARED = 48 * 1024 - 8 * MOST_STREAMS  # bytes that a launch may ask for
+FEW = min(8, LANES)  # outputs of a layer that are computed without a tile
 # At most so many blocks of threads where each has a copy of the weights, or values in global
 # memory: four for each multiprocessor of an H100. A block takes one group of streams after another.
 BLOCKS = 2 if SIMULATED else 528
