@@ -10,6 +10,7 @@ from .. import layout
 from ..layout import COLUMNS, PAD
 from .activations import activate, clip
 from .cells import lstm_cell, lstm_hidden
+from .hardware import anew
 from .one import moments, up
 from .sizes import LANES, TILE
 from .tiles import SPACE, SUMS, add_coupled, add_four, begin, keep
@@ -33,6 +34,7 @@ def _load(rows, starts, begins, count, c, cells):
 @part
 def _store(rows, starts, begins, count, h, c, sums):
     """Keep the new cell state, and the hidden one, which stand in the first and the last sum."""
+    begins = anew(begins)  # or all addresses of _load would stay in registers
     for m in range(TILE):
         if begins + m < count:
             row = starts[uint64(begins + m)]
