@@ -53,12 +53,13 @@ def plain(weights, program, layer, rows, starts, count, S, a, o, spacing):
     for item in range(warp, groups * panels, cuda.blockDim.x // LANES):
         panel, begins = item // groups, item % groups * TILE
         w = program[layer + layout.WEIGHTS] + panel * (1 + K) * COLUMNS * LANES + lane
+        unit = panel * LANES + lane
+        c = program[layer + layout.CELL] + unit
+        if unit < H:
+            _load(rows, starts, begins, count, c, cells)  # on its way while sums are computed
         begin(weights, w, COLUMNS, sums)
         add_four(weights, w + COLUMNS * LANES, S, a + begins, spacing, K, sums)
-        unit = panel * LANES + lane
         if unit < H:
-            c = program[layer + layout.CELL] + unit
-            _load(rows, starts, begins, count, c, cells)
             for m in range(TILE):
                 at = COLUMNS * m
                 cell = lstm_cell(sums[at], sums[at + 1], sums[at + 2], cells[m])
