@@ -12,7 +12,7 @@ memory and goes over them once more: every option of every layer is here.
 """
 
 import numpy as np
-from numba import cuda, float32, int32, int64, uint64
+from numba import cuda, float32, int64, uint64
 from numpy.typing import NDArray
 
 from .. import layout
@@ -114,12 +114,12 @@ def _step(weights, program, rows, slots, X, Y, S, at, width):
     """Step a whole block, ``width`` streams at a time; values stand from ``S[at]`` on."""
     # As many bytes as a multiple of 16, so that dynamic shared memory behind it begins on one.
     starts = cuda.shared.array(MOST_STREAMS, int64)
-    stride, spacing = int32(program[layout.STRIDE]), int32(width + SPACE)
-    total = int32(slots[0])
-    for first in range(int32(cuda.blockIdx.x * width), total, int32(cuda.gridDim.x * width)):
-        count = int32(lower(width, total - first))
-        a, o = int32(at), int32(at + stride * spacing)
-        z = int32(o + stride * spacing)
+    stride, spacing = program[layout.STRIDE], width + SPACE
+    total = int64(slots[0])
+    for first in range(cuda.blockIdx.x * width, total, cuda.gridDim.x * width):
+        count = lower(width, total - first)
+        a, o = at, at + stride * spacing
+        z = o + stride * spacing
         find(program, slots, first, count, starts, spacing)
         inputs(weights, program, X, first, count, S, a, spacing)
         for n in range(program[layout.LAYERS]):

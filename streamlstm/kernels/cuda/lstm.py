@@ -4,7 +4,7 @@ Positions in the rows of values are those of streams.py: a layer finds its input
 hidden state behind them, and leaves what it hands on at ``o``.
 """
 
-from numba import cuda, float32, int32, uint64
+from numba import cuda, float32, uint64
 
 from .. import layout
 from ..layout import COLUMNS, PAD
@@ -47,12 +47,12 @@ def plain(weights, program, layer, rows, starts, count, S, a, o, spacing):
     """An LSTM without options."""
     sums, cells = cuda.local.array(SUMS, float32), cuda.local.array(TILE, float32)
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
-    H = int32(program[layer + layout.UNITS])
-    K = int32(program[layer + layout.LAYER_INPUTS] + H)
-    panels, groups = int32((H + LANES - 1) // LANES), int32((spacing - SPACE) // TILE)
+    H, K = program[layer + layout.UNITS], program[layer + layout.LAYER_INPUTS]
+    K += H
+    panels, groups = (H + LANES - 1) // LANES, (spacing - SPACE) // TILE
     for item in range(warp, groups * panels, cuda.blockDim.x // LANES):
-        panel, begins = int32(item // groups), int32(item % groups * TILE)
-        w = int32(program[layer + layout.WEIGHTS] + panel * (1 + K) * COLUMNS * LANES + lane)
+        panel, begins = item // groups, item % groups * TILE
+        w = program[layer + layout.WEIGHTS] + panel * (1 + K) * COLUMNS * LANES + lane
         unit = panel * LANES + lane
         c = program[layer + layout.CELL] + unit
         if unit < H:
