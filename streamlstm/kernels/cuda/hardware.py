@@ -28,10 +28,6 @@ if SIMULATED:
         """Return ``x / y``, for ``y`` within 2**-126 and 2**126."""
         return x / y
 
-    def anew(n: Any) -> Any:
-        """Return ``n`` such that what follows from it is computed anew, not kept in registers."""
-        return n
-
 else:
     from llvmlite import ir
     from numba.core import types
@@ -94,13 +90,3 @@ else:
     def quotient(typing: Any, x: Any, y: Any) -> Any:
         """Return ``x / y``, for ``y`` within 2**-126 and 2**126."""
         return _call("llvm.nvvm.div.approx.ftz.f", 2)
-
-    @intrinsic
-    def anew(typing: Any, n: Any) -> Any:
-        """Return ``n`` such that what follows from it is computed anew, not kept in registers."""
-
-        def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
-            return builder.asm(kind, "mov.u64 $0, $1;", "=l,l", arguments, side_effect=True)
-
-        return types.int64(types.int64), lower

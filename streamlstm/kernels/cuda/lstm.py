@@ -8,9 +8,8 @@ from numba import cuda, float32, uint64
 
 from .. import layout
 from ..layout import COLUMNS, PAD
-from .activations import activate, clip
+from .activations import activate, clip, lower
 from .cells import lstm_cell, lstm_hidden
-from .hardware import anew
 from .one import moments, up
 from .sizes import LANES, TILE
 from .tiles import SPACE, SUMS, add_coupled, add_four, begin, keep
@@ -21,20 +20,17 @@ part = cuda.jit(device=True)
 @part
 def _load(rows, starts, begins, count, c, cells):
     """Take the old cell state of one unit of the tile's streams."""
-    if begins + TILE <= count:
+    for m in range(TILE):
+        cells[m] = float32(0.0)
+    if begins < count:
+        last = lower(begins + TILE, count) - 1
         for m in range(TILE):
-            cells[m] = rows[uint64(starts[uint64(begins + m)] + c)]
-    else:
-        for m in range(TILE):
-            cells[m] = float32(0.0)
-            if begins + m < count:
-                cells[m] = rows[uint64(starts[uint64(begins + m)] + c)]
+            cells[m] = rows[uint64(starts[uint64(lower(begins + m, last))] + c)]
 
 
 @part
 def _store(rows, starts, begins, count, h, c, sums):
     """Keep the new cell state, and the hidden one, which stand in the first and the last sum."""
-    begins = anew(begins)  # or all addresses of _load would stay in registers
     for m in range(TILE):
         if begins + m < count:
             row = starts[uint64(begins + m)]
