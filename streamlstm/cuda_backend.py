@@ -210,12 +210,12 @@ class _Way(NamedTuple):
             ("shared", fused.step_shared, 0),
         ):
             for width in widths if kernel in (None, way) else ():
-                size = 4 * (beside + values * (width + SPACE))
+                size = 4 * (fused.STARTS + beside + values * (width + SPACE))
                 if size <= MAX_SHARED:
                     blocks = BLOCKS if beside else _MOST_BLOCKS
                     return cls(made, width, threads, blocks, size, 1, width)
         size = BLOCKS * values * (TILE + SPACE)
-        return cls(fused.step_global, TILE, threads, BLOCKS, 0, size, TILE)
+        return cls(fused.step_global, TILE, threads, BLOCKS, 4 * fused.STARTS, size, TILE)
 
 
 class _Buffers:

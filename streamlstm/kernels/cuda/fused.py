@@ -27,6 +27,8 @@ from .tiles import SPACE
 
 part = cuda.jit(device=True)
 
+STARTS = 2 * MOST_STREAMS  # floats in front of a block's shared memory, where streams.find writes
+
 
 @part
 def _products(weights, program, layer, S, a, o, z, spacing):
@@ -112,8 +114,7 @@ def _layer(weights, program, layer, rows, starts, count, S, a, o, z, spacing):
 @part
 def _step(weights, program, rows, slots, X, Y, S, at, width):
     """Step a whole block, ``width`` streams at a time; values stand from ``S[at]`` on."""
-    # As many bytes as a multiple of 16, so that dynamic shared memory behind it begins on one.
-    starts = cuda.shared.array(MOST_STREAMS, int64)
+    starts = cuda.shared.array(0, int64)
     stride, spacing = program[layout.STRIDE], width + SPACE
     total = int64(slots[0])
     for first in range(cuda.blockIdx.x * width, total, cuda.gridDim.x * width):
@@ -142,16 +143,16 @@ def step_shared(weights, program, rows, slots, X, Y, scratch, width):
         Not used.
     width : int64
         Streams of a block of threads: TILE times a power of two, at most MOST_STREAMS. Shared
-        memory is for ``values(program) * (width + SPACE)`` floats.
+        memory is for ``STARTS + values(program) * (width + SPACE)`` floats.
     """
-    S = cuda.shared.array(0, float32)
+    S = cuda.shared.array(0, float32)[STARTS:]
     _step(weights, program, rows, slots, X, Y, S, int64(0), width)
 
 
 @kernel()
 def step_resident(weights, program, rows, slots, X, Y, scratch, width):
     """Do the same with a copy of all weights in shared memory, in front of the values."""
-    S, size = cuda.shared.array(0, float32), weights.shape[0]
+    S, size = cuda.shared.array(0, float32)[STARTS:], weights.shape[0]
     for n in range(cuda.threadIdx.x, size, cuda.blockDim.x):
         S[uint64(n)] = weights[uint64(n)]
     cuda.syncthreads()

@@ -20,7 +20,7 @@ WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
 # So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
 # The kernels that keep weights with the values, or values far away, need more, and fit twice.
 REGISTERS = 168
-MAX_SHARED = 48 * 1024 - 8 * MOST_STREAMS  # bytes that a launch may ask for
+MAX_SHARED = 48 * 1024  # bytes of a block that any device has
 FEW = min(8, LANES)  # outputs of a layer that are computed without a tile
 # At most so many blocks of threads where each has a copy of the weights, or values in global
 # memory: four for each multiprocessor of an H100. A block takes one group of streams after another.
