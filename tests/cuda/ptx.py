@@ -25,6 +25,8 @@ from numba.cuda import dispatcher  # noqa: E402
 
 from streamlstm.kernels.cuda import fused, rows, scalar, sizes  # noqa: E402
 
+from .sass import inner_loops  # noqa: E402
+
 _floats, _longs, _ints = (
     types.Array(kind, 1, "C") for kind in (types.float32, types.int64, types.int32)
 )
@@ -41,36 +43,38 @@ KERNELS = {
 }
 
 
-def find_ptxas() -> str | None:
-    """Return where ptxas is: on the path, or in a package of NVIDIA's."""
+def find(program: str) -> str | None:
+    """Return where a program of NVIDIA's is: in a package, or on the path."""
     packaged = (
         str(path)
         for folder in sys.path
-        for path in Path(folder).glob("nvidia/*/bin/ptxas")
+        for path in Path(folder).glob(f"nvidia/*/bin/{program}")
         if path.is_file()
     )
-    return next(packaged, None) or shutil.which("ptxas")
+    return next(packaged, None) or shutil.which(program)
 
 
-def assemble(ptxas: str, ptx: str, arch: str, registers: int | None) -> dict[str, int]:
-    """Return registers of a thread and bytes of spills."""
+def assemble(ptxas: str, ptx: str, arch: str, registers: int | None) -> dict[str, Any]:
+    """Return registers of a thread, bytes of spills, and the inner loops if they can be seen."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "kernel.ptx")
+        source, cubin = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
         source.write_text(ptx)
         limit = [f"-maxrregcount={registers}"] if registers else []
-        made = [ptxas, "-v", f"-arch={arch}", *limit, str(source), "-o", f"{source}.cubin"]
+        made = [ptxas, "-v", f"-arch={arch}", *limit, str(source), "-o", str(cubin)]
         told = subprocess.run(made, capture_output=True, text=True, timeout=240)
-    if told.returncode:
-        raise RuntimeError(told.stderr)
+        if told.returncode:
+            raise RuntimeError(told.stderr)
+        nvdisasm = find("nvdisasm")
+        loops = inner_loops(nvdisasm, cubin) if nvdisasm else None
     stores, loads = re.findall(r"(\d+) bytes spill (?:stores|loads)", told.stderr)
     used = re.search(r"Used (\d+) registers", told.stderr)
     assert used is not None, told.stderr
-    return {"registers": int(used[1]), "spills": int(stores) + int(loads)}
+    return {"registers": int(used[1]), "spills": int(stores) + int(loads), "loops": loops}
 
 
 def main() -> dict[str, Any]:
     """Compile all of them for each architecture."""
-    ptxas = find_ptxas()
+    ptxas = find("ptxas")
     found: dict[str, Any] = {"ptxas": ptxas is not None}
     for cc in ((8, 0), (9, 0)):
         dispatcher.get_current_device = lambda cc=cc: SimpleNamespace(compute_capability=cc)

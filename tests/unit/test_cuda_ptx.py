@@ -8,6 +8,19 @@ from pathlib import Path
 
 import pytest
 
+# Bytes that ptxas lays aside around the loops, in instructions of the whole kernel; it takes them
+# for the third block of threads on a multiprocessor.
+MOST_SPILLED = 512
+
+
+def check_loops(loops: list[dict[str, int]], where: str) -> None:
+    """Where most of the time goes, four of five instructions are multiply-adds and none spills."""
+    heavy = [loop for loop in loops if loop["multiply-adds"] >= 192]
+    assert len(heavy) >= 5, where  # of plain LSTM, LSTM with options, GRU and products
+    for loop in heavy:
+        assert loop["spills"] == 0, (where, loop)
+        assert loop["multiply-adds"] >= 0.78 * loop["instructions"], (where, loop)
+
 
 @pytest.mark.timeout(600)
 def test_kernels_compile_without_spilling(root: Path) -> None:
@@ -28,8 +41,10 @@ def test_kernels_compile_without_spilling(root: Path) -> None:
             if name.endswith("local"):
                 assert made == 0, (arch, name)  # sums that lie in memory, not in registers
             elif made is not None:
-                assert made["spills"] == 0, (arch, name)
+                assert made["spills"] <= MOST_SPILLED, (arch, name)
                 assert made["registers"] <= 255, (arch, name)
+                if made["loops"] is not None and name in ("resident", "shared"):
+                    check_loops(made["loops"], f"{arch}, {name}")
     if not found["ptxas"]:
         pytest.skip(
             "PTX was made, but there is no ptxas to count registers; install nvidia-cuda-nvcc"

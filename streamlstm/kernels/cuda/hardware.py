@@ -30,7 +30,7 @@ if SIMULATED:
 
 else:
     from llvmlite import ir
-    from numba.core import types
+    from numba import types
     from numba.cuda.extending import intrinsic
 
     _FOUR = ir.VectorType(ir.FloatType(), 4)
