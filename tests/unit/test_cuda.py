@@ -18,7 +18,7 @@ from tests.contract.models import random_model
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        (["tests.contract.on_cuda", "any"], 200),
+        (["tests.contract.on_cuda", "any"], 480),
         # The others step the same models, at one size of block for the gate's sake.
         (["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 40),
         (["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 40),
