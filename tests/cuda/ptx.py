@@ -1,6 +1,6 @@
 """Compile every kernel to PTX, and to machine code where ptxas is found; print what came out.
 
-    python -m tests.cuda.ptx
+    python -m tests.cuda.ptx [FOLDER]
 
 In a process of its own, without a GPU: numba asks the driver only which device its functions are
 for, and is told here. Prints one JSON object: for each architecture and kernel its registers and
@@ -88,6 +88,8 @@ def main() -> dict[str, Any]:
                     return {"missing": f"NVVM: {error}".splitlines()[0]}
                 raise
             assert f".target {arch}" in ptx
+            if len(sys.argv) > 1 and cc == (9, 0):
+                Path(sys.argv[1], f"{name}.ptx").write_text(ptx)
             found[arch][name] = ptxas and assemble(ptxas, ptx, arch, registers)
             found[arch][name + " local"] = len(re.findall(r"\b(?:ld|st)\.local", ptx))
     return found

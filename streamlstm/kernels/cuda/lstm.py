@@ -132,16 +132,17 @@ def _cells(weights, program, layer, rows, starts, count, S, z, o, spacing):
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     H, start = program[layer + layout.UNITS], program[layer + layout.CELL]
     gates, peephole = H * spacing, program[layer + layout.PEEPHOLE]
-    for m in range(warp, count, cuda.blockDim.x // LANES):
+    for m in range(warp, spacing - SPACE, cuda.blockDim.x // LANES):
         row = starts[uint64(m)] + start
         for u in range(lane, H, LANES):
-            i = z + u * spacing + m
-            c, h = _cell(
-                weights, program, layer,
-                S[uint64(i)], S[uint64(i + gates)], S[uint64(i + 2 * gates)],
-                S[uint64(i + 3 * gates)], rows[uint64(row + u)], peephole + u,
-            )  # fmt: skip
-            rows[uint64(row + u)] = c
+            i, h = z + u * spacing + m, float32(0.0)
+            if m < count:
+                c, h = _cell(
+                    weights, program, layer,
+                    S[uint64(i)], S[uint64(i + gates)], S[uint64(i + 2 * gates)],
+                    S[uint64(i + 3 * gates)], rows[uint64(row + u)], peephole + u,
+                )  # fmt: skip
+                rows[uint64(row + u)] = c
             S[uint64(o + u * spacing + m)] = h
 
 
