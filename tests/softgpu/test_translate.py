@@ -30,7 +30,7 @@ PARAMS = ",".join(f".param .u64 kernel_param_{n}" for n in range(7))
 
 
 def run(body: str, folder: Path, grid: int = 1, block: int = 2, shared: int = 256) -> np.ndarray:
-    """Run lines over 64 numbers; the thread's own is at %rd3, its place in shared memory at %rd5."""
+    """Run lines over 64 numbers; %rd3 is the thread's own, %rd5 its place in shared memory."""
     text = HEAD.format(params=PARAMS, body="\n".join(f"    {line};" for line in body.split(";")))
     data = np.arange(64, dtype=np.float32)
     Module(text, folder).launch(grid, block, shared, data)
@@ -52,7 +52,8 @@ def run(body: str, folder: Path, grid: int = 1, block: int = 2, shared: int = 25
         ("ld.global.u32 %r3, [%rd1]; st.global.u32 [%rd3], %r1", "what another thread"),
         ("setp.eq.s32 %p1, %r1, 0; @%p1 ret; bar.sync 0", "have ended where others wait"),
         (
-            "setp.eq.s32 %p1, %r1, 0; @%p1 bra A; bar.sync 0; bra B;\nA:\nbar.sync 0;\nB:\nmov.u32 %r3, 0",
+            "setp.eq.s32 %p1, %r1, 0; @%p1 bra A; bar.sync 0; bra B;"
+            "\nA:\nbar.sync 0;\nB:\nmov.u32 %r3, 0",
             "different",
         ),
     ],
