@@ -2,32 +2,26 @@
 
 Rows stay on the device (device_rows.py). Slots, observations and predictions go through pinned
 memory; a large block is cut into chunks that take turns on two CUDA streams, so that one is copied
-while the other is computed.
+while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
 """
 
+import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import config, cuda
 from numpy.typing import NDArray
 
+from . import cuda_graph
+from .cuda_buffers import Buffers
+from .cuda_launch import Launch
 from .device_rows import DeviceRows
 from .errors import ModelError
-from .kernels import layout
-from .kernels.cuda import fused, scalar
-from .kernels.cuda.sizes import (
-    BLOCKS,
-    LANES,
-    MAX_SHARED,
-    SCALAR_BLOCK,
-    SCALAR_BLOCKS,
-    TILE,
-    WARPS,
-)
-from .kernels.cuda.tiles import SPACE
+from .kernels.cuda import fused
+from .kernels.cuda.sizes import LANES, MAX_SHARED
 from .model import Model
-from .plan import Plan, compile_plan
+from .plan import compile_plan
 
 Float32Array = NDArray[np.float32]
 
@@ -35,7 +29,7 @@ Float32Array = NDArray[np.float32]
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
 
 CHUNK = 65_536  # streams that go to the device together
-_MOST_BLOCKS = 65_535
+_TRIED = 9  # streams of the table on which graphs are tried
 _SMALLEST = 64  # buffers are made for so many streams; larger ones are twice as large, and so on
 
 
@@ -51,6 +45,13 @@ class CudaBackend:
         The first that the network fits if left out: weights and values in shared memory, values
         alone, or neither. "scalar" is the readable one, which tests and benchmarks hold the others
         against. One that the network does not fit is "spilled".
+    graphs : bool
+        Whether a block goes to the device as a CUDA graph, where cuda-bindings are installed.
+
+    Attributes
+    ----------
+    graphs : bool
+        Whether it does.
 
     Raises
     ------
@@ -61,21 +62,25 @@ class CudaBackend:
     name = "cuda"
     threads = 1
 
-    def __init__(self, model: Model, device: int = 0, kernel: str | None = None) -> None:
+    def __init__(
+        self, model: Model, device: int = 0, kernel: str | None = None, graphs: bool = True
+    ) -> None:
         check_device(device)
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)
         self.row_size = plan.row_size
         self._sizes = model.input_size, model.output_size
-        self._buffers: dict[tuple[int, int], _Buffers] = {}
+        self._buffers: dict[tuple[int, int], Buffers] = {}
         with self._device:
             self._weights = cuda.to_device(plan.weights)
             self._program = cuda.to_device(plan.program)
-            way = _Way.of(plan, kernel)
-            self._way = way
+            self._how = Launch.of(plan, kernel, device)
             # One for each of two chunks that are under way together.
-            self._scratch = [cuda.device_array(way.scratch, np.float32) for _ in range(2)]
+            self._scratch = [cuda.device_array(self._how.scratch, np.float32) for _ in range(2)]
             self._compile()
+        self.graphs = graphs and cuda_graph.AVAILABLE
+        if self.graphs:
+            self._try_graphs()
 
     def make_rows(self, capacity: int, initial: Float32Array) -> DeviceRows:
         """Return rows for a state table, on the device."""
@@ -98,15 +103,14 @@ class CudaBackend:
         elif not np.all(seqs):
             slots = np.where(seqs, slots, ~slots)
         with self._device:
-            flying: list[_Buffers] = []
+            flying: list[Buffers] = []
             for n, start in enumerate(range(0, len(slots), CHUNK)):
                 if n >= 2:
                     flying.pop(0).land()
                 part = slice(start, start + CHUNK)
                 buffers = self._buffers_for(len(slots[part]), n % 2)
-                buffers.fill(slots[part], X[part])
-                self._launch(rows.memory, buffers, n % 2)
-                buffers.fly(Y[part])
+                buffers.fill(slots[part], X[part], Y[part])
+                self._enqueue(rows.memory, buffers)
                 flying.append(buffers)
             for buffers in flying:
                 buffers.land()
@@ -119,13 +123,14 @@ class CudaBackend:
         For benchmarks: what a launch alone costs.
         """
         with self._device:
-            buffers = _Buffers(len(slots), *self._sizes)
-            buffers.fill(slots, X)
+            buffers = Buffers(len(slots), *self._sizes, self._scratch[0])
+            buffers.fill(slots, X, np.empty(0, np.float32))
+            buffers.send()
             buffers.stream.synchronize()
 
         def launch() -> None:
             with self._device:
-                self._launch(rows.memory, buffers, 0)
+                self._launch(rows.memory, buffers)
 
         return launch
 
@@ -140,126 +145,93 @@ class CudaBackend:
 
     def _compile(self) -> None:
         """Step an empty block, so that nobody waits for the compiler later."""
-        buffers, none = self._buffers_for(0, 0), cuda.device_array(1, np.float32)
-        buffers.fill(np.empty(0, np.int64), np.empty(0, np.float32))
-        self._launch(none, buffers, 0)
+        launch, buffers = self._how, self._buffers_for(0, 0)
+        buffers.fill(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+        buffers.send()
+        none, width = cuda.device_array(1, np.float32), launch.widths[0]
+        # Without weights, since a kernel that keeps them in shared memory has no room yet.
+        arrays = self._weights[:0], self._program, none, buffers.slots, buffers.X, buffers.Y
+        threads, shared = launch.threads, 4 * fused.STARTS
+        kernel = launch.kernel[1, threads, buffers.stream, shared]
+        kernel(*arrays, buffers.scratch, launch.argument or width)
         buffers.stream.synchronize()
+        most = launch.shared(launch.widths[-1])
+        if most > MAX_SHARED:
+            cuda_graph.allow_shared(launch.kernel, self._number, most)
 
-    def _launch(self, memory: Any, buffers: "_Buffers", turn: int) -> None:
-        way = self._way
-        blocks = min(max(1, -(-buffers.count // way.width)), way.blocks)
-        way.kernel[blocks, way.threads, buffers.stream, way.shared](
+    def _enqueue(self, memory: Any, buffers: Buffers) -> None:
+        """Have a block sent, stepped and sent back: as a graph, or one after the other."""
+
+        def work() -> None:
+            buffers.send()
+            self._launch(memory, buffers)
+            buffers.fetch()
+
+        if self.graphs and not buffers.records(memory):
+            try:
+                buffers.record(memory, work)
+            except RuntimeError as error:
+                self._refuse_graphs(f"{error}")
+        if self.graphs:
+            buffers.replay()
+        else:
+            work()
+
+    def _refuse_graphs(self, why: str) -> None:
+        self.graphs = False
+        warnings.warn(
+            f"CUDA graphs are not used, which costs some microseconds a block: {why}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _launch(self, memory: Any, buffers: Buffers) -> None:
+        """Enqueue the kernel, for as many streams as the buffers have room for."""
+        launch = self._how
+        width = launch.width(buffers.room)
+        blocks = min(-(-buffers.room // width), launch.blocks)
+        shared = launch.shared(width)
+        launch.kernel[blocks, launch.threads, buffers.stream, shared](
             self._weights,
             self._program,
             memory,
             buffers.slots,
             buffers.X,
             buffers.Y,
-            self._scratch[turn],
-            way.argument,
+            buffers.scratch,
+            launch.argument or width,
         )
 
-    def _buffers_for(self, count: int, turn: int) -> "_Buffers":
+    def _try_graphs(self) -> None:
+        """Step some streams with and without a graph: not a bit may be different.
+
+        A driver that refuses, or a graph that does something else, costs a warning, not a state.
+        """
+        rng, found = np.random.default_rng(0), []
+        slots, count = rng.permutation(_TRIED), _TRIED - 1
+        X = rng.uniform(0, 1, (3, count, self._sizes[0])).astype(np.float32)
+        seqs, wanted = rng.integers(0, 2, count).astype(np.uint64), self.graphs
+        for self.graphs in (False, wanted):
+            rows = self.make_rows(_TRIED, np.zeros(self.row_size, np.float32))
+            Y = np.zeros((3, count, self._sizes[1]), np.float32)
+            for n in range(3):
+                self.step_block(rows, np.roll(slots, n)[:count], X[n], Y[n], seqs)
+            found.append(Y.tobytes() + rows[np.arange(_TRIED)].tobytes())
+        if found[0] != found[1]:
+            self._refuse_graphs(
+                "stepping with one does not give what stepping without gives. Please report this, "
+                "with the versions of numba-cuda and of the driver."
+            )
+
+    def _buffers_for(self, count: int, turn: int) -> Buffers:
         """Return buffers for ``count`` streams; those of both turns may be in use at once."""
         room = _SMALLEST
         while room < count:
             room *= 2
         key = room, turn
         if key not in self._buffers:
-            self._buffers[key] = _Buffers(room, *self._sizes)
+            self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
         return self._buffers[key]
-
-
-class _Way(NamedTuple):
-    """How a network is launched.
-
-    Attributes
-    ----------
-    kernel : kernel
-    width : int
-        Streams of a block of threads.
-    threads, blocks : int
-        Of a block, and of a grid at most.
-    shared : int
-        Bytes of shared memory of a block.
-    scratch : int
-        Floats of global memory.
-    argument : int
-        The last one of the kernel.
-    """
-
-    kernel: Any
-    width: int
-    threads: int
-    blocks: int
-    shared: int
-    scratch: int
-    argument: int
-
-    @classmethod
-    def of(cls, plan: Plan, kernel: str | None) -> "_Way":
-        program, threads = plan.program, WARPS * LANES
-        if kernel == "scalar":
-            size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
-            return cls(scalar.step, SCALAR_BLOCK, SCALAR_BLOCK, SCALAR_BLOCKS, 0, size, LANES)
-        values, panels = fused.values(program), -(-int(program[layout.STRIDE]) // LANES)
-        # More tiles than warps have panels for leave fewer blocks to fill the device.
-        widths = [n * TILE for n in (4, 2, 1) if n == 1 or n * panels <= 2 * WARPS]
-        for way, made, beside in (
-            ("resident", fused.step_resident, len(plan.weights)),
-            ("shared", fused.step_shared, 0),
-        ):
-            for width in widths if kernel in (None, way) else ():
-                size = 4 * (fused.STARTS + beside + values * (width + SPACE))
-                if size <= MAX_SHARED:
-                    blocks = BLOCKS if beside else _MOST_BLOCKS
-                    return cls(made, width, threads, blocks, size, 1, width)
-        size = BLOCKS * values * (TILE + SPACE)
-        return cls(fused.step_global, TILE, threads, BLOCKS, 4 * fused.STARTS, size, TILE)
-
-
-class _Buffers:
-    """A CUDA stream, and pinned and device memory for what goes up and comes down on it.
-
-    Slots and observations stand one behind the other and go up in one copy.
-
-    Parameters
-    ----------
-    room : int
-        For how many streams.
-    F, O : int
-        Numbers of an observation and of a prediction.
-    """
-
-    def __init__(self, room: int, F: int, O: int) -> None:
-        self.count, self.stream = 0, cuda.stream()
-        head = room + 1
-        self._up = cuda.pinned_array(head + room * F, np.float32)
-        self._up[:] = 0
-        self._down = cuda.pinned_array(room * O, np.float32)
-        self._given_slots, self._given = self._up[:head].view(np.int32), self._up[head:]
-        self._above = cuda.device_array(head + room * F, np.float32)
-        self.slots = self._above[:head].view(np.int32)
-        self.X = self._above[head:]
-        self.Y = cuda.device_array(room * O, np.float32)
-        self._answers: Float32Array = np.empty(0, np.float32)
-
-    def fill(self, slots: NDArray[np.int64], X: Float32Array) -> None:
-        """Send what a kernel on this stream is to take up."""
-        self.count = self._given_slots[0] = len(slots)
-        self._given_slots[1 : len(slots) + 1] = slots
-        self._given[: X.size] = X.ravel()
-        self._above.copy_to_device(self._up, stream=self.stream)
-
-    def fly(self, Y: Float32Array) -> None:
-        """Send for the predictions behind the kernel; :meth:`land` puts them into Y[B, O]."""
-        self._answers = Y
-        self.Y.copy_to_host(self._down, stream=self.stream)
-
-    def land(self) -> None:
-        """Wait for all of that."""
-        self.stream.synchronize()
-        self._answers[:] = self._down[: self._answers.size].reshape(self._answers.shape)
 
 
 def check_device(device: int) -> None:

@@ -25,3 +25,4 @@ FEW = min(8, LANES)  # outputs of a layer that are computed without a tile
 # At most so many blocks of threads where each has a copy of the weights, or values in global
 # memory: four for each multiprocessor of an H100. A block takes one group of streams after another.
 BLOCKS = 2 if SIMULATED else 528
+FULL = 2 if SIMULATED else 396  # blocks that keep all multiprocessors of an H100 busy
