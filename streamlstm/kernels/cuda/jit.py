@@ -1,6 +1,7 @@
 """How a function becomes a kernel: kept on disk where numba does so, as those for the CPU are."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from numba import cuda
@@ -23,6 +24,11 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return cuda.jit(function)
         # Numba names the file after __qualname__, and watches no other file than the function's.
         function.__qualname__ = f"{function.__name__}_{sources_hash()}"
-        return cuda.jit(cache=True, **options)(function)
+        if "lto" in signature(cuda.jit).parameters:
+            # numba-cuda's linker would optimise once more, and what the tests look at, PTX and what
+            # ptxas makes of it, would not be what runs.
+            options["lto"] = False
+        # Given the function at once: numba-cuda forgets some options where it is decorated later.
+        return cuda.jit(function, cache=True, **options)
 
     return decorate
