@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "observations": _BASE | {"state"},
     "backends": _BASE | {"plan", "pages", "precision", "compiling", "kernels", "cuda_backend"},
     "device_rows": {"errors", "kernels"},
-    "cuda_backend": _BASE | {"plan", "kernels", "device_rows", "cuda_launch", "cuda_buffers", "cuda_graph"},
+    "cuda_backend": _BASE
+    | {"plan", "kernels", "device_rows", "cuda_launch", "cuda_buffers", "cuda_graph"},
     "cuda_launch": {"plan", "kernels", "cuda_graph"},
     "cuda_buffers": {"cuda_graph"},
     "cuda_graph": {"kernels"},

@@ -1,7 +1,8 @@
 """Let kernels stay PTX in every Python process that runs on software GPUs.
 
-numba-cuda has its PTX made into machine code of a GPU before it is loaded; the software driver takes
-the PTX. Python imports this file at its start where `python -m tests.softgpu` has put it on the path.
+numba-cuda has its PTX made into machine code of a GPU before it is loaded; the software driver
+takes the PTX. Python imports this file at its start where `python -m tests.softgpu` has put it on
+the path.
 """
 
 import importlib.util

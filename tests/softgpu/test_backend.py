@@ -1,0 +1,89 @@
+"""The cuda backend on software GPUs: real numba-cuda, compiled kernels, streams as queues."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .__main__ import environment
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        importlib.util.find_spec("numba_cuda") is None,
+        reason='numba-cuda is not installed: pip install -e ".[dev]"',
+    ),
+]
+
+
+def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *program],
+        cwd=root,
+        env=environment() | settings,
+        capture_output=True,
+        text=True,
+        timeout=580,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options", "least"),
+    [
+        ("any", [], 1000),
+        # The others step the same models, at the sizes where something begins or ends.
+        ("resident", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
+        ("spilled", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
+        ("scalar", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
+    ],
+)
+def test_the_contract(kernel: str, options: list[str], least: int, root: Path) -> None:
+    ran = run(root, "tests.contract.on_cuda", kernel, *options)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    passed = re.search(r"(\d+) passed", ran.stdout)
+    assert passed is not None, ran.stdout
+    assert int(passed[1]) >= least
+
+
+@pytest.mark.parametrize("order", ["late", "early"])
+def test_the_engine(order: str, root: Path) -> None:
+    ran = run(
+        root,
+        "pytest",
+        "tests/cuda",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        SOFTGPU_ORDER=order,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "passed" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "too_much_shared_memory",
+        "a_copy_beyond_the_end",
+        "a_buffer_read_too_early",
+        "a_buffer_filled_too_early",
+        "a_kernel_beyond_the_end",
+        "waiting_while_captured",
+    ],
+)
+def test_the_driver_refuses_what_hardware_would(name: str, root: Path) -> None:
+    program = f"import tests.softgpu.refusals as r; r.{name}(); print('as it should be')"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "as it should be" in ran.stdout, ran.stderr
