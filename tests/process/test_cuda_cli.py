@@ -1,5 +1,6 @@
-"""`streamlstm serve --backend cuda`, in the simulator; and where there is no GPU."""
+"""`streamlstm serve --backend cuda`: simulated, on software GPUs, and where there is no GPU."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,15 +9,29 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine
+from tests.softgpu.__main__ import environment
 
 from .conftest import WorkerProcess
 
 
+@pytest.mark.timeout(300)  # kernels are compiled and translated
+@pytest.mark.parametrize("device", ["simulated", "0", "1"])
 def test_a_worker_serves_from_a_device_and_keeps_its_streams(
-    model_file: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    device: str,
+    model_file: Path,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", "1")
-    options = ("--backend", "cuda", "--device", "0", "--store", f"lmdb:{tmp_path / 'store'}")
+    if device == "simulated":
+        device, settings = "0", {"NUMBA_ENABLE_CUDASIM": "1"}
+    elif importlib.util.find_spec("numba_cuda") is None:
+        pytest.skip('numba-cuda is not installed: pip install -e ".[dev]"')
+    else:
+        settings = environment() | {"SOFTGPU_DEVICES": "2"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    options = ("--backend", "cuda", "--device", device, "--store", f"lmdb:{tmp_path / 'store'}")
     X = np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
     for part, preload in ((range(4), ()), (range(4, 8), ("--preload",))):
         worker = WorkerProcess(model_file, *options, "--capacity", "16", *preload)

@@ -21,7 +21,8 @@ SOURCES = [HERE / name for name in ("driver.c", "memory.c", "streams.c")]
 
 def build() -> Path:
     """Return the folder of libcuda.so.1, made once for each state of the sources."""
-    texts = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[chp]*")) if path.is_file())
+    texts = sys.prefix.encode()  # whose numba keeps its kernels there
+    texts += b"".join(path.read_bytes() for path in sorted(HERE.glob("*.[chp]*")))
     folder = Path(tempfile.gettempdir(), f"softgpu-{os.getuid()}-{sha256(texts).hexdigest()[:16]}")
     folder.mkdir(mode=0o700, exist_ok=True)
     library = folder / "libcuda.so.1"

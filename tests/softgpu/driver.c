@@ -188,6 +188,25 @@ API cuLaunchKernelEx(const struct configuration *c, void *function, void **param
     return cuLaunchKernel(function, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared, c->stream, params, extra);
 }
 
+/* The linker, which gives back the PTX that it was given: numba's own numba.cuda goes this way. */
+API cuLinkCreate_v2(unsigned count, void *options, void *values, char **state) {
+    (void)count; (void)options; (void)values;
+    *state = NULL;
+    return (*(void **)state = calloc(1, sizeof(char *))) ? OK : OUT_OF_MEMORY;
+}
+API cuLinkAddData_v2(char **state, int kind, const char *data, size_t size, const char *name, unsigned count, void *options, void *values) {
+    (void)name; (void)count; (void)options; (void)values;
+    ENTER;
+    if (kind != 1 || *state) REFUSE(NOT_SUPPORTED, "one module of PTX can be linked, nothing else");
+    *state = strndup(data, size);
+    LEAVE;
+}
+API cuLinkComplete(char **state, void **image, size_t *size) { *image = *state; *size = strlen(*state) + 1; return OK; }
+API cuLinkDestroy(char **state) { free(*state); free(state); return OK; }
+
+/* Looked for by numba at its start, and never called here. */
+API cuIpcOpenMemHandle(void *address, void *handle, unsigned flags) { (void)address; (void)handle; (void)flags; return NOT_SUPPORTED; }
+
 /* Find a function by the name without its version, the newest that is here. */
 API cuGetProcAddress_v2(const char *name, void **found, int version, uint64_t flags, int *status) {
     (void)version; (void)flags;

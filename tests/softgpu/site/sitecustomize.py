@@ -36,7 +36,8 @@ class Patching(MetaPathFinder, Loader):
 
     def exec_module(self, module: Any) -> None:
         self.spec.loader.exec_module(module)
-        module._Linker.complete = keep_ptx
+        if hasattr(module, "_Linker"):  # numba's own numba.cuda asks the driver to link
+            module._Linker.complete = keep_ptx
 
 
 sys.meta_path.insert(0, Patching())
