@@ -3,12 +3,14 @@
     python -m benchmarks.cuda [--json FILE] [--rows B ...] [--capacity S]
 
 H = 64, F = 8, states on the device, every stream of the tick once, in a random order of slots.
-``kernel`` is the launch alone, arrays on the device already; ``tick`` is `step_many`'s part behind
-the look-up of ids, with slots, observations and predictions crossing the bus. PyTorch gathers the
-states of a tick, steps an LSTMCell and scatters them back, eagerly and captured in a CUDA graph,
-and likewise with cuDNN's nn.LSTM over one time step; its arrays are on the device too. The floor is
-the larger of bytes / bandwidth and operations / rate, given by --bandwidth and --rate (an H100's if
-left out). Before anything is timed, predictions are compared with the reference.
+``kernel`` is the launch alone, arrays on the device already, of the kernel that is chosen by itself
+and of each one that can be asked for; ``tick`` is `step_many`'s part behind the look-up of ids,
+with slots, observations and predictions crossing the bus, and beside it the same on the CPU: from
+how many streams on the GPU is quicker is what `backend="auto"` would have to know. PyTorch gathers
+the states of a tick, steps an LSTMCell and scatters them back, eagerly and captured in a CUDA
+graph, and likewise with cuDNN's nn.LSTM over one time step; its arrays are on the device too. The
+floor is the larger of bytes / bandwidth and operations / rate, given by --bandwidth and --rate (an
+H100's if left out). Before anything is timed, predictions are compared with the reference.
 
 Without a GPU: NUMBA_ENABLE_CUDASIM=1 and --rows 3 run our side in numba's simulator. Its times mean
 nothing; that the program runs is all that can be seen there.
@@ -31,7 +33,12 @@ from .harness import Row, machine, parser, report
 
 F, H = 8, 64
 ROUNDS = 30
-TARGETS = {"floor": 2.0, "LSTMCell": 2.0}  # at most so many floors; at least so many times faster
+KERNELS = ("resident", "shared", "spilled", "scalar")
+TARGETS = {  # of a device like an H100, by what is measured
+    "of the floor, B=1000000": ("at most", 2.0),
+    "PyTorch LSTMCell, B=1000000": ("at least", 2.0),
+    "us of a tick, B=10000": ("at most", 60.0),
+}
 
 
 def network(inputs: int = F, units: int = H) -> Model:
@@ -85,26 +92,57 @@ def median(call: Callable[[], None], wait: Callable[[], None], rounds: int = ROU
     return float(np.median(times))
 
 
-def ours(model: Model, B: int, capacity: int, kernel: str | None) -> dict[str, float]:
-    """Return seconds of the launch alone and of a whole tick."""
+def ours(model: Model, B: int, capacity: int) -> dict[str, float]:
+    """Return seconds of our ways: each kernel by itself, and whole ticks.
+
+    ``kernel`` is the launch alone of the one that is chosen by itself, those of other names are
+    asked for; ``tick`` is what a block takes with its copies, as one CUDA graph where there are
+    any, and ``tick, no graph`` in three calls.
+    """
     from numba import cuda
 
     from streamlstm.cuda_backend import CudaBackend
-    from streamlstm.kernels.cuda.sizes import SIMULATED
 
-    backend = CudaBackend(model, kernel=kernel)
-    check(backend, model)
     rng = np.random.default_rng(2)
-    rows = backend.make_rows(capacity, initial_row(model))
     slots = rng.permutation(capacity)[:B]
     X = rng.standard_normal((B, model.input_size)).astype(np.float32)
     Y, seqs = np.empty((B, 1), np.float32), np.ones(B, np.uint64)
+    chosen = CudaBackend(model)
+    check(chosen, model)
+    rows = chosen.make_rows(capacity, initial_row(model))
     calls = {
-        "kernel": backend.launcher(rows, slots, X),
-        "tick": lambda: backend.step_block(rows, slots, X, Y, seqs),
+        "kernel": chosen.launcher(rows, slots, X),
+        "tick": lambda: chosen.step_block(rows, slots, X, Y, seqs),
     }
-    rounds = 1 if SIMULATED else ROUNDS
+    if chosen.graphs:
+        plain = CudaBackend(model, graphs=False)
+        calls["tick, no graph"] = lambda: plain.step_block(rows, slots, X, Y, seqs)
+    for name in KERNELS:
+        backend = CudaBackend(model, kernel=name)
+        check(backend, model)
+        calls[f"{name} kernel"] = backend.launcher(rows, slots, X)
+    rounds = 1 if simulated() else ROUNDS
     return {name: median(call, cuda.synchronize, rounds) for name, call in calls.items()}
+
+
+def on_the_cpu(model: Model, B: int, capacity: int) -> float:
+    """Return seconds of the same tick on all cores of the host."""
+    from streamlstm.backends import CpuBackend
+
+    rng, backend = np.random.default_rng(2), CpuBackend(model)
+    rows = np.tile(initial_row(model), (capacity, 1))
+    slots = rng.permutation(capacity)[:B]
+    X = rng.standard_normal((B, model.input_size)).astype(np.float32)
+    Y = np.empty((B, 1), np.float32)
+    rounds = 1 if simulated() else ROUNDS
+    return median(lambda: backend.step_block(rows, slots, X, Y), lambda: None, rounds)
+
+
+def simulated() -> bool:
+    """Tell whether kernels run in numba's simulator, where times mean nothing."""
+    from streamlstm.kernels.cuda.sizes import SIMULATED
+
+    return SIMULATED
 
 
 def main() -> None:
@@ -125,15 +163,16 @@ def main() -> None:
     ratios: dict[str, float] = {}
     try:
         for B in given.rows:
-            times = {
-                f"{name}, {what}": seconds
-                for name, kernel in (("streamlstm", None), ("streamlstm, scalar", "scalar"))
-                for what, seconds in ours(model, B, given.capacity or B, kernel).items()
-            }
+            times = {f"streamlstm, {n}": t for n, t in ours(model, B, given.capacity or B).items()}
             best, least = (
                 times["streamlstm, kernel"],
                 floor(model, B, given.bandwidth, given.rate),
             )
+            host = times["streamlstm on the CPU, tick"] = on_the_cpu(model, B, given.capacity or B)
+            ratios[f"us of a tick, B={B}"] = 1e6 * times["streamlstm, tick"]
+            ratios[f"CPU of our tick, B={B}"] = host / times["streamlstm, tick"]
+            if host > times["streamlstm, tick"] and "quicker than the CPU from B" not in ratios:
+                ratios["quicker than the CPU from B"] = B
             times |= peers(model, B, given.capacity or B)
             ratios[f"of the floor, B={B}"] = best / least
             for name, seconds in times.items():
@@ -152,9 +191,10 @@ def main() -> None:
         sys.exit(f"nothing was measured. {error}")
     from numba import cuda
 
-    from streamlstm.kernels.cuda.sizes import SIMULATED
-
-    device = "simulated, times mean nothing" if SIMULATED else str(cuda.get_current_device().name)
+    device = "simulated, times mean nothing" if simulated() else str(cuda.get_current_device().name)
+    for name, (bound, target) in TARGETS.items():
+        if name in ratios:
+            print(f"{name}: {ratios[name]:.2f}, target {bound} {target:g}")
     report("cuda", rows, ratios, given.json, where=machine() | {"processor": device})
 
 
