@@ -74,6 +74,7 @@ class CudaBackend:
         with self._device:
             self._weights = cuda.to_device(plan.weights)
             self._program = cuda.to_device(plan.program)
+            cuda.synchronize()  # the buffers' streams do not wait for these copies
             self._how = Launch.of(plan, kernel, device)
             # One for each of two chunks that are under way together.
             self._scratch = [cuda.device_array(self._how.scratch, np.float32) for _ in range(2)]
@@ -155,9 +156,8 @@ class CudaBackend:
         kernel = launch.kernel[1, threads, buffers.stream, shared]
         kernel(*arrays, buffers.scratch, launch.argument or width)
         buffers.stream.synchronize()
-        most = launch.shared(launch.widths[-1])
-        if most > MAX_SHARED:
-            cuda_graph.allow_shared(launch.kernel, self._number, most)
+        if launch.shared(launch.widths[-1]) > MAX_SHARED:
+            cuda_graph.allow_shared(launch.kernel, self._number)
 
     def _enqueue(self, memory: Any, buffers: Buffers) -> None:
         """Have a block sent, stepped and sent back: as a graph, or one after the other."""

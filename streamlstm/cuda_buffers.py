@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from .cuda_graph import Graph
+from .cuda_graph import Graph, make_stream
 
 Float32Array = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ class Buffers:
     """
 
     def __init__(self, room: int, F: int, O: int, scratch: Any) -> None:
-        self.room, self.scratch, self.stream = room, scratch, cuda.stream()
+        self.room, self.scratch, self.stream = room, scratch, make_stream()
         head = room + 1
         self._up = cuda.pinned_array(head + room * F, np.float32)
         self._up[:] = 0

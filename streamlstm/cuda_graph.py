@@ -1,4 +1,4 @@
-"""What the CUDA driver can do and numba has no word for: graphs, and more shared memory of a block.
+"""What the CUDA driver can do and numba has no word for: graphs, and a block's shared memory.
 
 Both go through NVIDIA's cuda-bindings, on which the package numba-cuda stands. Where numba brings
 its own numba.cuda, or in its simulator, neither is there, and everything works without.
@@ -7,6 +7,8 @@ its own numba.cuda, or in its simulator, neither is there, and everything works 
 import weakref
 from collections.abc import Callable
 from typing import Any
+
+from numba import cuda
 
 from .kernels.cuda.sizes import SIMULATED
 
@@ -20,13 +22,27 @@ except ImportError:
 AVAILABLE = driver is not None
 
 
+def make_stream() -> Any:
+    """Return a CUDA stream for the current device, which a graph may be recorded on.
+
+    It does not wait for the default stream, nor that for it: while a stream that does is recorded,
+    the driver refuses the default stream to everybody in the process, PyTorch for example.
+    """
+    if not AVAILABLE:
+        return cuda.stream()
+    handle = _checked(driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
+    stream = cuda.external_stream(int(handle))
+    _destroy_with(stream, driver.cuStreamDestroy, handle)
+    return stream
+
+
 class Graph:
     """Work of a CUDA stream that was recorded once and is given to the device with one call.
 
     Parameters
     ----------
     stream : numba.cuda stream
-        Not the default one.
+        Of :func:`make_stream`.
     work : callable
         Enqueues on that stream, and does nothing else with the device: it must have run before, so
         that nothing is compiled or allocated now. What it enqueues is recorded with all addresses
@@ -53,7 +69,7 @@ class Graph:
             self._executable = _checked(driver.cuGraphInstantiate(graph, 0))
         finally:
             driver.cuGraphDestroy(graph)
-        weakref.finalize(self, driver.cuGraphExecDestroy, self._executable)
+        _destroy_with(self, driver.cuGraphExecDestroy, self._executable)
 
     def launch(self) -> None:
         """Enqueue all that was recorded."""
@@ -68,13 +84,18 @@ def shared_limit(device: int) -> int:
     return int(_checked(driver.cuDeviceGetAttribute(which, _checked(driver.cuDeviceGet(device)))))
 
 
-def allow_shared(kernel: Any, device: int, size: int) -> None:
-    """Let a kernel that was compiled for a device have ``size`` bytes of shared memory."""
+def allow_shared(kernel: Any, device: int) -> None:
+    """Let a kernel that was compiled for a device have as much shared memory as there can be."""
     which = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     number = _checked(driver.cuDeviceGet(device))
     for compiled in kernel.overloads.values():
         handle = compiled._codelibrary.get_cufunc().handle
-        _checked(driver.cuKernelSetAttribute(which, size, handle, number))
+        _checked(driver.cuKernelSetAttribute(which, shared_limit(device), handle, number))
+
+
+def _destroy_with(owner: Any, destroy: Any, handle: Any) -> None:
+    """Give a handle back with its owner, but not at the process's end: the driver may be gone."""
+    weakref.finalize(owner, destroy, handle).atexit = False
 
 
 def _checked(answer: tuple[Any, ...]) -> Any:

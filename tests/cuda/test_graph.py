@@ -1,7 +1,10 @@
 """Blocks that go to the device as CUDA graphs, where the installed packages can record them."""
 
+import threading
+
 import numpy as np
 import pytest
+from numba import cuda
 
 from streamlstm import GRU, Dense, Engine, cuda_backend, cuda_graph
 from streamlstm.cuda_backend import CudaBackend
@@ -45,6 +48,21 @@ def test_engines_do_not_share_what_was_recorded() -> None:
         expected = host.step("a", x, seq=n + 1)
     for engine in (first, second):
         assert np.allclose(engine.last_prediction("a", 6), expected, atol=5e-6)
+
+
+def test_others_may_use_the_default_stream_while_a_graph_is_recorded() -> None:
+    engine = Engine(MODEL, 4, "cuda")
+    engine.step("a", [1, 2, 3])
+    read: list[object] = []
+
+    def work() -> None:
+        thread = threading.Thread(target=lambda: read.append(engine.export_stream("a")))
+        thread.start()
+        thread.join()
+
+    with cuda.gpus[0]:
+        cuda_graph.Graph(cuda_graph.make_stream(), work)
+    assert read == [engine.export_stream("a")]
 
 
 def test_a_driver_that_refuses_costs_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,3 +69,11 @@ def waiting_while_captured() -> None:
     Graph(stream, lambda: _double[1, 32, stream](data)).launch()
     stream.synchronize()
     assert np.all(data.copy_to_host() == 4)
+
+
+def the_default_stream_while_captured() -> None:
+    from streamlstm.cuda_graph import Graph
+
+    data = cuda.to_device(np.ones(32, np.float32))
+    _double[1, 32](data)
+    _refused(lambda: Graph(cuda.stream(), lambda: _double[1, 32](data)), "implicit dependency")

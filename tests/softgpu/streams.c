@@ -86,8 +86,9 @@ CUresult enqueue(void *handle, struct operation operation) {
                 streams[n]->invalid = 1;
                 REFUSE(CAPTURE_IMPLICIT, "the default stream is used while another is captured");
             }
-        if ((result = drain_all(current_device()))) return result;
-        return run(&operation, current_device());
+        for (size_t n = 0; n < stream_count && !result; n++)
+            if (streams[n]->device == current_device() && streams[n]->blocking) result = drain(streams[n]);
+        return result ? result : run(&operation, current_device());
     }
     if (!is_stream(handle)) REFUSE(INVALID_HANDLE, "there is no such stream");
     struct stream *stream = handle;

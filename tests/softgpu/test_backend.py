@@ -74,6 +74,7 @@ def test_the_engine(order: str, root: Path) -> None:
         "a_buffer_filled_too_early",
         "a_kernel_beyond_the_end",
         "waiting_while_captured",
+        "the_default_stream_while_captured",
     ],
 )
 def test_the_driver_refuses_what_hardware_would(name: str, root: Path) -> None:
