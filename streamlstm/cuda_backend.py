@@ -30,7 +30,7 @@ config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
 
 CHUNK = 65_536  # streams that go to the device together
 _TRIED = 9  # streams of the table on which graphs are tried
-_SMALLEST = 64  # buffers are made for so many streams; larger ones are twice as large, and so on
+_SMALLEST = 64  # buffers are made for a multiple of so many streams
 
 
 class CudaBackend:
@@ -225,9 +225,10 @@ class CudaBackend:
 
     def _buffers_for(self, count: int, turn: int) -> Buffers:
         """Return buffers for ``count`` streams; those of both turns may be in use at once."""
-        room = _SMALLEST
-        while room < count:
-            room *= 2
+        step = _SMALLEST
+        while 8 * step < count:
+            step *= 2
+        room = max(1, -(-count // step)) * step  # at most a quarter more than is needed
         key = room, turn
         if key not in self._buffers:
             self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
