@@ -5,8 +5,10 @@ memory; a large block is cut into chunks that take turns on two CUDA streams, so
 while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
 """
 
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from . import cuda_graph
 from .cuda_buffers import Buffers
 from .cuda_launch import Launch
 from .device_rows import DeviceRows
-from .errors import ModelError
+from .errors import CapacityError, ModelError
 from .kernels.cuda import fused
 from .kernels.cuda.sizes import LANES, MAX_SHARED
 from .model import Model
@@ -27,6 +29,10 @@ Float32Array = NDArray[np.float32]
 
 # Numba warns of every launch that leaves part of a device idle; a few streams always do.
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+# Where a program logs at INFO, it tells of all memory that is given back; not unless asked to.
+_LOG = logging.getLogger("numba.cuda.cudadrv.driver")
+if _LOG.level == logging.NOTSET:
+    _LOG.setLevel(logging.WARNING)
 
 CHUNK = 65_536  # streams that go to the device together
 _TRIED = 9  # streams of the table on which graphs are tried
@@ -57,6 +63,8 @@ class CudaBackend:
     ------
     ModelError
         If there is no such device, or nothing to use it with.
+    CapacityError
+        If the device has not enough memory; when a block is stepped too, which changes nothing.
     """
 
     name = "cuda"
@@ -71,7 +79,7 @@ class CudaBackend:
         self.row_size = plan.row_size
         self._sizes = model.input_size, model.output_size
         self._buffers: dict[tuple[int, int], Buffers] = {}
-        with self._device:
+        with self._device, self._memory():
             self._weights = cuda.to_device(plan.weights)
             self._program = cuda.to_device(plan.program)
             cuda.synchronize()  # the buffers' streams do not wait for these copies
@@ -103,13 +111,14 @@ class CudaBackend:
             slots = ~slots
         elif not np.all(seqs):
             slots = np.where(seqs, slots, ~slots)
+        parts = [slice(n, n + CHUNK) for n in range(0, len(slots), CHUNK)]
         with self._device:
+            # All of them first: where memory is missing, nothing has been stepped.
+            ready = [self._buffers_for(len(slots[p]), n % 2) for n, p in enumerate(parts)]
             flying: list[Buffers] = []
-            for n, start in enumerate(range(0, len(slots), CHUNK)):
-                if n >= 2:
+            for part, buffers in zip(parts, ready, strict=True):
+                if len(flying) == 2:
                     flying.pop(0).land()
-                part = slice(start, start + CHUNK)
-                buffers = self._buffers_for(len(slots[part]), n % 2)
                 buffers.fill(slots[part], X[part], Y[part])
                 self._enqueue(rows.memory, buffers)
                 flying.append(buffers)
@@ -231,8 +240,22 @@ class CudaBackend:
         room = max(1, -(-count // step)) * step  # at most a quarter more than is needed
         key = room, turn
         if key not in self._buffers:
-            self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
+            with self._memory():
+                self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
         return self._buffers[key]
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Say plainly that there is not enough of it."""
+        try:
+            yield
+        except Exception as error:  # of the driver, by a name of its own in every package
+            if "OUT_OF_MEMORY" not in str(error):
+                raise
+            raise CapacityError(
+                f"CUDA device {self._number} has no memory left for the model and for blocks of so "
+                "many streams; choose a smaller capacity, or step fewer at a time."
+            ) from error
 
 
 def check_device(device: int) -> None:

@@ -154,3 +154,26 @@ def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="CUDA device 99 was asked for"):
         Engine(MODEL, 8, "cuda:99")
     assert Engine(MODEL, 8, "cuda:0").backend == "cuda"
+
+
+def test_a_block_that_finds_no_memory_changes_nothing(
+    X: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 3)
+    device, _ = pair()
+    device.step_many([*range(8)], X[:8])
+    before = [device.export_stream(n) for n in range(8)]
+    device._backend._buffers.clear()
+    made = module.Buffers
+
+    def only_one(room: int, *sizes: object) -> object:
+        monkeypatch.setattr(module, "Buffers", none)
+        return made(room, *sizes)
+
+    def none(*sizes: object) -> object:
+        raise RuntimeError("Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(module, "Buffers", only_one)
+    with pytest.raises(CapacityError, match="CUDA device 0 has no memory left"):
+        device.step_many([*range(8)], X[8:16])
+    assert [device.export_stream(n) for n in range(8)] == before

@@ -43,6 +43,7 @@ def test_a_worker_serves_from_a_device_and_keeps_its_streams(
                     assert np.allclose(client.step("a", X[n], seq=n + 1), expected, atol=5e-6)
         finally:
             assert worker.stop() == 0, worker.said
+        assert "dealloc" not in "".join(worker.said)  # of numba, which tells everything at INFO
 
 
 @pytest.mark.parametrize(
