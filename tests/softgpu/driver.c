@@ -22,7 +22,7 @@ size_t memory_size(void) { return number("SOFTGPU_MEMORY", (size_t)1 << 30); }
 int current_device(void) { return depth && stack[depth - 1] ? stack[depth - 1]->device : -1; }
 
 API cuInit(unsigned flags) { (void)flags; return device_count() ? OK : NO_DEVICE; }
-API cuDriverGetVersion(int *version) { *version = 12090; return OK; }
+API cuDriverGetVersion(int *version) { *version = (int)number("SOFTGPU_CUDA", 12090); return OK; }
 API cuDeviceGetCount(int *count) { *count = device_count(); return OK; }
 API cuDeviceGet(CUdevice *device, int n) { *device = n; return n >= 0 && n < device_count() ? OK : INVALID_DEVICE; }
 API cuDeviceGetName(char *name, int size, CUdevice device) { snprintf(name, size, "software device %d", device); return OK; }
