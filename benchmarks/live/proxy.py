@@ -73,11 +73,14 @@ class Proxy:
                     if source in self._dead:
                         continue
                     due = self._left < len(data)
-                    part = data[: self._left]
+                    part = data[: max(self._left, 0)]
                     self._left -= len(data)
                 to.sendall(part)
                 if due:
+                    # And nothing more: another thread may be about to end this connection, and
+                    # bytes behind those that were left out would be taken for them.
                     self.cut()
+                    break
         for end in (source, to):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
