@@ -45,6 +45,7 @@ IGNORED = {
     "full",
 }
 FLUSHING = {"ex2", "rcp", "div", "lg2", "sqrt", "rsqrt", "add", "mul", "fma"}
+DOUBLES = {"mov", "add", "sub", "mul", "div", "neg"}  # as C has them, rounded once
 ROUNDING = {"rzi": "trunc", "rni": "rint", "rmi": "floor", "rpi": "ceil"}
 
 
@@ -78,10 +79,18 @@ def _class(name: str) -> str:
 
 def _assign(target: str, value: str) -> str:
     if target.startswith("{"):
-        low, high = (t.strip() for t in target[1:-1].split(","))
+        low, high = _halves(target)
         halves = f"{_register(low)} = (uint32_t)both; {_register(high)} = both >> 32;"
         return f"uint64_t both = {value}; {halves}"
     return f"{_register(target)} = {value};"
+
+
+def _halves(pair: str) -> list[str]:
+    """Return the two registers of 32 bits that make one of 64."""
+    names = [name.strip() for name in pair[1:-1].split(",")]
+    if len(names) != 2 or {_class(name) for name in names} != {"uint32_t"}:
+        raise UnknownError("packing of anything but two registers of 32 bits")
+    return names
 
 
 def _read(operand: str, kind: str, symbols: dict[str, int]) -> str:
@@ -92,7 +101,7 @@ def _read(operand: str, kind: str, symbols: dict[str, int]) -> str:
     if match := re.fullmatch(r"0[fF]([0-9A-Fa-f]{8})", operand):
         return f"number(0x{match[1]}u)" if wanted == "float" else f"0x{match[1]}u"
     if match := re.fullmatch(r"0[dD]([0-9A-Fa-f]{16})", operand):
-        return f"number64(0x{match[1]}ull)"
+        return f"number64(0x{match[1]}ull)" if wanted == "double" else f"0x{match[1]}ull"
     if re.fullmatch(r"-?(0x[0-9A-Fa-f]+|\d+)U?", operand):
         if operand == "-9223372036854775808":
             return "INT64_MIN"
@@ -180,10 +189,14 @@ def _value(parts: list[str], operands: list[str], symbols: dict[str, int], targe
     if name == "selp":
         chosen = [_widened(target, _read(o, kind, symbols), kind) for o in operands[:2]]
         return f"{_register(operands[2])} ? {chosen[0]} : {chosen[1]}"
-    if name == "mov" and operands[0].startswith("{"):
-        low, high = (_read(o.strip(), "b32", symbols) for o in operands[0][1:-1].split(","))
-        return f"(uint64_t){high} << 32 | {low}"
+    if "{" in operands[0] + target and (name != "mov" or kind != "b64"):
+        raise UnknownError("packing")
+    if operands[0].startswith("{"):
+        low, high = (_read(o, "b32", symbols) for o in _halves(operands[0]))
+        return _widened(target, f"((uint64_t){high} << 32 | {low})", kind)
     values = [_read(o, kind, symbols) for o in operands]
+    if kind == "f64" and name not in DOUBLES:
+        raise UnknownError("arithmetic of doubles")
     computed = (
         _floating(name, modifiers, values)
         if kind in ("f32", "f64")
@@ -262,6 +275,8 @@ def _whole(
             made += f" + {_read(operands[2], third, symbols)}"
         return made
     if modifiers:
+        return None
+    if name in ("shl", "shr", "div", "rem", "clz", "popc") and size not in ("32", "64"):
         return None
     if name in ("shl", "shr"):
         amount = _read(operands[1], "u32", symbols)

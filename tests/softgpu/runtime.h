@@ -12,7 +12,7 @@
 struct touch { uint32_t thread, epoch; }; /* thread + 1, or MANY; epochs count barriers */
 #define MANY 0xffffffffu
 
-struct shadow { struct touch writer, reader; };
+struct shadow { struct touch writer, reader; uint32_t earlier; }; /* earlier: other blocks read it */
 
 struct run {
     const struct softgpu_launch *launch;
@@ -103,8 +103,9 @@ static char *global_at(struct run *run, uint64_t address, size_t size, int write
         uint32_t since = run->epoch;
         if (shadow->writer.thread && shadow->writer.epoch < run->block_epoch)
             since = 0;
-        else if (write && shadow->reader.thread && shadow->reader.epoch < run->block_epoch)
-            since = 0;
+        if (shadow->reader.thread && shadow->reader.epoch < run->block_epoch)
+            shadow->earlier = 1; /* for the rest of the launch, whoever reads it next */
+        if (write && shadow->earlier) since = 0;
         if (since == 0)
             fail(run, line, "two blocks of threads touch what one of them writes", address);
         note(run, shadow, write, since, line, address);
@@ -163,12 +164,12 @@ DIVIDE(s32, int32_t)
 DIVIDE_UNSIGNED(u64, uint64_t)
 DIVIDE_UNSIGNED(u32, uint32_t)
 
-/* Conversions to integers saturate, and NaN gives 0. */
-#define TO_INTEGER(name, type, least, most)                                                       \
+/* Conversions to integers saturate; of NaN there is 0, or the highest bit of 64. */
+#define TO_INTEGER(name, type, least, most, none)                                                 \
     static inline type to_##name(double x) {                                                      \
-        return isnan(x) ? 0 : x <= (double)least ? least : x >= (double)most ? most : (type)x;    \
+        return isnan(x) ? none : x <= (double)least ? least : x >= (double)most ? most : (type)x;    \
     }
-TO_INTEGER(s64, int64_t, INT64_MIN, INT64_MAX)
-TO_INTEGER(s32, int32_t, INT32_MIN, INT32_MAX)
-TO_INTEGER(u64, uint64_t, 0, UINT64_MAX)
-TO_INTEGER(u32, uint32_t, 0, UINT32_MAX)
+TO_INTEGER(s64, int64_t, INT64_MIN, INT64_MAX, INT64_MIN)
+TO_INTEGER(s32, int32_t, INT32_MIN, INT32_MAX, 0)
+TO_INTEGER(u64, uint64_t, 0, UINT64_MAX, 1ull << 63)
+TO_INTEGER(u32, uint32_t, 0, UINT32_MAX, 0)

@@ -15,6 +15,7 @@ HEAD = """
 .visible .entry kernel({params})
 {{
     .reg .pred %p<9>; .reg .f32 %f<9>; .reg .b32 %r<9>; .reg .b64 %rd<9>;
+    .reg .b16 %rs<9>; .reg .f64 %fd<9>;
     ld.param.u64 %rd1, [kernel_param_4];
     mov.u32 %r1, %tid.x;
     mov.u32 %r2, %ctaid.x;
@@ -51,6 +52,7 @@ def run(body: str, folder: Path, grid: int = 1, block: int = 2, shared: int = 25
         ("st.global.u32 [%rd1], %r1", "two threads write"),
         ("ld.global.u32 %r3, [%rd1]; st.global.u32 [%rd3], %r1", "what another thread"),
         ("setp.eq.s32 %p1, %r1, 0; @%p1 ret; bar.sync 0", "have ended where others wait"),
+        ("setp.eq.s32 %p1, %r1, 0; @%p1 bar.sync 0", "have ended where others wait"),
         (
             "setp.eq.s32 %p1, %r1, 0; @%p1 bra A; bar.sync 0; bra B;"
             "\nA:\nbar.sync 0;\nB:\nmov.u32 %r3, 0",
@@ -68,6 +70,16 @@ def test_blocks_may_not_share_what_one_writes(tmp_path: Path) -> None:
         run("st.global.u32 [%rd3], %r1", tmp_path, grid=2)
 
 
+@pytest.mark.parametrize("guard", ["@!%p1 ", ""])
+def test_no_block_may_write_what_another_has_read(guard: str, tmp_path: Path) -> None:
+    """Whether or not the one that writes has read it as well."""
+    body = (
+        f"setp.eq.s32 %p1, %r2, 1; {guard}ld.global.u32 %r3, [%rd1];@%p1 st.global.u32 [%rd1], %r2"
+    )
+    with pytest.raises(FaultError, match="two blocks of threads"):
+        run(body, tmp_path, grid=2, block=1)
+
+
 def test_a_barrier_makes_what_was_written_readable(tmp_path: Path) -> None:
     body = (
         "st.shared.u32 [%rd5], %r1; bar.sync 0; xor.b32 %r3, %r1, 1; mul.wide.s32 %rd6, %r3, 4;"
@@ -78,7 +90,18 @@ def test_a_barrier_makes_what_was_written_readable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["frob.f32 %f1, %f2", "atom.global.add.u32 %r3, [%rd1], 1", "mov.u64 %rd6, nowhere"]
+    "body",
+    [
+        "frob.f32 %f1, %f2",
+        "atom.global.add.u32 %r3, [%rd1], 1",
+        "mov.u64 %rd6, nowhere",
+        "bar.sync 1, 32",
+        "mov.b32 %r3, {%rs1, %rs2}",
+        "mov.b32 {%rs1, %rs2}, %r3",
+        "mov.b64 {%f1, %f2}, %rd6",
+        "fma.rn.f64 %fd1, %fd1, %fd2, %fd3",
+        "shl.b16 %rs1, %rs2, 1",
+    ],
 )
 def test_what_is_not_known_is_refused(body: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot be translated: line \d+ of the PTX"):
@@ -162,3 +185,21 @@ def test_integers(instruction: str, truth, tmp_path: Path) -> None:
     )
     found = run(body, tmp_path, block=1)[: len(pairs)].view(np.int32)
     assert found.tolist() == [truth(x, y) for x, y in pairs]
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"), [("s64", [0, 1 << 31]), ("u64", [0, 1 << 31]), ("s32", [0, 0])]
+)
+def test_nan_as_an_integer(to: str, expected: list[int], tmp_path: Path) -> None:
+    body = f"mov.f32 %f1, {f32(np.nan)}; mov.u64 %rd6, 0; cvt.rzi.{to}.f32 "
+    body += "%r3, %f1; cvt.u64.u32 %rd6, %r3" if to == "s32" else "%rd6, %f1"
+    found = run(f"{body}; st.global.u64 [%rd1], %rd6", tmp_path, block=1)
+    assert found[:2].view(np.uint32).tolist() == expected
+
+
+def test_two_registers_make_one_and_come_back(tmp_path: Path) -> None:
+    body = (
+        "mov.u32 %r3, 7; mov.u32 %r4, 9; mov.b64 %rd6, {%r3, %r4}; st.global.u64 [%rd1], %rd6;"
+        "mov.b64 {%r5, %r6}, %rd6; st.global.v2.u32 [%rd1+8], {%r5, %r6}"
+    )
+    assert run(body, tmp_path, block=1)[:4].view(np.uint32).tolist() == [7, 9, 7, 9]

@@ -114,9 +114,11 @@ def _add(
     elif opcode in ("ret", "exit"):
         kernel.lines.append(f"{guard}return 0;")
     elif opcode in ("bar.sync", "barrier.sync"):
+        if rest.split()[1:] != ["0"]:
+            raise UnknownError(f"line {line} of the PTX: a barrier of a part of the block: {text};")
         kernel.barriers += 1
         n = kernel.barriers
-        kernel.lines.append(f"t->at = {n}; return {n}; barrier_{n}:;")
+        kernel.lines.append(f"{guard}{{ t->at = {n}; return {n}; barrier_{n}:; }}")
         _block(kernel)
     else:
         try:
