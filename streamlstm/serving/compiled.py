@@ -271,6 +271,10 @@ class CompiledLoop:
             raise zmq.ZMQError(int(self._fields[layout.FAILED]))
         return reason
 
+    def be_patient(self, seconds: float) -> None:
+        """Drop no answer from now on for so long, whatever queues are full."""
+        self._fields[layout.PATIENT_UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
+
     def stop_taking(self) -> None:
         """Take nothing more from the doors; :meth:`serve` then ends when nothing waits."""
         self._fields[layout.CLOSED] = 1

@@ -38,9 +38,11 @@ _LOG = logging.getLogger(__name__)
 TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the first waits little
 TURN_BYTES = 2**23
 TURN_SECONDS = 0.09  # after which Python looks around, whatever the loop does
-QUIET_SECONDS = 0.05  # without a message a worker that stops has answered all that arrived
-TAKE_SECONDS = 0.5  # for which a worker that stops goes on taking what arrives at most,
-EMPTY_SECONDS = 2.5  # and then answering what it has taken
+QUIET_SECONDS = 0.1  # without a message a worker that stops has answered all that arrived;
+LOOK_SECONDS = 0.01  # of them count for one look at most, or standing still would pass for quiet
+TAKE_SECONDS = 1.0  # for which a worker that stops goes on taking what arrives at most,
+EMPTY_SECONDS = 2.0  # and then answering what it has taken
+PATIENT_SECONDS = 0.75  # for which it then waits for clients' full queues at most, all in all
 LINGER_MS = 2_000  # for which its last answers may be on their way
 NEWS_SECONDS = 0.002  # for which the loop goes on between two pieces of news for subscribers
 LOG_SECONDS = 1.0  # between two lines about messages refused at the pull door
@@ -124,6 +126,7 @@ class Worker:
             service.keeper.on_commit = self._committed
         self._reloader: list[bytes] | None = None  # who asked for the model to be changed
         self._stopping = False
+        self._patient_until = 0.0
         self._silent_until, self._unlogged = 0.0, 0
         self._compiled: CompiledLoop | None = None
         self._limits, self._locked = service.limits, locks is not None
@@ -210,13 +213,10 @@ class Worker:
         """Answer until :meth:`stop`, then answer what has arrived by then."""
         while not self._stopping:
             self._turn(TURN_SECONDS)
-        last = time.monotonic()
-        deadline, quiet = last + TAKE_SECONDS, last + QUIET_SECONDS
-        while (now := time.monotonic()) < min(deadline, quiet):
-            before = self._counters[layout.MESSAGES]
-            self._turn(min(deadline, quiet) - now)
-            if self._counters[layout.MESSAGES] != before or self._counters[layout.QUEUED]:
-                quiet = time.monotonic() + QUIET_SECONDS
+        self._patient_until = time.monotonic() + PATIENT_SECONDS
+        if self._compiled is not None:
+            self._compiled.be_patient(PATIENT_SECONDS)
+        self._take_rest()
         self._empty()
         if self._unlogged:
             _LOG.warning("refused %d more since the last line", self._unlogged)
@@ -225,6 +225,16 @@ class Worker:
         if self._service.keeper is not None:
             self._service.keeper.finish()
             self._answer_committed()
+
+    def _take_rest(self) -> None:
+        """Take and answer what has arrived by now, and what comes until it is quiet."""
+        deadline, quiet = time.monotonic() + TAKE_SECONDS, 0.0
+        while quiet < QUIET_SECONDS and (start := time.monotonic()) < deadline:
+            before = self._counters[layout.MESSAGES]
+            self._turn(min(LOOK_SECONDS, deadline - start))
+            quiet += min(time.monotonic() - start, LOOK_SECONDS)
+            if self._counters[layout.MESSAGES] != before or self._counters[layout.QUEUED]:
+                quiet = 0.0
 
     def _empty(self) -> None:
         """Answer what was taken, and take nothing more."""
@@ -426,11 +436,15 @@ class Worker:
             elif answer.error is not None:
                 self._log("pull", answer)
 
-    # --- the ways out; none of them waits ---
+    # --- the ways out; none of them waits, but for the last answers of a worker that stops ---
 
     def _reply(self, back: list[bytes], reply: bytes) -> None:
+        flags = zmq.NOBLOCK
+        if self._stopping and (left := self._patient_until - time.monotonic()) > 0:
+            self._router.set(zmq.SNDTIMEO, ceil(1000 * left))
+            flags = zmq.Flag(0)
         try:
-            self._router.send_multipart([*back, reply], zmq.NOBLOCK)
+            self._router.send_multipart([*back, reply], flags)
         except zmq.ZMQError:  # its queue is full because it does not read, or it has gone
             self._counters.add(layout.DROPPED_ANSWERS)
         else:

@@ -46,7 +46,7 @@ def serve(*options: str) -> subprocess.CompletedProcess[str]:
 def test_a_signal_ends_a_worker_after_it_answered_what_it_has(
     mortal: WorkerProcess, sockets: Sockets, number: int
 ) -> None:
-    socket = sockets.connect(zmq.DEALER, mortal.endpoints["router"])
+    socket = sockets.connect(zmq.DEALER, mortal.endpoints["router"], SNDHWM=0, RCVHWM=0)
     frame = wire.encode(wire.Step("last", 0, wire.to_floats([1, 2])))
     socket.send(frame)
     socket.recv()
@@ -58,10 +58,11 @@ def test_a_signal_ends_a_worker_after_it_answered_what_it_has(
     start = time.monotonic()
     assert mortal.stop(signal.SIGCONT) == 0
     assert time.monotonic() - start < 5  # the time that docs/protocol.md states
+    assert "stopped: 1,501 messages, 1,501 steps" in mortal.said
+    assert " 0 answers dropped" in mortal.said
+    assert "Traceback" not in mortal.said
     for _ in range(1500):
         assert isinstance(wire.decode_reply(socket.recv()), wire.Prediction)
-    assert "stopped: 1,501 messages, 1,501 steps" in mortal.said
-    assert "Traceback" not in mortal.said
 
 
 def test_an_idle_worker_ends_at_once(mortal: WorkerProcess) -> None:

@@ -2,7 +2,8 @@
 
 Nobody is waited for who does not read. But compiled code makes answers quicker than ZeroMQ's own
 thread sends them, so that the queue towards a client that reads as fast as it can may be full for a
-moment. For this the loop has some patience: a share of the time, whatever clients do.
+moment. For this the loop has some patience: a share of the time, whatever clients do. One that
+stops has more of it, once: there may be no later moment for these answers to be asked for again.
 """
 
 from numba import int64, uint64
@@ -12,7 +13,7 @@ from ...kernels.memory import c_int, int64s_at
 from . import layout, reader, writer
 from .layout import DATA, ID, LENGTH, SEQ
 from .observe import row_of
-from .queue import EAGAIN, ROUTER_DOOR, XPUB_DOOR, counts_of, error_number, fields_of
+from .queue import EAGAIN, ROUTER_DOOR, XPUB_DOOR, counts_of, error_number, fields_of, moment
 
 _DONT_WAIT, _SEND_MORE = 1, 2
 _EVENTS = 15
@@ -33,6 +34,14 @@ def _look(loop, socket):
 
 
 @part
+def _is_patient(loop):
+    """Tell whether to wait once more for a client's queue to empty."""
+    if loop[layout.PATIENCE] > 0:
+        return True
+    return loop[layout.PATIENT_UNTIL] != 0 and moment(loop) < loop[layout.PATIENT_UNTIL]
+
+
+@part
 def reply(loop, head, at, size):
     """Send ``size`` bytes at ``at`` back to where the message with this head came from."""
     counts = counts_of(loop)
@@ -41,7 +50,7 @@ def reply(loop, head, at, size):
     flags = int64(_SEND_MORE | _DONT_WAIT)
     size_of_name = head[layout.IDENTITY_SIZE]
     sent = _send(loop, socket, back, size_of_name, flags)
-    while sent < 0 and error_number(loop) == EAGAIN and loop[layout.PATIENCE] > 0:
+    while sent < 0 and error_number(loop) == EAGAIN and _is_patient(loop):
         loop[layout.PATIENCE] -= 1_000 * _NAP
         c_int(loop[layout.SLEEP], int64(_NAP), int64(0), int64(0), int64(0))
         _look(loop, socket)

@@ -115,7 +115,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     RATE_WORDS,  # of code and sentence of a `busy` answer to who is too quick, packed,
     RATE_SIZE,
     LAST_THROTTLED,  # account
-) = range(80)
+    PATIENT_UNTIL,  # moment to which a loop that stops waits for those queues; 0 before
+) = range(81)
 LOOP = 96
 
 FILE = 8

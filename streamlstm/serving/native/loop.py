@@ -30,6 +30,7 @@ from .queue import (
     counts_of,
     error_number,
     fields_of,
+    moment,
     next_record,
     note_empty,
     pull_has_room,
@@ -46,17 +47,8 @@ _LOOK = 1_000_000  # ns between two looks at the wakeup while there is work
 _STAMP = 32  # messages that are taken between two looks at the clock
 _PATIENT = 20  # one part of so many of the time may be waited for clients' queues,
 _MOST_PATIENT = 50_000_000  # ns at a time at most
-_MONOTONIC = 1
 _DONT_WAIT = 1
 _ZERO = np.uint64(0)
-
-
-@part
-def _moment(loop):
-    """Return the time in ns from some fixed moment on."""
-    c_int(loop[layout.CLOCK], int64(_MONOTONIC), loop[layout.MOMENT], int64(0), int64(0))
-    moment = int64s_at(loop[layout.MOMENT], int64(2))
-    return moment[0] * 1_000_000_000 + moment[1]
 
 
 @part
@@ -87,7 +79,7 @@ def _look_at(loop, milliseconds):
     """Wait for news, so long at most; return whether Python is wanted."""
     files = loop[layout.FILES]
     found = c_int(loop[layout.POLL], files, int64(4), milliseconds, int64(0))
-    loop[layout.NOW] = _moment(loop)
+    loop[layout.NOW] = moment(loop)
     loop[layout.LAST_LOOK] = loop[layout.NOW]
     if found < 0:
         if error_number(loop) != EINTR:
@@ -158,7 +150,7 @@ def _take(loop):
     taken = size = 0
     while (router or pull) and taken < _TAKE and size < _TAKE_BYTES:
         if taken % _STAMP == _STAMP - 1:
-            loop[layout.NOW] = _moment(loop)
+            loop[layout.NOW] = moment(loop)
         if router:
             router = take_one(loop, int64(ROUTER_DOOR), head)
             if router:
@@ -216,7 +208,7 @@ def _answer(loop):
     """Step and answer one block; return how the loop goes on: TICK, HAND_OVER or NEEDS_ROOM."""
     head = int64s_at(loop[layout.TABLE], ids.HEAD)
     counts = counts_of(loop)
-    start = _moment(loop)
+    start = moment(loop)
     messages, rows, reason = gather(loop, head)
     if messages == 0:
         if reason == NEEDS_ROOM:
@@ -226,9 +218,9 @@ def _answer(loop):
         advance(loop, loop[layout.HANDED])
         counts[layout.HANDED_OVER] += 1
         return int64(layout.HAND_OVER)
-    before = _moment(loop)
+    before = moment(loop)
     step(loop, rows)
-    after = _moment(loop)
+    after = moment(loop)
     counts[layout.BLOCKS] += 1
     _count_in(loop, int64(layout.STEP_TIME), after - before, int64(layout.TIME_UNIT))
     _count_in(loop, int64(layout.BLOCK_SIZE), rows, int64(0))
@@ -238,7 +230,7 @@ def _answer(loop):
         message = message_of(loop, n)
         answer_message(loop, message, size)
         if n % _STAMP == _STAMP - 1 or n == messages - 1:
-            after = _moment(loop)
+            after = moment(loop)
             for done in range(n // _STAMP * _STAMP, n + 1):
                 record = message_of(loop, done)[layout.BATCH_RECORD]
                 taken = fields_of(record)[layout.TAKEN]
@@ -270,7 +262,7 @@ def serve(address):
         set_received(loop, loop[layout.HANDED], loop[layout.RECEIVED])
         release(loop, loop[layout.HANDED])
         loop[layout.HANDED] = 0
-    loop[layout.NOW] = _moment(loop)
+    loop[layout.NOW] = moment(loop)
     loop[layout.FULL] = 7  # Python may have used the sockets
     while loop[layout.NOW] < loop[layout.UNTIL]:
         before = loop[layout.NOW]

@@ -28,6 +28,7 @@ from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_H
 _MESSAGES, _BYTES = SEQ, TIME
 
 _DONT_WAIT, _RCVMORE = 1, 13
+_MONOTONIC = 1
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 ROUTER_DOOR, PULL_DOOR, XPUB_DOOR, WAKEUP = 0, 1, 2, 3  # as they stand in FILES
 EINTR, EAGAIN = 4, 11
@@ -53,6 +54,14 @@ def _clients(loop):
 def counts_of(loop):
     """View what is counted."""
     return int64s_at(loop[layout.COUNTS], layout.COUNTS_SIZE)
+
+
+@part
+def moment(loop):
+    """Return the time in ns from some fixed moment on."""
+    c_int(loop[layout.CLOCK], int64(_MONOTONIC), loop[layout.MOMENT], int64(0), int64(0))
+    time = int64s_at(loop[layout.MOMENT], int64(2))
+    return time[0] * 1_000_000_000 + time[1]
 
 
 # --- coming in -----------------------------------------------------------------------------------

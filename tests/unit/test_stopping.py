@@ -1,0 +1,85 @@
+"""A worker that stops answers all that arrived, whatever holds it up."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import zmq
+
+from streamlstm import LSTM, Engine, wire
+from streamlstm.serving import worker
+from streamlstm.serving.doors import HIGH_WATER_MARK
+from streamlstm.serving.native import layout
+
+from ..contract.models import random_model
+from .loops import harness, received
+
+MODEL = random_model([LSTM(2, 5)])
+STEP = wire.encode(wire.Step("last", 0, wire.to_floats([1, 2])))
+
+both = pytest.mark.parametrize("loop", ["native", "python"])
+
+
+@both
+def test_last_answers_wait_for_a_full_queue(loop: str) -> None:
+    more = HIGH_WATER_MARK + 500
+    with harness(Engine(MODEL, 8), loop=loop) as stopping:
+        slow = stopping.context.socket(zmq.DEALER)
+        stopping._sockets.append(slow)
+        slow.set(zmq.SNDHWM, 0)
+        slow.set(zmq.RCVHWM, 1)  # of two ends in one process the marks are added
+        slow.rcvtimeo = 20_000
+        slow.connect("inproc://router")
+        for _ in range(more):
+            slow.send(STEP)
+        counters = stopping.service.counters
+        stopping.worker.stop()
+        running = threading.Thread(target=stopping.worker.run)
+        running.start()
+        while counters[layout.ANSWERS] <= HIGH_WATER_MARK and running.is_alive():
+            slow.poll(1)
+        running.join(0.1)  # as if whoever reads came to it late
+        answers = [slow.recv() for _ in range(more - counters[layout.DROPPED_ANSWERS])]
+        running.join(20)
+        assert counters[layout.DROPPED_ANSWERS] == 0
+        assert len(answers) == counters[layout.ANSWERS] == more
+
+
+@both
+def test_who_never_reads_holds_a_stop_up_for_a_moment_only(loop: str) -> None:
+    with harness(Engine(MODEL, 8), loop=loop) as stopping:
+        deaf = stopping.context.socket(zmq.DEALER)
+        stopping._sockets.append(deaf)
+        deaf.set(zmq.SNDHWM, 0)
+        deaf.set(zmq.RCVHWM, 1)
+        deaf.connect("inproc://router")
+        for _ in range(HIGH_WATER_MARK + 500):
+            deaf.send(STEP)
+        stopping.asker.send(STEP)
+        stopping.worker.stop()
+        start = time.monotonic()
+        stopping.worker.run()
+        assert time.monotonic() - start < worker.TAKE_SECONDS + worker.EMPTY_SECONDS
+        assert stopping.service.counters[layout.DROPPED_ANSWERS] == 499
+        assert len(received(stopping.asker)) == 1
+
+
+@both
+def test_standing_still_is_not_quiet(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with harness(Engine(MODEL, 8), loop=loop) as stopping:
+        turn = stopping.worker._turn
+        stood = []
+
+        def stand_still(seconds: float) -> None:
+            turn(seconds)
+            if stopping.worker._stopping and not stood:
+                stood.append(threading.Event().wait(3 * worker.QUIET_SECONDS))
+                stopping.asker.send(STEP)  # it arrived in the meantime
+
+        monkeypatch.setattr(stopping.worker, "_turn", stand_still)
+        stopping.worker.stop()
+        stopping.worker.run()
+        assert stood
+        assert len(received(stopping.asker)) == 1
