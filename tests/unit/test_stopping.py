@@ -73,8 +73,9 @@ def test_standing_still_is_not_quiet(loop: str, monkeypatch: pytest.MonkeyPatch)
         stood = []
 
         def stand_still(seconds: float) -> None:
+            late = stopping.worker._stopping and not stood
             turn(seconds)
-            if stopping.worker._stopping and not stood:
+            if late:
                 stood.append(threading.Event().wait(3 * worker.QUIET_SECONDS))
                 stopping.asker.send(STEP)  # it arrived in the meantime
 
