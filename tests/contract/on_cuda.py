@@ -18,6 +18,7 @@ from streamlstm.kernels.cuda.sizes import SIMULATED
 
 from . import models
 from .models import random_model, with_scaled_skip
+from .simulator import hurry
 
 LAYERS = {
     "smallest": [LSTM(1, 1)],
@@ -87,9 +88,7 @@ if __name__ == "__main__":
     models.BACKENDS = ("cuda",)
     every(sys.argv[1])
     if SIMULATED:
-        # The simulator waits for its threads in a loop that lets none of them run until its time
-        # is over, by default 5 ms.
-        sys.setswitchinterval(50e-6)
+        hurry()
         models.MODELS = SMALL
         models.SIZES, models.STEPS, models.CROWD = (1, 3, 9), 5, 10
     suite = "tests/contract/test_contract.py"

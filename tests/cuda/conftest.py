@@ -5,9 +5,10 @@ on a GPU; in any other run they are left out.
 """
 
 import os
-import sys
+
+from ..contract.simulator import hurry
 
 if not {"NUMBA_ENABLE_CUDASIM", "STREAMLSTM_TEST_CUDA"} & set(os.environ):
     collect_ignore_glob = ["test_*.py"]
 if "NUMBA_ENABLE_CUDASIM" in os.environ:
-    sys.setswitchinterval(50e-6)  # as in tests/contract/on_cuda.py
+    hurry()
