@@ -52,6 +52,12 @@ class Backend(Protocol):
         with a number, which ``seqs`` has where there are any; for others the table does so.
         """
 
+    def reserve(self, count: int) -> Any:
+        """Take the memory that a block of so many streams needs, before anything is changed.
+
+        Raises CapacityError if there is not enough.
+        """
+
     def one_stream(self, rows: Any) -> "OneStream | None":
         """Return quick ways to step single streams of a table, if there are any."""
 
@@ -174,6 +180,9 @@ class CpuBackend:
         self._call.step_block(self.address, slots[:0], X, Y)
         return int(self._task[layout.TASK_STEP]), self.address
 
+    def reserve(self, count: int) -> None:
+        """Do nothing: a block needs no more memory than was taken."""
+
     def one_stream(self, rows: Float32Array) -> OneStream:
         """Return what steps single streams of a table in one compiled call."""
         self._take(rows)
@@ -249,6 +258,9 @@ class ReferenceBackend:
             for name, columns in place.items():
                 rows[slots, columns] = kept[name]
 
+    def reserve(self, count: int) -> None:
+        """Do nothing: a block needs no more memory than was taken."""
+
     def one_stream(self, rows: Float32Array) -> None:
         """Return None: a single stream goes the way of a block."""
 
@@ -320,7 +332,7 @@ def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()
 def check_backend(name: str, weights: str) -> None:
     """Raise ModelError if there is no backend of that name, or no such precision of weights."""
     check_precision(weights)
-    if name not in ("auto", *NAMES) and device_of(name) is None:
+    if not isinstance(name, str) or (name not in ("auto", *NAMES) and device_of(name) is None):
         raise ModelError(
             f"backend: expected auto, {', '.join(NAMES[:-1])} or {NAMES[-1]}, or cuda:N for one "
             f"of several devices, got {name!r}."
@@ -330,7 +342,7 @@ def check_backend(name: str, weights: str) -> None:
 def device_of(name: str) -> int | None:
     """Return the number of the CUDA device that a backend's name asks for, None if it does not."""
     kind, _, number = name.partition(":")
-    if kind != "cuda" or (number and not number.isdecimal()) or name.endswith(":"):
+    if kind != "cuda" or not (number or "0").isdecimal() or not name.isascii() or name[-1] == ":":
         return None
     return int(number or 0)
 

@@ -112,9 +112,9 @@ class CudaBackend:
         elif not np.all(seqs):
             slots = np.where(seqs, slots, ~slots)
         parts = [slice(n, n + CHUNK) for n in range(0, len(slots), CHUNK)]
+        # All of them first: where memory is missing, nothing has been stepped.
+        ready = self.reserve(len(slots))
         with self._device:
-            # All of them first: where memory is missing, nothing has been stepped.
-            ready = [self._buffers_for(len(slots[p]), n % 2) for n, p in enumerate(parts)]
             flying: list[Buffers] = []
             for part, buffers in zip(parts, ready, strict=True):
                 if len(flying) == 2:
@@ -124,6 +124,20 @@ class CudaBackend:
                 flying.append(buffers)
             for buffers in flying:
                 buffers.land()
+
+    def reserve(self, count: int) -> list[Buffers]:
+        """Return what a block of ``count`` streams goes through, of each part of it.
+
+        A block of so many or fewer finds memory from then on.
+
+        Raises
+        ------
+        CapacityError
+            If the device has not enough.
+        """
+        sizes = [min(CHUNK, count - n) for n in range(0, count, CHUNK)]
+        with self._device:
+            return [self._buffers_for(size, n % 2) for n, size in enumerate(sizes)]
 
     def launcher(
         self, rows: DeviceRows, slots: NDArray[np.int64], X: Float32Array
@@ -240,8 +254,14 @@ class CudaBackend:
         room = max(1, -(-count // step)) * step  # at most a quarter more than is needed
         key = room, turn
         if key not in self._buffers:
-            with self._memory():
-                self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
+            try:
+                with self._memory():
+                    self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
+            except CapacityError:  # larger ones do as well, if there are any
+                larger = [key for key in self._buffers if key[0] > room and key[1] == turn]
+                if not larger:
+                    raise
+                return self._buffers[min(larger)]
         return self._buffers[key]
 
     @contextmanager
@@ -254,7 +274,8 @@ class CudaBackend:
                 raise
             raise CapacityError(
                 f"CUDA device {self._number} has no memory left for the model and for blocks of so "
-                "many streams; choose a smaller capacity, or step fewer at a time."
+                "many streams; choose a smaller capacity or a smaller model, or step fewer at a "
+                "time."
             ) from error
 
 

@@ -12,7 +12,8 @@ from .kernels.cuda.sizes import MOVING_BLOCK, MOVING_BLOCKS
 
 Float32Array = NDArray[np.float32]
 
-CHUNK = 1 << 22  # floats that are moved at once
+CHUNK = 1 << 20  # floats that are moved at once,
+CHUNK_ROWS = 1 << 16  # and rows
 
 
 class DeviceRows:
@@ -47,15 +48,20 @@ class DeviceRows:
     def __init__(self, capacity: int, initial: Float32Array, device: int) -> None:
         self.shape = capacity, len(initial)
         self._device = cuda.gpus[device]
+        floats, rows = min(max(CHUNK, len(initial)), capacity * len(initial)), self._most(1)
+        needed = 4 * (capacity * len(initial) + floats) + 8 * rows
         with self._device:
             free = cuda.current_context().get_memory_info()[0]
-            if 4 * capacity * len(initial) > free:
+            if needed > free:
                 raise CapacityError(
                     f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than the "
                     f"{free} bytes that CUDA device {device} has free; choose a smaller capacity."
                 )
             self.memory = cuda.device_array(capacity * len(initial), np.float32)
             blocks = _blocks(capacity * len(initial))
+            # What rows go through when they are moved, so that no memory is needed then.
+            self._moved = cuda.device_array(floats, np.float32)
+            self._chosen = cuda.device_array(rows, np.int64)
             row = cuda.to_device(initial)
             kernels.fill[blocks, MOVING_BLOCK](self.memory, row, len(initial), capacity)
             cuda.synchronize()
@@ -69,9 +75,8 @@ class DeviceRows:
                 row: Float32Array = self.memory[place + start : place + stop].copy_to_host()
                 return row
             found = np.empty((len(slots), width), np.float32)
-            for part in _parts(len(slots), width):
-                chosen = cuda.to_device(slots[part])
-                moved = cuda.device_array(len(chosen) * width, np.float32)
+            for part in self._parts(len(slots), width):
+                chosen, moved = self._staging(slots[part], width)
                 kernels.gather[_blocks(len(moved)), MOVING_BLOCK](
                     self.memory, self.shape[1], chosen, start, width, len(chosen), moved
                 )
@@ -88,12 +93,27 @@ class DeviceRows:
                 place = int(slots) * self.shape[1]
                 self.memory[place + start : place + stop].copy_to_device(given)
             else:
-                for part in _parts(len(slots), width):
-                    chosen, moved = cuda.to_device(slots[part]), cuda.to_device(given[part].ravel())
+                for part in self._parts(len(slots), width):
+                    chosen, moved = self._staging(slots[part], width)
+                    moved.copy_to_device(given[part].ravel())
                     kernels.scatter[_blocks(len(moved)), MOVING_BLOCK](
                         self.memory, self.shape[1], chosen, start, width, len(chosen), moved
                     )
             cuda.synchronize()
+
+    def _most(self, width: int) -> int:
+        """Return how many rows are moved at once."""
+        return max(1, min(self.shape[0], CHUNK_ROWS, CHUNK // width))
+
+    def _parts(self, count: int, width: int) -> list[slice]:
+        rows = self._most(width)
+        return [slice(n, n + rows) for n in range(0, count, rows)]
+
+    def _staging(self, slots: NDArray[np.int64], width: int) -> tuple[Any, Any]:
+        """Return slots on the device, and room for ``width`` floats of each of these rows."""
+        chosen = self._chosen[: len(slots)]
+        chosen.copy_to_device(np.ascontiguousarray(slots))
+        return chosen, self._moved[: len(slots) * width]
 
     def _span(self, key: Any) -> tuple[NDArray[np.int64], int, int]:
         """Return slots, and the first float of a row and the one behind the last."""
@@ -103,11 +123,6 @@ class DeviceRows:
         if slots.size and not 0 <= slots.min() <= slots.max() < self.shape[0]:
             raise IndexError(f"slots: expected 0 to {self.shape[0] - 1}, got {slots}")
         return slots, start, stop
-
-
-def _parts(count: int, width: int) -> list[slice]:
-    rows = max(1, CHUNK // width)
-    return [slice(n, n + rows) for n in range(0, count, rows)]
 
 
 def _blocks(size: int) -> int:

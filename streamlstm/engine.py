@@ -394,6 +394,7 @@ class Engine:
         with self._lock, self._held:
             if self._model is not model:
                 self._refuse_bad(*self._observations(ids, X))
+            self._backend.reserve(len(ids))
             block = quick_block(self._table, ids, seqs, times)
             if block is None:
                 errors: dict[int, StreamLSTMError] = {}
@@ -435,6 +436,7 @@ class Engine:
         with self._lock, self._held:
             if self._model is not model:
                 bad = bad_rows(self._observations(ids, X)[1], self._categories)
+            self._backend.reserve(len(ids))
             block = None if bad else quick_block(self._table, ids, seqs, times)
             if block is not None:
                 return self._step_rounds(block, X), {}

@@ -177,3 +177,8 @@ def test_a_block_that_finds_no_memory_changes_nothing(
     with pytest.raises(CapacityError, match="CUDA device 0 has no memory left"):
         device.step_many([*range(8)], X[8:16])
     assert [device.export_stream(n) for n in range(8)] == before
+
+
+def test_a_kernel_that_is_none_is_refused() -> None:
+    with pytest.raises(ModelError, match="kernel: expected resident, shared, spilled, scalar"):
+        module.CudaBackend(MODEL, kernel="residnet")

@@ -88,3 +88,9 @@ def test_the_driver_refuses_what_hardware_would(name: str, root: Path) -> None:
         timeout=100,
     )
     assert "as it should be" in ran.stdout, ran.stderr
+
+
+def test_a_device_without_memory_harms_no_stream(root: Path) -> None:
+    ran = run(root, "tests.softgpu.short_of_memory", SOFTGPU_MEMORY="200000000")
+    assert ran.returncode == 0, ran.stderr
+    assert "as it should be" in ran.stdout

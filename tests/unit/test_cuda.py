@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,8 +72,11 @@ def test_auto_is_the_cpu() -> None:
     assert Engine(random_model([LSTM(3, 5)]), 8, "auto").backend == "cpu"
 
 
-@pytest.mark.parametrize("name", ["cuda:", "cuda:x", "cuda:-1", "cuda 0", "gpu", "CUDA"])
-def test_a_backend_that_is_none_is_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["cuda:", "cuda:x", "cuda:-1", "cuda:\uff11", "cuda 0", "gpu", "CUDA", "", None, 0, b"cuda"],
+)
+def test_a_backend_that_is_none_is_refused(name: Any) -> None:
     with pytest.raises(
         ModelError, match="backend: expected auto, cpu, cuda or reference, or cuda:"
     ):
