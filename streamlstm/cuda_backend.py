@@ -34,6 +34,7 @@ _LOG = logging.getLogger("numba.cuda.cudadrv.driver")
 if _LOG.level == logging.NOTSET:
     _LOG.setLevel(logging.WARNING)
 
+KERNELS = ("resident", "shared", "spilled", "scalar")
 CHUNK = 65_536  # streams that go to the device together
 _TRIED = 9  # streams of the table on which graphs are tried
 _SMALLEST = 64  # buffers are made for a multiple of so many streams
@@ -62,7 +63,7 @@ class CudaBackend:
     Raises
     ------
     ModelError
-        If there is no such device, or nothing to use it with.
+        If there is no such device or kernel, or nothing to use it with.
     CapacityError
         If the device has not enough memory; when a block is stepped too, which changes nothing.
     """
@@ -73,6 +74,8 @@ class CudaBackend:
     def __init__(
         self, model: Model, device: int = 0, kernel: str | None = None, graphs: bool = True
     ) -> None:
+        if kernel not in (None, *KERNELS):
+            raise ModelError(f"kernel: expected {', '.join(KERNELS)}, or None, got {kernel!r}.")
         check_device(device)
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)

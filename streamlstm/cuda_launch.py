@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cuda_graph
-from .errors import ModelError
 from .kernels import layout
 from .kernels.cuda import fused, scalar
 from .kernels.cuda.sizes import (
@@ -21,8 +20,6 @@ from .kernels.cuda.sizes import (
 )
 from .kernels.cuda.tiles import SPACE
 from .plan import Plan
-
-KERNELS = ("resident", "shared", "spilled", "scalar")
 
 _MOST_BLOCKS = 65_535
 
@@ -57,8 +54,6 @@ class Launch(NamedTuple):
     @classmethod
     def of(cls, plan: Plan, kernel: str | None, device: int) -> "Launch":
         """Choose for a plan; ``kernel`` as for CudaBackend."""
-        if kernel not in (None, *KERNELS):
-            raise ModelError(f"kernel: expected {', '.join(KERNELS)}, or None, got {kernel!r}.")
         program, threads = plan.program, WARPS * LANES
         if kernel == "scalar":
             size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
