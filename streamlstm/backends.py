@@ -5,6 +5,7 @@ knows nothing of stream ids.
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -341,10 +342,8 @@ def check_backend(name: str, weights: str) -> None:
 
 def device_of(name: str) -> int | None:
     """Return the number of the CUDA device that a backend's name asks for, None if it does not."""
-    kind, _, number = name.partition(":")
-    if kind != "cuda" or not (number or "0").isdecimal() or not name.isascii() or name[-1] == ":":
-        return None
-    return int(number or 0)
+    found = re.fullmatch(r"cuda(?::([0-9]{1,9}))?", name)
+    return None if found is None else int(found[1] or 0)
 
 
 def make_backend(

@@ -264,7 +264,7 @@ class CudaBackend:
                 larger = [key for key in self._buffers if key[0] > room and key[1] == turn]
                 if not larger:
                     raise
-                return self._buffers[min(larger)]
+                self._buffers[key] = self._buffers[min(larger)]
         return self._buffers[key]
 
     @contextmanager

@@ -54,8 +54,9 @@ class DeviceRows:
             free = cuda.current_context().get_memory_info()[0]
             if needed > free:
                 raise CapacityError(
-                    f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than the "
-                    f"{free} bytes that CUDA device {device} has free; choose a smaller capacity."
+                    f"capacity: {capacity} streams of {4 * len(initial)} bytes take {needed}, with "
+                    f"what they are moved through, and CUDA device {device} has {free} bytes free; "
+                    "choose a smaller capacity."
                 )
             self.memory = cuda.device_array(capacity * len(initial), np.float32)
             blocks = _blocks(capacity * len(initial))

@@ -14,7 +14,7 @@ from streamlstm.serving.doors import HIGH_WATER_MARK
 from streamlstm.serving.native import layout
 
 from ..contract.models import random_model
-from .loops import harness, received
+from .loops import Harness, harness, received
 
 MODEL = random_model([LSTM(2, 5)])
 STEP = wire.encode(wire.Step("last", 0, wire.to_floats([1, 2])))
@@ -22,18 +22,24 @@ STEP = wire.encode(wire.Step("last", 0, wire.to_floats([1, 2])))
 both = pytest.mark.parametrize("loop", ["native", "python"])
 
 
+def ask(stopping: Harness, count: int) -> zmq.Socket[bytes]:
+    """Return a socket with room for few answers, that many questions have left."""
+    socket = stopping.context.socket(zmq.DEALER)
+    stopping._sockets.append(socket)
+    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.RCVHWM, 1)  # of two ends in one process the marks are added
+    socket.rcvtimeo = 20_000
+    socket.connect("inproc://router")
+    for _ in range(count):
+        socket.send(STEP)
+    return socket
+
+
 @both
 def test_last_answers_wait_for_a_full_queue(loop: str) -> None:
     more = HIGH_WATER_MARK + 500
     with harness(Engine(MODEL, 8), loop=loop) as stopping:
-        slow = stopping.context.socket(zmq.DEALER)
-        stopping._sockets.append(slow)
-        slow.set(zmq.SNDHWM, 0)
-        slow.set(zmq.RCVHWM, 1)  # of two ends in one process the marks are added
-        slow.rcvtimeo = 20_000
-        slow.connect("inproc://router")
-        for _ in range(more):
-            slow.send(STEP)
+        slow = ask(stopping, more)
         counters = stopping.service.counters
         stopping.worker.stop()
         running = threading.Thread(target=stopping.worker.run)
@@ -50,13 +56,7 @@ def test_last_answers_wait_for_a_full_queue(loop: str) -> None:
 @both
 def test_who_never_reads_holds_a_stop_up_for_a_moment_only(loop: str) -> None:
     with harness(Engine(MODEL, 8), loop=loop) as stopping:
-        deaf = stopping.context.socket(zmq.DEALER)
-        stopping._sockets.append(deaf)
-        deaf.set(zmq.SNDHWM, 0)
-        deaf.set(zmq.RCVHWM, 1)
-        deaf.connect("inproc://router")
-        for _ in range(HIGH_WATER_MARK + 500):
-            deaf.send(STEP)
+        ask(stopping, HIGH_WATER_MARK + 500)
         stopping.asker.send(STEP)
         stopping.worker.stop()
         start = time.monotonic()
