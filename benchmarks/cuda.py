@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from streamlstm import LSTM, Dense, Model
-from streamlstm.backends import ReferenceBackend
+from streamlstm.backends.factory import ReferenceBackend
+from streamlstm.backends.plan import initial_row, row_layout
 from streamlstm.errors import ModelError
-from streamlstm.layers import Layer
-from streamlstm.plan import initial_row, row_layout
+from streamlstm.network.layers import Layer
 
 from .harness import Row, machine, parser, report
 
@@ -101,7 +101,7 @@ def ours(model: Model, B: int, capacity: int) -> dict[str, float]:
     """
     from numba import cuda
 
-    from streamlstm.cuda_backend import CudaBackend
+    from streamlstm.backends.cuda.backend import CudaBackend
 
     rng = np.random.default_rng(2)
     slots = rng.permutation(capacity)[:B]
@@ -127,7 +127,7 @@ def ours(model: Model, B: int, capacity: int) -> dict[str, float]:
 
 def on_the_cpu(model: Model, B: int, capacity: int) -> float:
     """Return seconds of the same tick on all cores of the host."""
-    from streamlstm.backends import CpuBackend
+    from streamlstm.backends.factory import CpuBackend
 
     rng, backend = np.random.default_rng(2), CpuBackend(model)
     rows = np.tile(initial_row(model), (capacity, 1))

@@ -24,7 +24,7 @@ import psutil
 import zmq
 
 from streamlstm import Engine, Model, wire
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 from streamlstm.errors import ProtocolError
 
 from .harness import Row, parser, report, steps

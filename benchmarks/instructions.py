@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamlstm import LSTM
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 from .harness import Row, machine, parser, report
 from .kernels import BLOCK, compiled

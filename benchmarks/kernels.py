@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from streamlstm import LSTM, Engine, Model
-from streamlstm.backends import CpuBackend
+from streamlstm.backends.factory import CpuBackend
+from streamlstm.backends.precision import round_weights
 from streamlstm.kernels import compile
 from streamlstm.kernels.cache import kernel
 from streamlstm.kernels.memory import call_at
-from streamlstm.precision import round_weights
 
 from .harness import Row, interleaved, parser, report, steps
 from .peers import onnxruntime_step, torch_step

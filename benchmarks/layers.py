@@ -11,7 +11,7 @@ import numpy as np
 
 from streamlstm import GRU, LSTM, RNN, Dense, LayerNorm, Model, Pointwise
 from streamlstm.kernels import compile
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 from .harness import Row, interleaved, parser, report, steps
 from .kernels import BLOCK, REPEATS, compiled

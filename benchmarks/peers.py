@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from streamlstm.layers import LSTM
+from streamlstm.network.layers import LSTM
 
 Step = Callable[[], tuple[Any, ...]]
 

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import zmq
 
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 
 from .harness import Row, parser, report, steps
 from .live import load, processes

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamlstm import LSTM, Dense, Engine, Model
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 from .harness import Row, parser, report, steps
 

@@ -8,7 +8,7 @@ streamlstm publish --host
 import argparse
 
 from streamlstm import wire
-from streamlstm.client import Subscriber
+from streamlstm.client.client import Subscriber
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from streamlstm import LSTM, Dense, Embedding, Model
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:()/'-"
 DIMENSION, HIDDEN = 10, 72

@@ -13,7 +13,7 @@ import math
 import time
 
 from streamlstm import wire
-from streamlstm.aio import AsyncClient
+from streamlstm.client.aio.client import AsyncClient
 
 
 async def sensor(client: AsyncClient, number: int, features: int, count: int) -> float:

@@ -38,7 +38,7 @@ from pathlib import Path
 
 import psutil
 
-from streamlstm.host import SAMPLES_PER_SECOND, HostSampler
+from streamlstm.data.host import SAMPLES_PER_SECOND, HostSampler
 
 KINDS = (
     *("idle", "restless", "one-core", "sine", "idle", "two-cores"),

@@ -9,47 +9,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .aio import AsyncClient, AsyncPublisher, AsyncSubscriber
-    from .async_engine import AsyncEngine
-    from .async_replaying import AsyncReplayingPublisher
-    from .client import Client, Subscriber
-    from .convert import (
-        from_guitarml,
-        from_keras,
-        from_onnx,
-        from_rtneural,
-        from_torch,
-        load_any,
-    )
-    from .engine import Engine
+    from .client.aio.client import AsyncClient, AsyncPublisher, AsyncSubscriber
+    from .client.aio.replaying_publisher import AsyncReplayingPublisher
+    from .client.client import Client, Subscriber
+    from .client.publisher import Publisher
+    from .client.replay.publisher import ReplayingPublisher
+    from .convert import from_guitarml, from_keras, from_onnx, from_rtneural, from_torch, load_any
+    from .engine.aio import AsyncEngine
+    from .engine.engine import Engine
+    from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
-    from .layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
-    from .model import Model, Scaling
-    from .publisher import Publisher
-    from .replaying import ReplayingPublisher
-    from .stream import Stream
+    from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
+    from .network.model import Model
+from .network.scaling import Scaling
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AsyncClient": "aio",
-    "AsyncEngine": "async_engine",
-    "AsyncPublisher": "aio",
-    "AsyncReplayingPublisher": "async_replaying",
-    "AsyncSubscriber": "aio",
-    "Client": "client",
+    "AsyncClient": "client.aio.client",
+    "AsyncEngine": "engine.aio",
+    "AsyncPublisher": "client.aio.client",
+    "AsyncReplayingPublisher": "client.aio.replaying_publisher",
+    "AsyncSubscriber": "client.aio.client",
+    "Client": "client.client",
     "ConvertError": "errors",
-    "Dense": "layers",
-    "Embedding": "layers",
-    "Engine": "engine",
-    "GRU": "layers",
-    "LSTM": "layers",
-    "LayerNorm": "layers",
-    "Model": "model",
-    "Pointwise": "layers",
-    "RNN": "layers",
-    "Scaling": "model",
-    "Stream": "stream",
+    "Dense": "network.layers",
+    "Embedding": "network.layers",
+    "Engine": "engine.engine",
+    "GRU": "network.layers",
+    "LSTM": "network.layers",
+    "LayerNorm": "network.layers",
+    "Model": "network.model",
+    "Pointwise": "network.layers",
+    "RNN": "network.layers",
+    "Scaling": "network.scaling",
+    "Stream": "engine.stream",
     "StreamLSTMError": "errors",
     "from_guitarml": "convert",
     "from_keras": "convert",
@@ -57,9 +51,9 @@ _HOMES = {
     "from_rtneural": "convert",
     "from_torch": "convert",
     "load_any": "convert",
-    "Publisher": "publisher",
-    "ReplayingPublisher": "replaying",
-    "Subscriber": "client",
+    "Publisher": "client.publisher",
+    "ReplayingPublisher": "client.replay.publisher",
+    "Subscriber": "client.client",
 }
 __all__ = [
     "GRU",

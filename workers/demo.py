@@ -32,10 +32,10 @@ with leaving_at_once():
     from screen import Screen, print_summary
 
     from streamlstm.cli.console import console, err
-    from streamlstm.cli.outputs import check_output
+    from streamlstm.cli.output_path import check_output
     from streamlstm.errors import StreamLSTMError
     from streamlstm.files import replace_file
-    from streamlstm.model import Model
+    from streamlstm.network.model import Model
 
 PATIENCE = 10.0  # seconds without a line of the publisher until we say that it hangs
 ANY_PORT = "tcp://127.0.0.1:*"

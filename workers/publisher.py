@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from streamlstm import wire
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from score import STEADY, Scoreboard, StreamScore
 
 from streamlstm.cli.console import sparkline
-from streamlstm.host import Metric
+from streamlstm.data.host import Metric
 
 FRAMES_PER_SECOND = 5
 BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from streamlstm import Engine, Model, wire
-from streamlstm.serving.endpoints import write_endpoints
+from streamlstm.serving.endpoints_file import write_endpoints
 from streamlstm.serving.service import Service
 from streamlstm.serving.worker import Worker
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from streamlstm import Engine, Model, wire
-from streamlstm.client import Client, Publisher, Subscriber
+from streamlstm.client.client import Client, Publisher, Subscriber
 from streamlstm.errors import RemoteError, StreamLSTMError, WorkerTimeoutError
 
 TIMEOUT = 20.0  # seconds for an answer

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streamlstm import LSTM, Dense, Model, wire
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 F, H, O = 8, 64, 1
 STREAMS = 10_000

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from streamlstm import LSTM, Dense, Model, ReplayingPublisher, wire
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 F, H, O = 3, 12, 2
 TAKEN, DELIVERED, ENDED, REPLAYED = range(4)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 
 from . import processes
 from .proxy import Proxy

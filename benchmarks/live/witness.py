@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from streamlstm import Engine, Model
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
 from .source import (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 if TYPE_CHECKING:
-    from streamlstm.layers import Layer
-    from streamlstm.model import Model
+    from streamlstm.network.layers import Layer
+    from streamlstm.network.model import Model
 
 TOLERANCE = 1e-4  # above it two computations are no longer those of one network
 STEPS = 200
@@ -154,7 +154,7 @@ def convert(
     from streamlstm.convert.detect import detect, load_any
 
     from . import convert_options as read
-    from .outputs import check_output
+    from .output_path import check_output
 
     if out is not None:
         check_output("--out", out, network=file)
@@ -229,8 +229,8 @@ def _check(file: Path, kind: str, model: Model, told: dict[str, Any], seed: int)
     import numpy as np
 
     from streamlstm import Engine
+    from streamlstm.convert.compare import TOLD, answers
     from streamlstm.convert.detect import load_any
-    from streamlstm.convert.verify import TOLD, answers
     from streamlstm.errors import ConvertError
 
     from .convert_options import OPTIONS

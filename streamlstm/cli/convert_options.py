@@ -96,7 +96,7 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
     if mean is None and scale is None:
         return None
     from streamlstm.errors import ModelError
-    from streamlstm.model import Scaling
+    from streamlstm.network.scaling import Scaling
 
     shift = None if mean is None else numbers(f"--{side}-mean", mean)
     factor = None if scale is None else numbers(f"--{side}-scale", scale)

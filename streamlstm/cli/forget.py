@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from .asking import Endpoints, Key, Router, Server, connect
+from .worker_options import Endpoints, Key, Router, Server, connect
 
 
 def forget(
@@ -25,7 +25,7 @@ def forget(
     """  # noqa: D301 - \b keeps the lines of the example apart
     from typer import BadParameter
 
-    from streamlstm.state import StreamId
+    from streamlstm.engine.state_table import StreamId
 
     ids: list[StreamId] = list(streams)
     if integer:

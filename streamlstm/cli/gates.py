@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from streamlstm.cli.stretch import Stretch
+    from streamlstm.cli.row_selection import Stretch
     from streamlstm.inside import Recording
 
 
@@ -65,12 +65,12 @@ def gates(
       streamlstm gates model.safetensors data.csv --out gates.png
       streamlstm gates model.safetensors data.csv --stream pump-7 --last 500 --out gates.svg
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm.backends import compile_for
-    from streamlstm.cli.stretch import read_stretch
+    from streamlstm.backends.factory import compile_for
+    from streamlstm.cli.row_selection import read_stretch
     from streamlstm.inside import draw, record
     from streamlstm.inside.figure import check_drawing
     from streamlstm.inside.record import choose_layers
-    from streamlstm.model import Model
+    from streamlstm.network.model import Model
 
     if out is None and csv is None:
         out = Path("gates.png")

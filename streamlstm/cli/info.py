@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from .asking import Endpoints, Key, Router, Server, connect
+from .worker_options import Endpoints, Key, Router, Server, connect
 
 
 def info(
@@ -61,7 +61,7 @@ def _summary(name: str, histogram: Mapping[str, Any]) -> str:
     from math import ceil
 
     from .console import duration
-    from .rates import Spread
+    from .worker_rates import Spread
 
     spread = Spread.of(histogram)
     p50, p99, mean = spread.quantile(0.5), spread.quantile(0.99), spread.mean

@@ -25,7 +25,7 @@ def keys(
       streamlstm keys new pump-7 --out clients --role publish-only
       streamlstm keys show worker.pub
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm.keys import Role, load_key, new_key
+    from streamlstm.client.keys import Role, load_key, new_key
 
     from .console import err
 

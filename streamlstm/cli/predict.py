@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streamlstm.series import Table
+    from streamlstm.data.csv import Table
 
 
 def predict(
@@ -42,14 +42,14 @@ def predict(
     Example:
       streamlstm predict model.safetensors data.csv --out predictions.csv
     """  # noqa: D301 - \b keeps the lines of the example apart
-    from streamlstm.cli.outputs import check_output
+    from streamlstm.cli.output_path import check_output
 
     if out is not None:
         check_output("--out", out, data=data, model=model)
-    from streamlstm.backends import compile_for
-    from streamlstm.cli.offline import step_through
-    from streamlstm.model import Model
-    from streamlstm.series import read_csv
+    from streamlstm.backends.factory import compile_for
+    from streamlstm.cli.file_stepping import step_through
+    from streamlstm.data.csv import read_csv
+    from streamlstm.network.model import Model
 
     network = Model.load(model)
     table = read_csv(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, BadParameter, Exit, Option
 
 if TYPE_CHECKING:
-    from streamlstm.client import Client, Publisher
+    from streamlstm.client.client import Client, Publisher
 
-    from .report import Report
-    from .sources import Observation
+    from .publish_report import Report
+    from .publish_sources import Observation
 
 HOST_UNITS = (
     "values are fractions of 1 (loads, memory), or log10(1 + r) / 10 of a rate of r bytes or "
-    "switches a second (streamlstm/host.py)"
+    "switches a second (streamlstm/data/host.py)"
 )
 LINGER = 10.0  # seconds that a slow worker has to take what was fed
 
@@ -86,12 +86,12 @@ def publish(
       tail -n +1 -f a.csv | streamlstm publish - --replay --journal a.journal
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
-    from streamlstm.client import Client, Publisher
-    from streamlstm.serving.endpoints import read_endpoints
+    from streamlstm.client.client import Client, Publisher
+    from streamlstm.serving.endpoints_file import read_endpoints
 
     from .console import err
-    from .report import Report
-    from .sources import HOST_RATE, from_csv, from_host
+    from .publish_report import Report
+    from .publish_sources import HOST_RATE, from_csv, from_host
 
     if host == (source is not None):
         raise BadParameter("expected either a CSV file (or - for standard input) or --host")
@@ -128,7 +128,7 @@ def publish(
         if not replay:
             _ask(client, observations(column or inputs), report)
     if replay:
-        from .replay import replay as replay_all
+        from .publish_replay import replay as replay_all
 
         chosen = column or inputs
         where = endpoints or asked

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from .asking import Endpoints, Key, Router, Server, connect
+from .worker_options import Endpoints, Key, Router, Server, connect
 
 
 def reload(

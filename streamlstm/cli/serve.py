@@ -8,7 +8,7 @@ from typer import Argument, BadParameter, Exit, Option
 from .signals import leaving_at_once
 
 if TYPE_CHECKING:
-    from streamlstm.serving.locks import Locks
+    from streamlstm.serving.access.authenticator import Locks
     from streamlstm.serving.service import Service
 
 
@@ -139,22 +139,22 @@ def serve(
     import sys
     from contextlib import nullcontext
 
-    from streamlstm.backends import check_backend, compile_for
-    from streamlstm.engine import Engine
+    from streamlstm.backends.factory import check_backend, compile_for
+    from streamlstm.engine.engine import Engine
     from streamlstm.errors import EndpointError
     from streamlstm.kernels.compile import CHANGED, LEAVING
-    from streamlstm.model import Model
-    from streamlstm.serving.bounds import Bounds
-    from streamlstm.serving.compiled import NAME
-    from streamlstm.serving.doors import check_endpoint
-    from streamlstm.serving.endpoints import write_endpoints
+    from streamlstm.network.model import Model
+    from streamlstm.serving.access.limits import Limits
+    from streamlstm.serving.compiled_loop import NAME
+    from streamlstm.serving.endpoints_file import write_endpoints
     from streamlstm.serving.eviction import check_eviction, evicting
-    from streamlstm.serving.limits import Limits
+    from streamlstm.serving.queue_limits import Bounds
     from streamlstm.serving.service import Service
+    from streamlstm.serving.sockets import check_endpoint
     from streamlstm.serving.worker import Worker, check_loop
 
     from .console import err
-    from .keeping import keeping
+    from .store_option import keeping
 
     # Threads that share a block would otherwise spin after it, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -182,7 +182,7 @@ def serve(
     leaving = when_full != "refuse" or idle_ttl is not None
     locks = _locks(key, allow)
     if metrics is not None:
-        from streamlstm.serving.scrape import parse_address, serving_metrics
+        from streamlstm.serving.metrics_port import parse_address, serving_metrics
 
         parse_address(metrics, insecure)
     network = Model.load(model)
@@ -242,16 +242,16 @@ def _locks(key: Path | None, allow: Path | None) -> "Locks | None":
         return None
     if key is None or allow is None:
         raise BadParameter("expected both --key and --allow, or neither")
-    from streamlstm.serving.locks import Locks
+    from streamlstm.serving.access.authenticator import Locks
 
     return Locks(key, allow)
 
 
 def _clear(endpoints: Path, model: Path) -> Path:
     """Remove a file that tells of a worker that is gone; links are followed."""
-    from streamlstm.serving.endpoints import is_of_a_worker
+    from streamlstm.serving.endpoints_file import is_of_a_worker
 
-    from .outputs import check_output
+    from .output_path import check_output
 
     target = check_output("--endpoints", endpoints, model=model)
     if not is_of_a_worker(target):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Option
 
-from .asking import Endpoints, Key, Router, Server, connect
+from .worker_options import Endpoints, Key, Router, Server, connect
 
 
 def streams(

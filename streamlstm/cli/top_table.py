@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .console import duration
-from .rates import Now, Rates, all_now, all_rates
 from .top_worker import Row
+from .worker_rates import Now, Rates, all_now, all_rates
 
 _GAP = 2  # columns of a terminal between two of the table
 _LEFT = 2  # columns of text: worker and model

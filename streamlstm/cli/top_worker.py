@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from streamlstm.aio import AsyncClient
+from streamlstm.client.aio.client import AsyncClient
 from streamlstm.errors import EndpointError, HandshakeError, StreamLSTMError, WorkerTimeoutError
-from streamlstm.serving.endpoints import read_endpoints
+from streamlstm.serving.endpoints_file import read_endpoints
 
-from .rates import Rates, Snapshot
+from .worker_rates import Rates, Snapshot
 
 PATIENCE = 2.0  # seconds after which a question is given up, to be asked again
 

@@ -8,11 +8,11 @@ import typer
 from .signals import interruptible, leaving_at_once
 
 if TYPE_CHECKING:
-    from streamlstm.learn.data import Dataset, Split
+    from streamlstm.data.csv import Table
+    from streamlstm.learn.dataset import Dataset, Split
     from streamlstm.learn.fit import Fitted, Settings
     from streamlstm.learn.scores import Score
-    from streamlstm.model import Model
-    from streamlstm.series import Table
+    from streamlstm.network.model import Model
 
 
 def _a_number(value: float) -> float:
@@ -109,12 +109,12 @@ def train(
     """  # noqa: D301 - \b keeps the lines of the example apart
     _one_blas_thread()
     with leaving_at_once():
-        from streamlstm.cli.outputs import check_output
+        from streamlstm.cli.output_path import check_output
         from streamlstm.cli.training_progress import watched
         from streamlstm.cli.training_report import announce, report, say
         from streamlstm.learn import cell
         from streamlstm.learn.build import build_model
-        from streamlstm.learn.data import Split
+        from streamlstm.learn.dataset import Split
         from streamlstm.learn.fit import Settings, fit
 
     split = Split(train_fraction, validation_fraction)
@@ -177,8 +177,8 @@ def _read(
     allow_gaps: bool,
 ) -> "tuple[Table, list[str]]":
     """Read the table and settle which columns are inputs."""
+    from streamlstm.data.csv import read_csv
     from streamlstm.errors import DataError
-    from streamlstm.series import read_csv
 
     for what, given in (("--target", targets), ("--input", inputs or [])):
         for name in given:
@@ -200,7 +200,7 @@ def _dataset(
     table: "Table", names: list[str], targets: list[str], horizon: int, split: "Split", skip: bool
 ) -> "Dataset":
     from streamlstm.errors import DataError
-    from streamlstm.learn.data import Dataset
+    from streamlstm.learn.dataset import Dataset
 
     columns = list(dict.fromkeys([*names, *targets]))
     values = table.select(columns)
@@ -250,8 +250,8 @@ def _scores(
 ) -> "list[Score]":
     import numpy as np
 
-    from streamlstm.backends import compile_for
-    from streamlstm.cli.offline import step_through
+    from streamlstm.backends.factory import compile_for
+    from streamlstm.cli.file_stepping import step_through
     from streamlstm.learn.scores import score
 
     compile_for(model)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err
-from streamlstm.learn.data import Dataset
+from streamlstm.data.csv import Table
+from streamlstm.learn.dataset import Dataset
 from streamlstm.learn.fit import Fitted, Settings
 from streamlstm.learn.scores import Score
-from streamlstm.model import Model
-from streamlstm.series import Table
+from streamlstm.network.model import Model
 
 
 def say(line: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import BadParameter, Option
 
 if TYPE_CHECKING:
-    from streamlstm.client import Subscriber
+    from streamlstm.client.client import Subscriber
     from streamlstm.wire import Done, Prediction
 
 # What may be done to a stream beside a step, by the kind of what is published then.
@@ -43,8 +43,8 @@ def watch(
       streamlstm watch --json --count 100
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
-    from streamlstm.client import Subscriber
-    from streamlstm.serving.endpoints import read_endpoints
+    from streamlstm.client.client import Subscriber
+    from streamlstm.serving.endpoints_file import read_endpoints
 
     if xpub is not None and endpoints is not None:
         raise BadParameter("expected only one of --xpub and --endpoints")

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .detect import load_any
-    from .guitarml import from_guitarml
-    from .keras import from_keras
-    from .onnx_export import to_onnx
-    from .onnx_import import from_onnx
-    from .rtneural import from_rtneural
-    from .torch import from_torch
+    from .json.guitarml import from_guitarml
+    from .json.rtneural import from_rtneural
+    from .keras.convert import from_keras
+    from .onnx.convert import from_onnx
+    from .onnx.export import to_onnx
+    from .torch.convert import from_torch
 
 _HOMES = {
-    "from_guitarml": "guitarml",
-    "from_keras": "keras",
-    "from_onnx": "onnx_import",
-    "from_rtneural": "rtneural",
-    "from_torch": "torch",
+    "from_guitarml": "json.guitarml",
+    "from_keras": "keras.convert",
+    "from_onnx": "onnx.convert",
+    "from_rtneural": "json.rtneural",
+    "from_torch": "torch.convert",
     "load_any": "detect",
-    "to_onnx": "onnx_export",
+    "to_onnx": "onnx.export",
 }
 __all__ = [
     "from_guitarml",

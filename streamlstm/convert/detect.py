@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConvertError
-from ..model import Model
-from .json_file import first_bytes, is_safetensors, read_json
+from ..network.model import Model
+from .common.sniff import first_bytes, is_safetensors, read_json
 
 _MODEL = ("inputs", "outputs", "input_scaling", "output_scaling", "skip", "skip_scale", "horizon")
 # What the reader of each kind of file takes beside the file.

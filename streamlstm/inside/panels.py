@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.activations import parse_activation
+from streamlstm.network.activations import parse_activation
 
 from .order import similar_first
 from .record import LayerRecord, Recording

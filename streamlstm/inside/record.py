@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.engine import Engine
+from streamlstm.engine.engine import Engine
 from streamlstm.errors import ModelError, StreamLSTMError
-from streamlstm.layers import Layer, describe_layer
-from streamlstm.model import Model
+from streamlstm.network.layers import Layer, describe_layer
+from streamlstm.network.model import Model
 
 Float32Array = NDArray[np.float32]
 
@@ -28,7 +28,7 @@ class LayerRecord:
     layer : Layer
         What it is.
     values : dict of str to float32[T, H]
-        By the names of :class:`streamlstm.explain.LayerTrace`.
+        By the names of :class:`streamlstm.engine.explain.LayerTrace`.
     units : dict of str to int[H]
         Which unit each column is.
     """

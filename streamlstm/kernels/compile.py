@@ -9,7 +9,22 @@ from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import changed, idblocks, layout, leaving, onestep, step
+from . import (
+    dirty as changed,
+)
+from . import (
+    id_lookup as idblocks,
+)
+from . import (
+    idle as leaving,
+)
+from . import (
+    layout,
+    step,
+)
+from . import (
+    single_step as onestep,
+)
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]

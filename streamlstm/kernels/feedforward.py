@@ -7,8 +7,8 @@ from numba import int64
 
 from . import layout
 from .activations import RELU, SIGMOID, TANH, activate, clip, exp_in_place, relu, sigmoid, tanh
+from .arguments import SUMS, arrays, span
 from .cache import by_address, inlined, part
-from .group import SUMS, arrays, span
 from .layout import COLUMNS, PAD
 from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
 from .simd import LANES, add_lanes, first_lanes, fma, load, splat, store

@@ -10,6 +10,7 @@ from numba import int64
 
 from . import layout
 from .activations import HARD_SIGMOID, TANH, activate, clip, tanh
+from .arguments import SUMS, arrays, span
 from .cache import by_address, inlined, part
 from .cells import (
     any_gru_cell,
@@ -23,7 +24,6 @@ from .cells import (
     usual_lstm_cell,
 )
 from .feedforward import activate_rows, add_cache_line, product
-from .group import SUMS, arrays, span
 from .layout import COLUMNS, GATE_CLIP, GROUP, PAD
 from .products import THREE, TILE, WIDE, gru_panel, three_panel, wide_panel
 from .simd import LANES, first_lanes, fma, load, splat, store

@@ -103,7 +103,7 @@ def lstm(
     projection_clip: float | None = None,
     trace: State | None = None,
 ) -> tuple[Array, State]:
-    """Advance an LSTM layer by one step; equations in :class:`streamlstm.layers.LSTM`.
+    """Advance an LSTM layer by one step; equations in :class:`streamlstm.network.layers.LSTM`.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def lstm(
     state : dict
         ``h[B, P]`` and ``c[B, H]`` before the step.
     weights : mapping
-        By name, as :meth:`streamlstm.layers.LSTM.parameters` says.
+        By name, as :meth:`streamlstm.network.layers.LSTM.parameters` says.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def gru(
     gate_clip: float | None = None,
     trace: State | None = None,
 ) -> tuple[Array, State]:
-    """Advance a GRU layer by one step; equations in :class:`streamlstm.layers.GRU`."""
+    """Advance a GRU layer by one step; equations in :class:`streamlstm.network.layers.GRU`."""
     h = state["h"]
     from_x = np.split(x @ weights["weight_ih"].T + weights["bias_ih"], 3, axis=1)
     from_h = np.split(h @ weights["weight_hh"].T + weights["bias_hh"], 3, axis=1)

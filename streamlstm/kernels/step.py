@@ -12,9 +12,10 @@ import numpy as np
 from numba import int64, prange
 from numpy.typing import NDArray
 
-from . import feedforward, layout, recurrent, single
+from . import feedforward, layout, recurrent
+from . import single_stream as single
+from .arguments import ENDLESS, ROWS_AT
 from .cache import by_address, kernel, part
-from .group import ENDLESS, ROWS_AT
 from .layout import GROUP, HEADER, ROW
 from .memory import call_at, floats_at, int64s_at
 from .products import TILE

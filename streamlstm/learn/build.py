@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamlstm.layers import LSTM, Dense, Layer
-from streamlstm.learn.data import Dataset
+from streamlstm.learn.dataset import Dataset
 from streamlstm.learn.network import Network
-from streamlstm.model import Model
+from streamlstm.network.layers import LSTM, Dense, Layer
+from streamlstm.network.model import Model
 
 
 def build_model(

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from streamlstm.errors import DataError
 from streamlstm.learn.adam import Adam
 from streamlstm.learn.bptt import State, Tape
-from streamlstm.learn.data import Dataset
+from streamlstm.learn.dataset import Dataset
+from streamlstm.learn.inference import Replay
 from streamlstm.learn.loss import huber
 from streamlstm.learn.network import Network
-from streamlstm.learn.replay import Replay
 
 Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.learn.data import Dataset
+from streamlstm.learn.dataset import Dataset
 
 Array = NDArray[Any]
 

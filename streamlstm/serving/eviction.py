@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Sequence
 from math import inf
 
-from ..engine import Engine
+from ..engine.engine import Engine
+from ..engine.idle import Idle
+from ..engine.state_table import StreamId
 from ..errors import BadValueError, CapacityError, StoreError
-from ..idle import Idle
-from ..state import StreamId
-from .keeper import BREATH_SECONDS, LOOK_SECONDS, Keeper
+from .checkpointer import BREATH_SECONDS, LOOK_SECONDS, Keeper
 
 PIECE_SLOTS = 4096  # that are looked at between two turns of the loop: some 20 us,
 PIECE_STREAMS = 512  # of which so many leave at most, or fewer if rows are large: some 0.2 ms,

@@ -21,9 +21,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from .. import __version__, wire
-from .counters import Histogram
 from .memory import resident_memory
 from .native import layout
+from .native.counters import Histogram
 from .service import Service
 
 PREFIX = "streamlstm_"

@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from .. import __version__, wire
-from ..engine import Engine
+from ..engine.engine import Engine
 from ..errors import ProtocolError, StreamLSTMError
-from .answer import Answer, Publication, Refusals, done, happened
-from .counters import Counters
+from .access.limits import Limits
+from .access.stream_quota import Shares
+from .batch import Observations, Observing, count_rows
+from .checkpointer import Keeper
 from .eviction import Eviction
-from .keeper import Keeper
-from .limits import Limits
 from .memory import resident_memory
 from .native import layout
-from .observing import Observations, Observing, count_rows
-from .presence import Presence
-from .reloading import Reloading, told
+from .native.counters import Counters
+from .reload import Reloading, told
+from .reply import Answer, Publication, Refusals, done, happened
+from .residency import Presence
 from .sessions import Commits, Session
-from .shares import Shares
 
 _LOG = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-from .limits import Account
+from .access.limits import Account
 
 MAX_SESSIONS = 16_384  # that the loop in Python keeps; the compiled one as many as messages wait
 

@@ -19,19 +19,19 @@ from typing import cast
 import zmq
 
 from .. import wire
+from ..client.handshake import stop_telling
 from ..errors import BadValueError
-from ..handshake import stop_telling
-from .answer import Answer, Publication
-from .arrival import Arrival, asked, fed, known
-from .bounds import Bounds
-from .compiled import CompiledLoop, Reason, find_functions
-from .doors import bind_door
-from .limits import Account, Accounts, Throttling, too_quick
-from .locks import Doorkeeper, Locks
+from .access.authenticator import Doorkeeper, Locks
+from .access.limits import Account, Accounts, Throttling, too_quick
+from .compiled_loop import CompiledLoop, Reason, find_functions
+from .envelope import Arrival, asked, fed, known
 from .native import layout
+from .native.wakeup import Wakeup
+from .queue_limits import Bounds
+from .reply import Answer, Publication
 from .service import Service
 from .sessions import Session, Sessions
-from .wakeup import Wakeup
+from .sockets import bind_door
 
 _LOG = logging.getLogger(__name__)
 

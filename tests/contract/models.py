@@ -5,20 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from streamlstm import (
-    GRU,
-    LSTM,
-    RNN,
-    Dense,
-    Embedding,
-    LayerNorm,
-    Model,
-    Pointwise,
-    Scaling,
-)
-from streamlstm.activations import PARAMETERS
+from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Model, Pointwise, Scaling
 from streamlstm.kernels.layout import GROUP
-from streamlstm.layers import Layer
+from streamlstm.network.activations import PARAMETERS
+from streamlstm.network.layers import Layer
 
 
 def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -> Model:

@@ -12,9 +12,10 @@ from functools import partialmethod
 
 import pytest
 
-from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise, cuda_backend
-from streamlstm.activations import PARAMETERS
+from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
+from streamlstm.backends.cuda import backend as cuda_backend
 from streamlstm.kernels.cuda.sizes import SIMULATED
+from streamlstm.network.activations import PARAMETERS
 
 from . import models
 from .models import random_model, with_scaled_skip

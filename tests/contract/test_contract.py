@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, Model
-from streamlstm.backends import ReferenceBackend, make_backend
-from streamlstm.plan import initial_row, row_layout
+from streamlstm.backends.factory import ReferenceBackend, make_backend
+from streamlstm.backends.plan import initial_row, row_layout
 
 from .models import BACKENDS, CROWD, MODELS, SIZES, STEPS
 

@@ -10,7 +10,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm import GRU, LSTM, Dense, Pointwise
-from streamlstm.convert import plain
+from streamlstm.convert import evaluate as plain
 from streamlstm.errors import ConvertError
 
 from .stepping import run

@@ -12,7 +12,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm import GRU, LSTM, Dense
-from streamlstm.convert.keras_activations import read_activation, read_layer
+from streamlstm.convert.keras.activations import read_activation, read_layer
 from streamlstm.errors import ConvertError
 
 from .keras_files import GOLDEN, changed_zip, dense, legacy, lstm

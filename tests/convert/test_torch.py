@@ -357,7 +357,7 @@ def test_a_checkpoint_with_plain_values_of_others(tmp_path: Path) -> None:
 
 
 def test_the_message_of_another_package_is_its_first_line_without_colours() -> None:
-    from streamlstm.convert.check import first_line
+    from streamlstm.convert.common.weights import first_line
 
     assert first_line(ValueError("\n\x1b[1;31mno such thing\x1b[0m.\nmore")) == "no such thing."
     assert first_line(EOFError()) == "EOFError"

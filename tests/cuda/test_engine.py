@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine
-from streamlstm import cuda_backend as module
-from streamlstm.changes import Batch
+from streamlstm.backends.cuda import backend as module
+from streamlstm.engine.dirty import Batch
 from streamlstm.errors import CapacityError, ModelError
 from tests.contract.models import random_model
 

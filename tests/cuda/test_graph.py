@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numba import cuda
 
-from streamlstm import GRU, Dense, Engine, cuda_backend, cuda_graph
-from streamlstm.cuda_backend import CudaBackend
-from streamlstm.plan import initial_row
+from streamlstm import GRU, Dense, Engine
+from streamlstm.backends.cuda import backend as cuda_backend
+from streamlstm.backends.cuda import graph as cuda_graph
+from streamlstm.backends.cuda.backend import CudaBackend
+from streamlstm.backends.plan import initial_row
 from tests.contract.models import random_model
 
 MODEL = random_model([GRU(3, 5, initial_state=True), Dense(5, 2)], scaled=True)
@@ -69,7 +71,7 @@ def test_a_driver_that_refuses_costs_a_warning(monkeypatch: pytest.MonkeyPatch) 
     def refuse(stream: object, work: object) -> None:
         raise RuntimeError("the CUDA driver says CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
 
-    monkeypatch.setattr("streamlstm.cuda_buffers.Graph", refuse)
+    monkeypatch.setattr("streamlstm.backends.cuda.buffers.Graph", refuse)
     with pytest.warns(RuntimeWarning, match=r"CUDA graphs are not used.*CAPTURE_UNSUPPORTED"):
         backend = CudaBackend(MODEL)
     assert not backend.graphs
@@ -82,7 +84,7 @@ def test_a_graph_that_does_something_else_is_not_used(monkeypatch: pytest.Monkey
 
         def launch(self) -> None: ...
 
-    monkeypatch.setattr("streamlstm.cuda_buffers.Graph", Nothing)
+    monkeypatch.setattr("streamlstm.backends.cuda.buffers.Graph", Nothing)
     with pytest.warns(RuntimeWarning, match="does not give what stepping without gives"):
         backend = CudaBackend(MODEL)
     assert not backend.graphs

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model
+from streamlstm.serving.checkpointer import open_keeper
 from streamlstm.serving.eviction import Eviction
-from streamlstm.serving.keeper import open_keeper
 from tests.contract.models import random_model
 
 LAYERS = [LSTM(3, 5, initial_state=True), Dense(5, 2)]

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.client import Client, Subscriber
+from streamlstm.client.client import Client, Subscriber
 from streamlstm.errors import WorkerTimeoutError
 
 from ..contract.models import random_model

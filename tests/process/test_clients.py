@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, wire
-from streamlstm.aio import AsyncClient, AsyncPublisher, AsyncSubscriber
-from streamlstm.client import Client, Publisher, Subscriber
+from streamlstm.client.aio.client import AsyncClient, AsyncPublisher, AsyncSubscriber
+from streamlstm.client.client import Client, Publisher, Subscriber
 from streamlstm.errors import (
     BadValueError,
     EndpointError,

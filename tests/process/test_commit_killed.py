@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streamlstm.serving.lmdb_store import LmdbStore
+from streamlstm.serving.stores.lmdb import LmdbStore
 
 from .committing_child import HEADER, commit_in
 

@@ -189,7 +189,7 @@ def test_a_difference_is_told_by_the_exit_status(
     import typer
 
     from streamlstm.cli.convert import convert as command
-    from streamlstm.convert import verify
+    from streamlstm.convert import compare as verify
 
     def other(path: object, kind: str, X: np.ndarray, outputs: int) -> verify.Answers:
         return verify.Answers(np.full((len(X), outputs), np.nan), "nobody")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from streamlstm import GRU, LSTM, RNN, Dense, Embedding, Engine, Model
-from streamlstm.layers import Layer
+from streamlstm.network.layers import Layer
 
 from ..contract.models import random_model
 

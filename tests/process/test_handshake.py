@@ -7,7 +7,7 @@ import threading
 import pytest
 import zmq
 
-from streamlstm.connection import connect
+from streamlstm.client.connection import connect
 
 from .conftest import WorkerProcess
 

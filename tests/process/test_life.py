@@ -14,8 +14,8 @@ import pytest
 import zmq
 
 from streamlstm import Engine, wire
-from streamlstm.aio import AsyncSubscriber
-from streamlstm.client import Client, Subscriber
+from streamlstm.client.aio.client import AsyncSubscriber
+from streamlstm.client.client import Client, Subscriber
 
 from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
 

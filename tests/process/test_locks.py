@@ -13,10 +13,10 @@ import pytest
 import zmq
 
 from streamlstm import wire
-from streamlstm.aio import AsyncClient
-from streamlstm.client import Client, Publisher, Subscriber
+from streamlstm.client.aio.client import AsyncClient
+from streamlstm.client.client import Client, Publisher, Subscriber
+from streamlstm.client.keys import Role, load_key, new_key
 from streamlstm.errors import HandshakeError, RemoteError, WorkerTimeoutError
-from streamlstm.keys import Role, load_key, new_key
 
 from .conftest import Sockets, WorkerProcess
 

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.live.proxy import Proxy
 from streamlstm import Engine, wire
-from streamlstm.replay.journal import Journal
+from streamlstm.client.replay.journal import Journal
 
 from .conftest import WorkerProcess
 

@@ -13,8 +13,8 @@ import pytest
 import zmq
 
 from streamlstm import Engine, wire
-from streamlstm.aio import AsyncPublisher
-from streamlstm.client import Client, Publisher
+from streamlstm.client.aio.client import AsyncPublisher
+from streamlstm.client.client import Client, Publisher
 from streamlstm.errors import (
     BadValueError,
     ProtocolError,

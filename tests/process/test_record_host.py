@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from examples.record_host import KINDS, PERIODS, Shape, timetable
-from streamlstm.host import HostSampler
-from streamlstm.series import Table, read_csv
+from streamlstm.data.csv import Table, read_csv
+from streamlstm.data.host import HostSampler
 
 
 def record(root: Path, out: Path, *options: str) -> None:

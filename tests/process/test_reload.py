@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import zmq
 
-from streamlstm import LSTM, Dense, Engine, Model, aio, wire
-from streamlstm.client import Client
+from streamlstm import LSTM, Dense, Engine, Model, wire
+from streamlstm.client.aio import client as aio
+from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
+from streamlstm.serving.access.roles import permitted
 from streamlstm.serving.native import layout
-from streamlstm.serving.roles import permitted
 
 from ..contract.models import random_model
 from .conftest import Sockets, WorkerProcess

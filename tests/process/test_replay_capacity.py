@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, ReplayingPublisher, wire
+from streamlstm.client.replay import sender as thread
 from streamlstm.errors import StreamLSTMError
-from streamlstm.replay import thread
 
 from .conftest import WorkerProcess
 

@@ -12,8 +12,8 @@ import pytest
 import zmq
 
 from streamlstm import wire
-from streamlstm.aio import AsyncClient
-from streamlstm.client import Client
+from streamlstm.client.aio.client import AsyncClient
+from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
 from .conftest import Sockets, WorkerProcess

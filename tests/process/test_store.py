@@ -17,7 +17,7 @@ import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
 from ..contract.models import random_model

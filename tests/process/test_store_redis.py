@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from streamlstm import LSTM, Dense, Engine
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
 from ..contract.models import random_model

@@ -15,8 +15,8 @@ import pytest
 import zmq
 
 from streamlstm import Engine, wire
-from streamlstm.aio import AsyncClient
-from streamlstm.client import Client
+from streamlstm.client.aio.client import AsyncClient
+from streamlstm.client.client import Client
 from streamlstm.errors import BadValueError, RemoteError, StreamLSTMError, WorkerTimeoutError
 
 from .conftest import MODEL, SlowWorker, Sockets, WorkerProcess

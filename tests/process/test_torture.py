@@ -22,7 +22,7 @@ from benchmarks.live.source import (
 )
 from benchmarks.live.witness import Judge
 from streamlstm import Engine
-from streamlstm.client import Client
+from streamlstm.client.client import Client
 
 from .conftest import WorkerProcess
 

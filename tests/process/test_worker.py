@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from streamlstm import Engine, wire
-from streamlstm.client import Client, Publisher
+from streamlstm.client.client import Client, Publisher
 from streamlstm.errors import ProtocolError, RemoteError, StreamIdError
 
 from .conftest import MODEL, Sockets, WorkerProcess, listen

@@ -17,7 +17,7 @@ import pytest
 import zmq
 
 from streamlstm import Engine, wire
-from streamlstm.client import Client, Publisher
+from streamlstm.client.client import Client, Publisher
 from streamlstm.errors import RemoteError, WorkerTimeoutError
 
 from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess

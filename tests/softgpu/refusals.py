@@ -61,7 +61,7 @@ def a_kernel_beyond_the_end() -> None:
 
 
 def waiting_while_captured() -> None:
-    from streamlstm.cuda_graph import Graph
+    from streamlstm.backends.cuda.graph import Graph
 
     stream, data = cuda.stream(), cuda.to_device(np.ones(32, np.float32))
     _double[1, 32, stream](data)
@@ -72,7 +72,7 @@ def waiting_while_captured() -> None:
 
 
 def the_default_stream_while_captured() -> None:
-    from streamlstm.cuda_graph import Graph
+    from streamlstm.backends.cuda.graph import Graph
 
     data = cuda.to_device(np.ones(32, np.float32))
     _double[1, 32](data)

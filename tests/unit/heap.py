@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit
 
 from streamlstm import Model
-from streamlstm.backends import CpuBackend
+from streamlstm.backends.factory import CpuBackend
+from streamlstm.backends.precision import round_weights
 from streamlstm.kernels.layout import GROUP
 from streamlstm.kernels.memory import call_at
-from streamlstm.precision import round_weights
 
 from ..contract.models import MODELS
 

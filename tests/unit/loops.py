@@ -12,10 +12,10 @@ import zmq
 from hypothesis import strategies as st
 
 from streamlstm import Engine
-from streamlstm.serving.bounds import Bounds
+from streamlstm.serving.access.limits import Limits
+from streamlstm.serving.checkpointer import Keeper
 from streamlstm.serving.eviction import Eviction
-from streamlstm.serving.keeper import Keeper
-from streamlstm.serving.limits import Limits
+from streamlstm.serving.queue_limits import Bounds
 from streamlstm.serving.service import Service
 from streamlstm.serving.sessions import Session
 from streamlstm.serving.worker import Worker

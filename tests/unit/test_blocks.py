@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlstm import LSTM, Engine, engine
-from streamlstm.blocks import pack_ids, pack_times, pack_unsigned, quick_block, rounds
+from streamlstm import LSTM, Engine
+from streamlstm.engine import engine
+from streamlstm.engine.blocks import pack_ids, pack_times, pack_unsigned, quick_block, rounds
 from streamlstm.errors import StreamIdError, StreamLSTMError
 
 from ..contract.models import random_model

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from streamlstm import RNN, Engine, Model, wire
-from streamlstm.serving.answer import Answer
+from streamlstm.serving.checkpointer import Keeper
 from streamlstm.serving.eviction import Eviction
-from streamlstm.serving.keeper import Keeper
+from streamlstm.serving.reply import Answer
 from streamlstm.serving.service import Service
 
 from .test_store import opened

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamlstm import LSTM, Engine
-from streamlstm.backends import device_of
+from streamlstm.backends.factory import device_of
 from streamlstm.errors import ModelError
 from tests.contract.models import random_model
 

@@ -13,9 +13,9 @@ import pytest
 import zmq
 
 from streamlstm.errors import EndpointError
-from streamlstm.serving.doors import bind_door, check_endpoint
-from streamlstm.serving.endpoints import read_endpoints, write_endpoints
-from streamlstm.serving.wakeup import Wakeup
+from streamlstm.serving.endpoints_file import read_endpoints, write_endpoints
+from streamlstm.serving.native.wakeup import Wakeup
+from streamlstm.serving.sockets import bind_door, check_endpoint
 
 
 @pytest.fixture

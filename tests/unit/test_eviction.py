@@ -13,10 +13,10 @@ import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import BadValueError, CapacityError
+from streamlstm.serving import checkpointer as keeping
 from streamlstm.serving import eviction as evictions
-from streamlstm.serving import keeper as keeping
+from streamlstm.serving.checkpointer import Keeper
 from streamlstm.serving.eviction import Eviction, check_eviction, evicting
-from streamlstm.serving.keeper import Keeper
 from streamlstm.serving.service import Service
 
 from ..contract.models import random_model

@@ -30,7 +30,7 @@ def test_explaining_predicts_what_the_step_then_does_and_advances_nothing(name: 
 def test_an_engine_prepares_explaining_once_and_only_if_it_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from streamlstm import explain
+    from streamlstm.engine import explain
 
     made = []
 

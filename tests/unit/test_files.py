@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlstm.cli.outputs import check_output
+from streamlstm.cli.output_path import check_output
 from streamlstm.errors import DataError, ModelFileError
 from streamlstm.files import check_writable, replace_file
 

@@ -3,7 +3,7 @@ import math
 import psutil
 import pytest
 
-from streamlstm.host import HostReader, HostSampler, Metric, Reading
+from streamlstm.data.host import HostReader, HostSampler, Metric, Reading
 
 
 def readings(*steps: Reading):

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from streamlstm.engine.state_table import StateTable, StreamId
 from streamlstm.errors import CapacityError, StreamIdError, UnknownStreamError
-from streamlstm.kernels import hashing, ids
-from streamlstm.state import StateTable, StreamId
+from streamlstm.kernels import hashing
+from streamlstm.kernels import id_index as ids
 
 INITIAL = np.arange(16, dtype=np.float32)
 _BITS = 2**64 - 1

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamlstm import wire
+from streamlstm.client.replay.journal import Journal
 from streamlstm.errors import DataError
-from streamlstm.replay.journal import Journal
 
 STEPS = [wire.Step("a", n, bytes(8), None if n % 2 else 1.5) for n in range(1, 6)]
 STEPS.insert(2, wire.Step(7, 41, b"\1" * 8))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from streamlstm.backends import CpuBackend
+from streamlstm.backends.factory import CpuBackend
+from streamlstm.backends.packing import pack_panels
+from streamlstm.backends.plan import compile_plan
 from streamlstm.kernels import cache, compile, layout, step
 from streamlstm.kernels.matmul import product_tile
 from streamlstm.kernels.simd import LANES
-from streamlstm.packing import pack_panels
-from streamlstm.plan import compile_plan
 
 from ..contract.models import MODELS
 

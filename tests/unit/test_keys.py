@@ -9,14 +9,14 @@ import pytest
 import zmq
 
 from streamlstm import wire
+from streamlstm.client.keys import Role, credentials, load_key, new_key
 from streamlstm.errors import EndpointError, KeyFileError, ProtocolError
-from streamlstm.keys import Role, credentials, load_key, new_key
-from streamlstm.serving import allowed
-from streamlstm.serving.allowed import Allowed, read_allowed
-from streamlstm.serving.counters import Counters
-from streamlstm.serving.doors import bind_door, check_endpoint
-from streamlstm.serving.locks import Doorkeeper, Locks
-from streamlstm.serving.roles import permitted
+from streamlstm.serving.access import authorized_keys as allowed
+from streamlstm.serving.access.authenticator import Doorkeeper, Locks
+from streamlstm.serving.access.authorized_keys import Allowed, read_allowed
+from streamlstm.serving.access.roles import permitted
+from streamlstm.serving.native.counters import Counters
+from streamlstm.serving.sockets import bind_door, check_endpoint
 
 
 def test_a_new_key_can_be_read_back_and_is_its_owners_alone(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamlstm.engine import Engine
+from streamlstm.engine.engine import Engine
 from streamlstm.errors import DataError
 from streamlstm.learn.bptt import Tape
 from streamlstm.learn.build import build_model
-from streamlstm.learn.data import Dataset, Split
+from streamlstm.learn.dataset import Dataset, Split
 from streamlstm.learn.fit import Epoch, Settings, fit
+from streamlstm.learn.inference import Replay
 from streamlstm.learn.network import Network
-from streamlstm.learn.replay import Replay
 from streamlstm.learn.scores import find_season, score
 
 SMALL = Settings(hidden_sizes=(8,), epochs=6, window=16, batch=4, rate=1e-2)

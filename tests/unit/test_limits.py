@@ -10,9 +10,9 @@ import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.serving.limits import PULL_NAME, Account, Limits
+from streamlstm.serving.access.limits import PULL_NAME, Account, Limits
+from streamlstm.serving.access.stream_quota import Shares
 from streamlstm.serving.native import layout
-from streamlstm.serving.shares import Shares
 
 from ..contract.models import random_model
 from .loops import Harness, Parts, harness, received

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import EndpointError
-from streamlstm.serving.counters import Counters
 from streamlstm.serving.metrics import WorkerCollector
+from streamlstm.serving.metrics_port import serving_metrics
 from streamlstm.serving.native import layout
-from streamlstm.serving.scrape import serving_metrics
+from streamlstm.serving.native.counters import Counters
 from streamlstm.serving.service import Service
 
 from ..contract.models import random_model

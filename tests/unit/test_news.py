@@ -8,8 +8,8 @@ import msgpack
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.serving import presence
-from streamlstm.serving.presence import Presence
+from streamlstm.serving import residency as presence
+from streamlstm.serving.residency import Presence
 
 from ..contract.models import random_model
 from .loops import harness

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model
-from streamlstm.backends import ReferenceBackend
+from streamlstm.backends.factory import ReferenceBackend
+from streamlstm.backends.plan import initial_row
+from streamlstm.backends.precision import lengthen, round_weights, shorten
 from streamlstm.errors import BadValueError, ModelError
-from streamlstm.plan import initial_row
-from streamlstm.precision import lengthen, round_weights, shorten
 
 from ..contract.models import MODELS, random_model
 

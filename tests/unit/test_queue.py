@@ -11,9 +11,9 @@ from numba import njit
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import BadValueError
 from streamlstm.kernels.memory import int64s_at
-from streamlstm.serving import compiled
-from streamlstm.serving.bounds import Bounds
+from streamlstm.serving import compiled_loop as compiled
 from streamlstm.serving.native import layout, loop
+from streamlstm.serving.queue_limits import Bounds
 
 from ..contract.models import random_model
 from .loops import Harness, harness, received

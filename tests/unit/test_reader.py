@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from streamlstm import LSTM, Dense, Engine
-from streamlstm.kernels import ids
+from streamlstm.kernels import id_index as ids
 from streamlstm.kernels.memory import int64s_at
 from streamlstm.serving.native import layout, observe, reader
 

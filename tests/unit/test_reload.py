@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from streamlstm import GRU, LSTM, RNN, Dense, Embedding, Engine, Model, wire
-from streamlstm.blob import pack_state, unpack_state
-from streamlstm.compatible import contract, difference
+from streamlstm.backends.plan import prediction_place, row_layout
+from streamlstm.engine.export import pack_state, unpack_state
 from streamlstm.errors import ModelError, ModelMismatchError, ShapeError, StreamLSTMError
-from streamlstm.layers import Layer
-from streamlstm.plan import prediction_place, row_layout
+from streamlstm.network.compatibility import contract, difference
+from streamlstm.network.layers import Layer
 
 from ..contract.models import random_model
 from .loops import harness

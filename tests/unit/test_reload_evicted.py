@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import Engine, wire
+from streamlstm.serving.access.limits import Account, Limits
+from streamlstm.serving.checkpointer import Keeper
 from streamlstm.serving.eviction import Eviction
-from streamlstm.serving.keeper import Keeper
-from streamlstm.serving.limits import Account, Limits
 from streamlstm.serving.service import Service
 from streamlstm.serving.sessions import Session
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, Model
 from streamlstm.errors import StoreError
-from streamlstm.serving.keeper import Keeper, open_keeper
-from streamlstm.serving.reloading import Reloading
-from streamlstm.serving.store import FORMAT, HEADER_KEY, MAX_OTHERS, Header, header_of
+from streamlstm.serving.checkpointer import Keeper, open_keeper
+from streamlstm.serving.reload import Reloading
+from streamlstm.serving.stores.store import FORMAT, HEADER_KEY, MAX_OTHERS, Header, header_of
 
 from ..contract.models import random_model
 

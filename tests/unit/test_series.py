@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamlstm.data.csv import Observation, Table, iterate_csv, read_csv
 from streamlstm.errors import DataError
-from streamlstm.series import Observation, Table, iterate_csv, read_csv
 
 
 def table(text: str, **options: object) -> Table:

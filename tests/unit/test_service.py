@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import ProtocolError
-from streamlstm.serving.answer import Answer
+from streamlstm.serving.reply import Answer
 from streamlstm.serving.service import Service
 
 from ..contract.models import random_model

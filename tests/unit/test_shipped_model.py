@@ -5,7 +5,7 @@ from importlib.resources import as_file, files
 import numpy as np
 
 from streamlstm import Engine, Model
-from streamlstm.series import read_csv
+from streamlstm.data.csv import read_csv
 
 
 def shipped() -> Model:

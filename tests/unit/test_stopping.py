@@ -10,8 +10,8 @@ import zmq
 
 from streamlstm import LSTM, Engine, wire
 from streamlstm.serving import worker
-from streamlstm.serving.doors import HIGH_WATER_MARK
 from streamlstm.serving.native import layout
+from streamlstm.serving.sockets import HIGH_WATER_MARK
 
 from ..contract.models import random_model
 from .loops import Harness, harness, received

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.changes import key_of, stream_of
+from streamlstm.engine.dirty import key_of, stream_of
 from streamlstm.errors import CapacityError, StoreError
-from streamlstm.serving.keeper import Keeper, open_keeper
-from streamlstm.serving.lmdb_store import LmdbStore
+from streamlstm.serving.checkpointer import Keeper, open_keeper
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
-from streamlstm.serving.store import Header
+from streamlstm.serving.stores.lmdb import LmdbStore
+from streamlstm.serving.stores.store import Header
 
 from ..contract.models import random_model
 from .loops import harness
@@ -218,7 +218,7 @@ def test_one_worker_has_it_at_a_time(where: str) -> None:
 
 
 def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamlstm.serving.lmdb_store.FIRST_SIZE", 2**16)
+    monkeypatch.setattr("streamlstm.serving.stores.lmdb.FIRST_SIZE", 2**16)
     engine = Engine(MODEL, threads=1)
     with opened(engine, where) as keeper:
         for n in range(5):

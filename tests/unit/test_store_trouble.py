@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.serving import keeper as keeping
-from streamlstm.serving.keeper import Keeper
-from streamlstm.serving.lmdb_store import LmdbStore
+from streamlstm.serving import checkpointer as keeping
+from streamlstm.serving.checkpointer import Keeper
 from streamlstm.serving.service import Service
-from streamlstm.serving.store import Header
+from streamlstm.serving.stores.lmdb import LmdbStore
+from streamlstm.serving.stores.store import Header
 
 from ..contract.models import random_model
 from .test_store import exports, opened, read_back

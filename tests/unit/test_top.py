@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.cli import app
 from streamlstm.cli.console import duration
-from streamlstm.cli.rates import Snapshot, all_now, all_rates
 from streamlstm.cli.top_table import COLUMNS, draw
 from streamlstm.cli.top_worker import Row, Watched
+from streamlstm.cli.worker_rates import Snapshot, all_now, all_rates
 from streamlstm.errors import EndpointError, ProtocolError
 from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service

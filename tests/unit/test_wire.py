@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from streamlstm import wire
+from streamlstm.engine.state_table import check_stream_id
 from streamlstm.errors import ProtocolError, StreamIdError
-from streamlstm.state import check_stream_id
 
 X = struct.pack("<2f", 21.5, 0.82)
 NOT_TEXT = b"\xa2\xff\xfe"  # msgpack str of two bytes that are not UTF-8

@@ -2,10 +2,10 @@
 
 from numba import int64
 
-from ...kernels import ids
+from ...kernels import id_index as ids
 from ...kernels import layout as plan
+from ...kernels.arguments import ENDLESS
 from ...kernels.cache import part
-from ...kernels.group import ENDLESS
 from ...kernels.memory import call_at, copy_bytes, int64s_at
 from . import layout
 from .observe import observe, row_of

@@ -3,17 +3,11 @@
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import ids
+from ...kernels import id_index as ids
 from ...kernels import layout as plan
+from ...kernels.arguments import ENDLESS
 from ...kernels.cache import kernel, part
-from ...kernels.group import ENDLESS
-from ...kernels.memory import (
-    byte_at,
-    c_int,
-    int64s_at,
-    leading_zeros,
-    put_byte,
-)
+from ...kernels.memory import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
 from .answers import answer_busy, answer_message, answer_too_quick
 from .block import gather, message_of, step
@@ -53,7 +47,7 @@ _ZERO = np.uint64(0)
 
 @part
 def _count_in(loop, histogram, value, unit):
-    """Count a value in a histogram of the counts; :func:`streamlstm.serving.counters.bucket_of`."""
+    """Count a value in a histogram of the counts; ``counters.bucket_of``."""
     cells = int64s_at(loop[layout.COUNTS] + 8 * histogram, int64(layout.HISTOGRAM))
     cells[0] += value
     bucket = int64(0)

@@ -8,13 +8,14 @@ numbers of a STEPS, whose rows may be of one stream: there what was changed is c
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import changed, ids
+from ...kernels import dirty as changed
+from ...kernels import id_index as ids
 from ...kernels import layout as plan
+from ...kernels.arguments import ENDLESS
 from ...kernels.cache import part
-from ...kernels.group import ENDLESS
-from ...kernels.ids import BLOCK_SHIFT, META, SEQ, TIME, arrival_of, column_of, set_column
+from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, arrival_of, column_of, set_column
 from ...kernels.memory import bits_of, floats_at, int64s_at
-from ...kernels.onestep import is_good
+from ...kernels.single_step import is_good
 from . import layout, reader
 from .layout import ID, LENGTH, ROW, TURN
 from .queue import fields_of

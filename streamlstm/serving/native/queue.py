@@ -16,9 +16,9 @@ lines as messages may wait; when all are taken, one whose owner has no message w
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import ids
+from ...kernels import id_index as ids
 from ...kernels.cache import part
-from ...kernels.ids import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
+from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from ...kernels.memory import byte_at, c_int, c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_HEAD

@@ -12,9 +12,9 @@ paid for afterwards.
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import ids
+from ...kernels import id_index as ids
 from ...kernels.cache import part
-from ...kernels.ids import SEQ, column_of, set_column
+from ...kernels.id_index import SEQ, column_of, set_column
 from ...kernels.memory import byte_at, int64s_at
 from . import layout, reader
 from .layout import DATA

@@ -1,0 +1,1 @@
+"""The backend on an NVIDIA GPU: weights, state rows and block buffers on one device."""

@@ -1,0 +1,296 @@
+"""The backend on an NVIDIA GPU: a model's weights and the buffers of its blocks on one device.
+
+Rows stay on the device (device_rows.py). Slots, observations and predictions go through pinned
+memory; a large block is cut into chunks that take turns on two CUDA streams, so that one is copied
+while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numba import config, cuda
+from numpy.typing import NDArray
+
+from ...errors import CapacityError, ModelError
+from ...kernels.cuda import fused
+from ...kernels.cuda.sizes import LANES, MAX_SHARED
+from ...network.model import Model
+from ..plan import compile_plan
+from . import graph as cuda_graph
+from .buffers import Buffers
+from .launch import Launch
+from .rows import DeviceRows
+
+Float32Array = NDArray[np.float32]
+
+# Numba warns of every launch that leaves part of a device idle; a few streams always do.
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+# Where a program logs at INFO, it tells of all memory that is given back; not unless asked to.
+_LOG = logging.getLogger("numba.cuda.cudadrv.driver")
+if _LOG.level == logging.NOTSET:
+    _LOG.setLevel(logging.WARNING)
+
+KERNELS = ("resident", "shared", "spilled", "scalar")
+CHUNK = 65_536  # streams that go to the device together
+_TRIED = 9  # streams of the table on which graphs are tried
+_SMALLEST = 64  # buffers are made for a multiple of so many streams
+
+
+class CudaBackend:
+    """The kernels on one device.
+
+    Parameters
+    ----------
+    model : Model
+    device : int
+        Its number, as the NVIDIA driver counts.
+    kernel : {"resident", "shared", "spilled", "scalar"}, optional
+        The first that the network fits if left out: weights and values in shared memory, values
+        alone, or neither. "scalar" is the readable one, which tests and benchmarks hold the others
+        against. One that the network does not fit is "spilled".
+    graphs : bool
+        Whether a block goes to the device as a CUDA graph, where cuda-bindings are installed.
+
+    Attributes
+    ----------
+    graphs : bool
+        Whether it does.
+
+    Raises
+    ------
+    ModelError
+        If there is no such device or kernel, or nothing to use it with.
+    CapacityError
+        If the device has not enough memory; when a block is stepped too, which changes nothing.
+    """
+
+    name = "cuda"
+    threads = 1
+
+    def __init__(
+        self, model: Model, device: int = 0, kernel: str | None = None, graphs: bool = True
+    ) -> None:
+        if kernel not in (None, *KERNELS):
+            raise ModelError(f"kernel: expected {', '.join(KERNELS)}, or None, got {kernel!r}.")
+        check_device(device)
+        self._number, self._device = device, cuda.gpus[device]
+        plan = compile_plan(model, LANES)
+        self.row_size = plan.row_size
+        self._sizes = model.input_size, model.output_size
+        self._buffers: dict[tuple[int, int], Buffers] = {}
+        with self._device, self._memory():
+            self._weights = cuda.to_device(plan.weights)
+            self._program = cuda.to_device(plan.program)
+            cuda.synchronize()  # the buffers' streams do not wait for these copies
+            self._how = Launch.of(plan, kernel, device)
+            # One for each of two chunks that are under way together.
+            self._scratch = [cuda.device_array(self._how.scratch, np.float32) for _ in range(2)]
+            self._compile()
+        self.graphs = graphs and cuda_graph.AVAILABLE
+        if self.graphs:
+            self._try_graphs()
+
+    def make_rows(self, capacity: int, initial: Float32Array) -> DeviceRows:
+        """Return rows for a state table, on the device."""
+        return DeviceRows(capacity, initial, self._number)
+
+    def step_block(
+        self,
+        rows: DeviceRows,
+        slots: NDArray[np.int64],
+        X: Float32Array,
+        Y: Float32Array,
+        seqs: NDArray[np.uint64] | None = None,
+    ) -> None:
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
+
+        Where a number of ``seqs`` is not 0, the prediction is kept in the row as well.
+        """
+        if seqs is None or not len(seqs):
+            slots = ~slots
+        elif not np.all(seqs):
+            slots = np.where(seqs, slots, ~slots)
+        parts = [slice(n, n + CHUNK) for n in range(0, len(slots), CHUNK)]
+        # All of them first: where memory is missing, nothing has been stepped.
+        ready = self.reserve(len(slots))
+        with self._device:
+            flying: list[Buffers] = []
+            for part, buffers in zip(parts, ready, strict=True):
+                if len(flying) == 2:
+                    flying.pop(0).land()
+                buffers.fill(slots[part], X[part], Y[part])
+                self._enqueue(rows.memory, buffers)
+                flying.append(buffers)
+            for buffers in flying:
+                buffers.land()
+
+    def reserve(self, count: int) -> list[Buffers]:
+        """Return what a block of ``count`` streams goes through, of each part of it.
+
+        A block of so many or fewer finds memory from then on.
+
+        Raises
+        ------
+        CapacityError
+            If the device has not enough.
+        """
+        sizes = [min(CHUNK, count - n) for n in range(0, count, CHUNK)]
+        with self._device:
+            return [self._buffers_for(size, n % 2) for n, size in enumerate(sizes)]
+
+    def launcher(
+        self, rows: DeviceRows, slots: NDArray[np.int64], X: Float32Array
+    ) -> Callable[[], None]:
+        """Return what launches the kernel for a block again and again, without any copy.
+
+        For benchmarks: what a launch alone costs.
+        """
+        with self._device:
+            buffers = Buffers(len(slots), *self._sizes, self._scratch[0])
+            buffers.fill(slots, X, np.empty(0, np.float32))
+            buffers.send()
+            buffers.stream.synchronize()
+
+        def launch() -> None:
+            with self._device:
+                self._launch(rows.memory, buffers)
+
+        return launch
+
+    def one_stream(self, rows: DeviceRows) -> None:
+        """Return None: a single stream goes the way of a block."""
+
+    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Do nothing: kernels were launched, and weights are there, since this was made."""
+
+    def succeed(self, old: Any, rows: Any) -> None:
+        """Do nothing: nobody knows the other one by an address."""
+
+    def _compile(self) -> None:
+        """Step an empty block, so that nobody waits for the compiler later."""
+        launch, buffers = self._how, self._buffers_for(0, 0)
+        buffers.fill(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+        buffers.send()
+        none, width = cuda.device_array(1, np.float32), launch.widths[0]
+        # Without weights, since a kernel that keeps them in shared memory has no room yet.
+        arrays = self._weights[:0], self._program, none, buffers.slots, buffers.X, buffers.Y
+        threads, shared = launch.threads, 4 * fused.STARTS
+        kernel = launch.kernel[1, threads, buffers.stream, shared]
+        kernel(*arrays, buffers.scratch, launch.argument or width)
+        buffers.stream.synchronize()
+        if launch.shared(launch.widths[-1]) > MAX_SHARED:
+            cuda_graph.allow_shared(launch.kernel, self._number)
+
+    def _enqueue(self, memory: Any, buffers: Buffers) -> None:
+        """Have a block sent, stepped and sent back: as a graph, or one after the other."""
+
+        def work() -> None:
+            buffers.send()
+            self._launch(memory, buffers)
+            buffers.fetch()
+
+        if self.graphs and not buffers.records(memory):
+            try:
+                buffers.record(memory, work)
+            except RuntimeError as error:
+                self._refuse_graphs(f"{error}")
+        if self.graphs:
+            buffers.replay()
+        else:
+            work()
+
+    def _refuse_graphs(self, why: str) -> None:
+        self.graphs = False
+        warnings.warn(
+            f"CUDA graphs are not used, which costs some microseconds a block: {why}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _launch(self, memory: Any, buffers: Buffers) -> None:
+        """Enqueue the kernel, for as many streams as the buffers have room for."""
+        launch = self._how
+        width = launch.width(buffers.room)
+        blocks = min(-(-buffers.room // width), launch.blocks)
+        shared = launch.shared(width)
+        launch.kernel[blocks, launch.threads, buffers.stream, shared](
+            self._weights,
+            self._program,
+            memory,
+            buffers.slots,
+            buffers.X,
+            buffers.Y,
+            buffers.scratch,
+            launch.argument or width,
+        )
+
+    def _try_graphs(self) -> None:
+        """Step some streams with and without a graph: not a bit may be different.
+
+        A driver that refuses, or a graph that does something else, costs a warning, not a state.
+        """
+        rng, found = np.random.default_rng(0), []
+        slots, count = rng.permutation(_TRIED), _TRIED - 1
+        X = rng.uniform(0, 1, (3, count, self._sizes[0])).astype(np.float32)
+        seqs, wanted = rng.integers(0, 2, count).astype(np.uint64), self.graphs
+        for self.graphs in (False, wanted):
+            rows = self.make_rows(_TRIED, np.zeros(self.row_size, np.float32))
+            Y = np.zeros((3, count, self._sizes[1]), np.float32)
+            for n in range(3):
+                self.step_block(rows, np.roll(slots, n)[:count], X[n], Y[n], seqs)
+            found.append(Y.tobytes() + rows[np.arange(_TRIED)].tobytes())
+        if found[0] != found[1]:
+            self._refuse_graphs(
+                "stepping with one does not give what stepping without gives. Please report this, "
+                "with the versions of numba-cuda and of the driver."
+            )
+
+    def _buffers_for(self, count: int, turn: int) -> Buffers:
+        """Return buffers for ``count`` streams; those of both turns may be in use at once."""
+        step = _SMALLEST
+        while 8 * step < count:
+            step *= 2
+        room = max(1, -(-count // step)) * step  # at most a quarter more than is needed
+        key = room, turn
+        if key not in self._buffers:
+            try:
+                with self._memory():
+                    self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
+            except CapacityError:  # larger ones do as well, if there are any
+                larger = [key for key in self._buffers if key[0] > room and key[1] == turn]
+                if not larger:
+                    raise
+                self._buffers[key] = self._buffers[min(larger)]
+        return self._buffers[key]
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Say plainly that there is not enough of it."""
+        try:
+            yield
+        except Exception as error:  # of the driver, by a name of its own in every package
+            if "OUT_OF_MEMORY" not in str(error):
+                raise
+            raise CapacityError(
+                f"CUDA device {self._number} has no memory left for the model and for blocks of so "
+                "many streams; choose a smaller capacity or a smaller model, or step fewer at a "
+                "time."
+            ) from error
+
+
+def check_device(device: int) -> None:
+    """Raise ModelError if there is no CUDA device of this number."""
+    if not cuda.is_available():
+        raise ModelError(
+            "backend: cuda was asked for, but numba finds no NVIDIA GPU with driver and toolkit "
+            "here; install streamlstm[cuda] and the driver, or say backend='cpu'."
+        )
+    if device >= len(cuda.gpus):
+        raise ModelError(
+            f"backend: CUDA device {device} was asked for, but there are {len(cuda.gpus)}, counted "
+            "from 0."
+        )

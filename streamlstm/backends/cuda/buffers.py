@@ -1,0 +1,81 @@
+"""A CUDA stream, and the memory through which a block of streams goes to a device and back."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import cuda
+from numpy.typing import NDArray
+
+from .graph import Graph, make_stream
+
+Float32Array = NDArray[np.float32]
+
+
+class Buffers:
+    """A CUDA stream, and pinned and device memory for what goes up and comes down on it.
+
+    Slots and observations stand one behind the other and go up in one copy. All of the room is
+    copied whatever is in it, and the kernel finds the count with the slots: so that a graph does
+    for every block.
+
+    Parameters
+    ----------
+    room : int
+        For how many streams.
+    F, O : int
+        Numbers of an observation and of a prediction.
+    scratch : device array
+        Of the kernel, float32.
+    """
+
+    def __init__(self, room: int, F: int, O: int, scratch: Any) -> None:
+        self.room, self.scratch, self.stream = room, scratch, make_stream()
+        head = room + 1
+        self._up = cuda.pinned_array(head + room * F, np.float32)
+        self._up[:] = 0
+        self._down = cuda.pinned_array(room * O, np.float32)
+        self._given_slots, self._given = self._up[:head].view(np.int32), self._up[head:]
+        self._above = cuda.device_array(head + room * F, np.float32)
+        self.slots = self._above[:head].view(np.int32)
+        self.X = self._above[head:]
+        self.Y = cuda.device_array(room * O, np.float32)
+        self._answers: Float32Array = np.empty(0, np.float32)
+        self._graph: Graph | None = None
+        self._recorded: Callable[[], Any] = lambda: None
+
+    def fill(self, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array) -> None:
+        """Take in a block; :meth:`land` puts its predictions into Y[B, O]."""
+        self._given_slots[0] = len(slots)
+        self._given_slots[1 : len(slots) + 1] = slots
+        self._given[: X.size] = X.ravel()
+        self._answers = Y
+
+    def send(self) -> None:
+        """Enqueue the copy of what was taken in."""
+        self._above.copy_to_device(self._up, stream=self.stream)
+
+    def fetch(self) -> None:
+        """Enqueue the copy of the predictions."""
+        self.Y.copy_to_host(self._down, stream=self.stream)
+
+    def land(self) -> None:
+        """Wait for all of that."""
+        self.stream.synchronize()
+        self._answers[:] = self._down[: self._answers.size].reshape(self._answers.shape)
+
+    def records(self, memory: Any) -> bool:
+        """Tell whether there is a graph that works on these rows, and not on others of before."""
+        return self._graph is not None and self._recorded() is memory
+
+    def record(self, memory: Any, work: Callable[[], None]) -> None:
+        """Make what enqueues a block that works on the rows ``memory`` into a graph."""
+        self._graph = None
+        self._graph = Graph(self.stream, work)
+        self._recorded = weakref.ref(memory)
+
+    def replay(self) -> None:
+        """Enqueue the graph."""
+        if self._graph is not None:
+            self._graph.launch()

@@ -1,0 +1,281 @@
+"""A model compiled to what kernels take: one weight block, one integer table, one row layout."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import layout
+from ..kernels.layout import padded
+from ..lazy_arrays import lazy_zeros
+from ..network.activations import parse_activation
+from ..network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
+from ..network.model import Model
+from . import packing
+from .packing import Float32Array, Weights
+
+
+def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
+    """Say where in a state row each layer's vectors stand.
+
+    Returns
+    -------
+    places : list of dict of str to slice
+        For each layer its state vectors by name.
+    row_size : int
+        R, floats in a row. Every vector starts on a cache line; the padding stays zero. Behind the
+        layers stands the last prediction (:func:`prediction_place`).
+    """
+    places: list[dict[str, slice]] = []
+    end = 0
+    for layer in model.layers:
+        place = {}
+        for name, width in layer.state.items():
+            place[name] = slice(end, end + width)
+            end += padded(width)
+        places.append(place)
+    return places, end + padded(model.output_size)
+
+
+def prediction_place(model: Model) -> slice:
+    """Say where in a state row the prediction of the last numbered observation is kept."""
+    place = row_layout(model)[1] - padded(model.output_size)
+    return slice(place, place + model.output_size)
+
+
+def initial_row(model: Model) -> Float32Array:
+    """Return the state row of a stream that has seen nothing: zeros, or what was trained."""
+    places, row_size = row_layout(model)
+    row = np.zeros(row_size, np.float32)
+    for place, weights in zip(places, model.weights, strict=True):
+        for name, columns in place.items():
+            row[columns] = weights.get(f"initial_{name}", 0.0)
+    return row
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What :mod:`streamlstm.kernels.step` needs to run a model.
+
+    Attributes
+    ----------
+    weights : float32[...]
+        Scaling and packed panels of all layers.
+    program : int64[...]
+        The integer table (streamlstm.kernels.layout).
+    row_size : int
+        R, floats in a state row.
+    work : int
+        Multiply-adds of one step of one stream, about.
+    kinds : tuple of int
+        Kinds of layers (streamlstm.kernels.layout), each once.
+    """
+
+    weights: Float32Array
+    program: NDArray[np.int64]
+    row_size: int
+    work: int
+    kinds: tuple[int, ...]
+
+
+def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
+    """Pack a model's weights for vectors of ``lanes`` floats and write its program.
+
+    With a ``precision`` of 16 bits, to which the weights are rounded already, a single stream
+    reads those of a plain LSTM in it. A block reads them often from near caches, where they need
+    not be small, and layers of other kinds have one path only.
+    """
+    places, row_size = row_layout(model)
+    block = _Block(precision)
+    scaling_in, scaling_out = model.input_scaling, model.output_scaling
+    header = np.zeros(layout.HEADER, np.int64)
+    header[layout.INPUTS] = model.input_size
+    header[layout.OUTPUTS] = model.output_size
+    header[layout.LAYERS] = len(model.layers)
+    header[layout.ROW_SIZE] = row_size
+    header[layout.PREDICTION] = prediction_place(model).start
+    header[layout.CATEGORIES] = model.categories
+    inverse = (1.0 / scaling_in.scale.astype(np.float64)).astype(np.float32)
+    header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)
+    header[layout.OUTPUT_SCALING] = block.add(scaling_out.scale, scaling_out.mean)
+    header[layout.STRIDE] = max(_stride(layer) for layer in model.layers)
+    header[layout.WORKSPACE] = max(_workspace(layer, lanes) for layer in model.layers)
+    rows = [
+        _layer_row(layer, weights, place, block, lanes)
+        for layer, weights, place in zip(model.layers, model.weights, places, strict=True)
+    ]
+    skip = np.array(model.skip or (), np.int64)
+    header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
+    if len(skip):
+        header[layout.SKIP_SCALE] = block.add(model.skip_factors)
+    return Plan(
+        weights=block.finish(),
+        program=np.concatenate([header, *rows, skip]),
+        row_size=row_size,
+        kinds=tuple(sorted({int(row[layout.KIND]) for row in rows})),
+        work=sum(
+            int(array.size)
+            for layer, weights in zip(model.layers, model.weights, strict=True)
+            if not isinstance(layer, Embedding)
+            for array in weights.values()
+        ),
+    )
+
+
+class _Block:
+    """The weight block while it grows; every part starts on a cache line."""
+
+    def __init__(self, precision: str) -> None:
+        self.parts: list[Float32Array] = []
+        self.size = 0
+        self.precision = precision
+
+    def add(self, *arrays: Float32Array) -> int:
+        """Append arrays as one part and return its offset."""
+        offset = self.size
+        part = np.concatenate([array.ravel() for array in arrays])
+        part = np.pad(part, (0, padded(len(part)) - len(part)))
+        self.parts.append(part)
+        self.size += len(part)
+        return offset
+
+    def finish(self) -> Float32Array:
+        # A load of a last vector may reach beyond the end.
+        weights = lazy_zeros(self.size + layout.PAD, np.float32)[: self.size]
+        np.concatenate(self.parts, out=weights)
+        return weights
+
+
+def _stride(layer: Layer) -> int:
+    """Return how many floats of scratch one stream needs on either side of a layer."""
+    if isinstance(layer, LSTM | GRU | RNN):
+        inputs = padded(layer.input_size + padded(layer.output_size))
+        kept_apart = isinstance(layer, GRU) and not layer.reset_after  # r * h, and z behind it
+        return max(inputs, (1 + kept_apart) * padded(layer.hidden_size))
+    if isinstance(layer, Embedding):
+        return padded(padded(layer.dimension) + layer.input_size)
+    return padded(max(layer.input_size, layer.output_size))
+
+
+def _workspace(layer: Layer, lanes: int) -> int:
+    """Return how many floats of pre-activations one stream needs kept at once."""
+    if isinstance(layer, LSTM) and not _is_plain(layer):
+        return -(-layer.hidden_size // lanes) * lanes * layout.COLUMNS
+    return 0
+
+
+def _is_plain(layer: LSTM) -> bool:
+    plain = LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
+    return layer == plain
+
+
+def _is_usual(layer: LSTM | GRU) -> bool:
+    gate, candidate = _parse(layer, "gate_activation"), _parse(layer, "candidate_activation")
+    return gate[0] in ("sigmoid", "hard_sigmoid") and candidate[0] == "tanh"
+
+
+def _layer_row(
+    layer: Layer, weights: Weights, place: dict[str, slice], block: _Block, lanes: int
+) -> NDArray[np.int64]:
+    row = np.zeros(layout.ROW, np.int64)
+    row[layout.LAYER_INPUTS] = layer.input_size
+    row[layout.LAYER_OUTPUTS] = layer.output_size
+    row[[layout.NORM, layout.PROJECTION]] = -1
+    row[layout.CONSTANTS] = block.add(_constants(layer))
+    fields = ("gate_activation", "candidate_activation", "cell_activation")
+    if hasattr(layer, "activation"):
+        fields = ("activation",)  # type: ignore[assignment]
+    for n, field in enumerate(fields):
+        if hasattr(layer, field):
+            row[layout.ACTIVATION + n] = layout.ACTIVATIONS.index(_parse(layer, field)[0])
+    for name, column in (("h", layout.HIDDEN), ("c", layout.CELL)):
+        if name in place:
+            row[column] = place[name].start
+    if isinstance(layer, LSTM):
+        _lstm_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, GRU):
+        _gru_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, RNN | Dense):
+        _product_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, Pointwise | LayerNorm):
+        row[layout.KIND] = layout.LAYER_NORM if isinstance(layer, LayerNorm) else layout.POINTWISE
+        row[layout.VECTORS] = block.add(packing.pad_vectors(weights["weight"], weights["bias"]))
+    else:
+        row[layout.KIND] = layout.EMBEDDING
+        row[layout.UNITS] = layer.categories
+        row[layout.VECTORS] = block.add(packing.pad_vectors(*weights["weight"]))
+    return row
+
+
+def _lstm_row(
+    row: NDArray[np.int64], layer: LSTM, weights: Weights, block: _Block, lanes: int
+) -> None:
+    options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
+    row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
+    row[layout.UNITS] = layer.hidden_size
+    row[layout.COUPLED] = layer.coupled
+    row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
+    row[layout.USUAL] = _is_usual(layer) and _parse(layer, "cell_activation")[0] == "tanh"
+    if row[layout.KIND] == layout.LSTM and block.precision != "float32":
+        short = packing.pack_short_lstm(layer, weights, lanes, block.precision)
+        row[layout.SHORT_WEIGHTS] = block.add(short)
+    if row[layout.KIND] != layout.LSTM:
+        row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
+    if layer.layer_norm:
+        row[layout.NORM] = block.add(packing.pack_lstm_norm(layer, weights, lanes))
+    if layer.projection_size is not None:
+        weight = weights["weight_hr"]
+        packed = packing.pack_product(weight, np.zeros(len(weight), np.float32), lanes)
+        row[layout.PROJECTION] = block.add(packed)
+
+
+def _gru_row(
+    row: NDArray[np.int64], layer: GRU, weights: Weights, block: _Block, lanes: int
+) -> None:
+    row[layout.UNITS] = layer.hidden_size
+    row[layout.USUAL] = _is_usual(layer)
+    if layer.reset_after:
+        row[layout.KIND] = layout.GRU
+        row[layout.WEIGHTS] = block.add(packing.pack_gru(layer, weights, lanes))
+    else:
+        row[layout.KIND] = layout.GRU_BEFORE
+        gates, candidate = packing.pack_gru_before(layer, weights, lanes)
+        row[layout.WEIGHTS] = block.add(gates)
+        row[layout.VECTORS] = block.add(candidate)
+
+
+def _product_row(
+    row: NDArray[np.int64], layer: RNN | Dense, weights: Weights, block: _Block, lanes: int
+) -> None:
+    if isinstance(layer, RNN):
+        row[layout.KIND] = layout.RNN
+        row[layout.UNITS] = layer.hidden_size
+        weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
+    else:
+        row[layout.KIND] = layout.DENSE
+        weight = weights["weight"]
+    row[layout.WEIGHTS] = block.add(packing.pack_product(weight, weights["bias"], lanes))
+
+
+def _parse(layer: Layer, field: str) -> tuple[str, tuple[float, ...]]:
+    return parse_activation(getattr(layer, field), together=True)
+
+
+def _constants(layer: Layer) -> Float32Array:
+    """Return parameters of activations, bounds and epsilon as layout.py orders them."""
+    constants = np.zeros(layout.CONSTANT_COUNT, np.float32)
+    fields = ("gate_activation", "candidate_activation", "cell_activation")
+    for n, field in enumerate(fields):
+        named = field if hasattr(layer, field) else "activation" if n == 0 else ""
+        if hasattr(layer, named):
+            parameters = _parse(layer, named)[1]
+            constants[2 * n : 2 * n + len(parameters)] = parameters
+    for place, field in (
+        (layout.GATE_CLIP, "gate_clip"),
+        (layout.CELL_CLIP, "cell_clip"),
+        (layout.PROJECTION_CLIP, "projection_clip"),
+    ):
+        bound = getattr(layer, field, None)
+        constants[place] = np.inf if bound is None else bound
+    constants[layout.EPSILON] = getattr(layer, "epsilon", 1e-5)
+    return constants

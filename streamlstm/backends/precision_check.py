@@ -1,0 +1,68 @@
+"""What a cheaper way of computing costs: predictions with and without it, side by side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadValueError
+from ..network.model import Model
+from .factory import ReferenceBackend
+from .plan import initial_row
+from .precision import round_weights
+
+STREAMS = 16
+
+
+@dataclass(frozen=True)
+class PrecisionCheck:
+    """How far predictions move when weights are rounded.
+
+    Attributes
+    ----------
+    weights : str
+        The precision.
+    largest, usual : float
+        Largest and root mean square difference of a prediction, in the unit of the series.
+    spread : float
+        Standard deviation of the predictions themselves, to compare with.
+    """
+
+    weights: str
+    largest: float
+    usual: float
+    spread: float
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"weights of {self.weights}: predictions differ by {self.largest:.2g} at most, "
+            f"{self.usual:.2g} as a rule; they spread by {self.spread:.2g}"
+        )
+
+
+def check_precision_cost(model: Model, weights: str, steps: int, seed: int) -> PrecisionCheck:
+    """Step random observations through a model and through its rounded twin, in float64."""
+    if type(steps) is not int or steps < 1:
+        raise BadValueError(f"steps: expected an integer of 1 or more, got {steps!r}.")
+    rng = np.random.default_rng(seed)
+    X = model.input_scaling.invert(rng.standard_normal((steps, STREAMS, model.input_size)))
+    if model.categories:
+        X[..., 0] = rng.integers(0, model.categories, X.shape[:2])
+    exact, rounded = _run(model, X), _run(round_weights(model, weights), X)
+    difference = rounded - exact
+    return PrecisionCheck(
+        weights,
+        float(np.abs(difference).max()),
+        float(np.sqrt(np.mean(difference**2))),
+        float(exact.std()),
+    )
+
+
+def _run(model: Model, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    backend = ReferenceBackend(model, np.float64)
+    rows = np.tile(initial_row(model).astype(np.float64), (X.shape[1], 1))
+    Y = np.empty((*X.shape[:2], model.output_size))
+    for t in range(len(X)):
+        backend.step_block(rows, np.arange(X.shape[1]), X[t], Y[t])
+    return Y

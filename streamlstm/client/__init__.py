@@ -1,0 +1,1 @@
+"""What talks to a worker: Client, Publisher, Subscriber, their keys and connections."""

@@ -1,0 +1,1 @@
+"""The publisher that replays: unacknowledged observations, their journal, the sending thread."""

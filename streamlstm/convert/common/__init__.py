@@ -1,0 +1,1 @@
+"""What converters share: layers folded into a chain, checks of weights, gate orders, refusals."""

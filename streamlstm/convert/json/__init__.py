@@ -1,0 +1,1 @@
+"""Networks in JSON: RTNeural, AIDA-X and GuitarML."""

@@ -1,0 +1,161 @@
+"""JSON of GuitarML (NeuralPi, Proteus) as Automated-GuitarAmpModelling trains it.
+
+``model_data`` says what the network is, ``state_dict`` holds PyTorch's arrays as lists: a
+recurrent layer ``rec``, a linear one ``lin``. The audio itself is added to the output (``skip``).
+"""
+
+import re
+from collections.abc import Mapping
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConvertError
+from ...network.layers import GRU, LSTM, RNN, Dense
+from ...network.model import Model
+from ..common.chain import Chain
+from ..common.options import merged
+from ..common.refusal import refusing
+from ..common.sniff import about, read_json
+from ..common.weights import Weights
+
+_UNITS = {4: "LSTM", 3: "GRU", 1: "RNN"}
+_REC = re.compile(r"(.*\b)?rec\.weight_hh_l(\d+)")
+
+
+def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
+    """Read a network in the JSON of GuitarML.
+
+    The first input is the audio, others are knobs. What ``model_data`` says of sizes, of the
+    number of layers and of their kind is only compared with the weights, which are believed.
+
+    Parameters
+    ----------
+    path : path
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If the file is damaged, a weight is lacking or one too many, or the network is of another
+        kind than a recurrent layer and a linear one.
+
+    References
+    ----------
+    A. Wright et al., "Real-Time Guitar Amplifier Emulation with Deep Learning", 2020.
+    """
+    name, content = fspath(path), read_json(path)
+    with refusing(name):
+        return _read(name, content, options)
+
+
+def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
+    data, arrays = content.get("model_data"), content.get("state_dict")
+    if not isinstance(data, dict) or not isinstance(arrays, dict):
+        raise ConvertError(f"{name}: expected model_data and state_dict, as GuitarML writes them.")
+    prefix, skip = _block(name, content, data, arrays)
+    chain, notes = Chain(), []
+    weights = Weights(name, {key.removeprefix(prefix): array for key, array in arrays.items()})
+    unit = _add_recurrent(chain, weights)
+    _add_linear(chain, weights, bool(data.get("bias_fl", True)))
+    weights.finish()
+    columns = _skip(name, chain, skip)
+    first, last = chain.layers[0], chain.layers[-1]
+    real = {
+        "input_size": first.input_size,
+        "output_size": last.output_size,
+        "hidden_size": last.input_size,
+        "num_layers": len(chain.layers) - 1,
+        "unit_type": unit,
+    }
+    for key, value in real.items():
+        if data.get(key, value) != value:
+            notes.append(f"{key} says {data[key]}, the weights {value}: believed.")
+    metadata = {**about(data), **({"notes": " ".join(notes)} if notes else {})}
+    return chain.build("GuitarML", **merged(options, metadata, skip=columns))
+
+
+def _block(
+    name: str, content: Mapping[str, Any], data: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Return what stands before ``rec`` in the names, and how many inputs are added."""
+    kind = data.get("model", "SimpleRNN")
+    if kind not in ("SimpleRNN", "RecNet"):
+        raise ConvertError(
+            f"{name}: expected a SimpleRNN or a RecNet, got {kind!r}: convolutions and clipping "
+            "stages cannot be stepped by the layers here."
+        )
+    prefixes = {match[1] or "" for key in arrays if (match := _REC.fullmatch(key))}
+    if len(prefixes) != 1:
+        raise ConvertError(
+            f"{name}: expected one recurrent layer rec, with rec.weight_hh_l0, found "
+            f"{len(prefixes)}: {', '.join(arrays) or 'no weights'}."
+        )
+    skip = data.get("skip", 1)
+    if kind == "RecNet":
+        # Its blocks have a skip of their own, the network usually has none.
+        blocks = content.get("blocks")
+        inner = (
+            [block.get("skip", 1) for block in blocks.values()] if isinstance(blocks, dict) else [1]
+        )
+        if skip and any(inner):
+            raise ConvertError(f"{name}: its input is added twice, by the block and the network.")
+        skip = skip or inner[0]
+    if not isinstance(skip, int) or skip < 0:
+        raise ConvertError(f"{name}: expected skip to be 0 or more, got {skip!r}.")
+    return prefixes.pop(), int(skip)
+
+
+def _add_recurrent(chain: Chain, weights: Weights) -> str:
+    """Append the layers of ``rec``; return their kind, which the shapes say."""
+    n, unit = 0, ""
+    while f"rec.weight_hh_l{n}" in weights or n == 0:
+        where = f"rec, layer {n}"
+        W, U = weights.take(f"rec.weight_ih_l{n}"), weights.take(f"rec.weight_hh_l{n}")
+        gates = U.shape[0] // U.shape[1] if U.ndim == 2 and U.shape[1] else 0
+        if gates not in _UNITS or W.ndim != 2 or U.shape[0] != gates * U.shape[1]:
+            raise ConvertError(
+                f"{where}: expected weight_hh (gates * H, H) with 4, 3 or 1 gates, got "
+                f"weight_ih {W.shape} and weight_hh {U.shape}."
+            )
+        H, F, unit = U.shape[1], W.shape[1], _UNITS[gates]
+        b, c = (weights.take(f"rec.bias_{part}_l{n}", (gates * H,)) for part in ("ih", "hh"))
+        arrays = {"weight_ih": W, "weight_hh": U}
+        if unit == "GRU":
+            chain.add(GRU(F, H), {**arrays, "bias_ih": b, "bias_hh": c}, where)
+        else:
+            layer = LSTM(F, H) if unit == "LSTM" else RNN(F, H)
+            chain.add(layer, {**arrays, "bias": b + c}, where)
+        n += 1
+    return unit
+
+
+def _add_linear(chain: Chain, weights: Weights, biased: bool) -> None:
+    W = weights.take("lin.weight")
+    if W.ndim != 2:
+        raise ConvertError(f"lin: expected weight (O, H), got {W.shape}.")
+    if "lin.bias" in weights or biased:
+        bias = weights.take("lin.bias", (W.shape[0],))
+    else:
+        bias = np.zeros(W.shape[0])
+    chain.add(Dense(W.shape[1], W.shape[0]), {"weight": W, "bias": bias}, "lin")
+
+
+def _skip(name: str, chain: Chain, skip: int) -> list[int] | None:
+    """Return for each output the input that is added: the first ``skip`` of them, broadcast."""
+    O, count = chain.layers[-1].output_size, min(skip, chain.layers[0].input_size)
+    if count == 0:
+        return None
+    if count == 1:
+        return [0] * O
+    if count != O:
+        raise ConvertError(f"{name}: skip adds {count} inputs to {O} outputs; expected 1 or {O}.")
+    return list(range(O))

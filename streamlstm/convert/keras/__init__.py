@@ -1,0 +1,1 @@
+"""Networks of Keras 2 and 3, read without Keras."""

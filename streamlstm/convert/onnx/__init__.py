@@ -1,0 +1,1 @@
+"""Networks in ONNX: reading them, and writing a model as a graph."""

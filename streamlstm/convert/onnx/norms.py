@@ -1,0 +1,97 @@
+"""ONNX nodes that look at all features together: normalisation and reductions."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import ConvertError
+from ...network.layers import LayerNorm
+from ..common.weights import Float64Array
+from .flow import Flow, Function, Scale, Step, Value, merge
+from .node import Node, shortest
+
+
+def layer_norm(node: Node, x: Flow, weight: Value, bias: Value = None) -> Flow:
+    """LayerNormalization over the last axis, which must be the features."""
+    if node.attribute("axis", -1) % len(x.axes) != len(x.axes) - 1 or not x.is_features(-1):
+        raise ConvertError(f"{node}: expected it over the last axis, the features.")
+    N, epsilon = x.width, shortest(node.attribute("epsilon", 1e-5))
+    arrays = {
+        "weight": _vector(node, weight, N, "scale"),
+        "bias": np.zeros(N) if bias is None else _vector(node, bias, N, "bias"),
+    }
+    return x.append(Step(LayerNorm(N, epsilon), arrays, str(node)))
+
+
+def batch_norm(node: Node, x: Flow, *given: Value) -> Flow:
+    """BatchNormalization in inference, over axis 1, which must be the features."""
+    if any(isinstance(value, Flow) for value in given[2:4]):
+        return _normalised(node, x, *given)
+    axis = 1 if len(x.axes) > 1 else 0
+    if not x.is_features(axis) or node.attribute("training_mode", 0):
+        raise ConvertError(f"{node}: expected it over the features (axis 1), for inference.")
+    names = ("scale", "bias", "mean", "variance")
+    weight, bias, mean, variance = (
+        _vector(node, value, x.width, name) for value, name in zip(given, names, strict=True)
+    )
+    deviation = np.sqrt(variance + node.attribute("epsilon", 1e-5))
+    name = str(node)
+    return x.append(Scale(1, -mean, name), Scale(1 / deviation, 0, name), Scale(weight, bias, name))
+
+
+def reduce(node: Node, x: Flow, axes: Value = None) -> Flow:
+    """ReduceMean, ReduceSum, ReduceMax, ReduceSumSquare and ReduceL2 over the features."""
+    chosen = node.axes(axes)
+    rank = len(x.axes)
+    positions = {n % rank for n in chosen} if chosen else set(range(rank))
+    if any(x.axes[n] and not x.is_features(n) for n in positions) or (
+        x.feature is not None and not any(x.is_features(n) for n in positions)
+    ):
+        raise ConvertError(
+            f"{node} reduces other axes than the features: what looks at the whole series cannot "
+            "be stepped."
+        )
+    function = Function(_REDUCTIONS[node.op], str(node))
+    kept = [() if n in positions else axis for n, axis in enumerate(x.axes)]
+    if not node.attribute("keepdims", 1):
+        kept = [axis for n, axis in enumerate(x.axes) if n not in positions]
+    return replace(x.append(function), axes=tuple(kept), feature=None)
+
+
+_REDUCTIONS: dict[str, Callable[[Float64Array], Float64Array]] = {
+    "ReduceMean": lambda x: x.mean(-1, keepdims=True),
+    "ReduceSum": lambda x: x.sum(-1, keepdims=True),
+    "ReduceMax": lambda x: x.max(-1, keepdims=True),
+    "ReduceSumSquare": lambda x: (x * x).sum(-1, keepdims=True),
+    "ReduceL2": lambda x: np.sqrt((x * x).sum(-1, keepdims=True)),
+    "ReduceLogSumExp": lambda x: np.log(np.exp(x).sum(-1, keepdims=True)),
+}
+REDUCTIONS = tuple(_REDUCTIONS)
+
+
+def _normalised(node: Node, x: Flow, *given: Value) -> Flow:
+    """Return what is normalised by its own mean and variance: layer normalisation in disguise.
+
+    tf2onnx writes Keras' layer normalisation so, with as many scales of 1 as there are steps.
+    """
+    weight, bias = (node.constant(value).astype(np.float64).reshape(-1) for value in given[:2])
+    mean, variance = given[2:4]
+    if not all(isinstance(flow, Flow) and flow.feature is None for flow in (mean, variance)) or (
+        np.ptp(weight) or np.ptp(bias)
+    ):
+        raise ConvertError(f"{node}: expected constants, or mean and variance of the features.")
+    epsilon = node.attribute("epsilon", 1e-5)
+
+    def normalised(x: Float64Array, mean: Float64Array, variance: Float64Array) -> Float64Array:
+        return np.asarray((x - mean) / np.sqrt(variance + epsilon))
+
+    merged = merge(normalised, str(node), x, mean, variance)
+    return merged.append(Scale(weight[0], bias[0], str(node)))
+
+
+def _vector(node: Node, value: Value, size: int, what: str) -> Float64Array:
+    vector = node.constant(value).astype(np.float64).reshape(-1)
+    if vector.size not in (1, size):
+        raise ConvertError(f"{node}: expected {what} of shape ({size},), got {vector.shape}.")
+    return np.broadcast_to(vector, size)

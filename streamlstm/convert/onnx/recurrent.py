@@ -1,0 +1,218 @@
+"""ONNX's LSTM, GRU and RNN nodes: gates i, o, f, c and z, r, h; activations; initial states."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConvertError
+from ...network.activations import PARAMETERS, name_activation
+from ...network.layers import GRU, LSTM, RNN
+from ..common.gate_order import reorder
+from ..common.weights import Float64Array, check_shape
+from .flow import Atom, Flow, Problem, Step, Value
+from .node import Node, shortest
+
+_NAMES = {
+    "relu": "relu",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "affine": "affine",
+    "leakyrelu": "leaky_relu",
+    "thresholdedrelu": "thresholded_relu",
+    "scaledtanh": "scaled_tanh",
+    "hardsigmoid": "hard_sigmoid",
+    "elu": "elu",
+    "softsign": "softsign",
+    "softplus": "softplus",
+}
+# Where ONNX has other defaults than we.
+_DEFAULTS: dict[str, tuple[float, ...]] = {"hard_sigmoid": (0.2, 0.5)}
+# ONNX gives them no defaults, or ONNX Runtime others than ONNX.
+_OPEN = ("affine", "scaled_tanh", "thresholded_relu")
+_ORDERS = {"LSTM": ("iofc", "ifco"), "GRU": ("zrh", "rzh"), "RNN": ("i", "i")}
+
+
+def recurrent(node: Node, x: Flow, *rest: Value) -> list[Value]:
+    """Return the values of Y, Y_h and, for an LSTM, Y_c."""
+    W, R, B, _lengths, initial_h, initial_c, P = (*rest, *[None] * 7)[:7]
+    direction = node.attribute("direction", "forward").lower()
+    if direction != "forward":
+        raise ConvertError(
+            f"{node} has direction {direction!r}: it reads the series from its end, which a live "
+            "stream does not have."
+        )
+    arrays, F, H = _matrices(node, W, R, B)
+    if P is not None:
+        arrays["peephole"] = _peephole(node, P, H)
+    for key, value in (("initial_h", initial_h), ("initial_c", initial_c)):
+        if value is not None:
+            arrays[key] = _initial(node, value, H, key)
+    # What is all zeros is as if it were not there, but a shape that does not fit says that the file
+    # is not what it should be: PyTorch's newer exporter drops a projection so.
+    for key in ("peephole", "initial_h", "initial_c"):
+        if key in arrays and not arrays[key].any():
+            del arrays[key]
+    layer, arrays = _layer(node, F, H, arrays)
+    batch_first = bool(node.attribute("layout", 0))
+    found = _step(node, x, batch_first, F)
+    feature = Atom(H) if H > 1 else None
+    last: tuple[Atom, ...] = () if feature is None else (feature,)
+    time, batch = found.axes[::-1][1:] if batch_first else found.axes[:2]
+    axes = [(batch, time, (), last), (batch, (), last)]
+    if not batch_first:
+        axes = [(time, (), batch, last), ((), batch, last)]
+    stepped = replace(found.append(Step(layer, arrays, str(node))), feature=feature)
+    outputs: list[Value] = [
+        replace(stepped, axes=axes[0]),
+        replace(stepped, axes=axes[1], state=True),
+        Problem(ConvertError(f"{node}: the cell state is no output of a layer here."), True),
+    ]
+    return outputs[: len(node.outputs)]
+
+
+def _matrices(node: Node, W: Value, R: Value, B: Value) -> tuple[dict[str, Float64Array], int, int]:
+    """Return the weights in our order of gates, F and H; sizes are those of the weights."""
+    W, R = (_weights(node, value, name, 3) for value, name in ((W, "W"), (R, "R")))
+    theirs, ours = _ORDERS[node.op]
+    gates, H, F = len(theirs), R.shape[2], W.shape[2]
+    if W.shape[:2] != (1, gates * H) or R.shape[:2] != (1, gates * H):
+        raise ConvertError(
+            f"{node}: expected W (1, {gates}H, F) and R (1, {gates}H, H), got W {W.shape} and R "
+            f"{R.shape}."
+        )
+    if B is None:
+        B = np.zeros((1, 2 * gates * H))
+    B = _weights(node, B, "B", 2)
+    check_shape(B, (1, 2 * gates * H), f"{node}: B")
+    bias_ih, bias_hh = (reorder(bias, theirs, ours) for bias in np.split(B[0], 2))
+    arrays = {"weight_ih": reorder(W[0], theirs, ours), "weight_hh": reorder(R[0], theirs, ours)}
+    if node.op == "GRU":
+        return arrays | {"bias_ih": bias_ih, "bias_hh": bias_hh}, F, H
+    return arrays | {"bias": bias_ih + bias_hh}, F, H
+
+
+def _weights(node: Node, value: Value, name: str, rank: int) -> Float64Array:
+    if value is None:
+        raise ConvertError(f"{node} lacks {name}.")
+    array = np.asarray(node.constant(value), np.float64)
+    if array.ndim != rank:
+        raise ConvertError(f"{node}: expected {name} with {rank} axes, got shape {array.shape}.")
+    return array
+
+
+def _peephole(node: Node, P: Value, H: int) -> Float64Array:
+    array = _weights(node, P, "P", 2)
+    check_shape(array, (1, 3 * H), f"{node}: P")
+    return reorder(array[0], "iof", "ifo")
+
+
+def _initial(node: Node, value: Value, H: int, name: str) -> Float64Array:
+    """Return one stream's initial vector; every stream of the batch must have the same."""
+    array = _weights(node, value, name, 3)
+    rows = array.reshape(-1, array.shape[2])
+    if array.shape[2] != H or not (rows == rows[0]).all():
+        raise ConvertError(
+            f"{node}: expected {name} of shape (1, batch, {H}), the same for all of the batch, got "
+            f"{array.shape}."
+        )
+    return np.asarray(rows[0])
+
+
+def _layer(
+    node: Node, F: int, H: int, arrays: dict[str, Float64Array]
+) -> tuple[LSTM | GRU | RNN, dict[str, Float64Array]]:
+    clip = None if node.attribute("clip") is None else shortest(node.attribute("clip"))
+    starts = "initial_h" in arrays or "initial_c" in arrays
+    if starts:
+        arrays.setdefault("initial_h", np.zeros(H))
+    if node.op == "RNN":
+        (activation,) = _activations(node, ["Tanh"])
+        return RNN(F, H, activation, gate_clip=clip, initial_state=starts), arrays
+    if node.op == "GRU":
+        gate, candidate = _activations(node, ["Sigmoid", "Tanh"])
+        after = bool(node.attribute("linear_before_reset", 0))
+        return GRU(F, H, after, clip, gate, candidate, starts), arrays
+    if starts:
+        arrays.setdefault("initial_c", np.zeros(H))
+    coupled = bool(node.attribute("input_forget", 0))
+    if coupled:
+        for key in ("weight_ih", "weight_hh", "bias"):
+            arrays[key] = reorder(arrays[key], "ifco", "ico")
+        if "peephole" in arrays:
+            arrays["peephole"] = reorder(arrays["peephole"], "ifo", "io")
+    gate, candidate, cell = _activations(node, ["Sigmoid", "Tanh", "Tanh"])
+    layer = LSTM(
+        F,
+        H,
+        peephole="peephole" in arrays,
+        coupled=coupled,
+        gate_clip=clip,
+        gate_activation=gate,
+        candidate_activation=candidate,
+        cell_activation=cell,
+        initial_state=starts,
+    )
+    return layer, arrays
+
+
+def _activations(node: Node, defaults: Sequence[str]) -> list[str]:
+    """Return the activations with their parameters.
+
+    alpha and beta hold values only for the activations that take them, in their order; some
+    exporters write one for each activation all the same.
+    """
+    names = node.attribute("activations") or defaults
+    if len(names) != len(defaults):
+        raise ConvertError(f"{node}: expected {len(defaults)} activations, got {list(names)}.")
+    ours = [_NAMES.get(name.lower()) for name in names]
+    for name, known in zip(names, ours, strict=True):
+        if known is None:
+            raise ConvertError(f"{node}: activation {name!r} is not known.")
+    values = []
+    for letter, place in (("alpha", 0), ("beta", 1)):
+        given = list(node.attribute(f"activation_{letter}") or ())
+        takers = [n for n, name in enumerate(ours) if len(PARAMETERS[str(name)]) > place]
+        if len(given) == len(ours) > len(takers):
+            given = [given[n] for n in takers]
+        values.append(dict(zip(takers, given, strict=False)))
+    return [_parametrised(node, str(name), n, values) for n, name in enumerate(ours)]
+
+
+def _parametrised(node: Node, name: str, n: int, values: Sequence[dict[int, Any]]) -> str:
+    defaults = _DEFAULTS.get(name, PARAMETERS[name])
+    if name in _OPEN and any(n not in values[place] for place in range(len(defaults))):
+        raise ConvertError(
+            f"{node}: activation {name!r} lacks its activation_alpha or activation_beta, for which "
+            "runtimes do not agree on a value: write them into the graph."
+        )
+    given = [values[place].get(n, default) for place, default in enumerate(defaults)]
+    return name_activation(name, *(shortest(value) for value in given))
+
+
+def _step(node: Node, x: Flow, batch_first: bool, F: int) -> Flow:
+    """Check what comes in and note over which axis the layer runs."""
+    if len(x.axes) != 3:
+        raise ConvertError(f"{node}: expected X with 3 axes, got {len(x.axes)}.")
+    if not x.is_features(2):
+        raise ConvertError(f"{node}: expected the features on the last axis of X.")
+    if x.width != F:
+        raise ConvertError(
+            f"{node}: W takes {F} values, but what stands before it hands on {x.width}."
+        )
+    axis = x.axes[1 if batch_first else 0]
+    if len(axis) > 1 or (x.feature is not None and x.feature in axis):
+        raise ConvertError(f"{node} runs over an axis that was merged with others.")
+    time = axis[0] if axis else None
+    if x.recurrent and time is not x.time:
+        gone = x.time is not None and all(x.time not in a for a in x.axes)
+        raise ConvertError(
+            f"{node} runs over "
+            + (
+                "what only the last step of the layer before it gave, which cannot be stepped."
+                if gone
+                else "another axis than the recurrent layer before it."
+            )
+        )
+    return replace(x, time=time, recurrent=True)

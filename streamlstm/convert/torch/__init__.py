@@ -1,0 +1,1 @@
+"""Networks of PyTorch: modules and state dicts."""

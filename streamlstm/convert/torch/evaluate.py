@@ -1,0 +1,101 @@
+"""What PyTorch answers with the arrays of a state dict, layer by layer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConvertError
+from ...kernels.reference import activate
+from ...network.activations import parse_activation
+from ..common.weights import Float64Array, require
+from .convert import read_torch, unwrap
+from .order import in_order
+from .state import INITIAL_C, is_initial, restored
+
+
+def by_torch(
+    path: str,
+    X: Float64Array,
+    activations: Mapping[str, str] | None = None,
+    rnn_activation: str = "tanh",
+    epsilon: float = 1e-5,
+) -> Float64Array:
+    """Compute a state dict for ``X[T, F]``: its layers in order, by the modules of PyTorch.
+
+    A state dict does not say what ``forward`` does between them; nor does this, but for what the
+    caller says of it, as :func:`streamlstm.from_torch` takes it.
+
+    Raises
+    ------
+    ConvertError
+        If a layer is none of those that can be told by their arrays.
+    """
+    torch = require("torch", "compute a state dict")
+    state = in_order(restored(unwrap(read_torch(Path(path)))))
+    values = torch.tensor(X)
+    with torch.no_grad():
+        groups = _group(torch, state)
+        initial = {name: groups.pop(name) for name in list(groups) if is_initial(groups[name])}
+        for name, arrays in groups.items():
+            if "weight_hh_l0" in arrays or "weight_hh" in arrays:
+                values = _recurrent(torch, arrays, values, rnn_activation, _state(name, initial))
+            else:
+                values = _apply(torch, name, arrays, values, epsilon)
+            if activations and name in activations:
+                parsed = parse_activation(activations[name], together=True)
+                values = torch.tensor(activate(parsed, values.numpy()))
+    return np.asarray(values.numpy(), np.float64)
+
+
+def _group(torch: Any, state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for key, tensor in state.items():
+        name, _, last = key.rpartition(".")
+        if last != "num_batches_tracked":
+            groups.setdefault(name, {})[last] = torch.as_tensor(tensor).double()
+    return groups
+
+
+def _state(name: str, initial: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Return the trained initial state beside a recurrent layer: h, or h and c, or nothing."""
+    for container, tensors in initial.items():
+        if not container or name.startswith(f"{container}."):
+            return [tensors[key] for key in sorted(tensors, key=lambda key: key in INITIAL_C)]
+    return []
+
+
+def _apply(torch: Any, name: str, arrays: dict[str, Any], x: Any, epsilon: float) -> Any:
+    if "running_mean" in arrays:
+        affine = (arrays.get("weight"), arrays.get("bias"))
+        return torch.nn.functional.batch_norm(
+            x, arrays["running_mean"], arrays["running_var"], *affine, eps=epsilon
+        )
+    weight, bias = arrays.get("weight"), arrays.get("bias")
+    if weight is not None and weight.dim() == 2 and {*arrays} <= {"weight", "bias"}:
+        if bias is None and x.shape[1] == 1 != weight.shape[1]:
+            return weight[x[:, 0].long()]
+        return torch.nn.functional.linear(x, weight, bias)
+    if weight is not None and weight.dim() == 1 and {*arrays} == {"weight", "bias"}:
+        return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, eps=epsilon)
+    raise ConvertError(f"{name}: only its module knows what it does ({', '.join(arrays)})")
+
+
+def _recurrent(
+    torch: Any, arrays: dict[str, Any], x: Any, rnn_activation: str, initial: list[Any]
+) -> Any:
+    if "weight_hh" in arrays:  # a cell
+        arrays = {f"{key}_l0": array for key, array in arrays.items()}
+    rows, columns = arrays["weight_hh_l0"].shape
+    projected = "weight_hr_l0" in arrays
+    H = rows // 4 if projected else columns
+    module = {4: torch.nn.LSTM, 3: torch.nn.GRU, 1: torch.nn.RNN}[rows // H]
+    layers = sum(key.startswith("weight_hh_l") for key in arrays)
+    options: dict[str, Any] = {"proj_size": columns} if projected else {}
+    if module is torch.nn.RNN:
+        options["nonlinearity"] = rnn_activation
+    cell = module(x.shape[1], H, layers, bias="bias_ih_l0" in arrays, **options).double()
+    cell.load_state_dict(arrays)
+    states = [state.reshape(layers, -1) for state in initial]
+    return cell(x, *([tuple(states)] if len(states) > 1 else states))[0]

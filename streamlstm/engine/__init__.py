@@ -1,0 +1,1 @@
+"""The state of every stream, and what advances it: Engine, Stream, AsyncEngine."""

@@ -1,0 +1,176 @@
+"""AsyncEngine: an engine inside an asyncio service, stepped once a turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ShapeError, StreamLSTMError
+from .engine import Engine
+from .state_table import StreamId, check_stream_id
+from .validation import to_float32
+
+Float32Array = NDArray[np.float32]
+
+
+class _Call(NamedTuple):
+    """An observation and who waits for its prediction."""
+
+    future: asyncio.Future[Float32Array]
+    stream: StreamId
+    x: Float32Array
+    seq: Any
+    time: Any
+
+
+class AsyncEngine:
+    """An engine for many coroutines: what they ask in one turn of the event loop is one block.
+
+    Each caller gets its own prediction, or its own error: the bad observation of one changes
+    nothing for another. Observations of one stream are applied in the order of the calls. Nothing
+    waits for others to come: the block is stepped in the same turn, in the loop's own thread, and
+    takes as long as its arithmetic does.
+
+    Parameters
+    ----------
+    engine : Engine
+        It may be used beside this as well, by other threads too. Its own methods do not wait for
+        what is pending here.
+
+    Raises
+    ------
+    StreamLSTMError
+        By every method, if it is called in another event loop than the one of the first call: one
+        AsyncEngine belongs to one loop. Several of them may share an engine.
+
+    Notes
+    -----
+    **Cancelling.** Once a call of :meth:`step` has begun, its observation is applied (or refused),
+    also if its caller is cancelled while it waits. So a cancelled caller never has to ask whether
+    it was in time; only a task that is cancelled before it began to run has asked nothing.
+
+    Examples
+    --------
+    >>> engine = AsyncEngine(Engine(Model.load("model.safetensors")))  # doctest: +SKIP
+    >>> y = await engine.step("pump-7", [21.3, 0.82])  # doctest: +SKIP
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending: list[_Call] = []
+
+    async def step(
+        self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Float32Array:
+        """Advance one stream by one observation; as :meth:`Engine.step`.
+
+        Parameters
+        ----------
+        stream, x, seq, time
+            As for :meth:`Engine.step`; ``x`` may be changed as soon as the call has begun.
+
+        Returns
+        -------
+        float32[O]
+            The prediction, in the unit of the series.
+
+        Raises
+        ------
+        StreamLSTMError
+            As :meth:`Engine.step`. Whatever is raised, no stream has changed.
+        """
+        loop = self._own_loop()
+        call = _Call(loop.create_future(), check_stream_id(stream), self._row(x), seq, time)
+        if not self._pending:
+            loop.call_soon(self._flush)
+        self._pending.append(call)
+        return await call.future
+
+    async def step_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Float32Array:
+        """Advance many streams, all or none; as :meth:`Engine.step_many`, after what is pending."""
+        self._flush_mine()
+        return self.engine.step_many(streams, X, seqs=seqs, times=times)
+
+    async def reset(self, stream: StreamId) -> None:
+        """Empty a stream's memory; as :meth:`Engine.reset`, after what is pending."""
+        self._flush_mine()
+        self.engine.reset(stream)
+
+    async def forget(self, stream: StreamId) -> None:
+        """Drop a stream and free its slot; as :meth:`Engine.forget`, after what is pending."""
+        self._flush_mine()
+        self.engine.forget(stream)
+
+    async def export_stream(self, stream: StreamId) -> bytes:
+        """Return all that is remembered of a stream, what is pending included."""
+        self._flush_mine()
+        return self.engine.export_stream(stream)
+
+    async def import_stream(self, stream: StreamId, blob: bytes) -> None:
+        """Give a stream a state; as :meth:`Engine.import_stream`, after what is pending."""
+        self._flush_mine()
+        self.engine.import_stream(stream, blob)
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise StreamLSTMError(
+                "this AsyncEngine is used by another event loop; make one for each loop, they may "
+                "share an Engine"
+            )
+        return loop
+
+    def _row(self, x: ArrayLike) -> Float32Array:
+        """Return an observation of the right shape that nobody else will change."""
+        row = to_float32(x, "observation")
+        model = self.engine.model
+        if row.shape != (model.input_size,):
+            raise ShapeError(
+                f"observation: expected {model.input_size} features "
+                f"({', '.join(model.inputs)}), got shape {row.shape}."
+            )
+        return row.copy()
+
+    def _flush_mine(self) -> None:
+        self._own_loop()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Step everything that is pending as one block."""
+        calls, self._pending = self._pending, []
+        if not calls:  # another call was in the way of this turn, and has done it
+            return
+        futures, streams, rows, seqs, times = zip(*calls, strict=True)
+        try:
+            Y, errors = self.engine.step_each(
+                streams,
+                np.stack(rows),
+                seqs=None if all(type(seq) is int and seq == 0 for seq in seqs) else seqs,
+                times=None if all(time is None for time in times) else times,
+            )
+        except Exception as error:  # a mistake in the engine: everybody hears of it
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for n, future in enumerate(futures):
+            if future.done():  # its caller was cancelled
+                continue
+            if n in errors:
+                future.set_exception(errors[n])
+            else:
+                future.set_result(Y[n].copy())

@@ -1,0 +1,89 @@
+"""Looking inside: what every gate of every layer does with one observation.
+
+The cell's gates are its explanation. The forget gate says what share of each cell is kept, the
+input gate what share of the candidate is let in, the output gate what share of the cell is shown.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.factory import ReferenceBackend
+from ..backends.plan import row_layout
+from ..network.layers import Layer
+from ..network.model import Model
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """One layer's part in a step.
+
+    Attributes
+    ----------
+    layer : Layer
+        Which layer it is.
+    values : dict of str to float32[H]
+        An LSTM has ``input_gate``, ``forget_gate``, ``candidate``, ``output_gate``, ``cell``; a GRU
+        ``reset_gate``, ``update_gate``, ``candidate``; every layer with a memory has ``hidden``,
+        every other one ``output``. Cell and hidden state are those after the step.
+    """
+
+    layer: Layer
+    values: dict[str, Float32Array]
+
+    def __getattr__(self, name: str) -> Float32Array:
+        """Return the vector of that name."""
+        try:
+            return self.values[name]
+        except KeyError:
+            known = ", ".join(self.values)
+            raise AttributeError(
+                f"a {self.layer.kind} layer has no {name}; it has {known}"
+            ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What a network would do with one observation.
+
+    Attributes
+    ----------
+    layers : tuple of LayerTrace
+        One for each layer of the model.
+    prediction : float32[O]
+        What :meth:`streamlstm.Engine.step` would return, to rounding.
+    """
+
+    layers: tuple[LayerTrace, ...]
+    prediction: Float32Array
+
+
+class Explainer:
+    """What traces observations through one model; it keeps the model's weights ready for that.
+
+    Parameters
+    ----------
+    model : Model
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._reference = ReferenceBackend(model)
+        self._places, _ = row_layout(model)
+
+    def explain(self, row: Float32Array, x: Float32Array) -> Explanation:
+        """Trace one observation x[F] through all layers from the state row[R], which stays."""
+        state = [
+            {name: row[None, columns] for name, columns in place.items()} for place in self._places
+        ]
+        y, _, traces = self._reference.compute(x[None], state, traced=True)
+        layers = []
+        for layer, trace in zip(self._model.layers, traces, strict=True):
+            output = trace.pop("output")
+            trace["hidden" if layer.state else "output"] = output
+            vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}
+            layers.append(LayerTrace(layer, vectors))
+        return Explanation(tuple(layers), np.array(y[0], np.float32))

@@ -1,0 +1,125 @@
+"""One observation of one stream from Python: check it, find the stream, step it, in one call.
+
+Nothing is answered but whether it went well. Where it did not, nothing has changed, and who asked
+goes the slow way, which knows the right error or gives a new stream its slot.
+
+These calls keep the interpreter's lock: they are short, and giving it back and taking it again
+costs more than many steps do. So they are alone, but for threads that work without it, and those
+say so in TASK_HELD (streamlstm/engine/lock_flag.py).
+"""
+
+import numpy as np
+from numba import float32, int64, types, uint64
+
+from . import dirty as changed
+from . import id_index as ids
+from . import layout
+from .arguments import ENDLESS
+from .cache import kernel, part
+from .id_index import SEQ, arrival_of, column_of, set_column
+from .memory import address_of, call_at, floats_at, int64s_at
+
+f32 = np.float32
+
+
+@part
+def is_good(program, x):
+    """Tell whether the kernels may take x: F finite numbers, the first a category if it must be."""
+    if x.shape[0] != program[layout.INPUTS]:
+        return False
+    total = f32(0.0)
+    for n in range(x.shape[0]):
+        total += x[n] * f32(0.0)  # NaN where x is infinite or NaN
+    if total != f32(0.0):
+        return False
+    categories = program[layout.CATEGORIES]
+    return categories == 0 or (0 <= x[0] < categories and x[0] == np.floor(x[0]))
+
+
+@part
+def _is_held(task):
+    return int64s_at(task, layout.TASK)[layout.TASK_HELD] != 0
+
+
+@part
+def _step(head, task, slot, x, seq, y):
+    if slot < 0:
+        return False
+    fields = int64s_at(task, layout.TASK)
+    program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
+    if not is_good(program, x) or y.shape[0] != program[layout.OUTPUTS]:
+        return False  # y may have been made for the model before
+    if seq != 0:
+        if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
+            return False
+        set_column(head, slot, SEQ, uint64(seq))
+    changed.note(head, slot)
+    kept = floats_at(fields[layout.TASK_OBSERVATION], ENDLESS)
+    for n in range(x.shape[0]):
+        kept[n] = x[n]  # x need not be contiguous
+    fields[layout.TASK_SLOT] = slot
+    fields[layout.TASK_SLOTS] = task + 8 * layout.TASK_SLOT
+    fields[layout.TASK_X] = fields[layout.TASK_OBSERVATION]
+    fields[layout.TASK_Y] = y.ctypes.data
+    call_at(fields[layout.TASK_STEP], task, int64(0), int64(1), int64(0))
+    if seq != 0:
+        size = 4 * program[layout.OUTPUTS]
+        ids.keep_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
+    fields[layout.TASK_STEPS] += 1
+    return True
+
+
+@kernel(nogil=False, no_cfunc_wrapper=True)
+def step_text(table, task, text, x, seq, y):
+    """Step the stream with a text id of ASCII.
+
+    Parameters
+    ----------
+    table, task : int64
+        Addresses of the table's head (ids.py) and of the backend's task (layout.py).
+    text : str
+    x : float32[F], in any layout
+    seq : int64
+        The observation's number, 0 for none.
+    y : float32[O]
+        Where the prediction goes.
+
+    Returns
+    -------
+    bool
+        False, and nothing has changed, if the stream is not live or its id not ASCII, if x is not
+        as the model wants it, seq not the stream's next, or somebody else at work.
+    """
+    head = int64s_at(table, ids.HEAD)
+    data = address_of(text._data)
+    if _is_held(task) or not text._is_ascii or not ids.may_be_text(data, text._length):
+        return False
+    return _step(head, task, ids.find_text_at(head, data, text._length), x, seq, y)
+
+
+@kernel(nogil=False, no_cfunc_wrapper=True)
+def step_integer(table, task, value, x, seq, y):
+    """Step the stream with the uint64 id ``value``; as :func:`step_text`."""
+    head = int64s_at(table, ids.HEAD)
+    if _is_held(task):
+        return False
+    return _step(head, task, ids.find_integer(head, value), x, seq, y)
+
+
+@kernel(nogil=False, no_cfunc_wrapper=True)
+def step_slot(table, task, slot, generation, x, seq, y):
+    """Step the stream that has a slot, if it has it since ``generation``; as :func:`step_text`."""
+    head = int64s_at(table, ids.HEAD)
+    if _is_held(task) or slot < 0 or arrival_of(head, slot, 0) != generation:
+        return False
+    return _step(head, task, slot, x, seq, y)
+
+
+_rest = (types.Array(float32, 1, "A"), int64, types.Array(float32, 1, "C"))
+
+# Every entry point, and the one signature that it is compiled for.
+SIGNATURES = {
+    step_text: (int64, int64, types.unicode_type, *_rest),
+    step_integer: (int64, int64, uint64, *_rest),
+    step_slot: (int64, int64, int64, uint64, *_rest),
+}

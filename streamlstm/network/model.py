@@ -1,0 +1,194 @@
+"""A model: layers, weights, names and scaling of one network."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ModelError
+from .checks import (
+    check_chain,
+    check_names,
+    check_scaling,
+    check_skip,
+    check_skip_scale,
+    check_weights,
+)
+from .file import read_model_file, write_model_file
+from .layers import Embedding, Layer, describe_layer, layer_to_dict
+from .scaling import Scaling
+
+Float32Array = NDArray[np.float32]
+
+
+class Model:
+    """A network ready to be stepped: what it computes, and what its numbers mean.
+
+    One step is ``y = output_scaling.invert(layers(input_scaling.apply(x)))``; where ``skip``
+    names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``.
+
+    Parameters
+    ----------
+    layers : sequence of layer specifications
+        Applied in order; each takes what the one before hands on.
+    weights : sequence of dict of str to array
+        For each layer the arrays that ``layer.parameters()`` lists; kept as float32.
+    inputs, outputs : sequence of str, optional
+        Names of the F features and the O outputs; ``x0, x1, ...`` and ``y0, y1, ...`` if left out.
+    input_scaling, output_scaling : Scaling, optional
+        In the unit of the series; none if left out.
+    skip : sequence of int, optional
+        For each output the index of the input that is added to it, or -1 for none. With it a
+        network predicts the change of a series instead of its level.
+    skip_scale : sequence of float, optional
+        For each output what that input is multiplied by; 1 for all if left out. It is kept as
+        float32[O], or None where it changes nothing.
+    horizon : int
+        How many steps ahead of its observation a prediction speaks of; 0 if it is no forecast.
+    metadata : mapping of str to str, optional
+        Anything worth keeping about where the model came from. It changes no result.
+
+    Raises
+    ------
+    ModelError
+        If anything does not fit; the message names the layer, the parameter and the shapes.
+    """
+
+    layers: tuple[Layer, ...]
+    weights: tuple[dict[str, Float32Array], ...]
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        weights: Sequence[Mapping[str, ArrayLike]],
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+        input_scaling: Scaling | None = None,
+        output_scaling: Scaling | None = None,
+        skip: Sequence[int] | None = None,
+        horizon: int = 1,
+        metadata: Mapping[str, str] | None = None,
+        skip_scale: ArrayLike | None = None,
+    ) -> None:
+        self.layers = tuple(layers)
+        check_chain(self.layers)
+        if len(weights) != len(self.layers):
+            raise ModelError(
+                f"expected weights for {len(self.layers)} layers, got {len(weights)} sets."
+            )
+        self.weights = tuple(
+            check_weights(n, layer, given)
+            for n, (layer, given) in enumerate(zip(self.layers, weights, strict=True))
+        )
+        F, O = self.input_size, self.output_size
+        self.inputs = check_names("inputs", inputs, "x", F)
+        self.outputs = check_names("outputs", outputs, "y", O)
+        self.input_scaling = check_scaling("input_scaling", input_scaling, F)
+        self.output_scaling = check_scaling("output_scaling", output_scaling, O)
+        if self.categories and (self.input_scaling.mean[0], self.input_scaling.scale[0]) != (0, 1):
+            raise ModelError("input_scaling: expected 0 and 1 for the category in the first input.")
+        self.skip = check_skip(skip, F, O)
+        self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
+        if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0:
+            raise ModelError(f"horizon: expected an integer of 0 or more, got {horizon!r}.")
+        self.horizon = horizon
+        self.metadata = {str(key): str(value) for key, value in (metadata or {}).items()}
+
+    @property
+    def input_size(self) -> int:
+        """F, features of one observation."""
+        return self.layers[0].input_size
+
+    @property
+    def output_size(self) -> int:
+        """O, outputs of one prediction."""
+        return self.layers[-1].output_size
+
+    @property
+    def categories(self) -> int:
+        """How many categories the first input may name; 0 if it is an ordinary number."""
+        first = self.layers[0]
+        return first.categories if isinstance(first, Embedding) else 0
+
+    @property
+    def skip_factors(self) -> Float32Array:
+        """What the input that ``skip`` adds to each output is multiplied by: float32[O]."""
+        return np.ones(self.output_size, np.float32) if self.skip_scale is None else self.skip_scale
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change with anything that changes a result or a name."""
+        digest = hashlib.sha256(json.dumps(self.specification(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            digest.update(name.encode() + b"\0" + array.tobytes())
+        return digest.hexdigest()[:32]
+
+    def specification(self) -> dict[str, Any]:
+        """Return everything but the arrays and the metadata, as plain values for JSON."""
+        return {
+            "layers": [layer_to_dict(layer) for layer in self.layers],
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
+            "skip": None if self.skip is None else list(self.skip),
+            "horizon": self.horizon,
+        }
+
+    def arrays(self) -> dict[str, Float32Array]:
+        """Return every array under the name that it has in a model file."""
+        arrays = {
+            f"layers.{n}.{name}": array
+            for n, weights in enumerate(self.weights)
+            for name, array in weights.items()
+        }
+        for side in ("input", "output"):
+            scaling: Scaling = getattr(self, f"{side}_scaling")
+            arrays[f"{side}_scaling.mean"] = scaling.mean
+            arrays[f"{side}_scaling.scale"] = scaling.scale
+        if self.skip_scale is not None:
+            arrays["skip_scale"] = self.skip_scale
+        return arrays
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one .safetensors file (docs/model-file.md).
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be written.
+        """
+        write_model_file(path, self.arrays(), self.specification(), self.metadata, self.fingerprint)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Model":
+        """Read a model from a .safetensors file; nothing from the file is ever executed.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, foreign, or written by a newer version.
+        """
+        return read_model_file(path, cls)
+
+    def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
+        """Return this model with other weights for its layers, one set for each."""
+        return Model(
+            self.layers,
+            weights,
+            self.inputs,
+            self.outputs,
+            self.input_scaling,
+            self.output_scaling,
+            self.skip,
+            self.horizon,
+            self.metadata,
+            self.skip_scale,
+        )
+
+    def __repr__(self) -> str:
+        """Show the layers, one after the other."""
+        chain = " -> ".join(describe_layer(layer) for layer in self.layers)
+        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}>"

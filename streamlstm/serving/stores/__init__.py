@@ -1,0 +1,1 @@
+"""Where streams are checkpointed beside a worker's memory: LMDB and Redis."""

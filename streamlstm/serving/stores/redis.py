@@ -1,0 +1,152 @@
+"""A store that machines share: Redis, the streams as fields of one hash, one MULTI a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from ...errors import StoreError
+from .store import Header, Pairs
+
+HEADER, STREAMS = "streamlstm", "streamlstm:streams"  # keys
+READ_SECONDS = 0.25  # for which the loop may wait for a stream
+WRITE_SECONDS = 10.0
+_FIELDS = 1000  # in one command
+_LEFT_OUT = "the package redis is not installed; pip install 'streamlstm[redis]'"
+
+
+class RedisStore:
+    """Streams in a Redis.
+
+    Parameters
+    ----------
+    url : str
+        As the package redis takes it: ``redis://HOST:PORT/NUMBER``, ``rediss://``, ``unix://``.
+    header : Header
+        What it must be of; then what it is of.
+    other : {"refuse", "keep"}
+        What to do with streams of another model.
+
+    Attributes
+    ----------
+    kind, place, shared, emptied, header
+        As of :class:`.store.Store`; the place is told without its password.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached, or holds streams of another model.
+    """
+
+    kind, shared = "redis", True
+
+    def __init__(self, url: str, header: Header, other: str = "refuse") -> None:
+        try:
+            import redis
+        except ImportError:
+            raise StoreError(f"--store redis://: {_LEFT_OUT}.") from None
+        self.emptied = False
+        self._error: Any = redis.RedisError
+        self.header = header
+        scheme, _, rest = url.partition("://")
+        self.place = f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+        try:
+            self._reader, self._writer = (
+                redis.Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait)
+                for wait in (READ_SECONDS, WRITE_SECONDS)
+            )
+            if other != "refuse":
+                self._go_on(other)
+            self._check()
+        except (redis.RedisError, ValueError) as error:
+            raise self._failed("opened", error) from None
+
+    def _check(self) -> bool:
+        """Look at the header, or write it where nothing is; return whether nothing was."""
+        empty = bool(self._writer.set(HEADER, self.header.encode(), nx=True))
+        found: Any = self._writer.get(HEADER)
+        self.header.accept(found or b"", self.place)
+        return empty
+
+    def _go_on(self, other: str) -> None:
+        """Write the header over that of another model, if its streams may go on with this one."""
+        if other == "anew":
+            raise StoreError(
+                f"{self.place}: workers may share it, and those that run would go on with the "
+                "model before; to let streams begin anew choose an empty one, as with another "
+                "number behind the port."
+            )
+
+        def replace(pipe: Any) -> None:
+            found = pipe.get(HEADER)
+            pipe.multi()
+            if found is not None:
+                pipe.set(HEADER, self.header.accept(found, self.place, other).encode())
+
+        self._writer.transaction(replace, HEADER)
+
+    def set_header(self, header: Header) -> None:
+        """Say of what it is from now on; from any thread."""
+        before, self.header = self.header, header
+        try:
+            self._go_on("anew" if header.era else "keep")
+        except self._error as error:
+            self.header = before
+            raise self._failed("written", error) from None
+        except BaseException:
+            self.header = before
+            raise
+
+    def count(self) -> int:
+        """Return how many streams it holds."""
+        try:
+            number: Any = self._writer.hlen(STREAMS)
+        except self._error as error:
+            raise self._failed("read", error) from None
+        return int(number)
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the record of each key, None where there is none."""
+        try:
+            found: Any = self._reader.hmget(STREAMS, list(keys))
+        except self._error as error:
+            raise self._failed("read", error) from None
+        return list(found)
+
+    def page(self, prefix: bytes, after: bytes, count: int) -> None:
+        """Return None: the fields of a hash have no order."""
+
+    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
+        """Remove streams, then write records; all of it or nothing."""
+        left = iter(pairs)
+        try:
+            # Another Redis may have come in its place, or an empty one.
+            self.emptied = self._check() or self.emptied
+            with self._writer.pipeline(transaction=True) as pipe:
+                if gone:
+                    pipe.hdel(STREAMS, *gone)
+                while some := dict(islice(left, _FIELDS)):
+                    pipe.hset(STREAMS, mapping=some)
+                pipe.execute()
+        except self._error as error:
+            raise self._failed("written", error) from None
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and record of every stream."""
+        seen: set[bytes] = set()  # a scan may give a field twice while the hash grows
+        try:
+            for key, record in self._writer.hscan_iter(STREAMS, count=_FIELDS):
+                if key not in seen:
+                    seen.add(key)
+                    yield key, record
+        except self._error as error:
+            raise self._failed("read", error) from None
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._reader.close()
+        self._writer.close()
+
+    def _failed(self, what: str, error: Exception) -> StoreError:
+        return StoreError(f"{self.place}: cannot be {what}: {error}.")
