@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from streamlstm import LSTM, Dense, Model
-from streamlstm.backends.factory import ReferenceBackend
 from streamlstm.backends.plan import initial_row, row_layout
+from streamlstm.backends.reference import ReferenceBackend
 from streamlstm.errors import ModelError
 from streamlstm.network.layers import Layer
 
@@ -127,7 +127,7 @@ def ours(model: Model, B: int, capacity: int) -> dict[str, float]:
 
 def on_the_cpu(model: Model, B: int, capacity: int) -> float:
     """Return seconds of the same tick on all cores of the host."""
-    from streamlstm.backends.factory import CpuBackend
+    from streamlstm.backends.cpu import CpuBackend
 
     rng, backend = np.random.default_rng(2), CpuBackend(model)
     rows = np.tile(initial_row(model), (capacity, 1))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamlstm import LSTM, Engine, Model
-from streamlstm.backends.factory import CpuBackend
+from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.precision import round_weights
 from streamlstm.kernels import compile
 from streamlstm.kernels.cache import kernel

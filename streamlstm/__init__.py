@@ -9,19 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backends.precision_check import check_precision
     from .client.aio.client import AsyncClient, AsyncPublisher, AsyncSubscriber
     from .client.aio.replaying_publisher import AsyncReplayingPublisher
     from .client.client import Client, Subscriber
     from .client.publisher import Publisher
     from .client.replay.publisher import ReplayingPublisher
-    from .convert import from_guitarml, from_keras, from_onnx, from_rtneural, from_torch, load_any
+    from .convert import (
+        from_guitarml,
+        from_keras,
+        from_onnx,
+        from_rtneural,
+        from_torch,
+        load_any,
+        to_onnx,
+    )
     from .engine.aio import AsyncEngine
     from .engine.engine import Engine
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
-from .network.scaling import Scaling
+    from .network.scaling import Scaling
 
 __version__ = "0.1.0"
 
@@ -45,12 +54,14 @@ _HOMES = {
     "Scaling": "network.scaling",
     "Stream": "engine.stream",
     "StreamLSTMError": "errors",
+    "check_precision": "backends.precision_check",
     "from_guitarml": "convert",
     "from_keras": "convert",
     "from_onnx": "convert",
     "from_rtneural": "convert",
     "from_torch": "convert",
     "load_any": "convert",
+    "to_onnx": "convert",
     "Publisher": "client.publisher",
     "ReplayingPublisher": "client.replay.publisher",
     "Subscriber": "client.client",
@@ -79,12 +90,14 @@ __all__ = [
     "StreamLSTMError",
     "Subscriber",
     "__version__",
+    "check_precision",
     "from_guitarml",
     "from_keras",
     "from_onnx",
     "from_rtneural",
     "from_torch",
     "load_any",
+    "to_onnx",
 ]
 
 

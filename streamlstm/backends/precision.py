@@ -31,7 +31,7 @@ def lengthen(bits: NDArray[np.uint16], precision: str) -> Float32Array:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def check_precision(precision: str) -> str:
+def known_precision(precision: str) -> str:
     """Return the name of a precision that there is.
 
     Raises
@@ -52,7 +52,7 @@ def round_weights(model: Model, precision: str) -> Model:
     ModelError
         If there is no such precision, or a weight is too large for it.
     """
-    if check_precision(precision) == "float32":
+    if known_precision(precision) == "float32":
         return model
     rounded = []
     for n, (layer, weights) in enumerate(zip(model.layers, model.weights, strict=True)):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConvertError
-from . import evaluate as plain
+from . import evaluate
 from .common.weights import Float64Array, first_line
 from .keras.file import read_keras
 
@@ -77,11 +77,11 @@ def _ways(path: str, kind: str, O: int, told: dict[str, Any]) -> Iterator[tuple[
         module = _keras_module(path)
         if module:
             yield lambda X: _by_keras(module, path, X, O), f"{module}"
-        yield lambda X: plain.keras(path, X), by_arrays
+        yield lambda X: evaluate.keras(path, X), by_arrays
     elif kind == "rtneural":
-        yield lambda X: plain.rtneural(path, X), by_arrays
+        yield lambda X: evaluate.rtneural(path, X), by_arrays
     elif kind == "guitarml":
-        yield lambda X: plain.guitarml(path, X), by_arrays
+        yield lambda X: evaluate.guitarml(path, X), by_arrays
     elif kind == "torch":
         from .torch.evaluate import by_torch
 

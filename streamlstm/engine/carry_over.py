@@ -27,7 +27,7 @@ class Place(NamedTuple):
 def carry(old: Any, before: Place, rows: Any, after: Place, at: Any) -> None:
     """Carry the last predictions of some rows ``old[B, R0]`` into rows[B, R], initial ones.
 
-    Either may be on a device (device_rows.py).
+    Either may be on a device (backends/cuda/rows.py).
     """
     if before.outputs == after.outputs:
         into = slice(after.start, after.start + after.outputs)

@@ -79,11 +79,10 @@ class Changes:
     """
 
     def __init__(self, table: StateTable, lock: threading.Lock, held: Held) -> None:
-        from ..kernels import compile
-        from ..kernels import id_index as ids
+        from ..kernels import compile, id_index
 
         self._table, self._lock, self._held = table, lock, held
-        self._call, self._count = compile.changed_entries(), ids.CHANGED_COUNT
+        self._call, self._count = compile.changed_entries(), id_index.CHANGED_COUNT
         with lock, held:
             table.watch()
 

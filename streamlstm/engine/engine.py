@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..backends.factory import Backend, CpuBackend, make_backend
+from ..backends.backend import Backend
+from ..backends.cpu import CpuBackend
+from ..backends.factory import make_backend
 from ..backends.plan import initial_row, prediction_place
 from ..errors import BadValueError, ModelError, ShapeError, StreamLSTMError
 from ..network.model import Model
@@ -62,8 +64,8 @@ class Engine:
     weights : {"float32", "float16", "bfloat16"}
         With 16 bits the matrices of all layers are rounded, and a single stream's step through a
         plain LSTM that is too large for near caches (from about 64 hidden units) waits for half of
-        the memory: bfloat16 is the quicker, float16 the more exact. :meth:`streamlstm.Model.check`
-        tells what the rounding costs.
+        the memory: bfloat16 is the quicker, float16 the more exact.
+        :func:`streamlstm.check_precision` tells what the rounding costs.
 
     Raises
     ------

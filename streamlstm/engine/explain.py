@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.factory import ReferenceBackend
 from ..backends.plan import row_layout
+from ..backends.reference import ReferenceBackend
 from ..network.layers import Layer
 from ..network.model import Model
 

@@ -53,11 +53,10 @@ class Idle:
     """
 
     def __init__(self, table: StateTable, lock: threading.Lock, held: Held) -> None:
-        from ..kernels import compile
-        from ..kernels import id_index as ids
+        from ..kernels import compile, id_index
 
         self._table, self._lock, self._held = table, lock, held
-        self._call, self._ids = compile.leaving_entries(), ids
+        self._call, self._ids = compile.leaving_entries(), id_index
         self._offset = 0
         self._no_keys = np.zeros(0, np.uint8)
         with lock, held:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..backends.factory import CpuBackend
+from ..backends.cpu import CpuBackend
 from .lock_flag import Held
 from .state_table import StateTable
 
@@ -23,7 +23,7 @@ class Lent:
     Attributes
     ----------
     table, task : int
-        Addresses of the table's head (kernels/ids.py) and of the backend's task
+        Addresses of the table's head (kernels/id_index.py) and of the backend's task
         (kernels/layout.py).
     threads : int
         How many may share a block.

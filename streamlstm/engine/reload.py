@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.factory import Backend
+from ..backends.backend import Backend
 from ..backends.plan import initial_row
 from ..errors import ModelMismatchError
 from ..lazy_arrays import lazy_zeros

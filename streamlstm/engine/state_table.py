@@ -65,8 +65,8 @@ class StateTable:
     """State rows of up to ``capacity`` streams.
 
     No stream has a Python object here: ids and what else is known of a stream stand in columns
-    beside the rows, found by compiled code (kernels/ids.py). Memory is given page by page as rows
-    are first used; a table for many more streams than come costs next to nothing.
+    beside the rows, found by compiled code (kernels/id_index.py). Memory is given page by page as
+    rows are first used; a table for many more streams than come costs next to nothing.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class StateTable:
         The row of a stream that has seen nothing.
     make_rows : callable, optional
         Makes rows elsewhere than in the host's memory, of S and ``initial``, that are read and
-        written as those of an array are (device_rows.py). Every row begins as ``initial``.
+        written as those of an array are (backends/cuda/rows.py). Every row begins as ``initial``.
 
     Attributes
     ----------
@@ -113,13 +113,12 @@ class StateTable:
             raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
         capacity = int(capacity)
         # Numba is loaded by who makes a table, not by who only checks ids.
-        from ..kernels import compile
+        from ..kernels import compile, id_lookup
         from ..kernels import id_index as ids
-        from ..kernels import id_lookup as idblocks
 
         self._ids, self._call = ids, compile.id_entries()
         self._integer_slot, self._text_slot = self._call.integer_slot, self._call.text_slot
-        self._find, self._claim, self._encoded = idblocks.FIND, idblocks.CLAIM, idblocks.ENCODED
+        self._find, self._claim, self._encoded = id_lookup.FIND, id_lookup.CLAIM, id_lookup.ENCODED
         self._no_id = ids.NO_ID
         self._changed: NDArray[np.int64] | None = None
         self.clocked = False
@@ -191,7 +190,7 @@ class StateTable:
         ]
 
     def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Return slots, keys and lengths of all live streams (kernels/ids.py)."""
+        """Return slots, keys and lengths of all live streams (kernels/id_index.py)."""
         slots = np.flatnonzero(self.generation[: self.used])
         records = self._records.reshape(self.capacity, -1)[slots]
         return slots, records[:, self._ids.KEY], records[:, self._ids.META] & np.uint64(255)
@@ -221,7 +220,7 @@ class StateTable:
         return self._texts[key : key + length].tobytes().decode()
 
     def key_of(self, slot: int) -> tuple[int, int]:
-        """Return key and length of one slot (kernels/ids.py)."""
+        """Return key and length of one slot (kernels/id_index.py)."""
         record = self._records[slot * self._ids.RECORD :]
         return int(record[self._ids.KEY]), int(record[self._ids.META]) & 255
 
@@ -230,7 +229,7 @@ class StateTable:
         return self._slot(stream, self._find)
 
     def _slot(self, stream: StreamId, mode: int) -> int:
-        """Find or claim one id; the answer is a slot or one of the negative ones of ids.py."""
+        """Find or claim one id; the answer is a slot or one of the negative ones of id_index.py."""
         if type(stream) is not str:
             slot: int = self._integer_slot(self.address, stream, mode)
             return slot
@@ -372,7 +371,7 @@ class StateTable:
         )
 
     def watch(self, on: bool = True) -> None:
-        """Keep from now on which slots change (kernels/changed.py), or no longer."""
+        """Keep from now on which slots change (kernels/dirty.py), or no longer."""
         if self._changed is None:
             self._changed = lazy_zeros(self.capacity, np.int64)
         self.head[self._ids.CHANGED] = self._changed.ctypes.data if on else 0
@@ -426,7 +425,7 @@ class StateTable:
             changed_entries().note_slots(self.address, slots)
 
     def next_changed(self, limit: int) -> NDArray[np.int64]:
-        """Return the live ones of the ``limit`` slots that changed first (kernels/changed.py)."""
+        """Return the live ones of the ``limit`` slots that changed first (kernels/dirty.py)."""
         assert self._changed is not None  # of a table that is watched
         first, count = (
             int(self.head[n]) for n in (self._ids.CHANGED_FIRST, self._ids.CHANGED_COUNT)

@@ -10,20 +10,12 @@ from typing import Any
 from numba import config, float32, int64, types
 
 from . import (
-    dirty as changed,
-)
-from . import (
-    id_lookup as idblocks,
-)
-from . import (
-    idle as leaving,
-)
-from . import (
+    dirty,
+    id_lookup,
+    idle,
     layout,
+    single_step,
     step,
-)
-from . import (
-    single_step as onestep,
 )
 from .cache import is_cached
 
@@ -63,11 +55,11 @@ def _kernels() -> dict[str, list[tuple[Any, Signature]]]:
     kernels: dict[str, list[tuple[Any, Signature]]] = {
         _name(function): [(function, _BY_ADDRESS)] for function in layers
     }
-    kernels[_IDS] = list(idblocks.SIGNATURES.items())
-    kernels[CHANGED] = list(changed.SIGNATURES.items())
-    kernels[LEAVING] = list(leaving.SIGNATURES.items())
+    kernels[_IDS] = list(id_lookup.SIGNATURES.items())
+    kernels[CHANGED] = list(dirty.SIGNATURES.items())
+    kernels[LEAVING] = list(idle.SIGNATURES.items())
     kernels[_STEP] = [(step.step_range, _BY_ADDRESS), (step.step_block, _BLOCK)]
-    kernels[_STEP] += onestep.SIGNATURES.items()
+    kernels[_STEP] += single_step.SIGNATURES.items()
     if can_run_parallel():
         kernels[_THREADS] = [(step.step_shared, _BY_ADDRESS), (step.step_parallel, _PARALLEL)]
     return kernels
@@ -132,25 +124,25 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
 
 @cache
 def id_entries() -> SimpleNamespace:
-    """Return what a table of streams is asked (idblocks.py), by name, compiled."""
+    """Return what a table of streams is asked (id_lookup.py), by name, compiled."""
     prepare(None, [_IDS])
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in idblocks.SIGNATURES.items()}
+    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in id_lookup.SIGNATURES.items()}
     return SimpleNamespace(**entries)
 
 
 @cache
 def changed_entries() -> SimpleNamespace:
-    """Return what tells which streams changed (changed.py), by name, compiled."""
+    """Return what tells which streams changed (dirty.py), by name, compiled."""
     prepare(None, [CHANGED])
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in changed.SIGNATURES.items()}
+    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in dirty.SIGNATURES.items()}
     return SimpleNamespace(**entries)
 
 
 @cache
 def leaving_entries() -> SimpleNamespace:
-    """Return what finds streams that were idle and frees their slots (leaving.py), compiled."""
+    """Return what finds streams that were idle and frees their slots (idle.py), compiled."""
     prepare(None, [LEAVING])
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in leaving.SIGNATURES.items()}
+    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in idle.SIGNATURES.items()}
     return SimpleNamespace(**entries)
 
 

@@ -1,8 +1,8 @@
 """Which slots changed since they were last asked for, and their memory as records of a store.
 
 The slots stand in a ring of as many places as there are slots, each at most once: a bit in META
-(ids.py) says that a slot is in it. So what changes while the ring is being emptied, a few slots at
-a time, comes behind what was there before, and nothing is left out and nothing lies about.
+(id_index.py) says that a slot is in it. So what changes while the ring is being emptied, a few
+slots at a time, comes behind what was there before, and nothing is left out and nothing lies about.
 
 A record of a stream is SEQ, TIME, the row, and a hash of all of that, without gaps.
 """
@@ -10,7 +10,7 @@ A record of a stream is SEQ, TIME, the row, and a hash of all of that, without g
 import numpy as np
 from numba import int64, types, uint8
 
-from . import id_index as ids
+from . import id_index
 from .cache import inlined, kernel, part
 from .hashing import hash_text
 from .id_index import (
@@ -33,18 +33,18 @@ _AHEAD = 8  # slots whose records and rows are fetched ahead
 
 @part
 def _append(head, slot):
-    place = head[ids.CHANGED_FIRST] + head[ids.CHANGED_COUNT]
-    if place >= head[ids.CAPACITY]:
-        place -= head[ids.CAPACITY]
-    int64s_at(head[ids.CHANGED], head[ids.CAPACITY])[place] = slot
-    head[ids.CHANGED_COUNT] += 1
+    place = head[id_index.CHANGED_FIRST] + head[id_index.CHANGED_COUNT]
+    if place >= head[id_index.CAPACITY]:
+        place -= head[id_index.CAPACITY]
+    int64s_at(head[id_index.CHANGED], head[id_index.CAPACITY])[place] = slot
+    head[id_index.CHANGED_COUNT] += 1
 
 
 @inlined
 def low_bits(head, slot, meta):
     """Return what stands in META below the block, after noting that the slot changes."""
     low = meta & _LOW
-    if head[ids.CHANGED] != 0:
+    if head[id_index.CHANGED] != 0:
         if low & IS_CHANGED == _ZERO:
             _append(head, slot)
         low |= IS_CHANGED
@@ -54,20 +54,20 @@ def low_bits(head, slot, meta):
 @part
 def note(head, slot):
     """Note that a slot changes, and that it was used."""
-    if head[ids.CHANGED] != 0:
+    if head[id_index.CHANGED] != 0:
         _note(head, slot)
 
 
 @part
 def _note(head, slot):
     low = low_bits(head, slot, column_of(head, slot, META))
-    set_column(head, slot, META, np.uint64(head[ids.BLOCK]) << BLOCK_SHIFT | low)
+    set_column(head, slot, META, np.uint64(head[id_index.BLOCK]) << BLOCK_SHIFT | low)
 
 
 @part
 def note_all(head, slots):
     """Note that slots change: in a pass of its own, which without a store is one test for all."""
-    if head[ids.CHANGED] != 0:
+    if head[id_index.CHANGED] != 0:
         for n in range(slots.shape[0]):
             note(head, slots[n])
 
@@ -82,28 +82,28 @@ def note_slots(address, slots):
         Of the head.
     slots : int64[B]
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     for n in range(slots.shape[0]):
         _note(head, slots[n])
 
 
 @part
 def _slot_in(head, ring, n):
-    place = head[ids.CHANGED_FIRST] + n
-    if place >= head[ids.CAPACITY]:
-        place -= head[ids.CAPACITY]
+    place = head[id_index.CHANGED_FIRST] + n
+    if place >= head[id_index.CAPACITY]:
+        place -= head[id_index.CAPACITY]
     return ring[place]
 
 
 @part
 def write_key(head, slot, to):
     """Write an id as a store has it, text or a zero byte and eight more; return its length."""
-    length, key = ids.length_of(head, slot), column_of(head, slot, KEY)
-    if length > ids.SHORT:
-        copy_bytes(to, head[ids.TEXTS] + np.int64(key), length)
+    length, key = id_index.length_of(head, slot), column_of(head, slot, KEY)
+    if length > id_index.SHORT:
+        copy_bytes(to, head[id_index.TEXTS] + np.int64(key), length)
         return length
     if length > 0:
-        copy_bytes(to, head[ids.RECORDS] + 8 * (ids.RECORD * slot + KEY), length)
+        copy_bytes(to, head[id_index.RECORDS] + 8 * (id_index.RECORD * slot + KEY), length)
         return length
     put_byte(to, _ZERO)
     for n in range(8):
@@ -113,10 +113,10 @@ def write_key(head, slot, to):
 
 @part
 def _write_record(head, slot, to):
-    size = 4 * head[ids.ROW_SIZE]
+    size = 4 * head[id_index.ROW_SIZE]
     put_word(to, column_of(head, slot, SEQ))
     put_word(to + 8, column_of(head, slot, TIME))
-    copy_bytes(to + 16, head[ids.ROWS] + size * slot, size)
+    copy_bytes(to + 16, head[id_index.ROWS] + size * slot, size)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -143,16 +143,16 @@ def take(address, limit, done, keys, ends, records):
     int64
         How many records there are now; a slot that is free gives none.
     """
-    head = int64s_at(address, ids.HEAD)
-    ring = int64s_at(head[ids.CHANGED], head[ids.CAPACITY])
-    row, size = 4 * head[ids.ROW_SIZE], 4 * head[ids.ROW_SIZE] + BESIDE
-    count = min(limit, head[ids.CHANGED_COUNT])
+    head = int64s_at(address, id_index.HEAD)
+    ring = int64s_at(head[id_index.CHANGED], head[id_index.CAPACITY])
+    row, size = 4 * head[id_index.ROW_SIZE], 4 * head[id_index.ROW_SIZE] + BESIDE
+    count = min(limit, head[id_index.CHANGED_COUNT])
     for n in range(count):
         if n + _AHEAD < count:
             ahead = _slot_in(head, ring, n + _AHEAD)
-            prefetch(head[ids.RECORDS] + 8 * ids.RECORD * ahead)
+            prefetch(head[id_index.RECORDS] + 8 * id_index.RECORD * ahead)
             for line in range(0, row, 64):
-                prefetch(head[ids.ROWS] + row * ahead + line)
+                prefetch(head[id_index.ROWS] + row * ahead + line)
         slot = _slot_in(head, ring, n)
         set_column(head, slot, META, column_of(head, slot, META) & ~IS_CHANGED)
         if arrival_of(head, slot, 0) != _ZERO:
@@ -160,10 +160,10 @@ def take(address, limit, done, keys, ends, records):
             _write_record(head, slot, records.ctypes.data + size * done)
             ends[done + 1] = ends[done] + key
             done += 1
-    head[ids.CHANGED_FIRST] += count
-    if head[ids.CHANGED_FIRST] >= head[ids.CAPACITY]:
-        head[ids.CHANGED_FIRST] -= head[ids.CAPACITY]
-    head[ids.CHANGED_COUNT] -= count
+    head[id_index.CHANGED_FIRST] += count
+    if head[id_index.CHANGED_FIRST] >= head[id_index.CAPACITY]:
+        head[id_index.CHANGED_FIRST] -= head[id_index.CAPACITY]
+    head[id_index.CHANGED_COUNT] -= count
     return done
 
 

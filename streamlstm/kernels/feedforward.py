@@ -1,4 +1,4 @@
-"""Layers without a memory, and what they share with others. How one is called: group.py."""
+"""Layers without a memory, and what they share with others. How one is called: arguments.py."""
 
 import math
 

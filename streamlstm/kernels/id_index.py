@@ -43,7 +43,7 @@ from .memory import bits_of, byte_at, column_access, copy_bytes, prefetch
     ARRIVED,  # streams that have come since the table was made
     BLOCK,  # blocks that were looked up
     REPEATS,  # ids of the last block that had come before in it
-    CHANGED,  # address of int64[S], the slots that changed; 0 if nobody asks for them (changed.py)
+    CHANGED,  # address of int64[S], the slots that changed; 0 if nobody asks for them (dirty.py)
     CHANGED_FIRST,  # where the one that changed first stands; they go on from the end at the start
     CHANGED_COUNT,
 ) = range(21)

@@ -1,16 +1,15 @@
 """What a table of streams is asked from Python: one id, a block of ids, more room.
 
-All take the address of the head (ids.py) as an integer. Ids of a block are looked up in groups,
-in passes over each: hash and ask for the places in the index; find the candidates and ask for
-their records; compare. So the cache misses of a group overlap, and an id among a million costs
+All take the address of the head (id_index.py) as an integer. Ids of a block are looked up in
+groups, in passes over each: hash and ask for the places in the index; find the candidates and ask
+for their records; compare. So the cache misses of a group overlap, and an id among a million costs
 some tens of ns instead of three misses of a hundred each.
 """
 
 import numpy as np
 from numba import float32, float64, int64, types, uint64
 
-from . import dirty as changed
-from . import id_index as ids
+from . import dirty, id_index
 from .cache import kernel, part
 from .hashing import hash_integer, hash_text
 from .id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
@@ -29,11 +28,11 @@ _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 @kernel(no_cfunc_wrapper=True)
 def integer_slot(address, value, mode):
-    """Find or claim the slot of one integer id; a negative answer is one of those in ids.py."""
-    head = int64s_at(address, ids.HEAD)
+    """Find or claim the slot of one integer id; negative answers: id_index.py."""
+    head = int64s_at(address, id_index.HEAD)
     if mode & CLAIM:
-        return ids.claim_integer(head, value)
-    return ids.find_integer(head, value)
+        return id_index.claim_integer(head, value)
+    return id_index.find_integer(head, value)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -49,15 +48,15 @@ def text_slot(address, text, mode):
     mode : int64
         FIND or CLAIM, and ENCODED added.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     if not (text._is_ascii or mode & ENCODED):
-        return ids.NO_ID
+        return id_index.NO_ID
     data = address_of(text._data)
-    if not ids.may_be_text(data, text._length):
-        return ids.NO_ID
+    if not id_index.may_be_text(data, text._length):
+        return id_index.NO_ID
     if mode & CLAIM:
-        return ids.claim_text_at(head, data, text._length)
-    return ids.find_text_at(head, data, text._length)
+        return id_index.claim_text_at(head, data, text._length)
+    return id_index.find_text_at(head, data, text._length)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -77,10 +76,10 @@ def integer_slots(address, values, slots):
     int64
         0; or NEEDS_ROOM, and nothing has changed; or FULL, and :func:`undo_claims` must follow.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     count = slots.shape[0]
-    head[ids.BLOCK] += 1
-    head[ids.REPEATS] = 0
+    head[id_index.BLOCK] += 1
+    head[id_index.REPEATS] = 0
     absent = 0
     for first in range(0, count, GROUP):
         stop = first + GROUP if first + GROUP < count else count
@@ -90,20 +89,20 @@ def integer_slots(address, values, slots):
             slots[n] = np.int64(hashed)
         _seek(head, slots, first, stop)
         for n in range(first, stop):
-            if slots[n] >= 0 and not ids.is_integer(head, slots[n], values[n]):
-                slots[n] = ids.ABSENT
+            if slots[n] >= 0 and not id_index.is_integer(head, slots[n], values[n]):
+                slots[n] = id_index.ABSENT
             absent += _mark(head, slots[n])
     if absent == 0:
-        changed.note_all(head, slots)
+        dirty.note_all(head, slots)
         return 0
-    if not ids.has_room(head, absent, int64(0)):
-        return ids.NEEDS_ROOM
+    if not id_index.has_room(head, absent, int64(0)):
+        return id_index.NEEDS_ROOM
     for n in range(count):
         if slots[n] < 0:
-            slots[n] = ids.claim_integer(head, values[n])
+            slots[n] = id_index.claim_integer(head, values[n])
             if _mark(head, slots[n]):
-                return ids.FULL
-    changed.note_all(head, slots)
+                return id_index.FULL
+    dirty.note_all(head, slots)
     return 0
 
 
@@ -127,13 +126,13 @@ def text_slots(address, text, starts, slots):
     int64
         As :func:`integer_slots`; NO_ID if the text is not B ids of 1 to 255 bytes without NUL.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     count = slots.shape[0]
     data = address_of(text._data)
     if not _split(data, text._length, starts):
-        return ids.NO_ID
-    head[ids.BLOCK] += 1
-    head[ids.REPEATS] = 0
+        return id_index.NO_ID
+    head[id_index.BLOCK] += 1
+    head[id_index.REPEATS] = 0
     absent = 0
     for first in range(0, count, GROUP):
         stop = first + GROUP if first + GROUP < count else count
@@ -143,25 +142,25 @@ def text_slots(address, text, starts, slots):
             slots[n] = np.int64(hashed)
         _seek(head, slots, first, stop)
         for n in range(first, stop):
-            if slots[n] >= 0 and ids.length_of(head, slots[n]) > ids.SHORT:
-                prefetch(head[ids.TEXTS] + np.int64(column_of(head, slots[n], ids.KEY)))
+            if slots[n] >= 0 and id_index.length_of(head, slots[n]) > id_index.SHORT:
+                prefetch(head[id_index.TEXTS] + np.int64(column_of(head, slots[n], id_index.KEY)))
         for n in range(first, stop):
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
-            if slots[n] >= 0 and not ids.is_text(head, slots[n], at, length):
-                slots[n] = ids.ABSENT
+            if slots[n] >= 0 and not id_index.is_text(head, slots[n], at, length):
+                slots[n] = id_index.ABSENT
             absent += _mark(head, slots[n])
     if absent == 0:
-        changed.note_all(head, slots)
+        dirty.note_all(head, slots)
         return 0
-    if not ids.has_room(head, absent, text._length):
-        return ids.NEEDS_ROOM
+    if not id_index.has_room(head, absent, text._length):
+        return id_index.NEEDS_ROOM
     for n in range(count):
         if slots[n] < 0:
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
-            slots[n] = ids.claim_text_at(head, at, length)
+            slots[n] = id_index.claim_text_at(head, at, length)
             if _mark(head, slots[n]):
-                return ids.FULL
-    changed.note_all(head, slots)
+                return id_index.FULL
+    dirty.note_all(head, slots)
     return 0
 
 
@@ -191,23 +190,23 @@ def _split(data, size, starts):
         found += 1
     good = found == count
     for n in range(count):
-        good &= 1 < starts[n + 1] - starts[n] <= ids.MAX_TEXT + 1
+        good &= 1 < starts[n + 1] - starts[n] <= id_index.MAX_TEXT + 1
     return good
 
 
 @part
 def _ask_place(head, hashed):
     """Ask for the place in the index where an id of this hash is looked for first."""
-    prefetch(head[ids.INDEX] + 8 * (np.int64(hashed) & head[ids.MASK]))
+    prefetch(head[id_index.INDEX] + 8 * (np.int64(hashed) & head[id_index.MASK]))
 
 
 @part
 def _seek(head, slots, first, stop):
     """Replace hashes by the slots that may be meant, and ask for their records."""
     for n in range(first, stop):
-        slots[n] = ids.candidate(head, np.uint64(slots[n]))
+        slots[n] = id_index.candidate(head, np.uint64(slots[n]))
         # Of a slot that is none this is the address before the first: no harm.
-        prefetch(head[ids.RECORDS] + 8 * ids.RECORD * slots[n])
+        prefetch(head[id_index.RECORDS] + 8 * id_index.RECORD * slots[n])
 
 
 @part
@@ -215,8 +214,8 @@ def _mark(head, slot):
     """Note that a slot is in the block, and count it if it was before; return 1 if it is none."""
     if slot < 0:
         return 1
-    block, meta = np.uint64(head[ids.BLOCK]), column_of(head, slot, META)
-    head[ids.REPEATS] += np.int64(meta >> BLOCK_SHIFT == block)
+    block, meta = np.uint64(head[id_index.BLOCK]), column_of(head, slot, META)
+    head[id_index.REPEATS] += np.int64(meta >> BLOCK_SHIFT == block)
     set_column(head, slot, META, (block << BLOCK_SHIFT) | (meta & _LOW))
     return 0
 
@@ -236,26 +235,26 @@ def undo_claims(address, slots, arrived):
     arrived : int64
         ARRIVED before the block.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     for n in range(slots.shape[0] - 1, -1, -1):
-        if slots[n] >= 0 and ids.arrival_of(head, slots[n], 0) > np.uint64(arrived):
-            ids.free_slot(head, slots[n])
+        if slots[n] >= 0 and id_index.arrival_of(head, slots[n], 0) > np.uint64(arrived):
+            id_index.free_slot(head, slots[n])
 
 
 @kernel(no_cfunc_wrapper=True)
 def release(address, slot):
     """Forget the owner of a slot, erase its memory and let the slot go to another."""
-    ids.free_slot(int64s_at(address, ids.HEAD), slot)
+    id_index.free_slot(int64s_at(address, id_index.HEAD), slot)
 
 
 @kernel(no_cfunc_wrapper=True)
 def enlarge(address, what, place, size):
     """Replace the index (``what`` is INDEX) or the texts by ``size`` elements at ``place``."""
-    head = int64s_at(address, ids.HEAD)
-    if what == ids.INDEX:
-        ids.replace_index(head, place, size)
+    head = int64s_at(address, id_index.HEAD)
+    if what == id_index.INDEX:
+        id_index.replace_index(head, place, size)
     else:
-        ids.replace_texts(head, place, size)
+        id_index.replace_texts(head, place, size)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -270,7 +269,7 @@ def seqs_follow(address, slots, seqs):
     seqs : uint64[B]
         Each 0, or one more than the last number of its slot, in the block or before it.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     good = 0
     while good < seqs.shape[0]:
         if seqs[good] != _ZERO:
@@ -302,12 +301,12 @@ def note_block(address, slots, seqs, times, Y, place):
     place : int64
         Where in a state row a prediction is kept.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     size = 4 * Y.shape[1]
     for n in range(seqs.shape[0]):
         if seqs[n] != _ZERO:
             set_column(head, slots[n], SEQ, seqs[n])
-            ids.keep_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
+            id_index.keep_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
     for n in range(times.shape[0]):
         if not np.isnan(times[n]):
             set_column(head, slots[n], TIME, bits_of(times[n]))

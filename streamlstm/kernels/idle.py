@@ -1,14 +1,14 @@
 """Which streams were idle longest, and slots freed of them, a piece at a time.
 
-The last block that a slot was in stands in its META (ids.py) and tells, without any further cost,
-how long its stream has been idle. A slot whose changes somebody asked for and did not take yet
-(changed.py) is never freed.
+The last block that a slot was in stands in its META (id_index.py) and tells, without any further
+cost, how long its stream has been idle. A slot whose changes somebody asked for and did not take
+yet (dirty.py) is never freed.
 """
 
 import numpy as np
 from numba import int64, types, uint8, uint64
 
-from . import id_index as ids
+from . import id_index
 from .cache import kernel, part
 from .dirty import write_key
 from .id_index import BLOCK_SHIFT, IS_CHANGED, META, arrival_of, column_of, set_column
@@ -35,8 +35,8 @@ def touch(address, slots):
         Of the head.
     slots : int64[B]
     """
-    head = int64s_at(address, ids.HEAD)
-    now = uint64(head[ids.BLOCK]) << BLOCK_SHIFT
+    head = int64s_at(address, id_index.HEAD)
+    now = uint64(head[id_index.BLOCK]) << BLOCK_SHIFT
     for n in range(slots.shape[0]):
         if slots[n] >= 0:
             set_column(head, slots[n], META, now | column_of(head, slots[n], META) & _LOW)
@@ -60,10 +60,10 @@ def clocks(address, first, stride, before, found):
     int64
         How many were written.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     count = 0
     slot = first
-    while slot < head[ids.USED] and count < found.shape[0]:
+    while slot < head[id_index.USED] and count < found.shape[0]:
         if _may_leave(head, slot, before):
             found[count] = int64(column_of(head, slot, META) >> BLOCK_SHIFT)
             count += 1
@@ -94,15 +94,15 @@ def sweep(address, first, count, before, ends, keys):
     int64
         How many slots were looked at.
     """
-    head = int64s_at(address, ids.HEAD)
+    head = int64s_at(address, id_index.HEAD)
     freed, at = 0, 0
-    stop = min(first + count, head[ids.USED])
+    stop = min(first + count, head[id_index.USED])
     slot = first
     while slot < stop and freed < ends.shape[0] - 1:
         if _may_leave(head, slot, before):
             if keys.shape[0] > 0:
                 at += write_key(head, slot, keys.ctypes.data + at)
-            ids.free_slot(head, slot)
+            id_index.free_slot(head, slot)
             freed += 1
             ends[freed] = at
         slot += 1

@@ -1,6 +1,6 @@
 """Layers with a memory, for a group of streams: gather h, multiply, apply the cell.
 
-How a layer is called stands in group.py.
+How a layer is called stands in arguments.py.
 """
 
 import math

@@ -11,9 +11,7 @@ say so in TASK_HELD (streamlstm/engine/lock_flag.py).
 import numpy as np
 from numba import float32, int64, types, uint64
 
-from . import dirty as changed
-from . import id_index as ids
-from . import layout
+from . import dirty, id_index, layout
 from .arguments import ENDLESS
 from .cache import kernel, part
 from .id_index import SEQ, arrival_of, column_of, set_column
@@ -53,7 +51,7 @@ def _step(head, task, slot, x, seq, y):
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False
         set_column(head, slot, SEQ, uint64(seq))
-    changed.note(head, slot)
+    dirty.note(head, slot)
     kept = floats_at(fields[layout.TASK_OBSERVATION], ENDLESS)
     for n in range(x.shape[0]):
         kept[n] = x[n]  # x need not be contiguous
@@ -64,7 +62,7 @@ def _step(head, task, slot, x, seq, y):
     call_at(fields[layout.TASK_STEP], task, int64(0), int64(1), int64(0))
     if seq != 0:
         size = 4 * program[layout.OUTPUTS]
-        ids.keep_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
+        id_index.keep_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
     fields[layout.TASK_STEPS] += 1
     return True
 
@@ -76,7 +74,7 @@ def step_text(table, task, text, x, seq, y):
     Parameters
     ----------
     table, task : int64
-        Addresses of the table's head (ids.py) and of the backend's task (layout.py).
+        Addresses of the table's head (id_index.py) and of the backend's task (layout.py).
     text : str
     x : float32[F], in any layout
     seq : int64
@@ -90,26 +88,26 @@ def step_text(table, task, text, x, seq, y):
         False, and nothing has changed, if the stream is not live or its id not ASCII, if x is not
         as the model wants it, seq not the stream's next, or somebody else at work.
     """
-    head = int64s_at(table, ids.HEAD)
+    head = int64s_at(table, id_index.HEAD)
     data = address_of(text._data)
-    if _is_held(task) or not text._is_ascii or not ids.may_be_text(data, text._length):
+    if _is_held(task) or not text._is_ascii or not id_index.may_be_text(data, text._length):
         return False
-    return _step(head, task, ids.find_text_at(head, data, text._length), x, seq, y)
+    return _step(head, task, id_index.find_text_at(head, data, text._length), x, seq, y)
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
 def step_integer(table, task, value, x, seq, y):
     """Step the stream with the uint64 id ``value``; as :func:`step_text`."""
-    head = int64s_at(table, ids.HEAD)
+    head = int64s_at(table, id_index.HEAD)
     if _is_held(task):
         return False
-    return _step(head, task, ids.find_integer(head, value), x, seq, y)
+    return _step(head, task, id_index.find_integer(head, value), x, seq, y)
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
 def step_slot(table, task, slot, generation, x, seq, y):
     """Step the stream that has a slot, if it has it since ``generation``; as :func:`step_text`."""
-    head = int64s_at(table, ids.HEAD)
+    head = int64s_at(table, id_index.HEAD)
     if _is_held(task) or slot < 0 or arrival_of(head, slot, 0) != generation:
         return False
     return _step(head, task, slot, x, seq, y)

@@ -12,8 +12,7 @@ import numpy as np
 from numba import int64, prange
 from numpy.typing import NDArray
 
-from . import feedforward, layout, recurrent
-from . import single_stream as single
+from . import feedforward, layout, recurrent, single_stream
 from .arguments import ENDLESS, ROWS_AT
 from .cache import by_address, kernel, part
 from .layout import GROUP, HEADER, ROW
@@ -37,13 +36,16 @@ LAYERS = {
     layout.EMBEDDING: feedforward.embedding,
 }
 SINGLES = LAYERS | {
-    layout.LSTM: single.lstm_single,
-    layout.LSTM_OPTIONS: single.lstm_options_single,
-    layout.LSTM_NORM: single.lstm_norm_single,
-    layout.GRU: single.gru_single,
+    layout.LSTM: single_stream.lstm_single,
+    layout.LSTM_OPTIONS: single_stream.lstm_options_single,
+    layout.LSTM_NORM: single_stream.lstm_norm_single,
+    layout.GRU: single_stream.gru_single,
 }
 # With weights of 16 bits a single stream goes through a plain LSTM by another way.
-SHORT = {"float16": single.lstm_single_float16, "bfloat16": single.lstm_single_bfloat16}
+SHORT = {
+    "float16": single_stream.lstm_single_float16,
+    "bfloat16": single_stream.lstm_single_bfloat16,
+}
 
 
 def scratch_size(program: NDArray[np.int64]) -> int:
@@ -89,7 +91,7 @@ def step_range(task, first, last, thread):
     task : int
         Address of the task (layout.py). Its arrays are
 
-        - the model's weight block and integer table (streamlstm.plan),
+        - the model's weight block and integer table (streamlstm.backends.plan),
         - float32[S, R], the state rows; those of the block are advanced in place,
         - int64[B], slots: row numbers, each at most once,
         - float32[B, F] and float32[B, O], observations, and where predictions go,

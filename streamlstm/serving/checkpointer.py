@@ -23,7 +23,9 @@ from ..engine.engine import Engine
 from ..engine.state_table import MAX_INTEGER_ID, StreamId
 from ..errors import StoreError
 from .stores.epochs import Eras
-from .stores.store import Header, Store, header_of, open_store
+from .stores.header import Header, header_of
+from .stores.open import open_store
+from .stores.store import Store
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from .. import wire
 from ..engine.native_view import Lent
 from ..engine.state_table import StateTable
-from ..kernels import compile
-from ..kernels import id_index as ids
+from ..kernels import compile, id_index
 from ..lazy_arrays import lazy_zeros
 from .access.limits import PULL_NAME, TOO_QUICK, Account, Limits
 from .access.roles import permitted
@@ -222,7 +221,7 @@ class CompiledLoop:
         self._accounts.make_room(layout.MAX_ACCOUNTS, 2 * names)
         self._accounts.claim(PULL_NAME)
         self._fields[layout.ACCOUNTS] = self._accounts.address
-        size = int(self._accounts.head[ids.TEXT_SIZE])
+        size = int(self._accounts.head[id_index.TEXT_SIZE])
         self._fields[layout.SPARE_NAMES] = self._zeros(size, np.uint8)
         self._fields[layout.INTERVAL] = limits.interval
         self._busy(TOO_QUICK, layout.RATE_WORDS, layout.RATE_SIZE)
@@ -244,7 +243,7 @@ class CompiledLoop:
         clients.make_room(messages, 2 * messages * layout.MAX_IDENTITY)
         self._kept.append(clients)
         fields[layout.CLIENTS] = clients.address
-        fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[ids.TEXT_SIZE]), np.uint8)
+        fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[id_index.TEXT_SIZE]), np.uint8)
 
     def serve(self, seconds: float, stored: bool = False) -> Reason:
         """Serve, for so long at most.
@@ -331,8 +330,8 @@ class CompiledLoop:
         key, length = accounts.key_of(slot)
         # The loop may have moved the names.
         name = key.to_bytes(8, "little")[:length]
-        if length > ids.SHORT:
-            name = ctypes.string_at(int(accounts.head[ids.TEXTS]) + key, length)
+        if length > id_index.SHORT:
+            name = ctypes.string_at(int(accounts.head[id_index.TEXTS]) + key, length)
         return Account(int(accounts.generation[slot]), name, self._locked)
 
     def close(self) -> None:

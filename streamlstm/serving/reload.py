@@ -22,7 +22,7 @@ from ..errors import ModelError, ModelFileError, StoreError, StreamLSTMError
 from ..network.model import Model
 from .checkpointer import Keeper
 from .stores.epochs import Eras
-from .stores.store import Header, header_of
+from .stores.header import Header, header_of
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from functools import partialmethod
 import pytest
 
 from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
-from streamlstm.backends.cuda import backend as cuda_backend
+from streamlstm.backends.cuda import backend
 from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
 
@@ -80,9 +80,9 @@ KERNELS = ("any", "resident", "shared", "spilled", "scalar")
 
 def every(kernel: str) -> None:
     """Let all backends that are made from now on step with a kernel; with "any" they choose."""
-    make = cuda_backend.CudaBackend.__init__
+    make = backend.CudaBackend.__init__
     forced = partialmethod(make, kernel=None if kernel == "any" else kernel)
-    cuda_backend.CudaBackend.__init__ = forced  # type: ignore[method-assign, assignment]
+    backend.CudaBackend.__init__ = forced  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, Model
-from streamlstm.backends.factory import ReferenceBackend, make_backend
+from streamlstm.backends.factory import make_backend
 from streamlstm.backends.plan import initial_row, row_layout
+from streamlstm.backends.reference import ReferenceBackend
 
 from .models import BACKENDS, CROWD, MODELS, SIZES, STEPS
 

@@ -51,7 +51,7 @@ def test_our_own_and_onnx_are_known(tmp_path: Path) -> None:
     assert detect(tmp_path / "m.safetensors") == "streamlstm"
     assert load_any(tmp_path / "m.safetensors").fingerprint == model.fingerprint
     pytest.importorskip("onnx")
-    model.to_onnx(tmp_path / "m.bin")
+    sl.to_onnx(model, tmp_path / "m.bin")
     assert detect(tmp_path / "m.bin") == "onnx"
     assert load_any(tmp_path / "m.bin").layers == model.layers
 

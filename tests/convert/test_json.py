@@ -10,7 +10,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm import GRU, LSTM, Dense, Pointwise
-from streamlstm.convert import evaluate as plain
+from streamlstm.convert import evaluate
 from streamlstm.errors import ConvertError
 
 from .stepping import run
@@ -78,7 +78,7 @@ def test_a_gru_with_one_row_of_biases_has_the_reset_gate_first(tmp_path: Path) -
     model = sl.from_rtneural(path)
     assert model.layers == (GRU(2, 3, reset_after=False),)
     X = np.random.default_rng(0).standard_normal((200, 2))
-    assert np.max(np.abs(run(model, X) - plain.rtneural(path, X))) < 1e-5
+    assert np.max(np.abs(run(model, X) - evaluate.rtneural(path, X))) < 1e-5
 
 
 def test_a_prelu_of_one_alpha_is_an_activation(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_an_input_that_is_added_scaled_keeps_its_digits(
     path = rtneural(tmp_path, layers, in_shape=[1], in_skip=1, in_gain=9.0, out_gain=2.0)
     model = sl.from_rtneural(path)
     X = loud * np.random.default_rng(0).standard_normal((250, 1)).astype(np.float32)
-    Y = plain.rtneural(path, X.astype(np.float64))
+    Y = evaluate.rtneural(path, X.astype(np.float64))
     for backend in ("reference", "cpu"):
         assert np.max(np.abs(run(model, X, backend) - Y)) < 1e-6 * np.max(np.abs(Y))
 

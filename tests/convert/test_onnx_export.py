@@ -51,7 +51,7 @@ def run_graph(session: Any, model: sl.Model, X: np.ndarray[Any, Any]) -> np.ndar
 def test_onnx_runtime_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is the other side of this test")
     model, path = MODELS[name], tmp_path / "model.onnx"
-    model.to_onnx(path)
+    sl.to_onnx(model, path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     X = observations(model, STEPS)
@@ -65,7 +65,7 @@ def test_the_reference_evaluator_gives_the_same_numbers(name: str, tmp_path: Pat
     from onnx.reference import ReferenceEvaluator
 
     model, path = MODELS[name], tmp_path / "model.onnx"
-    model.to_onnx(path)
+    sl.to_onnx(model, path)
     X = observations(model, 20)
     Y = run_graph(ReferenceEvaluator(str(path)), model, X)
     expected = run(model, X)
@@ -75,7 +75,7 @@ def test_the_reference_evaluator_gives_the_same_numbers(name: str, tmp_path: Pat
 @pytest.mark.parametrize("name", MODELS)
 def test_what_was_taken_away_can_be_brought_back(name: str, tmp_path: Path) -> None:
     model, path = MODELS[name], tmp_path / "model.onnx"
-    model.to_onnx(path)
+    sl.to_onnx(model, path)
     back = sl.from_onnx(path)
     X = observations(model, STEPS)
     expected = run(model, X)
@@ -87,7 +87,7 @@ def test_names_and_initial_state_stand_in_the_file(tmp_path: Path) -> None:
     import json
 
     model, path = MODELS["initial state"], tmp_path / "model.onnx"
-    model.to_onnx(path)
+    sl.to_onnx(model, path)
     proto = onnx.load(path)
     state = list(first_state(model, 1))
     assert [value.name for value in proto.graph.input] == ["observation", *state]

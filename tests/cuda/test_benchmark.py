@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import cuda, cuda_peers
-from streamlstm.backends.factory import ReferenceBackend
 from streamlstm.backends.plan import initial_row
+from streamlstm.backends.reference import ReferenceBackend
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,14 +8,14 @@ from numba import cuda
 
 from streamlstm import GRU, Dense, Engine
 from streamlstm.backends.cuda import backend as cuda_backend
-from streamlstm.backends.cuda import graph as cuda_graph
+from streamlstm.backends.cuda import graph
 from streamlstm.backends.cuda.backend import CudaBackend
 from streamlstm.backends.plan import initial_row
 from tests.contract.models import random_model
 
 MODEL = random_model([GRU(3, 5, initial_state=True), Dense(5, 2)], scaled=True)
 pytestmark = pytest.mark.skipif(
-    not cuda_graph.AVAILABLE, reason="cuda-bindings are not installed, or this is the simulator"
+    not graph.AVAILABLE, reason="cuda-bindings are not installed, or this is the simulator"
 )
 
 
@@ -63,7 +63,7 @@ def test_others_may_use_the_default_stream_while_a_graph_is_recorded() -> None:
         thread.join()
 
     with cuda.gpus[0]:
-        cuda_graph.Graph(cuda_graph.make_stream(), work)
+        graph.Graph(graph.make_stream(), work)
     assert read == [engine.export_stream("a")]
 
 

@@ -10,8 +10,8 @@ import os
 import sys
 import zlib
 
+from streamlstm.serving.stores.header import HEADER_KEY, Header
 from streamlstm.serving.stores.lmdb import LmdbStore
-from streamlstm.serving.stores.store import HEADER_KEY, Header
 
 RECORDS, SIZE = 2_000, 800
 HEADER = Header("f" * 64, SIZE)

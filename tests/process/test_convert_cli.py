@@ -161,7 +161,7 @@ def test_the_network_itself_is_not_written_over(tmp_path: Path) -> None:
 
 def test_onnx_is_checked_against_a_runtime(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    sl.from_rtneural(GOLDEN / "rtneural_lstm.json").to_onnx(tmp_path / "m.onnx")
+    sl.to_onnx(sl.from_rtneural(GOLDEN / "rtneural_lstm.json"), tmp_path / "m.onnx")
     done = convert(tmp_path / "m.onnx", "--check")
     assert done.returncode == 0, done.stderr
     assert "(ONNX" in done.stdout
@@ -189,12 +189,12 @@ def test_a_difference_is_told_by_the_exit_status(
     import typer
 
     from streamlstm.cli.convert import convert as command
-    from streamlstm.convert import compare as verify
+    from streamlstm.convert import compare
 
-    def other(path: object, kind: str, X: np.ndarray, outputs: int) -> verify.Answers:
-        return verify.Answers(np.full((len(X), outputs), np.nan), "nobody")
+    def other(path: object, kind: str, X: np.ndarray, outputs: int) -> compare.Answers:
+        return compare.Answers(np.full((len(X), outputs), np.nan), "nobody")
 
-    monkeypatch.setattr(verify, "answers", other)
+    monkeypatch.setattr(compare, "answers", other)
     out = tmp_path / "m.safetensors"
     with pytest.raises(typer.Exit) as caught:
         command(GOLDEN / "rtneural_lstm.json", out, check=True, seed=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, ReplayingPublisher, wire
-from streamlstm.client.replay import sender as thread
+from streamlstm.client.replay import sender
 from streamlstm.errors import StreamLSTMError
 
 from .conftest import WorkerProcess
@@ -45,7 +45,7 @@ def test_more_streams_than_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if larger:  # it tries larger messages again, often
-        monkeypatch.setattr(thread, "_LARGER_AFTER", 3)
+        monkeypatch.setattr(sender, "_LARGER_AFTER", 3)
     told: dict[tuple[wire.StreamId, int], bytes] = {}
     order: dict[wire.StreamId, list[int]] = {}
 

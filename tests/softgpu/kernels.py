@@ -3,8 +3,8 @@
 import numpy as np
 
 from streamlstm import Embedding, Model
-from streamlstm.backends.factory import ReferenceBackend
 from streamlstm.backends.plan import compile_plan, initial_row
+from streamlstm.backends.reference import ReferenceBackend
 from streamlstm.kernels import layout
 from streamlstm.kernels.cuda import fused, scalar, sizes
 from streamlstm.kernels.cuda.tiles import SPACE

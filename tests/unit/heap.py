@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from streamlstm import Model
-from streamlstm.backends.factory import CpuBackend
+from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.precision import round_weights
 from streamlstm.kernels.layout import GROUP
 from streamlstm.kernels.memory import call_at

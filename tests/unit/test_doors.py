@@ -143,7 +143,7 @@ def test_a_call_from_another_thread_ends_the_wait() -> None:
 def test_only_signals_to_stop_are_heard_and_handlers_come_back() -> None:
     program = """
 import os, signal
-from streamlstm.serving.wakeup import Wakeup
+from streamlstm.serving.native.wakeup import Wakeup
 seen = []
 signal.signal(signal.SIGUSR1, lambda *_: seen.append("usr1"))
 before = signal.getsignal(signal.SIGINT)

@@ -13,8 +13,7 @@ from numba import njit
 
 from streamlstm.engine.state_table import StateTable, StreamId
 from streamlstm.errors import CapacityError, StreamIdError, UnknownStreamError
-from streamlstm.kernels import hashing
-from streamlstm.kernels import id_index as ids
+from streamlstm.kernels import hashing, id_index
 
 INITIAL = np.arange(16, dtype=np.float32)
 _BITS = 2**64 - 1
@@ -32,12 +31,12 @@ def _hash_text(buffer, start, length):
 
 @njit
 def _find_text(head, buffer, start, length):
-    return ids.find_text(head, buffer, start, length)
+    return id_index.find_text(head, buffer, start, length)
 
 
 @njit
 def _find_integer(head, value):
-    return ids.find_integer(head, value)
+    return id_index.find_integer(head, value)
 
 
 def integer_with_hash(hashed: int) -> int:
@@ -123,8 +122,8 @@ def test_nothing_beyond_a_text_is_read() -> None:
 import ctypes, mmap
 import numpy as np
 from numba import njit
-from streamlstm.kernels import hashing, idblocks, ids
-from streamlstm.state import StateTable
+from streamlstm.kernels import hashing, id_index, id_lookup
+from streamlstm.engine.state_table import StateTable
 
 PAGE = mmap.PAGESIZE
 memory = mmap.mmap(-1, 3 * PAGE)
@@ -141,15 +140,15 @@ for length in range(1, 256):
 
 @njit
 def find(head, buffer, start, length):
-    return ids.find_text(head, buffer, start, length)
+    return id_index.find_text(head, buffer, start, length)
 
 @njit
 def claim(head, buffer, start, length):
-    return ids.claim_text_at(head, buffer.ctypes.data + start, length)
+    return id_index.claim_text_at(head, buffer.ctypes.data + start, length)
 
 @njit
 def split(buffer, start, length, starts):
-    return idblocks._split(buffer.ctypes.data + start, length, starts)
+    return id_lookup._split(buffer.ctypes.data + start, length, starts)
 
 for length in range(1, 256):
     for start in (0, PAGE - length):
@@ -159,7 +158,7 @@ for length in range(1, 256):
     for start in (0, PAGE - length):
         readable[:] = ord("y")
         if start == 0:
-            assert claim(table.head, readable, start, length) in (254 + length, ids.NEEDS_ROOM)
+            assert claim(table.head, readable, start, length) in (254 + length, id_index.NEEDS_ROOM)
             table.claim("y" * length)
         assert claim(table.head, readable, start, length) == 254 + length
 print("good")
@@ -180,11 +179,11 @@ def test_an_empty_table_finds_nothing() -> None:
     assert len(table) == 0
     for stream in (0, _BITS, "a", "é", "a" * 300, "\ud800", "", "\0a"):
         assert table.find(stream) < 0
-    assert _find_integer(table.head, np.uint64(0)) == ids.ABSENT
-    assert _find_text(table.head, buffer, 0, 3) == ids.ABSENT
-    assert _find_text(table.head, buffer, 0, 0) == ids.NO_ID
-    assert _find_text(table.head, buffer, 3, 1) == ids.NO_ID
-    assert _find_text(table.head, np.zeros(300, np.uint8) + 65, 0, 256) == ids.NO_ID
+    assert _find_integer(table.head, np.uint64(0)) == id_index.ABSENT
+    assert _find_text(table.head, buffer, 0, 3) == id_index.ABSENT
+    assert _find_text(table.head, buffer, 0, 0) == id_index.NO_ID
+    assert _find_text(table.head, buffer, 3, 1) == id_index.NO_ID
+    assert _find_text(table.head, np.zeros(300, np.uint8) + 65, 0, 256) == id_index.NO_ID
     with pytest.raises(UnknownStreamError):
         table.free("a")
 
@@ -240,14 +239,14 @@ def test_compiled_code_finds_what_python_claimed() -> None:
 def test_the_head_stays_where_it_is() -> None:
     table = StateTable(5000, INITIAL)
     address, head = table.address, table.head
-    first = int(head[ids.INDEX]), int(head[ids.TEXTS])
+    first = int(head[id_index.INDEX]), int(head[id_index.TEXTS])
     expected: dict[StreamId, int] = {}
     for n in range(5000):
         expected[f"a stream of a long name, {n}"] = n
         assert table.claim(f"a stream of a long name, {n}") == n
     assert (table.address, table.head.ctypes.data) == (address, address)
-    assert int(head[ids.INDEX]) != first[0]
-    assert int(head[ids.TEXTS]) != first[1]
+    assert int(head[id_index.INDEX]) != first[0]
+    assert int(head[id_index.TEXTS]) != first[1]
     check(table, expected)
 
 
@@ -309,7 +308,7 @@ def test_entries_at_the_end_of_the_index_go_on_at_its_start() -> None:
     table = StateTable(40, INITIAL)
     streams = [integer_with_hash(n << 40 | 63 - n % 2) for n in range(1, 31)]
     expected: dict[StreamId, int] = {stream: table.claim(stream) for stream in streams}
-    assert int(table.head[ids.MASK]) == 63
+    assert int(table.head[id_index.MASK]) == 63
     while expected:
         gone = list(expected)[len(expected) // 2]
         table.free(gone)
@@ -330,7 +329,7 @@ def test_a_block_that_finds_no_room_leaves_nothing_behind() -> None:
         assert table.claim_block(pack(streams), len(streams)) is None
         check(table, expected)
         assert np.array_equal(table.generation, generation)
-        assert table.head[ids.TEXT_LIVE] == table.head[ids.TEXT_USED] == 0
+        assert table.head[id_index.TEXT_LIVE] == table.head[id_index.TEXT_USED] == 0
     full = [f"a long name {n}" for n in range(41)]
     slots = table.claim_block(pack(full * 3), 123)
     assert slots is not None
@@ -460,8 +459,8 @@ def test_streams_that_come_and_go_leave_no_memory_behind() -> None:
         if n >= 50:
             table.free(f"{n - 50} of the streams with long names")
         table.claim(f"{n} of the streams with long names")
-    assert table.head[ids.TEXT_SIZE] < 20_000
-    assert table.head[ids.MASK] < 256
+    assert table.head[id_index.TEXT_SIZE] < 20_000
+    assert table.head[id_index.MASK] < 256
     check(
         table,
         {

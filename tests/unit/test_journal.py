@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path) -> None:
 import resource, signal
 from streamlstm import wire
 from streamlstm.errors import DataError
-from streamlstm.replay.journal import Journal
+from streamlstm.client.replay.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal({str(tmp_path / "j")!r})
 steps = [wire.Step("a", n, bytes(8)) for n in range(1, 9)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from streamlstm.backends.factory import CpuBackend
+from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.packing import pack_panels
 from streamlstm.backends.plan import compile_plan
 from streamlstm.kernels import cache, compile, layout, step
@@ -101,10 +101,10 @@ def test_the_cache_key_changes_with_any_kernel_source(
 def test_a_second_process_finds_the_kernels_on_disk() -> None:
     compile.prepare()
     program = (
-        "from streamlstm.kernels import compile, idblocks, step\n"
+        "from streamlstm.kernels import compile, id_lookup, step\n"
         "assert compile.is_warm()\n"
         "compile.prepare()\n"
-        "for kernel in (step.step_block, step.step_parallel, *idblocks.SIGNATURES):\n"
+        "for kernel in (step.step_block, step.step_parallel, *id_lookup.SIGNATURES):\n"
         "    assert kernel.stats.cache_hits and not kernel.stats.cache_misses, kernel.stats\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

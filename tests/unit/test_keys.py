@@ -11,7 +11,7 @@ import zmq
 from streamlstm import wire
 from streamlstm.client.keys import Role, credentials, load_key, new_key
 from streamlstm.errors import EndpointError, KeyFileError, ProtocolError
-from streamlstm.serving.access import authorized_keys as allowed
+from streamlstm.serving.access import authorized_keys
 from streamlstm.serving.access.authenticator import Doorkeeper, Locks
 from streamlstm.serving.access.authorized_keys import Allowed, read_allowed
 from streamlstm.serving.access.roles import permitted
@@ -128,7 +128,7 @@ def test_nobody_is_no_list(tmp_path: Path) -> None:
 
 
 def test_files_that_change_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allowed, "LOOK", 0.0)
+    monkeypatch.setattr(authorized_keys, "LOOK", 0.0)
     path = new_key("a", tmp_path)[1]
     public = load_key(path).public
     list_ = Allowed(tmp_path)

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.serving import residency as presence
+from streamlstm.serving import residency
 from streamlstm.serving.residency import Presence
 
 from ..contract.models import random_model
@@ -42,7 +42,7 @@ def test_subscribers_hear_of_every_stream_that_began_anew(loop: str, tmp_path: P
 
 
 def test_news_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "PIECE", 4)
+    monkeypatch.setattr(residency, "PIECE", 4)
     told = Presence(None, None)
     assert told.news() == []
     told.tell_begun(list(range(9)))

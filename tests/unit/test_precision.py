@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from streamlstm import LSTM, Dense, Engine, Model
-from streamlstm.backends.factory import ReferenceBackend
+from streamlstm import LSTM, Dense, Engine, Model, check_precision
 from streamlstm.backends.plan import initial_row
 from streamlstm.backends.precision import lengthen, round_weights, shorten
+from streamlstm.backends.reference import ReferenceBackend
 from streamlstm.errors import BadValueError, ModelError
 
 from ..contract.models import MODELS, random_model
@@ -49,21 +49,21 @@ def test_engine_steps_the_rounded_model(precision: str, name: str) -> None:
 
 @pytest.mark.parametrize("precision", SHORT)
 def test_check_tells_what_rounding_costs(precision: str) -> None:
-    cost = LARGE.check(precision)
+    cost = check_precision(LARGE, precision)
     assert 0 < cost.usual < cost.largest < 0.2 * cost.spread
     assert precision in str(cost)
-    assert LARGE.check("float32").largest == 0
+    assert check_precision(LARGE, "float32").largest == 0
 
 
 def test_float16_costs_less_than_bfloat16() -> None:
-    assert LARGE.check("float16").usual < LARGE.check("bfloat16").usual / 4
+    assert check_precision(LARGE, "float16").usual < check_precision(LARGE, "bfloat16").usual / 4
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ModelError, match=r"expected float32, float16, bfloat16, got 'half'"):
         Engine(LARGE, weights="half")
     with pytest.raises(BadValueError, match="steps: expected an integer of 1 or more, got 0"):
-        LARGE.check(steps=0)
+        check_precision(LARGE, steps=0)
     layer = LSTM(1, 1)
     weights = {name: np.full(shape, 7e4) for name, shape in layer.parameters().items()}
     with pytest.raises(ModelError, match=r"weight_ih: .* got 70000; use bfloat16"):

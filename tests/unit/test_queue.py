@@ -11,7 +11,7 @@ from numba import njit
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import BadValueError
 from streamlstm.kernels.memory import int64s_at
-from streamlstm.serving import compiled_loop as compiled
+from streamlstm.serving import compiled_loop
 from streamlstm.serving.native import layout, loop
 from streamlstm.serving.queue_limits import Bounds
 
@@ -220,7 +220,7 @@ def test_where_there_is_no_compiled_loop_python_serves(
         assert len(slow.ask([step("a")])) == 1
     with pytest.raises(BadValueError, match="cpu backend, not with reference"):
         Harness(Engine(MODEL, backend="reference"))
-    monkeypatch.setattr(compiled, "_ZMQ", {"zmq_no_such_function": 0})
+    monkeypatch.setattr(compiled_loop, "_ZMQ", {"zmq_no_such_function": 0})
     with caplog.at_level("INFO"), harness(Engine(MODEL), loop="auto") as other:
         assert other.worker.loop == "python"
     assert "libzmq" in caplog.text

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from streamlstm import LSTM, Dense, Engine
-from streamlstm.kernels import id_index as ids
+from streamlstm.kernels import id_index
 from streamlstm.kernels.memory import int64s_at
 from streamlstm.serving.native import layout, observe, reader
 
@@ -222,11 +222,11 @@ def test_every_line_is_reached() -> None:
 def observe_at(loop: int, record: int) -> int:
     """Let the real thing read a message, wherever it stands."""
     table = int64s_at(loop, layout.LOOP)
-    head = int64s_at(table[layout.TABLE], ids.HEAD)
-    base = head[ids.BLOCK] + 1
+    head = int64s_at(table[layout.TABLE], id_index.HEAD)
+    base = head[id_index.BLOCK] + 1
     table[layout.HIGHEST_TURN] = 0
     rows: int = observe.observe(table, head, record, 0, base)
-    head[ids.BLOCK] = base + table[layout.HIGHEST_TURN]
+    head[id_index.BLOCK] = base + table[layout.HIGHEST_TURN]
     return rows
 
 

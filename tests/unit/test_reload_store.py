@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, Model
+from streamlstm.engine.dirty import FORMAT
 from streamlstm.errors import StoreError
 from streamlstm.serving.checkpointer import Keeper, open_keeper
 from streamlstm.serving.reload import Reloading
-from streamlstm.serving.stores.store import FORMAT, HEADER_KEY, MAX_OTHERS, Header, header_of
+from streamlstm.serving.stores.header import HEADER_KEY, MAX_OTHERS, Header, header_of
 
 from ..contract.models import random_model
 

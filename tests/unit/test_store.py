@@ -17,8 +17,8 @@ from streamlstm.errors import CapacityError, StoreError
 from streamlstm.serving.checkpointer import Keeper, open_keeper
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
+from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
-from streamlstm.serving.stores.store import Header
 
 from ..contract.models import random_model
 from .loops import harness

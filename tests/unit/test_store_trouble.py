@@ -21,8 +21,8 @@ from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.serving import checkpointer as keeping
 from streamlstm.serving.checkpointer import Keeper
 from streamlstm.serving.service import Service
+from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
-from streamlstm.serving.stores.store import Header
 
 from ..contract.models import random_model
 from .test_store import exports, opened, read_back
@@ -169,8 +169,8 @@ def test_what_cannot_be_read_is_not_begun_anew(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import sys
-from streamlstm.serving.lmdb_store import LmdbStore
-from streamlstm.serving.store import Header
+from streamlstm.serving.stores.lmdb import LmdbStore
+from streamlstm.serving.stores.header import Header
 
 store = LmdbStore(sys.argv[1], Header("00", 8))
 begin = max([int.from_bytes(v, "little") for v in store.get([b"stream-0"]) if v] or [0])

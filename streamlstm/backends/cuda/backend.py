@@ -1,8 +1,8 @@
 """The backend on an NVIDIA GPU: a model's weights and the buffers of its blocks on one device.
 
-Rows stay on the device (device_rows.py). Slots, observations and predictions go through pinned
-memory; a large block is cut into chunks that take turns on two CUDA streams, so that one is copied
-while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
+Rows stay on the device (backends/cuda/rows.py). Slots, observations and predictions go through
+pinned memory; a large block is cut into chunks that take turns on two CUDA streams, so that one is
+copied while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
 """
 
 import logging
@@ -20,7 +20,7 @@ from ...kernels.cuda import fused
 from ...kernels.cuda.sizes import LANES, MAX_SHARED
 from ...network.model import Model
 from ..plan import compile_plan
-from . import graph as cuda_graph
+from . import graph
 from .buffers import Buffers
 from .launch import Launch
 from .rows import DeviceRows
@@ -90,7 +90,7 @@ class CudaBackend:
             # One for each of two chunks that are under way together.
             self._scratch = [cuda.device_array(self._how.scratch, np.float32) for _ in range(2)]
             self._compile()
-        self.graphs = graphs and cuda_graph.AVAILABLE
+        self.graphs = graphs and graph.AVAILABLE
         if self.graphs:
             self._try_graphs()
 
@@ -183,7 +183,7 @@ class CudaBackend:
         kernel(*arrays, buffers.scratch, launch.argument or width)
         buffers.stream.synchronize()
         if launch.shared(launch.widths[-1]) > MAX_SHARED:
-            cuda_graph.allow_shared(launch.kernel, self._number)
+            graph.allow_shared(launch.kernel, self._number)
 
     def _enqueue(self, memory: Any, buffers: Buffers) -> None:
         """Have a block sent, stepped and sent back: as a graph, or one after the other."""

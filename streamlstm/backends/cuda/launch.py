@@ -19,7 +19,7 @@ from ...kernels.cuda.sizes import (
 )
 from ...kernels.cuda.tiles import SPACE
 from ..plan import Plan
-from . import graph as cuda_graph
+from . import graph
 
 _MOST_BLOCKS = 65_535
 
@@ -66,7 +66,7 @@ class Launch(NamedTuple):
         ):
             # What only some devices have is taken where it was asked for: with so much memory a
             # block, a multiprocessor runs fewer threads.
-            limit = max(MAX_SHARED, cuda_graph.shared_limit(device) if kernel == name else 0)
+            limit = max(MAX_SHARED, graph.shared_limit(device) if kernel == name else 0)
             room = (limit - head - beside) // column
             if kernel in (None, name) and room >= TILE:
                 fitting = tuple(n for n in widths if n <= room) or (TILE,)

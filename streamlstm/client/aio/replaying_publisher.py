@@ -1,4 +1,4 @@
-"""The ReplayingPublisher of replaying.py for asyncio."""
+"""The ReplayingPublisher of client/replay/publisher.py for asyncio."""
 
 from __future__ import annotations
 

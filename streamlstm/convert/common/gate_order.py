@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# The order of streamlstm.layers, by the letters that others use.
+# The order of streamlstm.network.layers, by the letters that others use.
 LSTM = "ifgo"
 GRU = "rzn"
 

@@ -8,16 +8,10 @@ import numpy as np
 
 from ...errors import ConvertError, ModelError
 from . import (
-    norms as onnx_norms,
-)
-from . import (
-    ops as onnx_ops,
-)
-from . import (
-    select as onnx_select,
-)
-from . import (
-    shape_ops as onnx_shape_ops,
+    norms,
+    ops,
+    select,
+    shape_ops,
 )
 from .cells import read_function
 from .flow import Activate, Atom, Axis, Flow, Function, Problem, Scale, Stack, Value
@@ -72,36 +66,36 @@ HANDLERS: dict[str, Handler] = {
     "Abs": _function(np.abs),
     "Reciprocal": _function(np.reciprocal),
     "Neg": _negative,
-    "Selu": onnx_ops.selu,
-    "Celu": onnx_ops.celu,
-    "Gelu": onnx_ops.gelu,
-    "Swish": onnx_ops.swish,
-    "Where": onnx_ops.where,
-    "PRelu": onnx_ops.prelu,
-    "Clip": onnx_ops.clip,
-    "Softmax": onnx_ops.softmax,
-    "LogSoftmax": onnx_ops.softmax,
-    "LayerNormalization": onnx_norms.layer_norm,
-    "BatchNormalization": onnx_norms.batch_norm,
-    "Scaler": onnx_ops.scaler,
-    "MatMul": onnx_ops.matmul,
-    "Gemm": onnx_ops.gemm,
-    **dict.fromkeys((*onnx_ops.ARITHMETIC, "Sum"), onnx_ops.arithmetic),
-    **dict.fromkeys(onnx_norms.REDUCTIONS, onnx_norms.reduce),
+    "Selu": ops.selu,
+    "Celu": ops.celu,
+    "Gelu": ops.gelu,
+    "Swish": ops.swish,
+    "Where": ops.where,
+    "PRelu": ops.prelu,
+    "Clip": ops.clip,
+    "Softmax": ops.softmax,
+    "LogSoftmax": ops.softmax,
+    "LayerNormalization": norms.layer_norm,
+    "BatchNormalization": norms.batch_norm,
+    "Scaler": ops.scaler,
+    "MatMul": ops.matmul,
+    "Gemm": ops.gemm,
+    **dict.fromkeys((*ops.ARITHMETIC, "Sum"), ops.arithmetic),
+    **dict.fromkeys(norms.REDUCTIONS, norms.reduce),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
-    **dict.fromkeys(("Identity", "Dropout"), onnx_shape_ops.identity),
-    **dict.fromkeys(("Cast", "CastLike"), onnx_shape_ops.cast),
-    "Shape": onnx_shape_ops.shape,
-    "Transpose": onnx_shape_ops.transpose,
-    "Squeeze": onnx_shape_ops.squeeze,
-    "Unsqueeze": onnx_shape_ops.unsqueeze,
-    "Reshape": onnx_shape_ops.reshape,
-    "Flatten": onnx_shape_ops.flatten,
-    "Expand": onnx_shape_ops.expand,
-    "Gather": onnx_shape_ops.gather,
-    "Slice": onnx_select.slice_,
-    "Split": onnx_select.split,
-    "Concat": onnx_shape_ops.concat,
+    **dict.fromkeys(("Identity", "Dropout"), shape_ops.identity),
+    **dict.fromkeys(("Cast", "CastLike"), shape_ops.cast),
+    "Shape": shape_ops.shape,
+    "Transpose": shape_ops.transpose,
+    "Squeeze": shape_ops.squeeze,
+    "Unsqueeze": shape_ops.unsqueeze,
+    "Reshape": shape_ops.reshape,
+    "Flatten": shape_ops.flatten,
+    "Expand": shape_ops.expand,
+    "Gather": shape_ops.gather,
+    "Slice": select.slice_,
+    "Split": select.split,
+    "Concat": shape_ops.concat,
 }
 _STACKS = ("Gather", "Slice")  # the nodes that may take one of several layers' states
 _DOMAINS = ("", "ai.onnx.ml", "com.microsoft")

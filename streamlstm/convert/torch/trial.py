@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...backends.factory import ReferenceBackend
 from ...backends.plan import initial_row
+from ...backends.reference import ReferenceBackend
 from ...errors import ConvertError
 from ...network.model import Model
 from ..common.chain import Chain

@@ -294,7 +294,7 @@ def step(weights, program, rows, slots, X, Y, scratch, lanes):
     Parameters
     ----------
     weights, program : float32[...], int64[...]
-        The model (streamlstm.plan), packed for vectors of ``lanes`` floats.
+        The model (streamlstm.backends.plan), packed for vectors of ``lanes`` floats.
     rows : float32[S * R]
         The state rows; those of the block are advanced in place.
     slots : int32[1 + B]

@@ -1,7 +1,7 @@
 """What each role may do: which doors it may come to, and what it may ask at the router.
 
-ZeroMQ attaches to every message the user id that the lock gave its connection (locks.py). Its first
-letter is the role, so that the compiled loop reads one byte.
+ZeroMQ attaches to every message the user id that the lock gave its connection
+(access/authenticator.py). Its first letter is the role, so that the compiled loop reads one byte.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from numba import int64
 
-from ...kernels import id_index as ids
+from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import ENDLESS
 from ...kernels.cache import part
@@ -39,12 +39,12 @@ def step(loop, rows):
         _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], int64(0), rows)
     else:
         _step_rounds(loop, task, program, rows)
-    head, size = int64s_at(loop[layout.TABLE], ids.HEAD), 4 * program[plan.OUTPUTS]
+    head, size = int64s_at(loop[layout.TABLE], id_index.HEAD), 4 * program[plan.OUTPUTS]
     slots = int64s_at(loop[layout.SLOTS], rows)
     for n in range(rows):  # in their order: the last one of a stream stays
         if row_of(loop, n)[layout.SEQ] != 0:
             y = loop[layout.Y] + size * n
-            ids.keep_prediction(head, slots[n], program[plan.PREDICTION], y, size)
+            id_index.keep_prediction(head, slots[n], program[plan.PREDICTION], y, size)
 
 
 @part
@@ -111,7 +111,7 @@ def gather(loop, head):
     reason : int64
         Why the next message was not taken, as :func:`observe` says; 1 if there was nothing wrong.
     """
-    base = head[ids.BLOCK] + 1
+    base = head[id_index.BLOCK] + 1
     loop[layout.HIGHEST_TURN] = 0
     messages, rows, reason = int64(0), int64(0), int64(1)
     while rows < layout.BLOCK:
@@ -135,5 +135,5 @@ def gather(loop, head):
         advance(loop, record)
         messages += 1
         rows += count
-    head[ids.BLOCK] = base + loop[layout.HIGHEST_TURN]
+    head[id_index.BLOCK] = base + loop[layout.HIGHEST_TURN]
     return messages, rows, reason

@@ -47,7 +47,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     FILES,  # of struct pollfd: router, pull, xpub and the wakeup, FILE bytes each
     OPTION,  # of room for an option and its size,
     MOMENT,  # of room for a struct timespec,
-    TABLE,  # of the heads of the streams' table and of the clients' (kernels/ids.py),
+    TABLE,  # of the heads of the streams' table and of the clients' (kernels/id_index.py),
     CLIENTS,
     SPARE_TEXTS,  # of texts for the clients' table to move to,
     LINKS,  # of int64[clients + 1, LINK]: the messages of each client, of the pull door last,
@@ -97,7 +97,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     PATIENCE,  # ns for which it may still wait for queues towards clients to empty
     MANY,  # 1 if the message that was read last is a STEPS,
     NUMBERED,  # and 1 if it has numbers
-    # Where doors have locks (serving/locks.py): address of a zmq_msg_t, 0 without locks,
+    # Where doors have locks (serving/access/authenticator.py): address of a zmq_msg_t, 0 without
+    # locks,
     KNOWN,
     RECEIVE_KNOWN,  # of functions of libzmq,
     DATA_OF,

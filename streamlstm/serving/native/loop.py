@@ -3,7 +3,7 @@
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import id_index as ids
+from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import ENDLESS
 from ...kernels.cache import kernel, part
@@ -200,7 +200,7 @@ def _pull_may_come(loop):
 @part
 def _answer(loop):
     """Step and answer one block; return how the loop goes on: TICK, HAND_OVER or NEEDS_ROOM."""
-    head = int64s_at(loop[layout.TABLE], ids.HEAD)
+    head = int64s_at(loop[layout.TABLE], id_index.HEAD)
     counts = counts_of(loop)
     start = moment(loop)
     messages, rows, reason = gather(loop, head)

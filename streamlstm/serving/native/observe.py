@@ -8,8 +8,7 @@ numbers of a STEPS, whose rows may be of one stream: there what was changed is c
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import dirty as changed
-from ...kernels import id_index as ids
+from ...kernels import dirty, id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import ENDLESS
 from ...kernels.cache import part
@@ -47,18 +46,18 @@ def _inputs_at(loop, row):
 @part
 def _find(head, id, length):
     if length == 0:
-        return ids.find_integer(head, uint64(id))
-    return ids.find_text_at(head, id, length)
+        return id_index.find_integer(head, uint64(id))
+    return id_index.find_text_at(head, id, length)
 
 
 @part
 def _claim(head, id, length):
-    """Give a new stream its slot; negative as in ids.py."""
+    """Give a new stream its slot; negative as in id_index.py."""
     if length == 0:
-        return ids.claim_integer(head, uint64(id))
+        return id_index.claim_integer(head, uint64(id))
     if not reader.is_utf8(id, length):
-        return ids.NO_ID
-    return ids.claim_text_at(head, id, length)
+        return id_index.NO_ID
+    return id_index.claim_text_at(head, id, length)
 
 
 @part
@@ -81,7 +80,7 @@ def _enter(loop, head, row, base):
             return int64(HAND_OVER)
     if slot < 0:
         slot = _claim(head, id, length)
-        if slot == ids.NEEDS_ROOM:
+        if slot == id_index.NEEDS_ROOM:
             return int64(NEEDS_ROOM)
         if slot < 0:
             return int64(HAND_OVER)
@@ -91,7 +90,7 @@ def _enter(loop, head, row, base):
     # `base` is the first of the block's rounds.
     meta = column_of(head, slot, META)
     turn = max(int64(meta >> BLOCK_SHIFT) - base + 1, 0)
-    low = changed.low_bits(head, slot, meta)
+    low = dirty.low_bits(head, slot, meta)
     set_column(head, slot, META, uint64(base + turn) << BLOCK_SHIFT | low)
     fields[TURN] = turn
     loop[layout.HIGHEST_TURN] = max(loop[layout.HIGHEST_TURN], turn)
@@ -108,7 +107,7 @@ def _leave(loop, head, first, stop, arrived):
             set_column(head, slot, SEQ, column_of(head, slot, SEQ) - _ONE)
         # The first row of a stream that came with this message is the last to be undone.
         if row_of(loop, row)[TURN] == 0 and arrival_of(head, slot, 0) > uint64(arrived):
-            ids.free_slot(head, slot)
+            id_index.free_slot(head, slot)
 
 
 @part
@@ -203,7 +202,7 @@ def _observe_steps(loop, head, at, end, row, base):
     for n in range(count):
         if not is_good(program, floats_at(_inputs_at(loop, row + n), inputs)):
             return int64(HAND_OVER)
-    arrived = head[ids.ARRIVED]
+    arrived = head[id_index.ARRIVED]
     for n in range(count):
         entered = _enter(loop, head, row + n, base)
         if entered != 1:

@@ -16,7 +16,7 @@ lines as messages may wait; when all are taken, one whose owner has no message w
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import id_index as ids
+from ...kernels import id_index
 from ...kernels.cache import part
 from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from ...kernels.memory import byte_at, c_int, c_word, copy_bytes, int64s_at
@@ -47,7 +47,7 @@ def _links(loop, client):
 
 @part
 def _clients(loop):
-    return int64s_at(loop[layout.CLIENTS], ids.HEAD)
+    return int64s_at(loop[layout.CLIENTS], id_index.HEAD)
 
 
 @part
@@ -210,16 +210,16 @@ def _client_of(loop, head):
     """
     clients = _clients(loop)
     at, size = head[DATA], head[layout.IDENTITY_SIZE]
-    client = ids.claim_text_at(clients, at, size)
-    if client == ids.NEEDS_ROOM:
+    client = id_index.claim_text_at(clients, at, size)
+    if client == id_index.NEEDS_ROOM:
         # Long identities of clients that were forgotten fill the room for texts: move to the spare.
-        texts = clients[ids.TEXTS]
-        ids.replace_texts(clients, loop[layout.SPARE_TEXTS], clients[ids.TEXT_SIZE])
+        texts = clients[id_index.TEXTS]
+        id_index.replace_texts(clients, loop[layout.SPARE_TEXTS], clients[id_index.TEXT_SIZE])
         loop[layout.SPARE_TEXTS] = texts
-        client = ids.claim_text_at(clients, at, size)
-    if client == ids.FULL:
+        client = id_index.claim_text_at(clients, at, size)
+    if client == id_index.FULL:
         _forget_one(loop, clients)
-        client = ids.claim_text_at(clients, at, size)
+        client = id_index.claim_text_at(clients, at, size)
     return client
 
 
@@ -233,7 +233,7 @@ def _forget_one(loop, clients):
         client = loop[layout.HAND]
         loop[layout.HAND] = (client + 1) % loop[layout.MAX_MESSAGES]
         if column_of(clients, client, _MESSAGES) == _ZERO:
-            ids.free_slot(clients, client)
+            id_index.free_slot(clients, client)
             return
 
 
@@ -252,7 +252,7 @@ def set_received(loop, record, count):
     client = fields_of(record)[layout.CLIENT]
     if client != loop[layout.MAX_MESSAGES]:
         clients = _clients(loop)
-        length = uint64(ids.length_of(clients, client))
+        length = uint64(id_index.length_of(clients, client))
         set_column(clients, client, META, uint64(count) << BLOCK_SHIFT | length)
 
 

@@ -12,7 +12,7 @@ paid for afterwards.
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import id_index as ids
+from ...kernels import id_index
 from ...kernels.cache import part
 from ...kernels.id_index import SEQ, column_of, set_column
 from ...kernels.memory import byte_at, int64s_at
@@ -25,7 +25,7 @@ _ZERO = np.uint64(0)
 
 @part
 def _accounts(loop):
-    return int64s_at(loop[layout.ACCOUNTS], ids.HEAD)
+    return int64s_at(loop[layout.ACCOUNTS], id_index.HEAD)
 
 
 @part
@@ -38,18 +38,18 @@ def account_of(loop, head):
     at, size = head[DATA], head[layout.IDENTITY_SIZE]
     if loop[layout.USER] != 0:
         at, size = loop[layout.USER], int64(0)
-        while size < ids.MAX_TEXT and byte_at(at + size) != _ZERO:
+        while size < id_index.MAX_TEXT and byte_at(at + size) != _ZERO:
             size += 1
-    account = ids.claim_text_at(accounts, at, size)
-    if account == ids.FULL:
+    account = id_index.claim_text_at(accounts, at, size)
+    if account == id_index.FULL:
         _forget_one(loop, accounts)
-        account = ids.claim_text_at(accounts, at, size)
-    if account == ids.NEEDS_ROOM:
+        account = id_index.claim_text_at(accounts, at, size)
+    if account == id_index.NEEDS_ROOM:
         # Names of accounts that were forgotten fill the room for texts: move to the spare.
-        names = accounts[ids.TEXTS]
-        ids.replace_texts(accounts, loop[layout.SPARE_NAMES], accounts[ids.TEXT_SIZE])
+        names = accounts[id_index.TEXTS]
+        id_index.replace_texts(accounts, loop[layout.SPARE_NAMES], accounts[id_index.TEXT_SIZE])
         loop[layout.SPARE_NAMES] = names
-        account = ids.claim_text_at(accounts, at, size)
+        account = id_index.claim_text_at(accounts, at, size)
     return account
 
 
@@ -63,7 +63,7 @@ def _forget_one(loop, accounts):
             account != layout.PULL_ACCOUNT
             and int64(column_of(accounts, account, _PAID)) <= (loop[layout.NOW])
         ):
-            ids.free_slot(accounts, account)
+            id_index.free_slot(accounts, account)
             return
 
 

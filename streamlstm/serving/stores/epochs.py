@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...engine.carry_over import Place, carry
 from ...engine.dirty import Batch
 from ...kernels import compile
-from .store import Era, Header
+from .header import Era, Header
 
 _BESIDE = 16  # bytes before the row: number and event time
 _HASH = 8  # bytes behind it

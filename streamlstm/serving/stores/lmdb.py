@@ -15,7 +15,8 @@ from pathlib import Path
 import lmdb
 
 from ...errors import StoreError
-from .store import HEADER_KEY, Header, Pairs
+from .header import HEADER_KEY, Header
+from .store import Pairs
 
 FIRST_SIZE = 2**30  # bytes of addresses that are reserved; the file is as large as what is in it
 

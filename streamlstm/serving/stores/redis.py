@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any
 
 from ...errors import StoreError
-from .store import Header, Pairs
+from .header import Header
+from .store import Pairs
 
 HEADER, STREAMS = "streamlstm", "streamlstm:streams"  # keys
 READ_SECONDS = 0.25  # for which the loop may wait for a stream

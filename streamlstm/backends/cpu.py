@@ -1,0 +1,139 @@
+"""The backend for the CPU: compiled kernels over a state table, on one or several threads."""
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import layout
+from ..lazy_arrays import lazy_zeros
+from ..network.model import Model
+from .backend import OneStream
+from .plan import compile_plan
+from .warmup import compile_kernels
+
+Float32Array = NDArray[np.float32]
+
+# So many multiply-adds must fall to a thread before it brings more than it may cost: a thread that
+# still spins is there in 2 us, one that sleeps in some 10 us, in which a core does about this much.
+THREAD_WORK = 300_000
+
+
+class CpuBackend:
+    """The compiled kernels, on one thread or several.
+
+    Parameters
+    ----------
+    model : Model
+    threads : int, optional
+        How many threads a large block may use; as many as this process may run on if left out.
+    weights : {"float32", "float16", "bfloat16"}
+        How a single stream's step reads them; the model's are rounded to it already.
+
+    Attributes
+    ----------
+    address : int
+        Of the task (kernels/layout.py) that steps what it is pointed to.
+    inputs, outputs : int
+        F and O.
+    work : int
+        Multiply-adds of a step of one stream.
+    thread_work : int
+        So many must fall to each thread for a block to be shared.
+    """
+
+    name = "cpu"
+
+    def __init__(self, model: Model, threads: int | None = None, weights: str = "float32") -> None:
+        from ..kernels import compile, simd, step
+
+        plan = compile_plan(model, simd.LANES, weights)
+        compile_kernels(compile.needed(plan.kinds, weights))
+        wanted = threads or len(os.sched_getaffinity(0))
+        self.threads = wanted if compile.can_run_parallel() else 1
+        self.row_size = plan.row_size
+        self.thread_work = THREAD_WORK
+        self.inputs, self.outputs = model.input_size, model.output_size
+        self.work = plan.work
+        self._plan = plan
+        size = step.scratch_size(plan.program)
+        self._scratch = lazy_zeros(self.threads * size, np.float32)
+        self._groups = np.zeros((self.threads, layout.GROUP_SIZE), np.int64)
+        self._task = np.zeros(layout.TASK, np.int64)
+        self._task[layout.TASK_STEP] = compile.address(step.step_range)
+        self._task[layout.TASK_WEIGHTS] = plan.weights.ctypes.data
+        self._task[layout.TASK_PROGRAM] = plan.program.ctypes.data
+        self._task[layout.TASK_SCRATCH] = self._scratch.ctypes.data
+        self._task[layout.TASK_SCRATCH_SIZE] = size
+        self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
+        if compile.can_run_parallel():
+            self._task[layout.TASK_SHARED] = compile.address(step.step_shared)
+        for kind in plan.kinds:
+            group, single = compile.layer_kernels(kind, weights)
+            self._task[layout.TASK_LAYERS + kind] = compile.address(group)
+            self._task[layout.TASK_SINGLES + kind] = compile.address(single)
+        self._observation = np.zeros(model.input_size, np.float32)
+        self._task[layout.TASK_OBSERVATION] = self._observation.ctypes.data
+        self.address = self._task.ctypes.data
+        self._rows: Float32Array | None = None
+        self._call = compile.step_entries()
+
+    def step_block(
+        self,
+        rows: Float32Array,
+        slots: NDArray[np.int64],
+        X: Float32Array,
+        Y: Float32Array,
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        if rows is not self._rows:
+            self._take(rows)
+        threads = min(self.threads, len(slots) * self.work // self.thread_work)
+        if threads > 1:
+            self._call.step_parallel(self.address, slots, X, Y, threads)
+        else:
+            self._call.step_block(self.address, slots, X, Y)
+
+    def prepare(
+        self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
+    ) -> tuple[int, int]:
+        """Return addresses of function and task that let compiled code step this block.
+
+        The code calls ``kernels.memory.call_at(function, task, first, last, thread)``, as often as
+        it likes while nothing else uses this backend. The caller keeps the arrays alive.
+        """
+        self._take(rows)
+        self._call.step_block(self.address, slots[:0], X, Y)
+        return int(self._task[layout.TASK_STEP]), self.address
+
+    def reserve(self, count: int) -> None:
+        """Do nothing: a block needs no more memory than was taken."""
+
+    def one_stream(self, rows: Float32Array) -> OneStream:
+        """Return what steps single streams of a table in one compiled call."""
+        self._take(rows)
+        held, steps = (self._task[n : n + 1] for n in (layout.TASK_HELD, layout.TASK_STEPS))
+        call = self._call
+        return OneStream(
+            self.address, held, steps, call.step_text, call.step_integer, call.step_slot
+        )
+
+    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step, so that weights and scratch are in memory."""
+        X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, outputs), np.float32)
+        self._take(initial[None].copy())
+        self._call.step_block(self.address, np.zeros(1, np.int64), X, Y)
+
+    def succeed(self, old: "CpuBackend", rows: Float32Array) -> None:
+        """Go on in the task of another backend: whoever has its address steps this model."""
+        task = old._task
+        stays = [layout.TASK_HELD, layout.TASK_STEPS]
+        self._task[stays] = task[stays]
+        task[:] = self._task
+        self._task, self.address = task, old.address
+        self._take(rows)
+
+    def _take(self, rows: Float32Array) -> None:
+        self._task[layout.TASK_ROWS] = rows.ctypes.data
+        self._rows = rows

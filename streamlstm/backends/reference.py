@@ -1,0 +1,121 @@
+"""The backend in NumPy: the specification that every other one is compared with."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import reference
+from ..network.activations import parse_activation
+from ..network.layers import Layer
+from ..network.model import Model
+from .plan import row_layout
+
+Float32Array = NDArray[np.float32]
+
+
+class ReferenceBackend:
+    """The NumPy specification, slow and readable; in float64 it is what others are held against.
+
+    Parameters
+    ----------
+    model : Model
+    dtype : dtype
+        In which everything is computed.
+    """
+
+    name = "reference"
+    threads = 1
+
+    def __init__(self, model: Model, dtype: Any = np.float32) -> None:
+        self._model, self._dtype = model, dtype
+        places, self.row_size = row_layout(model)
+        self._layers = [
+            (
+                partial(
+                    reference.LAYERS[layer.kind],
+                    weights={n: array.astype(dtype, copy=False) for n, array in arrays.items()},
+                    **_options(layer),
+                ),
+                place,
+            )
+            for layer, place, arrays in zip(model.layers, places, model.weights, strict=True)
+        ]
+
+    def step_block(
+        self,
+        rows: NDArray[Any],
+        slots: NDArray[np.int64],
+        X: NDArray[Any],
+        Y: NDArray[Any],
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        state = [
+            {name: rows[slots, columns] for name, columns in place.items()}
+            for _, place in self._layers
+        ]
+        Y[:], state, _ = self.compute(X, state)
+        for (_, place), kept in zip(self._layers, state, strict=True):
+            for name, columns in place.items():
+                rows[slots, columns] = kept[name]
+
+    def reserve(self, count: int) -> None:
+        """Do nothing: a block needs no more memory than was taken."""
+
+    def one_stream(self, rows: Float32Array) -> None:
+        """Return None: a single stream goes the way of a block."""
+
+    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step, of which nothing stays."""
+        row, X, Y = initial[None].copy(), np.zeros((1, inputs)), np.zeros((1, outputs))
+        self.step_block(row, np.zeros(1, np.int64), X, Y)
+
+    def succeed(self, old: "ReferenceBackend", rows: Float32Array) -> None:
+        """Do nothing: nobody knows the other one by an address."""
+
+    def compute(
+        self, X: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool = False
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+        """Take X[B, F] through all layers from a state for each; nothing is changed.
+
+        Returns
+        -------
+        Y : float[B, O]
+            Predictions.
+        state : list of dict
+            What each layer remembers after the step.
+        traces : list of dict
+            If ``traced``, the gates of each recurrent layer by name, and each layer's ``output``.
+        """
+        model = self._model
+        values = model.input_scaling.apply(X.astype(self._dtype)).astype(self._dtype)
+        after: list[dict[str, NDArray[Any]]] = []
+        traces: list[dict[str, NDArray[Any]]] = []
+        for (step, place), before in zip(self._layers, state, strict=True):
+            traces.append({})
+            keywords = {"trace": traces[-1]} if traced and place else {}
+            # Products of finite numbers were seen to warn now and then; what is no number shows.
+            with np.errstate(invalid="ignore"):
+                values, kept = step(values, before, **keywords)
+            after.append(kept)
+            traces[-1]["output"] = values
+        Y = model.output_scaling.invert(values)
+        for output, source in enumerate(model.skip or ()):
+            if source >= 0:
+                Y[:, output] += model.skip_factors[output].astype(self._dtype) * X[:, source]
+        return Y, after, traces
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    """Return what the reference takes as keywords: all fields but sizes, activations parsed."""
+    options: dict[str, Any] = {}
+    for name, value in asdict(layer).items():
+        if name.endswith("activation"):
+            short = name.removesuffix("_activation")
+            options[short] = parse_activation(value, together=True)
+        elif name == "epsilon" or name.endswith("_clip") or name in ("coupled", "reset_after"):
+            options[name] = value
+    return options

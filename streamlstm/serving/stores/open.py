@@ -1,0 +1,37 @@
+"""Opening the store that ``--store`` names."""
+
+from __future__ import annotations
+
+from ...errors import StoreError
+from .header import Header
+from .store import Store
+
+
+def open_store(where: str, header: Header, other: str = "refuse") -> Store:
+    """Open the store that ``--store`` names, or make it.
+
+    Parameters
+    ----------
+    where : str
+        ``lmdb:PATH``, or ``redis://HOST:PORT/NUMBER`` (also ``rediss://`` and ``unix://``).
+    header : Header
+        What it must be of.
+    other : {"refuse", "keep", "anew"}
+        What to do with streams of another model: let them go on, if its layout is the same, or let
+        them begin anew.
+
+    Raises
+    ------
+    StoreError
+        If there is no such kind of store, it cannot be opened, or it is of something else.
+    """
+    kind, _, path = where.partition(":")
+    if kind == "lmdb" and path:
+        from .lmdb import LmdbStore
+
+        return LmdbStore(path, header, other)
+    if kind in ("redis", "rediss", "unix"):
+        from .redis import RedisStore
+
+        return RedisStore(where, header, other)
+    raise StoreError(f"--store: expected lmdb:PATH, redis://HOST:PORT or memory, got {where!r}.")
