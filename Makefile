@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 RUN := .venv/bin/python
+PYTEST := $(RUN) -m pytest -n auto --dist loadscope --no-loadscope-reorder --durations 10
+EVERYTHING := .[dev,bench]
 # Passed on to the program that a target runs: make demo ARGS="--seconds 5 --json out.json"
 ARGS ?=
 
@@ -25,13 +27,16 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-cuda lint format bench instructions figures train-host golden clean help
+.PHONY: demo test test-all test-cuda lint format bench instructions figures train-host golden clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
 
-test: .venv/.dev  ## Run the whole test suite (ARGS="-k engine" for a part of it)
-	@$(RUN) -m pytest -n auto --dist loadscope $(ARGS)
+test: .venv/.dev  ## Test every feature, within minutes (ARGS="-k engine" for a part of it)
+	@$(PYTEST) -m "not exhaustive" $(ARGS)
+
+test-all: .venv/.all  ## Run every test, against PyTorch and ONNX Runtime too, which it installs
+	@$(PYTEST) $(ARGS)
 
 test-cuda: .venv/.dev  ## Run the tests of the cuda backend on an NVIDIA GPU: pip install -e ".[cuda]"
 	@$(RUN) -m tests.cuda $(ARGS)
@@ -83,3 +88,7 @@ help:  ## Show this list
 .venv/.dev: pyproject.toml
 	$(call install,.[dev])
 	@touch .venv/.base
+
+.venv/.all: pyproject.toml
+	$(call install,$(EVERYTHING))
+	@touch .venv/.base .venv/.dev

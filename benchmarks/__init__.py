@@ -1,7 +1,7 @@
-"""Measurements: one question a file, run as ``python -m benchmarks.NAME``.
+"""Benchmarks: one question a file, run as ``python -m benchmarks.NAME``.
 
-Everyone runs on one thread here unless a benchmark says otherwise; the libraries read these
-variables when they are first imported.
+All libraries run on one thread unless a benchmark says otherwise; they read these variables when
+they are first imported.
 """
 
 import os

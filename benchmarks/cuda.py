@@ -2,18 +2,18 @@
 
     python -m benchmarks.cuda [--json FILE] [--rows B ...] [--capacity S]
 
-H = 64, F = 8, states on the device, every stream of the tick once, in a random order of slots.
-``kernel`` is the launch alone, arrays on the device already, of the kernel that is chosen by itself
-and of each one that can be asked for; ``tick`` is `step_many`'s part behind the look-up of ids,
-with slots, observations and predictions crossing the bus, and beside it the same on the CPU: from
-how many streams on the GPU is quicker is what `backend="auto"` would have to know. PyTorch gathers
-the states of a tick, steps an LSTMCell and scatters them back, eagerly and captured in a CUDA
-graph, and likewise with cuDNN's nn.LSTM over one time step; its arrays are on the device too. The
-floor is the larger of bytes / bandwidth and operations / rate, given by --bandwidth and --rate (an
-H100's if left out). Before anything is timed, predictions are compared with the reference.
+H = 64, F = 8, states on the device, each stream once in a tick, in a random order of slots.
+``kernel`` is the launch alone, with the arrays on the device, of the default kernel and of each
+other one; ``tick`` is the part of `step_many` after the look-up of ids, including the copies of
+slots, observations and predictions, next to the same on the CPU. It shows from which number of
+streams on the GPU is faster. PyTorch gathers the states of a tick, steps an LSTMCell and scatters
+them back, eagerly and captured in a CUDA graph, and likewise with cuDNN's nn.LSTM over one time
+step; its arrays are on the device too. The floor is the larger of bytes / bandwidth and
+operations / rate, given by --bandwidth and --rate (by default an H100's). Before anything is timed,
+predictions are compared with the reference.
 
-Without a GPU: NUMBA_ENABLE_CUDASIM=1 and --rows 3 run our side in numba's simulator. Its times mean
-nothing; that the program runs is all that can be seen there.
+Without a GPU, NUMBA_ENABLE_CUDASIM=1 and --rows 3 run our side in numba's simulator, only to check
+that the program runs. Its times mean nothing.
 """
 
 import sys
@@ -53,9 +53,9 @@ def network(inputs: int = F, units: int = H) -> Model:
 
 
 def floor(model: Model, B: int, bandwidth: float, rate: float) -> float:
-    """Return the seconds that a tick takes at least: each byte moved once, each sum done once.
+    """Return the minimum seconds of a tick: each byte moved once, each operation done once.
 
-    Rows of the LSTM are read and written, the prediction is written only; a multiply-add counts as
+    Rows of the LSTM are read and written, the prediction is only written; a multiply-add counts as
     two operations.
     """
     layer = model.layers[0]
@@ -66,7 +66,7 @@ def floor(model: Model, B: int, bandwidth: float, rate: float) -> float:
 
 
 def check(backend: Any, model: Model) -> None:
-    """Raise ValueError if a few steps on the device are not what the reference says."""
+    """Raise ValueError if a few steps on the device differ from the reference."""
     B = 5
     rows, slots = backend.make_rows(B, initial_row(model)), np.arange(B)
     truth, expected_rows = ReferenceBackend(model, np.float64), np.zeros((B, row_layout(model)[1]))
@@ -93,11 +93,11 @@ def median(call: Callable[[], None], wait: Callable[[], None], rounds: int = ROU
 
 
 def ours(model: Model, B: int, capacity: int) -> dict[str, float]:
-    """Return seconds of our ways: each kernel by itself, and whole ticks.
+    """Return the seconds of our variants: each kernel alone, and whole ticks.
 
-    ``kernel`` is the launch alone of the one that is chosen by itself, those of other names are
-    asked for; ``tick`` is what a block takes with its copies, as one CUDA graph where there are
-    any, and ``tick, no graph`` in three calls.
+    ``kernel`` is the launch alone of the default kernel, the other names are those of kernels;
+    ``tick`` is a block with its copies, as one CUDA graph where graphs are available, and
+    ``tick, no graph`` in three calls.
     """
     from numba import cuda
 
@@ -126,7 +126,7 @@ def ours(model: Model, B: int, capacity: int) -> dict[str, float]:
 
 
 def on_the_cpu(model: Model, B: int, capacity: int) -> float:
-    """Return seconds of the same tick on all cores of the host."""
+    """Return the seconds of the same tick on all cores of the host."""
     from streamlstm.backends.cpu import CpuBackend
 
     rng, backend = np.random.default_rng(2), CpuBackend(model)
@@ -139,7 +139,7 @@ def on_the_cpu(model: Model, B: int, capacity: int) -> float:
 
 
 def simulated() -> bool:
-    """Tell whether kernels run in numba's simulator, where times mean nothing."""
+    """Return whether kernels run in numba's simulator, where times mean nothing."""
     from streamlstm.kernels.cuda.sizes import SIMULATED
 
     return SIMULATED
@@ -199,10 +199,10 @@ def main() -> None:
 
 
 def peers(model: Model, B: int, capacity: int) -> dict[str, float]:
-    """Return seconds of PyTorch's ways to do the same, as far as they are here."""
-    from .cuda_peers import ways
+    """Return the seconds of PyTorch's variants, as far as they are available."""
+    from .cuda_peers import variants
 
-    return {name: median(call, wait) for name, (call, wait) in ways(model, B, capacity).items()}
+    return {name: median(call, wait) for name, (call, wait) in variants(model, B, capacity).items()}
 
 
 if __name__ == "__main__":

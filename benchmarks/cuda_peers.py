@@ -8,13 +8,13 @@ import numpy as np
 
 from streamlstm import Model
 
-Way = tuple[Callable[[], None], Callable[[], None]]  # a tick, and waiting for its end
+Variant = tuple[Callable[[], None], Callable[[], None]]  # a tick, and the wait for its end
 
 
-def ways(model: Model, B: int, capacity: int) -> dict[str, Way]:
-    """Return ways to step B of ``capacity`` streams through an LSTM and a head, by name.
+def variants(model: Model, B: int, capacity: int) -> dict[str, Variant]:
+    """Return variants of stepping B of ``capacity`` streams through an LSTM and a head, by name.
 
-    Empty, with a line on standard error, where PyTorch is missing or sees no GPU.
+    Empty, with a line on standard error, if PyTorch is missing or finds no GPU.
     """
     try:
         import torch
@@ -26,7 +26,7 @@ def ways(model: Model, B: int, capacity: int) -> dict[str, Way]:
         return {}
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     wait = torch.cuda.synchronize
-    found: dict[str, Way] = {}
+    found: dict[str, Variant] = {}
     for name, make in (("LSTMCell", cell), ("cuDNN LSTM, T = 1", cudnn)):
         step = make(torch, model, "cuda")
         tick = ticking(torch, model, step, B, capacity, "cuda")
@@ -95,7 +95,7 @@ def ticking(
 
 
 def captured(torch: Any, tick: Callable[[], None]) -> Callable[[], None] | None:
-    """Return what replays a tick as a CUDA graph; None, with a line, if it cannot be captured."""
+    """Return a replay of a tick as a CUDA graph; None, with a line, if it cannot be captured."""
     try:
         side = torch.cuda.Stream()
         with torch.cuda.stream(side):

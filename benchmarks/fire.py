@@ -1,12 +1,13 @@
-"""Does a worker survive? A million messages that no one should send, beside good clients.
+"""Does a worker survive? A million hostile messages, beside clients that verify their replies.
 
     python -m benchmarks.fire [--frames 1000000] [--seed 0] [--loop native] [--json FILE]
 
-Hostile messages (benchmarks/live/hostile.py) go to the router, on a connection that reads its
-answers now and then and on one that never does, and to the pull door; garbage subscriptions go to
-the xpub door, and broken greetings to all three. Meanwhile good clients compare each answer with
-an engine of their own. In the end the worker has to live, no good question may be
-wrong or unanswered, every message has to be accounted for, and memory must not have grown.
+Hostile messages (benchmarks/live/hostile.py) go to the ROUTER socket, from one connection that
+reads its replies now and then and from one that never does, and to the PULL socket; the XPUB socket
+gets garbage subscriptions, and all three get broken greetings. Meanwhile verifying clients compare
+each reply with an engine of their own. At the end the worker must be alive, no request of these
+clients may have a wrong reply or none, every message must be accounted for, and memory must not
+have grown.
 """
 
 import random
@@ -29,53 +30,53 @@ from streamlstm.errors import ProtocolError
 
 from .harness import Row, parser, report, steps
 from .live import processes
-from .live.good import TIMEOUT, Good, good_clients
 from .live.hostile import Attack, attacks, topics
 from .live.messages import F, model
+from .live.verifying_clients import TIMEOUT, VerifyingClient, verifying_clients
 
-CAPACITY = 1_000  # hostile streams may take what is left: then they are refused
-PART = 1_000  # hostile messages between two looks at everything else
+CAPACITY = 1_000  # hostile streams may fill it, and are refused then
+PART = 1_000  # hostile messages between two disturbances
 TOPICS = 50  # garbage subscriptions in a part
-RECONNECT = 20  # parts after which the garbage subscriber goes, and comes again
-CYCLE, FLOOD = 60, 10  # parts; in the last ones of a cycle nothing waits for the worker
-PAUSE = 1_500  # messages for which the hostile reader does not read, at most
+RECONNECT = 20  # parts after which the garbage subscriber reconnects
+CYCLE, FLOOD = 60, 10  # parts; in the last ones of a cycle the attacker does not wait
+PAUSE = 1_500  # messages for which the attacker reads no replies, at most
 WARM = 100  # parts, or half of all: by then every queue and the table of streams are full
-SWITCH_SECONDS = 0.0002  # or the good clients would wait for Python more than for the worker
+SWITCH_SECONDS = 0.0002  # otherwise the clients would wait for the GIL more than for the worker
 GROWTH_MB = 16.0
-# How ZeroMQ 3 begins; without it, random bytes are taken for ZeroMQ 1, and some for messages.
+# The signature of ZMTP 3; without it, random bytes are taken for ZMTP 1, and some for messages.
 SIGNATURE = b"\xff" + bytes(8) + b"\x7f\3\0"
-QUIET_SECONDS = 60.0
+SETTLE_SECONDS = 60.0
 
 
 class Outcome(NamedTuple):
-    """What became of a worker under fire."""
+    """Counts of a run."""
 
     sent: int  # hostile messages
-    read: int  # answers that their sender read
-    malformed: int  # of them, those that are no answers
+    read: int  # replies that their sender read
+    malformed: int  # of them, those that are not valid replies
     compared: int
     wrong: int
     unanswered: int
-    unaccounted: int  # messages that came and were neither answered, nor dropped, nor fed; or lost
-    complaint: str
+    unaccounted: int  # messages that were lost, or neither answered, nor dropped, nor pushed
+    first_error: str
     counters: dict[str, Any]  # of INFO
     memory: list[int]  # bytes, after each part
 
     @property
     def is_good(self) -> bool:
-        """Whether the worker did what it has to, memory aside."""
+        """Whether the worker met all requirements except that of memory."""
         return not (self.malformed or self.wrong or self.unanswered or self.unaccounted)
 
 
-class Enemy:
-    """Everything hostile that is connected to a worker."""
+class Attacker:
+    """All hostile connections to a worker."""
 
     def __init__(self, endpoints: dict[str, str], seed: int) -> None:
         self._endpoints, self._rng = endpoints, random.Random(seed)
         self._open = ExitStack()
         sockets = self._open.enter_context(processes.Sockets())
         self._sockets = sockets
-        self._doors = {
+        self._sockets_by_name = {
             "router": sockets.connect(zmq.DEALER, endpoints["router"]),
             "deaf": sockets.connect(zmq.DEALER, endpoints["router"], RCVHWM=1, RCVBUF=4096),
             "pull": sockets.connect(zmq.PUSH, endpoints["pull"]),
@@ -84,24 +85,24 @@ class Enemy:
         self._topics = topics(2**62, seed)
         self._until = 0
         self._client = self._open.enter_context(Client(endpoints["router"], timeout=TIMEOUT))
-        self.sent = dict.fromkeys(self._doors, 0)
-        self.asked = 0  # for INFO
+        self.sent = dict.fromkeys(self._sockets_by_name, 0)
+        self.requests = 0  # for INFO
         self.read = self.malformed = 0
 
     def send(self, attack: Attack) -> None:
-        """Send one message; waits while the worker's queue is full, 20 s at most."""
-        self._doors[attack.door].send_multipart(attack.frames)
-        self.sent[attack.door] += 1
+        """Send one message; waits up to 20 s while the worker's queue is full."""
+        self._sockets_by_name[attack.target].send_multipart(attack.frames)
+        self.sent[attack.target] += 1
         self._until -= 1
         if self._until < 0:
-            self.listen()
+            self.read_replies()
             self._until = self._rng.choice((0, 10, 100, PAUSE))
 
-    def listen(self) -> None:
-        """Read the answers that are there."""
+    def read_replies(self) -> None:
+        """Read the replies that have arrived."""
         while True:
             try:
-                reply = self._doors["router"].recv_multipart(zmq.NOBLOCK)[-1]
+                reply = self._sockets_by_name["router"].recv_multipart(zmq.NOBLOCK)[-1]
             except zmq.Again:
                 return
             self.read += 1
@@ -111,23 +112,23 @@ class Enemy:
                 self.malformed += 1
 
     def info(self) -> dict[str, Any]:
-        """Ask the worker what it has done."""
-        self.asked += 1
+        """Ask the worker for its counters."""
+        self.requests += 1
         return self._client.info()
 
     def pace(self, part: int) -> None:
-        """Let the worker read what waits: who is told ``busy`` is no test of the reader.
+        """Wait for the worker to empty its queue: a ``busy`` reply does not test the decoder.
 
-        In a flood it is not waited for, so that this is met too.
+        In a flood there is no wait, so that ``busy`` is tested too.
         """
-        deadline = time.monotonic() + QUIET_SECONDS
+        deadline = time.monotonic() + SETTLE_SECONDS
         while part % CYCLE < CYCLE - FLOOD and time.monotonic() < deadline:
             if self.info().get("queue", {"messages": 0})["messages"] < PART:
                 return
-            self.listen()
+            self.read_replies()
 
     def disturb(self, part: int) -> None:
-        """Subscribe to garbage, go away now and then, and begin to greet at every door."""
+        """Subscribe to garbage, sometimes reconnect, and send broken greetings to all sockets."""
         if self._subscriber is None or part % RECONNECT == 0:
             if self._subscriber is not None:
                 self._subscriber.close(linger=0)
@@ -142,7 +143,7 @@ class Enemy:
                 greeting = SIGNATURE + self._rng.randbytes(1000)
                 stranger.sendall(greeting[: self._rng.choice((1, 10, 11, 64, 1000))])
 
-    def __enter__(self) -> "Enemy":
+    def __enter__(self) -> "Attacker":
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -156,22 +157,22 @@ def fire(
     seed: int,
     memory: Callable[[], int],
 ) -> Outcome:
-    """Send hostile messages to a live worker while good clients check their answers.
+    """Send hostile messages to a worker while verifying clients check their replies.
 
     Parameters
     ----------
     endpoints : dict of str to str
-        Of a fresh worker, by door.
+        Endpoints of a fresh worker by socket.
     network : Model
-        What it serves.
+        Its model.
     frames : int
-        How many hostile messages.
+        Number of hostile messages.
     seed : int
-        Of them.
+        Seed of the messages.
     memory : callable
-        Returns the worker's resident bytes.
+        Returns the worker's resident memory in bytes.
     """
-    endpoints = {door: endpoints[door] for door in ("router", "pull", "xpub")}
+    endpoints = {name: endpoints[name] for name in ("router", "pull", "xpub")}
     engine = Engine(network, 1)
     engine.step("hostile-1", [0.0] * network.input_size)
     messages = attacks(frames, seed, engine.export_stream("hostile-1"))
@@ -179,65 +180,67 @@ def fire(
     with ExitStack() as opened:
         opened.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_SECONDS)
-        good = [opened.enter_context(client) for client in good_clients(endpoints, network)]
-        enemy = opened.enter_context(Enemy(endpoints, seed))
+        clients = [opened.enter_context(client) for client in verifying_clients(endpoints, network)]
+        attacker = opened.enter_context(Attacker(endpoints, seed))
         for part in steps(range(-(-frames // PART)), "fire"):
             for attack in islice(messages, PART):
-                enemy.send(attack)
-            enemy.pace(part)
-            enemy.disturb(part)
+                attacker.send(attack)
+            attacker.pace(part)
+            attacker.disturb(part)
             samples.append(memory())
-        for client in good:
+        for client in clients:
             client.stop()
-        counters = settle(enemy)
-    fed = enemy.sent["pull"] + sum(client.fed for client in good)
+        counters = settle(attacker)
+    pushed = attacker.sent["pull"] + sum(client.pushed for client in clients)
     sent = (
-        sum(enemy.sent.values()) + sum(client.asked + client.fed for client in good) + enemy.asked
+        sum(attacker.sent.values())
+        + sum(client.requests + client.pushed for client in clients)
+        + attacker.requests
     )
-    done = counters["answers"] + counters["dropped_answers"] + fed
-    # The INFO that told may be counted already as a message, and not yet as an answer.
+    done = counters["answers"] + counters["dropped_answers"] + pushed
+    # The INFO with these counters may be counted as a message already, and not yet as a reply.
     unaccounted = max(0, abs(sent - counters["messages"]) - 1)
     unaccounted += max(0, abs(counters["messages"] - done) - 1)
     return Outcome(
-        sent=sum(enemy.sent.values()),
-        read=enemy.read,
-        malformed=enemy.malformed,
-        compared=sum(client.compared for client in good),
-        wrong=sum(client.wrong for client in good),
-        unanswered=sum(client.unanswered for client in good),
+        sent=sum(attacker.sent.values()),
+        read=attacker.read,
+        malformed=attacker.malformed,
+        compared=sum(client.compared for client in clients),
+        wrong=sum(client.wrong for client in clients),
+        unanswered=sum(client.unanswered for client in clients),
         unaccounted=unaccounted,
-        complaint=_complaint(good),
+        first_error=_first_error(clients),
         counters=counters,
         memory=samples,
     )
 
 
-def settle(enemy: Enemy) -> dict[str, Any]:
-    """Return the worker's counters when nothing is on its way any more.
+def settle(attacker: Attacker) -> dict[str, Any]:
+    """Return the worker's counters when no message is in flight.
 
-    Questions of a connection that is closed may be lost with it: all of them are open still.
-    Messages may wait in the worker for long: INFO overtakes those of others.
+    All connections are still open, as closing one may lose its requests. Messages may wait in the
+    worker for long, and INFO overtakes those of other connections.
     """
-    deadline = time.monotonic() + QUIET_SECONDS
+    deadline = time.monotonic() + SETTLE_SECONDS
     expected: list[int] = []
     while True:
-        counters: dict[str, Any] = enemy.info()["counters"]
-        enemy.listen()
+        counters: dict[str, Any] = attacker.info()["counters"]
+        attacker.read_replies()
         done = [counters[key] for key in ("messages", "answers", "dropped_answers", "steps")]
         if done == expected:
             return counters
         if time.monotonic() > deadline:
-            raise SystemExit(f"still busy after {QUIET_SECONDS:g} s: {counters}")
+            raise SystemExit(f"still busy after {SETTLE_SECONDS:g} s: {counters}")
         expected = [done[0] + 1, done[1] + 1, *done[2:]]  # this INFO, and nothing else
         time.sleep(0.3)
 
 
-def _complaint(good: list[Good]) -> str:
-    return "; ".join(client.complaint for client in good if client.complaint)
+def _first_error(clients: list[VerifyingClient]) -> str:
+    return "; ".join(client.first_error for client in clients if client.first_error)
 
 
 def table(outcome: Outcome, warm: int, growth: float) -> list[Row]:
-    """Return what the table shows."""
+    """Return the rows of the table."""
     counters = outcome.counters
     figures: list[tuple[str, float, str | None]] = [
         ("hostile messages", outcome.sent, None),
@@ -260,7 +263,7 @@ def table(outcome: Outcome, warm: int, growth: float) -> list[Row]:
 
 
 def main() -> None:
-    """Fire at a worker and print what became of it."""
+    """Run the benchmark and print the results."""
     options = parser(__doc__ or "")
     options.add_argument("--frames", type=int, default=1_000_000)
     options.add_argument("--seed", type=int, default=0)
@@ -268,7 +271,7 @@ def main() -> None:
     arguments = options.parse_args()
     if not PART <= arguments.frames <= 10**9:
         options.error(f"expected {PART} to {10**9} frames")
-    processes.ended_by_sigterm()
+    processes.exit_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
         network = model()
@@ -283,17 +286,17 @@ def main() -> None:
                 arguments.seed,
                 lambda: int(process.memory_info().rss),
             )
-            lives, said = worker.alive(), worker.said()
+            alive, stderr = worker.alive(), worker.stderr()
     warm = min(WARM, (len(outcome.memory) + 1) // 2)
     growth = (max(outcome.memory) - max(outcome.memory[:warm])) / 1e6
     ratios = {"memory grown MB": growth}
-    note = f"F={F}, capacity {CAPACITY}. {outcome.complaint}"
+    note = f"F={F}, capacity {CAPACITY}. {outcome.first_error}"
     targets = {"memory grown MB": GROWTH_MB}
     report("fire", table(outcome, warm, growth), ratios, arguments.json, note, targets)
-    if not lives:
-        raise SystemExit(f"the worker died:\n{said}")
+    if not alive:
+        raise SystemExit(f"the worker died:\n{stderr}")
     if not outcome.is_good or growth >= GROWTH_MB:
-        raise SystemExit("the worker did not do what it has to")
+        raise SystemExit("the worker did not meet the requirements")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark needs: interleaved timing, a table for people, JSON for machines."""
+"""Shared functions of the benchmarks: interleaved timing, and results as a table and as JSON."""
 
 import argparse
 import json
@@ -21,13 +21,13 @@ Row = dict[str, str | float | None]
 def interleaved(
     cases: Mapping[str, Callable[[], object]], rounds: int = 11, seconds: float = 0.02
 ) -> dict[str, float]:
-    """Time each case in turn, again and again, and return the median of each.
+    """Time all cases in interleaved rounds, and return the median of each.
 
     Parameters
     ----------
     cases : mapping of str to callable
-        What to time. Each is called as often as ``seconds`` allow, at least once, in every round;
-        all cases take their turn in a round, so that a slow moment of the machine hits them alike.
+        The functions to time. In each round each of them is called as often as ``seconds`` allow,
+        at least once, so that a slow moment of the machine affects all of them.
     rounds : int
     seconds : float
 
@@ -53,7 +53,7 @@ def interleaved(
 
 
 def machine() -> dict[str, str | int]:
-    """Describe where a benchmark ran: processor, vector width, cores, versions."""
+    """Describe the machine: processor, vector width, cores, versions."""
     from streamlstm.kernels.simd import LANES
 
     packages = {}
@@ -79,15 +79,17 @@ def _processor() -> str:
 
 
 def steps(items: Sequence[Any], what: str) -> Any:
-    """Go through ``items`` with a progress bar on a terminal, silently elsewhere."""
+    """Iterate over ``items``, with a progress bar in a terminal."""
     console = Console(stderr=True)
     return track(items, what, console=console, disable=not console.is_terminal, transient=True)
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    """Return the command line that all benchmarks share."""
+    """Return an argument parser with the options of all benchmarks."""
     parser = argparse.ArgumentParser(description=doc.split("\n", 1)[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here as well")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     return parser
 
 
@@ -100,10 +102,10 @@ def report(
     targets: Mapping[str, float] | None = None,
     where: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Print rows as a table and, if asked, write everything as JSON.
+    """Print rows as a table and, if a path is given, write all results as JSON.
 
-    A row may lack columns that another has. ``targets`` names what some of the ratios should be;
-    ``where`` describes the machine, if it is not this one as it is.
+    A row may lack columns that another has. ``targets`` holds the target values of some of the
+    ratios; ``where`` describes the machine, by default this one.
     """
     where = where or machine()
     table = Table(title=f"{bench} on {where['processor']}, {where['cores']} cores", box=None)
@@ -113,7 +115,7 @@ def report(
         table.add_column(column, justify="left" if isinstance(first, str) else "right")
     for row in rows:
         table.add_row(*(_show(row.get(column)) for column in columns))
-    # A line that a narrow terminal breaks is still read; half a number is not.
+    # A line that a narrow terminal wraps is readable; a truncated number is not.
     Console(width=max(160, Console().width)).print(table)
     if note:
         print(note)

@@ -1,11 +1,11 @@
-"""How many instructions does a step take? Counted by valgrind, alike on every machine.
+"""How many instructions does a step take? Counted by valgrind, equal on every machine.
 
     python -m benchmarks.instructions [--json FILE] [--check FILE]
 
-Times change with the machine and its neighbours, counts do not: they show what an edit has done to
-a kernel that no timing would. Everything is compiled for the same processor, with vectors of 8
-lanes, which valgrind knows. Compiling is not counted, and neither is starting: of two runs of
-different length only the difference is. `--check` fails where a count is not the recorded one.
+Times vary with the machine and its load, counts do not: they show effects of an edit that no timing
+would show. Everything is compiled for the same processor, with vectors of 8 lanes, which valgrind
+supports. Compilation and start-up are not counted: the count is the difference of two runs of
+different length. `--check` fails if a count differs from the recorded one.
 """
 
 import argparse
@@ -37,14 +37,14 @@ COUNT, PER = "instructions a step", "per vector multiply-add"
 TOLERANCE = 0.02
 STEPS = {1: 100, BLOCK: 4}  # of the shorter run; the longer one takes three times as many
 
-# valgrind writes down what it has counted whenever the program enters this function of the C
-# library, which nothing else calls. A function called through ctypes would go unseen.
+# valgrind dumps its counts whenever the program enters this function of the C library, which
+# nothing else calls. It would not notice a function called through ctypes.
 MARK, mark = "ctermid", os.ctermid
 MARKS = 3  # for each case: before the shorter run, between the two, and after the longer one
 
 
 class Case(NamedTuple):
-    """What is stepped."""
+    """A layer and a number of streams."""
 
     name: str
     layer: Layer
@@ -63,7 +63,7 @@ CASES = [
 
 
 def step_all() -> None:
-    """Step every case in two runs, and mark their ends; this is the program that is counted."""
+    """Step every case in two runs, and mark their ends; this program runs under valgrind."""
     for case in CASES:
         shape = (case.B, case.layer.input_size)
         X = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
@@ -103,7 +103,7 @@ def count(valgrind: str) -> list[float]:
 
 
 def total(dump: str) -> int:
-    """Return what was counted from the mark before this dump to its own."""
+    """Return the count of a dump, which starts at the mark before it."""
     found = re.search(r"^summary: (\d+)$", dump, re.MULTILINE)
     if found is None:
         raise SystemExit("valgrind: expected a dump with a line 'summary', found none in it")
@@ -111,7 +111,7 @@ def total(dump: str) -> int:
 
 
 def table(counts: Sequence[float]) -> list[Row]:
-    """Return the counts as rows; without a matrix product there is nothing to take them by."""
+    """Return the counts as rows, relative to the multiply-adds where there are any."""
     rows: list[Row] = []
     for case, counted in zip(CASES, counts, strict=True):
         products = multiply_adds(case.layer) * case.B / LANES
@@ -127,7 +127,7 @@ def table(counts: Sequence[float]) -> list[Row]:
 
 
 def differences(rows: Sequence[Row], recorded: Sequence[Row]) -> list[str]:
-    """Say of every count that is not the recorded one how it differs."""
+    """Describe every count that differs from the recorded one."""
     now, before = ({_label(row): row[COUNT] for row in every} for every in (rows, recorded))
     found = [f"{name}: not recorded" for name in now if name not in before]
     found += [f"{name}: recorded, not counted" for name in before if name not in now]
@@ -151,7 +151,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _valgrind() -> str:
-    """Return the program that counts, or say why nothing can be counted here."""
+    """Return the path of valgrind, or exit with the reason why nothing can be counted."""
     found = shutil.which("valgrind")
     if platform.machine() != "x86_64":
         reason = f"counts are those of an x86-64 processor, this is {platform.machine()}"
@@ -164,7 +164,7 @@ def _valgrind() -> str:
 
 
 def main() -> None:
-    """Count every case, print the table, compare with what was recorded."""
+    """Count every case, print the table, and compare with the recorded counts."""
     arguments = _arguments()
     valgrind = _valgrind()
     recorded = arguments.check and json.loads(arguments.check.read_text())

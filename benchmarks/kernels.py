@@ -2,9 +2,10 @@
 
     python -m benchmarks.kernels [--json FILE]
 
-All on one thread. A step of an LSTM layer of H units over F features is 8 H (H + F) operations;
-the rate of numpy's sgemm on 1024 x 1024 is what the machine can do. Peers get their state passed
-in and out; streamlstm finds it by slot in its table. Results are compared before anything is timed.
+All run on one thread. A step of an LSTM layer of H units over F features is 8 H (H + F)
+operations; the rate of numpy's sgemm on 1024 x 1024 stands for the capacity of the machine. Peers
+get their state as an argument; streamlstm finds it by slot in its table. Results are compared
+before anything is timed.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ SIZES = ((16, 8), (32, 8), (64, 8), (128, 16), (256, 32))
 BLOCK = 256
 SHORT = ("float16", "bfloat16")
 FULL = "float32"
-# What is to be reached, by what it is compared with and how many streams there are.
+# Target ratios by the peer and the number of streams.
 TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ("sgemm", 1): {
         (16, FULL): 0.35,
@@ -41,7 +42,7 @@ TARGETS: dict[tuple[str, int], dict[tuple[int, str], float]] = {
     ("ONNX Runtime", 1): {(64, FULL): 12},
     ("ONNX Runtime", BLOCK): {(H, FULL): 1.6 if H <= 64 else 1.0 for H, _ in SIZES},
 }
-REPEATS = 64  # steps of one stream inside one call, so that the call itself does not count
+REPEATS = 64  # steps of one stream in one call, so that the cost of the call does not matter
 
 
 @kernel()

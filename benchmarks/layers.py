@@ -2,9 +2,9 @@
 
     python -m benchmarks.layers [--json FILE]
 
-One thread, one stream and 256, called inside compiled code. The cost is taken per multiply-add of
-the layer's matrix products, and given as a ratio to the plain LSTM's, both measured in turn in the
-same run. The target is 1.25. Layers without a product are given per value against an LSTM's step.
+One thread, one stream and 256, called inside compiled code. The cost is that per multiply-add of
+the layer's matrix products, relative to the plain LSTM, both interleaved in the same run. The
+target is 1.25. The cost of layers without a product is that per value relative to an LSTM's step.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""Other people's LSTMs, stepped with their state passed in and out, for comparison.
+"""LSTM steps of other libraries, with the state passed in and out, for comparison.
 
-A peer that is not installed is None, and the benchmark says so.
+The function of a library that is not installed returns None, and the benchmark reports that.
 """
 
 from collections.abc import Callable

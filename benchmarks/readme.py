@@ -1,10 +1,10 @@
-"""Write the results of the last benchmarks into README.md and docs/figures.md.
+"""Writes the results of the last benchmarks into README.md and docs/figures.md.
 
     python -m benchmarks.readme
 
-Reads `benchmarks/results/NAME.json`, as every benchmark writes it with `--json`, and replaces what
-stands between two markers. README.md has what most people ask, docs/figures.md everything but the
-counts of instructions, which are to be compared, not read.
+Reads `benchmarks/results/NAME.json`, which each benchmark writes with `--json`, and replaces the
+text between two markers. README.md gets the most important results, docs/figures.md all except the
+counts of instructions, which serve for comparison only.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures: made by `make figures` -->"
 END = "<!-- end of figures -->"
-# What each of them shows: names of results, and of their columns if not all.
+# The results in each file, and their columns if not all.
 SHORT: dict[str, tuple[str, ...]] = {
     "kernels": ("streams", "H", "weights", "step us", "times PyTorch", "times ONNX Runtime"),
     "serving": ("question", "unit", "ours", "against", "ratio"),
@@ -32,7 +32,7 @@ FILES = {"README.md": SHORT, "docs/figures.md": ALL}
 
 
 def render(result: dict[str, Any], columns: Sequence[str] = ()) -> str:
-    """Write one benchmark as Markdown: a heading, where it ran, its table with those columns."""
+    """Render one benchmark as Markdown: a heading with the machine, and a table."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name in _PACKAGES)
     columns = columns or list(dict.fromkeys(name for row in result["rows"] for name in row))
@@ -64,12 +64,12 @@ def _cell(value: str | float | None) -> str:
 
 
 def insert(text: str, figures: str) -> str:
-    """Put `figures` between the markers of a text.
+    """Replace the text between the markers by `figures`.
 
     Raises
     ------
     ValueError
-        If the text does not have both markers, once each and in order.
+        If a marker is missing, or they are in the wrong order.
     """
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
@@ -79,7 +79,7 @@ def insert(text: str, figures: str) -> str:
 
 
 def write(path: Path, tables: Mapping[str, Sequence[str]], results: Path) -> list[str]:
-    """Write those of these tables into a file that have a result; return their names."""
+    """Write the tables that have results into a file; return their names."""
     found = {name: results / f"{name}.json" for name in tables}
     found = {name: result for name, result in found.items() if result.exists()}
     figures = [
@@ -90,7 +90,7 @@ def write(path: Path, tables: Mapping[str, Sequence[str]], results: Path) -> lis
 
 
 def main() -> None:
-    """Render all results there are."""
+    """Render all results."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", 1)[0])
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()

@@ -1,10 +1,11 @@
-"""Does a worker stay as it is? Minutes under full load, with its memory watched.
+"""Does a worker's memory stay flat? Minutes under full load.
 
     python -m benchmarks.soak [--minutes 10] [--loop native] [--json FILE]
 
-All at once: a window of STEPs, a window of STEPS, observations pushed as fast as they are taken,
-and a subscriber of all that is pushed. Every answer is looked at. Resident memory is read once a
-second; it is flat if it ends within 2 % of what it was after the warm-up, a tenth of the time.
+The loads run concurrently: a window of STEPs, a window of STEPS, observations pushed as fast as
+they are accepted, and a subscriber of all that is pushed. Every reply is checked. Resident memory
+is sampled once a second; it is flat if it ends within 2 % of its value after the warm-up, which is
+a tenth of the time.
 """
 
 import statistics
@@ -30,17 +31,17 @@ BLOCK_WINDOW = 8
 TURN = 0.5  # seconds of a call of compiled code
 WARM = 0.1  # of the time
 FLAT = 1.02
-QUIET_SECONDS = 10.0  # in which the worker has to apply what is queued at the end
+SETTLE_SECONDS = 10.0  # in which the worker must apply what is queued at the end
 LAST = 5  # samples of memory that are averaged
 
 
-class Pull:
-    """One kind of load in a thread of its own, until it is stopped or fails.
+class LoadThread:
+    """One kind of load in a thread, until it is stopped or fails.
 
     Parameters
     ----------
     turn : callable
-        Does its part for ``TURN`` seconds; returns how many predictions that brought.
+        Runs the load for ``TURN`` seconds; returns the number of predictions.
     """
 
     def __init__(self, turn: Callable[[], int]) -> None:
@@ -58,13 +59,13 @@ class Pull:
             self.error = error
 
     def stop(self) -> None:
-        """Let it come to the end of its turn."""
+        """Stop after the current turn."""
         self._stopping.set()
         self._thread.join()
 
 
 class Sample(NamedTuple):
-    """What was read in one second."""
+    """A sample of the worker, taken once a second."""
 
     second: float
     memory: int  # bytes
@@ -72,38 +73,42 @@ class Sample(NamedTuple):
 
 
 def connect(worker: processes.Process, sockets: processes.Sockets) -> tuple[Any, Any, Any, Any]:
-    """Return the sockets of every load, with all streams known and the subscription in place."""
-    asking = sockets.connect(zmq.DEALER, worker.endpoints["router"])
-    blocking = sockets.connect(zmq.DEALER, worker.endpoints["router"])
-    feeding = sockets.connect(zmq.PUSH, worker.endpoints["pull"])
-    hearing = sockets.connect(zmq.SUB, worker.endpoints["xpub"], RCVHWM=0, SUBSCRIBE=b"fed-")
-    load.throughput(asking, one_a_message(), 60, STREAMS)
-    # ZeroMQ does not tell when a subscription has arrived: ask until something is heard.
+    """Return the sockets of all loads, with all streams known and the subscription active."""
+    stepping = sockets.connect(zmq.DEALER, worker.endpoints["router"])
+    stepping_blocks = sockets.connect(zmq.DEALER, worker.endpoints["router"])
+    pushing = sockets.connect(zmq.PUSH, worker.endpoints["pull"])
+    subscribing = sockets.connect(zmq.SUB, worker.endpoints["xpub"], RCVHWM=0, SUBSCRIBE=b"fed-")
+    load.throughput(stepping, one_a_message(), 60, STREAMS)
+    # ZeroMQ does not report when a subscription is active: step until something is published.
     for _ in range(100):
-        load.throughput(asking, one_a_message(["fed-first"]), 1, 1)
-        if load.listen(hearing, TURN):
-            return asking, blocking, feeding, hearing
-    raise SystemExit("the subscriber heard nothing")
+        load.throughput(stepping, one_a_message(["fed-first"]), 1, 1)
+        if load.listen(subscribing, TURN):
+            return stepping, stepping_blocks, pushing, subscribing
+    raise SystemExit("the subscriber received nothing")
 
 
-def pulls(asking: Any, blocking: Any, feeding: Any, hearing: Any) -> dict[str, Pull]:
-    """Start every kind of load."""
+def start_loads(
+    stepping: Any, stepping_blocks: Any, pushing: Any, subscribing: Any
+) -> dict[str, LoadThread]:
+    """Start all loads."""
     one, many = one_a_message(), blocks()
     fed = one_a_message([f"fed-{n:06d}" for n in range(FED)])
     return {
-        "STEP": Pull(lambda: load.throughput(asking, one, TURN).answered),
-        "STEPS": Pull(
-            lambda: BLOCK * load.throughput(blocking, many, TURN, window=BLOCK_WINDOW).answered
+        "STEP": LoadThread(lambda: load.throughput(stepping, one, TURN).answered),
+        "STEPS": LoadThread(
+            lambda: (
+                BLOCK * load.throughput(stepping_blocks, many, TURN, window=BLOCK_WINDOW).answered
+            )
         ),
-        "pushed": Pull(lambda: load.feed(feeding, fed, TURN)),
-        "heard": Pull(lambda: load.listen(hearing, TURN)),
+        "pushed": LoadThread(lambda: load.feed(pushing, fed, TURN)),
+        "heard": LoadThread(lambda: load.listen(subscribing, TURN)),
     }
 
 
 def watch(
-    worker: processes.Process, client: Client, running: dict[str, Pull], seconds: int
+    worker: processes.Process, client: Client, running: dict[str, LoadThread], seconds: int
 ) -> list[Sample]:
-    """Read memory and counts once a second."""
+    """Sample memory and steps once a second."""
     process, start = psutil.Process(worker.pid), time.monotonic()
     samples = []
     for second in steps(range(seconds), "soak"):
@@ -114,34 +119,34 @@ def watch(
     return samples
 
 
-def check(running: dict[str, Pull]) -> None:
+def check(running: dict[str, LoadThread]) -> None:
     """End the benchmark if a load has failed."""
-    for name, pull in running.items():
-        if pull.error is not None:
-            raise SystemExit(f"{name}: {pull.error}")
+    for name, thread in running.items():
+        if thread.error is not None:
+            raise SystemExit(f"{name}: {thread.error}")
 
 
 def settle(client: Client) -> dict[str, Any]:
-    """Return the worker's counters when nothing is on its way any more."""
-    deadline, before = time.monotonic() + QUIET_SECONDS, -1
+    """Return the worker's counters when no message is in flight."""
+    deadline, before = time.monotonic() + SETTLE_SECONDS, -1
     while True:
         counters: dict[str, Any] = client.info()["counters"]
         if counters["steps"] == before:
             return counters
         if time.monotonic() > deadline:
-            raise SystemExit(f"the worker was still busy after {QUIET_SECONDS:g} s: {counters}")
+            raise SystemExit(f"the worker was still busy after {SETTLE_SECONDS:g} s: {counters}")
         before = counters["steps"]
         time.sleep(0.5)
 
 
 def minutes(samples: list[Sample]) -> list[Row]:
-    """Return a line for each minute, the last one perhaps shorter."""
+    """Return a row for each minute; the last one may be shorter."""
     rows: list[Row] = []
     before = Sample(0.0, 0, 0)
     for start in range(0, len(samples), 60):
         part = samples[start : start + 60]
         if start == 0 and len(part) > 1:
-            before, part = part[0], part[1:]  # what came before the first sample is not known
+            before, part = part[0], part[1:]  # the steps before the first sample are unknown
         taken = part[-1].second - before.second
         rows.append(
             {
@@ -155,30 +160,30 @@ def minutes(samples: list[Sample]) -> list[Row]:
     return rows
 
 
-def books(running: dict[str, Pull], first: int, counters: dict[str, Any]) -> str:
-    """Compare what was asked with what the worker counted; ``first`` it had applied before."""
-    asked = sum(running[name].done for name in ("STEP", "STEPS", "pushed")) + first
-    if counters["steps"] != asked or counters["dropped_answers"] or counters["errors"]:
-        raise SystemExit(f"{asked} observations were sent, and the worker says {counters}")
+def reconcile(running: dict[str, LoadThread], first: int, counters: dict[str, Any]) -> str:
+    """Compare the messages sent with the worker's counters; ``first`` were applied before."""
+    sent = sum(running[name].done for name in ("STEP", "STEPS", "pushed")) + first
+    if counters["steps"] != sent or counters["dropped_answers"] or counters["errors"]:
+        raise SystemExit(f"{sent} observations were sent, and the worker says {counters}")
     missed = running["pushed"].done - running["heard"].done
     if missed and not counters["subscriber_overflows"]:
         raise SystemExit(f"{missed} publications were lost, and the worker says {counters}")
     return (
-        f"{asked:,} observations, each applied once; {running['heard'].done:,} of "
+        f"{sent:,} observations, each applied once; {running['heard'].done:,} of "
         f"{running['pushed'].done:,} that were pushed were heard by the subscriber, whose queue "
         f"was full {counters['subscriber_overflows']:,} times."
     )
 
 
 def main() -> None:
-    """Load a worker for so long and print what became of it."""
+    """Run the benchmark and print the results."""
     options = parser(__doc__ or "")
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--loop", choices=("native", "python"), default="native")
     arguments = options.parse_args()
     if not 0.05 <= arguments.minutes <= 10_000:
         options.error("expected 0.05 to 10,000 minutes")
-    processes.ended_by_sigterm()
+    processes.exit_on_sigterm()
     seconds = max(3, round(60 * arguments.minutes))
     with tempfile.TemporaryDirectory() as folder, processes.Sockets() as sockets:
         file = Path(folder) / "model.safetensors"
@@ -189,17 +194,19 @@ def main() -> None:
         ):
             load_sockets = connect(worker, sockets)
             first = client.info()["counters"]["steps"]
-            running = pulls(*load_sockets)
+            running = start_loads(*load_sockets)
             try:
                 samples = watch(worker, client, running, seconds)
                 for name in ("pushed", "STEP", "STEPS"):
                     running[name].stop()
                 counters = settle(client)
             finally:
-                for pull in running.values():  # the subscriber last: it hears all that was sent
-                    pull.stop()
+                for (
+                    thread
+                ) in running.values():  # the subscriber last: it receives all that was sent
+                    thread.stop()
             check(running)
-            note = books(running, first, counters)
+            note = reconcile(running, first, counters)
     memory = np.array([sample.memory for sample in samples]) / 1e6
     warm = round(WARM * len(memory))
     begin = float(np.median(memory[warm : warm + LAST]))

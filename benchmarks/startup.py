@@ -2,10 +2,9 @@
 
     python -m benchmarks.startup [--json FILE]
 
-Every figure is the time from the start of a new process, Python's own start included, to the line
-that is asked about. A cold engine finds no compiled kernels: its cache is an empty folder. The warm
-ones after it find what it left there. Ready means that the first prediction is there, and that it
-is the one that the reference gives.
+Every value is the time from the start of a new process, including that of Python, to the event in
+question. A cold engine finds no compiled kernels, as its cache is an empty folder; the warm ones
+after it use that cache. An engine is ready when its first prediction equals the reference's.
 """
 
 import os
@@ -57,15 +56,15 @@ y = streamlstm.Engine(model).step("pump-7", [0.5] * model.input_size)
 NOW = "import time; print(time.monotonic(), *{})"
 
 
-class Answer(NamedTuple):
-    """One figure, and what it should be."""
+class Result(NamedTuple):
+    """A measured value and its target."""
 
     question: str
     measured: float  # seconds
     target: float | None = None
 
     def row(self) -> Row:
-        """Return what the table shows."""
+        """Return the row of the table."""
         return {
             "question": self.question,
             "measured s": self.measured,
@@ -86,8 +85,8 @@ def started(program: str, *arguments: str, cache: str = "", result: str = "()") 
     return [end - start, *numbers]
 
 
-def imports() -> list[Answer]:
-    """Time what is imported before anything is done."""
+def imports() -> list[Result]:
+    """Measure the times of imports."""
     programs = {
         "Python by itself": "pass",
         "import streamlstm": "import streamlstm",
@@ -98,7 +97,7 @@ def imports() -> list[Answer]:
         for question, program in programs.items():
             times[question] += started(program)
     return [
-        Answer(question, statistics.median(measured), 0.4 if "import" in question else None)
+        Result(question, statistics.median(measured), 0.4 if "import" in question else None)
         for question, measured in times.items()
     ]
 
@@ -113,8 +112,8 @@ def _random(name: str) -> Model:
     return Model(layers, weights)
 
 
-def ready(name: str) -> list[Answer]:
-    """Time the way to the first prediction, with kernels compiled and without."""
+def ready(name: str) -> list[Result]:
+    """Measure the time to the first prediction, with a cold and a warm cache."""
     model = _random(name)
     expected = Engine(model, 1, backend="reference").step("pump-7", [0.5] * F)
     cold: list[float] = []
@@ -131,24 +130,24 @@ def ready(name: str) -> list[Answer]:
                         raise SystemExit(f"{name}: expected {expected[0]}, got {y}")
                     times.append(seconds)
     return [
-        Answer(f"{name}, kernels compiled: ready", statistics.median(warm), 1.5),
-        Answer(f"{name}, nothing compiled: ready", statistics.median(cold), 20.0),
+        Result(f"{name}, kernels compiled: ready", statistics.median(warm), 1.5),
+        Result(f"{name}, nothing compiled: ready", statistics.median(cold), 20.0),
     ]
 
 
 def main() -> None:
     """Measure everything and print the table."""
     arguments = parser(__doc__ or "").parse_args()
-    answers = imports() + [
-        answer for name in steps(list(MODELS), "start-up") for answer in ready(name)
+    results = imports() + [
+        result for name in steps(list(MODELS), "start-up") for result in ready(name)
     ]
-    ratios = {a.question: a.measured / a.target for a in answers if a.target is not None}
+    ratios = {a.question: a.measured / a.target for a in results if a.target is not None}
     targets = dict.fromkeys(ratios, 1.0)  # or less
     note = (
         f"Medians of {IMPORTS} processes for imports, of {COLD} with nothing compiled, and of "
         f"{COLD * WARM} with kernels compiled. Python's own start is in all of them."
     )
-    report("startup", [answer.row() for answer in answers], ratios, arguments.json, note, targets)
+    report("startup", [result.row() for result in results], ratios, arguments.json, note, targets)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python -m benchmarks.streams [--json FILE]
 
-The model is an LSTM of 64 units over 8 features. The bare kernel steps slots that are known; the
-engine is given ids, finds their slots, checks the observations and makes the array of predictions.
-Some streams are compared with the reference before anything is timed.
+The model is an LSTM of 64 units over 8 features. The bare kernel steps known slots; the engine gets
+ids, finds their slots, validates the observations and allocates the array of predictions. Some
+streams are compared with the reference before anything is timed.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ FEW, MANY = 1000, 1_000_000
 BLOCKS = 50  # different random blocks of the million, so that none stays in cache
 
 
-class Answer(NamedTuple):
-    """One figure, and what it should be."""
+class Result(NamedTuple):
+    """A measured value and its target."""
 
     question: str
     measured: float
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
     against: float | None = None
 
     def row(self) -> Row:
-        """Return what the table shows."""
+        """Return the row of the table."""
         return {
             "question": self.question,
             "us or MB": self.ours,
@@ -56,7 +56,7 @@ def _observations(count: int) -> Any:
 
 
 def bare(engine: Engine, slots: Sequence[Any]) -> Callable[[], object]:
-    """Return a call of the kernel that takes these arrays of slots in turn."""
+    """Return a call of the kernel with these arrays of slots in turn."""
     X = _observations(len(slots[0]))
     Y = np.empty((len(X), H), np.float32)
     turns = iter(range(1 << 60))
@@ -65,14 +65,14 @@ def bare(engine: Engine, slots: Sequence[Any]) -> Callable[[], object]:
 
 
 def many(engine: Engine, ids: Sequence[Any]) -> Callable[[], object]:
-    """Return a call of ``step_many`` that takes these lists or arrays of ids in turn."""
+    """Return a call of ``step_many`` with these lists or arrays of ids in turn."""
     X = _observations(len(ids[0]))
     turns = iter(range(1 << 60))
     return lambda: engine.step_many(ids[next(turns) % len(ids)], X)
 
 
 def load(engine: Engine, ids: Any) -> None:
-    """Let every stream come once."""
+    """Step every stream once."""
     X = _observations(BLOCK)
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
@@ -80,7 +80,7 @@ def load(engine: Engine, ids: Any) -> None:
 
 
 def check(engine: Engine, ids: Sequence[Any] | Any) -> None:
-    """Step live streams twice from an empty memory and compare with the reference."""
+    """Reset live streams, step them twice and compare with the reference."""
     twin = Engine(engine.model, len(ids), backend="reference")
     for stream in ids:
         engine.reset(stream)
@@ -91,7 +91,7 @@ def check(engine: Engine, ids: Sequence[Any] | Any) -> None:
             raise SystemExit(f"engine and reference differ by {difference:.1e}: nothing was timed")
 
 
-def identified() -> list[Answer]:
+def identified() -> list[Result]:
     """Compare ``step_many`` with the kernel at one block of streams, on one thread."""
     order = np.random.default_rng(2).permutation(BLOCK)
     kinds: dict[str, Any] = {"integer ids": order, "text ids": [f"sensor-{n:06d}" for n in order]}
@@ -103,7 +103,7 @@ def identified() -> list[Answer]:
     cases["kernel"] = bare(engines["integer ids"], [np.random.default_rng(3).permutation(BLOCK)])
     times = interleaved(cases, rounds=21)
     return [
-        Answer(
+        Result(
             f"step_many, {kind}: rate against the kernel's",
             times["kernel"] / times[kind],
             target,
@@ -114,7 +114,7 @@ def identified() -> list[Answer]:
     ]
 
 
-def threaded() -> list[Answer]:
+def threaded() -> list[Result]:
     """Compare two threads with one at one block of streams, and with two engines side by side."""
     ids = np.random.default_rng(2).permutation(BLOCK)
     engines = [Engine(_model(), BLOCK, threads=threads) for threads in (1, 2, 1)]
@@ -131,14 +131,14 @@ def threaded() -> list[Answer]:
         times = interleaved({"one": one, "two": two, "side by side": side_by_side}, rounds=21)
     us = {case: seconds * 1e6 for case, seconds in times.items()}
     return [
-        Answer(
+        Result(
             "step_many, two threads: rate against one",
             us["one"] / us["two"],
             ">= 1.85",
             us["two"],
             us["one"],
         ),
-        Answer(
+        Result(
             "two engines side by side: rate against one alone",
             2 * us["one"] / us["side by side"],
             "what two cores give",
@@ -148,26 +148,26 @@ def threaded() -> list[Answer]:
     ]
 
 
-def _grown(ids: Any, size: int, kind: str) -> tuple[Engine, Answer]:
-    """Let a million streams live, and see how much memory that takes beyond rows and ids."""
+def _grown(ids: Any, size: int, kind: str) -> tuple[Engine, Result]:
+    """Start a million streams, and measure their memory relative to rows and ids."""
     before = psutil.Process().memory_info().rss
     engine = Engine(_model(), len(ids), threads=1)
     load(engine, ids)
     taken = psutil.Process().memory_info().rss - before
     least = engine._table.rows.nbytes + size
     question = f"a million streams, {kind}: memory against rows and ids"
-    return engine, Answer(question, taken / least, "<= 1.15", taken / 1e6, least / 1e6)
+    return engine, Result(question, taken / least, "<= 1.15", taken / 1e6, least / 1e6)
 
 
-def million() -> list[Answer]:
-    """Compare random blocks of a million streams with a thousand streams, and look at memory."""
-    Engine(_model(), 1).step(0, np.zeros(F))  # whatever is loaded once is loaded
+def million() -> list[Result]:
+    """Compare random blocks of a million streams with a thousand streams, and measure memory."""
+    Engine(_model(), 1).step(0, np.zeros(F))  # loads everything that is loaded once
     rng = np.random.default_rng(4)
     text = [f"sensor-{n:07d}" for n in range(MANY)]
-    answers = [_grown(text, sum(map(len, text)), "text ids")[1]]
+    results = [_grown(text, sum(map(len, text)), "text ids")[1]]
     ids = rng.permutation(np.arange(MANY, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     engine, memory = _grown(ids, ids.nbytes, "integer ids")
-    answers.append(memory)
+    results.append(memory)
     check(engine, ids[:: MANY // 500])
     few = Engine(_model(), FEW, threads=1)
     load(few, ids[:FEW])
@@ -183,21 +183,21 @@ def million() -> list[Answer]:
     for case in ("step_many", "the kernel"):
         ours, against = times[case], times[f"few {case}"] * BLOCK / FEW
         question = f"a million streams, {case}: cost of a step against a thousand's"
-        answers.append(Answer(question, ours / against, "<= 1.5", ours * 1e6, against * 1e6))
-    return answers
+        results.append(Result(question, ours / against, "<= 1.5", ours * 1e6, against * 1e6))
+    return results
 
 
 def main() -> None:
     """Measure everything and print the table."""
     arguments = parser(__doc__ or "").parse_args()
-    answers = [
-        answer
+    results = [
+        result
         for measure in steps((million, identified, threaded), "streams")
-        for answer in measure()
+        for result in measure()
     ]
-    ratios = {answer.question: answer.measured for answer in answers}
+    ratios = {result.question: result.measured for result in results}
     note = f"us a block of {BLOCK} steps. One thread but where two are named."
-    report("streams", [answer.row() for answer in answers], ratios, arguments.json, note)
+    report("streams", [result.row() for result in results], ratios, arguments.json, note)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Is anything lost, mixed up or applied twice? Kills at random moments under load, and a judge.
+"""Is anything lost, mixed up or applied twice? Random kills under load, then verification.
 
     python -m benchmarks.torture [--rounds 200] [--streams 2000] [--seed N] [--json [FILE]]
 
 A worker with a store, a publisher with a journal and a proxy that can cut the connection between
-them are real processes and sockets. Each round kills one of them, or all, and starts it again; the
-next one may begin before all is well. Every so many rounds the publisher ends in peace, and all
-that was said is compared with an engine that nothing disturbed: the state of each stream, bit for
-bit, its number, and every prediction. The status is 1 if anything is wrong.
+them are real processes and sockets. Each round kills one of them, or all, and restarts it; the next
+one may begin before the recovery. After every 20 rounds the publisher flushes and ends, and
+everything is compared with an undisturbed engine: the state of each stream, bit for bit, its
+sequence number, and every prediction. The exit status is 1 if anything is wrong.
 """
 
 import argparse
@@ -25,69 +25,74 @@ from rich.table import Table
 
 from .harness import machine
 from .live import processes
-from .live.torment import KINDS, Fault, Torment
+from .live.chaos import KINDS, ChaosRun, ViolationError
 
-LOOK = 20  # rounds between two looks of the judge
-LONGEST = 2.5  # seconds of undisturbed work before a kill, at most
+VERIFY_EVERY = 20  # rounds between two verifications
+MAX_WORK_SECONDS = 2.5  # maximum seconds of undisturbed work before a kill
 
 
 def torture(
-    folder: Path, rounds: int, streams: int, seed: int, look: int = LOOK, longest: float = LONGEST
+    folder: Path,
+    rounds: int,
+    streams: int,
+    seed: int,
+    verify: int = VERIFY_EVERY,
+    longest: float = MAX_WORK_SECONDS,
 ) -> dict[str, Any]:
     """Run rounds until all are done or something is wrong.
 
     Parameters
     ----------
     folder : Path
-        For store, journal and model; it should be empty.
+        Empty folder for the store, the journal and the model.
     rounds, streams, seed : int
-    look : int
-        Rounds between two looks of the judge.
+    verify : int
+        Rounds between two verifications.
     longest : float
-        Seconds of undisturbed work before a kill, at most.
+        Maximum seconds of undisturbed work before a kill.
 
     Returns
     -------
     dict
-        What JSON says: rounds, kills by kind with the seconds to be back, observations, predictions
-        delivered, observations sent again, cuts, faults (sentences).
+        The content of the JSON: rounds, kills by kind with the seconds of recovery, observations,
+        predictions delivered, observations sent again, cuts, faults (sentences).
     """
     console = Console(stderr=True)
     faults: list[str] = []
     start = time.monotonic()
     with (
-        Torment(folder, streams, seed, longest) as torment,
+        ChaosRun(folder, streams, seed, longest) as run,
         Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
     ):
         task = progress.add_task("torture", total=rounds)
         checked = 0
         try:
-            while len(torment.rounds) < rounds and not faults:
-                torment.round()
-                done = len(torment.rounds)
-                progress.update(task, completed=done, description=f"{torment.replayed:,} replayed")
-                if done % look == 0 or done == rounds:
-                    faults = [f"rounds {checked + 1} to {done}: {said}" for said in torment.look()]
+            while len(run.rounds) < rounds and not faults:
+                run.round()
+                done = len(run.rounds)
+                progress.update(task, completed=done, description=f"{run.replayed:,} replayed")
+                if done % verify == 0 or done == rounds:
+                    faults = [f"rounds {checked + 1} to {done}: {said}" for said in run.verify()]
                     checked = done
-        except Fault as fault:
-            faults = [f"round {len(torment.rounds) + 1}: {fault}"]
+        except ViolationError as fault:
+            faults = [f"round {len(run.rounds) + 1}: {fault}"]
         return {
             "seed": seed,
-            "rounds": len(torment.rounds),
+            "rounds": len(run.rounds),
             "streams": streams,
             "seconds": time.monotonic() - start,
-            "observations": torment.judge.observations,
-            "predictions": torment.judge.deliveries,
-            "replayed": torment.replayed,
-            "cuts": torment.cuts,
-            "rows": [_row(kind, torment) for kind in KINDS],
+            "observations": run.verifier.observations,
+            "predictions": run.verifier.deliveries,
+            "replayed": run.replayed,
+            "cuts": run.cuts,
+            "rows": [_row(kind, run) for kind in KINDS],
             "faults": faults,
         }
 
 
-def _row(kind: str, torment: Torment) -> dict[str, str | float | None]:
-    rounds = [one for one in torment.rounds if one.kind == kind]
-    back = [one.back for one in rounds if one.back is not None]
+def _row(kind: str, run: ChaosRun) -> dict[str, str | float | None]:
+    rounds = [done for done in run.rounds if done.kind == kind]
+    back = [done.recovery for done in rounds if done.recovery is not None]
     return {
         "killed": kind,
         "rounds": len(rounds),
@@ -123,24 +128,26 @@ def _show(result: dict[str, Any], console: Console) -> None:
 
 
 def main() -> None:
-    """Torture and tell."""
+    """Run the rounds and print the results."""
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     options.add_argument("--rounds", type=int, default=200)
     options.add_argument("--streams", type=int, default=2_000)
-    options.add_argument("--seed", type=int, help="of kinds and moments; drawn if left out")
-    options.add_argument("--folder", help="where the store is made")
+    options.add_argument(
+        "--seed", type=int, help="of the kinds and times of kills; random by default"
+    )
+    options.add_argument("--folder", help="parent folder of the store")
     options.add_argument(
         "--json",
         nargs="?",
         const="-",
         metavar="FILE",
-        help="write the results there as well, or to stdout",
+        help="also write the results to this file, or to stdout",
     )
     arguments = options.parse_args()
     if arguments.rounds < 1 or not 1 <= arguments.streams <= 1_000_000:
         options.error("expected at least one round, and 1 to 1,000,000 streams")
     seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
-    processes.ended_by_sigterm()
+    processes.exit_on_sigterm()
     console = Console(stderr=arguments.json == "-", soft_wrap=True)
     console.print(f"seed {seed}", highlight=False)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:

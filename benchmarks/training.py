@@ -22,7 +22,7 @@ from numpy.typing import NDArray  # noqa: E402
 from streamlstm.learn.adam import Adam  # noqa: E402
 from streamlstm.learn.bptt import Tape  # noqa: E402
 from streamlstm.learn.loss import huber  # noqa: E402
-from streamlstm.learn.network import Network  # noqa: E402
+from streamlstm.learn.stacked_lstm import StackedLSTM  # noqa: E402
 
 from .harness import Row, interleaved, parser, report, steps  # noqa: E402
 
@@ -34,7 +34,9 @@ Update = Callable[[], object]
 Gradients = Callable[[], list[Any]]
 
 
-def our_training(network: Network, X: Float32Array, D: Float32Array) -> tuple[Update, Gradients]:
+def our_training(
+    network: StackedLSTM, X: Float32Array, D: Float32Array
+) -> tuple[Update, Gradients]:
     """Return an update, and what gives the gradient of each matrix."""
     tape, adam = Tape(network, *X.shape[:2]), Adam(network.theta)
     weights = np.ones((*X.shape[:2], 1), np.float32)
@@ -47,7 +49,7 @@ def our_training(network: Network, X: Float32Array, D: Float32Array) -> tuple[Up
 
 
 def torch_training(
-    network: Network, X: Float32Array, D: Float32Array
+    network: StackedLSTM, X: Float32Array, D: Float32Array
 ) -> tuple[Update, Gradients] | None:
     """Return the same for PyTorch, with the same weights; None if it is not installed."""
     try:
@@ -89,7 +91,7 @@ def torch_training(
 def measure(H: int, F: int, T: int, B: int) -> dict[str, float]:
     """Return the seconds of one update for streamlstm and PyTorch."""
     rng = np.random.default_rng(H)
-    network = Network(F, (H,), 1)
+    network = StackedLSTM(F, (H,), 1)
     network.theta[:] = rng.uniform(-1, 1, network.theta.shape) / H**0.5
     X = rng.standard_normal((T, B, F)).astype(np.float32)
     D = rng.standard_normal((T, B, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Listen to a worker's predictions and raise an alarm, whoever sends the observations.
+"""Subscribes to a worker's predictions and raises an alarm above a bound.
 
 streamlstm serve model.safetensors
 python examples/alarm.py --streams cpu- --above 0.9
@@ -7,17 +7,16 @@ streamlstm publish --host
 
 import argparse
 
-from streamlstm import wire
-from streamlstm.client.client import Subscriber
+from streamlstm import Subscriber, wire
 
 
 def main() -> None:
     """Print each prediction above a bound, until Ctrl-C."""
-    arguments = argparse.ArgumentParser(description="Say when a prediction is too high.")
-    arguments.add_argument("--xpub", default=wire.XPUB, help="the worker's XPUB")
-    arguments.add_argument("--streams", default="", help="only ids that begin like this")
+    arguments = argparse.ArgumentParser(description="Raise an alarm if a prediction is too high.")
+    arguments.add_argument("--xpub", default=wire.XPUB, help="the worker's XPUB socket")
+    arguments.add_argument("--streams", default="", help="only ids with this prefix")
     arguments.add_argument("--above", type=float, default=0.9, help="bound of the first output")
-    arguments.add_argument("--count", type=int, help="stop after so many alarms")
+    arguments.add_argument("--count", type=int, help="stop after this many alarms")
     given = arguments.parse_args()
 
     alarms = 0

@@ -1,10 +1,10 @@
-"""Watch a network forget: a plant swings slowly, then its controller begins to hunt, and back.
+"""Shows how gates react to a change of regime: a slow swing, a hunting controller, and back.
 
 python examples/gates_regime.py --out gates_regime.png
 
-In the slow swing the noise is large, and the past is worth keeping. While the controller hunts,
-every value throws the next one to the other side: only the last value counts. The network was told
-nothing of the two regimes; it was trained to predict the next value, by these commands:
+In the slow swing the noise is large, so the past matters. While the controller hunts, each value
+throws the next one to the other side, so only the last value matters. The network has no input for
+the regime; it was trained to predict the next value, by these commands:
 
 python examples/gates_regime.py --write-series regime.csv
 streamlstm train regime.csv --target temperature --hidden 8 --no-skip --window 96 --delta 1 \
@@ -25,7 +25,7 @@ BEFORE, AT, AFTER = (-40, 0), (0, 8), (40, 80)  # steps around a change
 
 
 def series(rows: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Make float32[rows] temperatures, and the rows where one regime gives way to the other."""
+    """Generate float32[rows] temperatures, and the rows at which the regime changes."""
     rng = np.random.default_rng(seed)
     values, changes = np.empty(rows), []
     hunting, phase, left = False, 0.0, int(rng.integers(120, 260))
@@ -48,21 +48,21 @@ def around(gate: NDArray[np.float32], changes: NDArray[np.intp], span: tuple[int
     return float(gate[rows[rows < len(gate)]].mean())
 
 
-def tell(model: Model) -> None:
-    """Print what the gates do at changes, measured on a series that the model never saw."""
+def print_measurements(model: Model) -> None:
+    """Print the gates around changes, measured on a series that was not used in training."""
     values, changes = series(4000, seed=2)
     (layer,) = record(model, values[:, None]).layers
     print(f"{len(changes)} changes of regime in {len(values)} rows; gates are means over all units")
-    for first, there in ((0, "begins"), (1, "ends")):
-        print(f"\nHunting {there} ({len(changes[first::2])} times):")
+    for first, event in ((0, "begins"), (1, "ends")):
+        print(f"\nHunting {event} ({len(changes[first::2])} times):")
         for name, gate in (("forget", layer.forget_gate), ("input", layer.input_gate)):
             before, at, after = (
                 around(gate, changes[first::2], span) for span in (BEFORE, AT, AFTER)
             )
-            way = "falls" if after < before else "rises"
+            direction = "falls" if after < before else "rises"
             print(
-                f"  the {name} gate {way}: {before:.2f} in the 40 rows before, {at:.2f} in the "
-                f"first 8 rows, {after:.2f} from the 40th to the 80th"
+                f"  the {name} gate {direction}: {before:.2f} in the 40 rows before, {at:.2f} in "
+                f"the first 8 rows, {after:.2f} from the 40th to the 80th"
             )
     hunting = around(layer.forget_gate, changes[::2], AFTER)
     swing = around(layer.forget_gate, changes[1::2], AFTER)
@@ -73,10 +73,10 @@ def tell(model: Model) -> None:
 
 
 def main() -> None:
-    """Measure, and draw a part of it."""
-    arguments = argparse.ArgumentParser(description="Watch gates at a sudden change of regime.")
+    """Measure the gates, and draw a part of the series."""
+    arguments = argparse.ArgumentParser(description="Show gates at a sudden change of regime.")
     arguments.add_argument("--out", default="gates_regime.png", help=".png, .svg or .pdf")
-    arguments.add_argument("--write-series", metavar="CSV", help="only write what it learns from")
+    arguments.add_argument("--write-series", metavar="CSV", help="only write the training data")
     given = arguments.parse_args()
 
     if given.write_series:
@@ -85,7 +85,7 @@ def main() -> None:
         Path(given.write_series).write_text("temperature\n" + lines)
         return
     model = Model.load(MODEL)
-    tell(model)
+    print_measurements(model)
     values, changes = series(760, seed=2)
     draw(
         record(model, values[:, None]),

@@ -1,11 +1,11 @@
-"""Watch a forget gate at a full stop: a character model reads sentences.
+"""Shows the forget gate of a character model at full stops.
 
 python examples/gates_text.py --out gates_text.png
 
-The model (examples/gates_text_train.py made it) predicts the next character of this project's
-prose. It learned from sentences in random order, so nothing before a full stop helps to say what
-comes after it. Which units forget there is found on one half of the sentences that were held back
-from training, and measured on the other half.
+The model, made by examples/gates_text_train.py, predicts the next character of this project's
+prose. It was trained on sentences in random order, so nothing before a full stop helps to predict
+the text after it. The units that forget there are chosen on one half of the held-back sentences and
+measured on the other half.
 """
 
 import argparse
@@ -22,19 +22,19 @@ from streamlstm.inside import draw, record
 MODEL = Path(__file__).parent / "models" / "text.safetensors"
 TEXT = "A worker keeps its state. The forget gate is open, as it should be. A new line begins here."
 LSTM_LAYER = 1
-REACTING = 8  # units that are shown
+UNITS = 8  # units that are shown
 BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 76  # of a line where there is no terminal
+WIDTH = 76  # characters a line in a pipe
 
 
 def forget_gates(model: Model, text: str) -> NDArray[np.float32]:
-    """Read a text character by character; return float32[T, H], the forget gate at each."""
+    """Return the forget gate at each character of a text, float32[T, H]."""
     (layer,) = record(model, encode(model, text), layers=[LSTM_LAYER]).layers
     return layer.forget_gate
 
 
 def encode(model: Model, text: str) -> NDArray[np.float32]:
-    """Return float32[T, 1], the place of each character in the model's alphabet."""
+    """Return the index of each character in the model's alphabet, float32[T, 1]."""
     unknown = sorted(set(text) - set(model.outputs))
     if unknown:
         raise SystemExit(f"the model does not know {' '.join(unknown)}; leave that out")
@@ -42,7 +42,7 @@ def encode(model: Model, text: str) -> NDArray[np.float32]:
 
 
 def is_stop(text: str) -> NDArray[np.bool_]:
-    """Tell which characters are full stops."""
+    """Return a mask of the full stops, bool[T]."""
     return np.array([character == "." for character in text])
 
 
@@ -50,11 +50,11 @@ def find_units(model: Model, text: str) -> NDArray[np.intp]:
     """Return the units whose forget gate falls most at full stops, the strongest first."""
     gates, stop = forget_gates(model, text), is_stop(text)
     fall = gates[~stop].mean(axis=0) - gates[stop].mean(axis=0)
-    return np.argsort(-fall)[:REACTING]
+    return np.argsort(-fall)[:UNITS]
 
 
-def tell(model: Model, text: str, units: NDArray[np.intp]) -> None:
-    """Print how far the forget gates fall, on a text that had no part in choosing them."""
+def print_measurements(model: Model, text: str, units: NDArray[np.intp]) -> None:
+    """Print how far the forget gates fall, on a text that was not used to choose the units."""
     every = forget_gates(model, text)
     gates, stop = every[:, units].mean(axis=1), is_stop(text)
     print(f"{stop.sum()} held-back sentences, {len(text)} characters.")
@@ -71,7 +71,7 @@ def tell(model: Model, text: str, units: NDArray[np.intp]) -> None:
 
 
 def show(text: str, gate: NDArray[np.float32]) -> None:
-    """Print a text in colours of its forget gate; into a pipe with bars under it."""
+    """Print a text coloured by its forget gate; into a pipe with bars below the text."""
     console = Console(highlight=False)
     if console.is_terminal:
         shown = Text()
@@ -91,22 +91,22 @@ def show(text: str, gate: NDArray[np.float32]) -> None:
 
 
 def main() -> None:
-    """Find the units, measure them, show them."""
-    arguments = argparse.ArgumentParser(description="Watch a forget gate at a full stop.")
-    arguments.add_argument("--text", default=TEXT, help="what to read")
+    """Choose the units, measure and show them."""
+    arguments = argparse.ArgumentParser(description="Show the forget gate at full stops.")
+    arguments.add_argument("--text", default=TEXT, help="the text to read")
     arguments.add_argument("--out", default="gates_text.png", help=".png, .svg or .pdf")
     given = arguments.parse_args()
 
     model = Model.load(MODEL)
-    asked = encode(model, given.text)
+    encoded = encode(model, given.text)
     held_back = model.metadata["held_back"].split("\n")
     units = find_units(model, " ".join(held_back[::2]) + " ")
-    tell(model, " ".join(held_back[1::2]) + " ", units)
-    shown = record(model, asked, layers=[LSTM_LAYER], units=units.tolist())
-    show(given.text, shown.layers[0].forget_gate.mean(axis=1))
+    print_measurements(model, " ".join(held_back[1::2]) + " ", units)
+    recording = record(model, encoded, layers=[LSTM_LAYER], units=units.tolist())
+    show(given.text, recording.layers[0].forget_gate.mean(axis=1))
     stops = 1.0 + np.flatnonzero(is_stop(given.text))
     draw(
-        shown,
+        recording,
         given.out,
         labels=given.text,
         marks=stops.tolist(),

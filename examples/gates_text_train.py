@@ -1,11 +1,11 @@
-"""Train the character model of examples/gates_text.py on this project's own prose, with PyTorch.
+"""Trains the character model of examples/gates_text.py on this project's prose, with PyTorch.
 
 pip install 'streamlstm[torch]'
 python examples/gates_text_train.py --out examples/models/text.safetensors
 
-The text is the documentation and the docstrings of the repository, cut into sentences. Each sweep
-reads the sentences in another order: what stands before a full stop tells nothing about what comes
-after it, so there is a reason to forget there. Every tenth sentence is held back and only scored.
+The text is the documentation and the docstrings of the repository, split into sentences. Each
+sweep reads the sentences in another order: the text before a full stop says nothing about the text
+after it, so forgetting there pays. Every tenth sentence is held back and only scored.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from streamlstm.network.layers import Layer
 ALPHABET = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:()/'-"
 DIMENSION, HIDDEN = 10, 72
 WINDOW, BATCH = 64, 16
-HELD_BACK = 10  # every so many sentences one
+HELD_BACK = 10  # one sentence in so many
 
 
 def paragraphs(root: Path) -> Iterator[str]:
     """Yield the paragraphs of documentation and docstrings below a folder."""
     for path in sorted([*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("*/*.md")]):
         prose = re.sub(r"```.*?```", "\n\n", path.read_text("utf-8"), flags=re.DOTALL)
-        prose = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", prose)  # links: what they are called
+        prose = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", prose)  # the text of links
         yield from re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.) ?)", prose)
     for folder in ("streamlstm", "examples", "workers", "benchmarks", "tests"):
         for path in sorted((root / folder).rglob("*.py")):
@@ -44,7 +44,7 @@ def paragraphs(root: Path) -> Iterator[str]:
 
 
 def evenly_indented(docstring: str) -> Iterator[str]:
-    """Yield stretches of lines: a parameter's description is indented below its name."""
+    """Yield runs of equally indented lines: descriptions are indented below their parameters."""
     for _, lines in groupby(docstring.split("\n"), lambda line: len(line) - len(line.lstrip())):
         yield from re.split(r"\n\s*\n", "\n".join(lines))
 
@@ -62,7 +62,7 @@ def sentences(root: Path) -> list[str]:
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """The next character's logits from each character."""
+    """Predicts the logits of the next character."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,20 +73,20 @@ class Network(nn.Module):  # type: ignore[misc]
     def forward(
         self, characters: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """Take characters[B, T] to logits[B, T, N], and the state along."""
+        """Return logits[B, T, N] of characters[B, T], and the new state."""
         hidden, state = self.lstm(self.embedding(characters), state)
         return self.head(hidden), state
 
 
 def encode(chosen: list[str]) -> torch.Tensor:
-    """Write sentences one after the other, as int64[n] of places in the alphabet."""
+    """Return the concatenated sentences as indices into the alphabet, int64[n]."""
     return torch.tensor([ALPHABET.index(character) for character in " ".join(chosen) + " "])
 
 
 def sweep(
     network: Network, chosen: list[str], batch: int, optimizer: torch.optim.Optimizer | None
 ) -> float:
-    """Read all sentences once, training if there is an optimizer; return bits a character."""
+    """Read all sentences once, and train if there is an optimizer; return bits a character."""
     text = encode(chosen)
     lanes = text[: len(text) // batch * batch].reshape(batch, -1)
     state, losses = None, []
@@ -105,7 +105,7 @@ def sweep(
 
 
 def to_model(network: Network, metadata: dict[str, str]) -> Model:
-    """Take the trained weights over; PyTorch's two biases are added into one."""
+    """Return the trained network as a model; PyTorch's two biases become their sum."""
     weights: dict[str, NDArray[np.float32]] = {
         name: array.detach().numpy() for name, array in network.named_parameters()
     }
@@ -123,47 +123,50 @@ def to_model(network: Network, metadata: dict[str, str]) -> Model:
         },
         {"weight": weights["head.weight"], "bias": weights["head.bias"]},
     ]
-    # The outputs are called by their characters, so that the file knows its own alphabet.
+    # The outputs are named by their characters, so the model file contains its alphabet.
     return Model(layers, arrays, inputs=["character"], outputs=list(ALPHABET), metadata=metadata)
 
 
 def main() -> None:
-    """Train, score on the sentences held back, and write the model."""
+    """Train, score the held-back sentences, and write the model."""
     arguments = argparse.ArgumentParser(description="Train the model of gates_text.py.")
     arguments.add_argument("--out", default="text.safetensors", help="the model file to write")
     arguments.add_argument("--root", default=Path(__file__).parent.parent, type=Path)
-    arguments.add_argument("--sweeps", type=int, default=80, help="how often to read it all")
-    arguments.add_argument("--sentences", type=int, help="read only so many, to try it out")
-    arguments.add_argument("--seed", type=int, default=0, help="the same gives the same model")
+    arguments.add_argument("--sweeps", type=int, default=80, help="sweeps over the text")
+    arguments.add_argument("--sentences", type=int, help="use only this many, for a trial run")
+    arguments.add_argument("--seed", type=int, default=0, help="equal seeds give equal models")
     given = arguments.parse_args()
 
-    torch.set_num_threads(1)  # so small a network only waits for a second thread
+    torch.set_num_threads(1)  # a second thread slows down so small a network
     torch.manual_seed(given.seed)
     rng = np.random.default_rng(given.seed)
-    own = sentences(given.root)[: given.sentences]
-    held = own[::HELD_BACK]
-    learned = [sentence for n, sentence in enumerate(own) if n % HELD_BACK]
-    print(f"{len(own)} sentences, {sum(map(len, own))} characters; {len(held)} sentences held back")
+    text = sentences(given.root)[: given.sentences]
+    held_back = text[::HELD_BACK]
+    training = [sentence for n, sentence in enumerate(text) if n % HELD_BACK]
+    print(
+        f"{len(text)} sentences, {sum(map(len, text))} characters; "
+        f"{len(held_back)} sentences held back"
+    )
 
     network = Network()
     optimizer = torch.optim.AdamW(network.parameters(), lr=8e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, given.sweeps)
     for number in range(1, given.sweeps + 1):
-        order = [learned[n] for n in rng.permutation(len(learned))]
+        order = [training[n] for n in rng.permutation(len(training))]
         bits = sweep(network, order, BATCH, optimizer)
         schedule.step()
         if number % 5 == 0 or number == given.sweeps:
             with torch.no_grad():
-                score = sweep(network, held, 1, None)
-            print(f"sweep {number}: {bits:.3f} bits a character, {score:.3f} on what is held back")
+                score = sweep(network, held_back, 1, None)
+            print(f"sweep {number}: {bits:.3f} bits a character, {score:.3f} held back")
 
     model = to_model(
         network,
         {
             "made_by": "examples/gates_text_train.py",
-            "text": f"{len(learned)} sentences of this project's documentation and docstrings",
+            "text": f"{len(training)} sentences of this project's documentation and docstrings",
             "bits_per_character_held_back": f"{score:.3f}",
-            "held_back": "\n".join(held),
+            "held_back": "\n".join(held_back),
         },
     )
     model.save(given.out)

@@ -1,7 +1,6 @@
-"""Many sensors, one connection: coroutines that share an AsyncClient.
+"""Many sensors over one connection: coroutines that share an AsyncClient.
 
-Each sensor waits for its own prediction only; what several ask at the same moment, the worker steps
-together.
+Each sensor waits for its own prediction only; the worker steps concurrent requests as one block.
 
     streamlstm serve model.safetensors
     python examples/gateway.py --sensors 20 --count 50
@@ -12,12 +11,11 @@ import asyncio
 import math
 import time
 
-from streamlstm import wire
-from streamlstm.client.aio.client import AsyncClient
+from streamlstm import AsyncClient, wire
 
 
 async def sensor(client: AsyncClient, number: int, features: int, count: int) -> float:
-    """Ask for `count` predictions; return the last first output."""
+    """Request `count` predictions; return the first output of the last one."""
     y = math.nan
     for n in range(count):
         x = [math.sin(0.1 * n + number + feature) for feature in range(features)]
@@ -26,7 +24,7 @@ async def sensor(client: AsyncClient, number: int, features: int, count: int) ->
 
 
 async def run(router: str, sensors: int, count: int) -> None:
-    """Let all sensors live at once."""
+    """Run all sensors concurrently."""
     async with AsyncClient(router) as client:
         features = len((await client.info())["model"]["inputs"])
         start = time.perf_counter()
@@ -41,8 +39,8 @@ async def run(router: str, sensors: int, count: int) -> None:
 
 def main() -> None:
     """Run the gateway."""
-    arguments = argparse.ArgumentParser(description="Many sensors, one connection.")
-    arguments.add_argument("--router", default=wire.ROUTER, help="the worker's ROUTER")
+    arguments = argparse.ArgumentParser(description="Many sensors over one connection.")
+    arguments.add_argument("--router", default=wire.ROUTER, help="the worker's ROUTER socket")
     arguments.add_argument("--sensors", type=int, default=20)
     arguments.add_argument("--count", type=int, default=50, help="observations of each")
     given = arguments.parse_args()

@@ -1,9 +1,9 @@
-"""An HTTP service with the engine inside it, from the standard library alone.
+"""An HTTP service with an embedded engine, using only the standard library.
 
     python examples/http_service.py model.safetensors --port 8000
     curl -d '{"x": [0.3]}' http://127.0.0.1:8000/streams/pump-7
 
-POST steps a stream, GET shows which streams are live, DELETE forgets one.
+POST steps a stream, GET lists the live streams, DELETE deletes one.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from streamlstm import Engine, Model
-from streamlstm.errors import CapacityError, StreamLSTMError, UnknownStreamError
+from streamlstm import Engine, Model, StreamLSTMError
+from streamlstm.errors import CapacityError, UnknownStreamError
 
-LONGEST = 1_000_000  # bytes of a request
+MAX_BODY_BYTES = 1_000_000
 STATUS = {
     UnknownStreamError: HTTPStatus.NOT_FOUND,
     CapacityError: HTTPStatus.INSUFFICIENT_STORAGE,
@@ -25,7 +25,7 @@ STATUS = {
 
 
 class Service(ThreadingHTTPServer):
-    """Answers each connection in a thread of its own; the engine may be called from all of them."""
+    """Handles each connection in its own thread; the engine is safe to call from several."""
 
     daemon_threads = True
 
@@ -35,7 +35,7 @@ class Service(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Turns requests into calls of the engine."""
+    """Maps requests to calls of the engine."""
 
     server: Service
     protocol_version = "HTTP/1.1"  # connections stay open from step to step
@@ -51,13 +51,13 @@ class Handler(BaseHTTPRequestHandler):
         try:
             x = json.loads(self._body())["x"]
         except (ValueError, KeyError, TypeError):
-            self.close_connection = True  # some of the body may be unread
+            self.close_connection = True  # a part of the body may be unread
             self._answer(HTTPStatus.BAD_REQUEST, {"error": 'expected a body like {"x": [0.3]}'})
             return
         self._try(lambda stream: {"prediction": self.server.engine.step(stream, x).tolist()})
 
     def do_DELETE(self) -> None:
-        """Forget a stream."""
+        """Delete a stream."""
         self._try(self._forget)
 
     def _forget(self, stream: str) -> dict[str, Any]:
@@ -77,8 +77,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         length = int(self.headers.get("Content-Length", 0))
-        if not 0 <= length <= LONGEST:
-            raise ValueError(f"expected a body of at most {LONGEST} bytes, got {length}")
+        if not 0 <= length <= MAX_BODY_BYTES:
+            raise ValueError(f"expected a body of at most {MAX_BODY_BYTES} bytes, got {length}")
         return self.rfile.read(length)
 
     def _answer(self, status: HTTPStatus, content: dict[str, Any]) -> None:
@@ -92,14 +92,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing about each request."""
+        """Log no requests."""
 
 
 def main() -> None:
     """Serve until Ctrl-C."""
     arguments = argparse.ArgumentParser(description="Serve predictions over HTTP.")
-    arguments.add_argument("model", help="model file, from streamlstm train")
-    arguments.add_argument("--port", type=int, default=8000, help="0 lets the system choose")
+    arguments.add_argument("model", help="model file of streamlstm train")
+    arguments.add_argument("--port", type=int, default=8000, help="0: the system chooses")
     given = arguments.parse_args()
 
     engine = Engine(Model.load(given.model))

@@ -1,8 +1,8 @@
-"""Talk to a worker without streamlstm: pyzmq, msgpack and docs/protocol.md are enough.
+"""A client without streamlstm: pyzmq, msgpack and docs/protocol.md are enough.
 
 streamlstm serve model.safetensors
-python examples/plain_client.py                  # a DEALER: several questions under way
-python examples/plain_client.py --socket req     # a REQ: one question, one answer
+python examples/plain_client.py                  # a DEALER: several requests in flight
+python examples/plain_client.py --socket req     # a REQ: one request at a time
 """
 
 import argparse
@@ -18,9 +18,9 @@ STEP, INFO, ERROR = 1, 6, 255
 
 
 def main() -> int:
-    """Ask for a few predictions of one stream."""
-    arguments = argparse.ArgumentParser(description="Ask a worker with pyzmq and msgpack alone.")
-    arguments.add_argument("--router", default="tcp://127.0.0.1:7450", help="the worker's ROUTER")
+    """Request a few predictions of one stream."""
+    arguments = argparse.ArgumentParser(description="A client with pyzmq and msgpack alone.")
+    arguments.add_argument("--router", default="tcp://127.0.0.1:7450", help="the ROUTER socket")
     arguments.add_argument("--socket", choices=("dealer", "req"), default="dealer")
     arguments.add_argument("--stream", default="plain-1", help="name of the stream")
     arguments.add_argument("--count", type=int, default=5, help="observations to send")
@@ -34,16 +34,16 @@ def main() -> int:
     socket.connect(given.router)
     try:
         socket.send(msgpack.packb([INFO]))
-        features = len(answer(socket.recv())[3]["model"]["inputs"])
-        questions = [
+        features = len(decode(socket.recv())[3]["model"]["inputs"])
+        requests = [
             msgpack.packb([STEP, given.stream, 0, floats(wave(n, features))])
             for n in range(given.count)
         ]
-        ask = one_by_one if given.socket == "req" else all_at_once
-        for n, (_, stream, _, y) in enumerate(ask(socket, questions)):
+        send = one_by_one if given.socket == "req" else all_at_once
+        for n, (_, stream, _, y) in enumerate(send(socket, requests)):
             print(f"{stream} {n}:", *(f"{value:.6f}" for value in numbers(y)))
     except zmq.Again:
-        print(f"no answer from {given.router}; does a worker run there?", file=sys.stderr)
+        print(f"no answer from {given.router}; is a worker running there?", file=sys.stderr)
         return 1
     finally:
         socket.close()
@@ -51,28 +51,28 @@ def main() -> int:
     return 0
 
 
-def one_by_one(socket: "zmq.Socket[bytes]", questions: list[bytes]) -> list[Any]:
-    """Ask the next question when the last one is answered, the only way of a REQ."""
+def one_by_one(socket: "zmq.Socket[bytes]", requests: list[bytes]) -> list[Any]:
+    """Send each request after the reply to the one before, as a REQ socket must."""
     replies = []
-    for question in questions:
-        socket.send(question)
-        replies.append(answer(socket.recv()))
+    for request in requests:
+        socket.send(request)
+        replies.append(decode(socket.recv()))
     return replies
 
 
-def all_at_once(socket: "zmq.Socket[bytes]", questions: list[bytes]) -> list[Any]:
-    """Send all questions, each with its number in front, and put the answers in order by it."""
-    for n, question in enumerate(questions):
-        socket.send_multipart([struct.pack(">Q", n), question])
-    replies: list[Any] = [None] * len(questions)
-    for _ in questions:
+def all_at_once(socket: "zmq.Socket[bytes]", requests: list[bytes]) -> list[Any]:
+    """Send all requests, each with its number as an envelope, which orders the replies."""
+    for n, request in enumerate(requests):
+        socket.send_multipart([struct.pack(">Q", n), request])
+    replies: list[Any] = [None] * len(requests)
+    for _ in requests:
         number, frame = socket.recv_multipart()
-        replies[struct.unpack(">Q", number)[0]] = answer(frame)
+        replies[struct.unpack(">Q", number)[0]] = decode(frame)
     return replies
 
 
-def answer(frame: bytes) -> Any:
-    """Read an answer; an ERROR ends the program."""
+def decode(frame: bytes) -> Any:
+    """Decode a reply; an ERROR ends the program."""
     message = msgpack.unpackb(frame)
     if message[0] == ERROR:
         _, stream, _, code, sentence = message[:5]
@@ -81,17 +81,17 @@ def answer(frame: bytes) -> Any:
 
 
 def wave(n: int, features: int) -> list[float]:
-    """Return the n-th observation of something that goes up and down."""
+    """Return the n-th observation: a sine for each feature."""
     return [math.sin(0.3 * n + feature) for feature in range(features)]
 
 
 def floats(values: list[float]) -> bytes:
-    """Write numbers as little-endian float32."""
+    """Encode numbers as little-endian float32."""
     return struct.pack(f"<{len(values)}f", *values)
 
 
 def numbers(data: bytes) -> tuple[float, ...]:
-    """Read little-endian float32."""
+    """Decode little-endian float32."""
     return struct.unpack(f"<{len(data) // 4}f", data)
 
 

@@ -1,20 +1,20 @@
-"""Record this machine at ten samples a second while it works under a load made here.
+"""Records this machine's metrics at ten samples a second under an artificial load.
 
-The recording is what the shipped model was trained on. The load is drawn from a seed, so that the
-same timetable can be made again: phases of 15 to 25 seconds, one kind after the other,
+The shipped model was trained on such a recording. The load is drawn from a seed, so its schedule
+can be reproduced: phases of 15 to 25 seconds, one kind after the other,
 
     idle      nothing
-    restless  CPU bursts and small writes at random moments, as a desktop has them
+    restless  CPU bursts and small writes at random times, as on a desktop
     one-core  CPU bursts on one core, on and off with a period of 0.8 to 4 seconds
     two-cores the same on two cores, each with its own period
     sine      CPU duty as a sine or a ramp of 2 to 8 seconds
-    busy      one core or two at work without a pause
+    busy      one or two cores without a pause
     disk      files written, fsynced and deleted, in bursts or as a trickle
     loopback  TCP traffic over 127.0.0.1, in bursts, as a ramp or as a sine
-    memory    memory taken and given back, in steps, ramps and sines
+    memory    memory allocated and freed, in steps, ramps and sines
     mixture   two or three of these at once
 
-The model will watch machines that run the demo, so run the demo beside the recording:
+The model is for machines that run the demo, so run the demo during the recording:
 
     python workers/demo.py --model ANY_MODEL --seconds 1200 &
     python examples/record_host.py --seconds 1200 --out examples/data/host.csv.gz
@@ -46,13 +46,13 @@ KINDS = (
 )
 PERIODS = (0.8, 1.2, 1.6, 2.0, 3.0, 4.0)  # seconds
 SHARES = (0.3, 0.5, 0.7)
-PIECE = 60  # seconds that are a stream of their own: a model must also learn how to begin
-SLICE = 0.02  # seconds between two looks at the timetable
+PIECE = 60  # seconds of a stream: a model must also learn how streams start
+SLICE = 0.02  # seconds between two looks at the schedule
 
 
 @dataclass(frozen=True)
 class Shape:
-    """An intensity between `low` and `high` as a function of time, of one period in seconds."""
+    """A periodic intensity between `low` and `high`; the period is in seconds."""
 
     form: str
     period: float
@@ -61,9 +61,9 @@ class Shape:
     high: float = 1.0
 
     def at(self, seconds: float) -> float:
-        """Intensity at a time since the phase began."""
+        """Return the intensity at a time since the start of the phase."""
         cell, turn = divmod(seconds / self.period, 1)
-        # A burst somewhere in every period; where, is drawn anew for each.
+        # Each period has one burst, at a random time.
         wait = random.Random(f"{cell} {self}").random() * (1 - self.share)
         level = {
             "random": float(wait <= turn < wait + self.share),
@@ -77,7 +77,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the timetable: which load works, and in which shape."""
+    """A phase of the schedule: its loads and their shapes."""
 
     start: float
     end: float
@@ -85,8 +85,8 @@ class Phase:
     loads: dict[str, Shape]
 
 
-def timetable(seconds: float, seed: int) -> list[Phase]:
-    """Draw the phases that fill `seconds`."""
+def schedule(seconds: float, seed: int) -> list[Phase]:
+    """Draw phases for a duration of `seconds`."""
     draw = random.Random(seed)
     phases: list[Phase] = []
     start = 0.0
@@ -139,7 +139,7 @@ def _loads(kind: str, draw: random.Random) -> dict[str, Shape]:
 
 
 def _levels(load: str, phases: list[Phase], start: float) -> Iterator[float]:
-    """Yield the load's intensity now, as often as it is asked for, until the timetable ends."""
+    """Yield the current intensity of a load until the schedule ends."""
     for phase in phases:
         shape = phase.loads.get(load)
         while (now := time.monotonic() - start) < phase.end:
@@ -147,7 +147,7 @@ def _levels(load: str, phases: list[Phase], start: float) -> Iterator[float]:
 
 
 def work_cpu(load: str, phases: list[Phase], start: float) -> None:
-    """Spin for a share of every slice, on the core the load is named after."""
+    """Spin for a fraction of every slice, on the core in the name of the load."""
     core = int(load.removeprefix("cpu-"))
     if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {core})
@@ -159,7 +159,7 @@ def work_cpu(load: str, phases: list[Phase], start: float) -> None:
 
 
 def work_disk(load: str, phases: list[Phase], start: float) -> None:
-    """Write files of 100 ms each, fsync them, and delete them when ten are there."""
+    """Write and fsync one file per 100 ms; keep the last ten files."""
     block = os.urandom(1 << 20)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=".") as folder:
         for count, rate in enumerate(_levels(load, phases, start)):
@@ -175,7 +175,7 @@ def work_disk(load: str, phases: list[Phase], start: float) -> None:
 
 
 def work_loopback(load: str, phases: list[Phase], start: float) -> None:
-    """Send bytes to ourselves over TCP."""
+    """Send bytes over a TCP connection to this process."""
     with _tcp_pair() as (here, there):
         for rate in _levels(load, phases, start):
             left = int(rate * SLICE)
@@ -187,7 +187,7 @@ def work_loopback(load: str, phases: list[Phase], start: float) -> None:
 
 
 def work_memory(load: str, phases: list[Phase], start: float) -> None:
-    """Hold a share of the machine's memory in blocks of 4 MiB."""
+    """Allocate a fraction of the machine's memory in blocks of 4 MiB."""
     size = 1 << 22
     total = psutil.virtual_memory().total
     blocks: list[bytes] = []
@@ -226,15 +226,15 @@ WORK: dict[str, Callable[[str, list[Phase], float], None]] = {
 
 
 def _work(load: str, phases: list[Phase], start: float) -> None:
-    """Run one load in a process of its own."""
+    """Run one load in a child process."""
     WORK[load](load, phases, start)
 
 
 def record(seconds: float, out: io.TextIOBase, sitting: str) -> int:
-    """Write a row ``time,stream,value`` for every sample; return the slots missed.
+    """Write a row ``time,stream,value`` for every sample; return the number of missed slots.
 
-    A slot that was missed (the machine was too busy to sample in time) repeats the sample that
-    came next, so that the rows stay a regular grid.
+    A missed slot (the machine was too busy to sample in time) gets the next sample, so that the
+    rows form a regular grid.
     """
     sampler = HostSampler()
     start = time.monotonic()
@@ -255,17 +255,17 @@ def record(seconds: float, out: io.TextIOBase, sitting: str) -> int:
 
 
 def main() -> None:
-    """Record, under load unless told otherwise."""
+    """Record, with the load unless --no-load is given."""
     parser = argparse.ArgumentParser(description="Record this machine's metrics under a load.")
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--out", type=Path, default=Path("host.csv.gz"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sitting", default="1", help="first part of the stream names")
     parser.add_argument("--append", action="store_true", help="add a sitting to the file")
-    parser.add_argument("--no-load", action="store_true", help="only watch")
-    parser.add_argument("--show", action="store_true", help="print the timetable and stop")
+    parser.add_argument("--no-load", action="store_true", help="record without a load")
+    parser.add_argument("--show", action="store_true", help="print the schedule and exit")
     options = parser.parse_args()
-    phases = timetable(options.seconds, options.seed)
+    phases = schedule(options.seconds, options.seed)
     if options.show:
         for phase in phases:
             loads = ", ".join(f"{load} {shape}" for load, shape in phase.loads.items())
@@ -281,13 +281,13 @@ def main() -> None:
     for worker in workers:
         worker.start()
     with contextlib.suppress(PermissionError):
-        os.nice(-10)  # samples must be on time, whatever else is going on
+        os.nice(-10)  # samples must be on time under load
     with gzip.open(options.out, "at" if options.append else "wt", compresslevel=9) as out:
         if not options.append:
             out.write("time,stream,value\n")
         missed = record(options.seconds, out, options.sitting)
     for worker in workers:
-        worker.join()  # each ends with the timetable, and tidies up
+        worker.join()  # each ends with the schedule, and cleans up
     print(f"{options.out}: {options.seconds:g} s, {missed} slots missed", file=sys.stderr)
 
 

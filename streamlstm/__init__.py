@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backends.precision_check import check_precision
-    from .client.aio.client import AsyncClient, AsyncPublisher, AsyncSubscriber
+    from .client.aio.client import AsyncClient
+    from .client.aio.publisher import AsyncPublisher
     from .client.aio.replaying_publisher import AsyncReplayingPublisher
-    from .client.client import Client, Subscriber
+    from .client.aio.subscriber import AsyncSubscriber
+    from .client.client import Client
     from .client.publisher import Publisher
     from .client.replay.publisher import ReplayingPublisher
-    from .convert import (
-        from_guitarml,
-        from_keras,
-        from_onnx,
-        from_rtneural,
-        from_torch,
-        load_any,
-        to_onnx,
-    )
+    from .client.subscriber import Subscriber
+    from .convert.json.guitarml import from_guitarml
+    from .convert.json.rtneural import from_rtneural
+    from .convert.keras.importer import from_keras
+    from .convert.load import load_any
+    from .convert.onnx.exporter import to_onnx
+    from .convert.onnx.importer import from_onnx
+    from .convert.torch.importer import from_torch
     from .engine.aio import AsyncEngine
     from .engine.engine import Engine
     from .engine.stream import Stream
@@ -37,9 +38,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "AsyncClient": "client.aio.client",
     "AsyncEngine": "engine.aio",
-    "AsyncPublisher": "client.aio.client",
+    "AsyncPublisher": "client.aio.publisher",
     "AsyncReplayingPublisher": "client.aio.replaying_publisher",
-    "AsyncSubscriber": "client.aio.client",
+    "AsyncSubscriber": "client.aio.subscriber",
     "Client": "client.client",
     "ConvertError": "errors",
     "Dense": "network.layers",
@@ -55,16 +56,16 @@ _HOMES = {
     "Stream": "engine.stream",
     "StreamLSTMError": "errors",
     "check_precision": "backends.precision_check",
-    "from_guitarml": "convert",
-    "from_keras": "convert",
-    "from_onnx": "convert",
-    "from_rtneural": "convert",
-    "from_torch": "convert",
-    "load_any": "convert",
-    "to_onnx": "convert",
+    "from_guitarml": "convert.json.guitarml",
+    "from_keras": "convert.keras.importer",
+    "from_onnx": "convert.onnx.importer",
+    "from_rtneural": "convert.json.rtneural",
+    "from_torch": "convert.torch.importer",
+    "load_any": "convert.load",
+    "to_onnx": "convert.onnx.exporter",
     "Publisher": "client.publisher",
     "ReplayingPublisher": "client.replay.publisher",
-    "Subscriber": "client.client",
+    "Subscriber": "client.subscriber",
 }
 __all__ = [
     "GRU",

@@ -1,6 +1,6 @@
-"""One tree of exceptions. Every message says what was expected, what came, where, and what to do.
+"""All exceptions. Every message says what was expected, what came, where, and what to do.
 
-Each class carries ``code``, the stable word that stands for it on the wire (docs/protocol.md).
+The attribute ``code`` of each class is its error code in the protocol (docs/protocol.md).
 """
 
 from typing import TYPE_CHECKING
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 class StreamLSTMError(Exception):
-    """Base of everything that streamlstm raises on purpose.
+    """Base class of all exceptions that streamlstm raises.
 
     Attributes
     ----------
     code : str
-        The word that an ERROR reply carries for this kind of mistake.
+        Error code in an ERROR reply.
     position : int or None
-        Which observation of a block is at fault, where a block was given.
+        Index of the faulty observation in a block; None without a block.
     """
 
     code: str = "error"
     position: int | None = None
 
     def __str__(self) -> str:
-        # KeyError would show the repr of its argument; people get the sentence.
+        # KeyError would show the repr of the message.
         return str(self.args[0]) if self.args else ""
 
 
@@ -36,11 +36,11 @@ class ModelError(StreamLSTMError, ValueError):
 
 
 class ConvertError(StreamLSTMError, ValueError):
-    """A network of another framework that cannot be taken over."""
+    """A network of another framework that cannot be converted."""
 
 
 class ModelFileError(StreamLSTMError):
-    """A model file that is damaged, foreign, or written by a newer version."""
+    """A model file that cannot be read or written, is damaged, or has a newer version."""
 
     code = "bad-model"
 
@@ -50,13 +50,13 @@ class DataError(StreamLSTMError, ValueError):
 
 
 class ShapeError(StreamLSTMError, ValueError):
-    """An array of another shape than the model takes."""
+    """An array whose shape does not fit the model."""
 
     code = "bad-shape"
 
 
 class BadValueError(StreamLSTMError, ValueError):
-    """A value that is not a finite number."""
+    """A value that is not finite or otherwise invalid."""
 
     code = "bad-value"
 
@@ -68,28 +68,28 @@ class StreamIdError(StreamLSTMError, ValueError):
 
 
 class CapacityError(StreamLSTMError):
-    """A new stream where all slots are taken."""
+    """A new stream although all slots are taken."""
 
     code = "capacity"
 
 
 class UnknownStreamError(StreamLSTMError, KeyError):
-    """A stream that has no state here."""
+    """A stream without a state."""
 
     code = "unknown-stream"
 
 
 class SequenceError(StreamLSTMError):
-    """An observation that is not the next one of its stream."""
+    """An observation whose sequence number is not the next of its stream."""
 
 
 class GapError(SequenceError):
-    """An observation that came too early: earlier ones are missing.
+    """An observation with missing predecessors.
 
     Attributes
     ----------
     expected : int
-        The sequence number that the stream waits for.
+        The next sequence number of the stream.
     """
 
     code = "gap"
@@ -100,12 +100,12 @@ class GapError(SequenceError):
 
 
 class DuplicateError(SequenceError):
-    """An observation that was applied before.
+    """An observation that was applied already.
 
     Attributes
     ----------
     last : int
-        The sequence number of the last observation that was applied.
+        The last sequence number that was applied.
     """
 
     code = "duplicate"
@@ -116,31 +116,31 @@ class DuplicateError(SequenceError):
 
 
 class ModelMismatchError(StreamLSTMError):
-    """State that belongs to another model, or a model with which streams cannot go on."""
+    """A state of another model, or a model that is incompatible with the streams."""
 
     code = "model-mismatch"
 
 
 class StoreError(StreamLSTMError):
-    """A store that cannot be opened, read or written, or belongs to something else.
+    """A store that cannot be opened, read or written, or belongs to another model or program.
 
-    On the wire it is ``busy``: nothing was done, and the same may be sent again later.
+    Its code is ``busy``: nothing was changed, and the request may be repeated later.
     """
 
     code = "busy"
 
 
 class ProtocolError(StreamLSTMError):
-    """A message that cannot be read.
+    """A message that cannot be decoded.
 
     Attributes
     ----------
     code : str
-        One of the words of docs/protocol.md.
+        An error code of docs/protocol.md.
     stream : str, int or None
-        The stream the message spoke of, where that much could be read.
+        The stream of the message, if it could be decoded.
     seq : int or None
-        The sequence number, likewise.
+        The sequence number, if it could be decoded.
     """
 
     def __init__(
@@ -162,12 +162,12 @@ class RemoteError(ProtocolError):
     Attributes
     ----------
     retry_after : float or None
-        With the code ``busy``: seconds to wait before the same is sent again.
+        With the code ``busy``: seconds to wait before repeating the request.
     last_seq : int or None
-        With ``gap`` and ``duplicate``: the number after which the stream goes on at the worker.
+        With ``gap`` and ``duplicate``: the last sequence number that the worker applied.
     values : float32[O] or None
-        With ``duplicate``: the prediction that the observation was answered when it was applied,
-        bit for bit; None if that was not the last one of its stream.
+        With ``duplicate``: the original prediction for the observation, bit for bit; None if it was
+        not the last one of its stream.
     """
 
     def __init__(
@@ -187,16 +187,16 @@ class RemoteError(ProtocolError):
 
 
 class WorkerTimeoutError(StreamLSTMError, TimeoutError):
-    """A worker that did not answer in time."""
+    """A worker that did not reply in time."""
 
 
 class HandshakeError(WorkerTimeoutError):
-    """A worker that is there and takes no message: it refused the key, or wants one."""
+    """A worker that refused the CURVE handshake: it rejects the client's key, or requires one."""
 
 
 class EndpointError(StreamLSTMError):
-    """An endpoint that cannot be bound or reached, or may not be used as asked."""
+    """An endpoint that cannot be bound or reached, or whose use is refused."""
 
 
 class KeyFileError(StreamLSTMError):
-    """A key, or a list of keys, that cannot be read or written, or is none."""
+    """A key file or a list of keys that cannot be read or written, or is invalid."""

@@ -1,7 +1,7 @@
-"""Replacing a file as a whole or not at all, and saying beforehand whether that can be done.
+"""Replaces files atomically, and checks beforehand whether that is possible.
 
-A symbolic link is followed: the file that it points to is replaced, and the link stays. What is
-there and no regular file (a device, a pipe, a directory) is never touched.
+A symbolic link is followed: the file that it points to is replaced, and the link stays. Anything
+else than a regular file (a device, a pipe, a directory) is refused.
 """
 
 import errno
@@ -11,15 +11,15 @@ from pathlib import Path
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write ``data`` to ``path``; an existing file keeps its permissions.
+    """Write ``data`` to ``path`` as a whole or not at all; an existing file keeps its permissions.
 
     Raises
     ------
     OSError
-        If that cannot be done; what was there before is as it was.
+        If the file cannot be written; an existing file is unchanged.
     """
-    target = _target(path)
-    temporary = _create_beside(target, data)
+    target = _resolve(path)
+    temporary = _write_temporary(target, data)
     try:
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
@@ -30,7 +30,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Raise now what `replace_file` would raise later, and leave no trace.
+    """Check that `replace_file` can write a file, without changing anything.
 
     Returns
     -------
@@ -42,16 +42,16 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     OSError
         If the file cannot be replaced or created; ``strerror`` says why.
     """
-    target = _target(path)
-    _create_beside(target, b"").unlink()
+    target = _resolve(path)
+    _write_temporary(target, b"").unlink()
     return target
 
 
-def _target(path: str | os.PathLike[str]) -> Path:
-    """Follow links, and refuse what must not be replaced."""
+def _resolve(path: str | os.PathLike[str]) -> Path:
+    """Follow links; refuse anything but a writable regular file or a new one."""
     target = Path(os.path.realpath(path))
     try:
-        mode = target.lstat().st_mode  # a link that is left here leads in a circle
+        mode = target.lstat().st_mode  # a link that is left here is part of a cycle
     except FileNotFoundError:
         return target
     if stat.S_ISDIR(mode):
@@ -63,8 +63,8 @@ def _target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _create_beside(target: Path, data: bytes) -> Path:
-    """Write a new file in the same folder; its name does not grow with the target's."""
+def _write_temporary(target: Path, data: bytes) -> Path:
+    """Write a temporary file in the same folder; its name does not grow with the target's."""
     temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial")
     try:
         with temporary.open("xb") as file:

@@ -1,4 +1,4 @@
-"""Large arrays of zeros that cost nothing until they are used."""
+"""Allocates large arrays of zeros whose memory is committed on first use."""
 
 import mmap
 from contextlib import suppress
@@ -11,27 +11,36 @@ HUGE_PAGE = 2 * 1024 * 1024
 
 
 def lazy_zeros(count: int, dtype: Any) -> NDArray[Any]:
-    """Return ``count`` zeros; the operating system gives their memory page by page when touched.
+    """Return ``count`` zeros; the operating system commits their memory page by page on first use.
 
-    Where the kernel offers pages of 2 MiB, they are asked for and the array starts on one: rows of
-    a large table that are visited at random then cost no search for the page as well. Few bytes
-    come from numpy and start on a cache line.
+    Arrays of 2 MiB and more start on a huge page where the kernel offers them, so that random
+    access to the rows of a large table causes fewer TLB misses. Smaller ones are aligned to a cache
+    line.
+
+    Parameters
+    ----------
+    count : int
+    dtype : dtype-like
+
+    Returns
+    -------
+    dtype[count]
 
     Raises
     ------
     MemoryError
-        If they are more than the machine can give.
+        If the system cannot reserve that much memory.
     """
     size = count * np.dtype(dtype).itemsize
     if size < HUGE_PAGE:
         return _view(np.zeros(size + 64, np.uint8), 64, size, dtype)
     try:
-        # Private: pages of memory that processes share are another setting of the kernel.
+        # Private, because huge pages of shared memory have another setting in the kernel.
         memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, OverflowError, ValueError) as error:
         raise MemoryError(f"{size} bytes") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel that is built without them
+        with suppress(OSError):  # a kernel built without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     return _view(np.frombuffer(memory, np.uint8), HUGE_PAGE, size, dtype)
 

@@ -2,11 +2,44 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any pace")
 
 ROOT = Path(__file__).resolve().parent.parent
+# What takes longest comes first, so that no process is left alone with it at the end.
+LONGEST = (
+    "softgpu/test_backend.py",
+    "unit/test_cuda.py",
+    "unit/test_cuda_ptx.py",
+    "contract/test_widths.py",
+    "process/test_reload_load.py",
+    "process/test_reload_killed.py",
+    "process/test_reload.py",
+    "process/test_curve.py",
+    "process/test_worker_lifecycle.py",
+)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels before several processes of tests would each do so."""
+    if getattr(session.config.option, "numprocesses", None):
+        halves = [[sys.executable, "-m", "tests.warm_up", half] for half in ("first", "second")]
+        for half in [subprocess.Popen(command, cwd=ROOT) for command in halves]:
+            half.wait()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files that take longest to the front."""
+    place = {ROOT / "tests" / name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,4 +70,4 @@ def shared_data() -> Path:
     for place in places:
         if place.is_dir():
             return place
-    pytest.skip(f"shared data not found at {places[0]}; set STREAMLSTM_SHARED_DATA to its folder")
+    pytest.skip(f"needs nab/ and ett/ in {places[0]}: STREAMLSTM_SHARED_DATA=FOLDER make test")

@@ -1,6 +1,6 @@
-"""Watch an LSTM predict this machine's next second, live, over ZeroMQ.
+"""Live demo: an LSTM predicts the next second of this machine's host metrics, over ZeroMQ.
 
-Starts the two processes that anyone would start by hand, and draws what the second one prints:
+Starts two commands, and draws the predictions that the second one prints:
 
     streamlstm serve MODEL --endpoints FILE
     streamlstm publish --host --json --endpoints FILE
@@ -8,9 +8,9 @@ Starts the two processes that anyone would start by hand, and draws what the sec
 Run `make demo`, or `python workers/demo.py --seconds 60 --json summary.json`.
 """
 
-from streamlstm.cli.signals import leaving_at_once
+from streamlstm.cli.signals import exit_on_interrupt
 
-with leaving_at_once():
+with exit_on_interrupt():
     import argparse
     import json
     import os
@@ -31,73 +31,72 @@ with leaving_at_once():
     from score import Scoreboard
     from screen import Screen, print_summary
 
+    from streamlstm import Model, StreamLSTMError
     from streamlstm.cli.console import console, err
     from streamlstm.cli.output_path import check_output
-    from streamlstm.errors import StreamLSTMError
     from streamlstm.files import replace_file
-    from streamlstm.network.model import Model
 
-PATIENCE = 10.0  # seconds without a line of the publisher until we say that it hangs
+TIMEOUT = 10.0  # seconds without a line of the publisher after which the demo gives up
 ANY_PORT = "tcp://127.0.0.1:*"
-TIED = str(Path(__file__).with_name("tied.py"))
+DIE_WITH_PARENT = str(Path(__file__).with_name("die_with_parent.py"))
 
 
 class ChildError(StreamLSTMError):
-    """A child process that ended when it should not have."""
+    """A child process that failed or ended too early."""
 
 
 class Child:
-    """One `streamlstm` command in a process of its own; its output is read by threads.
+    """One `streamlstm` command in a child process; threads read its output.
 
-    It ends with this process, however that ends.
+    The child ends when this process ends, for whatever reason.
 
     Parameters
     ----------
     *arguments : str
-        The command line behind `streamlstm`.
+        The command line after `streamlstm`.
     """
 
     def __init__(self, *arguments: str) -> None:
         self.name = arguments[0]
-        self.lines: queue.Queue[str | None] = queue.Queue()  # None: the output has ended
-        self.complaints: deque[str] = deque(maxlen=100)
+        self.lines: queue.Queue[str | None] = queue.Queue()  # of stdout; None at its end
+        self.messages: deque[str] = deque(maxlen=100)  # of stderr
         self.process = subprocess.Popen(
-            [sys.executable, TIED, str(os.getpid()), *arguments],
+            [sys.executable, DIE_WITH_PARENT, str(os.getpid()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         self._readers = [
-            Thread(target=self._read_output, daemon=True),
-            Thread(target=self._read_complaints, daemon=True),
+            Thread(target=self._read_stdout, daemon=True),
+            Thread(target=self._read_stderr, daemon=True),
         ]
         for reader in self._readers:
             reader.start()
 
-    def _read_output(self) -> None:
+    def _read_stdout(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.put(line)
         self.lines.put(None)
 
-    def _read_complaints(self) -> None:
+    def _read_stderr(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if line.strip():
-                self.complaints.append(line.strip())
+                self.messages.append(line.strip())
 
     def check(self) -> None:
         """Raise if the process has ended with an error."""
         if self.process.poll():
             self._readers[1].join(1)
-            last = self.complaints[-1] if self.complaints else "it said nothing"
+            last = self.messages[-1] if self.messages else "it printed nothing"
             raise ChildError(
                 f"`streamlstm {self.name}` ended with status {self.process.returncode}: {last}"
             )
 
     def stop(self) -> None:
-        """Ask the process to end, insist after five seconds, and wait until it is gone."""
+        """Terminate the process, kill it after five seconds, and wait for its end."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -114,7 +113,7 @@ class Child:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[Child]:
-    """Run a `streamlstm` command for as long as the block lasts."""
+    """Run a `streamlstm` command inside a `with` block."""
     child = Child(*arguments)
     try:
         yield child
@@ -122,9 +121,9 @@ def running(*arguments: str) -> Iterator[Child]:
         child.stop()
 
 
-def wait_until_ready(worker: Child, endpoints: Path, say: Callable[[str], None]) -> None:
-    """Wait for the endpoints file, passing on what the worker says about compiling kernels."""
-    said = 0
+def wait_until_ready(worker: Child, endpoints: Path, log: Callable[[str], None]) -> None:
+    """Wait for the endpoints file; log the worker's messages about compiling kernels."""
+    logged = 0
     while not endpoints.exists():
         try:
             worker.process.wait(0.05)
@@ -133,48 +132,50 @@ def wait_until_ready(worker: Child, endpoints: Path, say: Callable[[str], None])
         else:
             worker.check()
             raise ChildError("`streamlstm serve` ended before it was ready")
-        for line in list(worker.complaints)[said:]:
-            said += 1
+        for line in list(worker.messages)[logged:]:
+            logged += 1
             if line.startswith("compiling"):
-                say(line)
+                log(line)
 
 
 def follow(worker: Child, publisher: Child, board: Scoreboard, screen: Screen) -> None:
-    """Score every line of the publisher and draw, until its output ends."""
-    heard = time.monotonic()
-    due = heard + screen.interval
+    """Score every line of the publisher and draw the scores, until its output ends."""
+    last_line = time.monotonic()
+    next_draw = last_line + screen.interval
     while True:
         try:
-            line = publisher.lines.get(timeout=max(due - time.monotonic(), 0.001))
+            line = publisher.lines.get(timeout=max(next_draw - time.monotonic(), 0.001))
         except queue.Empty:
-            if time.monotonic() - heard > PATIENCE:
-                raise ChildError(f"`streamlstm publish` said nothing for {PATIENCE:g} s") from None
+            if time.monotonic() - last_line > TIMEOUT:
+                raise ChildError(
+                    f"`streamlstm publish` printed nothing for {TIMEOUT:g} s"
+                ) from None
         else:
             if line is None:
-                publisher.process.wait(PATIENCE)
+                publisher.process.wait(TIMEOUT)
                 publisher.check()
                 worker.check()
                 return
-            heard = time.monotonic()
+            last_line = time.monotonic()
             board.add(json.loads(line))
-        if time.monotonic() >= due:
+        if time.monotonic() >= next_draw:
             worker.check()
             screen.draw(board)
-            due = time.monotonic() + screen.interval
+            next_draw = time.monotonic() + screen.interval
 
 
 def run(model: Path, seconds: float, board: Scoreboard) -> None:
-    """Start the worker and the publisher, and show them until the publisher is done."""
+    """Run the worker and the publisher, and draw their scores until the publisher ends."""
     with tempfile.TemporaryDirectory(prefix="streamlstm-demo-") as folder:
         endpoints = Path(folder, "endpoints.json")
-        ports = [part for door in ("router", "pull", "xpub") for part in (f"--{door}", ANY_PORT)]
-        with running("serve", str(model), *ports, "--endpoints", str(endpoints)) as worker:
+        sockets = ("--router", ANY_PORT, "--pull", ANY_PORT, "--xpub", ANY_PORT)
+        with running("serve", str(model), *sockets, "--endpoints", str(endpoints)) as worker:
             waiting = err.status("Starting the worker") if err.is_terminal else nullcontext()
             with waiting as status:
                 wait_until_ready(worker, endpoints, status.update if status else err.print)
-            feed = ("--endpoints", str(endpoints), "--seconds", str(seconds))
+            options = ("--endpoints", str(endpoints), "--seconds", str(seconds))
             with (
-                running("publish", "--host", "--json", *feed) as publisher,
+                running("publish", "--host", "--json", *options) as publisher,
                 Screen(console, seconds) as screen,
             ):
                 follow(worker, publisher, board, screen)
@@ -182,13 +183,13 @@ def run(model: Path, seconds: float, board: Scoreboard) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description="Watch an LSTM predict this machine's next second, live."
+        description="Live demo: an LSTM predicts the next second of this machine's host metrics."
     )
-    parser.add_argument("--seconds", type=float, default=20, help="how long (default: 20)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary here")
-    parser.add_argument("--model", type=Path, help="another model than the shipped one")
+    parser.add_argument("--seconds", type=float, default=20, help="duration (default: 20)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary to this file")
+    parser.add_argument("--model", type=Path, help="a model file instead of the shipped one")
     options = parser.parse_args()
     if not 0 < options.seconds < float("inf"):
         parser.error(f"--seconds must be a number above 0, not {options.seconds:g}")
@@ -196,10 +197,10 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the demo; 0 when it went well, 1 when a child failed, 130 on Ctrl-C."""
+    """Run the demo; return 0 on success, 1 if a child failed, 130 on Ctrl-C."""
     options = parse()
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, _end)
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGHUP, _exit)
     status = 0
     try:
         if options.json:
@@ -210,7 +211,7 @@ def main() -> int:
             try:
                 run(model, options.seconds, board)
             except KeyboardInterrupt:
-                status = 130  # the summary of what was seen until then is still worth showing
+                status = 130  # the summary of the shorter run is printed all the same
         if options.json:
             summary = {"seconds": options.seconds, **board.summary()}
             replace_file(options.json, (json.dumps(summary, indent=2) + "\n").encode())
@@ -221,8 +222,8 @@ def main() -> int:
     return status
 
 
-def _end(number: int, _frame: object) -> NoReturn:
-    """End as on an error, so that the children are stopped."""
+def _exit(number: int, _frame: object) -> NoReturn:
+    """Raise SystemExit, so that the children are stopped."""
     sys.exit(128 + number)
 
 

@@ -1,21 +1,21 @@
-"""How well live predictions turned out, against saying that nothing will change."""
+"""Scores live predictions against persistence, the forecast that nothing changes."""
 
 import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-STEADY = 5e-3  # mean change in a second, in the model unit, below which there is nothing to predict
+STEADY = 5e-3  # a stream whose mean change per second, in the model's unit, is less is steady
 
 
 @dataclass
 class StreamScore:
-    """One stream's recent past and the errors of the predictions made for it.
+    """Recent values and predictions of one stream, and the sums of its errors.
 
     Parameters
     ----------
     horizon : int
-        How many steps ahead a prediction refers to.
+        Steps ahead of a prediction.
     """
 
     horizon: int
@@ -27,31 +27,31 @@ class StreamScore:
 
     @property
     def value(self) -> float:
-        """What was observed last."""
+        """The last observation."""
         return self.past[-1][0]
 
     @property
     def prediction(self) -> float | None:
-        """What was predicted last, for `horizon` steps from now."""
+        """The last prediction, for `horizon` steps from now."""
         return self.past[-1][1]
 
     @property
     def predicted_for_now(self) -> float | None:
-        """What was predicted `horizon` steps ago, for now."""
+        """The prediction made `horizon` steps ago, for now."""
         return self.past[-1 - self.horizon][1] if len(self.past) > self.horizon else None
 
     @property
     def ratio(self) -> float | None:
-        """Error over persistence's; None where persistence was never wrong or nothing is scored."""
+        """Error relative to persistence; None if persistence has no error or nothing is scored."""
         return self.model_error / self.persistence_error if self.persistence_error > 0 else None
 
     @property
     def is_steady(self) -> bool:
-        """Whether there was nothing to predict: less than half a percent of load, say."""
+        """Whether the stream hardly changes, so that its ratio means nothing."""
         return self.scored > 0 and self.persistence_error < STEADY * self.scored
 
     def add(self, value: float, prediction: float | None) -> None:
-        """Take an observation and its answer; judge the prediction made for now."""
+        """Add an observation and its prediction; score the earlier prediction for now."""
         self.seen += 1
         self.past.append((value, prediction))
         expected = self.predicted_for_now
@@ -62,12 +62,12 @@ class StreamScore:
 
 
 class Scoreboard:
-    """The score of every stream, and of all of them together.
+    """The scores of all streams, and their totals.
 
     Parameters
     ----------
     horizon : int
-        How many steps ahead a prediction refers to.
+        Steps ahead of a prediction.
     """
 
     def __init__(self, horizon: int) -> None:
@@ -78,7 +78,7 @@ class Scoreboard:
         self.round_trips: list[float] = []  # microseconds
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take one JSON line of ``streamlstm publish --json``."""
+        """Add one JSON line of ``streamlstm publish --json``."""
         self.observations += 1
         if "error" in line:
             self.errors.append(line["error"]["message"])
@@ -87,13 +87,13 @@ class Scoreboard:
             self.predictions += 1
             self.round_trips.append(line["round_trip_us"])
         if "value" in line:
-            # A refused observation still takes its place in time, without a prediction.
-            answer = None if prediction is None else prediction[0]
-            self.streams[line["stream"]].add(line["value"][0], answer)
+            # A refused observation still counts as a time step, without a prediction.
+            first = None if prediction is None else prediction[0]
+            self.streams[line["stream"]].add(line["value"][0], first)
 
     @property
     def ratio(self) -> float | None:
-        """Error of all streams over persistence's."""
+        """Error of all streams relative to persistence."""
         persistence = sum(score.persistence_error for score in self.streams.values())
         model = sum(score.model_error for score in self.streams.values())
         return model / persistence if persistence > 0 else None
@@ -106,9 +106,9 @@ class Scoreboard:
         return ranked[max(math.ceil(percent / 100 * len(ranked)) - 1, 0)]
 
     def summary(self) -> dict[str, Any]:
-        """Everything that was observed, for JSON; errors are means in the model's unit.
+        """All results, for JSON; errors are means in the model's unit.
 
-        A stream that is "steady" hardly moved: its ratio says nothing.
+        The ratio of a "steady" stream, which hardly changed, means nothing.
         """
         scored = sum(score.scored for score in self.streams.values())
         return {
@@ -133,7 +133,7 @@ class Scoreboard:
 
 
 def _errors(scored: int, model: float, persistence: float) -> dict[str, float | int | None]:
-    """Mean absolute errors, and their ratio where persistence made any."""
+    """Return mean absolute errors, and their ratio if persistence has any error."""
     return {
         "scored": scored,
         "model": model / scored if scored else None,

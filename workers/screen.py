@@ -1,4 +1,4 @@
-"""The demo's picture: a live table in a terminal, one plain line a second anywhere else."""
+"""Output of the demo: a live table in a terminal, one plain line a second elsewhere."""
 
 import time
 from types import TracebackType
@@ -17,21 +17,19 @@ from streamlstm.data.host import Metric
 FRAMES_PER_SECOND = 5
 BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline
 AROUND_THE_TABLE = 8  # lines of the terminal that are not streams
-_STEADY_MEANS = (
-    f"(moves less than {100 * STEADY:g} % of its scale a second; its ratio says nothing)"
-)
-WIDE = 96  # columns from which on there is room for the coming second
+_STEADY_NOTE = f"(moves less than {100 * STEADY:g} % of its scale a second; its ratio says nothing)"
+WIDE = 96  # width of the terminal from which on the column "in 1 second" is shown
 
 
 class Screen:
-    """Draws a scoreboard as it fills.
+    """Draws the scoreboard during a run.
 
     Parameters
     ----------
     console : rich.console.Console
-        Where to draw.
+        The console to draw on.
     seconds : float
-        How long the whole run takes.
+        Duration of the run.
     """
 
     def __init__(self, console: Console, seconds: float) -> None:
@@ -56,7 +54,7 @@ class Screen:
             self._live.stop()
 
     def draw(self, board: Scoreboard) -> None:
-        """Show the state of things."""
+        """Draw the current scores."""
         passed = time.monotonic() - self._start
         if self._live:
             self._live.update(self._picture(board, min(passed, self.seconds)), refresh=True)
@@ -64,7 +62,7 @@ class Screen:
             self.console.print(f"{passed:5.1f} s  {_tally(board)}")
 
     def finish(self, board: Scoreboard) -> None:
-        """Show how it ended; outside of a terminal the summary, which comes next, says it."""
+        """Draw the final scores in a terminal; elsewhere the summary that follows has them."""
         if self._live:
             self.draw(board)
 
@@ -102,7 +100,7 @@ class Screen:
 
 
 def _chosen(names: list[str], room: int) -> list[str]:
-    """Pick the streams that fit, giving up cores first: there may be hundreds of them."""
+    """Choose the streams that fit; cores are left out first, as there may be hundreds."""
     if len(names) <= room:
         return names
     others = [name for name in names if not name.startswith("cpu-")]
@@ -111,7 +109,7 @@ def _chosen(names: list[str], room: int) -> list[str]:
 
 
 def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
-    """One stream's cells."""
+    """Return the cells of one stream."""
     metric = Metric.of(name)
     cells = [
         Text(name),
@@ -128,7 +126,7 @@ def _short(metric: Metric, value: float | None) -> str:
 
 
 def _verdict(score: StreamScore) -> Text:
-    """Say by how much the error is below (green) or above persistence's."""
+    """Format the error relative to persistence: green below it, yellow above."""
     if score.is_steady or score.ratio is None:
         return Text("steady" if score.scored else "", style="dim")
     percent = round(100 * (score.ratio - 1))
@@ -137,9 +135,9 @@ def _verdict(score: StreamScore) -> Text:
 
 
 def _history(metric: Metric, score: StreamScore, bars: int) -> Text:
-    """Draw the past as bars, and what comes next as one more."""
+    """Draw the past as bars, and the prediction as one more."""
     past = [value for value, _ in score.past]
-    # Groups are counted from the stream's first sample, so that bars move but never change.
+    # Groups are aligned to the stream's first sample, so that bars move but never change.
     start = -(score.seen - len(past)) % BAR_SAMPLES
     groups = [past[i : i + BAR_SAMPLES] for i in range(start, len(past), BAR_SAMPLES)]
     means = [sum(group) / len(group) for group in groups[-(bars - 2) :]]
@@ -152,7 +150,7 @@ def _history(metric: Metric, score: StreamScore, bars: int) -> Text:
 
 
 def _tally(board: Scoreboard) -> str:
-    """Everything so far, in one line."""
+    """Format the totals in one line."""
     parts = [f"{board.observations:,} observations, {board.predictions:,} predictions"]
     if board.errors:
         parts.append(f"{len(board.errors):,} refused")
@@ -164,19 +162,19 @@ def _tally(board: Scoreboard) -> str:
 
 
 def milliseconds(microseconds: float) -> str:
-    """Write a time that people can compare."""
+    """Format microseconds as milliseconds."""
     return f"{microseconds / 1000:.2f} ms"
 
 
 def below(ratio: float | None) -> str:
-    """Say in words what a ratio means."""
+    """Format a ratio as a percentage below or above persistence."""
     if ratio is None:
         return "not known yet"
     return f"{100 * abs(1 - ratio):.0f} % {'below' if ratio <= 1 else 'above'} persistence"
 
 
 def print_summary(console: Console, board: Scoreboard) -> None:
-    """Print what was observed, once it is over."""
+    """Print the results of the run."""
     rows = [
         ("observations", f"{board.observations:,} of {len(board.streams)} streams"),
         ("predictions", f"{board.predictions:,}, one second ahead"),
@@ -191,7 +189,7 @@ def print_summary(console: Console, board: Scoreboard) -> None:
     ranked = sorted((score.ratio, name) for name, score in moved.items() if score.ratio is not None)
     if len(moved) < len(board.streams):
         rows.append(("steady", ", ".join(name for name in board.streams if name not in moved)))
-        rows.append(("", _STEADY_MEANS))
+        rows.append(("", _STEADY_NOTE))
     if ranked:
         rows.append(("best", f"{ranked[0][1]}, {below(ranked[0][0])}"))
         rows.append(("worst", f"{ranked[-1][1]}, {below(ranked[-1][0])}"))

@@ -1,7 +1,7 @@
-"""A worker of your own: an engine behind three ZeroMQ doors.
+"""A custom worker: an engine behind three ZeroMQ sockets.
 
-`streamlstm serve` is this program with more options. Copy it where something has to happen in the
-worker's process, before it is ready or beside its loop.
+`streamlstm serve` is this program with more options. Copy it to run code of your own in the
+worker's process.
 
     python workers/worker.py model.safetensors
 """
@@ -19,11 +19,11 @@ from streamlstm.serving.worker import Worker
 def main() -> None:
     """Serve a model until Ctrl-C or SIGTERM."""
     arguments = argparse.ArgumentParser(description="Serve a model until Ctrl-C or SIGTERM.")
-    arguments.add_argument("model", help="model file, from streamlstm train")
-    arguments.add_argument("--router", default=wire.ROUTER, help="where to be asked")
-    arguments.add_argument("--pull", default=wire.PULL, help="where to be fed")
-    arguments.add_argument("--xpub", default=wire.XPUB, help="where to be listened to")
-    arguments.add_argument("--endpoints", type=Path, help="write the endpoints there, when ready")
+    arguments.add_argument("model", help="model file of streamlstm train")
+    arguments.add_argument("--router", default=wire.ROUTER, help="endpoint for requests")
+    arguments.add_argument("--pull", default=wire.PULL, help="endpoint for one-way observations")
+    arguments.add_argument("--xpub", default=wire.XPUB, help="endpoint for subscribers")
+    arguments.add_argument("--endpoints", type=Path, help="write the endpoints to this file")
     given = arguments.parse_args()
 
     logging.basicConfig(level=logging.INFO)

@@ -1,4 +1,4 @@
-"""What the benchmarks of live workers share: a compiled load, and what to hold against.
+"""Shared parts of the benchmarks of workers: a compiled load generator, and other servers.
 
-The load is independent of what it measures: nothing here comes from ``streamlstm.serving``.
+The load generator is independent of the worker: it uses nothing of ``streamlstm.serving``.
 """

@@ -1,7 +1,7 @@
-"""Messages that no one should send: the same ones for the same seed.
+"""Generates hostile messages, reproducible by their seed.
 
-They name streams that begin with ``hostile-``, or others by chance: never those of clients that are
-to be served meanwhile. Some are good, and the worker may well apply them.
+Their stream ids begin with ``hostile-``, or are random numbers: never those of other clients. Some
+messages are valid, and the worker may apply them.
 """
 
 import math
@@ -14,24 +14,24 @@ from streamlstm import wire
 
 from .messages import F
 
-STREAMS = 40  # that hostile messages name
-LARGE = 5_000  # one message in so many is above the limit
+STREAMS = 40  # ids of hostile messages
+LARGE = 5_000  # one message in so many exceeds the size limit
 _NUMBERS = (0, 1, 2, 127, 128, 255, 256, 2**16, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 _VALUES = (math.nan, math.inf, -math.inf, 1e38, -3.4e38, 1e-45, 0.0, 1.0)
 
 
 class Attack(NamedTuple):
-    """One message and where it goes.
+    """One message and its target.
 
     Attributes
     ----------
-    door : {"router", "deaf", "pull"}
-        "deaf" is the router too, on a connection that never reads an answer.
+    target : {"router", "deaf", "pull"}
+        "deaf" is the ROUTER socket over a connection that never reads a reply.
     frames : list of bytes
-        The envelope, which is empty mostly, and the frame.
+        The envelope, which is usually empty, and the frame.
     """
 
-    door: str
+    target: str
     frames: list[bytes]
 
 
@@ -43,35 +43,35 @@ def attacks(count: int, seed: int, blob: bytes = b"", large: int = LARGE) -> Ite
     count : int
     seed : int
     blob : bytes
-        A state that the worker's model would take, to be imported as it is and damaged.
+        A valid state for the worker's model, to be imported as it is and damaged.
     large : int
-        One message in so many has more bytes than the worker takes.
+        One message in so many exceeds the worker's size limit.
     """
     rng = random.Random(seed)
     kinds = list(_KINDS.items())
     makers = [maker for maker, weight in kinds for _ in range(weight)]
     for n in range(count):
         frame = _too_large(rng) if n % large == large - 1 else rng.choice(makers)(rng, blob)
-        door = rng.choices(("router", "deaf", "pull"), (5, 2, 3))[0]
-        yield Attack(door, [*_envelope(rng), frame])
+        target = rng.choices(("router", "deaf", "pull"), (5, 2, 3))[0]
+        yield Attack(target, [*_envelope(rng), frame])
 
 
 def topics(count: int, seed: int) -> Iterator[bytes]:
-    """Yield what a garbage subscriber sends: subscriptions, ends of others, other bytes."""
+    """Yield frames of a hostile subscriber: subscriptions, unsubscriptions, other bytes."""
     rng = random.Random(seed)
     for _ in range(count):
         first = rng.choice((b"\1", b"\1", b"\0", b"", b"\2", b"\xff"))
         yield first + rng.randbytes(rng.choice((0, 1, 9, 40, 300)))
 
 
-# --- good messages, to be spoiled ----------------------------------------------------------------
+# --- valid messages, which are then damaged ------------------------------------------------------
 
 
 def _id(rng: random.Random) -> wire.StreamId:
     return f"hostile-{rng.randrange(STREAMS)}" if rng.random() < 0.9 else rng.choice(_NUMBERS)
 
 
-def _good(rng: random.Random, blob: bytes) -> bytes:
+def _valid(rng: random.Random, blob: bytes) -> bytes:
     match rng.randrange(8):
         case 0 | 1 | 2:
             time = rng.choice((None, None, 1.7e9))
@@ -93,7 +93,7 @@ def _row(rng: random.Random, rows: int) -> bytes:
     return wire.to_floats([rng.gauss(0, 1) for _ in range(rows * F)])
 
 
-# --- kinds of malice -----------------------------------------------------------------------------
+# --- kinds of damage -----------------------------------------------------------------------------
 
 
 def _random_bytes(rng: random.Random, _blob: bytes) -> bytes:
@@ -104,18 +104,18 @@ def _empty(_rng: random.Random, _blob: bytes) -> bytes:
     return b""
 
 
-def _cut(rng: random.Random, blob: bytes) -> bytes:
-    frame = _good(rng, blob)
+def _truncated(rng: random.Random, blob: bytes) -> bytes:
+    frame = _valid(rng, blob)
     return frame[: rng.randrange(len(frame))]
 
 
 def _longer(rng: random.Random, blob: bytes) -> bytes:
-    return _good(rng, blob) + rng.randbytes(rng.choice((1, 8, 100)))
+    return _valid(rng, blob) + rng.randbytes(rng.choice((1, 8, 100)))
 
 
 def _mutated(rng: random.Random, blob: bytes) -> bytes:
-    frame = bytearray(_good(rng, blob))
-    # The first bytes decide what the rest is taken for.
+    frame = bytearray(_valid(rng, blob))
+    # The first bytes decide how the rest is decoded.
     reach = len(frame) if rng.random() < 0.5 else min(len(frame), 12)
     for _ in range(rng.randint(1, 4)):
         frame[rng.randrange(reach)] = rng.randrange(256)
@@ -134,20 +134,20 @@ def _wrong_types(rng: random.Random, _blob: bytes) -> bytes:
     return bytes([0x91 + count]) + kind + b"".join(rng.choices(things, k=count))
 
 
-def _lying(rng: random.Random, _blob: bytes) -> bytes:
-    """Promise more, or less, than there is."""
-    said = rng.choice((0, 1, 255, 2**15, 2**16 - 1, 2**31, 2**32 - 1))
+def _wrong_length(rng: random.Random, _blob: bytes) -> bytes:
+    """Write a header with a wrong length."""
+    length = rng.choice((0, 1, 255, 2**15, 2**16 - 1, 2**31, 2**32 - 1))
     header = rng.choice(
         (
-            b"\xd9" + bytes([said & 255]),
-            b"\xda" + struct.pack(">H", said & 0xFFFF),
-            b"\xdb" + struct.pack(">I", said),
-            b"\xc6" + struct.pack(">I", said),
-            b"\xc5" + struct.pack(">H", said & 0xFFFF),
-            b"\xdc" + struct.pack(">H", said & 0xFFFF),
-            b"\xdd" + struct.pack(">I", said),
-            b"\xdf" + struct.pack(">I", said),
-            b"\xc9" + struct.pack(">I", said) + b"\1",
+            b"\xd9" + bytes([length & 255]),
+            b"\xda" + struct.pack(">H", length & 0xFFFF),
+            b"\xdb" + struct.pack(">I", length),
+            b"\xc6" + struct.pack(">I", length),
+            b"\xc5" + struct.pack(">H", length & 0xFFFF),
+            b"\xdc" + struct.pack(">H", length & 0xFFFF),
+            b"\xdd" + struct.pack(">I", length),
+            b"\xdf" + struct.pack(">I", length),
+            b"\xc9" + struct.pack(">I", length) + b"\1",
         )
     )
     front = rng.choice((b"", b"\x94\1", b"\x94\2", b"\x94\1\xa9hostile-1\0", b"\x94\2\x91\1\xc0"))
@@ -160,7 +160,7 @@ def _nested(rng: random.Random, _blob: bytes) -> bytes:
 
 
 def _bad_values(rng: random.Random, _blob: bytes) -> bytes:
-    """Numbers that are none in a message that is good otherwise, as a bin or written by hand."""
+    """Write a valid message with a NaN, infinite or huge value, as a bin or as an array."""
     row = [rng.gauss(0, 1) for _ in range(F)]
     row[rng.randrange(F)] = rng.choice(_VALUES)
     id = str(_id(rng)).encode()
@@ -178,7 +178,7 @@ def _wrong_size(rng: random.Random, _blob: bytes) -> bytes:
 
 
 def _many(rng: random.Random, _blob: bytes) -> bytes:
-    """Name as many streams as may be in a STEPS, or one more, with hardly anything to step."""
+    """Write a STEPS with the maximum number of streams, or one more, and almost no data."""
     count = rng.choice((1_000, wire.MAX_STREAMS, wire.MAX_STREAMS + 1))
     return b"\x94\2\xdc" + struct.pack(">H", count) + b"\1" * count + b"\xc0\xc4\4" + bytes(4)
 
@@ -189,14 +189,14 @@ def _too_large(rng: random.Random) -> bytes:
 
 
 _KINDS: dict[Callable[[random.Random, bytes], bytes], int] = {
-    _good: 4,
+    _valid: 4,
     _random_bytes: 3,
     _empty: 1,
-    _cut: 4,
+    _truncated: 4,
     _longer: 2,
     _mutated: 10,
     _wrong_types: 5,
-    _lying: 4,
+    _wrong_length: 4,
     _nested: 1,
     _bad_values: 4,
     _wrong_size: 3,
@@ -205,7 +205,7 @@ _KINDS: dict[Callable[[random.Random, bytes], bytes], int] = {
 
 
 def _envelope(rng: random.Random) -> list[bytes]:
-    """Return no envelope mostly; one, several, too many or too long ones now and then."""
+    """Return usually no envelope; sometimes one, several, too many or too long ones."""
     chance = rng.random()
     if chance < 0.9:
         return []

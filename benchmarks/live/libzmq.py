@@ -1,8 +1,8 @@
-"""libzmq and the clock, called from compiled code, so that a load is not bound by the interpreter.
+"""Calls libzmq and the clock from compiled code, so that the interpreter does not limit the load.
 
-A socket is made and closed by pyzmq; compiled code gets ``socket.underlying``, the pointer behind
-it. The functions are those of the library that pyzmq has loaded already. All of them return -1 and
-set errno where they fail, and every result is looked at.
+pyzmq creates and closes a socket; compiled code uses its pointer, ``socket.underlying``. The
+functions are those of the library that pyzmq has loaded. All return -1 and set errno on failure,
+and every result is checked.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ for _name in ("zmq_send", "zmq_recv", "zmq_poll", "zmq_errno"):
     _address = ctypes.cast(getattr(_library, _name), ctypes.c_void_p).value
     binding.add_symbol(_name, _address)
 
-# Pointers and sizes are uintp; an int32 result of -1 says that errno tells more.
+# Pointers and sizes are uintp; an int32 result of -1 means that errno is set.
 _MESSAGE = types.int32(types.uintp, types.uintp, types.uintp, types.int32)
 zmq_send = types.ExternalFunction("zmq_send", _MESSAGE)  # socket, data, bytes, flags
 zmq_recv = types.ExternalFunction("zmq_recv", _MESSAGE)
@@ -47,16 +47,16 @@ def _sources_hash() -> str:
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Decorate a function to be compiled, kept on disk, and run without the GIL.
+    """Decorate a function to be compiled, cached on disk, and run without the GIL.
 
-    The name under which it is kept covers all sources of this folder: Numba itself would not
-    notice that a helper in another file has changed.
+    Its name in the cache includes a hash of all sources of this folder, because Numba does not
+    notice changes of helpers in other files.
     """
     function.__qualname__ = f"{function.__name__}-{_sources_hash()}"
     return njit(nogil=True, cache=True, error_model="numpy")(function)
 
 
-part = njit(nogil=True, error_model="numpy")  # what only compiled code calls
+part = njit(nogil=True, error_model="numpy")  # for functions that only compiled code calls
 
 
 def poll_item(socket: Any, events: int) -> Any:
@@ -76,7 +76,7 @@ def now(clock: Any) -> Any:
 
 @part
 def wait(item: Any, milliseconds: int) -> Any:
-    """Wait for one poll item; 0 or what errno says. A signal ends it early and is no error."""
+    """Wait for one poll item; return 0 or errno. A signal ends the wait early without an error."""
     if zmq_poll(item.ctypes.data, 1, milliseconds) < 0:
         number = zmq_errno()
         return 0 if number == EINTR else number

@@ -1,4 +1,4 @@
-"""Prepared messages in one buffer each, and how the answer to each has to begin."""
+"""Encoded messages in one buffer, and the expected beginning of the reply to each."""
 
 from typing import Any, NamedTuple
 
@@ -14,19 +14,20 @@ BLOCK = 256  # streams in a STEPS
 
 
 class Messages(NamedTuple):
-    """Messages ``n`` and the answers to them, as compiled code takes them.
+    """N messages and their expected replies, as arrays for compiled code.
 
     Attributes
     ----------
     frames : uint8[...]
-        All messages, one after the other.
+        All messages, concatenated.
     frame_at : int64[N + 1]
-        Where each begins, and the end.
+        Offset of each message, and the end.
     heads : uint8[...]
-        How each answer begins: all but the outputs, which the load does not know.
+        Beginnings of the replies: everything except the outputs, which the load does not know.
     head_at : int64[N + 1]
+        Offset of each beginning, and the end.
     sizes : int64[N]
-        Bytes of each answer.
+        Bytes of each reply.
     """
 
     frames: Any
@@ -37,7 +38,7 @@ class Messages(NamedTuple):
 
 
 def model() -> Model:
-    """Return the network that is served: one LSTM and one output."""
+    """Return the model under test: one LSTM and one output."""
     rng = np.random.default_rng(H)
     layers: list[Layer] = [LSTM(F, H), Dense(H, O)]
     weights = [
@@ -48,42 +49,42 @@ def model() -> Model:
 
 
 def observations(count: int, seed: int = 1) -> Any:
-    """Return float32[count, F], such as sensors send."""
+    """Return random observations, float32[count, F]."""
     return np.random.default_rng(seed).standard_normal((count, F)).astype(np.float32)
 
 
 def one_a_message(ids: list[wire.StreamId] = IDS) -> Messages:
-    """Return a STEP for each stream, not counted."""
+    """Return a STEP for each stream, without sequence numbers."""
     rows = observations(len(ids))
     frames = [
         wire.encode(wire.Step(id, 0, wire.to_floats(x))) for id, x in zip(ids, rows, strict=True)
     ]
-    answers = [wire.encode(wire.Prediction(id, 0, bytes(4 * O))) for id in ids]
-    return _pack(frames, answers, 4 * O)
+    replies = [wire.encode(wire.Prediction(id, 0, bytes(4 * O))) for id in ids]
+    return _pack(frames, replies, 4 * O)
 
 
 def blocks(ids: list[wire.StreamId] = IDS, size: int = BLOCK) -> Messages:
-    """Return a STEPS for each ``size`` streams; what is left over has none."""
+    """Return a STEPS for each ``size`` streams; the remainder is left out."""
     rows = observations(len(ids))
-    frames, answers = [], []
+    frames, replies = [], []
     for start in range(0, len(ids) - size + 1, size):
         part = slice(start, start + size)
         frames.append(wire.encode(wire.Steps(ids[part], None, wire.to_floats(rows[part]))))
-        answers.append(wire.encode(wire.Predictions(ids[part], None, bytes(4 * O * size))))
-    return _pack(frames, answers, 4 * O * size)
+        replies.append(wire.encode(wire.Predictions(ids[part], None, bytes(4 * O * size))))
+    return _pack(frames, replies, 4 * O * size)
 
 
 def echoed(messages: Messages) -> Messages:
-    """Return the same messages where each is its own answer, all of it."""
+    """Return the messages with each as its own expected reply."""
     sizes = np.diff(messages.frame_at)
     return messages._replace(heads=messages.frames, head_at=messages.frame_at, sizes=sizes)
 
 
-def _pack(frames: list[bytes], answers: list[bytes], unknown: int) -> Messages:
+def _pack(frames: list[bytes], replies: list[bytes], unknown: int) -> Messages:
     return Messages(
         *_joined(frames),
-        *_joined([answer[: len(answer) - unknown] for answer in answers]),
-        np.array([len(answer) for answer in answers], np.int64),
+        *_joined([reply[: len(reply) - unknown] for reply in replies]),
+        np.array([len(reply) for reply in replies], np.int64),
     )
 
 

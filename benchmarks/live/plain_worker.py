@@ -1,9 +1,9 @@
-"""The worker that most people would write: pyzmq, msgpack and PyTorch's LSTMCell.
+"""A straightforward worker for comparison: pyzmq, msgpack and PyTorch's LSTMCell.
 
     python -m benchmarks.live.plain_worker MODEL --endpoints FILE
 
-One message at a time; the state of each stream is a pair of tensors in a dict. It answers STEP as
-docs/protocol.md has it, and nothing else.
+It handles one message at a time, and the state of each stream is a pair of tensors in a dict. It
+answers only STEP, as docs/protocol.md specifies.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import zmq
 
 from streamlstm import Model
 
-from .servers import bind
+from .echo import bind
 
 
 def modules(model: Model) -> tuple[Any, Any]:
@@ -35,7 +35,7 @@ def modules(model: Model) -> tuple[Any, Any]:
 
 
 def serve(socket: zmq.Socket[bytes], cell: Any, head: Any) -> None:
-    """Answer one message after the other, for ever."""
+    """Answer one message after the other, without end."""
     states: dict[str | int, tuple[Any, Any]] = {}
     zeros = torch.zeros(1, cell.hidden_size)
     with torch.inference_mode():
@@ -43,13 +43,13 @@ def serve(socket: zmq.Socket[bytes], cell: Any, head: Any) -> None:
             identity, frame = socket.recv_multipart()
             kind, stream, seq, x = msgpack.unpackb(frame)
             if kind != 1:
-                answer = [255, None, None, "unknown-kind", "expected STEP"]
+                reply = [255, None, None, "unknown-kind", "expected STEP"]
             else:
                 row = torch.frombuffer(bytearray(x), dtype=torch.float32).unsqueeze(0)
                 h, c = cell(row, states.get(stream, (zeros, zeros)))
                 states[stream] = (h, c)
-                answer = [129, stream, seq, head(h)[0].numpy().tobytes()]
-            socket.send_multipart([identity, msgpack.packb(answer)])
+                reply = [129, stream, seq, head(h)[0].numpy().tobytes()]
+            socket.send_multipart([identity, msgpack.packb(reply)])
 
 
 def main() -> None:

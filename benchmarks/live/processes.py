@@ -1,4 +1,4 @@
-"""Workers and what they are held against: processes that end with the benchmark."""
+"""Starts workers and other servers as processes that end with the benchmark."""
 
 import json
 import signal
@@ -17,40 +17,40 @@ import zmq
 START_SECONDS = 180.0  # the first start on a machine compiles
 STOP_SECONDS = 10.0
 TIMEOUT_MS = 20_000  # for which a socket waits at most
-_ANYWHERE = [
-    part for door in ("router", "pull", "xpub") for part in (f"--{door}", "tcp://127.0.0.1:*")
+_ANY_PORTS = [
+    part for name in ("router", "pull", "xpub") for part in (f"--{name}", "tcp://127.0.0.1:*")
 ]
 
 
 class Process:
-    """A Python module as a process, from the moment it is ready until the end of a ``with``.
+    """A Python module in a process, ready after construction, until the end of a ``with`` block.
 
     Parameters
     ----------
     name : str
-        What messages call it.
+        Name for messages.
     *command : str
         Module and arguments; ``--endpoints FILE`` is added.
 
     Attributes
     ----------
     endpoints : dict of str to str
-        Where it is, by door.
+        Its endpoints by socket.
     pid : int
     """
 
     def __init__(self, name: str, *command: str) -> None:
         self.name = name
         self._folder = tempfile.TemporaryDirectory()
-        self._said = Path(self._folder.name) / "stderr"
+        self._stderr = Path(self._folder.name) / "stderr"
         endpoints = Path(self._folder.name) / "endpoints.json"
-        with self._said.open("wb") as said:
-            # A session of its own: Ctrl-C is for the benchmark, which ends its processes itself.
+        with self._stderr.open("wb") as stderr:
+            # A new session: Ctrl-C is for the benchmark, which ends its processes itself.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command, "--endpoints", str(endpoints)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=stderr,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -64,7 +64,7 @@ class Process:
         deadline = time.monotonic() + START_SECONDS
         while not endpoints.exists():
             if not self.alive() or time.monotonic() > deadline:
-                raise SystemExit(f"{self.name} did not start:\n{self.said()}")
+                raise SystemExit(f"{self.name} did not start:\n{self.stderr()}")
             time.sleep(0.02)
         found: dict[str, str] = json.loads(endpoints.read_text())
         return found
@@ -73,18 +73,18 @@ class Process:
         """Return whether it still runs."""
         return self._process.poll() is None
 
-    def said(self) -> str:
-        """Return the end of what it wrote to stderr."""
-        return self._said.read_text(errors="replace")[-4000:]
+    def stderr(self) -> str:
+        """Return the end of its stderr."""
+        return self._stderr.read_text(errors="replace")[-4000:]
 
     def kill(self) -> None:
-        """End it with SIGKILL, now."""
+        """Kill it with SIGKILL."""
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()
 
     def stop(self) -> int:
-        """End it, by force if it takes long; return its exit status."""
+        """Terminate it, kill it after ``STOP_SECONDS``, and return its exit status."""
         if self.alive():
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -114,23 +114,23 @@ def worker(model: Path, *options: str, loop: str = "native", spin: int = 0) -> P
     ----------
     model : Path
     *options : str
-        Of ``streamlstm serve``.
+        Options of ``streamlstm serve``.
     loop : {"native", "python"}
-        What answers; left to the worker where it does not know the option.
+        The loop, if the worker has this option.
     spin : int
-        us for which it looks for the next message before it sleeps.
+        us for which it polls for the next message before it sleeps.
     """
-    chosen = [*_ANYWHERE, "--threads", "1", *options]
-    if knows("--loop"):
-        chosen += ["--loop", loop]
+    arguments = [*_ANY_PORTS, "--threads", "1", *options]
+    if has_option("--loop"):
+        arguments += ["--loop", loop]
     if spin:
-        chosen += ["--spin", str(spin)]
-    return Process(f"worker ({loop})", "streamlstm", "serve", str(model), *chosen)
+        arguments += ["--spin", str(spin)]
+    return Process(f"worker ({loop})", "streamlstm", "serve", str(model), *arguments)
 
 
 @cache
-def knows(option: str) -> bool:
-    """Tell whether ``streamlstm serve`` has an option."""
+def has_option(option: str) -> bool:
+    """Return whether ``streamlstm serve`` has an option."""
     shown = subprocess.run(
         [sys.executable, "-m", "streamlstm", "serve", "--help"],
         capture_output=True,
@@ -143,12 +143,12 @@ def knows(option: str) -> bool:
 
 def echo() -> Process:
     """Start the compiled ROUTER echo."""
-    return Process("compiled echo", "benchmarks.live.servers", "echo")
+    return Process("compiled echo", "benchmarks.live.echo", "echo")
 
 
 def python_echo() -> Process:
     """Start the ROUTER echo in plain pyzmq."""
-    return Process("Python echo", "benchmarks.live.servers", "python-echo")
+    return Process("Python echo", "benchmarks.live.echo", "python-echo")
 
 
 def plain_worker(model: Path) -> Process | None:
@@ -159,13 +159,13 @@ def plain_worker(model: Path) -> Process | None:
 
 
 class Sockets:
-    """Sockets of one context, closed together without waiting."""
+    """Sockets of one context, closed together without linger."""
 
     def __init__(self) -> None:
         self._context = zmq.Context[Any]()
 
     def connect(self, kind: int, endpoint: str, **options: Any) -> Any:
-        """Return a connected socket that waits 20 s at most."""
+        """Return a connected socket with timeouts of 20 s."""
         socket = self._context.socket(kind)
         socket.rcvtimeo = socket.sndtimeo = TIMEOUT_MS
         for name, value in options.items():
@@ -185,6 +185,6 @@ class Sockets:
         self._context.destroy(linger=0)
 
 
-def ended_by_sigterm() -> None:
-    """Let SIGTERM end a benchmark as Ctrl-C does: through every ``with``."""
+def exit_on_sigterm() -> None:
+    """Let SIGTERM raise SystemExit, so that every ``with`` block is left."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections, at random moments or when it is told to."""
+"""A TCP proxy that cuts connections, at random times or on request."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Passes bytes between clients and a worker; `cuts` counts how often all of it was cut.
+    """Forwards bytes between clients and a worker; `cuts` counts the cuts of all connections.
 
     Parameters
     ----------
     target : str
-        The worker's endpoint; :attr:`target` may change, for connections that come then. None: they
-        are closed at once, as where nobody is.
+        The worker's endpoint; :attr:`target` may change, for later connections. None closes them
+        at once, as if nothing listened there.
     every : int
-        About so many bytes pass between two cuts; 0 for none.
+        Mean number of bytes between two cuts; 0 for no cuts.
     """
 
     def __init__(self, target: str | None, every: int = 0, seed: int = 0) -> None:
@@ -51,7 +51,7 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
-            for end in (client, worker):  # as ZeroMQ does: else small messages wait for 40 ms
+            for end in (client, worker):  # as ZeroMQ does; otherwise small messages take 40 ms
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open |= {client, worker}
@@ -77,8 +77,8 @@ class Proxy:
                     self._left -= len(data)
                 to.sendall(part)
                 if due:
-                    # And nothing more: another thread may be about to end this connection, and
-                    # bytes behind those that were left out would be taken for them.
+                    # Forward nothing more: another thread may still have to close this
+                    # connection, and later bytes would be taken for the ones left out.
                     self.cut()
                     break
         for end in (source, to):
@@ -90,18 +90,18 @@ class Proxy:
         source.close()
 
     def swallow(self) -> None:
-        """Let connections stand of which nothing arrives any more, as behind a router that died."""
+        """Keep all connections open but forward nothing, as behind a network router that died."""
         with self._lock:
             self.cuts += 1
             self._dead |= self._open
 
     def cut_after(self, size: int) -> None:
-        """End all connections when so many more bytes have passed, in the middle of a message."""
+        """Close all connections after `size` more bytes, perhaps in the middle of a message."""
         with self._lock:
             self._left = size
 
     def cut(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         with self._lock:
             self.cuts += 1
             self._left = self._next()
@@ -111,7 +111,7 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End it, and all connections."""
+        """Close the proxy and all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
         self.cut()

@@ -1,79 +1,141 @@
-"""What a worker is held against, each in a process of its own.
+"""Starts the servers of a benchmark, verifies their replies and warms them up."""
 
-    python -m benchmarks.live.servers echo|python-echo --endpoints FILE
-
-``echo`` is the least that a ROUTER can do, in compiled code: what comes goes back. ``python-echo``
-is the same in plain pyzmq. Neither reads what it receives. The worker that most people would write
-stands in plain_worker.py.
-"""
-
-import argparse
-import json
-import os
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import zmq
 
-from .libzmq import SNDMORE, compiled, zmq_errno, zmq_recv, zmq_send
+from streamlstm import Engine, wire
 
-ROOM = 2**17
+from . import load, processes
+from .messages import BLOCK, F, Messages, blocks, echoed, model, observations, one_a_message
+from .processes import Process
 
-
-@compiled
-def _echo(socket: int, identity: Any, frame: Any) -> Any:
-    """Send back what comes, for ever; returns what errno says when libzmq fails."""
-    while True:
-        named = zmq_recv(socket, identity.ctypes.data, identity.size, 0)
-        if named < 0:
-            return zmq_errno()
-        size = zmq_recv(socket, frame.ctypes.data, frame.size, 0)
-        if size < 0:
-            return zmq_errno()
-        if zmq_send(socket, identity.ctypes.data, named, SNDMORE) < 0:
-            return zmq_errno()
-        if zmq_send(socket, frame.ctypes.data, min(size, frame.size), 0) < 0:
-            return zmq_errno()
+SPIN = 200  # us: longer than a single client takes from a reply to its next request
+WARM_SECONDS = 60.0
 
 
-def echo(socket: zmq.Socket[bytes]) -> None:
-    """Send back what comes, in compiled code; waits inside libzmq while nothing does."""
-    number = _echo(socket.underlying, np.zeros(256, np.uint8), np.zeros(ROOM, np.uint8))
-    raise SystemExit(f"echo: libzmq says {zmq.strerror(number)}")
+class Server(NamedTuple):
+    """A server that is ready to be measured."""
+
+    process: Process
+    socket: Any  # DEALER, connected
+    messages: Messages  # one STEP each, with the replies of this server
 
 
-def python_echo(socket: zmq.Socket[bytes]) -> None:
-    """Send back what comes, as one writes it in Python."""
-    while True:
-        socket.send_multipart(socket.recv_multipart())
+class Servers:
+    """Starts each server on its first use, and ends all at the end of a ``with`` block.
 
-
-def bind(endpoints: Path) -> zmq.Socket[bytes]:
-    """Bind a ROUTER on a port that the system chooses, and write where it is.
-
-    The file is renamed to its place: whoever waits for it never reads half of it.
+    Parameters
+    ----------
+    folder : Path
+        Folder for the model and the store.
     """
-    socket = zmq.Context().socket(zmq.ROUTER)
-    socket.bind("tcp://127.0.0.1:*")
-    where = {"router": socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0"), "pid": os.getpid()}
-    unfinished = endpoints.with_suffix(".part")
-    unfinished.write_text(json.dumps(where))
-    unfinished.rename(endpoints)
-    return socket
+
+    def __init__(self, folder: Path) -> None:
+        self.model = model()
+        self._file, self._folder = folder / "model.safetensors", folder
+        self.model.save(self._file)
+        self._ready: dict[str, Server | None] = {}
+        self._open = ExitStack()
+        self.sockets = self._open.enter_context(processes.Sockets())
+        self._steps = one_a_message()
+        self.blocks = blocks()
+
+    def __getitem__(self, name: str) -> Server:
+        found = self.get(name)
+        assert found is not None, name
+        return found
+
+    def get(self, name: str) -> Server | None:
+        """Return a server by name; None if it cannot run here."""
+        if name not in self._ready:
+            self._ready[name] = self._start(name)
+        return self._ready[name]
+
+    def connect(self, server: Server) -> Any:
+        """Return another connected DEALER."""
+        return self.sockets.connect(zmq.DEALER, server.process.endpoints["router"])
+
+    def missing(self) -> list[str]:
+        """Return the servers that were left out, and why."""
+        reasons = {
+            "PyTorch worker": "PyTorch is not installed (pip install -e '.[bench]')",
+            "spinning worker": "streamlstm serve has no --spin",
+        }
+        lines = [
+            f"Left out, {name}: {reasons[name]}."
+            for name, server in self._ready.items()
+            if server is None
+        ]
+        if "python worker" in self._ready and not processes.has_option("--loop"):
+            lines.append("streamlstm serve has no --loop: both workers are the loop in Python.")
+        return lines
+
+    def _start(self, name: str) -> Server | None:
+        if name == "spinning worker" and not processes.has_option("--spin"):
+            return None
+        process = {
+            "worker": lambda: processes.worker(self._file),
+            "storing worker": lambda: processes.worker(
+                self._file, "--store", f"lmdb:{self._folder / 'store'}"
+            ),
+            "python worker": lambda: processes.worker(self._file, loop="python"),
+            "spinning worker": lambda: processes.worker(self._file, spin=SPIN),
+            "echo": processes.echo,
+            "python echo": processes.python_echo,
+            "PyTorch worker": lambda: processes.plain_worker(self._file),
+        }[name]()
+        if process is None:
+            return None
+        self._open.enter_context(process)
+        socket = self.sockets.connect(zmq.DEALER, process.endpoints["router"])
+        if "echo" in name:
+            messages = echoed(self._steps)
+        else:
+            messages = self._steps
+            self._compare(name, socket)
+        # Every server knows all streams before anything is timed.
+        load.throughput(socket, messages, WARM_SECONDS, len(messages.sizes))
+        return Server(process, socket, messages)
+
+    def _compare(self, name: str, socket: Any) -> None:
+        """Compare with an engine of the same model: bit for bit, except PyTorch."""
+        engine = Engine(self.model, threads=1)
+        is_ours = name != "PyTorch worker"
+        tolerance = 0.0 if is_ours else 1e-5
+        for n, x in enumerate(observations(200, seed=2)):
+            id = f"compared-{n % 7}"
+            reply = _request(socket, wire.Step(id, 0, wire.to_floats(x)))
+            assert isinstance(reply, wire.Prediction), f"{name}: {reply}"
+            _check_equal(name, reply.values, engine.step(id, x), tolerance)
+        ids: list[wire.StreamId] = [f"compared-{n}" for n in range(BLOCK)]
+        for X in observations(3 * BLOCK, seed=3).reshape(3, BLOCK, F) if is_ours else ():
+            reply = _request(socket, wire.Steps(ids, None, wire.to_floats(X)))
+            assert isinstance(reply, wire.Predictions), f"{name}: {reply}"
+            _check_equal(name, reply.values, engine.step_many(ids, X), tolerance)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
 
 
-SERVERS = {"echo": echo, "python-echo": python_echo}
+def _request(socket: Any, message: wire.Request) -> wire.Reply:
+    socket.send(wire.encode(message))
+    return wire.decode_reply(socket.recv())
 
 
-def main() -> None:
-    """Serve until a signal ends the process; what it holds is the system's to free."""
-    parser = argparse.ArgumentParser(description=str(__doc__).split("\n", 1)[0])
-    parser.add_argument("kind", choices=SERVERS)
-    parser.add_argument("--endpoints", type=Path, required=True)
-    arguments = parser.parse_args()
-    SERVERS[arguments.kind](bind(arguments.endpoints))
-
-
-if __name__ == "__main__":
-    main()
+def _check_equal(name: str, theirs: Any, ours: Any, tolerance: float) -> None:
+    difference = float(np.max(np.abs(theirs - ours)))
+    if not difference <= tolerance:
+        raise SystemExit(f"{name} and the engine differ by {difference:.1e}: nothing was timed")

@@ -1,20 +1,19 @@
-"""Clients that are plain TCP connections and speak ZMTP 3.0 themselves, as DEALERs do.
+"""Clients that implement a DEALER of ZMTP 3.0 over plain TCP connections.
 
-A DEALER of libzmq has a thread behind it and a descriptor that says little: 64 of them in one
-process took more of two cores than the worker that they were to measure. Here a question is one
-``send`` and an answer one ``recv``, without another thread, and all clients wait on one epoll
-(system.py). On two cores, us of user and system time of the load for a question and its answer,
-and the worker's beside it:
+A DEALER of libzmq needs an I/O thread, and its descriptor does not report each message: 64 of them
+in one process took more of two cores than the worker under test. Here a request is one ``send`` and
+a reply one ``recv`` without another thread, and all clients wait on one epoll (syscalls.py). User
+and system time of the load for a request and its reply in us, on two cores, and that of the worker:
 
-    questions a second    libzmq    here    worker
-                10,000        72      39        42
-                40,000        27      17        21
-                90,000        12      10        11
+    requests a second    libzmq    here    worker
+               10,000        72      39        42
+               40,000        27      17        21
+               90,000        12      10        11
 
-What is left is the system's: a ``send`` over loopback also does the receiver's part of TCP.
+The rest is spent in the kernel: a ``send`` over loopback also does the receiver's part of TCP.
 
-The exchange is that of https://rfc.zeromq.org/spec/23: a greeting, a READY from each side, then
-frames, each with a byte of flags, its size in one byte or eight, and its bytes.
+The protocol is that of https://rfc.zeromq.org/spec/23: a greeting, a READY from each side, then
+frames, each with a byte of flags, its size in one byte or eight, and its content.
 """
 
 import errno
@@ -31,19 +30,19 @@ import numpy as np
 from .libzmq import EAGAIN, EINTR, part, zmq_errno
 from .load import BAD_SIZE, ERRNO, KEPT, ROOM, SENT, LoadError
 from .messages import Messages
-from .system import EVENT_WORDS, QUIETLY, recv, send
+from .syscalls import EVENT_WORDS, NO_SIGNAL, recv, send
 
 CONNECT_SECONDS = 10.0  # for all clients together
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 _COMMAND, _LONG = 4, 2  # flags
 _HEAD = 9  # bytes before a long frame
-_SHORT = 255  # bytes of a frame at most that has its size in one
-_NEWS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_SHORT = 255  # maximum bytes of a frame whose size takes one byte
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _CLOSED, _TOO_LARGE, _NO_FRAME = errno.ECONNRESET, errno.EMSGSIZE, errno.EPROTO
 
 
-class Lines(NamedTuple):
-    """The connections, as compiled code takes them.
+class Connections(NamedTuple):
+    """The connections as arrays for compiled code.
 
     Attributes
     ----------
@@ -51,9 +50,9 @@ class Lines(NamedTuple):
     client_of : int64[...]
         The client of each descriptor.
     inbox : uint8[N, ...]
-        What has come to each client and was not looked at yet.
+        Receive buffer of each client.
     unread, unsent : int64[N, 2]
-        Where that begins and ends; the same of what a client still has to send of its message.
+        Begin and end of the unread bytes in the inbox, and of the unsent bytes of the message.
     poll : int32[2]
         struct pollfd of the epoll.
     events : int32[N, ...]
@@ -69,7 +68,7 @@ class Lines(NamedTuple):
 
 
 class Clients:
-    """DEALERs that are connected to one ROUTER, until the end of a ``with``.
+    """DEALERs that are connected to one ROUTER, until the end of a ``with`` block.
 
     Parameters
     ----------
@@ -80,12 +79,12 @@ class Clients:
     Attributes
     ----------
     endpoint : str
-    lines : Lines
+    connections : Connections
 
     Raises
     ------
     LoadError
-        If it is not a ROUTER that answers there, or not in time.
+        If no ROUTER answers there in time.
     """
 
     def __init__(self, endpoint: str, count: int) -> None:
@@ -99,24 +98,24 @@ class Clients:
         except (OSError, ValueError) as error:
             self.close()
             raise LoadError(f"{endpoint}: {error}") from error
-        self.lines = self._lines()
+        self.connections = self._arrays()
 
     def _connect(self, deadline: float) -> None:
         where = urlsplit(self.endpoint)
         peer = socket.create_connection((where.hostname, where.port), _left(deadline))
         self._open.append(peer)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _introduce(peer, deadline)
+        _handshake(peer, deadline)
         peer.setblocking(False)
-        self._epoll.register(peer, _NEWS)
+        self._epoll.register(peer, _EVENTS)
 
-    def _lines(self) -> Lines:
+    def _arrays(self) -> Connections:
         descriptors = np.array([peer.fileno() for peer in self._open], np.int32)
         client_of = np.full(descriptors.max() + 1, -1, np.int64)
         client_of[descriptors] = np.arange(len(descriptors))
         poll = np.array([self._epoll.fileno(), 0], np.int32)
         poll.view(np.int16)[2] = select.POLLIN
-        return Lines(
+        return Connections(
             descriptors,
             client_of,
             np.zeros((len(descriptors), _HEAD + ROOM), np.uint8),
@@ -145,7 +144,7 @@ class Clients:
 
 
 def framed(messages: Messages) -> Messages:
-    """Return the same messages, each with what goes before a frame."""
+    """Return the messages with the ZMTP header of a frame before each."""
     at, parts = messages.frame_at, []
     for start, end in pairwise(at):
         size = int(end - start)
@@ -157,28 +156,28 @@ def framed(messages: Messages) -> Messages:
     return messages._replace(frames=frames, frame_at=frame_at)
 
 
-# --- the first bytes -----------------------------------------------------------------------------
+# --- the handshake -------------------------------------------------------------------------------
 
 
-def _introduce(peer: socket.socket, deadline: float) -> None:
-    """Exchange greetings and READYs; a ValueError says what is not as it should be."""
+def _handshake(peer: socket.socket, deadline: float) -> None:
+    """Exchange greetings and READYs; raise ValueError if the peer's are not valid."""
     peer.sendall(GREETING + ready("DEALER"))
-    said = _exactly(peer, len(GREETING), deadline)
-    if said[0] != GREETING[0] or not said[9] & 1 or said[10] < 3:
-        raise ValueError(f"expected the greeting of ZMTP 3, it said {said!r}")
-    if said[12:32] != GREETING[12:32]:
-        raise ValueError(f"expected the mechanism NULL, it wants {said[12:32]!r}")
+    greeting = _exactly(peer, len(GREETING), deadline)
+    if greeting[0] != GREETING[0] or not greeting[9] & 1 or greeting[10] < 3:
+        raise ValueError(f"expected the greeting of ZMTP 3, got {greeting!r}")
+    if greeting[12:32] != GREETING[12:32]:
+        raise ValueError(f"expected the mechanism NULL, got {greeting[12:32]!r}")
     flags = _exactly(peer, 1, deadline)[0]
     size = int.from_bytes(_exactly(peer, 8 if flags & _LONG else 1, deadline))
     if flags & ~_LONG != _COMMAND or size > ROOM:
-        raise ValueError(f"expected a command, it sent {size} bytes with the flags {flags}")
+        raise ValueError(f"expected a command, got {size} bytes with the flags {flags}")
     command = _exactly(peer, size, deadline)
     if not command.startswith(b"\5READY") or _property("Socket-Type", "ROUTER") not in command:
-        raise ValueError(f"expected the READY of a ROUTER, it said {command!r}")
+        raise ValueError(f"expected the READY of a ROUTER, got {command!r}")
 
 
 def ready(kind: str) -> bytes:
-    """Return the command READY of a socket that has no name."""
+    """Return the command READY of a socket without an identity."""
     body = b"\5READY" + _property("Socket-Type", kind) + _property("Identity", "")
     return bytes([_COMMAND, len(body)]) + body
 
@@ -199,7 +198,7 @@ def _exactly(peer: socket.socket, size: int, deadline: float) -> bytes:
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds until then: never 0, with which a socket would not wait at all."""
+    """Return the seconds until the deadline: never 0, which would make a socket non-blocking."""
     return max(deadline - time.monotonic(), 1e-3)
 
 
@@ -207,26 +206,29 @@ def _left(deadline: float) -> float:
 
 
 @part
-def put(lines: Any, client: int, messages: Any, n: int, report: Any) -> bool:
-    """Send message ``n``; False if the client has not sent its last one yet, or if that failed.
+def put(connections: Any, client: int, messages: Any, n: int, report: Any) -> bool:
+    """Send message ``n``; return False if the client's last one is still unsent, or that failed.
 
-    What the system does not take at once goes when there is room, see :func:`push`.
+    Bytes that the system does not accept at once are sent later by :func:`push`.
     """
-    if not push(lines, client, messages, report):
+    if not push(connections, client, messages, report):
         return False
-    lines.unsent[client, 0], lines.unsent[client, 1] = messages[1][n], messages[1][n + 1]
+    connections.unsent[client, 0], connections.unsent[client, 1] = (
+        messages[1][n],
+        messages[1][n + 1],
+    )
     report[SENT] += 1
-    push(lines, client, messages, report)
+    push(connections, client, messages, report)
     return True
 
 
 @part
-def push(lines: Any, client: int, messages: Any, report: Any) -> bool:
-    """Send what a client still has to send; False if something is left."""
-    begin, end = lines.unsent[client]
+def push(connections: Any, client: int, messages: Any, report: Any) -> bool:
+    """Send the unsent bytes of a client; return False if some are left."""
+    begin, end = connections.unsent[client]
     while begin < end:
         data = messages[0].ctypes.data + begin
-        done = send(lines.descriptors[client], data, end - begin, QUIETLY)
+        done = send(connections.descriptors[client], data, end - begin, NO_SIGNAL)
         if done >= 0:
             begin += done
             continue
@@ -236,23 +238,23 @@ def push(lines: Any, client: int, messages: Any, report: Any) -> bool:
         if number != EAGAIN:
             report[ERRNO] = number
         break
-    lines.unsent[client, 0] = begin
+    connections.unsent[client, 0] = begin
     return bool(begin == end)
 
 
 @part
-def pull(lines: Any, client: int, report: Any) -> Any:
-    """Receive into a client's inbox: 0 if nothing was there, 1 if all came, 2 if there is more."""
-    box, (begin, end) = lines.inbox[client], lines.unread[client]
-    for i in range(begin, end):  # the beginning of a frame, which is rare
+def pull(connections: Any, client: int, report: Any) -> Any:
+    """Receive into an inbox; return 0 for nothing, 1 for everything, 2 if more may follow."""
+    box, (begin, end) = connections.inbox[client], connections.unread[client]
+    for i in range(begin, end):  # a partial frame, which is rare
         box[i - begin] = box[i]
     end -= begin
     room = box.size - end
     while True:
-        came = recv(lines.descriptors[client], box.ctypes.data + end, room, 0)
+        came = recv(connections.descriptors[client], box.ctypes.data + end, room, 0)
         if came >= 0 or zmq_errno() != EINTR:
             break
-    lines.unread[client, 0], lines.unread[client, 1] = 0, end + max(came, 0)
+    connections.unread[client, 0], connections.unread[client, 1] = 0, end + max(came, 0)
     if came > 0:
         return 2 if came == room else 1
     number = _CLOSED if came == 0 else zmq_errno()
@@ -262,12 +264,12 @@ def pull(lines: Any, client: int, report: Any) -> Any:
 
 
 @part
-def next_frame(lines: Any, client: int, answer: Any, report: Any) -> Any:
-    """Take one frame out of a client's inbox: its bytes, -1 if there is no whole one.
+def next_frame(connections: Any, client: int, reply: Any, report: Any) -> Any:
+    """Take one frame out of a client's inbox; return its size, or -1 without a complete one.
 
-    As with :func:`load.take`, once an answer was bad, it is kept and others go behind it.
+    As with :func:`load.receive`, the first wrong reply stays in the buffer.
     """
-    box, (begin, end) = lines.inbox[client], lines.unread[client]
+    box, (begin, end) = connections.inbox[client], connections.unread[client]
     if end - begin < 2:
         return -1
     if box[begin] & ~_LONG != 0:  # a command, or a message of several frames
@@ -288,6 +290,6 @@ def next_frame(lines: Any, client: int, answer: Any, report: Any) -> Any:
         return -1
     behind, start = min(report[BAD_SIZE], KEPT), begin + head
     for i in range(size):
-        answer[behind + i] = box[start + i]
-    lines.unread[client, 0] = start + size
+        reply[behind + i] = box[start + i]
+    connections.unread[client, 0] = start + size
     return size

@@ -1,1 +1,1 @@
-"""A network made ready to run: plan, packed weights, precision, warm-up; CPU, CUDA, reference."""
+"""Backends compile a network to what kernels run: plan, packed weights, precision, warm-up."""

@@ -1,4 +1,4 @@
-"""What an engine asks of a backend, and what the backend for the CPU offers beside it."""
+"""The interface between an engine and its backends."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -10,7 +10,10 @@ Float32Array = NDArray[np.float32]
 
 
 class Backend(Protocol):
-    """What :class:`streamlstm.Engine` asks of a backend."""
+    """A model in the form that its kernels take; steps rows of a state table.
+
+    It knows nothing of stream ids.
+    """
 
     name: str
     threads: int
@@ -26,44 +29,45 @@ class Backend(Protocol):
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
 
-        A backend whose rows are not in the host's memory keeps the predictions of observations
-        with a number, which ``seqs`` has where there are any; for others the table does so.
+        ``seqs`` has the sequence numbers of the observations, 0 for none. A backend whose rows are
+        not in the host's memory stores the predictions of numbered observations in the rows; for
+        others the table does so.
         """
 
     def reserve(self, count: int) -> Any:
-        """Take the memory that a block of so many streams needs, before anything is changed.
+        """Allocate the memory that a block of ``count`` streams needs, before anything changes.
 
         Raises CapacityError if there is not enough.
         """
 
-    def one_stream(self, rows: Any) -> "OneStream | None":
-        """Return quick ways to step single streams of a table, if there are any."""
+    def single_stream(self, rows: Any) -> "SingleStream | None":
+        """Return compiled functions that step single streams of a table, if there are any."""
 
-    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
-        """Make a first step, of a stream with the row ``initial[R]`` that nobody has."""
+    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step, of a temporary stream with the row ``initial[R]``."""
 
-    def succeed(self, old: Any, rows: Any) -> None:
-        """Take the place of a backend of the same class, which is not used any more.
+    def take_over(self, old: Any, rows: Any) -> None:
+        """Replace a backend of the same class, which must not be used any more.
 
-        What others know by its address stays where it is. The rows may be others than before.
+        The address of its task stays valid. The rows may be others than before.
         """
 
 
-class OneStream(NamedTuple):
-    """Compiled ways to step one stream of a table (kernels/single_step.py).
+class SingleStream(NamedTuple):
+    """Compiled functions that step one stream of a table (kernels/single_step.py).
 
     Attributes
     ----------
     task : int
         Address of the task that they take.
-    held : int64[1]
-        They do nothing while it is not 0.
+    locked : int64[1]
+        While it is not 0, they do nothing and return False.
     steps : int64[1]
-        How many steps they have made.
+        Number of steps that they have made.
     """
 
     task: int
-    held: NDArray[np.int64]
+    locked: NDArray[np.int64]
     steps: NDArray[np.int64]
     step_text: Callable[..., bool]
     step_integer: Callable[..., bool]

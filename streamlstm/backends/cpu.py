@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from ..kernels import layout
 from ..lazy_arrays import lazy_zeros
 from ..network.model import Model
-from .backend import OneStream
+from .backend import SingleStream
 from .plan import compile_plan
 from .warmup import compile_kernels
 
 Float32Array = NDArray[np.float32]
 
-# So many multiply-adds must fall to a thread before it brings more than it may cost: a thread that
-# still spins is there in 2 us, one that sleeps in some 10 us, in which a core does about this much.
+# Multiply-adds for each thread that make a further thread worth its cost: one that still spins
+# starts in 2 us, one that sleeps in some 10 us, in which a core does about this much.
 THREAD_WORK = 300_000
 
 
@@ -26,20 +26,20 @@ class CpuBackend:
     ----------
     model : Model
     threads : int, optional
-        How many threads a large block may use; as many as this process may run on if left out.
+        How many threads a large block may use; the number of cores available if left out.
     weights : {"float32", "float16", "bfloat16"}
-        How a single stream's step reads them; the model's are rounded to it already.
+        Precision in which a single stream's step reads them; the model's are rounded to it already.
 
     Attributes
     ----------
     address : int
-        Of the task (kernels/layout.py) that steps what it is pointed to.
+        Of the task (kernels/layout.py).
     inputs, outputs : int
         F and O.
     work : int
         Multiply-adds of a step of one stream.
     thread_work : int
-        So many must fall to each thread for a block to be shared.
+        Multiply-adds for each thread from which on a block is shared.
     """
 
     name = "cpu"
@@ -88,7 +88,7 @@ class CpuBackend:
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
         if rows is not self._rows:
-            self._take(rows)
+            self._use_rows(rows)
         threads = min(self.threads, len(slots) * self.work // self.thread_work)
         if threads > 1:
             self._call.step_parallel(self.address, slots, X, Y, threads)
@@ -98,42 +98,42 @@ class CpuBackend:
     def prepare(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
     ) -> tuple[int, int]:
-        """Return addresses of function and task that let compiled code step this block.
+        """Return the addresses of function and task with which compiled code steps this block.
 
-        The code calls ``kernels.memory.call_at(function, task, first, last, thread)``, as often as
-        it likes while nothing else uses this backend. The caller keeps the arrays alive.
+        It calls ``kernels.memory.call_at(function, task, first, last, thread)``, repeatedly while
+        nothing else uses this backend. The caller keeps the arrays alive.
         """
-        self._take(rows)
+        self._use_rows(rows)
         self._call.step_block(self.address, slots[:0], X, Y)
         return int(self._task[layout.TASK_STEP]), self.address
 
     def reserve(self, count: int) -> None:
-        """Do nothing: a block needs no more memory than was taken."""
+        """Do nothing: a block needs no further memory."""
 
-    def one_stream(self, rows: Float32Array) -> OneStream:
-        """Return what steps single streams of a table in one compiled call."""
-        self._take(rows)
-        held, steps = (self._task[n : n + 1] for n in (layout.TASK_HELD, layout.TASK_STEPS))
+    def single_stream(self, rows: Float32Array) -> SingleStream:
+        """Return functions that step a single stream of a table in one compiled call."""
+        self._use_rows(rows)
+        locked, steps = (self._task[n : n + 1] for n in (layout.TASK_LOCKED, layout.TASK_STEPS))
         call = self._call
-        return OneStream(
-            self.address, held, steps, call.step_text, call.step_integer, call.step_slot
+        return SingleStream(
+            self.address, locked, steps, call.step_text, call.step_integer, call.step_slot
         )
 
-    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
         """Make a first step, so that weights and scratch are in memory."""
         X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, outputs), np.float32)
-        self._take(initial[None].copy())
+        self._use_rows(initial[None].copy())
         self._call.step_block(self.address, np.zeros(1, np.int64), X, Y)
 
-    def succeed(self, old: "CpuBackend", rows: Float32Array) -> None:
-        """Go on in the task of another backend: whoever has its address steps this model."""
+    def take_over(self, old: "CpuBackend", rows: Float32Array) -> None:
+        """Move into the task of another backend: calls with its address then step this model."""
         task = old._task
-        stays = [layout.TASK_HELD, layout.TASK_STEPS]
-        self._task[stays] = task[stays]
+        kept = [layout.TASK_LOCKED, layout.TASK_STEPS]
+        self._task[kept] = task[kept]
         task[:] = self._task
         self._task, self.address = task, old.address
-        self._take(rows)
+        self._use_rows(rows)
 
-    def _take(self, rows: Float32Array) -> None:
+    def _use_rows(self, rows: Float32Array) -> None:
         self._task[layout.TASK_ROWS] = rows.ctypes.data
         self._rows = rows

@@ -1,7 +1,6 @@
-"""Weights laid out as the CPU kernels read them: panels, padded vectors, gates by unit.
+"""Pack weights in the layout that kernels read: panels, padded vectors, gates by unit.
 
-Everything here depends on ``lanes``, how many floats one vector register holds; nothing of it ever
-leaves the process.
+The layout depends on ``lanes``, the number of floats in a vector register; it is never stored.
 """
 
 from collections.abc import Mapping
@@ -11,14 +10,14 @@ from numpy.typing import NDArray
 
 from ..kernels.layout import COLUMNS, padded
 from ..network.layers import GRU, LSTM
-from .precision import shorten
+from .precision import to_16_bits
 
 Float32Array = NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
 
 
 def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32Array:
-    """Lay out a product's weights as panels of ``width`` outputs.
+    """Pack the weights of a product as panels of ``width`` outputs.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ def pack_panels(weight: Float32Array, bias: Float32Array, width: int) -> Float32
 
 
 def pack_product(weight: Float32Array, bias: Float32Array, lanes: int) -> Float32Array:
-    """Lay out weight[N, K], bias[N] as wide panels, then at most one of two vectors and of one."""
+    """Pack weight[N, K], bias[N] as wide panels, then at most one of two vectors and of one."""
     N, K = weight.shape
     outputs = -(-N // lanes) * lanes
     full, shift = np.zeros((outputs, K), np.float32), np.zeros(outputs, np.float32)
@@ -58,12 +57,12 @@ def pad_vectors(*vectors: Float32Array) -> Float32Array:
 
 
 def by_unit(gates: Float32Array, count: int, lanes: int) -> Float32Array:
-    """Reorder gate-major rows [count * H, ...] so that ``lanes`` units of all gates stand together.
+    """Reorder gate-major rows [count * H, ...] so that ``lanes`` units of all gates are contiguous.
 
     Returns
     -------
     float32[units / lanes * count * lanes, ...]
-        ``units`` is H rounded up to a multiple of ``lanes``; what is added is zero.
+        ``units`` is H rounded up to a multiple of ``lanes``; the padding is zero.
     """
     H = len(gates) // count
     rest = gates.shape[1:]
@@ -83,27 +82,27 @@ def four_gates(layer: LSTM, array: Float32Array) -> Float32Array:
 
 
 def pack_lstm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
-    """Lay out an LSTM: a panel holds the gates of ``lanes`` hidden units.
+    """Pack an LSTM: a panel holds the gates of ``lanes`` hidden units.
 
-    It has four sums; where f is coupled to i its rows have three vectors only.
+    It has four sums; where f is coupled to i, its rows have only three vectors.
     """
     weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
     bias = four_gates(layer, weights["bias"])
     if layer.layer_norm:
-        bias = np.zeros_like(bias)  # it comes after the norm
+        bias = np.zeros_like(bias)  # the bias comes after the norm
     sums = by_unit(bias, 4, lanes).reshape(-1, COLUMNS * lanes)
     return _panels(sums, [by_unit(weight, len(layer.gates), lanes)])
 
 
-def pack_short_lstm(layer: LSTM, weights: Weights, lanes: int, precision: str) -> Float32Array:
-    """Lay out a plain LSTM with weights of 16 bits, two in the place of a float; biases stay.
+def pack_lstm_16_bits(layer: LSTM, weights: Weights, lanes: int, precision: str) -> Float32Array:
+    """Pack a plain LSTM with weights of 16 bits, two in the place of a float; biases are float32.
 
-    bfloat16 of two vectors stand lane by lane together, the first in the upper half.
+    bfloat16 of two vectors are interleaved lane by lane, the first in the upper half.
     """
     width = COLUMNS * lanes
     K = layer.input_size + layer.hidden_size
     panels = pack_lstm(layer, weights, lanes).reshape(-1, K + 1, width)
-    bits = shorten(panels[:, 1:], precision)
+    bits = to_16_bits(panels[:, 1:], precision)
     if precision == "bfloat16":
         upper, lower = np.moveaxis(bits.reshape(*bits.shape[:2], -1, 2, lanes), 3, 0)
         bits = upper.astype(np.uint32) << 16 | lower
@@ -112,13 +111,13 @@ def pack_short_lstm(layer: LSTM, weights: Weights, lanes: int, precision: str) -
 
 
 def pack_lstm_norm(layer: LSTM, weights: Weights, lanes: int) -> Float32Array:
-    """Lay out gain, then bias of the gates' norms, in the order of the pre-activations."""
+    """Pack gain, then bias of the gates' norms, in the order of the pre-activations."""
     parts = (four_gates(layer, weights[name]) for name in ("norm_weight", "bias"))
     return np.concatenate([by_unit(part, 4, lanes) for part in parts])
 
 
 def pack_peephole(layer: LSTM, weights: Weights) -> Float32Array:
-    """Lay out the peepholes of i, f, o, each padded; zeros where there are none."""
+    """Pack the peepholes of i, f, o, each padded; zeros where there are none."""
     if not layer.peephole:
         return np.zeros(3 * padded(layer.hidden_size), np.float32)
     parts = np.split(weights["peephole"], 2 if layer.coupled else 3)
@@ -128,10 +127,10 @@ def pack_peephole(layer: LSTM, weights: Weights) -> Float32Array:
 
 
 def pack_gru(layer: GRU, weights: Weights, lanes: int) -> Float32Array:
-    """Lay out a GRU with ``reset_after``.
+    """Pack a GRU with ``reset_after``.
 
-    A panel has four sums (r, z, n from x, n from h) but rows of three vectors: what comes from x
-    adds to the first three, what comes from h to r, z and the fourth.
+    A panel has four sums (r, z, n from x, n from h) but rows of three vectors: those of x add to
+    the first three sums, those of h to r, z and the fourth.
     """
     H = layer.hidden_size
     rows = [by_unit(weights[name], 3, lanes) for name in ("weight_ih", "weight_hh")]
@@ -153,7 +152,7 @@ def _panels(sums: Float32Array, parts: list[Float32Array]) -> Float32Array:
 
 
 def pack_gru_before(layer: GRU, weights: Weights, lanes: int) -> tuple[Float32Array, Float32Array]:
-    """Lay out a GRU without ``reset_after``: the product of r and z, and that of n."""
+    """Pack a GRU without ``reset_after``: the product of r and z, and that of n."""
     H = layer.hidden_size
     weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
     bias = weights["bias_ih"] + weights["bias_hh"]

@@ -1,4 +1,4 @@
-"""A model compiled to what kernels take: one weight block, one integer table, one row layout."""
+"""Compile a model to what kernels read: one weight block, one integer table, one row layout."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from ..kernels import layout
 from ..kernels.layout import padded
 from ..lazy_arrays import lazy_zeros
 from ..network.activations import parse_activation
-from ..network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
+from ..network.layers import GRU, LSTM, Embedding, Layer
 from ..network.model import Model
 from . import packing
 from .packing import Float32Array, Weights
 
 
 def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
-    """Say where in a state row each layer's vectors stand.
+    """Lay out a state row: the position of each layer's vectors.
 
     Returns
     -------
     places : list of dict of str to slice
         For each layer its state vectors by name.
     row_size : int
-        R, floats in a row. Every vector starts on a cache line; the padding stays zero. Behind the
-        layers stands the last prediction (:func:`prediction_place`).
+        R, floats in a row. Every vector starts on a cache line; the padding stays zero. The last
+        prediction (:func:`prediction_place`) follows the layers.
     """
     places: list[dict[str, slice]] = []
     end = 0
@@ -38,13 +38,13 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
 
 
 def prediction_place(model: Model) -> slice:
-    """Say where in a state row the prediction of the last numbered observation is kept."""
+    """Return the position in a state row of the prediction of the last numbered observation."""
     place = row_layout(model)[1] - padded(model.output_size)
     return slice(place, place + model.output_size)
 
 
 def initial_row(model: Model) -> Float32Array:
-    """Return the state row of a stream that has seen nothing: zeros, or what was trained."""
+    """Return the state row of a new stream: zeros, or trained initial states."""
     places, row_size = row_layout(model)
     row = np.zeros(row_size, np.float32)
     for place, weights in zip(places, model.weights, strict=True):
@@ -55,7 +55,7 @@ def initial_row(model: Model) -> Float32Array:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What :mod:`streamlstm.kernels.step` needs to run a model.
+    """A model as :mod:`streamlstm.kernels.step` runs it.
 
     Attributes
     ----------
@@ -81,9 +81,9 @@ class Plan:
 def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     """Pack a model's weights for vectors of ``lanes`` floats and write its program.
 
-    With a ``precision`` of 16 bits, to which the weights are rounded already, a single stream
-    reads those of a plain LSTM in it. A block reads them often from near caches, where they need
-    not be small, and layers of other kinds have one path only.
+    With a ``precision`` of 16 bits, to which the weights are rounded already, the step of a single
+    stream reads those of a plain LSTM in it. A block reads weights many times from caches, where
+    their size matters little, and layers of other kinds have one path only.
     """
     places, row_size = row_layout(model)
     block = _Block(precision)
@@ -123,7 +123,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
 
 
 class _Block:
-    """The weight block while it grows; every part starts on a cache line."""
+    """Builds the weight block; every part starts on a cache line."""
 
     def __init__(self, precision: str) -> None:
         self.parts: list[Float32Array] = []
@@ -148,17 +148,17 @@ class _Block:
 
 def _stride(layer: Layer) -> int:
     """Return how many floats of scratch one stream needs on either side of a layer."""
-    if isinstance(layer, LSTM | GRU | RNN):
+    if layer.state:
         inputs = padded(layer.input_size + padded(layer.output_size))
-        kept_apart = isinstance(layer, GRU) and not layer.reset_after  # r * h, and z behind it
-        return max(inputs, (1 + kept_apart) * padded(layer.hidden_size))
+        separate = isinstance(layer, GRU) and not layer.reset_after  # r * h, and z behind it
+        return max(inputs, (1 + separate) * padded(_units(layer)))
     if isinstance(layer, Embedding):
         return padded(padded(layer.dimension) + layer.input_size)
     return padded(max(layer.input_size, layer.output_size))
 
 
 def _workspace(layer: Layer, lanes: int) -> int:
-    """Return how many floats of pre-activations one stream needs kept at once."""
+    """Return how many floats of pre-activations of one stream are needed at once."""
     if isinstance(layer, LSTM) and not _is_plain(layer):
         return -(-layer.hidden_size // lanes) * lanes * layout.COLUMNS
     return 0
@@ -169,7 +169,7 @@ def _is_plain(layer: LSTM) -> bool:
     return layer == plain
 
 
-def _is_usual(layer: LSTM | GRU) -> bool:
+def _is_standard(layer: LSTM | GRU) -> bool:
     gate, candidate = _parse(layer, "gate_activation"), _parse(layer, "candidate_activation")
     return gate[0] in ("sigmoid", "hard_sigmoid") and candidate[0] == "tanh"
 
@@ -187,24 +187,37 @@ def _layer_row(
         fields = ("activation",)  # type: ignore[assignment]
     for n, field in enumerate(fields):
         if hasattr(layer, field):
-            row[layout.ACTIVATION + n] = layout.ACTIVATIONS.index(_parse(layer, field)[0])
+            row[layout.ACTIVATION + n] = layout.CODES[_parse(layer, field)[0]]
     for name, column in (("h", layout.HIDDEN), ("c", layout.CELL)):
         if name in place:
             row[column] = place[name].start
+    row[layout.UNITS] = _units(layer)
     if isinstance(layer, LSTM):
         _lstm_row(row, layer, weights, block, lanes)
     elif isinstance(layer, GRU):
         _gru_row(row, layer, weights, block, lanes)
-    elif isinstance(layer, RNN | Dense):
-        _product_row(row, layer, weights, block, lanes)
-    elif isinstance(layer, Pointwise | LayerNorm):
-        row[layout.KIND] = layout.LAYER_NORM if isinstance(layer, LayerNorm) else layout.POINTWISE
-        row[layout.VECTORS] = block.add(packing.pad_vectors(weights["weight"], weights["bias"]))
     else:
-        row[layout.KIND] = layout.EMBEDDING
-        row[layout.UNITS] = layer.categories
-        row[layout.VECTORS] = block.add(packing.pad_vectors(*weights["weight"]))
+        row[layout.KIND] = layout.KINDS[layer.kind]
+        _default_row(row, layer, weights, block, lanes)
     return row
+
+
+def _units(layer: Layer) -> int:
+    units: int = getattr(layer, "hidden_size", getattr(layer, "categories", 0))
+    return units
+
+
+def _default_row(
+    row: NDArray[np.int64], layer: Layer, weights: Weights, block: _Block, lanes: int
+) -> None:
+    """Pack one product of a layer with a bias and matrices; else each vector or row of its own."""
+    matrices = [weights[name] for name in ("weight", "weight_ih", "weight_hh") if name in weights]
+    if "bias" in weights and all(matrix.ndim == 2 for matrix in matrices):
+        product = np.concatenate(matrices, axis=1)
+        row[layout.WEIGHTS] = block.add(packing.pack_product(product, weights["bias"], lanes))
+        return
+    vectors = (vector for name in layer.parameters() for vector in np.atleast_2d(weights[name]))
+    row[layout.VECTORS] = block.add(packing.pad_vectors(*vectors))
 
 
 def _lstm_row(
@@ -212,13 +225,12 @@ def _lstm_row(
 ) -> None:
     options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
     row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
-    row[layout.UNITS] = layer.hidden_size
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
-    row[layout.USUAL] = _is_usual(layer) and _parse(layer, "cell_activation")[0] == "tanh"
+    row[layout.STANDARD] = _is_standard(layer) and _parse(layer, "cell_activation")[0] == "tanh"
     if row[layout.KIND] == layout.LSTM and block.precision != "float32":
-        short = packing.pack_short_lstm(layer, weights, lanes, block.precision)
-        row[layout.SHORT_WEIGHTS] = block.add(short)
+        short = packing.pack_lstm_16_bits(layer, weights, lanes, block.precision)
+        row[layout.WEIGHTS_16_BITS] = block.add(short)
     if row[layout.KIND] != layout.LSTM:
         row[layout.PEEPHOLE] = block.add(packing.pack_peephole(layer, weights))
     if layer.layer_norm:
@@ -232,8 +244,7 @@ def _lstm_row(
 def _gru_row(
     row: NDArray[np.int64], layer: GRU, weights: Weights, block: _Block, lanes: int
 ) -> None:
-    row[layout.UNITS] = layer.hidden_size
-    row[layout.USUAL] = _is_usual(layer)
+    row[layout.STANDARD] = _is_standard(layer)
     if layer.reset_after:
         row[layout.KIND] = layout.GRU
         row[layout.WEIGHTS] = block.add(packing.pack_gru(layer, weights, lanes))
@@ -242,19 +253,6 @@ def _gru_row(
         gates, candidate = packing.pack_gru_before(layer, weights, lanes)
         row[layout.WEIGHTS] = block.add(gates)
         row[layout.VECTORS] = block.add(candidate)
-
-
-def _product_row(
-    row: NDArray[np.int64], layer: RNN | Dense, weights: Weights, block: _Block, lanes: int
-) -> None:
-    if isinstance(layer, RNN):
-        row[layout.KIND] = layout.RNN
-        row[layout.UNITS] = layer.hidden_size
-        weight = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1)
-    else:
-        row[layout.KIND] = layout.DENSE
-        weight = weights["weight"]
-    row[layout.WEIGHTS] = block.add(packing.pack_product(weight, weights["bias"], lanes))
 
 
 def _parse(layer: Layer, field: str) -> tuple[str, tuple[float, ...]]:

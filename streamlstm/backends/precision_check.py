@@ -1,4 +1,4 @@
-"""What a cheaper way of computing costs: predictions with and without it, side by side."""
+"""Measure how far predictions move when weights are rounded to 16 bits."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ STREAMS = 16
 
 @dataclass(frozen=True)
 class PrecisionCheck:
-    """How far predictions move when weights are rounded.
+    """Differences between predictions with and without rounded weights.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class PrecisionCheck:
     spread: float
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return a summary in one line."""
         return (
             f"weights of {self.weights}: predictions differ by {self.largest:.2g} at most, "
             f"{self.usual:.2g} as a rule; they spread by {self.spread:.2g}"

@@ -1,4 +1,4 @@
-"""The backend in NumPy: the specification that every other one is compared with."""
+"""The backend in NumPy: the specification that tests compare every other one with."""
 
 from dataclasses import asdict
 from functools import partial
@@ -17,13 +17,13 @@ Float32Array = NDArray[np.float32]
 
 
 class ReferenceBackend:
-    """The NumPy specification, slow and readable; in float64 it is what others are held against.
+    """The NumPy specification, slow and readable; in float64 the reference for all others.
 
     Parameters
     ----------
     model : Model
     dtype : dtype
-        In which everything is computed.
+        Of all arithmetic.
     """
 
     name = "reference"
@@ -58,35 +58,35 @@ class ReferenceBackend:
             for _, place in self._layers
         ]
         Y[:], state, _ = self.compute(X, state)
-        for (_, place), kept in zip(self._layers, state, strict=True):
+        for (_, place), vectors in zip(self._layers, state, strict=True):
             for name, columns in place.items():
-                rows[slots, columns] = kept[name]
+                rows[slots, columns] = vectors[name]
 
     def reserve(self, count: int) -> None:
-        """Do nothing: a block needs no more memory than was taken."""
+        """Do nothing: a block needs no further memory."""
 
-    def one_stream(self, rows: Float32Array) -> None:
-        """Return None: a single stream goes the way of a block."""
+    def single_stream(self, rows: Float32Array) -> None:
+        """Return None: a single stream is stepped as a block."""
 
-    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
-        """Make a first step, of which nothing stays."""
+    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Make a first step of a temporary stream."""
         row, X, Y = initial[None].copy(), np.zeros((1, inputs)), np.zeros((1, outputs))
         self.step_block(row, np.zeros(1, np.int64), X, Y)
 
-    def succeed(self, old: "ReferenceBackend", rows: Float32Array) -> None:
-        """Do nothing: nobody knows the other one by an address."""
+    def take_over(self, old: "ReferenceBackend", rows: Float32Array) -> None:
+        """Do nothing: this backend has no task with an address."""
 
     def compute(
         self, X: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool = False
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
-        """Take X[B, F] through all layers from a state for each; nothing is changed.
+        """Compute all layers for X[B, F] from a state for each; nothing is modified.
 
         Returns
         -------
         Y : float[B, O]
             Predictions.
         state : list of dict
-            What each layer remembers after the step.
+            State of each layer after the step.
         traces : list of dict
             If ``traced``, the gates of each recurrent layer by name, and each layer's ``output``.
         """
@@ -97,10 +97,10 @@ class ReferenceBackend:
         for (step, place), before in zip(self._layers, state, strict=True):
             traces.append({})
             keywords = {"trace": traces[-1]} if traced and place else {}
-            # Products of finite numbers were seen to warn now and then; what is no number shows.
+            # Products of finite numbers were seen to warn now and then; a NaN shows in the result.
             with np.errstate(invalid="ignore"):
-                values, kept = step(values, before, **keywords)
-            after.append(kept)
+                values, new = step(values, before, **keywords)
+            after.append(new)
             traces[-1]["output"] = values
         Y = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
@@ -110,7 +110,7 @@ class ReferenceBackend:
 
 
 def _options(layer: Layer) -> dict[str, Any]:
-    """Return what the reference takes as keywords: all fields but sizes, activations parsed."""
+    """Return the keywords of the reference: all fields but sizes, activations parsed."""
     options: dict[str, Any] = {}
     for name, value in asdict(layer).items():
         if name.endswith("activation"):

@@ -1,18 +1,33 @@
-"""Compiling what a model needs, once on a machine, and showing that it is going on."""
+"""Compile kernels, which takes long once on a machine, and display the progress."""
 
 import sys
 from collections.abc import Sequence
 
+from ..network.model import Model
+from .plan import compile_plan
 
-def compile_kernels(names: Sequence[str], tell: bool = False) -> None:
+
+def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()) -> None:
+    """Compile the kernels that an engine for ``model`` needs, with progress on standard error.
+
+    Programs for people call this before they make the engine. ``also`` names further groups of
+    kernels (kernels/compile.py).
+    """
+    from ..kernels import compile, simd
+
+    plan = compile_plan(model, simd.LANES, weights)
+    compile_kernels([*compile.needed(plan.kinds, weights), *also], report=True)
+
+
+def compile_kernels(names: Sequence[str], report: bool = False) -> None:
     """Load kernels from disk, or compile them with a progress bar on a terminal.
 
     Parameters
     ----------
     names : sequence of str
-        As :func:`streamlstm.kernels.compile.needed` gives them.
-    tell : bool
-        Whether to print lines to standard error where that is no terminal.
+        Of groups of kernels, as :func:`streamlstm.kernels.compile.needed` returns them.
+    report : bool
+        Whether to print lines to standard error if that is no terminal.
     """
     from ..kernels.compile import is_warm, prepare
 
@@ -20,7 +35,7 @@ def compile_kernels(names: Sequence[str], tell: bool = False) -> None:
         prepare(None, names)
     elif sys.stderr is not None and sys.stderr.isatty():
         _with_bar(names)
-    elif tell:
+    elif report:
         print("compiling kernels for this machine, the first time only", file=sys.stderr)
         prepare(
             lambda done, total, name: print(f"compiling {done}/{total}: {name}", file=sys.stderr),

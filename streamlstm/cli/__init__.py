@@ -1,4 +1,8 @@
-"""The `streamlstm` command: one file a subcommand, and one place where errors become sentences."""
+"""The `streamlstm` command: its subcommands, and how errors become messages and exit statuses.
+
+Each name in `COMMANDS` is a module or a package of this package that has a function of the same
+name. To add a command, write that module and add its name.
+"""
 
 import os
 import sys
@@ -6,15 +10,15 @@ from importlib import import_module
 from inspect import cleandoc
 from typing import Annotated, NoReturn
 
-from .signals import leaving_at_once
+from .signals import exit_on_interrupt
 
-with leaving_at_once():
+with exit_on_interrupt():
     import typer
 
     from streamlstm import __version__
     from streamlstm.errors import StreamLSTMError
 
-# In the order in which a person meets them.
+# In the order of the help text.
 COMMANDS = (
     "train",
     "convert",
@@ -62,21 +66,21 @@ def _streamlstm(
 
 
 def _unfold(text: str) -> str:
-    """Join the lines of each paragraph, but of examples: typer would keep the source's breaks."""
+    """Join the lines of each paragraph except examples; typer would keep the source's breaks."""
     paragraphs = cleandoc(text).split("\n\n")
     return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
 
 
-with leaving_at_once():
-    # These modules are light; what a command needs to work, it imports when it runs.
+with exit_on_interrupt():
+    # These modules import little; a command imports what it needs when it runs.
     for _name in COMMANDS:
         _command = getattr(import_module(f".{_name}", __name__), _name)
         app.command(_name, help=_unfold(_command.__doc__))(_command)
 
 
 def main() -> NoReturn:
-    """Run the command line; a mistake of the user's ends in one sentence and exit status 1."""
-    _open_what_is_closed()
+    """Run the command line; an error of the user ends with one sentence and exit status 1."""
+    _reopen_closed_streams()
     try:
         try:
             app()
@@ -85,7 +89,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader is gone (`| head`). Python would complain once more while it shuts down.
+        # The reader is gone (`| head`). Python would report that again while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except StreamLSTMError as error:
@@ -97,16 +101,16 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _open_what_is_closed() -> None:
-    """Point standard streams that were closed (`<&-`, `>&-`) to where nothing is.
+def _reopen_closed_streams() -> None:
+    """Point closed standard streams (`<&-`, `>&-`) to the null device.
 
-    Python has None in their place, and the next file or socket that is opened would take their
-    number and get what is meant for them.
+    Python sets them to None, and the next file or socket that is opened would take their file
+    descriptor and receive their output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             mode = "w" if number else "r"
-            # The lowest free number is taken: that of the stream that is closed.
+            # open() takes the lowest free descriptor, which is that of the closed stream.
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as we run
 
 

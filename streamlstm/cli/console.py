@@ -1,6 +1,6 @@
-"""Where commands write: `console` for what was asked for, `err` for what happens meanwhile.
+"""Output of commands: `console` prints results on stdout, `err` prints messages on stderr.
 
-In a terminal both draw with rich; into a pipe or file they write plain lines of any length.
+In a terminal both use rich; into a pipe or file they print plain lines of any length.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 _BARS = "▁▂▃▄▅▆▇█"
-# What a pipe does not have is a width; rich would fold lines and tables at 80 columns.
+# A pipe has no width; rich would fold lines and tables at 80 columns.
 _PIPE_WIDTH = 240
 
 
@@ -24,12 +24,12 @@ err = _make(stderr=True)
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number and what it counts: "1 prediction", "2,000 predictions"."""
+    """Format a number with its noun: "1 prediction", "2,000 predictions"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it: "4.1 us", "12 ms"; "-" for NaN."""
+    """Format a duration in a suitable unit: "4.1 us", "12 ms"; "-" for NaN."""
     if seconds != seconds:
         return "-"
     for unit, scale in (("us", 1e6), ("ms", 1e3)):
@@ -39,14 +39,14 @@ def duration(seconds: float) -> str:
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """Draw values as a line of bars, one each, the oldest first.
+    """Draw values as a line of bars, one bar a value, the oldest first.
 
     Parameters
     ----------
     values : sequence of float
-        Drawn as the lowest bar up to `low`, and as the highest from `high` on.
+        Values up to `low` are drawn as the lowest bar, values from `high` on as the highest.
     low, high : float
-        The range that the bars span; all bars are the lowest where it is empty.
+        The range of the bars; if it is empty, all bars are the lowest.
     """
     top = len(_BARS) - 1
     spread = high - low

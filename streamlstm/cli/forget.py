@@ -1,4 +1,4 @@
-"""``streamlstm forget``: drop streams of a worker."""
+"""``streamlstm forget``: deletes streams of a worker."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from .worker_options import Endpoints, Key, Router, Server, connect
 def forget(
     streams: Annotated[list[str], Argument(metavar="STREAM...", help="Ids of the streams.")],
     integer: Annotated[
-        bool, Option("--integer", help="The ids are integers: 7, not the text '7'.")
+        bool, Option("--integer", help="Take the ids as integers: 7, not the text '7'.")
     ] = False,
     router: Router = None,
     endpoints: Endpoints = None,
     key: Key = None,
     server: Server = None,
 ) -> None:
-    """Drop streams and their memory; one that comes again is a new one.
+    """Delete streams and their state; a later observation starts a new stream.
 
     \b
     Example:
@@ -25,7 +25,7 @@ def forget(
     """  # noqa: D301 - \b keeps the lines of the example apart
     from typer import BadParameter
 
-    from streamlstm.engine.state_table import StreamId
+    from streamlstm.engine.ids import StreamId
 
     ids: list[StreamId] = list(streams)
     if integer:

@@ -1,4 +1,4 @@
-"""``streamlstm info``: what a worker runs and what it has done."""
+"""``streamlstm info``: shows a worker's model, streams and counters."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ def info(
     server: Server = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Ask a worker about its model, its streams and its counters.
+    """Show the model, the streams and the counters of a worker.
 
     \b
     Example:
@@ -28,7 +28,7 @@ def info(
         answer = client.info()
     if json:
         for histogram in answer.get("histograms", {}).values():
-            histogram["bounds"][-1] = None  # infinite, which JSON cannot say
+            histogram["bounds"][-1] = None  # infinity, which JSON does not have
         print(dumps(answer))
         return
     for name, value in _lines(answer):
@@ -36,12 +36,12 @@ def info(
 
 
 def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield a nested map as names and values, one a line."""
+    """Yield the name and the value of each line of a nested map."""
     for key, value in answer.items():
         name = f"{prefix}{key}".replace("_", " ")
         if key == "histograms":
-            for measured, histogram in value.items():
-                yield measured.replace("_", " "), _summary(measured, histogram)
+            for metric, histogram in value.items():
+                yield metric.replace("_", " "), _summary(metric, histogram)
         elif key == "memory":
             yield name, f"{value / 2**20:,.1f} MiB"
         elif isinstance(value, Mapping):
@@ -56,15 +56,15 @@ def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
             yield name, str(value)
 
 
-def _summary(name: str, histogram: Mapping[str, Any]) -> str:
-    """Write what is typical of a histogram; of times in their units, of sizes as whole numbers."""
+def _summary(name: str, entry: Mapping[str, Any]) -> str:
+    """Format p50, p99 and mean of a histogram: durations with units, sizes as whole numbers."""
     from math import ceil
 
     from .console import duration
-    from .worker_rates import Spread
+    from .worker_stats import Histogram
 
-    spread = Spread.of(histogram)
-    p50, p99, mean = spread.quantile(0.5), spread.quantile(0.99), spread.mean
+    histogram = Histogram.from_info(entry)
+    p50, p99, mean = histogram.quantile(0.5), histogram.quantile(0.99), histogram.mean
     if mean != mean:
         return "none yet"
     if name == "block_size":

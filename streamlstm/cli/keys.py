@@ -1,4 +1,4 @@
-"""``streamlstm keys``: make and show the keys of workers and clients."""
+"""``streamlstm keys``: makes and shows the CURVE keys of workers and clients."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +8,17 @@ from typer import Argument, BadParameter, Option
 
 def keys(
     action: Annotated[str, Argument(metavar="new|show", help="Make a key, or show one.")],
-    what: Annotated[str, Argument(metavar="NAME|FILE", help="The new key's name; or a key file.")],
+    what: Annotated[str, Argument(metavar="NAME|FILE", help="Name of the new key, or a key file.")],
     out: Annotated[Path, Option(help="Folder to write NAME.key and NAME.pub to.")] = Path(),
     role: Annotated[
-        str, Option(help="all, read-only or publish-only: what a worker lets the owner do.")
+        str, Option(help="Rights of the key's owner: all, read-only or publish-only.")
     ] = "all",
 ) -> None:
-    """Make a key for a worker or a client, or show whose a key is.
+    """Make a key pair for a worker or a client, or show the owner of a key.
 
-    NAME.key is secret and stays with its owner; NAME.pub may go to anyone. A worker takes a folder
-    of its clients' .pub files, and each client the worker's. docs/security.md tells more.
+    NAME.key is secret and stays with its owner; NAME.pub may be given to anyone. A worker needs a
+    folder with its clients' .pub files, and each client the worker's .pub file. See
+    docs/security.md.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Files that commands write: refused at once where they would be refused after the work."""
+"""Checks of output files before the work begins."""
 
 from pathlib import Path
 
@@ -7,26 +7,26 @@ from streamlstm.files import check_writable
 
 
 def check_output(option: str, path: Path, **inputs: str | Path) -> Path:
-    """Refuse a file that cannot be written, or that the command is about to read.
+    """Check that an output file can be written and is none of the command's inputs.
 
     Parameters
     ----------
     option : str
-        What the path was given with, for the message.
+        The option that named the path, for the message.
     path : Path
         The file to write.
     **inputs : str or Path
-        What is read, by what it is: ``data="a.csv"``; "-" is standard input.
+        The files to read, by their content: ``data="a.csv"``; "-" is standard input.
 
     Returns
     -------
     Path
-        The file to write, links followed.
+        The file to write, symbolic links resolved.
 
     Raises
     ------
     DataError
-        With one sentence.
+        If it cannot be written or is an input.
     """
     try:
         target = check_writable(path)
@@ -36,10 +36,10 @@ def check_output(option: str, path: Path, **inputs: str | Path) -> Path:
         else:
             advice = f"{error.strerror}; choose another place"
         raise DataError(f"{option} {path}: cannot be written: {advice}") from None
-    for what, source in inputs.items():
-        there = str(source) != "-" and target.exists() and Path(source).exists()
-        if there and target.samefile(source):
+    for content, source in inputs.items():
+        both_exist = str(source) != "-" and target.exists() and Path(source).exists()
+        if both_exist and target.samefile(source):
             raise DataError(
-                f"{option} {path}: this is the file with the {what}; choose another name"
+                f"{option} {path}: this is the file with the {content}; choose another name"
             )
     return target

@@ -1,4 +1,4 @@
-"""`streamlstm predict`: a file in, predictions out, without a worker."""
+"""`streamlstm predict`: predicts from a file without a worker."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streamlstm.data.csv import Table
+    from streamlstm.data.table import Table
 
 
 def predict(
@@ -19,24 +19,24 @@ def predict(
         str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The CSV file to write; by default stdout.")
+        Path | None, typer.Option("--out", help="The CSV file to write; stdout by default.")
     ] = None,
     stream_column: Annotated[
         str | None, typer.Option(help="The column that names each row's series.")
     ] = None,
     time_column: Annotated[
-        str | None, typer.Option(help="The time column, where it is not found by itself.")
+        str | None, typer.Option(help="The time column, if it is not detected.")
     ] = None,
     allow_gaps: Annotated[
-        bool, typer.Option("--allow-gaps", help="Go on over missing rows as if none were missing.")
+        bool, typer.Option("--allow-gaps", help="Treat the rows around a gap as consecutive.")
     ] = False,
 ) -> None:
-    """Predict from a CSV file, offline, to CSV.
+    """Predict from a CSV file offline, and write the predictions as CSV.
 
-    One row for each row of the file, in the same order: time and series where there are any, then
-    the model's outputs by name. The prediction on a row speaks of the row `horizon` steps later in
-    the same series. Every series starts from a fresh state, as a new stream does in `serve`, and
-    its first predictions know little of the past.
+    The output has one row for each row of the file, in the same order: time and series where
+    there are any, then the model's outputs by name. The prediction in a row is for the row
+    `horizon` steps later in the same series. Every series starts from a fresh state, like a new
+    stream in `serve`, so its first predictions know little of the past.
 
     \b
     Example:
@@ -46,8 +46,8 @@ def predict(
 
     if out is not None:
         check_output("--out", out, data=data, model=model)
-    from streamlstm.backends.factory import compile_for
-    from streamlstm.cli.file_stepping import step_through
+    from streamlstm.backends.warmup import compile_for
+    from streamlstm.cli.offline import predict_rows
     from streamlstm.data.csv import read_csv
     from streamlstm.network.model import Model
 
@@ -60,12 +60,12 @@ def predict(
         allow_gaps=allow_gaps,
     )
     compile_for(network)
-    Y = step_through(network, table.values, list(table.groups().values()))
+    Y = predict_rows(network, table.values, list(table.groups().values()))
     _write(out, table, network.outputs, Y)
 
 
 def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArray[Any]") -> None:
-    """Write time, stream and predictions, as short as they read back to the same float32."""
+    """Write time, stream and predictions, each in the fewest digits that give the same float32."""
     import csv
     import io
     import sys

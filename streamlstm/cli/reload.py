@@ -1,4 +1,4 @@
-"""``streamlstm reload``: let a worker take its model file anew."""
+"""``streamlstm reload``: makes a worker load its model file again."""
 
 from contextlib import nullcontext
 from typing import Annotated
@@ -11,21 +11,26 @@ from .worker_options import Endpoints, Key, Router, Server, connect
 def reload(
     anew: Annotated[
         bool,
-        Option("--anew", help="Let all streams begin anew, with any model; their numbers stay."),
+        Option(
+            "--anew",
+            help="Accept any model; all streams start from a fresh state and keep their sequence "
+            "numbers.",
+        ),
     ] = False,
     router: Router = None,
     endpoints: Endpoints = None,
     key: Key = None,
     server: Server = None,
     timeout: Annotated[
-        float, Option(min=0.1, metavar="SECONDS", help="To wait for; it may have to compile.")
+        float,
+        Option(min=0.1, metavar="SECONDS", help="Time for the reload, which may have to compile."),
     ] = 120.0,
 ) -> None:
-    """Let a worker go on with what stands in its model file now; no message is lost.
+    """Make a worker switch to the current content of its model file; no message is lost.
 
-    Replace the file first, in one piece: write the new one beside it, then mv. Without
-    --anew the model must have the same inputs and outputs, and layers whose memory is laid out
-    alike; streams go on with their state. What is refused changes nothing.
+    Replace the file atomically first: write the new file beside it, then mv. Without --anew the
+    model must have the same inputs, outputs and state layout, and streams continue with their
+    state. A refused reload changes nothing.
 
     \b
     Example:
@@ -35,9 +40,9 @@ def reload(
     from .console import err
 
     with connect(router, endpoints, key, server, timeout) as client:
-        waits = err.status("the worker makes the model ready")
-        with waits if err.is_terminal else nullcontext():
+        status = err.status("the worker prepares the model")
+        with status if err.is_terminal else nullcontext():
             done = client.reload(anew)
     changed = "; ".join(done["changed"]) or "nothing, it is the same model"
-    print(f"model {done['model'][:8]} follows {done['before'][:8]}; changed: {changed}")
-    print("all streams begin anew" if done["anew"] else "all streams go on with their state")
+    print(f"model {done['model'][:8]} replaces {done['before'][:8]}; changed: {changed}")
+    print("all streams were reset" if done["anew"] else "all streams continue with their state")

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a command, beyond Python's KeyboardInterrupt."""
+"""How commands handle Ctrl-C and SIGTERM beyond Python's KeyboardInterrupt."""
 
 import os
 import signal
@@ -10,52 +10,52 @@ from typing import NoReturn
 
 
 @contextmanager
-def leaving_at_once() -> Iterator[None]:
-    """Exit with status 130 on Ctrl-C, without unwinding: for imports, which may be anyone's code.
+def exit_on_interrupt() -> Iterator[None]:
+    """Exit with status 130 on Ctrl-C, without unwinding: for imports, which may run any code.
 
-    A KeyboardInterrupt in the middle of an import comes out as a traceback from another package, is
-    swallowed by it, or leaves a module half made. Nothing is lost by leaving there.
+    A KeyboardInterrupt in the middle of an import prints a traceback from another package, is
+    swallowed by it, or leaves a half-initialised module. Exiting there loses nothing.
     """
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or current_thread() is not main_thread():
-        yield  # somebody else's business: an application that imports us, or `nohup`
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_default or current_thread() is not main_thread():
+        yield  # the handler belongs to an application that imports us, or to `nohup`
         return
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGINT, _exit)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     os._exit(128 + signal.SIGINT)
 
 
 class Interruption:
-    """Which signal came: Ctrl-C's unless it was SIGTERM."""
+    """The signal that stopped a command: SIGINT unless SIGTERM was received."""
 
     def __init__(self) -> None:
         self._number = signal.SIGINT
 
     @property
     def status(self) -> int:
-        """The exit status that tells it, 130 or 143."""
+        """The exit status, 130 or 143."""
         return 128 + self._number
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name for messages."""
         return "SIGTERM" if self._number == signal.SIGTERM else "Ctrl-C"
 
     def on_sigterm(self, _number: int, _frame: FrameType | None) -> NoReturn:
-        """Remember SIGTERM and go on as on Ctrl-C."""
+        """Remember SIGTERM and raise KeyboardInterrupt, as Ctrl-C does."""
         self._number = signal.SIGTERM
         raise KeyboardInterrupt
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Let SIGTERM raise KeyboardInterrupt too; yields what tells the two apart."""
+def sigterm_as_interrupt() -> Iterator[Interruption]:
+    """Let SIGTERM raise KeyboardInterrupt too; yields which of the two was received."""
     interruption = Interruption()
     if current_thread() is not main_thread():
         yield interruption

@@ -1,4 +1,4 @@
-"""``streamlstm streams``: which streams a worker has, and the number of their last observations."""
+"""``streamlstm streams``: lists a worker's streams and their last sequence numbers."""
 
 from typing import Annotated
 
@@ -8,13 +8,13 @@ from .worker_options import Endpoints, Key, Router, Server, connect
 
 
 def streams(
-    prefix: Annotated[str | None, Option(help="Only ids of text that begin so.")] = None,
+    prefix: Annotated[str | None, Option(help="Only text ids with this prefix.")] = None,
     router: Router = None,
     endpoints: Endpoints = None,
     key: Key = None,
     server: Server = None,
 ) -> None:
-    """List a worker's streams: id, and number of the last observation (0: none was numbered).
+    """List a worker's streams: id and last sequence number (0: no observation had one).
 
     \b
     Example:
@@ -22,7 +22,7 @@ def streams(
     """  # noqa: D301 - \b keeps the lines of the example apart
     with connect(router, endpoints, key, server) as client:
         found = [(str(stream), seq) for stream, seq in client.list_streams(prefix)]
-    wide = max((len(stream) for stream, _ in found), default=0)
-    high = max((len(f"{seq:,}") for _, seq in found), default=0)
+    id_width = max((len(stream) for stream, _ in found), default=0)
+    seq_width = max((len(f"{seq:,}") for _, seq in found), default=0)
     for stream, seq in found:
-        print(f"{stream:{wide}}  {seq:{high},}")
+        print(f"{stream:{id_width}}  {seq:{seq_width},}")

@@ -1,41 +1,39 @@
-"""``streamlstm watch``: see a worker's predictions, whoever asked for them."""
+"""``streamlstm watch``: prints the predictions that a worker publishes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import BadParameter, Option
 
+from .worker_options import Endpoints, Key, Server
+
 if TYPE_CHECKING:
-    from streamlstm.client.client import Subscriber
+    from streamlstm.client.subscriber import Subscriber
     from streamlstm.wire import Done, Prediction
 
-# What may be done to a stream beside a step, by the kind of what is published then.
+# Events of a stream other than steps, by the kind in the published DONE message.
 _EVENTS = {3: "reset", 5: "imported", 11: "forgotten", 12: "left memory"}
 
-QUIET = 1.0  # seconds after which it is said that nothing comes
+QUIET = 1.0  # seconds without a message after which a note is printed
 
 
 def watch(
     xpub: Annotated[
-        str | None, Option(help="Listen there; tcp://127.0.0.1:7452 if left out.")
+        str | None,
+        Option(help="Endpoint of the worker's XPUB socket; tcp://127.0.0.1:7452 by default."),
     ] = None,
-    endpoints: Annotated[
-        Path | None, Option(help="Listen where the file says that serve --endpoints wrote.")
-    ] = None,
-    stream: Annotated[str, Option(help="Only streams whose id begins like this.")] = "",
-    count: Annotated[int | None, Option(min=1, help="Stop after so many predictions.")] = None,
-    key: Annotated[
-        Path | None, Option(help="This client's secret key, for a worker that has keys.")
-    ] = None,
-    server: Annotated[Path | None, Option(help="The worker's public key.")] = None,
+    endpoints: Endpoints = None,
+    stream: Annotated[str, Option(help="Only streams whose id has this prefix.")] = "",
+    count: Annotated[int | None, Option(min=1, help="Stop after this many predictions.")] = None,
+    key: Key = None,
+    server: Server = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Print predictions as a worker makes them, until Ctrl-C.
+    """Print the predictions of a worker, whoever requested them, until Ctrl-C.
 
-    Also what else is done to streams: that one was reset, imported or forgotten, or left memory.
+    Other events of streams are printed too: reset, import, deletion, eviction from memory.
 
     \b
     Example:
@@ -43,49 +41,49 @@ def watch(
       streamlstm watch --json --count 100
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
-    from streamlstm.client.client import Subscriber
+    from streamlstm.client.subscriber import Subscriber
     from streamlstm.serving.endpoints_file import read_endpoints
 
     if xpub is not None and endpoints is not None:
         raise BadParameter("expected only one of --xpub and --endpoints")
-    heard = read_endpoints(endpoints)["xpub"] if endpoints else xpub or wire.XPUB
-    with Subscriber(heard, [stream], timeout=QUIET, key=key, server=server) as subscriber:
+    endpoint = read_endpoints(endpoints)["xpub"] if endpoints else xpub or wire.XPUB
+    with Subscriber(endpoint, [stream], timeout=QUIET, key=key, server=server) as subscriber:
         left = count
-        for said in _heard(subscriber):
-            print(_line(said, json), flush=True)
-            if left is not None and isinstance(said, wire.Prediction):
+        for event in _events(subscriber):
+            print(_line(event, json), flush=True)
+            if left is not None and isinstance(event, wire.Prediction):
                 left -= 1
                 if left == 0:
                     return
 
 
-def _line(heard: Prediction | Done, json: bool) -> str:
-    """Write a prediction, or what else was done to a stream."""
+def _line(event: Prediction | Done, json: bool) -> str:
+    """Format a prediction or another event of a stream."""
     from json import dumps
     from time import time
 
     from streamlstm import wire
 
-    if isinstance(heard, wire.Prediction):
-        values = heard.values.tolist()
+    if isinstance(event, wire.Prediction):
+        values = event.values.tolist()
         if not json:
-            return f"{heard.stream}  {' '.join(f'{value:.6g}' for value in values)}"
-        told: dict[str, Any] = {"seq": heard.seq, "prediction": values}
+            return f"{event.stream}  {' '.join(f'{value:.6g}' for value in values)}"
+        fields: dict[str, Any] = {"seq": event.seq, "prediction": values}
     else:
-        event = _EVENTS.get(heard.kind, str(heard.kind))
-        ended = heard.kind == wire.EVICTED and not heard.value
+        name = _EVENTS.get(event.kind, str(event.kind))
+        ended = event.kind == wire.EVICTED and not event.value
         if not json:
-            return f"{heard.stream}  {event}{', and begins anew' if ended else ''}"
-        told = {"event": event}
-        if heard.kind == wire.EVICTED:
-            told["kept"] = not ended
-    return dumps({"time": time(), "stream": heard.stream, **told})
+            return f"{event.stream}  {name}{', not stored' if ended else ''}"
+        fields = {"event": name}
+        if event.kind == wire.EVICTED:
+            fields["kept"] = not ended
+    return dumps({"time": time(), "stream": event.stream, **fields})
 
 
-def _heard(subscriber: Subscriber) -> Iterator[Prediction | Done]:
-    """Yield what is published for ever; say once on stderr if nothing comes at first.
+def _events(subscriber: Subscriber) -> Iterator[Prediction | Done]:
+    """Yield all events without end; print a note on stderr if none comes at first.
 
-    ZeroMQ does not tell a worker that is not there from one that nobody asks.
+    ZeroMQ does not tell a missing worker from an idle one.
     """
     from streamlstm.cli.console import err
     from streamlstm.errors import HandshakeError, WorkerTimeoutError

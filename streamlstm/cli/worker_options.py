@@ -1,4 +1,4 @@
-"""What all commands have in common that ask one worker: where it is, and with which keys."""
+"""Options of all commands that connect to a worker: its endpoint and the CURVE keys."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typer import BadParameter, Option
 if TYPE_CHECKING:
     from streamlstm.client.client import Client
 
-Router = Annotated[str | None, Option(help="Ask there; tcp://127.0.0.1:7450 if left out.")]
-Endpoints = Annotated[
-    Path | None, Option(help="Ask where the file says that serve --endpoints wrote.")
+Router = Annotated[
+    str | None,
+    Option(help="Endpoint of the worker's ROUTER socket; tcp://127.0.0.1:7450 by default."),
 ]
-Key = Annotated[Path | None, Option(help="This client's secret key, for a worker that has keys.")]
+Endpoints = Annotated[
+    Path | None, Option(help="Read the endpoint from the file that serve --endpoints wrote.")
+]
+Key = Annotated[
+    Path | None, Option(help="This client's secret key, for a worker that requires keys.")
+]
 Server = Annotated[Path | None, Option(help="The worker's public key.")]
 
 
@@ -25,12 +30,12 @@ def connect(
     server: Path | None,
     timeout: float = 5.0,
 ) -> Client:
-    """Return a client of the worker that a command is to ask, which has answered already.
+    """Return a client of a worker that has just answered a PING.
 
     Raises
     ------
     WorkerTimeoutError
-        If no worker answers within 5 seconds; then nothing is on its way to it.
+        If no worker answers within 5 seconds; then no request is on its way to it.
     """
     from streamlstm import wire
     from streamlstm.client.client import Client
@@ -39,18 +44,18 @@ def connect(
 
     if router is not None and endpoints is not None:
         raise BadParameter("expected only one of --router and --endpoints")
-    asked = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
-    with Client(asked, key=key, server=server) as client:
+    endpoint = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
+    with Client(endpoint, key=key, server=server) as client:
         try:
             client.ping()
         except HandshakeError:
             raise
         except WorkerTimeoutError:
             if key is not None:
-                raise  # it says what may be wrong with keys
+                raise  # its message says what may be wrong with the keys
             raise WorkerTimeoutError(
-                f"{asked}: no worker answered within {client.timeout:g} s. Start one there, for "
-                f"instance: streamlstm serve MODEL --router {asked}; if it "
+                f"{endpoint}: no worker answered within {client.timeout:g} s. Start one there, for "
+                f"instance: streamlstm serve MODEL --router {endpoint}; if it "
                 "speaks with keys only, give --key and --server"
             ) from None
-    return Client(asked, timeout=timeout, key=key, server=server)
+    return Client(endpoint, timeout=timeout, key=key, server=server)

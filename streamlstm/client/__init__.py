@@ -1,1 +1,1 @@
-"""What talks to a worker: Client, Publisher, Subscriber, their keys and connections."""
+"""The clients of a worker: Client, Publisher, Subscriber, their keys and connections."""

@@ -1,14 +1,14 @@
-"""Observations that wait to be sent by a publisher, and which of them may share a message."""
+"""Queues the observations of a publisher and merges them into as few messages as possible."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from .. import wire
-from ..errors import WorkerTimeoutError
-from .connection import pack, worker_check
+from .failures import backlog_not_sent
+from .requests import encode
 
 Observations: TypeAlias = wire.Step | wire.Steps
 
@@ -16,27 +16,27 @@ _ENVELOPE = 32  # bytes of a STEPS beside its rows, at most
 
 
 class Pending:
-    """What one call of a publisher gave it, until it was sent or lost.
+    """The observations of one call, until they are sent or have failed.
 
     Attributes
     ----------
     frame : bytes
-        The message that it is if it goes alone; no row takes more room in a STEPS.
+        Its own message, if it is not merged; no row takes more room in a STEPS.
     rows : int
-        Its observations.
+        Number of observations.
     width : int
-        Bytes of the features of each; -1 if it can only go alone, since STEPS has no times.
+        Bytes of the features of each; -1 if it cannot be merged, since STEPS has no times.
     done : bool
-        Whether it was sent, or given up.
+        Whether it was sent or has failed.
     error : Exception or None
-        Why it was given up.
+        Why it failed.
     """
 
     __slots__ = ("done", "error", "frame", "message", "rows", "width")
 
     def __init__(self, message: Observations, limit: int) -> None:
         self.message = message
-        self.frame = pack(message, limit)  # refuses what is no message, before anything waits
+        self.frame = encode(message, limit)  # refuses an invalid message before it is queued
         self.done = False
         self.error: Exception | None = None
         if isinstance(message, wire.Steps):
@@ -48,51 +48,75 @@ class Pending:
 
 
 class Backlog:
-    """What waits to be sent, in order.
+    """The observations that wait to be sent, in order, and the count of those that were lost.
 
     Parameters
     ----------
     limit : int
-        Bytes that a message may have.
+        Maximum bytes of a message.
+    is_delayed : bool
+        Whether the calls return before their observations are sent.
+
+    Attributes
+    ----------
+    lost_rows : int
+        Delayed observations that failed since the last error for them.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, is_delayed: bool) -> None:
+        self._limit, self._is_delayed = limit, is_delayed
         self._pending: deque[Pending] = deque()
         self._rows = self._bytes = 0
+        self.lost_rows = 0
 
     def __bool__(self) -> bool:
-        """Tell whether anything waits."""
+        """Return whether anything waits."""
         return bool(self._pending)
 
     @property
-    def full(self) -> bool:
-        """Whether as much waits as one message takes: another one like the last would not fit."""
+    def is_full(self) -> bool:
+        """Whether one message is full: another call like the last would not fit into it."""
         another = len(self._pending[-1].frame) if self._pending else 0
         return self._rows >= wire.MAX_STREAMS or self._bytes + another + _ENVELOPE > self._limit
 
     def append(self, pending: Pending) -> None:
-        """Put one behind the others."""
+        """Add one at the end."""
         self._pending.append(pending)
         self._count([pending], 1)
 
     def take(self) -> list[Pending]:
-        """Return all that waits; nothing does any more."""
+        """Remove and return everything."""
         taken = list(self._pending)
         self._pending.clear()
         self._rows = self._bytes = 0
         return taken
 
     def put_back(self, pending: Sequence[Pending]) -> None:
-        """Put before all others what was taken and not sent."""
+        """Add at the front what was taken and not sent."""
         self._pending.extendleft(reversed(pending))
         self._count(pending, 1)
 
     def remove(self, pending: Pending) -> None:
-        """Leave one out that was not taken yet."""
+        """Remove one, unless it was taken."""
         if pending in self._pending:
             self._pending.remove(pending)
             self._count([pending], -1)
+
+    def fail(self, taken: Iterable[Pending], error: Callable[[], Exception]) -> None:
+        """Fail those that were not sent, each with an error of its own, for its call to raise.
+
+        The calls of delayed ones have returned: their rows are counted for :meth:`raise_lost`.
+        """
+        for each in taken:
+            if not each.done:
+                each.error, each.done = error(), True
+                self.lost_rows += each.rows if self._is_delayed else 0
+
+    def raise_lost(self, endpoint: str, timeout: float, includes_call: bool = False) -> None:
+        """Raise WorkerTimeoutError if delayed observations were lost since it was last raised."""
+        rows, self.lost_rows = self.lost_rows, 0
+        if rows:
+            raise backlog_not_sent(endpoint, timeout, rows, includes_call)
 
     def _count(self, pending: Iterable[Pending], sign: int) -> None:
         for each in pending:
@@ -100,8 +124,8 @@ class Backlog:
             self._bytes += sign * len(each.frame)
 
 
-def messages(pending: Sequence[Pending], limit: int) -> Iterator[tuple[bytes, list[Pending]]]:
-    """Yield as few messages as hold all observations in their order, each with what it holds."""
+def merged(pending: Sequence[Pending], limit: int) -> Iterator[tuple[bytes, list[Pending]]]:
+    """Yield as few messages as possible, in order, each with the calls that it contains."""
     group: list[Pending] = []
     rows = size = 0
     for each in pending:
@@ -113,17 +137,17 @@ def messages(pending: Sequence[Pending], limit: int) -> Iterator[tuple[bytes, li
             and size + len(each.frame) + _ENVELOPE <= limit
         )
         if group and not fits:
-            yield _joined(group), group
+            yield _encode_group(group), group
         if not fits:
             group, rows, size = [], 0, 0
         group.append(each)
         rows += each.rows
         size += len(each.frame)
     if group:
-        yield _joined(group), group
+        yield _encode_group(group), group
 
 
-def _joined(group: Sequence[Pending]) -> bytes:
+def _encode_group(group: Sequence[Pending]) -> bytes:
     if len(group) == 1:
         return group[0].frame
     streams: list[wire.StreamId] = []
@@ -140,12 +164,3 @@ def _joined(group: Sequence[Pending]) -> bytes:
             seqs += message.seqs or [0] * each.rows
             vectors.append(message.X)
     return wire.encode(wire.Steps(streams, seqs if any(seqs) else None, b"".join(vectors)))
-
-
-def lost(endpoint: str, timeout: float, count: int, also: bool) -> WorkerTimeoutError:
-    """Return the error for observations that waited in vain, ``also`` for that of this call."""
-    further = "; neither is the one of this call" if also else ""
-    return WorkerTimeoutError(
-        f"{endpoint}: no worker took what waited within {timeout:g} s; observations that were not "
-        f"sent: {count}{further}. {worker_check(endpoint, 'pull')}"
-    )

@@ -1,6 +1,7 @@
-"""Keys: the files in which they stand, what their owners may do, and how a socket is given them.
+"""Key files: making and reading them, the roles of their owners, and the credentials of a client.
 
-A key is a CURVE25519 pair, as ZeroMQ takes it. Who has the secret half is who the public half says.
+A key is a CURVE25519 pair, as ZeroMQ uses it. The owner of the secret half is authenticated by the
+public half.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import stat
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import zmq
 
 from ..errors import KeyFileError
+
+KeyPath: TypeAlias = str | os.PathLike[str] | None
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -24,7 +27,7 @@ _PUBLIC_NOTE = "# A public key of streamlstm. Anyone may have it."
 
 
 class Role(StrEnum):
-    """What the owner of a key may do at a worker."""
+    """The requests that the owner of a key may send to a worker."""
 
     ALL = "all"
     READ_ONLY = "read-only"
@@ -32,18 +35,18 @@ class Role(StrEnum):
 
 
 class Key(NamedTuple):
-    """What stands in a key's file.
+    """The content of a key file.
 
     Attributes
     ----------
     name : str
-        What logs call its owner.
+        Name of the owner, for logs.
     public : str
         40 characters, in ZeroMQ's Z85.
     secret : str or None
-        Likewise; None in the public file.
+        Likewise; None in a public key file.
     role : Role
-        What a worker lets its owner do. Only the copy that the worker has counts.
+        The owner's permissions. Only the worker's copy of the file counts.
     """
 
     name: str
@@ -53,7 +56,7 @@ class Key(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """What a client shows and what it expects: its own pair, and the worker's public key."""
+    """The keys that a client needs: its own pair, and the worker's public key."""
 
     public: bytes
     secret: bytes
@@ -61,7 +64,7 @@ class Credentials(NamedTuple):
 
 
 def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]:
-    """Make a key; write ``NAME.key``, for its owner alone, and ``NAME.pub``.
+    """Create a key; write ``NAME.key``, readable by its owner alone, and ``NAME.pub``.
 
     Parameters
     ----------
@@ -69,7 +72,7 @@ def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]
         Letters, digits, dots, dashes and underscores.
     folder : Path
     role : Role
-        Written to the public file, for the worker that it is given to.
+        Written to the public file, which the worker gets.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]
     Raises
     ------
     KeyFileError
-        If the name is none, or a file is there already or cannot be written.
+        If the name is invalid, or a file exists already or cannot be written.
     """
     check_name(name, "NAME")
     public, secret = (half.decode() for half in zmq.curve_keypair())
@@ -86,13 +89,13 @@ def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]
     for path in paths:
         if path.exists():
             raise KeyFileError(
-                f"{path}: is there already and is not replaced; choose another name, or remove it"
+                f"{path}: exists already and is not replaced; choose another name, or remove it"
             )
     lines = f'name = "{name}"\npublic = "{public}"\n'
     _create(paths[0], f'{_SECRET_NOTE}\n{lines}secret = "{secret}"\n', 0o600)
-    given = "" if role is Role.ALL else f'role = "{role}"\n'
+    role_line = "" if role is Role.ALL else f'role = "{role}"\n'
     try:
-        _create(paths[1], f"{_PUBLIC_NOTE}\n{lines}{given}", 0o644)
+        _create(paths[1], f"{_PUBLIC_NOTE}\n{lines}{role_line}", 0o644)
     except KeyFileError:
         paths[0].unlink()
         raise
@@ -100,19 +103,19 @@ def new_key(name: str, folder: Path, role: Role = Role.ALL) -> tuple[Path, Path]
 
 
 def load_key(path: str | os.PathLike[str], secret: bool = False) -> Key:
-    """Return what stands in a key's file.
+    """Read a key file.
 
     Parameters
     ----------
     path : path-like
     secret : bool
-        Whether the secret half is needed.
+        Whether the secret half is required.
 
     Raises
     ------
     KeyFileError
-        If the file cannot be read or is none, if the secret is needed and missing, or if everyone
-        may read it.
+        If the file cannot be read or is no key file, if a required secret is missing, or if
+        everyone may read the secret.
     """
     path = Path(path)
     key = parse_key(read_toml(path), str(path))
@@ -126,12 +129,12 @@ def load_key(path: str | os.PathLike[str], secret: bool = False) -> Key:
 
 
 def parse_key(fields: dict[str, Any], where: str) -> Key:
-    """Return the key that a table of TOML describes.
+    """Return the key of a TOML table.
 
     Raises
     ------
     KeyFileError
-        If it describes none.
+        If a field is unknown, missing or invalid.
     """
     unknown = fields.keys() - {"name", "public", "secret", "role"}
     if unknown:
@@ -152,10 +155,8 @@ def parse_key(fields: dict[str, Any], where: str) -> Key:
     return key
 
 
-def credentials(
-    key: str | os.PathLike[str] | None, server: str | os.PathLike[str] | None
-) -> Credentials | None:
-    """Return what a client needs to speak with a worker that has a key; None without one.
+def credentials(key: KeyPath, server: KeyPath) -> Credentials | None:
+    """Return the keys of a client's connection to a worker that requires them; None without keys.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def credentials(
     Raises
     ------
     KeyFileError
-        If only one is given, or a file is not what it should be.
+        If only one is given, or a file is not the expected key file.
     """
     if key is None and server is None:
         return None
@@ -180,7 +181,7 @@ def credentials(
 
 
 def check_name(name: object, where: str) -> str:
-    """Return a name; raise KeyFileError if it is none."""
+    """Return a key's name; raise KeyFileError if it is invalid."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise KeyFileError(
             f"{where}: expected up to 64 letters, digits, dots, dashes and underscores, "
@@ -198,22 +199,22 @@ def _role(value: Any, where: str) -> Role:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return what stands in a file of TOML; raise KeyFileError if it cannot be read."""
+    """Read a TOML file; raise KeyFileError if it cannot be read."""
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:  # not what stands in it: it may be a secret
+    except ValueError:  # never the content: it may be a secret
         raise KeyFileError(
             f"{path}: expected a file of streamlstm keys new, got something else"
         ) from None
 
 
 def _create(path: Path, text: str, mode: int) -> None:
-    """Write a new file; nobody can read it before it has its permissions."""
+    """Write a new file, which has its permissions from the first moment."""
     try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(number, "w") as file:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w") as file:
             file.write(text)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be written: {error.strerror}") from None

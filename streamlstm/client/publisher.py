@@ -1,40 +1,33 @@
-"""Publisher: observations go out to a worker, together where they pile up."""
+"""Publisher: sends observations to a worker, merged into one message where they queue."""
 
 from __future__ import annotations
 
 import threading
 import time as clock
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import zmq
 from numpy.typing import ArrayLike
 
 from .. import wire
 from ..errors import StreamLSTMError
-from .batching import Backlog, Pending, lost, messages
-from .connection import (
-    LINGER,
-    TIMEOUT,
-    Connection,
-    KeyPath,
-    check_seconds,
-    closed,
-    milliseconds,
-    observation,
-    observations,
-    unsent,
-)
+from .base import BasePublisher
+from .batching import Pending, merged
+from .connection import Connection
+from .failures import closed, not_sent
+from .requests import observation, observations
 
 
-class Publisher(Connection):
-    """Feeds a worker: observations go out, predictions appear at its subscribers.
+class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
+    """Sends observations to a worker, without replies; predictions go to its subscribers.
 
-    Nothing comes back, so nothing tells whether a worker applied an observation; use
-    :class:`Client` where that matters. Threads may share a publisher.
+    A publisher does not learn whether the worker applied an observation; use :class:`Client` where
+    that matters. Threads may share a publisher.
 
-    Observations leave in the order of the calls. What piles up while the socket is busy, or for as
-    long as ``delay`` allows, goes out together in one message; at the worker each
-    observation still stands for itself. One with an event time goes alone.
+    Observations are sent in the order of the calls. Those that queue while the socket is busy, or
+    for as long as ``delay`` allows, are merged into one message; the worker applies or refuses each
+    by itself. An observation with an event time is sent alone.
 
     Parameters
     ----------
@@ -43,13 +36,13 @@ class Publisher(Connection):
     timeout : float
         Seconds to wait while no worker is there or its queue is full.
     linger : float
-        Seconds for which :meth:`close` lets observations still go out.
+        Seconds for which observations may still be sent after :meth:`close`.
     delay : float
-        Seconds for which an observation may wait for others to go with it. 0: none ever waits, and
-        a failure is raised by the call itself. Above 0 calls return at once, and what could not be
-        sent is told by the next call of any method.
+        Seconds for which an observation may wait to be merged with others. 0: it is sent at once,
+        and the call itself raises a failure. Above 0 calls return at once, and the next call of any
+        method raises the error for what could not be sent.
     max_message_bytes : int
-        What the worker takes; larger messages are refused here.
+        The worker's limit; larger messages are refused here.
     key, server : path-like, optional
         As for :class:`Client`.
     context : zmq.Context, optional
@@ -62,36 +55,13 @@ class Publisher(Connection):
     KeyFileError
         If only one of key and server is given, or a file holds no such key.
     BadValueError
-        If a time to wait is no number of seconds.
+        If a duration is no number of seconds.
     """
 
-    _kind = zmq.PUSH
-    _what = "publisher"
-
-    def __init__(
-        self,
-        pull: str = wire.PULL,
-        *,
-        timeout: float = TIMEOUT,
-        linger: float = LINGER,
-        delay: float = 0.0,
-        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
-        key: KeyPath = None,
-        server: KeyPath = None,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
-    ) -> None:
-        self.timeout = check_seconds("timeout", timeout)
-        linger = check_seconds("linger", linger)
-        self._delay = check_seconds("delay", delay)
-        super().__init__(
-            pull, context, linger, key, server, IMMEDIATE=1, SNDTIMEO=milliseconds(timeout)
-        )
-        self._limit = max_message_bytes
-        self._backlog = Backlog(max_message_bytes)
-        self._waits = threading.Condition()  # for the backlog and what follows
+    def _setup(self) -> None:
+        super()._setup()
+        self._changed = threading.Condition()  # guards the backlog and what follows
         self._due = 0.0
-        self._lost = 0
-        self._closing = False
         self._thread: threading.Thread | None = None
 
     def send(
@@ -102,8 +72,8 @@ class Publisher(Connection):
         Raises
         ------
         WorkerTimeoutError
-            If no worker took it in time. It was not sent. With a delay: if earlier ones, or those
-            that waited with it, were not sent; it says how many.
+            If no worker took it in time. It was not sent. With a delay: if earlier observations, or
+            those that waited with it, were not sent; the message says how many.
         """
         self._send(observation(stream, x, seq, time))
 
@@ -114,91 +84,85 @@ class Publisher(Connection):
         self._send(observations(streams, X, seqs))
 
     def flush(self) -> None:
-        """Send all that waits.
+        """Send everything that waits.
 
         Raises
         ------
         WorkerTimeoutError
-            If something was not sent, now or since the last call that told.
+            If something was not sent, now or since the last call that raised this.
         """
         with self._lock:
             self._open()
             self._drain(None)
-        self._tell()
+        self._raise_lost()
 
     def close(self) -> None:
-        """Send what waits, then close the connection. Closing twice is harmless.
+        """Send everything that waits, then close the connection. Closing twice is harmless.
 
         Raises
         ------
         WorkerTimeoutError
             As :meth:`flush`; the connection is closed all the same.
         """
-        with self._waits:
+        with self._changed:
             self._closing = True
-            self._waits.notify_all()
+            self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
         with self._lock:
             if self._socket is not None and self._delay:
                 self._drain(None)
             self._end()
-        self._tell()
+        self._raise_lost()
 
     def _send(self, message: wire.Step | wire.Steps) -> None:
         pending = Pending(message, self._limit)
-        with self._waits:
+        with self._changed:
             if self._closing:
-                raise closed(self._what)
-            self._tell(also=True)
+                raise closed(self._name)
+            self._raise_lost(includes_call=True)
             if self._delay:
                 self._set_alarm()
             self._backlog.append(pending)
-            full = self._backlog.full
-        if self._delay and not full:
+            is_full = self._backlog.is_full
+        if self._delay and not is_full:
             return
         with self._lock:
-            if not pending.done:  # else another thread has taken it along
+            if not pending.done:  # else another thread has sent it
                 self._drain(pending)
         if pending.error is not None and not self._delay:
             raise pending.error
-        self._tell()
+        self._raise_lost()
 
-    def _drain(self, mine: Pending | None) -> None:
-        """Send all that waits; what a timeout leaves is given up. Only with the lock held."""
-        with self._waits:
+    def _drain(self, own: Pending | None) -> None:
+        """Send everything that waits; after a timeout the rest fails. Only with the lock held."""
+        with self._changed:
             taken = self._backlog.take()
         try:
-            for frame, group in messages(taken, self._limit):
+            for frame, group in merged(taken, self._limit):
                 self._open().send(frame)
                 for pending in group:
                     pending.done = True
         except zmq.Again:
-            why = self._handshake.why()
-            self._give_up(taken, lambda: unsent(self.endpoint, self.timeout, "pull", why))
-        except (zmq.ZMQError, StreamLSTMError) as error:  # its context was ended, or it is closed
-            told = error
-            self._give_up(taken, lambda: told)
-        except BaseException:  # Ctrl-C: what is not of this call goes with the next
-            with self._waits:
-                self._backlog.put_back([p for p in taken if not p.done and p is not mine])
-                self._waits.notify_all()
+            failure = self._handshake.failure()
+            self._fail(taken, partial(not_sent, self.endpoint, self.timeout, "pull", failure))
+        except (zmq.ZMQError, StreamLSTMError) as error:  # its context was terminated, or closed
+            raised = error
+            self._fail(taken, lambda: raised)
+        except BaseException:  # Ctrl-C: the observations of other calls go with the next
+            with self._changed:
+                self._backlog.put_back([p for p in taken if not p.done and p is not own])
+                self._changed.notify_all()
             raise
 
-    def _give_up(self, taken: Sequence[Pending], error: Callable[[], Exception]) -> None:
-        for pending in taken:
-            if not pending.done:
-                pending.error, pending.done = error(), True
-                if self._delay:
-                    with self._waits:
-                        self._lost += pending.rows
+    def _fail(self, taken: list[Pending], error: Callable[[], Exception]) -> None:
+        with self._changed:
+            self._backlog.fail(taken, error)
 
-    def _tell(self, also: bool = False) -> None:
-        """Raise what nobody was told yet."""
-        with self._waits:
-            count, self._lost = self._lost, 0
-        if count:
-            raise lost(self.endpoint, self.timeout, count, also)
+    def _raise_lost(self, includes_call: bool = False) -> None:
+        if self._backlog.lost_rows:
+            with self._changed:
+                super()._raise_lost(includes_call)
 
     # --- with a delay ---
 
@@ -211,17 +175,17 @@ class Publisher(Connection):
                 target=self._run, name="streamlstm-publisher", daemon=True
             )
             self._thread.start()
-        self._waits.notify_all()
+        self._changed.notify_all()
 
     def _run(self) -> None:
-        """Send what waits when the first of it has waited long enough, until the end."""
+        """Send everything when the first observation has waited for the delay, until the end."""
         while True:
-            with self._waits:
+            with self._changed:
                 while not self._closing:
                     left = self._due - clock.monotonic() if self._backlog else None
                     if left is not None and left <= 0:
                         break
-                    self._waits.wait(left)
+                    self._changed.wait(left)
                 if self._closing:
                     return
             with self._lock:

@@ -1,8 +1,8 @@
-"""Samples of the machine this runs on: load, memory, disk and network traffic, context switches.
+"""Samples this machine: load, memory, disk and network traffic, context switches.
 
-Every stream is a number that one small model can read, whatever its unit: a load is a fraction
-``0..1``, and a rate of ``r`` units per second is ``log10(1 + r) / 10``, which maps nothing to 0,
-a kilobyte per second to 0.3 and ten gigabytes per second to 1.
+Every stream has values between 0 and about 1, so that one small model predicts all of them: a load
+is a fraction, and a rate of ``r`` units per second is ``log10(1 + r) / 10``, which maps 0 to 0, a
+kilobyte per second to 0.3 and ten gigabytes per second to 1.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 SAMPLES_PER_SECOND = 10
-"""The pace at which the shipped model was trained, and at which it should be fed."""
+"""Sampling rate of the series that the shipped model was trained on."""
 
 _NOT_PHYSICAL = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
 _BYTE_UNITS = ("B/s", "kB/s", "MB/s", "GB/s", "TB/s")
@@ -24,7 +24,7 @@ _BYTE_UNITS = ("B/s", "kB/s", "MB/s", "GB/s", "TB/s")
 
 @dataclass(frozen=True)
 class Metric:
-    """What one stream measures, and how its value is read.
+    """One stream: its name, its unit, and the conversion of its values.
 
     Parameters
     ----------
@@ -39,25 +39,25 @@ class Metric:
 
     @classmethod
     def of(cls, name: str) -> "Metric":
-        """Tell from a stream's name what it measures."""
+        """Return the metric of a stream by its name."""
         if name == "memory" or name.startswith("cpu-"):
             return cls(name, "%")
         return cls(name, "switches/s" if name == "switches" else "B/s")
 
     def to_model(self, quantity: float) -> float:
-        """Turn a quantity q in `unit` into a model value: ``q / 100`` or ``log10(1 + q) / 10``."""
+        """Convert a quantity q in `unit` to a model value: ``q / 100`` or ``log10(1 + q) / 10``."""
         if self.unit == "%":
             return quantity / 100
         return math.log10(1 + max(quantity, 0.0)) / 10
 
     def from_model(self, value: float) -> float:
-        """Turn a model's value back into a quantity in `unit`; a prediction below nothing is 0."""
+        """Convert a model value to a quantity in `unit`; a rate below 0 is 0."""
         if self.unit == "%":
             return value * 100
         return max(10 ** (10 * value) - 1, 0.0)
 
     def text(self, value: float) -> str:
-        """Write a model's value for people: ``12.3 %``, ``4.56 MB/s``, ``1,234 switches/s``."""
+        """Format a model value: ``12.3 %``, ``4.56 MB/s``, ``1,234 switches/s``."""
         quantity = self.from_model(value)
         if self.unit == "%":
             return f"{quantity:.1f} %"
@@ -73,7 +73,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the machine's counters say at one moment.
+    """The counters of the machine at one moment.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Reading:
 
 
 class HostReader:
-    """Reads this machine's counters with psutil; what psutil cannot see is left out.
+    """Reads the counters of this machine with psutil; those that psutil lacks are left out.
 
     Disks and interfaces are chosen once: physical disks (no partitions, no loop devices) and the
     network interfaces that are up, loopback included.
@@ -102,13 +102,13 @@ class HostReader:
 
     def __init__(self) -> None:
         self._disks = [name for name in _disk_counters() if _is_physical(name)]
-        states = _attempt(psutil.net_if_stats)
+        states = _call_psutil(psutil.net_if_stats)
         self._interfaces = [
             name for name in _net_counters() if name not in states or states[name].isup
         ]
 
     def __call__(self) -> Reading:
-        """Read all counters now."""
+        """Read all counters."""
         counters: dict[str, float] = {}
         disks, interfaces = _disk_counters(), _net_counters()
         for name in self._disks:
@@ -119,7 +119,7 @@ class HostReader:
             if name in interfaces:
                 counters[f"net-{name}-in"] = interfaces[name].bytes_recv
                 counters[f"net-{name}-out"] = interfaces[name].bytes_sent
-        switches = _attempt(psutil.cpu_stats)
+        switches = _call_psutil(psutil.cpu_stats)
         if switches:
             counters["switches"] = switches.ctx_switches
         memory = psutil.virtual_memory()
@@ -132,16 +132,15 @@ class HostReader:
 
 
 class HostSampler:
-    """Turns the machine's counters into one value for each stream, over the time since the last.
+    """Converts the counters to one value for each stream, averaged since the last sample.
 
-    Rates are divided by the time that really passed, so an irregular pace does not bend them.
-    Where a counter cannot tell (it was reset, its device is gone for the moment, no time has
-    passed), the stream keeps the value it had.
+    Rates are divided by the time that passed, so irregular sampling does not distort them. A stream
+    repeats its last value where a counter was reset, a device is missing or no time has passed.
 
     Parameters
     ----------
     read : callable, optional
-        Returns a `Reading`; this machine's counters unless given.
+        Returns a `Reading`; by default a `HostReader`.
     """
 
     def __init__(self, read: Callable[[], Reading] | None = None) -> None:
@@ -154,16 +153,16 @@ class HostSampler:
 
     @property
     def streams(self) -> list[Metric]:
-        """What is measured, in the order in which `sample` gives it."""
+        """All streams, in the order of `sample`."""
         return list(self._metrics.values())
 
     def sample(self) -> dict[str, float]:
-        """Measure every stream since the last call.
+        """Return the value of every stream since the last call.
 
         Returns
         -------
         dict of str to float
-            Stream name to value in the model's unit: a fraction, or ``log10(1 + rate) / 10``.
+            Stream name to model value: a fraction, or ``log10(1 + rate) / 10``.
         """
         now, last = self._read(), self._last
         self._values["memory"] = now.memory
@@ -177,35 +176,35 @@ class HostSampler:
             before = last.counters.get(name)
             if name in self._values and before is not None and count >= before and seconds > 0:
                 self._values[name] = self._metrics[name].to_model((count - before) / seconds)
-        # What is missing from this reading keeps its old count: its device may come back.
+        # A counter that is missing keeps its last value: its device may come back.
         self._last = Reading(now.time, now.cores, now.memory, last.counters | now.counters)
         return dict(self._values)
 
 
 def _busy_and_total(core: Any) -> tuple[float, float]:
-    """Seconds that a core was busy, and all its seconds, as `psutil.cpu_percent` counts them."""
+    """Return the busy and the total seconds of a core, as `psutil.cpu_percent` counts them."""
     # Linux counts a guest's time in user time as well.
     total = sum(core) - getattr(core, "guest", 0.0) - getattr(core, "guest_nice", 0.0)
     return total - core.idle - getattr(core, "iowait", 0.0), total
 
 
 def _is_physical(disk: str) -> bool:
-    """Tell a disk from its partitions and from devices that only exist in memory."""
+    """Tell whether a disk is neither a partition nor a device in memory."""
     if sys.platform.startswith("linux") and Path("/sys/block").is_dir():
         return Path("/sys/block", disk.replace("/", "!"), "device").exists()
     return not disk.startswith(_NOT_PHYSICAL)
 
 
 def _disk_counters() -> Any:
-    return _attempt(psutil.disk_io_counters, perdisk=True, nowrap=False)
+    return _call_psutil(psutil.disk_io_counters, perdisk=True, nowrap=False)
 
 
 def _net_counters() -> Any:
-    return _attempt(psutil.net_io_counters, pernic=True, nowrap=False)
+    return _call_psutil(psutil.net_io_counters, pernic=True, nowrap=False)
 
 
-def _attempt(call: Callable[..., Any], **options: Any) -> Any:
-    """Ask psutil; in a container it may raise, or say None, where there is nothing to see."""
+def _call_psutil(call: Callable[..., Any], **options: Any) -> Any:
+    """Call psutil; return {} where it raises or returns None, as in a container."""
     try:
         return call(**options) or {}
     except (OSError, RuntimeError, NotImplementedError, AttributeError, psutil.Error):

@@ -1,1 +1,1 @@
-"""The state of every stream, and what advances it: Engine, Stream, AsyncEngine."""
+"""The engine: holds the state of every stream and steps it (Engine, Stream, AsyncEngine)."""

@@ -1,4 +1,4 @@
-"""AsyncEngine: an engine inside an asyncio service, stepped once a turn of the event loop."""
+"""AsyncEngine: an engine for asyncio, which batches the calls of one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ShapeError, StreamLSTMError
+from ..errors import StreamLSTMError
 from .engine import Engine
-from .state_table import StreamId, check_stream_id
+from .ids import StreamId, check_stream_id
 from .validation import to_float32
 
 Float32Array = NDArray[np.float32]
 
 
 class _Call(NamedTuple):
-    """An observation and who waits for its prediction."""
+    """An observation and the future of its prediction."""
 
     future: asyncio.Future[Float32Array]
     stream: StreamId
@@ -28,30 +28,30 @@ class _Call(NamedTuple):
 
 
 class AsyncEngine:
-    """An engine for many coroutines: what they ask in one turn of the event loop is one block.
+    """Batches the steps that coroutines request in one turn of the event loop.
 
-    Each caller gets its own prediction, or its own error: the bad observation of one changes
-    nothing for another. Observations of one stream are applied in the order of the calls. Nothing
-    waits for others to come: the block is stepped in the same turn, in the loop's own thread, and
-    takes as long as its arithmetic does.
+    Each caller gets its own prediction or its own error: a bad observation of one caller changes
+    nothing for another. Observations of one stream are applied in the order of the calls. A batch
+    never waits for more calls: it is stepped in the same turn, in the loop's own thread, and takes
+    as long as its arithmetic does.
 
     Parameters
     ----------
     engine : Engine
-        It may be used beside this as well, by other threads too. Its own methods do not wait for
-        what is pending here.
+        It may be used directly as well, by other threads too. Its own methods do not wait for
+        calls that are pending here.
 
     Raises
     ------
     StreamLSTMError
-        By every method, if it is called in another event loop than the one of the first call: one
-        AsyncEngine belongs to one loop. Several of them may share an engine.
+        By every method, if the event loop is not that of the first call: one AsyncEngine belongs to
+        one loop. Several of them may share an engine.
 
     Notes
     -----
-    **Cancelling.** Once a call of :meth:`step` has begun, its observation is applied (or refused),
-    also if its caller is cancelled while it waits. So a cancelled caller never has to ask whether
-    it was in time; only a task that is cancelled before it began to run has asked nothing.
+    **Cancelling.** Once a call of :meth:`step` has begun, its observation is applied (or refused)
+    even if its caller is cancelled while it waits. Only a task that is cancelled before it began to
+    run applies nothing.
 
     Examples
     --------
@@ -84,8 +84,8 @@ class AsyncEngine:
         StreamLSTMError
             As :meth:`Engine.step`. Whatever is raised, no stream has changed.
         """
-        loop = self._own_loop()
-        call = _Call(loop.create_future(), check_stream_id(stream), self._row(x), seq, time)
+        loop = self._check_loop()
+        call = _Call(loop.create_future(), check_stream_id(stream), self._to_row(x), seq, time)
         if not self._pending:
             loop.call_soon(self._flush)
         self._pending.append(call)
@@ -99,31 +99,31 @@ class AsyncEngine:
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
     ) -> Float32Array:
-        """Advance many streams, all or none; as :meth:`Engine.step_many`, after what is pending."""
-        self._flush_mine()
+        """Advance many streams, all or none; as :meth:`Engine.step_many`, after pending calls."""
+        self._flush_now()
         return self.engine.step_many(streams, X, seqs=seqs, times=times)
 
     async def reset(self, stream: StreamId) -> None:
-        """Empty a stream's memory; as :meth:`Engine.reset`, after what is pending."""
-        self._flush_mine()
+        """Reset a stream's state; as :meth:`Engine.reset`, after pending calls."""
+        self._flush_now()
         self.engine.reset(stream)
 
     async def forget(self, stream: StreamId) -> None:
-        """Drop a stream and free its slot; as :meth:`Engine.forget`, after what is pending."""
-        self._flush_mine()
+        """Delete a stream and free its slot; as :meth:`Engine.forget`, after pending calls."""
+        self._flush_now()
         self.engine.forget(stream)
 
     async def export_stream(self, stream: StreamId) -> bytes:
-        """Return all that is remembered of a stream, what is pending included."""
-        self._flush_mine()
+        """Return all state of a stream; as :meth:`Engine.export_stream`, after pending calls."""
+        self._flush_now()
         return self.engine.export_stream(stream)
 
     async def import_stream(self, stream: StreamId, blob: bytes) -> None:
-        """Give a stream a state; as :meth:`Engine.import_stream`, after what is pending."""
-        self._flush_mine()
+        """Give a stream a state; as :meth:`Engine.import_stream`, after pending calls."""
+        self._flush_now()
         self.engine.import_stream(stream, blob)
 
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
+    def _check_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -134,25 +134,21 @@ class AsyncEngine:
             )
         return loop
 
-    def _row(self, x: ArrayLike) -> Float32Array:
-        """Return an observation of the right shape that nobody else will change."""
-        row = to_float32(x, "observation")
-        model = self.engine.model
-        if row.shape != (model.input_size,):
-            raise ShapeError(
-                f"observation: expected {model.input_size} features "
-                f"({', '.join(model.inputs)}), got shape {row.shape}."
-            )
+    def _to_row(self, x: ArrayLike) -> Float32Array:
+        """Return a copy of an observation, its shape checked."""
+        row, schema = to_float32(x, "observation"), self.engine._schema
+        if row.shape != schema.shape:
+            raise schema.shape_error(row)
         return row.copy()
 
-    def _flush_mine(self) -> None:
-        self._own_loop()
+    def _flush_now(self) -> None:
+        self._check_loop()
         self._flush()
 
     def _flush(self) -> None:
-        """Step everything that is pending as one block."""
+        """Step all pending calls as one block."""
         calls, self._pending = self._pending, []
-        if not calls:  # another call was in the way of this turn, and has done it
+        if not calls:  # another method has flushed them
             return
         futures, streams, rows, seqs, times = zip(*calls, strict=True)
         try:
@@ -162,7 +158,7 @@ class AsyncEngine:
                 seqs=None if all(type(seq) is int and seq == 0 for seq in seqs) else seqs,
                 times=None if all(time is None for time in times) else times,
             )
-        except Exception as error:  # a mistake in the engine: everybody hears of it
+        except Exception as error:  # a bug in the engine: every caller gets it
             for future in futures:
                 if not future.done():
                     future.set_exception(error)

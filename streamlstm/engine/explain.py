@@ -1,7 +1,7 @@
-"""Looking inside: what every gate of every layer does with one observation.
+"""Explains one step: the values of every gate of every layer.
 
-The cell's gates are its explanation. The forget gate says what share of each cell is kept, the
-input gate what share of the candidate is let in, the output gate what share of the cell is shown.
+The forget gate says what share of each cell stays, the input gate what share of the candidate is
+added, the output gate what share of the cell goes into the hidden state.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
-    """One layer's part in a step.
+    """The values of one layer in a step.
 
     Attributes
     ----------
     layer : Layer
-        Which layer it is.
+        The layer.
     values : dict of str to float32[H]
         An LSTM has ``input_gate``, ``forget_gate``, ``candidate``, ``output_gate``, ``cell``; a GRU
-        ``reset_gate``, ``update_gate``, ``candidate``; every layer with a memory has ``hidden``,
+        ``reset_gate``, ``update_gate``, ``candidate``; every recurrent layer has ``hidden``,
         every other one ``output``. Cell and hidden state are those after the step.
     """
 
@@ -62,7 +62,7 @@ class Explanation:
 
 
 class Explainer:
-    """What traces observations through one model; it keeps the model's weights ready for that.
+    """Traces observations through one model, by the reference backend.
 
     Parameters
     ----------
@@ -70,18 +70,18 @@ class Explainer:
     """
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        self.model = model
         self._reference = ReferenceBackend(model)
         self._places, _ = row_layout(model)
 
     def explain(self, row: Float32Array, x: Float32Array) -> Explanation:
-        """Trace one observation x[F] through all layers from the state row[R], which stays."""
+        """Trace one observation x[F] through all layers, starting from the state row[R]."""
         state = [
             {name: row[None, columns] for name, columns in place.items()} for place in self._places
         ]
         y, _, traces = self._reference.compute(x[None], state, traced=True)
         layers = []
-        for layer, trace in zip(self._model.layers, traces, strict=True):
+        for layer, trace in zip(self.model.layers, traces, strict=True):
             output = trace.pop("output")
             trace["hidden" if layer.state else "output"] = output
             vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}

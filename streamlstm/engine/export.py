@@ -1,4 +1,4 @@
-"""One stream's memory as bytes: what export gives and import takes.
+"""Packs the state of one stream into bytes and back.
 
 Little-endian: the magic ``SLST``, format version, fingerprint of the model, sequence number, event
 time, number of floats, the state row, and a CRC-32 of all before it. The row ends with the
@@ -20,7 +20,7 @@ _CRC = struct.Struct("<I")
 
 
 def pack_state(fingerprint: str, row: NDArray[np.float32], seq: int, time: float) -> bytes:
-    """Return a state row and what stands beside it as bytes.
+    """Return a state row, its sequence number and event time as bytes.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def unpack_state(
     row_size : int
         R, floats in a row.
     state_size : int
-        So many of them, from the first, are the memory of layers and must be finite. A prediction
+        So many of them, from the first, are the state of layers and must be finite. A prediction
         need not be.
 
     Raises
     ------
     BadValueError
-        If the bytes are damaged, foreign, or of a newer format.
+        If the bytes are damaged, no exported state, or of another format version.
     ModelMismatchError
         If the state belongs to another model.
     """
@@ -67,12 +67,10 @@ def unpack_state(
         raise BadValueError("state: expected what export_stream returned, got other bytes.")
     _, version, owner, seq, time, size = _HEAD.unpack_from(blob)
     if version != _VERSION:
-        raise BadValueError(
-            f"state: is of format version {version}, this streamlstm reads {_VERSION}."
-        )
+        raise BadValueError(f"state: expected format version {_VERSION}, got {version}.")
     body, crc = blob[: -_CRC.size], _CRC.unpack(blob[-_CRC.size :])[0]
     if zlib.crc32(body) != crc:
-        raise BadValueError("state: is damaged (its checksum does not fit); export it again.")
+        raise BadValueError("state: damaged (checksum mismatch); export it again.")
     if owner.hex() != fingerprint or size != row_size:
         raise ModelMismatchError(
             f"state: belongs to the model {owner.hex()[:8]}, this engine runs {fingerprint[:8]}."

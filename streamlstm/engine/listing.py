@@ -1,4 +1,4 @@
-"""Which streams there are, a page at a time, in an order that does not depend on who else comes.
+"""Lists streams a page at a time, in an order that other streams do not change.
 
 Integers come first, by value, then texts, by the bytes of their UTF-8. A page begins behind an id,
 which need not exist any more, so a stream that lives all the while is listed exactly once.
@@ -12,12 +12,13 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from .state_table import StateTable, StreamId
+from .ids import StreamId
+from .state_table import StateTable
 
-_HEAD = 16  # bytes of a text that are compared by numpy; the rest only where these are equal
+_PREFIX = 16  # bytes of a text that numpy compares; the rest is compared only where these are equal
 
 
-def listed(
+def list_page(
     table: StateTable, prefix: str | None, after: StreamId | None, count: int
 ) -> list[tuple[StreamId, int]]:
     """Return the ids and last numbers of the next streams.
@@ -37,24 +38,24 @@ def listed(
     list of (str or int, int)
     """
     slots, keys, lengths = table.live()
-    found: list[tuple[StreamId, int]] = []
+    page: list[tuple[StreamId, int]] = []
     if prefix is None and not isinstance(after, str):
-        whole = lengths == 0
+        integers = lengths == 0
         if after is not None:
-            whole &= keys > np.uint64(after)
-        order = np.argsort(keys[whole])[:count]
-        numbers = table.seq[slots[whole][order]].tolist()
-        found += zip(keys[whole][order].tolist(), numbers, strict=True)
-    text = lengths > 0
-    begins = (prefix or "").encode()
-    behind = after.encode() if isinstance(after, str) else b""
-    low = max(begins, behind)
-    for data, slot in _texts(table, slots[text], keys[text], lengths[text], low):
-        if len(found) == count or data[: len(begins)] > begins:
+            integers &= keys > np.uint64(after)
+        order = np.argsort(keys[integers])[:count]
+        seqs = table.seq[slots[integers][order]].tolist()
+        page += zip(keys[integers][order].tolist(), seqs, strict=True)
+    texts = lengths > 0
+    wanted = (prefix or "").encode()
+    last = after.encode() if isinstance(after, str) else b""
+    low = max(wanted, last)
+    for text, slot in _texts(table, slots[texts], keys[texts], lengths[texts], low):
+        if len(page) == count or text[: len(wanted)] > wanted:
             break
-        if data > behind and data.startswith(begins):
-            found.append((data.decode(), int(table.seq[slot])))
-    return found
+        if text > last and text.startswith(wanted):
+            page.append((text.decode(), int(table.seq[slot])))
+    return page
 
 
 def _texts(
@@ -65,9 +66,9 @@ def _texts(
     low: bytes,
 ) -> Iterator[tuple[bytes, int]]:
     """Yield texts, as bytes, and their slots in order, from about ``low`` on."""
-    heads = table.text_heads(keys, lengths, _HEAD)
-    first, second = heads[:, 0], heads[:, 1]
-    bound = np.frombuffer(low[:_HEAD].ljust(_HEAD, b"\0"), ">u8")
+    prefixes = table.text_prefixes(keys, lengths, _PREFIX)
+    first, second = prefixes[:, 0], prefixes[:, 1]
+    bound = np.frombuffer(low[:_PREFIX].ljust(_PREFIX, b"\0"), ">u8")
     near = np.flatnonzero((first > bound[0]) | ((first == bound[0]) & (second >= bound[1])))
     near = near[np.lexsort((second[near], first[near]))]
     same = groupby(near.tolist(), lambda n: (int(first[n]), int(second[n])))

@@ -1,24 +1,25 @@
-"""An engine's streams in the hands of compiled code."""
+"""The addresses through which a compiled loop steps an engine's streams."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..backends.cpu import CpuBackend
-from .lock_flag import Held
+from .lock_flag import LockFlag
 from .state_table import StateTable
 
 
-class Lent:
-    """What a loop in compiled code needs to step the streams of an engine.
+class NativeView:
+    """What a compiled loop needs to step the streams of an engine.
 
     Parameters
     ----------
     table : StateTable
     backend : CpuBackend
-        Pointed to the table's rows.
+        It has the address of the table's rows.
     lock : threading.Lock
-    held : Held
+        The engine's.
+    flag : LockFlag
 
     Attributes
     ----------
@@ -32,30 +33,30 @@ class Lent:
     inputs, outputs : int
         F and O.
     model : int
-        How many models came before this one. When it rises, only these last five may be others;
-        look at it when :meth:`alone`.
+        How many models came before this one. When it rises, only these last five may have changed;
+        read it within :meth:`exclusive`.
     """
 
     def __init__(
-        self, table: StateTable, backend: CpuBackend, lock: threading.Lock, held: Held
+        self, table: StateTable, backend: CpuBackend, lock: threading.Lock, flag: LockFlag
     ) -> None:
-        self._table, self._lock, self._held = table, lock, held
+        self._table, self._lock, self._flag = table, lock, flag
         self.table, self.task = table.address, backend.address
         self.model = -1
-        self.follow(backend)
+        self.switch_backend(backend)
 
-    def follow(self, backend: CpuBackend) -> None:
-        """Tell of another model; only when alone. Addresses stay."""
+    def switch_backend(self, backend: CpuBackend) -> None:
+        """Read the numbers of another model's backend; only under the lock. Addresses stay."""
         self.threads, self.row_work = backend.threads, backend.work
         self.inputs, self.outputs = backend.inputs, backend.outputs
         self.model += 1
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep all others out, within ``with``."""
-        with self._lock, self._held:
+    def exclusive(self) -> Iterator[None]:
+        """Hold the engine's lock within ``with``."""
+        with self._lock, self._flag:
             yield
 
-    def make_room(self, streams: int, size: int) -> None:
-        """Give the table room for so many new ids, of so many bytes together; only when alone."""
-        self._table.make_room(streams, size)
+    def reserve(self, streams: int, size: int) -> None:
+        """Make room for so many new ids, of so many bytes in sum; only within :meth:`exclusive`."""
+        self._table.reserve(streams, size)

@@ -1,7 +1,7 @@
-"""A model made ready to follow the one that an engine runs.
+"""Prepares a model to replace the one that an engine runs.
 
-All that takes long is done here, while the engine steps with the old model: checks, the compiled
-kernels, packed weights, a first step. :meth:`streamlstm.Engine.follow` then only exchanges them.
+All slow work is done here, while the engine steps with the old model: checks, compiled kernels,
+packed weights, a first step. :meth:`streamlstm.Engine.commit_reload` then only exchanges them.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.backend import Backend
-from ..backends.plan import initial_row
+from ..backends.plan import initial_row, prediction_place
 from ..errors import ModelMismatchError
 from ..lazy_arrays import lazy_zeros
-from ..network.compatibility import changes_between, difference
+from ..network.compatibility import describe_changes, incompatibility
 from ..network.model import Model
+from .prediction_slice import prediction_slice
 from .state_table import StateTable
 
 Float32Array = NDArray[np.float32]
 
 
-class Reloaded(NamedTuple):
-    """What a change of model has changed.
+class ReloadResult(NamedTuple):
+    """The difference that a reload made.
 
     Attributes
     ----------
     model, before : str
         Fingerprints of the model that runs now and of the one before.
     anew : bool
-        Whether the memory of every stream began anew.
+        Whether all streams restarted from the initial state.
     changed : list of str
-        What is another, in words; empty if the models are the same.
+        What differs, in words; empty if the models are the same.
     """
 
     model: str
@@ -44,8 +45,8 @@ class Reloaded(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Next:
-    """A model that is ready, for an engine that ran ``running`` when it was made.
+class PreparedReload:
+    """A model that is ready to replace ``running``.
 
     Attributes
     ----------
@@ -54,7 +55,7 @@ class Next:
     initial : float32[R]
         The row of a stream that has seen nothing.
     rows : float32[S, R], on the host or elsewhere, or None
-        Where streams begin anew; None where they go on. The first ``filled`` are initial rows.
+        The new rows where streams restart; None where they go on. The first ``filled`` are initial.
     """
 
     running: Model
@@ -63,24 +64,36 @@ class Next:
     initial: Float32Array
     rows: Any
     filled: int
-    what: Reloaded
+    result: ReloadResult
 
     @property
     def anew(self) -> bool:
-        """Whether streams begin anew."""
+        """Whether streams restart from the initial state."""
         return self.rows is not None
 
+    def switch_rows(self, table: StateTable) -> None:
+        """Let a table's streams go on or restart with the new model; under the engine's lock."""
+        if self.rows is None:
+            table.set_initial(self.initial)
+            return
+        if table.on_host:
+            self.rows[self.filled : table.used_slots] = self.initial
+        before, after = (
+            prediction_slice(prediction_place(model)) for model in (self.running, self.model)
+        )
+        table.restart_streams(self.initial, self.rows, before, after)
 
-def make_next(
+
+def prepare_reload(
     running: Model, model: Model, anew: bool, table: StateTable, make: Callable[[Model], Backend]
-) -> Next:
-    """Make a model ready; takes its time, and changes nothing.
+) -> PreparedReload:
+    """Make a model ready to replace another; slow, and changes nothing.
 
     Parameters
     ----------
     running, model : Model
     anew : bool
-        Whether streams begin anew.
+        Whether streams restart from the initial state.
     table : StateTable
     make : callable
         Makes the backend of a model.
@@ -88,25 +101,26 @@ def make_next(
     Raises
     ------
     ModelMismatchError
-        If streams cannot go on with the model, and are not to begin anew.
+        If streams cannot go on with the model, and are not to restart.
     """
-    reason = difference(running, model)
+    reason = incompatibility(running, model)
     if reason is not None and not anew:
         raise ModelMismatchError(
             f"reload: streams cannot go on with this model: {reason}. Nothing has changed; reload "
             "one of the same layout, or let the streams begin anew (--anew)."
         )
     backend, initial = make(model), initial_row(model)
-    backend.rehearse(initial, model.input_size, model.output_size)
+    backend.warm_up(initial, model.input_size, model.output_size)
     rows: Any = None
     filled = 0
-    make_rows = getattr(backend, "make_rows", None)  # of one that keeps them elsewhere
+    make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
     if anew and make_rows is not None:
         rows = make_rows(table.capacity, initial)  # all of them initial
     elif anew:
         rows = lazy_zeros(table.capacity * len(initial), np.float32)
         rows = rows.reshape(table.capacity, len(initial))
-        filled = table.used
+        filled = table.used_slots
         rows[:filled] = initial
-    what = Reloaded(model.fingerprint, running.fingerprint, anew, changes_between(running, model))
-    return Next(running, model, backend, initial, rows, filled, what)
+    changed = describe_changes(running, model)
+    result = ReloadResult(model.fingerprint, running.fingerprint, anew, changed)
+    return PreparedReload(running, model, backend, initial, rows, filled, result)

@@ -1,19 +1,14 @@
 """A handle to one stream of an engine."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .state_table import StreamId
+from .ids import StreamId
+from .stream_states import StreamStates
 from .validation import check_seq, check_time
 
-if TYPE_CHECKING:
-    from .engine import Engine
-
 Float32Array = NDArray[np.float32]
+# Looked up once: a step of a small network takes less time than a few attributes of modules.
 _ARRAY, _EMPTY, _FLOAT32 = np.ndarray, np.empty, np.dtype(np.float32)
 
 
@@ -26,7 +21,7 @@ class Stream:
         The stream's id.
     """
 
-    def __init__(self, engine: Engine, stream: StreamId) -> None:
+    def __init__(self, engine: StreamStates, stream: StreamId) -> None:
         self.id = stream
         self._engine = engine
         self._slot = -1
@@ -35,25 +30,26 @@ class Stream:
     def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Float32Array:
         """Advance the stream by one observation; as :meth:`Engine.step`."""
         engine = self._engine
-        if time is None and type(seq) is int and engine._quick:
+        if time is None and type(seq) is int and engine._is_fast:
             if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
-                x = engine._row(x)
+                x = engine._to_row(x)
             y = _EMPTY(engine._outputs, _FLOAT32)
-            slot, born = self._slot, self._generation
+            slot, generation = self._slot, self._generation
             try:
-                if engine._step_slot(engine._head, engine._task, slot, born, x, seq, y):
+                if engine._step_slot(engine._head, engine._task, slot, generation, x, seq, y):
                     return y
             except OverflowError:
                 pass  # a number beyond 64 bits
-        model, row = engine._model, engine._observation(x)
-        with engine._lock, engine._held:
-            if engine._model is not model:
-                row = engine._observation(row)
+        schema = engine._schema
+        row = schema.check_row(x)
+        with engine._lock, engine._flag:
+            if engine._schema is not schema:
+                row = engine._schema.check_row(row)
             table, slot = engine._table, self._slot
             if slot < 0 or table.generation[slot] != self._generation:
                 slot = table.find(self.id)
             if seq != 0 or time is not None:
-                seq = check_seq(self.id, seq, engine._last_seq(slot))
+                seq = check_seq(self.id, seq, table.last_seq(slot))
                 time = check_time(self.id, time)
             if slot < 0:
                 slot = table.claim(self.id)
@@ -61,5 +57,5 @@ class Stream:
             return engine._step_one(slot, row, seq, time)
 
     def reset(self) -> None:
-        """Empty the stream's memory; as :meth:`Engine.reset`."""
+        """Reset the stream's state; as :meth:`Engine.reset`."""
         self._engine.reset(self.id)

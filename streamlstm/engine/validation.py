@@ -1,6 +1,6 @@
-"""Checks of what comes in: features, sequence numbers, event times.
+"""Checks of arguments: models, features, sequence numbers, event times.
 
-Each check either returns what can be used or raises the error that the sender should see.
+Each check either returns a usable value or raises the error that the sender should see.
 """
 
 import math
@@ -10,11 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BadValueError, DuplicateError, GapError, ShapeError
-from .state_table import StreamId
+from ..errors import BadValueError, DuplicateError, GapError, ModelError, ShapeError
+from ..network.model import Model
+from .ids import StreamId
 
 Float32Array = NDArray[np.float32]
 MAX_SEQ = 2**64 - 1
+
+
+def check_model(model: object) -> None:
+    """Raise ModelError if ``model`` is not a Model."""
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"model: expected a Model, got {type(model).__name__}; Model.load(path) reads one."
+        )
+
+
+def check_threads(threads: object) -> None:
+    """Raise BadValueError if ``threads`` is neither None nor an integer of 1 or more."""
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
 
 
 def to_float32(values: ArrayLike, what: str) -> Float32Array:
@@ -69,7 +84,7 @@ def bad_value(x: Float32Array, names: Sequence[str], categories: int, where: str
 
 
 def bad_rows(X: Float32Array, categories: int) -> list[int]:
-    """Return which rows of X[B, F] hold NaN, an infinite value, or a category that is none.
+    """Return which rows of X[B, F] hold NaN, an infinite value, or an unknown category.
 
     Parameters
     ----------

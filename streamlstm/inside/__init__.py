@@ -1,4 +1,4 @@
-"""Looking inside: record what the gates of a network do over a series, and draw it."""
+"""Records the gates of a network over a series, and draws them."""
 
 from .figure import draw
 from .record import LayerRecord, Recording, record

@@ -1,4 +1,4 @@
-"""Draw a recording: the series on top, and under it what every gate does, over the same time."""
+"""Draws a recording: the series on top, and below it every gate, over the same time axis."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from streamlstm.errors import DataError, StreamLSTMError
-
-from .panels import Panel, nice, panels
+from ..errors import DataError, StreamLSTMError
+from .drawing import (
+    COLOURS,
+    FAINT,
+    INK,
+    MAX_LABELLED_ROWS,
+    draw_curves,
+    draw_heat_map,
+    draw_summary,
+    draw_title,
+)
+from .panels import Panel, panels
 from .record import Recording
-from .timeline import Timeline
+from .time_axis import TimeAxis
 
 FORMATS = (".png", ".svg", ".pdf")
-# Both maps are told apart by people who cannot tell red from green, and in grey.
-SHARES, SIGNED = "cividis", "RdBu_r"
-# Okabe and Ito, "Color Universal Design", 2008.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-INK, FAINT = "#222222", "#777777"
 
-_WIDTH = 11.0  # inches, as are all below
+# Sizes in inches.
+_WIDTH = 11.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.95, 1.0, 0.62, 0.62
-_LINES, _SUMMARY, _HEAT, _BETWEEN, _HEADING, _LABELS = 1.15, 0.34, 0.86, 0.36, 0.34, 0.14
-_MOST_NAMES = 24  # of rows that can be read
-_LONGEST_NAME = 15  # letters that have room on the left
+_CURVES, _SUMMARY, _HEAT_MAP, _BETWEEN, _HEADING, _LABELS = 1.15, 0.34, 0.86, 0.36, 0.34, 0.14
+
 _DAY = 86_400.0
-_A_DATE = 1e8  # seconds; smaller ones are no date, but count from some beginning
+_MIN_DATE = 1e8  # seconds; smaller times are not since 1970
 _STYLE = {
     "font.size": 9,
     "axes.edgecolor": FAINT,
@@ -46,7 +50,7 @@ _STYLE = {
 
 
 def check_drawing(out: str | PathLike[str] | None = None) -> None:
-    """Say now what would fail when the picture is drawn.
+    """Check that a picture can be drawn, before the recording is made.
 
     Raises
     ------
@@ -83,13 +87,12 @@ def draw(
     out : path
         .png, .svg or .pdf.
     time : float64[T], optional
-        When each step was, in seconds: since 1970 if they are large, else since any moment. Left
-        out, steps are counted.
+        Time of each step in seconds: since 1970 if large, else since any moment. By default steps
+        are counted.
     labels : sequence of str, optional
-        What to write under each step, such as the letters of a text, in the place of the series.
+        A label below each step, such as the letters of a text, instead of the series.
     marks : sequence of float
-        Where to draw an upright line through the whole picture, as ``time``, or as the number of
-        the step, from 1.
+        Positions of vertical lines, in the unit of ``time``, or as numbers of steps from 1.
     title : str
 
     Raises
@@ -108,27 +111,23 @@ def draw(
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        figure = _Picture(recording, time, labels, marks, title).figure
+        figure = _FigureBuilder(recording, time, labels, marks, title).figure
         figure.savefig(out, format=suffix[1:], dpi=140, metadata=metadata.get(suffix, {}))
 
 
-def _height(panel: Panel) -> float:
-    """Return how high a panel is, without what stands above it."""
+def _panel_height(panel: Panel) -> float:
+    """Return the height of a panel without its title."""
     if panel.heat is None:
-        return _LINES
-    # Few rows need less room, and names of rows need more.
-    heat: float = min(_HEAT, 0.3 + 0.035 * panel.heat.shape[1])
-    if 0 < len(panel.rows) <= _MOST_NAMES:
-        heat = max(heat, 0.13 * len(panel.rows))
-    return heat + (_SUMMARY if panel.summary else 0.0)
+        return _CURVES
+    # Few rows need less room, and labels of rows need more.
+    height: float = min(_HEAT_MAP, 0.3 + 0.035 * panel.heat.shape[1])
+    if 0 < len(panel.rows) <= MAX_LABELLED_ROWS:
+        height = max(height, 0.13 * len(panel.rows))
+    return height + (_SUMMARY if panel.summary else 0.0)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-
-
-class _Picture:
-    """A figure while it is drawn, from top to bottom."""
+class _FigureBuilder:
+    """Builds a figure from top to bottom."""
 
     def __init__(
         self,
@@ -140,47 +139,52 @@ class _Picture:
     ) -> None:
         from matplotlib.figure import Figure
 
-        self._panels = list(panels(recording, series=labels is None))
+        shown = list(panels(recording, series=labels is None))
+        heights = [_panel_height(panel) for panel in shown]
         between = _BETWEEN + (_LABELS if labels is not None else 0.0)
-        heights = [_height(panel) for panel in self._panels]
-        headings = sum(bool(panel.new_layer) for panel in self._panels)
-        self._total = _TOP + _BOTTOM + sum(heights) + between * (len(heights) - 1)
-        self._total += _HEADING * headings
-        self.figure = Figure(figsize=(_WIDTH, self._total), facecolor="white")
+        headings = sum(bool(panel.new_layer) for panel in shown)
+        self._height = _TOP + _BOTTOM + sum(heights) + between * (len(heights) - 1)
+        self._height += _HEADING * headings
+        self.figure = Figure(figsize=(_WIDTH, self._height), facecolor="white")
         self._labels, self._marks = labels, marks
-        self._counted, self._is_date = time is None, False
-        self._timeline = Timeline(self._place(recording, time))
-        self._many = len(recording) > 400
-        self.figure.text(_LEFT / _WIDTH, 1 - 0.27 / self._total, title, size=12, weight="bold")
+        self._has_time, self._is_date = time is not None, False
+        self._time_axis = TimeAxis(self._positions(recording, time))
+        self.figure.text(_LEFT / _WIDTH, 1 - 0.27 / self._height, title, size=12, weight="bold")
         top = _TOP
-        for panel, height in zip(self._panels, heights, strict=True):
+        for panel, height in zip(shown, heights, strict=True):
             if panel.new_layer:
-                self._heading(panel.new_layer, top)
+                self._add_heading(panel.new_layer, top)
                 top += _HEADING
-            last = self._draw(panel, top, height)
+            lowest = self._add_panel(panel, top, height)
             if labels is not None:
-                self._label(last)
+                lowest.tick_params(axis="x", labelbottom=True, pad=1)
+                lowest.set_xticks(self._time_axis.x, labels, family="monospace")
             top += height + between
-        self._write_below(last)
+        if labels is None:
+            self._label_time(lowest)
 
-    def _place(self, recording: Recording, time: ArrayLike | None) -> Any:
-        """Return where each step stands; large times become days, as matplotlib counts dates."""
+    def _positions(self, recording: Recording, time: ArrayLike | None) -> Any:
+        """Return the position of each step; large times become days, as matplotlib counts dates."""
         if time is None or self._labels is not None:
             return recording.first + 1.0 + np.arange(len(recording))
         seconds = np.asarray(time, np.float64)
-        self._is_date = bool(np.abs(seconds).max() > _A_DATE)
+        self._is_date = bool(np.abs(seconds).max() > _MIN_DATE)
         return seconds / _DAY if self._is_date else seconds
 
-    def _axes(self, top: float, height: float) -> Any:
+    def _add_heading(self, text: str, top: float) -> None:
+        y = 1 - (top + 0.02) / self._height
+        self.figure.text(_LEFT / _WIDTH, y, text, size=10.5, weight="bold", color=COLOURS[0])
+
+    def _add_axes(self, top: float, height: float) -> Any:
         axes = self.figure.add_axes(
             (
                 _LEFT / _WIDTH,
-                1 - (top + height) / self._total,
+                1 - (top + height) / self._height,
                 1 - (_LEFT + _RIGHT) / _WIDTH,
-                height / self._total,
+                height / self._height,
             )
         )
-        axes.set_xlim(*self._timeline.limits)
+        axes.set_xlim(*self._time_axis.limits)
         axes.tick_params(axis="x", labelbottom=False, length=0)
         axes.tick_params(axis="y", length=2, width=0.6)
         axes.spines[["top", "right"]].set_visible(False)
@@ -188,133 +192,30 @@ class _Picture:
             axes.axvline(mark / _DAY if self._is_date else mark, color="#D55E00", lw=1.0, ls="--")
         return axes
 
-    def _heading(self, text: str, top: float) -> None:
-        y = 1 - (top + 0.02) / self._total
-        self.figure.text(_LEFT / _WIDTH, y, text, size=10.5, weight="bold", color=COLOURS[0])
-
-    def _draw(self, panel: Panel, top: float, height: float) -> Any:
-        """Draw one panel and return its lowest axes."""
+    def _add_panel(self, panel: Panel, top: float, height: float) -> Any:
+        """Draw one panel; return its lowest axes."""
         if panel.heat is None:
-            axes = self._axes(top, height)
-            self._draw_lines(axes, panel)
-            self._name(axes, panel)
+            axes = self._add_axes(top, height)
+            draw_curves(axes, panel, self._time_axis)
+            draw_title(axes, panel)
             return axes
-        above = _SUMMARY if panel.summary else 0.0
+        above = 0.0
         if panel.summary:
-            strip = self._axes(top, above - 0.04)
-            self._draw_summary(strip, panel)
-            self._name(strip, panel)
-        axes = self._axes(top + above, height - above)
-        self._draw_heat(axes, panel)
+            above = _SUMMARY
+            summary = self._add_axes(top, above - 0.04)
+            draw_summary(summary, panel, self._time_axis)
+            draw_title(summary, panel)
+        axes = self._add_axes(top + above, height - above)
+        draw_heat_map(axes, panel, self._time_axis)
         if not panel.summary:
-            self._name(axes, panel)
+            draw_title(axes, panel)
         return axes
 
-    def _name(self, axes: Any, panel: Panel) -> None:
-        name = axes.annotate(
-            panel.title, (0, 1), (0, 4), "axes fraction", "offset points", weight="bold"
-        )
-        if panel.meaning:
-            # Anchored at its top: letters that hang below the line are not in every title.
-            axes.annotate(
-                panel.meaning, (1, 1), (7, 0), name, "offset points", color=FAINT, va="top"
-            )
-
-    def _draw_lines(self, axes: Any, panel: Panel) -> None:
-        width = 0.8 if self._many else 1.2
-        for n, curve in enumerate(panel.curves):
-            kept = len(curve.values) - curve.start
-            if kept <= 0:
-                continue
-            values = np.full(len(self._timeline.x), np.nan)
-            values[curve.start :] = curve.values[:kept]
-            colour = COLOURS[1] if curve.is_prediction else COLOURS[n % len(COLOURS)]
-            if not curve.is_prediction and len(panel.curves) == 2 and panel.curves[1].is_prediction:
-                colour = INK
-            x, y = self._timeline.line(values)
-            if curve.as_dots:
-                axes.plot(x, y, ".", color=colour, ms=3)
-            else:
-                axes.plot(x, y, color=colour, lw=width, label=curve.name)
-        if panel.scale:
-            low, high = panel.scale
-            axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
-        else:
-            axes.margins(y=0.1)
-        if len(panel.curves) > 1:
-            axes.legend(
-                loc="lower right",
-                bbox_to_anchor=(1.0, 1.0),
-                ncols=len(panel.curves),
-                frameon=False,
-                fontsize=8,
-                handlelength=1.4,
-                borderaxespad=0.1,
-                columnspacing=1.2,
-            )
-        axes.grid(axis="y", color="#dddddd", lw=0.5)
-        axes.set_axisbelow(True)
-
-    def _draw_summary(self, axes: Any, panel: Panel) -> None:
-        assert panel.summary is not None
-        assert panel.scale is not None
-        x, y = self._timeline.line(panel.summary.values)
-        axes.plot(x, y, color=INK, lw=0.9)
-        low, high = panel.scale
-        if panel.signed:
-            low, high = 0.0, nice(float(np.nanmax(y)))
-        axes.set_ylim(low, high * 1.02)
-        axes.set_yticks([low, high], [f"{low:g}", f"{high:g}"])
-        axes.spines["bottom"].set_visible(False)
-        axes.annotate(
-            panel.summary.name, (1, 0.5), (6, 0), "axes fraction", "offset points",
-            va="center", size=7.5,
-        )  # fmt: skip
-
-    def _draw_heat(self, axes: Any, panel: Panel) -> None:
-        assert panel.heat is not None
-        assert panel.scale is not None
-        columns = self._timeline.columns(panel.heat)
-        N = len(columns)
-        low, high = panel.scale
-        image = axes.pcolorfast(
-            self._timeline.edges,
-            np.arange(N + 1.0),
-            np.ma.masked_invalid(columns),
-            cmap=SIGNED if panel.signed else SHARES,
-            vmin=low,
-            vmax=high,
-        )
-        axes.set_ylim(N, 0)
-        axes.spines[:].set_visible(False)
-        axes.set_yticks([])
-        if 0 < len(panel.rows) <= _MOST_NAMES:
-            axes.set_yticks(np.arange(N) + 0.5, [_short(row) for row in panel.rows])
-        else:
-            axes.set_ylabel("units" if panel.summary else f"{N} values", size=7.5)
-        self._colour_bar(axes, image, low, high)
-
-    def _colour_bar(self, axes: Any, image: Any, low: float, high: float) -> None:
-        bar = axes.inset_axes((1.008, 0.0, 0.011, 1.0))
-        beyond = np.ma.compressed(image.get_array())
-        extend = "both" if len(beyond) and max(-beyond.min(), beyond.max()) > high else "neither"
-        drawn = self.figure.colorbar(image, cax=bar, extend=extend)
-        drawn.set_ticks([low, (low + high) / 2, high])
-        drawn.ax.tick_params(labelsize=7.5, length=2, width=0.5)
-        drawn.outline.set_visible(False)
-
-    def _label(self, axes: Any) -> None:
-        assert self._labels is not None
-        axes.tick_params(axis="x", labelbottom=True, pad=1)
-        axes.set_xticks(self._timeline.x, self._labels, family="monospace")
-
-    def _write_below(self, axes: Any) -> None:
-        """Put time under the lowest panel."""
+    def _label_time(self, axes: Any) -> None:
+        """Draw the time axis below the lowest panel."""
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
         from matplotlib.ticker import MaxNLocator
 
-        if self._labels is not None:
-            return
         axes.tick_params(axis="x", labelbottom=True, length=3, width=0.6)
         if self._is_date:
             locator = AutoDateLocator(maxticks=12)
@@ -322,11 +223,11 @@ class _Picture:
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
             axes.set_xlabel("time (UTC)")
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(12, integer=self._counted))
-            axes.set_xlabel("row" if self._counted else "time in seconds")
-        if self._timeline.steps_a_column > 1:
+            axes.xaxis.set_major_locator(MaxNLocator(12, integer=not self._has_time))
+            axes.set_xlabel("time in seconds" if self._has_time else "row")
+        if self._time_axis.steps_per_column > 1:
             axes.annotate(
-                f"each column of colours is the mean of {self._timeline.steps_a_column} rows",
+                f"each column of colours is the mean of {self._time_axis.steps_per_column} rows",
                 (0, 0), (0, -30), "axes fraction", "offset points",
                 color=FAINT, size=7.5,
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Step a stream through a series and keep what every gate did at every step."""
+"""Steps a stream through a series and records every gate at every step."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.engine.engine import Engine
-from streamlstm.errors import ModelError, StreamLSTMError
-from streamlstm.network.layers import Layer, describe_layer
-from streamlstm.network.model import Model
+from ..engine.engine import Engine
+from ..errors import ModelError, StreamLSTMError
+from ..network.layers import Layer
+from ..network.model import Model
 
 Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
-    """One layer over T steps.
+    """The values of one layer over T steps.
 
     Attributes
     ----------
     number : int
-        Its place in the model, from 0.
+        Index in the model.
     layer : Layer
-        What it is.
+        Its specification.
     values : dict of str to float32[T, H]
-        By the names of :class:`streamlstm.engine.explain.LayerTrace`.
+        Named as in :class:`streamlstm.engine.explain.LayerTrace`.
     units : dict of str to int[H]
-        Which unit each column is.
+        The unit of each column.
     """
 
     number: int
@@ -40,11 +40,11 @@ class LayerRecord:
 
     @property
     def name(self) -> str:
-        """How a person would call it."""
-        return f"layer {self.number}, {describe_layer(self.layer)}"
+        """Index and specification, for headings and messages."""
+        return f"layer {self.number}, {self.layer.describe()}"
 
     def __getattr__(self, name: str) -> Float32Array:
-        """Return the values of that name."""
+        """Return values by name."""
         try:
             return self.values[name]
         except KeyError:
@@ -54,19 +54,19 @@ class LayerRecord:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What a network did with T observations of one stream.
+    """T steps of one stream.
 
     Attributes
     ----------
     model : Model
     first : int
-        How many observations the stream had seen before the first of these.
+        Number of observations before the first of these.
     X : float32[T, F]
         The observations.
     Y : float32[T, O]
-        The predictions that they were answered with.
+        The predictions.
     layers : tuple of LayerRecord
-        The layers that were recorded.
+        The recorded layers.
     """
 
     model: Model
@@ -80,7 +80,7 @@ class Recording:
         return len(self.X)
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return every number as a column of T, named like ``layer 0 forget_gate 7``."""
+        """Return all numbers as columns of length T, named like ``layer 0 forget_gate 7``."""
         found: dict[str, NDArray[Any]] = dict(zip(self.model.inputs, self.X.T, strict=True))
         for name, column in zip(self.model.outputs, self.Y.T, strict=True):
             found[f"predicted {name}"] = column
@@ -106,20 +106,19 @@ def record(
     Parameters
     ----------
     model : Model
-        What to step.
+        The network.
     X : float32[n, F]
-        The series from its beginning.
+        The series from its start.
     first : int
-        Where to begin to record. What comes before is stepped, so that the memory is what it
-        would be, and not recorded.
+        First step to record. Steps before it are run for their effect on the state only.
     layers : sequence of int, optional
-        Which layers; by default every one with a memory.
+        Indices of the layers; by default all recurrent ones.
     units : sequence of int, optional
-        Which units of them; by default all.
+        Units of these layers; by default all.
     backend : str
         As for :class:`streamlstm.Engine`.
     on_step : callable, optional
-        Called with the number of observations that are done, after each.
+        Called after each observation with the number of observations so far.
 
     Returns
     -------
@@ -129,7 +128,7 @@ def record(
     Raises
     ------
     ModelError
-        If there is no such layer or unit, or no layer with a memory.
+        If there is no such layer or unit, or no recurrent layer.
     StreamLSTMError
         As :meth:`streamlstm.Engine.step`, naming the row.
     """
@@ -152,27 +151,27 @@ def record(
             Y[row - first] = y
         if on_step:
             on_step(row + 1)
-    records = [_finish(n, model.layers[n], trace, units) for n, trace in traces.items()]
+    records = [_stack(n, model.layers[n], trace, units) for n, trace in traces.items()]
     return Recording(model, first, X[first:], Y, tuple(records))
 
 
-def _finish(
+def _stack(
     n: int, layer: Layer, trace: dict[str, list[Float32Array]], units: Sequence[int] | None
 ) -> LayerRecord:
-    """Stack what was kept, and take the units that are wanted where a quantity has them."""
-    values, picked = {}, {}
+    """Stack the values of a layer over time, and select the units; some vectors have fewer."""
+    values, columns = {}, {}
     for name, vectors in trace.items():
         width = len(vectors[0])
-        wanted = [unit for unit in dict.fromkeys(units or range(width)) if unit < width]
-        picked[name] = np.array(wanted, np.intp)
-        values[name] = np.ascontiguousarray(np.stack(vectors)[:, wanted])
-    return LayerRecord(n, layer, values, picked)
+        selected = [unit for unit in dict.fromkeys(units or range(width)) if unit < width]
+        columns[name] = np.array(selected, np.intp)
+        values[name] = np.ascontiguousarray(np.stack(vectors)[:, selected])
+    return LayerRecord(n, layer, values, columns)
 
 
 def choose_layers(
     model: Model, layers: Sequence[int] | None = None, units: Sequence[int] | None = None
 ) -> list[int]:
-    """Return the layers to record: as given, or every one with a memory.
+    """Return the layers to record: those given, or all recurrent ones.
 
     Raises
     ------
@@ -182,11 +181,11 @@ def choose_layers(
     chosen = layers if layers is not None else [n for n, m in enumerate(model.layers) if m.state]
     if not chosen:
         raise ModelError(
-            f"expected a layer with a memory, got {model!r}; name a layer to see its outputs."
+            f"expected a recurrent layer, got {model!r}; name a layer to see its outputs."
         )
     for n in chosen:
         if not 0 <= n < len(model.layers):
-            known = [f"{k}: {describe_layer(layer)}" for k, layer in enumerate(model.layers)]
+            known = [f"{k}: {layer.describe()}" for k, layer in enumerate(model.layers)]
             raise ModelError(f"there is no layer {n}; the layers are {'; '.join(known)}.")
         _check_units(n, model.layers[n], units)
     return list(dict.fromkeys(chosen))

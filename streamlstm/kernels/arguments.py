@@ -1,11 +1,11 @@
-"""What a layer's kernel is given: addresses of a task and of a group, as arrays and numbers.
+"""Unpack the arguments of a layer's kernel: the addresses of a task and of a group.
 
-Every layer is compiled by itself and called by address as ``layer(task, row, group, 0)``: where
-one compiled function calls another that Numba knows, LLVM goes over the callee again, at every
-level. ``row`` is the offset of the layer's row in the program, ``group`` the address of a group
-(layout.py). The streams' inputs stand in rows of the scratch at ``S[a]``, ``STRIDE`` apart; outputs
-go to rows at ``S[o]``. What a layer with a memory remembers is found by slot in the state rows and
-advanced in place.
+Each layer is compiled separately and called by address as ``layer(task, row, group, 0)``: where one
+compiled function calls another that Numba knows, LLVM optimises the callee again, at every level.
+``row`` is the offset of the layer's row in the program, ``group`` the address of a group
+(layout.py). The inputs of the streams are rows of the scratch from ``S[a]`` on, ``STRIDE`` apart;
+outputs go to rows from ``S[o]`` on. A recurrent layer finds its state by slot in the state rows
+and updates it in place.
 """
 
 from numba import njit
@@ -15,9 +15,9 @@ from .layout import COLUMNS, PAD
 from .memory import floats_at, int64s_at
 from .simd import LANES
 
-ENDLESS = 2**40  # length of an array whose length nothing asks for
+UNBOUNDED = 2**40  # length of an array whose length is never read
 SUMS = 0  # offset in the scratch of the sums of one tile
-ROWS_AT = 6 * COLUMNS * LANES + PAD  # and of the rows, behind six rows of sums and a norm's needs
+ROWS_AT = 6 * COLUMNS * LANES + PAD  # and of the rows, behind six rows of sums and room for a norm
 
 
 @njit(inline="always")
@@ -26,11 +26,11 @@ def arrays(task, group):
     fields = int64s_at(task, layout.TASK)
     streams = int64s_at(group, layout.GROUP_SIZE)
     return (
-        floats_at(fields[layout.TASK_WEIGHTS], ENDLESS),
-        int64s_at(fields[layout.TASK_PROGRAM], ENDLESS),
-        floats_at(fields[layout.TASK_ROWS], ENDLESS),
-        int64s_at(fields[layout.TASK_SLOTS], ENDLESS),
-        floats_at(streams[layout.GROUP_SCRATCH], ENDLESS),
+        floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED),
+        int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED),
+        floats_at(fields[layout.TASK_ROWS], UNBOUNDED),
+        int64s_at(fields[layout.TASK_SLOTS], UNBOUNDED),
+        floats_at(streams[layout.GROUP_SCRATCH], UNBOUNDED),
     )
 
 

@@ -1,7 +1,7 @@
-"""Compiled code kept on disk under a key that covers every kernel source.
+"""Decorators of kernels, and a cache on disk whose key covers every kernel source.
 
-Numba's cache watches only the file a function stands in: an edited helper in another file would
-leave stale machine code behind. Here the name under which a kernel is cached carries a hash of
+Numba's cache watches only the file in which a function is defined: an edit of a helper in another
+file would leave stale machine code. Here the name under which a kernel is cached contains a hash of
 all sources in this folder, so that any edit makes a new entry.
 """
 
@@ -25,7 +25,7 @@ def sources_hash(folder: Path = _HERE) -> str:
     Parameters
     ----------
     folder : Path
-        Where the kernel stands; what stands beside it counts as well.
+        Of the kernel; the sources in it are hashed as well.
     """
     digest = hashlib.sha256(f"lanes={LANES} target={target()}".encode())
     for place in sorted({_HERE, folder}):
@@ -39,7 +39,7 @@ def _hash_of(function: Callable[..., Any]) -> str:
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate an entry point: kept on disk, and releasing the GIL unless told otherwise.
+    """Decorate an entry point: cached on disk, and releasing the GIL by default.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def by_address(function: Callable[..., Any]) -> Any:
-    """Decorate a kernel that compiled code calls by address (memory.py), and nothing else."""
+    """Decorate a kernel that only compiled code calls, by address (memory.py)."""
     return kernel(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
-def part(function: Callable[..., Any]) -> Any:
+def internal(function: Callable[..., Any]) -> Any:
     """Decorate a function that only compiled code calls.
 
-    It gets no way in from Python nor from C, which takes as long to compile as the function.
+    It gets no wrapper for Python or C, which would take as long to compile as the function.
     """
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(function)
 
@@ -76,6 +76,6 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def is_cached(dispatcher: Any) -> bool:
-    """Tell whether machine code for ``dispatcher`` lies on disk already."""
+    """Tell whether machine code for ``dispatcher`` is on disk."""
     folder = Path(dispatcher.stats.cache_path)
     return any(folder.glob(f"*{dispatcher.py_func.__qualname__}*.nbc"))

@@ -1,29 +1,31 @@
 """The pointwise part of each cell: pre-activations in, new state out.
 
-The matrix product has been taken (matmul.py); what is left is a few vector operations, written
-as the equations stand in layers.py. A new cell is a function like these. ``Z[z]`` is where the
-pre-activations of ``LANES`` hidden units of one stream stand, one vector a gate.
+The matrix product is done (matmul.py); what is left is a few vector operations, in the form of the
+equations in network/layers. ``Z[z]`` holds the pre-activations of ``LANES`` hidden units of one
+stream, one vector a gate.
 
-A division costs as much as ten other operations, so the usual cells join fractions: with
+A division costs as much as ten other operations, so the standard cells join fractions: with
 ``sigmoid(x) = 1 / E(x)`` and ``tanh(x) = N(x) / D(x)`` an LSTM's new cell is
 
     c / E(f) + N(g) / (E(i) D(g)) = (c E(i) D(g) + N(g) E(f)) / (E(f) E(i) D(g))
 
-and its hidden state ``N(c) / (E(o) D(c))``: two divisions instead of five. What a cell does by
-options that are fixed for a layer is decided when it is compiled; a branch would keep the
-processor from overlapping one vector's divisions with the next one's.
+and its hidden state ``N(c) / (E(o) D(c))``: two divisions instead of five. Options that are fixed
+for a layer are resolved when its cell is compiled; a branch would keep the processor from
+overlapping the divisions of one vector with those of the next.
+
+"Standard" are sigmoid or hard sigmoid gates with tanh for candidate and cell; a "general" cell
+calls any activation.
 """
 
 import numpy as np
 
 from . import layout
 from .activations import activate, clip, sigmoid, sigmoid_divisor, tanh, tanh_parts
-from .cache import inlined, part
+from .cache import inlined, internal
 from .layout import CELL_CLIP, GATE_CLIP
 from .simd import LANES, fma, load, maximum, minimum, splat, store
 
 f32 = np.float32
-SIGMOID, TANH = layout.ACTIVATIONS.index("sigmoid"), layout.ACTIVATIONS.index("tanh")
 
 
 @inlined
@@ -35,7 +37,7 @@ def lstm_cell(Z, z, state, c, out, o):
     Z, z : float32[...], int
         Pre-activations of the gates i, f, g, o.
     state, c : float32[...], int
-        The cell state stands at ``state[c]`` and is replaced.
+        The cell state at ``state[c]`` is replaced.
     out, o : float32[...], int
         The new hidden state goes to ``out[o]``: the next layer's input.
     """
@@ -55,15 +57,15 @@ def _hard_sigmoid(x, a, b):
     return minimum(maximum(fma(splat(a), x, splat(b)), splat(f32(0.0))), splat(f32(1.0)))
 
 
-def _usual_lstm_cell(hard, coupled):
-    """Make the cell of an LSTM with options, but usual activations, norm or not."""
+def _standard_lstm_cell(hard, coupled):
+    """Make the cell of an LSTM with options and standard activations, with or without norm."""
 
     @inlined
     def cell_function(i, f, g, y, state, c, out, o, weights, peephole, units, a, b, clips):
         """Apply the gates to their pre-activations.
 
-        Where there are no peepholes ``weights[peephole]`` holds zeros. ``clips`` is where the
-        bounds stand; ``a`` and ``b`` are the parameters of a hard sigmoid.
+        Without peepholes ``weights[peephole]`` holds zeros. ``clips`` is the offset of the bounds;
+        ``a`` and ``b`` are the parameters of a hard sigmoid.
         """
         bound = weights[clips]
         cell = load(state, c)
@@ -93,26 +95,26 @@ def _usual_lstm_cell(hard, coupled):
     return cell_function
 
 
-usual_lstm_cell = _usual_lstm_cell(hard=False, coupled=False)
-usual_coupled_cell = _usual_lstm_cell(hard=False, coupled=True)
-hard_lstm_cell = _usual_lstm_cell(hard=True, coupled=False)
-hard_coupled_cell = _usual_lstm_cell(hard=True, coupled=True)
+standard_lstm_cell = _standard_lstm_cell(hard=False, coupled=False)
+standard_coupled_cell = _standard_lstm_cell(hard=False, coupled=True)
+hard_lstm_cell = _standard_lstm_cell(hard=True, coupled=False)
+hard_coupled_cell = _standard_lstm_cell(hard=True, coupled=True)
 
 
 @inlined
 def _gate(kind, first, second, x):
-    """Activate a gate: the usual one inline, any other by a call."""
-    return sigmoid(x) if kind == SIGMOID else activate(kind, first, second, x)
+    """Activate a gate: sigmoid inline, any other by a call."""
+    return sigmoid(x) if kind == layout.SIGMOID else activate(kind, first, second, x)
 
 
 @inlined
 def _candidate(kind, first, second, x):
-    """Activate a candidate or cell, likewise."""
-    return tanh(x) if kind == TANH else activate(kind, first, second, x)
+    """Activate a candidate or cell: tanh inline, any other by a call."""
+    return tanh(x) if kind == layout.TANH else activate(kind, first, second, x)
 
 
-@part
-def any_lstm_cell(i, f, g, y, weights, program, layer, unit, state, c, out, o):
+@internal
+def general_lstm_cell(i, f, g, y, weights, program, layer, unit, state, c, out, o):
     """Apply the gates of an LSTM with any options to their pre-activations.
 
     ``unit`` is the number of the first hidden unit; the hidden state goes to ``out[o]`` only.
@@ -142,16 +144,16 @@ def any_lstm_cell(i, f, g, y, weights, program, layer, unit, state, c, out, o):
     store(out, o, y * shown)
 
 
-def _usual_gru_cell(hard):
-    """Make the cell of a GRU with usual activations whose reset gate acts after the product."""
+def _standard_gru_cell(hard):
+    """Make the cell of a GRU with standard activations whose reset gate acts after the product."""
 
     @inlined
     def cell_function(Z, z, state, h, out, o, a, b, bound):
         """Apply the gates.
 
-        The hidden state before stands at ``state[h]``, the new one goes to ``out[o]``. ``Z[z]``
-        holds r, z, and what the candidate gets from the input and from the state. ``a``
-        and ``b`` are the parameters of a hard sigmoid.
+        The old hidden state is at ``state[h]``, the new one goes to ``out[o]``. ``Z[z]`` holds r,
+        z, and the contributions of the input and of the state to the candidate. ``a`` and ``b``
+        are the parameters of a hard sigmoid.
         """
         reset, update = clip(load(Z, z), bound), clip(load(Z, z + LANES), bound)
         before, from_state = load(state, h), load(Z, z + 3 * LANES)
@@ -173,12 +175,12 @@ def _usual_gru_cell(hard):
     return cell_function
 
 
-usual_gru_cell = _usual_gru_cell(hard=False)
-hard_gru_cell = _usual_gru_cell(hard=True)
+standard_gru_cell = _standard_gru_cell(hard=False)
+hard_gru_cell = _standard_gru_cell(hard=True)
 
 
-@part
-def any_gru_cell(weights, program, layer, Z, z, state, h, out, o):
+@internal
+def general_gru_cell(weights, program, layer, Z, z, state, h, out, o):
     """Apply the gates of such a GRU with any activations."""
     constants = program[layer + layout.CONSTANTS]
     gate, kind = program[layer + layout.ACTIVATION], program[layer + layout.CANDIDATE_ACTIVATION]

@@ -1,4 +1,4 @@
-"""Compile every kernel once, before anything is promised to be quick."""
+"""Compile kernels, or load them from disk, before they are needed; call them from Python."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -9,25 +9,20 @@ from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import (
-    dirty,
-    id_lookup,
-    idle,
-    layout,
-    single_step,
-    step,
-)
+from . import dirty, eviction, id_lookup, layout, recurrent_single, single_step, step
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]
+Signature = tuple[Any, ...]
+Signatures = dict[Any, Signature]  # of each kernel
 
 _lock = threading.Lock()
 _ready: set[str] = set()
 
-_IDS, _STEP, _THREADS = "stream ids", "step", "several threads"
-CHANGED, LEAVING = "changed streams", "idle streams"
+# Names of groups of kernels, as a display of progress shows them.
+_ID_LOOKUP, _STEP, _STEP_PARALLEL = "stream id lookup", "step", "step on several threads"
+DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
 
-Signature = tuple[Any, ...]
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
 _BY_ADDRESS: Signature = (int64,) * 4
 _BLOCK: Signature = (int64, _slots, _matrix, _matrix)
@@ -49,24 +44,26 @@ def can_run_parallel() -> bool:
 
 
 @cache
-def _kernels() -> dict[str, list[tuple[Any, Signature]]]:
-    """Return every kernel, with its signature, by what the person is told that it is for."""
-    layers = (*step.LAYERS.values(), *step.SINGLES.values(), *step.SHORT.values())
-    kernels: dict[str, list[tuple[Any, Signature]]] = {
-        _name(function): [(function, _BY_ADDRESS)] for function in layers
-    }
-    kernels[_IDS] = list(id_lookup.SIGNATURES.items())
-    kernels[CHANGED] = list(dirty.SIGNATURES.items())
-    kernels[LEAVING] = list(idle.SIGNATURES.items())
-    kernels[_STEP] = [(step.step_range, _BY_ADDRESS), (step.step_block, _BLOCK)]
-    kernels[_STEP] += single_step.SIGNATURES.items()
+def _kernels() -> dict[str, Signatures]:
+    """Return every group of kernels by name."""
+    layers = (
+        *step.LAYERS.values(),
+        *step.SINGLES.values(),
+        *recurrent_single.LSTM_16_BITS.values(),
+    )
+    kernels = {_layer_name(function): {function: _BY_ADDRESS} for function in layers}
+    kernels[_ID_LOOKUP] = id_lookup.SIGNATURES
+    kernels[DIRTY_TRACKING] = dirty.SIGNATURES
+    kernels[EVICTION] = eviction.SIGNATURES
+    block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
+    kernels[_STEP] = block | single_step.SIGNATURES
     if can_run_parallel():
-        kernels[_THREADS] = [(step.step_shared, _BY_ADDRESS), (step.step_parallel, _PARALLEL)]
+        kernels[_STEP_PARALLEL] = {step.step_shared: _BY_ADDRESS, step.step_parallel: _PARALLEL}
     return kernels
 
 
-def register(name: str, kernels: list[tuple[Any, Signature]]) -> None:
-    """Let kernels that stand elsewhere be prepared here, under a name for the person to read."""
+def register(name: str, kernels: Signatures) -> None:
+    """Add a group of kernels of another package, under a name that a display of progress shows."""
     _kernels()[name] = kernels
 
 
@@ -75,36 +72,44 @@ def _name(function: Any) -> str:
     return name
 
 
+def _layer_name(function: Any) -> str:
+    """Return ``"lstm norm, single stream"`` for the kernel ``lstm_norm_single``."""
+    return _name(function).replace("_single", ", single stream").replace("_", " ")
+
+
 def needed(kinds: Iterable[int], precision: str) -> list[str]:
-    """Return the names of the kernels that step layers of these kinds (layout.py)."""
-    layers = {_name(function) for kind in kinds for function in layer_kernels(kind, precision)}
-    return [name for name in _kernels() if name in layers or name in (_IDS, _STEP, _THREADS)]
+    """Return the names of the groups of kernels that step layers of these kinds (layout.py)."""
+    functions = (function for kind in kinds for function in layer_kernels(kind, precision))
+    names = {_ID_LOOKUP, _STEP, _STEP_PARALLEL} | {_layer_name(function) for function in functions}
+    return [name for name in _kernels() if name in names]
 
 
 def layer_kernels(kind: int, precision: str) -> tuple[Any, Any]:
-    """Return what steps a group of streams through a layer of a kind, and what a single one."""
-    short = kind == layout.LSTM and precision in step.SHORT
-    return step.LAYERS[kind], step.SHORT[precision] if short else step.SINGLES[kind]
+    """Return the kernels of a kind of layer: for a group of streams, and for a single stream."""
+    single = step.SINGLES[kind]
+    if kind == layout.LSTM:
+        single = recurrent_single.LSTM_16_BITS.get(precision, single)
+    return step.LAYERS[kind], single
 
 
 def is_warm(names: Iterable[str] | None = None) -> bool:
     """Tell whether kernels (all, if left out) are compiled, in this process or on disk."""
     kernels = _kernels()
     return all(
-        name in _ready or all(is_cached(kernel) for kernel, _ in kernels[name])
+        name in _ready or all(is_cached(kernel) for kernel in kernels[name])
         for name in names or kernels
     )
 
 
 def prepare(progress: Progress | None = None, names: Iterable[str] | None = None) -> None:
-    """Load kernels from disk, or compile them and keep them there.
+    """Load kernels from disk, or compile and cache them there.
 
     Parameters
     ----------
     progress : callable, optional
-        Called as ``progress(done, total, name)`` before each of them and once at the end.
+        Called as ``progress(done, total, name)`` before each group of them and once at the end.
     names : iterable of str, optional
-        Which ones, as :func:`needed` gives them; all if left out.
+        Of the groups, as :func:`needed` returns them; all if left out.
     """
     kernels = _kernels()
     wanted = list(names or kernels)
@@ -113,61 +118,62 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
             if progress is not None:
                 progress(done, len(wanted), name)
             if name not in _ready:
-                if name == _THREADS:
+                if name == _STEP_PARALLEL:
                     config.THREADING_LAYER = "omp"
-                for kernel, signature in kernels[name]:
+                for kernel, signature in kernels[name].items():
                     kernel.compile(signature)
                 _ready.add(name)
         if progress is not None:
             progress(len(wanted), len(wanted), "done")
 
 
+def _entries(kernels: Signatures) -> SimpleNamespace:
+    """Return compiled kernels as Python calls them, by name."""
+    return SimpleNamespace(
+        **{_name(kernel): entry(kernel, kind) for kernel, kind in kernels.items()}
+    )
+
+
 @cache
 def id_entries() -> SimpleNamespace:
-    """Return what a table of streams is asked (id_lookup.py), by name, compiled."""
-    prepare(None, [_IDS])
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in id_lookup.SIGNATURES.items()}
-    return SimpleNamespace(**entries)
+    """Return the entry points of the table of streams (id_lookup.py), by name, compiled."""
+    prepare(None, [_ID_LOOKUP])
+    return _entries(id_lookup.SIGNATURES)
 
 
 @cache
-def changed_entries() -> SimpleNamespace:
-    """Return what tells which streams changed (dirty.py), by name, compiled."""
-    prepare(None, [CHANGED])
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in dirty.SIGNATURES.items()}
-    return SimpleNamespace(**entries)
+def dirty_entries() -> SimpleNamespace:
+    """Return the entry points of dirty tracking (dirty.py), by name, compiled."""
+    prepare(None, [DIRTY_TRACKING])
+    return _entries(dirty.SIGNATURES)
 
 
 @cache
-def leaving_entries() -> SimpleNamespace:
-    """Return what finds streams that were idle and frees their slots (idle.py), compiled."""
-    prepare(None, [LEAVING])
-    entries = {_name(kernel): entry(kernel, kind) for kernel, kind in idle.SIGNATURES.items()}
-    return SimpleNamespace(**entries)
+def eviction_entries() -> SimpleNamespace:
+    """Return the entry points of eviction (eviction.py), by name, compiled."""
+    prepare(None, [EVICTION])
+    return _entries(eviction.SIGNATURES)
 
 
 @cache
 def step_entries() -> SimpleNamespace:
-    """Return what a backend calls (step.py), by name, compiled."""
-    kernels = [pair for name in (_STEP, _THREADS) for pair in _kernels().get(name, [])]
-    entries = {
-        _name(kernel): entry(kernel, kind) for kernel, kind in kernels if kind != _BY_ADDRESS
-    }
-    return SimpleNamespace(**entries)
+    """Return the entry points of a backend (step.py, single_step.py), by name, compiled before."""
+    kernels = _kernels()[_STEP] | _kernels().get(_STEP_PARALLEL, {})
+    return _entries({kernel: kind for kernel, kind in kernels.items() if kind != _BY_ADDRESS})
 
 
 def entry(function: Any, signature: Signature) -> Callable[..., Any]:
-    """Return a compiled kernel as Python calls it quickest.
+    """Return a compiled kernel in the form that Python calls fastest.
 
-    It takes a tenth of a microsecond a call, where the dispatcher, which looks at the types first,
-    takes two if there is a str among them. So types must be those of the signature; nothing looks
-    at them.
+    A call takes a tenth of a microsecond; through the dispatcher, which looks at the types first,
+    it takes two if there is a str among them. The types must be those of the signature; nothing
+    checks them.
     """
     fast: Callable[..., Any] = function.get_overload(signature)
     return fast
 
 
 def address(function: Any) -> int:
-    """Return where a compiled kernel that takes four integers stands in memory."""
+    """Return the address in memory of a compiled kernel that takes four integers."""
     compiled = function.overloads[_BY_ADDRESS]
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))

@@ -1,4 +1,4 @@
-"""Layers without a memory, and what they share with others. How one is called: arguments.py."""
+"""Kernels of the layers without state, and parts shared with recurrent ones; see arguments.py."""
 
 import math
 
@@ -6,20 +6,18 @@ import numpy as np
 from numba import int64
 
 from . import layout
-from .activations import RELU, SIGMOID, TANH, activate, clip, exp_in_place, relu, sigmoid, tanh
+from .activations import activate, clip, exp_in_place, relu, sigmoid, tanh
 from .arguments import SUMS, arrays, span
-from .cache import by_address, inlined, part
+from .cache import by_address, internal
 from .layout import COLUMNS, PAD
+from .norms import moments
 from .products import HALF, TILE, WIDE, half_panel, narrow_panel, one_product_pair, wide_panel
-from .simd import LANES, add_lanes, first_lanes, fma, load, splat, store
+from .simd import LANES, fma, load, splat, store
 
 f32 = np.float32
-LINEAR = layout.ACTIVATIONS.index("linear")
-SOFTMAX = layout.ACTIVATIONS.index("softmax")
-LOG_SOFTMAX = layout.ACTIVATIONS.index("log_softmax")
 
 
-@part
+@internal
 def product(weights, w, K, outputs, S, a, o, stride, z, count):
     """Multiply ``count`` rows at ``S[a]`` with all panels of a layer; sums to the rows at o."""
     vectors = (outputs + LANES - 1) // LANES
@@ -45,25 +43,25 @@ def product(weights, w, K, outputs, S, a, o, stride, z, count):
         narrow_panel(S, a, stride, weights, w, K, S, o + column * LANES, stride, count)
 
 
-@part
+@internal
 def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
     """Bound and activate ``count`` rows of ``width`` values in place."""
-    if kind >= SOFTMAX:
+    if kind >= layout.SOFTMAX:
         for m in range(count):
-            _softmax(S, o + m * stride, width, kind == LOG_SOFTMAX)
+            _softmax(S, o + m * stride, width, kind == layout.LOG_SOFTMAX)
         return
-    if kind == LINEAR and not math.isfinite(bound):
+    if kind == layout.LINEAR and not math.isfinite(bound):
         return
     p0, p1 = weights[constants], weights[constants + 1]
     for m in range(count):
         start = o + m * stride
-        if kind == TANH:
+        if kind == layout.TANH:
             for n in range(start, start + width, LANES):
                 store(S, n, tanh(clip(load(S, n), bound)))
-        elif kind == SIGMOID:
+        elif kind == layout.SIGMOID:
             for n in range(start, start + width, LANES):
                 store(S, n, sigmoid(clip(load(S, n), bound)))
-        elif kind == RELU:
+        elif kind == layout.RELU:
             for n in range(start, start + width, LANES):
                 store(S, n, relu(clip(load(S, n), bound)))
         else:
@@ -71,7 +69,7 @@ def activate_rows(kind, weights, constants, bound, S, o, width, stride, count):
                 store(S, n, activate(kind, p0, p1, clip(load(S, n), bound)))
 
 
-@part
+@internal
 def _softmax(S, o, width, logarithm):
     largest = S[o]
     for n in range(o, o + width):
@@ -123,44 +121,6 @@ def pointwise(task, layer, group, _):
     activate_rows(kind, weights, constants, f32(np.inf), S, o, width, stride, count)
 
 
-@part
-def moments(S, a, width, spacing, epsilon, z):
-    """Return mean and inverse standard deviation of ``width`` values.
-
-    The values stand from ``S[a]``, LANES together, ``spacing`` from one such run to the next;
-    ``S[z]`` has room for one cache line. Sums are taken over every 16th value and then by halves,
-    so that the result does not depend on the width of the vectors.
-    """
-    mean = _sum(S, a, width, spacing, z, f32(0.0), False) / f32(width)
-    variance = _sum(S, a, width, spacing, z, mean, True) / f32(width)
-    return mean, f32(1.0) / f32(math.sqrt(variance + epsilon))
-
-
-@part
-def _sum(S, a, width, spacing, z, mean, squared):
-    """Sum ``x - mean`` or its square."""
-    for begin in range(0, PAD, LANES):
-        total = splat(f32(0.0))
-        for n in range(begin, width, PAD):
-            x = load(S, a + n // LANES * spacing) - splat(mean)
-            if n + LANES > width:
-                x = first_lanes(x, width - n)
-            total = fma(x, x, total) if squared else total + x
-        store(S, z + begin, total)
-    return add_cache_line(S, z)
-
-
-@inlined
-def add_cache_line(S, z):
-    """Sum the cache line at ``S[z]`` by halves, whatever the width of vectors."""
-    half = PAD // 2
-    while half >= LANES:
-        for n in range(z, z + half, LANES):
-            store(S, n, load(S, n) + load(S, n + half))
-        half //= 2
-    return add_lanes(load(S, z))
-
-
 @by_address
 def layer_norm(task, layer, group, _):
     """Normalise the rows at ``S[a]`` to the rows at ``S[o]``."""
@@ -180,17 +140,26 @@ def layer_norm(task, layer, group, _):
 
 @by_address
 def embedding(task, layer, group, _):
-    """Put the vector of the category in ``S[a]`` before the other features, to ``S[o]``."""
+    """Write the vector of the category in ``S[a]``, then the other features, to ``S[o]``."""
     weights, program, _rows, _slots, S = arrays(task, group)
     _first, count, a, o = span(group)
     stride, features = program[layout.STRIDE], program[layer + layout.LAYER_INPUTS]
     dimension = program[layer + layout.LAYER_OUTPUTS] - features + 1
     width = (dimension + PAD - 1) // PAD * PAD
     for m in range(0, count * stride, stride):
-        # The engine has refused what is no category; this keeps the read inside the table.
+        # The engine has refused invalid categories; this keeps the read inside the table.
         category = min(max(int(S[a + m]), 0), program[layer + layout.UNITS] - 1)
         start = program[layer + layout.VECTORS] + category * width
         for n in range(0, dimension, LANES):
             store(S, o + m + n, load(weights, start + n))
         for n in range(1, features):
             S[o + m + dimension + n - 1] = S[a + m + n]
+
+
+# The kernel of each KIND.
+LAYERS = {
+    layout.DENSE: dense,
+    layout.POINTWISE: pointwise,
+    layout.LAYER_NORM: layer_norm,
+    layout.EMBEDDING: embedding,
+}

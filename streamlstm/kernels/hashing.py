@@ -7,7 +7,7 @@ every integer a hash of its own.
 
 import numpy as np
 
-from .cache import part
+from .cache import internal
 from .memory import byte_at, folded_product, half_at, word_at
 
 S0 = np.uint64(0x2D358DCCAA6C78A5)
@@ -17,7 +17,7 @@ _M0, _M1 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _U8, _U16, _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (8, 16, 27, 30, 31, 32))
 
 
-@part
+@internal
 def hash_integer(value):
     """Hash a uint64."""
     value = (value ^ (value >> _U30)) * _M0
@@ -25,9 +25,9 @@ def hash_integer(value):
     return value ^ (value >> _U31)
 
 
-@part
+@internal
 def hash_text(address, length):
-    """Hash ``length`` bytes, 1 or more, from the int64 ``address`` on; no other byte is read."""
+    """Hash ``length`` bytes, 1 or more, at the int64 ``address``; no other byte is read."""
     seed = _SEED
     end = address + length
     if length >= 16:
@@ -48,7 +48,7 @@ def hash_text(address, length):
     return folded_product(mixed ^ S0 ^ np.uint64(length), S1 ^ seed)
 
 
-@part
+@internal
 def short_text(address, length):
     """Return the 1 to 8 bytes of a short text in one uint64, the first one lowest."""
     if length >= 4:
@@ -60,9 +60,9 @@ def short_text(address, length):
     return key
 
 
-@part
+@internal
 def same_bytes(a, b, length):
-    """Tell whether the 9 bytes or more at two int64 addresses are the same."""
+    """Tell whether 9 bytes or more at two int64 addresses are equal."""
     for n in range(0, length - 8, 8):
         if word_at(a + n) != word_at(b + n):
             return False

@@ -1,33 +1,33 @@
-"""The map from stream id to slot: open addressing over columns that stand beside the state rows.
+"""The hash table from stream id to slot: open addressing, with columns beside the state rows.
 
-Everything is reached from one int64 array, the head, whose address never changes; its places are
+Everything is reached from one int64 array, the head, whose address never changes; its fields are
 named below. The arrays that it points to are owned, and replaced by larger ones, by
-:class:`StateTable`; functions here never allocate. The caller keeps others out
-while one of them runs.
+:class:`StateTable`; functions here never allocate. The caller holds a lock while one of them runs.
 
 index : uint64[MASK + 1]
     A power of two. An entry is ``slot + 1`` in its low 40 bits and the top 24 bits of the id's
-    hash above; 0 is an empty place. An id stands at the first free place from the low bits of its
-    hash on. What is freed is closed up at once, so that look-ups never slow down with age.
+    hash above; 0 is an empty place. Linear probing starts at the low bits of the hash. Deletion
+    closes the gap at once, without tombstones, so that look-ups never slow down with age.
 records : uint64[S, RECORD]
     One a slot, two in a cache line: KEY, META, SEQ, TIME.
-arrivals : uint64[S]
-    How many streams had come when the owner of a slot came, itself counted; 0 while it is free.
+generations : uint64[S]
+    The count of streams created so far when the owner of a slot was created, itself included; 0
+    while the slot is free.
 texts : uint8[TEXT_SIZE]
-    Texts of more than 8 bytes, one after the other; shorter ones stand in their KEY.
+    Texts of more than 8 bytes, contiguous; shorter ones are in their KEY.
 """
 
 import numpy as np
 from numba import int64
 
-from .cache import part
+from .cache import internal
 from .hashing import hash_integer, hash_text, same_bytes, short_text
 from .memory import bits_of, byte_at, column_access, copy_bytes, prefetch
 
 (
     INDEX,  # addresses of the arrays
     RECORDS,
-    ARRIVALS,
+    GENERATIONS,
     TEXTS,
     ROWS,
     INITIAL,
@@ -35,30 +35,30 @@ from .memory import bits_of, byte_at, column_access, copy_bytes, prefetch
     CAPACITY,  # slots
     ROW_SIZE,
     TEXT_SIZE,
-    TEXT_USED,  # bytes from the start of texts that are, or were, an id's
+    TEXT_USED,  # bytes of texts in use, by live or dead ids
     TEXT_LIVE,  # of these, bytes of live ids
     LIVE,  # streams
-    USED,  # slots below this one have had an owner
-    FREE,  # 1 + the slot that was freed last; the KEY of a free slot goes on from there
-    ARRIVED,  # streams that have come since the table was made
-    BLOCK,  # blocks that were looked up
-    REPEATS,  # ids of the last block that had come before in it
-    CHANGED,  # address of int64[S], the slots that changed; 0 if nobody asks for them (dirty.py)
-    CHANGED_FIRST,  # where the one that changed first stands; they go on from the end at the start
-    CHANGED_COUNT,
+    USED,  # high-water mark: slots from this one on never had an owner
+    FREE,  # 1 + the head of the free list, which the KEY of a free slot continues
+    GENERATION,  # streams created since the table was made
+    BLOCK,  # blocks looked up
+    REPEATS,  # ids of the last block that are not the first of their stream in it
+    DIRTY_RING,  # address of int64[S], the ring of dirty slots; 0 if untracked (dirty.py)
+    DIRTY_FIRST,  # position in the ring of the slot that changed first
+    DIRTY_COUNT,
 ) = range(21)
 HEAD = 24
 
-# Columns of a record. KEY is the integer, or the text itself, or where in texts it stands. META
-# is the length of the text in its low byte, 0 for an integer, then a bit that says that the slot is
-# among the changed, and from BLOCK_SHIFT on the last block that the slot was in. TIME is a float64.
+# Columns of a record. KEY is the integer, or the text itself, or its offset in texts. META is the
+# length of the text in its low byte, 0 for an integer, then a bit that says that the slot is dirty,
+# and from BLOCK_SHIFT on the last block that the slot was in. TIME is a float64.
 KEY, META, SEQ, TIME = range(4)
 RECORD = 4
-IS_CHANGED = np.uint64(1 << 8)
+IS_DIRTY = np.uint64(1 << 8)
 BLOCK_SHIFT = np.uint64(9)
 
-# What is answered instead of a slot.
-ABSENT, FULL, NEEDS_ROOM, NO_ID = -1, -2, -3, -4
+# Results instead of a slot.
+ABSENT, FULL, NEEDS_ROOM, INVALID_ID = -1, -2, -3, -4
 
 MAX_SLOTS = 2**40 - 1
 MAX_TEXT = 255
@@ -72,21 +72,21 @@ _AHEAD = 16  # slots whose places in a new index are fetched ahead
 
 # column_of(head, slot, KEY), set_column(head, slot, KEY, value); the others have one column, 0.
 column_of, set_column = column_access(RECORDS, RECORD)
-arrival_of, set_arrival = column_access(ARRIVALS, 1)
+generation_of, set_generation = column_access(GENERATIONS, 1)
 _entry_at, _set_entry = column_access(INDEX, 1)
 
 # Numba compiles a function once more for every literal among its arguments, hence int64(...).
 
 
-@part
+@internal
 def length_of(head, slot):
     """Return how many bytes the text of a slot has; 0 if its id is an integer."""
     return np.int64(column_of(head, slot, META) & _LENGTH)
 
 
-@part
+@internal
 def _matching(head, hashed, place):
-    """Return the first place from ``place`` on that is empty, or may be of an id of this hash."""
+    """Return the first place from ``place`` on that is empty or has the top bits of this hash."""
     entry = _entry_at(head, place, 0)
     while entry != _ZERO and entry >> _SLOT_BITS != hashed >> _SLOT_BITS:
         place = (place + 1) & head[MASK]
@@ -94,25 +94,25 @@ def _matching(head, hashed, place):
     return place
 
 
-@part
+@internal
 def _slot_at(head, place):
     """Return the slot of an entry, ABSENT for an empty place."""
     return np.int64(_entry_at(head, place, 0) & _SLOT) - 1
 
 
-@part
+@internal
 def candidate(head, hashed):
     """Return the first slot whose id may have this hash, ABSENT if there is none."""
     return _slot_at(head, _matching(head, hashed, np.int64(hashed) & head[MASK]))
 
 
-@part
+@internal
 def is_integer(head, slot, value):
     """Tell whether a slot is that of the integer ``value``."""
     return column_of(head, slot, KEY) == value and length_of(head, slot) == 0
 
 
-@part
+@internal
 def is_text(head, slot, address, length):
     """Tell whether a slot is that of the text at ``address``."""
     if length_of(head, slot) != length:
@@ -123,9 +123,9 @@ def is_text(head, slot, address, length):
     return same_bytes(head[TEXTS] + np.int64(key), address, length)
 
 
-@part
+@internal
 def find_integer(head, value):
-    """Return the slot of the uint64 id ``value``, ABSENT if it has none."""
+    """Return the slot of the uint64 id ``value``, or ABSENT."""
     hashed = hash_integer(value)
     place = np.int64(hashed) & head[MASK]
     while True:
@@ -136,9 +136,9 @@ def find_integer(head, value):
         place = (place + 1) & head[MASK]
 
 
-@part
+@internal
 def find_text_at(head, address, length):
-    """Return the slot of the text id of 1 to 255 bytes at an int64 address, ABSENT if none."""
+    """Return the slot of the text id of 1 to 255 bytes at an int64 address, or ABSENT."""
     hashed = hash_text(address, length)
     place = np.int64(hashed) & head[MASK]
     while True:
@@ -149,13 +149,13 @@ def find_text_at(head, address, length):
         place = (place + 1) & head[MASK]
 
 
-@part
-def may_be_text(address, length):
-    """Tell whether a text of this length may be an id; whether it is UTF-8 is not looked at."""
+@internal
+def is_valid_text(address, length):
+    """Tell whether a text of this length may be an id; UTF-8 is not checked."""
     return 0 < length <= MAX_TEXT and byte_at(address) != _ZERO
 
 
-@part
+@internal
 def find_text(head, buffer, start, length):
     """Return the slot of the text id in ``buffer[start : start + length]``.
 
@@ -168,20 +168,20 @@ def find_text(head, buffer, start, length):
     Returns
     -------
     int64
-        The slot; ABSENT if the stream has none; NO_ID if no stream may be called so.
+        The slot; ABSENT if the stream has none; INVALID_ID if the text cannot be an id.
     """
     address = buffer.ctypes.data + start
-    if not may_be_text(address, length):
-        return NO_ID
+    if not is_valid_text(address, length):
+        return INVALID_ID
     return find_text_at(head, address, length)
 
 
-@part
+@internal
 def has_room(head, streams, size):
-    """Tell whether ``streams`` new ids of ``size`` bytes together fit in the arrays there are.
+    """Tell whether ``streams`` new ids of ``size`` bytes together fit in the present arrays.
 
-    At most five places in eight of the index are taken: a look-up sees two of them on average,
-    one that finds nothing four.
+    The load factor of the index is at most 5/8: a look-up probes two places on average, an
+    unsuccessful one four.
     """
     total = head[LIVE] + streams
     if total > head[CAPACITY]:
@@ -189,33 +189,33 @@ def has_room(head, streams, size):
     return total * 8 <= (head[MASK] + 1) * 5 and head[TEXT_USED] + size <= head[TEXT_SIZE]
 
 
-@part
-def enter(head, hashed, slot):
-    """Enter a slot into the index, which must have room."""
+@internal
+def insert(head, hashed, slot):
+    """Insert a slot into the index, which must have room."""
     place = np.int64(hashed) & head[MASK]
     while _entry_at(head, place, 0) != _ZERO:
         place = (place + 1) & head[MASK]
     _set_entry(head, place, 0, (hashed >> _SLOT_BITS << _SLOT_BITS) | np.uint64(slot + 1))
 
 
-@part
-def clear_slot(head, slot):
-    """Give a slot the memory of a stream that has seen nothing."""
+@internal
+def reset_slot(head, slot):
+    """Reset a slot to the state of a new stream."""
     size = 4 * head[ROW_SIZE]
     copy_bytes(head[ROWS] + size * slot, head[INITIAL], size)
     set_column(head, slot, SEQ, _ZERO)
     set_column(head, slot, TIME, bits_of(np.nan))
 
 
-@part
-def keep_prediction(head, slot, place, y, size):
-    """Copy ``size`` bytes at ``y``, a prediction, to where it stands in a stream's row."""
+@internal
+def store_prediction(head, slot, place, y, size):
+    """Copy the ``size`` bytes of a prediction at ``y`` to offset ``place`` of a stream's row."""
     copy_bytes(head[ROWS] + 4 * (head[ROW_SIZE] * slot + place), y, size)
 
 
-@part
-def _take_slot(head, hashed, key, length):
-    """Give an id that has none a slot; FULL if there is none to give."""
+@internal
+def _allocate_slot(head, hashed, key, length):
+    """Allocate a slot to a new id; FULL if none is free."""
     if head[LIVE] == head[CAPACITY]:
         return FULL
     if head[FREE]:
@@ -225,18 +225,18 @@ def _take_slot(head, hashed, key, length):
         slot = head[USED]
         head[USED] += 1
     head[LIVE] += 1
-    head[ARRIVED] += 1
-    set_arrival(head, slot, 0, np.uint64(head[ARRIVED]))
+    head[GENERATION] += 1
+    set_generation(head, slot, 0, np.uint64(head[GENERATION]))
     set_column(head, slot, KEY, key)
-    set_column(head, slot, META, np.uint64(length) | column_of(head, slot, META) & IS_CHANGED)
-    clear_slot(head, slot)
-    enter(head, hashed, slot)
+    set_column(head, slot, META, np.uint64(length) | column_of(head, slot, META) & IS_DIRTY)
+    reset_slot(head, slot)
+    insert(head, hashed, slot)
     return slot
 
 
-@part
+@internal
 def claim_integer(head, value):
-    """Return the slot of a uint64 id, giving it one if it has none.
+    """Return the slot of a uint64 id, allocating one if it has none.
 
     Returns
     -------
@@ -249,10 +249,10 @@ def claim_integer(head, value):
         return slot
     if not has_room(head, int64(1), int64(0)):
         return NEEDS_ROOM
-    return _take_slot(head, hash_integer(value), value, int64(0))
+    return _allocate_slot(head, hash_integer(value), value, int64(0))
 
 
-@part
+@internal
 def claim_text_at(head, address, length):
     """Return the slot of the text id at an int64 address, as :func:`claim_integer`."""
     slot = find_text_at(head, address, length)
@@ -262,7 +262,7 @@ def claim_text_at(head, address, length):
         return NEEDS_ROOM
     start = head[TEXT_USED]
     key = short_text(address, length) if length <= SHORT else np.uint64(start)
-    slot = _take_slot(head, hash_text(address, length), key, length)
+    slot = _allocate_slot(head, hash_text(address, length), key, length)
     if slot >= 0 and length > SHORT:
         copy_bytes(head[TEXTS] + start, address, length)
         head[TEXT_USED] += length
@@ -270,9 +270,9 @@ def claim_text_at(head, address, length):
     return slot
 
 
-@part
+@internal
 def hash_of_slot(head, slot):
-    """Hash the id that a slot belongs to."""
+    """Hash the id of a slot."""
     length, key = length_of(head, slot), column_of(head, slot, KEY)
     if length == 0:
         return hash_integer(key)
@@ -281,14 +281,14 @@ def hash_of_slot(head, slot):
     return hash_text(head[TEXTS] + np.int64(key), length)
 
 
-@part
+@internal
 def free_slot(head, slot):
-    """Forget the owner of a slot and erase its memory."""
+    """Free a slot and erase its state."""
     mask = head[MASK]
     hole = np.int64(hash_of_slot(head, slot)) & mask
     while _slot_at(head, hole) != slot:
         hole = (hole + 1) & mask
-    # Whatever stands further on and could stand in the hole moves there, and leaves the next hole.
+    # Entries further on whose probe sequence passes the hole move into it, and leave the next hole.
     place = (hole + 1) & mask
     while _entry_at(head, place, 0) != _ZERO:
         home = np.int64(hash_of_slot(head, _slot_at(head, place))) & mask
@@ -302,28 +302,28 @@ def free_slot(head, slot):
         head[TEXT_LIVE] -= length
         if np.int64(column_of(head, slot, KEY)) + length == head[TEXT_USED]:
             head[TEXT_USED] -= length
-    set_arrival(head, slot, 0, _ZERO)
-    clear_slot(head, slot)
-    # Its place among the changed stays: whoever comes to it finds the slot free, or a new owner.
-    set_column(head, slot, META, column_of(head, slot, META) & IS_CHANGED)
+    set_generation(head, slot, 0, _ZERO)
+    reset_slot(head, slot)
+    # It stays in the ring of dirty slots, whose reader finds it free, or with a new owner.
+    set_column(head, slot, META, column_of(head, slot, META) & IS_DIRTY)
     set_column(head, slot, KEY, np.uint64(head[FREE]))
     head[FREE] = slot + 1
     head[LIVE] -= 1
 
 
-@part
+@internal
 def replace_index(head, index, places):
-    """Enter every live slot into a new index of zeros at the int64 address ``index``."""
+    """Insert every live slot into a new index of zeros at the int64 address ``index``."""
     head[INDEX], head[MASK] = index, places - 1
     for slot in range(head[USED]):
         ahead = slot + _AHEAD
         if ahead < head[USED]:
             prefetch(index + 8 * (np.int64(hash_of_slot(head, ahead)) & head[MASK]))
-        if arrival_of(head, slot, 0) != _ZERO:
-            enter(head, hash_of_slot(head, slot), slot)
+        if generation_of(head, slot, 0) != _ZERO:
+            insert(head, hash_of_slot(head, slot), slot)
 
 
-@part
+@internal
 def replace_texts(head, texts, size):
     """Copy the texts of live ids to ``size`` bytes at the int64 address ``texts``."""
     used = 0

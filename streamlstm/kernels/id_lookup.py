@@ -1,34 +1,34 @@
-"""What a table of streams is asked from Python: one id, a block of ids, more room.
+"""Entry points of the table of streams for Python: look up one id or a block of ids, grow.
 
 All take the address of the head (id_index.py) as an integer. Ids of a block are looked up in
-groups, in passes over each: hash and ask for the places in the index; find the candidates and ask
-for their records; compare. So the cache misses of a group overlap, and an id among a million costs
-some tens of ns instead of three misses of a hundred each.
+groups, in passes over each: hash, and prefetch the places in the index; find the candidates, and
+prefetch their records; compare. So the cache misses of a group overlap, and an id among a million
+costs some tens of ns instead of three misses of a hundred each.
 """
 
 import numpy as np
 from numba import float32, float64, int64, types, uint64
 
 from . import dirty, id_index
-from .cache import kernel, part
+from .cache import internal, kernel
 from .hashing import hash_integer, hash_text
 from .id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from .memory import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
 
 GROUP = 64  # ids whose misses overlap
 
-# What to do with an id that has no slot, and how the bytes of a text stand in the str.
+# Modes: whether an id without a slot gets one; ENCODED is added if a str holds bytes of UTF-8.
 FIND, CLAIM = 0, 1
 ENCODED = 2
 
 _LOWS, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_LOW = np.uint64(2**9 - 1)  # what stands in META below the block
+_LOW = np.uint64(2**9 - 1)  # bits of META below the block
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 @kernel(no_cfunc_wrapper=True)
 def integer_slot(address, value, mode):
-    """Find or claim the slot of one integer id; negative answers: id_index.py."""
+    """Find or claim the slot of one integer id; negative results: id_index.py."""
     head = int64s_at(address, id_index.HEAD)
     if mode & CLAIM:
         return id_index.claim_integer(head, value)
@@ -44,16 +44,16 @@ def text_slot(address, text, mode):
     address : int64
         Of the head.
     text : str
-        ASCII; or, if ``mode`` says ENCODED, the bytes of the id's UTF-8 as code points.
+        ASCII; or, if ``mode`` has ENCODED, the bytes of the id's UTF-8 as code points.
     mode : int64
         FIND or CLAIM, and ENCODED added.
     """
     head = int64s_at(address, id_index.HEAD)
     if not (text._is_ascii or mode & ENCODED):
-        return id_index.NO_ID
+        return id_index.INVALID_ID
     data = address_of(text._data)
-    if not id_index.may_be_text(data, text._length):
-        return id_index.NO_ID
+    if not id_index.is_valid_text(data, text._length):
+        return id_index.INVALID_ID
     if mode & CLAIM:
         return id_index.claim_text_at(head, data, text._length)
     return id_index.find_text_at(head, data, text._length)
@@ -61,7 +61,7 @@ def text_slot(address, text, mode):
 
 @kernel(no_cfunc_wrapper=True)
 def integer_slots(address, values, slots):
-    """Find the slots of a block of integer ids, and give new ones to those that have none.
+    """Find or claim the slots of a block of integer ids.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def integer_slots(address, values, slots):
         Of the head.
     values : uint64[B]
     slots : int64[B]
-        Where the slots go. REPEATS in the head says how many of them stand in it more than once.
+        Where the slots go. REPEATS in the head counts those that are not the first of their stream.
 
     Returns
     -------
@@ -85,24 +85,24 @@ def integer_slots(address, values, slots):
         stop = first + GROUP if first + GROUP < count else count
         for n in range(first, stop):
             hashed = hash_integer(values[n])
-            _ask_place(head, hashed)
+            _prefetch_place(head, hashed)
             slots[n] = np.int64(hashed)
-        _seek(head, slots, first, stop)
+        _find_candidates(head, slots, first, stop)
         for n in range(first, stop):
             if slots[n] >= 0 and not id_index.is_integer(head, slots[n], values[n]):
                 slots[n] = id_index.ABSENT
-            absent += _mark(head, slots[n])
+            absent += _count_repeat(head, slots[n])
     if absent == 0:
-        dirty.note_all(head, slots)
+        dirty.mark_all(head, slots)
         return 0
     if not id_index.has_room(head, absent, int64(0)):
         return id_index.NEEDS_ROOM
     for n in range(count):
         if slots[n] < 0:
             slots[n] = id_index.claim_integer(head, values[n])
-            if _mark(head, slots[n]):
+            if _count_repeat(head, slots[n]):
                 return id_index.FULL
-    dirty.note_all(head, slots)
+    dirty.mark_all(head, slots)
     return 0
 
 
@@ -124,13 +124,13 @@ def text_slots(address, text, starts, slots):
     Returns
     -------
     int64
-        As :func:`integer_slots`; NO_ID if the text is not B ids of 1 to 255 bytes without NUL.
+        As :func:`integer_slots`; INVALID_ID if the text is not B ids of 1 to 255 bytes without NUL.
     """
     head = int64s_at(address, id_index.HEAD)
     count = slots.shape[0]
     data = address_of(text._data)
     if not _split(data, text._length, starts):
-        return id_index.NO_ID
+        return id_index.INVALID_ID
     head[id_index.BLOCK] += 1
     head[id_index.REPEATS] = 0
     absent = 0
@@ -138,9 +138,9 @@ def text_slots(address, text, starts, slots):
         stop = first + GROUP if first + GROUP < count else count
         for n in range(first, stop):
             hashed = hash_text(data + starts[n], starts[n + 1] - starts[n] - 1)
-            _ask_place(head, hashed)
+            _prefetch_place(head, hashed)
             slots[n] = np.int64(hashed)
-        _seek(head, slots, first, stop)
+        _find_candidates(head, slots, first, stop)
         for n in range(first, stop):
             if slots[n] >= 0 and id_index.length_of(head, slots[n]) > id_index.SHORT:
                 prefetch(head[id_index.TEXTS] + np.int64(column_of(head, slots[n], id_index.KEY)))
@@ -148,9 +148,9 @@ def text_slots(address, text, starts, slots):
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
             if slots[n] >= 0 and not id_index.is_text(head, slots[n], at, length):
                 slots[n] = id_index.ABSENT
-            absent += _mark(head, slots[n])
+            absent += _count_repeat(head, slots[n])
     if absent == 0:
-        dirty.note_all(head, slots)
+        dirty.mark_all(head, slots)
         return 0
     if not id_index.has_room(head, absent, text._length):
         return id_index.NEEDS_ROOM
@@ -158,22 +158,22 @@ def text_slots(address, text, starts, slots):
         if slots[n] < 0:
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
             slots[n] = id_index.claim_text_at(head, at, length)
-            if _mark(head, slots[n]):
+            if _count_repeat(head, slots[n]):
                 return id_index.FULL
-    dirty.note_all(head, slots)
+    dirty.mark_all(head, slots)
     return 0
 
 
-@part
+@internal
 def _split(data, size, starts):
-    """Find where the texts of a block begin; return whether they are as many, and may be ids."""
+    """Find the starts of the texts of a block; return whether number and lengths are valid."""
     count = starts.shape[0] - 1
     starts[0] = 0
     starts[count] = size + 1
     found, place = 1, 0
     while place < size:
         if size - place >= 8:
-            # The lowest high bit that is left stands in the first byte that is zero.
+            # The lowest high bit that is left is in the first byte that is zero.
             eight = word_at(data + place)
             zeros = (eight - _LOWS) & ~eight & _HIGHS
             if zeros == _ZERO:
@@ -194,24 +194,24 @@ def _split(data, size, starts):
     return good
 
 
-@part
-def _ask_place(head, hashed):
-    """Ask for the place in the index where an id of this hash is looked for first."""
+@internal
+def _prefetch_place(head, hashed):
+    """Prefetch the place in the index where probing for this hash starts."""
     prefetch(head[id_index.INDEX] + 8 * (np.int64(hashed) & head[id_index.MASK]))
 
 
-@part
-def _seek(head, slots, first, stop):
-    """Replace hashes by the slots that may be meant, and ask for their records."""
+@internal
+def _find_candidates(head, slots, first, stop):
+    """Replace hashes by the first candidate slots, and prefetch their records."""
     for n in range(first, stop):
         slots[n] = id_index.candidate(head, np.uint64(slots[n]))
-        # Of a slot that is none this is the address before the first: no harm.
+        # ABSENT gives an address before the first record, which a prefetch may have.
         prefetch(head[id_index.RECORDS] + 8 * id_index.RECORD * slots[n])
 
 
-@part
-def _mark(head, slot):
-    """Note that a slot is in the block, and count it if it was before; return 1 if it is none."""
+@internal
+def _count_repeat(head, slot):
+    """Mark a slot as part of the block, count it if it was before; return 1 if it is negative."""
     if slot < 0:
         return 1
     block, meta = np.uint64(head[id_index.BLOCK]), column_of(head, slot, META)
@@ -222,9 +222,9 @@ def _mark(head, slot):
 
 @kernel(no_cfunc_wrapper=True)
 def undo_claims(address, slots, arrived):
-    """Forget the streams of a block that came after the first ``arrived``, the newest first.
+    """Free the streams of a block that were created after generation ``arrived``, the newest first.
 
-    The count of arrivals goes on: what an owner was known by is never another's.
+    GENERATION is not reset: no two owners of a slot ever have the same.
 
     Parameters
     ----------
@@ -233,17 +233,17 @@ def undo_claims(address, slots, arrived):
     slots : int64[B]
         Negative where there is none.
     arrived : int64
-        ARRIVED before the block.
+        GENERATION before the block.
     """
     head = int64s_at(address, id_index.HEAD)
     for n in range(slots.shape[0] - 1, -1, -1):
-        if slots[n] >= 0 and id_index.arrival_of(head, slots[n], 0) > np.uint64(arrived):
+        if slots[n] >= 0 and id_index.generation_of(head, slots[n], 0) > np.uint64(arrived):
             id_index.free_slot(head, slots[n])
 
 
 @kernel(no_cfunc_wrapper=True)
-def release(address, slot):
-    """Forget the owner of a slot, erase its memory and let the slot go to another."""
+def free(address, slot):
+    """Free a slot and erase its state."""
     id_index.free_slot(int64s_at(address, id_index.HEAD), slot)
 
 
@@ -258,8 +258,8 @@ def enlarge(address, what, place, size):
 
 
 @kernel(no_cfunc_wrapper=True)
-def seqs_follow(address, slots, seqs):
-    """Tell whether every number of a block may be applied; nothing changes.
+def seqs_are_next(address, slots, seqs):
+    """Tell whether every sequence number of a block is the next of its stream; nothing changes.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def seqs_follow(address, slots, seqs):
                 break
             set_column(head, slots[good], SEQ, seqs[good])
         good += 1
-    # Each number that was noted was one more than what stood there.
+    # Undo: each number that was stored was one more than the one before.
     for n in range(good):
         if seqs[n] != _ZERO:
             set_column(head, slots[n], SEQ, column_of(head, slots[n], SEQ) - _ONE)
@@ -285,8 +285,8 @@ def seqs_follow(address, slots, seqs):
 
 
 @kernel(no_cfunc_wrapper=True)
-def note_block(address, slots, seqs, times, Y, place):
-    """Keep the numbers, with their predictions, and the times of a block that was applied.
+def record_block(address, slots, seqs, times, Y, place):
+    """Store the sequence numbers, with their predictions, and the times of a block after its step.
 
     Parameters
     ----------
@@ -299,14 +299,14 @@ def note_block(address, slots, seqs, times, Y, place):
         NaN where it has no time.
     Y : float32[B, O]
     place : int64
-        Where in a state row a prediction is kept.
+        Offset of the prediction in a state row.
     """
     head = int64s_at(address, id_index.HEAD)
     size = 4 * Y.shape[1]
     for n in range(seqs.shape[0]):
         if seqs[n] != _ZERO:
             set_column(head, slots[n], SEQ, seqs[n])
-            id_index.keep_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
+            id_index.store_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
     for n in range(times.shape[0]):
         if not np.isnan(times[n]):
             set_column(head, slots[n], TIME, bits_of(times[n]))
@@ -323,8 +323,8 @@ SIGNATURES = {
     integer_slots: (int64, _words, _slots),
     text_slots: (int64, _text, _slots, _slots),
     undo_claims: (int64, _slots, int64),
-    release: (int64, int64),
-    seqs_follow: (int64, _slots, _words),
-    note_block: (int64, _slots, _words, _times, types.Array(float32, 2, "C"), int64),
+    free: (int64, int64),
+    seqs_are_next: (int64, _slots, _words),
+    record_block: (int64, _slots, _words, _times, types.Array(float32, 2, "C"), int64),
     enlarge: (int64, int64, int64, int64),
 }

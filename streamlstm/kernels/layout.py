@@ -1,15 +1,15 @@
-"""The integer tables that tell the kernels what to do: the meaning of every number in them.
+"""Meaning of every number in the integer tables that the kernels read, and the list of activations.
 
-One compiled kernel serves every model. What differs between models stands in one int64 array,
-the program: a header, one row a layer, and the skip indices. Offsets point into the model's
-weight block.
+One compiled kernel serves every model. What differs between models is in one int64 array, the
+program: a header, one row a layer, and the skip indices. Offsets point into the model's weight
+block.
 """
 
 # Header.
 INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
-SKIP_SCALE = 9  # offset of what each input is multiplied by before it is added
-CATEGORIES = 10  # that the first input may name; 0 if it is an ordinary number
-PREDICTION = 11  # where in a state row the prediction of the last numbered observation is kept
+SKIP_SCALE = 9  # offset of the factor of each input that is added to an output
+CATEGORIES = 10  # number of categories of the first input; 0 if it is numeric
+PREDICTION = 11  # offset in a state row of the prediction of the last numbered observation
 HEADER = 16
 
 # One row a layer, after the header.
@@ -17,21 +17,21 @@ HEADER = 16
     KIND,
     LAYER_INPUTS,
     LAYER_OUTPUTS,
-    UNITS,  # hidden units, categories of an embedding
-    WEIGHTS,  # packed panels
-    HIDDEN,  # where h and c stand in a state row
+    UNITS,  # hidden units, or categories of an embedding
+    WEIGHTS,  # offset of packed panels
+    HIDDEN,  # offsets of h and c in a state row
     CELL,
     ACTIVATION,  # codes: of the layer, or of gates, candidate and cell
     CANDIDATE_ACTIVATION,
     CELL_ACTIVATION,
     CONSTANTS,  # offset of the layer's constants, below
-    VECTORS,  # offset of scale and shift of pointwise and layer norm; of the table of an embedding
+    VECTORS,  # offset of padded vectors: scale and shift, or the table of an embedding
     PEEPHOLE,  # offset, of zeros where the layer has none
     NORM,  # offsets, -1 where the layer has none
     PROJECTION,
     COUPLED,
-    USUAL,  # 1: gates are sigmoid or hard sigmoid, candidate and cell tanh
-    SHORT_WEIGHTS,  # offset of panels with weights of 16 bits, for a single stream
+    STANDARD,  # 1: gates are sigmoid or hard sigmoid, candidate and cell tanh
+    WEIGHTS_16_BITS,  # offset of panels with weights of 16 bits, for a single stream
 ) = range(18)
 ROW = 24
 
@@ -39,14 +39,23 @@ ROW = 24
 GATE_CLIP, CELL_CLIP, PROJECTION_CLIP, EPSILON = 6, 7, 8, 9
 CONSTANT_COUNT = 10
 
-# Values of KIND. LSTM is the plain one; LSTM_OPTIONS has any of the options of layers.LSTM but
-# layer norm, LSTM_NORM that too.
+# Values of KIND; those with a state come first, RNN the last of them. LSTM is the plain one;
+# LSTM_OPTIONS has any option of network.layers.LSTM but layer norm, LSTM_NORM has that too.
 LSTM, LSTM_OPTIONS, LSTM_NORM, GRU, GRU_BEFORE, RNN = range(6)
 DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
 
+# The kind of a layer by its name in network.layers, where the name decides.
+KINDS = {
+    "rnn": RNN,
+    "dense": DENSE,
+    "pointwise": POINTWISE,
+    "layer_norm": LAYER_NORM,
+    "embedding": EMBEDDING,
+}
+
 # A task: what to step, as addresses; one int64 array a backend (step.py).
 (
-    TASK_STEP,  # of the compiled function that carries it out
+    TASK_STEP,  # address of the compiled function that carries it out
     TASK_WEIGHTS,
     TASK_PROGRAM,
     TASK_ROWS,
@@ -55,16 +64,16 @@ DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
     TASK_Y,
     TASK_SCRATCH,
     TASK_SCRATCH_SIZE,  # floats of scratch for each thread
-    TASK_GROUPS,  # of a table of groups, one for each thread
-    TASK_TURN,  # 0 and 1 in turn, from one step of a single stream to the next
+    TASK_GROUPS,  # address of a table of groups, one for each thread
+    TASK_PARITY,  # alternates between 0 and 1 with every step of a single stream
     TASK_SLOT,  # of a single stream
-    TASK_OBSERVATION,  # of room for its observation
-    TASK_HELD,  # 1 while somebody works on the state without the interpreter's lock
-    TASK_STEPS,  # made by compiled code that counts them itself
+    TASK_OBSERVATION,  # address of room for its observation
+    TASK_LOCKED,  # 1 while a thread works on the state without the GIL
+    TASK_STEPS,  # steps made by compiled code that counts them itself
     TASK_SHARED,  # address of the function that shares a block among threads; 0 if there is none
 ) = range(16)
-TASK_LAYERS = 16  # from here on for each KIND the address of what steps a group
-TASK_SINGLES = 32  # and of what steps a single stream
+TASK_LAYERS = 16  # from here on for each KIND the address of the kernel that steps a group
+TASK_SINGLES = 32  # and of the kernel that steps a single stream
 TASK = 48
 
 # A group: some streams of a block that go through the layers together.
@@ -74,35 +83,43 @@ TASK = 48
     GROUP_INPUTS,  # offset in the scratch of the rows that a layer reads
     GROUP_OUTPUTS,  # and of those that it writes
     GROUP_SCRATCH,  # address
-    GROUP_TURN,
+    GROUP_PARITY,
 ) = range(6)
 GROUP_SIZE = 8
 
-# Codes of activations are positions here.
-ACTIVATIONS = (
-    "linear",
-    "relu",
-    "tanh",
-    "sigmoid",
-    "hard_sigmoid",
-    "hard_tanh",
-    "affine",
-    "scaled_tanh",
-    "leaky_relu",
-    "thresholded_relu",
-    "elu",
-    "selu",
-    "softsign",
-    "softplus",
-    "silu",
-    "gelu",
-    "gelu_tanh",
-    "exponential",
-    "mish",
-    "hard_silu",
-    "softmax",
-    "log_softmax",
-)
+# Codes of activations, in the order of the table below.
+LINEAR, RELU, TANH, SIGMOID, HARD_SIGMOID, HARD_TANH, AFFINE, SCALED_TANH, LEAKY_RELU = range(9)
+THRESHOLDED_RELU, ELU, SELU, SOFTSIGN, SOFTPLUS, SILU, GELU, GELU_TANH, EXPONENTIAL = range(9, 18)
+MISH, HARD_SILU = range(18, 20)
+SOFTMAX, LOG_SOFTMAX = range(20, 22)  # of all outputs of a layer together
+
+# Activations by name, with the default values of their parameters. Names are those of PyTorch and
+# Keras, parameters those of ONNX, equations in reference.py.
+ACTIVATIONS: dict[str, tuple[float, ...]] = {
+    "linear": (),
+    "relu": (),
+    "tanh": (),
+    "sigmoid": (),
+    "hard_sigmoid": (1 / 6, 0.5),  # clip(a x + b, 0, 1); Keras 2 and ONNX default to 0.2, 0.5
+    "hard_tanh": (-1.0, 1.0),  # clip(x, a, b); (0, 6) is relu6
+    "affine": (1.0, 0.0),  # a x + b
+    "scaled_tanh": (1.0, 1.0),  # a tanh(b x)
+    "leaky_relu": (0.01,),  # a x below zero
+    "thresholded_relu": (1.0,),  # x above a, else zero
+    "elu": (1.0,),  # a (exp(x) - 1) below zero
+    "selu": (),
+    "softsign": (),  # x / (1 + |x|)
+    "softplus": (),  # log(1 + exp(x))
+    "silu": (),  # x sigmoid(x), also called swish
+    "gelu": (),  # x times the normal distribution at x
+    "gelu_tanh": (),  # its approximation by tanh
+    "exponential": (),
+    "mish": (),  # x tanh(softplus(x))
+    "hard_silu": (),  # x clip(x / 6 + 1/2, 0, 1), also called hardswish
+    "softmax": (),
+    "log_softmax": (),
+}
+CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
 
 # Every vector of the state row and of the scratch is padded to whole cache lines, the widest
 # vector of any supported machine, so that a row means the same on all of them.
@@ -111,7 +128,7 @@ PAD = 16
 # A panel is this many vectors wide: the four gates of LANES hidden units.
 COLUMNS = 4
 
-# How weights may be kept.
+# Precisions of weights.
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 # Sums of a panel one or two vectors wide are split into this many, or a single stream would wait

@@ -95,7 +95,7 @@ def product_tile(
 
 
 class _Tile:
-    """The LLVM code of one tile while it is written."""
+    """Emits the LLVM code of one tile."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class _Tile:
         self.store_sums()
 
     def start_sums(self) -> None:
-        """Begin every sum with its bias, further chains with zero."""
+        """Start every sum with its bias, further chains with zero."""
         builder = self.builder
         zero = ir.Constant(simd.VECTOR, [0.0] * simd.LANES)
         used = sorted({column for phase in self.phases for _, column in phase})
@@ -182,7 +182,7 @@ class _Tile:
                     self.sums[p, r, column] = chain
 
     def emit_phase(self, phase: Phase, length: Any, inputs: list[Any], weights: list[Any]) -> None:
-        """Add so many inputs, the k-th to chain k modulo ``chains``."""
+        """Add ``length`` inputs, the k-th to chain k modulo ``chains``."""
         builder, chains = self.builder, self.number(self.chains)
         whole = builder.sub(length, builder.srem(length, chains))
         start = self.number(0)

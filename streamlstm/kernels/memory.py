@@ -1,9 +1,8 @@
-"""Memory and functions by address: words that need not be aligned, views, prefetching, calls.
+"""Access memory and call functions by address: unaligned words, views, prefetching, calls.
 
-An array costs 35 ns in a call from Python, an integer 5. So what belongs together stands in a table
-of addresses, and whoever makes the table keeps what it points to alive. Everything here is an
-intrinsic: functions written in Python, and Numba's own ``carray``, would add seconds to the time of
-compiling.
+An array costs 35 ns in a call from Python, an integer 5. So related arrays are passed as a table of
+addresses, and the owner of the table keeps the arrays alive. Everything here is an intrinsic:
+functions written in Python, and Numba's own ``carray``, would add seconds to the time of compiling.
 """
 
 from typing import Any
@@ -39,7 +38,7 @@ def column_access(place: int, width: int) -> tuple[Any, Any]:
     Parameters
     ----------
     place : int
-        Where in ``head``, an int64 array, the address of the table stands.
+        Position in ``head``, an int64 array, of the address of the table.
     width : int
         Its columns.
     """
@@ -71,7 +70,7 @@ def column_access(place: int, width: int) -> tuple[Any, Any]:
 
 @intrinsic
 def bits_of(_typing: Any, value: Any) -> Any:
-    """Give the 64 bits of a float64 as a uint64."""
+    """Return the 64 bits of a float64 as a uint64."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], _WORD)
@@ -81,7 +80,7 @@ def bits_of(_typing: Any, value: Any) -> Any:
 
 @intrinsic
 def copy_bytes(_typing: Any, to: Any, source: Any, count: Any) -> Any:
-    """Copy ``count`` bytes from one int64 address to another that is apart."""
+    """Copy ``count`` bytes between int64 addresses; the ranges must not overlap."""
 
     def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         places = [builder.inttoptr(address, _BYTE.as_pointer()) for address in args[:2]]
@@ -127,13 +126,13 @@ def _writer(kind: Any) -> Any:
     return write
 
 
-# Put the low 8 or all 64 bits of a uint64 at an int64 address.
+# Write the low 8 or all 64 bits of a uint64 to an int64 address.
 put_byte, put_word = _writer(_BYTE), _writer(_WORD)
 
 
 @intrinsic
 def float_of(_typing: Any, bits: Any) -> Any:
-    """Take 64 bits, a uint64, as a float64."""
+    """Return the float64 with the bits of a uint64."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
@@ -143,7 +142,7 @@ def float_of(_typing: Any, bits: Any) -> Any:
 
 @intrinsic
 def single_of(_typing: Any, bits: Any) -> Any:
-    """Take the low 32 bits of a uint64 as a float32."""
+    """Return the float32 with the low 32 bits of a uint64."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(builder.trunc(args[0], _INT), ir.FloatType())
@@ -151,13 +150,13 @@ def single_of(_typing: Any, bits: Any) -> Any:
     return types.float32(types.uint64), emit
 
 
-# View so many numbers from an int64 address on as an array; nothing is owned.
+# View so many numbers at an int64 address as an array that owns nothing.
 int64s_at, floats_at = _viewer(types.int64, _WORD, 8), _viewer(types.float32, ir.FloatType(), 4)
 
 
 @intrinsic
 def prefetch(_typing: Any, address: Any) -> Any:
-    """Ask for the cache line at an int64 address; an address that is none does no harm."""
+    """Prefetch the cache line at an int64 address; an invalid address does no harm."""
 
     def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         pointer = _BYTE.as_pointer()
@@ -176,7 +175,7 @@ def prefetch(_typing: Any, address: Any) -> Any:
 
 @intrinsic
 def address_of(_typing: Any, pointer: Any) -> Any:
-    """Take an untyped pointer as an int64 address."""
+    """Return an untyped pointer as an int64 address."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.ptrtoint(args[0], _WORD)
@@ -219,11 +218,11 @@ def leading_zeros(_typing: Any, value: Any) -> Any:
 
 @intrinsic
 def call_at(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Call the compiled function of four int64 that stands at an address; it returns nothing.
+    """Call the compiled function of four int64 at an address; it returns nothing.
 
-    The convention is Numba's own: room for a result and for an exception, then the arguments, and
-    a status is returned. A wrapper in C's convention would cost some ns and take as long to
-    compile as the function. No kernel raises, so the status is not looked at.
+    The calling convention is Numba's own: room for a result and for an exception, then the
+    arguments, and a status is returned. A wrapper in C's convention would cost some ns and take as
+    long to compile as the function. No kernel raises, so the status is ignored.
     """
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -251,7 +250,7 @@ def _caller(kind: Any) -> Any:
     return call
 
 
-# Call the C function at an address, which returns an int or 64 bits. It is given four words of
-# which it takes as many as it has arguments: pointers and integers, in the conventions of all
-# machines with 64 bits that are served here, go in registers of that width.
+# Call the C function at an address, which returns an int or 64 bits. It gets four words, and reads
+# as many as it has arguments: all supported 64-bit machines pass pointers and integers in registers
+# of that width.
 c_int, c_word = _caller(_INT), _caller(_WORD)

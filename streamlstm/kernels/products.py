@@ -1,10 +1,10 @@
-"""Products of a group of streams with one panel, cut into tiles that fit the registers.
+"""Multiply a group of streams with one panel, in tiles that fit the registers.
 
 AVX2 has 16 registers: a tile of 6 streams x 2 vectors has 12 sums, 2 weights, 1 broadcast.
 AVX-512 and NEON have 32: 6 x 4.
 """
 
-from .cache import part
+from .cache import internal
 from .layout import COLUMNS, HALF_CHAINS, NARROW_CHAINS, PRECISIONS
 from .matmul import product_tile
 from .simd import LANES
@@ -55,7 +55,7 @@ one_gru = _gru1
 one_gru_pair = product_tile(1, _GRU, panels=2)
 
 
-@part
+@internal
 def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with one wide panel: ``Z[z + row * z_stride]`` gets its sums."""
     while rows >= 6:
@@ -81,7 +81,7 @@ def wide_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         _wide1(A, a, A, a, stride, weights, w, WIDE, WIDE, 0, K, 0, Z, z, z_stride)
 
 
-@part
+@internal
 def half_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of two vectors."""
     while rows >= HALF_TILE:
@@ -92,7 +92,7 @@ def half_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         rows, a, z = rows - 1, a + stride, z + z_stride
 
 
-@part
+@internal
 def narrow_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of one vector."""
     while rows >= 3:
@@ -103,7 +103,7 @@ def narrow_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         rows, a, z = rows - 1, a + stride, z + z_stride
 
 
-@part
+@internal
 def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
     """Multiply ``rows`` streams with a panel of the gates i, g, o; the sums of f stay unset."""
     while rows >= 6:
@@ -118,7 +118,7 @@ def three_panel(A, a, stride, weights, w, K, Z, z, z_stride, rows):
         _three1(A, a, A, a, stride, weights, w, WIDE, THREE, 0, K, 0, Z, z, z_stride)
 
 
-@part
+@internal
 def gru_panel(A, a, stride, weights, w, F, H, Z, z, rows):
     """Multiply ``rows`` streams with a GRU's panel: sums r, z, n from x, n from h."""
     while rows >= 6:

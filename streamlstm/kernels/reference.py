@@ -1,9 +1,9 @@
-"""The readable specification of every layer: plain NumPy, any float dtype.
+"""The specification of every activation and layer: plain NumPy, any float dtype.
 
-Every other kernel is compared with these functions, in float64. Arrays hold a block of B streams,
-one a row. A function takes what comes in, the layer's state vectors and weights by name, and the
-layer's options as keywords; it returns what goes out and the new state. Into ``trace``, where it is
-given, go the gates by name.
+Tests compare every other kernel with these functions, in float64. Arrays hold a block of B streams,
+one a row. A function takes the input, the layer's state vectors and weights by name, and the
+layer's options as keywords; it returns the output and the new state. If ``trace`` is given, the
+gates are added to it by name.
 """
 
 import math
@@ -117,7 +117,7 @@ def lstm(
     Returns
     -------
     h : float[B, P]
-        The hidden state, which is what the layer hands on.
+        The hidden state, which is the output of the layer.
     state : dict
         After the step.
     """

@@ -1,12 +1,12 @@
-"""Vectors of float32 as a Numba type, so that a kernel names its registers.
+"""SIMD vectors of float32 as a Numba type.
 
-``Vector`` is opaque to Numba and an LLVM vector of ``LANES`` floats underneath. Arithmetic on it
-is written with the ordinary operators and with the functions below; each lane is computed on its
-own, in IEEE arithmetic that LLVM may not reorder, so that a result does not depend on the width
-of the machine's vectors. LLVM turns the same code into AVX2, AVX-512 or NEON.
+``Vector`` is opaque to Numba; underneath it is an LLVM vector of ``LANES`` floats. Arithmetic uses
+the ordinary operators and the functions below; each lane is computed separately, in IEEE arithmetic
+that LLVM may not reorder, so that a result does not depend on the width of the machine's vectors.
+LLVM compiles the same code to AVX2, AVX-512 or NEON.
 
-Arrays are float32 and C-contiguous; an offset counts elements from the first. Nothing is checked
-against the bounds.
+Arrays are float32 and C-contiguous; an offset counts elements from the first. Bounds are not
+checked.
 """
 
 import operator
@@ -20,14 +20,14 @@ from numba.extending import intrinsic, models, overload, register_model
 
 
 def target() -> tuple[str, str]:
-    """Return name and features of the processor that Numba compiles for, as LLVM writes them.
+    """Return name and features of the processor that Numba compiles for, in LLVM's notation.
 
-    That is this machine, unless Numba was told another one (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES):
-    vectors must be those of the code that holds them.
+    That is this machine's, unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose another: vectors
+    must fit the code that holds them.
     """
     name = binding.get_host_cpu_name() if config.CPU_NAME is None else config.CPU_NAME
-    told = config.CPU_FEATURES
-    return name, codegen.get_host_cpu_features() if told is None else told
+    features = config.CPU_FEATURES
+    return name, codegen.get_host_cpu_features() if features is None else features
 
 
 def lanes(features: str) -> int:
@@ -77,7 +77,7 @@ def emit_load_float16(builder: Any, pointer: Any) -> Any:
 def emit_load_bfloat16(builder: Any, pointer: Any, upper: bool) -> Any:
     """Emit a load of LANES numbers of bfloat16 out of 2 * LANES, widened to float32.
 
-    The numbers of two vectors stand lane by lane together, in the upper and the lower half of 32
+    The numbers of two vectors are interleaved lane by lane, in the upper and the lower half of 32
     bits: then one operation widens each of them. Widening 16 bits to 32 and shifting takes two, as
     the conversion from float16 does where a vector has 16 lanes (measured on Zen 4).
     """
@@ -137,7 +137,7 @@ def store(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
 
 @intrinsic
 def splat(_typing: Any, scalar: Any) -> Any:
-    """Give a vector with the float32 ``scalar`` in every lane."""
+    """Return a vector with the float32 ``scalar`` in every lane."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return emit_splat(builder, args[0])
@@ -202,7 +202,7 @@ def nearest(_typing: Any, a: Any) -> Any:
 
 @intrinsic
 def power_of_two(_typing: Any, n: Any) -> Any:
-    """Give ``2 ** n`` for integers n from -126 to 127."""
+    """Return ``2 ** n`` for integers n from -126 to 127."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         integers = ir.VectorType(ir.IntType(32), LANES)
@@ -216,10 +216,10 @@ def power_of_two(_typing: Any, n: Any) -> Any:
 
 @intrinsic
 def times_power_of_two(_typing: Any, a: Any, shifted: Any) -> Any:
-    """``a * 2 ** n`` where n stands in the low bits of ``shifted``, that is 1.5 * 2 ** 23 + n.
+    """``a * 2 ** n`` where n is in the low bits of ``shifted``, that is 1.5 * 2 ** 23 + n.
 
-    The sum in ``shifted`` rounded to the integer n by itself; here n goes into the exponent of a.
-    Neither may leave the normal numbers.
+    The sum in ``shifted`` has rounded n to an integer; here n is added to the exponent of a.
+    Operand and result must be normal numbers.
     """
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -316,7 +316,7 @@ _MULTIPLY = _binary(lambda builder, a, b: builder.fmul(a, b))
 _DIVIDE = _binary(lambda builder, a, b: builder.fdiv(a, b))
 
 
-def _give_operator(sign: Any, function: Any) -> None:
+def _overload_operator(sign: Any, function: Any) -> None:
     @overload(sign)
     def choose(a, b):  # numba compares signatures: no annotations here
         if isinstance(a, _VectorType) and isinstance(b, _VectorType):
@@ -324,7 +324,7 @@ def _give_operator(sign: Any, function: Any) -> None:
         return None
 
 
-_give_operator(operator.add, _ADD)
-_give_operator(operator.sub, _SUBTRACT)
-_give_operator(operator.mul, _MULTIPLY)
-_give_operator(operator.truediv, _DIVIDE)
+_overload_operator(operator.add, _ADD)
+_overload_operator(operator.sub, _SUBTRACT)
+_overload_operator(operator.mul, _MULTIPLY)
+_overload_operator(operator.truediv, _DIVIDE)

@@ -1,28 +1,28 @@
-"""One observation of one stream from Python: check it, find the stream, step it, in one call.
+"""Entry points for Python that step one observation of one stream: validate, look up, step.
 
-Nothing is answered but whether it went well. Where it did not, nothing has changed, and who asked
-goes the slow way, which knows the right error or gives a new stream its slot.
+A call returns only whether it succeeded. If it did not, nothing has changed, and the caller takes
+the slow path, which raises the right error or gives a new stream its slot.
 
-These calls keep the interpreter's lock: they are short, and giving it back and taking it again
-costs more than many steps do. So they are alone, but for threads that work without it, and those
-say so in TASK_HELD (streamlstm/engine/lock_flag.py).
+These calls keep the GIL: they are short, and releasing and acquiring it costs more than many steps
+do. So they exclude each other; threads that work without the GIL set TASK_LOCKED
+(streamlstm/engine/lock_flag.py).
 """
 
 import numpy as np
 from numba import float32, int64, types, uint64
 
 from . import dirty, id_index, layout
-from .arguments import ENDLESS
-from .cache import kernel, part
-from .id_index import SEQ, arrival_of, column_of, set_column
+from .arguments import UNBOUNDED
+from .cache import internal, kernel
+from .id_index import SEQ, column_of, generation_of, set_column
 from .memory import address_of, call_at, floats_at, int64s_at
 
 f32 = np.float32
 
 
-@part
-def is_good(program, x):
-    """Tell whether the kernels may take x: F finite numbers, the first a category if it must be."""
+@internal
+def is_valid(program, x):
+    """Tell whether x is valid: F finite numbers, the first a category if the model has one."""
     if x.shape[0] != program[layout.INPUTS]:
         return False
     total = f32(0.0)
@@ -34,27 +34,27 @@ def is_good(program, x):
     return categories == 0 or (0 <= x[0] < categories and x[0] == np.floor(x[0]))
 
 
-@part
-def _is_held(task):
-    return int64s_at(task, layout.TASK)[layout.TASK_HELD] != 0
+@internal
+def _is_locked(task):
+    return int64s_at(task, layout.TASK)[layout.TASK_LOCKED] != 0
 
 
-@part
+@internal
 def _step(head, task, slot, x, seq, y):
     if slot < 0:
         return False
     fields = int64s_at(task, layout.TASK)
-    program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
-    if not is_good(program, x) or y.shape[0] != program[layout.OUTPUTS]:
-        return False  # y may have been made for the model before
+    program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
+    if not is_valid(program, x) or y.shape[0] != program[layout.OUTPUTS]:
+        return False  # y may have been made for an older model
     if seq != 0:
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False
         set_column(head, slot, SEQ, uint64(seq))
-    dirty.note(head, slot)
-    kept = floats_at(fields[layout.TASK_OBSERVATION], ENDLESS)
+    dirty.mark(head, slot)
+    copy = floats_at(fields[layout.TASK_OBSERVATION], UNBOUNDED)
     for n in range(x.shape[0]):
-        kept[n] = x[n]  # x need not be contiguous
+        copy[n] = x[n]  # x need not be contiguous
     fields[layout.TASK_SLOT] = slot
     fields[layout.TASK_SLOTS] = task + 8 * layout.TASK_SLOT
     fields[layout.TASK_X] = fields[layout.TASK_OBSERVATION]
@@ -62,7 +62,7 @@ def _step(head, task, slot, x, seq, y):
     call_at(fields[layout.TASK_STEP], task, int64(0), int64(1), int64(0))
     if seq != 0:
         size = 4 * program[layout.OUTPUTS]
-        id_index.keep_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
+        id_index.store_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
     fields[layout.TASK_STEPS] += 1
     return True
 
@@ -86,11 +86,11 @@ def step_text(table, task, text, x, seq, y):
     -------
     bool
         False, and nothing has changed, if the stream is not live or its id not ASCII, if x is not
-        as the model wants it, seq not the stream's next, or somebody else at work.
+        valid for the model, if seq is not the next of the stream, or if the task is locked.
     """
     head = int64s_at(table, id_index.HEAD)
     data = address_of(text._data)
-    if _is_held(task) or not text._is_ascii or not id_index.may_be_text(data, text._length):
+    if _is_locked(task) or not text._is_ascii or not id_index.is_valid_text(data, text._length):
         return False
     return _step(head, task, id_index.find_text_at(head, data, text._length), x, seq, y)
 
@@ -99,16 +99,16 @@ def step_text(table, task, text, x, seq, y):
 def step_integer(table, task, value, x, seq, y):
     """Step the stream with the uint64 id ``value``; as :func:`step_text`."""
     head = int64s_at(table, id_index.HEAD)
-    if _is_held(task):
+    if _is_locked(task):
         return False
     return _step(head, task, id_index.find_integer(head, value), x, seq, y)
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
 def step_slot(table, task, slot, generation, x, seq, y):
-    """Step the stream that has a slot, if it has it since ``generation``; as :func:`step_text`."""
+    """Step the stream in a slot, if its generation is this one; as :func:`step_text`."""
     head = int64s_at(table, id_index.HEAD)
-    if _is_held(task) or slot < 0 or arrival_of(head, slot, 0) != generation:
+    if _is_locked(task) or slot < 0 or generation_of(head, slot, 0) != generation:
         return False
     return _step(head, task, slot, x, seq, y)
 

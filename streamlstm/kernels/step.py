@@ -1,20 +1,20 @@
 """One step of a block of streams through all layers of a model, on the CPU.
 
-``step_range`` runs any model: it reads its layers from the program (layout.py). Streams go through
-in groups whose activations stay in cache from the first layer to the last. It is compiled once and
-called by address from everything else that steps, so that no caller compiles it again.
+``step_range`` runs any model: it reads the layers from the program (layout.py). Streams are
+processed in groups whose activations stay in cache from the first layer to the last. It is compiled
+once and called by address from everything else that steps, so that no caller compiles it again.
 
-It gets its arrays by address too. Such an array is owned by nobody, and LLVM sees that: around
-calls with arrays of Python, Numba counts references, with atomic operations.
+It gets its arrays by address too: such an array has no owner. Around calls with arrays of Python,
+Numba counts references, with atomic operations.
 """
 
 import numpy as np
 from numba import int64, prange
 from numpy.typing import NDArray
 
-from . import feedforward, layout, recurrent, single_stream
-from .arguments import ENDLESS, ROWS_AT
-from .cache import by_address, kernel, part
+from . import feedforward, layout, recurrent, recurrent_single
+from .arguments import ROWS_AT, UNBOUNDED
+from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
 from .memory import call_at, floats_at, int64s_at
 from .products import TILE
@@ -22,30 +22,9 @@ from .simd import LANES, load, load_first, store, store_first
 
 f32 = np.float32
 
-# What steps a group of streams through a layer of each kind, and what a single stream.
-LAYERS = {
-    layout.LSTM: recurrent.lstm,
-    layout.LSTM_OPTIONS: recurrent.lstm_options,
-    layout.LSTM_NORM: recurrent.lstm_norm,
-    layout.GRU: recurrent.gru,
-    layout.GRU_BEFORE: recurrent.gru_before,
-    layout.RNN: recurrent.rnn,
-    layout.DENSE: feedforward.dense,
-    layout.POINTWISE: feedforward.pointwise,
-    layout.LAYER_NORM: feedforward.layer_norm,
-    layout.EMBEDDING: feedforward.embedding,
-}
-SINGLES = LAYERS | {
-    layout.LSTM: single_stream.lstm_single,
-    layout.LSTM_OPTIONS: single_stream.lstm_options_single,
-    layout.LSTM_NORM: single_stream.lstm_norm_single,
-    layout.GRU: single_stream.gru_single,
-}
-# With weights of 16 bits a single stream goes through a plain LSTM by another way.
-SHORT = {
-    "float16": single_stream.lstm_single_float16,
-    "bfloat16": single_stream.lstm_single_bfloat16,
-}
+# The kernels by KIND: of a group of streams, and of a single stream.
+LAYERS = recurrent.LAYERS | feedforward.LAYERS
+SINGLES = LAYERS | recurrent_single.LAYERS
 
 
 def scratch_size(program: NDArray[np.int64]) -> int:
@@ -54,9 +33,9 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     return layout.padded(int(ROWS_AT + rows))
 
 
-@part
+@internal
 def _scale_inputs(weights, program, X, S, a, first, count):
-    """Put the scaled observations of a group into the rows at ``S[a]``."""
+    """Write the scaled observations of a group to the rows at ``S[a]``."""
     F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
     for m in range(count):
         x, place = (first + m) * F, a + m * program[layout.STRIDE]
@@ -65,9 +44,9 @@ def _scale_inputs(weights, program, X, S, a, first, count):
             store(S, place + n, value * load(weights, mean + F + n))
 
 
-@part
+@internal
 def _scale_outputs(weights, program, X, Y, S, a, first, count):
-    """Put what stands in the rows at ``S[a]`` into the unit of the series, and add the skip."""
+    """Scale the rows at ``S[a]`` back to the unit of the series, and add the skip, into Y."""
     F, O = program[layout.INPUTS], program[layout.OUTPUTS]
     scale = program[layout.OUTPUT_SCALING]
     skip, skip_scale = program[layout.SKIP], program[layout.SKIP_SCALE]
@@ -95,28 +74,28 @@ def step_range(task, first, last, thread):
         - float32[S, R], the state rows; those of the block are advanced in place,
         - int64[B], slots: row numbers, each at most once,
         - float32[B, F] and float32[B, O], observations, and where predictions go,
-        - float32[threads, scratch_size(program)], working memory; its content means nothing
-          between calls; and int64[threads, GROUP_SIZE], likewise.
+        - float32[threads, scratch_size(program)] and int64[threads, GROUP_SIZE], working memory,
+          whose content is undefined between calls.
     first, last : int
         Within B.
     thread : int
         Whose working memory is used.
     """
     fields = int64s_at(task, layout.TASK)
-    weights = floats_at(fields[layout.TASK_WEIGHTS], ENDLESS)
-    program = int64s_at(fields[layout.TASK_PROGRAM], ENDLESS)
-    X = floats_at(fields[layout.TASK_X], ENDLESS)
-    Y = floats_at(fields[layout.TASK_Y], ENDLESS)
+    weights = floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED)
+    program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
+    X = floats_at(fields[layout.TASK_X], UNBOUNDED)
+    Y = floats_at(fields[layout.TASK_Y], UNBOUNDED)
     scratch = fields[layout.TASK_SCRATCH] + 4 * fields[layout.TASK_SCRATCH_SIZE] * thread
-    S = floats_at(scratch, ENDLESS)
+    S = floats_at(scratch, UNBOUNDED)
     address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
     group = int64s_at(address, layout.GROUP_SIZE)
     group[layout.GROUP_SCRATCH] = scratch
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
         functions = int64(layout.TASK_SINGLES)
-        fields[layout.TASK_TURN] ^= 1
-        group[layout.GROUP_TURN] = fields[layout.TASK_TURN]
+        fields[layout.TASK_PARITY] ^= 1
+        group[layout.GROUP_PARITY] = fields[layout.TASK_PARITY]
     while first < last:
         count = min(int64(GROUP), last - first)
         group[layout.GROUP_FIRST] = first
@@ -135,9 +114,9 @@ def step_range(task, first, last, thread):
         first += count
 
 
-@part
+@internal
 def _point(task, slots, X, Y):
-    """Let a task step these arrays."""
+    """Point a task to these arrays; return the address of its function."""
     fields = int64s_at(task, layout.TASK)
     fields[layout.TASK_SLOTS] = slots.ctypes.data
     fields[layout.TASK_X] = X.ctypes.data
@@ -154,7 +133,7 @@ def step_block(task, slots, X, Y):
 
 @kernel(parallel=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def step_shared(task, first, last, threads):
-    """Do what :func:`step_range` does on so many threads; results are the same, bit for bit."""
+    """Do the same as :func:`step_range` on several threads; results are the same, bit for bit."""
     function = int64s_at(task, layout.TASK)[layout.TASK_STEP]
     tiles = (last - first + TILE - 1) // TILE
     for thread in prange(threads):
@@ -165,7 +144,7 @@ def step_shared(task, first, last, threads):
 
 @kernel()
 def step_parallel(task, slots, X, Y, threads):
-    """Do what :func:`step_block` does on so many threads."""
+    """Do the same as :func:`step_block` on several threads."""
     _point(task, slots, X, Y)
     shared = int64s_at(task, layout.TASK)[layout.TASK_SHARED]
     call_at(shared, task, 0, len(slots), threads)

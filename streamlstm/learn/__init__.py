@@ -1,1 +1,1 @@
-"""Training: windows of data, backpropagation through time, Adam, early stopping."""
+"""Trains and scores networks: windows, backpropagation through time, Adam, early stopping."""

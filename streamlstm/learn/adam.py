@@ -1,4 +1,4 @@
-"""Adam with clipped gradients, and the running average of the weights it passes through."""
+"""Adam with gradient clipping, and the exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ class Adam:
         m = b1 * m + (1 - b1) * g;  v = b2 * v + (1 - b2) * g^2
         theta -= rate * (m / (1 - b1^k)) / (sqrt(v / (1 - b2^k)) + eps)
 
-    The weights jitter around a good place long before they settle; their running average is that
-    place. It is what is validated and kept. On the taxi series it took a seventh off the error.
+    The weights oscillate around an optimum long before they converge; their moving average is close
+    to it. The average is validated and exported: on the taxi series it took off a seventh of the
+    error.
 
     Parameters
     ----------
     theta : float[P]
-        The parameters; changed in place.
+        The parameters; updated in place.
     clip : float
-        The longest gradient that is let through.
+        Maximum norm of the gradient.
     decay : float
-        Of the running average, for each update.
+        Decay of the moving average per update.
 
     Attributes
     ----------
     average : float[P]
-        The running average of ``theta``.
+        The moving average of ``theta``.
     """
 
     def __init__(self, theta: Array, clip: float = 1.0, decay: float = 0.99) -> None:
@@ -45,22 +46,22 @@ class Adam:
         self._updates = 0
 
     def update(self, gradient: Array, rate: float) -> None:
-        """Take one step against the gradient, float[P], which is used up.
+        """Update ``theta`` by the gradient, float[P], which is overwritten.
 
-        A gradient that is not finite is passed over: one bad batch must not end a training.
+        A gradient that is not finite is skipped: one bad batch must not end a training run.
         """
         b1, b2 = 0.9, 0.999
-        length = float(np.linalg.norm(gradient))
-        if not np.isfinite(length):
+        norm = float(np.linalg.norm(gradient))
+        if not np.isfinite(norm):
             return
-        if length > self._clip:
-            gradient *= self._clip / length
+        if norm > self._clip:
+            gradient *= self._clip / norm
         self._updates += 1
         self._m += (1 - b1) * (gradient - self._m)
         self._v += (1 - b2) * (gradient * gradient - self._v)
         m_hat = self._m / (1 - b1**self._updates)
         v_hat = self._v / (1 - b2**self._updates)
         self.theta -= rate * m_hat / (np.sqrt(v_hat) + 1e-8)
-        # Young averages forget faster, or they would hold on to the weights of the start.
+        # A smaller decay at first, or the average would stay near the initial weights.
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self.average += (1 - decay) * (self.theta - self.average)

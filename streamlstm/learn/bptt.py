@@ -1,8 +1,8 @@
 """Backpropagation through time over a batch of windows.
 
-Arrays are time-major, ``[T, B, ...]``. Layer after layer, each over all steps: one product
-``[x, h, 1] @ W`` by BLAS and one fused pointwise pass (`cell`) a step. Going back, the steps of a
-layer leave the gradients of all its pre-activations behind, so that its weights' gradient is a
+Arrays are time-major, ``[T, B, ...]``. Each layer runs over all steps before the next one starts:
+one product ``[x, h, 1] @ W`` by BLAS and one fused pointwise pass (`lstm_cell`) a step. Going back,
+the gradients of all pre-activations of a layer come first, so that the gradient of its weights is a
 single product over all ``T * B`` rows.
 
 Its speed next to PyTorch: `python -m benchmarks.training`.
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.learn import cell
-from streamlstm.learn.network import Network
+from . import lstm_cell
+from .stacked_lstm import StackedLSTM
 
 Array = NDArray[Any]
 State = list[tuple[Array, Array]]
@@ -25,9 +25,16 @@ State = list[tuple[Array, Array]]
 
 
 class Tape:
-    """The working memory of one forward and backward pass; reused from batch to batch."""
+    """Buffers of one forward and backward pass; reused from batch to batch.
 
-    def __init__(self, network: Network, T: int, B: int) -> None:
+    Parameters
+    ----------
+    network : StackedLSTM
+    T, B : int
+        Steps and windows of a batch.
+    """
+
+    def __init__(self, network: StackedLSTM, T: int, B: int) -> None:
         dtype = network.theta.dtype
         self.network = network
         self.T, self.B = T, B
@@ -53,9 +60,9 @@ class Tape:
         X : float[T, B, F]
             Scaled inputs.
         state : list of (h, c), optional
-            Where each window starts; zero by default.
+            Initial state of each window; zero by default.
         masks : sequence of float[B, H] or None, optional
-            One a layer: what the layer's outputs are multiplied with on their way up (dropout).
+            Dropout masks: the factors of each layer's outputs.
 
         Returns
         -------
@@ -72,7 +79,7 @@ class Tape:
             xh[0, :, F:-1], c[0] = (0, 0) if state is None else state[k]
             for t in range(self.T):
                 np.dot(xh[t], W, out=gates[t])
-                cell.forward(t, gates, c, tanh_c, xh, F)
+                lstm_cell.forward(t, gates, c, tanh_c, xh, F)
             below = xh[1:, :, F:-1]
             mask = self.masks[k]
             if mask is not None:
@@ -81,12 +88,12 @@ class Tape:
         return (self.top.reshape(-1, len(network.head)) @ network.head).reshape(self.T, self.B, -1)
 
     def backward(self, d_output: Array) -> Array:
-        """Return the gradient of the loss by every parameter, as a vector like ``theta``.
+        """Return the gradient of the loss by the parameters, as a vector like ``theta``.
 
         Parameters
         ----------
         d_output : float[T, B, O]
-            Gradient of the loss by what `forward` returned. `forward` must have run before, once.
+            Gradient of the loss by the outputs of the last `forward`; once for each `forward`.
         """
         network, T, B = self.network, self.T, self.B
         gradient = np.empty_like(network.theta)
@@ -107,11 +114,11 @@ class Tape:
         return gradient
 
     def _back_through_layer(self, k: int, W_hidden: Array) -> Array:
-        """Turn the gates of a layer into gradients of its pre-activations, float[T * B, 4H]."""
+        """Replace a layer's gates by the gradients of its pre-activations, float[T * B, 4H]."""
         gates, c, tanh_c, d_out = self.gates[k], self.c[k], self.tanh_c[k], self.d_out[k]
         dh, dc = np.zeros_like(c[0]), np.zeros_like(c[0])
         for t in reversed(range(self.T)):
-            cell.backward(t, gates, c, tanh_c, d_out, dh, dc)
+            lstm_cell.backward(t, gates, c, tanh_c, d_out, dh, dc)
             np.dot(gates[t], W_hidden, out=dh)
         return gates.reshape(self.T * self.B, -1)
 

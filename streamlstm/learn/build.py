@@ -1,34 +1,38 @@
-"""From a trained network to a `Model` that can be served."""
+"""Exports a trained network as a `Model`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamlstm.learn.dataset import Dataset
-from streamlstm.learn.network import Network
-from streamlstm.network.layers import LSTM, Dense, Layer
-from streamlstm.network.model import Model
+from ..network.layers import LSTM, Dense, Layer
+from ..network.model import Model
+from .dataset import Dataset
+from .stacked_lstm import StackedLSTM
 
 
 def build_model(
-    network: Network,
+    network: StackedLSTM,
     data: Dataset,
     inputs: Sequence[str],
     outputs: Sequence[str],
     metadata: Mapping[str, str] | None = None,
 ) -> Model:
-    """Put layers, weights, names and scaling together.
+    """Return the model of a trained network.
 
     Parameters
     ----------
-    network : Network
-        As `fit` left it.
+    network : StackedLSTM
+        From `fit`.
     data : Dataset
-        What it was trained on: it knows scaling, skip and horizon.
+        The data set it was trained on; gives scaling, skip and horizon.
     inputs, outputs : sequence of str
-        F and O names.
+        Names of the F inputs and O outputs.
     metadata : mapping of str to str, optional
-        What should be known about the training.
+        Metadata of the model.
+
+    Returns
+    -------
+    Model
     """
     layers: list[Layer] = []
     size = network.input_size

@@ -1,9 +1,9 @@
-"""From tables to what a network is trained on: stretches of time, scaling, windows.
+"""Prepares series for training: splits them in time, scales them and cuts windows.
 
-Every series is cut in time, never at random: the first part is trained on, the next validates (it
-chooses the weights that are kept), the end is held back and only scored once. An input at row
-``t`` belongs with the target at row ``t + horizon``, and to the stretch that the *target* lies in,
-so that no stretch sees the next one's values.
+Each series is split in time, never at random, into a training period, a validation period (which
+selects the weights) and a test period (scored once). The target of the input at row ``t`` is at row
+``t + horizon``; the row belongs to the period of its *target*, so that no period sees values of the
+next.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.errors import DataError
-from streamlstm.network.scaling import Scaling
+from ..errors import DataError
+from ..network.scaling import Scaling
 
 Array = NDArray[Any]
 Float32Array = NDArray[np.float32]
 
-FEWEST_TRAINING = 32
-"""Targets below which there is nothing to learn from."""
-FEWEST_VALIDATION = 8
-"""Targets below which a validation error says nothing."""
+MIN_TRAINING = 32
+"""Minimum number of targets to train on."""
+MIN_VALIDATION = 8
+"""Minimum number of targets to validate on."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """How much of each series, from its start, is trained on and then validated on.
+    """Fractions of each series for training and, behind it, for validation.
 
     Attributes
     ----------
     train, validation : float
-        Fractions; the rest is the held-back end and may be nothing.
+        The rest is the test period, which may be empty.
     """
 
     train: float = 0.7
@@ -53,7 +53,7 @@ class Split:
             )
 
     def bounds(self, rows: int) -> tuple[int, int]:
-        """Return the row where validation begins, and the one where the held-back end begins."""
+        """Return the first row of the validation period and of the test period."""
         # Rounded to a millionth first: 0.7 + 0.1 of ten rows is 8, not 7.
         ends = [self.train, self.train + self.validation]
         train, validation = (int(round(rows * end, 6)) for end in ends)
@@ -70,15 +70,15 @@ class Series:
         The stream.
     values : float32[n, C]
         All columns that are inputs or targets.
-    begin : int
-        Where it stands in the data set's rows.
+    offset : int
+        Its first row in the data set.
     train_end, validation_end : int
-        The stretches, as rows of this series.
+        Ends of these periods, as rows of this series.
     """
 
     name: str
     values: Float32Array
-    begin: int
+    offset: int
     train_end: int
     validation_end: int
 
@@ -87,7 +87,7 @@ class Series:
 
 
 class Dataset:
-    """Series made ready for training: scaled inputs, scaled targets, and where the stretches are.
+    """Scaled inputs and targets of all series, and the rows of each period.
 
     Parameters
     ----------
@@ -96,32 +96,29 @@ class Dataset:
     inputs, targets : sequence of int
         Columns of the values.
     horizon : int
-        Steps from an observation to the value that is predicted from it, 1 or more.
+        Steps from an observation to its target, 1 or more.
     split : Split
-        The stretches.
+        The periods.
     skip : bool
-        Whether the network predicts the change from the last value instead of the value, for
-        targets that are among the inputs.
+        Whether targets that are among the inputs are predicted as changes from their last value.
 
     Attributes
     ----------
     X : float32[N, F]
         Scaled inputs of all series, one after the other.
-    D : float32[N, O]
-        Scaled targets; row ``t`` is what the network should answer to row ``t``. 0 where there is
-        none.
+    Y : float32[N, O]
+        Scaled targets of each row; 0 where there is none.
     skip : tuple of int
-        For each target the input that is added to the output, or -1.
+        For each target the index of the input that is added to the output, or -1.
     input_scaling, output_scaling : Scaling
-        Fitted on the training stretch.
+        Fitted on the training period.
     persistence : float64[O]
-        Mean absolute error, in output scale, of saying that nothing will change, on the validation
-        stretch.
+        Mean absolute error of predicting the last value, scaled, on the validation period.
 
     Raises
     ------
     DataError
-        Where there is too little to train or validate on.
+        If there are too few rows to train or validate on.
     """
 
     def __init__(
@@ -135,63 +132,59 @@ class Dataset:
     ) -> None:
         self.inputs, self.targets = tuple(inputs), tuple(targets)
         self.horizon = horizon
-        self.series = _placed(series, split or Split())
+        self.series = _make_series(series, split or Split())
         self.skip = tuple(
             self.inputs.index(c) if skip and c in self.inputs else -1 for c in self.targets
         )
+        self.train_rows = self._rows([(0, s.train_end) for s in self.series])
+        self.validation_rows = self._rows([(s.train_end, s.validation_end) for s in self.series])
         self._check_lengths()
-        self.train_rows = self._rows("train")
-        self.validation_rows = self._rows("validation")
         values = np.concatenate([s.values[:, self.inputs] for s in self.series])
         seen = np.concatenate([s.values[: s.train_end, self.inputs] for s in self.series])
         self.input_scaling = _fit_scaling(seen)
         self.X: Float32Array = self.input_scaling.apply(values).astype(np.float32)
-        answers = np.concatenate([self._answers(s) for s in self.series])
-        self.output_scaling = _fit_scaling(answers[self.train_rows])
-        self.D: Float32Array = np.zeros(answers.shape, np.float32)
+        unscaled = np.concatenate([self._unscaled_targets(s) for s in self.series])
+        self.output_scaling = _fit_scaling(unscaled[self.train_rows])
+        self.Y: Float32Array = np.zeros(unscaled.shape, np.float32)
         for s in self.series:
-            rows = slice(s.begin, s.begin + max(len(s) - horizon, 0))
-            self.D[rows] = self.output_scaling.apply(answers[rows])
+            rows = slice(s.offset, s.offset + max(len(s) - horizon, 0))
+            self.Y[rows] = self.output_scaling.apply(unscaled[rows])
         self.persistence = self._persistence()
-        # For each row the end of what may be trained on in its series.
+        # For each row the end of the training rows of its series.
         self._ends = np.empty(len(self.X), np.intp)
         for s in self.series:
-            self._ends[s.begin : s.begin + len(s)] = s.begin + s.train_end - horizon
+            self._ends[s.offset : s.offset + len(s)] = s.offset + s.train_end - horizon
 
-    def _answers(self, s: Series) -> Array:
-        """Return what should come out for each row, unscaled: the change or the value to come."""
-        answers = np.zeros((len(s), len(self.targets)))
+    def _unscaled_targets(self, s: Series) -> Array:
+        """Return the target of each row, a change or a value; 0 where there is none."""
+        unscaled = np.zeros((len(s), len(self.targets)))
         now, later = s.values[: -self.horizon], s.values[self.horizon :]
         for o, (column, skip) in enumerate(zip(self.targets, self.skip, strict=True)):
             before = now[:, column].astype(np.float64) if skip >= 0 else 0.0
-            answers[: -self.horizon, o] = later[:, column] - before
-        return answers
+            unscaled[: -self.horizon, o] = later[:, column] - before
+        return unscaled
 
-    def _rows(self, stretch: str) -> NDArray[np.intp]:
-        """Return the rows whose targets lie in a stretch: "train", "validation" or "test"."""
-        found = []
-        for s in self.series:
-            first, last = {
-                "train": (0, s.train_end),
-                "validation": (s.train_end, s.validation_end),
-                "test": (s.validation_end, len(s)),
-            }[stretch]
-            rows = np.arange(max(first - self.horizon, 0), max(last - self.horizon, 0))
-            found.append(s.begin + rows)
-        return np.concatenate(found)
+    def _rows(self, periods: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+        """Return the rows whose targets lie in a period, given for each series by first and end."""
+        return np.concatenate(
+            [
+                s.offset + np.arange(max(first - self.horizon, 0), max(end - self.horizon, 0))
+                for s, (first, end) in zip(self.series, periods, strict=True)
+            ]
+        )
 
     def _check_lengths(self) -> None:
-        have = len(self._rows("train")), len(self._rows("validation"))
-        if have[0] < FEWEST_TRAINING or have[1] < FEWEST_VALIDATION:
+        training, validation = len(self.train_rows), len(self.validation_rows)
+        if training < MIN_TRAINING or validation < MIN_VALIDATION:
             rows = sum(len(s) for s in self.series)
             raise DataError(
-                f"expected at least {FEWEST_TRAINING} values to train on and {FEWEST_VALIDATION} "
-                f"to validate on, got {have[0]} and {have[1]} out of {rows} rows with a horizon of "
-                f"{self.horizon}; use a longer series"
+                f"expected at least {MIN_TRAINING} values to train on and {MIN_VALIDATION} "
+                f"to validate on, got {training} and {validation} out of {rows} rows "
+                f"with a horizon of {self.horizon}; use a longer series"
             )
 
     def _persistence(self) -> NDArray[np.float64]:
-        """Return the error of ``v[t + horizon] = v[t]`` on the validation stretch, scaled."""
+        """Return the error of ``v[t + horizon] = v[t]`` on the validation period, scaled."""
         errors = []
         for s in self.series:
             first = max(s.train_end, self.horizon)
@@ -203,10 +196,19 @@ class Dataset:
         return mean / self.output_scaling.scale
 
     def window_starts(self, T: int, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Return where windows of ``T`` rows begin that cover all training rows, in random order.
+        """Return the first rows of windows that cover all training rows, shuffled.
 
-        The grid is laid anew for each sweep, so that over many sweeps every row stands at every
-        place of a window.
+        The grid has a random offset, so that over many epochs each row has each place of a window.
+
+        Parameters
+        ----------
+        T : int
+            Rows per window.
+        rng : Generator
+
+        Returns
+        -------
+        int[W]
         """
         starts = []
         for s in self.series:
@@ -215,7 +217,7 @@ class Dataset:
                 continue
             first = int(rng.integers(0, T))
             grid = np.arange(first, end, T)
-            starts.append(s.begin + (np.append(grid, 0) if first else grid))
+            starts.append(s.offset + (np.append(grid, 0) if first else grid))
         return rng.permutation(np.concatenate(starts))
 
     def windows(
@@ -228,32 +230,31 @@ class Dataset:
         starts : int[B]
             From `window_starts`.
         T : int
-            Rows a window.
+            Rows per window.
 
         Returns
         -------
         float32[T, B, F], float32[T, B, O], float32[T, B, 1]
-            Inputs, targets, and 1 where the row is one to train on, else 0.
+            Inputs, targets, and weights: 1 for training rows, else 0.
         """
         rows = starts[None, :] + np.arange(T)[:, None]
         inside = rows < self._ends[starts][None, :]
         rows = np.where(inside, rows, starts[None, :])
-        return self.X[rows], self.D[rows], inside[:, :, None].astype(np.float32)
+        return self.X[rows], self.Y[rows], inside[:, :, None].astype(np.float32)
 
 
-def _placed(series: Sequence[tuple[str, Float32Array]], split: Split) -> list[Series]:
-    placed, begin = [], 0
+def _make_series(series: Sequence[tuple[str, Float32Array]], split: Split) -> list[Series]:
+    made, offset = [], 0
     for name, values in series:
-        train, validation = split.bounds(len(values))
-        placed.append(Series(name, values, begin, train, validation))
-        begin += len(values)
-    return placed
+        made.append(Series(name, values, offset, *split.bounds(len(values))))
+        offset += len(values)
+    return made
 
 
 def _fit_scaling(values: Array) -> Scaling:
     """Return mean and standard deviation of each column; 1 for a column that never changes."""
     mean = values.mean(axis=0, dtype=np.float64)
     scale = values.std(axis=0, dtype=np.float64)
-    # What rounding leaves of a constant column must not be blown up to a signal.
+    # Rounding errors of a constant column must not be scaled up to a signal.
     flat = scale <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
     return Scaling(mean.astype(np.float32), np.where(flat, 1.0, scale).astype(np.float32))

@@ -1,8 +1,8 @@
-"""Step a network through whole series from a zero state, as serving does.
+"""Runs a network over whole series from a zero state, as serving does.
 
-Training happens on windows, but a served stream is stepped for ever. So every sweep begins with a
-replay: it gives the state in which each window will begin, a sweep old at most (the stored states
-of Kapturowski et al., 2019), and validation errors are those of a stream that was never reset.
+Training uses windows, but a served stream has no end. So each epoch begins with a run over all
+series: it gives the initial state of each window, an epoch old at most (the stored states of
+Kapturowski et al., 2019), and validation errors as those of a stream that is never reset.
 """
 
 from __future__ import annotations
@@ -13,56 +13,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.learn.bptt import State, Tape
-from streamlstm.learn.dataset import Dataset, Series
-from streamlstm.learn.network import Network
+from .bptt import State, Tape
+from .dataset import Dataset, Series
+from .stacked_lstm import StackedLSTM
 
 Array = NDArray[Any]
 
-_CHUNK = 256  # steps a pass: enough to spread Python's part, few enough to stay in the cache
-_ABREAST = 64  # streams a pass
+_CHUNK = 256  # steps a pass: many for little overhead of Python, few for the cache
+_BATCH = 64  # series a pass
 
 
-class Replay:
-    """Replays a data set, series of like length abreast.
+class SequenceRunner:
+    """Runs a network over a data set, series of similar length in one batch.
 
     Parameters
     ----------
-    network : Network
-        What is stepped.
+    network : StackedLSTM
+        The network to run.
     data : Dataset
-        What it is stepped through.
+        The series.
     """
 
-    def __init__(self, network: Network, data: Dataset) -> None:
+    def __init__(self, network: StackedLSTM, data: Dataset) -> None:
         self._data = data
         ordered = sorted(data.series, key=len)
-        self._groups = [ordered[k : k + _ABREAST] for k in range(0, len(ordered), _ABREAST)]
+        self._groups = [ordered[k : k + _BATCH] for k in range(0, len(ordered), _BATCH)]
         widths = {len(group) for group in self._groups}
         self._tapes = {width: Tape(network, _CHUNK, width) for width in widths}
 
     def run(self, starts: NDArray[np.intp]) -> tuple[Array, dict[int, State]]:
-        """Step through every series up to the end of its validation stretch.
+        """Run over every series up to the end of its validation period.
 
         Parameters
         ----------
         starts : int[W]
-            Rows before which the state is wanted.
+            Rows before which the state is returned.
 
         Returns
         -------
         float32[N, O]
-            Scaled outputs; 0 for rows after the validation stretch.
+            Scaled outputs; 0 for rows after the validation period.
         dict of int to list of (h, c)
             For each row of ``starts``, float32[H] of each layer.
         """
-        outputs = np.zeros_like(self._data.D)
+        outputs = np.zeros_like(self._data.Y)
         states: dict[int, State] = {}
         starts = np.unique(starts)
         for group in self._groups:
-            for at, tape, Y in self._passes(group):
+            for start, tape, Y in self._run_chunks(group):
                 for b, s in enumerate(group):
-                    first, last = s.begin + at, s.begin + min(at + _CHUNK, s.validation_end)
+                    first, last = s.offset + start, s.offset + min(start + _CHUNK, s.validation_end)
                     if first >= last:
                         continue
                     outputs[first:last] = Y[: last - first, b]
@@ -70,15 +70,17 @@ class Replay:
                         states[int(row)] = tape.state_before(int(row) - first, b)
         return outputs, states
 
-    def _passes(self, group: list[Series]) -> Iterator[tuple[int, Tape, Array]]:
-        """Step a group through chunk after chunk; yield its first step, the tape, the outputs."""
+    def _run_chunks(self, group: list[Series]) -> Iterator[tuple[int, Tape, Array]]:
+        """Run over a group in chunks; yield the first step of each, the tape and the outputs."""
         tape = self._tapes[len(group)]
         state: State | None = None
-        for at in range(0, max(s.validation_end for s in group), _CHUNK):
+        for start in range(0, max(s.validation_end for s in group), _CHUNK):
             X = np.zeros((_CHUNK, len(group), self._data.X.shape[1]), np.float32)
             for b, s in enumerate(group):
-                rows = self._data.X[s.begin + at : s.begin + max(at, min(at + _CHUNK, len(s)))]
+                rows = self._data.X[
+                    s.offset + start : s.offset + max(start, min(start + _CHUNK, len(s)))
+                ]
                 X[: len(rows), b] = rows
             Y = tape.forward(X, state)
-            yield at, tape, Y
+            yield start, tape, Y
             state = tape.last_state()

@@ -1,4 +1,4 @@
-"""The loss that is trained on: Huber's, between the mean and the median."""
+"""Huber loss and its gradient."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Array = NDArray[Any]
 def huber(outputs: Array, targets: Array, weights: Array, delta: float) -> tuple[float, Array]:
     """Return Huber's loss and its gradient by the outputs.
 
-    ``e^2 / 2`` up to ``|e| = delta``, then ``delta * (|e| - delta / 2)``: a mean as long as errors
-    are small, but a single blizzard does not drag the whole network along. Targets are scaled, so
-    ``delta`` is in standard deviations of the target's change. Errors are reported as mean absolute
-    errors, yet training on those straight away gets stuck early: 0.41 of persistence on the taxi
-    series' validation stretch, where this reached 0.34.
+    ``e^2 / 2`` up to ``|e| = delta``, then ``delta * (|e| - delta / 2)``: squared for small errors,
+    but robust to outliers. Targets are scaled, so ``delta`` is in standard deviations of the
+    target's change. Errors are reported as mean absolute errors, but training on those converges to
+    a worse result: 0.41 of persistence on the validation period of the taxi series, where this
+    reached 0.34.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def huber(outputs: Array, targets: Array, weights: Array, delta: float) -> tuple
     weights : float[T, B, 1]
         1 where there is a target, else 0.
     delta : float
-        Where the loss turns from square to straight.
+        Error at which the loss turns from quadratic to linear.
 
     Returns
     -------
     float
-        The mean over all targets there are.
+        Mean over the targets of weight 1.
     float[T, B, O]
         Its gradient.
     """

@@ -1,1 +1,1 @@
-"""What a network is: layers, activations, the model and its file. Knows nothing of how it runs."""
+"""Networks as data: layers, activations, models, model files, compatibility. Runs nothing."""

@@ -1,38 +1,16 @@
-"""Activation functions by name: what there is, and what their parameters are.
+"""Activation functions as text: a name, with parameters in brackets where it has any.
 
-Equations are in kernels/reference.py. The names are those of PyTorch and Keras, the parameters
-those of ONNX.
+Names, default parameters and codes are in kernels/layout.py, equations in kernels/reference.py.
 """
 
 import math
 import re
 
 from ..errors import ModelError
+from ..kernels.layout import ACTIVATIONS, CODES, SOFTMAX
 
-# Default parameters; an activation without any has an empty tuple.
-PARAMETERS: dict[str, tuple[float, ...]] = {
-    "linear": (),
-    "relu": (),
-    "tanh": (),
-    "sigmoid": (),
-    "hard_sigmoid": (1 / 6, 0.5),  # clip(a x + b, 0, 1); Keras 2 and ONNX default to 0.2, 0.5
-    "hard_tanh": (-1.0, 1.0),  # clip(x, a, b); (0, 6) is relu6
-    "affine": (1.0, 0.0),  # a x + b
-    "scaled_tanh": (1.0, 1.0),  # a tanh(b x)
-    "leaky_relu": (0.01,),  # a x below zero
-    "thresholded_relu": (1.0,),  # x above a, else zero
-    "elu": (1.0,),  # a (exp(x) - 1) below zero
-    "selu": (),
-    "softsign": (),  # x / (1 + |x|)
-    "softplus": (),  # log(1 + exp(x))
-    "silu": (),  # x sigmoid(x), also called swish
-    "gelu": (),  # x times the normal distribution at x
-    "gelu_tanh": (),  # its approximation by tanh
-    "exponential": (),
-    "mish": (),  # x tanh(softplus(x))
-    "hard_silu": (),  # x clip(x / 6 + 1/2, 0, 1), also called hardswish
-}
-TOGETHER = ("softmax", "log_softmax")  # of all outputs of a layer
+# Default parameters of the activations of single values; softmax and log_softmax take all outputs.
+PARAMETERS = {name: defaults for name, defaults in ACTIVATIONS.items() if CODES[name] < SOFTMAX}
 
 _FORM = re.compile(r"\s*([a-z0-9_]+)\s*(?:\(([^()]*)\))?\s*")
 
@@ -44,7 +22,7 @@ def parse_activation(text: str, together: bool = False) -> tuple[str, tuple[floa
     ----------
     text : str
     together : bool
-        Whether softmax and log_softmax may be named.
+        Whether softmax and log_softmax, which take all outputs of a layer, are allowed.
 
     Raises
     ------
@@ -52,7 +30,7 @@ def parse_activation(text: str, together: bool = False) -> tuple[str, tuple[floa
         If there is no such activation, or its parameters are not right.
     """
     match = _FORM.fullmatch(text) if isinstance(text, str) else None
-    known = {**PARAMETERS, **dict.fromkeys(TOGETHER if together else (), ())}
+    known = ACTIVATIONS if together else PARAMETERS
     if match is None or match[1] not in known:
         raise ModelError(f"expected an activation out of {', '.join(known)}, got {text!r}.")
     name, brackets = match[1], match[2]

@@ -1,41 +1,57 @@
-"""Checks that the parts of a model fit together; each raises ModelError and says what does not."""
+"""Checks of the arguments of a model; each returns the argument in its final form.
+
+All raise ModelError with what was expected, what came, and for which layer, input or output.
+"""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import ModelError
+from .arrays import Float32Array, as_float32
 from .layers import Embedding, Layer
-from .scaling import Scaling, as_float32
-
-Float32Array = NDArray[np.float32]
+from .scaling import Scaling
 
 
-def check_chain(layers: tuple[Layer, ...]) -> None:
-    """Raise ModelError if layers do not follow each other."""
-    if not layers:
+def check_chain(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers; each must take as many values as the one before it returns."""
+    chain = tuple(layers)
+    if not chain:
         raise ModelError("expected at least one layer, got none.")
-    for n in range(1, len(layers)):
-        if isinstance(layers[n], Embedding):
+    for n, (before, layer) in enumerate(pairwise(chain), start=1):
+        if isinstance(layer, Embedding):
             raise ModelError(f"layer {n} is an embedding: expected it to be the first layer.")
-        given, wanted = layers[n - 1].output_size, layers[n].input_size
-        if given != wanted:
+        if layer.input_size != before.output_size:
             raise ModelError(
-                f"layer {n} ({layers[n].kind}) takes {wanted} values, but layer {n - 1} "
-                f"({layers[n - 1].kind}) hands on {given}."
+                f"layer {n} ({layer.kind}) takes {layer.input_size} values, but layer {n - 1} "
+                f"({before.kind}) returns {before.output_size}."
             )
+    return chain
 
 
-def check_weights(n: int, layer: Layer, given: Mapping[str, ArrayLike]) -> dict[str, Float32Array]:
-    """Return the arrays of layer ``n`` as float32; raise ModelError if they are not its own."""
+def check_weights(
+    layers: Sequence[Layer], weights: Sequence[Mapping[str, ArrayLike]]
+) -> tuple[dict[str, Float32Array], ...]:
+    """Return the arrays of each layer as float32; names and shapes must be the layer's."""
+    if len(weights) != len(layers):
+        raise ModelError(f"expected weights for {len(layers)} layers, got {len(weights)} sets.")
+    return tuple(
+        _check_layer_weights(f"layer {n} ({layer.kind})", layer, arrays)
+        for n, (layer, arrays) in enumerate(zip(layers, weights, strict=True))
+    )
+
+
+def _check_layer_weights(
+    where: str, layer: Layer, weights: Mapping[str, ArrayLike]
+) -> dict[str, Float32Array]:
     shapes = layer.parameters()
-    where = f"layer {n} ({layer.kind})"
-    for name in shapes.keys() - given.keys():
+    for name in shapes.keys() - weights.keys():
         raise ModelError(f"{where} lacks {name}, shape {shapes[name]}.")
-    for name in given.keys() - shapes.keys():
+    for name in weights.keys() - shapes.keys():
         raise ModelError(f"{where} has no parameter {name!r}; it has {', '.join(shapes)}.")
-    arrays = {name: as_float32(f"{where} {name}", given[name]) for name in shapes}
+    arrays = {name: as_float32(f"{where} {name}", weights[name]) for name in shapes}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ModelError(f"{where} {name}: expected shape {shape}, got {arrays[name].shape}.")
@@ -43,7 +59,7 @@ def check_weights(n: int, layer: Layer, given: Mapping[str, ArrayLike]) -> dict[
 
 
 def check_names(what: str, names: Sequence[str] | None, letter: str, n: int) -> tuple[str, ...]:
-    """Return ``n`` names; made of a letter where none are given."""
+    """Return ``n`` distinct names; by default the letter and a number."""
     if names is None:
         return tuple(f"{letter}{index}" for index in range(n))
     if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
@@ -55,19 +71,23 @@ def check_names(what: str, names: Sequence[str] | None, letter: str, n: int) -> 
     return tuple(names)
 
 
-def check_scaling(what: str, scaling: Scaling | None, n: int) -> Scaling:
-    """Return a scaling of ``n`` columns; one that changes nothing where none is given."""
+def check_scaling(
+    what: str, scaling: Scaling | None, n: int, first_is_category: bool = False
+) -> Scaling:
+    """Return a scaling of ``n`` columns, by default the identity; a category is not scaled."""
     if scaling is None:
         return Scaling.identity(n)
     if scaling.mean.shape != (n,):
         raise ModelError(f"{what}: expected {n} columns, got {scaling.mean.shape[0]}.")
+    if first_is_category and (scaling.mean[0], scaling.scale[0]) != (0, 1):
+        raise ModelError(f"{what}: expected 0 and 1 for the category in the first input.")
     return scaling
 
 
 def check_skip(
     skip: Sequence[int] | None, input_size: int, output_size: int
 ) -> tuple[int, ...] | None:
-    """Return for each output the index of the input that is added, or None."""
+    """Return for each output the index of the input that is added, or None if there is none."""
     if skip is None:
         return None
     indices = tuple(int(index) for index in skip)
@@ -82,7 +102,7 @@ def check_skip(
 def check_skip_scale(
     scale: ArrayLike | None, skip: tuple[int, ...] | None, output_size: int
 ) -> Float32Array | None:
-    """Return what these inputs are multiplied by, or None where it changes nothing."""
+    """Return the factors of the inputs that ``skip`` adds, or None if all are 1."""
     if scale is None:
         return None
     factors = as_float32("skip_scale", scale)
@@ -96,3 +116,10 @@ def check_skip_scale(
     factors = np.where(np.array(skip) < 0, np.float32(1), factors)  # these add nothing
     factors.flags.writeable = False
     return None if (factors == 1).all() else factors
+
+
+def check_horizon(horizon: int) -> int:
+    """Return the horizon, 0 or more steps."""
+    if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0:
+        raise ModelError(f"horizon: expected an integer of 0 or more, got {horizon!r}.")
+    return horizon

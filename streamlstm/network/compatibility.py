@@ -1,14 +1,13 @@
-"""Whether a model can follow another while streams go on: what they share, and what differs.
+"""Compares two models: whether one may replace the other while streams go on, and what differs.
 
-A stream goes on if the memory of the old model means the same to the new one, and a client goes on
-if what it sends and receives does. Layers without a memory, weights and scaling may differ.
+Streams go on if inputs, outputs, categories and horizon are equal, and the states of the recurrent
+layers too, in their order. Layers without a state, weights and scaling may differ.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from itertools import zip_longest
 
 import numpy as np
 
@@ -16,16 +15,17 @@ from .layers import Layer
 from .model import Model
 
 
-def difference(running: Model, new: Model) -> str | None:
-    """Say why streams of ``running`` cannot go on with ``new``: the first reason, in words.
+def incompatibility(running: Model, new: Model) -> str | None:
+    """Return the first reason why streams of ``running`` cannot go on with ``new``.
 
     Returns
     -------
     str or None
-        None if they can.
+        A clause about ``new``, such as "it predicts 2 steps ahead, the running model 1"; None if
+        streams can go on.
     """
     for what in ("inputs", "outputs"):
-        reason = _names_differ(what, getattr(running, what), getattr(new, what))
+        reason = _compare_names(what, getattr(running, what), getattr(new, what))
         if reason is not None:
             return reason
     if new.categories != running.categories:
@@ -35,74 +35,74 @@ def difference(running: Model, new: Model) -> str | None:
         )
     if new.horizon != running.horizon:
         return f"it predicts {new.horizon} steps ahead, the running model {running.horizon}"
-    remembered, before = _memories(new), _memories(running)
-    for (n, layer), (_, old) in zip(remembered, before, strict=False):
-        reason = _memory_differs(n, layer, old)
+    layers, before = _recurrent_layers(new), _recurrent_layers(running)
+    for (n, layer), (_, old) in zip(layers, before, strict=False):
+        reason = _compare_states(n, layer, old)
         if reason is not None:
             return reason
-    if len(remembered) != len(before):
-        return f"it has {len(remembered)} layers with a memory, the running model has {len(before)}"
+    if len(layers) != len(before):
+        return f"it has {len(layers)} recurrent layers, the running model has {len(before)}"
     return None
 
 
-def contract(model: Model) -> str:
+def compatibility_key(model: Model) -> str:
     """Return 32 hexadecimal digits that are equal for models whose streams can go on."""
-    shared = {
+    compared = {
         "inputs": model.inputs,
         "outputs": model.outputs,
         "categories": model.categories,
         "horizon": model.horizon,
-        "memory": [(layer.kind, layer.state) for _, layer in _memories(model)],
+        "memory": [(layer.kind, layer.state) for _, layer in _recurrent_layers(model)],
     }
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def changes_between(running: Model, new: Model) -> list[str]:
-    """Say in words what is another in ``new``; empty if nothing is."""
-    reason = difference(running, new)
-    said = [] if reason is None else [reason]
+def describe_changes(running: Model, new: Model) -> list[str]:
+    """Return what differs in ``new``, as noun phrases; empty if nothing does."""
+    reason = incompatibility(running, new)
+    changes = [] if reason is None else [reason]
     if new.layers != running.layers:
         if reason is None:
-            said.append("layers without a memory, or options of layers")
-        return said
+            changes.append("layers without a state, or options of layers")
+        return changes
     old, arrays = running.arrays(), new.arrays()
-    differ = [
+    changed = [
         name
         for name in sorted(arrays.keys() | old.keys())
         if name not in arrays or name not in old or not np.array_equal(arrays[name], old[name])
     ]
-    layers = sorted({int(name.split(".")[1]) for name in differ if name.startswith("layers.")})
+    layers = sorted({int(name.split(".")[1]) for name in changed if name.startswith("layers.")})
     if layers:
-        said.append(f"weights of layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}")
+        changes.append(f"weights of layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}")
     for side in ("input", "output"):
-        if any(name.startswith(f"{side}_scaling") for name in differ):
-            said.append(f"{side} scaling")
-    if new.skip != running.skip or "skip_scale" in differ:
-        said.append("which inputs are added to outputs")
-    return said
+        if any(name.startswith(f"{side}_scaling") for name in changed):
+            changes.append(f"{side} scaling")
+    if new.skip != running.skip or "skip_scale" in changed:
+        changes.append("which inputs are added to outputs")
+    return changes
 
 
-def _memories(model: Model) -> list[tuple[int, Layer]]:
+def _recurrent_layers(model: Model) -> list[tuple[int, Layer]]:
     return [(n, layer) for n, layer in enumerate(model.layers) if layer.state]
 
 
-def _names_differ(what: str, before: tuple[str, ...], names: tuple[str, ...]) -> str | None:
+def _compare_names(what: str, before: tuple[str, ...], names: tuple[str, ...]) -> str | None:
     if len(names) != len(before):
         return (
-            f"it has {len(names)} {what} ({_listed(names)}), the running model {len(before)} "
-            f"({_listed(before)})"
+            f"it has {len(names)} {what} ({_shorten(names)}), the running model {len(before)} "
+            f"({_shorten(before)})"
         )
-    for n, (name, old) in enumerate(zip_longest(names, before)):
+    for n, (name, old) in enumerate(zip(names, before, strict=True)):
         if name != old:
             return f"its {what[:-1]} {n} is called {name!r}, that of the running model {old!r}"
     return None
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _shorten(names: tuple[str, ...]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
-def _memory_differs(n: int, layer: Layer, old: Layer) -> str | None:
+def _compare_states(n: int, layer: Layer, old: Layer) -> str | None:
     if layer.kind != old.kind:
         return f"layer {n} is of kind {layer.kind}, the running model has {old.kind} there"
     units, before = getattr(layer, "hidden_size", 0), getattr(old, "hidden_size", 0)
@@ -110,10 +110,11 @@ def _memory_differs(n: int, layer: Layer, old: Layer) -> str | None:
         return f"layer {n} ({layer.kind}) has {units} units, the running model {before}"
     if layer.state != old.state:
         return (
-            f"layer {n} ({layer.kind}) remembers {_widths(layer)}, the running model {_widths(old)}"
+            f"layer {n} ({layer.kind}) has a state of {_widths(layer)}, the running model "
+            f"{_widths(old)}"
         )
     return None
 
 
 def _widths(layer: Layer) -> str:
-    return " and ".join(f"{width} numbers of {name}" for name, width in layer.state.items())
+    return " and ".join(f"{name}[{width}]" for name, width in layer.state.items())

@@ -1,14 +1,15 @@
-"""A model to and from one .safetensors file: arrays as tensors, the rest as JSON in its metadata.
+"""Reads and writes model files: arrays as safetensors, the rest as JSON in their metadata.
 
-The format is docs/model-file.md. Safetensors holds numbers only, so that loading a file of
-unknown origin executes nothing.
+The format is docs/model-file.md. Safetensors holds numbers only: loading a file of unknown origin
+executes nothing.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -16,81 +17,63 @@ from safetensors.numpy import save
 
 from ..errors import ModelError, ModelFileError
 from ..files import replace_file
-from .layers import layer_from_dict
+from .layers import Layer
 from .scaling import Scaling
+
+if TYPE_CHECKING:
+    from .model import Model
 
 FORMAT = "streamlstm"
 VERSION = 1
 
-
-class _HasFingerprint(Protocol):
-    @property
-    def fingerprint(self) -> str: ...
+Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-Fingerprinted = TypeVar("Fingerprinted", bound=_HasFingerprint)
-
-
-def write_model_file(
-    path: str | PathLike[str],
-    arrays: dict[str, np.ndarray[Any, Any]],
-    specification: dict[str, Any],
-    metadata: dict[str, str],
-    fingerprint: str,
-) -> None:
-    """Write what a model consists of; an existing file is replaced as a whole or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-    arrays, specification, metadata, fingerprint
-        As of :class:`streamlstm.Model`.
+def write_model_file(path: str | PathLike[str], model: Model) -> None:
+    """Write a model file; an existing file is replaced as a whole or not at all.
 
     Raises
     ------
     ModelFileError
         If the file cannot be written.
     """
-    target = Path(path)
     data = save(
-        arrays,
+        model.arrays(),
         metadata={
             "format": FORMAT,
             "version": str(VERSION),
-            "specification": json.dumps(specification),
-            "metadata": json.dumps(metadata),
-            "fingerprint": fingerprint,
+            "specification": json.dumps(model.specification()),
+            "metadata": json.dumps(model.metadata),
+            "fingerprint": model.fingerprint,
         },
     )
     try:
-        replace_file(target, data)
+        replace_file(path, data)
     except OSError as error:
-        raise ModelFileError(f"{target}: cannot be written: {error.strerror}.") from None
+        raise ModelFileError(f"{path}: cannot be written: {error.strerror}.") from None
 
 
-def read_model_file(
-    path: str | PathLike[str], build: Callable[..., Fingerprinted]
-) -> Fingerprinted:
-    """Read a model from ``path``.
+def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Model:
+    """Read a model file.
 
     Parameters
     ----------
     path : path-like
-    build : callable
-        Takes the arguments of :class:`streamlstm.Model` and returns the model.
+    model_class : type
+        :class:`streamlstm.Model`, which this module cannot import.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, foreign, or written by a newer version.
+        If the file is missing, damaged, of another kind, or written by a newer version.
     """
     source = Path(path)
     header, arrays = _read(source)
-    _check_origin(source, header)
+    _check_header(source, header)
     try:
         specification = json.loads(header["specification"])
         metadata = json.loads(header.get("metadata", "{}"))
-        model = build(**_arguments(specification, metadata, arrays))
+        model = model_class(**_arguments(specification, arrays), metadata=metadata)
         fingerprint = header["fingerprint"]
     except ModelError as error:
         raise ModelFileError(f"{source}: the model does not fit together: {error}") from None
@@ -107,7 +90,8 @@ def read_model_file(
     return model
 
 
-def _read(source: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:
+def _read(source: Path) -> tuple[dict[str, str], Arrays]:
+    """Return the metadata and the arrays of a safetensors file."""
     if source.is_dir():
         raise ModelFileError(f"{source}: expected a model file, this is a directory.")
     try:
@@ -125,7 +109,8 @@ def _read(source: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]
         ) from None
 
 
-def _check_origin(source: Path, header: dict[str, str]) -> None:
+def _check_header(source: Path, header: dict[str, str]) -> None:
+    """Check format and version."""
     if header.get("format") != FORMAT:
         raise ModelFileError(
             f"{source}: is a .safetensors file, but not one that streamlstm wrote (its metadata "
@@ -141,38 +126,30 @@ def _check_origin(source: Path, header: dict[str, str]) -> None:
         )
 
 
-def _arguments(
-    specification: dict[str, Any],
-    metadata: dict[str, str],
-    arrays: dict[str, np.ndarray[Any, Any]],
-) -> dict[str, Any]:
-    """Return the arguments from which the model is made; every array is used once."""
-    layers = [layer_from_dict(spec) for spec in specification["layers"]]
+def _arguments(specification: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+    """Return the arguments of the model but its metadata; every array must be used."""
+    unused = dict(arrays)
+
+    def take(name: str) -> np.ndarray[Any, Any]:
+        if name not in unused:
+            raise ModelError(f"the array {name} is missing.")
+        return unused.pop(name)
+
+    layers = [Layer.from_dict(spec) for spec in specification["layers"]]
     arguments = {
         "layers": layers,
         "weights": [
-            {name: _take(arrays, f"layers.{n}.{name}") for name in layer.parameters()}
+            {name: take(f"layers.{n}.{name}") for name in layer.parameters()}
             for n, layer in enumerate(layers)
         ],
         "inputs": specification["inputs"],
         "outputs": specification["outputs"],
-        "input_scaling": _take_scaling(arrays, "input_scaling"),
-        "output_scaling": _take_scaling(arrays, "output_scaling"),
+        "input_scaling": Scaling(take("input_scaling.mean"), take("input_scaling.scale")),
+        "output_scaling": Scaling(take("output_scaling.mean"), take("output_scaling.scale")),
         "skip": specification["skip"],
-        "skip_scale": arrays.pop("skip_scale", None),
+        "skip_scale": unused.pop("skip_scale", None),
         "horizon": specification["horizon"],
-        "metadata": metadata,
     }
-    if arrays:
-        raise ModelError(f"it holds arrays that no layer has: {', '.join(sorted(arrays))}.")
+    if unused:
+        raise ModelError(f"it holds arrays that no layer has: {', '.join(sorted(unused))}.")
     return arguments
-
-
-def _take(arrays: dict[str, np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:
-    if name not in arrays:
-        raise ModelError(f"the array {name} is missing.")
-    return arrays.pop(name)
-
-
-def _take_scaling(arrays: dict[str, np.ndarray[Any, Any]], side: str) -> Scaling:
-    return Scaling(_take(arrays, f"{side}.mean"), _take(arrays, f"{side}.scale"))

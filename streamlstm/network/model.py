@@ -1,4 +1,4 @@
-"""A model: layers, weights, names and scaling of one network."""
+"""Model: layers, weights, names and scaling of one network."""
 
 import hashlib
 import json
@@ -7,11 +7,12 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..errors import ModelError
+from .arrays import Float32Array
 from .checks import (
     check_chain,
+    check_horizon,
     check_names,
     check_scaling,
     check_skip,
@@ -19,14 +20,12 @@ from .checks import (
     check_weights,
 )
 from .file import read_model_file, write_model_file
-from .layers import Embedding, Layer, describe_layer, layer_to_dict
+from .layers import Embedding, Layer
 from .scaling import Scaling
-
-Float32Array = NDArray[np.float32]
 
 
 class Model:
-    """A network ready to be stepped: what it computes, and what its numbers mean.
+    """A network with its weights, and the names, units and horizon of its inputs and outputs.
 
     One step is ``y = output_scaling.invert(layers(input_scaling.apply(x)))``; where ``skip``
     names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``.
@@ -34,23 +33,23 @@ class Model:
     Parameters
     ----------
     layers : sequence of layer specifications
-        Applied in order; each takes what the one before hands on.
+        Applied in order; each takes the outputs of the one before.
     weights : sequence of dict of str to array
-        For each layer the arrays that ``layer.parameters()`` lists; kept as float32.
+        For each layer the arrays that ``layer.parameters()`` lists; copied to float32.
     inputs, outputs : sequence of str, optional
         Names of the F features and the O outputs; ``x0, x1, ...`` and ``y0, y1, ...`` if left out.
     input_scaling, output_scaling : Scaling, optional
         In the unit of the series; none if left out.
     skip : sequence of int, optional
-        For each output the index of the input that is added to it, or -1 for none. With it a
+        For each output the index of the input that is added to it, or -1 for none, so that the
         network predicts the change of a series instead of its level.
     skip_scale : sequence of float, optional
-        For each output what that input is multiplied by; 1 for all if left out. It is kept as
-        float32[O], or None where it changes nothing.
+        For each output the factor of that input; 1 for all if left out. The attribute is
+        float32[O], or None if all are 1.
     horizon : int
-        How many steps ahead of its observation a prediction speaks of; 0 if it is no forecast.
+        How many steps ahead of its observation a prediction is; 0 if it is no forecast.
     metadata : mapping of str to str, optional
-        Anything worth keeping about where the model came from. It changes no result.
+        Anything worth recording about the origin of the model. It changes no result.
 
     Raises
     ------
@@ -74,28 +73,18 @@ class Model:
         metadata: Mapping[str, str] | None = None,
         skip_scale: ArrayLike | None = None,
     ) -> None:
-        self.layers = tuple(layers)
-        check_chain(self.layers)
-        if len(weights) != len(self.layers):
-            raise ModelError(
-                f"expected weights for {len(self.layers)} layers, got {len(weights)} sets."
-            )
-        self.weights = tuple(
-            check_weights(n, layer, given)
-            for n, (layer, given) in enumerate(zip(self.layers, weights, strict=True))
-        )
+        self.layers = check_chain(layers)
+        self.weights = check_weights(self.layers, weights)
         F, O = self.input_size, self.output_size
         self.inputs = check_names("inputs", inputs, "x", F)
         self.outputs = check_names("outputs", outputs, "y", O)
-        self.input_scaling = check_scaling("input_scaling", input_scaling, F)
+        self.input_scaling = check_scaling(
+            "input_scaling", input_scaling, F, first_is_category=self.categories > 0
+        )
         self.output_scaling = check_scaling("output_scaling", output_scaling, O)
-        if self.categories and (self.input_scaling.mean[0], self.input_scaling.scale[0]) != (0, 1):
-            raise ModelError("input_scaling: expected 0 and 1 for the category in the first input.")
         self.skip = check_skip(skip, F, O)
         self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
-        if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0:
-            raise ModelError(f"horizon: expected an integer of 0 or more, got {horizon!r}.")
-        self.horizon = horizon
+        self.horizon = check_horizon(horizon)
         self.metadata = {str(key): str(value) for key, value in (metadata or {}).items()}
 
     @property
@@ -110,13 +99,13 @@ class Model:
 
     @property
     def categories(self) -> int:
-        """How many categories the first input may name; 0 if it is an ordinary number."""
+        """Number of categories of the first input; 0 if that input is numeric."""
         first = self.layers[0]
         return first.categories if isinstance(first, Embedding) else 0
 
     @property
     def skip_factors(self) -> Float32Array:
-        """What the input that ``skip`` adds to each output is multiplied by: float32[O]."""
+        """Factor of the input that ``skip`` adds to each output: float32[O]."""
         return np.ones(self.output_size, np.float32) if self.skip_scale is None else self.skip_scale
 
     @property
@@ -130,7 +119,7 @@ class Model:
     def specification(self) -> dict[str, Any]:
         """Return everything but the arrays and the metadata, as plain values for JSON."""
         return {
-            "layers": [layer_to_dict(layer) for layer in self.layers],
+            "layers": [layer.to_dict() for layer in self.layers],
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "skip": None if self.skip is None else list(self.skip),
@@ -138,7 +127,7 @@ class Model:
         }
 
     def arrays(self) -> dict[str, Float32Array]:
-        """Return every array under the name that it has in a model file."""
+        """Return every array by its name in a model file."""
         arrays = {
             f"layers.{n}.{name}": array
             for n, weights in enumerate(self.weights)
@@ -160,7 +149,7 @@ class Model:
         ModelFileError
             If the file cannot be written.
         """
-        write_model_file(path, self.arrays(), self.specification(), self.metadata, self.fingerprint)
+        write_model_file(path, self)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Model":
@@ -174,7 +163,7 @@ class Model:
         return read_model_file(path, cls)
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
-        """Return this model with other weights for its layers, one set for each."""
+        """Return a copy of this model with other weights, one dict for each layer."""
         return Model(
             self.layers,
             weights,
@@ -189,6 +178,6 @@ class Model:
         )
 
     def __repr__(self) -> str:
-        """Show the layers, one after the other."""
-        chain = " -> ".join(describe_layer(layer) for layer in self.layers)
+        """Show inputs, layers and outputs in order."""
+        chain = " -> ".join(layer.describe() for layer in self.layers)
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}>"

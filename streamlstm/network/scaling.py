@@ -1,4 +1,4 @@
-"""Scaling: a shift and a scale for each column, between the unit of a series and the network's."""
+"""Converts columns between the unit of a series and the unit of the network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError
-
-Float32Array = NDArray[np.float32]
+from .arrays import Float32Array, as_float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +20,11 @@ class Scaling:
         In the unit of the series.
     scale : float32[n]
         In the unit of the series; finite and greater than zero.
+
+    Raises
+    ------
+    ModelError
+        If these are not two vectors of one length, or a scale is not greater than zero.
     """
 
     mean: Float32Array
@@ -50,16 +54,3 @@ class Scaling:
     def invert(self, z: ArrayLike) -> NDArray[Any]:
         """Return ``z * scale + mean``: from the network's unit to that of the series."""
         return np.asarray(z) * self.scale + self.mean
-
-
-def as_float32(name: str, values: ArrayLike) -> Float32Array:
-    """Return a read-only float32 copy of an array; raise ModelError where it has none."""
-    try:
-        # Always a copy: a caller who goes on training must not change a model that is in use.
-        array = np.array(values, dtype=np.float32, order="C")
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{name}: expected an array of numbers: {error}.") from None
-    if not np.isfinite(array).all():
-        raise ModelError(f"{name}: expected finite numbers, found NaN, infinite or beyond float32.")
-    array.flags.writeable = False
-    return array

@@ -1,4 +1,4 @@
-"""Where a worker is: the file in which it tells other programs."""
+"""The endpoints file, in which other programs find a worker."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import psutil
 
 from ..errors import EndpointError
 
-DOORS = ("router", "pull", "xpub")
-METRICS = "metrics"  # where a worker is scraped, if it is
+SOCKETS = ("router", "pull", "xpub")
+METRICS = "metrics"  # the URL that Prometheus scrapes, if it does
 
 
 def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
-    """Write ``{"router", "pull", "xpub", "pid"}`` as JSON, all of it at once or nothing.
+    """Write ``{"router", "pull", "xpub", "pid"}`` as JSON, atomically.
 
-    ``"metrics"``, a URL, stands there too if the worker is scraped.
+    ``"metrics"``, a URL, is added if the worker serves metrics.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
     EndpointError
         If the file cannot be written.
     """
-    where = {door: endpoints[door] for door in DOORS}
+    where = {name: endpoints[name] for name in SOCKETS}
     if METRICS in endpoints:
         where[METRICS] = endpoints[METRICS]
     text = json.dumps({**where, "pid": os.getpid()})
     try:
-        # Beside the file and renamed to it: whoever waits for the file never reads half of it.
+        # Written beside the file and renamed: whoever waits for the file never reads half of it.
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
@@ -50,7 +50,7 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
 
 
 def is_of_a_worker(path: Path) -> bool:
-    """Tell whether a file tells of a worker that still runs."""
+    """Tell whether a file is of a worker that still runs."""
     try:
         return bool(psutil.pid_exists(int(json.loads(path.read_text())["pid"])))
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
@@ -58,16 +58,16 @@ def is_of_a_worker(path: Path) -> bool:
 
 
 def read_endpoints(path: Path) -> dict[str, str]:
-    """Return the endpoints that a worker wrote, by door.
+    """Return the endpoints that a worker wrote, by socket.
 
     Raises
     ------
     EndpointError
-        If there is no such file, or it is not one.
+        If there is no such file, or it is something else.
     """
     try:
         found = json.loads(path.read_text())
-        return {door: str(found[door]) for door in DOORS}
+        return {name: str(found[name]) for name in SOCKETS}
     except OSError as error:
         raise EndpointError(
             f"{path}: cannot be read: {error.strerror}; a worker writes it when it is ready "

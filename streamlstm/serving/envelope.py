@@ -1,4 +1,4 @@
-"""One message as it came through a door, and the way back to who sent it."""
+"""One message as a socket received it, and the route back to its sender."""
 
 from __future__ import annotations
 
@@ -8,52 +8,53 @@ import zmq
 
 from .. import wire
 from ..errors import ProtocolError
-from .access.roles import permitted
+from .access.roles import authorize
 
 
-class Arrival(NamedTuple):
-    """A message as it was taken from a door.
+class Envelope(NamedTuple):
+    """A received message.
 
     Attributes
     ----------
-    back : list of bytes or None
-        Identity and envelope that lead to its sender; None if it was fed.
+    route : list of bytes or None
+        Routing id and envelope frames that lead to its sender; None if it came through PULL.
     frame : bytes or ProtocolError
-        The message, or what is wrong with the frames around it, or with its asking.
+        The message, or what is wrong with the frames around it, or why its sender may not send it.
     user : str
-        User id of its sender, if it has a key and the door a lock.
+        User id of its sender, if the socket uses CURVE.
     """
 
-    back: list[bytes] | None
+    route: list[bytes] | None
     frame: bytes | ProtocolError
     user: str = ""
 
 
-def asked(parts: list[bytes]) -> Arrival:
-    """Tell the message of a ROUTER from the identity and the envelope in front of it."""
-    back, frame = parts[:-1], parts[-1]
-    if len(back) == 1:
-        return Arrival(back, frame)
-    envelope = back[1:]
-    longest = max(map(len, envelope))
-    if len(envelope) > wire.MAX_ENVELOPE or longest > wire.MAX_ENVELOPE_BYTES:
-        return Arrival(back[:1], bad_envelope(len(envelope), longest))
-    return Arrival(back, frame)
+def from_router(parts: list[bytes]) -> Envelope:
+    """Separate the message of a ROUTER from the routing id and the envelope in front of it."""
+    route, frame = parts[:-1], parts[-1]
+    if len(route) == 1:
+        return Envelope(route, frame)
+    frames = route[1:]
+    longest = max(map(len, frames))
+    if len(frames) > wire.MAX_ENVELOPE or longest > wire.MAX_ENVELOPE_BYTES:
+        return Envelope(route[:1], bad_envelope(len(frames), longest))
+    return Envelope(route, frame)
 
 
-def known(parts: list[zmq.Frame]) -> Arrival:
-    """Take the message of a ROUTER that has a lock, as far as its sender's role allows it."""
+def from_curve_router(parts: list[zmq.Frame]) -> Envelope:
+    """Separate the message of a ROUTER with CURVE, and authorize it by its sender's role."""
     try:
         user = str(parts[0].get("User-Id"))
     except zmq.ZMQError:
         user = ""
-    arrival = asked([part.bytes for part in parts])
-    return arrival._replace(frame=permitted(arrival.frame, ord(user[0]) if user else 0), user=user)
+    envelope = from_router([part.bytes for part in parts])
+    frame = authorize(envelope.frame, ord(user[0]) if user else 0)
+    return envelope._replace(frame=frame, user=user)
 
 
-def fed(parts: list[bytes]) -> Arrival:
-    """Take the message of a PULL."""
-    return Arrival(None, parts[0] if len(parts) == 1 else too_many_frames(len(parts)))
+def from_pull(parts: list[bytes]) -> Envelope:
+    """Return the message of a PULL."""
+    return Envelope(None, parts[0] if len(parts) == 1 else too_many_frames(len(parts)))
 
 
 def bad_envelope(frames: int, longest: int) -> ProtocolError:
@@ -66,5 +67,5 @@ def bad_envelope(frames: int, longest: int) -> ProtocolError:
 
 
 def too_many_frames(frames: int) -> ProtocolError:
-    """Return the error for something fed that is no single frame."""
+    """Return the error for a message of a PULL that is not a single frame."""
     return ProtocolError(f"expected one frame, got {frames}")

@@ -1,7 +1,7 @@
-"""What a worker does, for Prometheus: read at the moment when it is scraped.
+"""Exports a worker's metrics to Prometheus, read at the moment of a scrape.
 
-A scrape reads the block of counts that the loop writes, and how many streams the engine's table
-says it has. It takes no lock and asks the loop nothing, so it sees a worker that is busy too.
+A scrape reads the counters that the loop writes, and the size of the engine's table. It takes no
+lock and asks the loop nothing, so it sees a worker that is busy too.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from .. import __version__, wire
+from .counters import Histogram
 from .memory import resident_memory
 from .native import layout
-from .native.counters import Histogram
 from .service import Service
 
 PREFIX = "streamlstm_"
 
-# What only grows: its name, what it is, and where it is counted.
-_COUNTED = (
-    ("messages", "Messages taken from the doors.", layout.MESSAGES),
+# Counters: name, help text, and place among the counters of the worker.
+_COUNTERS = (
+    ("messages", "Messages received.", layout.MESSAGES),
     ("answers", "Answers given to ZeroMQ.", layout.ANSWERS),
     ("publications", "Predictions published.", layout.PUBLICATIONS),
     (
@@ -51,8 +51,8 @@ _COUNTED = (
     ("blocks", "Blocks of observations that were stepped.", layout.BLOCKS),
     ("handed_over", "Messages that the compiled loop left to Python.", layout.HANDED_OVER),
 )
-# What goes up and down.
-_NOW = (
+# Gauges, likewise.
+_GAUGES = (
     ("queue_messages", "Messages that wait in the worker.", layout.QUEUED),
     ("queue_bytes", "Bytes of the messages that wait in the worker.", layout.QUEUED_BYTES),
     ("subscriptions", "Subscriptions that exist.", layout.SUBSCRIPTIONS),
@@ -76,7 +76,7 @@ class WorkerCollector(Collector):
         service = self._service
         counters, engine = service.counters, service.engine
         yield _counter("steps", "Observations applied.", engine.steps)
-        for name, text, place in _COUNTED:
+        for name, text, place in _COUNTERS:
             yield _counter(name, text, counters[place])
         yield _counter(
             "refused_connections",
@@ -89,10 +89,10 @@ class WorkerCollector(Collector):
         yield self._errors()
         yield _gauge("streams", "Streams that live here.", len(engine))
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)
-        for name, text, place in _NOW:
+        for name, text, place in _GAUGES:
             yield _gauge(name, text, counters[place])
-        if service.keeper is not None:
-            yield from _store(service.keeper.status())
+        if service.checkpointer is not None:
+            yield from _store(service.checkpointer.status())
         yield _histogram(
             "latency_seconds", "From the taking of a message to its answer.", counters.latency
         )

@@ -1,4 +1,4 @@
-"""The HTTP port at which Prometheus scrapes a worker: where it may be, and its threads."""
+"""Serves a worker's metrics over HTTP, for Prometheus to scrape."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from .. import wire
 from ..errors import EndpointError
+from .endpoints import check_reach, describe_bind_error
 from .metrics import WorkerCollector
 from .service import Service
-from .sockets import check_reach, not_bound
 
 NAME = "metrics"  # the option of `streamlstm serve`
 ANYWHERE = "127.0.0.1:*"
@@ -70,7 +70,7 @@ def serving_metrics(service: Service, address: str, *, insecure: bool = False) -
             f"--{NAME} {address}: {host} is not a host that is known here ({error.strerror})"
         ) from None
     except OSError as error:
-        reason = not_bound(error, NAME, ANYWHERE)
+        reason = describe_bind_error(error, NAME, ANYWHERE)
         raise EndpointError(f"--{NAME} {address}: {reason}") from None
     try:
         shown = f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""How much may wait in a worker."""
+"""Limits of a worker's queue."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ..errors import BadValueError
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Beyond which senders are answered ``busy``.
+class QueueLimits:
+    """How much may wait in a worker; beyond it senders are answered ``busy``.
 
     Attributes
     ----------
     messages : int
-        That wait, of all clients together.
+        Messages that wait, of all clients together.
     bytes : int
-        Of these messages; at least eight times what one may have.
+        Bytes of these messages; at least eight times what one may have.
     """
 
     messages: int = 16_384

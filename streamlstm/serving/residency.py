@@ -1,4 +1,4 @@
-"""Which streams are in memory: those that are asked for come, others leave for them."""
+"""Keeps the streams that messages need in memory: restores them, and evicts others."""
 
 from __future__ import annotations
 
@@ -6,79 +6,82 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from .. import wire
-from ..engine.dirty import stream_of
-from .checkpointer import Keeper
+from ..engine.records import stream_from_key
 from .eviction import Eviction
-from .reply import Answer, Publication
+from .response import Publication, Response
+from .stores.checkpointer import Checkpointer
 
-PIECE = 256  # events that are told of between two turns of the loop: under a millisecond
+CHUNK = 256  # events published between two turns of the loop: under a millisecond
 
 
-class Presence:
-    """Brings streams back and lets others go, as far as there is a store, and tells subscribers.
+class Residency:
+    """Restores streams and evicts others, as far as there is a store, and publishes both.
 
     Parameters
     ----------
-    keeper : Keeper or None
-        Brings streams back from the store.
+    checkpointer : Checkpointer or None
+        Of the store from which streams are restored.
     eviction : Eviction or None
-        Lets idle streams leave memory.
+        Evicts idle streams.
 
     Attributes
     ----------
-    has_news : bool
-        Whether :meth:`news` has more to tell of streams that began anew.
+    has_events : bool
+        Whether :meth:`events` has more RESET events of streams that began anew.
     """
 
-    def __init__(self, keeper: Keeper | None, eviction: Eviction | None) -> None:
-        self.keeper, self.eviction = keeper, eviction
-        self._begun: Iterator[wire.StreamId] = iter(())
-        self.has_news = False
+    def __init__(self, checkpointer: Checkpointer | None, eviction: Eviction | None) -> None:
+        self.stored = None if checkpointer is None else checkpointer.stored
+        self.eviction = eviction
+        self._begun_anew: Iterator[wire.StreamId] = iter(())
+        self.has_events = False
 
     @property
     def evicted(self) -> int:
-        """How many streams have left memory because they were idle."""
+        """How many idle streams were evicted from memory."""
         return 0 if self.eviction is None else self.eviction.evicted
 
     @property
     def returned(self) -> int:
-        """How many streams came back from the store because they were asked for."""
-        return 0 if self.keeper is None else self.keeper.returned
+        """How many streams were restored from the store because a message needed them."""
+        return 0 if self.stored is None else self.stored.returned
 
-    def recall(self, streams: Sequence[wire.StreamId], publish: bool) -> None:
-        """Have room for streams, and bring back those of them that are in the store."""
+    def load(self, streams: Sequence[wire.StreamId], publish: bool) -> None:
+        """Make room for streams, and restore those of them that are in the store."""
         if self.eviction is not None:
             self.eviction.make_room(streams, publish)
-        if self.keeper is not None:
-            self.keeper.recall(streams)
+        if self.stored is not None:
+            self.stored.restore(streams)
 
-    def told(self, answer: Answer) -> Answer:
-        """Let subscribers hear first of the streams that left to make room for a message."""
-        left = self._departures()
-        return answer._replace(publications=[*left, *answer.publications]) if left else answer
+    def with_evictions(self, response: Response) -> Response:
+        """Publish first which streams were evicted to make room for a message."""
+        evicted = self._evictions()
+        if not evicted:
+            return response
+        return response._replace(publications=[*evicted, *response.publications])
 
-    def tell_begun(self, streams: Sequence[wire.StreamId]) -> None:
-        """Let subscribers hear, piece by piece, that these streams have begun anew."""
-        self._begun = iter(streams)
-        self.has_news = True
+    def publish_resets(self, streams: Sequence[wire.StreamId]) -> None:
+        """Publish, in chunks, that these streams have begun anew."""
+        self._begun_anew = iter(streams)
+        self.has_events = True
 
-    def news(self) -> list[Publication]:
-        """Return what subscribers are to be told, a piece of it: who left, and who began anew."""
-        news = self._departures()
-        if self.has_news:
-            begun = list(islice(self._begun, PIECE))
-            self.has_news = len(begun) == PIECE
-            news += [_event(wire.Done(wire.Kind.RESET, stream, None)) for stream in begun]
-        return news
+    def events(self) -> list[Publication]:
+        """Return the next chunk of events: streams that were evicted, and that began anew."""
+        events = self._evictions()
+        if self.has_events:
+            streams = list(islice(self._begun_anew, CHUNK))
+            self.has_events = len(streams) == CHUNK
+            events += [_event(wire.Done(wire.Kind.RESET, stream, None)) for stream in streams]
+        return events
 
-    def _departures(self) -> list[Publication]:
-        if self.eviction is None or not self.eviction.left:
+    def _evictions(self) -> list[Publication]:
+        if self.eviction is None or not self.eviction.evicted_keys:
             return []
-        keys, kept = self.eviction.left, self.eviction.keeps
-        self.eviction.left = []
-        return [_event(wire.Done(wire.EVICTED, stream_of(key), kept)) for key in keys]
+        keys, recoverable = self.eviction.evicted_keys, self.eviction.recoverable
+        self.eviction.evicted_keys = []
+        return [_event(wire.Done(wire.EVICTED, stream_from_key(key), recoverable)) for key in keys]
 
 
-def _event(happened: wire.Done) -> Publication:
-    assert happened.stream is not None
-    return Publication(wire.topic(happened.stream), wire.encode(happened))
+def _event(event: wire.Done) -> Publication:
+    assert event.stream is not None
+    return Publication(wire.topic(event.stream), wire.encode(event))

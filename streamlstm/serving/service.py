@@ -1,4 +1,4 @@
-"""What a worker answers: raw frames in, answers out. No sockets, no processes.
+"""What a worker answers: frames in, responses out. No sockets, no processes.
 
 A batch is everything that was ready in one turn of the worker. Its observations are stepped
 together; a message that touches the state in another way (RESET, EXPORT, IMPORT) divides the batch,
@@ -18,17 +18,20 @@ from .. import __version__, wire
 from ..engine.engine import Engine
 from ..errors import ProtocolError, StreamLSTMError
 from .access.limits import Limits
-from .access.stream_quota import Shares
-from .batch import Observations, Observing, count_rows
-from .checkpointer import Keeper
+from .access.stream_quota import StreamQuota
+from .batch_stepper import BatchStepper
+from .counters import Counters
 from .eviction import Eviction
 from .memory import resident_memory
 from .native import layout
-from .native.counters import Counters
-from .reload import Reloading, told
-from .reply import Answer, Publication, Refusals, done, happened
-from .residency import Presence
+from .observations import Positioned, count_rows
+from .reload import Reloader, describe_reload
+from .request_reader import read_request
+from .residency import Residency
+from .response import Publication, Refusals, Response, done
 from .sessions import Commits, Session
+from .stores.checkpointer import Checkpointer
+from .stream_requests import StreamRequests
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,28 +45,29 @@ class Service:
         What is served.
     max_message_bytes : int
         Above this a message is answered with ``too-large``.
-    keeper : Keeper, optional
-        Keeps the engine's streams in a store as well, and brings them back.
+    checkpointer : Checkpointer, optional
+        Of the store of the engine's streams.
     commits : Commits, optional
-        Of the store, which answers to BARRIER wait for; without one what is applied is safe.
+        Of the store, which replies to BARRIER wait for; by default the checkpointer's. Without
+        either, what is applied counts as safe.
     limits : Limits
-        Of what one client may take; how quick it is is the worker's to watch.
+        Of each client; its rate is enforced by the worker.
     eviction : Eviction, optional
-        Lets idle streams leave memory.
+        Evicts idle streams from memory.
     model_file : Path, optional
-        Where RELOAD finds the model; without one it is refused.
+        The file that RELOAD reads; without one RELOAD is refused.
 
     Attributes
     ----------
     counters : Counters
-        Those of messages, answers and publications are kept by who takes and sends them.
+        Those of messages, answers and publications are counted by who receives and sends them.
     """
 
     def __init__(
         self,
         engine: Engine,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
-        keeper: Keeper | None = None,
+        checkpointer: Checkpointer | None = None,
         commits: Commits | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
         eviction: Eviction | None = None,
@@ -71,51 +75,56 @@ class Service:
     ) -> None:
         self.engine = engine
         self.limits = limits
-        self.keeper, self.eviction = keeper, eviction
-        self._commits: Commits | None = keeper if commits is None else commits
+        self.checkpointer, self.eviction = checkpointer, eviction
+        self._commits: Commits | None = checkpointer if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
         self._refusals = Refusals(engine, self.counters)
-        self._presence = Presence(keeper, eviction)
-        shares = None if limits.streams is None else Shares(engine.owners(), limits.streams)
-        self._observing = Observing(engine, self.counters, self._refusals, self._presence, shares)
-        self._reloading = Reloading(engine, model_file, keeper)
+        self._residency = Residency(checkpointer, eviction)
+        quota = None
+        if limits.streams is not None:
+            quota = StreamQuota(engine.stream_owners(), limits.streams)
+        self._stepper = BatchStepper(engine, self.counters, self._refusals, self._residency, quota)
+        self._streams = StreamRequests(engine, self._residency, quota)
+        self._reloader = Reloader(engine, model_file, checkpointer)
         self._started = time.monotonic()
 
     def handle(
         self,
         frames: Sequence[bytes | ProtocolError],
-        fed: Container[int] = (),
+        pulled: Container[int] = (),
         publish: bool = True,
         sessions: Sequence[Session | None] = (),
-    ) -> list[Answer]:
+    ) -> list[Response]:
         """Apply a batch of messages in its order.
 
         Parameters
         ----------
         frames : sequence of bytes or ProtocolError
-            The messages; an error stands for one that the door itself has refused.
-        fed : container of int
-            Positions of messages that came through a door for observations only, where nobody
-            hears an error: each row of a STEPS among them is applied or refused by itself.
+            The messages; an error stands for one that the socket has already refused.
+        pulled : container of int
+            Positions of messages that came through the PULL socket, for observations only, where
+            nobody receives an error: each row of a STEPS among them is applied or refused by
+            itself.
         publish : bool
-            Whether anyone listens; publications are left out otherwise.
+            Whether anyone subscribes; publications are left out otherwise.
         sessions : sequence of Session or None
-            The connection that each frame came over, for those that were asked; left out where
-            nobody asks for a BARRIER.
+            The connection that each frame came over, for those of the ROUTER; may be left out where
+            no BARRIER comes.
 
         Returns
         -------
-        list of Answer
+        list of Response
             One for each frame, in the same order.
         """
-        answers: list[Answer | None] = [None] * len(frames)
-        waiting: list[tuple[int, Observations]] = []
+        responses: list[Response | None] = [None] * len(frames)
+        waiting: list[Positioned] = []
+        model, max_bytes = self.engine.model, self.max_message_bytes
         for position, frame in enumerate(frames):
             try:
-                message = self._read(frame, position in fed)
+                message = read_request(frame, model, max_bytes, position in pulled)
             except ProtocolError as error:
-                answers[position] = self._refusals.refuse(error, error.stream, error.seq)
+                responses[position] = self._refusals.refuse(error, error.stream, error.seq)
                 continue
             session = sessions[position] if sessions else None
             if isinstance(message, wire.Step | wire.Steps):
@@ -124,187 +133,113 @@ class Service:
                     session.received += count_rows(message)
                 continue
             if not isinstance(message, wire.Info | wire.Ping):
-                self._observing.step(waiting, answers, fed, publish, sessions)
+                self._stepper.step(waiting, responses, pulled, publish, sessions)
                 waiting.clear()
             if isinstance(message, wire.Barrier):
-                answers[position] = self._barrier(message, session or Session())
+                responses[position] = self._barrier(message, session or Session())
             else:
-                answers[position] = self._presence.told(self._control(message, session, publish))
-        self._observing.step(waiting, answers, fed, publish, sessions)
-        return cast(list[Answer], answers)
+                response = self._request(message, session, publish)
+                responses[position] = self._residency.with_evictions(response)
+        self._stepper.step(waiting, responses, pulled, publish, sessions)
+        return cast(list[Response], responses)
 
-    @property
-    def _inputs(self) -> int:
-        return self.engine.model.input_size
-
-    # --- reading ---
-
-    def _read(self, frame: bytes | ProtocolError, fed: bool) -> wire.Request:
-        if isinstance(frame, ProtocolError):
-            raise frame
-        message = wire.decode_request(frame, self.max_message_bytes)
-        if isinstance(message, wire.Step):
-            if len(message.x) != 4 * self._inputs:
-                self._refuse_shape(len(message.x) // 4, "STEP: x", message.stream, message.seq)
-        elif isinstance(message, wire.Steps):
-            if len(message.X) != 4 * self._inputs * len(message.streams):
-                self._refuse_shape(len(message.X) // (4 * len(message.streams)), "STEPS: X")
-        elif fed:
-            raise ProtocolError(
-                f"{type(message).__name__.upper()}: expected STEP or STEPS at this door; "
-                "ask at the router",
-                "unknown-kind",
-            )
-        return message
-
-    def _refuse_shape(
-        self, got: int, where: str, stream: wire.StreamId | None = None, seq: int | None = None
-    ) -> None:
-        names = ", ".join(self.engine.model.inputs)
-        raise ProtocolError(
-            f"{where}: expected {self._inputs} features a stream ({names}), got {got}",
-            "bad-shape",
-            stream,
-            seq,
-        )
-
-    # --- everything else ---
-
-    def _control(self, message: wire.Request, session: Session | None, publish: bool) -> Answer:
-        """Do what a message asks, or answer why it cannot be done."""
+    def _request(self, message: wire.Request, session: Session | None, publish: bool) -> Response:
+        """Execute a request, or refuse it."""
         stream = getattr(message, "stream", None)
-        return self._refusals.guard(lambda: self._do(message, session, publish), stream)
+        return self._refusals.guard(lambda: self._execute(message, session, publish), stream)
 
-    def _do(self, message: wire.Request, session: Session | None, publish: bool) -> Answer:
+    def _execute(self, message: wire.Request, session: Session | None, publish: bool) -> Response:
         match message:
             case wire.Reset(stream):
-                return self._reset(stream, publish)
+                return self._streams.reset(stream, publish)
             case wire.Export(stream):
-                return self._export(stream, publish)
+                return self._streams.export_stream(stream, publish)
             case wire.Import(stream, blob):
-                return self._import(stream, blob, session, publish)
+                return self._streams.import_stream(stream, blob, session, publish)
             case wire.Forget(stream):
-                return self._forget(stream, publish)
+                return self._streams.forget(stream, publish)
             case wire.List(prefix, after, count):
-                return self._list(prefix, after, count)
+                return self._streams.list_streams(prefix, after, count)
             case wire.Last(streams):
-                return self._last(streams)
+                return self._streams.last_seqs(streams)
             case wire.Reload(anew):
-                return self._begin_reload(anew)
+                self._reloader.begin(anew)
+                return Response(b"", [], reloads=True)
             case wire.Ping(nonce):
                 return done(wire.Kind.PING, None, nonce)
             case _:
                 return done(wire.Kind.INFO, None, self.info())
 
-    def _reset(self, stream: wire.StreamId, publish: bool) -> Answer:
-        self._presence.recall([stream], publish)
-        self.engine.reset(stream)
-        return happened(wire.Kind.RESET, stream, publish)
+    # --- barriers ---
 
-    def _export(self, stream: wire.StreamId, publish: bool) -> Answer:
-        self._presence.recall([stream], publish)
-        return done(wire.Kind.EXPORT, stream, self.engine.export_stream(stream))
+    def _barrier(self, barrier: wire.Barrier, session: Session) -> Response:
+        """Return how many observations came before it, to be sent when they are safe."""
+        response = done(wire.Kind.BARRIER, None, [barrier.token, session.received])
+        if self._commits is None:
+            return response
+        return response._replace(ticket=self._commits.ticket())
 
-    def _import(
-        self, stream: wire.StreamId, blob: bytes, session: Session | None, publish: bool
-    ) -> Answer:
-        if refused := self._observing.bar(session, stream):
-            return refused
-        try:
-            # What the store has of it comes back first, so that it is known not to be there only.
-            self._presence.recall([stream], publish)
-            self.engine.import_stream(stream, blob)
-        finally:
-            self._observing.came()
-        return happened(wire.Kind.IMPORT, stream, publish)
+    def is_safe(self, response: Response) -> bool:
+        """Tell whether a reply may be sent: the commit that it waits for is in the store."""
+        return self._commits is None or response.ticket <= self._commits.committed
 
-    def _barrier(self, barrier: wire.Barrier, session: Session) -> Answer:
-        """Answer how much came before it; the answer waits until that is safe."""
-        answer = done(wire.Kind.BARRIER, None, [barrier.token, session.received])
-        return answer if self._commits is None else answer._replace(ticket=self._commits.ticket())
+    # --- between batches ---
 
-    def is_safe(self, answer: Answer) -> bool:
-        """Tell whether an answer may be sent: what it waits for is committed."""
-        return self._commits is None or answer.ticket <= self._commits.committed
-
-    def _last(self, streams: list[wire.StreamId]) -> Answer:
-        """Tell where streams stand; those that are in the store stay there."""
-        numbers = self.engine.last_seqs(streams)
-        if self.keeper is not None:
-            stored = self.keeper.last_seqs(streams)
-            numbers = [stored.get(s, seq) for s, seq in zip(streams, numbers, strict=True)]
-        return done(wire.Kind.LAST, None, numbers)
-
-    def _list(self, prefix: str | None, after: wire.StreamId | None, count: int) -> Answer:
-        """List streams in memory and in the store, in one order."""
-        count = min(count, wire.MAX_LISTED)
-        listed = self.engine.list_streams(prefix, after, count)
-        if self.keeper is not None:
-            listed += self.keeper.listed(prefix, after, count)
-            listed.sort(key=lambda entry: wire.topic(entry[0]))
-        return done(wire.Kind.LIST, None, listed[:count])
-
-    def _forget(self, stream: wire.StreamId, publish: bool) -> Answer:
-        self._presence.recall([stream], publish)
-        self.engine.forget(stream)
-        return happened(wire.Kind.FORGET, stream, publish)
+    def events(self) -> list[Publication]:
+        """Return the next chunk of events that no message has led to: evictions and resets."""
+        return self._residency.events()
 
     @property
-    def evicted(self) -> int:
-        """How many streams have left memory because they were idle."""
-        return self._presence.evicted
+    def has_events(self) -> bool:
+        """Whether there are more of these events."""
+        return self._residency.has_events
 
-    @property
-    def returned(self) -> int:
-        """How many streams came back from the store because they were asked for."""
-        return self._presence.returned
+    def reload(self, publish: bool) -> Response | None:
+        """Change the model if one is ready, between two batches.
 
-    def news(self) -> list[Publication]:
-        """Return what subscribers are to be told beside answers, a piece of it."""
-        return self._presence.news()
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there is more of that."""
-        return self._presence.has_news
-
-    # --- another model ---
-
-    @property
-    def reloads(self) -> int:
-        """How often the model was changed."""
-        return self._reloading.count
-
-    def _begin_reload(self, anew: bool) -> Answer:
-        self._reloading.begin(anew)
-        return Answer(b"", [], reloads=True)
-
-    def reload(self, publish: bool) -> Answer | None:
-        """Change the model if one is ready, between two batches; return what RELOAD is answered.
-
-        None if there is nothing to tell (yet).
+        Returns
+        -------
+        Response or None
+            To the RELOAD that asked for it; None if there is nothing to answer (yet).
         """
-        outcome = self._reloading.turn()
+        outcome = self._reloader.turn()
         if outcome is None:
             return None
         if isinstance(outcome, StreamLSTMError):
             _LOG.warning("%s", outcome)
             return self._refusals.refuse(outcome, None, None)
-        what = outcome[0]
+        result = outcome[0]
         _LOG.info(
             "reloaded: the model %s follows %s, %s",
-            what.model[:8],
-            what.before[:8],
-            "all streams begin anew" if what.anew else "streams go on",
+            result.model[:8],
+            result.before[:8],
+            "all streams begin anew" if result.anew else "streams go on",
         )
-        if what.anew and publish:
-            self._presence.tell_begun(self.engine.streams())
-        return done(wire.Kind.RELOAD, None, told(outcome))
+        if result.anew and publish:
+            self._residency.publish_resets(self.engine.streams())
+        return done(wire.Kind.RELOAD, None, describe_reload(outcome))
 
-    def stop_reloading(self) -> Answer | None:
-        """Give up a change of the model; return what is to be answered, None if there is none."""
-        error = self._reloading.stop()
+    def stop_reloading(self) -> Response | None:
+        """Cancel a reload that is under way; return the response to its RELOAD, if there is one."""
+        error = self._reloader.stop()
         return None if error is None else self._refusals.refuse(error, None, None)
+
+    # --- state ---
+
+    @property
+    def evicted(self) -> int:
+        """How many idle streams were evicted from memory."""
+        return self._residency.evicted
+
+    @property
+    def returned(self) -> int:
+        """How many streams were restored from the store because a message needed them."""
+        return self._residency.returned
+
+    @property
+    def reloads(self) -> int:
+        """How often the model was changed."""
+        return self._reloader.count
 
     @property
     def uptime(self) -> float:
@@ -312,7 +247,7 @@ class Service:
         return time.monotonic() - self._started
 
     def info(self) -> dict[str, Any]:
-        """Return what INFO answers; docs/protocol.md lists the keys."""
+        """Return the value of a reply to INFO; docs/protocol.md lists the keys."""
         engine, model = self.engine, self.engine.model
         return {
             "protocol": wire.VERSION,
@@ -343,7 +278,7 @@ class Service:
             },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
-            "store": self.keeper.status() if self.keeper is not None else None,
+            "store": self.checkpointer.status() if self.checkpointer is not None else None,
             "memory": resident_memory(),
             "cpu": time.process_time(),
             "histograms": self.counters.histograms(),

@@ -1,13 +1,13 @@
-"""What is known of a connection: how many observations it has brought."""
+"""Sessions: what a worker knows of each connection."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Protocol
 
-from .access.limits import Account
+from .access.accounts import Account
 
-MAX_SESSIONS = 16_384  # that the loop in Python keeps; the compiled one as many as messages wait
+MAX_SESSIONS = 16_384  # of the Python loop; the compiled one has as many as messages may wait
 
 
 class Session:
@@ -18,7 +18,7 @@ class Session:
     received : int
         Observations that came over it, of STEP and STEPS that could be read, refused ones too.
     account : Account or None
-        Of the client, where what it may take is limited.
+        Of the client, where its rate or its streams are limited.
     """
 
     __slots__ = ("account", "received")
@@ -28,32 +28,32 @@ class Session:
 
 
 class Sessions:
-    """The sessions of the loop in Python, by identity; who was silent longest is forgotten.
+    """The sessions of the Python loop, by routing id; the least recently used are dropped.
 
-    Whoever is forgotten is counted from 0 again, and is told of fewer observations than it has
-    sent: it sends again what it need not have sent, and nothing is lost.
+    A dropped session is counted from 0 again, and its client learns of fewer observations than it
+    has sent: it sends some again without need, and nothing is lost.
     """
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
-    def of(self, identity: bytes) -> Session:
+    def of(self, routing_id: bytes) -> Session:
         """Return the session of a connection, a new one if it is not known."""
-        session = self._sessions.get(identity)
+        session = self._sessions.get(routing_id)
         if session is None:
-            session = self._sessions[identity] = Session()
+            session = self._sessions[routing_id] = Session()
             if len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
-        self._sessions.move_to_end(identity)
+        self._sessions.move_to_end(routing_id)
         return session
 
 
 class Commits(Protocol):
-    """What a store tells about its commits, which have rising numbers from 1 on."""
+    """Commits to a store, numbered from 1 on."""
 
     @property
     def committed(self) -> int:
-        """The number of the last commit that is safe on disk."""
+        """The number of the last commit that is in the store."""
 
     def ticket(self) -> int:
         """Return the number of the commit that will hold all that is applied by now."""

@@ -1,28 +1,85 @@
-"""The sockets of a worker: how they are set up, and where they may be bound."""
+"""The three sockets of a worker: bound, configured and closed."""
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import os
-import socket as posix
-import stat
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import zmq
 
 from .. import wire
-from ..client.handshake import stop_telling
+from ..client.handshake import stop_monitoring
 from ..errors import EndpointError
-from .access.authenticator import Doorkeeper, Locks
+from .access.authenticator import Authenticator
+from .access.curve_server import CurveServer
+from .endpoints import check_endpoint, describe_bind_error
 
 HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
 # One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
 # get through to a subscriber that reads. libzmq notices what was read in lots of half the mark, so
 # half of it is sure. A full queue of short messages takes 17 MB for each subscriber.
 PUBLICATIONS = 8 * wire.MAX_STREAMS
+LINGER_MS = 2_000  # for which the last replies may be on their way
 
 
-def bind_door(
+class Sockets(NamedTuple):
+    """ROUTER for requests, PULL for observations without replies, XPUB for subscribers."""
+
+    router: zmq.Socket[bytes]
+    pull: zmq.Socket[bytes]
+    xpub: zmq.Socket[bytes]
+
+    def endpoints(self) -> dict[str, str]:
+        """Return where the sockets are bound, by name."""
+        return {
+            name: socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+            for name, socket in zip(self._fields, self, strict=True)
+        }
+
+    def close(self) -> None:
+        """Close the sockets; at most ``LINGER_MS`` later all replies are sent or dropped."""
+        for socket in self:
+            _close(socket, LINGER_MS)
+
+
+def bind_sockets(
+    context: zmq.Context[zmq.Socket[bytes]],
+    endpoints: Sequence[str],
+    *,
+    max_bytes: int,
+    insecure: bool = False,
+    curve: CurveServer | None = None,
+    authenticator: Authenticator | None = None,
+) -> Sockets:
+    """Return the sockets of a worker, bound to the endpoints of ROUTER, PULL and XPUB.
+
+    Parameters and errors are those of :func:`bind_socket`.
+    """
+    bound: list[zmq.Socket[bytes]] = []
+    try:
+        for kind, name, endpoint in zip(
+            (zmq.ROUTER, zmq.PULL, zmq.XPUB), Sockets._fields, endpoints, strict=True
+        ):
+            bound.append(
+                bind_socket(
+                    context,
+                    kind,
+                    name,
+                    endpoint,
+                    max_bytes=max_bytes,
+                    insecure=insecure,
+                    curve=curve,
+                    authenticator=authenticator,
+                )
+            )
+    except BaseException:
+        for socket in bound:
+            _close(socket)
+        raise
+    return Sockets(*bound)
+
+
+def bind_socket(
     context: zmq.Context[zmq.Socket[bytes]],
     kind: int,
     name: str,
@@ -30,8 +87,8 @@ def bind_door(
     *,
     max_bytes: int,
     insecure: bool = False,
-    locks: Locks | None = None,
-    doorkeeper: Doorkeeper | None = None,
+    curve: CurveServer | None = None,
+    authenticator: Authenticator | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a bound socket.
 
@@ -41,144 +98,50 @@ def bind_door(
     kind : int
         ``zmq.ROUTER``, ``zmq.PULL`` or ``zmq.XPUB``.
     name : str
-        What messages call the door; the option of ``streamlstm serve``.
+        What messages call the socket; the option of ``streamlstm serve``.
     endpoint : str
         Where to bind.
     max_bytes : int
         Larger messages are not received: their connection is closed.
     insecure : bool
         Whether addresses that other machines can reach are allowed.
-    locks : Locks, optional
-        Only clients with a key that they allow come in; then all addresses are allowed.
-    doorkeeper : Doorkeeper, optional
-        Not started yet; hears of clients that come without such a key.
+    curve : CurveServer, optional
+        Only clients with a key that it authorizes may connect; then all addresses are allowed.
+    authenticator : Authenticator, optional
+        Not started yet; logs clients that fail before they show a key.
 
     Raises
     ------
     EndpointError
         If the endpoint is not allowed, malformed or taken.
     """
-    check_endpoint(name, endpoint, insecure, locks is not None)
-    door = context.socket(kind)
+    check_endpoint(name, endpoint, insecure, curve is not None)
+    socket = context.socket(kind)
     try:
-        door.set(zmq.LINGER, 0)
-        door.set(zmq.MAXMSGSIZE, max_bytes)
-        door.set(zmq.SNDHWM, PUBLICATIONS if kind == zmq.XPUB else HIGH_WATER_MARK)
-        door.set(zmq.RCVHWM, HIGH_WATER_MARK)
-        door.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine held would be kept for ever
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.MAXMSGSIZE, max_bytes)
+        socket.set(zmq.SNDHWM, PUBLICATIONS if kind == zmq.XPUB else HIGH_WATER_MARK)
+        socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        socket.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine used would never be freed
         if kind == zmq.ROUTER:
-            door.set(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be sent is an error, counted
+            socket.set(zmq.ROUTER_MANDATORY, 1)  # a reply that cannot be sent is an error, counted
         if kind == zmq.XPUB:
-            door.set(zmq.XPUB_NODROP, 1)  # likewise, see Worker._publish
-        if locks is not None:
-            locks.put_on(door, name)
-        if doorkeeper is not None:
-            doorkeeper.watch(door, name)
-        door.bind(endpoint)
+            socket.set(zmq.XPUB_NODROP, 1)  # likewise, see Sender.publish
+        if curve is not None:
+            curve.configure(socket, name)
+        if authenticator is not None:
+            authenticator.monitor(socket, name)
+        socket.bind(endpoint)
     except zmq.ZMQError as error:
-        _close(door)
-        raise EndpointError(f"--{name} {endpoint}: {not_bound(error, name)}") from None
+        _close(socket)
+        reason = describe_bind_error(error, name)
+        raise EndpointError(f"--{name} {endpoint}: {reason}") from None
     except BaseException:
-        _close(door)
+        _close(socket)
         raise
-    return door
+    return socket
 
 
-def _close(door: zmq.Socket[bytes]) -> None:
-    stop_telling(door)
-    door.close()
-
-
-def check_endpoint(name: str, endpoint: str, insecure: bool, locked: bool = False) -> None:
-    """Raise EndpointError for one that is none, that other machines can reach, or that is taken.
-
-    Without locks messages are neither encrypted nor their senders known, so beyond loopback a
-    worker has to be told that this is meant. With them, ``inproc://`` is refused: ZeroMQ asks
-    nobody there.
-    """
-    scheme, separator, address = endpoint.partition("://")
-    host, colon, port = address.rpartition(":")
-    has_port = scheme != "tcp" or bool(host and colon and port)
-    if not separator or not address or not has_port or scheme not in ("tcp", "ipc", "inproc"):
-        raise EndpointError(
-            f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
-            f"for example tcp://127.0.0.1:*"
-        )
-    if scheme == "tcp" and port != "*" and not wire.is_port(endpoint):
-        raise EndpointError(
-            f"--{name} {endpoint}: port must be 1 to {wire.MAX_PORT} or *, got {port}"
-        )
-    if scheme == "inproc" and locked:
-        raise EndpointError(
-            f"--{name} {endpoint}: keys mean nothing within a process; expected tcp:// or ipc://, "
-            "or a worker without keys"
-        )
-    if scheme == "tcp" and not locked:
-        keys = "give the worker keys (--key and --allow, docs/security.md), "
-        check_reach(name, endpoint, host.strip("[]"), insecure, keys)
-    if scheme == "ipc" and _is_something_else(address):
-        # libzmq would remove it and put its socket there
-        raise EndpointError(
-            f"--{name} {endpoint}: there is something else than a socket; choose another path"
-        )
-    if scheme == "ipc" and _is_listening(address):
-        # libzmq would take the path away from its owner without a word
-        raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
-
-
-def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> None:
-    """Raise EndpointError for a host that other machines can reach, unless told that it may be.
-
-    ``other`` says what else would do.
-    """
-    if not insecure and not _is_loopback(host):
-        raise EndpointError(
-            f"--{name} {endpoint}: other machines could reach this address, and nothing would "
-            f"protect it; bind to 127.0.0.1, {other}or say --insecure if the network is trusted"
-        )
-
-
-def not_bound(error: zmq.ZMQError | OSError, name: str, anywhere: str = "tcp://127.0.0.1:*") -> str:
-    """Say why an address could not be bound; `anywhere` lets the system choose a port."""
-    number = error.errno or 0
-    if number == errno.EADDRINUSE:
-        return _taken(name, anywhere)
-    reasons = {
-        errno.EADDRNOTAVAIL: "is not an address of this machine",
-        errno.ENODEV: "is not an address of this machine",
-        errno.EACCES: "may not be bound by this user",
-        errno.ENOENT: "is in a folder that does not exist",
-        errno.ENAMETOOLONG: "is too long a path for a socket",
-        errno.EINVAL: "is not an address; expected for example tcp://127.0.0.1:7450",
-    }
-    return reasons.get(number, f"cannot be bound: {error.strerror}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_something_else(path: str) -> bool:
-    try:
-        return not stat.S_ISSOCK(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _is_listening(path: str) -> bool:
-    with posix.socket(posix.AF_UNIX, posix.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-        return True
-
-
-def _taken(name: str, anywhere: str) -> str:
-    return (
-        "is taken, perhaps by another worker; stop that one, or choose another address "
-        f"(--{name} '{anywhere}' lets the system choose)"
-    )
+def _close(socket: zmq.Socket[bytes], linger: int = 0) -> None:
+    stop_monitoring(socket)
+    socket.close(linger=linger)

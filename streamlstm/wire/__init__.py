@@ -1,12 +1,14 @@
-"""The wire protocol, version 1: messages to bytes and back. docs/protocol.md is its specification.
+"""The wire protocol, version 1: encodes and decodes messages, as docs/protocol.md specifies.
 
-This is the only part that knows msgpack, and the one place where the limits of the protocol are
-enforced. Whatever the bytes, reading them gives a message or a :class:`ProtocolError`.
+Only this package knows msgpack, and it enforces the limits of the protocol. Decoding any bytes
+gives a message or raises :class:`ProtocolError`.
 
-Vectors stay what they are on the wire, runs of little-endian float32 in ``bytes``: a worker joins
-the vectors of a batch into one array without ever making an array for each.
+Vectors stay in their wire format, little-endian float32 in ``bytes``: a worker joins the vectors
+of a batch into one array without creating an array for each.
 """
 
+from .decoding import count_observations, decode_reply, decode_request, too_large
+from .encoding import encode, encode_busy, encode_predictions
 from .messages import (
     CODES,
     EVICTED,
@@ -50,107 +52,3 @@ from .messages import (
     to_floats,
     topic,
 )
-from .reading import count_observations, decode_reply, decode_request, too_large
-from .writing import busy_words, encode, encode_predictions
-
-__all__ = [
-    "CODES",
-    "EVICTED",
-    "MAX_ENVELOPE",
-    "MAX_ENVELOPE_BYTES",
-    "MAX_ID_BYTES",
-    "MAX_LISTED",
-    "MAX_MESSAGE_BYTES",
-    "MAX_NONCE_BYTES",
-    "MAX_PORT",
-    "MAX_STREAMS",
-    "MAX_TEXT",
-    "MAX_UINT",
-    "PULL",
-    "ROUTER",
-    "VERSION",
-    "XPUB",
-    "Barrier",
-    "Done",
-    "Error",
-    "Export",
-    "Forget",
-    "Import",
-    "Info",
-    "Kind",
-    "Last",
-    "List",
-    "Nonce",
-    "Ping",
-    "Prediction",
-    "Predictions",
-    "Reload",
-    "Reply",
-    "Request",
-    "Reset",
-    "Step",
-    "Steps",
-    "StreamId",
-    "busy_words",
-    "count_observations",
-    "decode_reply",
-    "decode_request",
-    "encode",
-    "encode_predictions",
-    "from_floats",
-    "is_port",
-    "to_floats",
-    "too_large",
-    "topic",
-]
-
-__all__ = [
-    "CODES",
-    "EVICTED",
-    "MAX_ENVELOPE",
-    "MAX_ENVELOPE_BYTES",
-    "MAX_ID_BYTES",
-    "MAX_LISTED",
-    "MAX_MESSAGE_BYTES",
-    "MAX_NONCE_BYTES",
-    "MAX_PORT",
-    "MAX_STREAMS",
-    "MAX_TEXT",
-    "MAX_UINT",
-    "PULL",
-    "ROUTER",
-    "VERSION",
-    "XPUB",
-    "Barrier",
-    "Done",
-    "Error",
-    "Export",
-    "Forget",
-    "Import",
-    "Info",
-    "Kind",
-    "Last",
-    "List",
-    "Nonce",
-    "Ping",
-    "Prediction",
-    "Predictions",
-    "Reload",
-    "Reply",
-    "Request",
-    "Reset",
-    "Step",
-    "Steps",
-    "StreamId",
-    "busy_words",
-    "count_observations",
-    "decode_reply",
-    "decode_request",
-    "encode",
-    "encode_predictions",
-    "from_floats",
-    "is_port",
-    "to_floats",
-    "too_large",
-    "topic",
-]

@@ -1,6 +1,6 @@
-"""The elements of messages: what each of them may be, whether it is read or written.
+"""Validates the elements of messages, when decoding and when encoding.
 
-Every limit of the protocol is enforced here.
+All limits of the protocol are enforced here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .messages import (
 )
 
 
-def _shown(value: object) -> str:
-    """Say what came in the words of msgpack: its type and size, never its content."""
+def _describe(value: object) -> str:
+    """Name the msgpack type and the size of a value, never its content."""
     if isinstance(value, str):
         return f"text of {len(value.encode(errors='replace'))} bytes"
     if isinstance(value, bytes):
@@ -38,8 +38,8 @@ def _shown(value: object) -> str:
 
 
 def refuse(where: str, expected: str, value: object, code: str = "bad-frame") -> NoReturn:
-    """Raise the error for an element that is not as expected; of it, type and size are told."""
-    raise ProtocolError(f"{where}: expected {expected}, got {_shown(value)}", code)
+    """Raise the error for an invalid element, with its type and size."""
+    raise ProtocolError(f"{where}: expected {expected}, got {_describe(value)}", code)
 
 
 def _at(where: str, index: int | None) -> str:
@@ -47,7 +47,7 @@ def _at(where: str, index: int | None) -> str:
 
 
 def stream(value: Any, index: int | None = None) -> StreamId:
-    """Hold the one definition of a stream id."""
+    """Return a stream id: text of 1 to 255 bytes without a leading NUL, or an unsigned integer."""
     if type(value) is str:
         if value.isascii():
             size = len(value)
@@ -82,7 +82,7 @@ _NUMBERS = frozenset((int, float, type(None)))
 
 
 def vector(value: Any, where: str = "x") -> bytes:
-    """Return the float32 of one row, from a bin or from numbers, as a bin."""
+    """Return a vector as little-endian float32, from a bin or from an array of numbers."""
     if type(value) is bytes:
         if len(value) % 4:
             refuse(where, "a bin of float32, four bytes each", value, "bad-shape")
@@ -96,7 +96,7 @@ def vector(value: Any, where: str = "x") -> bytes:
 
 
 def matrix(value: Any, rows: int, where: str = "X") -> bytes:
-    """Return the float32 of several rows, from a bin or from rows, as a bin."""
+    """Return a matrix as little-endian float32, from a bin or from an array of vectors."""
     if type(value) is bytes:
         if len(value) % (4 * rows):
             refuse(where, f"a bin of {rows} equal rows of float32", value, "bad-shape")
@@ -117,10 +117,10 @@ def matrix(value: Any, rows: int, where: str = "X") -> bytes:
 
 
 def streams(value: Any) -> list[StreamId]:
-    """Return the stream ids of a message of many."""
+    """Return an array of stream ids."""
     if type(value) is not list or not value:
         refuse("streams", "an array of at least one stream id", value)
-    if len(value) > MAX_STREAMS:  # when writing; what is read cannot be longer
+    if len(value) > MAX_STREAMS:  # when encoding; a decoded array cannot be longer
         refuse("streams", f"at most {MAX_STREAMS} stream ids", value, "too-large")
     for index, each in enumerate(value):
         stream(each, index)
@@ -128,7 +128,7 @@ def streams(value: Any) -> list[StreamId]:
 
 
 def seqs(value: Any, rows: int) -> list[int] | None:
-    """Return the numbers of as many rows, or None."""
+    """Return the sequence numbers of as many rows, or None."""
     if value is None:
         return None
     if type(value) is not list or len(value) != rows:
@@ -155,20 +155,20 @@ def binary(value: Any, where: str) -> bytes:
 
 
 def unsigned(value: Any, where: str, what: str) -> int:
-    """Return an unsigned integer, which means `what`."""
+    """Return an unsigned integer; `what` completes the message of the error."""
     if type(value) is int and 0 <= value <= MAX_UINT:
         return value
     refuse(where, f"an unsigned integer{what}", value)
 
 
 def boolean(value: Any, where: str) -> bool:
-    """Return a boolean; 0 and 1 are booleans as well."""
+    """Return a boolean; 0 and 1 count as booleans."""
     if type(value) is bool or (type(value) is int and value in (0, 1)):
         return bool(value)
     refuse(where, "a boolean, 0 or 1", value)
 
 
-# What the sixth element of an ERROR is; with other codes it is something of a later version.
+# Name of the sixth element of an ERROR by its code; other codes have none in this version.
 NUMBERED = {
     "busy": ("wait", " of milliseconds, or nil"),
     "gap": ("last", ", or nil"),
@@ -177,14 +177,14 @@ NUMBERED = {
 
 
 def prefix(value: Any) -> str:
-    """Return what texts of ids begin with."""
+    """Return a prefix of text ids, possibly empty."""
     if type(value) is str and (value == "" or stream(value)):
         return value
     refuse("prefix", "text, or nil for all streams", value)
 
 
 def nonce(value: Any, where: str = "nonce") -> Nonce:
-    """Return what a client recognises an answer by."""
+    """Return a nonce, by which a client recognises a reply."""
     if type(value) is int and 0 <= value <= MAX_UINT:
         return value
     if type(value) is bytes and len(value) <= MAX_NONCE_BYTES:
@@ -195,5 +195,5 @@ def nonce(value: Any, where: str = "nonce") -> Nonce:
 
 
 def text(value: str) -> str:
-    """Return text that can be written again; what was not UTF-8 becomes question marks."""
+    """Return text that can be encoded again; invalid UTF-8 becomes question marks."""
     return value.encode(errors="replace").decode()

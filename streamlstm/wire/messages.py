@@ -1,4 +1,4 @@
-"""The messages of the wire protocol, its limits and its kinds."""
+"""Messages of the wire protocol, their kinds and limits."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 VERSION = 1
-ROUTER = "tcp://127.0.0.1:7450"  # where a worker is asked,
-PULL = "tcp://127.0.0.1:7451"  # fed,
-XPUB = "tcp://127.0.0.1:7452"  # and listened to, unless it is told otherwise
+ROUTER = "tcp://127.0.0.1:7450"  # default endpoints of a worker's three sockets
+PULL = "tcp://127.0.0.1:7451"
+XPUB = "tcp://127.0.0.1:7452"
 MAX_PORT = 2**16 - 1
 MAX_ID_BYTES = 255
 MAX_UINT = 2**64 - 1
 MAX_STREAMS = 16_384  # in one STEPS message, and elements in any array
 MAX_NONCE_BYTES = 255
-MAX_LISTED = 1_000  # streams in one answer to LIST
+MAX_LISTED = 1_000  # streams in one reply to LIST
 MAX_ENVELOPE = 8  # frames before the message
 MAX_ENVELOPE_BYTES = 255  # of each of them
-MAX_MESSAGE_BYTES = 2**20  # unless a worker is told otherwise
-MAX_TEXT = 1_000  # characters of the sentence in an ERROR
+MAX_MESSAGE_BYTES = 2**20  # default of a worker
+MAX_TEXT = 1_000  # characters of the message in an ERROR
 
 CODES = (
     "bad-frame",
@@ -66,7 +66,7 @@ class Kind(IntEnum):
     ERROR = 255
 
 
-# No question has this kind: a DONE with it is published when a stream has left memory.
+# No request has this kind: a DONE with it is published when a stream was evicted from memory.
 EVICTED = 12
 
 
@@ -80,7 +80,7 @@ class Step(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Observations of many streams, all or none of them applied; ``X`` is float32[B, F]."""
+    """Observations of many streams, applied all or none; ``X`` is float32[B, F]."""
 
     streams: list[StreamId]
     seqs: list[int] | None
@@ -88,7 +88,7 @@ class Steps(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """Make the memory of a stream that of a new one."""
+    """Reset the state of a stream to that of a new one."""
 
     stream: StreamId
 
@@ -100,14 +100,14 @@ class Export(NamedTuple):
 
 
 class Import(NamedTuple):
-    """Give a stream the state that an EXPORT returned."""
+    """Set the state of a stream to one that an EXPORT returned."""
 
     stream: StreamId
     blob: bytes
 
 
 class Info(NamedTuple):
-    """Ask what the worker runs and what it has done."""
+    """Ask for the worker's model, streams and counters."""
 
 
 class Ping(NamedTuple):
@@ -117,14 +117,14 @@ class Ping(NamedTuple):
 
 
 class Barrier(NamedTuple):
-    """Ask to hear when the ``sent`` observations before it are applied and safe."""
+    """Ask for a reply when the ``sent`` observations before it are applied and committed."""
 
     token: Nonce
     sent: int
 
 
 class List(NamedTuple):
-    """Ask which streams there are, from behind ``after`` on, at most ``limit`` of them."""
+    """Ask for the ids of streams after ``after``, at most ``limit`` of them."""
 
     prefix: str | None
     after: StreamId | None
@@ -132,25 +132,25 @@ class List(NamedTuple):
 
 
 class Last(NamedTuple):
-    """Ask for the last number of each of these streams."""
+    """Ask for the last sequence number of each of these streams."""
 
     streams: list[StreamId]
 
 
 class Forget(NamedTuple):
-    """Drop a stream."""
+    """Delete a stream."""
 
     stream: StreamId
 
 
 class Reload(NamedTuple):
-    """Take the model file anew; with ``anew`` all streams begin anew, with any model."""
+    """Load the model file again; ``anew`` accepts any model and resets all streams."""
 
     anew: bool
 
 
 class Prediction(NamedTuple):
-    """The answer to a STEP, and what subscribers receive; ``y`` is float32[O]."""
+    """The reply to a STEP, also published to subscribers; ``y`` is float32[O]."""
 
     stream: StreamId
     seq: int
@@ -164,7 +164,7 @@ class Prediction(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """The answer to a STEPS; ``Y`` is float32[B, O]."""
+    """The reply to a STEPS; ``Y`` is float32[B, O]."""
 
     streams: list[StreamId]
     seqs: list[int] | None
@@ -172,15 +172,15 @@ class Predictions(NamedTuple):
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The outputs, float32[B, O], one row a stream in the order of the question."""
+        """The outputs, float32[B, O], one row a stream in the order of the request."""
         return from_floats(self.Y).reshape(len(self.streams), -1)
 
 
 class Done(NamedTuple):
-    """The answer to everything that is not a step; ``value`` is the state for an EXPORT.
+    """The reply to every request other than a step; ``value`` is the state for an EXPORT.
 
-    Subscribers hear that of RESET, IMPORT and FORGET, and one with the kind ``EVICTED`` when a
-    stream has left memory; its value then tells whether it is in a store and comes back.
+    The replies to RESET, IMPORT and FORGET are published to subscribers, too, and so is one of
+    kind ``EVICTED`` when a stream was evicted; its value says whether a store holds the stream.
     """
 
     kind: int
@@ -189,11 +189,11 @@ class Done(NamedTuple):
 
 
 class Error(NamedTuple):
-    """Why a message changed nothing.
+    """The reply to a message that was refused and changed nothing.
 
-    What ``number`` is depends on the code: with ``busy`` the milliseconds to wait, with ``gap`` and
-    ``duplicate`` the number after which the stream goes on. ``y``, float32[O], comes with
-    ``duplicate`` where the prediction is still known.
+    ``number`` depends on the code: with ``busy`` the milliseconds to wait, with ``gap`` and
+    ``duplicate`` the stream's last sequence number. ``y``, float32[O], comes with ``duplicate``
+    if the prediction is still known.
     """
 
     stream: StreamId | None
@@ -205,12 +205,12 @@ class Error(NamedTuple):
 
     @property
     def wait(self) -> int | None:
-        """With ``busy``: milliseconds until the same may be sent again."""
+        """With ``busy``: milliseconds until the request may be sent again."""
         return self.number if self.code == "busy" else None
 
     @property
     def last_seq(self) -> int | None:
-        """With ``gap`` and ``duplicate``: the number after which the stream goes on."""
+        """With ``gap`` and ``duplicate``: the last sequence number of the stream."""
         return self.number if self.code in ("gap", "duplicate") else None
 
 
@@ -227,22 +227,22 @@ _LITTLE_FLOAT32 = np.dtype("<f4")
 
 
 def to_floats(values: ArrayLike) -> bytes:
-    """Write an array of numbers as little-endian float32, row by row."""
+    """Encode an array of numbers as little-endian float32, row by row."""
     if isinstance(values, np.ndarray) and values.dtype == _LITTLE_FLOAT32:
-        return values.tobytes()  # three times quicker than to look for numbers that are too large
-    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which a worker refuses
+        return values.tobytes()  # three times as fast as the check for overflow
+    with np.errstate(over="ignore"):  # overflow becomes inf, which a worker refuses
         return np.asarray(values, dtype="<f4").tobytes()
 
 
 def from_floats(data: bytes) -> NDArray[np.float32]:
-    """Read a new float32 array out of little-endian float32."""
+    """Decode little-endian float32 into a new float32 array."""
     return np.frombuffer(data, dtype="<f4").astype(np.float32)
 
 
 def is_port(endpoint: str) -> bool:
-    """Return whether an endpoint's port is one; true also for endpoints that have none.
+    """Return whether the port of an endpoint is valid; True for endpoints without a port.
 
-    libzmq itself reads 99999 as 34463, and connects there.
+    libzmq itself reads 99999 as 34463 and connects there.
     """
     scheme, _, address = endpoint.partition("://")
     _, colon, port = address.rpartition(":")
@@ -253,9 +253,9 @@ def is_port(endpoint: str) -> bool:
 
 
 def topic(stream: StreamId) -> bytes:
-    """Name a stream as subscribers do: text as it is, so that a prefix can be subscribed to.
+    """Return the topic of a stream: the bytes of a text id, so that prefixes can be subscribed to.
 
-    No text id starts with a NUL byte, so the two forms never meet.
+    No text id starts with a NUL byte, so the topics of integer ids are distinct from them.
     """
     if isinstance(stream, str):
         return stream.encode()

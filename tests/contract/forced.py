@@ -1,9 +1,9 @@
-"""Run the contract suite with vectors of a width that this machine need not have.
+"""Run the contract suite with vectors of another width than this machine's.
 
-    python -m tests.contract.forced LANES [PYTEST OPTION ...]
+    python -m tests.contract.forced LANES [few] [PYTEST OPTION ...]
 
 In the root of the repository. LLVM splits or fills vectors that are not the machine's own, so that
-the kernels of every machine can be tested on any. Some models stand for all.
+the kernels of every machine can be tested on any. Some models stand for all, or only a ``few``.
 """
 
 import sys
@@ -36,6 +36,7 @@ CHOSEN = (
     "layer norm first",
     "embedding",
 )
+FEW = ("odd", "odd gru")
 TESTS = (
     "tests/contract/test_contract.py",
     "tests/unit/test_precision.py::test_engine_steps_the_rounded_model",
@@ -54,6 +55,8 @@ def force(lanes: int) -> None:
 
 if __name__ == "__main__":
     force(int(sys.argv[1]))
-    models.MODELS = {name: models.MODELS[name] for name in CHOSEN}
+    given = sys.argv[2:]
+    few = given[:1] == ["few"] and given.pop(0)
+    models.MODELS = {name: models.MODELS[name] for name in (FEW if few else CHOSEN)}
     models.BACKENDS = ("cpu",)
-    sys.exit(pytest.main([*TESTS, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[2:]]))
+    sys.exit(pytest.main([*TESTS, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *given]))

@@ -136,6 +136,16 @@ MODELS = (
     }
 )
 BACKENDS = ("reference", "cpu")
+# One of each kind, among these models and the small ones of on_cuda.py.
+FEW = (
+    "smallest",
+    "everything",
+    "gru, reset before",
+    "mixed",
+    "softmax",
+    "embedding",
+    "skip with factors",
+)
 
 # How much the suite steps: blocks of these sizes, so often, among so many streams.
 SIZES: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 13, GROUP - 1, GROUP, GROUP + 1, 3 * GROUP + 5)

@@ -1,8 +1,9 @@
 """Run the contract suite with the cuda backend, on a GPU or in numba's simulator.
 
-    [NUMBA_ENABLE_CUDASIM=1] python -m tests.contract.on_cuda KERNEL [PYTEST OPTION ...]
+    [NUMBA_ENABLE_CUDASIM=1] python -m tests.contract.on_cuda KERNEL [few] [PYTEST OPTION ...]
 
-In the root of the repository, with one of the KERNELS below. The simulator runs each thread of a
+In the root of the repository, with one of the KERNELS below, and ``few`` for one model of each kind
+(models.FEW). The simulator runs each thread of a
 GPU as one of Python, many thousand times slower than a GPU would: models are small there, with each
 layer and option once.
 """
@@ -92,6 +93,10 @@ if __name__ == "__main__":
         hurry()
         models.MODELS = SMALL
         models.SIZES, models.STEPS, models.CROWD = (1, 3, 9), 5, 10
+    given = sys.argv[2:]
+    if given[:1] == ["few"]:
+        given.pop(0)
+        models.MODELS = {name: models.MODELS[name] for name in models.FEW}
     suite = "tests/contract/test_contract.py"
     options = [
         "-q",
@@ -102,4 +107,4 @@ if __name__ == "__main__":
         "-p",
         "no:xdist",
     ]
-    sys.exit(pytest.main([suite, *options, *sys.argv[2:]]))
+    sys.exit(pytest.main([suite, *options, *given]))

@@ -1,4 +1,4 @@
-"""Numba's CUDA simulator, several times quicker than it comes."""
+"""Speed up numba's CUDA simulator several times."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What every backend promises for every model."""
+"""The contract: properties of every backend for every model."""
 
 from typing import Any
 

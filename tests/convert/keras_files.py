@@ -1,4 +1,4 @@
-"""Files of Keras, taken apart and put together otherwise, as damage and other people do."""
+"""Keras files for tests: modified golden files, and legacy files written from scratch."""
 
 import io
 import json
@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+import streamlstm as sl
+from streamlstm.errors import ConvertError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -80,3 +84,15 @@ def dense(name: str, K: int, O: int, **config: Any) -> tuple[str, dict[str, Any]
         "bias": rng.standard_normal(O).astype(np.float32),
     }
     return "Dense", {"name": name, "units": O, **config}, arrays
+
+
+def layers_of(content: Any) -> Any:
+    """Return the layers in a configuration."""
+    return content["config"]["layers"]
+
+
+def refused(path: Path) -> str:
+    """Return the message with which a file is refused."""
+    with pytest.raises(ConvertError) as caught:
+        sl.from_keras(path)
+    return str(caught.value)

@@ -1,4 +1,4 @@
-"""What every test of a converter needs: stepping a model, and how far off it may be."""
+"""Helpers for the tests of converters: step a model, measure the difference."""
 
 from typing import Any
 

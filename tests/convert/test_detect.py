@@ -1,4 +1,4 @@
-"""The kind of a file is known by what is in it, whatever it is called."""
+"""Formats are detected by the content of a file, whatever its name."""
 
 import inspect
 import json
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import streamlstm as sl
-from streamlstm.convert.detect import KEYWORDS, detect, load_any
+from streamlstm.convert.detect import detect
+from streamlstm.convert.formats import FORMATS, load_function
+from streamlstm.convert.load import load_any
 from streamlstm.errors import ConvertError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -25,7 +27,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
         ("guitarml_gru.json", "guitarml"),
     ],
 )
-def test_a_file_is_known_under_any_name(tmp_path: Path, name: str, kind: str) -> None:
+def test_a_format_is_detected_under_any_name(tmp_path: Path, name: str, kind: str) -> None:
     for ending in ("", ".onnx", ".pt"):
         path = tmp_path / f"network{ending}"
         shutil.copy(GOLDEN / name, path)
@@ -33,7 +35,7 @@ def test_a_file_is_known_under_any_name(tmp_path: Path, name: str, kind: str) ->
     assert load_any(path).fingerprint == load_any(GOLDEN / name).fingerprint
 
 
-def test_what_the_caller_says_goes_before_what_the_file_says() -> None:
+def test_options_of_the_caller_override_the_file() -> None:
     for name in ("keras3_lstm_last.h5", "aidax_skip.json", "guitarml_lstm.json"):
         found = load_any(GOLDEN / name)
         inputs = [f"in {n}" for n in range(found.input_size)]
@@ -45,19 +47,19 @@ def test_what_the_caller_says_goes_before_what_the_file_says() -> None:
         assert model.metadata["plant"] == "north"
 
 
-def test_our_own_and_onnx_are_known(tmp_path: Path) -> None:
+def test_a_model_file_and_onnx_are_detected(tmp_path: Path) -> None:
     model = sl.from_rtneural(GOLDEN / "rtneural_lstm.json")
     model.save(tmp_path / "m.safetensors")
     assert detect(tmp_path / "m.safetensors") == "streamlstm"
     assert load_any(tmp_path / "m.safetensors").fingerprint == model.fingerprint
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="needs onnx: make test")
     sl.to_onnx(model, tmp_path / "m.bin")
     assert detect(tmp_path / "m.bin") == "onnx"
     assert load_any(tmp_path / "m.bin").layers == model.layers
 
 
-def test_files_of_torch_are_known(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+def test_files_of_torch_are_detected(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
     torch.save(module.state_dict(), tmp_path / "new")
     torch.save(module.state_dict(), tmp_path / "old", _use_new_zipfile_serialization=False)
@@ -74,12 +76,12 @@ def test_files_of_torch_are_known(tmp_path: Path) -> None:
         (b"[project]\nname = 1", "is no network"),
         (b"x,y\n1,2\n", "is no network"),
         (b"{", "expected JSON"),
-        (b'{"a": 1}', "JSON of other things (a)"),
+        (b'{"a": 1}', "JSON of another kind (a)"),
         (b"PK\x03\x04 and no more", "damaged"),
         (json.dumps({"class_name": "Sequential"}).encode(), "without its weights"),
     ],
 )
-def test_what_is_no_network_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_anything_but_a_network_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(ConvertError) as caught:
@@ -93,24 +95,30 @@ def test_folders_and_other_zips_are_refused(tmp_path: Path) -> None:
         detect(tmp_path)
     with pytest.raises(ConvertError, match="no such file"):
         detect(tmp_path / "absent")
-    for member, words in (("readme", "zip of other things"), ("m/constants.pkl", "TorchScript")):
+    for member, words in (
+        ("readme", "zip archive of another kind"),
+        ("m/constants.pkl", "TorchScript"),
+    ):
         with zipfile.ZipFile(tmp_path / "z", "w") as archive:
             archive.writestr(member, "")
         with pytest.raises(ConvertError, match=words):
             detect(tmp_path / "z")
 
 
-def test_what_each_reader_takes_is_what_is_said_of_it(tmp_path: Path) -> None:
-    ours = set(inspect.signature(sl.Model).parameters) - {"layers", "weights"}
-    for kind, keywords in KEYWORDS.items():
+def test_the_table_lists_the_options_of_each_reader(tmp_path: Path) -> None:
+    shared = set(inspect.signature(sl.Model).parameters) - {"layers", "weights"}
+    for kind, format_ in FORMATS.items():
         if kind == "streamlstm":
-            assert not keywords
+            assert not format_.options
             continue
-        own = inspect.signature(getattr(sl, f"from_{kind}")).parameters.values()
+        reader = getattr(sl, f"from_{kind}")
+        assert load_function(format_.reader) is reader
+        assert callable(load_function(format_.evaluators))
+        own = inspect.signature(reader).parameters.values()
         named = {p.name for p in own if p.kind is inspect.Parameter.KEYWORD_ONLY}
-        assert set(keywords) == named | ours
+        assert set(format_.options) == named | shared
 
 
-def test_an_option_of_another_kind_is_refused() -> None:
+def test_an_option_of_another_format_is_refused() -> None:
     with pytest.raises(ConvertError, match=r"epsilon= does not apply to JSON of GuitarML, which"):
         load_any(GOLDEN / "guitarml_gru.json", epsilon=1e-3)

@@ -1,4 +1,4 @@
-"""JSON of RTNeural, AIDA-X and GuitarML: what is believed, and what is refused with which words."""
+"""JSON of RTNeural, AIDA-X and GuitarML: conversion, and error messages."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm import GRU, LSTM, Dense, Pointwise
-from streamlstm.convert import evaluate
+from streamlstm.convert.json.evaluate import evaluate_rtneural
 from streamlstm.errors import ConvertError
 
 from .stepping import run
@@ -45,7 +45,7 @@ def refused(read: Callable[[Any], Any], path: Path) -> str:
     return str(caught.value)
 
 
-def test_weights_are_believed_and_the_model_says_so() -> None:
+def test_sizes_of_the_weights_are_used_with_a_note() -> None:
     model = sl.from_rtneural(GOLDEN / "rtneural_wrong_sizes.json")
     assert model.layers == (LSTM(1, 6), Dense(6, 1))
     assert "shape says 20 values, the weights 6" in model.metadata["notes"]
@@ -55,7 +55,7 @@ def test_weights_are_believed_and_the_model_says_so() -> None:
     assert "notes" not in sl.from_guitarml(GOLDEN / "guitarml_lstm.json").metadata
 
 
-def test_what_a_file_says_of_itself_is_kept(tmp_path: Path) -> None:
+def test_metadata_of_the_file_is_copied(tmp_path: Path) -> None:
     metadata = {"source": "original", "esr": 0.02, "samplerate": "48000", "more": [1]}
     content = {**golden("aidax_plain"), "metadata": metadata, "input_batch": [0.1]}
     model = sl.from_rtneural(written(tmp_path / "m.json", content))
@@ -65,7 +65,7 @@ def test_what_a_file_says_of_itself_is_kept(tmp_path: Path) -> None:
     assert "more" not in model.metadata
 
 
-def test_where_no_bias_is_written_it_is_zero(tmp_path: Path) -> None:
+def test_a_missing_bias_is_zero(tmp_path: Path) -> None:
     layers = [layer("lstm", table(2, 12), table(3, 12)), layer("dense", table(3, 1))]
     model = sl.from_rtneural(rtneural(tmp_path, layers))
     assert model.layers == (LSTM(2, 3), Dense(3, 1))
@@ -78,7 +78,7 @@ def test_a_gru_with_one_row_of_biases_has_the_reset_gate_first(tmp_path: Path) -
     model = sl.from_rtneural(path)
     assert model.layers == (GRU(2, 3, reset_after=False),)
     X = np.random.default_rng(0).standard_normal((200, 2))
-    assert np.max(np.abs(run(model, X) - evaluate.rtneural(path, X))) < 1e-5
+    assert np.max(np.abs(run(model, X) - evaluate_rtneural(path, X))) < 1e-5
 
 
 def test_a_prelu_of_one_alpha_is_an_activation(tmp_path: Path) -> None:
@@ -87,19 +87,19 @@ def test_a_prelu_of_one_alpha_is_an_activation(tmp_path: Path) -> None:
     assert model.layers == (Dense(2, 3, "leaky_relu(0.25)"),)
 
 
-def test_a_standing_activation_at_the_start_takes_the_width_of_the_file(tmp_path: Path) -> None:
+def test_a_leading_activation_layer_takes_the_width_of_in_shape(tmp_path: Path) -> None:
     path = rtneural(tmp_path, [layer("activation", activation="tanh"), layer("dense", table(2, 1))])
     assert sl.from_rtneural(path).layers == (Pointwise(2, "tanh"), Dense(2, 1))
 
 
-def test_gains_that_cancel_leave_the_added_input_as_it_is(tmp_path: Path) -> None:
+def test_gains_that_cancel_need_no_skip_scale(tmp_path: Path) -> None:
     content = {**golden("aidax_skip"), "in_gain": 6.0, "out_gain": -6.0}
     model = sl.from_rtneural(written(tmp_path / "m.json", content))
     assert (model.skip, model.skip_scale) == ((0,), None)
     assert model.layers == (GRU(1, 8), Dense(8, 1))
 
 
-def test_an_input_added_between_gains_is_scaled_by_both() -> None:
+def test_the_skip_is_scaled_by_both_gains() -> None:
     path = GOLDEN / "aidax_skip_and_gains.json"
     content = golden("aidax_skip_and_gains")
     model = sl.from_rtneural(path)
@@ -113,9 +113,7 @@ def test_an_input_added_between_gains_is_scaled_by_both() -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("loud", [1.0, 30.0, 1e5])
-def test_an_input_that_is_added_scaled_keeps_its_digits(
-    tmp_path: Path, cell: str, loud: float
-) -> None:
+def test_a_scaled_skip_loses_no_digits(tmp_path: Path, cell: str, loud: float) -> None:
     gates = 4 if cell == "lstm" else 3
     bias = table(4 * 3) if cell == "lstm" else table(2, 9)
     layers = [
@@ -126,12 +124,12 @@ def test_an_input_that_is_added_scaled_keeps_its_digits(
     path = rtneural(tmp_path, layers, in_shape=[1], in_skip=1, in_gain=9.0, out_gain=2.0)
     model = sl.from_rtneural(path)
     X = loud * np.random.default_rng(0).standard_normal((250, 1)).astype(np.float32)
-    Y = evaluate.rtneural(path, X.astype(np.float64))
+    Y = evaluate_rtneural(path, X.astype(np.float64))
     for backend in ("reference", "cpu"):
         assert np.max(np.abs(run(model, X, backend) - Y)) < 1e-6 * np.max(np.abs(Y))
 
 
-def test_an_input_is_added_scaled_where_there_is_no_layer_at_all(tmp_path: Path) -> None:
+def test_a_scaled_skip_without_any_layer(tmp_path: Path) -> None:
     path = rtneural(tmp_path, [], in_shape=[1], in_skip=1, in_gain=6.0, out_gain=2.0)
     X = np.random.default_rng(0).standard_normal((20, 1))
     assert np.allclose(run(sl.from_rtneural(path), X), 2 * X * 10 ** (8 / 20), rtol=1e-6)
@@ -143,7 +141,7 @@ def test_an_input_is_added_scaled_where_there_is_no_layer_at_all(tmp_path: Path)
         (layer("conv1d", table(3, 2, 4), table(4)), "layer 0 (conv1d) is refused: convolutions"),
         (layer("conv2d"), "convolutions"),
         (layer("batchnorm2d"), "known are dense"),
-        (layer("unknown", table(2, 3)), "lost what it is"),
+        (layer("unknown", table(2, 3)), "did not know the layer"),
         (layer("lstm", table(2, 12)), "lacks recurrent_kernel"),
         (layer("lstm", table(2, 12), table(3, 12), table(12), table(5)), "one more (1) (5,)"),
         (layer("lstm", table(2, 11), table(3, 12), table(12)), "got (2, 11) and (3, 12)"),
@@ -157,21 +155,19 @@ def test_an_input_is_added_scaled_where_there_is_no_layer_at_all(tmp_path: Path)
         (layer("dense", [[float("nan")]]), "expected finite numbers"),
         (layer("dense"), "lacks kernel"),
         ({"type": "dense", "weights": {"kernel": 1}}, "expected weights as a list"),
-        (layer("activation", table(2), activation="tanh"), "should not have"),
+        (layer("activation", table(2), activation="tanh"), "has unexpected weights"),
         (layer("batchnorm", table(2), table(2)[:1], epsilon=0.1), "moving_variance"),
         (layer("prelu", table(5)), "expected alpha"),
         ({}, "layer 0 (None) is refused"),
     ],
 )
-def test_a_wrong_layer_is_refused_by_name(
-    tmp_path: Path, wrong: dict[str, Any], words: str
-) -> None:
+def test_an_invalid_layer_is_named(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
     message = refused(sl.from_rtneural, rtneural(tmp_path, [wrong]))
     assert "layer 0" in message
     assert words in message
 
 
-def test_a_size_that_no_layer_can_have_is_refused_by_its_layer(tmp_path: Path) -> None:
+def test_an_invalid_size_is_refused_with_its_layer(tmp_path: Path) -> None:
     path = rtneural(tmp_path, [layer("dense", table(2, 3)), layer("dense", [[], [], []])])
     assert refused(sl.from_rtneural, path).startswith("layer 1 (dense): Dense: expected output")
 
@@ -182,7 +178,7 @@ def test_layers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     assert "layer 1 (dense) takes 4 values" in message
 
 
-def test_gains_and_skips_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+def test_invalid_gains_and_skips_are_refused(tmp_path: Path) -> None:
     layers = [layer("dense", table(2, 1))]
     for more in ({"in_gain": -90}, {"out_gain": "loud"}, {"in_skip": 2}):
         refused(sl.from_rtneural, rtneural(tmp_path, layers, **more))
@@ -222,13 +218,13 @@ def _guitarml(tmp_path: Path, change: Callable[[Any, Any], None]) -> Path:
         (lambda d, s: d.update(skip="yes"), "expected skip"),
     ],
 )
-def test_a_wrong_guitarml_file_is_refused_by_name(
+def test_an_invalid_guitarml_file_is_refused(
     tmp_path: Path, change: Callable[[Any, Any], None], words: str
 ) -> None:
     assert words in refused(sl.from_guitarml, _guitarml(tmp_path, change))
 
 
-def test_the_audio_is_added_where_the_file_does_not_say(tmp_path: Path) -> None:
+def test_skip_is_1_by_default(tmp_path: Path) -> None:
     path = _guitarml(tmp_path, lambda d, s: d.pop("skip"))
     assert sl.from_guitarml(path).skip == (0,)
     path = _guitarml(tmp_path, lambda d, s: d.update(skip=0))

@@ -1,5 +1,6 @@
-"""Every model of the contract suite as ONNX: run by two other programs, and brought back."""
+"""Every model of the contract suite as ONNX: run by two runtimes, and converted back."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 import streamlstm as sl
+from streamlstm.convert.onnx.evaluate import Run, reference_runner
 from tests.contract.models import MODELS
 
 from .stepping import TOLERANCE, run
 
-onnx = pytest.importorskip("onnx", reason="onnx writes the files that are tested here")
+onnx = pytest.importorskip("onnx", reason="needs onnx: make test")
 STEPS = 200
 
 
@@ -34,46 +36,43 @@ def first_state(model: sl.Model, batch: int) -> dict[str, np.ndarray[Any, Any]]:
     }
 
 
-def run_graph(session: Any, model: sl.Model, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def run_graph(graph: Run, model: sl.Model, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Step two streams through a graph, the first one observation behind; return the second's."""
     state = first_state(model, 2)
-    names = ["prediction", *(f"{name}.next" for name in state)]
     Y = []
     for n, x in enumerate(X):
         block = np.stack([X[max(n - 1, 0)], x])
-        y, *news = session.run(names, {"observation": block, **state})
+        y, *news = graph({"observation": block, **state})
         state = dict(zip(state, news, strict=True))
         Y.append(y[1])
     return np.stack(Y)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_onnx_runtime_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
-    ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is the other side of this test")
+def test_onnx_runtime_computes_the_same(name: str, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: make test-all")
     model, path = MODELS[name], tmp_path / "model.onnx"
     sl.to_onnx(model, path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     X = observations(model, STEPS)
-    Y = run_graph(ort.InferenceSession(path, options), model, X)
+    Y = run_graph(partial(ort.InferenceSession(path, options).run, None), model, X)
     expected = run(model, X)
     assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_reference_evaluator_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
-    from onnx.reference import ReferenceEvaluator
-
+def test_the_reference_evaluator_computes_the_same(name: str, tmp_path: Path) -> None:
     model, path = MODELS[name], tmp_path / "model.onnx"
     sl.to_onnx(model, path)
     X = observations(model, 20)
-    Y = run_graph(ReferenceEvaluator(str(path)), model, X)
+    Y = run_graph(reference_runner(str(path)), model, X)
     expected = run(model, X)
     assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_was_taken_away_can_be_brought_back(name: str, tmp_path: Path) -> None:
+def test_an_exported_model_can_be_converted_back(name: str, tmp_path: Path) -> None:
     model, path = MODELS[name], tmp_path / "model.onnx"
     sl.to_onnx(model, path)
     back = sl.from_onnx(path)
@@ -83,7 +82,7 @@ def test_what_was_taken_away_can_be_brought_back(name: str, tmp_path: Path) -> N
     assert (back.inputs, back.outputs, back.horizon) == (model.inputs, model.outputs, model.horizon)
 
 
-def test_names_and_initial_state_stand_in_the_file(tmp_path: Path) -> None:
+def test_names_and_initial_state_are_in_the_file(tmp_path: Path) -> None:
     import json
 
     model, path = MODELS["initial state"], tmp_path / "model.onnx"

@@ -1,4 +1,4 @@
-"""Random networks of PyTorch, stepped here and run there over the whole sequence."""
+"""Random networks of PyTorch, converted and compared with PyTorch over a sequence."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -12,7 +12,7 @@ from streamlstm.errors import ConvertError
 
 from .stepping import BACKENDS, TOLERANCE, difference
 
-torch = pytest.importorskip("torch", reason="PyTorch itself is the other side of these tests")
+torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
 nn = torch.nn
 
 STEPS = 200
@@ -95,7 +95,7 @@ CASES: dict[str, Any] = {
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CASES)
-def test_a_random_network_gives_the_same_numbers(case: str, backend: str) -> None:
+def test_a_random_network_equals_pytorch(case: str, backend: str) -> None:
     module = scramble(first(*CASES[case]()), seed=len(case))
     model = sl.from_torch(module)
     x = torch.randn(1, STEPS, model.input_size, generator=torch.Generator().manual_seed(7))
@@ -135,7 +135,7 @@ ACTIVATIONS = [
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
-def test_an_activation_gives_the_same_numbers(activation: Any) -> None:
+def test_an_activation_equals_pytorch(activation: Any) -> None:
     modules = first(nn.LSTM(2, 4, batch_first=True), activation, nn.Linear(4, 3), activation)
     module = scramble(modules, 3)
     x = torch.randn(1, STEPS, 2, generator=torch.Generator().manual_seed(2)) * 3
@@ -145,7 +145,7 @@ def test_an_activation_gives_the_same_numbers(activation: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
-def test_initial_states_are_taken(kind: str) -> None:
+def test_initial_states_are_converted(kind: str) -> None:
     module = scramble(getattr(nn, kind)(3, 5, 2, batch_first=True), 1)
     h0, c0 = torch.randn(2, 2, 1, 5, generator=torch.Generator().manual_seed(2))
     state = (h0, c0) if kind == "LSTM" else h0
@@ -158,7 +158,7 @@ def test_initial_states_are_taken(kind: str) -> None:
 
 
 class Trained(nn.Module):  # type: ignore[misc, name-defined]
-    """The way most people write it, with a trained initial state."""
+    """A usual network, with a trained initial state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Trained(nn.Module):  # type: ignore[misc, name-defined]
 
 
 @pytest.mark.parametrize("source", ["module", "state dict", "file", "checkpoint"])
-def test_every_form_of_one_network(source: str, tmp_path: Path) -> None:
+def test_every_source_of_a_network(source: str, tmp_path: Path) -> None:
     module = scramble(Trained(), 4)
     x = torch.randn(1, STEPS, 2, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
@@ -187,7 +187,7 @@ def test_every_form_of_one_network(source: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
-def test_a_cell_is_a_layer(kind: str) -> None:
+def test_a_cell_is_converted_to_a_layer(kind: str) -> None:
     cell = scramble(getattr(nn, kind)(3, 5), 6)
     x = torch.randn(STEPS, 1, 3, generator=torch.Generator().manual_seed(3))
     state, expected = None, []
@@ -200,7 +200,7 @@ def test_a_cell_is_a_layer(kind: str) -> None:
 
 
 @pytest.mark.parametrize("numeric", [0, 2])
-def test_an_embedding_alone_or_beside_numbers(numeric: int) -> None:
+def test_an_embedding_with_and_without_numeric_features(numeric: int) -> None:
     rest = [nn.GRU(4 + numeric, 5, batch_first=True), nn.Linear(5, 7)]
     embedding = nn.Embedding(11, 4)
     module = scramble(first(embedding, *rest), 8)
@@ -245,7 +245,7 @@ def test_children_in_another_order_than_forward_calls_them() -> None:
             self.lstm = nn.LSTM(2, 4)
 
     module = Reversed()
-    with pytest.raises(ConvertError, match=r"lstm takes 2 values.*hands on 1.*registered"):
+    with pytest.raises(ConvertError, match=r"lstm takes 2 values.*returns 1.*registered"):
         sl.from_torch(module)
     assert len(sl.from_torch(nn.Sequential(module.lstm, module.head)).layers) == 2
 
@@ -277,16 +277,16 @@ REFUSED = {
         nn.Sequential(nn.Linear(2, 3), nn.Embedding(3, 4)),
         "expected it to be the first",
     ),
-    "nothing": (nn.Sequential(), "no layer|cannot be taken"),
+    "nothing": (nn.Sequential(), "no layer|cannot be converted"),
     "layers that do not fit": (
         nn.Sequential(nn.LSTM(2, 3), nn.Linear(4, 1)),
-        "1 takes 4 values.*hands on 3",
+        "1 takes 4 values.*returns 3",
     ),
 }
 
 
 @pytest.mark.parametrize(("module", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_stepped_is_refused(module: Any, message: str) -> None:
+def test_an_unsupported_module_is_refused(module: Any, message: str) -> None:
     with pytest.raises(ConvertError, match=message):
         sl.from_torch(module)
 
@@ -296,7 +296,7 @@ SOFTMAX = ["Softmax", "LogSoftmax", "Softmin"]
 
 @pytest.mark.parametrize("kind", SOFTMAX)
 @pytest.mark.parametrize("dim", [None, 1])
-def test_a_softmax_over_the_time_or_the_features_is_refused(kind: str, dim: int | None) -> None:
+def test_an_ambiguous_softmax_is_refused(kind: str, dim: int | None) -> None:
     softmax = getattr(nn, kind)(dim)
     message = rf"head\.1 has dim={dim}, .*recurrent layer.*use dim=-1, the features"
 
@@ -313,7 +313,7 @@ def test_a_softmax_over_the_time_or_the_features_is_refused(kind: str, dim: int 
 @pytest.mark.parametrize("kind", SOFTMAX)
 @pytest.mark.parametrize("dim", [-2, 0, 1, 2, 3])
 @pytest.mark.parametrize("recurrent", [True, False])
-def test_a_softmax_over_other_dimensions(kind: str, dim: int, recurrent: bool) -> None:
+def test_a_softmax_with_a_dimension(kind: str, dim: int, recurrent: bool) -> None:
     layer = nn.GRU(2, 4, batch_first=True) if recurrent else nn.Linear(2, 4)
     module = scramble(nn.Sequential(layer, getattr(nn, kind)(dim)), 5)
     if dim != 2 and (recurrent or dim != 1):  # rows and sequences of them have features there
@@ -328,7 +328,7 @@ def test_a_softmax_over_other_dimensions(kind: str, dim: int, recurrent: bool) -
 
 
 @pytest.mark.filterwarnings("ignore:Implicit dimension choice")
-def test_a_softmax_without_dimension_is_over_the_features_of_rows() -> None:
+def test_a_softmax_without_dimension_on_rows() -> None:
     module = scramble(nn.Sequential(nn.Linear(2, 4), nn.Softmax()), 5)
     x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -336,7 +336,7 @@ def test_a_softmax_without_dimension_is_over_the_features_of_rows() -> None:
     assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
 
 
-def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_a_file_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     torch.save(nn.Linear(2, 3), path)
     with pytest.raises(ConvertError) as caught:
@@ -349,15 +349,15 @@ def test_a_file_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
         sl.from_torch(path)
 
 
-def test_a_checkpoint_with_plain_values_of_others(tmp_path: Path) -> None:
+def test_a_checkpoint_with_plain_values(tmp_path: Path) -> None:
     module = nn.LSTM(2, 3)
     others = {"loss": np.float64(0.5), "curve": np.zeros(3), "options": Namespace(rate=0.1)}
     torch.save({"state_dict": module.state_dict(), **others}, tmp_path / "checkpoint.pt")
     assert sl.load_any(tmp_path / "checkpoint.pt").layers == (sl.LSTM(2, 3),)
 
 
-def test_the_message_of_another_package_is_its_first_line_without_colours() -> None:
-    from streamlstm.convert.common.weights import first_line
+def test_first_line_of_a_message_without_colours() -> None:
+    from streamlstm.convert.common.frameworks import first_line
 
     assert first_line(ValueError("\n\x1b[1;31mno such thing\x1b[0m.\nmore")) == "no such thing."
     assert first_line(EOFError()) == "EOFError"

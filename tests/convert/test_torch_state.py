@@ -26,7 +26,7 @@ def recurrent(gates: int, F: int, H: int, prefix: str = "rnn", suffix: str = "_l
 
 
 @pytest.mark.parametrize(("gates", "kind"), [(4, LSTM), (3, GRU), (1, RNN)])
-def test_rows_tell_the_kind(gates: int, kind: type) -> None:
+def test_the_number_of_rows_decides_the_kind(gates: int, kind: type) -> None:
     model = sl.from_torch(recurrent(gates, 3, 6))
     assert type(model.layers[0]) is kind
     assert (model.input_size, model.output_size) == (3, 6)
@@ -51,7 +51,7 @@ def test_a_projection_is_found() -> None:
     assert sl.from_torch(state).layers == (LSTM(3, 6, projection_size=2),)
 
 
-def test_a_chain_of_all_layers_that_a_state_dict_can_hold() -> None:
+def test_a_state_dict_with_all_kinds_of_layers() -> None:
     state = {
         **arrays(emb__weight=(9, 4)),
         **recurrent(3, 6, 5),
@@ -72,7 +72,7 @@ def test_a_chain_of_all_layers_that_a_state_dict_can_hold() -> None:
     )
 
 
-def test_batch_normalisation_in_front_becomes_input_scaling() -> None:
+def test_leading_batch_normalisation_becomes_input_scaling() -> None:
     state = {
         "bn.running_mean": np.array([1e5, 2.0]),
         "bn.running_var": np.array([4.0, 9.0]),
@@ -100,7 +100,7 @@ def test_trained_initial_states_are_found_by_their_names() -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, "bfloat16"])
 def test_other_types_of_numbers(dtype: Any) -> None:
     if dtype == "bfloat16":
-        dtype = pytest.importorskip("ml_dtypes", reason="bfloat16 needs ml_dtypes").bfloat16
+        dtype = pytest.importorskip("ml_dtypes", reason="needs ml_dtypes: make test").bfloat16
     state = {key: value.astype(dtype) for key, value in recurrent(4, 2, 3).items()}
     weights = sl.from_torch(state).weights[0]["weight_ih"]
     assert weights.dtype == np.float32
@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a weight too many": (
         LSTM_STATE | arrays(lstm__weight_xx=(3, 3)),
-        r"lstm has weights that it should not have: weight_xx \(3, 3\)",
+        r"lstm has unexpected weights: weight_xx \(3, 3\)",
     ),
     "rows that are no gates": (
         LSTM_STATE | arrays(lstm__weight_ih_l0=(25, 3), lstm__weight_hh_l0=(25, 6)),
@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "layers that do not fit": (
         LSTM_STATE | arrays(fc__weight=(2, 7), fc__bias=(2,)),
-        "fc takes 7 values, but what stands before it hands on 6.*registered",
+        "fc takes 7 values, but the layer before it returns 6.*registered",
     ),
     "two directions": (
         LSTM_STATE | arrays(lstm__weight_ih_l0_reverse=(24, 3)),
@@ -172,12 +172,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("state", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_does_not_fit_is_refused(state: dict[str, Any], message: str) -> None:
+def test_an_inconsistent_state_dict_is_refused(state: dict[str, Any], message: str) -> None:
     with pytest.raises(ConvertError, match=message):
         sl.from_torch(state)
 
 
-def test_what_is_no_network_is_refused() -> None:
+def test_anything_but_a_network_is_refused() -> None:
     with pytest.raises(ConvertError, match="got int"):
         sl.from_torch(3)
     with pytest.raises(ConvertError, match="no such file"):
@@ -194,7 +194,7 @@ def test_what_is_no_network_is_refused() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["swish", "relu(1)", "", None, "leaky_relu(nan)"])
-def test_an_unknown_activation_is_refused_by_the_layer_it_was_given_for(wrong: Any) -> None:
+def test_an_unknown_activation_is_refused_with_its_layer(wrong: Any) -> None:
     state = {**recurrent(1, 2, 3), **linear("fc", 3, 2)}
     for name in ("rnn", "fc"):
         with pytest.raises(ConvertError, match=f"^{name}: .*activation"):
@@ -203,7 +203,7 @@ def test_an_unknown_activation_is_refused_by_the_layer_it_was_given_for(wrong: A
         sl.from_torch(state, rnn_activation="softmax")
 
 
-def test_numbered_layers_without_a_gap_or_with_a_named_activation_are_taken() -> None:
+def test_a_gap_with_a_named_activation_is_accepted() -> None:
     state = {
         f"{n}.{key}": RNG.standard_normal(shape)
         for n, K, O in ((0, 3, 4), (2, 4, 2))
@@ -218,7 +218,7 @@ def linear(name: str, K: int, O: int, *, bias: bool = True) -> Any:
     return state | ({f"{name}.bias": RNG.standard_normal(O)} if bias else {})
 
 
-# The state dict; for every gap the layer before it and the name of what is missing.
+# State dict; for each gap the layer before it and the name of the missing module.
 GAPS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "two layers": (linear("0", 3, 4) | linear("2", 4, 2), {"0": "1"}),
     "without bias": (
@@ -281,7 +281,7 @@ def test_a_gap_in_the_numbers_is_refused_until_named(
         linear("fc1", 3, 4) | linear("fc3", 4, 2),
     ],
 )
-def test_numbers_without_a_gap_behind_the_first_layer_are_taken(state: dict[str, Any]) -> None:
+def test_numbers_without_a_gap_are_accepted(state: dict[str, Any]) -> None:
     assert len(sl.from_torch(state).layers) == sum(key.endswith("bias") for key in state) + any(
         "_ih" in key for key in state
     )
@@ -299,7 +299,7 @@ def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
     assert not any(isinstance(layer, Pointwise) for layer in layers)
 
 
-def test_a_sorted_state_dict_is_put_in_order_by_its_sizes(tmp_path: Path) -> None:
+def test_a_sorted_state_dict_is_ordered_by_sizes(tmp_path: Path) -> None:
     state = {
         **recurrent(3, 4, 5, "z"),
         **arrays(fc1__weight=(7, 5), fc1__bias=(7,), fc2__weight=(7, 7), fc2__bias=(7,)),
@@ -331,7 +331,7 @@ def test_a_state_dict_as_json(tmp_path: Path) -> None:
         sl.load_any(path)
 
 
-def test_a_sorted_state_dict_of_several_orders_is_refused() -> None:
+def test_a_sorted_state_dict_with_several_orders_is_refused() -> None:
     state = {**recurrent(3, 4, 4), **arrays(a__weight=(4, 4), a__bias=(4,))}
     assert len(sl.from_torch(state).layers) == 2
     with pytest.raises(ConvertError, match=r"sorted.*such as a, rnn and rnn, a\): give the module"):
@@ -339,7 +339,7 @@ def test_a_sorted_state_dict_of_several_orders_is_refused() -> None:
 
 
 @pytest.mark.parametrize("form", ["weight norm", "parametrized", "pruned"])
-def test_weights_that_are_computed_from_parts(form: str) -> None:
+def test_parametrized_weights_are_computed(form: str) -> None:
     g, v = RNG.uniform(1, 2, (12, 1)), RNG.standard_normal((12, 3))
     mask = RNG.integers(0, 2, (12, 3)).astype(float)
     state = recurrent(4, 2, 3)
@@ -359,7 +359,7 @@ def test_weights_that_are_computed_from_parts(form: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["state_dict", "params", "ema"])
-def test_a_checkpoint_under_any_name(key: str) -> None:
+def test_a_checkpoint_with_any_key(key: str) -> None:
     state = recurrent(4, 2, 3)
     checkpoint = {"epoch": 3, key: {"state_dict": state}, "optimizer": {"state": {}}}
     if key != "state_dict":
@@ -370,7 +370,7 @@ def test_a_checkpoint_under_any_name(key: str) -> None:
         sl.from_torch(checkpoint)
 
 
-def test_a_bare_initial_state_is_that_of_the_only_recurrent_layer() -> None:
+def test_a_bare_initial_state_is_for_the_only_recurrent_layer() -> None:
     h0, c0 = RNG.standard_normal((2, 1, 1, 3))
     bare = sl.from_torch(recurrent(4, 2, 3), initial_state=(h0, c0))
     assert np.allclose(bare.weights[0]["initial_c"], c0[0, 0])
@@ -388,7 +388,7 @@ def test_biases_in_some_layers_only_are_refused() -> None:
 
 
 @pytest.mark.parametrize("values", [np.ones((2, 3)) * 1j, np.full((2, 3), "1.5"), [["a"]]])
-def test_what_is_no_real_number_is_refused(values: Any) -> None:
+def test_anything_but_real_numbers_is_refused(values: Any) -> None:
     state = {"fc.weight": np.asarray(values), "fc.bias": np.ones(2)}
     with pytest.raises(ConvertError, match=r"fc\.weight: expected an array of numbers"):
         sl.from_torch(state)

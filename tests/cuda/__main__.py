@@ -1,4 +1,4 @@
-"""Test the cuda backend on the GPU of this machine; that is `make test-cuda`.
+"""Test the cuda backend on the GPU of this machine: `make test-cuda`.
 
     python -m tests.cuda [--json FILE]
 
@@ -34,7 +34,7 @@ def main() -> int:
     if not cuda.is_available():
         print(
             "no NVIDIA GPU that numba can use was found, so nothing was tested; it takes a driver "
-            'and pip install -e ".[cuda]"; make test runs the same tests in the simulator',
+            'and pip install -e ".[cuda]"; make test-all runs the same tests in the simulator',
             file=sys.stderr,
         )
         return 2

@@ -1,7 +1,7 @@
-"""These tests need a GPU or numba's simulator, each in a process of its own.
+"""Skip the tests here without a GPU or numba's simulator; each needs a process of its own.
 
-Whatever is set, `make test` runs them in the simulator (tests/unit/test_cuda.py), `make test-cuda`
-on a GPU; in any other run they are left out.
+Whatever is set, `make test` runs them on software GPUs, `make test-all` in the simulator as well
+(tests/unit/test_cuda.py), and `make test-cuda` on a GPU; in any other run they are left out.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""Compile every kernel to PTX, and to machine code where ptxas is found; print what came out.
+"""Compile every kernel to PTX, and to machine code if ptxas is found; print statistics of it.
 
-    python -m tests.cuda.ptx [FOLDER]
+    python -m tests.cuda.ptx [sm_80 | sm_90 [FOLDER]]
 
 In a process of its own, without a GPU: numba asks the driver only which device its functions are
-for, and is told here. Prints one JSON object: for each architecture and kernel its registers and
-the bytes that it spills, or null where ptxas is not found; or why nothing can be compiled.
+for, and gets it from here. Prints one JSON object: for each architecture and kernel its registers
+and the bytes that it spills, or null where ptxas is not found; or why nothing can be compiled.
 """
 
 import json
@@ -41,6 +41,7 @@ KERNELS = {
     "gather": (rows.gather, _move, None),
     "scatter": (rows.scatter, _move, None),
 }
+ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0)}
 
 
 def find(program: str) -> str | None:
@@ -61,24 +62,24 @@ def assemble(ptxas: str, ptx: str, arch: str, registers: int | None) -> dict[str
         source.write_text(ptx)
         limit = [f"-maxrregcount={registers}"] if registers else []
         made = [ptxas, "-v", f"-arch={arch}", *limit, str(source), "-o", str(cubin)]
-        told = subprocess.run(made, capture_output=True, text=True, timeout=240)
-        if told.returncode:
-            raise RuntimeError(told.stderr)
+        result = subprocess.run(made, capture_output=True, text=True, timeout=240)
+        if result.returncode:
+            raise RuntimeError(result.stderr)
         nvdisasm = find("nvdisasm")
         loops = inner_loops(nvdisasm, cubin) if nvdisasm else None
-    stores, loads = re.findall(r"(\d+) bytes spill (?:stores|loads)", told.stderr)
-    used = re.search(r"Used (\d+) registers", told.stderr)
-    assert used is not None, told.stderr
+    stores, loads = re.findall(r"(\d+) bytes spill (?:stores|loads)", result.stderr)
+    used = re.search(r"Used (\d+) registers", result.stderr)
+    assert used is not None, result.stderr
     return {"registers": int(used[1]), "spills": int(stores) + int(loads), "loops": loops}
 
 
-def main() -> dict[str, Any]:
-    """Compile all of them for each architecture."""
+def main(only: str | None = None, folder: str | None = None) -> dict[str, Any]:
+    """Compile all of them, for one architecture or for each, and leave their PTX in a folder."""
     ptxas = find("ptxas")
     found: dict[str, Any] = {"ptxas": ptxas is not None}
-    for cc in ((8, 0), (9, 0)):
+    for arch in [only] if only else ARCHITECTURES:
+        cc = ARCHITECTURES[arch]
         dispatcher.get_current_device = lambda cc=cc: SimpleNamespace(compute_capability=cc)
-        arch = "sm_{}{}".format(*cc)
         found[arch] = {}
         for name, (kernel, signature, registers) in KERNELS.items():
             try:
@@ -88,12 +89,12 @@ def main() -> dict[str, Any]:
                     return {"missing": f"NVVM: {error}".splitlines()[0]}
                 raise
             assert f".target {arch}" in ptx
-            if len(sys.argv) > 1 and cc == (9, 0):
-                Path(sys.argv[1], f"{name}.ptx").write_text(ptx)
+            if folder:
+                Path(folder, f"{name}.ptx").write_text(ptx)
             found[arch][name] = ptxas and assemble(ptxas, ptx, arch, registers)
             found[arch][name + " local"] = len(re.findall(r"\b(?:ld|st)\.local", ptx))
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(main()))
+    print(json.dumps(main(*sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""The inner loops of a kernel's machine code: how much of them is multiplication, and what spills.
+"""Find the inner loops in the machine code of a kernel; count multiply-adds and spills.
 
 What runs for every weight stands in loops without a loop inside; that is where a spill costs, and
 where each instruction that is no multiply-add takes a turn from one that is.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cuda` as far as it goes where nothing can be measured."""
+"""The parts of `python -m benchmarks.cuda` that need no measurement."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_the_floor_is_what_the_issue_reckons() -> None:
 
 @pytest.mark.parametrize("make", [cuda_peers.cell, cuda_peers.cudnn])
 def test_what_pytorch_is_timed_with_computes_the_same(make: object) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
     model = cuda.network(units=5)
     step = make(torch, model, "cpu")  # type: ignore[operator]
     tick = cuda_peers.ticking(torch, model, step, 4, 9, "cpu")

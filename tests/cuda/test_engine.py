@@ -1,4 +1,4 @@
-"""The engine with its states on a device: what crosses the bus, and that the host sees the same."""
+"""The engine with state rows on a device: transfers, and the same results as on the host."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.backends.cuda import backend as module
-from streamlstm.engine.dirty import Batch
+from streamlstm.engine.records import RecordBatch
 from streamlstm.errors import CapacityError, ModelError
 from tests.contract.models import random_model
 
@@ -85,19 +85,19 @@ def test_explain_shows_the_state_on_the_device(X: np.ndarray) -> None:
 
 
 def records(engine: Engine, taken: list[int]) -> dict[bytes, bytes]:
-    changes, found = engine._changes_of_test, {}  # type: ignore[attr-defined]
+    tracker, found = engine._tracker_of_test, {}  # type: ignore[attr-defined]
     for limit in taken:
-        batch = Batch(64, changes.record_size)
-        changes.take(batch, limit)
-        changes.seal(batch)
+        batch = RecordBatch(64, tracker.record_size)
+        tracker.take(batch, limit)
+        tracker.seal(batch)
         found.update({key: bytes(record) for key, record in batch})
     return found
 
 
 def test_a_store_gets_the_rows_that_changed(X: np.ndarray) -> None:
     device, _ = pair()
-    device._changes_of_test = device.changes()  # type: ignore[attr-defined]
-    changes = device._changes_of_test  # type: ignore[attr-defined]
+    device._tracker_of_test = device.dirty_tracker()  # type: ignore[attr-defined]
+    tracker = device._tracker_of_test  # type: ignore[attr-defined]
     for turn in range(3):
         device.step_many(["a", "b", 7, "c"], X[4 * turn : 4 * turn + 4], seqs=[turn + 1] * 4)
     device.forget("b")
@@ -110,10 +110,10 @@ def test_a_store_gets_the_rows_that_changed(X: np.ndarray) -> None:
         assert record[16:-8] == device._table.rows[slot].tobytes()
     other = Engine(MODEL, 8, "cuda")
     streams = [7 if key[:1] == b"\0" else key.decode() for key in found]
-    other.changes().put_back(streams, list(found.values()))
+    other.dirty_tracker().restore(streams, list(found.values()))
     for stream in streams:
         assert other.export_stream(stream) == device.export_stream(stream)
-    assert changes.pending == 0
+    assert tracker.pending == 0
 
 
 def test_a_large_block_goes_in_chunks(X: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Blocks that go to the device as CUDA graphs, where the installed packages can record them."""
+"""Blocks that are launched as CUDA graphs, if the installed packages can record them."""
 
 import threading
 
@@ -15,7 +15,7 @@ from tests.contract.models import random_model
 
 MODEL = random_model([GRU(3, 5, initial_state=True), Dense(5, 2)], scaled=True)
 pytestmark = pytest.mark.skipif(
-    not graph.AVAILABLE, reason="cuda-bindings are not installed, or this is the simulator"
+    not graph.AVAILABLE, reason="needs cuda-bindings and a driver: make test-cuda"
 )
 
 

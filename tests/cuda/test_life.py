@@ -1,4 +1,4 @@
-"""Streams on a device leave memory and come back, and go on with another model or begin anew."""
+"""Eviction, restoration and reload of streams with state rows on a device."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model
-from streamlstm.serving.checkpointer import open_keeper
 from streamlstm.serving.eviction import Eviction
+from streamlstm.serving.stores.checkpointer import open_checkpointer
 from tests.contract.models import random_model
 
 LAYERS = [LSTM(3, 5, initial_state=True), Dense(5, 2)]
@@ -28,14 +28,14 @@ def same(device: Engine, host: Engine, stream: str, x: np.ndarray, seq: int) -> 
 
 def test_streams_leave_the_device_and_come_back(tmp_path: Path, X: np.ndarray) -> None:
     device, host = Engine(MODEL, 3, "cuda"), Engine(MODEL, 10, "cpu")
-    keeper = open_keeper(device, f"lmdb:{tmp_path / 'store'}", 60.0)
-    assert keeper is not None
-    with keeper:
-        eviction = Eviction(device.idle(), keeper, when_full=True)
+    checkpointer = open_checkpointer(device, f"lmdb:{tmp_path / 'store'}", 60.0)
+    assert checkpointer is not None
+    with checkpointer:
+        eviction = Eviction(device.idle_evictor(), checkpointer, when_full=True)
         for n, x in enumerate(X):
             stream = f"stream {n * 7 % 5}"
             eviction.make_room([stream], False)
-            keeper.recall([stream])
+            checkpointer.stored.restore([stream])
             same(device, host, stream, x, host.last_seqs([stream])[0] + 1)
         assert eviction.evicted > 10
         assert len(device) == 3

@@ -1,4 +1,4 @@
-"""Make rtneural_*, aidax_* and guitarml_*.json: networks as audio plugins keep them, with answers.
+"""Make rtneural_*, aidax_* and guitarml_*.json: networks in formats of audio plugins, with outputs.
 
     pip install keras==3.15.1 torch==2.13.0 && KERAS_BACKEND=torch python tests/golden/make_audio.py
 
@@ -31,7 +31,7 @@ NAMES = ("tanh", "relu", "sigmoid", "softmax", "elu")
 
 
 def exported(layer: Any) -> dict[str, Any]:
-    """Return a layer as RTNeural's script writes it; what it does not know becomes 'unknown'."""
+    """Return a layer as RTNeural's script writes it; layers it does not know become 'unknown'."""
     kind = TYPES.get(type(layer).__name__, "unknown")
     inner = layer.layer if kind == "time-distributed-dense" else layer
     name = getattr(getattr(inner, "activation", None), "__name__", "")
@@ -92,7 +92,7 @@ def rtneural() -> dict[str, tuple[Any, dict[str, Any]]]:
 
 
 def placed(model: Any, x: np.ndarray, options: dict[str, Any]) -> np.ndarray:
-    """Compute a network as AIDA-X does: gain, network, the input added, gain."""
+    """Compute a network as AIDA-X does: gain, network, residual connection, gain."""
     before, after = (
         10 ** (options.get(f"{side}_gain", options.get(f"{side}put_gain", 0)) / 20)
         for side in ("in", "out")

@@ -24,7 +24,7 @@ L, STEPS, HERE = keras.layers, 200, Path(__file__).parent
 
 
 def randomize(model: Any, seed: int) -> None:
-    """Give every gate weights of a scale of its own; keep what must be positive above zero."""
+    """Randomize weights, with a scale that differs by gate; variances stay positive."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         shape, name = tuple(weight.shape), weight.name.split("/")[-1]
@@ -172,7 +172,7 @@ def functional() -> Any:
 
 
 def one_step() -> Any:
-    """A stateful network of one step at a time, as people build for live data."""
+    """Return a stateful network of one step at a time, as used for live data."""
     inputs = L.Input(batch_shape=(1, 1, 3))
     x = L.LSTM(4, return_sequences=True, stateful=True)(inputs)
     x = L.GRU(5, stateful=True)(x)
@@ -180,7 +180,7 @@ def one_step() -> Any:
 
 
 def cudnn() -> Any:
-    """Layers of TensorFlow 1 for NVIDIA cards: saved as such, computed by what they became."""
+    """Return layers of TensorFlow 1 for NVIDIA GPUs; their successors compute the outputs."""
     old = tf.compat.v1.keras.layers
     layers = [old.CuDNNLSTM(5, return_sequences=True), old.CuDNNGRU(4, return_sequences=True)]
     return [L.Input((None, 3)), *layers, L.Dense(2)]
@@ -222,7 +222,7 @@ def observations(model: Any, seed: int) -> np.ndarray:
 
 
 def outputs(model: Any, x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield what the network answers at each step."""
+    """Yield the output of the network at each step."""
     given = x[None, :, 0].astype(np.int32) if len(model.input_shape) == 2 else x[None]
     if model.input_shape[1] == 1:
         yield from (
@@ -243,7 +243,7 @@ def record(arrays: dict[str, Any], name: str, model: Any, seed: int) -> None:
 
 
 def make_half(arrays: dict[str, Any], seed: int) -> None:
-    """Save weights of other types; the answers are those of the same numbers in float32."""
+    """Save weights of other types; the outputs are those of the same numbers in float32."""
     for policy in HALF:
         exact = build(lstm_stack())
         randomize(exact, seed)

@@ -4,9 +4,9 @@
         KERAS_BACKEND=torch python tests/golden/make_keras_graphs.py
     pip install tensorflow-cpu==2.15.1 && python tests/golden/make_keras_graphs.py
 
-States come in and go out, an embedding stands beside numbers, functions stand between layers.
+States are inputs and outputs, an embedding is joined with numbers, layers with functions.
 ``keras2_graphs.npz`` and ``keras3_graphs.npz`` hold ``NAME.x[T, F]`` and ``NAME.y[T, O]``: an
-observation is what a stream gets here, the category first and the numbers behind it.
+observation has the category first, then the numbers.
 """
 
 import os
@@ -22,7 +22,7 @@ CATEGORIES = 7
 
 
 def states() -> Any:
-    """One step at a time, the state kept by the caller."""
+    """Return a network of one step, whose caller passes the state."""
     x = L.Input((1, 3))
     h, c, g = L.Input((5,)), L.Input((5,)), L.Input((4,))
     y, *after = L.LSTM(5, return_sequences=True, return_state=True)(x, initial_state=[h, c])
@@ -31,7 +31,7 @@ def states() -> Any:
 
 
 def hidden_state() -> Any:
-    """The hidden state that a layer hands out is its last answer; a function follows it."""
+    """Return a network that uses the returned hidden state, followed by a function."""
     x = L.Input((None, 3))
     _, h = L.GRU(5, return_sequences=True, return_state=True)(x)
     y = L.Dense(4)(h)
@@ -64,7 +64,7 @@ CASES = {
 
 
 def stepped(model: Any, x: np.ndarray) -> np.ndarray:
-    """Pass the states from each answer to the next question."""
+    """Step through x, with the state outputs as the next state inputs."""
     state = [np.zeros((1, width), np.float32) for width in (5, 5, 4)]
     rows = []
     for row in x:
@@ -73,7 +73,7 @@ def stepped(model: Any, x: np.ndarray) -> np.ndarray:
     return np.stack(rows)
 
 
-def answers(name: str, model: Any, x: np.ndarray) -> np.ndarray:
+def outputs(name: str, model: Any, x: np.ndarray) -> np.ndarray:
     if name == "states":
         return stepped(model, x)
     if name == "hidden_state":
@@ -93,7 +93,7 @@ def main() -> None:
         x = rng.standard_normal((STEPS, 3)).astype(np.float32)
         if case not in ("states", "hidden_state"):
             x[:, 0] = rng.integers(0, CATEGORIES, STEPS)
-        y = answers(case, model, x)
+        y = outputs(case, model, x)
         arrays[f"{name}.x"], arrays[f"{name}.y"] = x, y
         print(f"{name}: y {y.shape}, {y.min():.3f} to {y.max():.3f}")
     np.savez_compressed(Path(HERE) / f"keras{MAJOR}_graphs.npz", **arrays)

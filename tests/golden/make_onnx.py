@@ -1,4 +1,4 @@
-"""Make onnx_*.onnx and onnx.npz: networks in ONNX, and what ONNX Runtime gave.
+"""Make onnx_*.onnx and onnx.npz: networks in ONNX, with the outputs of ONNX Runtime.
 
     pip install torch==2.13.0 onnx onnxscript onnxruntime
     python tests/golden/make_onnx.py
@@ -130,7 +130,7 @@ def cases() -> dict[str, tuple[Any, bool, bool]]:
 
 
 def strip(model: Any) -> None:
-    """Remove what exporters note of the machine they ran on."""
+    """Remove what exporters record about the machine they ran on."""
     graph = model.graph
     for entry in (*graph.node, *graph.value_info, *graph.input, *graph.output, graph, model):
         entry.doc_string = ""

@@ -3,7 +3,7 @@
     pip install torch==2.13.0
     python tests/golden/make_pytorch.py
 
-The arrays keep the names of PyTorch's state dict; ``x[T, F]`` and ``y[T, O]`` stand beside them.
+The arrays have the names of PyTorch's state dict, in addition to ``x[T, F]`` and ``y[T, O]``.
 """
 
 from pathlib import Path

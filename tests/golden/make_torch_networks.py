@@ -1,4 +1,4 @@
-"""Make torch_*.npz and torch_*.pt: whole networks of PyTorch as state dicts, with what they gave.
+"""Make torch_*.npz and torch_*.pt: networks of PyTorch as state dicts, with their outputs.
 
     pip install torch==2.13.0
     python tests/golden/make_torch_networks.py
@@ -88,7 +88,7 @@ def cases() -> dict[str, tuple[Network, int, dict[str, Any]]]:
 
 
 def scramble(network: nn.Module, seed: int, spread: float) -> None:
-    """Give every row of every weight a scale of its own."""
+    """Randomize weights, with a scale that differs by row."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in network.state_dict().values():

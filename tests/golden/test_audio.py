@@ -18,13 +18,13 @@ def recorded() -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def test_there_are_files_of_all_kinds() -> None:
+def test_there_are_files_of_all_formats() -> None:
     assert len(FILES) >= 13
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_steps_equal_what_was_recorded(
+def test_steps_equal_the_recorded_outputs(
     path: Path, backend: str, recorded: dict[str, np.ndarray]
 ) -> None:
     read = sl.from_guitarml if path.name.startswith("guitarml") else sl.from_rtneural

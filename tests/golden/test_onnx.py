@@ -8,14 +8,14 @@ import pytest
 import streamlstm as sl
 from tests.convert.stepping import BACKENDS, TOLERANCE, difference
 
-pytest.importorskip("onnx", reason="onnx is needed to read ONNX files")
+pytest.importorskip("onnx", reason="needs onnx: make test")
 FOLDER = Path(__file__).parent
 NAMES = sorted(path.stem.removeprefix("onnx_") for path in FOLDER.glob("onnx_*.onnx"))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_two_hundred_steps_equal_the_recorded_ones(name: str, backend: str) -> None:
+def test_steps_equal_the_recorded_outputs(name: str, backend: str) -> None:
     recorded = "onnx_keras.npz" if name.startswith("keras") else "onnx.npz"
     with np.load(FOLDER / recorded) as file:
         X, Y = file[f"{name}.x"], file[f"{name}.y"]
@@ -24,5 +24,5 @@ def test_two_hundred_steps_equal_the_recorded_ones(name: str, backend: str) -> N
     assert difference(model, X, Y, backend) < TOLERANCE
 
 
-def test_all_cases_are_here() -> None:
+def test_all_cases_have_files() -> None:
     assert len(NAMES) == 17

@@ -31,12 +31,12 @@ def test_two_hundred_steps_equal_pytorch(name: str, backend: str) -> None:
     assert difference(model, arrays["x"], arrays["y"], backend) < TOLERANCE
 
 
-def test_all_cases_are_here() -> None:
+def test_all_cases_have_files() -> None:
     assert len(FILES) == 7
 
 
 def test_a_file_of_torch_save() -> None:
-    pytest.importorskip("torch", reason="PyTorch's own files are read by PyTorch")
+    pytest.importorskip("torch", reason="needs PyTorch: make test-all")
     arrays, _ = load("torch_norms")
     model = sl.from_torch(FOLDER / "torch_norms.pt")
     assert difference(model, arrays["x"], arrays["y"]) < TOLERANCE

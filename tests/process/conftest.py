@@ -6,21 +6,26 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.client.client import Client, Subscriber
+from streamlstm.client.client import Client
+from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import WorkerTimeoutError
 
 from ..contract.models import random_model
+from .pull_socket import PullSocket
 
 FREE_PORTS = [
-    part for door in ("router", "pull", "xpub") for part in (f"--{door}", "tcp://127.0.0.1:*")
+    part for name in ("router", "pull", "xpub") for part in (f"--{name}", "tcp://127.0.0.1:*")
 ]
+NOBODY = "tcp://127.0.0.1:9"  # the discard port: nothing listens there
 MODEL = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True)
 
 
@@ -69,6 +74,19 @@ class WorkerProcess:
         return self.process.returncode
 
 
+def fails_saying(said: str, attempt: Callable[[float], object]) -> WorkerTimeoutError:
+    """Return how an attempt with so many seconds fails; it gets more until the error says this.
+
+    In less than a handshake takes, which is long on a busy machine, less is known.
+    """
+    for timeout in (0.2, 1.0, 5.0, 20.0):
+        with pytest.raises(WorkerTimeoutError) as caught:
+            attempt(timeout)
+        if said in str(caught.value):
+            return caught.value
+    raise AssertionError(f"expected {said!r}") from caught.value
+
+
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("worker") / "model.safetensors"
@@ -94,6 +112,15 @@ def client(worker: WorkerProcess) -> Iterator[Client]:
 def engine() -> Engine:
     """An engine of the same model that nothing disturbs: what the worker should answer."""
     return Engine(MODEL, threads=1)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(7).normal(size=shape).astype(np.float32)
+
+
+def predicted(y: float) -> bytes:
+    """Return the reply with a prediction of one output."""
+    return wire.encode(wire.Prediction("a", 0, wire.to_floats([y])))
 
 
 class Sockets:
@@ -132,26 +159,40 @@ def sockets() -> Iterator[Sockets]:
 
 
 class SlowWorker:
-    """A router whose answers a test gives one by one."""
+    """A router whose replies a test gives one by one."""
 
     def __init__(self, sockets: Sockets) -> None:
         self._router = sockets.bind(zmq.ROUTER)
         self.endpoint = self._router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
-    def question(self) -> list[bytes]:
+    def greet(self, client: Client) -> None:
+        """Answer a first request, so that later ones do not have to wait for a connection."""
+        timeout, client.timeout = client.timeout, 20.0
+        greeting = threading.Thread(target=client.step, args=("hello", [0]))
+        greeting.start()
+        self.reply(self.request(), wire.encode(wire.Prediction("hello", 0, wire.to_floats([0]))))
+        greeting.join()
+        client.timeout = timeout
+
+    def request(self) -> list[bytes]:
         return self._router.recv_multipart()
 
-    def asked(self) -> bool:
-        """Tell whether another question comes within a moment."""
+    def has_request(self) -> bool:
+        """Return whether another request comes within a moment."""
         return bool(self._router.poll(100))
 
-    def answer(self, question: list[bytes], *frames: bytes) -> None:
-        self._router.send_multipart([*question[:-1], *frames])
+    def reply(self, request: list[bytes], *frames: bytes) -> None:
+        self._router.send_multipart([*request[:-1], *frames])
 
 
 @pytest.fixture
 def slow(sockets: Sockets) -> Iterator[SlowWorker]:
     return SlowWorker(sockets)
+
+
+@pytest.fixture
+def pull(sockets: Sockets, tmp_path: Path) -> PullSocket:
+    return PullSocket(sockets, tmp_path)
 
 
 def listen(worker: WorkerProcess, streams: list[wire.StreamId], known: str) -> Subscriber:

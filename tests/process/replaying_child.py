@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from streamlstm import ReplayingPublisher
-from streamlstm.client.connection import Float32Array
+from streamlstm.engine.validation import Float32Array
 from streamlstm.wire import StreamId
 
 STREAMS = ["a", "b", "c"]

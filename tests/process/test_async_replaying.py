@@ -1,4 +1,4 @@
-"""The publisher that replays, on asyncio: the same promises, and the loop is never held up."""
+"""The asyncio replaying publisher: the same guarantees, and it never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamlstm.errors import BadValueError, StreamLSTMError, WorkerTimeoutError
 from .conftest import WorkerProcess
 
 X = np.random.default_rng(7).standard_normal((1_000, 2)).astype(np.float32)
-Told = dict[tuple[wire.StreamId, int], set[bytes]]
+Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
 
 
 def assert_same(worker: WorkerProcess, engine: Engine, streams: list[str]) -> None:
@@ -24,22 +24,22 @@ def assert_same(worker: WorkerProcess, engine: Engine, streams: list[str]) -> No
             assert client.export_stream(stream) == engine.export_stream(stream)
 
 
-@pytest.mark.parametrize("how", ["awaited", "called", "unheard"])
+@pytest.mark.parametrize("how", ["awaited", "called", "without"])
 def test_connections_that_break_at_any_moment(
     worker: WorkerProcess, engine: Engine, tmp_path: Path, how: str
 ) -> None:
     streams = [f"async-{how}-{n}" for n in range(5)]
-    told: Told = {}
-    expected: Told = {}
+    delivered: Deliveries = {}
+    expected: Deliveries = {}
 
     def note(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
-        told.setdefault((stream, seq), set()).add(y.tobytes())
+        delivered.setdefault((stream, seq), set()).add(y.tobytes())
 
     async def note_later(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
         await asyncio.sleep(0)
         note(stream, seq, y)
 
-    listener = {"awaited": note_later, "called": note, "unheard": None}[how]
+    callback = {"awaited": note_later, "called": note, "without": None}[how]
 
     async def feed(publisher: AsyncReplayingPublisher, stream: str, at: int) -> None:
         for n in range(at, len(X), 5):
@@ -49,7 +49,7 @@ def test_connections_that_break_at_any_moment(
         proxy = Proxy(worker.endpoints["router"], every=1_500, seed=5)
         async with AsyncReplayingPublisher(
             proxy.endpoint,
-            on_prediction=listener,
+            on_prediction=callback,
             journal=tmp_path / "journal",
             timeout=120,
             linger=120,
@@ -70,11 +70,11 @@ def test_connections_that_break_at_any_moment(
     for n, x in enumerate(X):
         y = engine.step(streams[n % 5], x, seq=n // 5 + 1)
         expected[streams[n % 5], n // 5 + 1] = {y.tobytes()}
-    assert told == ({} if listener is None else expected)
+    assert delivered == ({} if callback is None else expected)
     assert_same(worker, engine, streams)
 
 
-def test_calls_that_wait_keep_their_order_and_may_be_cancelled(
+def test_waiting_calls_keep_their_order_and_may_be_cancelled(
     worker: WorkerProcess, engine: Engine
 ) -> None:
     async def run() -> None:
@@ -97,7 +97,7 @@ def test_calls_that_wait_keep_their_order_and_may_be_cancelled(
     assert_same(worker, engine, ["waits"])
 
 
-def test_the_bound_the_time_and_the_end_are_told(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_limits_timeouts_and_closing_are_reported(worker: WorkerProcess, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
 
     async def run() -> None:
@@ -138,7 +138,7 @@ def test_the_bound_the_time_and_the_end_are_told(worker: WorkerProcess, tmp_path
         assert client.last_seqs(["bounded"]) == [5]
 
 
-def test_a_listener_that_fails_or_hangs(worker: WorkerProcess) -> None:
+def test_a_callback_that_fails_or_hangs(worker: WorkerProcess) -> None:
     async def fails(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
         raise ValueError("no room on the wall")
 

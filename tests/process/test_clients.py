@@ -1,4 +1,4 @@
-"""Clients against real workers, and against workers that answer late, wrongly or not at all."""
+"""Clients against real workers, and against workers that reply late, wrongly or not at all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, wire
-from streamlstm.client.aio.client import AsyncClient, AsyncPublisher, AsyncSubscriber
-from streamlstm.client.client import Client, Publisher, Subscriber
+from streamlstm.client.aio.client import AsyncClient
+from streamlstm.client.aio.publisher import AsyncPublisher
+from streamlstm.client.aio.subscriber import AsyncSubscriber
+from streamlstm.client.client import Client
+from streamlstm.client.publisher import Publisher
+from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import (
     BadValueError,
     EndpointError,
@@ -23,9 +27,7 @@ from streamlstm.errors import (
     WorkerTimeoutError,
 )
 
-from .conftest import MODEL, SlowWorker, WorkerProcess, listen
-
-NOBODY = "tcp://127.0.0.1:9"  # the discard port: nothing listens there
+from .conftest import MODEL, NOBODY, SlowWorker, WorkerProcess, listen
 
 
 def ponged(nonce: int) -> bytes:
@@ -36,54 +38,55 @@ def exported(blob: bytes) -> bytes:
     return wire.encode(wire.Done(wire.Kind.EXPORT, "a", blob))
 
 
-def test_a_late_answer_is_never_taken_for_another(slow: SlowWorker) -> None:
+def test_a_late_reply_is_never_taken_for_another(slow: SlowWorker) -> None:
     with Client(slow.endpoint, timeout=0.2) as client:
-        with pytest.raises(WorkerTimeoutError, match="no answer within"):
+        slow.greet(client)
+        with pytest.raises(WorkerTimeoutError, match="no reply within"):
             client.export_stream("a")
-        first = slow.question()
-        with pytest.raises(WorkerTimeoutError, match="no answer within"):
+        first = slow.request()
+        with pytest.raises(WorkerTimeoutError, match="no reply within"):
             client.export_stream("a")
-        second = slow.question()
-        slow.answer(first, exported(b"first"))
-        slow.answer(second, exported(b"second"))
+        second = slow.request()
+        slow.reply(first, exported(b"first"))
+        slow.reply(second, exported(b"second"))
         with pytest.raises(WorkerTimeoutError):
             client.export_stream("a")
-        slow.answer(slow.question(), exported(b"third"))
+        slow.reply(slow.request(), exported(b"third"))
     assert first[-1] == second[-1]
     assert first[:-1] != second[:-1]
 
 
-async def test_async_answers_find_their_questions_in_any_order(slow: SlowWorker) -> None:
+async def test_async_replies_find_their_requests_in_any_order(slow: SlowWorker) -> None:
     async with AsyncClient(slow.endpoint, timeout=10) as client:
-        asked = [asyncio.create_task(client.export_stream("a")) for _ in range(3)]
-        questions = [await asyncio.to_thread(slow.question) for _ in asked]
+        sent = [asyncio.create_task(client.export_stream("a")) for _ in range(3)]
+        requests = [await asyncio.to_thread(slow.request) for _ in sent]
         for n in (2, 0, 1):
-            slow.answer(questions[n], exported(bytes([n])))
-        assert await asyncio.gather(*asked) == [b"\0", b"\1", b"\2"]
+            slow.reply(requests[n], exported(bytes([n])))
+        assert await asyncio.gather(*sent) == [b"\0", b"\1", b"\2"]
         client.timeout = 0.2
-        with pytest.raises(WorkerTimeoutError, match="no answer within"):
+        with pytest.raises(WorkerTimeoutError, match="no reply within"):
             await client.export_stream("a")
-        late = await asyncio.to_thread(slow.question)
+        late = await asyncio.to_thread(slow.request)
         client.timeout = 10
-        asking = asyncio.create_task(client.export_stream("a"))
-        question = await asyncio.to_thread(slow.question)
-        slow.answer(late, exported(b"late"))
-        slow.answer(question, exported(b"in time"))
-        assert await asking == b"in time"
+        sending = asyncio.create_task(client.export_stream("a"))
+        request = await asyncio.to_thread(slow.request)
+        slow.reply(late, exported(b"late"))
+        slow.reply(request, exported(b"in time"))
+        assert await sending == b"in time"
 
 
-@pytest.mark.parametrize("answer", [b"\xc1", ponged(1), wire.encode(wire.Info())])
-async def test_what_is_no_answer_is_an_error(slow: SlowWorker, answer: bytes) -> None:
-    def reply() -> None:
-        slow.answer(slow.question(), answer)
+@pytest.mark.parametrize("frame", [b"\xc1", ponged(1), wire.encode(wire.Info())])
+async def test_what_is_no_reply_is_an_error(slow: SlowWorker, frame: bytes) -> None:
+    def send() -> None:
+        slow.reply(slow.request(), frame)
 
     with Client(slow.endpoint) as client:
-        replying = asyncio.create_task(asyncio.to_thread(reply))
+        replying = asyncio.create_task(asyncio.to_thread(send))
         with pytest.raises(ProtocolError):
             await asyncio.to_thread(client.step, "a", [1, 2])
         await replying
     async with AsyncClient(slow.endpoint) as client:
-        replying = asyncio.create_task(asyncio.to_thread(reply))
+        replying = asyncio.create_task(asyncio.to_thread(send))
         with pytest.raises(ProtocolError):
             await client.step("a", [1, 2])
         await replying
@@ -151,7 +154,7 @@ EVERY_CLIENT = [make for make, _ in (*USES, *ASYNC_USES)]
 
 @pytest.mark.parametrize("make", EVERY_CLIENT)
 @pytest.mark.parametrize(
-    ("endpoint", "said"),
+    ("endpoint", "message"),
     [
         (None, "expected an endpoint such as .*, got None"),
         (7450, "expected an endpoint such as .*, got 7450"),
@@ -161,8 +164,8 @@ EVERY_CLIENT = [make for make, _ in (*USES, *ASYNC_USES)]
         ("tcp://127.0.0.1:*", "port must be 1 to 65535"),
     ],
 )
-async def test_what_is_no_endpoint_is_refused_at_once(make, endpoint: object, said: str) -> None:
-    with pytest.raises(EndpointError, match=said):
+async def test_what_is_no_endpoint_is_refused_at_once(make, endpoint: object, message: str) -> None:
+    with pytest.raises(EndpointError, match=message):
         make(endpoint)
 
 
@@ -185,17 +188,17 @@ async def test_only_a_subscriber_waits_for_ever(make) -> None:
         make(NOBODY, timeout=None)
 
 
-async def test_closing_ends_questions_under_way(slow: SlowWorker) -> None:
+async def test_closing_ends_requests_in_flight(slow: SlowWorker) -> None:
     client = AsyncClient(slow.endpoint)
-    asked = asyncio.create_task(client.ping())
-    await asyncio.to_thread(slow.question)
+    sent = asyncio.create_task(client.ping())
+    await asyncio.to_thread(slow.request)
     await client.close()
     with pytest.raises(StreamLSTMError, match="closed"):
-        await asked
+        await sent
 
 
 @pytest.mark.parametrize(
-    ("stream", "x", "error", "said"),
+    ("stream", "x", "error", "message"),
     [
         ("", [1, 2], StreamIdError, "stream"),
         ("a" * 256, [1, 2], StreamIdError, "stream"),
@@ -209,11 +212,11 @@ async def test_closing_ends_questions_under_way(slow: SlowWorker) -> None:
     ],
 )
 def test_what_is_no_observation_is_not_sent(
-    stream: wire.StreamId, x: object, error: type[Exception], said: str
+    stream: wire.StreamId, x: object, error: type[Exception], message: str
 ) -> None:
-    with Client(NOBODY) as client, pytest.raises(error, match=said):
+    with Client(NOBODY) as client, pytest.raises(error, match=message):
         client.step(stream, x)
-    with Publisher(NOBODY) as publisher, pytest.raises(error, match=said):
+    with Publisher(NOBODY) as publisher, pytest.raises(error, match=message):
         publisher.send(stream, x)
 
 
@@ -233,7 +236,7 @@ def test_numpy_integers_are_ids_and_numbers(client: Client) -> None:
         client.step(5000, [1, 2], seq=1)
 
 
-async def test_many_coroutines_ask_one_client(worker: WorkerProcess, engine: Engine) -> None:
+async def test_many_coroutines_share_a_client(worker: WorkerProcess, engine: Engine) -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(20, 12, 2)).astype(np.float32)
 
@@ -259,7 +262,7 @@ async def test_many_coroutines_ask_one_client(worker: WorkerProcess, engine: Eng
 
 
 async def test_async_publisher_and_subscriber(worker: WorkerProcess, engine: Engine) -> None:
-    router, pull, xpub = (worker.endpoints[door] for door in ("router", "pull", "xpub"))
+    router, pull, xpub = (worker.endpoints[name] for name in ("router", "pull", "xpub"))
     async with (
         AsyncClient(router, timeout=20) as client,
         AsyncPublisher(pull, timeout=20) as publisher,

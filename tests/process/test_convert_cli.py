@@ -1,4 +1,4 @@
-"""``streamlstm convert`` as a person types it."""
+"""``streamlstm convert`` on the command line."""
 
 import json
 import subprocess
@@ -45,7 +45,8 @@ def test_a_network_is_shown_checked_and_written(
 
 
 def test_a_state_dict_is_checked_against_torch(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
+    torch.manual_seed(0)
     module = torch.nn.ModuleDict({"rec": torch.nn.GRU(2, 5, 2), "lin": torch.nn.Linear(5, 1)})
     torch.save(module.state_dict(), tmp_path / "m.pt")
     done = convert(tmp_path / "m.pt", "--check")
@@ -53,8 +54,9 @@ def test_a_state_dict_is_checked_against_torch(tmp_path: Path) -> None:
     assert "(PyTorch, its layers one by one only: a state dict does not say what" in done.stdout
 
 
-def test_what_a_state_dict_leaves_open_is_told_on_the_shell(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+def test_options_of_a_state_dict(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
+    torch.manual_seed(0)
     module = torch.nn.ModuleDict(
         {
             "rnn": torch.nn.RNN(2, 4, nonlinearity="relu"),
@@ -69,15 +71,15 @@ def test_what_a_state_dict_leaves_open_is_told_on_the_shell(tmp_path: Path) -> N
     assert silent.returncode == 1
     assert "on the shell --activation head.0=relu" in silent.stderr
     out = tmp_path / "m.safetensors"
-    told = ["--activation", "head.0=mish", "--rnn-activation", "relu", "--epsilon", "1e-2"]
+    options = ["--activation", "head.0=mish", "--rnn-activation", "relu", "--epsilon", "1e-2"]
     names = ["--inputs", "load, heat", "--outputs", "a,b", "--skip", "heat,-", "--horizon", "3"]
     scales = ["--skip-scale", "0.5,1", "--input-mean", "1,2", "--output-scale", "3,4"]
     more = ["--metadata", "plant=north=1", "--out", out, "--check"]
-    done = convert(tmp_path / "m.pt", *told, *names, *scales, *more)
+    done = convert(tmp_path / "m.pt", *options, *names, *scales, *more)
     assert done.returncode == 0, done.stderr
     assert "inputs are added to outputs: 0.5 heat to a\n" in done.stdout
     added = "--skip, --skip-scale, --input-mean and --input-scale, --output-mean and --output-scale"
-    assert f"compared without {added}, of which" in done.stdout
+    assert f"compared without {added}, which are not in the file" in done.stdout
     expected = sl.from_torch(
         module,
         inputs=["load", "heat"],
@@ -93,8 +95,9 @@ def test_what_a_state_dict_leaves_open_is_told_on_the_shell(tmp_path: Path) -> N
     assert found.metadata["plant"] == "north=1"
 
 
-def test_the_check_takes_cells_and_trained_initial_states(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+def test_check_with_cells_and_trained_initial_states(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
+    torch.manual_seed(0)
     for name, kind in (("rnn", torch.nn.LSTM), ("cell", torch.nn.GRUCell)):
         state = {f"net.{name}.{k}": v for k, v in kind(2, 4).state_dict().items()}
         state |= {"net.h0": torch.randn(1, 1, 4)}
@@ -106,7 +109,7 @@ def test_the_check_takes_cells_and_trained_initial_states(tmp_path: Path) -> Non
 
 
 def test_an_output_of_a_graph_is_chosen_and_checked(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs onnx: make test")
     from onnx import TensorProto, helper, numpy_helper
 
     arrays = {"a": np.eye(2, 3), "b": 2 * np.eye(2, 3)}
@@ -142,7 +145,7 @@ def test_an_output_of_a_graph_is_chosen_and_checked(tmp_path: Path) -> None:
         ("guitarml_gru.json", ["--output-mean", "0,1"], "output_scaling: expected 1 columns"),
     ],
 )
-def test_an_option_that_does_not_apply_or_cannot_be_read_is_refused_in_one_sentence(
+def test_an_invalid_option_is_refused_in_one_sentence(
     name: str, arguments: list[str], words: str
 ) -> None:
     done = convert(GOLDEN / name, *arguments)
@@ -152,7 +155,7 @@ def test_an_option_that_does_not_apply_or_cannot_be_read_is_refused_in_one_sente
     assert not done.stdout
 
 
-def test_the_network_itself_is_not_written_over(tmp_path: Path) -> None:
+def test_the_source_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_bytes((GOLDEN / "guitarml_gru.json").read_bytes())
     assert "this is the file with the network" in convert(path, "--out", path).stderr
@@ -160,14 +163,14 @@ def test_the_network_itself_is_not_written_over(tmp_path: Path) -> None:
 
 
 def test_onnx_is_checked_against_a_runtime(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="needs onnx: make test")
     sl.to_onnx(sl.from_rtneural(GOLDEN / "rtneural_lstm.json"), tmp_path / "m.onnx")
     done = convert(tmp_path / "m.onnx", "--check")
     assert done.returncode == 0, done.stderr
     assert "(ONNX" in done.stdout
 
 
-def test_a_mistake_ends_in_one_sentence(tmp_path: Path) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path) -> None:
     content = json.loads((GOLDEN / "guitarml_lstm.json").read_text())
     del content["state_dict"]["lin.weight"]
     (tmp_path / "m.json").write_text(json.dumps(content))
@@ -180,21 +183,21 @@ def test_a_mistake_ends_in_one_sentence(tmp_path: Path) -> None:
     assert not out.exists()
     assert convert(tmp_path / "absent").returncode == 1
     sl.from_guitarml(GOLDEN / "guitarml_gru.json").save(out)
-    assert "no other side" in convert(out, "--check").stderr
+    assert "nothing to compare with" in convert(out, "--check").stderr
 
 
-def test_a_difference_is_told_by_the_exit_status(
+def test_a_difference_sets_the_exit_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import typer
 
-    from streamlstm.cli.convert import convert as command
+    from streamlstm.cli.convert.command import convert as command
     from streamlstm.convert import compare
 
-    def other(path: object, kind: str, X: np.ndarray, outputs: int) -> compare.Answers:
-        return compare.Answers(np.full((len(X), outputs), np.nan), "nobody")
+    def other(path: object, kind: str, X: np.ndarray, outputs: int) -> compare.ReferenceOutputs:
+        return compare.ReferenceOutputs(np.full((len(X), outputs), np.nan), "nobody")
 
-    monkeypatch.setattr(compare, "answers", other)
+    monkeypatch.setattr(compare, "reference_outputs", other)
     out = tmp_path / "m.safetensors"
     with pytest.raises(typer.Exit) as caught:
         command(GOLDEN / "rtneural_lstm.json", out, check=True, seed=0)

@@ -26,7 +26,7 @@ def test_a_worker_serves_from_a_device_and_keeps_its_streams(
     if device == "simulated":
         device, settings = "0", {"NUMBA_ENABLE_CUDASIM": "1"}
     elif importlib.util.find_spec("numba_cuda") is None:
-        pytest.skip('numba-cuda is not installed: pip install -e ".[dev]"')
+        pytest.skip("needs numba-cuda: make test, on Linux")
     else:
         settings = environment() | {"SOFTGPU_DEVICES": "2"}
     for name, value in settings.items():
@@ -54,13 +54,13 @@ def test_a_worker_serves_from_a_device_and_keeps_its_streams(
         (["--device", "1"], "--device is for --backend cuda"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(
+def test_invalid_combinations_are_one_sentence(
     model_file: Path, options: list[str], said: str
 ) -> None:
     from numba import cuda
 
     if cuda.is_available():
-        pytest.skip("there is a GPU here")
+        pytest.skip("needs a machine without a GPU: CUDA_VISIBLE_DEVICES= make test")
     ran = subprocess.run(
         [sys.executable, "-m", "streamlstm", "serve", str(model_file), *options],
         capture_output=True,

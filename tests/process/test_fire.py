@@ -32,7 +32,7 @@ def outcome(worker: WorkerProcess, network: Model, frames: int) -> fire.Outcome:
     return fire.fire(worker.endpoints, network, frames, 7, lambda: int(process.memory_info().rss))
 
 
-def test_hostile_messages_harm_nobody(served: WorkerProcess) -> None:
+def test_hostile_messages_affect_no_other_client(served: WorkerProcess) -> None:
     result = outcome(served, messages.model(), FRAMES)
     assert result.is_good, result._replace(memory=[])
     assert result.sent == FRAMES
@@ -57,4 +57,4 @@ def test_the_same_seed_makes_the_same_messages() -> None:
     first, again, other = (list(hostile.attacks(2_000, seed, b"blob")) for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    assert {attack.door for attack in first} == {"router", "deaf", "pull"}
+    assert {attack.target for attack in first} == {"router", "deaf", "pull"}

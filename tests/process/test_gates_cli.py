@@ -1,4 +1,4 @@
-"""`streamlstm gates` as a person runs it: real processes, real files, real pictures."""
+"""`streamlstm gates` in real processes, with real files and pictures."""
 
 import csv
 import math
@@ -19,7 +19,7 @@ from streamlstm.network.layers import Layer
 from ..contract.models import random_model
 
 needs_matplotlib = pytest.mark.skipif(
-    find_spec("matplotlib") is None, reason="matplotlib is not installed"
+    find_spec("matplotlib") is None, reason="needs matplotlib: make test"
 )
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 60
@@ -204,7 +204,7 @@ def test_gaps_in_time_and_more_rows_than_pixels(tmp_path: Path) -> None:
     assert "time in seconds" in words
 
 
-def test_a_file_of_one_series_may_be_called_something(folder: Path, tmp_path: Path) -> None:
+def test_a_file_of_one_series_may_be_named(folder: Path, tmp_path: Path) -> None:
     data, out = tmp_path / "one.csv", tmp_path / "numbers.csv"
     data.write_text("value,flow\n" + "1,2\n" * 5)
     done = run(folder / "model.safetensors", data, "--stream", "pump-7", "--csv", out)
@@ -213,7 +213,9 @@ def test_a_file_of_one_series_may_be_called_something(folder: Path, tmp_path: Pa
     assert "--stream-column" in done.stderr
 
 
-def test_what_is_asked_for_but_not_there(asked: tuple[object, ...], tmp_path: Path) -> None:
+def test_missing_series_layers_and_rows_are_refused(
+    asked: tuple[object, ...], tmp_path: Path
+) -> None:
     north = (*asked, "--stream", "north", "--csv", tmp_path / "numbers.csv")
     said = refused(*asked, "--csv", tmp_path / "n.csv")
     assert "names 2 series, expected --stream to name one; they are 'north', 'south'" in said
@@ -239,9 +241,9 @@ def test_files_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
     assert "cannot be read" in refused(model, tmp_path / "no.csv", "--csv", numbers)
     assert str(lacks) in refused(lacks, lacks, "--csv", numbers)
     assert "no.safetensors" in refused(tmp_path / "no.safetensors", lacks, "--csv", numbers)
-    memoryless = tmp_path / "dense.safetensors"
-    named([Dense(1, 1)], ["value"], ["value"]).save(memoryless)
-    assert "expected a layer with a memory" in refused(memoryless, lacks, "--csv", numbers)
+    stateless = tmp_path / "dense.safetensors"
+    named([Dense(1, 1)], ["value"], ["value"]).save(stateless)
+    assert "expected a recurrent layer" in refused(stateless, lacks, "--csv", numbers)
     events = tmp_path / "events.safetensors"
     named([Embedding(1, 2, 3), GRU(3, 2)], ["value"], ["a", "b"]).save(events)
     assert "lacks.csv:3: expected a category" in refused(events, lacks, "--csv", numbers)
@@ -249,7 +251,7 @@ def test_files_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
 
 
 @needs_matplotlib
-def test_places_that_cannot_be_written_are_said_first(
+def test_outputs_that_cannot_be_written_are_refused_first(
     folder: Path, asked: tuple[object, ...], tmp_path: Path
 ) -> None:
     north = (*asked, "--stream", "north")
@@ -266,7 +268,7 @@ def test_places_that_cannot_be_written_are_said_first(
         tmp_path.chmod(0o700)
 
 
-def test_without_matplotlib_it_is_said_how_to_get_it(
+def test_without_matplotlib_the_error_says_how_to_install_it(
     asked: tuple[object, ...], tmp_path: Path
 ) -> None:
     """A process in which matplotlib cannot be imported."""

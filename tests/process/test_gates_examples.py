@@ -1,4 +1,4 @@
-"""The examples that look inside: they run, and what they say is so."""
+"""The examples that show gates: they run, and their claims are true."""
 
 import os
 import pty
@@ -13,7 +13,7 @@ import pytest
 from streamlstm import Model
 
 pytestmark = pytest.mark.skipif(
-    find_spec("matplotlib") is None, reason="matplotlib is not installed"
+    find_spec("matplotlib") is None, reason="needs matplotlib: make test"
 )
 
 
@@ -36,17 +36,17 @@ def test_the_forget_gate_falls_when_hunting_begins(root: Path, tmp_path: Path) -
     said = run(root, "gates_regime.py", "--out", out)
     assert out.read_bytes().startswith(b"\x89PNG")
     lines = re.findall(r"the (\w+) gate (\w+): ([\d.]+) .*?, ([\d.]+) in .*?, ([\d.]+) from", said)
-    told = [(gate, way, float(a), float(b), float(c)) for gate, way, a, b, c in lines]
-    assert [line[:2] for line in told] == [
+    measured = [(gate, way, float(a), float(b), float(c)) for gate, way, a, b, c in lines]
+    assert [line[:2] for line in measured] == [
         ("forget", "falls"), ("input", "rises"), ("forget", "rises"), ("input", "falls")
     ]  # fmt: skip
-    for _, way, before, at, after in told:
+    for _, way, before, at, after in measured:
         assert min(before, after) < at < max(before, after)
         assert (way == "rises") == (after > before)
         assert abs(after - before) > 0.1
 
 
-def test_the_series_that_the_model_learned_from(root: Path, tmp_path: Path) -> None:
+def test_the_training_series_is_written(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "regime.csv"
     assert run(root, "gates_regime.py", "--write-series", out) == ""
     header, *rows = out.read_text().splitlines()
@@ -90,7 +90,7 @@ def test_a_terminal_gets_colours(root: Path, tmp_path: Path) -> None:
     assert b"yellow keeps, blue forgets" in shown
 
 
-def test_letters_that_the_model_does_not_know(root: Path) -> None:
+def test_letters_outside_the_alphabet_are_refused(root: Path) -> None:
     parts, environment = command(root, "gates_text.py", "--text", "süß")
     done = subprocess.run(
         parts, capture_output=True, text=True, timeout=120, check=False, env=environment
@@ -99,7 +99,7 @@ def test_letters_that_the_model_does_not_know(root: Path) -> None:
     assert done.stderr == "the model does not know ß ü; leave that out\n"
 
 
-def test_the_shipped_model_is_small_and_tells_where_it_came_from(root: Path) -> None:
+def test_the_shipped_model_is_small_and_names_its_origin(root: Path) -> None:
     path = root / "examples/models/text.safetensors"
     assert path.stat().st_size < 200_000
     metadata = Model.load(path).metadata
@@ -107,9 +107,9 @@ def test_the_shipped_model_is_small_and_tells_where_it_came_from(root: Path) -> 
     assert len(metadata["held_back"].split("\n")) > 50
 
 
-def test_the_program_that_trained_it(root: Path, tmp_path: Path) -> None:
+def test_the_training_program(root: Path, tmp_path: Path) -> None:
     if find_spec("torch") is None:
-        pytest.skip("PyTorch is not installed")
+        pytest.skip("needs PyTorch: make test-all")
     out = tmp_path / "text.safetensors"
     said = run(root, "gates_text_train.py", "--sweeps", 1, "--sentences", 60, "--out", out)
     assert "bits a character" in said

@@ -30,4 +30,4 @@ def test_a_client_may_be_closed_at_any_moment(worker: WorkerProcess) -> None:
         closed.set()
 
     threading.Thread(target=run, daemon=True).start()
-    assert closed.wait(100), "a socket that was told of nobody waits for ever"
+    assert closed.wait(100), "a monitored socket without a reader waits for ever"

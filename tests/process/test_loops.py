@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,9 +76,7 @@ def test_a_worker_under_full_load_stops_too(looped: WorkerProcess) -> None:
         with looped.client() as client:
             while client.info()["counters"]["steps"] < 1000:
                 client.ping()
-        start = time.monotonic()
         assert looped.stop() == 0
-        assert time.monotonic() - start < 8  # what is stated is 5, on a machine that does nothing
     finally:
         stopping.set()
         for thread in threads:
@@ -111,9 +108,7 @@ def test_a_client_that_never_reads_costs_no_memory(
         process.stop()
 
 
-def test_who_asks_for_more_than_the_queue_holds_is_told_busy(
-    model_file: Path, sockets: Sockets
-) -> None:
+def test_requests_beyond_the_queue_get_busy(model_file: Path, sockets: Sockets) -> None:
     process = WorkerProcess(model_file, "--queue-messages", "16")
     try:
         # One message that takes a while, and what arrives in the meantime.
@@ -167,7 +162,7 @@ def test_spinning_changes_no_answer(model_file: Path, engine: Engine) -> None:
         assert process.stop() == 0
 
 
-def test_what_was_taken_is_answered_before_a_worker_leaves(
+def test_received_messages_are_answered_before_a_worker_stops(
     tmp_path: Path, sockets: Sockets
 ) -> None:
     """A slow model, a client that never stops, and a queue full of its questions at the signal."""

@@ -1,4 +1,4 @@
-"""`streamlstm publish --replay`: every row once, however often either side is killed."""
+"""`streamlstm publish --replay` applies every row once, however often either side is killed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def start(workers: list[WorkerProcess], model_file: Path, folder: Path) -> Worke
     return workers[-1]
 
 
-def test_killed_on_either_side_every_row_counts_once(
+def test_every_row_is_applied_once_despite_kills(
     workers: list[WorkerProcess], model_file: Path, tmp_path: Path, engine: Engine
 ) -> None:
     chance = random.Random(6)
@@ -101,18 +101,18 @@ def test_killed_on_either_side_every_row_counts_once(
     assert shown.returncode == 0, shown.stderr
     lines += shown.stdout.splitlines()
     proxy.close()
-    told: dict[tuple[str, int], list[float]] = {}
+    printed: dict[tuple[str, int], list[float]] = {}
     for text in filter(None, lines):
         line = json.loads(text)
         assert line.keys() == {"time", "stream", "seq", "value", "prediction"}
         stream, seq = line["stream"], line["seq"]
         assert line["value"] == X[seq - 1, STREAMS.index(stream)].tolist()
-        assert told.setdefault((stream, seq), line["prediction"]) == line["prediction"]
-    assert told == expected(engine)
+        assert printed.setdefault((stream, seq), line["prediction"]) == line["prediction"]
+    assert printed == expected(engine)
     assert_same(worker, engine)
 
 
-def test_rows_out_of_a_journal_are_shown_as_in_an_undisturbed_run(
+def test_rows_of_a_journal_are_printed_as_in_an_undisturbed_run(
     worker: WorkerProcess, tmp_path: Path
 ) -> None:
     rows = [f"{1000.5 + n},{x[0]:.3f},{x[1]:.3f}" for n, x in enumerate(X[:5, 0])]
@@ -134,7 +134,7 @@ def test_rows_out_of_a_journal_are_shown_as_in_an_undisturbed_run(
     ]
 
 
-def test_what_is_done_is_passed_over(worker: WorkerProcess, engine: Engine) -> None:
+def test_rows_applied_before_are_skipped(worker: WorkerProcess, engine: Engine) -> None:
     command = ["-", "--replay", "--stream-column", "id", "--router", worker.endpoints["router"]]
     first = publish(*command, said=csv(2))
     assert first.returncode == 0, first.stderr
@@ -152,7 +152,7 @@ def test_what_is_done_is_passed_over(worker: WorkerProcess, engine: Engine) -> N
     assert_same(worker, engine)
 
 
-def test_a_worker_that_is_away_is_waited_for(
+def test_publish_waits_for_an_absent_worker(
     workers: list[WorkerProcess], model_file: Path, tmp_path: Path
 ) -> None:
     worker = start(workers, model_file, tmp_path)
@@ -186,7 +186,7 @@ def test_a_worker_that_is_away_is_waited_for(
         assert client.last_seqs(["late"]) == [2]
 
 
-def test_a_worker_that_comes_back_on_another_port_is_found(
+def test_a_worker_is_found_on_another_port(
     workers: list[WorkerProcess], model_file: Path, tmp_path: Path
 ) -> None:
     worker = start(workers, model_file, tmp_path)
@@ -220,7 +220,7 @@ def test_a_worker_that_comes_back_on_another_port_is_found(
         assert client.last_seqs(["found"]) == [3]
 
 
-def test_a_row_that_is_refused_ends_it(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_a_refused_row_ends_the_command(worker: WorkerProcess, tmp_path: Path) -> None:
     shown = publish(
         "-", "--replay", "--stream", "narrow", "--column", "x0",
         "--router", worker.endpoints["router"], "--journal", str(tmp_path / "j"),
@@ -228,7 +228,7 @@ def test_a_row_that_is_refused_ends_it(worker: WorkerProcess, tmp_path: Path) ->
     )  # fmt: skip
     assert (shown.returncode, shown.stdout) == (1, "")
     assert "stream 'narrow': the worker refused observation 1 (bad-shape: " in shown.stderr
-    assert "without a journal that keeps it as it was" in shown.stderr
+    assert "without a journal that holds the old one" in shown.stderr
     assert "Traceback" not in shown.stderr
     with worker.client() as client:
         assert client.last_seqs(["narrow"]) == [0]
@@ -238,10 +238,10 @@ def test_a_row_that_is_refused_ends_it(worker: WorkerProcess, tmp_path: Path) ->
     ("arguments", "said"),
     [
         (["x.csv", "--journal", "j"], "expected --replay with it"),
-        (["x.csv", "--replay", "--pull", "tcp://127.0.0.1:9"], "expected only one of them"),
+        (["x.csv", "--replay", "--pull", "tcp://127.0.0.1:9"], "expected only one of --replay"),
     ],
 )
-def test_options_that_do_not_go_together(arguments: list[str], said: str) -> None:
+def test_incompatible_options_are_refused(arguments: list[str], said: str) -> None:
     shown = publish(*arguments)
     assert shown.returncode == 2
     assert said in " ".join(shown.stderr.replace("│", "").split())

@@ -1,4 +1,4 @@
-"""Every command and program of the README works as it is printed there."""
+"""Every command and program of the README works as printed."""
 
 import importlib.util
 import json
@@ -85,7 +85,9 @@ def test_the_first_program(folder):
     assert len(run([sys.executable, "-c", program], folder).splitlines()) == 3
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="needs PyTorch: make test-all"
+)
 def test_bringing_a_model(folder):
     import streamlstm as sl
 

@@ -1,4 +1,4 @@
-"""The program that made the shipped recording, and the recording itself."""
+"""The program that records host metrics, and the shipped recording."""
 
 import subprocess
 import sys
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from examples.record_host import KINDS, PERIODS, Shape, timetable
-from streamlstm.data.csv import Table, read_csv
+from examples.record_host import KINDS, PERIODS, Shape, schedule
+from streamlstm.data.csv import read_csv
 from streamlstm.data.host import HostSampler
+from streamlstm.data.table import Table
 
 
 def record(root: Path, out: Path, *options: str) -> None:
@@ -29,9 +30,9 @@ def is_regular(table: Table) -> bool:
     """Whether every stream has a row for every tenth of a second."""
     assert table.streams is not None
     assert table.time is not None
-    rows = Counter(table.streams)
-    for stream in rows:
-        times = table.time[np.array(table.streams) == stream]
+    streams = np.array(table.streams)
+    for stream in np.unique(streams):
+        times = table.time[streams == stream]
         if not np.allclose(times - times[0], np.arange(len(times)) / 10):
             return False
     return True
@@ -57,9 +58,9 @@ def test_the_shipped_recording_can_be_trained_on(root):
     assert 0 <= table.values.min() <= table.values.max() <= 1
 
 
-def test_the_same_seed_draws_the_same_timetable():
-    assert timetable(600, 3) == timetable(600, 3) != timetable(600, 4)
-    phases = timetable(600, 3)
+def test_the_same_seed_gives_the_same_schedule():
+    assert schedule(600, 3) == schedule(600, 3) != schedule(600, 4)
+    phases = schedule(600, 3)
     assert {phase.kind for phase in phases} == set(KINDS)
     assert phases[0].start == 0
     assert phases[-1].end == 600

@@ -1,4 +1,4 @@
-"""A worker with few places: a block that names too many streams is divided, not given up."""
+"""A worker with few slots: a block that names too many streams is divided and sent again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, ReplayingPublisher, wire
-from streamlstm.client.replay import sender
+from streamlstm.client.replay import session
 from streamlstm.errors import StreamLSTMError
 
 from .conftest import WorkerProcess
 
-PLACES, ROUNDS = 20, 6
+SLOTS, ROUNDS = 20, 6
 STREAMS = [f"s{n}" for n in range(150)]
 X = np.random.default_rng(4).standard_normal((ROUNDS, len(STREAMS), 2)).astype(np.float32)
 
@@ -25,7 +25,7 @@ def few(
     request: pytest.FixtureRequest, model_file: Path, tmp_path: Path
 ) -> Iterator[WorkerProcess]:
     evict = ("--store", f"lmdb:{tmp_path / 'store'}", "--when-full", "evict-idle")
-    worker = WorkerProcess(model_file, "--capacity", str(PLACES), *(evict if request.param else ()))
+    worker = WorkerProcess(model_file, "--capacity", str(SLOTS), *(evict if request.param else ()))
     yield worker
     worker.stop()
 
@@ -37,7 +37,7 @@ def refusals(worker: WorkerProcess) -> int:
 
 @pytest.mark.parametrize("few", [True], indirect=True)
 @pytest.mark.parametrize(("answered", "larger"), [(True, False), (False, False), (False, True)])
-def test_more_streams_than_places(
+def test_more_streams_than_slots(
     few: WorkerProcess,
     engine: Engine,
     answered: bool,
@@ -45,12 +45,12 @@ def test_more_streams_than_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if larger:  # it tries larger messages again, often
-        monkeypatch.setattr(sender, "_LARGER_AFTER", 3)
-    told: dict[tuple[wire.StreamId, int], bytes] = {}
+        monkeypatch.setattr(session, "_LARGER_AFTER", 3)
+    delivered: dict[tuple[wire.StreamId, int], bytes] = {}
     order: dict[wire.StreamId, list[int]] = {}
 
     def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
-        told[stream, seq] = y.tobytes()
+        delivered[stream, seq] = y.tobytes()
         order.setdefault(stream, []).append(seq)
 
     with ReplayingPublisher(
@@ -67,7 +67,7 @@ def test_more_streams_than_places(
         for k, stream in enumerate(STREAMS)
     }
     if answered:
-        assert told == expected
+        assert delivered == expected
         assert all(order[stream] == [*range(1, ROUNDS + 1)] for stream in STREAMS)
     with few.client() as client:
         assert client.info()["counters"]["steps"] == ROUNDS * len(STREAMS)
@@ -79,18 +79,18 @@ def test_more_streams_than_places(
 
 
 @pytest.mark.parametrize("few", [False], indirect=True)
-def test_what_does_not_fit_by_itself_ends_it_and_is_named(few: WorkerProcess) -> None:
+def test_an_observation_that_does_not_fit_alone_stops_it_and_is_named(few: WorkerProcess) -> None:
     publisher = ReplayingPublisher(few.endpoints["router"], timeout=60, linger=60)
-    publisher.send_many(STREAMS[:PLACES], X[0, :PLACES])
+    publisher.send_many(STREAMS[:SLOTS], X[0, :SLOTS])
     publisher.flush()
-    publisher.send_many(STREAMS[: PLACES + 1], X[1, : PLACES + 1])
+    publisher.send_many(STREAMS[: SLOTS + 1], X[1, : SLOTS + 1])
     with pytest.raises(StreamLSTMError, match=r"capacity") as raised:
         publisher.flush()
     with pytest.raises(StreamLSTMError):
         publisher.close()
     found = re.match(r"stream '(s\d+)': .* does not apply observation 1 \(cap", str(raised.value))
     assert found, str(raised.value)
-    assert found[1] == STREAMS[PLACES]
+    assert found[1] == STREAMS[SLOTS]
     assert "None" not in str(raised.value)
-    with few.client() as client:  # all that have a place were applied
-        assert client.last_seqs(STREAMS[:PLACES]) == [2] * PLACES
+    with few.client() as client:  # all that have a slot were applied
+        assert client.last_seqs(STREAMS[:SLOTS]) == [2] * SLOTS

@@ -1,4 +1,4 @@
-"""Streams that live on in another worker: the publisher goes on from where they stand there."""
+"""Streams that continue in another worker: the publisher continues from their numbers there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .test_store_redis import Redis, server
 
 STREAMS: list[wire.StreamId] = ["a", "b", 7]
 X = np.random.default_rng(9).standard_normal((300, 2)).astype(np.float32)
-Told = dict[tuple[wire.StreamId, int], set[bytes]]
+Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
 
 
 @pytest.fixture
@@ -29,17 +29,17 @@ def started(model_file: Path) -> Iterator[list[WorkerProcess]]:
         worker.stop(signal.SIGKILL)
 
 
-def feed(publisher: ReplayingPublisher, engine: Engine, rows: range, told: Told) -> None:
-    """Send rows of every stream; what should be told of them comes into `told`."""
+def feed(publisher: ReplayingPublisher, engine: Engine, rows: range, delivered: Deliveries) -> None:
+    """Send rows of every stream; add their expected predictions to `delivered`."""
     for n in rows:
         for stream in STREAMS:
             assert publisher.send(stream, X[n]) == n + 1
-            told.setdefault((stream, n + 1), set()).add(engine.step(stream, X[n]).tobytes())
+            delivered.setdefault((stream, n + 1), set()).add(engine.step(stream, X[n]).tobytes())
 
 
-def assert_moved(worker: WorkerProcess, engine: Engine, told: Told) -> None:
-    assert len(told) == len(STREAMS) * len(X)
-    assert all(len(different) == 1 for different in told.values())
+def assert_moved(worker: WorkerProcess, engine: Engine, delivered: Deliveries) -> None:
+    assert len(delivered) == len(STREAMS) * len(X)
+    assert all(len(different) == 1 for different in delivered.values())
     with worker.client() as client:
         assert client.last_seqs(STREAMS) == [len(X)] * len(STREAMS)
         for n, stream in enumerate(STREAMS):
@@ -47,36 +47,38 @@ def assert_moved(worker: WorkerProcess, engine: Engine, told: Told) -> None:
             np.testing.assert_array_equal(y, engine.step(stream, X[n]))
 
 
-def publisher_of(proxy: Proxy, told: Told) -> ReplayingPublisher:
+def publisher_of(proxy: Proxy, delivered: Deliveries) -> ReplayingPublisher:
     return ReplayingPublisher(
         proxy.endpoint,
-        on_prediction=lambda s, seq, y: told.setdefault((s, seq), set()).add(y.tobytes()),
+        on_prediction=lambda s, seq, y: delivered.setdefault((s, seq), set()).add(y.tobytes()),
         timeout=60,
         linger=60,
         retry=0.5,
     )
 
 
-@pytest.mark.skipif(server() is None or find_spec("redis") is None, reason="needs Redis")
+@pytest.mark.skipif(
+    server() is None or find_spec("redis") is None, reason="needs redis-server: make test"
+)
 @pytest.mark.parametrize("killed", [True, False])
 def test_to_another_worker_of_the_same_store(
     started: list[WorkerProcess], model_file: Path, engine: Engine, tmp_path: Path, killed: bool
 ) -> None:
     redis = Redis(tmp_path)
-    told: Told = {}
+    delivered: Deliveries = {}
     for _ in range(2):
         started.append(WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "50"))
     first, second = started
     proxy = Proxy(first.endpoints["router"])
     try:
-        with publisher_of(proxy, told) as publisher:
-            feed(publisher, engine, range(200), told)
+        with publisher_of(proxy, delivered) as publisher:
+            feed(publisher, engine, range(200), delivered)
             if killed:  # what it has not committed is to be applied again
                 first.stop(signal.SIGKILL)
             proxy.target = second.endpoints["router"]
             proxy.cut()
-            feed(publisher, engine, range(200, 300), told)
-        assert_moved(second, engine, told)
+            feed(publisher, engine, range(200, 300), delivered)
+        assert_moved(second, engine, delivered)
     finally:
         proxy.close()
         for worker in started:
@@ -87,22 +89,22 @@ def test_to_another_worker_of_the_same_store(
 def test_to_a_fresh_worker_by_export_and_import(
     started: list[WorkerProcess], model_file: Path, engine: Engine
 ) -> None:
-    told: Told = {}
+    delivered: Deliveries = {}
     for _ in range(2):
         started.append(WorkerProcess(model_file))
     first, second = started
     proxy = Proxy(first.endpoints["router"])
-    with publisher_of(proxy, told) as publisher:
-        feed(publisher, engine, range(1), told)
+    with publisher_of(proxy, delivered) as publisher:
+        feed(publisher, engine, range(1), delivered)
         publisher.flush(60)  # what has not arrived yet has no state to export
-        feed(publisher, engine, range(1, 200), told)
+        feed(publisher, engine, range(1, 200), delivered)
         proxy.target = None  # nobody feeds it any more ...
         proxy.cut()
         with first.client() as old, second.client() as new:  # ... while it moves
             for stream in STREAMS:
                 new.import_stream(stream, old.export_stream(stream))
-        feed(publisher, engine, range(200, 250), told)
+        feed(publisher, engine, range(200, 250), delivered)
         proxy.target = second.endpoints["router"]
-        feed(publisher, engine, range(250, 300), told)
-    assert_moved(second, engine, told)
+        feed(publisher, engine, range(250, 300), delivered)
+    assert_moved(second, engine, delivered)
     proxy.close()

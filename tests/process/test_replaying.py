@@ -1,4 +1,4 @@
-"""A publisher that replays: whatever is killed or cut, nothing is lost or applied twice."""
+"""The replaying publisher: whatever is killed or cut, nothing is lost or applied twice."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ from streamlstm.errors import (
 from streamlstm.serving.service import Service
 from streamlstm.serving.worker import Worker
 
-from .conftest import MODEL, WorkerProcess
+from .conftest import MODEL, NOBODY, WorkerProcess
 from .replaying_child import STREAMS, series
 
-NOBODY = "tcp://127.0.0.1:9"
 X = np.random.default_rng(7).standard_normal((5_000, 2)).astype(np.float32)
-Told = dict[tuple[wire.StreamId, int], set[bytes]]
+Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
 
 
 @pytest.fixture
@@ -51,12 +50,12 @@ def test_connections_that_break_at_any_moment(
     worker: WorkerProcess, engine: Engine, answered: bool, tmp_path: Path
 ) -> None:
     streams = [f"cut-{answered}-{n}" for n in range(5)]
-    told: Told = {}
+    delivered: Deliveries = {}
     proxy = Proxy(worker.endpoints["router"], every=1_500, seed=answered)
     with ReplayingPublisher(
         proxy.endpoint,
         on_prediction=(
-            (lambda stream, seq, y: told.setdefault((stream, seq), set()).add(y.tobytes()))
+            (lambda stream, seq, y: delivered.setdefault((stream, seq), set()).add(y.tobytes()))
             if answered
             else None
         ),
@@ -71,14 +70,14 @@ def test_connections_that_break_at_any_moment(
             y = engine.step(stream, X[n], seq=n // 5 + 1)
             assert publisher.send(stream, X[n]) == n // 5 + 1
             if answered:
-                told.setdefault((stream, n // 5 + 1), set()).add(y.tobytes())
+                delivered.setdefault((stream, n // 5 + 1), set()).add(y.tobytes())
         proxy.every = 0
         publisher.flush()
         assert publisher.unconfirmed == 0
     proxy.close()
     assert proxy.cuts > 20
     assert_same(worker, engine, streams)
-    assert all(len(different) == 1 for different in told.values())
+    assert all(len(different) == 1 for different in delivered.values())
 
 
 @pytest.mark.parametrize("every", [0, 3_000])
@@ -108,11 +107,11 @@ def test_a_publisher_that_is_killed_goes_on_from_its_journal(
         for n in range(count):
             y = engine.step(stream, rows[n], seq=n + 1)
             expected[stream, str(n + 1)] = {y.tobytes().hex()}
-    told: dict[tuple[str, str], set[str]] = {}
+    delivered: dict[tuple[str, str], set[str]] = {}
     for line in log.read_text().splitlines():
         stream, seq, y_hex = line.split()
-        told.setdefault((stream, seq), set()).add(y_hex)
-    assert told == expected
+        delivered.setdefault((stream, seq), set()).add(y_hex)
+    assert delivered == expected
     assert_same(lost, engine, STREAMS)
 
 
@@ -142,11 +141,11 @@ class Thread:
 
 
 def test_a_worker_that_comes_back_with_older_state_gets_the_rest_again(engine: Engine) -> None:
-    told: Told = {}
+    delivered: Deliveries = {}
     applied = threading.Event()
 
     def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
-        told.setdefault((stream, seq), set()).add(y.tobytes())
+        delivered.setdefault((stream, seq), set()).add(y.tobytes())
         if seq == 80:
             applied.set()
 
@@ -169,13 +168,13 @@ def test_a_worker_that_comes_back_with_older_state_gets_the_rest_again(engine: E
         store.committed = 1
         publisher.flush(60)
         for n in range(120):
-            assert told["s", n + 1] == {engine.step("s", X[n], seq=n + 1).tobytes()}
+            assert delivered["s", n + 1] == {engine.step("s", X[n], seq=n + 1).tobytes()}
         assert after.worker._service.engine.export_stream("s") == engine.export_stream("s")
     after.stop()
     proxy.close()
 
 
-def test_a_worker_that_lost_what_was_confirmed_is_never_fed_in_silence(
+def test_a_worker_that_lost_confirmed_observations_is_an_error(
     lost: WorkerProcess, model_file: Path, tmp_path: Path
 ) -> None:
     proxy = Proxy(lost.endpoints["router"])
@@ -189,7 +188,7 @@ def test_a_worker_that_lost_what_was_confirmed_is_never_fed_in_silence(
     other = WorkerProcess(model_file)
     proxy.target = other.endpoints["router"]
     proxy.cut()
-    said = "the worker stands at 0, .* number 11: .* lost state"
+    said = "the worker has reached number 0, .* number 11: .* lost state"
     publisher.send("s", X[10])
     with pytest.raises(StreamLSTMError, match=said):
         publisher.flush()
@@ -208,7 +207,7 @@ def test_a_worker_that_lost_what_was_confirmed_is_never_fed_in_silence(
     proxy.close()
 
 
-def test_the_bound_holds_back_and_the_end_says_what_is_open(
+def test_send_waits_at_the_limit_and_close_reports_the_unconfirmed(
     lost: WorkerProcess, tmp_path: Path
 ) -> None:
     proxy = Proxy(lost.endpoints["router"])
@@ -246,7 +245,7 @@ def test_the_bound_holds_back_and_the_end_says_what_is_open(
     proxy.close()
 
 
-def test_what_the_worker_refuses_is_left_out_and_told(
+def test_what_the_worker_refuses_is_left_out_and_reported(
     worker: WorkerProcess, engine: Engine, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal"
@@ -290,7 +289,9 @@ def test_a_stream_that_somebody_else_feeds_is_noticed(worker: WorkerProcess) -> 
         publisher.close()
 
 
-def test_it_goes_on_from_where_the_worker_stands(worker: WorkerProcess, engine: Engine) -> None:
+def test_it_continues_from_the_last_number_of_the_worker(
+    worker: WorkerProcess, engine: Engine
+) -> None:
     with worker.client() as client:
         client.step("goes-on", X[0], seq=1)
         engine.step("goes-on", X[0], seq=1)

@@ -1,4 +1,4 @@
-"""`streamlstm publish`, `watch` and `info` at the ends of a real worker."""
+"""`streamlstm publish`, `watch` and `info` with a real worker."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_pipe_is_published_line_by_line(
     assert process.wait(timeout=20) == 0
 
 
-def test_what_is_fed_is_only_counted(worker: WorkerProcess, tmp_path: Path) -> None:
+def test_one_way_observations_are_counted(worker: WorkerProcess, tmp_path: Path) -> None:
     path = tmp_path / "fed.csv"
     path.write_text(CSV)
     with listen(worker, ["fed"], known="fed-known") as subscriber:
@@ -193,13 +193,13 @@ def test_files_that_cannot_be_used_are_refused_in_a_sentence(
         ["watch", "--count", "0"],
     ],
 )
-def test_wrong_use_is_said(arguments: list[str]) -> None:
+def test_invalid_options_are_usage_errors(arguments: list[str]) -> None:
     shown = CliRunner().invoke(app, arguments)
     assert shown.exit_code == 2
     assert "Usage" in shown.output
 
 
-def test_an_endpoints_file_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_endpoints_file(tmp_path: Path) -> None:
     path = tmp_path / "endpoints.json"
     path.write_text('["router"]')
     shown = streamlstm("watch", "--endpoints", str(path))
@@ -207,7 +207,7 @@ def test_an_endpoints_file_that_is_none(tmp_path: Path) -> None:
     assert "expected the JSON" in shown.stderr
 
 
-def test_what_waits_for_a_worker_says_so(started: list[subprocess.Popen[str]]) -> None:
+def test_waiting_for_a_worker_is_reported(started: list[subprocess.Popen[str]]) -> None:
     process = subprocess.Popen(
         [*STREAMLSTM, "watch", "--xpub", NOBODY], stderr=subprocess.PIPE, text=True
     )
@@ -221,7 +221,7 @@ def test_what_waits_for_a_worker_says_so(started: list[subprocess.Popen[str]]) -
     assert shown.stderr.count("\n") == 1
 
 
-def test_the_units_of_this_machine_s_samples_are_said(tmp_path: Path) -> None:
+def test_the_units_of_host_metrics_are_printed(tmp_path: Path) -> None:
     shipped = Path(streamlstm_package.__file__).parent / "models" / "host.safetensors"
     model = tmp_path / "host.safetensors"
     model.write_bytes(shipped.read_bytes())
@@ -251,7 +251,7 @@ def test_closed_streams_end_in_no_traceback(endpoints: str, closed: str) -> None
         assert shown.stderr.startswith("streamlstm: <stdin>: the file is empty")
 
 
-def test_watch_prints_what_others_ask_for(
+def test_watch_prints_the_predictions_of_other_clients(
     endpoints: str, worker: WorkerProcess, started: list[subprocess.Popen[str]]
 ) -> None:
     chosen = ("--stream", "watched", "--count", "2")

@@ -1,4 +1,4 @@
-"""The programs that people copy: each runs, and gives the numbers of the engine."""
+"""The example programs: each runs, and gives the numbers of the engine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(root: Path, program: str, *arguments: str) -> str:
 
 @pytest.fixture
 def start(root: Path) -> Iterator[object]:
-    """Start a program that goes on until it is told to stop."""
+    """Start a program that runs until it is stopped."""
     started: list[subprocess.Popen[str]] = []
 
     def start(program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -64,7 +64,7 @@ def start(root: Path) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_each_says_how_it_is_used(root: Path, program: str) -> None:
+def test_each_has_a_help_text(root: Path, program: str) -> None:
     assert "usage: " in run(root, program, "--help")
 
 
@@ -83,14 +83,14 @@ def test_the_plain_client(root: Path, worker: WorkerProcess, engine: Engine, soc
     assert n == 3
 
 
-def test_the_plain_client_says_that_nobody_answers_it(root: Path) -> None:
+def test_the_plain_client_reports_a_missing_worker(root: Path) -> None:
     program = str(root / "examples/plain_client.py")
     shown = subprocess.run(
         [sys.executable, program, "--router", "tcp://127.0.0.1:9", "--timeout", "0.1"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert shown.returncode == 1
-    assert shown.stderr == "no answer from tcp://127.0.0.1:9; does a worker run there?\n"
+    assert shown.stderr == "no answer from tcp://127.0.0.1:9; is a worker running there?\n"
 
 
 def test_embedded(root: Path, model_file: Path) -> None:
@@ -123,7 +123,7 @@ def test_the_alarm(start, worker: WorkerProcess) -> None:
     assert process.returncode == 0
 
 
-def test_a_publisher_and_a_worker_of_ones_own(
+def test_the_custom_publisher_and_worker(
     root: Path, start, model_file: Path, tmp_path: Path, engine: Engine
 ) -> None:
     anywhere = "tcp://127.0.0.1:*"

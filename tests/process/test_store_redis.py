@@ -30,7 +30,7 @@ def server() -> str | None:
 
 
 pytestmark = pytest.mark.skipif(
-    server() is None or find_spec("redis") is None, reason="needs redis-server and redis"
+    server() is None or find_spec("redis") is None, reason="needs redis-server: make test"
 )
 
 

@@ -1,4 +1,4 @@
-"""The short version of `python -m benchmarks.torture`, and a judge that finds what is wrong."""
+"""A short run of `python -m benchmarks.torture`, and violations that its verifier must find."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from benchmarks import torture
-from benchmarks.live.source import (
+from benchmarks.live.publisher import (
+    ACCEPTED,
     DELIVERED,
-    ENDED,
+    FLUSHED,
     RECORD,
-    TAKEN,
     event_time,
     model,
     name,
     observations,
 )
-from benchmarks.live.witness import Judge
+from benchmarks.live.verification import Verifier
 from streamlstm import Engine
 from streamlstm.client.client import Client
 
@@ -29,45 +29,47 @@ from .conftest import WorkerProcess
 STREAMS, ROWS, SEED = 5, 8, 4
 
 
-def test_killed_in_every_way_nothing_is_lost(tmp_path: Path) -> None:
-    result = torture.torture(tmp_path, rounds=12, streams=200, seed=11, look=6, longest=0.4)
+@pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.exhaustive)])
+def test_nothing_is_lost_by_kills_of_any_kind(tmp_path: Path, rounds: int) -> None:
+    verify = rounds // 2
+    result = torture.torture(tmp_path, rounds, streams=200, seed=11, verify=verify, longest=0.4)
     assert result["faults"] == []
-    assert [row["rounds"] for row in result["rows"]] == [3, 3, 3, 3]
-    assert result["cuts"] >= 6
+    assert [row["rounds"] for row in result["rows"]] == 4 * [rounds // 4]
+    assert result["cuts"] >= rounds // 2
     assert result["observations"] > 0
     assert result["replayed"] > 0
     assert result["predictions"] > 0
 
 
-def test_a_fault_is_told_with_what_repeats_it(
+def test_a_violation_is_reported_with_the_command_that_repeats_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def found(folder: Path, rounds: int, streams: int, seed: int) -> dict[str, Any]:
         rows = [{"killed": "worker", "rounds": rounds, "longest": None}]
         counts = dict.fromkeys(("seconds", "observations", "predictions", "replayed"), 9)
-        told = {"seed": seed, "rounds": rounds, "streams": streams, "rows": rows, **counts}
-        return told | {"faults": ["rounds 1 to 3: stream 7: it is lost"]}
+        result = {"seed": seed, "rounds": rounds, "streams": streams, "rows": rows, **counts}
+        return result | {"faults": ["rounds 1 to 3: stream 7: it is lost"]}
 
     monkeypatch.setattr(torture, "torture", found)
-    monkeypatch.setattr(torture.processes, "ended_by_sigterm", lambda: None)
+    monkeypatch.setattr(torture.processes, "exit_on_sigterm", lambda: None)
     monkeypatch.setattr("sys.argv", ["torture", "--rounds", "3", "--streams", "9", "--json"])
     with pytest.raises(SystemExit) as left:
         torture.main()
     assert left.value.code == 1
-    told = capsys.readouterr()
-    result = json.loads(told.out)
+    output = capsys.readouterr()
+    result = json.loads(output.out)
     assert (result["bench"], result["rounds"], len(result["faults"])) == ("torture", 3, 1)
-    assert "FAULT rounds 1 to 3: stream 7: it is lost" in told.err
-    assert f"--seed {result['seed']} --rounds 3 --streams 9" in told.err
+    assert "FAULT rounds 1 to 3: stream 7: it is lost" in output.err
+    assert f"--seed {result['seed']} --rounds 3 --streams 9" in output.err
 
 
 @pytest.fixture(scope="module")
 def fed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A worker that was fed in peace, and what its publisher would have told."""
-    path = tmp_path_factory.mktemp("judged") / "model.safetensors"
+    """A client of an undisturbed worker, and the records that its publisher would have written."""
+    path = tmp_path_factory.mktemp("verified") / "model.safetensors"
     model().save(path)
     process, engine = WorkerProcess(path), Engine(model(), threads=1)
-    told = np.zeros(0, RECORD)
+    events = np.zeros(0, RECORD)
     streams, ids = np.arange(STREAMS), [name(n) for n in range(STREAMS)]
     with process.client() as client:
         for seq in range(1, ROWS + 1):
@@ -77,21 +79,21 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Any:
             records = np.zeros(STREAMS, RECORD)
             records["stream"], records["seq"] = streams, seq
             records["y"] = engine.step_many(ids, X)
-            for kind in (TAKEN, DELIVERED, *([ENDED] if seq == ROWS else [])):
+            for kind in (ACCEPTED, DELIVERED, *([FLUSHED] if seq == ROWS else [])):
                 records["kind"] = kind
-                told = np.append(told, records)
-        yield client, told
+                events = np.append(events, records)
+        yield client, events
     process.stop()
 
 
-def judged(client: Client, told: Any, seed: int = SEED) -> list[str]:
-    return Judge(model(), STREAMS, seed).judge(told, client)
+def verified(client: Client, events: Any, seed: int = SEED) -> list[str]:
+    return Verifier(model(), STREAMS, seed).verify(events, client)
 
 
-def test_the_judge_finds_nothing_where_nothing_is_wrong(fed: tuple[Client, Any]) -> None:
-    client, told = fed
-    assert judged(client, told) == []
-    assert judged(client, np.append(told, told[told["kind"] == DELIVERED])) == []
+def test_the_verifier_finds_no_violation_in_an_undisturbed_run(fed: tuple[Client, Any]) -> None:
+    client, events = fed
+    assert verified(client, events) == []
+    assert verified(client, np.append(events, events[events["kind"] == DELIVERED])) == []
 
 
 @pytest.mark.parametrize(
@@ -99,28 +101,28 @@ def test_the_judge_finds_nothing_where_nothing_is_wrong(fed: tuple[Client, Any])
     [
         (DELIVERED, "drop", "the prediction of observation 3 was never delivered"),
         (DELIVERED, "y", "the prediction of observation 3 was delivered as"),
-        (DELIVERED, "seq", "was delivered, the worker stands at 8"),
-        (TAKEN, "seq", "the worker stands at observation 8, the publisher had taken 90"),
-        (ENDED, "seq", "the publisher had counted at its end 90"),
+        (DELIVERED, "seq", "was delivered, the worker is at 8"),
+        (ACCEPTED, "seq", "the worker is at observation 8, the publisher had accepted 90"),
+        (FLUSHED, "seq", "the publisher had flushed 90"),
     ],
 )
-def test_the_judge_finds(fed: tuple[Client, Any], kind: int, change: str, said: str) -> None:
-    client, told = fed
-    told = told.copy()
-    at = np.flatnonzero((told["kind"] == kind) & (told["stream"] == 1))
+def test_the_verifier_finds(fed: tuple[Client, Any], kind: int, change: str, said: str) -> None:
+    client, events = fed
+    events = events.copy()
+    at = np.flatnonzero((events["kind"] == kind) & (events["stream"] == 1))
     row = at[min(2, len(at) - 1)]
     if change == "drop":
-        told = np.delete(told, row)
+        events = np.delete(events, row)
     elif change == "y":
-        told["y"][row].view("<u4")[0] ^= 1
+        events["y"][row].view("<u4")[0] ^= 1
     else:
-        told["seq"][row] = 90
-    faults = judged(client, told)
+        events["seq"][row] = 90
+    faults = verified(client, events)
     assert any(said in fault and "stream 'pump-1'" in fault for fault in faults)
 
 
-def test_the_judge_finds_a_state_of_other_observations(fed: tuple[Client, Any]) -> None:
-    faults = judged(*fed, seed=SEED + 1)
+def test_the_verifier_finds_a_state_of_other_observations(fed: tuple[Client, Any]) -> None:
+    faults = verified(*fed, seed=SEED + 1)
     assert any("was delivered as" in fault for fault in faults)
     assert any("state differs from byte" in fault for fault in faults)
     assert "and 35 more like this" in faults

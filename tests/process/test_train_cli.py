@@ -1,4 +1,4 @@
-"""`streamlstm train` and `streamlstm predict` as a person runs them: real processes, real files."""
+"""`streamlstm train` and `streamlstm predict` in real processes, with real files."""
 
 import csv
 import json
@@ -182,7 +182,7 @@ def test_predict_refuses_bad_files(
     assert not out.exists()
 
 
-def test_what_else_can_be_wrong_is_said_before_training(tmp_path: Path, wave: Path) -> None:
+def test_other_errors_are_reported_before_training(tmp_path: Path, wave: Path) -> None:
     train = ("train", wave, "--target", "value", *QUICK, "--out")
     assert "cannot be read" in refused(
         "train", tmp_path / "no.csv", "--target", "v", "--out", tmp_path / "m"
@@ -195,7 +195,7 @@ def test_what_else_can_be_wrong_is_said_before_training(tmp_path: Path, wave: Pa
     assert "--season 999" in refused(*train, tmp_path / "m", "--season", "999")
 
 
-def test_predict_does_not_write_over_what_it_reads(
+def test_predict_does_not_overwrite_its_inputs(
     tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     data = write_wave(tmp_path / "wave.csv", 50)
@@ -205,7 +205,7 @@ def test_predict_does_not_write_over_what_it_reads(
     assert (data.read_bytes(), trained[0].read_bytes()) == before
 
 
-def test_what_is_no_regular_file_is_never_replaced(
+def test_only_regular_files_are_replaced(
     tmp_path: Path, wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     pipe = tmp_path / "pipe"
@@ -246,7 +246,7 @@ def test_a_window_longer_than_the_series_is_shortened(tmp_path: Path, wave: Path
     done = run("train", wave, "--target", "value", "--out", out, *few)
     assert done.returncode == 0, done.stderr
     assert "--window 100000: shortened to 279, the longest stretch to train on" in done.stderr
-    assert "all sweeps done after 1 sweep, " in done.stderr
+    assert "all epochs done after 1 epoch, " in done.stderr
     assert json.loads(Model.load(out).metadata["settings"])["window"] == 279
 
 
@@ -267,7 +267,7 @@ def test_a_signal_keeps_the_best_model(tmp_path: Path, signals: tuple[int, str, 
     said = ""
     for line in process.stderr:
         said += line
-        if line.startswith("sweep 1/"):
+        if line.startswith("epoch 1/"):
             break
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
@@ -310,7 +310,7 @@ def test_a_terminal_gets_a_bar(wave: Path) -> None:
         ("ett/ETTh1.csv", "OT", {"persistence": 1.05, "seasonal": 1.0}),
     ],
 )
-def test_public_series_in_a_few_sweeps(
+def test_public_series_in_a_few_epochs(
     shared_data: Path, tmp_path: Path, file: str, target: str, below: dict[str, float]
 ) -> None:
     """A short training; docs/training.md has the figures of the whole one."""

@@ -1,4 +1,4 @@
-"""Metrics and `streamlstm top`, at real workers that work, die and come back."""
+"""Metrics and `streamlstm top` with real workers that die and restart."""
 
 from __future__ import annotations
 
@@ -118,12 +118,12 @@ def test_a_worker_is_scraped_while_it_works(scraped: WorkerProcess) -> None:
     assert "Traceback" not in scraped.said
 
 
-def test_no_port_unless_asked_for(worker: WorkerProcess) -> None:
+def test_no_metrics_port_by_default(worker: WorkerProcess) -> None:
     assert "metrics" not in worker.endpoints
     assert "metrics" not in worker.said
 
 
-def test_a_port_for_metrics_that_cannot_be_had(model_file: Path) -> None:
+def test_a_metrics_port_that_is_taken(model_file: Path) -> None:
     with posix.create_server(("127.0.0.1", 0)) as owner:
         taken = f"127.0.0.1:{owner.getsockname()[1]}"
         for address, said in (
@@ -139,7 +139,7 @@ def test_a_port_for_metrics_that_cannot_be_had(model_file: Path) -> None:
             assert "Traceback" not in shown.stderr
 
 
-def test_top_looks_once_at_many_workers(two: list[WorkerProcess], tmp_path: Path) -> None:
+def test_top_once_shows_many_workers(two: list[WorkerProcess], tmp_path: Path) -> None:
     with two[0].client() as client:
         client.step_many(["a", "b"], [[1, 2]] * 2)
     look = ("top", "--once", "--every", "0.2")
@@ -173,7 +173,7 @@ def lines_until(pipe: IO[str], wanted: str) -> list[str]:
     return lines
 
 
-def test_top_goes_on_in_a_pipe_when_a_worker_dies_and_comes_back(
+def test_top_in_a_pipe_survives_the_restart_of_a_worker(
     two: list[WorkerProcess], tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     process = subprocess.Popen(
@@ -202,7 +202,7 @@ def test_top_goes_on_in_a_pipe_when_a_worker_dies_and_comes_back(
     assert process.stderr.read() == ""
 
 
-def test_a_worker_that_is_silent_delays_no_other(
+def test_a_silent_worker_delays_no_other(
     worker: WorkerProcess, sockets: Sockets, started: list[subprocess.Popen[str]]
 ) -> None:
     silent = sockets.bind(zmq.ROUTER)
@@ -220,18 +220,18 @@ def test_a_worker_that_is_silent_delays_no_other(
     )
     started.append(process)
     assert process.stdout is not None
-    tables = 8
-    for _ in range(tables):
+    tables = questions = 0
+    while not 1 <= questions <= tables / 4:  # tables come while the same question is under way
         lines = lines_until(process.stdout, "1 of 2")
         assert [NAME in line for line in lines] == [False, False, True, False]
-    questions = 0
-    while silent.poll(0):
-        silent.recv_multipart()
-        questions += 1
-    assert 1 <= questions <= tables / 2  # most tables came while the same question was under way
+        tables += 1
+        while silent.poll(0):
+            silent.recv_multipart()
+            questions += 1
+        assert tables < 200
 
 
-def test_top_draws_in_a_terminal_and_leaves_quietly(
+def test_top_draws_in_a_terminal_and_exits_quietly(
     worker: WorkerProcess, started: list[subprocess.Popen[str]]
 ) -> None:
     ours, theirs = os.openpty()
@@ -267,7 +267,7 @@ def test_top_draws_in_a_terminal_and_leaves_quietly(
     assert b"Traceback" not in drawn
 
 
-def test_info_sums_up_for_people_and_tells_programs_all(worker: WorkerProcess) -> None:
+def test_info_summarizes_histograms_and_prints_them_as_json(worker: WorkerProcess) -> None:
     with worker.client() as client:
         for n in range(3):
             client.step_many([f"summed-{n}-{m}" for m in range(5)], [[1, 2]] * 5)
@@ -281,9 +281,9 @@ def test_info_sums_up_for_people_and_tells_programs_all(worker: WorkerProcess) -
     assert lines["latency"]
     assert lines["memory"].endswith(" MiB")
     assert lines["queue messages"] == "0"
-    told = json.loads(streamlstm("info", "--router", router, "--json").stdout)["histograms"]
-    assert sum(told["block_size"]["counts"]) == 3
-    for histogram in told.values():
+    histograms = json.loads(streamlstm("info", "--router", router, "--json").stdout)["histograms"]
+    assert sum(histograms["block_size"]["counts"]) == 3
+    for histogram in histograms.values():
         assert len(histogram["bounds"]) == len(histogram["counts"]) == 56
         assert histogram["bounds"][-1] is None
         assert all(bound > 0 for bound in histogram["bounds"][:-1])

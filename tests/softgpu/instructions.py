@@ -1,4 +1,4 @@
-"""The instructions of PTX that the kernels use, as statements of C."""
+"""Translate the instructions of PTX that the kernels use to statements of C."""
 
 import re
 

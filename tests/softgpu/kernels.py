@@ -1,4 +1,4 @@
-"""Step a model with a compiled kernel, by hand, and compare with the reference."""
+"""Step a model with a compiled kernel directly, and compare with the reference."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def _launch(kernel, plan, B):
         grid = min(2, -(-B // sizes.TILE))
         scratch = _garbage(grid * values * (sizes.TILE + SPACE))
         return grid, threads, 4 * fused.STARTS, scratch, sizes.TILE
-    width = sizes.MOST_STREAMS if values < 200 else sizes.TILE
+    width = sizes.MAX_STREAMS if values < 200 else sizes.TILE
     beside = len(plan.weights) if kernel == "resident" else 0
     shared = 4 * (fused.STARTS + beside + values * (width + SPACE))
     return min(3, -(-B // width)), threads, shared, _garbage(1), width

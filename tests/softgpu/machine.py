@@ -1,12 +1,16 @@
 """Load translated kernels and launch them on arrays of numpy."""
 
 import ctypes
+import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .__main__ import build
 
 
 class FaultError(Exception):
@@ -40,20 +44,10 @@ class _Kernel(ctypes.Structure):
 
 
 class Module:
-    """Kernels of one module of PTX, translated into ``folder``."""
+    """Kernels of one module of PTX."""
 
-    def __init__(self, ptx: str, folder: Path) -> None:
-        source, made = folder / "module.ptx", folder / "module.so"
-        source.write_text(ptx)
-        ran = subprocess.run(
-            [sys.executable, "-m", "tests.softgpu.translate", str(source), str(made)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        if ran.returncode:
-            raise ValueError(ran.stderr)
-        library = ctypes.CDLL(str(made))
+    def __init__(self, ptx: str) -> None:
+        library = ctypes.CDLL(str(_translated(ptx)))
         count = ctypes.c_size_t.in_dll(library, "softgpu_kernel_count").value
         self.kernels = list((_Kernel * count).in_dll(library, "softgpu_kernels"))
         self._library = library
@@ -92,3 +86,22 @@ class Module:
         )(kernel.run)
         if run(pointers, ctypes.byref(launch)):
             raise FaultError(message.value.decode())
+
+
+def _translated(ptx: str) -> Path:
+    """Return a module as a shared object, made once for each text."""
+    made = build() / f"module-{sha256(ptx.encode()).hexdigest()[:16]}.so"
+    if not made.exists():
+        fresh = made.with_name(f"{made.stem}-{os.getpid()}.so")
+        source = fresh.with_suffix(".ptx")
+        source.write_text(ptx)
+        ran = subprocess.run(
+            [sys.executable, "-m", "tests.softgpu.translate", str(source), str(fresh)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if ran.returncode:
+            raise ValueError(ran.stderr)
+        fresh.rename(made)
+    return made

@@ -1,4 +1,4 @@
-"""What is wrong with CUDA, done on a software GPU; AssertionError where nothing comes of it."""
+"""Provoke errors of CUDA on a software GPU; AssertionError if one is not detected."""
 
 from typing import Any
 

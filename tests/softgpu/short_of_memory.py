@@ -1,4 +1,4 @@
-"""An engine on a software GPU that has no byte left; AssertionError where that harms a stream."""
+"""An engine on a software GPU without free memory; AssertionError if a stream is harmed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Translate the PTX of kernels into C and compile that, so that they run without a GPU.
+"""Translate the PTX of kernels to C and compile it, to run them without a GPU.
 
     python -m tests.softgpu.translate MODULE.ptx OUT.so
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from streamlstm.kernels import activations, reference
-from streamlstm.kernels.layout import ACTIVATIONS
+from streamlstm.kernels import activations, layout, reference
+from streamlstm.kernels.layout import CODES
 from streamlstm.kernels.simd import LANES, load, store
 
 
@@ -71,7 +71,12 @@ def _activate(kind, x, y):
 @pytest.mark.parametrize("name", ["mish", "hard_silu"])
 def test_mish_and_hard_silu_are_right_at_every_size(x: np.ndarray, name: str) -> None:
     y = np.empty_like(x)
-    _activate(ACTIVATIONS.index(name), x, y)
+    _activate(CODES[name], x, y)
     exact = reference.ACTIVATIONS[name](x.astype(np.float64))
     assert np.isfinite(y).all()
     assert np.max(np.abs(y - exact) / (1 + np.abs(exact))) < 3 * np.finfo(np.float32).eps
+
+
+def test_every_activation_has_its_code_and_its_equation() -> None:
+    assert all(getattr(layout, name.upper()) == code for name, code in CODES.items())
+    assert reference.ACTIVATIONS.keys() == layout.ACTIVATIONS.keys()

@@ -53,9 +53,9 @@ def test_no_kernel_asks_numba_for_memory(counted: Any) -> None:
 def test_no_kernel_asks_the_c_library_for_memory(tmp_path: Path, root: Path) -> None:
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        pytest.skip("counting what the C library gives needs gcc or clang")
+        pytest.skip("needs gcc or clang, to count what the C library gives")
     if platform.libc_ver()[0] != "glibc":
-        pytest.skip("counting what the C library gives needs glibc")
+        pytest.skip("needs glibc, to count what it gives")
     library = tmp_path / "heap.so"
     source = Path(heap.__file__).with_suffix(".c")
     subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source], check=True)

@@ -1,4 +1,4 @@
-"""Blocks of observations: the quick way does what the way one by one does, good or bad."""
+"""Blocks of observations: the fast path and the slow path do the same, valid or not."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamlstm import LSTM, Engine
 from streamlstm.engine import engine
-from streamlstm.engine.blocks import pack_ids, pack_times, pack_unsigned, quick_block, rounds
+from streamlstm.engine.blocks import fast_block, split_rounds
+from streamlstm.engine.packing import pack_ids, pack_times, pack_unsigned
 from streamlstm.errors import StreamIdError, StreamLSTMError
 
 from ..contract.models import random_model
@@ -18,8 +19,8 @@ MODEL = random_model([LSTM(1, 2)])
 CAPACITY = 12
 
 
-def one_by_one(*_arguments: Any) -> None:
-    """Stand in for quick_block: everything is unusual."""
+def no_fast_block(*_arguments: Any) -> None:
+    """Replaces fast_block: everything is unusual."""
 
 
 def outcome(made: Engine, method: str, *arguments: Any, **options: Any) -> Any:
@@ -31,8 +32,8 @@ def outcome(made: Engine, method: str, *arguments: Any, **options: Any) -> Any:
     if method == "step_many":
         return result.tolist()
     Y, errors = result
-    said = {n: (type(error), str(error)) for n, error in errors.items()}
-    return np.nan_to_num(Y, nan=-1).tolist(), said
+    messages = {n: (type(error), str(error)) for n, error in errors.items()}
+    return np.nan_to_num(Y, nan=-1).tolist(), messages
 
 
 def everything(made: Engine) -> dict[Any, bytes]:
@@ -62,8 +63,8 @@ TIMES = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), IDS, SEQS, TIMES), min_size=1, max_size=6))
-def test_the_quick_way_does_what_the_slow_way_does(blocks: list[Any]) -> None:
-    quick, slow = Engine(MODEL, CAPACITY), Engine(MODEL, CAPACITY)
+def test_the_fast_path_does_what_the_slow_path_does(blocks: list[Any]) -> None:
+    fast, slow = Engine(MODEL, CAPACITY), Engine(MODEL, CAPACITY)
     for many, streams, seqs, times in blocks:
         method = "step_many" if many else "step_each"
         X = np.linspace(-1, 1, len(streams))[:, None]
@@ -71,24 +72,24 @@ def test_the_quick_way_does_what_the_slow_way_does(blocks: list[Any]) -> None:
             "seqs": None if seqs is None else seqs[: len(streams)],
             "times": None if times is None else times[: len(streams)],
         }
-        before = everything(quick)
-        got = outcome(quick, method, streams, X, **options)
+        before = everything(fast)
+        got = outcome(fast, method, streams, X, **options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine, "quick_block", one_by_one)
+            patch.setattr(engine, "fast_block", no_fast_block)
             expected = outcome(slow, method, streams, X, **options)
         assert got == expected
-        assert everything(quick) == everything(slow)
-        assert quick.streams() == slow.streams()
-        assert (len(quick), quick.steps) == (len(slow), slow.steps)
+        assert everything(fast) == everything(slow)
+        assert fast.streams() == slow.streams()
+        assert (len(fast), fast.steps) == (len(slow), slow.steps)
         if isinstance(got, tuple) and many:
-            assert everything(quick) == before
+            assert everything(fast) == before
 
 
-def test_a_good_block_goes_the_quick_way() -> None:
+def test_a_valid_block_takes_the_fast_path() -> None:
     made = Engine(MODEL, 100)
     for streams in (
         ["a", "b", "a"],
-        ["é", "long enough to stand by itself", "a"],
+        ["é", "longer than a key", "a"],
         [1, 2, 1],
         (2**64 - 1, 5),
         [np.uint8(1), np.uint8(7)],
@@ -97,10 +98,10 @@ def test_a_good_block_goes_the_quick_way() -> None:
         np.array([3, 4], ">u8"),
     ):
         count = len(streams)
-        assert quick_block(made._table, streams, None, None) is not None
+        assert fast_block(made._table, streams, None, None) is not None
         for seqs in ([0] * count, np.zeros(count, np.int32)):
             for times in ([None, 1] + [0.5] * (count - 2), np.ones(count)):
-                block = quick_block(made._table, streams, seqs, times)
+                block = fast_block(made._table, streams, seqs, times)
                 assert block is not None
                 assert len(block.slots) == len(block.seqs) == len(block.times) == count
 
@@ -119,7 +120,7 @@ def test_integer_arrays_of_any_kind(kind: str) -> None:
     assert made.streams() == [3, 100, 7, 0]
 
 
-def test_arrays_that_are_no_ids() -> None:
+def test_arrays_that_are_not_ids() -> None:
     made = Engine(MODEL, 50)
     made.step_many([1, 2], [[0], [0]])
     before = everything(made)
@@ -139,7 +140,7 @@ def test_arrays_that_are_no_ids() -> None:
     assert made.streams() == [1, 2, "a", "é"]
 
 
-def test_numbers_and_times_are_kept() -> None:
+def test_numbers_and_times_are_stored() -> None:
     made = Engine(MODEL, 50)
     X = np.zeros((4, 1))
     made.step_many(["a", "b", "a", "c"], X, seqs=[1, 0, 2, 1], times=[1.0, 2.0, None, None])
@@ -163,7 +164,7 @@ def test_numbers_at_the_end_of_their_range() -> None:
     assert made.last_seq("a") == 2**64 - 1
 
 
-def test_text_that_knows_another_text_of_itself_is_taken_as_it_is() -> None:
+def test_a_str_subclass_is_taken_as_its_text() -> None:
     class Named(str):
         def __str__(self) -> str:
             return "something else"
@@ -189,7 +190,7 @@ def test_packing() -> None:
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
 def test_rounds(slots: list[int]) -> None:
-    split = rounds(np.array(slots, np.int64))
+    split = split_rounds(np.array(slots, np.int64))
     assert sorted(np.concatenate(split).tolist()) == list(range(len(slots)))
     for turn, chosen in enumerate(split):
         assert chosen.tolist() == [

@@ -103,7 +103,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
         cli.main()
 
 
-def test_a_reader_that_leaves_is_no_error():
+def test_a_broken_pipe_is_no_error():
     program = (
         "from streamlstm import cli\n"
         "cli.app = lambda: [print('line') for _ in range(100_000)]\n"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamlstm.serving.counters import Counters, bucket_of, quantile
 from streamlstm.serving.native import layout
-from streamlstm.serving.native.counters import Counters, bucket_of, quantile
 
 
 @pytest.mark.parametrize("name", ["latency", "step_time", "block_size"])

@@ -1,4 +1,4 @@
-"""The cuda backend where there is no GPU: simulated, each part in a process of its own."""
+"""The cuda backend without a GPU: in numba's simulator, each part in a process of its own."""
 
 import os
 import re
@@ -15,16 +15,22 @@ from streamlstm.errors import ModelError
 from tests.contract.models import random_model
 
 
+def exhaustive(*arguments: Any) -> Any:
+    return pytest.param(*arguments, marks=pytest.mark.exhaustive)
+
+
 @pytest.mark.timeout(600)  # a machine that others use as well
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        (["tests.contract.on_cuda", "any"], 480),
-        # The others step the same models, at one size of block for the gate's sake.
-        (["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 40),
-        (["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 40),
-        (["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 40),
-        (["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
+        (["tests.contract.on_cuda", "any", "few"], 70),
+        exhaustive(["tests.contract.on_cuda", "any"], 480),
+        # The others step the same models, in blocks of one size.
+        (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 7),
+        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 40),
+        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 40),
+        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 40),
+        exhaustive(["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
     ],
 )
 def test_in_the_simulator(program: list[str], least: int, root: Path) -> None:
@@ -46,7 +52,7 @@ def test_asking_for_cuda_without_a_gpu_gives_one_clear_sentence() -> None:
     from numba import cuda
 
     if cuda.is_available():
-        pytest.skip("there is a GPU here")
+        pytest.skip("needs a machine without a GPU: CUDA_VISIBLE_DEVICES= make test")
     with pytest.raises(ModelError, match=r"numba finds no NVIDIA GPU .*; install .*backend='cpu'"):
         Engine(random_model([LSTM(3, 5)]), 8, "cuda")
 
@@ -55,7 +61,7 @@ def test_benchmark_and_tests_on_a_gpu_say_what_they_lack(root: Path) -> None:
     from numba import cuda
 
     if cuda.is_available():
-        pytest.skip("there is a GPU here")
+        pytest.skip("needs a machine without a GPU: CUDA_VISIBLE_DEVICES= make test")
     for program, said in (
         ("benchmarks.cuda", "nothing was measured"),
         ("tests.cuda", "no NVIDIA GPU"),

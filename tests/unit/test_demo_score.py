@@ -1,4 +1,4 @@
-"""What the demo counts and draws, apart from the processes that it counts."""
+"""The scores and the screen of the demo, without its processes."""
 
 import io
 import sys
@@ -24,7 +24,7 @@ def line(stream: str, value: float, prediction: float, microseconds: float = 100
     }
 
 
-def test_a_prediction_is_judged_by_the_value_it_was_made_for():
+def test_a_prediction_is_scored_against_its_target():
     board = Scoreboard(horizon=2)
     for value, prediction in [(0.0, 3.0), (1.0, 5.0), (4.0, 0.0), (6.0, 0.0)]:
         board.add(line("a", value, prediction))
@@ -41,7 +41,7 @@ def test_a_prediction_is_judged_by_the_value_it_was_made_for():
     }
 
 
-def test_streams_are_judged_apart_and_together():
+def test_streams_are_scored_separately_and_together():
     board = Scoreboard(horizon=1)
     for _ in range(3):
         board.add(line("good", 1.0, 1.0))
@@ -54,7 +54,7 @@ def test_streams_are_judged_apart_and_together():
     assert board.ratio == pytest.approx((2.0 + 2.0) / 2.0)
 
 
-def test_a_refused_observation_takes_its_place_in_time():
+def test_a_refused_observation_counts_as_a_time_step():
     board = Scoreboard(horizon=1)
     board.add(line("a", 0.0, 9.0))
     refused = {"time": 0.0, "stream": "a", "value": [1.0], "error": {"message": "busy"}}
@@ -73,7 +73,7 @@ def test_round_trips_are_ranked():
     assert board.summary()["round_trip_us"] == {"p50": 50, "p99": 99}
 
 
-def test_nothing_observed_is_nothing_claimed():
+def test_an_empty_scoreboard_has_no_ratio():
     summary = Scoreboard(horizon=10).summary()
     assert summary["observations"] == summary["scored"] == 0
     assert summary["round_trip_us"] == {"p50": None, "p99": None}
@@ -129,7 +129,7 @@ def test_bars_move_but_never_change():
         assert after[:-1] in (before[:-1], before[1:])
 
 
-def test_a_stream_that_hardly_moves_is_called_steady():
+def test_a_stream_that_hardly_changes_is_steady():
     board = Scoreboard(horizon=1)
     for step in range(20):
         board.add(line("memory", 0.5 + 1e-5 * (step % 2), 0.51))

@@ -1,4 +1,4 @@
-"""Engine: whatever it refuses, nothing has changed; ids, numbers and handles keep apart."""
+"""Engine: a refused call changes nothing; ids, sequence numbers, handles, export and threads."""
 
 import threading
 from typing import Any
@@ -96,7 +96,7 @@ def test_text_and_integers_are_different_streams(engine: Engine) -> None:
 def test_capacity(engine: Engine) -> None:
     engine.step_many([1, 2, 3], [GOOD] * 3)
     before = everything(engine)
-    with pytest.raises(CapacityError, match="stream 5: all 4 places are taken"):
+    with pytest.raises(CapacityError, match="stream 5: all 4 slots are taken"):
         engine.step_many([4, 5], [GOOD] * 2)
     assert everything(engine) == before
     engine.step_many([4, 4, 1], [GOOD] * 3)
@@ -129,7 +129,7 @@ def test_step_many_is_all_or_nothing(engine: Engine) -> None:
         assert everything(engine) == before
 
 
-def test_step_each_applies_what_is_good(engine: Engine) -> None:
+def test_step_each_applies_the_valid_observations(engine: Engine) -> None:
     twin = Engine(MODEL, capacity=4)
     X = [GOOD, [np.nan, 0, 0], GOOD, GOOD, GOOD, GOOD]
     streams = ["a", "a", "", "b", "b", "a"]
@@ -155,7 +155,7 @@ def test_sequence_numbers(engine: Engine) -> None:
     assert gap.value.expected == 1
     assert "a" not in engine
     engine.step("a", GOOD, seq=1)
-    engine.step("a", GOOD)  # not numbered: applied, and the count stands
+    engine.step("a", GOOD)  # not numbered: applied, and the last number stays
     engine.step("a", GOOD, seq=2)
     before = everything(engine)
     for seq in (1, 2):
@@ -172,13 +172,13 @@ def test_sequence_numbers(engine: Engine) -> None:
     engine.step("a", GOOD, seq=1)
 
 
-def test_unknown_streams_are_said_so(engine: Engine) -> None:
+def test_an_unknown_stream_is_an_error(engine: Engine) -> None:
     for call in (engine.reset, engine.forget, engine.export_stream, engine.last_seq):
         with pytest.raises(UnknownStreamError, match="stream 'x': has no state here"):
             call("x")
 
 
-def test_a_handle_survives_that_its_slot_changes_owner(engine: Engine) -> None:
+def test_a_handle_finds_its_stream_again_when_its_slot_has_a_new_owner(engine: Engine) -> None:
     twin = Engine(MODEL, capacity=4)
     handle = engine.stream("a")
     assert np.array_equal(handle.step(GOOD), twin.step("a", GOOD))
@@ -194,7 +194,7 @@ def test_a_handle_survives_that_its_slot_changes_owner(engine: Engine) -> None:
     assert np.array_equal(handle.step(GOOD), twin.step("a", GOOD))
 
 
-def test_import_refuses_what_is_not_its_own(engine: Engine) -> None:
+def test_import_refuses_damaged_bytes_and_other_models(engine: Engine) -> None:
     engine.step("a", GOOD)
     blob = engine.export_stream("a")
     before = everything(engine)
@@ -211,12 +211,12 @@ def test_import_refuses_what_is_not_its_own(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 2.5, True, 10**15, 10**30])
-def test_a_capacity_that_cannot_be_is_refused(capacity: Any) -> None:
+def test_an_invalid_capacity_is_refused(capacity: Any) -> None:
     with pytest.raises(CapacityError, match="capacity: "):
         Engine(MODEL, capacity=capacity)
 
 
-def test_arguments_that_cannot_be_are_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ModelError, match=r"expected auto, cpu, cuda or reference, .* 'tpu'"):
         Engine(MODEL, backend="tpu")
     with pytest.raises(BadValueError, match="threads"):
@@ -236,13 +236,13 @@ def test_arguments_may_be_arrays_and_iterators(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("time", [np.nan, np.inf, 10**400, True, "now"])
-def test_a_time_that_is_none_is_refused(engine: Engine, time: Any) -> None:
+def test_an_invalid_time_is_refused(engine: Engine, time: Any) -> None:
     with pytest.raises(BadValueError, match="event time"):
         engine.step("a", GOOD, time=time)
     assert "a" not in engine
 
 
-def test_nothing_to_do_is_done(engine: Engine) -> None:
+def test_an_empty_block(engine: Engine) -> None:
     assert engine.step_many([], np.zeros((0, 3))).shape == (0, 2)
     assert engine.step_many([], []).shape == (0, 2)
 
@@ -269,12 +269,12 @@ def test_no_kind_of_array_makes_the_kernels_compile_again(engine: Engine) -> Non
 
 def test_predictions_belong_to_the_caller(engine: Engine) -> None:
     first = engine.step("a", GOOD)
-    kept = first.copy()
+    copy = first.copy()
     engine.step("a", GOOD)
-    assert np.array_equal(first, kept)
+    assert np.array_equal(first, copy)
 
 
-def test_many_threads_lose_nothing() -> None:
+def test_no_step_of_many_threads_is_lost() -> None:
     engine, twin = Engine(MODEL, capacity=50), Engine(MODEL, capacity=50)
     X = np.random.default_rng(0).standard_normal((200, 3)).astype(np.float32)
 

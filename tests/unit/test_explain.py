@@ -1,4 +1,4 @@
-"""Explaining a step: the gates are those of the equations, and nothing advances."""
+"""Explains a step: the gates are those of the equations, and no stream advances."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from ..contract.models import MODELS, random_model
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_explaining_predicts_what_the_step_then_does_and_advances_nothing(name: str) -> None:
+def test_an_explanation_predicts_the_step_and_changes_nothing(name: str) -> None:
     model = MODELS[name]
     engine = Engine(model, 4)
     rng = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def test_explaining_predicts_what_the_step_then_does_and_advances_nothing(name: 
         assert [trace.layer for trace in explanation.layers] == list(model.layers)
 
 
-def test_an_engine_prepares_explaining_once_and_only_if_it_is_asked(
+def test_an_engine_makes_its_explainer_once_at_the_first_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from streamlstm.engine import explain
@@ -50,7 +50,7 @@ def test_an_engine_prepares_explaining_once_and_only_if_it_is_asked(
     assert made == [model]
 
 
-def test_the_gates_make_the_cell_and_the_hidden_state() -> None:
+def test_gates_cell_and_hidden_state_fit_the_equations() -> None:
     engine = Engine(random_model([LSTM(3, 9), Dense(9, 2)]), 4)
     x = np.array([0.5, -1.0, 2.0])
     for _ in range(5):

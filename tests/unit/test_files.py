@@ -1,4 +1,4 @@
-"""Files are replaced as a whole or not at all; what is no regular file is never touched."""
+"""Files are replaced atomically, and only regular files are written."""
 
 import os
 import stat
@@ -49,7 +49,7 @@ def odd_places(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("at", range(6))
-def test_what_cannot_be_replaced_is_refused_and_left_alone(tmp_path: Path, at: int) -> None:
+def test_a_file_that_cannot_be_replaced_is_refused_and_left_alone(tmp_path: Path, at: int) -> None:
     said, path = list(odd_places(tmp_path).items())[at]
     before = sorted(tmp_path.iterdir())
     for attempt in (check_writable, lambda path: replace_file(path, b"data")):
@@ -64,7 +64,7 @@ def test_what_cannot_be_replaced_is_refused_and_left_alone(tmp_path: Path, at: i
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
-def test_what_is_read_is_not_written(tmp_path: Path) -> None:
+def test_an_input_is_not_overwritten(tmp_path: Path) -> None:
     data, link = tmp_path / "data.csv", tmp_path / "link"
     data.write_text("x\n")
     link.symlink_to(data)

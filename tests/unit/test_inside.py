@@ -1,4 +1,4 @@
-"""Recording and drawing gates: what is kept, how steps become columns, how units are ordered."""
+"""Recording and drawing gates: values, columns of steps, order of units."""
 
 from pathlib import Path
 
@@ -8,21 +8,21 @@ import pytest
 from streamlstm import LSTM, Dense, Engine, StreamLSTMError
 from streamlstm.errors import DataError, ModelError
 from streamlstm.inside import draw, record
-from streamlstm.inside.order import similar_first
-from streamlstm.inside.panels import MOST_ROWS, nice, panels
-from streamlstm.inside.timeline import MOST_COLUMNS, Timeline
+from streamlstm.inside.panels import MAX_ROWS, panels, round_up
+from streamlstm.inside.seriation import seriate
+from streamlstm.inside.time_axis import MAX_COLUMNS, TimeAxis
 
 from ..contract.models import MODELS, random_model
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_network_with_a_memory_can_be_recorded(name: str) -> None:
+def test_every_recurrent_network_can_be_recorded(name: str) -> None:
     model = MODELS[name]
     X = np.random.default_rng(0).standard_normal((6, model.input_size)).astype(np.float32)
     if model.categories:
         X[:, 0] = np.arange(6) % model.categories
     if not any(layer.state for layer in model.layers):
-        with pytest.raises(ModelError, match="expected a layer with a memory"):
+        with pytest.raises(ModelError, match="expected a recurrent layer"):
             record(model, X)
         return
     recording = record(model, X, first=2, backend="reference")
@@ -72,10 +72,10 @@ def test_predictions_stand_where_they_speak_of() -> None:
 
 
 def test_many_units_share_rows() -> None:
-    shown = panels(record(random_model([LSTM(1, MOST_ROWS + 1)]), np.ones((3, 1))))
+    shown = panels(record(random_model([LSTM(1, MAX_ROWS + 1)]), np.ones((3, 1))))
     heats = [panel for panel in shown if panel.new_layer]
     assert heats[0].heat is not None
-    assert heats[0].heat.shape == (3, MOST_ROWS)
+    assert heats[0].heat.shape == (3, MAX_ROWS)
 
 
 def test_similar_units_become_neighbours() -> None:
@@ -83,42 +83,42 @@ def test_similar_units_become_neighbours() -> None:
     waves = np.sin(np.arange(300)[:, None] / 7 + np.array([0.0, 2.1, 4.2]))
     kinds = rng.permutation(np.repeat([0, 1, 2], 6))
     values = waves[:, kinds] + 0.05 * rng.standard_normal((300, 18))
-    order = similar_first(np.append(values, np.full((300, 1), 0.5), axis=1))
+    order = seriate(np.append(values, np.full((300, 1), 0.5), axis=1))
     assert order[-1] == 18  # the one that never moves
     assert sorted(order) == list(range(19))
     assert np.count_nonzero(np.diff(kinds[order[:-1]])) == 2
-    assert np.array_equal(similar_first(np.ones((5, 2))), [0, 1])
+    assert np.array_equal(seriate(np.ones((5, 2))), [0, 1])
 
 
 def test_columns_are_means_of_steps() -> None:
-    timeline = Timeline(np.arange(3 * MOST_COLUMNS))
-    columns = timeline.columns(np.arange(3 * MOST_COLUMNS)[:, None])
-    assert timeline.steps_a_column == 3
-    assert columns.shape == (1, MOST_COLUMNS)
+    axis = TimeAxis(np.arange(3 * MAX_COLUMNS))
+    columns = axis.columns(np.arange(3 * MAX_COLUMNS)[:, None])
+    assert axis.steps_per_column == 3
+    assert columns.shape == (1, MAX_COLUMNS)
     assert columns[0, :2].tolist() == [1, 4]
-    assert len(timeline.edges) == MOST_COLUMNS + 1
-    assert timeline.limits == (-0.5, 3 * MOST_COLUMNS - 0.5)
+    assert len(axis.edges) == MAX_COLUMNS + 1
+    assert axis.limits == (-0.5, 3 * MAX_COLUMNS - 0.5)
 
 
 def test_a_gap_in_time_stays_empty() -> None:
-    timeline = Timeline(np.array([0.0, 1.0, 2.0, 50.0, 51.0]))
-    assert timeline.edges.tolist() == [-0.5, 0.5, 1.5, 2.5, 49.5, 50.5, 51.5]
-    columns = timeline.columns(np.arange(5.0)[:, None])
+    axis = TimeAxis(np.array([0.0, 1.0, 2.0, 50.0, 51.0]))
+    assert axis.edges.tolist() == [-0.5, 0.5, 1.5, 2.5, 49.5, 50.5, 51.5]
+    columns = axis.columns(np.arange(5.0)[:, None])
     assert np.array_equal(columns, [[0, 1, 2, np.nan, 3, 4]], equal_nan=True)
-    x, y = timeline.line(np.arange(5.0))
+    x, y = axis.line(np.arange(5.0))
     assert x.tolist() == [0, 1, 2, 26, 50, 51]
     assert np.array_equal(y, [0, 1, 2, np.nan, 3, 4], equal_nan=True)
 
 
 def test_one_step_has_a_width() -> None:
-    assert Timeline(np.array([7.0])).edges.tolist() == [6.5, 7.5]
+    assert TimeAxis(np.array([7.0])).edges.tolist() == [6.5, 7.5]
 
 
 @pytest.mark.parametrize(
     ("bound", "expected"), [(1, 1), (0.9, 1), (1.1, 1.5), (7, 8), (0, 1e-6), (230, 300)]
 )
 def test_bounds_are_easily_read(bound: float, expected: float) -> None:
-    assert nice(bound) == pytest.approx(expected)
+    assert round_up(bound) == pytest.approx(expected)
 
 
 def test_what_cannot_be_drawn(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_what_cannot_be_drawn(tmp_path: Path) -> None:
 
 
 def test_the_same_picture_is_the_same_file(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
     recording = record(random_model([LSTM(1, 9)]), np.ones((3, 1)))
     for suffix in ("png", "svg", "pdf"):
         files = [tmp_path / f"{n}.{suffix}" for n in (1, 2)]
@@ -138,7 +138,7 @@ def test_the_same_picture_is_the_same_file(tmp_path: Path) -> None:
 
 
 def test_drawing_leaves_matplotlib_as_it_was(tmp_path: Path) -> None:
-    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
     before = dict(matplotlib.rcParams)
     draw(record(random_model([LSTM(1, 9)]), np.ones((3, 1))), tmp_path / "a.png", time=[1, 2, 3])
     assert dict(matplotlib.rcParams) == before

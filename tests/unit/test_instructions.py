@@ -1,4 +1,4 @@
-"""The check of instruction counts; the counting itself takes minutes and is no test."""
+"""The comparison of instruction counts; counting itself takes minutes and is not tested."""
 
 import pytest
 
@@ -9,17 +9,17 @@ def row(layer: str, counted: float) -> instructions.Row:
     return {"layer": layer, "streams": "1", instructions.COUNT: counted}
 
 
-def test_a_count_within_the_tolerance_is_as_recorded() -> None:
+def test_a_count_within_the_tolerance_is_accepted() -> None:
     assert instructions.differences([row("GRU", 5050)], [row("GRU", 5000)]) == []
 
 
 @pytest.mark.parametrize(("counted", "change"), [(5150, "+3.0%"), (4850, "-3.0%")])
-def test_more_and_fewer_instructions_are_both_told(counted: float, change: str) -> None:
-    (told,) = instructions.differences([row("GRU", counted)], [row("GRU", 5000)])
-    assert told == f"GRU, 1 streams: 5000 recorded, now {counted}, {change}"
+def test_more_and_fewer_instructions_are_both_reported(counted: float, change: str) -> None:
+    (difference,) = instructions.differences([row("GRU", counted)], [row("GRU", 5000)])
+    assert difference == f"GRU, 1 streams: 5000 recorded, now {counted}, {change}"
 
 
-def test_a_case_on_one_side_only_is_told() -> None:
+def test_a_case_on_one_side_only_is_reported() -> None:
     assert instructions.differences([row("GRU", 1)], [row("RNN", 1)]) == [
         "GRU, 1 streams: not recorded",
         "RNN, 1 streams: recorded, not counted",

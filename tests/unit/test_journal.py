@@ -1,4 +1,4 @@
-"""A publisher's journal: cut off anywhere it holds what was complete; anything else is refused."""
+"""The journal: truncated anywhere, it has its complete records; any other damage is an error."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def written(path: Path) -> None:
     journal.close()
 
 
-def test_what_is_not_confirmed_is_there_again(tmp_path: Path) -> None:
+def test_unconfirmed_observations_are_read_again(tmp_path: Path) -> None:
     written(tmp_path / "j")
     journal = Journal(tmp_path / "j")
-    assert journal.given == {"a": 5, 7: 41}
+    assert journal.last_seqs == {"a": 5, 7: 41}
     assert journal.steps == [step for step in STEPS if step.stream == 7 or step.seq > 2]
     journal.confirm([("a", 5), (7, 41)])
     journal.close()
     journal = Journal(tmp_path / "j")
-    assert (journal.given, journal.steps) == ({"a": 5, 7: 41}, [])
+    assert (journal.last_seqs, journal.steps) == ({"a": 5, 7: 41}, [])
     journal.close()
 
 
-def test_cut_off_anywhere(tmp_path: Path) -> None:
+def test_truncated_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "j"
     written(path)
     data = path.read_bytes()
@@ -61,13 +61,13 @@ def records_of(data: bytes) -> list[int]:
     return starts
 
 
-def test_damage_anywhere_but_at_the_end_is_told(tmp_path: Path) -> None:
-    """No bit of a journal may turn so that what stands behind it is dropped without a word."""
+def test_damage_anywhere_but_at_the_end_is_an_error(tmp_path: Path) -> None:
+    """No bit of a journal may flip so that the records behind it are dropped silently."""
     path = tmp_path / "j"
     written(path)
     whole = path.read_bytes()
     starts = records_of(whole)
-    for at in range(starts[-1]):  # the last one may as well be cut off
+    for at in range(starts[-1]):  # the last one may as well be truncated
         for bit in (1, 128):
             data = bytearray(whole)
             data[at] ^= bit
@@ -81,7 +81,7 @@ def test_damage_anywhere_but_at_the_end_is_told(tmp_path: Path) -> None:
             assert path.read_bytes() == data
 
 
-def test_damage_says_how_to_go_on(tmp_path: Path) -> None:
+def test_the_error_says_how_to_repair_it(tmp_path: Path) -> None:
     path = tmp_path / "j"
     written(path)
     data = bytearray(path.read_bytes())
@@ -112,7 +112,7 @@ steps = [wire.Step("a", n, bytes(8)) for n in range(1, 9)]
 journal.add(steps[:3])
 full = journal._size + 10, resource.RLIM_INFINITY
 resource.setrlimit(resource.RLIMIT_FSIZE, full)
-for act in (lambda: journal.add(steps[3:]), lambda: journal.rewrite({{"a": 8}}, steps)):
+for act in (lambda: journal.add(steps[3:]), lambda: journal.compact({{"a": 8}}, steps)):
     try:
         act()
     except DataError as error:
@@ -131,21 +131,21 @@ print([step.seq for step in Journal({str(tmp_path / "j")!r}).steps])
     assert lines[2] == "[1, 2, 3, 4, 5]"
 
 
-def test_written_anew_it_says_the_same_in_less(tmp_path: Path) -> None:
+def test_compaction_keeps_numbers_and_unconfirmed_observations(tmp_path: Path) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
     large = [wire.Step("a", n, bytes(4_000)) for n in range(1, 401)]
     journal.add(large)
     journal.confirm([("a", 399)])
-    assert journal.is_large
-    journal.rewrite({"a": 400, "b": 3}, large[399:])
-    assert not journal.is_large
+    assert journal.needs_compaction
+    journal.compact({"a": 400, "b": 3}, large[399:])
+    assert not journal.needs_compaction
     assert path.stat().st_size < 5_000
     journal.add([wire.Step("b", 4, bytes(8))])
     with pytest.raises(DataError, match="another process has it open"):
         Journal(path)
     journal.close()
     journal = Journal(path)
-    assert journal.given == {"a": 400, "b": 4}
+    assert journal.last_seqs == {"a": 400, "b": 4}
     assert [step.seq for step in journal.steps] == [400, 4]
     journal.close()

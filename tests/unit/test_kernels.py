@@ -1,4 +1,4 @@
-"""The tile of the matrix product, the cache key and the plan, each by itself."""
+"""The tile of the matrix product, the cache key, the plan, compiling and its progress."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The prediction of the last numbered observation stays with the state, bit for bit."""
+"""The state has the prediction of the last numbered observation, bit for bit."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return Engine(MODEL, 8, backend=request.param, threads=1)
 
 
-def assert_kept(engine: Engine, stream: str | int, seq: int, y: np.ndarray) -> None:
-    kept = engine.last_prediction(stream, seq)
-    assert kept is not None
-    assert kept.tobytes() == y.tobytes()
+def assert_last(engine: Engine, stream: str | int, seq: int, y: np.ndarray) -> None:
+    last = engine.last_prediction(stream, seq)
+    assert last is not None
+    assert last.tobytes() == y.tobytes()
     assert engine.last_prediction(stream, seq - 1) is None
     assert engine.last_prediction(stream, seq + 1) is None
 
 
-def test_whichever_way_a_stream_is_stepped(engine: Engine) -> None:
+def test_every_way_to_step_stores_the_prediction(engine: Engine) -> None:
     handle = engine.stream("a")
-    assert_kept(engine, "a", 1, engine.step("a", X[0], seq=1))  # the slow way, and the quick one
-    assert_kept(engine, "a", 2, engine.step("a", X[1], seq=2))
-    assert_kept(engine, "a", 3, handle.step(X[2], seq=3))
-    assert_kept(engine, "a", 4, handle.step(X[3], seq=4, time=1.0))
+    assert_last(engine, "a", 1, engine.step("a", X[0], seq=1))  # the slow path, then the fast one
+    assert_last(engine, "a", 2, engine.step("a", X[1], seq=2))
+    assert_last(engine, "a", 3, handle.step(X[2], seq=3))
+    assert_last(engine, "a", 4, handle.step(X[3], seq=4, time=1.0))
     Y = engine.step_many(["a", 7, "a", "b"], X[4:8], seqs=[5, 1, 6, 0])
-    assert_kept(engine, "a", 6, Y[2])
-    assert_kept(engine, 7, 1, Y[1])
+    assert_last(engine, "a", 6, Y[2])
+    assert_last(engine, 7, 1, Y[1])
     assert engine.last_prediction("b", 0) is None
     Y, _ = engine.step_each(["a", "a"], X[8:10], seqs=[6, 7])
-    assert_kept(engine, "a", 7, Y[1])
+    assert_last(engine, "a", 7, Y[1])
 
 
-def test_an_observation_without_a_number_leaves_it_alone(engine: Engine) -> None:
+def test_an_observation_without_a_number_does_not_change_it(engine: Engine) -> None:
     y = engine.step("a", X[0], seq=1)
     engine.step("a", X[1])
     engine.step_many(["a", "a"], X[2:4])
-    assert_kept(engine, "a", 1, y)
+    assert_last(engine, "a", 1, y)
 
 
-def test_it_goes_with_the_state_and_ends_with_it(engine: Engine) -> None:
+def test_it_is_exported_and_forgotten_with_the_state(engine: Engine) -> None:
     y = engine.step("a", X[0], seq=1)
     engine.import_stream("b", engine.export_stream("a"))
-    assert_kept(engine, "b", 1, y)
+    assert_last(engine, "b", 1, y)
     engine.reset("a")
     engine.forget("b")
     assert engine.last_prediction("a", 1) is None
@@ -70,12 +70,12 @@ def test_an_infinite_prediction_can_be_exported() -> None:
     y = engine.step("a", X[0], seq=1)
     assert np.isinf(y).all()
     engine.import_stream("b", engine.export_stream("a"))
-    assert_kept(engine, "b", 1, y)
+    assert_last(engine, "b", 1, y)
 
 
-def test_state_of_the_format_before_is_refused(engine: Engine) -> None:
+def test_an_older_format_version_is_refused(engine: Engine) -> None:
     engine.step("a", X[0], seq=1)
     body = bytearray(engine.export_stream("a")[:-4])
     body[4:8] = struct.pack("<I", 1)
-    with pytest.raises(BadValueError, match="of format version 1, this streamlstm reads 2"):
+    with pytest.raises(BadValueError, match="expected format version 2, got 1"):
         engine.import_stream("a", bytes(body) + struct.pack("<I", zlib.crc32(body)))

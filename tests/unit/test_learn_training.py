@@ -1,4 +1,4 @@
-"""Training as a whole: stretches of data, replay, fitting, the model that comes out, its scores."""
+"""Training as a whole: periods of data, sequence runs, fitting, the exported model, its scores."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,12 @@ from streamlstm.errors import DataError
 from streamlstm.learn.bptt import Tape
 from streamlstm.learn.build import build_model
 from streamlstm.learn.dataset import Dataset, Split
-from streamlstm.learn.fit import Epoch, Settings, fit
-from streamlstm.learn.inference import Replay
-from streamlstm.learn.network import Network
-from streamlstm.learn.scores import find_season, score
+from streamlstm.learn.fit import EpochMetrics, fit
+from streamlstm.learn.inference import SequenceRunner
+from streamlstm.learn.scores import score
+from streamlstm.learn.season import find_season
+from streamlstm.learn.settings import Settings
+from streamlstm.learn.stacked_lstm import StackedLSTM
 
 SMALL = Settings(hidden_sizes=(8,), epochs=6, window=16, batch=4, rate=1e-2)
 
@@ -23,19 +25,19 @@ def sine(n: int = 400, period: float = 20, phase: float = 0) -> NDArray[np.float
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def replayed(network: Network, data: Dataset) -> NDArray[np.float32]:
+def run_one_by_one(network: StackedLSTM, data: Dataset) -> NDArray[np.float32]:
     """Step one series at a time, one observation at a time."""
-    outputs = np.zeros_like(data.D)
+    outputs = np.zeros_like(data.Y)
     for s in data.series:
         tape, state = Tape(network, 1, 1), None
-        for row in range(s.begin, s.begin + s.validation_end):
+        for row in range(s.offset, s.offset + s.validation_end):
             outputs[row] = tape.forward(data.X[row][None, None], state)[0, 0]
             state = tape.last_state()
     return outputs
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_no_stretch_sees_the_values_of_the_next(horizon: int) -> None:
+def test_no_period_sees_the_values_of_the_next(horizon: int) -> None:
     values = sine(100)
     data = Dataset([("", values)], [0, 1], [0], horizon)
     changed = values.copy()
@@ -44,7 +46,7 @@ def test_no_stretch_sees_the_values_of_the_next(horizon: int) -> None:
     rows = data.train_rows
     assert rows.tolist() == list(range(70 - horizon))
     assert (data.X[:70] == again.X[:70]).all()
-    assert (data.D[rows] == again.D[rows]).all()
+    assert (data.Y[rows] == again.Y[rows]).all()
     assert data.validation_rows.tolist() == list(range(70 - horizon, 80 - horizon))
 
 
@@ -53,7 +55,7 @@ def test_targets_turn_back_into_the_series(skip: bool) -> None:
     values = sine(100)
     data = Dataset([("", values)], [1, 0], [0], 2, skip=skip)
     assert data.skip == ((1,) if skip else (-1,))
-    answers = data.output_scaling.invert(data.D[:98])[:, 0] + (values[:98, 0] if skip else 0)
+    answers = data.output_scaling.invert(data.Y[:98])[:, 0] + (values[:98, 0] if skip else 0)
     np.testing.assert_allclose(answers, values[2:, 0], atol=1e-5)
 
 
@@ -65,20 +67,20 @@ def test_windows_cover_every_training_row_of_every_series_and_no_other() -> None
     for _ in range(20):
         starts = data.window_starts(16, rng)
         rows = starts[None, :] + np.arange(16)[:, None]
-        X, D, inside = data.windows(starts, 16)
+        X, Y, inside = data.windows(starts, 16)
         assert set(rows[inside[:, :, 0] == 1].tolist()) == wanted
         assert (X[inside[:, :, 0] == 1] == data.X[rows[inside[:, :, 0] == 1]]).all()
-        assert D.shape == (16, len(starts), 1)
+        assert Y.shape == (16, len(starts), 1)
 
 
-def test_replay_equals_stepping_each_series_alone() -> None:
+def test_a_sequence_run_equals_stepping_each_series_alone() -> None:
     rng = np.random.default_rng(1)
     data = Dataset([(str(n), sine(n, phase=n)) for n in (600, 90, 300)], [0, 1], [0])
-    network = Network(2, (5, 3), 1)
+    network = StackedLSTM(2, (5, 3), 1)
     network.theta[:] = rng.normal(scale=0.5, size=network.theta.shape)
     starts = np.array([0, 255, 256, 257, 400, 600, 620, 700])
-    outputs, states = Replay(network, data).run(starts)
-    np.testing.assert_allclose(outputs, replayed(network, data), atol=1e-5)
+    outputs, states = SequenceRunner(network, data).run(starts)
+    np.testing.assert_allclose(outputs, run_one_by_one(network, data), atol=1e-5)
     assert sorted(states) == starts.tolist()
     for row in (257, 620):
         tape, state = Tape(network, 1, 1), None
@@ -107,14 +109,14 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert (fit(data, other).network.theta != first).any()
 
 
-def test_the_best_weights_are_kept_not_the_last() -> None:
+def test_the_result_has_the_best_weights_not_the_last() -> None:
     walk = np.random.default_rng(8).normal(size=(300, 1)).cumsum(axis=0).astype(np.float32)
     data = Dataset([("", walk)], [0], [0])  # nothing to learn but the noise
     settings = Settings(hidden_sizes=(16,), epochs=30, window=16, rate=3e-2, patience=30)
     fitted = fit(data, settings)
-    outputs, _ = Replay(fitted.network, data).run(np.array([0]))
+    outputs, _ = SequenceRunner(fitted.network, data).run(np.array([0]))
     rows = data.validation_rows
-    error = np.abs(outputs[rows] - data.D[rows]).mean() / data.persistence[0]
+    error = np.abs(outputs[rows] - data.Y[rows]).mean() / data.persistence[0]
     assert error == pytest.approx(fitted.best.validation, rel=1e-4)
     assert fitted.best.validation < fitted.history[-1].validation
 
@@ -127,8 +129,8 @@ def test_it_stops_when_there_is_no_more_progress() -> None:
     assert len(fitted.history) < 100
 
 
-def test_an_interrupt_keeps_the_best_so_far() -> None:
-    def stop(epoch: Epoch) -> None:
+def test_an_interrupt_ends_training_with_the_best_so_far() -> None:
+    def stop(epoch: EpochMetrics) -> None:
         if epoch.number == 3:
             raise KeyboardInterrupt
 
@@ -143,7 +145,7 @@ def test_a_series_that_never_moves_can_be_trained_on() -> None:
     assert np.isfinite(fitted.network.theta).all()
 
 
-def test_the_model_answers_as_the_trained_network() -> None:
+def test_the_exported_model_predicts_as_the_trained_network() -> None:
     values = sine(300)
     data = Dataset([("", values)], [0, 1], [1, 0], 2)
     network = fit(data, Settings(hidden_sizes=(6, 5), epochs=2, window=16)).network
@@ -151,7 +153,7 @@ def test_the_model_answers_as_the_trained_network() -> None:
     assert (model.horizon, model.skip, model.outputs) == (2, (1, 0), ("b", "a"))
     engine = Engine(model, backend="reference")
     answers = np.stack([engine.step("s", x) for x in values[:240]])
-    outputs, _ = Replay(network, data).run(np.array([0]))
+    outputs, _ = SequenceRunner(network, data).run(np.array([0]))
     wanted = data.output_scaling.invert(outputs[:240]) + values[:240][:, [1, 0]]
     np.testing.assert_allclose(answers, wanted, atol=1e-4)
 
@@ -175,7 +177,7 @@ def test_a_season_ago_is_never_later_than_the_prediction_was_made() -> None:
     assert result.seasonal == 8  # two seasons back: one season ago was not known yet
 
 
-def test_nothing_held_back_gives_no_scores() -> None:
+def test_no_test_period_gives_no_scores() -> None:
     data = Dataset([("", sine())], [0], [0], split=Split(0.8, 0.2))
     assert score(data, np.zeros((400, 1)), ["v"]) == []
 
@@ -209,5 +211,5 @@ def test_seasons_are_found_and_drift_is_not_taken_for_one() -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # that is what diverging looks like
 def test_training_that_diverges_says_so() -> None:
     data = Dataset([("", sine())], [0], [0])
-    with pytest.raises(DataError, match=r"diverged in sweep \d.*smaller learning rate"):
+    with pytest.raises(DataError, match=r"diverged in epoch \d.*smaller learning rate"):
         fit(data, Settings((4,), epochs=20, window=16, rate=1e38))

@@ -1,4 +1,4 @@
-"""What one client may take: observations in a second, and streams that live because of it."""
+"""Limits of one client: observations in a second, and streams in memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.serving.access.limits import PULL_NAME, Account, Limits
-from streamlstm.serving.access.stream_quota import Shares
+from streamlstm.serving.access.accounts import PULL_NAME, Account
+from streamlstm.serving.access.limits import Limits
+from streamlstm.serving.access.stream_quota import StreamQuota
+from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import layout
 
 from ..contract.models import random_model
-from .loops import Harness, Parts, harness, received
+from .worker_harness import Harness, Parts, harness, received
 
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
 X = wire.to_floats([1.0, 2.0])
@@ -54,7 +56,7 @@ def codes(found: list[list[object]]) -> list[object]:
 
 
 @LOOPS
-def test_who_is_too_quick_waits_as_long_as_it_is_told(loop: str) -> None:
+def test_a_throttled_client_may_send_again_after_the_time_in_the_reply(loop: str) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(rate=50)) as worker:
         start = time.monotonic()
         good = 0
@@ -97,7 +99,7 @@ def test_other_clients_are_not_charged(loop: str) -> None:
 
 
 @LOOPS
-def test_who_feeds_too_quickly_waits_and_loses_nothing(
+def test_the_pull_socket_is_throttled_without_loss(
     loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(rate=200)) as worker:
@@ -114,9 +116,9 @@ def test_who_feeds_too_quickly_waits_and_loses_nothing(
         spent = time.monotonic() - start
         assert spent >= 0.45  # 200 at once, 100 more at 200 a second
         assert engine.last_seq("a") == 300
-        # while the door rests the loop sleeps, and asking goes on
+        # while the PULL socket pauses the loop sleeps, and asking goes on
         assert turns < 400
-        assert "who feeds: more observations than --max-rate allows" in caplog.text
+        assert "clients of the pull socket: more observations than --max-rate allows" in caplog.text
         assert codes(answers(worker, worker.asker, [wire.encode(wire.Ping(1))])) == [131]
 
 
@@ -149,14 +151,14 @@ def test_more_connections_than_accounts_are_served(loop: str) -> None:
 
 def fill_accounts(worker: Harness) -> None:
     """Let as many other clients have been here as there are accounts."""
-    compiled = worker.worker._compiled
+    loop = worker.worker._loop
     for n in range(layout.MAX_ACCOUNTS - 1):
-        if compiled is not None:
-            assert compiled._accounts is not None
-            compiled._accounts.claim(f"somebody who was here once, {n}")
+        if isinstance(loop, CompiledLoop):
+            assert loop.table.accounts is not None
+            loop.table.accounts.claim(f"somebody who was here once, {n}")
         else:
-            assert worker.worker._accounts is not None
-            worker.worker._accounts.of(f"somebody {n}".encode())
+            assert loop.accounts is not None
+            loop.accounts.of(f"somebody {n}".encode())
 
 
 def test_limits_say_whether_there_are_any() -> None:
@@ -167,17 +169,17 @@ def test_limits_say_whether_there_are_any() -> None:
     assert Limits(streams=1)
 
 
-def test_what_the_log_calls_a_client() -> None:
-    assert str(Account(1, b"Adashboard", locked=True)) == "dashboard"
-    assert str(Account(1, b"\0\1\2\3\4", locked=False)) == "connection 0001020304"
-    assert str(Account(1, PULL_NAME.encode(), locked=True)) == "who feeds"
+def test_names_of_clients_in_the_log() -> None:
+    assert str(Account(1, b"Adashboard", authenticated=True)) == "dashboard"
+    assert str(Account(1, b"\0\1\2\3\4", authenticated=False)) == "connection 0001020304"
+    assert str(Account(1, PULL_NAME.encode(), authenticated=True)) == "clients of the pull socket"
 
 
 # --- streams -------------------------------------------------------------------------------------
 
 
 @LOOPS
-def test_a_client_brings_no_more_streams_than_it_may(
+def test_a_client_has_no_more_streams_in_memory_than_its_quota(
     loop: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(streams=3)) as worker:
@@ -204,21 +206,21 @@ def test_at_the_router_steps_are_all_or_nothing(loop: str) -> None:
         assert worker.service.engine.steps == 3
 
 
-def test_what_a_refused_message_takes_back_is_its_own() -> None:
+def test_a_refused_message_revokes_only_its_own_streams() -> None:
     engine = Engine(MODEL, threads=1)
-    shares = Shares(engine.owners(), 2)
+    quota = StreamQuota(engine.stream_owners(), 2)
     client = Account(1, b"A", True)
-    assert shares.admit(client, ["a"]) == [True]  # in the same batch as
-    assert shares.admit(client, ["a", "b", "c"]) == [True, True, False]
-    shares.withdraw()
+    assert quota.admit(client, ["a"]) == [True]  # in the same batch as
+    assert quota.admit(client, ["a", "b", "c"]) == [True, True, False]
+    quota.revoke()
     engine.step("a", [1, 2])
-    shares.note()
-    assert shares._owners.count(1) == 1
-    assert shares.admit(client, ["b", "c"]) == [True, False]
+    quota.assign()
+    assert quota._owners.count(1) == 1
+    assert quota.admit(client, ["b", "c"]) == [True, False]
 
 
 @LOOPS
-def test_what_is_fed_keeps_its_other_rows(loop: str) -> None:
+def test_a_pulled_message_keeps_its_other_rows(loop: str) -> None:
     with harness(Engine(MODEL, threads=1), loop=loop, limits=Limits(streams=3)) as worker:
         worker.feed([steps("a", "b", "c", "d", "a", "e"), steps("x", "y"), steps("c")])
         engine = worker.service.engine
@@ -247,7 +249,7 @@ def test_an_imported_stream_counts(loop: str) -> None:
         assert codes(answers(worker, other, [take, step("c")])) == [131, "capacity"]
 
 
-def test_refused_observations_leave_their_place() -> None:
+def test_refused_observations_use_no_quota() -> None:
     bad = wire.encode(wire.Step("bad", 7, X))  # a gap
     with harness(Engine(MODEL, threads=1), limits=Limits(streams=1)) as worker:
         assert codes(answers(worker, worker.asker, [bad, step("a")])) == ["gap", 129]
@@ -255,17 +257,17 @@ def test_refused_observations_leave_their_place() -> None:
 
 def test_a_slot_that_another_took_over_is_not_counted() -> None:
     engine = Engine(MODEL, capacity=2, threads=1)
-    shares = Shares(engine.owners(), 2)
+    quota = StreamQuota(engine.stream_owners(), 2)
     first, second = Account(1, b"A", True), Account(2, b"B", True)
     for account, stream in ((first, "a"), (first, "b")):
-        assert shares.admit(account, [stream]) == [True]
+        assert quota.admit(account, [stream]) == [True]
         engine.step(stream, [1, 2])
-        shares.note()
-    assert shares.admit(first, ["c"]) == [False]
+        quota.assign()
+    assert quota.admit(first, ["c"]) == [False]
     engine.forget("a")
-    assert shares.admit(second, ["c", "d", "e"]) == [True, True, False]
+    assert quota.admit(second, ["c", "d", "e"]) == [True, True, False]
     engine.step("c", [1, 2])
-    shares.note()
-    assert engine.owners().count(1) == 0  # another list knows nothing of them
-    assert shares._owners.count(1) == 1
-    assert shares._owners.count(2) == 1
+    quota.assign()
+    assert engine.stream_owners().count(1) == 0  # another list knows nothing of them
+    assert quota._owners.count(1) == 1
+    assert quota._owners.count(2) == 1

@@ -1,4 +1,4 @@
-"""Streams a page at a time: in order of their ids, each that stays exactly once."""
+"""Lists streams a page at a time: sorted by id, each live stream exactly once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from streamlstm import LSTM, Dense, Engine, wire
 from ..contract.models import random_model
 
 MODEL = random_model([LSTM(2, 4), Dense(4, 1)])
-BEGINNINGS = ["", "a", "pump-", "pump-0000000000000-", "é", "\U0010ffff" * 5]
+PREFIXES = ["", "a", "pump-", "pump-0000000000000-", "é", "\U0010ffff" * 5]
 texts = st.builds(
     lambda begin, end: (begin + end) or "x",
-    st.sampled_from(BEGINNINGS),
+    st.sampled_from(PREFIXES),
     st.text("ab\0\x7f\u0080\uffff\U00010000", max_size=20),
 ).filter(lambda text: text[0] != "\0")
 ids = texts | st.integers(0, 2**64 - 1) | st.integers(0, 5)
@@ -23,11 +23,11 @@ ids = texts | st.integers(0, 2**64 - 1) | st.integers(0, 5)
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(ids, max_size=40, unique_by=lambda stream: (type(stream), stream)),
-    st.sampled_from([None, *BEGINNINGS]),
+    st.sampled_from([None, *PREFIXES]),
     st.integers(1, 7),
     st.lists(ids, max_size=10),
 )
-def test_pages_hold_every_stream_once_in_order(
+def test_pages_have_every_stream_once_in_order(
     streams: list[wire.StreamId], prefix: str | None, size: int, others: list[wire.StreamId]
 ) -> None:
     engine = Engine(MODEL, 100, threads=1)
@@ -46,17 +46,17 @@ def test_pages_hold_every_stream_once_in_order(
         assert len(page) <= size
         found += page
         after = page[-1][0]
-        if others:  # somebody comes and goes meanwhile, and may be the one to go on from
+        if others:  # another stream comes and goes meanwhile; its id may be `after`
             other = others.pop()
             if other not in engine:
                 engine.step(other, [0.0, 0.0], seq=1)
                 engine.forget(other)
     assert found == sorted(wanted.items(), key=lambda item: wire.topic(item[0]))
-    last = engine.last_seqs([*streams, "nobody"])
+    last = engine.last_seqs([*streams, "unknown"])
     assert last == [1 + n % 2 for n in range(len(streams))] + [0]
 
 
-def test_one_that_has_gone_is_gone_on_from() -> None:
+def test_a_page_may_begin_behind_a_forgotten_stream() -> None:
     engine = Engine(MODEL, 100, threads=1)
     engine.step_many([f"s{n}" for n in range(9)], np.zeros((9, 2), np.float32))
     engine.forget("s4")

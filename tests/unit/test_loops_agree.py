@@ -20,8 +20,9 @@ from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
 
 from ..contract.models import random_model
-from .loops import BAD_VALUES, VALUES, Harness, good_step, good_steps, harness, mutated
+from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
 from .test_wire_fuzz import anything
+from .worker_harness import Harness, harness
 
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)], scaled=True)
 CATEGORIES = random_model([Embedding(2, 4, 3), LSTM(4, 5), Dense(5, 2)])
@@ -55,7 +56,7 @@ def agree(harness: Harness, service: Service, frames: Sequence[bytes], fed: bool
     answers = []
     for frame in frames:
         session = None if fed else harness.session
-        answers += service.handle([frame], fed={0} if fed else (), sessions=[session])
+        answers += service.handle([frame], pulled={0} if fed else (), sessions=[session])
     if fed:
         harness.feed(frames)
     else:
@@ -81,7 +82,7 @@ def test_any_messages(frames: list[bytes], capacity: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FRAMES, min_size=1, max_size=6))
-def test_any_messages_at_the_pull_door(frames: list[bytes]) -> None:
+def test_any_messages_at_the_pull_socket(frames: list[bytes]) -> None:
     with harness(Engine(MODEL, 3, threads=1)) as both:
         agree(both, Service(Engine(MODEL, 3, threads=1)), frames, fed=True)
 

@@ -4,7 +4,9 @@ import subprocess
 
 import pytest
 
-pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+from tests.conftest import LONGEST
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
 
 def test_make_help_lists_every_target(root):
@@ -38,3 +40,27 @@ def test_arguments_reach_the_demo(root):
         timeout=30,
     )
     assert "workers/demo.py --seconds 5 --json out.json\n" in shown.stdout
+
+
+@pytest.mark.parametrize(("target", "chosen"), [("test", True), ("test-all", False)])
+def test_all_tests_are_run_by_test_all(root, target, chosen):
+    shown = subprocess.run(
+        ["make", "--dry-run", target, "ARGS=-k engine"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout.splitlines()
+    (command,) = [line for line in shown if "-m pytest" in line]
+    assert command.endswith("-k engine")
+    assert ('-m "not exhaustive"' in command) == chosen
+
+
+def test_the_gate_runs_lint_and_all_tests(root):
+    commands = re.findall(r"^make ([\w-]+)", (root / ".ci/run").read_text(), re.MULTILINE)
+    assert commands == ["lint", "test-all"]
+
+
+def test_files_that_take_longest_exist(root):
+    assert [name for name in LONGEST if not (root / "tests" / name).exists()] == []

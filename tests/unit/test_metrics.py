@@ -1,4 +1,4 @@
-"""What Prometheus reads of a worker, and where it may."""
+"""Metrics for Prometheus: their values, and where they may be served."""
 
 import math
 import socket as posix
@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import EndpointError
+from streamlstm.serving.counters import Counters
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.metrics_port import serving_metrics
 from streamlstm.serving.native import layout
-from streamlstm.serving.native.counters import Counters
 from streamlstm.serving.service import Service
 
 from ..contract.models import random_model
@@ -73,7 +73,7 @@ def flat(families: Iterable[Metric]) -> Samples:
     }
 
 
-def test_a_scrape_says_what_the_counters_say() -> None:
+def test_a_scrape_shows_the_counters() -> None:
     service = busy_service()
     service.counters.refused_connections = 3
     text = generate_latest(registry(service)).decode()
@@ -113,7 +113,7 @@ def test_a_scrape_says_what_the_counters_say() -> None:
     assert {name.partition("_")[0] for name, _ in samples} == {"streamlstm"}
 
 
-def test_what_runs_is_told() -> None:
+def test_version_model_and_backend_are_exported() -> None:
     service = busy_service()
     service.counters.refused_connections = 3
     text = generate_latest(registry(service)).decode()
@@ -227,7 +227,7 @@ def test_addresses_that_are_allowed(address: str) -> None:
         assert url.startswith(f"http://{address.rpartition(':')[0]}:")
 
 
-def test_beyond_loopback_only_when_told() -> None:
+def test_beyond_loopback_only_when_insecure() -> None:
     service = Service(Engine(MODEL, 100, threads=1))
     with serving_metrics(service, "0.0.0.0:*", insecure=True) as url:
         assert url.startswith("http://0.0.0.0:")
@@ -267,7 +267,7 @@ def test_a_block_is_counted_with_its_time() -> None:
     assert 0 < counters.step_time.sum < service.uptime
 
 
-def test_counters_of_a_worker_stand_in_info() -> None:
+def test_info_has_the_counters_of_a_worker() -> None:
     service = busy_service()
     info = service.info()
     assert info["queue"] == {"messages": 105, "bytes": 0, "peak": 0}  # but for itself

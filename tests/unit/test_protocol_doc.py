@@ -45,7 +45,7 @@ def read(notation: str) -> Any:
 
 
 @pytest.mark.parametrize(("said", "frame"), MESSAGES)
-def test_an_example_is_what_wire_reads_and_writes(said: str, frame: bytes) -> None:
+def test_an_example_is_decoded_and_encoded_by_wire(said: str, frame: bytes) -> None:
     kind, *elements = read(said)
     decode = wire.decode_request if kind < 128 else wire.decode_reply
     message = decode(frame)
@@ -68,7 +68,7 @@ def test_topics_are_as_described() -> None:
         assert wire.topic(json.loads(said.removeprefix("topic of "))) == frame
 
 
-def test_every_code_stands_in_the_table() -> None:
+def test_every_code_is_in_the_table() -> None:
     section = DOCUMENT.split("## Errors")[1].split("## ")[0]
     assert set(re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)) == set(wire.CODES)
 

@@ -1,4 +1,4 @@
-"""The worker's queue: bounded, fair to every client and both doors, and `busy` beyond it."""
+"""The worker's queue: limited, fair to every client and both sockets, and `busy` beyond it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from numba import njit
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import BadValueError
 from streamlstm.kernels.memory import int64s_at
-from streamlstm.serving import compiled_loop
+from streamlstm.serving import libzmq
+from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import layout, loop
-from streamlstm.serving.queue_limits import Bounds
+from streamlstm.serving.queue_limits import QueueLimits
 
 from ..contract.models import random_model
-from .loops import Harness, harness, received
+from .worker_harness import Harness, harness, received
 
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
-SMALL = Bounds(messages=32)
+SMALL = QueueLimits(messages=32)
 
 
 def step(stream: wire.StreamId, seq: int = 0) -> bytes:
@@ -30,13 +31,13 @@ def step(stream: wire.StreamId, seq: int = 0) -> bytes:
 def take(address: int) -> None:
     """Take what is ready into the queue, and step nothing."""
     table = int64s_at(address, layout.LOOP)
-    table[layout.FULL] = 3
-    loop._take(table)
+    table[layout.READABLE] = 3
+    loop._receive_ready(table)
 
 
 def take_into(queue: Harness) -> None:
-    assert queue.worker._compiled is not None
-    take(queue.worker._compiled._address)
+    assert isinstance(queue.worker._loop, CompiledLoop)
+    take(queue.worker._loop.table.address)
 
 
 def settle(queue: Harness) -> None:
@@ -51,8 +52,8 @@ def settle(queue: Harness) -> None:
     assert queue.service.counters[layout.QUEUED_BYTES] == 0
 
 
-def test_who_floods_a_worker_is_told_busy_and_the_others_are_served() -> None:
-    with harness(Engine(MODEL, threads=1), bounds=SMALL) as queue:
+def test_a_client_that_floods_a_worker_gets_busy_and_the_others_are_served() -> None:
+    with harness(Engine(MODEL, threads=1), queue_limits=SMALL) as queue:
         meek = queue.connect(zmq.DEALER, "router")
         for n in range(100):
             queue.asker.send(step("flood", n + 1))
@@ -77,8 +78,8 @@ def test_who_floods_a_worker_is_told_busy_and_the_others_are_served() -> None:
         assert queue.service.engine.last_seq("flood") == 16
 
 
-def test_the_last_answers_to_busy_come_in_the_envelope_of_the_question() -> None:
-    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+def test_late_busy_replies_have_the_envelope_of_their_request() -> None:
+    with harness(Engine(MODEL, threads=1), queue_limits=QueueLimits(messages=16)) as queue:
         frames = [
             wire.encode(wire.Reset(7)),
             wire.encode(wire.Ping(1)),
@@ -105,26 +106,26 @@ def test_the_last_answers_to_busy_come_in_the_envelope_of_the_question() -> None
         ]
 
 
-def test_bytes_are_bounded_too() -> None:
-    bounds = Bounds(messages=1000, bytes=8 * 4096)
-    with harness(Engine(MODEL, threads=1), bounds=bounds, limit=4096) as queue:
+def test_bytes_are_limited_too() -> None:
+    queue_limits = QueueLimits(messages=1000, bytes=8 * 4096)
+    with harness(Engine(MODEL, threads=1), queue_limits=queue_limits, limit=4096) as queue:
         large = wire.encode(wire.Steps(["a"] * 256, None, b"\0" * 8 * 256))
         for _ in range(20):
             queue.asker.send(large)
         take_into(queue)
-        assert 0 < queue.service.counters[layout.QUEUED_BYTES] <= bounds.bytes
+        assert 0 < queue.service.counters[layout.QUEUED_BYTES] <= queue_limits.bytes
         waiting = queue.service.counters[layout.QUEUED]
         charged = layout.RECORD + 5 + len(large)  # 5 bytes of identity go with it
         # the last one that was taken found its client below its share
-        assert waiting == (bounds.bytes + charged) // (2 * charged)
+        assert waiting == (queue_limits.bytes + charged) // (2 * charged)
         settle(queue)
         kinds = [parts[-1][1:3] for parts in received(queue.asker)]
         assert kinds.count(b"\xcc\x82") == waiting
         assert kinds.count(b"\xcc\xff") == 20 - waiting
 
 
-def test_the_pull_door_waits_and_drops_nothing() -> None:
-    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+def test_the_pull_socket_waits_and_drops_nothing() -> None:
+    with harness(Engine(MODEL, threads=1), queue_limits=QueueLimits(messages=16)) as queue:
         for n in range(500):
             queue.feeder.send(step("fed", n + 1))
         settle(queue)
@@ -133,7 +134,7 @@ def test_the_pull_door_waits_and_drops_nothing() -> None:
         assert queue.service.counters.refused() == 0
 
 
-def test_clients_and_doors_take_turns() -> None:
+def test_clients_and_sockets_take_turns() -> None:
     """Whoever comes late waits for one message of each other, not for all that they have sent."""
     with harness(Engine(MODEL, threads=1)) as queue:
         late = queue.connect(zmq.DEALER, "router")
@@ -155,9 +156,9 @@ def test_clients_and_doors_take_turns() -> None:
         assert abs(sum(name.startswith("fed") for name in half) - 50) <= 3
 
 
-def test_long_names_of_clients_come_and_go() -> None:
+def test_clients_with_long_routing_ids_come_and_go() -> None:
     """Room for the names of clients is bounded: what those who have gone leave is used again."""
-    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+    with harness(Engine(MODEL, threads=1), queue_limits=QueueLimits(messages=16)) as queue:
         stays = queue.connect(zmq.DEALER, "router")
         for n in range(300):
             name = f"{n}-".encode() + b"x" * 200
@@ -177,7 +178,7 @@ def test_long_names_of_clients_come_and_go() -> None:
 
 def test_any_mixture_is_answered_once_in_order_and_charged_to_nobody_afterwards() -> None:
     random = np.random.default_rng(3)
-    with harness(Engine(MODEL, threads=1), bounds=SMALL) as queue:
+    with harness(Engine(MODEL, threads=1), queue_limits=SMALL) as queue:
         clients = [queue.connect(zmq.DEALER, "router") for _ in range(7)]
         sent = [0] * 7
         for _ in range(200):
@@ -201,7 +202,7 @@ def test_any_mixture_is_answered_once_in_order_and_charged_to_nobody_afterwards(
             assert sorted(numbers) == list(range(sent[n]))
 
 
-def test_what_waits_when_a_worker_is_closed_is_given_back() -> None:
+def test_closing_a_worker_frees_its_queue() -> None:
     with harness(Engine(MODEL, threads=1)) as queue:
         large = wire.encode(wire.Steps(["a"] * 256, None, b"\0" * 8 * 256))
         for _ in range(50):
@@ -212,7 +213,7 @@ def test_what_waits_when_a_worker_is_closed_is_given_back() -> None:
         assert queue.service.counters[layout.QUEUED] == 0
 
 
-def test_where_there_is_no_compiled_loop_python_serves(
+def test_the_python_loop_serves_where_there_is_no_compiled_one(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with harness(Engine(MODEL, backend="reference"), loop="auto") as slow:
@@ -220,7 +221,7 @@ def test_where_there_is_no_compiled_loop_python_serves(
         assert len(slow.ask([step("a")])) == 1
     with pytest.raises(BadValueError, match="cpu backend, not with reference"):
         Harness(Engine(MODEL, backend="reference"))
-    monkeypatch.setattr(compiled_loop, "_ZMQ", {"zmq_no_such_function": 0})
+    monkeypatch.setattr(libzmq, "_ZMQ", {"zmq_no_such_function": 0})
     with caplog.at_level("INFO"), harness(Engine(MODEL), loop="auto") as other:
         assert other.worker.loop == "python"
     assert "libzmq" in caplog.text
@@ -228,9 +229,9 @@ def test_where_there_is_no_compiled_loop_python_serves(
         Harness(Engine(MODEL))
 
 
-def test_bounds_that_hold_no_message_are_refused() -> None:
+def test_a_queue_that_holds_no_message_is_refused() -> None:
     with pytest.raises(BadValueError, match="eight times"):
-        Harness(Engine(MODEL), bounds=Bounds(bytes=2**20))
+        Harness(Engine(MODEL), queue_limits=QueueLimits(bytes=2**20))
 
 
 def test_observations_of_each_client_are_counted() -> None:
@@ -246,10 +247,10 @@ def test_observations_of_each_client_are_counted() -> None:
             assert answers[-1] == [131, 8, None, ["t", 6]]
 
 
-def test_a_client_that_was_silent_for_long_is_forgotten() -> None:
+def test_the_session_of_a_client_that_was_silent_for_long_is_dropped() -> None:
     """As many are remembered as messages may wait; who comes again is counted from 0."""
     barrier = wire.encode(wire.Barrier(7, 0))
-    with harness(Engine(MODEL, threads=1), bounds=Bounds(messages=16)) as queue:
+    with harness(Engine(MODEL, threads=1), queue_limits=QueueLimits(messages=16)) as queue:
         first = queue.connect(zmq.DEALER, "router")
         others = [queue.connect(zmq.DEALER, "router") for _ in range(40)]
 
@@ -257,8 +258,8 @@ def test_a_client_that_was_silent_for_long_is_forgotten() -> None:
             client.send(step(1))
             client.send(barrier)
             settle(queue)
-            told: int = msgpack.unpackb(received(client)[-1][-1])[-1][1]
-            return told
+            found: int = msgpack.unpackb(received(client)[-1][-1])[-1][1]
+            return found
 
         assert [count(first), count(first)] == [1, 2]
         assert [count(client) for client in others[:10]] == [1] * 10
@@ -268,7 +269,7 @@ def test_a_client_that_was_silent_for_long_is_forgotten() -> None:
 
 
 class Store:
-    """Says that it has committed when a test says so."""
+    """A store whose commits a test controls."""
 
     committed = 0
     applied = 0
@@ -277,7 +278,7 @@ class Store:
         return self.applied + 1
 
 
-def test_an_answer_to_a_barrier_waits_for_the_commit_and_holds_up_nobody() -> None:
+def test_a_reply_to_a_barrier_waits_for_the_commit_and_delays_nobody() -> None:
     store = Store()
     for kind in ("native", "python"):
         with harness(Engine(MODEL, threads=1), loop=kind) as queue:
@@ -294,7 +295,7 @@ def test_an_answer_to_a_barrier_waits_for_the_commit_and_holds_up_nobody() -> No
             store.committed = 5
             settle(queue)
             assert [msgpack.unpackb(parts[-1])[-1] for parts in received(queue.asker)] == [[1, 0]]
-            assert not queue.worker._uncommitted
+            assert not queue.worker._dispatcher.uncommitted
 
 
 def test_the_loop_has_the_limits_and_kinds_of_the_protocol() -> None:

@@ -26,10 +26,12 @@ from numba import njit
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.kernels import id_index
 from streamlstm.kernels.memory import int64s_at
-from streamlstm.serving.native import layout, observe, reader
+from streamlstm.serving.compiled_loop import CompiledLoop
+from streamlstm.serving.native import ingest, layout, reader
 
 from ..contract.models import random_model
-from .loops import BAD_VALUES, VALUES, good_step, good_steps, harness, mutated
+from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
+from .worker_harness import harness
 
 START, END = 4096, 8192  # where the frame may not begin before, and the room for values
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
@@ -224,9 +226,9 @@ def observe_at(loop: int, record: int) -> int:
     table = int64s_at(loop, layout.LOOP)
     head = int64s_at(table[layout.TABLE], id_index.HEAD)
     base = head[id_index.BLOCK] + 1
-    table[layout.HIGHEST_TURN] = 0
-    rows: int = observe.observe(table, head, record, 0, base)
-    head[id_index.BLOCK] = base + table[layout.HIGHEST_TURN]
+    table[layout.LAST_ROUND] = 0
+    rows: int = ingest.ingest(table, head, record, 0, base)
+    head[id_index.BLOCK] = base + table[layout.LAST_ROUND]
     return rows
 
 
@@ -259,9 +261,9 @@ def test_machine_code_stops_where_memory_stops() -> None:
     frames = [frame[:size] for frame in good for size in range(len(frame) + 1)]
     frames += EVERY_WAY
     with harness(Engine(MODEL, threads=1)) as both, edge() as (memory, address, size):
-        compiled = both.worker._compiled
-        assert compiled is not None
-        loop = compiled._address
+        compiled = both.worker._loop
+        assert isinstance(compiled, CompiledLoop)
+        loop = compiled.table.address
         record = np.zeros(layout.RECORD_HEAD // 8, np.int64)
         taken = 0
         for frame in frames:

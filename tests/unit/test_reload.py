@@ -1,4 +1,4 @@
-"""A model that follows another: streams go on bit for bit, or begin anew, or nothing changes."""
+"""A reload: streams go on bit for bit, or restart, or it is refused and nothing changes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from streamlstm import GRU, LSTM, RNN, Dense, Embedding, Engine, Model, wire
 from streamlstm.backends.plan import prediction_place, row_layout
 from streamlstm.engine.export import pack_state, unpack_state
 from streamlstm.errors import ModelError, ModelMismatchError, ShapeError, StreamLSTMError
-from streamlstm.network.compatibility import contract, difference
+from streamlstm.network.compatibility import compatibility_key, incompatibility
 from streamlstm.network.layers import Layer
 
 from ..contract.models import random_model
-from .loops import harness
+from .worker_harness import harness
 
 PLAIN = [LSTM(2, 9), Dense(9, 3)]
 OTHER = [LSTM(3, 21), Dense(21, 5)]
@@ -25,15 +25,15 @@ IDS: list[str | int] = ["a", "123456789", "größe", 7, 2**63]
 
 
 def named(model: Model, **other: Any) -> Model:
-    kept = {
+    attributes = {
         name: getattr(model, name)
         for name in ("inputs", "outputs", "input_scaling", "output_scaling", "skip", "horizon")
     }
-    return Model(model.layers, model.weights, **{**kept, **other})
+    return Model(model.layers, model.weights, **{**attributes, **other})
 
 
-def fed(engine: Engine, first: int, last: int) -> list[np.ndarray[Any, Any]]:
-    """Feed all streams, in every way that an engine has; return the predictions."""
+def step_all(engine: Engine, first: int, last: int) -> list[np.ndarray[Any, Any]]:
+    """Step all streams, in every way that an engine has; return the predictions."""
     F, Y = engine.model.input_size, []
     for seq in range(first, last):
         X = np.random.default_rng(seq).standard_normal((len(IDS), F)).astype(np.float32)
@@ -51,7 +51,7 @@ def fed(engine: Engine, first: int, last: int) -> list[np.ndarray[Any, Any]]:
 
 
 def moved(engine: Engine, model: Model, **options: Any) -> Engine:
-    """An engine made with a model, and the states of another engine's streams."""
+    """Return a new engine for a model, with the states of another engine's streams."""
     made = Engine(model, **options)
     for stream in engine.streams():
         size, place = row_layout(engine.model)[1], prediction_place(engine.model).start
@@ -75,7 +75,7 @@ def test_streams_go_on_as_in_an_engine_that_was_made_with_the_new_model(
 ) -> None:
     old, new = (random_model(layers, seed) for seed in (1, 2))
     engine = Engine(old, 50, **options)
-    fed(engine, 1, 6)
+    step_all(engine, 1, 6)
     for model in (new, old, new):
         last = engine.last_seq("a")
         expected = moved(engine, model, capacity=50, **options)
@@ -85,7 +85,9 @@ def test_streams_go_on_as_in_an_engine_that_was_made_with_the_new_model(
         assert engine.model is model
         assert expected.last_prediction("a", last) is not None
         for y, truth in zip(
-            fed(engine, last + 1, last + 6), fed(expected, last + 1, last + 6), strict=True
+            step_all(engine, last + 1, last + 6),
+            step_all(expected, last + 1, last + 6),
+            strict=True,
         ):
             np.testing.assert_array_equal(y, truth)
         for stream in IDS:
@@ -105,17 +107,17 @@ def test_streams_go_on_as_in_an_engine_that_was_made_with_the_new_model(
                 each.step(7, x, seq=seq)
 
 
-def test_layers_without_a_memory_may_be_others() -> None:
+def test_stateless_layers_may_differ() -> None:
     deeper = random_model([Dense(2, 4, "tanh"), LSTM(4, 9), Dense(9, 40), Dense(40, 3)], 5)
     engine = Engine(random_model(PLAIN, 1), threads=1)
-    fed(engine, 1, 4)
+    step_all(engine, 1, 4)
     expected = moved(engine, deeper, threads=1)
     engine.reload(deeper)
-    for y, truth in zip(fed(engine, 4, 9), fed(expected, 4, 9), strict=True):
+    for y, truth in zip(step_all(engine, 4, 9), step_all(expected, 4, 9), strict=True):
         np.testing.assert_array_equal(y, truth)
 
 
-def test_streams_that_come_later_begin_as_the_new_model_says() -> None:
+def test_later_streams_begin_with_the_initial_state_of_the_new_model() -> None:
     layers = [LSTM(2, 9, initial_state=True), Dense(9, 3)]
     old, new = random_model(layers, 1), random_model(layers, 2)
     engine = Engine(old, threads=1)
@@ -131,7 +133,7 @@ MODEL = random_model(PLAIN)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "reason"),
     [
         (random_model(OTHER), "it has 3 inputs (x0, x1, x2), the running model 2 (x0, x1)"),
         (random_model([LSTM(2, 9), Dense(9, 1)]), "it has 1 outputs (y0), the running model 3"),
@@ -153,43 +155,43 @@ MODEL = random_model(PLAIN)
         ),
         (
             random_model([LSTM(2, 9, projection_size=4), Dense(4, 3)]),
-            "layer 0 (lstm) remembers 4 numbers of h and 9 numbers of c, the running model 9",
+            "layer 0 (lstm) has a state of h[4] and c[9], the running model h[9] and c[9]",
         ),
         (random_model([GRU(2, 9), Dense(9, 3)]), "layer 0 is of kind gru, the running model has"),
         (
             random_model([LSTM(2, 9), LSTM(9, 9), Dense(9, 3)]),
-            "it has 2 layers with a memory, the running model has 1",
+            "it has 2 recurrent layers, the running model has 1",
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_reason_and_nothing_changes(
-    model: Model, said: str
+def test_an_incompatible_model_is_refused_with_the_reason_and_nothing_changes(
+    model: Model, reason: str
 ) -> None:
-    assert said in (difference(MODEL, model) or "")
-    assert contract(MODEL) != contract(model)
+    assert reason in (incompatibility(MODEL, model) or "")
+    assert compatibility_key(MODEL) != compatibility_key(model)
     engine, alone = Engine(MODEL, threads=1), Engine(MODEL, threads=1)
-    fed(engine, 1, 4)
-    fed(alone, 1, 4)
+    step_all(engine, 1, 4)
+    step_all(alone, 1, 4)
     with pytest.raises(ModelMismatchError, match="streams cannot go on with this model"):
         engine.reload(model)
     assert engine.model is MODEL
-    for y, truth in zip(fed(engine, 4, 8), fed(alone, 4, 8), strict=True):
+    for y, truth in zip(step_all(engine, 4, 8), step_all(alone, 4, 8), strict=True):
         np.testing.assert_array_equal(y, truth)
     assert engine.export_stream("a") == alone.export_stream("a")
 
 
-def test_models_whose_streams_can_go_on_have_one_contract() -> None:
+def test_compatible_models_have_one_compatibility_key() -> None:
     other = random_model(PLAIN, 7, scaled=True)
-    assert difference(MODEL, other) is None
-    assert contract(MODEL) == contract(other)
+    assert incompatibility(MODEL, other) is None
+    assert compatibility_key(MODEL) == compatibility_key(other)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("layers", [OTHER, PLAIN, [LSTM(2, 30, initial_state=True), Dense(30, 3)]])
-def test_streams_begin_anew_and_their_numbers_stay(layers: Sequence[Layer], backend: str) -> None:
+def test_streams_restart_and_their_numbers_stay(layers: Sequence[Layer], backend: str) -> None:
     new = random_model(layers, 3)
     engine = Engine(MODEL, 20, backend=backend, threads=1)
-    fed(engine, 1, 4)
+    step_all(engine, 1, 4)
     engine.step("timed", [1, 2], time=5.0)
     last = engine.last_prediction("a", 3)
     assert last is not None
@@ -212,49 +214,49 @@ def test_streams_begin_anew_and_their_numbers_stay(layers: Sequence[Layer], back
             assert engine.export_stream(stream) == fresh.export_stream(stream)
         else:
             np.testing.assert_array_equal(engine.step(stream, x, seq=4), expected)
-            kept = engine.last_prediction(stream, 4)
-            np.testing.assert_array_equal(kept, expected)
+            last = engine.last_prediction(stream, 4)
+            np.testing.assert_array_equal(last, expected)
     engine.step("new", [0.5] * new.input_size)
     fresh.step("new", [0.5] * new.input_size)
     assert engine.export_stream("new") == fresh.export_stream("new")
 
 
-def test_what_a_model_was_prepared_with_stays_as_it_is() -> None:
-    """A store begins streams of earlier eras with it; the table writes into a row of its own."""
+def test_a_prepared_initial_row_does_not_change() -> None:
+    """A store restarts streams of earlier epochs with it; the table writes into a copy."""
     layers = [LSTM(2, 5, initial_state=True), Dense(5, 1)]
     first, second, third = (random_model(layers, seed) for seed in range(3))
     engine = Engine(first, threads=1)
-    following = engine.prepare(second, anew=True)
-    kept = following.initial.copy()
-    engine.follow(following)
+    prepared = engine.prepare_reload(second, anew=True)
+    initial = prepared.initial.copy()
+    engine.commit_reload(prepared)
     engine.reload(third)
-    assert not np.array_equal(engine.prepare(third).initial, kept)
-    np.testing.assert_array_equal(following.initial, kept)
+    assert not np.array_equal(engine.prepare_reload(third).initial, initial)
+    np.testing.assert_array_equal(prepared.initial, initial)
 
 
-def test_a_model_that_was_prepared_for_another_is_not_taken() -> None:
+def test_a_reload_prepared_for_another_model_is_refused() -> None:
     engine = Engine(MODEL, threads=1)
-    late = engine.prepare(random_model(PLAIN, 1))
+    stale = engine.prepare_reload(random_model(PLAIN, 1))
     engine.reload(random_model(PLAIN, 2))
-    with pytest.raises(ModelError, match="another model came in between"):
-        engine.follow(late)
+    with pytest.raises(ModelError, match="another reload was committed in between"):
+        engine.commit_reload(stale)
 
 
-def test_an_engine_with_a_store_leaves_it_to_the_worker() -> None:
+def test_an_engine_with_a_store_is_reloaded_by_its_worker() -> None:
     engine = Engine(MODEL, threads=1)
-    engine.changes()
+    engine.dirty_tracker()
     with pytest.raises(ModelError, match="ask its worker"):
         engine.reload(random_model(PLAIN, 1))
 
 
 @pytest.mark.parametrize("anew", [False, True])
-def test_threads_that_step_meanwhile_get_predictions_of_one_of_the_models(anew: bool) -> None:
+def test_threads_that_step_during_reloads_get_predictions_of_one_of_the_models(anew: bool) -> None:
     models = [MODEL, random_model(OTHER if anew else PLAIN, 4)]
     engine = Engine(MODEL, threads=1)
     wrong: list[str] = []
     over = threading.Event()
     zeros = {m.input_size: np.zeros(m.input_size, np.float32) for m in models}
-    with_none = [Engine(m, threads=1) for m in models]
+    alone_engines = [Engine(m, threads=1) for m in models]
 
     def step(name: str) -> None:
         handle = engine.stream(f"{name} handle")
@@ -285,7 +287,7 @@ def test_threads_that_step_meanwhile_get_predictions_of_one_of_the_models(anew: 
     for thread in threads:
         thread.join()
     assert not wrong
-    for n, alone in ((0, with_none[0]), (1, with_none[1])):
+    for n, alone in ((0, alone_engines[0]), (1, alone_engines[1])):
         engine.reload(models[n], True)
         np.testing.assert_array_equal(
             engine.step("last", zeros[models[n].input_size]),
@@ -295,7 +297,7 @@ def test_threads_that_step_meanwhile_get_predictions_of_one_of_the_models(anew: 
 
 
 @pytest.mark.parametrize("loop", ["native", "python"])
-def test_a_loop_follows_an_engine_that_somebody_else_reloads(loop: str) -> None:
+def test_a_loop_serves_an_engine_that_another_thread_reloads(loop: str) -> None:
     engine, alone = Engine(MODEL, threads=1), Engine(MODEL, threads=1)
     big = random_model([LSTM(40, 9), Dense(9, 600)], 1)
     with harness(engine, loop=loop) as worker:
@@ -313,7 +315,7 @@ def test_a_loop_follows_an_engine_that_somebody_else_reloads(loop: str) -> None:
             )
 
 
-def test_room_for_a_prediction_of_another_model_is_not_written_to() -> None:
+def test_a_prediction_buffer_of_the_wrong_size_is_not_written_to() -> None:
     engine = Engine(MODEL, threads=1)
     x = np.zeros(2, np.float32)
     engine.step("a", x)

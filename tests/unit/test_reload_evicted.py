@@ -1,4 +1,4 @@
-"""Streams that left memory follow a change of the model like those that stayed."""
+"""Evicted streams follow a reload like those in memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import Engine, wire
-from streamlstm.serving.access.limits import Account, Limits
-from streamlstm.serving.checkpointer import Keeper
+from streamlstm.serving.access.accounts import Account
+from streamlstm.serving.access.limits import Limits
 from streamlstm.serving.eviction import Eviction
 from streamlstm.serving.service import Service
 from streamlstm.serving.sessions import Session
+from streamlstm.serving.stores.checkpointer import Checkpointer
 
 from .test_reload_store import MODELS, opened, reload
 
@@ -43,19 +44,22 @@ def test_many_streams_few_places_and_other_models(
     random = np.random.default_rng(seed)
     truth = Engine(MODELS[0], threads=1)
     engine = Engine(MODELS[0], 4, threads=1)
-    session = Session(account=Account(1, b"A", locked=False))
-    with opened(engine, f"lmdb:{folder / 'store'}") as keeper:
-        eviction = Eviction(engine.idle(), keeper, when_full=True)
+    session = Session(account=Account(1, b"A", authenticated=False))
+    with opened(engine, f"lmdb:{folder / 'store'}") as checkpointer:
+        eviction = Eviction(engine.idle_evictor(), checkpointer, when_full=True)
         service = Service(
-            engine, keeper=keeper, eviction=eviction, limits=Limits(streams=len(STREAMS))
+            engine,
+            checkpointer=checkpointer,
+            eviction=eviction,
+            limits=Limits(streams=len(STREAMS)),
         )
         current = 0
         for number, anew in changes:
             for n in random.integers(0, len(STREAMS), 10):
                 observe(service, truth, STREAMS[n], session)
-            turn(keeper, eviction)
+            turn(checkpointer, eviction)
             anew = anew or number > 1 or current > 1
-            reload(engine, keeper, MODELS[number], folder, anew)
+            reload(engine, checkpointer, MODELS[number], folder, anew)
             truth.reload(MODELS[number], anew)
             current = number
             where = [wire.encode(wire.Last(STREAMS)), wire.encode(wire.List(None, None, 100))]
@@ -70,8 +74,8 @@ def test_many_streams_few_places_and_other_models(
         assert len(truth) <= 4 or eviction.evicted > 0
 
 
-def turn(keeper: Keeper, eviction: Eviction) -> None:
+def turn(checkpointer: Checkpointer, eviction: Eviction) -> None:
     """Let both do what they do between turns of a loop."""
     for _ in range(10):
         eviction.turn(False)
-        keeper.turn()
+        checkpointer.turn()

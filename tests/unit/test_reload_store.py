@@ -1,4 +1,4 @@
-"""A store follows a change of the model, whenever the worker is killed."""
+"""A store follows a reload, whenever the worker is killed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, Model
-from streamlstm.engine.dirty import FORMAT
+from streamlstm.engine.records import FORMAT
 from streamlstm.errors import StoreError
-from streamlstm.serving.checkpointer import Keeper, open_keeper
-from streamlstm.serving.reload import Reloading
+from streamlstm.serving.reload import Reloader
+from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
 from streamlstm.serving.stores.header import HEADER_KEY, MAX_OTHERS, Header, header_of
 
 from ..contract.models import random_model
@@ -30,26 +30,28 @@ MODELS = [
 IDS: list[str | int] = ["a", "123456789", 7, 2**64 - 1]
 
 
-def opened(engine: Engine, where: str, other: str = "refuse") -> Keeper:
-    keeper = open_keeper(engine, where, 0.0, other)
-    assert keeper is not None
-    return keeper
+def opened(engine: Engine, where: str, other: str = "refuse") -> Checkpointer:
+    checkpointer = open_checkpointer(engine, where, 0.0, other)
+    assert checkpointer is not None
+    return checkpointer
 
 
-def reload(engine: Engine, keeper: Keeper, model: Model, folder: Path, anew: bool) -> None:
-    """Change the model as a worker does; `keeper` goes on with its commits meanwhile."""
+def reload(
+    engine: Engine, checkpointer: Checkpointer, model: Model, folder: Path, anew: bool
+) -> None:
+    """Change the model as a worker does; `checkpointer` goes on with its commits meanwhile."""
     file = folder / "model.safetensors"
     model.save(file)
-    reloading = Reloading(engine, file, keeper)
-    reloading.begin(anew)
-    while (outcome := reloading.turn()) is None:
-        keeper.turn()
+    reloader = Reloader(engine, file, checkpointer)
+    reloader.begin(anew)
+    while (outcome := reloader.turn()) is None:
+        checkpointer.turn()
     assert isinstance(outcome, tuple), outcome
 
 
-def step(engine: Engine, keeper: Keeper, stream: str | int) -> None:
+def step(engine: Engine, checkpointer: Checkpointer, stream: str | int) -> None:
     """Apply the next observation of a stream that may be in the store."""
-    keeper.recall([stream])
+    checkpointer.stored.restore([stream])
     seq = engine.last_seqs([stream])[0] + 1
     engine.step(stream, [0.1 * seq, 1.0], seq=seq)
 
@@ -71,29 +73,29 @@ def test_a_store_gives_back_what_an_engine_that_never_stopped_has(
     truth = Engine(model, threads=1)
     for number, anew in changes:
         engine = Engine(model, threads=1)  # a worker that was started again
-        with opened(engine, where) as keeper:
+        with opened(engine, where) as checkpointer:
             for n in random.integers(0, len(IDS), 6):
-                step(engine, keeper, IDS[n])
+                step(engine, checkpointer, IDS[n])
                 step_alone(truth, IDS[n])
             following = MODELS[number]
             anew = anew or number > 1 or MODELS.index(model) > 1
-            reload(engine, keeper, following, folder, anew)
+            reload(engine, checkpointer, following, folder, anew)
             truth.reload(following, anew)
             model = following
             for n in random.integers(0, len(IDS), 2):
-                step(engine, keeper, IDS[n])
+                step(engine, checkpointer, IDS[n])
                 step_alone(truth, IDS[n])
-            keeper.recall(IDS)
+            checkpointer.stored.restore(IDS)
             for stream in truth.streams():
                 seq = truth.last_seq(stream)
                 np.testing.assert_array_equal(
                     engine.last_prediction(stream, seq), truth.last_prediction(stream, seq)
                 )
                 assert engine.export_stream(stream) == truth.export_stream(stream)
-            keeper.finish()
+            checkpointer.finish()
     engine = Engine(model, threads=1)
-    with opened(engine, where) as keeper:
-        assert keeper.preload(lambda done, total: None) == len(truth)
+    with opened(engine, where) as checkpointer:
+        assert checkpointer.stored.preload(lambda done, total: None) == len(truth)
         for stream in truth.streams():
             assert engine.export_stream(stream) == truth.export_stream(stream)
 
@@ -112,23 +114,25 @@ def copied(folder: Path, to: str) -> str:
 def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) -> None:
     old, new = MODELS[:2]
     engine = Engine(old, threads=1)
-    with opened(engine, f"lmdb:{tmp_path / 'store'}") as keeper:
+    with opened(engine, f"lmdb:{tmp_path / 'store'}") as checkpointer:
         for stream in IDS:
-            step(engine, keeper, stream)
-        keeper.finish()
+            step(engine, checkpointer, stream)
+        checkpointer.finish()
         before = copied(tmp_path, "before")
         state = engine.export_stream("a")
-        keeper.set_header(header_of(new, engine.changes().record_size).follows(keeper.header))
+        checkpointer.set_header(
+            header_of(new, engine.dirty_tracker().record_size).follows(checkpointer.header)
+        )
         between = copied(tmp_path, "between")
-        engine.follow(engine.prepare(new))
-        step(engine, keeper, "a")
-        keeper._finishing.clear()
-        keeper.finish()
+        engine.commit_reload(engine.prepare_reload(new))
+        step(engine, checkpointer, "a")
+        checkpointer._finishing.clear()
+        checkpointer.finish()
         after = copied(tmp_path, "after")
         last = engine.export_stream("a")
     for place, model, said in ((before, old, state), (between, old, state), (after, new, last)):
-        with opened(found := Engine(model, threads=1), place) as keeper:
-            keeper.recall(IDS)
+        with opened(found := Engine(model, threads=1), place) as checkpointer:
+            checkpointer.stored.restore(IDS)
             assert len(found) == len(IDS)
             assert found.export_stream("a") == said
     # Opened by one model, it is no other's any more.
@@ -137,8 +141,8 @@ def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) ->
             opened(Engine(other, threads=1), place)
     with pytest.raises(StoreError, match="of the same layout; let them go on"):
         opened(Engine(new, threads=1), before)
-    with opened(found := Engine(new, threads=1), before, "keep") as keeper:
-        keeper.recall(IDS)
+    with opened(found := Engine(new, threads=1), before, "keep") as checkpointer:
+        checkpointer.stored.restore(IDS)
         moved = Engine(old, threads=1)
         step_alone(moved, "a")
         moved.reload(new)
@@ -148,73 +152,77 @@ def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) ->
 def test_killed_around_a_change_that_begins_anew_numbers_stay(tmp_path: Path) -> None:
     old, new = MODELS[0], MODELS[3]
     engine = Engine(old, threads=1)
-    with opened(engine, f"lmdb:{tmp_path / 'store'}") as keeper:
+    with opened(engine, f"lmdb:{tmp_path / 'store'}") as checkpointer:
         for stream in (*IDS, "a"):
-            step(engine, keeper, stream)
-        keeper.finish()
+            step(engine, checkpointer, stream)
+        checkpointer.finish()
         before = copied(tmp_path, "before")
-        next = engine.prepare(new, True)
-        keeper.set_header(header_of(new, 24 + next.initial.nbytes).begins_anew(keeper.header))
-        step(engine, keeper, "a")  # and what was applied by the old model meanwhile
-        keeper._finishing.clear()
-        keeper.finish()
+        next = engine.prepare_reload(new, True)
+        checkpointer.set_header(
+            header_of(new, 24 + next.initial.nbytes).begins_anew(checkpointer.header)
+        )
+        step(engine, checkpointer, "a")  # and what was applied by the old model meanwhile
+        checkpointer._finishing.clear()
+        checkpointer.finish()
         between = copied(tmp_path, "between")
-    with pytest.raises(StoreError, match="whose layout is another"):
+    with pytest.raises(StoreError, match="whose layout differs"):
         opened(Engine(new, threads=1), before)
-    with pytest.raises(StoreError, match="whose layout is another"):
+    with pytest.raises(StoreError, match="whose layout differs"):
         opened(Engine(new, threads=1), before, "keep")
     for place, other, last in ((before, "anew", 2), (between, "refuse", 3)):
-        with opened(found := Engine(new, threads=1), place, other) as keeper:
-            keeper.recall(IDS)
+        with opened(found := Engine(new, threads=1), place, other) as checkpointer:
+            checkpointer.stored.restore(IDS)
             assert found.last_seqs(IDS) == [last, 1, 1, 1]
             assert found.last_prediction("a", last) is None
             y = found.step("a", [1, 1], seq=last + 1)
             np.testing.assert_array_equal(y, Engine(new, threads=1).step("x", [1, 1]))
-            keeper.finish()
-        with opened(again := Engine(new, threads=1), place) as keeper:  # by itself, from now on
-            keeper.recall(IDS)
+            checkpointer.finish()
+        with opened(
+            again := Engine(new, threads=1), place
+        ) as checkpointer:  # by itself, from now on
+            checkpointer.stored.restore(IDS)
             assert again.last_seqs(IDS) == [last + 1, 1, 1, 1]
             for stream in IDS:
                 assert again.export_stream(stream) == found.export_stream(stream)
 
 
-def test_a_damaged_record_is_no_record_of_an_earlier_era(tmp_path: Path) -> None:
+def test_a_damaged_record_is_not_taken_for_one_of_an_earlier_epoch(tmp_path: Path) -> None:
     where = f"lmdb:{tmp_path / 'store'}"
     engine = Engine(MODELS[0], threads=1)
-    with opened(engine, where) as keeper:
+    with opened(engine, where) as checkpointer:
         for stream in IDS:
-            step(engine, keeper, stream)
-        reload(engine, keeper, MODELS[1], tmp_path, True)
-        step(engine, keeper, 7)
-        keeper.finish()
+            step(engine, checkpointer, stream)
+        reload(engine, checkpointer, MODELS[1], tmp_path, True)
+        step(engine, checkpointer, 7)
+        checkpointer.finish()
     with lmdb.open(str(tmp_path / "store")) as env, env.begin(write=True) as write:
         for key in (b"a", b"\0" + (7).to_bytes(8, "big")):
             record = bytearray(write.get(key))
             record[3] ^= 1
             write.put(key, bytes(record))
-    with opened(found := Engine(MODELS[1], threads=1), where) as keeper:
+    with opened(found := Engine(MODELS[1], threads=1), where) as checkpointer:
         for stream in ("a", 7):
             with pytest.raises(StoreError, match="is damaged"):
-                keeper.recall([stream])
-        keeper.recall(["123456789"])
+                checkpointer.stored.restore([stream])
+        checkpointer.stored.restore(["123456789"])
         assert found.last_seqs(IDS) == [0, 1, 0, 0]
 
 
-def test_a_store_from_before_headers_told_the_layout_goes_on(tmp_path: Path) -> None:
+def test_a_store_whose_header_has_no_layout_goes_on(tmp_path: Path) -> None:
     where = f"lmdb:{tmp_path / 'store'}"
     engine = Engine(MODELS[0], threads=1)
-    with opened(engine, where) as keeper:
-        step(engine, keeper, "a")
-        keeper.finish()
-        size = engine.changes().record_size
+    with opened(engine, where) as checkpointer:
+        step(engine, checkpointer, "a")
+        checkpointer.finish()
+        size = engine.dirty_tracker().record_size
     old = f'{{"model": "{MODELS[0].fingerprint}", "record_size": {size}, "format": {FORMAT}}}'
     with lmdb.open(str(tmp_path / "store")) as env, env.begin(write=True) as write:
         write.put(HEADER_KEY, old.encode())
     with pytest.raises(StoreError, match="does not tell its layout"):
         opened(Engine(MODELS[1], threads=1), where, "keep")
     for model, other in ((MODELS[0], "refuse"), (MODELS[1], "keep")):
-        with opened(found := Engine(model, threads=1), where, other) as keeper:
-            keeper.recall(["a"])
+        with opened(found := Engine(model, threads=1), where, other) as checkpointer:
+            checkpointer.stored.restore(["a"])
             assert found.last_seqs(["a"]) == [1]
 
 

@@ -1,4 +1,4 @@
-"""What a worker answers: batches, order, and that a bad message changes nothing."""
+"""The service: batches, order, and bad messages, which change nothing."""
 
 import logging
 import struct
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import ProtocolError
-from streamlstm.serving.reply import Answer
+from streamlstm.serving.response import Response
 from streamlstm.serving.service import Service
 
 from ..contract.models import random_model
@@ -35,11 +35,11 @@ def steps(streams: list[wire.StreamId], X: object, seqs: list[int] | None = None
     return wire.encode(wire.Steps(streams, seqs, wire.to_floats(X)))
 
 
-def replies(answers: Iterable[Answer]) -> list[wire.Reply]:
+def replies(answers: Iterable[Response]) -> list[wire.Reply]:
     return [wire.decode_reply(answer.reply) for answer in answers]
 
 
-def codes(answers: Iterable[Answer]) -> list[str | None]:
+def codes(answers: Iterable[Response]) -> list[str | None]:
     return [answer.error.code if answer.error else None for answer in answers]
 
 
@@ -143,7 +143,7 @@ def test_steps_that_cannot_be_applied_names_the_row_at_fault(
     assert len(service.engine) == 2
 
 
-def test_a_bad_message_divides_its_good_neighbours_from_nothing() -> None:
+def test_a_bad_message_does_not_affect_its_neighbours() -> None:
     service = Service(engine())
     frames = [
         step("a", [1, 1], seq=1),
@@ -202,14 +202,14 @@ def test_publications_are_the_predictions() -> None:
     assert quiet[0].publications == []
 
 
-def test_only_observations_may_be_fed() -> None:
+def test_the_pull_socket_takes_observations_only() -> None:
     service = Service(engine())
     frames = [step("a", [1, 1]), wire.encode(wire.Reset("a")), wire.encode(wire.Info())]
-    assert codes(service.handle(frames, fed={0, 1, 2})) == [None, "unknown-kind", "unknown-kind"]
-    assert codes(service.handle(frames, fed={0})) == [None, None, None]
+    assert codes(service.handle(frames, pulled={0, 1, 2})) == [None, "unknown-kind", "unknown-kind"]
+    assert codes(service.handle(frames, pulled={0})) == [None, None, None]
 
 
-def test_rows_that_are_fed_stand_for_themselves() -> None:
+def test_rows_of_pulled_messages_are_applied_one_by_one() -> None:
     undisturbed, disturbed = engine(capacity=3), engine(capacity=3)
     service = Service(disturbed)
     fed = steps(
@@ -218,7 +218,7 @@ def test_rows_that_are_fed_stand_for_themselves() -> None:
         [1, 0, 3, 2, 0, 1, 1],
     )
     asked = steps(["a", "b"], [[7, 7], [8, 8]], [3, 9])
-    answer, refused, last = service.handle([fed, asked, step("a", [9, 9], 3)], fed={0, 2})
+    answer, refused, last = service.handle([fed, asked, step("a", [9, 9], 3)], pulled={0, 2})
     good = [("a", [1, 1], 1), ("a", [3, 3], 2), ("c", [4, 4], 0), ("d", [5, 5], 1)]
     for publication, (stream, x, seq) in zip(answer.publications, good, strict=True):
         expected = wire.Prediction(
@@ -235,20 +235,20 @@ def test_rows_that_are_fed_stand_for_themselves() -> None:
         assert disturbed.export_stream(stream) == undisturbed.export_stream(stream)
 
 
-def test_steps_that_are_fed_malformed_are_refused_as_a_whole() -> None:
+def test_malformed_pulled_steps_are_refused_as_a_whole() -> None:
     service = Service(engine())
     wide = steps(["a", "b"], [[1, 1, 1], [2, 2, 2]])
-    assert codes(service.handle([wide, wide[:-1]], fed={0, 1})) == ["bad-shape", "bad-frame"]
+    assert codes(service.handle([wide, wide[:-1]], pulled={0, 1})) == ["bad-shape", "bad-frame"]
     assert service.counters.errors.total() == 2
     assert len(service.engine) == 0
 
 
-def test_what_a_door_refuses_is_answered_in_its_place() -> None:
+def test_what_a_socket_refuses_is_answered_in_its_place() -> None:
     frames = [step("a", [1, 1]), ProtocolError("not like this"), step("a", [1, 1])]
     assert codes(Service(engine()).handle(frames)) == [None, "bad-frame", None]
 
 
-def test_info_tells_what_the_document_lists() -> None:
+def test_info_has_the_keys_of_the_specification() -> None:
     service = Service(engine(capacity=9), max_message_bytes=5000)
     service.handle([step("a", [1, 1]), step("a", [1]), b""])
     info = replies(service.handle([wire.encode(wire.Info())]))[0].value
@@ -276,7 +276,7 @@ def test_messages_above_the_limit_are_too_large() -> None:
     assert codes(service.handle([frame])) == ["too-large"]
 
 
-def test_a_mistake_in_the_engine_is_answered_and_logged(
+def test_a_failure_of_the_engine_is_answered_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = Service(engine())
@@ -315,7 +315,7 @@ observations = st.tuples(
 @given(
     st.lists(st.one_of(observations, st.lists(observations, min_size=1, max_size=3)), max_size=8)
 )
-def test_a_batch_is_worth_its_messages_one_by_one(batch: list[object]) -> None:
+def test_a_batch_does_what_its_messages_do_one_by_one(batch: list[object]) -> None:
     """Answers and state do not depend on how messages fall into batches."""
     frames = []
     for item in batch:
@@ -334,10 +334,10 @@ def test_a_batch_is_worth_its_messages_one_by_one(batch: list[object]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(observations, min_size=1, max_size=4), max_size=5), st.integers(0, 1))
-def test_rows_that_are_fed_are_worth_as_many_single_ones(
+def test_pulled_rows_do_what_as_many_single_steps_do(
     batch: list[list[tuple[wire.StreamId, int, list[float]]]], asked: int
 ) -> None:
-    """A STEPS at the pull door leads to what its rows would have led to, each in a STEP."""
+    """A STEPS at the PULL socket leads to what its rows would have led to, each in a STEP."""
     together, apart = Service(engine(capacity=3)), Service(engine(capacity=3))
     frames, singles = [], []
     for rows in batch:
@@ -345,9 +345,9 @@ def test_rows_that_are_fed_are_worth_as_many_single_ones(
         frames.append(steps([row[0] for row in rows], X, [row[1] for row in rows]))
         singles.append([step(row[0], x, row[1]) for row, x in zip(rows, X, strict=True)])
     questions = [step("a", [1, 1])] * asked  # before them in the batch
-    answers = together.handle([*questions, *frames], fed=range(asked, 10))[asked:]
+    answers = together.handle([*questions, *frames], pulled=range(asked, 10))[asked:]
     apart.handle(questions)
-    expected = [apart.handle([frame], fed={0})[0] for run in singles for frame in run]
+    expected = [apart.handle([frame], pulled={0})[0] for run in singles for frame in run]
     published = [publication for answer in answers for publication in answer.publications]
     assert published == [p for answer in expected for p in answer.publications]
     assert together.counters.errors == apart.counters.errors

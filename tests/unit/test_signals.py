@@ -1,4 +1,4 @@
-"""Ctrl-C during imports, and which signal ended a command."""
+"""Ctrl-C during imports, and the signal that stopped a command."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlstm.cli.signals import interruptible, leaving_at_once
+from streamlstm.cli.signals import exit_on_interrupt, sigterm_as_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +60,8 @@ def test_ctrl_c_while_the_demo_is_imported_is_quiet(module: str, root: Path) -> 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_afterwards_ctrl_c_is_python_s_again() -> None:
-    with leaving_at_once():
+def test_the_handler_of_ctrl_c_is_restored() -> None:
+    with exit_on_interrupt():
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -70,19 +70,19 @@ def test_afterwards_ctrl_c_is_python_s_again() -> None:
     ("number", "name", "status"),
     [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)],
 )
-def test_which_signal_came_is_known(number: int, name: str, status: int) -> None:
+def test_the_interruption_names_the_signal(number: int, name: str, status: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with interruptible() as interruption:
+    with sigterm_as_interrupt() as interruption:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
         assert (interruption.name, interruption.status) == (name, status)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_application_s_own_handling_is_left_alone() -> None:
+def test_a_handler_of_an_application_is_left_alone() -> None:
     def own(_number: int, _frame: object) -> None:
         """Do nothing."""
 
     signal.signal(signal.SIGINT, own)
-    with leaving_at_once():
+    with exit_on_interrupt():
         assert signal.getsignal(signal.SIGINT) is own

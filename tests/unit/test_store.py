@@ -1,4 +1,4 @@
-"""What changed reaches the store, bit for bit, and comes back; nothing else does."""
+"""Checkpoints: every change reaches the store, bit for bit, and is restored from it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.engine.dirty import key_of, stream_of
+from streamlstm.engine.records import store_key, stream_from_key
 from streamlstm.errors import CapacityError, StoreError
-from streamlstm.serving.checkpointer import Keeper, open_keeper
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
+from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
 from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
 
 from ..contract.models import random_model
-from .loops import harness
+from .worker_harness import harness
 
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
 IDS: list[str | int] = ["a", "12345678", "123456789", "é∂𐍈", "x" * 255, 0, 7, 2**64 - 1]
-Open = Callable[[Engine], Keeper]
+Open = Callable[[Engine], Checkpointer]
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def where(tmp_path: Path) -> str:
     return f"lmdb:{tmp_path / 'store'}"
 
 
-def opened(engine: Engine, where: str, seconds: float = 60.0) -> Keeper:
-    keeper = open_keeper(engine, where, seconds)
-    assert keeper is not None
-    return keeper
+def opened(engine: Engine, where: str, seconds: float = 60.0) -> Checkpointer:
+    checkpointer = open_checkpointer(engine, where, seconds)
+    assert checkpointer is not None
+    return checkpointer
 
 
 def exports(engine: Engine) -> dict[str | int, bytes]:
@@ -46,14 +46,14 @@ def exports(engine: Engine) -> dict[str | int, bytes]:
 def read_back(where: str) -> dict[str | int, bytes]:
     """What an engine has that brings all streams back."""
     engine = Engine(MODEL, threads=1)
-    with opened(engine, where) as keeper:
-        keeper.preload(lambda done, total: None)
-        assert keeper.ticket() == 0  # what came back has not changed
-        assert not keeper.has_more
+    with opened(engine, where) as checkpointer:
+        checkpointer.stored.preload(lambda done, total: None)
+        assert checkpointer.ticket() == 0  # what came back has not changed
+        assert not checkpointer.stored.exist
     return exports(engine)
 
 
-def change(engine: Engine, random: np.random.Generator, keeper: Keeper) -> None:
+def change(engine: Engine, random: np.random.Generator, checkpointer: Checkpointer) -> None:
     """Do one of all that changes a stream or several."""
     stream = IDS[random.integers(len(IDS))]
     some = [IDS[n] for n in random.integers(0, len(IDS), 5)]
@@ -82,7 +82,7 @@ def change(engine: Engine, random: np.random.Generator, keeper: Keeper) -> None:
         case 9 if len(engine):
             engine.import_stream(stream, engine.export_stream(engine.streams()[0]))
         case _:
-            keeper.turn()
+            checkpointer.turn()
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,12 +93,12 @@ def test_whatever_changes_a_stream_reaches_the_store(
     where = f"lmdb:{tmp_path_factory.mktemp('any') / 'store'}"
     random = np.random.default_rng(seed)
     engine = Engine(MODEL, len(IDS), threads=1)
-    with opened(engine, where, 0.0) as keeper:
-        keeper._piece = piece
+    with opened(engine, where, 0.0) as checkpointer:
+        checkpointer._chunk = piece
         for _ in range(int(random.integers(1, 80))):
-            change(engine, random, keeper)
-        keeper.finish()
-        assert keeper.ticket() == keeper.committed
+            change(engine, random, checkpointer)
+        checkpointer.finish()
+        assert checkpointer.ticket() == checkpointer.committed
     assert read_back(where) == exports(engine)
 
 
@@ -117,48 +117,51 @@ def test_what_a_worker_steps_reaches_the_store_and_comes_back(where: str, loop: 
     half = len(frames) // 2
     for part in (slice(0, half), slice(half, None)):
         here = Engine(MODEL, threads=1)
-        with opened(here, where) as keeper, harness(here, loop=loop, keeper=keeper) as worker:
+        with (
+            opened(here, where) as checkpointer,
+            harness(here, loop=loop, checkpointer=checkpointer) as worker,
+        ):
             assert [parts[-1] for parts in worker.ask(frames[part])] == replies[part]
-            keeper.finish()
+            checkpointer.finish()
     assert read_back(where) == exports(alone.engine)
 
 
 def test_a_stream_comes_back_when_it_is_asked_for(where: str) -> None:
     first = Engine(MODEL, threads=1)
-    with opened(first, where) as keeper:
+    with opened(first, where) as checkpointer:
         for seq in (1, 2):
             first.step_many(IDS, np.ones((len(IDS), 2)), seqs=[seq] * len(IDS))
-        keeper.finish()
+        checkpointer.finish()
     engine = Engine(MODEL, 3, threads=1)
-    with opened(engine, where) as keeper:
-        keeper.recall(["a", 7, "new", "a"])
+    with opened(engine, where) as checkpointer:
+        checkpointer.stored.restore(["a", 7, "new", "a"])
         assert engine.streams() == ["a", 7]
         with pytest.raises(CapacityError, match="larger capacity"):
-            keeper.recall(IDS)
+            checkpointer.stored.restore(IDS)
         assert engine.streams() == ["a", 7]
         engine.forget("a")
-        keeper.recall(["a"])  # forgotten, though the store still has it
+        checkpointer.stored.restore(["a"])  # forgotten, though the store still has it
         assert engine.streams() == [7]
-        keeper.finish()
-        keeper.recall(["a"])
+        checkpointer.finish()
+        checkpointer.stored.restore(["a"])
         assert engine.streams() == [7]
         engine.step("a", [0.0, 0.0], seq=1)
-        keeper.finish()
+        checkpointer.finish()
     assert read_back(where) == exports(first) | exports(engine)
 
 
 def test_ids_and_keys_are_the_same() -> None:
     for stream in IDS:
-        assert stream_of(key_of(stream)) == stream
-    assert key_of(7) == wire.topic(7)
-    assert key_of("é") == wire.topic("é")
+        assert stream_from_key(store_key(stream)) == stream
+    assert store_key(7) == wire.topic(7)
+    assert store_key("é") == wire.topic("é")
 
 
 def test_a_record_is_as_described(where: str) -> None:
     engine = Engine(MODEL, threads=1)
-    with opened(engine, where) as keeper:
+    with opened(engine, where) as checkpointer:
         engine.step("a", [1.0, 2.0], seq=1, time=2.5)
-        keeper.finish()
+        checkpointer.finish()
     with lmdb.open(where[5:]) as env, env.begin() as read:
         record = read.get(b"a")
     assert record[:8] == (1).to_bytes(8, "little")
@@ -178,34 +181,34 @@ def test_a_record_is_as_described(where: str) -> None:
 def test_a_store_of_something_else_is_refused(where: str, header: Header, said: str) -> None:
     LmdbStore(where[5:], header).close()
     with pytest.raises(StoreError, match=said):
-        open_keeper(Engine(MODEL, threads=1), where, 1.0)
+        open_checkpointer(Engine(MODEL, threads=1), where, 1.0)
 
 
 def test_other_peoples_files_are_refused(where: str) -> None:
     with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
         write.put(b"key", b"value")
     with pytest.raises(StoreError, match="expected a store of streamlstm"):
-        open_keeper(Engine(MODEL, threads=1), where, 1.0)
+        open_checkpointer(Engine(MODEL, threads=1), where, 1.0)
     for wrong in ("lmdb:", "sqlite:x", "", "/tmp/x", "lmdb:/dev/null"):
         with pytest.raises(StoreError, match=r"expected lmdb:PATH|cannot be opened"):
-            open_keeper(Engine(MODEL, threads=1), wrong, 1.0)
+            open_checkpointer(Engine(MODEL, threads=1), wrong, 1.0)
 
 
 def test_a_damaged_record_is_not_taken(where: str) -> None:
     engine = Engine(MODEL, threads=1)
-    with opened(engine, where) as keeper:
+    with opened(engine, where) as checkpointer:
         engine.step_many(["good", "bad"], np.ones((2, 2)))
-        keeper.finish()
+        checkpointer.finish()
     with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
         record = bytearray(write.get(b"bad"))
         record[20] ^= 1
         write.put(b"bad", bytes(record))
     engine = Engine(MODEL, threads=1)
-    with opened(engine, where) as keeper:
+    with opened(engine, where) as checkpointer:
         with pytest.raises(StoreError, match="'bad' is damaged"):
-            keeper.recall(["good", "bad"])
+            checkpointer.stored.restore(["good", "bad"])
         assert engine.streams() == []
-        keeper.recall(["good"])
+        checkpointer.stored.restore(["good"])
         assert engine.streams() == ["good"]
 
 
@@ -214,32 +217,32 @@ def test_one_worker_has_it_at_a_time(where: str) -> None:
         opened(Engine(MODEL, threads=1), where),
         pytest.raises(StoreError, match="in use by another worker"),
     ):
-        open_keeper(Engine(MODEL, threads=1), where, 1.0)
+        open_checkpointer(Engine(MODEL, threads=1), where, 1.0)
 
 
 def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamlstm.serving.stores.lmdb.FIRST_SIZE", 2**16)
     engine = Engine(MODEL, threads=1)
-    with opened(engine, where) as keeper:
+    with opened(engine, where) as checkpointer:
         for n in range(5):
             engine.step_many(np.arange(1000 * n, 1000 * n + 1000), np.ones((1000, 2)))
-            keeper.finish()
-        assert keeper.status()["error"] is None
+            checkpointer.finish()
+        assert checkpointer.status()["error"] is None
     assert read_back(where) == exports(engine)
 
 
-def test_prometheus_and_info_are_told(where: str) -> None:
+def test_prometheus_and_info_show_the_store(where: str) -> None:
     engine = Engine(MODEL, threads=1)
     assert Service(engine).info()["store"] is None
-    with opened(engine, where) as keeper:
-        service = Service(engine, keeper=keeper)
+    with opened(engine, where) as checkpointer:
+        service = Service(engine, checkpointer=checkpointer)
         engine.step_many(IDS, np.ones((len(IDS), 2)))
         found = {
             m.name: m.samples[0].value for m in WorkerCollector(service).collect() if m.samples
         }
         assert found["streamlstm_store_pending"] == len(IDS)
         assert found["streamlstm_store_commits"] == found["streamlstm_store_failing_seconds"] == 0
-        keeper.finish()
+        checkpointer.finish()
         assert service.info()["store"] == {
             "kind": "lmdb",
             "place": where,

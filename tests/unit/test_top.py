@@ -1,4 +1,4 @@
-"""What `streamlstm top` makes of two answers to INFO, and how it draws that."""
+"""`streamlstm top`: rates from two replies to INFO, and the table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.cli import app
 from streamlstm.cli.console import duration
-from streamlstm.cli.top_table import COLUMNS, draw
-from streamlstm.cli.top_worker import Row, Watched
-from streamlstm.cli.worker_rates import Snapshot, all_now, all_rates
+from streamlstm.cli.top.table import COLUMNS, render
+from streamlstm.cli.top.worker import PolledWorker, Row
+from streamlstm.cli.worker_stats import Snapshot, sum_gauges, sum_rates
 from streamlstm.errors import EndpointError, ProtocolError
 from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
@@ -26,7 +26,7 @@ MODEL = random_model([LSTM(2, 5), Dense(5, 3)])
 
 def answer(service: Service, uptime: float, pid: int = 1, cpu: float = 0.0) -> Snapshot:
     """What the service says, at a moment of the test's choice."""
-    return Snapshot.of(service.info() | {"uptime": uptime, "pid": pid, "cpu": cpu})
+    return Snapshot.from_info(service.info() | {"uptime": uptime, "pid": pid, "cpu": cpu})
 
 
 def work(service: Service, blocks: int, nanoseconds: int = 1_000_000) -> None:
@@ -65,10 +65,10 @@ def test_rates_are_differences_by_the_worker_s_clock(service: Service) -> None:
     assert rates.arithmetic == pytest.approx(0.01)
     assert rates.latency.mean == pytest.approx(0.003)
     assert 0.003 < rates.latency.quantile(0.5) == rates.latency.quantile(0.99) < 0.0045
-    assert after.now[:4] == (6, 100, 8, 69)  # the question itself is left out
+    assert after.gauges[:4] == (6, 100, 8, 69)  # the question itself is left out
 
 
-def test_nothing_done_is_nothing_and_no_error(service: Service) -> None:
+def test_an_idle_interval_has_zero_rates(service: Service) -> None:
     rates = answer(service, uptime=12.0).since(answer(service, uptime=10.0))
     assert rates is not None
     assert rates[:6] == (0,) * 6
@@ -77,7 +77,7 @@ def test_nothing_done_is_nothing_and_no_error(service: Service) -> None:
     assert math.isnan(rates.latency.quantile(0.5))
 
 
-def test_a_worker_that_was_started_anew_starts_anew(service: Service) -> None:
+def test_a_restarted_worker_has_no_rates_at_first(service: Service) -> None:
     before = answer(service, uptime=10.0)
     assert before.since(None) is None
     reborn = Service(Engine(MODEL, 100, threads=1))
@@ -97,23 +97,23 @@ def test_the_sum_of_workers(service: Service) -> None:
     work(other, 30, nanoseconds=3_000_000)
     after = [answer(service, 11.0, cpu=1.0), answer(other, 102.0, cpu=1.0)]
     rates = [later.since(earlier) for later, earlier in zip(after, before, strict=True)]
-    both = all_rates([one for one in rates if one])
+    both = sum_rates([one for one in rates if one])
     assert both is not None
     assert both.messages == 40 + 60
     assert both.cpu == 1.5
     assert both.block_size.counts.sum() == 40
     assert both.arithmetic == pytest.approx((0.01 + 0.09) / 3)
-    now = all_now([snapshot.now for snapshot in after])
-    assert now is not None
-    assert now.capacity == 150
-    assert (all_now([]), all_rates([])) == (None, None)
+    gauges = sum_gauges([snapshot.gauges for snapshot in after])
+    assert gauges is not None
+    assert gauges.capacity == 150
+    assert (sum_gauges([]), sum_rates([])) == (None, None)
 
 
-def test_an_answer_of_another_version_is_said(service: Service) -> None:
+def test_a_reply_of_another_version_is_an_error(service: Service) -> None:
     info = service.info()
     del info["histograms"]
     with pytest.raises(ProtocolError, match="no 'histograms'"):
-        Snapshot.of(info)
+        Snapshot.from_info(info)
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def rows(service: Service) -> list[Row]:
     ]
 
 
-def test_all_columns_stand_where_there_is_room(rows: list[Row]) -> None:
-    head, *lines = draw(rows, None)
+def test_a_wide_terminal_shows_all_columns(rows: list[Row]) -> None:
+    head, *lines = render(rows, None)
     assert head.split() == ["worker", "model", *(column.header for column in COLUMNS)]
     cells = lines[0].split()
     assert cells[:7] == [
@@ -146,8 +146,8 @@ def test_all_columns_stand_where_there_is_room(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("width", range(20, 200, 7))
-def test_a_narrow_terminal_keeps_what_matters_most(rows: list[Row], width: int) -> None:
-    lines = draw(rows, width)
+def test_a_narrow_terminal_keeps_the_most_important_columns(rows: list[Row], width: int) -> None:
+    lines = render(rows, width)
     assert max(map(len, lines)) <= width
     shown = set(lines[0].split()[2:])
     by_importance = sorted(COLUMNS, key=lambda column: -column.importance)
@@ -157,11 +157,11 @@ def test_a_narrow_terminal_keeps_what_matters_most(rows: list[Row], width: int) 
 
 
 def test_one_worker_has_no_sum(rows: list[Row]) -> None:
-    assert len(draw(rows[:1], None)) == 2
+    assert len(render(rows[:1], None)) == 2
 
 
-def test_no_worker_answers(rows: list[Row]) -> None:
-    assert draw([rows[2]] * 2, None)[3].startswith("0 of 2 ")
+def test_the_sum_of_no_answers(rows: list[Row]) -> None:
+    assert render([rows[2]] * 2, None)[3].startswith("0 of 2 ")
 
 
 def test_every_column_has_an_importance_of_its_own() -> None:
@@ -181,21 +181,21 @@ def test_every_column_has_an_importance_of_its_own() -> None:
         (math.nan, "-"),
     ],
 )
-def test_durations_are_short(seconds: float, said: str) -> None:
+def test_durations_have_suitable_units(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-async def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+async def test_a_missing_endpoints_file_is_a_failure_until_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "worker.json"
-    watched = Watched("worker", path)
-    await watched.ask()
-    assert watched.row()[1] == "no endpoints file for 0 s"
+    worker = PolledWorker("worker", path)
+    await worker.poll()
+    assert worker.row()[1] == "no endpoints file for 0 s"
     path.write_text(json.dumps({"router": "nonsense", "pull": "", "xpub": ""}))
-    await watched.ask()
-    assert watched.row()[1] == "no endpoints file for 0 s"
-    await watched.close()
+    await worker.poll()
+    assert worker.row()[1] == "no endpoints file for 0 s"
+    await worker.close()
     with pytest.raises(EndpointError):
-        Watched("worker", "nonsense")
+        PolledWorker("worker", "nonsense")
 
 
 @pytest.mark.parametrize("every", ["0", "nan", "-1", "inf"])

@@ -1,4 +1,4 @@
-"""Every message to bytes and back, and every way in which bytes can be no message."""
+"""Messages round trip through bytes, and invalid bytes are refused with a reason."""
 
 import math
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamlstm import wire
-from streamlstm.engine.state_table import check_stream_id
+from streamlstm.engine.ids import check_stream_id
 from streamlstm.errors import ProtocolError, StreamIdError
 
 X = struct.pack("<2f", 21.5, 0.82)
@@ -64,14 +64,14 @@ def refusal(frame: bytes) -> ProtocolError:
 
 
 @pytest.mark.parametrize("message", REQUESTS, ids=repr)
-def test_a_question_survives_the_wire(message: wire.Request) -> None:
+def test_a_request_round_trips(message: wire.Request) -> None:
     back = wire.decode_request(wire.encode(message))
     assert type(back) is type(message)
     assert back == message
 
 
 @pytest.mark.parametrize("message", REPLIES, ids=repr)
-def test_an_answer_survives_the_wire(message: wire.Reply) -> None:
+def test_a_reply_round_trips(message: wire.Reply) -> None:
     back = wire.decode_reply(wire.encode(message))
     assert type(back) is type(message)
     assert back == message
@@ -92,7 +92,7 @@ def test_rows_written_by_hand_may_be_arrays_or_bins() -> None:
     assert wire.decode_request(frame) == wire.Steps(["a", "b"], None, X + X)
 
 
-def test_integers_of_any_width_are_read() -> None:
+def test_integers_of_any_width_are_decoded() -> None:
     frame = b"\xdc\x00\x04" + b"\xd3" + (1).to_bytes(8, "big") + b"\xa1a" + b"\xcd\x00\x05\xc4\x00"
     assert wire.decode_request(frame) == wire.Step("a", 5, b"")
 
@@ -163,13 +163,13 @@ def test_integers_of_any_width_are_read() -> None:
         (b"\x92\x07" + NOT_TEXT, "bad-frame", "nonce"),
     ],
 )
-def test_what_is_no_message_is_refused_with_a_reason(frame: bytes, code: str, said: str) -> None:
+def test_an_invalid_message_is_refused_with_a_reason(frame: bytes, code: str, said: str) -> None:
     error = refusal(frame)
     assert error.code == code
     assert said in str(error)
 
 
-def test_too_large_is_said_before_anything_is_read() -> None:
+def test_a_large_message_is_refused_before_it_is_decoded() -> None:
     error = refusal(b"\xc1" * (wire.MAX_MESSAGE_BYTES + 1))
     assert error.code == "too-large"
     assert str(wire.MAX_MESSAGE_BYTES) in str(error)
@@ -199,7 +199,7 @@ def test_too_many_streams_are_refused() -> None:
         (msgpack.packb([99, "pump", 7]), None, None),
     ],
 )
-def test_a_refusal_carries_what_could_be_read(
+def test_a_refusal_carries_the_stream_and_the_number(
     frame: bytes, stream: str | None, seq: int | None
 ) -> None:
     error = refusal(frame)
@@ -242,12 +242,12 @@ def test_wire_and_engine_agree_on_what_an_id_is(stream: object) -> None:
     ],
     ids=repr,
 )
-def test_what_would_be_refused_is_not_written(message: wire.Request) -> None:
+def test_invalid_requests_are_not_encoded(message: wire.Request) -> None:
     with pytest.raises(ProtocolError):
         wire.encode(message)
 
 
-def test_predictions_are_written_alike_one_by_one_and_in_a_batch() -> None:
+def test_predictions_are_encoded_equally_one_by_one_and_in_a_batch() -> None:
     Y = np.arange(6, dtype=np.float32).reshape(3, 2)
     streams, seqs = ["a", 7, "ü"], [0, 1, 2**64 - 1]
     one_by_one = [
@@ -257,20 +257,20 @@ def test_predictions_are_written_alike_one_by_one_and_in_a_batch() -> None:
     assert wire.encode_predictions(streams, seqs, Y) == one_by_one
 
 
-def test_values_are_arrays_of_their_own() -> None:
+def test_values_are_copies() -> None:
     prediction = wire.Prediction("a", 0, X)
     assert prediction.values.tolist() == np.frombuffer(X, "<f4").tolist()
     prediction.values[0] = 0.0
     assert wire.Predictions(["a", "b"], None, X).values.shape == (2, 1)
 
 
-def test_answers_may_have_more_at_the_end() -> None:
+def test_replies_may_have_more_elements_at_the_end() -> None:
     assert wire.decode_reply(msgpack.packb([129, "a", 1, X, None, 5])) == wire.Prediction("a", 1, X)
     assert wire.decode_reply(msgpack.packb([255, None, None, "gap", "no", 5])).code == "gap"
     assert wire.decode_reply(msgpack.packb([131, 3, "a", None, 5])) == wire.Done(3, "a")
 
 
-def test_how_long_to_wait_comes_with_busy_only() -> None:
+def test_wait_is_set_with_busy_only() -> None:
     def read(*elements: object) -> int | None:
         reply = wire.decode_reply(msgpack.packb([255, None, None, *elements]))
         assert isinstance(reply, wire.Error)
@@ -301,17 +301,17 @@ def test_how_long_to_wait_comes_with_busy_only() -> None:
         msgpack.packb([True]),
     ],
 )
-def test_what_is_no_answer_is_refused(frame: bytes) -> None:
+def test_invalid_replies_are_refused(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
         wire.decode_reply(frame)
 
 
-def test_the_sentence_of_an_error_can_always_be_written() -> None:
+def test_any_message_of_an_error_can_be_encoded() -> None:
     error = wire.decode_reply(wire.encode(wire.Error("a", 0, "bad-frame", "\ud800" + "x" * 5000)))
     assert len(error.message) == wire.MAX_TEXT
 
 
-def test_topics_of_text_and_integers_never_meet() -> None:
+def test_topics_of_text_and_integers_are_distinct() -> None:
     assert wire.topic("pümp") == "pümp".encode()
     assert wire.topic(258) == b"\0\0\0\0\0\0\0\1\2"
     assert wire.topic(2**64 - 1) == b"\0" + b"\xff" * 8

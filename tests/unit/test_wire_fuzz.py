@@ -65,14 +65,14 @@ def check(frame: bytes) -> None:
         if refusal is not None:
             assert refusal.code in wire.CODES
             assert str(refusal)
-            # what is known of the message can be told to its sender
+            # what is known of the message can be reported to its sender
             wire.encode(wire.Error(refusal.stream, refusal.seq, refusal.code, str(refusal)))
         elif decode is wire.decode_request:
             assert wire.decode_request(wire.encode(message)) == message
 
 
 @given(requests)
-def test_what_is_written_is_read(message: wire.Request) -> None:
+def test_every_encoded_message_is_decoded(message: wire.Request) -> None:
     back = wire.decode_request(wire.encode(message))
     assert type(back) is type(message)
     assert back == message

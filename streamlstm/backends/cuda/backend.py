@@ -1,8 +1,8 @@
-"""The backend on an NVIDIA GPU: a model's weights and the buffers of its blocks on one device.
+"""The backend for an NVIDIA GPU: weights of a model and buffers of its blocks on one device.
 
 Rows stay on the device (backends/cuda/rows.py). Slots, observations and predictions go through
-pinned memory; a large block is cut into chunks that take turns on two CUDA streams, so that one is
-copied while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
+pinned memory; a large block is cut into chunks that alternate between two CUDA streams, so that one
+is copied while the other is computed. Copies and launch of a chunk are recorded as a CUDA graph.
 """
 
 import logging
@@ -27,17 +27,17 @@ from .rows import DeviceRows
 
 Float32Array = NDArray[np.float32]
 
-# Numba warns of every launch that leaves part of a device idle; a few streams always do.
+# Numba warns of every launch that leaves part of a device idle, as a block of a few streams does.
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
-# Where a program logs at INFO, it tells of all memory that is given back; not unless asked to.
+# At level INFO it logs all memory that is freed: raised, unless the program has set a level.
 _LOG = logging.getLogger("numba.cuda.cudadrv.driver")
 if _LOG.level == logging.NOTSET:
     _LOG.setLevel(logging.WARNING)
 
 KERNELS = ("resident", "shared", "spilled", "scalar")
 CHUNK = 65_536  # streams that go to the device together
-_TRIED = 9  # streams of the table on which graphs are tried
-_SMALLEST = 64  # buffers are made for a multiple of so many streams
+_TRIED = 9  # streams of the table on which graphs are tested
+_SMALLEST = 64  # the room of buffers is a multiple of so many streams
 
 
 class CudaBackend:
@@ -49,23 +49,23 @@ class CudaBackend:
     device : int
         Its number, as the NVIDIA driver counts.
     kernel : {"resident", "shared", "spilled", "scalar"}, optional
-        The first that the network fits if left out: weights and values in shared memory, values
-        alone, or neither. "scalar" is the readable one, which tests and benchmarks hold the others
-        against. One that the network does not fit is "spilled".
+        If left out, the first that the network fits: weights and values in shared memory, values
+        alone, or neither. "scalar" is the readable one, with which tests and benchmarks compare
+        the others. "spilled" replaces one that the network does not fit.
     graphs : bool
-        Whether a block goes to the device as a CUDA graph, where cuda-bindings are installed.
+        Whether to launch blocks as CUDA graphs, if cuda-bindings are installed.
 
     Attributes
     ----------
     graphs : bool
-        Whether it does.
+        Whether blocks are launched as graphs.
 
     Raises
     ------
     ModelError
-        If there is no such device or kernel, or nothing to use it with.
+        If there is no such device or kernel, or no driver and toolkit.
     CapacityError
-        If the device has not enough memory; when a block is stepped too, which changes nothing.
+        If the device has not enough memory; also when a block is stepped, which changes nothing.
     """
 
     name = "cuda"
@@ -86,9 +86,9 @@ class CudaBackend:
             self._weights = cuda.to_device(plan.weights)
             self._program = cuda.to_device(plan.program)
             cuda.synchronize()  # the buffers' streams do not wait for these copies
-            self._how = Launch.of(plan, kernel, device)
-            # One for each of two chunks that are under way together.
-            self._scratch = [cuda.device_array(self._how.scratch, np.float32) for _ in range(2)]
+            self._config = Launch.of(plan, kernel, device)
+            # One for each of two chunks in flight.
+            self._scratch = [cuda.device_array(self._config.scratch, np.float32) for _ in range(2)]
             self._compile()
         self.graphs = graphs and graph.AVAILABLE
         if self.graphs:
@@ -108,30 +108,30 @@ class CudaBackend:
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
 
-        Where a number of ``seqs`` is not 0, the prediction is kept in the row as well.
+        Where a number of ``seqs`` is not 0, the prediction is stored in the row as well.
         """
         if seqs is None or not len(seqs):
             slots = ~slots
         elif not np.all(seqs):
             slots = np.where(seqs, slots, ~slots)
         parts = [slice(n, n + CHUNK) for n in range(0, len(slots), CHUNK)]
-        # All of them first: where memory is missing, nothing has been stepped.
+        # All of them first: if memory is missing, nothing has been stepped.
         ready = self.reserve(len(slots))
         with self._device:
-            flying: list[Buffers] = []
+            in_flight: list[Buffers] = []
             for part, buffers in zip(parts, ready, strict=True):
-                if len(flying) == 2:
-                    flying.pop(0).land()
+                if len(in_flight) == 2:
+                    in_flight.pop(0).finish()
                 buffers.fill(slots[part], X[part], Y[part])
                 self._enqueue(rows.memory, buffers)
-                flying.append(buffers)
-            for buffers in flying:
-                buffers.land()
+                in_flight.append(buffers)
+            for buffers in in_flight:
+                buffers.finish()
 
     def reserve(self, count: int) -> list[Buffers]:
-        """Return what a block of ``count`` streams goes through, of each part of it.
+        """Return buffers for each chunk of a block of ``count`` streams.
 
-        A block of so many or fewer finds memory from then on.
+        They stay allocated for later blocks of so many streams or fewer.
 
         Raises
         ------
@@ -145,9 +145,9 @@ class CudaBackend:
     def launcher(
         self, rows: DeviceRows, slots: NDArray[np.int64], X: Float32Array
     ) -> Callable[[], None]:
-        """Return what launches the kernel for a block again and again, without any copy.
+        """Return a function that launches the kernel for a block, without any copy.
 
-        For benchmarks: what a launch alone costs.
+        For benchmarks of the launch alone.
         """
         with self._device:
             buffers = Buffers(len(slots), *self._sizes, self._scratch[0])
@@ -161,18 +161,18 @@ class CudaBackend:
 
         return launch
 
-    def one_stream(self, rows: DeviceRows) -> None:
-        """Return None: a single stream goes the way of a block."""
+    def single_stream(self, rows: DeviceRows) -> None:
+        """Return None: a single stream is stepped as a block."""
 
-    def rehearse(self, initial: Float32Array, inputs: int, outputs: int) -> None:
-        """Do nothing: kernels were launched, and weights are there, since this was made."""
+    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+        """Do nothing: the constructor has launched kernels and copied weights."""
 
-    def succeed(self, old: Any, rows: Any) -> None:
-        """Do nothing: nobody knows the other one by an address."""
+    def take_over(self, old: Any, rows: Any) -> None:
+        """Do nothing: this backend has no task with an address."""
 
     def _compile(self) -> None:
-        """Step an empty block, so that nobody waits for the compiler later."""
-        launch, buffers = self._how, self._buffers_for(0, 0)
+        """Step an empty block, so that kernels are compiled now."""
+        launch, buffers = self._config, self._buffers_for(0, 0)
         buffers.fill(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
         buffers.send()
         none, width = cuda.device_array(1, np.float32), launch.widths[0]
@@ -186,7 +186,7 @@ class CudaBackend:
             graph.allow_shared(launch.kernel, self._number)
 
     def _enqueue(self, memory: Any, buffers: Buffers) -> None:
-        """Have a block sent, stepped and sent back: as a graph, or one after the other."""
+        """Enqueue the copies and the step of a block, as a graph or one after the other."""
 
         def work() -> None:
             buffers.send()
@@ -213,7 +213,7 @@ class CudaBackend:
 
     def _launch(self, memory: Any, buffers: Buffers) -> None:
         """Enqueue the kernel, for as many streams as the buffers have room for."""
-        launch = self._how
+        launch = self._config
         width = launch.width(buffers.room)
         blocks = min(-(-buffers.room // width), launch.blocks)
         shared = launch.shared(width)
@@ -229,9 +229,10 @@ class CudaBackend:
         )
 
     def _try_graphs(self) -> None:
-        """Step some streams with and without a graph: not a bit may be different.
+        """Step some streams with and without a graph; every bit must be the same.
 
-        A driver that refuses, or a graph that does something else, costs a warning, not a state.
+        If the driver refuses a graph, or a graph computes something else, a warning says so, and no
+        state is lost.
         """
         rng, found = np.random.default_rng(0), []
         slots, count = rng.permutation(_TRIED), _TRIED - 1
@@ -250,7 +251,7 @@ class CudaBackend:
             )
 
     def _buffers_for(self, count: int, turn: int) -> Buffers:
-        """Return buffers for ``count`` streams; those of both turns may be in use at once."""
+        """Return buffers for ``count`` streams; ``turn`` is 0 or 1, for two chunks in flight."""
         step = _SMALLEST
         while 8 * step < count:
             step *= 2
@@ -260,7 +261,7 @@ class CudaBackend:
             try:
                 with self._memory():
                     self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
-            except CapacityError:  # larger ones do as well, if there are any
+            except CapacityError:  # use larger ones if there are any
                 larger = [key for key in self._buffers if key[0] > room and key[1] == turn]
                 if not larger:
                     raise
@@ -269,10 +270,10 @@ class CudaBackend:
 
     @contextmanager
     def _memory(self) -> Iterator[None]:
-        """Say plainly that there is not enough of it."""
+        """Turn errors of the driver about missing memory into CapacityError."""
         try:
             yield
-        except Exception as error:  # of the driver, by a name of its own in every package
+        except Exception as error:  # of the driver; each package has its own class
             if "OUT_OF_MEMORY" not in str(error):
                 raise
             raise CapacityError(

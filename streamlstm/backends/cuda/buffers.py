@@ -1,4 +1,4 @@
-"""A CUDA stream, and the memory through which a block of streams goes to a device and back."""
+"""Buffers that move a block of streams to a device and its predictions back."""
 
 import weakref
 from collections.abc import Callable
@@ -14,18 +14,17 @@ Float32Array = NDArray[np.float32]
 
 
 class Buffers:
-    """A CUDA stream, and pinned and device memory for what goes up and comes down on it.
+    """A CUDA stream, with pinned and device memory for a block.
 
-    Slots and observations stand one behind the other and go up in one copy. All of the room is
-    copied whatever is in it, and the kernel finds the count with the slots: so that a graph does
-    for every block.
+    Slots and observations are contiguous and go to the device in one copy. The whole room is always
+    copied, and the count is sent with the slots: so that one graph serves every block.
 
     Parameters
     ----------
     room : int
-        For how many streams.
+        Number of streams.
     F, O : int
-        Numbers of an observation and of a prediction.
+        Widths of an observation and of a prediction.
     scratch : device array
         Of the kernel, float32.
     """
@@ -46,31 +45,31 @@ class Buffers:
         self._recorded: Callable[[], Any] = lambda: None
 
     def fill(self, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array) -> None:
-        """Take in a block; :meth:`land` puts its predictions into Y[B, O]."""
+        """Fill in a block; :meth:`finish` writes its predictions to Y[B, O]."""
         self._given_slots[0] = len(slots)
         self._given_slots[1 : len(slots) + 1] = slots
         self._given[: X.size] = X.ravel()
         self._answers = Y
 
     def send(self) -> None:
-        """Enqueue the copy of what was taken in."""
+        """Enqueue the copy of the block to the device."""
         self._above.copy_to_device(self._up, stream=self.stream)
 
     def fetch(self) -> None:
-        """Enqueue the copy of the predictions."""
+        """Enqueue the copy of the predictions to the host."""
         self.Y.copy_to_host(self._down, stream=self.stream)
 
-    def land(self) -> None:
-        """Wait for all of that."""
+    def finish(self) -> None:
+        """Wait for the CUDA stream, and write the predictions."""
         self.stream.synchronize()
         self._answers[:] = self._down[: self._answers.size].reshape(self._answers.shape)
 
     def records(self, memory: Any) -> bool:
-        """Tell whether there is a graph that works on these rows, and not on others of before."""
+        """Tell whether the recorded graph, if any, works on the rows ``memory``."""
         return self._graph is not None and self._recorded() is memory
 
     def record(self, memory: Any, work: Callable[[], None]) -> None:
-        """Make what enqueues a block that works on the rows ``memory`` into a graph."""
+        """Record ``work``, which enqueues a block on the rows ``memory``, as a graph."""
         self._graph = None
         self._graph = Graph(self.stream, work)
         self._recorded = weakref.ref(memory)

@@ -1,7 +1,7 @@
-"""What the CUDA driver can do and numba has no word for: graphs, and a block's shared memory.
+"""Functions of the CUDA driver that numba does not offer: graphs, and limits of shared memory.
 
-Both go through NVIDIA's cuda-bindings, on which the package numba-cuda stands. Where numba brings
-its own numba.cuda, or in its simulator, neither is there, and everything works without.
+They need NVIDIA's cuda-bindings, which the package numba-cuda depends on. With the numba.cuda that
+is part of numba, or in its simulator, they are missing, and everything works without.
 """
 
 import weakref
@@ -23,10 +23,10 @@ AVAILABLE = driver is not None
 
 
 def make_stream() -> Any:
-    """Return a CUDA stream for the current device, which a graph may be recorded on.
+    """Return a CUDA stream of the current device, on which a graph may be recorded.
 
-    It does not wait for the default stream, nor that for it: while a stream that does is recorded,
-    the driver refuses the default stream to everybody in the process, PyTorch for example.
+    It does not synchronise with the default stream: while a stream that does is recorded, the
+    driver refuses the default stream to the whole process, PyTorch for example.
     """
     if not AVAILABLE:
         return cuda.stream()
@@ -37,27 +37,27 @@ def make_stream() -> Any:
 
 
 class Graph:
-    """Work of a CUDA stream that was recorded once and is given to the device with one call.
+    """Work of a CUDA stream that is recorded once and launched with one call.
 
     Parameters
     ----------
     stream : numba.cuda stream
         Of :func:`make_stream`.
     work : callable
-        Enqueues on that stream, and does nothing else with the device: it must have run before, so
-        that nothing is compiled or allocated now. What it enqueues is recorded with all addresses
-        and sizes, and not carried out.
+        Enqueues work on that stream, and does nothing else with the device: it must have run
+        before, so that nothing is compiled or allocated now. The work is recorded with all
+        addresses and sizes, and not executed.
 
     Raises
     ------
     RuntimeError
-        If the driver refuses. The stream can be used as before.
+        If the driver refuses. The stream can still be used.
     """
 
     def __init__(self, stream: Any, work: Callable[[], None]) -> None:
         self._stream = int(stream.handle)
-        # Relaxed: nothing here is unsafe while something is recorded, and other threads of this
-        # process may allocate meanwhile.
+        # Relaxed: nothing here is unsafe during recording, and other threads of this process may
+        # allocate meanwhile.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
         _checked(driver.cuStreamBeginCapture(self._stream, mode))
         try:
@@ -72,12 +72,12 @@ class Graph:
         _destroy_with(self, driver.cuGraphExecDestroy, self._executable)
 
     def launch(self) -> None:
-        """Enqueue all that was recorded."""
+        """Enqueue the recorded work."""
         _checked(driver.cuGraphLaunch(self._executable, self._stream))
 
 
 def shared_limit(device: int) -> int:
-    """Return the bytes of shared memory that a block may be allowed, 0 if that cannot be asked."""
+    """Return the most bytes of shared memory that a block may have, 0 if that is unknown."""
     if not AVAILABLE:
         return 0
     which = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
@@ -85,7 +85,7 @@ def shared_limit(device: int) -> int:
 
 
 def allow_shared(kernel: Any, device: int) -> None:
-    """Let a kernel that was compiled for a device have as much shared memory as there can be."""
+    """Allow a compiled kernel the most shared memory that the device has."""
     which = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     number = _checked(driver.cuDeviceGet(device))
     for compiled in kernel.overloads.values():
@@ -94,12 +94,12 @@ def allow_shared(kernel: Any, device: int) -> None:
 
 
 def _destroy_with(owner: Any, destroy: Any, handle: Any) -> None:
-    """Give a handle back with its owner, but not at the process's end: the driver may be gone."""
+    """Destroy a handle with its owner, but not at exit of the process: the driver may be gone."""
     weakref.finalize(owner, destroy, handle).atexit = False
 
 
 def _checked(answer: tuple[Any, ...]) -> Any:
-    """Return what a call of the driver gave besides its error code, which must be 0."""
+    """Return the results of a call of the driver; raise RuntimeError if its error code is not 0."""
     error, *values = answer
     if error != driver.CUresult.CUDA_SUCCESS:
         raise RuntimeError(f"the CUDA driver says {error.name}")

@@ -1,4 +1,4 @@
-"""How a network is launched on a CUDA device: which kernel, how many threads, how much memory."""
+"""Launch configuration of a network on a CUDA device: kernel, threads, shared memory."""
 
 from typing import Any, NamedTuple
 
@@ -21,71 +21,71 @@ from ...kernels.cuda.tiles import SPACE
 from ..plan import Plan
 from . import graph
 
-_MOST_BLOCKS = 65_535
+_MAX_BLOCKS = 65_535
 
 
 class Launch(NamedTuple):
-    """How a network is launched.
+    """Launch configuration of a network.
 
     Attributes
     ----------
     kernel : kernel
     widths : tuple of int
-        Streams of a block of threads, from few to many; :meth:`width` chooses.
+        Streams of a block of threads, ascending; :meth:`width` chooses.
     threads, blocks : int
-        Of a block, and of a grid at most.
-    beside, column : int
-        Bytes of shared memory of a block, and for each of its streams besides.
+        Threads of a block, and blocks of a grid at most.
+    fixed, column : int
+        Bytes of shared memory of a block, and of each of its streams.
     scratch : int
         Floats of global memory.
     argument : int or None
-        The last one of the kernel; None for the width.
+        Last argument of the kernel; None for the width.
     """
 
     kernel: Any
     widths: tuple[int, ...]
     threads: int
     blocks: int
-    beside: int
+    fixed: int
     column: int
     scratch: int
     argument: int | None
 
     @classmethod
     def of(cls, plan: Plan, kernel: str | None, device: int) -> "Launch":
-        """Choose for a plan; ``kernel`` as for CudaBackend."""
+        """Choose the configuration for a plan; ``kernel`` as for CudaBackend."""
         program, threads = plan.program, WARPS * LANES
         if kernel == "scalar":
             size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
             return cls(scalar.step, (SCALAR_BLOCK,), SCALAR_BLOCK, SCALAR_BLOCKS, 0, 0, size, LANES)
         values, widths = fused.values(program), _widths(program)
         head, column = 4 * (fused.STARTS + values * SPACE), 4 * values
-        for name, step, beside in (
+        for name, step, fixed in (
             ("resident", fused.step_resident, 4 * len(plan.weights)),
             ("shared", fused.step_shared, 0),
         ):
-            # What only some devices have is taken where it was asked for: with so much memory a
-            # block, a multiprocessor runs fewer threads.
+            # More shared memory than any device has is used only if this kernel was chosen: with
+            # so much for a block, a multiprocessor runs fewer threads.
             limit = max(MAX_SHARED, graph.shared_limit(device) if kernel == name else 0)
-            room = (limit - head - beside) // column
+            room = (limit - head - fixed) // column
             if kernel in (None, name) and room >= TILE:
                 fitting = tuple(n for n in widths if n <= room) or (TILE,)
-                blocks = BLOCKS if beside else _MOST_BLOCKS
-                return cls(step, fitting, threads, blocks, head + beside, column, 1, None)
+                blocks = BLOCKS if fixed else _MAX_BLOCKS
+                return cls(step, fitting, threads, blocks, head + fixed, column, 1, None)
         size = BLOCKS * values * (TILE + SPACE)
         return cls(fused.step_global, (TILE,), threads, BLOCKS, 4 * fused.STARTS, 0, size, None)
 
     def width(self, count: int) -> int:
-        """Return how many streams of ``count`` a block takes: as many as leave no device idle."""
+        """Return how many streams a block takes: the most that keep the whole device busy."""
         return next((n for n in self.widths[::-1] if count >= n * FULL), self.widths[0])
 
     def shared(self, width: int) -> int:
         """Return the bytes of shared memory of a block."""
-        return self.beside + width * self.column
+        return self.fixed + width * self.column
 
 
 def _widths(program: NDArray[np.int64]) -> tuple[int, ...]:
-    """Return how many streams a block may take: a panel and tile for each warp, or for two."""
+    """Return the widths of a block: a panel and tile for each warp, or for two."""
     layers = program[layout.HEADER :].reshape(-1)[: layout.ROW * int(program[layout.LAYERS])]
     layers = layers.reshape(-1, layout.ROW)
     units = layers[layers[:, layout.KIND] <= layout.RNN, layout.UNITS].max(initial=1)

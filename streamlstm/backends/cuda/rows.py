@@ -1,4 +1,4 @@
-"""State rows on a CUDA device, read and written from the host as if they were an array."""
+"""State rows on a CUDA device, with the interface of an array."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ from ...kernels.cuda.sizes import MOVING_BLOCK, MOVING_BLOCKS
 
 Float32Array = NDArray[np.float32]
 
-CHUNK = 1 << 20  # floats that are moved at once,
-CHUNK_ROWS = 1 << 16  # and rows
+CHUNK = 1 << 20  # most floats that are moved at once
+CHUNK_ROWS = 1 << 16  # most rows that are moved at once
 
 
 class DeviceRows:
     """Rows of a state table in the memory of a device.
 
     ``rows[slot]``, ``rows[slots]`` and ``rows[slot, start:stop]`` read and assign copies of the
-    rows concerned; nothing else crosses the bus. All memory is taken at once and every row begins
-    as that of a stream that has seen nothing: no stream waits for a table to grow.
+    selected rows; nothing else crosses the bus. All memory is allocated at once, and every row is
+    that of a new stream: no stream waits for the table to grow.
 
     Parameters
     ----------
     capacity : int
         S
     initial : float32[R]
-        The row of a stream that has seen nothing.
+        The row of a new stream.
     device : int
         Number of the device.
 
@@ -42,7 +42,7 @@ class DeviceRows:
     Raises
     ------
     CapacityError
-        If the device has not that much memory to give.
+        If the device has not enough free memory.
     """
 
     def __init__(self, capacity: int, initial: Float32Array, device: int) -> None:
@@ -60,7 +60,7 @@ class DeviceRows:
                 )
             self.memory = cuda.device_array(capacity * len(initial), np.float32)
             blocks = _blocks(capacity * len(initial))
-            # What rows go through when they are moved, so that no memory is needed then.
+            # Staging buffers, so that moving rows allocates nothing.
             self._moved = cuda.device_array(floats, np.float32)
             self._chosen = cuda.device_array(rows, np.int64)
             row = cuda.to_device(initial)
@@ -103,7 +103,7 @@ class DeviceRows:
             cuda.synchronize()
 
     def _most(self, width: int) -> int:
-        """Return how many rows are moved at once."""
+        """Return the most rows that are moved at once."""
         return max(1, min(self.shape[0], CHUNK_ROWS, CHUNK // width))
 
     def _parts(self, count: int, width: int) -> list[slice]:
@@ -111,13 +111,13 @@ class DeviceRows:
         return [slice(n, n + rows) for n in range(0, count, rows)]
 
     def _staging(self, slots: NDArray[np.int64], width: int) -> tuple[Any, Any]:
-        """Return slots on the device, and room for ``width`` floats of each of these rows."""
+        """Copy slots to the device; return them, and staging for ``width`` floats of each row."""
         chosen = self._chosen[: len(slots)]
         chosen.copy_to_device(np.ascontiguousarray(slots))
         return chosen, self._moved[: len(slots) * width]
 
     def _span(self, key: Any) -> tuple[NDArray[np.int64], int, int]:
-        """Return slots, and the first float of a row and the one behind the last."""
+        """Return slots, and start and end of the columns."""
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
         start, stop, _ = columns.indices(self.shape[1])
         slots = np.asarray(rows, np.int64)
@@ -127,5 +127,5 @@ class DeviceRows:
 
 
 def _blocks(size: int) -> int:
-    """Return how many blocks of threads share ``size`` floats; a thread may take several."""
+    """Return how many blocks of threads move ``size`` floats; a thread may move several."""
     return min(-(-size // MOVING_BLOCK), MOVING_BLOCKS)

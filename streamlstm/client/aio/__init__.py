@@ -1,1 +1,1 @@
-"""The asyncio twins of the clients."""
+"""The clients for asyncio."""

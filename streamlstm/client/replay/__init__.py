@@ -1,1 +1,1 @@
-"""The publisher that replays: unacknowledged observations, their journal, the sending thread."""
+"""The replaying publisher: unconfirmed observations, their journal, and the thread that sends."""

@@ -1,4 +1,4 @@
-"""One connection of a publisher that replays: numbered questions, each with a deadline."""
+"""One connection of a replaying publisher: numbered requests, each with a deadline."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import zmq
 
 from ..connection import connect, milliseconds
 from ..keys import Credentials
+from ..request_queue import NOBLOCK, SNDMORE
 
-What = TypeVar("What")
-_NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+Context = TypeVar("Context")
 
 
-class BrokenLinkError(Exception):
+class ConnectionBrokenError(Exception):
     """A connection over which nothing comes any more, or something was lost."""
 
 
-class Link(Generic[What]):
-    """A DEALER and what was asked over it.
+class ReplayConnection(Generic[Context]):
+    """A DEALER and the requests in flight on it, each with the context of its reply.
 
     Parameters
     ----------
     context : zmq.Context
     endpoint : str
-        Of a worker's router.
-    patience : float
-        Seconds to wait for an answer.
+        Of a worker's ROUTER.
+    timeout : float
+        Seconds to wait for a reply.
     keys : Credentials, optional
-        For a worker that has a key.
+        For a worker that requires keys.
 
     Attributes
     ----------
-    asked : dict of bytes to (What, float)
-        What is without an answer, by number, and until when, in order.
+    in_flight : dict of bytes to (Context, float)
+        Context and deadline of each request without a reply, by its number, in order.
     rows : int
         Observations that were sent over it and not refused as ``busy``.
     messages : int
@@ -46,53 +46,53 @@ class Link(Generic[What]):
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
-        patience: float,
+        timeout: float,
         keys: Credentials | None = None,
     ) -> None:
         self._socket = context.socket(zmq.DEALER)
         self._handshake = connect(context, self._socket, endpoint, keys, LINGER=0, IMMEDIATE=1)
-        self._patience = patience
-        self.asked: dict[bytes, tuple[What, float]] = {}
+        self._timeout = timeout
+        self.in_flight: dict[bytes, tuple[Context, float]] = {}
         self.rows = self.messages = 0
 
     def can_send(self) -> bool:
-        """Tell whether there is a connection that takes a message."""
+        """Return whether there is a connection that takes a message."""
         return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLOUT)
 
-    def send(self, frame: bytes, what: What, rows: int = 0) -> None:
-        """Ask; raises BrokenLinkError if it cannot be sent at once."""
+    def send(self, frame: bytes, context: Context, rows: int = 0) -> None:
+        """Send a request; raises ConnectionBrokenError if it cannot be sent at once."""
         number = (self.messages + 1).to_bytes(8, "big")
         try:
-            self._socket.send(number, _MORE)
-            self._socket.send(frame, _NOW)
+            self._socket.send(number, SNDMORE)
+            self._socket.send(frame, NOBLOCK)
         except zmq.Again:
-            raise BrokenLinkError from None
+            raise ConnectionBrokenError from None
         self.messages += 1
         self.rows += rows
-        self.asked[number] = what, clock.monotonic() + self._patience
+        self.in_flight[number] = context, clock.monotonic() + self._timeout
 
-    def take(self) -> list[tuple[What, bytes]]:
-        """Return what has come: answers, each with what was asked."""
-        came: list[tuple[What, bytes]] = []
+    def receive(self) -> list[tuple[Context, bytes]]:
+        """Return the replies that have come, each with the context of its request."""
+        replies: list[tuple[Context, bytes]] = []
         while True:
             try:
-                parts = self._socket.recv_multipart(_NOW)
+                frames = self._socket.recv_multipart(NOBLOCK)
             except zmq.Again:
-                return came
-            if asked := self.asked.pop(parts[0], None):
-                came.append((asked[0], parts[-1]))
+                return replies
+            if request := self.in_flight.pop(frames[0], None):
+                replies.append((request[0], frames[-1]))
 
     @property
     def deadline(self) -> float:
-        """Until when the oldest question may be without an answer."""
-        return next((until for _, until in self.asked.values()), float("inf"))
+        """When the oldest request times out, in seconds of the monotonic clock."""
+        return next((deadline for _, deadline in self.in_flight.values()), float("inf"))
 
-    def wait(self, wakeup: int, until: float, writable: bool) -> None:
-        """Wait for an answer, for room if that is wanted, or for the descriptor ``wakeup``."""
+    def wait(self, wakeup: int, until: float, for_room: bool) -> None:
+        """Wait for a reply, the descriptor ``wakeup`` or, with ``for_room``, room to send."""
         events = int(self._socket.get(zmq.EVENTS))
-        if events & (zmq.POLLIN | (zmq.POLLOUT if writable else 0)):
+        if events & (zmq.POLLIN | (zmq.POLLOUT if for_room else 0)):
             return
-        # The descriptor tells of all news, also that the connection has ended; zmq_poll would not.
+        # The descriptor signals every change, also the end of the connection; zmq_poll would not.
         files = select.poll()
         files.register(self._socket.fileno(), select.POLLIN)
         files.register(wakeup, select.POLLIN)
@@ -100,8 +100,8 @@ class Link(Generic[What]):
 
     @property
     def is_broken(self) -> bool:
-        """Whether the connection ended over which answers should come."""
-        return bool(self.asked) and not self.can_send()
+        """Whether the connection ended over which replies should come."""
+        return bool(self.in_flight) and not self.can_send()
 
     def close(self) -> None:
         """Close the connection."""

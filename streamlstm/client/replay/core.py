@@ -1,126 +1,126 @@
-"""What the publishers that replay have in common: taking observations, without ever waiting.
+"""The part that both replaying publishers share: accepts observations, without ever waiting.
 
-An attempt returns what was wanted, or :class:`NotYet`. A publisher waits in its own way, a thread
-on a condition and a coroutine on its event loop, and tries again when something has changed.
+An attempt returns its result, or :class:`WouldBlock`. A publisher waits in its own way, a thread on
+a condition and a coroutine on its event loop, and tries again when something has changed.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeAlias, TypeVar
+from os import PathLike
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import zmq
 
 from ... import wire
-from ...errors import BadValueError, StreamLSTMError, WorkerTimeoutError
-from ..connection import KeyPath, check_seconds, closed, pack, worker_check
-from ..keys import credentials
+from ...errors import BadValueError, StreamLSTMError
+from ..connection import LINGER, TIMEOUT, check_seconds
+from ..failures import closed
+from ..keys import KeyPath, credentials
+from ..requests import encode
+from .failures import last_seq_unknown, outbox_full, unconfirmed
 from .journal import Journal
-from .outbox import Entry, Kept
-from .sender import Deliver, Find, Replay
+from .outbox import Entry, Outbox
+from .sender import FindEndpoint, Sender
+from .session import Delivery, Session
 
 Result = TypeVar("Result")
+OnPrediction = TypeVar("OnPrediction", bound=Callable[..., object])
 
 
-class NotYet(NamedTuple):
-    """It has to be waited for; and the error for who has waited long enough."""
+class WouldBlock(NamedTuple):
+    """The attempt has to wait; with the error for a caller that has waited long enough."""
 
-    late: Callable[[float], StreamLSTMError]
-
-
-Attempt: TypeAlias = Callable[[], Result | NotYet]
+    error: Callable[[float], StreamLSTMError]
 
 
-class Desk:
-    """Numbers observations, keeps them, and owns the thread that sends them.
+Attempt: TypeAlias = Callable[[], Result | WouldBlock]
 
-    Parameters
-    ----------
-    changed : threading.Condition
-        Its lock is held in every call but :meth:`check`, :meth:`close`; it is notified when an
-        attempt that was not successful may be.
-    deliver : callable or None
-        Gets predictions, in the replaying thread.
-    router, journal, sync, max_rows, max_bytes, retry, max_message_bytes, leave_out, context,
-    key, server
-        As of :class:`streamlstm.ReplayingPublisher`.
 
-    Raises
-    ------
-    EndpointError, BadValueError, DataError
-        As there.
+class PublisherCore(Generic[OnPrediction]):
+    """Numbers observations, stores them until they are confirmed, and owns the sending thread.
+
+    :class:`streamlstm.ReplayingPublisher` documents the parameters and errors. The lock of
+    ``_changed`` is held in every attempt; it is notified when one that would have blocked may
+    succeed.
     """
 
     def __init__(
         self,
-        changed: threading.Condition,
-        deliver: Deliver | None,
-        router: str | Find,
-        journal: str | os.PathLike[str] | None,
-        sync: bool,
-        max_rows: int,
-        max_bytes: int,
-        retry: float,
-        max_message_bytes: int,
-        leave_out: bool,
-        context: zmq.Context[zmq.Socket[bytes]] | None,
-        key: KeyPath,
-        server: KeyPath,
+        router: str | FindEndpoint = wire.ROUTER,
+        *,
+        on_prediction: OnPrediction | None = None,
+        journal: str | PathLike[str] | None = None,
+        sync: bool = False,
+        max_rows: int = 100_000,
+        max_bytes: int = 64 * 2**20,
+        timeout: float = TIMEOUT,
+        retry: float = 1.0,
+        linger: float = LINGER,
+        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        leave_out: bool = True,
+        context: zmq.Context[Any] | None = None,
+        key: KeyPath = None,
+        server: KeyPath = None,
     ) -> None:
+        self.timeout = check_seconds("timeout", timeout)
+        self._linger = check_seconds("linger", linger)
+        self._changed = self._setup()
         keys = credentials(key, server)
         check_seconds("retry", retry)
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
                 raise BadValueError(f"{name}: expected an integer of 1 or more, got {bound!r}")
         self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, max_message_bytes
-        self._kept = Kept(one_each=deliver is not None)
+        self._on_prediction = on_prediction
+        deliver = None if on_prediction is None else self._deliver
+        self._outbox = outbox = Outbox(one_in_flight=deliver is not None)
         self._journal = None if journal is None else Journal(journal, sync)
         if self._journal is not None:
-            self._kept.given.update(self._journal.given)
+            outbox.last_seqs.update(self._journal.last_seqs)
             for step in self._journal.steps:
-                self._kept.add(Entry(step, tries=1))
+                outbox.add(Entry(step, tries=1))
             self._journal.steps.clear()
-        self._ended = self._closed = False
-        self._own_context = context is None
+        self._accepting, self._closed = True, False
+        self._owns_context = context is None
         self._context = context or zmq.Context()
+        self._session = Session(
+            outbox, self._journal, self._changed, deliver, self._limit, leave_out
+        )
         try:
-            self._replay = Replay(
-                self._context,
-                router,
-                self._kept,
-                self._journal,
-                changed,
-                deliver,
-                retry,
-                max_message_bytes,
-                keys,
-                leave_out,
-            )
+            self._sender = Sender(self._session, self._context, router, retry, keys, self._changed)
         except BaseException:
-            self._end()
+            self._release()
             raise
+
+    def _setup(self) -> threading.Condition:
+        """Return the condition of this kind of publisher."""
+        return threading.Condition()
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        """Call ``on_prediction`` and wait for it: in the sending thread."""
+        raise NotImplementedError
 
     @property
     def endpoint(self) -> str:
-        """Where the worker is."""
-        return self._replay.endpoint
+        """Endpoint of the worker."""
+        return self._sender.endpoint
 
     @property
-    def rows(self) -> int:
-        """Observations that are not confirmed."""
-        return self._kept.rows
+    def unconfirmed(self) -> int:
+        """How many observations the worker has not confirmed."""
+        return self._outbox.rows
 
     @property
     def replayed(self) -> int:
-        """Observations that were sent again."""
-        return self._replay.replayed
+        """How many observations were sent again, also those of a journal."""
+        return self._session.replayed
 
-    def check(self, steps: list[wire.Step]) -> None:
-        """Refuse what is no message, or too much for one call, before anything is kept."""
+    def _check_size(self, steps: list[wire.Step]) -> None:
+        """Raise ProtocolError or BadValueError for invalid messages or too many for one call."""
         for step in steps:
-            pack(step, self._limit)
+            encode(step, self._limit)
         size = _size(steps)
         if len(steps) > self._max_rows or size > self._max_bytes:
             raise BadValueError(
@@ -129,96 +129,79 @@ class Desk:
                 "max_bytes"
             )
 
-    def last_seq(self, stream: wire.StreamId) -> int | NotYet:
-        """Attempt to tell the number of a stream's last observation."""
-        self._open()
-        self._replay.check()
-        return self._unknown([stream]) or self._kept.given[stream]
+    def _try_last_seq(self, stream: wire.StreamId) -> int | WouldBlock:
+        """Attempt to return the number of a stream's last observation."""
+        self._check_open()
+        self._sender.check()
+        return self._request_unknown([stream]) or self._outbox.last_seqs[stream]
 
-    def take(self, steps: list[wire.Step]) -> list[int] | NotYet:
-        """Attempt to keep observations, all of them or none; return their numbers."""
-        if self._ended:
+    def _try_accept(self, steps: list[wire.Step]) -> list[int] | WouldBlock:
+        """Attempt to accept observations, all of them or none; return their numbers."""
+        if not self._accepting:
             raise closed("publisher")
-        self._replay.check()
-        if unknown := self._unknown(step.stream for step in steps):
-            return unknown
-        kept = self._kept
-        if kept.rows + len(steps) > self._max_rows or kept.size + _size(steps) > self._max_bytes:
-            self._replay.hurry()
-            return NotYet(self._full)
+        self._sender.check()
+        if would_block := self._request_unknown(step.stream for step in steps):
+            return would_block
+        outbox, size = self._outbox, self._outbox.size + _size(steps)
+        if outbox.rows + len(steps) > self._max_rows or size > self._max_bytes:
+            self._sender.hurry()
+            return WouldBlock(lambda timeout: outbox_full(self.endpoint, timeout, outbox.rows))
         numbered = self._number(steps)
         if self._journal is not None:
             self._journal.add(numbered)
         for step in numbered:
-            kept.add(Entry(step))
-        self._replay.wake()
+            outbox.add(Entry(step))
+        self._sender.wake()
         return [step.seq for step in numbered]
 
-    def flush(self) -> NotYet | None:
-        """Attempt to find everything confirmed."""
-        self._open()
-        self._replay.hurry()
-        self._replay.check()
-        return NotYet(self._unconfirmed) if self._kept.rows else None
+    def _try_flush(self) -> WouldBlock | None:
+        """Attempt to find every observation confirmed."""
+        self._check_open()
+        self._sender.hurry()
+        self._sender.check()
+        if not self._outbox.rows:
+            return None
+        has_journal = self._journal is not None
+        return WouldBlock(lambda _: unconfirmed(self.endpoint, self._outbox.rows, has_journal))
 
-    def end(self) -> bool:
-        """Take nothing more; return False if it was called before."""
-        first, self._ended = not self._ended, True
-        return first
+    def _stop_accepting(self) -> bool:
+        """Accept nothing more; return False if that was so before."""
+        before, self._accepting = self._accepting, False
+        return before
 
-    def close(self) -> None:
+    def _end(self) -> None:
         """End the thread and close everything; it may take a moment."""
         self._closed = True
-        self._replay.close()
-        self._end()
+        self._sender.close()
+        self._release()
 
-    def _open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise closed("publisher")
 
-    def _end(self) -> None:
+    def _release(self) -> None:
         if self._journal is not None:
             self._journal.close()
-        if self._own_context:
+        if self._owns_context:
             self._context.term()
 
-    def _unknown(self, streams: Iterable[wire.StreamId]) -> NotYet | None:
-        """Have the worker asked where those streams stand of which that is not known."""
-        unknown = {stream for stream in streams if stream not in self._kept.given}
+    def _request_unknown(self, streams: Iterable[wire.StreamId]) -> WouldBlock | None:
+        """Request the last numbers of streams that are new here."""
+        unknown = {stream for stream in streams if stream not in self._outbox.last_seqs}
         if not unknown:
             return None
-        self._replay.wanted |= unknown
-        self._replay.wake()
-        return NotYet(self._silent)
+        self._session.unknown |= unknown
+        self._sender.wake()
+        return WouldBlock(lambda timeout: last_seq_unknown(self.endpoint, timeout))
 
     def _number(self, steps: list[wire.Step]) -> list[wire.Step]:
-        """Give each the number behind its stream's last one."""
+        """Assign each the number after its stream's last one."""
         last: dict[wire.StreamId, int] = {}
         numbered = []
         for step in steps:
-            seq = last[step.stream] = last.get(step.stream, self._kept.given[step.stream]) + 1
+            seq = last[step.stream] = last.get(step.stream, self._outbox.last_seqs[step.stream]) + 1
             numbered.append(step._replace(seq=seq))
         return numbered
-
-    def _silent(self, seconds: float) -> StreamLSTMError:
-        return WorkerTimeoutError(
-            f"{self.endpoint}: the worker did not say within {seconds:g} s where a new stream "
-            "stands; the observation was not taken. " + worker_check(self.endpoint, "router")
-        )
-
-    def _full(self, seconds: float) -> StreamLSTMError:
-        return WorkerTimeoutError(
-            f"{self.endpoint}: {self._kept.rows} observations are not confirmed, as many as are "
-            f"kept, and no room came within {seconds:g} s; the observation was not taken. Send it "
-            "again later, or raise max_rows and max_bytes. " + worker_check(self.endpoint, "router")
-        )
-
-    def _unconfirmed(self, _seconds: float) -> StreamLSTMError:
-        where = "gone with this process" if self._journal is None else "still in the journal"
-        return WorkerTimeoutError(
-            f"{self.endpoint}: {self._kept.rows} observations were not confirmed in time; when "
-            f"the publisher ends they are {where}. {worker_check(self.endpoint, 'router')}"
-        )
 
 
 def _size(steps: list[wire.Step]) -> int:

@@ -1,13 +1,13 @@
-"""A file that keeps what a publisher has not seen confirmed, so that another process can send it.
+"""A file of a publisher's unconfirmed observations, so that another process can send them.
 
 Records follow each other: length of a body, its CRC-32, and the CRC-32 of these eight bytes, four
 bytes each, little-endian; then the body, a STEP as it goes over the wire. One without features says
-that its stream is confirmed up to its number. A process that is killed leaves a last record that is
-cut off; it is dropped. Everything else that is no record is damage, and told: since a length has a
-check of its own, a wrong one cannot hide what stands behind it.
+that its stream is confirmed up to its number. A process that is killed leaves a truncated last
+record, which is dropped. Everything else that is no record is damage and an error: since a length
+has a checksum of its own, a wrong one cannot hide the records behind it.
 
-A journal is written anew when it has 1 MiB and four times what was needed when it was last written
-anew; so it has at most that and what is not confirmed.
+A journal is compacted when it has 1 MiB and four times the size of the last compaction; so it has
+at most that and the unconfirmed observations.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ... import wire
 from ...errors import DataError, ProtocolError
 
 _HEAD = struct.Struct("<III")
-_CHECKED = 8  # bytes of a head that its last four check
-_SMALL = 2**20  # bytes up to which a journal is never written anew
+_CHECKED = 8  # bytes of a head that its checksum covers
+_MIN_COMPACTION = 2**20  # bytes up to which a journal is never compacted
 
 
 class Journal:
@@ -34,16 +34,16 @@ class Journal:
     Parameters
     ----------
     path : path
-        Made if it is not there.
+        Created if it does not exist.
     sync : bool
         Whether :meth:`sync` waits for the disk.
 
     Attributes
     ----------
-    given : dict of stream to int
-        When it was opened: the last number of each stream.
+    last_seqs : dict of stream to int
+        The last number of each stream, when it was opened.
     steps : list of wire.Step
-        When it was opened: what was not confirmed.
+        The unconfirmed observations, when it was opened.
 
     Raises
     ------
@@ -57,11 +57,11 @@ class Journal:
         self._unsynced = False
         self._file = self._open(self._path)
         try:
-            self.given, self.steps = self._read()
+            self.last_seqs, self.steps = self._read()
         except BaseException:
             os.close(self._file)
             raise
-        self._live = 0
+        self._compacted_size = 0
 
     def _open(self, path: str) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -78,22 +78,22 @@ class Journal:
     def _read(self) -> tuple[dict[wire.StreamId, int], list[wire.Step]]:
         with open(self._path, "rb") as file:
             data = file.read()
-        given: dict[wire.StreamId, int] = {}
+        last_seqs: dict[wire.StreamId, int] = {}
         confirmed: dict[wire.StreamId, int] = {}
         steps: list[wire.Step] = []
         at = 0
         for step, after in _records(data):
-            given[step.stream] = max(step.seq, given.get(step.stream, 0))
+            last_seqs[step.stream] = max(step.seq, last_seqs.get(step.stream, 0))
             if step.x:
                 steps.append(step)
             else:
                 confirmed[step.stream] = step.seq
             at = after
-        if not _is_cut_off(data[at:]):
+        if not _is_truncated(data[at:]):
             raise self._damaged(at, len(data), len(steps))
         os.ftruncate(self._file, at)
         self._size = at
-        return given, [step for step in steps if step.seq > confirmed.get(step.stream, 0)]
+        return last_seqs, [step for step in steps if step.seq > confirmed.get(step.stream, 0)]
 
     def _damaged(self, at: int, size: int, read: int) -> DataError:
         if at == 0:
@@ -108,25 +108,24 @@ class Journal:
         )
 
     def add(self, steps: Sequence[wire.Step]) -> None:
-        """Keep observations, all of them or none; when this returns, they outlive the process.
+        """Append observations, all of them or none; when this returns, they outlive the process.
 
         Raises
         ------
         DataError
-            If the file cannot be written; it is as it was.
+            If the file cannot be written; it has not changed.
         """
         self._append(b"".join(map(_record, steps)))
 
     def confirm(self, ends: Iterable[tuple[wire.StreamId, int]]) -> None:
-        """Note that streams are confirmed up to a number."""
+        """Record that streams are confirmed up to a number."""
         self._append(b"".join(_record(wire.Step(stream, seq, b"")) for stream, seq in ends))
 
     def sync(self) -> None:
-        """Wait until what was added is on disk, if that was asked for."""
+        """Wait until everything is on disk, if the journal was opened with ``sync``."""
         if self._sync and self._unsynced:
-            self._unsynced = (
-                False  # before: what is added meanwhile by another thread may be missed
-            )
+            # before: another thread may append meanwhile
+            self._unsynced = False
             os.fsync(self._file)
 
     def _append(self, data: bytes) -> None:
@@ -140,37 +139,39 @@ class Journal:
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
-            f"{self._path}: the journal cannot be written ({error.strerror}); make room. What it "
-            "has kept until now stays in it, and is sent by a publisher that begins with it"
+            f"{self._path}: the journal cannot be written ({error.strerror}); make room. Its "
+            "observations stay in it, and a publisher that starts with it sends them"
         )
 
     @property
-    def is_large(self) -> bool:
-        """Whether much of it is confirmed, so that writing it anew pays."""
-        return self._size > _SMALL and self._size > 4 * self._live
+    def needs_compaction(self) -> bool:
+        """Whether so much of it is confirmed that compaction pays."""
+        return self._size > _MIN_COMPACTION and self._size > 4 * self._compacted_size
 
-    def rewrite(self, given: Mapping[wire.StreamId, int], steps: Iterable[wire.Step]) -> None:
-        """Replace the file by one of what is still needed.
+    def compact(
+        self, last_seqs: Mapping[wire.StreamId, int], unconfirmed: Iterable[wire.Step]
+    ) -> None:
+        """Replace the file by one without confirmed observations.
 
         Parameters
         ----------
-        given : dict of stream to int
+        last_seqs : dict of stream to int
             The last number of every stream.
-        steps : iterable of wire.Step
-            What is not confirmed, each stream in its order.
+        unconfirmed : iterable of wire.Step
+            Each stream in its order.
 
         Raises
         ------
         DataError
-            If that cannot be written; the file is as it was.
+            If that cannot be written; the file has not changed.
         """
-        kept = list(steps)
+        steps = list(unconfirmed)
         first: dict[wire.StreamId, int] = {}
-        for step in kept:
+        for step in steps:
             first.setdefault(step.stream, step.seq)
-        ends = ((stream, first.get(stream, last + 1) - 1) for stream, last in given.items())
+        ends = ((stream, first.get(stream, last + 1) - 1) for stream, last in last_seqs.items())
         data = b"".join(
-            [*(_record(wire.Step(*end, b"")) for end in ends), *(_record(step) for step in kept)]
+            [*(_record(wire.Step(*end, b"")) for end in ends), *(_record(step) for step in steps)]
         )
         fresh = self._path + ".new"
         file = self._open(fresh)
@@ -183,7 +184,7 @@ class Journal:
             os.close(file)
             raise self._unwritable(error) from None
         os.close(self._file)
-        self._file, self._size, self._live = file, len(data), len(data)
+        self._file, self._size, self._compacted_size = file, len(data), len(data)
         self._unsynced = False
         folder = os.open(os.path.dirname(os.path.abspath(self._path)), os.O_RDONLY)
         os.fsync(folder)
@@ -201,7 +202,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def _records(data: bytes) -> Iterator[tuple[wire.Step, int]]:
-    """Yield each record and where it ends, up to the first that is none."""
+    """Yield each record and the offset of its end, up to the first bytes that are no record."""
     at = 0
     while (size := _size(data[at : at + _HEAD.size])) is not None:
         begin = at + _HEAD.size
@@ -219,15 +220,15 @@ def _records(data: bytes) -> Iterator[tuple[wire.Step, int]]:
 
 
 def _size(head: bytes) -> int | None:
-    """Return the bytes of a body; None if it is no head."""
+    """Return the length of a body; None if this is no head."""
     if len(head) < _HEAD.size:
         return None
     size, _, check = _HEAD.unpack(head)
     return int(size) if zlib.crc32(head[:_CHECKED]) == check else None
 
 
-def _is_cut_off(rest: bytes) -> bool:
-    """Tell whether bytes are what is left of one last record; a disk may leave zeros behind it."""
+def _is_truncated(rest: bytes) -> bool:
+    """Return whether these bytes are a truncated record; a disk may leave zeros behind it."""
     written, size = len(rest.rstrip(b"\0")), _size(rest[: _HEAD.size])
     return written < _HEAD.size + (size or 0)
 

@@ -6,247 +6,228 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from ... import wire
-from ...errors import StreamLSTMError
+from .failures import fed_elsewhere, state_lost
 
 BATCH = 256  # observations of a message: as many as a worker steps as one block
-_BESIDE = 100  # bytes that an observation takes here besides its features, about
+_ENTRY_BYTES = 100  # about what an observation takes here besides its features
 _HEAD = 300  # and in a message, at most
 
 
 class Entry:
-    """An observation that is kept.
+    """An unconfirmed observation.
 
     Attributes
     ----------
     stream, seq, x, time
         As in :class:`streamlstm.wire.Step`.
-    sent : int
-        The message of the connection that it went with last; 0 if with none.
+    message : int
+        Number of the last message of the connection that contained it; 0 if none.
     tries : int
-        How often it was sent; one that was sent by a process before this one counts as sent.
+        How often it was sent; one that an earlier process may have sent counts as sent.
     applied : bool
-        Whether the worker said that it has applied it.
-    told : bool
+        Whether the worker replied that it has applied it.
+    delivered : bool
         Whether its prediction was delivered.
-    alone : bool
+    single : bool
         Whether it must not share a message: with a time, or to be answered ``duplicate``.
     refused : bool
         Whether the worker will never apply it.
     """
 
     __slots__ = (
-        "alone",
-        "applied",
-        "refused",
-        "sent",
-        "seq",
-        "stream",
-        "time",
-        "told",
-        "tries",
-        "x",
-    )
+        "applied", "delivered", "message", "refused", "seq",
+        "single", "stream", "time", "tries", "x",
+    )  # fmt: skip
 
     def __init__(self, step: wire.Step, tries: int = 0) -> None:
         self.stream, self.seq, self.x, self.time = step
-        self.sent, self.tries = 0, tries
-        self.applied = self.told = self.refused = False
-        self.alone = step.time is not None
+        self.message, self.tries = 0, tries
+        self.applied = self.delivered = self.refused = False
+        self.single = step.time is not None
 
     @property
     def step(self) -> wire.Step:
-        """The message that it is by itself."""
+        """Its own message."""
         return wire.Step(self.stream, self.seq, self.x, self.time)
 
     @property
     def size(self) -> int:
         """Bytes that it takes, about."""
-        return len(self.x) + _BESIDE
+        return len(self.x) + _ENTRY_BYTES
 
 
-class _Lane:
-    """What is kept of a stream, in order; everything before ``next`` was sent."""
+class _StreamQueue:
+    """The entries of a stream, in order; everything before ``next`` was sent."""
 
-    __slots__ = ("entries", "next", "queued")
+    __slots__ = ("entries", "next", "scheduled")
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque()
         self.next = 0
-        self.queued = False
+        self.scheduled = False
 
 
-class Kept:
-    """What is kept of all streams.
+class Outbox:
+    """The unconfirmed observations of all streams.
 
     Parameters
     ----------
-    one_each : bool
-        Whether a stream may have one observation under way only: a worker knows the last
-        prediction of a stream, so that none is lost with an answer that does not arrive.
+    one_in_flight : bool
+        Whether a stream may have only one observation in flight: a worker keeps the last
+        prediction of a stream, so that none is lost with a reply that does not arrive.
 
     Attributes
     ----------
-    given : dict of stream to int
-        The last number that was given to an observation of each stream.
+    last_seqs : dict of stream to int
+        The last number that was assigned to an observation of each stream.
     rows, size : int
-        Observations that are kept, and their bytes.
+        Number of unconfirmed observations, and their bytes.
     applied : int
         How many of them the worker has applied.
     """
 
-    def __init__(self, one_each: bool) -> None:
-        self._one_each = one_each
-        self._lanes: dict[wire.StreamId, _Lane] = {}
-        self._queue: deque[_Lane] = deque()
-        self._settled: set[wire.StreamId] = set()  # of which something was applied
-        self.given: dict[wire.StreamId, int] = {}
+    def __init__(self, one_in_flight: bool) -> None:
+        self._one_in_flight = one_in_flight
+        self._queues: dict[wire.StreamId, _StreamQueue] = {}
+        self._sendable: deque[_StreamQueue] = deque()
+        self._confirmable: set[wire.StreamId] = set()  # of which something was applied
+        self.last_seqs: dict[wire.StreamId, int] = {}
         self.rows = self.size = self.applied = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """Yield all that is kept, each stream in its order."""
-        for lane in self._lanes.values():
-            yield from lane.entries
+        """Yield all entries, each stream in its order."""
+        for queue in self._queues.values():
+            yield from queue.entries
 
     def streams(self) -> list[wire.StreamId]:
-        """Return the streams of which something is kept."""
-        return list(self._lanes)
+        """Return the streams that have unconfirmed observations."""
+        return list(self._queues)
 
     def add(self, entry: Entry) -> None:
-        """Keep an observation that has the next number of its stream."""
-        self.given[entry.stream] = entry.seq
-        lane = self._lanes.setdefault(entry.stream, _Lane())
-        lane.entries.append(entry)
+        """Add an observation that has the next number of its stream."""
+        self.last_seqs[entry.stream] = entry.seq
+        queue = self._queues.setdefault(entry.stream, _StreamQueue())
+        queue.entries.append(entry)
         self._count(entry, 1)
-        self._line_up(lane)
+        self._schedule(queue)
 
     def _count(self, entry: Entry, sign: int) -> None:
         self.rows += sign
         self.size += sign * entry.size
         self.applied += sign * entry.applied
 
-    def _line_up(self, lane: _Lane) -> None:
-        """Put a stream at the end of those that have something to send, if it may."""
-        before = lane.next == 0 or lane.entries[lane.next - 1].applied
-        if lane.queued or lane.next >= len(lane.entries) or (self._one_each and not before):
+    def _schedule(self, queue: _StreamQueue) -> None:
+        """Append a stream to those that have something to send, if it may send."""
+        before = queue.next == 0 or queue.entries[queue.next - 1].applied
+        is_idle = queue.next >= len(queue.entries) or (self._one_in_flight and not before)
+        if queue.scheduled or is_idle:
             return
-        lane.queued = True
-        self._queue.append(lane)
+        queue.scheduled = True
+        self._sendable.append(queue)
 
-    def take(self, limit: int, rows: int) -> list[Entry]:
-        """Return what goes into the next message, of at most so many bytes and observations."""
+    def next_message(self, limit: int, rows: int) -> list[Entry]:
+        """Return the entries of the next message, of at most ``limit`` bytes and ``rows``."""
         taken: list[Entry] = []
         size = _HEAD
-        while self._queue and len(taken) < rows:
-            lane = self._queue[0]
-            entry = lane.entries[lane.next]
+        while self._sendable and len(taken) < rows:
+            queue = self._sendable[0]
+            entry = queue.entries[queue.next]
             size += len(entry.x) + _HEAD
-            if taken and (entry.alone or len(entry.x) != len(taken[0].x) or size > limit):
+            if taken and (entry.single or len(entry.x) != len(taken[0].x) or size > limit):
                 break
-            self._queue.popleft()
-            lane.queued = False
-            lane.next += 1
+            self._sendable.popleft()
+            queue.scheduled = False
+            queue.next += 1
             taken.append(entry)
-            self._line_up(lane)
-            if entry.alone:
+            self._schedule(queue)
+            if entry.single:
                 break
         return taken
 
-    def answered(self, entries: list[Entry]) -> None:
-        """Note that these were applied."""
+    def mark_applied(self, entries: list[Entry]) -> None:
+        """Record that the worker has applied these."""
         for entry in entries:
             if not entry.applied:
                 entry.applied = True
                 self.applied += 1
-                self._settled.add(entry.stream)
-            self._line_up(self._lanes[entry.stream])
+                self._confirmable.add(entry.stream)
+            self._schedule(self._queues[entry.stream])
 
     def confirm(self, message: int) -> list[tuple[wire.StreamId, int]]:
-        """Let go of what was applied and sent with this message or before; return up to where."""
+        """Remove what was applied and sent up to this message.
+
+        Returns
+        -------
+        list of (stream, int)
+            The last confirmed number of each stream of which something was removed.
+        """
         ends: list[tuple[wire.StreamId, int]] = []
-        for stream in list(self._settled):
-            lane = self._lanes[stream]
-            entries, end = lane.entries, 0
-            while entries and entries[0].applied and entries[0].sent <= message:
+        for stream in list(self._confirmable):
+            queue = self._queues[stream]
+            entries, end = queue.entries, 0
+            while entries and entries[0].applied and entries[0].message <= message:
                 entry = entries.popleft()
                 self._count(entry, -1)
-                lane.next -= 1
+                queue.next -= 1
                 end = entry.seq
             if end:
                 ends.append((stream, end))
             if not entries:
-                del self._lanes[stream]
+                del self._queues[stream]
             if not entries or not entries[0].applied:
-                self._settled.discard(stream)
+                self._confirmable.discard(stream)
         return ends
 
-    def stand(self, last: Mapping[wire.StreamId, int], first: bool) -> None:
-        """Begin anew after the worker's last numbers; nothing is under way.
+    def resume(self, worker_seqs: Mapping[wire.StreamId, int], is_first: bool) -> None:
+        """Continue each stream behind the last number of the worker; nothing is in flight.
 
         Parameters
         ----------
-        last : dict of stream to int
-        first : bool
-            Whether nothing was sent before by this process: then the worker may be further than
-            what is known here.
+        worker_seqs : dict of stream to int
+        is_first : bool
+            Whether this process has sent nothing yet: then the worker may be further than what is
+            known here.
 
         Raises
         ------
         StreamLSTMError
-            If a stream cannot go on from there.
+            If a stream cannot continue from there.
         """
-        for stream, number in last.items():
-            lane = self._lanes.get(stream)
-            given = self.given.setdefault(stream, number)
-            oldest = lane.entries[0].seq if lane else given + 1
-            if number < oldest - 1:
-                raise _lost(stream, number, oldest)
-            if number > given and not first:
-                raise shared(stream, number, given)
-            if lane:
-                self._place(lane, number)
-                self._settled.discard(stream)
-                if lane.next:
-                    self._settled.add(stream)
-            self.given[stream] = max(number, lane.entries[-1].seq if lane and lane.entries else 0)
-            if lane and not lane.entries:
-                del self._lanes[stream]
-        self._queue.clear()
-        for lane in self._lanes.values():
-            lane.queued = False
-            self._line_up(lane)
+        for stream, seq in worker_seqs.items():
+            queue = self._queues.get(stream)
+            assigned = self.last_seqs.setdefault(stream, seq)
+            oldest = queue.entries[0].seq if queue else assigned + 1
+            if seq < oldest - 1:
+                raise state_lost(stream, seq, oldest)
+            if seq > assigned and not is_first:
+                raise fed_elsewhere(stream, seq, assigned)
+            if queue:
+                self._resume_stream(queue, seq)
+                self._confirmable.discard(stream)
+                if queue.next:
+                    self._confirmable.add(stream)
+            last = queue.entries[-1].seq if queue and queue.entries else 0
+            self.last_seqs[stream] = max(seq, last)
+            if queue and not queue.entries:
+                del self._queues[stream]
+        self._sendable.clear()
+        for queue in self._queues.values():
+            queue.scheduled = False
+            self._schedule(queue)
 
-    def _place(self, lane: _Lane, number: int) -> None:
-        """Let a stream go on behind ``number``; what was refused goes, the others close up."""
-        for entry in [entry for entry in lane.entries if entry.refused]:
-            lane.entries.remove(entry)
+    def _resume_stream(self, queue: _StreamQueue, worker_seq: int) -> None:
+        """Continue behind a number; refused entries are removed, the numbers of others close up."""
+        for entry in [entry for entry in queue.entries if entry.refused]:
+            queue.entries.remove(entry)
             self._count(entry, -1)
-        seq, lane.next = number, 0
-        for entry in lane.entries:
-            done = entry.seq <= number
-            again = self._one_each and entry.seq == number and not entry.told
+        seq, queue.next = worker_seq, 0
+        for entry in queue.entries:
+            done = entry.seq <= worker_seq
+            again = self._one_in_flight and entry.seq == worker_seq and not entry.delivered
             self.applied += (done and not again) - entry.applied
-            entry.applied, entry.sent = done and not again, 0
-            entry.alone = again or entry.time is not None
-            lane.next += entry.applied
+            entry.applied, entry.message = done and not again, 0
+            entry.single = again or entry.time is not None
+            queue.next += entry.applied
             if not done:
                 seq += 1
                 entry.seq = seq
-
-
-def _lost(stream: wire.StreamId, number: int, oldest: int) -> StreamLSTMError:
-    return StreamLSTMError(
-        f"stream {stream!r}: the worker stands at {number}, and the oldest observation that is "
-        f"kept here is number {oldest}: expected it to stand at {oldest - 1} at least, since it "
-        "has confirmed all before. It has lost state (was it started again without its store?). "
-        f"Give it back the state, or feed it observations {number + 1} to {oldest - 1} from "
-        "elsewhere; or begin anew, with the stream forgotten and another journal"
-    )
-
-
-def shared(stream: wire.StreamId, number: int, given: int) -> StreamLSTMError:
-    """Return the error for a stream that somebody else feeds."""
-    return StreamLSTMError(
-        f"stream {stream!r}: expected the worker to stand at {given} at most, the last number "
-        f"given here, it stands at {number}: somebody else feeds this stream. Let each one have "
-        "one publisher"
-    )

@@ -1,1 +1,1 @@
-"""What converters share: layers folded into a chain, checks of weights, gate orders, refusals."""
+"""What all converters share: building a model, checks of weights and errors, reading of files."""

@@ -1,11 +1,11 @@
-"""Orders of gates: every framework stacks them in an order of its own."""
+"""Orders of gates: each framework stacks them in its own order."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# The order of streamlstm.network.layers, by the letters that others use.
+# The orders of streamlstm.network.layers, in the letters of the other frameworks.
 LSTM = "ifgo"
 GRU = "rzn"
 
@@ -16,11 +16,11 @@ def reorder(array: NDArray[Any], order: str, wanted: str, axis: int = 0) -> NDAr
     Parameters
     ----------
     array : array
-        Along ``axis`` one part of equal size for each letter of ``order``.
+        Has one part of equal size along ``axis`` for each letter of ``order``.
     order : str
-        The order in the source, a letter a gate: ``"iofg"``.
+        Order in the source, one letter for each gate: ``"iofg"``.
     wanted : str
-        The letters of ``order`` in the order they shall have; a letter left out is dropped.
+        The letters of ``order`` in the wanted order; the gate of a missing letter is dropped.
     axis : int
 
     Returns

@@ -1,22 +1,40 @@
-"""What a caller says of a model beside what its file says."""
+"""Options of a model: those of the caller, and those that the file sets."""
 
 from collections.abc import Mapping
 from typing import Any
 
+_RESERVED = ("source", "notes")  # keys that ModelBuilder sets
 
-def merged(options: Mapping[str, Any], metadata: Mapping[str, str], **found: Any) -> dict[str, Any]:
-    """Return what a model is built with: what the caller said, else what was found.
+
+def merge_options(
+    options: Mapping[str, Any], metadata: Mapping[str, str] | None = None, **found: Any
+) -> dict[str, Any]:
+    """Return the options of a model; those of the caller override those of the file.
 
     Parameters
     ----------
     options : mapping
         Of the caller, as :class:`streamlstm.Model` takes them.
-    metadata : mapping of str to str
+    metadata : mapping of str to str, optional
         Of the file; the caller's is added to it.
     **found
-        Of the file.
+        Other options of the file.
     """
-    given = {**metadata, **(options.get("metadata") or {})}
+    merged = {**(metadata or {}), **(options.get("metadata") or {})}
     if "skip" in options:
         found.pop("skip_scale", None)  # it belongs to the skip of the file
-    return {**found, **options, "metadata": given}
+    return {**found, **options, "metadata": merged}
+
+
+def text_metadata(values: Any) -> dict[str, str]:
+    """Return the plain values of a mapping as text, for the metadata of a model.
+
+    Reserved keys get the prefix ``file.``: AIDA-X uses ``source`` for what was recorded, not for
+    the framework.
+    """
+    if not isinstance(values, dict):
+        return {}
+    plain = {
+        key: str(value) for key, value in values.items() if isinstance(value, str | int | float)
+    }
+    return {f"file.{key}" if key in _RESERVED else key: value for key, value in plain.items()}

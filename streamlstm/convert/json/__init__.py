@@ -1,1 +1,1 @@
-"""Networks in JSON: RTNeural, AIDA-X and GuitarML."""
+"""Conversion of the JSON of RTNeural, AIDA-X and GuitarML."""

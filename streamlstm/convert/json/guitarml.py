@@ -1,7 +1,7 @@
-"""JSON of GuitarML (NeuralPi, Proteus) as Automated-GuitarAmpModelling trains it.
+"""Conversion of GuitarML's JSON (NeuralPi, Proteus), written by Automated-GuitarAmpModelling.
 
-``model_data`` says what the network is, ``state_dict`` holds PyTorch's arrays as lists: a
-recurrent layer ``rec``, a linear one ``lin``. The audio itself is added to the output (``skip``).
+``model_data`` describes the network, ``state_dict`` holds PyTorch's arrays as lists: a recurrent
+layer ``rec`` and a linear one ``lin``. ``skip`` inputs, mostly the audio, are added to the output.
 """
 
 import re
@@ -14,10 +14,10 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import GRU, LSTM, RNN, Dense
 from ...network.model import Model
-from ..common.chain import Chain
-from ..common.options import merged
-from ..common.refusal import refusing
-from ..common.sniff import about, read_json
+from ..common.builder import ModelBuilder
+from ..common.error_context import file_errors
+from ..common.files import read_json
+from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights
 
 _UNITS = {4: "LSTM", 3: "GRU", 1: "RNN"}
@@ -25,10 +25,10 @@ _REC = re.compile(r"(.*\b)?rec\.weight_hh_l(\d+)")
 
 
 def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
-    """Read a network in the JSON of GuitarML.
+    """Convert a network in the JSON of GuitarML.
 
-    The first input is the audio, others are knobs. What ``model_data`` says of sizes, of the
-    number of layers and of their kind is only compared with the weights, which are believed.
+    The first input is the audio, others are knobs. Where sizes, number or kind of the layers in
+    ``model_data`` contradict the weights, the weights are used, and the metadata has a note.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
     Raises
     ------
     ConvertError
-        If the file is damaged, a weight is lacking or one too many, or the network is of another
-        kind than a recurrent layer and a linear one.
+        If the file is damaged, a weight is missing or unexpected, or the network is not a recurrent
+        layer and a linear one.
 
     References
     ----------
     A. Wright et al., "Real-Time Guitar Amplifier Emulation with Deep Learning", 2020.
     """
     name, content = fspath(path), read_json(path)
-    with refusing(name):
+    with file_errors(name):
         return _read(name, content, options)
 
 
@@ -62,31 +62,30 @@ def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     if not isinstance(data, dict) or not isinstance(arrays, dict):
         raise ConvertError(f"{name}: expected model_data and state_dict, as GuitarML writes them.")
     prefix, skip = _block(name, content, data, arrays)
-    chain, notes = Chain(), []
+    builder = ModelBuilder()
     weights = Weights(name, {key.removeprefix(prefix): array for key, array in arrays.items()})
-    unit = _add_recurrent(chain, weights)
-    _add_linear(chain, weights, bool(data.get("bias_fl", True)))
+    unit = _add_recurrent(builder, weights)
+    _add_linear(builder, weights, bool(data.get("bias_fl", True)))
     weights.finish()
-    columns = _skip(name, chain, skip)
-    first, last = chain.layers[0], chain.layers[-1]
+    columns = _skip(name, builder, skip)
+    first, last = builder.layers[0], builder.layers[-1]
     real = {
         "input_size": first.input_size,
         "output_size": last.output_size,
         "hidden_size": last.input_size,
-        "num_layers": len(chain.layers) - 1,
+        "num_layers": len(builder.layers) - 1,
         "unit_type": unit,
     }
     for key, value in real.items():
         if data.get(key, value) != value:
-            notes.append(f"{key} says {data[key]}, the weights {value}: believed.")
-    metadata = {**about(data), **({"notes": " ".join(notes)} if notes else {})}
-    return chain.build("GuitarML", **merged(options, metadata, skip=columns))
+            builder.notes.append(f"{key} says {data[key]}, the weights {value}, which are used.")
+    return builder.build("GuitarML", **merge_options(options, text_metadata(data), skip=columns))
 
 
 def _block(
     name: str, content: Mapping[str, Any], data: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> tuple[str, int]:
-    """Return what stands before ``rec`` in the names, and how many inputs are added."""
+    """Return the prefix of ``rec`` in the names, and how many inputs are added."""
     kind = data.get("model", "SimpleRNN")
     if kind not in ("SimpleRNN", "RecNet"):
         raise ConvertError(
@@ -101,7 +100,7 @@ def _block(
         )
     skip = data.get("skip", 1)
     if kind == "RecNet":
-        # Its blocks have a skip of their own, the network usually has none.
+        # The blocks have their own skip; that of the network is usually 0.
         blocks = content.get("blocks")
         inner = (
             [block.get("skip", 1) for block in blocks.values()] if isinstance(blocks, dict) else [1]
@@ -114,8 +113,8 @@ def _block(
     return prefixes.pop(), int(skip)
 
 
-def _add_recurrent(chain: Chain, weights: Weights) -> str:
-    """Append the layers of ``rec``; return their kind, which the shapes say."""
+def _add_recurrent(builder: ModelBuilder, weights: Weights) -> str:
+    """Append the layers of ``rec``; return their kind, as the shapes imply."""
     n, unit = 0, ""
     while f"rec.weight_hh_l{n}" in weights or n == 0:
         where = f"rec, layer {n}"
@@ -130,15 +129,15 @@ def _add_recurrent(chain: Chain, weights: Weights) -> str:
         b, c = (weights.take(f"rec.bias_{part}_l{n}", (gates * H,)) for part in ("ih", "hh"))
         arrays = {"weight_ih": W, "weight_hh": U}
         if unit == "GRU":
-            chain.add(GRU(F, H), {**arrays, "bias_ih": b, "bias_hh": c}, where)
+            builder.add(GRU(F, H), {**arrays, "bias_ih": b, "bias_hh": c}, where)
         else:
             layer = LSTM(F, H) if unit == "LSTM" else RNN(F, H)
-            chain.add(layer, {**arrays, "bias": b + c}, where)
+            builder.add(layer, {**arrays, "bias": b + c}, where)
         n += 1
     return unit
 
 
-def _add_linear(chain: Chain, weights: Weights, biased: bool) -> None:
+def _add_linear(builder: ModelBuilder, weights: Weights, biased: bool) -> None:
     W = weights.take("lin.weight")
     if W.ndim != 2:
         raise ConvertError(f"lin: expected weight (O, H), got {W.shape}.")
@@ -146,12 +145,12 @@ def _add_linear(chain: Chain, weights: Weights, biased: bool) -> None:
         bias = weights.take("lin.bias", (W.shape[0],))
     else:
         bias = np.zeros(W.shape[0])
-    chain.add(Dense(W.shape[1], W.shape[0]), {"weight": W, "bias": bias}, "lin")
+    builder.add(Dense(W.shape[1], W.shape[0]), {"weight": W, "bias": bias}, "lin")
 
 
-def _skip(name: str, chain: Chain, skip: int) -> list[int] | None:
-    """Return for each output the input that is added: the first ``skip`` of them, broadcast."""
-    O, count = chain.layers[-1].output_size, min(skip, chain.layers[0].input_size)
+def _skip(name: str, builder: ModelBuilder, skip: int) -> list[int] | None:
+    """Return for each output the input that is added: the first ``skip`` inputs, broadcast."""
+    O, count = builder.layers[-1].output_size, min(skip, builder.layers[0].input_size)
     if count == 0:
         return None
     if count == 1:

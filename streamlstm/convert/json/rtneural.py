@@ -1,12 +1,13 @@
-"""JSON of RTNeural and AIDA-X, the form in which audio plugins keep their networks.
+"""Conversion of RTNeural's and AIDA-X's JSON, the format of neural networks in audio plugins.
 
 RTNeural's script writes the layers of a Keras network as a list: ``type``, ``activation``,
-``shape`` and ``weights``, the arrays in the order and layout of Keras. AIDA-X adds to it whether
-the input is added to the output (``in_skip``) and gains in decibel before and behind the network.
+``shape`` and ``weights``, the arrays in the order and layout of Keras. AIDA-X adds a residual
+connection from the input to the output (``in_skip``) and gains in decibel before and after the
+network.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
 
@@ -15,39 +16,32 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.model import Model
 from ...network.scaling import Scaling
-from ..common.chain import Chain
-from ..common.options import merged
-from ..common.refusal import naming, refusing
-from ..common.shared_layers import add_batch_norm, add_dense, add_prelu
-from ..common.sniff import about, read_json
+from ..common.builder import ModelBuilder
+from ..common.error_context import file_errors, layer_errors
+from ..common.files import read_json
+from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights, to_float64
-from ..keras.cells import KERNELS, add_gru, add_lstm
+from ..keras.layers import KERNELS, add_batch_norm, add_dense, add_gru, add_lstm, add_prelu
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
-SILENCE = -90.0  # dB; at this and below AIDA-X takes a gain for zero
-_WINDOW = "convolutions look at several steps at once, which no layer here does"
+SILENCE = -90.0  # dB; AIDA-X treats a gain of this and below as zero
+_WINDOW = "convolutions look at several steps at once, which no supported layer does"
 
 
 @dataclass
 class Gains:
-    """How AIDA-X places a network: ``y = after * (network(before * x) + before * x)``."""
+    """Gains of AIDA-X: ``y = after * (network(before * x) + before * x)``, with ``skip``."""
 
     skip: bool = False
     before: float = 1.0
     after: float = 1.0
 
 
-@dataclass
-class _Reading:
-    chain: Chain
-    notes: list[str] = field(default_factory=list)
-
-
 def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
-    """Read a network in the JSON of RTNeural or AIDA-X.
+    """Convert a network in the JSON of RTNeural or AIDA-X.
 
-    Where ``shape`` and the weights contradict each other, the weights are believed; the metadata
-    of the model says so.
+    Where ``shape`` and the weights contradict each other, the weights are used, and the metadata of
+    the model has a note.
 
     Parameters
     ----------
@@ -64,7 +58,7 @@ def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     Raises
     ------
     ConvertError
-        If the file is damaged, a weight is lacking or one too many, or a layer is a convolution;
+        If the file is damaged, a weight is missing or unexpected, or a layer is a convolution;
         the message names the layer.
 
     References
@@ -72,7 +66,7 @@ def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     J. Chowdhury, "RTNeural: Fast Neural Inferencing for Real-Time Systems", 2021.
     """
     name, content = fspath(path), read_json(path)
-    with refusing(name):
+    with file_errors(name):
         return _read(name, content, options)
 
 
@@ -80,20 +74,20 @@ def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     layers = content.get("layers")
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise ConvertError(f"{name}: expected a list of layers, as RTNeural and AIDA-X write it.")
-    reading = _Reading(Chain(_first_width(content, layers)))
+    builder = ModelBuilder(_first_width(content, layers))
     for n, layer in enumerate(layers):
-        _add(reading, n, layer)
-    _compare(reading, "in_shape", content.get("in_shape"), reading.chain.layers[:1], "input_size")
-    return _build(name, content, reading, options)
+        _add(builder, n, layer)
+    _check_size(builder, "in_shape", content.get("in_shape"), builder.layers[:1], "input_size")
+    return _build(name, content, builder, options)
 
 
 def read_gains(name: str, content: dict[str, Any]) -> Gains:
-    """Return what AIDA-X adds to RTNeural's layers.
+    """Return the gains and the residual connection of AIDA-X.
 
     Raises
     ------
     ConvertError
-        If a gain silences the network, or several inputs are to be added.
+        If a gain is silence, or ``in_skip`` is neither 0 nor 1.
     """
     skip = content.get("in_skip") or 0
     if skip not in (0, 1):
@@ -109,10 +103,12 @@ def read_gains(name: str, content: dict[str, Any]) -> Gains:
     return Gains(bool(skip), *factors)
 
 
-def _build(name: str, content: dict[str, Any], reading: _Reading, options: dict[str, Any]) -> Model:
-    gains, chain = read_gains(name, content), reading.chain
-    O = chain.width or 1
-    F = chain.layers[0].input_size if chain.layers else O
+def _build(
+    name: str, content: dict[str, Any], builder: ModelBuilder, options: dict[str, Any]
+) -> Model:
+    gains = read_gains(name, content)
+    O = builder.width or 1
+    F = builder.layers[0].input_size if builder.layers else O
     found: dict[str, Any] = {"skip": None}
     if gains.skip:
         found |= {"skip": [0] * O, "skip_scale": np.full(O, gains.before * gains.after)}
@@ -121,20 +117,15 @@ def _build(name: str, content: dict[str, Any], reading: _Reading, options: dict[
         scale[0] = 1 / gains.before  # the others are knobs
         found["input_scaling"] = Scaling(np.zeros(F, np.float32), scale)
     if gains.after != 1:
-        found["output_scaling"] = _amplify(O, gains.after)
-    metadata = about(content.get("metadata"))
-    if reading.notes:
-        metadata["notes"] = " ".join(reading.notes)
+        scale = np.full(O, gains.after, np.float32)
+        found["output_scaling"] = Scaling(np.zeros(O, np.float32), scale)
+    metadata = text_metadata(content.get("metadata"))
     aida = any(key in content for key in ("in_skip", "in_gain", "input_gain", "metadata"))
     source = "AIDA-X" if aida else "RTNeural"
-    return chain.build(source, **merged(options, metadata, **found))
+    return builder.build(source, **merge_options(options, metadata, **found))
 
 
-def _amplify(n: int, factor: float) -> Scaling:
-    return Scaling(np.zeros(n, np.float32), np.full(n, factor, np.float32))
-
-
-def _add(reading: _Reading, n: int, layer: dict[str, Any]) -> None:
+def _add(builder: ModelBuilder, n: int, layer: dict[str, Any]) -> None:
     kind = str(layer.get("type"))
     where = f"layer {n} ({kind})"
     arrays = layer.get("weights", [])
@@ -143,9 +134,9 @@ def _add(reading: _Reading, n: int, layer: dict[str, Any]) -> None:
     if kind not in _READERS:
         reason = _WINDOW if kind.startswith("conv") else f"known are {', '.join(_READERS)}"
         raise ConvertError(f"{where} is refused: {reason}.")
-    with naming(where):
-        _READERS[kind](reading, where, layer, arrays)
-    _compare(reading, f"{where}: shape", layer.get("shape"), reading.chain.layers[-1:])
+    with layer_errors(where):
+        _READERS[kind](builder, where, layer, arrays)
+    _check_size(builder, f"{where}: shape", layer.get("shape"), builder.layers[-1:])
 
 
 def _named(where: str, arrays: list[Any], names: tuple[str, ...]) -> Weights:
@@ -163,7 +154,7 @@ def _activation(layer: dict[str, Any], where: str) -> str:
 
 
 def _check_tanh(layer: dict[str, Any], where: str) -> None:
-    """RTNeural's cells always use tanh, whatever the file says; believe only what agrees."""
+    """Refuse other activations than tanh, which RTNeural's cells use whatever the file says."""
     if layer.get("activation") not in (None, "", "tanh", "linear"):
         raise ConvertError(
             f"{where}: RTNeural computes it with tanh, the file says {layer['activation']!r}. "
@@ -171,75 +162,79 @@ def _check_tanh(layer: dict[str, Any], where: str) -> None:
         )
 
 
-def _dense(reading: _Reading, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
+def _dense(builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
     weights = _named(where, arrays, ("kernel", "bias"))
-    add_dense(reading.chain, weights, _activation(layer, where))
+    add_dense(builder, weights, _activation(layer, where))
 
 
-def _lstm(reading: _Reading, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
+def _lstm(builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
     _check_tanh(layer, where)
-    add_lstm(reading.chain, _named(where, arrays, KERNELS))
+    add_lstm(builder, _named(where, arrays, KERNELS))
 
 
-def _gru(reading: _Reading, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
+def _gru(builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
     _check_tanh(layer, where)
     weights = _named(where, arrays, KERNELS)
     after = len(weights.shapes.get("bias", (2, 0))) != 1
-    add_gru(reading.chain, weights, reset_after=after)
+    add_gru(builder, weights, reset_after=after)
 
 
-def _prelu(reading: _Reading, where: str, _: dict[str, Any], arrays: list[Any]) -> None:
+def _prelu(builder: ModelBuilder, where: str, _: dict[str, Any], arrays: list[Any]) -> None:
     weights = _named(where, arrays, ("alpha",))
     alpha = weights.take("alpha")
     weights.finish()
-    add_prelu(reading.chain, alpha, where)
+    add_prelu(builder, alpha, where)
 
 
-def _batch_norm(reading: _Reading, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
+def _batch_norm(
+    builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[Any]
+) -> None:
     used = ("gamma", "beta") if len(arrays) > 2 else ()
     epsilon = to_float64(layer.get("epsilon", 1e-3), f"{where}.epsilon")
     weights = _named(where, arrays, (*used, "moving_mean", "moving_variance"))
-    add_batch_norm(reading.chain, weights, float(epsilon))
+    add_batch_norm(builder, weights, float(epsilon))
 
 
-def _standing(reading: _Reading, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
+def _activation_layer(
+    builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[Any]
+) -> None:
     _named(where, arrays, ()).finish()
-    reading.chain.activate(_activation(layer, where), where)
+    builder.activate(_activation(layer, where), where)
 
 
-def _unknown(reading: _Reading, where: str, _: dict[str, Any], arrays: list[Any]) -> None:
-    """Pass over what the script did not know, such as Dropout; RTNeural does so too."""
+def _unknown(builder: ModelBuilder, where: str, _: dict[str, Any], arrays: list[Any]) -> None:
+    """Skip a layer that the script did not know, such as Dropout, as RTNeural does."""
     if arrays:
-        raise ConvertError(f"{where} is refused: the script that wrote it lost what it is.")
-    reading.notes.append(f"{where} is passed over, as RTNeural does.")
+        raise ConvertError(f"{where} is refused: the script that wrote it did not know the layer.")
+    builder.notes.append(f"{where} is skipped, as in RTNeural.")
 
 
-_READERS: dict[str, Callable[[_Reading, str, dict[str, Any], list[Any]], None]] = {
+_READERS: dict[str, Callable[[ModelBuilder, str, dict[str, Any], list[Any]], None]] = {
     "dense": _dense,
     "time-distributed-dense": _dense,
     "lstm": _lstm,
     "gru": _gru,
     "prelu": _prelu,
     "batchnorm": _batch_norm,
-    "activation": _standing,
+    "activation": _activation_layer,
     "unknown": _unknown,
 }
 
 
 def _first_width(content: dict[str, Any], layers: list[dict[str, Any]]) -> int | None:
-    """Return F of ``in_shape`` where the first layer's weights do not say it."""
+    """Return F of ``in_shape`` if the first layer has no weights that determine it."""
     shape = content.get("in_shape")
     if layers and layers[0].get("type") in ("dense", "time-distributed-dense", "lstm", "gru"):
         return None
     return shape[-1] if isinstance(shape, list) and shape and isinstance(shape[-1], int) else None
 
 
-def _compare(
-    reading: _Reading, what: str, shape: Any, layers: list[Any], size: str = "output_size"
+def _check_size(
+    builder: ModelBuilder, what: str, shape: Any, layers: list[Any], size: str = "output_size"
 ) -> None:
-    """Note where a size that the file states is not that of the weights."""
+    """Add a note if a size in the file is not that of the weights."""
     if not layers or not isinstance(shape, list) or not shape or not isinstance(shape[-1], int):
         return
     real = getattr(layers[0], size)
     if shape[-1] != real:
-        reading.notes.append(f"{what} says {shape[-1]} values, the weights {real}: believed.")
+        builder.notes.append(f"{what} says {shape[-1]} values, the weights {real}, which are used.")

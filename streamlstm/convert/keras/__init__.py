@@ -1,1 +1,1 @@
-"""Networks of Keras 2 and 3, read without Keras."""
+"""Conversion of Keras files."""

@@ -1,4 +1,4 @@
-"""What Keras calls its activations."""
+"""Activations of Keras: names, functions and layers."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ _OTHERS = {
     "sparse_sigmoid": name_activation("hard_sigmoid", 0.5, 0.5),
     "exp": "exponential",
 }
-# Functions without parameters as a graph has them: of keras.ops, and of TensorFlow in Keras 2.
+# Functions in a graph, without parameters: of keras.ops, and of TensorFlow in Keras 2.
 _FUNCTIONS = {
     **{name.capitalize(): name for name in ("relu", "tanh", "sigmoid", "softplus", "softsign")},
     **{name.capitalize(): name for name in ("silu", "selu", "relu6", "exp")},
@@ -45,21 +45,21 @@ LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Softmax"
 
 
 def read_activation(value: Any, major: int, where: str) -> str:
-    """Return the activation that a configuration names.
+    """Return the activation in a configuration.
 
     Parameters
     ----------
     value : str, dict or None
-        A name, a serialized function or layer, or None for none.
+        A name, a serialized function or layer; None is linear.
     major : int
-        Of the Keras that wrote it: the hard sigmoid became another in version 3.
+        Version of Keras that wrote it: version 3 changed the hard sigmoid.
     where : str
-        The layer, for messages.
+        Name of the layer, for messages.
 
     Raises
     ------
     ConvertError
-        If there is no such activation here.
+        If the activation is not known.
     """
     if isinstance(value, dict):
         name, config = value.get("class_name"), value.get("config")
@@ -79,12 +79,12 @@ def read_activation(value: Any, major: int, where: str) -> str:
 
 
 def read_layer(kind: str, config: dict[str, Any], major: int, where: str) -> str:
-    """Return the activation that a layer of ``LAYERS`` is.
+    """Return the activation of a layer whose class is in ``LAYERS``.
 
     Raises
     ------
     ConvertError
-        If there is no such activation here.
+        If the activation is not known.
     """
     if kind == "Activation":
         return read_activation(config.get("activation"), major, where)
@@ -104,13 +104,13 @@ def read_layer(kind: str, config: dict[str, Any], major: int, where: str) -> str
 
 
 def read_function(kind: str, config: dict[str, Any]) -> str | None:
-    """Return the activation that a function called in a graph is; None if it is none of these."""
+    """Return the activation of a function in a graph; None if it is not one."""
     name = _FUNCTIONS.get(str(config.get("function")) if kind == "TFOpLambda" else kind)
     return _OTHERS.get(name, name) if name else None
 
 
 def number(value: Any, where: str) -> float:
-    """Return a number of a configuration, in which Keras 2 sometimes wraps it as an array."""
+    """Return a number in a configuration; Keras 2 sometimes wraps it as an array."""
     if isinstance(value, dict):
         inner = value.get("value", value.get("config"))
         return number(inner.get("value") if isinstance(inner, dict) else inner, where)

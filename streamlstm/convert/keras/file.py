@@ -1,9 +1,9 @@
-"""Files of Keras, opened without Keras: what the network is, and its arrays by their place.
+"""Reading of Keras files without Keras: the configuration, and the arrays by their path.
 
 There are two kinds. A ``.keras`` file is a zip of ``config.json``, ``metadata.json`` and
 ``model.weights.h5``, in which arrays are numbered within a path that follows the objects of the
-network (``layers/lstm/cell/vars/0``). A legacy ``.h5`` file has the configuration in an attribute
-and the arrays of each layer, with their names, in a group called as the layer is.
+network (``layers/lstm/cell/vars/0``). A legacy ``.h5`` file has the configuration in an attribute,
+and the arrays of each layer by their names in a group with the name of the layer.
 """
 
 import io
@@ -18,30 +18,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConvertError
-from ..common.sniff import first_bytes
-from ..common.weights import require
+from ..common.files import first_bytes, is_hdf5, is_zip
+from ..common.frameworks import require
 
 Array = NDArray[Any]
 Config = dict[str, Any]
+ROOTS = ("layers", "_layer_checkpoint_dependencies")  # the second of early versions
 _WHOLE = "Save the whole network with model.save('model.keras') and bring that file."
 
 
 @dataclass(frozen=True)
 class KerasFile:
-    """What a file of Keras holds.
+    """Content of a Keras file.
 
     Attributes
     ----------
     name : str
         Of the file, for messages.
     version : str
-        Of the Keras that wrote it; empty if it does not say.
+        Version of Keras that wrote it; empty if unknown.
     config : dict
         ``class_name`` and ``config`` of the network.
     arrays : dict of str to array
-        By their place in the file.
+        By their path in the file.
     groups : dict of str to list of str, or None
-        In a legacy file the names of each layer's arrays, in order; None in a ``.keras`` file.
+        Names of the arrays of each layer, in order, in a legacy file; None in a ``.keras`` file.
     """
 
     name: str
@@ -52,30 +53,36 @@ class KerasFile:
 
     @property
     def major(self) -> int:
-        """The first number of the version; 2 if it does not say."""
+        """Major version of Keras; 2 if unknown."""
         match = re.match(r"\d+", self.version)
         return int(match[0]) if match else 2
 
+    @property
+    def root(self) -> str:
+        """First part of the paths of the layers' arrays in a ``.keras`` file."""
+        found = {path.split("/")[0] for path in self.arrays}
+        return next((root for root in ROOTS if root in found), ROOTS[0])
+
 
 def read_keras(path: str | PathLike[str]) -> KerasFile:
-    """Open a ``.keras`` or ``.h5`` file, whatever it is called.
+    """Read a ``.keras`` or ``.h5`` file, whatever its name.
 
     Raises
     ------
     ConvertError
-        If it is damaged, or holds no network.
+        If it is damaged, or has no network.
     """
     h5py = require("h5py", "read files of Keras", "streamlstm[keras]")
     name = fspath(path)
-    start = first_bytes(name)[:8]
+    start = first_bytes(name)
     try:
-        if start[:4] == b"PK\x03\x04":
+        if is_zip(start):
             return _read_zip(h5py, name)
-        if start == b"\x89HDF\r\n\x1a\n":
+        if is_hdf5(start):
             return _read_legacy(h5py, name)
     except ConvertError:
         raise
-    except Exception as error:  # zipfile's and HDF5's own, by the place that is broken
+    except Exception as error:  # many types of zipfile and HDF5, depending on the damage
         raise ConvertError(f"{name}: the file is damaged: {error}.") from None
     raise ConvertError(f"{name}: expected a .keras or .h5 file of Keras; its content is neither.")
 
@@ -84,7 +91,9 @@ def _read_zip(h5py: Any, name: str) -> KerasFile:
     with zipfile.ZipFile(name) as archive:
         members = set(archive.namelist())
         if "config.json" not in members:
-            raise ConvertError(f"{name}: expected a .keras file, found a zip of other things.")
+            raise ConvertError(
+                f"{name}: expected a .keras file, found a zip archive of another kind."
+            )
         if "model.weights.h5" not in members:
             raise ConvertError(f"{name}: lacks model.weights.h5, the weights. {_WHOLE}")
         config = _parse(name, archive.read("config.json"))
@@ -118,22 +127,22 @@ def _has_weights(file: Any) -> bool:
 
 
 def _arrays(h5py: Any, root: Any, name: str) -> dict[str, Array]:
-    """Read every array; links out of the file are never followed, as visiting leaves them out."""
+    """Read all arrays; visititems never follows links to other files."""
     found: dict[str, Array] = {}
 
     def visit(place: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or place.startswith("optimizer"):
             return
         if item.external or item.is_virtual:
-            raise ConvertError(f"{name}: {place} stands in another file, which is not read.")
-        found[place] = _number(item[()], f"{name}: {place}")
+            raise ConvertError(f"{name}: {place} is in another file, which is not read.")
+        found[place] = _to_numbers(item[()], f"{name}: {place}")
 
     root.visititems(visit)
     return found
 
 
-def _number(values: Any, where: str) -> Array:
-    """Return an array; bfloat16 is stored as two bytes that HDF5 has no type for."""
+def _to_numbers(values: Any, where: str) -> Array:
+    """Return an array of numbers; bfloat16 is stored as two opaque bytes."""
     array = np.asarray(values)
     if array.dtype.kind == "V" and array.dtype.itemsize == 2:
         halves = np.frombuffer(array.tobytes(), np.uint16).astype(np.uint32)
@@ -156,7 +165,7 @@ def _parse(name: str, text: Any) -> Config:
 
 
 def _names(attrs: Any, key: str) -> list[str]:
-    """Return a list of names; one too long for an attribute is split into key0, key1, ..."""
+    """Return a list of names; a long one is split over the attributes key0, key1, ..."""
     if key in attrs:
         return [_text(value) for value in attrs[key]]
     chunks: list[list[str]] = []

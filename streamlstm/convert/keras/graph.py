@@ -1,211 +1,147 @@
-"""The layers of a Keras network in the order in which they are applied.
+"""The graph of a Functional network: paths from its outputs back to its inputs."""
 
-Sequential and Functional networks may stand in one another; what comes out is one list. A graph
-with branches cannot be stepped as a chain and is refused, but for one that is common in audio: the
-input added to the output.
-"""
-
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 from ...errors import ConvertError
+from .concatenate import read_concatenate
+from .config import layer_name
 from .file import Config
-from .join import straight
-from .walk import Walk, ends_of, find, is_recurrent, name_of, sources_of
 
-_ADDITIONS = ("Add", "TFOpLambda")  # the second is what Keras 2 writes for x + y
-_PLUS = ("__operators__.add", "math.add")
-MODELS = ("Sequential", "Functional", "Model")
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 
 
-@dataclass
-class Leaf:
-    """One layer that holds weights or does something, not a model around others.
-
-    Attributes
-    ----------
-    kind : str
-        Its class; a cell stands for the layer of its kind.
-    name : str
-    config : dict
-    path : str
-        Where a ``.keras`` file has its arrays.
-    group : str
-        The outermost layer that it stands in, whose group has its arrays in a legacy file.
-    aliases : tuple of str
-        What may be in the names of its arrays there, if the group has several layers.
-    calls : list
-        What it was called on, if the graph says it.
-    """
-
-    kind: str
-    name: str
-    config: Config
-    path: str
-    group: str
-    aliases: tuple[str, ...]
-    calls: list[Any] = field(default_factory=list)
-
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return f"layer {self.name!r} ({self.kind})"
+def endpoints(config: Config, key: str) -> list[tuple[str, int]]:
+    """Return input or output layers, each with the index of its tensor; files differ in form."""
+    found = config.get(key)
+    if isinstance(found, dict):
+        found = list(found.values())
+    if not isinstance(found, list) or not found:
+        raise ConvertError(f"the configuration of the network lacks its {key}.")
+    if isinstance(found[0], str):
+        found = [found]
+    return [(str(entry[0]), int(entry[2]) if len(entry) > 2 else 0) for entry in found]
 
 
-@dataclass
-class Graph:
-    """The layers in order, and which inputs are added to the outputs."""
-
-    leaves: list[Leaf]
-    skip: list[int] | None = None  # one input added to every output, or one to each
-
-
-def read_graph(network: Config, root: str) -> Graph:
-    """Return the layers of a network.
+class FunctionalGraph:
+    """Finds paths from layers back to an input.
 
     Parameters
     ----------
-    network : dict
-        ``class_name`` and ``config``.
-    root : str
-        Of the paths of its layers in a ``.keras`` file.
+    layers : list of dict
+        Configurations of all layers of the network.
 
-    Raises
-    ------
-    ConvertError
-        If it branches, or is no network of layers.
+    Attributes
+    ----------
+    side_inputs : set of str
+        Inputs that need not be on a path: initial states, and numbers beside a category.
     """
-    kind, config = network.get("class_name"), network.get("config")
-    if kind not in MODELS:
+
+    def __init__(self, layers: list[Config]) -> None:
+        self._layers = {layer_name(layer): layer for layer in layers}
+        self.side_inputs: set[str] = set()
+
+    def layer(self, name: str) -> Config:
+        """Return a layer by its name."""
+        if name not in self._layers:
+            raise ConvertError(
+                f"the graph of the network refers to a layer {name!r} that it lacks."
+            )
+        return self._layers[name]
+
+    def is_state(self, name: str, output: int) -> bool:
+        """Say whether an output of a layer is its state: all but the first of a recurrent one."""
+        return bool(output) and self.layer(name).get("class_name") in _RECURRENT
+
+    def path_to(self, name: str, output: int = 0) -> list[Config]:
+        """Return the layers from an input to a layer, in order."""
+        path: list[Config] = []
+        while True:
+            layer = self.layer(name)
+            if layer in path:
+                raise ConvertError(f"layer {name!r} is used more than once on one path.")
+            self._select_output(layer, name, output, path)
+            path.append(layer)
+            sources = self._drop_states(layer, name, source_tensors(layer))
+            if not sources:
+                return path[::-1]
+            if len(sources) > 1:
+                return self._concatenate(layer, name, sources) + path[::-1]
+            ((name, output),) = sources
+
+    def path_or_none(self, name: str) -> list[Config] | None:
+        """Return the layers from an input to a layer, or None without a single path."""
+        try:
+            return self.path_to(name)
+        except ConvertError:
+            return None
+
+    def _select_output(self, layer: Config, name: str, output: int, path: list[Config]) -> None:
+        """Select an output: the returned hidden state is the last output of its layer."""
+        if not output:
+            return
+        if output != 1 or layer.get("class_name") not in _RECURRENT:
+            taker = repr(layer_name(path[-1])) if path else "the output"
+            raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
+        layer["config"]["return_sequences"] = False
+
+    def _drop_states(
+        self, layer: Config, name: str, sources: list[tuple[str, int]]
+    ) -> list[tuple[str, int]]:
+        """Drop initial states that are inputs: a stream starts from zeros and keeps its own."""
+        if layer.get("class_name") not in (*_RECURRENT, "RNN") or len(sources) < 2:
+            return sources
+        for source, _ in sources[1:]:
+            if self.layer(source).get("class_name") != "InputLayer":
+                raise ConvertError(
+                    f"layer {name!r} ({layer.get('class_name')}) takes its initial state from "
+                    f"{source!r}: a stream starts from zeros or a constant."
+                )
+            self.side_inputs.add(source)
+        return sources[:1]
+
+    def _concatenate(
+        self, layer: Config, name: str, sources: list[tuple[str, int]]
+    ) -> list[Config]:
+        """Return the path to a layer that joins others: an embedding and numbers."""
+        names = [source for source, _ in sources]
+        plain = layer.get("class_name") == "Concatenate" and not any(n for _, n in sources)
+        concat = read_concatenate(layer, names, self.path_or_none) if plain else None
+        if concat is None:
+            raise ConvertError(
+                f"layer {name!r} ({layer.get('class_name')}) joins "
+                f"{' and '.join(map(repr, names))}: a graph with branches cannot be converted, "
+                "only layers one after the other, and at their start Concatenate()([Embedding, "
+                "numbers])."
+            )
+        self.side_inputs.add(concat[1])
+        return concat[0]
+
+
+def source_tensors(layer: Config) -> list[tuple[str, int]]:
+    """Return the layers from which a layer takes its inputs, each with the index of the tensor."""
+    calls = layer.get("inbound_nodes") or []
+    if calls and isinstance(calls[0], list) and calls[0] and isinstance(calls[0][0], str):
+        calls = [calls]  # Keras 2 omits a list level around a single tensor
+    if len(calls) > 1:
         raise ConvertError(
-            f"expected a Sequential or Functional network, got {kind!r}: a class of one's own "
-            "cannot be read without its code. Build the same layers as keras.Sequential, copy the "
-            "weights with set_weights, and save that."
+            f"layer {layer_name(layer)!r} ({layer.get('class_name')}) is used more than once."
         )
-    layers, skip = _ordered(kind, config)
-    paths = _paths(_listed(config), root)
-    leaves = [leaf for layer in layers for leaf in _leaves(layer, paths[id(layer)], None, ())]
-    return Graph(leaves, skip)
+    return [tensor for call in calls for tensor in _tensors(call)]
 
 
-def _listed(config: Any) -> list[Config]:
-    """Return the layers of a model as they stand in the file; early Keras 2 had a bare list."""
-    layers = config.get("layers") if isinstance(config, dict) else config
-    if not isinstance(layers, list) or not all(
-        isinstance(layer, dict) and isinstance(layer.get("config"), dict) for layer in layers
-    ):
-        raise ConvertError("the configuration of the network does not list its layers.")
-    return layers
-
-
-def _paths(layers: Sequence[Config], root: str) -> dict[int, str]:
-    """Return a path for each layer, numbered within its class: lstm, lstm_1, ..."""
-    counts: dict[str, int] = {}
-    paths = {}
-    for layer in layers:
-        name = _snake(str(layer.get("class_name")))
-        count = counts[name] = counts.get(name, -1) + 1
-        paths[id(layer)] = f"{root}/{name}_{count}" if count else f"{root}/{name}"
-    return paths
-
-
-def _snake(name: str) -> str:
-    """``PReLU`` -> ``p_re_lu``: capitals become words."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def _leaves(
-    layer: Config, path: str, group: str | None, aliases: tuple[str, ...]
-) -> Iterator[Leaf]:
-    """Yield the layers within a layer, itself if there is nothing within."""
-    kind, config = str(layer.get("class_name")), layer["config"]
-    name = str(config.get("name", layer.get("name", kind)) if isinstance(config, dict) else kind)
-    group, aliases = group or name, (*aliases, name)
-    if kind in MODELS:
-        inner, skip = _ordered(kind, config)
-        if skip is not None:
-            raise ConvertError(f"layer {name!r} ({kind}) adds its input to its output inside.")
-        paths = _paths(_listed(config), f"{path}/layers")
-        for part in inner:
-            yield from _leaves(part, paths[id(part)], group, aliases)
-    elif kind == "TimeDistributed":
-        inner_layer = _inner(config, "layer", name)
-        if inner_layer.get("class_name") in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
-            raise ConvertError(f"layer {name!r} (TimeDistributed) runs a recurrent layer inside.")
-        yield from _leaves(inner_layer, f"{path}/layer", group, aliases)
-    elif kind == "RNN":
-        yield from _cells(config, f"{path}/cell", name, group, aliases)
-    else:
-        path += "/cell" if kind in ("LSTM", "GRU", "SimpleRNN") else ""
-        calls = layer.get("inbound_nodes") or []
-        yield Leaf(kind, name, config, path, group, aliases, calls)
-
-
-def _inner(config: Config, key: str, name: str) -> Config:
-    inner = config.get(key)
-    if not isinstance(inner, dict) or not isinstance(inner.get("config"), dict):
-        raise ConvertError(f"layer {name!r}: expected a {key} inside, got {inner!r}.")
-    return inner
-
-
-def _cells(
-    config: Config, path: str, name: str, group: str, aliases: tuple[str, ...]
-) -> Iterator[Leaf]:
-    """Yield the cells of an RNN layer as layers; they share what the layer says of itself."""
-    cell = _inner(config, "cell", name)
-    cells, paths = [cell], {id(cell): path}
-    if cell.get("class_name") == "StackedRNNCells":
-        cells = [part for part in cell["config"].get("cells", []) if isinstance(part, dict)]
-        paths = _paths(cells, f"{path}/cells")
-    shared = {key: config[key] for key in ("go_backwards", "return_sequences") if key in config}
-    for part in cells:
-        kind = str(part.get("class_name")).removesuffix("Cell")
-        inner = {**part.get("config", {}), **shared}
-        own = str(inner.get("name", kind))
-        yield Leaf(kind, own, inner, paths[id(part)], group, (*aliases, own))
-
-
-def _ordered(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
-    """Return the layers of a model in the order in which they are applied."""
-    layers = _listed(config)
-    if kind == "Sequential":
-        return layers, None
-    by_name = {str(layer.get("name", layer["config"].get("name"))): layer for layer in layers}
-    inputs = [name for name, _ in ends_of(config, "input_layers")]
-    ends = ends_of(config, "output_layers")
-    # What hands its states out beside its answers was stepped like this: its caller kept them.
-    kept = [end for end in ends if not (end[1] and is_recurrent(by_name, end[0]))] or ends
-    walk = Walk(by_name)
-    found: tuple[list[Config], list[int] | None] | None = None
-    if len(kept) == 1:
-        last = find(by_name, kept[0][0])
-        if last.get("class_name") in _ADDITIONS:
-            found = _skip(walk, last)
-        if found is None:
-            found = walk.back(*kept[0]), None
-    passed_over = {*walk.beside, *(name_of(layer) for layer in (found[0] if found else ()))}
-    if found is None or not {*inputs} <= passed_over:
-        raise ConvertError(
-            f"the network has {len(inputs)} inputs and {len(ends)} outputs; one of each can be "
-            "stepped, beside states and, joined with the vector of a category, numbers."
-        )
-    return found
-
-
-def _skip(walk: Walk, last: Config) -> tuple[list[Config], list[int] | None] | None:
-    """Read ``Add(network, input)``: the layers of the network, and the inputs that are added."""
-    if last.get("class_name") == "TFOpLambda" and last["config"].get("function") not in _PLUS:
-        return None
-    sources = sources_of(last)
-    if len(sources) != 2 or sources[0] == sources[1]:
-        return None
-    for network, through in (sources, sources[::-1]):
-        way = None if through[1] else walk.back_or_none(through[0])
-        columns = None if way is None else straight(way)
-        if columns is not None:
-            return walk.back(*network), columns
-    return None
+def _tensors(call: Any) -> Iterator[tuple[str, int]]:
+    """Yield layer and tensor index of each tensor in a call, at any depth."""
+    if isinstance(call, dict):
+        history = call.get("config", {}).get("keras_history") if "config" in call else None
+        if call.get("class_name") == "__keras_tensor__" and history:
+            yield str(history[0]), int(history[2])
+            return
+        for value in call.values():
+            yield from _tensors(value)
+    elif isinstance(call, list):
+        if len(call) >= 3 and isinstance(call[0], str) and isinstance(call[1], int):
+            yield call[0], int(call[2])
+            call = call[3:]
+        for value in call:
+            yield from _tensors(value)

@@ -1,93 +1,99 @@
-"""Which arrays of a file belong to which layer."""
+"""Assigns the arrays of a file to its layers."""
 
 from ...errors import ConvertError
 from ..common.weights import Weights
-from .file import Array, KerasFile
-from .graph import Leaf
-
-ROOTS = ("layers", "_layer_checkpoint_dependencies")
+from .file import ROOTS, Array, KerasFile
+from .network import KerasLayer
 
 
-class Store:
-    """The arrays of a file, each of which some layer must take.
+class FileWeights:
+    """The arrays of a file by layer; each must be taken by one of them.
 
     Parameters
     ----------
     file : KerasFile
-    leaves : sequence of Leaf
+    layers : list of KerasLayer
         All layers of the network.
     """
 
-    def __init__(self, file: KerasFile, leaves: list[Leaf]) -> None:
+    def __init__(self, file: KerasFile, layers: list[KerasLayer]) -> None:
         self._file = file
-        self._left = {
-            place: array
-            for place, array in file.arrays.items()
-            if "seed_generator" not in place.split("/") and _is_weight(file, place)
+        self._unclaimed = {
+            path: array
+            for path, array in file.arrays.items()
+            if "seed_generator" not in path.split("/") and _is_weight(file, path)
         }
-        self._by_leaf = {} if file.groups is None else _share(file, leaves)
+        self._by_layer = {} if file.groups is None else _assign_arrays(file, layers)
 
-    def take(self, leaf: Leaf, names: tuple[str, ...]) -> Weights:
-        """Return a layer's arrays under ``names``, which stand in the order of the file."""
-        places = self._places(leaf)
-        arrays = [self._left.pop(place) for place in places]
+    def take(self, layer: KerasLayer, names: tuple[str, ...]) -> Weights:
+        """Take a layer's arrays; ``names`` are in the order of the file."""
+        paths = self._paths(layer)
+        arrays = [self._unclaimed.pop(path) for path in paths]
         named = dict(zip((*names, *_spare(len(arrays) - len(names))), arrays, strict=False))
-        return Weights(leaf.where, named)
+        return Weights(layer.where, named)
 
-    def arrays(self, leaf: Leaf) -> list[Array]:
-        """Return a layer's arrays in the order of the file, and leave them there."""
-        return [self._left[place] for place in self._places(leaf)]
+    def take_biased(self, layer: KerasLayer, names: tuple[str, ...]) -> Weights:
+        """Take a layer's arrays; the last of ``names`` is the bias, required if ``use_bias``."""
+        if not layer.config.get("use_bias", True):
+            return self.take(layer, names[:-1])
+        weights = self.take(layer, names)
+        weights.check(names[-1])
+        return weights
 
-    def drop(self, leaf: Leaf) -> None:
-        """Take a layer's arrays and forget them: it is one that only matters in training."""
-        for place in self._places(leaf):
-            del self._left[place]
+    def arrays(self, layer: KerasLayer) -> list[Array]:
+        """Return a layer's arrays in the order of the file, without taking them."""
+        return [self._unclaimed[path] for path in self._paths(layer)]
+
+    def drop(self, layer: KerasLayer) -> None:
+        """Discard the arrays of a layer that has an effect in training only."""
+        for path in self._paths(layer):
+            del self._unclaimed[path]
 
     def finish(self) -> None:
         """Raise ConvertError if an array belongs to no layer."""
-        if self._left:
-            listed = ", ".join(f"{place} {array.shape}" for place, array in self._left.items())
+        if self._unclaimed:
+            listed = ", ".join(f"{path} {array.shape}" for path, array in self._unclaimed.items())
             raise ConvertError(f"{self._file.name}: has weights that no layer takes: {listed}.")
 
-    def _places(self, leaf: Leaf) -> list[str]:
+    def _paths(self, layer: KerasLayer) -> list[str]:
         if self._file.groups is not None:
-            return self._by_leaf.get(id(leaf), [])
-        start = f"{leaf.path}/vars/"
-        own = [place for place in self._left if place.startswith(start)]
-        return sorted(own, key=lambda place: (len(place), place))
+            return self._by_layer.get(id(layer), [])
+        start = f"{layer.path}/vars/"
+        own = [path for path in self._unclaimed if path.startswith(start)]
+        return sorted(own, key=lambda path: (len(path), path))
 
 
-def _is_weight(file: KerasFile, place: str) -> bool:
-    """Leave out what belongs to the optimizer, the metrics and the loss."""
-    return file.groups is not None or place.split("/")[0] in ROOTS
+def _is_weight(file: KerasFile, path: str) -> bool:
+    """Exclude the arrays of optimizer, metrics and loss."""
+    return file.groups is not None or path.split("/")[0] in ROOTS
 
 
 def _spare(count: int) -> tuple[str, ...]:
     return tuple(f"one more ({n})" for n in range(1, count + 1))
 
 
-def _share(file: KerasFile, leaves: list[Leaf]) -> dict[int, list[str]]:
-    """Give the arrays of each group of a legacy file to the layers within it, by their names."""
-    shared: dict[int, list[str]] = {id(leaf): [] for leaf in leaves}
+def _assign_arrays(file: KerasFile, layers: list[KerasLayer]) -> dict[int, list[str]]:
+    """Assign the arrays of each group of a legacy file to the layers in it, by their names."""
+    assigned: dict[int, list[str]] = {id(layer): [] for layer in layers}
     for group, names in (file.groups or {}).items():
-        within = [leaf for leaf in leaves if leaf.group == group]
+        candidates = [layer for layer in layers if layer.group == group]
         for name in names:
-            place = f"{group}/{name}"
-            if place not in file.arrays:
+            path = f"{group}/{name}"
+            if path not in file.arrays:
                 raise ConvertError(f"{file.name}: layer {group!r} lacks its weight {name!r}.")
             if group == "top_level_model_weights":
                 continue
-            shared[id(_owner(file, group, name, within))].append(place)
-    return shared
+            assigned[id(_owner(file, group, name, candidates))].append(path)
+    return assigned
 
 
-def _owner(file: KerasFile, group: str, name: str, within: list[Leaf]) -> Leaf:
-    if len(within) == 1:
-        return within[0]
+def _owner(file: KerasFile, group: str, name: str, candidates: list[KerasLayer]) -> KerasLayer:
+    if len(candidates) == 1:
+        return candidates[0]
     parts = name.split("/")[:-1]
-    owners = [leaf for leaf in within if leaf.name in parts]
-    # A layer in a TimeDistributed goes by the name of that one.
-    owners = owners or [leaf for leaf in within if {*leaf.aliases[1:]} & {*parts}]
+    owners = [layer for layer in candidates if layer.name in parts]
+    # The arrays of a layer in a TimeDistributed bear the name of that one.
+    owners = owners or [layer for layer in candidates if {*layer.aliases[1:]} & {*parts}]
     if len(owners) != 1:
         shape = file.arrays[f"{group}/{name}"].shape
         raise ConvertError(

@@ -1,1 +1,1 @@
-"""Networks in ONNX: reading them, and writing a model as a graph."""
+"""Conversion from and to ONNX."""

@@ -1,4 +1,4 @@
-"""What ONNX Runtime, or ONNX's own evaluator, answers for a graph."""
+"""Evaluation of graphs by ONNX Runtime, or by ONNX's reference evaluator."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -7,39 +7,46 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
-from ..common.weights import Float64Array, first_line, require
+from ..common.evaluator import Evaluator
+from ..common.frameworks import first_line, require
+from ..common.weights import Float64Array
 
 _CELLS = ("LSTM", "GRU", "RNN")
 Run = Callable[[dict[str, Any]], list[Any]]
 
 
-def by_onnx(path: str, X: Float64Array, O: int, output: str | None = None) -> Float64Array:
+def evaluators(path: str, output: str | None = None) -> Iterator[Evaluator]:
+    """Yield the way to compute a graph; ``output`` as of :func:`evaluate`."""
+    yield Evaluator("ONNX", lambda X, O: evaluate(path, X, O, output))
+
+
+def evaluate(path: str, X: Float64Array, O: int, output: str | None = None) -> Float64Array:
     """Compute a graph for ``X[T, F]``, as a sequence or step by step with its state passed on.
 
-    A graph does not say which of its axes is time. Every way to lay the observations out is tried
-    that its shapes allow, and the one is taken whose answers do not depend on what comes later.
-    ``output`` names the output that is compared; it is the first of O values if left out.
+    A graph does not say which of its axes is time. All layouts of the observations that its shapes
+    allow are tried, until one has outputs that do not depend on later observations. ``output`` is
+    the name of the output to return; by default the first with O values.
 
     Raises
     ------
     ConvertError
-        If the graph takes none of them.
+        If no layout fits.
     """
     onnx = require("onnx", "compute an ONNX graph")
     graph = onnx.load(path).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     run, problem = _runner(path), _no_layout(inputs[0])
-    for lay in _layouts(inputs[0], X.shape[1]):
+    for layout in _layouts(inputs[0], X.shape[1]):
         try:
-            return _answers(run, graph, inputs, lay, X, O, output)
+            return _outputs(run, graph, inputs, layout, X, O, output)
         except Exception as error:  # the runtime's: this layout does not fit
             problem = first_line(error)
     raise ConvertError(problem)
 
 
 def _no_layout(value: Any) -> str:
-    """Say why a graph cannot be given as many steps as are compared."""
+    """Return why a graph cannot run on a sequence of observations."""
     dims = _dims(value)
     return (
         f"{value.name} has the fixed shape {dims}: the length of the series must be left open to "
@@ -56,10 +63,22 @@ def _runner(path: str) -> Run:
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         return lambda feeds: list(session.run(None, feeds))
+    return reference_runner(path)
+
+
+def reference_runner(model: Any) -> Run:
+    """Return what runs a graph, or the file of one, in ONNX's reference evaluator."""
     from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(path)
-    return lambda feeds: list(evaluator.run(None, feeds))
+    evaluator = ReferenceEvaluator(model)
+
+    def run(feeds: dict[str, Any]) -> list[Any]:
+        # OpenBLAS raises the flag for products of finite numbers, which says nothing
+        # (docs/decisions/a-warning-of-openblas.md).
+        with np.errstate(invalid="ignore"):
+            return list(evaluator.run(None, feeds))
+
+    return run
 
 
 def _dims(value: Any) -> list[int | None]:
@@ -68,7 +87,7 @@ def _dims(value: Any) -> list[int | None]:
 
 
 def _layouts(value: Any, F: int) -> Iterator[tuple[int, ...]]:
-    """Yield shapes for T observations, T as -1, that the input may take; single steps last."""
+    """Yield the possible shapes of T observations, T as -1; single steps last."""
     dims, rank = _dims(value), len(value.type.tensor_type.shape.dim)
     for shape in ((1, -1, F), (-1, 1, F), (-1, F), (1, -1), (-1, 1), (-1,), (1, 1, F), (1, F)):
         fits = len(shape) == rank and all(
@@ -79,7 +98,7 @@ def _layouts(value: Any, F: int) -> Iterator[tuple[int, ...]]:
             yield shape
 
 
-def _answers(
+def _outputs(
     run: Run,
     graph: Any,
     inputs: list[Any],
@@ -95,51 +114,51 @@ def _answers(
     }
     names = [value.name for value in graph.output]
 
-    def ask(x: Float64Array) -> list[Any]:
+    def run_graph(x: Float64Array) -> list[Any]:
         return run({inputs[0].name: x.reshape(shape).astype(types[inputs[0].name]), **states})
 
-    place = names.index(output) if output else _place(ask(X[:1]), O)
+    index = names.index(output) if output else _output_index(run_graph(X[:1]), O)
     if -1 not in shape:
         if not states and any(node.op_type in _CELLS for node in graph.node):
             raise ConvertError(
-                "it takes one step and has a memory that cannot be passed on: leave the length of "
+                "it takes one step and has a state that cannot be passed on: leave the length of "
                 "the series open when exporting it"
             )
-        return _stepped(ask, states, names, place, X, O)
-    whole = np.asarray(ask(X)[place], np.float64)
+        return _stepped(run_graph, states, names, index, X, O)
+    whole = np.asarray(run_graph(X)[index], np.float64)
     if whole.size == len(X) * O:
-        half = np.asarray(ask(X[: len(X) // 2])[place], np.float64).reshape(-1, O)
+        half = np.asarray(run_graph(X[: len(X) // 2])[index], np.float64).reshape(-1, O)
         whole = whole.reshape(-1, O)
-        alone = np.asarray(ask(X[-1:])[place], np.float64).reshape(-1)
+        alone = np.asarray(run_graph(X[-1:])[index], np.float64).reshape(-1)
         if np.allclose(half, whole[: len(half)], atol=1e-4) and not np.array_equal(
             alone, whole[-1]
         ):
             return whole
-        raise ConvertError("its answers do not run along the sequence")
-    each = [np.asarray(ask(X[: t + 1])[place], np.float64).reshape(O) for t in range(len(X))]
+        raise ConvertError("its outputs depend on later observations")
+    each = [np.asarray(run_graph(X[: t + 1])[index], np.float64).reshape(O) for t in range(len(X))]
     return np.stack(each)
 
 
-def _place(given: list[Any], O: int) -> int:
-    return next(n for n, value in enumerate(given) if np.asarray(value).size == O)
+def _output_index(values: list[Any], O: int) -> int:
+    return next(n for n, value in enumerate(values) if np.asarray(value).size == O)
 
 
 def _stepped(
-    ask: Callable[[Float64Array], list[Any]],
+    run_graph: Callable[[Float64Array], list[Any]],
     states: dict[str, Any],
     names: list[str],
-    place: int,
+    index: int,
     X: Float64Array,
     O: int,
 ) -> Float64Array:
-    """Pass the states from each answer to the next question, in the order in which they stand."""
+    """Step through X; state outputs are the next state inputs, in their order."""
     rows = []
-    others = [n for n in range(len(names)) if n != place and states]
+    others = [n for n in range(len(names)) if n != index and states]
     for x in X:
-        given = ask(x[None])
-        rows.append(np.asarray(given[place], np.float64).reshape(O))
+        values = run_graph(x[None])
+        rows.append(np.asarray(values[index], np.float64).reshape(O))
         for name, n in zip(states, others, strict=True):
-            states[name] = np.asarray(given[n]).reshape(states[name].shape)
+            states[name] = np.asarray(values[n]).reshape(states[name].shape)
     return np.stack(rows)
 
 

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph, with its attributes read."""
+"""A node of an ONNX graph, with its attributes."""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ import numpy as np
 from ...errors import ConvertError
 
 
-def shortest(value: float) -> float:
-    """Return a float32 attribute as a person would have written it: 0.3, not 0.30000001."""
+def shortest_float(value: float) -> float:
+    """Return a float32 attribute with the fewest digits that identify it: 0.3, not 0.30000001."""
     return float(str(np.float32(value)))
 
 
 class Node:
-    """What handlers see of a node.
+    """A node as handlers use it.
 
     Attributes
     ----------
     op : str
         LSTM, Gemm, ...
     opset : int
-        Of its domain.
+        Version of its domain.
     inputs, outputs : list of str
-        Names of tensors; "" is left out.
+        Names of tensors; "" for one that is omitted.
     """
 
     def __init__(self, proto: Any, opsets: dict[str, int]) -> None:
@@ -36,7 +36,7 @@ class Node:
         self._attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
 
     def __str__(self) -> str:
-        """Return what a person finds it by: operator and name, or what it gives."""
+        """Return operator and name, or the names of the outputs if it has none."""
         name = self.proto.name or ", ".join(filter(None, self.outputs))
         return f"{self.op} {name!r}"
 
@@ -55,10 +55,10 @@ class Node:
         Raises
         ------
         ConvertError
-            If it depends on what comes in.
+            If it depends on the input of the graph.
         """
         if not isinstance(value, np.ndarray | np.generic):
-            raise ConvertError(f"{self}: expected a constant where a computed value stands.")
+            raise ConvertError(f"{self}: expected a constant, got a computed value.")
         return np.asarray(value)
 
     def axes(self, value: Any = None) -> list[int] | None:

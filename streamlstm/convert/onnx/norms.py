@@ -1,4 +1,4 @@
-"""ONNX nodes that look at all features together: normalisation and reductions."""
+"""Handlers of ONNX nodes over all features: normalisation and reductions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,25 +8,26 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import LayerNorm
 from ..common.weights import Float64Array
-from .flow import Flow, Function, Scale, Step, Value, merge
-from .node import Node, shortest
+from .node import Node, shortest_float
+from .ops import Affine, LayerOp, UnnamedFunction
+from .tensor import SymbolicTensor, Value, merge_branches
 
 
-def layer_norm(node: Node, x: Flow, weight: Value, bias: Value = None) -> Flow:
+def layer_norm(node: Node, x: SymbolicTensor, weight: Value, bias: Value = None) -> SymbolicTensor:
     """LayerNormalization over the last axis, which must be the features."""
     if node.attribute("axis", -1) % len(x.axes) != len(x.axes) - 1 or not x.is_features(-1):
         raise ConvertError(f"{node}: expected it over the last axis, the features.")
-    N, epsilon = x.width, shortest(node.attribute("epsilon", 1e-5))
+    N, epsilon = x.width, shortest_float(node.attribute("epsilon", 1e-5))
     arrays = {
         "weight": _vector(node, weight, N, "scale"),
         "bias": np.zeros(N) if bias is None else _vector(node, bias, N, "bias"),
     }
-    return x.append(Step(LayerNorm(N, epsilon), arrays, str(node)))
+    return x.append(LayerOp(LayerNorm(N, epsilon), arrays, str(node)))
 
 
-def batch_norm(node: Node, x: Flow, *given: Value) -> Flow:
+def batch_norm(node: Node, x: SymbolicTensor, *given: Value) -> SymbolicTensor:
     """BatchNormalization in inference, over axis 1, which must be the features."""
-    if any(isinstance(value, Flow) for value in given[2:4]):
+    if any(isinstance(value, SymbolicTensor) for value in given[2:4]):
         return _normalised(node, x, *given)
     axis = 1 if len(x.axes) > 1 else 0
     if not x.is_features(axis) or node.attribute("training_mode", 0):
@@ -37,10 +38,12 @@ def batch_norm(node: Node, x: Flow, *given: Value) -> Flow:
     )
     deviation = np.sqrt(variance + node.attribute("epsilon", 1e-5))
     name = str(node)
-    return x.append(Scale(1, -mean, name), Scale(1 / deviation, 0, name), Scale(weight, bias, name))
+    return x.append(
+        Affine(1, -mean, name), Affine(1 / deviation, 0, name), Affine(weight, bias, name)
+    )
 
 
-def reduce(node: Node, x: Flow, axes: Value = None) -> Flow:
+def reduce(node: Node, x: SymbolicTensor, axes: Value = None) -> SymbolicTensor:
     """ReduceMean, ReduceSum, ReduceMax, ReduceSumSquare and ReduceL2 over the features."""
     chosen = node.axes(axes)
     rank = len(x.axes)
@@ -52,11 +55,11 @@ def reduce(node: Node, x: Flow, axes: Value = None) -> Flow:
             f"{node} reduces other axes than the features: what looks at the whole series cannot "
             "be stepped."
         )
-    function = Function(_REDUCTIONS[node.op], str(node))
-    kept = [() if n in positions else axis for n, axis in enumerate(x.axes)]
+    function = UnnamedFunction(_REDUCTIONS[node.op], str(node))
+    axes_left = [() if n in positions else axis for n, axis in enumerate(x.axes)]
     if not node.attribute("keepdims", 1):
-        kept = [axis for n, axis in enumerate(x.axes) if n not in positions]
-    return replace(x.append(function), axes=tuple(kept), feature=None)
+        axes_left = [axis for n, axis in enumerate(x.axes) if n not in positions]
+    return replace(x.append(function), axes=tuple(axes_left), feature=None)
 
 
 _REDUCTIONS: dict[str, Callable[[Float64Array], Float64Array]] = {
@@ -70,24 +73,24 @@ _REDUCTIONS: dict[str, Callable[[Float64Array], Float64Array]] = {
 REDUCTIONS = tuple(_REDUCTIONS)
 
 
-def _normalised(node: Node, x: Flow, *given: Value) -> Flow:
-    """Return what is normalised by its own mean and variance: layer normalisation in disguise.
+def _normalised(node: Node, x: SymbolicTensor, *given: Value) -> SymbolicTensor:
+    """Return layer normalisation, written as BatchNormalization by its own mean and variance.
 
-    tf2onnx writes Keras' layer normalisation so, with as many scales of 1 as there are steps.
+    This is how tf2onnx writes it for Keras, with one scale of 1 for each step.
     """
     weight, bias = (node.constant(value).astype(np.float64).reshape(-1) for value in given[:2])
     mean, variance = given[2:4]
-    if not all(isinstance(flow, Flow) and flow.feature is None for flow in (mean, variance)) or (
-        np.ptp(weight) or np.ptp(bias)
-    ):
+    if not all(
+        isinstance(tensor, SymbolicTensor) and tensor.feature is None for tensor in (mean, variance)
+    ) or (np.ptp(weight) or np.ptp(bias)):
         raise ConvertError(f"{node}: expected constants, or mean and variance of the features.")
     epsilon = node.attribute("epsilon", 1e-5)
 
     def normalised(x: Float64Array, mean: Float64Array, variance: Float64Array) -> Float64Array:
         return np.asarray((x - mean) / np.sqrt(variance + epsilon))
 
-    merged = merge(normalised, str(node), x, mean, variance)
-    return merged.append(Scale(weight[0], bias[0], str(node)))
+    merged = merge_branches(normalised, str(node), x, mean, variance)
+    return merged.append(Affine(weight[0], bias[0], str(node)))
 
 
 def _vector(node: Node, value: Value, size: int, what: str) -> Float64Array:

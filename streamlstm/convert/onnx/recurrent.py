@@ -1,4 +1,4 @@
-"""ONNX's LSTM, GRU and RNN nodes: gates i, o, f, c and z, r, h; activations; initial states."""
+"""Handler of LSTM, GRU and RNN nodes: gates i, o, f, c and z, r, h; activations; initial states."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +11,11 @@ from ...network.activations import PARAMETERS, name_activation
 from ...network.layers import GRU, LSTM, RNN
 from ..common.gate_order import reorder
 from ..common.weights import Float64Array, check_shape
-from .flow import Atom, Flow, Problem, Step, Value
-from .node import Node, shortest
+from .node import Node, shortest_float
+from .ops import LayerOp
+from .tensor import Dim, SymbolicTensor, Unsupported, Value
 
-_NAMES = {
+_ACTIVATION_NAMES = {
     "relu": "relu",
     "tanh": "tanh",
     "sigmoid": "sigmoid",
@@ -27,14 +28,14 @@ _NAMES = {
     "softsign": "softsign",
     "softplus": "softplus",
 }
-# Where ONNX has other defaults than we.
+# Defaults of ONNX that differ from those here.
 _DEFAULTS: dict[str, tuple[float, ...]] = {"hard_sigmoid": (0.2, 0.5)}
-# ONNX gives them no defaults, or ONNX Runtime others than ONNX.
-_OPEN = ("affine", "scaled_tanh", "thresholded_relu")
-_ORDERS = {"LSTM": ("iofc", "ifco"), "GRU": ("zrh", "rzh"), "RNN": ("i", "i")}
+# Activations without defaults in ONNX, or with others in ONNX Runtime.
+_NO_DEFAULTS = ("affine", "scaled_tanh", "thresholded_relu")
+_GATE_ORDERS = {"LSTM": ("iofc", "ifco"), "GRU": ("zrh", "rzh"), "RNN": ("i", "i")}
 
 
-def recurrent(node: Node, x: Flow, *rest: Value) -> list[Value]:
+def recurrent(node: Node, x: SymbolicTensor, *rest: Value) -> list[Value]:
     """Return the values of Y, Y_h and, for an LSTM, Y_c."""
     W, R, B, _lengths, initial_h, initial_c, P = (*rest, *[None] * 7)[:7]
     direction = node.attribute("direction", "forward").lower()
@@ -49,33 +50,33 @@ def recurrent(node: Node, x: Flow, *rest: Value) -> list[Value]:
     for key, value in (("initial_h", initial_h), ("initial_c", initial_c)):
         if value is not None:
             arrays[key] = _initial(node, value, H, key)
-    # What is all zeros is as if it were not there, but a shape that does not fit says that the file
-    # is not what it should be: PyTorch's newer exporter drops a projection so.
+    # All zeros have no effect. Their shape is checked all the same, as a wrong one reveals a broken
+    # export: PyTorch's newer exporter drops a projection and leaves such zeros.
     for key in ("peephole", "initial_h", "initial_c"):
         if key in arrays and not arrays[key].any():
             del arrays[key]
     layer, arrays = _layer(node, F, H, arrays)
     batch_first = bool(node.attribute("layout", 0))
-    found = _step(node, x, batch_first, F)
-    feature = Atom(H) if H > 1 else None
-    last: tuple[Atom, ...] = () if feature is None else (feature,)
+    found = _over_time(node, x, batch_first, F)
+    feature = Dim(H) if H > 1 else None
+    last: tuple[Dim, ...] = () if feature is None else (feature,)
     time, batch = found.axes[::-1][1:] if batch_first else found.axes[:2]
     axes = [(batch, time, (), last), (batch, (), last)]
     if not batch_first:
         axes = [(time, (), batch, last), ((), batch, last)]
-    stepped = replace(found.append(Step(layer, arrays, str(node))), feature=feature)
+    stepped = replace(found.append(LayerOp(layer, arrays, str(node))), feature=feature)
     outputs: list[Value] = [
         replace(stepped, axes=axes[0]),
         replace(stepped, axes=axes[1], state=True),
-        Problem(ConvertError(f"{node}: the cell state is no output of a layer here."), True),
+        Unsupported(ConvertError(f"{node}: the cell state is no output of a layer here."), True),
     ]
     return outputs[: len(node.outputs)]
 
 
 def _matrices(node: Node, W: Value, R: Value, B: Value) -> tuple[dict[str, Float64Array], int, int]:
-    """Return the weights in our order of gates, F and H; sizes are those of the weights."""
+    """Return the weights with gates reordered, F and H, which are those of the weights."""
     W, R = (_weights(node, value, name, 3) for value, name in ((W, "W"), (R, "R")))
-    theirs, ours = _ORDERS[node.op]
+    theirs, ours = _GATE_ORDERS[node.op]
     gates, H, F = len(theirs), R.shape[2], W.shape[2]
     if W.shape[:2] != (1, gates * H) or R.shape[:2] != (1, gates * H):
         raise ConvertError(
@@ -109,7 +110,7 @@ def _peephole(node: Node, P: Value, H: int) -> Float64Array:
 
 
 def _initial(node: Node, value: Value, H: int, name: str) -> Float64Array:
-    """Return one stream's initial vector; every stream of the batch must have the same."""
+    """Return the initial vector of a stream, which must be the same in the whole batch."""
     array = _weights(node, value, name, 3)
     rows = array.reshape(-1, array.shape[2])
     if array.shape[2] != H or not (rows == rows[0]).all():
@@ -123,7 +124,7 @@ def _initial(node: Node, value: Value, H: int, name: str) -> Float64Array:
 def _layer(
     node: Node, F: int, H: int, arrays: dict[str, Float64Array]
 ) -> tuple[LSTM | GRU | RNN, dict[str, Float64Array]]:
-    clip = None if node.attribute("clip") is None else shortest(node.attribute("clip"))
+    clip = None if node.attribute("clip") is None else shortest_float(node.attribute("clip"))
     starts = "initial_h" in arrays or "initial_c" in arrays
     if starts:
         arrays.setdefault("initial_h", np.zeros(H))
@@ -158,15 +159,15 @@ def _layer(
 
 
 def _activations(node: Node, defaults: Sequence[str]) -> list[str]:
-    """Return the activations with their parameters.
+    """Return the names of the activations, with parameters.
 
-    alpha and beta hold values only for the activations that take them, in their order; some
-    exporters write one for each activation all the same.
+    alpha and beta hold values for those activations that take them, in their order; some exporters
+    write one for each activation.
     """
     names = node.attribute("activations") or defaults
     if len(names) != len(defaults):
         raise ConvertError(f"{node}: expected {len(defaults)} activations, got {list(names)}.")
-    ours = [_NAMES.get(name.lower()) for name in names]
+    ours = [_ACTIVATION_NAMES.get(name.lower()) for name in names]
     for name, known in zip(names, ours, strict=True):
         if known is None:
             raise ConvertError(f"{node}: activation {name!r} is not known.")
@@ -182,24 +183,24 @@ def _activations(node: Node, defaults: Sequence[str]) -> list[str]:
 
 def _parametrised(node: Node, name: str, n: int, values: Sequence[dict[int, Any]]) -> str:
     defaults = _DEFAULTS.get(name, PARAMETERS[name])
-    if name in _OPEN and any(n not in values[place] for place in range(len(defaults))):
+    if name in _NO_DEFAULTS and any(n not in values[place] for place in range(len(defaults))):
         raise ConvertError(
             f"{node}: activation {name!r} lacks its activation_alpha or activation_beta, for which "
             "runtimes do not agree on a value: write them into the graph."
         )
     given = [values[place].get(n, default) for place, default in enumerate(defaults)]
-    return name_activation(name, *(shortest(value) for value in given))
+    return name_activation(name, *(shortest_float(value) for value in given))
 
 
-def _step(node: Node, x: Flow, batch_first: bool, F: int) -> Flow:
-    """Check what comes in and note over which axis the layer runs."""
+def _over_time(node: Node, x: SymbolicTensor, batch_first: bool, F: int) -> SymbolicTensor:
+    """Check the input and record the axis over which the layer runs."""
     if len(x.axes) != 3:
         raise ConvertError(f"{node}: expected X with 3 axes, got {len(x.axes)}.")
     if not x.is_features(2):
         raise ConvertError(f"{node}: expected the features on the last axis of X.")
     if x.width != F:
         raise ConvertError(
-            f"{node}: W takes {F} values, but what stands before it hands on {x.width}."
+            f"{node}: W takes {F} values, but the layer before it returns {x.width}."
         )
     axis = x.axes[1 if batch_first else 0]
     if len(axis) > 1 or (x.feature is not None and x.feature in axis):

@@ -1,4 +1,4 @@
-"""Writing ONNX: nodes and constants one after the other, activations among them."""
+"""Writes the nodes of a graph or function: operators, constants, activations."""
 
 from collections.abc import Callable
 from math import pi, sqrt
@@ -28,12 +28,12 @@ _NODES: dict[str, tuple[str, ...]] = {
 
 
 class Writer:
-    """Nodes of a graph or of a function, in the order in which they run.
+    """Collects nodes in the order of execution.
 
     Parameters
     ----------
     prefix : str
-        Put before every name that is made up.
+        Prefix of generated names.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -42,7 +42,7 @@ class Writer:
         self._count = 0
 
     def name(self, word: str) -> str:
-        """Return a new name."""
+        """Generate a name."""
         self._count += 1
         return f"{self._prefix}{word.lower()}_{self._count}"
 

@@ -1,1 +1,1 @@
-"""Networks of PyTorch: modules and state dicts."""
+"""Conversion of PyTorch modules and state dicts."""

@@ -1,6 +1,6 @@
-"""What PyTorch answers with the arrays of a state dict, layer by layer."""
+"""Evaluation of state dicts by PyTorch, layer by layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,22 @@ import numpy as np
 from ...errors import ConvertError
 from ...kernels.reference import activate
 from ...network.activations import parse_activation
-from ..common.weights import Float64Array, require
-from .convert import read_torch, unwrap
-from .order import in_order
-from .state import INITIAL_C, is_initial, restored
+from ..common.evaluator import Evaluator
+from ..common.frameworks import require
+from ..common.weights import Float64Array
+from .file import find_state_dict, read_torch
+from .order import restore_order
+from .state_dict import INITIAL_C, is_initial_state, resolve_parametrizations
+
+_CAVEAT = "its layers one by one only: a state dict does not say what forward does between them"
 
 
-def by_torch(
+def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
+    """Yield the way to compute a state dict; ``options`` as of :func:`evaluate`."""
+    yield Evaluator("PyTorch", lambda X, _: evaluate(path, X, **options), _CAVEAT)
+
+
+def evaluate(
     path: str,
     X: Float64Array,
     activations: Mapping[str, str] | None = None,
@@ -24,20 +33,22 @@ def by_torch(
 ) -> Float64Array:
     """Compute a state dict for ``X[T, F]``: its layers in order, by the modules of PyTorch.
 
-    A state dict does not say what ``forward`` does between them; nor does this, but for what the
-    caller says of it, as :func:`streamlstm.from_torch` takes it.
+    A state dict does not say what ``forward`` does between the layers; the options do, as those of
+    :func:`streamlstm.from_torch`.
 
     Raises
     ------
     ConvertError
-        If a layer is none of those that can be told by their arrays.
+        If a layer cannot be recognised by its arrays.
     """
     torch = require("torch", "compute a state dict")
-    state = in_order(restored(unwrap(read_torch(Path(path)))))
+    state = restore_order(resolve_parametrizations(find_state_dict(read_torch(Path(path)))))
     values = torch.tensor(X)
     with torch.no_grad():
         groups = _group(torch, state)
-        initial = {name: groups.pop(name) for name in list(groups) if is_initial(groups[name])}
+        initial = {
+            name: groups.pop(name) for name in list(groups) if is_initial_state(groups[name])
+        }
         for name, arrays in groups.items():
             if "weight_hh_l0" in arrays or "weight_hh" in arrays:
                 values = _recurrent(torch, arrays, values, rnn_activation, _state(name, initial))
@@ -59,7 +70,7 @@ def _group(torch: Any, state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _state(name: str, initial: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """Return the trained initial state beside a recurrent layer: h, or h and c, or nothing."""
+    """Return the trained initial state of a recurrent layer: h, or h and c, or nothing."""
     for container, tensors in initial.items():
         if not container or name.startswith(f"{container}."):
             return [tensors[key] for key in sorted(tensors, key=lambda key: key in INITIAL_C)]

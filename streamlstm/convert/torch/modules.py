@@ -1,4 +1,4 @@
-"""PyTorch's modules read into parts: containers are walked, layers and activations looked up."""
+"""Reading of modules: containers recursively, layers and activations by their class."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from torch import nn
 
 from ...errors import ConvertError
 from ...network.activations import name_activation
-from .parts import Part, Scale, make_weights
-from .state import INITIAL_C, INITIAL_H, QUANTIZED, place_initial
+from .layers import Affine, TorchLayer, make_weights
+from .state_dict import INITIAL_C, INITIAL_H, QUANTIZED, assign_initial_state
 
-Steps = Sequence[str | Scale]
+Steps = Sequence[str | Affine]
 
-_NOTHING = (
+_NO_EFFECT = (
     nn.Identity,
     nn.Flatten,
     nn.Dropout,
@@ -42,58 +42,58 @@ _REASONS = {
 }
 
 
-def parts_of_module(module: nn.Module) -> list[Part]:
+def layers_of_module(module: nn.Module) -> list[TorchLayer]:
     """Return the layers of a module, in the order in which they are registered.
 
     Raises
     ------
     ConvertError
-        If there is one that cannot be stepped or is not known.
+        If a layer is not supported.
     """
-    parts: list[Part] = []
-    _walk(module, "", parts)
-    if not parts:
+    layers: list[TorchLayer] = []
+    _collect(module, "", layers)
+    if not layers:
         raise ConvertError(f"{type(module).__name__} has no layers.")
-    return parts
+    return layers
 
 
-def _walk(module: nn.Module, name: str, parts: list[Part]) -> None:
-    part = find_leaf(module, name or type(module).__name__)
-    if part is not None:
-        parts.append(part)
+def _collect(module: nn.Module, name: str, layers: list[TorchLayer]) -> None:
+    layer = read_module(module, name or type(module).__name__)
+    if layer is not None:
+        layers.append(layer)
         return
-    if isinstance(module, _NOTHING):
+    if isinstance(module, _NO_EFFECT):
         return
     _check_container(module, name or type(module).__name__)
-    first = len(parts)
-    # Not named_children: it leaves out an activation that is registered a second time.
+    first = len(layers)
+    # Not named_children: it omits an activation that is registered a second time.
     for child_name, child in module._modules.items():
         if child is not None:
-            _walk(child, f"{name}.{child_name}" if name else child_name, parts)
-    _take_own(module, name, parts[first:])
+            _collect(child, f"{name}.{child_name}" if name else child_name, layers)
+    _read_own_parameters(module, name, layers[first:])
 
 
 def _check_container(module: nn.Module, name: str) -> None:
-    """Refuse what is neither a layer nor a container of layers."""
+    """Refuse a module that is neither a layer nor a container of layers."""
     kind = type(module)
-    ours = kind.__module__.startswith("torch.") and not isinstance(module, _CONTAINERS)
+    builtin = kind.__module__.startswith("torch.") and not isinstance(module, _CONTAINERS)
     scripted = isinstance(module, torch.jit.ScriptModule)
     if kind.__module__.startswith("torchmetrics."):
         return
     if not scripted and (kind.__name__ == "OptimizedModule" or "parallel" in kind.__module__):
         return
-    if ours or not module._modules or scripted:
+    if builtin or not module._modules or scripted:
         known = f"{kind.__name__} {kind.__module__}"
         reasons = [reason for word, reason in _REASONS.items() if word in known]
-        reason = reasons[0] if reasons else "what it computes is not known here"
+        reason = reasons[0] if reasons else "the module is not known"
         raise ConvertError(
-            f"{name} ({kind.__name__}) cannot be taken over: {reason}. If it only picks or shapes "
-            "values, give a torch.nn.Sequential of the other layers."
+            f"{name} ({kind.__name__}) cannot be converted: {reason}. If it only selects or "
+            "reshapes values, give a torch.nn.Sequential of the other layers."
         )
 
 
-def _take_own(module: nn.Module, name: str, inside: list[Part]) -> None:
-    """Take a container's own parameters as a trained initial state, or refuse them."""
+def _read_own_parameters(module: nn.Module, name: str, inside: list[TorchLayer]) -> None:
+    """Read a container's own parameters as a trained initial state, or refuse them."""
     own = {key: value for key, value in module._parameters.items() if value is not None}
     own |= {key: value for key, value in module._buffers.items() if value is not None}
     initial = {key: own.pop(key) for key in list(own) if key in (*INITIAL_H, *INITIAL_C)}
@@ -105,23 +105,25 @@ def _take_own(module: nn.Module, name: str, inside: list[Part]) -> None:
             "inputs or outputs as input_scaling= or output_scaling=."
         )
     if initial:
-        place_initial(name, initial, inside)
+        assign_initial_state(name, initial, inside)
 
 
-def find_leaf(module: nn.Module, name: str) -> Part | None:
-    """Return the part that a module is, None if it is a container or nothing at all."""
+def read_module(module: nn.Module, name: str) -> TorchLayer | None:
+    """Return the layer that a module is; None if it is a container or does nothing."""
     kind, options = _layer(module, name)
     if kind is not None:
-        return Part(name, kind, make_weights(name, _tensors(module)), options)
+        return TorchLayer(name, kind, make_weights(name, _tensors(module)), options)
     for class_, steps in _ACTIVATIONS.items():
         if isinstance(module, class_):
             options = {"dim": module.dim} if isinstance(module, _SOFTMAX) else {}
-            return Part(name, "function", make_weights(name, {}), options, steps(module, name))
+            return TorchLayer(
+                name, "function", make_weights(name, {}), options, steps(module, name)
+            )
     return None
 
 
 def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a layer's weights, computed ones of parametrizations and hooks among them."""
+    """Return a layer's weights, including those that parametrizations and hooks compute."""
     tensors = {**dict(module._parameters), **dict(module._buffers)}
     for key in getattr(module, "parametrizations", {}):
         tensors[key] = getattr(module, key)
@@ -131,7 +133,7 @@ def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _compute(module: nn.Module, hook: Any, tensors: dict[str, Any]) -> None:
-    """Put in what a hook of weight_norm, spectral_norm or pruning computes, for what it is from."""
+    """Replace the parameters of weight_norm, spectral_norm or pruning by the weight they give."""
     with torch.no_grad():
         if hasattr(hook, "apply_mask"):
             key = hook._tensor_name
@@ -188,20 +190,20 @@ def _recurrent_options(module: nn.Module, name: str, kind: str) -> dict[str, Any
     return options
 
 
-def check_dimensions(parts: Sequence[Part]) -> None:
+def check_dimensions(layers: Sequence[TorchLayer]) -> None:
     """Refuse a softmax that is not, or may not be, over the features."""
-    recurrent = any(part.kind == "recurrent" for part in parts)
-    for part in parts:
-        dim = part.options.get("dim", -1)
+    recurrent = any(layer.kind == "recurrent" for layer in layers)
+    for layer in layers:
+        dim = layer.options.get("dim", -1)
         if dim == -1 or dim == (2 if recurrent else 1) or (dim is None and not recurrent):
             continue
         if dim in (None, 1):
             raise ConvertError(
-                f"{part.name} has dim={dim}, which in a network with a recurrent layer may be the "
+                f"{layer.name} has dim={dim}, which in a network with a recurrent layer may be the "
                 "time or the features: use dim=-1, the features."
             )
         raise ConvertError(
-            f"{part.name} is over dimension {dim}{', the batch' if dim == 0 else ''}: use dim=-1, "
+            f"{layer.name} is over dimension {dim}{', the batch' if dim == 0 else ''}: use dim=-1, "
             "the features."
         )
 

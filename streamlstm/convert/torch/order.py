@@ -1,8 +1,8 @@
-"""The order of the layers of a state dict, where the file that kept it has sorted its names.
+"""Recovers the order of the layers of a state dict whose names were sorted.
 
-PyTorch keeps the order in which layers are registered, and in each weights before biases. What
-sorts by name, as safetensors does, loses it. Then sizes must say: what a layer hands on is what the
-next one takes. Numbered siblings stay as they are numbered.
+PyTorch keeps the order in which layers are registered, and weights before biases in each. Formats
+that sort by name, such as safetensors, lose it. Then sizes decide: the outputs of a layer are the
+inputs of the next one. Numbered siblings stay in the order of their numbers.
 """
 
 import re
@@ -10,19 +10,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import ConvertError
-from .recurrent import NAME as RECURRENT
+from .recurrent import WEIGHT_NAME as RECURRENT_WEIGHT
 
-_MOST = 12  # layers of which all orders are tried
+_MAX_LAYERS = 12  # above it not all orders are tried
 _NUMBER = re.compile(r"(.*?)(\d+)")
 
 
-def in_order(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def restore_order(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return a state dict with its layers in the order in which they are applied.
 
     Raises
     ------
     ConvertError
-        If its names are sorted and the sizes of its layers allow another order than one.
+        If its names are sorted and the sizes of its layers do not allow exactly one order.
     """
     groups: dict[str, list[str]] = {}
     for key in state:
@@ -38,7 +38,7 @@ def in_order(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
     first = [n for n in groups if "emb" in n.rpartition(".")[2].lower() and len(groups[n]) == 1]
     layers = [name for name in groups if sizes[name] and name not in first]
     orders: list[list[str]] = []
-    for order in _orders(layers, sizes) if len(layers) <= _MOST else ():
+    for order in _orders(layers, sizes) if len(layers) <= _MAX_LAYERS else ():
         orders.append(order)
         if len(orders) == 2:
             break
@@ -54,7 +54,7 @@ def in_order(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _is_sorted(groups: Mapping[str, list[str]]) -> bool:
-    """Say whether biases stand before weights everywhere, as they never do in PyTorch."""
+    """Say whether biases precede weights everywhere, as they never do in PyTorch."""
     found = []
     for keys in groups.values():
         leaves = [key.rpartition(".")[2] for key in keys]
@@ -68,9 +68,9 @@ def _is_sorted(groups: Mapping[str, list[str]]) -> bool:
 
 
 def _sizes(tensors: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return how many values a layer takes and hands on; None if it is none."""
+    """Return the input and output width of a layer; None if it is not one."""
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    if any(RECURRENT.fullmatch(key) for key in shapes):
+    if any(RECURRENT_WEIGHT.fullmatch(key) for key in shapes):
         first = shapes.get("weight_ih_l0", shapes.get("weight_ih", ()))
         last = [shape for key, shape in shapes.items() if key.startswith("weight_hh")]
         both = len(first) == 2 and last and len(last[-1]) == 2
@@ -87,7 +87,7 @@ def _sizes(tensors: Mapping[str, Any]) -> tuple[int, int] | None:
 def _orders(
     left: list[str], sizes: Mapping[str, Any], width: int | None = None
 ) -> Iterator[list[str]]:
-    """Yield every order in which each layer takes what the one before it hands on."""
+    """Yield every order in which the widths of consecutive layers match."""
     if not left:
         yield []
     for name in left:
@@ -99,7 +99,7 @@ def _orders(
 
 
 def _precedes(a: str, b: str) -> bool:
-    """Say whether two names differ first in a number, and that of ``a`` is the smaller one."""
+    """Say whether the first difference of two names is a number, and ``a`` has the smaller."""
     for one, other in zip(a.split("."), b.split("."), strict=False):
         if one != other:
             found, wanted = _NUMBER.fullmatch(one), _NUMBER.fullmatch(other)

@@ -1,4 +1,4 @@
-"""PyTorch's recurrent weights as layers: gates i, f, g, o and r, z, n, two biases."""
+"""Recurrent layers from PyTorch's weights: gates i, f, g, o and r, z, n; two biases."""
 
 import re
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import GRU, LSTM, RNN
-from ..common.chain import Chain
+from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array, Weights
 
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 _LEVEL = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)_l(\d+)")
-NAME = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?")
+WEIGHT_NAME = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?")
 
 
 def recurrent_width(weights: Weights) -> int | None:
-    """Return F of the first layer, if its weights say it."""
+    """Return F, the input width of the first layer; None without its weight_ih."""
     for name in ("weight_ih_l0", "weight_ih"):
         shape = weights.shapes.get(name, ())
         if len(shape) == 2:
@@ -25,7 +25,7 @@ def recurrent_width(weights: Weights) -> int | None:
 
 
 def add_recurrent(
-    chain: Chain,
+    builder: ModelBuilder,
     weights: Weights,
     name: str,
     *,
@@ -63,17 +63,17 @@ def add_recurrent(
         starts = "initial_h" in arrays
         where = f"{name} layer {n}" if len(suffixes) > 1 else name
         if found == "lstm":
-            chain.add(LSTM(F, H, projection_size=width, initial_state=starts), arrays, where)
+            builder.add(LSTM(F, H, projection_size=width, initial_state=starts), arrays, where)
         elif found == "gru":
-            chain.add(GRU(F, H, initial_state=starts), arrays, where)
+            builder.add(GRU(F, H, initial_state=starts), arrays, where)
         else:
-            chain.add(RNN(F, H, activation=activation, initial_state=starts), arrays, where)
+            builder.add(RNN(F, H, activation=activation, initial_state=starts), arrays, where)
 
 
 def _take_layer(
     weights: Weights, name: str, suffix: str, kind: str | None, biased: bool
 ) -> tuple[dict[str, Float64Array], str, int | None]:
-    """Return the arrays of one layer by our names, its kind, and P if it is projected."""
+    """Return the arrays of one layer by their names here, its kind, and P if it is projected."""
     weight_ih, weight_hh = (weights.take(f"weight_{part}{suffix}") for part in ("ih", "hh"))
     shapes = f"weight_ih{suffix} {weight_ih.shape}, weight_hh{suffix} {weight_hh.shape}"
     if weight_ih.ndim != 2 or weight_hh.ndim != 2 or len(weight_ih) != len(weight_hh):
@@ -106,7 +106,7 @@ def _kind(name: str, rows: int, hidden: int, kind: str | None, shapes: str) -> s
 def _biases(
     weights: Weights, suffix: str, rows: int, kind: str, biased: bool
 ) -> dict[str, Float64Array]:
-    """Return the biases of one layer; where any layer has them, all have."""
+    """Return the biases of one layer; they are required if any layer of the module has them."""
     names = [f"bias_{part}{suffix}" for part in ("ih", "hh")]
     if biased:
         bias_ih, bias_hh = (weights.take(name, (rows,)) for name in names)
@@ -125,7 +125,7 @@ def _initial(
     arrays: dict[str, Float64Array],
     name: str,
 ) -> dict[str, Float64Array]:
-    """Return layer ``n``'s part of the initial state."""
+    """Return the initial state of layer ``n``."""
     letters = "hc" if kind == "lstm" else "h"
     if not states:
         return {}

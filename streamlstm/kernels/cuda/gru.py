@@ -1,4 +1,4 @@
-"""The GRU on CUDA: the usual one in registers from products to the new state, and every option.
+"""The GRU on CUDA: the standard one from products to new state in registers, and every option.
 
 Positions are those of lstm.py.
 """
@@ -9,33 +9,33 @@ from numba import cuda, float32, uint64
 
 from .. import layout
 from ..layout import COLUMNS
-from .activations import SIGMOID, TANH, activate, clip
+from .activations import activate, clip
 from .cells import gru_cell
-from .hardware import load_four
+from .intrinsics import load_four
 from .sizes import LANES, TILE
 from .streams import shift_of
-from .tiles import SPACE, SUMS, add_hidden, add_inputs, begin, keep
+from .tiles import SPACE, SUMS, add_hidden, add_inputs, set_biases, store_sums
 
-part = cuda.jit(device=True)
+device = cuda.jit(device=True)
 
 
-@part
-def is_usual(weights, program, layer):
+@device
+def is_standard(weights, program, layer):
     """Tell whether a GRU has sigmoid gates, a tanh candidate and no bound."""
-    usual = program[layer + layout.ACTIVATION] == SIGMOID
-    usual = usual and program[layer + layout.CANDIDATE_ACTIVATION] == TANH
+    standard = program[layer + layout.ACTIVATION] == layout.SIGMOID
+    standard = standard and program[layer + layout.CANDIDATE_ACTIVATION] == layout.TANH
     bound = weights[program[layer + layout.CONSTANTS] + layout.GATE_CLIP]
-    return usual and bound == float32(math.inf)
+    return standard and bound == float32(math.inf)
 
 
-@part
+@device
 def _cell(sums, at, h):
     sums[at] = gru_cell(sums[at], sums[at + 1], sums[at + 2], sums[at + 3], h)
 
 
-@part
+@device
 def _cells(S, before, sums):
-    """Put the new hidden state of a unit into the first sums; the old one stands at ``before``."""
+    """Write the new hidden state of a unit to the first sums; the old one is at ``before``."""
     for m in range(0, TILE, 4):
         h0, h1, h2, h3 = load_four(S, uint64(before + m))
         _cell(sums, COLUMNS * m, h0)
@@ -44,36 +44,36 @@ def _cells(S, before, sums):
         _cell(sums, COLUMNS * (m + 3), h3)
 
 
-@part
+@device
 def after(weights, program, layer, S, a, o, z, spacing):
-    """A GRU with the reset after the product.
+    """Compute a GRU with the reset after the product.
 
-    The usual one leaves its hidden state at ``o``; of another the sums of column c of unit u go
-    into row ``z + c H + u``.
+    The standard one writes its hidden state to ``o``; of others the sums of column c of unit u go
+    to row ``z + c H + u``.
     """
     sums = cuda.local.array(SUMS, float32)
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     H, F = program[layer + layout.UNITS], program[layer + layout.LAYER_INPUTS]
     panels, groups, step = (H + LANES - 1) // LANES, (spacing - SPACE) // TILE, 3 * LANES
-    usual = is_usual(weights, program, layer)
+    standard = is_standard(weights, program, layer)
     for item in range(warp, groups * panels, cuda.blockDim.x // LANES):
         panel, begins = item // groups, item % groups * TILE
         w = program[layer + layout.WEIGHTS] + panel * (COLUMNS * LANES + (F + H) * step) + lane
-        begin(weights, w, COLUMNS, sums)
+        set_biases(weights, w, COLUMNS, sums)
         w += COLUMNS * LANES
         add_inputs(weights, w, S, a + begins, spacing, F, sums)
         add_hidden(weights, w + F * step, S, a + begins + F * spacing, spacing, H, sums)
         unit = panel * LANES + lane
         if unit < H:
-            if usual:
+            if standard:
                 _cells(S, a + (F + unit) * spacing + begins, sums)
-                keep(S, o + unit * spacing + begins, sums, 0)
+                store_sums(S, o + unit * spacing + begins, sums, 0)
             else:
                 for c in range(COLUMNS):
-                    keep(S, z + (c * H + unit) * spacing + begins, sums, c)
+                    store_sums(S, z + (c * H + unit) * spacing + begins, sums, c)
 
 
-@part
+@device
 def apply(weights, program, layer, S, a, z, o, spacing):
     """Apply the gates of a GRU with any activations.
 
@@ -101,9 +101,9 @@ def apply(weights, program, layer, S, a, z, o, spacing):
         S[uint64(o + at)] = new + update * (h - new)
 
 
-@part
+@device
 def reset(weights, program, layer, S, a, z, spacing):
-    """Apply the reset gate, whose sums stand at ``z``, to the hidden state before the product."""
+    """Apply the reset gate, whose sums are at ``z``, to the hidden state before the product."""
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     constants, bits = program[layer + layout.CONSTANTS], shift_of(spacing)
     gate, a0, a1 = program[layer + layout.ACTIVATION], weights[constants], weights[constants + 1]

@@ -1,4 +1,4 @@
-"""How a function becomes a kernel: kept on disk where numba does so, as those for the CPU are."""
+"""Decorate kernels for CUDA; compiled code is cached on disk under a hash of all sources."""
 
 from collections.abc import Callable
 from inspect import signature
@@ -28,7 +28,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             # numba-cuda's linker would optimise once more, and what the tests look at, PTX and what
             # ptxas makes of it, would not be what runs.
             options["lto"] = False
-        # Given the function at once: numba-cuda forgets some options where it is decorated later.
+        # The function is passed at once: as a decorator with options numba-cuda loses some of them.
         return cuda.jit(function, cache=True, **options)
 
     return decorate

@@ -1,7 +1,7 @@
-"""The LSTM on CUDA: the plain one in registers from products to the new state, and every option.
+"""The LSTM on CUDA: the plain one from products to new state in registers, and every option.
 
-Positions in the rows of values are those of streams.py: a layer finds its inputs at ``a`` with the
-hidden state behind them, and leaves what it hands on at ``o``.
+Positions in the rows of values are those of streams.py: a layer reads its inputs at ``a``, with the
+hidden state behind them, and writes its output to ``o``.
 """
 
 from numba import cuda, float32, uint64
@@ -10,16 +10,16 @@ from .. import layout
 from ..layout import COLUMNS, PAD
 from .activations import activate, clip, lower
 from .cells import lstm_cell, lstm_hidden
-from .one import moments, up
 from .sizes import LANES, TILE
-from .tiles import SPACE, SUMS, add_coupled, add_four, begin, keep
+from .thread import moments, up
+from .tiles import SPACE, SUMS, add_coupled, add_four, set_biases, store_sums
 
-part = cuda.jit(device=True)
+device = cuda.jit(device=True)
 
 
-@part
+@device
 def _load(rows, starts, begins, count, c, cells):
-    """Take the old cell state of one unit of the tile's streams."""
+    """Load the old cell state of one unit of the tile's streams."""
     for m in range(TILE):
         cells[m] = float32(0.0)
     if begins < count:
@@ -28,9 +28,9 @@ def _load(rows, starts, begins, count, c, cells):
             cells[m] = rows[uint64(starts[uint64(lower(begins + m, last))] + c)]
 
 
-@part
+@device
 def _store(rows, starts, begins, count, h, c, sums):
-    """Keep the new cell state, and the hidden one, which stand in the first and the last sum."""
+    """Store the new cell and hidden state, which are in the first and the last sum."""
     for m in range(TILE):
         if begins + m < count:
             row = starts[uint64(begins + m)]
@@ -38,9 +38,9 @@ def _store(rows, starts, begins, count, h, c, sums):
             rows[uint64(row + h)] = sums[COLUMNS * m + 3]
 
 
-@part
+@device
 def plain(weights, program, layer, rows, starts, count, S, a, o, spacing):
-    """An LSTM without options."""
+    """Compute an LSTM without options."""
     sums, cells = cuda.local.array(SUMS, float32), cuda.local.array(TILE, float32)
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     H, K = program[layer + layout.UNITS], program[layer + layout.LAYER_INPUTS]
@@ -52,21 +52,21 @@ def plain(weights, program, layer, rows, starts, count, S, a, o, spacing):
         unit = panel * LANES + lane
         c = program[layer + layout.CELL] + unit
         if unit < H:
-            _load(rows, starts, begins, count, c, cells)  # on its way while sums are computed
-        begin(weights, w, COLUMNS, sums)
+            _load(rows, starts, begins, count, c, cells)  # the loads overlap with the sums
+        set_biases(weights, w, COLUMNS, sums)
         add_four(weights, w + COLUMNS * LANES, S, a + begins, spacing, K, sums)
         if unit < H:
             for m in range(TILE):
                 at = COLUMNS * m
                 cell = lstm_cell(sums[at], sums[at + 1], sums[at + 2], cells[m])
                 sums[at], sums[at + 3] = cell, lstm_hidden(sums[at + 3], cell)
-            keep(S, o + unit * spacing + begins, sums, 3)
+            store_sums(S, o + unit * spacing + begins, sums, 3)
             _store(rows, starts, begins, count, program[layer + layout.HIDDEN] + unit, c, sums)
 
 
-@part
+@device
 def _gate_sums(weights, program, layer, S, a, z, spacing):
-    """Put the sums of gate c of unit u into row ``z + c H + u``."""
+    """Write the sums of gate c of unit u to row ``z + c H + u``."""
     sums = cuda.local.array(SUMS, float32)
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     H, K = program[layer + layout.UNITS], program[layer + layout.LAYER_INPUTS]
@@ -77,7 +77,7 @@ def _gate_sums(weights, program, layer, S, a, z, spacing):
         panel, begins = item // groups, item % groups * TILE
         step = (COLUMNS - coupled) * LANES
         w = program[layer + layout.WEIGHTS] + panel * (COLUMNS * LANES + K * step) + lane
-        begin(weights, w, COLUMNS, sums)
+        set_biases(weights, w, COLUMNS, sums)
         w += COLUMNS * LANES
         if coupled != 0:
             add_coupled(weights, w, S, a + begins, spacing, K, sums)
@@ -86,10 +86,10 @@ def _gate_sums(weights, program, layer, S, a, z, spacing):
         unit = panel * LANES + lane
         if unit < H:
             for c in range(COLUMNS):
-                keep(S, z + (c * H + unit) * spacing + begins, sums, c)
+                store_sums(S, z + (c * H + unit) * spacing + begins, sums, c)
 
 
-@part
+@device
 def _norm_gates(weights, program, layer, S, z, spacing):
     """Normalise each gate's sums over the units, a thread a stream and gate."""
     H, width = program[layer + layout.UNITS], spacing - SPACE
@@ -107,7 +107,7 @@ def _norm_gates(weights, program, layer, S, z, spacing):
             S[at] = (S[at] - mean) * factor * weights[gain] + weights[gain + shifts]
 
 
-@part
+@device
 def _cell(weights, program, layer, i, f, g, y, c, peephole):
     """Return the new cell and hidden state of one unit from its sums and the old cell state."""
     H, constants = program[layer + layout.UNITS], program[layer + layout.CONSTANTS]
@@ -126,7 +126,7 @@ def _cell(weights, program, layer, i, f, g, y, c, peephole):
     return c, y * activate(kind, weights[constants + 4], weights[constants + 5], c)
 
 
-@part
+@device
 def _cells(weights, program, layer, rows, starts, count, S, z, o, spacing):
     """Apply the gates to the sums of :func:`_gate_sums`; a lane a unit, a warp a stream."""
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
@@ -146,9 +146,9 @@ def _cells(weights, program, layer, rows, starts, count, S, z, o, spacing):
             S[uint64(o + u * spacing + m)] = h
 
 
-@part
+@device
 def with_options(weights, program, layer, rows, starts, count, S, a, o, z, spacing):
-    """An LSTM with options, up to the projection; its gates' sums go to ``z``."""
+    """Compute an LSTM with options, up to the projection; the sums of its gates go to ``z``."""
     _gate_sums(weights, program, layer, S, a, z, spacing)
     cuda.syncthreads()
     if program[layer + layout.NORM] >= 0:

@@ -1,6 +1,6 @@
-"""Moving state rows on the device: filling, gathering and scattering whole rows or a part of each.
+"""Kernels that fill, gather and scatter state rows, whole or a range of columns.
 
-A thread takes one float after the other; neighbours take neighbouring floats of a row.
+A thread moves single floats; neighbouring threads move neighbouring floats of a row.
 """
 
 from numba import cuda
@@ -25,7 +25,7 @@ def gather(rows, size, slots, start, width, count, out):
 
 @kernel()
 def scatter(rows, size, slots, start, width, count, given):
-    """Copy given[count * width] to where :func:`gather` would find it."""
+    """Copy given[count * width] to the columns that :func:`gather` reads."""
     for n in range(cuda.grid(1), count * width, cuda.gridsize(1)):
         m = n // width
         rows[slots[m] * size + start + n - m * width] = given[n]

@@ -1,9 +1,9 @@
-"""One step of a block of streams, a thread a stream: plain, and what the fast kernels are held to.
+"""One step of a block of streams, a thread a stream: the readable kernel, for comparison.
 
 It reads the same weight block and integer table as the CPU kernels (layout.py), packed for vectors
-of ``lanes`` floats. A thread has a column of working memory: float ``k`` of thread ``t`` stands at
-``S[k * T + t]``, so that neighbouring threads touch neighbouring addresses. The functions are given
-``S`` with ``t`` and ``T``, and positions ``k``.
+of ``lanes`` floats. Each thread has a column of working memory: float ``k`` of thread ``t`` is at
+``S[k * T + t]``, so that neighbouring threads touch neighbouring addresses. Functions take ``S``,
+``t``, ``T``, and positions ``k``.
 """
 
 import math
@@ -14,29 +14,29 @@ from numpy.typing import NDArray
 
 from .. import layout
 from ..layout import COLUMNS, HEADER, PAD, ROW
-from .activations import SOFTMAX, activate, clip, exp, lower, upper
+from .activations import activate, clip, exp, lower, upper
 from .jit import kernel
 
-part = cuda.jit(device=True)
+device = cuda.jit(device=True)
 
 
-@part
+@device
 def _up(n, unit):
     return (n + unit - 1) // unit * unit
 
 
-@part
+@device
 def _dot(weights, w, step, S, k, count, t, T):
-    """Multiply ``count`` weights, ``step`` apart, with what stands from ``k`` on."""
+    """Multiply ``count`` weights, ``step`` apart, with the values from ``k`` on."""
     total = float32(0.0)
     for n in range(count):
         total += weights[w + n * step] * S[(k + n) * T + t]
     return total
 
 
-@part
+@device
 def _product(weights, w, K, outputs, lanes, S, a, o, t, T):
-    """Multiply what stands at ``a`` with panels of packing.pack_product; results go to ``o``."""
+    """Multiply the values at ``a`` with panels of packing.pack_product; results go to ``o``."""
     columns = int64(COLUMNS)
     vectors = (outputs + lanes - 1) // lanes
     done = int64(0)
@@ -52,25 +52,25 @@ def _product(weights, w, K, outputs, lanes, S, a, o, t, T):
         w += width * (K + 1)
 
 
-@part
+@device
 def _load_hidden(program, layer, rows, row, S, a, t, T):
-    """Put the hidden state behind the layer's inputs at ``a``."""
+    """Copy the hidden state behind the layer's inputs at ``a``."""
     k, h = a + program[layer + layout.LAYER_INPUTS], row + program[layer + layout.HIDDEN]
     for n in range(program[layer + layout.LAYER_OUTPUTS]):
         S[(k + n) * T + t] = rows[h + n]
 
 
-@part
-def _keep_hidden(program, layer, rows, row, S, o, t, T):
+@device
+def _store_hidden(program, layer, rows, row, S, o, t, T):
     h = row + program[layer + layout.HIDDEN]
     for n in range(program[layer + layout.LAYER_OUTPUTS]):
         rows[h + n] = S[(o + n) * T + t]
 
 
-@part
+@device
 def _activate_all(weights, program, layer, bound, S, o, width, t, T):
     kind, constants = program[layer + layout.ACTIVATION], program[layer + layout.CONSTANTS]
-    if kind >= SOFTMAX:  # over the whole layer, logarithm or not
+    if kind >= layout.SOFTMAX:  # over the whole layer, logarithm or not
         largest = S[o * T + t]
         for n in range(width):
             largest = upper(largest, S[(o + n) * T + t])
@@ -80,14 +80,14 @@ def _activate_all(weights, program, layer, bound, S, o, width, t, T):
         shift = float32(math.log(total))
         for n in range(width):
             x = S[(o + n) * T + t] - largest
-            S[(o + n) * T + t] = exp(x) / total if kind == SOFTMAX else x - shift
+            S[(o + n) * T + t] = exp(x) / total if kind == layout.SOFTMAX else x - shift
         return
     first, second = weights[constants], weights[constants + 1]
     for n in range(width):
         S[(o + n) * T + t] = activate(kind, first, second, clip(S[(o + n) * T + t], bound))
 
 
-@part
+@device
 def _moments(S, k, step, count, epsilon, t, T):
     """Return mean and inverse standard deviation of ``count`` values, ``step`` apart."""
     total = float32(0.0)
@@ -101,9 +101,9 @@ def _moments(S, k, step, count, epsilon, t, T):
     return mean, float32(1.0) / float32(math.sqrt(total / float32(count) + epsilon))
 
 
-@part
+@device
 def _lstm_gates(weights, program, layer, lanes, S, a, z, t, T):
-    """Put the pre-activations of i, f, g, o of unit u at ``z + 4 u``."""
+    """Write the pre-activations of i, f, g, o of unit u to ``z + 4 u``."""
     H = program[layer + layout.UNITS]
     K = program[layer + layout.LAYER_INPUTS] + program[layer + layout.LAYER_OUTPUTS]
     coupled = program[layer + layout.COUPLED]
@@ -118,7 +118,7 @@ def _lstm_gates(weights, program, layer, lanes, S, a, z, t, T):
             S[(z + 4 * u + gate) * T + t] = total
 
 
-@part
+@device
 def _norm_gates(weights, program, layer, lanes, S, z, t, T):
     """Normalise each gate over the units."""
     H = program[layer + layout.UNITS]
@@ -134,7 +134,7 @@ def _norm_gates(weights, program, layer, lanes, S, z, t, T):
             S[(z + 4 * u + gate) * T + t] = y * weights[n] + shift
 
 
-@part
+@device
 def _lstm(weights, program, layer, lanes, rows, row, S, a, o, z, t, T):
     H, constants = program[layer + layout.UNITS], program[layer + layout.CONSTANTS]
     _load_hidden(program, layer, rows, row, S, a, t, T)
@@ -172,12 +172,12 @@ def _lstm(weights, program, layer, lanes, rows, row, S, a, o, z, t, T):
         bound = weights[constants + layout.PROJECTION_CLIP]
         for n in range(P):
             S[(o + n) * T + t] = clip(S[(a + n) * T + t], bound)
-    _keep_hidden(program, layer, rows, row, S, o, t, T)
+    _store_hidden(program, layer, rows, row, S, o, t, T)
 
 
-@part
+@device
 def _gru(weights, program, layer, lanes, rows, row, S, a, o, t, T):
-    """The reset gate acts after the product with the hidden state."""
+    """Compute a GRU whose reset gate acts after the product with the hidden state."""
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     constants = program[layer + layout.CONSTANTS]
     gate, a0, a1 = program[layer + layout.ACTIVATION], weights[constants], weights[constants + 1]
@@ -198,12 +198,12 @@ def _gru(weights, program, layer, lanes, rows, row, S, a, o, t, T):
         n = clip(n + r * m, bound)
         n = activate(kind, weights[constants + 2], weights[constants + 3], n)
         S[(o + u) * T + t] = n + update * (S[(a + F + u) * T + t] - n)
-    _keep_hidden(program, layer, rows, row, S, o, t, T)
+    _store_hidden(program, layer, rows, row, S, o, t, T)
 
 
-@part
+@device
 def _gru_before(weights, program, layer, lanes, rows, row, S, a, o, z, t, T):
-    """The reset gate acts on the hidden state before the product."""
+    """Compute a GRU whose reset gate acts on the hidden state before the product."""
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     constants = program[layer + layout.CONSTANTS]
     gate, a0, a1 = program[layer + layout.ACTIVATION], weights[constants], weights[constants + 1]
@@ -223,10 +223,10 @@ def _gru_before(weights, program, layer, lanes, rows, row, S, a, o, z, t, T):
         n = activate(kind, weights[constants + 2], weights[constants + 3], n)
         before = rows[row + program[layer + layout.HIDDEN] + u]
         S[(o + u) * T + t] = n + update * (before - n)
-    _keep_hidden(program, layer, rows, row, S, o, t, T)
+    _store_hidden(program, layer, rows, row, S, o, t, T)
 
 
-@part
+@device
 def _rnn_or_dense(weights, program, layer, lanes, rows, row, S, a, o, t, T):
     K, outputs = program[layer + layout.LAYER_INPUTS], program[layer + layout.LAYER_OUTPUTS]
     bound = float32(math.inf)
@@ -238,12 +238,12 @@ def _rnn_or_dense(weights, program, layer, lanes, rows, row, S, a, o, t, T):
     _product(weights, program[layer + layout.WEIGHTS], K, outputs, lanes, S, a, o, t, T)
     _activate_all(weights, program, layer, bound, S, o, outputs, t, T)
     if recurrent:
-        _keep_hidden(program, layer, rows, row, S, o, t, T)
+        _store_hidden(program, layer, rows, row, S, o, t, T)
 
 
-@part
+@device
 def _pointwise(weights, program, layer, S, a, o, t, T):
-    """A pointwise layer, or a layer norm."""
+    """Compute a pointwise layer, or a layer norm."""
     width, scale = program[layer + layout.LAYER_INPUTS], program[layer + layout.VECTORS]
     mean, factor = float32(0.0), float32(1.0)
     norm = program[layer + layout.KIND] == layout.LAYER_NORM
@@ -257,11 +257,11 @@ def _pointwise(weights, program, layer, S, a, o, t, T):
         _activate_all(weights, program, layer, float32(math.inf), S, o, width, t, T)
 
 
-@part
+@device
 def _embedding(weights, program, layer, S, a, o, t, T):
     features = program[layer + layout.LAYER_INPUTS]
     dimension = program[layer + layout.LAYER_OUTPUTS] - features + 1
-    # The engine has refused what is no category; this keeps the read inside the table.
+    # The engine has refused invalid categories; this keeps the read inside the table.
     category = lower(upper(int64(S[a * T + t]), int64(0)), program[layer + layout.UNITS] - 1)
     start = program[layer + layout.VECTORS] + category * _up(dimension, PAD)
     for n in range(dimension):
@@ -270,7 +270,7 @@ def _embedding(weights, program, layer, S, a, o, t, T):
         S[(o + dimension + n - 1) * T + t] = S[(a + n) * T + t]
 
 
-@part
+@device
 def _layer(weights, program, layer, lanes, rows, row, S, a, o, z, t, T):
     kind = program[layer + layout.KIND]
     if kind <= layout.LSTM_NORM:
@@ -298,12 +298,12 @@ def step(weights, program, rows, slots, X, Y, scratch, lanes):
     rows : float32[S * R]
         The state rows; those of the block are advanced in place.
     slots : int32[1 + B]
-        First B itself, then row numbers, each at most once. One whose bits are all turned over
-        (``~slot``) says that its prediction is not to be kept in the row.
+        First B itself, then row numbers, each at most once. The prediction of an inverted one
+        (``~slot``) is not stored in the row.
     X, Y : float32[B * F], float32[B * O]
         Observations, and where predictions go.
     scratch : float32[threads * scratch_size(program)]
-        Its content means nothing between calls.
+        Its content is undefined between calls.
     lanes : int64
     """
     F, O, R = program[layout.INPUTS], program[layout.OUTPUTS], program[layout.ROW_SIZE]

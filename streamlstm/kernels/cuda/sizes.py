@@ -1,4 +1,4 @@
-"""How many threads work together, on hardware and in numba's simulator."""
+"""Sizes of blocks of threads, tiles and memory, on hardware and in numba's simulator."""
 
 from numba import config
 
@@ -15,7 +15,7 @@ MOVING_BLOCKS = 4 if SIMULATED else 4096
 # A thread of the fast kernel holds the sums of so many streams and four gates of one unit in
 # registers; a panel's threads share the weights, their streams are a tile.
 TILE = 4 if SIMULATED else 16  # a multiple of 4, which go through memory together
-MOST_STREAMS = 4 * TILE  # of a block of threads
+MAX_STREAMS = 4 * TILE  # of a block of threads
 WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
 # So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
 # The kernels that keep weights with the values, or values far away, need more, and fit twice.

@@ -1,40 +1,39 @@
-"""What a block of threads does for its streams: rows, observations and predictions.
+"""Move state rows, observations and predictions of a block's streams to and from its values.
 
-Values of a block's streams stand in ``S``: value ``k`` of stream ``m`` at
+``S`` holds the values of a block's streams: value ``k`` of stream ``m`` at
 ``S[a + k * spacing + m]`` for ``spacing - SPACE`` streams, a power of two; where there are fewer,
-the last one stands for those that are missing. ``starts[m]`` says where the state row of stream
-``m`` begins.
+the last one is repeated. ``starts[m]`` is the offset of the state row of stream ``m``.
 """
 
 from numba import cuda, int64, uint64
 
 from .. import layout
 from .activations import lower
-from .hardware import load_four, store_four
+from .intrinsics import load_four, store_four
 from .sizes import LANES
 from .tiles import SPACE
 
-part = cuda.jit(device=True)
+device = cuda.jit(device=True)
 
 
-@part
+@device
 def shift_of(spacing):
-    """Return by how many bits to shift a number of a value to get that of its row."""
+    """Return the number of bits by which to shift the index of a value to get that of its row."""
     return int64(cuda.ffs(spacing - SPACE)) - 1
 
 
-@part
+@device
 def _threads_of_a_row(size):
-    """Return as a power of two how many threads share ``size`` values: no more than are needed."""
+    """Return log2 of the number of threads that share ``size`` values: no more than needed."""
     bits = int64(0)
     while (1 << bits) < size and (1 << bits) < LANES:
         bits += 1
     return bits
 
 
-@part
-def find(program, slots, first, count, starts, spacing):
-    """Look up where the rows begin, and wait until all of the block know."""
+@device
+def find_rows(program, slots, first, count, starts, spacing):
+    """Find the offsets of the state rows, and synchronise the block."""
     R = program[layout.ROW_SIZE]
     for m in range(cuda.threadIdx.x, spacing - SPACE, cuda.blockDim.x):
         slot = int64(slots[uint64(1 + first + lower(m, count - 1))])
@@ -42,9 +41,9 @@ def find(program, slots, first, count, starts, spacing):
     cuda.syncthreads()
 
 
-@part
+@device
 def gather(rows, starts, start, size, S, a, spacing):
-    """Put ``size`` floats from ``start`` on of each stream's row into ``S[a]`` and behind."""
+    """Load ``size`` floats of each state row, from column ``start`` on, to ``S[a]`` and behind."""
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     for m in range(4 * warp, spacing - SPACE, cuda.blockDim.x // LANES * 4):
         r0, r1 = starts[uint64(m)] + start, starts[uint64(m + 1)] + start
@@ -57,9 +56,9 @@ def gather(rows, starts, start, size, S, a, spacing):
             )  # fmt: skip
 
 
-@part
+@device
 def scatter(rows, starts, count, start, size, S, o, spacing):
-    """Put what stands from ``S[o]`` on where :func:`gather` would find it."""
+    """Store the values from ``S[o]`` on to the columns that :func:`gather` reads."""
     lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     for m in range(4 * warp, count, cuda.blockDim.x // LANES * 4):
         r0, r1 = starts[uint64(m)] + start, starts[uint64(m + 1)] + start
@@ -75,9 +74,9 @@ def scatter(rows, starts, count, start, size, S, o, spacing):
                 rows[uint64(r3 + k)] = x3
 
 
-@part
-def inputs(weights, program, X, first, count, S, a, spacing):
-    """Put the scaled observations into ``S[a]`` and behind."""
+@device
+def load_inputs(weights, program, X, first, count, S, a, spacing):
+    """Load the scaled observations to the values from ``S[a]`` on."""
     F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
     bits = _threads_of_a_row(F)
     for m in range(cuda.threadIdx.x >> bits, spacing - SPACE, cuda.blockDim.x >> bits):
@@ -88,15 +87,15 @@ def inputs(weights, program, X, first, count, S, a, spacing):
     cuda.syncthreads()
 
 
-@part
-def outputs(weights, program, rows, slots, starts, X, Y, first, count, S, a, spacing):
-    """Bring predictions into the unit of the series, and keep those of numbered observations."""
+@device
+def store_outputs(weights, program, rows, slots, starts, X, Y, first, count, S, a, spacing):
+    """Scale predictions back to the unit of the series; store those of numbered observations."""
     F, O, scale = program[layout.INPUTS], program[layout.OUTPUTS], program[layout.OUTPUT_SCALING]
     skip, factors = program[layout.SKIP], program[layout.SKIP_SCALE]
     bits = _threads_of_a_row(O)
     for m in range(cuda.threadIdx.x >> bits, count, cuda.blockDim.x >> bits):
         numbered = slots[uint64(1 + first + m)] >= 0
-        kept = starts[uint64(m)] + program[layout.PREDICTION]
+        stored = starts[uint64(m)] + program[layout.PREDICTION]
         for k in range(cuda.threadIdx.x & ((1 << bits) - 1), O, 1 << bits):
             y = S[uint64(a + k * spacing + m)] * weights[uint64(scale + k)]
             y += weights[uint64(scale + O + k)]
@@ -104,5 +103,5 @@ def outputs(weights, program, rows, slots, starts, X, Y, first, count, S, a, spa
                 y += X[(first + m) * F + program[skip + k]] * weights[factors + k]
             Y[uint64((first + m) * O + k)] = y
             if numbered:
-                rows[uint64(kept + k)] = y
+                rows[uint64(stored + k)] = y
     cuda.syncthreads()

@@ -1,10 +1,9 @@
-"""A tile in registers: sums of products for one column of each vector of a panel and some streams.
+"""Register tiles: sums of products for one column of each vector of a panel and some streams.
 
 A thread has one column of each vector of a panel (packing.py) and a tile of streams, whose values
-stand side by side in ``S``: value ``k`` of stream ``m`` at ``S[a + k * spacing + m]``. Its sums are
-``sums[COLUMNS * m + c]``, a local array whose every index is known when it is compiled, so that it
-lies in registers. Positions are unsigned, or numba would look at every one whether it counts from
-the end.
+are contiguous in ``S``: value ``k`` of stream ``m`` at ``S[a + k * spacing + m]``. Its sums are
+``sums[COLUMNS * m + c]``, a local array whose indices are all known when it is compiled, so that
+LLVM keeps it in registers. Positions are unsigned, or numba would check each for being negative.
 """
 
 from typing import Any
@@ -13,25 +12,25 @@ from numba import cuda, float32, uint64
 
 from ..layout import COLUMNS
 from .activations import lower
-from .hardware import load_four, store_four
+from .intrinsics import load_four, store_four
 from .sizes import LANES, TILE
 
-part = cuda.jit(device=True)
+device = cuda.jit(device=True)
 
 SUMS = COLUMNS * TILE
 SPACE = 4  # floats between the rows of values: keeps them on 16 bytes and off each other's banks
 
 
-@part
-def begin(weights, w, columns, sums):
-    """Set the sums to the biases of a panel; where it has fewer vectors, some mean nothing."""
+@device
+def set_biases(weights, w, columns, sums):
+    """Set the sums to the biases of a panel; of a panel of fewer vectors, some are undefined."""
     for c in range(COLUMNS):
         bias = weights[uint64(w + lower(c, columns - 1) * LANES)]
         for m in range(TILE):
             sums[COLUMNS * m + c] = bias
 
 
-@part
+@device
 def _column(w, x0, x1, x2, x3, m, c, sums):
     """Add a weight times the values of four streams to one of their sums."""
     sums[COLUMNS * m + c] += w * x0
@@ -41,15 +40,16 @@ def _column(w, x0, x1, x2, x3, m, c, sums):
 
 
 def _adding(*places: int) -> Any:
-    """Make what adds rows of as many vectors as there are ``places`` to the sums there.
+    """Make a function that adds products with rows of ``len(places)`` vectors to these sums.
 
-    It takes ``count`` rows from ``weights[w]`` on times as many values of the tile from ``S[a]``.
+    It multiplies ``count`` rows from ``weights[w]`` on with as many values of the tile from
+    ``S[a]`` on.
     """
     vectors = len(places)
     first, second, third, fourth = (*places, 0, 0, 0)[:4]
     step = vectors * LANES
 
-    @part
+    @device
     def row(weights, w, S, a, sums):
         w0, w1, w2, w3 = weights[uint64(w)], float32(0.0), float32(0.0), float32(0.0)
         if vectors > 1:
@@ -68,7 +68,7 @@ def _adding(*places: int) -> Any:
             if vectors > 3:
                 _column(w3, x0, x1, x2, x3, m, fourth, sums)
 
-    @part
+    @device
     def add(weights, w, S, a, spacing, count, sums):
         for _ in range(count // 4):
             row(weights, w, S, a, sums)
@@ -86,13 +86,13 @@ def _adding(*places: int) -> Any:
 
 
 add_four, add_two, add_one = _adding(0, 1, 2, 3), _adding(0, 1), _adding(0)
-add_coupled = _adding(0, 2, 3)  # of an LSTM whose forget gate is what the input gate leaves
+add_coupled = _adding(0, 2, 3)  # of an LSTM whose forget gate is coupled to the input gate
 add_inputs, add_hidden = _adding(0, 1, 2), _adding(0, 1, 3)  # of a GRU
 
 
-@part
-def keep(S, place, sums, c):
-    """Put one sum of each stream of the tile side by side from ``place`` on."""
+@device
+def store_sums(S, place, sums, c):
+    """Store one sum of each stream of the tile, contiguous from ``place`` on."""
     for m in range(0, TILE, 4):
         at = COLUMNS * m + c
         store_four(

@@ -1,64 +1,32 @@
-"""The lock of a worker's doors: its key, and the thread that ZeroMQ asks who may come in (ZAP).
+"""Authenticates connections: the ZAP handler that libzmq asks about each of them.
 
-ZeroMQ asks one such handler in a context, at every connection, before a message passes
-(https://rfc.zeromq.org/spec/27/). A connection that stands is not asked about again.
+libzmq asks one such handler in a context, at every connection, before a message passes
+(https://rfc.zeromq.org/spec/27/). A connection that exists is not asked about again.
 """
 
 from __future__ import annotations
 
 import logging
+import socket as posix
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
-from ...client.handshake import listen
-from ...client.keys import load_key
+from ...client.handshake import monitor_handshakes
 from ...errors import EndpointError
-from ..native.counters import Counters
-from ..native.wakeup import Wakeup
-from .authorized_keys import Allowed
-from .roles import DOORS, user_id
+from .curve_server import CurveServer
+from .roles import SOCKETS, user_id
 
 _LOG = logging.getLogger(__name__)
 _ADDRESS = "inproc://zeromq.zap.01"
-LOG_SECONDS = 1.0  # between two lines about who was refused for the same reason
+LOG_SECONDS = 1.0  # between two lines about connections that were refused for the same reason
 
-
-class Locks:
-    """A worker's key and the keys that it allows.
-
-    Parameters
-    ----------
-    key : Path
-        The worker's ``NAME.key``.
-    allow : Path
-        A folder of ``.pub`` files, or a file that lists keys and roles.
-
-    Raises
-    ------
-    KeyFileError
-        If a key cannot be read, or there is none that is allowed.
-    """
-
-    def __init__(self, key: Path, allow: Path) -> None:
-        self.key = load_key(key, secret=True)
-        self.allowed = Allowed(allow)
-
-    def put_on(self, door: zmq.Socket[bytes], name: str) -> None:
-        """Let a door that is not bound yet take only who has a key that is allowed there."""
-        assert self.key.secret is not None
-        door.set(zmq.CURVE_SERVER, 1)
-        door.set(zmq.CURVE_SECRETKEY, self.key.secret.encode())
-        door.set(zmq.ZAP_DOMAIN, name.encode())
-        door.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a doorkeeper nobody comes in
-
-
-# Why clients fail before the lock is asked. Which end notices first that only one of them wants
+# Why clients fail before the handler is asked. Which end notices first that only one of them uses
 # keys is chance: if it is the other, it leaves.
 _LEFT = "it left in the handshake, as one without a key may"
 _FAILED: dict[int, str] = {
@@ -67,17 +35,18 @@ _FAILED: dict[int, str] = {
 }
 
 
-class Doorkeeper:
-    """Answers ZeroMQ's questions in a thread, until it is closed.
+class Authenticator:
+    """Answers libzmq's ZAP requests in a thread, until it is closed.
 
     Whoever connects before :meth:`start` waits.
 
     Parameters
     ----------
     context : zmq.Context
-        Of the doors.
-    locks : Locks
-    counters : Counters
+        Of the sockets.
+    curve : CurveServer
+    on_refusal : callable
+        Called in the thread for every connection that is refused.
 
     Raises
     ------
@@ -85,8 +54,10 @@ class Doorkeeper:
         If the context has another such handler.
     """
 
-    def __init__(self, context: zmq.Context[Any], locks: Locks, counters: Counters) -> None:
-        self._allowed, self._counters = locks.allowed, counters
+    def __init__(
+        self, context: zmq.Context[Any], curve: CurveServer, on_refusal: Callable[[], object]
+    ) -> None:
+        self._keys, self._on_refusal = curve.authorized_keys, on_refusal
         self._silent: dict[str, tuple[float, int]] = {}  # until when, and lines left out
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP, socket_class=zmq.Socket)
         self._socket.set(zmq.LINGER, 0)
@@ -99,18 +70,23 @@ class Doorkeeper:
                 "context of its own"
             ) from None
         self._context = context
-        self._watched: dict[zmq.Socket[bytes], str] = {}  # where each door tells of failures
-        self._wakeup = Wakeup()
-        self._thread = threading.Thread(target=self._run, name="streamlstm-locks", daemon=True)
+        self._monitors: dict[zmq.Socket[bytes], str] = {}  # and the names of monitored sockets
+        self._stop, self._stopped = posix.socketpair()  # to close one end makes the other ready
+        self._thread = threading.Thread(
+            target=self._run, name="streamlstm-authenticator", daemon=True
+        )
 
-    def watch(self, door: zmq.Socket[bytes], name: str) -> None:
-        """Hear of clients that fail before the lock is asked, at a door that is not bound yet."""
-        events = listen(
+    def monitor(self, socket: zmq.Socket[bytes], name: str) -> None:
+        """Count and log clients of a socket that fail before the handler is asked.
+
+        Call it before the socket is bound.
+        """
+        monitor = monitor_handshakes(
             self._context,
-            door,
+            socket,
             zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
         )
-        self._watched[events] = name
+        self._monitors[monitor] = name
 
     def start(self) -> None:
         """Begin to answer."""
@@ -118,68 +94,69 @@ class Doorkeeper:
 
     def close(self) -> None:
         """Stop answering; who connects later is refused."""
+        self._stop.close()
         if self._thread.is_alive():
-            self._wakeup.call()
             self._thread.join()
         else:
             self._close_sockets()
-        self._wakeup.close()
+        self._stopped.close()
 
     def _close_sockets(self) -> None:
-        for socket in (self._socket, *self._watched):
+        for socket in (self._socket, *self._monitors):
             socket.close()
 
     def _run(self) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wakeup.fileno(), zmq.POLLIN)
-        for events in self._watched:
-            poller.register(events, zmq.POLLIN)
+        poller.register(self._stopped.fileno(), zmq.POLLIN)
+        for monitor in self._monitors:
+            poller.register(monitor, zmq.POLLIN)
         try:
             while True:
                 ready = dict(poller.poll())
-                if self._wakeup.fileno() in ready and self._wakeup.heard():
+                if self._stopped.fileno() in ready:
                     break
                 if self._socket in ready:
                     self._answer(self._socket.recv_multipart())
-                for events in ready.keys() & self._watched.keys():
-                    self._note_failure(events)
-        except zmq.ZMQError as error:  # the context was ended
-            _LOG.debug("the doorkeeper stops", exc_info=error)
+                for monitor in ready.keys() & self._monitors.keys():
+                    self._note_failure(monitor)
+        except zmq.ZMQError as error:  # the context was terminated
+            _LOG.debug("the authenticator stops", exc_info=error)
         finally:
             self._close_sockets()
 
-    def _note_failure(self, events: zmq.Socket[bytes]) -> None:
-        event = recv_monitor_message(events)
-        self._counters.refused_connections += 1
-        why = _LEFT
+    def _note_failure(self, monitor: zmq.Socket[bytes]) -> None:
+        event = recv_monitor_message(monitor)
+        self._on_refusal()
+        reason = _LEFT
         if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            why = _FAILED.get(int(event["value"]), "it does not keep to ZeroMQ's handshake")
-        sentence = f"{self._watched[events]}: refused a connection: {why}"
+            reason = _FAILED.get(int(event["value"]), "it does not keep to ZeroMQ's handshake")
+        sentence = f"{self._monitors[monitor]}: refused a connection: {reason}"
         self._log(sentence, kind=sentence)
 
-    def _answer(self, question: list[bytes]) -> None:
-        version, number, door, address, _, mechanism, *shown = question
-        user, why = "", "it shows no key"
-        if version == b"1.0" and mechanism == b"CURVE" and len(shown) == 1 and len(shown[0]) == 32:
-            user, why = self._judge(z85.encode(shown[0]).decode(), door.decode())
+    def _answer(self, request: list[bytes]) -> None:
+        version, number, domain, address, _, mechanism, *credentials = request
+        name = domain.decode()
+        user, reason = "", "it shows no key"
+        if (version, mechanism) == (b"1.0", b"CURVE") and list(map(len, credentials)) == [32]:
+            user, reason = self._authenticate(z85.encode(credentials[0]).decode(), name)
         if not user:
-            self._counters.refused_connections += 1
-            self._log(f"{door.decode()}: refused a connection from {address.decode()}: {why}")
+            self._on_refusal()
+            self._log(f"{name}: refused a connection from {address.decode()}: {reason}")
         status, text = (b"200", b"OK") if user else (b"400", b"refused")
         self._socket.send_multipart([b"1.0", number, status, text, user.encode(), b""])
 
-    def _judge(self, public: str, door: str) -> tuple[str, str]:
-        """Return the user id of who may come in; or "", and why not."""
-        if self._allowed.refresh():
-            _LOG.info("keys were read again; %d may come in", len(self._allowed))
-            for problem in self._allowed.problems:
+    def _authenticate(self, public: str, name: str) -> tuple[str, str]:
+        """Return the user id of a key that may use a socket; or "", and why it may not."""
+        if self._keys.refresh():
+            _LOG.info("keys were read again; %d are authorized", len(self._keys))
+            for problem in self._keys.problems:
                 _LOG.error("keys: %s", problem)
-        key = self._allowed.find(public)
+        key = self._keys.find(public)
         if key is None:
-            return "", f"the key {public} is not allowed"
-        if door not in DOORS[key.role]:
-            return "", f"{key.name} is {key.role} and may not use this door"
+            return "", f"the key {public} is not authorized"
+        if name not in SOCKETS[key.role]:
+            return "", f"{key.name} is {key.role} and may not use this socket"
         return user_id(key), ""
 
     def _log(self, sentence: str, kind: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Whose keys open a worker's doors: a folder of public keys, or one file that lists them."""
+"""Reads the client keys that a worker accepts: a folder of public keys, or one file of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from ...client.keys import Key, load_key, parse_key, read_toml
 from ...errors import KeyFileError
 
-LOOK = 1.0  # seconds between two looks at the files
+CHECK_SECONDS = 1.0  # between two looks at the files
 
 
-def read_allowed(path: Path) -> tuple[dict[str, Key], list[str]]:
-    """Return the keys that may come in, and what is wrong with the others.
+def read_authorized_keys(path: Path) -> tuple[dict[str, Key], list[str]]:
+    """Return the authorized keys, and what is wrong with the others.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def read_allowed(path: Path) -> tuple[dict[str, Key], list[str]]:
     Returns
     -------
     keys : dict of str to Key
-        By their public half. What cannot be read, and what is there twice, lets nobody in.
+        By their public half. What cannot be read, and what is there twice, is left out.
     problems : list of str
     """
     found: list[Key] = []
@@ -49,27 +49,27 @@ def read_allowed(path: Path) -> tuple[dict[str, Key], list[str]]:
     except OSError as error:
         return {}, [f"{path}: cannot be read: {error.strerror}"]
     keys: dict[str, Key] = {}
-    twice = set()
+    duplicates = set()
     for key in found:
         if key.public in keys:
-            twice.add(key.public)
+            duplicates.add(key.public)
             problems.append(f"{path}: {keys[key.public].name} and {key.name} have the same key")
         keys[key.public] = key
-    return {public: key for public, key in keys.items() if public not in twice}, problems
+    return {public: key for public, key in keys.items() if public not in duplicates}, problems
 
 
-class Allowed:
-    """The keys that may come in, as the files say by now.
+class AuthorizedKeys:
+    """The authorized keys, as the files list them by now.
 
     Parameters
     ----------
     path : Path
-        As for :func:`read_allowed`.
+        As for :func:`read_authorized_keys`.
 
     Attributes
     ----------
     problems : list of str
-        What was found wrong at the last reading.
+        What was wrong with the files when they were last read.
 
     Raises
     ------
@@ -80,22 +80,22 @@ class Allowed:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = self._signature()
-        self._looked = time.monotonic()
-        self._keys, self.problems = read_allowed(path)
+        self._checked = time.monotonic()
+        self._keys, self.problems = read_authorized_keys(path)
         if self.problems:
             raise KeyFileError(self.problems[0])
         if not self._keys:
             raise KeyFileError(
-                f"{path}: holds no key, so nobody could come in; copy a client's .pub file there "
-                "(streamlstm keys new NAME)"
+                f"{path}: holds no key, so no client could connect; copy a client's .pub file "
+                "there (streamlstm keys new NAME)"
             )
 
     def __len__(self) -> int:
-        """Return how many keys may come in."""
+        """Return how many keys are authorized."""
         return len(self._keys)
 
     def find(self, public: str) -> Key | None:
-        """Return whose key it is; None for one that may not come in."""
+        """Return the key with this public half; None if it is not authorized."""
         return self._keys.get(public)
 
     def refresh(self) -> bool:
@@ -107,18 +107,18 @@ class Allowed:
             Whether they were read.
         """
         now = time.monotonic()
-        if now - self._looked < LOOK:
+        if now - self._checked < CHECK_SECONDS:
             return False
-        self._looked = now
+        self._checked = now
         seen = self._signature()
         if seen == self._seen:
             return False
-        self._keys, self.problems = read_allowed(self._path)
+        self._keys, self.problems = read_authorized_keys(self._path)
         self._seen = seen
         return True
 
     def _signature(self) -> list[tuple[str, int, int, int]]:
-        """Return what changes with the files."""
+        """Return names, times, sizes and inodes of the files, which change with them."""
         paths = [self._path]
         try:
             if self._path.is_dir():

@@ -1,7 +1,7 @@
-"""What each role may do: which doors it may come to, and what it may ask at the router.
+"""Authorizes requests by role: which sockets a key may use, and what it may ask the router.
 
-ZeroMQ attaches to every message the user id that the lock gave its connection
-(access/authenticator.py). Its first letter is the role, so that the compiled loop reads one byte.
+ZeroMQ attaches to every message the user id that the authenticator gave its connection. Its first
+letter is the role, so that the compiled loop reads one byte.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ LETTERS = {
     Role.READ_ONLY: "R",
     Role.PUBLISH_ONLY: chr(layout.MAY_STEP),
 }
-DOORS = {
+SOCKETS = {
     Role.ALL: ("router", "pull", "xpub"),
     Role.READ_ONLY: ("router", "xpub"),
     Role.PUBLISH_ONLY: ("router", "pull"),
 }
-# Who may not do all may do what stands here, and nothing that is added to the protocol later.
+# A restricted role may do what stands here, and nothing that is added to the protocol later.
 _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
     ord("R"): ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (
@@ -29,7 +29,6 @@ _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
         (wire.Info, wire.Ping, wire.Step, wire.Steps, wire.Last, wire.Barrier),
     ),
 }
-ANYONE = layout.MAY_ALL  # where doors have no locks
 
 
 def user_id(key: Key) -> str:
@@ -37,7 +36,7 @@ def user_id(key: Key) -> str:
     return f"{LETTERS[key.role]}{key.name}"
 
 
-def permitted(frame: bytes | ProtocolError, role: int) -> bytes | ProtocolError:
+def authorize(frame: bytes | ProtocolError, role: int) -> bytes | ProtocolError:
     """Return the message, or the error that its sender may not ask this.
 
     Parameters

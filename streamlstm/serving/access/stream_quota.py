@@ -1,4 +1,4 @@
-"""Keeps each client from bringing more streams into memory than it may."""
+"""Limits how many streams each client may have in memory."""
 
 from __future__ import annotations
 
@@ -6,87 +6,87 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...engine.owners import Owners
+from ...engine.stream_owners import StreamOwners
 from ...errors import CapacityError
 from ...wire import StreamId
 from ..native import layout
-from .limits import Account
+from .accounts import Account
 
 
 @dataclass
-class _Count:
+class _Usage:
     """Streams of one client, never too few; and how many had left memory when they were counted."""
 
     streams: int
     left: int
 
 
-class Shares:
-    """What streams each client brought into memory, and whether it may bring more.
+class StreamQuota:
+    """Tracks which streams each client brought into memory, and whether it may bring more.
 
-    What a client has is counted as it goes up only. Before a client is refused its streams are
-    counted anew if any stream has left memory meanwhile, which means looking at all slots: half a
-    millisecond where there are a million.
+    A client's usage is counted up only. Before a client is refused its streams are counted again if
+    any stream has left memory meanwhile, which means looking at all slots: half a millisecond where
+    there are a million.
 
     Parameters
     ----------
-    owners : Owners
+    owners : StreamOwners
         Of the engine.
     limit : int
-        How many streams of one client may live in memory.
+        How many streams of one client may be in memory.
     """
 
-    def __init__(self, owners: Owners, limit: int) -> None:
+    def __init__(self, owners: StreamOwners, limit: int) -> None:
         self._owners, self._limit = owners, limit
-        self._counts: OrderedDict[int, _Count] = OrderedDict()
+        self._usage: OrderedDict[int, _Usage] = OrderedDict()
         self._highest = 0
-        self._coming: dict[StreamId, int] = {}
-        self._admitted: list[StreamId] = []
+        self._pending: dict[StreamId, int] = {}  # admitted streams and their clients
+        self._admitted: list[StreamId] = []  # of the last call of admit
 
     def admit(self, account: Account, streams: Sequence[StreamId]) -> list[bool]:
-        """Tell which of these streams a client may step, each that is not here taking room.
+        """Tell which of these streams a client may step; each that is not in memory uses quota.
 
-        Streams that may come are its own as soon as :meth:`note` is called.
+        The client owns the admitted streams as soon as :meth:`assign` is called.
         """
-        new = [s for s in self._owners.absent(streams) if s not in self._coming]
+        new = [s for s in self._owners.absent(streams) if s not in self._pending]
         room = self._room(account.number, len(new))
         self._admitted = new[:room]
-        self._coming |= dict.fromkeys(self._admitted, account.number)
-        self._counts[account.number].streams += min(room, len(new))
-        barred = set(new[room:])
-        return [stream not in barred for stream in streams]
+        self._pending |= dict.fromkeys(self._admitted, account.number)
+        self._usage[account.number].streams += min(room, len(new))
+        refused = set(new[room:])
+        return [stream not in refused for stream in streams]
 
-    def withdraw(self) -> None:
+    def revoke(self) -> None:
         """Take back what was admitted last; it is not stepped after all."""
         for stream in self._admitted:
-            self._counts[self._coming.pop(stream)].streams -= 1
+            self._usage[self._pending.pop(stream)].streams -= 1
 
-    def note(self) -> None:
-        """Note whose the streams are that were admitted and have come."""
-        for number in set(self._coming.values()):
-            came = [stream for stream, owner in self._coming.items() if owner == number]
-            self._counts[number].streams -= self._owners.note(came, number)
-        self._coming.clear()
+    def assign(self) -> None:
+        """Record the owners of those admitted streams that are in memory now."""
+        for number in set(self._pending.values()):
+            streams = [stream for stream, owner in self._pending.items() if owner == number]
+            self._usage[number].streams -= self._owners.assign(streams, number)
+        self._pending.clear()
 
-    def refusal(self, account: Account, stream: StreamId) -> CapacityError:
-        """Return the error for a stream that a client may not bring."""
+    def error(self, account: Account, stream: StreamId) -> CapacityError:
+        """Return the error for a stream that a client may not bring into memory."""
         return CapacityError(
             f"stream {stream!r}: {account} has the {self._limit} streams in memory that "
             "--max-streams-per-client allows; let it forget streams that have ended, or allow more."
         )
 
     def _room(self, number: int, wanted: int) -> int:
-        """Return how many streams a client may still bring."""
-        known, left = self._counts.get(number), self._owners.left
-        if known is None:
+        """Return how many streams a client may still bring into memory."""
+        usage, left = self._usage.get(number), self._owners.departures
+        if usage is None:
             # Numbers rise: a client with a higher one than any before is new, and has nothing.
-            known = _Count(0 if number > self._highest else self._owners.count(number), left)
+            usage = _Usage(0 if number > self._highest else self._owners.count(number), left)
             self._highest = max(self._highest, number)
-            self._counts[number] = known
-            if len(self._counts) > layout.MAX_ACCOUNTS:
-                self._counts.popitem(last=False)
-        self._counts.move_to_end(number)
-        if known.streams + wanted > self._limit and known.left != left:
-            coming = sum(n == number for n in self._coming.values())
-            known.streams, known.left = self._owners.count(number) + coming, left
-        return max(self._limit - known.streams, 0)
+            self._usage[number] = usage
+            if len(self._usage) > layout.MAX_ACCOUNTS:
+                self._usage.popitem(last=False)
+        self._usage.move_to_end(number)
+        if usage.streams + wanted > self._limit and usage.left != left:
+            pending = sum(n == number for n in self._pending.values())
+            usage.streams, usage.left = self._owners.count(number) + pending, left
+        return max(self._limit - usage.streams, 0)

@@ -1,5 +1,5 @@
-"""The worker's loop as machine code: from a ZeroMQ frame to a ZeroMQ frame without the interpreter.
+"""The message loop of the worker as machine code, from ZeroMQ frame to ZeroMQ frame.
 
-It takes the messages that nearly all messages are, STEP and STEPS that can be applied; every other
-goes to Python as it came (:mod:`streamlstm.serving.service`), which alone says what is wrong.
+It answers STEP and STEPS that can be applied, which are nearly all messages. It hands every other
+message over to Python unchanged (:mod:`streamlstm.serving.service`), which alone reports errors.
 """

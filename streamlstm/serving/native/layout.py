@@ -1,36 +1,37 @@
-"""The meaning of every number in the tables that the loop and Python share."""
+"""Meaning of every number in the tables that the loop and Python share."""
 
-# What is counted, in one int64 array; only the thread of the loop writes.
+# Counters, in one int64 array; only the thread of the loop writes.
 (
-    MESSAGES,  # taken from the doors
-    ANSWERS,  # given to ZeroMQ
+    MESSAGES,  # received
+    ANSWERS,  # replies passed to ZeroMQ
     PUBLICATIONS,
-    DROPPED_ANSWERS,  # their receiver had gone, or did not read
-    SUBSCRIBER_OVERFLOWS,  # times that a subscriber's queue was found full
-    BUSY,  # answered so, since the queue was full
+    DROPPED_ANSWERS,  # their receiver had disconnected, or did not read
+    SUBSCRIBER_OVERFLOWS,  # times that the queue to a subscriber was full
+    BUSY,  # replies `busy` because the queue was full
     HANDED_OVER,  # messages that Python answered
     BLOCKS,  # stepped
-    QUEUED,  # messages that wait in the worker now,
-    QUEUED_BYTES,  # and what they take
-    QUEUE_PEAK,  # most messages that ever waited
-    SUBSCRIPTIONS,  # that exist now
-    THROTTLED,  # messages refused, or left waiting, since their client sent too many observations
+    QUEUED,  # messages in the queue now,
+    QUEUED_BYTES,  # and their bytes
+    QUEUE_PEAK,  # most messages that were ever in the queue
+    SUBSCRIPTIONS,  # at present
+    THROTTLED,  # messages refused or delayed because their account exceeded its rate
 ) = range(13)
 
-# Histograms follow the counts: for each the sum of what was measured, then how many in each bucket.
-LATENCY = 16  # ns from the taking of a message that was stepped to its answer
-HISTOGRAM = 64  # room of one
+# Histograms follow the counters: for each the sum of its values, then the count of each bucket.
+LATENCY = 16  # ns from the receipt of a message that was stepped to its reply
+HISTOGRAM = 64  # cells reserved for one
 STEP_TIME = LATENCY + HISTOGRAM  # ns that the arithmetic of a block takes
 BLOCK_SIZE = STEP_TIME + HISTOGRAM  # observations in a block
 COUNTS_SIZE = BLOCK_SIZE + HISTOGRAM
 
 # Two buckets an octave: bucket b ends below (2 + b % 2) * 2**(b // 2 - 1) of the unit below. The
-# last one takes what is larger.
+# last one takes all larger values.
 BUCKETS = 56
 TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
 
-# The loop's own table: addresses first, of C functions,
+# The loop's own table.
 (
+    # Addresses of functions of C and libzmq.
     RECEIVE,
     SEND,
     POLL,
@@ -41,120 +42,119 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     ALLOCATE,
     RELEASE,
     SLEEP,
-    ROUTER,  # of sockets,
+    ROUTER,  # addresses of sockets
     PULL,
     XPUB,
-    FILES,  # of struct pollfd: router, pull, xpub and the wakeup, FILE bytes each
-    OPTION,  # of room for an option and its size,
-    MOMENT,  # of room for a struct timespec,
-    TABLE,  # of the heads of the streams' table and of the clients' (kernels/id_index.py),
+    POLL_ITEMS,  # address of struct pollfd[4]: ROUTER, PULL, XPUB, wakeup; POLL_ITEM bytes each
+    OPTION,  # address of room for an option and its size
+    TIMESPEC,  # address of room for a struct timespec
+    TABLE,  # addresses of the heads of the tables of streams and clients (kernels/id_index.py)
     CLIENTS,
-    SPARE_TEXTS,  # of texts for the clients' table to move to,
-    LINKS,  # of int64[clients + 1, LINK]: the messages of each client, of the pull door last,
-    TASK,  # of the backend's task (kernels/layout.py),
-    SHARE_WORK,  # (a number) multiply-adds of a row for each thread that a block may be shared to
-    ROW_WORK,  # (a number) multiply-adds of a row
-    THREADS,  # (a number)
-    COUNTS,
-    SCRATCH,  # of room for one message with all its frames, and for its head,
+    SPARE_TEXTS,  # address of room that the texts of the table of clients are compacted into
+    LINKS,  # address of int64[clients + 1, LINK]: messages of each client, of PULL last
+    TASK,  # address of the backend's task (kernels/layout.py)
+    SHARE_WORK,  # multiply-adds for each thread that make it worth to share a block
+    ROW_WORK,  # multiply-adds of a row
+    THREADS,
+    COUNTS,  # address of the counters
+    SCRATCH,  # addresses of room for one message with all its frames, for its head,
     HEAD,
-    REPLY,  # and for one answer,
-    BUSY_WORDS,  # of code and sentence of a `busy` answer, packed,
+    REPLY,  # and for one reply
+    BUSY_WORDS,  # address and size of code and sentence of a `busy` reply, packed
     BUSY_SIZE,
-    RECORDS,  # of uint8[messages, RECORD]
-    BATCH,  # of int64[rows, BATCH_ROW], messages of the block
-    ROWS,  # of int64[rows, ROW], observations of the block
-    ORDER,  # of int64[rows]; STARTS of int64[rows + 1]: where each round begins
+    RECORDS,  # address of uint8[messages, RECORD]
+    BATCH,  # address of int64[rows, BATCH_ROW], messages of the block
+    ROWS,  # address of int64[rows, ROW], observations of the block
+    ORDER,  # addresses of int64[rows], and of int64[rows + 1]: where each round begins
     STARTS,
-    SLOTS,  # of the block's arrays, and of the same in the order of rounds
+    SLOTS,  # addresses of the block's arrays, and of the same sorted by round
     X,
     Y,
     SLOTS_SORTED,
     X_SORTED,
     Y_SORTED,
-    # What bounds it.
+    # Limits.
     MAX_MESSAGES,
     MAX_BYTES,
-    MAX_FRAME,  # bytes of a frame that is received
-    MAX_SIZE,  # bytes of a message that is read
-    SPIN,  # ns to look for messages before sleeping
-    UNTIL,  # moment at which Python wants to look around
-    CLOSED,  # 1: nothing is taken any more, and the loop ends when nothing waits
-    # Where it stands.
+    MAX_FRAME,  # bytes of a frame that are received
+    MAX_SIZE,  # bytes of a message that is decoded
+    SPIN,  # ns to poll for messages before sleeping
+    UNTIL,  # time at which the loop returns to Python
+    CLOSED,  # 1: receive nothing more, and return when the queue is empty
+    # State.
     NOW,
     FREE,  # address of the first free record
     USED,  # records that were ever used
-    FIRST_CLIENT,  # 1 + number of the client whose turn it is, 0 if none has a message
+    FIRST_CLIENT,  # 1 + number of the client to serve next, 0 if none has a message
     LAST_CLIENT,
-    DOOR,  # whose turn it is
-    HANDED,  # address of the record that Python answers
-    HIGHEST_TURN,  # how often a stream has come before in the block
-    PACE,  # ns a message takes, of late
-    FAILED,  # errno of what made it stop
-    LAST_MESSAGE,  # moment
-    LAST_LOOK,  # moment at which the wakeup was looked at
-    FULL,  # bits of the doors, as they stand in FILES, that may have something
-    PATIENCE,  # ns for which it may still wait for queues towards clients to empty
-    MANY,  # 1 if the message that was read last is a STEPS,
-    NUMBERED,  # and 1 if it has numbers
-    # Where doors have locks (serving/access/authenticator.py): address of a zmq_msg_t, 0 without
-    # locks,
-    KNOWN,
-    RECEIVE_KNOWN,  # of functions of libzmq,
+    NEXT_SOCKET,  # ROUTER or PULL, to serve next
+    HANDED_RECORD,  # address of the record that Python answers
+    LAST_ROUND,  # highest round of the block
+    PACE,  # ns a message takes, moving average
+    FAILED,  # errno of the failure that stopped the loop
+    LAST_MESSAGE,  # time of the last receipt
+    LAST_POLL,  # time of the last poll
+    READABLE,  # bits of the sockets, by position in POLL_ITEMS, that may have a message
+    SEND_BUDGET,  # ns for which the loop may still wait for full queues to clients
+    MANY,  # 1 if the message decoded last is a STEPS,
+    NUMBERED,  # and 1 if it has sequence numbers
+    # For CURVE (serving/access/authenticator.py).
+    MESSAGE_OBJECT,  # address of a zmq_msg_t, 0 without CURVE
+    RECEIVE_MESSAGE,  # addresses of functions of libzmq
     DATA_OF,
     PROPERTY_OF,
-    USER_ID,  # and of the name of the property that tells who sent a message
-    STORED,  # 1 if a stream that is not here may be in the store, which Python looks into
-    RECEIVED,  # observations that came from the client of the message that Python answers
-    HAND,  # the client that is looked at first when one has to be forgotten
-    # Where a client's observations are limited (native/rate.py):
-    ACCOUNTS,  # of the head of the table of accounts, 0 without limits,
-    SPARE_NAMES,  # of texts for it to move to,
-    ACCOUNT_HAND,  # the account that is looked at first when one has to be forgotten
-    INTERVAL,  # ns that an observation takes of its client's time, 0 without a limit
-    USER,  # of the user id of who sent the message in the scratch, 0 if it has none
-    RATE_WORDS,  # of code and sentence of a `busy` answer to who is too quick, packed,
+    USER_ID,  # address of the name of the property that identifies the sender
+    STORED,  # 1 if a stream that is not in memory may be in the store, which Python reads
+    RECEIVED,  # observations received from the client of the message that Python answers
+    CLIENT_HAND,  # the client at which the search for one to evict goes on
+    # For rate limits (native/rate.py).
+    ACCOUNTS,  # address of the head of the table of accounts, 0 without limits
+    SPARE_NAMES,  # address of room that its texts are compacted into
+    ACCOUNT_HAND,  # the account at which the search for one to evict goes on
+    INTERVAL,  # ns that an observation takes of its account's time, 0 without a limit
+    USER,  # address of the user id of the sender of the message in the scratch, 0 if it has none
+    RATE_WORDS,  # address and size of code and sentence of the reply to one above its rate, packed
     RATE_SIZE,
     LAST_THROTTLED,  # account
-    PATIENT_UNTIL,  # moment to which a loop that stops waits for those queues; 0 before
+    DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
 ) = range(81)
 LOOP = 96
 
-FILE = 8
+POLL_ITEM = 8
 
-# A message that waits. Its bytes are one run: identity and envelope, then the message itself. They
-# stand behind this head where there is room, or else in memory of their own.
+# A record: a message in the queue. Its bytes are contiguous, identity and envelope before the
+# message itself: behind this head where there is room, or else in memory of their own.
 (
     NEXT,  # address of the same client's next record, or of the next free one
-    CLIENT,  # number; MAX_MESSAGES for the pull door
-    DATA,  # address of the run
-    OWNED,  # 1 if that memory is its own
+    CLIENT,  # number; MAX_MESSAGES for the PULL socket
+    DATA,  # address of the bytes
+    OWNED,  # 1 if they have memory of their own
     IDENTITY_SIZE,
-    FRAMES,  # of the envelope that were kept,
+    FRAMES,  # frames of the envelope that were stored
     FRAME_SIZES,  # a byte for each
-    FRAMES_CAME,  # before the message, kept or not,
+    FRAMES_RECEIVED,  # frames before the message, stored or not,
     LONGEST,  # and bytes of the longest
     MESSAGE,  # address
-    SIZE,  # bytes that came, of which no more than MAX_FRAME are here
-    CHARGED,  # bytes that it counts for
-    TAKEN,  # moment
-    ROLE,  # first byte of the sender's user id, 0 if it has none; MAY_ALL where there are no locks
+    SIZE,  # bytes received, of which no more than MAX_FRAME are stored
+    CHARGED,  # bytes charged to its client
+    TAKEN,  # time of receipt
+    ROLE,  # first byte of the sender's user id, 0 if it has none; MAY_ALL without CURVE
     ACCOUNT,  # slot in the table of accounts, where there is one
 ) = range(15)
 RECORD_HEAD = 15 * 8
 RECORD = 512
 
-# Messages of a client that wait: first and last record, and 1 + the client whose turn comes next.
-# The pull door has no line in the table of clients, and what it holds is counted here.
+# Messages of a client in the queue: first and last record, and 1 + the client that is served next.
+# The PULL socket has no row in the table of clients; its messages and bytes are counted here.
 FIRST, LAST, NEXT_CLIENT, PULL_MESSAGES, PULL_BYTES, LINK = range(6)
 
-# A message of the block: its record, its first row, how many rows it has, whether it is a STEPS,
-# and whether that had numbers.
+# A message of the block: its record, its first row, its number of rows, whether it is a STEPS, and
+# whether that has sequence numbers.
 BATCH_RECORD, BATCH_FIRST, BATCH_COUNT, BATCH_MANY, BATCH_NUMBERED, BATCH_ROW = range(6)
 
-# A row of the block: the id, or the address of its text; the text's length, 0 for an integer; the
-# number; and how often the stream has come before in the block.
-ID, LENGTH, SEQ, TURN, ROW = range(5)
+# A row of the block: the id, or the address of its text; the length of the text, 0 for an integer;
+# the sequence number; the round, which is how many rows of the block the stream has before.
+ID, LENGTH, SEQ, ROUND, ROW = range(5)
 
 MAY_ALL, MAY_STEP = ord("A"), ord("P")  # roles whose STEP and STEPS the loop answers
 
@@ -162,11 +162,11 @@ STEP, STEPS, PREDICTION, PREDICTIONS, ERROR = 1, 2, 129, 130, 255
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255
 MAX_IDENTITY = 255
 MAX_ACCOUNTS = 16_384
-PULL_ACCOUNT = 0  # of all who feed together; those who ask have the others
-BURST = 1_000_000_000  # ns that a client may be ahead of its rate
-MAX_ROWS = 16_384  # in a STEPS, and elements in any array
-BLOCK = 256  # rows after which a block is stepped
+PULL_ACCOUNT = 0  # shared by all publishers at the PULL socket
+BURST = 1_000_000_000  # ns that an account may be ahead of its rate
+MAX_ROWS = 16_384  # of a STEPS, and elements of any array
+BLOCK = 256  # rows at which a block is full
 BLOCK_ROOM = BLOCK + MAX_ROWS
 
-# How the loop comes back to Python.
+# Why the loop returns to Python.
 TICK, WOKEN, HAND_OVER, NEEDS_ROOM, STOPPED = range(5)

@@ -1,36 +1,38 @@
-"""How many observations a client may send in a second: one moment an account, no clock that ticks.
+"""Limit the rate of observations of each client: the generic cell rate algorithm of ITU-T I.371.
 
-An account is a key where doors have locks, so that a client with ten connections has one; without
-locks it is a connection. All who feed at the pull door, which cannot answer, share one account.
+An account is a key where the sockets use CURVE, so that a client with ten connections has one;
+without CURVE it is a connection. All publishers at the PULL socket, which cannot answer, share one
+account.
 
-Each observation takes an INTERVAL of its client's time. PAID is the moment up to which that time is
-used; a client may be a BURST ahead of the clock, and waits when it is further (the generic cell
-rate algorithm of ITU-T I.371). A message is taken as a whole, however many observations it has, and
-paid for afterwards.
+Each observation takes an INTERVAL of its account's time. PAID is the time up to which an account
+has used it: one number an account, and no timer. An account may be a BURST ahead of the clock, and
+waits when it is further. A message is accepted as a whole, however many observations it has, and
+charged afterwards.
 """
 
 import numpy as np
 from numba import int64, uint64
 
 from ...kernels import id_index
-from ...kernels.cache import part
+from ...kernels.cache import internal
 from ...kernels.id_index import SEQ, column_of, set_column
 from ...kernels.memory import byte_at, int64s_at
 from . import layout, reader
 from .layout import DATA
+from .table import counts_of
 
-_PAID = SEQ  # the column, under the name that it has for streams
+_PAID = SEQ  # column of the table of accounts, which is one of streams
 _ZERO = np.uint64(0)
 
 
-@part
+@internal
 def _accounts(loop):
     return int64s_at(loop[layout.ACCOUNTS], id_index.HEAD)
 
 
-@part
+@internal
 def account_of(loop, head):
-    """Return the account that a message in the scratch, asked at the router, is charged to.
+    """Return the account of a message in the scratch that came through the ROUTER socket.
 
     Negative if there is no room for one more.
     """
@@ -42,10 +44,10 @@ def account_of(loop, head):
             size += 1
     account = id_index.claim_text_at(accounts, at, size)
     if account == id_index.FULL:
-        _forget_one(loop, accounts)
+        _evict_one(loop, accounts)
         account = id_index.claim_text_at(accounts, at, size)
     if account == id_index.NEEDS_ROOM:
-        # Names of accounts that were forgotten fill the room for texts: move to the spare.
+        # Names of evicted accounts fill the room for texts: compact into the spare room.
         names = accounts[id_index.TEXTS]
         id_index.replace_texts(accounts, loop[layout.SPARE_NAMES], accounts[id_index.TEXT_SIZE])
         loop[layout.SPARE_NAMES] = names
@@ -53,9 +55,9 @@ def account_of(loop, head):
     return account
 
 
-@part
-def _forget_one(loop, accounts):
-    """Free an account whose time is not used beyond now; the next time, one behind it."""
+@internal
+def _evict_one(loop, accounts):
+    """Evict an account that is not ahead of the clock; the search goes on from the last one."""
     for _ in range(layout.MAX_ACCOUNTS):
         account = loop[layout.ACCOUNT_HAND]
         loop[layout.ACCOUNT_HAND] = (account + 1) % layout.MAX_ACCOUNTS
@@ -67,15 +69,15 @@ def _forget_one(loop, accounts):
             return
 
 
-@part
-def ahead(loop, account):
-    """Return for how many ns an account has to wait; 0 or less if it need not."""
+@internal
+def wait_time(loop, account):
+    """Return for how many ns an account has to wait; 0 or less if it may send now."""
     if loop[layout.INTERVAL] == 0:
         return int64(0)
     return int64(column_of(_accounts(loop), account, _PAID)) - loop[layout.NOW] - layout.BURST
 
 
-@part
+@internal
 def charge(loop, account, head):
     """Charge the message in the scratch to an account."""
     if loop[layout.INTERVAL] != 0:
@@ -85,9 +87,9 @@ def charge(loop, account, head):
         set_column(accounts, account, _PAID, uint64(paid))
 
 
-@part
+@internal
 def _observations(loop, head):
-    """Return for how many observations a message counts: every one for at least one."""
+    """Return for how many observations a message is charged: at least one."""
     at = head[layout.MESSAGE]
     end = at + min(head[layout.SIZE], loop[layout.MAX_FRAME])
     at, elements = reader.read_array(at, end)
@@ -102,8 +104,8 @@ def _observations(loop, head):
     return min(max(count, 1), layout.MAX_ROWS)
 
 
-@part
+@internal
 def note_throttled(loop, account):
-    """Count a message that has to wait, and note whose it is."""
-    int64s_at(loop[layout.COUNTS], layout.COUNTS_SIZE)[layout.THROTTLED] += 1
+    """Count a message that is refused or delayed, and set whose account it was."""
+    counts_of(loop)[layout.THROTTLED] += 1
     loop[layout.LAST_THROTTLED] = account

@@ -1,14 +1,15 @@
-"""A reader of msgpack for STEP and STEPS: never reads past the end, never allocates.
+"""Read the msgpack of STEP and STEPS: never past the end, without allocation.
 
-Everything is at int64 addresses. Functions return where they stopped, 0 where the bytes are not
-what is asked for, and perhaps a value. What is accepted here means exactly what
-:func:`streamlstm.wire.decode_request` makes of it; whatever is not accepted, that function judges.
+Positions are int64 addresses. A function returns the address behind what it read, 0 if the bytes
+are of another type, and then perhaps a value. What is accepted here means exactly what
+:func:`streamlstm.wire.decode_request` returns for it; that function reports what is wrong with
+the rest.
 """
 
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels.cache import part
+from ...kernels.cache import internal
 from ...kernels.memory import byte_at, copy_bytes, float_of, floats_at, single_of, word_at
 from .layout import MAX_ROWS
 
@@ -28,7 +29,7 @@ ARRAY16, ARRAY32 = 0xDC, 0xDD
 FIX_NEGATIVE = 0xE0  # from here on: the integer less 256
 
 
-@part
+@internal
 def big_endian(at, size):
     """Return the unsigned integer in ``size`` bytes, 1 to 8."""
     value = byte_at(at)
@@ -37,7 +38,7 @@ def big_endian(at, size):
     return value
 
 
-@part
+@internal
 def read_unsigned(at, end):
     """Read an integer of any width that is not negative: where it ends, and its value."""
     if at >= end:
@@ -58,7 +59,7 @@ def read_unsigned(at, end):
     return at + 1 + size, big_endian(at + 1, size)
 
 
-@part
+@internal
 def _read_length(at, end, width):
     """Read a length of ``width`` bytes behind the first byte: where the content begins, length."""
     if end - at - 1 < width:
@@ -66,7 +67,7 @@ def _read_length(at, end, width):
     return at + 1 + width, int64(big_endian(at + 1, width))
 
 
-@part
+@internal
 def read_text(at, end):
     """Read a str: where its bytes begin, and how many they are. Whether they are UTF-8 is open."""
     if at >= end:
@@ -83,7 +84,7 @@ def read_text(at, end):
     return start, length
 
 
-@part
+@internal
 def read_bin(at, end):
     """Read a bin: where its bytes begin, and how many they are."""
     if at >= end:
@@ -97,7 +98,7 @@ def read_bin(at, end):
     return start, length
 
 
-@part
+@internal
 def read_array(at, end):
     """Read the head of an array: where its elements begin, and how many they are.
 
@@ -117,13 +118,13 @@ def read_array(at, end):
     return start, count
 
 
-@part
+@internal
 def is_nil(at, end):
     """Tell whether nil stands here."""
     return at < end and byte_at(at) == uint64(NIL)
 
 
-@part
+@internal
 def read_number(at, end):
     """Read an integer or a float of any width: where it ends, and its value as a float64."""
     after, integer = read_unsigned(at, end)
@@ -150,7 +151,7 @@ def read_number(at, end):
     return int64(0), 0.0
 
 
-@part
+@internal
 def read_vector(at, end, count, to):
     """Read a bin of ``count`` float32, or an array of as many numbers, and write them to ``to``.
 
@@ -178,7 +179,7 @@ def read_vector(at, end, count, to):
     return at
 
 
-@part
+@internal
 def read_id(at, end):
     """Read a stream's id.
 
@@ -200,7 +201,7 @@ def read_id(at, end):
     return after, int64(value), int64(0)
 
 
-@part
+@internal
 def is_utf8(at, length):
     """Tell whether bytes are UTF-8 as Python reads it: shortest forms, no surrogates."""
     end = at + length

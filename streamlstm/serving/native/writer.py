@@ -1,27 +1,27 @@
-"""A writer of msgpack for PREDICTION, PREDICTIONS and ``busy``: in the shortest form, as msgpack's.
+"""Write the msgpack of PREDICTION, PREDICTIONS and ``busy``, in the shortest form.
 
-Functions write at an int64 address and return the one behind what they wrote; who calls them has
+A function writes at an int64 address and returns the address behind what it wrote; its caller has
 made enough room.
 """
 
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels.cache import part
+from ...kernels.cache import internal
 from ...kernels.memory import copy_bytes, put_byte
 from . import layout, reader
 
 _BYTE = np.uint64(255)
 
 
-@part
+@internal
 def write_byte(at, value):
     """Write one byte."""
     put_byte(at, uint64(value))
     return at + 1
 
 
-@part
+@internal
 def write_big_endian(at, value, size):
     """Write the low ``size`` bytes of a uint64, the highest first."""
     for n in range(size):
@@ -29,7 +29,7 @@ def write_big_endian(at, value, size):
     return at + size
 
 
-@part
+@internal
 def write_unsigned(at, value):
     """Write a uint64."""
     if value < uint64(0x80):
@@ -40,13 +40,13 @@ def write_unsigned(at, value):
     return write_big_endian(write_byte(at, head), value, size)
 
 
-@part
+@internal
 def _write_length(at, head, length, size):
     """Write a type's first byte and a length of ``size`` bytes."""
     return write_big_endian(write_byte(at, head), uint64(length), size)
 
 
-@part
+@internal
 def write_array(at, count):
     """Write the head of an array."""
     if count < 16:
@@ -56,7 +56,7 @@ def write_array(at, count):
     return _write_length(at, int64(reader.ARRAY32), count, int64(4))
 
 
-@part
+@internal
 def write_bin_head(at, size):
     """Write the head of a bin."""
     if size < 2**8:
@@ -66,14 +66,14 @@ def write_bin_head(at, size):
     return _write_length(at, int64(reader.BIN32), size, int64(4))
 
 
-@part
+@internal
 def write_bytes(at, address, size):
-    """Write ``size`` bytes as they stand at ``address``."""
+    """Write ``size`` bytes from ``address``."""
     copy_bytes(at, address, size)
     return at + size
 
 
-@part
+@internal
 def write_id(at, id, length):
     """Write a stream's id, as :func:`streamlstm.serving.native.reader.read_id` gives it."""
     if length == 0:
@@ -85,15 +85,15 @@ def write_id(at, id, length):
     return write_bytes(at, id, length)
 
 
-@part
+@internal
 def write_topic(at, id, length):
-    """Write what a stream's subscribers ask for; see :func:`streamlstm.wire.topic`."""
+    """Write the topic of a stream; see :func:`streamlstm.wire.topic`."""
     if length == 0:
         return write_big_endian(write_byte(at, int64(0)), uint64(id), int64(8))
     return write_bytes(at, id, length)
 
 
-@part
+@internal
 def write_prediction(at, id, length, seq, y, size):
     """Write a PREDICTION whose outputs are the ``size`` bytes at ``y``."""
     at = write_array(at, int64(4))

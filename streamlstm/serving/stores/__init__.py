@@ -1,1 +1,1 @@
-"""Where streams are checkpointed beside a worker's memory: LMDB and Redis."""
+"""Checkpoints of streams: the checkpointer, and the stores it writes to (LMDB, Redis)."""

@@ -1,4 +1,4 @@
-"""The header of a store: in which format its records are, and of which model and epoch."""
+"""The header of a store: the format of its records, their model and epoch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import json
 from typing import NamedTuple
 
 from ...backends.plan import prediction_place
-from ...engine.carry_over import Place
-from ...engine.dirty import FORMAT
+from ...engine.prediction_slice import PredictionSlice
+from ...engine.records import FORMAT
 from ...errors import StoreError
-from ...network.compatibility import contract
+from ...network.compatibility import compatibility_key
 from ...network.model import Model
 
-# No stream's key: those that begin with a zero byte have nine.
+# Not the key of any stream: those that begin with a zero byte have nine.
 HEADER_KEY = b"\0streamlstm"
 
-FORMAT_OF_ERAS = FORMAT + 1  # where streams have begun anew: hashes may be of several eras
-FORMATS = (FORMAT, FORMAT_OF_ERAS)
-
-
+EPOCHS_FORMAT = FORMAT + 1  # where streams have begun anew: records may be of several epochs
+FORMATS = (FORMAT, EPOCHS_FORMAT)
 MAX_OTHERS = 8  # models before the last one that may still use a store
+_JSON_KEYS = {"compatibility": "contract", "epoch": "era"}  # where they differ from the names here
 
 
-class Era(NamedTuple):
-    """How records were written between two times that all streams began anew (epochs.py)."""
+class Epoch(NamedTuple):
+    """The layout of records that were written between two restarts of all streams (epochs.py)."""
 
     number: int
     record_size: int  # bytes
@@ -31,13 +30,13 @@ class Era(NamedTuple):
     outputs: int = 0  # and how many numbers it has; 0 if that was not noted
 
     @property
-    def place(self) -> Place:
+    def place(self) -> PredictionSlice:
         """Where the last prediction stands in a row."""
-        return Place(self.start, self.outputs)
+        return PredictionSlice(self.start, self.outputs)
 
 
 class Header(NamedTuple):
-    """What a store is of.
+    """The header of a store.
 
     Attributes
     ----------
@@ -46,44 +45,45 @@ class Header(NamedTuple):
     record_size : int
         Bytes.
     format : int
-    contract : str
+    compatibility : str
         Equal for models whose streams can go on with each other's state; empty if not noted.
     start, outputs : int
         Of the last prediction in a row.
     others : tuple of str
         Fingerprints of models, the last first, whose workers may use the store as well: those that
         ran until the model was changed.
-    era : int
+    epoch : int
         How often all streams have begun anew.
-    earlier : tuple of Era
-        Those before.
+    earlier : tuple of Epoch
+        The epochs before.
     """
 
     model: str
     record_size: int
     format: int = FORMAT
-    contract: str = ""
+    compatibility: str = ""
     start: int = 0
     outputs: int = 0
     others: tuple[str, ...] = ()
-    era: int = 0
-    earlier: tuple[Era, ...] = ()
+    epoch: int = 0
+    earlier: tuple[Epoch, ...] = ()
 
     @property
-    def now(self) -> Era:
-        """The era of records that are written."""
-        return Era(self.era, self.record_size, self.start, self.outputs)
+    def now(self) -> Epoch:
+        """The epoch of records that are written."""
+        return Epoch(self.epoch, self.record_size, self.start, self.outputs)
 
     def encode(self) -> bytes:
-        """Return what a store keeps."""
-        return json.dumps(self._asdict()).encode()
+        """Return the header as JSON."""
+        fields = self._asdict().items()
+        return json.dumps({_JSON_KEYS.get(name, name): value for name, value in fields}).encode()
 
     def follows(self, before: Header) -> Header:
         """Return this header for a store whose streams go on from ``before``."""
         others = [m for m in (before.model, *before.others) if m != self.model]
         return self._replace(
             others=tuple(others[:MAX_OTHERS]),
-            era=before.era,
+            epoch=before.epoch,
             earlier=before.earlier,
             format=before.format,
         )
@@ -91,30 +91,30 @@ class Header(NamedTuple):
     def begins_anew(self, before: Header) -> Header:
         """Return this header for a store whose streams begin anew."""
         earlier = (*before.earlier, before.now)
-        return self._replace(era=before.era + 1, earlier=earlier, format=FORMAT_OF_ERAS)
+        return self._replace(epoch=before.epoch + 1, earlier=earlier, format=EPOCHS_FORMAT)
 
     def accept(self, found: bytes, place: str, other: str = "refuse") -> Header:
-        """Return the header that a store is to have from now on, or raise.
+        """Return the header that a store must have from now on, or raise.
 
         Parameters
         ----------
         found : bytes
-            What the store keeps.
+            The header in the store.
         place : str
-            Of the store, for people.
+            Of the store, for messages.
         other : {"refuse", "keep", "anew"}
             What to do with streams of another model.
 
         Raises
         ------
         StoreError
-            If it keeps the header of something else.
+            If it is the header of something else.
         """
         before = _decode(found, place)
         same = self.model in (before.model, *before.others)
         if not same and other == "anew":
             return self.begins_anew(before)
-        if not same and (other != "keep" or before.contract != self.contract):
+        if not same and (other != "keep" or before.compatibility != self.compatibility):
             raise StoreError(self._of_another(before, place))
         if before.record_size != self.record_size:
             raise StoreError(
@@ -129,12 +129,12 @@ class Header(NamedTuple):
             f"{place}: holds streams of the model {before.model[:8]}, this worker runs "
             f"{self.model[:8]}"
         )
-        if before.contract == self.contract:
+        if before.compatibility == self.compatibility:
             return (
                 f"{said}, of the same layout; let them go on with it (--other-model keep), or "
                 "choose another place, or that model."
             )
-        which = "whose layout is another" if before.contract else "and does not tell its layout"
+        which = "whose layout differs" if before.compatibility else "and does not tell its layout"
         return (
             f"{said}, {which}; choose another place, or that model, or let all streams begin anew "
             "with --other-model anew."
@@ -143,19 +143,19 @@ class Header(NamedTuple):
 
 def _decode(found: bytes, place: str) -> Header:
     try:
-        kept = json.loads(found)
-        format = int(kept["format"])
+        fields = json.loads(found)
+        format = int(fields["format"])
         if format in FORMATS:
             return Header(
-                str(kept["model"]),
-                int(kept["record_size"]),
+                str(fields["model"]),
+                int(fields["record_size"]),
                 format,
-                str(kept.get("contract", "")),
-                int(kept.get("start", 0)),
-                int(kept.get("outputs", 0)),
-                tuple(map(str, kept.get("others", ()))),
-                int(kept.get("era", 0)),
-                tuple(Era(*map(int, era)) for era in kept.get("earlier", ())),
+                str(fields.get("contract", "")),
+                int(fields.get("start", 0)),
+                int(fields.get("outputs", 0)),
+                tuple(map(str, fields.get("others", ()))),
+                int(fields.get("era", 0)),
+                tuple(Epoch(*map(int, epoch)) for epoch in fields.get("earlier", ())),
             )
     except (ValueError, KeyError, TypeError):
         raise StoreError(
@@ -173,7 +173,7 @@ def header_of(model: Model, record_size: int) -> Header:
     return Header(
         model.fingerprint,
         record_size,
-        contract=contract(model),
+        compatibility=compatibility_key(model),
         start=place.start,
         outputs=model.output_size,
     )

@@ -1,7 +1,7 @@
-"""A store in a folder of this machine: LMDB, one transaction a commit, on the disk when it returns.
+"""Stores streams in LMDB, in a folder of this machine: one transaction a commit, synced to disk.
 
-LMDB never writes over what the last commit needs: whatever ends a commit half way, the one before
-is there, whole, when it is opened again.
+LMDB never overwrites what the last commit needs: whatever interrupts a commit, the one before it is
+there, whole, when the store is opened again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ...errors import StoreError
 from .header import HEADER_KEY, Header
 from .store import Pairs
 
-FIRST_SIZE = 2**30  # bytes of addresses that are reserved; the file is as large as what is in it
+FIRST_SIZE = 2**30  # bytes of address space to reserve; the file is as large as what is in it
 
 
 class LmdbStore:
-    """Streams in an LMDB environment.
+    """A store in an LMDB environment.
 
     Parameters
     ----------
     path : str
-        Of its folder, which is made if it is not there.
+        Of its folder, which is made if it does not exist.
     header : Header
-        What it must be of; then what it is of.
+        What the store must be of.
     other : {"refuse", "keep", "anew"}
         What to do with streams of another model.
 
@@ -41,7 +41,7 @@ class LmdbStore:
     Raises
     ------
     StoreError
-        If it cannot be opened, is another worker's at the moment, or of another model.
+        If it cannot be opened, is in use by another worker, or holds streams of another model.
     """
 
     kind, shared, emptied = "lmdb", False, False
@@ -49,7 +49,7 @@ class LmdbStore:
     def __init__(self, path: str, header: Header, other: str = "refuse") -> None:
         self.place = f"lmdb:{path}"
         self._path, self.header = Path(path), header
-        self._due = False  # whether the header differs from what is in the store
+        self._due = False  # whether the header has to be written
         self._folder = -1
         self._writing = threading.Lock()  # it grows while no other transaction writes
         self._resizing = threading.Lock()  # no transaction may be open while the map grows
@@ -76,13 +76,13 @@ class LmdbStore:
             raise
 
     def _open(self) -> lmdb.Environment:
-        """Open it for writing; for reading only, if no more is allowed."""
+        """Open it for writing; for reading only, if writing is not permitted."""
         try:
             self.read_only = False
             return self._environment(readonly=False)
         except lmdb.ReadonlyError:
             self.read_only = True
-            return self._environment(readonly=True, lock=False)  # the folder's keeps others out
+            return self._environment(readonly=True, lock=False)  # the folder is locked
 
     def _environment(self, **options: bool) -> lmdb.Environment:
         data = self._path / "data.mdb"
@@ -98,7 +98,7 @@ class LmdbStore:
         with self._env.begin() as read:
             found = read.get(HEADER_KEY)
         if found is not None or self._env.stat()["entries"]:
-            # No other worker uses it now, so that only this one's model may go on.
+            # No other worker uses it now, so only this one's model may use it further.
             accepted = self.header.accept(found or b"", self.place, other)
             self.header = accepted._replace(others=())
         self._due = self.header.encode() != found
@@ -110,7 +110,7 @@ class LmdbStore:
         return int(self._env.stat()["entries"]) - 1
 
     def set_header(self, header: Header) -> None:
-        """Say of what it is from now on; from any thread."""
+        """Replace the header; from any thread."""
         self._commit((), (), header)
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -137,16 +137,16 @@ class LmdbStore:
             raise self._failed("read", error) from None
         return found
 
-    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
-        """Remove streams, then write records; all of it or nothing."""
-        self._commit(gone, pairs, self.header if self._due else None)
+    def commit(self, deleted: Sequence[bytes], pairs: Pairs) -> None:
+        """Delete streams, then write records; all of it or nothing."""
+        self._commit(deleted, pairs, self.header if self._due else None)
 
-    def _commit(self, gone: Sequence[bytes], pairs: Pairs, header: Header | None) -> None:
+    def _commit(self, deleted: Sequence[bytes], pairs: Pairs, header: Header | None) -> None:
         try:
             with self._writing:
                 if self.read_only:
                     self._reopen()
-                while not self._write(gone, pairs, header):
+                while not self._write(deleted, pairs, header):
                     with self._resizing:
                         self._env.set_mapsize(2 * self._env.info()["map_size"])
                 if header is not None:
@@ -154,13 +154,13 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self._failed("written", error) from None
 
-    def _write(self, gone: Sequence[bytes], pairs: Pairs, header: Header | None) -> bool:
-        """Write them in one transaction; return whether there was room in the map."""
+    def _write(self, deleted: Sequence[bytes], pairs: Pairs, header: Header | None) -> bool:
+        """Write all of it in one transaction; return whether there was room in the map."""
         try:
             with self._env.begin(write=True) as write:
                 if header is not None:
                     write.put(HEADER_KEY, header.encode())
-                for key in gone:
+                for key in deleted:
                     write.delete(key)
                 with write.cursor() as cursor:
                     cursor.putmulti(pairs)
@@ -169,7 +169,7 @@ class LmdbStore:
         return True
 
     def _reopen(self) -> None:
-        """Try again to open for writing what was read-only."""
+        """Try again to open it for writing, after it was read-only."""
         with self._resizing:
             self._env.close()
             self._env = self._open()
@@ -187,7 +187,7 @@ class LmdbStore:
             raise self._failed("read", error) from None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it, and unlock its folder."""
         self._env.close()
         os.close(self._folder)
 

@@ -1,4 +1,4 @@
-"""Opening the store that ``--store`` names."""
+"""Opens the store that ``--store`` names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .store import Store
 
 
 def open_store(where: str, header: Header, other: str = "refuse") -> Store:
-    """Open the store that ``--store`` names, or make it.
+    """Open the store that ``--store`` names, or create it.
 
     Parameters
     ----------
     where : str
         ``lmdb:PATH``, or ``redis://HOST:PORT/NUMBER`` (also ``rediss://`` and ``unix://``).
     header : Header
-        What it must be of.
+        What the store must be of.
     other : {"refuse", "keep", "anew"}
         What to do with streams of another model: let them go on, if its layout is the same, or let
         them begin anew.
@@ -23,7 +23,7 @@ def open_store(where: str, header: Header, other: str = "refuse") -> Store:
     Raises
     ------
     StoreError
-        If there is no such kind of store, it cannot be opened, or it is of something else.
+        If there is no such kind of store, it cannot be opened, or its header is not accepted.
     """
     kind, _, path = where.partition(":")
     if kind == "lmdb" and path:

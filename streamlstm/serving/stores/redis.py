@@ -1,4 +1,4 @@
-"""A store that machines share: Redis, the streams as fields of one hash, one MULTI a commit."""
+"""Stores streams in Redis, which machines may share: one hash of streams, one MULTI a commit."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ HEADER, STREAMS = "streamlstm", "streamlstm:streams"  # keys
 READ_SECONDS = 0.25  # for which the loop may wait for a stream
 WRITE_SECONDS = 10.0
 _FIELDS = 1000  # in one command
-_LEFT_OUT = "the package redis is not installed; pip install 'streamlstm[redis]'"
+_NOT_INSTALLED = "the package redis is not installed; pip install 'streamlstm[redis]'"
 
 
 class RedisStore:
-    """Streams in a Redis.
+    """A store in Redis.
 
     Parameters
     ----------
     url : str
         As the package redis takes it: ``redis://HOST:PORT/NUMBER``, ``rediss://``, ``unix://``.
     header : Header
-        What it must be of; then what it is of.
+        What the store must be of.
     other : {"refuse", "keep"}
         What to do with streams of another model.
 
     Attributes
     ----------
     kind, place, shared, emptied, header
-        As of :class:`.store.Store`; the place is told without its password.
+        As of :class:`.store.Store`; the place is without its password.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class RedisStore:
         try:
             import redis
         except ImportError:
-            raise StoreError(f"--store redis://: {_LEFT_OUT}.") from None
+            raise StoreError(f"--store redis://: {_NOT_INSTALLED}.") from None
         self.emptied = False
         self._error: Any = redis.RedisError
         self.header = header
@@ -58,20 +58,20 @@ class RedisStore:
                 for wait in (READ_SECONDS, WRITE_SECONDS)
             )
             if other != "refuse":
-                self._go_on(other)
+                self._replace_header(other)
             self._check()
         except (redis.RedisError, ValueError) as error:
             raise self._failed("opened", error) from None
 
     def _check(self) -> bool:
-        """Look at the header, or write it where nothing is; return whether nothing was."""
+        """Check the header, or write it into an empty store; return whether it was empty."""
         empty = bool(self._writer.set(HEADER, self.header.encode(), nx=True))
         found: Any = self._writer.get(HEADER)
         self.header.accept(found or b"", self.place)
         return empty
 
-    def _go_on(self, other: str) -> None:
-        """Write the header over that of another model, if its streams may go on with this one."""
+    def _replace_header(self, other: str) -> None:
+        """Replace the header of another model, if its streams may go on with this one."""
         if other == "anew":
             raise StoreError(
                 f"{self.place}: workers may share it, and those that run would go on with the "
@@ -88,10 +88,10 @@ class RedisStore:
         self._writer.transaction(replace, HEADER)
 
     def set_header(self, header: Header) -> None:
-        """Say of what it is from now on; from any thread."""
+        """Replace the header; from any thread."""
         before, self.header = self.header, header
         try:
-            self._go_on("anew" if header.era else "keep")
+            self._replace_header("anew" if header.epoch else "keep")
         except self._error as error:
             self.header = before
             raise self._failed("written", error) from None
@@ -118,17 +118,17 @@ class RedisStore:
     def page(self, prefix: bytes, after: bytes, count: int) -> None:
         """Return None: the fields of a hash have no order."""
 
-    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
-        """Remove streams, then write records; all of it or nothing."""
-        left = iter(pairs)
+    def commit(self, deleted: Sequence[bytes], pairs: Pairs) -> None:
+        """Delete streams, then write records; all of it or nothing."""
+        remaining = iter(pairs)
         try:
-            # Another Redis may have come in its place, or an empty one.
+            # Another Redis may have taken its place, or an empty one.
             self.emptied = self._check() or self.emptied
             with self._writer.pipeline(transaction=True) as pipe:
-                if gone:
-                    pipe.hdel(STREAMS, *gone)
-                while some := dict(islice(left, _FIELDS)):
-                    pipe.hset(STREAMS, mapping=some)
+                if deleted:
+                    pipe.hdel(STREAMS, *deleted)
+                while chunk := dict(islice(remaining, _FIELDS)):
+                    pipe.hset(STREAMS, mapping=chunk)
                 pipe.execute()
         except self._error as error:
             raise self._failed("written", error) from None
@@ -145,7 +145,7 @@ class RedisStore:
             raise self._failed("read", error) from None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close its connections."""
         self._reader.close()
         self._writer.close()
 

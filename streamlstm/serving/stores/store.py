@@ -1,8 +1,7 @@
-"""Where streams are kept beside a worker's memory: what every store does, and which there are.
+"""The interface of stores, which hold the streams of a worker outside of its memory.
 
-What a record holds stands in engine/dirty.py. Beside the streams a store has a header that
-says in which format they are and of which model, so that the streams of another are never taken for
-this one's.
+engine/records.py describes keys and records. Beside them a store has a header, with their format
+and their model, so that streams of another model are never taken for those of this one.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from .header import Header
 
-# Keys and records; may be gone through several times.
+# Keys and records; may be iterated over several times.
 Pairs: TypeAlias = Iterable[tuple[bytes, bytes | memoryview]]
 
 
@@ -22,13 +21,12 @@ class Store(Protocol):
     Attributes
     ----------
     kind, place : str
-        What it is and where, for people.
+        What it is and where, for messages.
     shared : bool
         Whether others may write to it while it is open.
     emptied : bool
-        Whether it was found empty by a commit, so that what was in it is to be written again.
+        Whether a commit found it empty, so that what was in it has to be written again.
     header : Header
-        What it says that it is of.
     """
 
     kind: str
@@ -49,26 +47,26 @@ class Store(Protocol):
         Parameters
         ----------
         prefix : bytes
-            Only keys that begin so.
+            Only keys that begin with it.
         after : bytes
-            The key behind which to begin; it need not exist.
+            Only keys behind it; it need not exist.
         count : int
             How many at most.
 
         Returns
         -------
         list of (bytes, bytes) or None
-            None if this store has no order, and cannot tell without going through all of them.
+            None if this store has no order, so that a page would cost a scan of all streams.
         """
 
-    def commit(self, gone: Sequence[bytes], pairs: Pairs) -> None:
-        """Remove streams, then write records; all of it or nothing."""
+    def commit(self, deleted: Sequence[bytes], pairs: Pairs) -> None:
+        """Delete streams, then write records; all of it or nothing."""
 
     def set_header(self, header: Header) -> None:
-        """Say of what it is from now on; from any thread."""
+        """Replace the header; from any thread."""
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and record of every stream."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""

@@ -1,0 +1,3 @@
+"""``streamlstm convert``."""
+
+from .command import convert as convert

@@ -1,0 +1,3 @@
+"""``streamlstm gates``."""
+
+from .command import gates as gates

@@ -1,0 +1,186 @@
+"""Reads one series of a CSV file, and selects a range of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from streamlstm.cli.console import err
+from streamlstm.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streamlstm.data.table import Table
+    from streamlstm.network.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesSlice:
+    """Rows of one series, and the rows before them.
+
+    Attributes
+    ----------
+    name : str
+        The series; empty where the file has only one.
+    values : float32[n, F]
+        The model's inputs from the beginning of the series to the end of the slice.
+    time : float64[n] or None
+        Time of each row in seconds.
+    first : int
+        Index of the first row of the slice.
+    time_column : str
+        Name of the time column.
+    stamps : list of str
+        The times as written in the file; empty without a time column.
+    """
+
+    name: str
+    values: NDArray[np.float32]
+    time: NDArray[np.float64] | None
+    first: int
+    time_column: str
+    stamps: list[str]
+
+
+def read_series(
+    source: str,
+    model: Model,
+    *,
+    stream: str | None = None,
+    stream_column: str | None = None,
+    time_column: str | None = None,
+    begin: str | None = None,
+    end: str | None = None,
+    last: int | None = None,
+) -> SeriesSlice:
+    """Read one series from a CSV file.
+
+    Parameters
+    ----------
+    source : str
+        Path, or ``-`` for standard input.
+    model : Model
+        The model whose inputs are read.
+    stream, stream_column, time_column : str, optional
+        The options of ``streamlstm gates`` of these names.
+    begin, end : str, optional
+        The first and the last row: a number, from 1, or a time stamp.
+    last : int, optional
+        Number of rows at the end, instead of ``begin`` and ``end``.
+
+    Raises
+    ------
+    DataError
+        If a row cannot be used, or the requested series or rows do not exist.
+    """
+    table = _read(source, model, stream, stream_column, time_column)
+    name, rows = _select_series(table, stream)
+    time = None if table.time is None else table.time[rows]
+    first, stop = 0, len(rows)
+    if last is not None:
+        if begin is not None or end is not None:
+            raise DataError("--last: expected alone, without --from and --to")
+        first = max(stop - last, 0)
+    if begin is not None:
+        first = _row_index("--from", begin, stop, time)
+    if end is not None:
+        stop = _row_index("--to", end, stop, time, after=True)
+    if first >= stop:
+        raise DataError(f"{table.path}: there are no rows from {begin} to {end or 'the end'}")
+    rows = rows[:stop]
+    values = table.values[rows]
+    _check_values(table, rows, values, model)
+    return SeriesSlice(
+        name=name or stream or "",
+        values=values,
+        time=None if time is None else time[:stop],
+        first=first,
+        time_column=table.time_column or "",
+        stamps=[table.stamps[row] for row in rows] if table.stamps else [],
+    )
+
+
+def _read(
+    source: str,
+    model: Model,
+    stream: str | None,
+    stream_column: str | None,
+    time_column: str | None,
+) -> Table:
+    from streamlstm.data.csv import read_csv
+
+    def read(column: str | None) -> Table:
+        return read_csv(source, time_column=time_column, stream_column=column, columns=model.inputs)
+
+    if stream is None or stream_column is not None:
+        return read(stream_column)
+    try:
+        return read("stream")
+    except DataError:
+        if source == "-":  # standard input cannot be read twice
+            raise
+    table = read(None)
+    err.print(
+        f"{table.path}: no column 'stream', so the whole file is taken as the one series "
+        f"{stream!r}; --stream-column names the column that tells series apart",
+        markup=False,
+    )
+    return table
+
+
+def _select_series(table: Table, stream: str | None) -> tuple[str, NDArray[np.intp]]:
+    groups = table.groups()
+    if table.streams is None:
+        return "", groups[""]
+    if stream is None and len(groups) == 1:
+        return next(iter(groups.items()))
+    if stream in groups:
+        return stream, groups[stream]
+    shown = ", ".join(repr(name) for name in list(groups)[:8]) + ", ..." * (len(groups) > 8)
+    wanted = "expected --stream to name one" if stream is None else f"there is no {stream!r}"
+    raise DataError(
+        f"{table.path}: column {table.stream_column!r} names {len(groups)} series, {wanted}; "
+        f"they are {shown}"
+    )
+
+
+def _row_index(
+    option: str, given: str, count: int, time: NDArray[np.float64] | None, after: bool = False
+) -> int:
+    """Return the index of the row with a number or a time stamp, or the index after it."""
+    import numpy as np
+
+    try:
+        row = int(given)
+    except ValueError:
+        seconds = _seconds(option, given)
+    else:
+        if not 1 <= row <= count:
+            raise DataError(f"{option} {given}: expected a row from 1 to {count}")
+        return row if after else row - 1
+    if time is None:
+        raise DataError(f"{option} {given}: the file has no time column; give the row's number")
+    return int(np.searchsorted(time, seconds, "right" if after else "left"))
+
+
+def _seconds(option: str, given: str) -> float:
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise DataError(
+            f"{option} {given}: expected a row's number, from 1, or a time stamp like "
+            "2024-05-31T12:30"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _check_values(table: Table, rows: Any, values: NDArray[np.float32], model: Model) -> None:
+    """Raise for values that the engine would refuse, such as invalid categories, with the line."""
+    from streamlstm.engine.validation import bad_rows, bad_value
+
+    for n in bad_rows(values, model.categories):
+        where = f"{table.path}:{table.lines[rows[n]]}"
+        raise DataError(str(bad_value(values[n], model.inputs, model.categories, where)))

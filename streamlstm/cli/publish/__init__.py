@@ -1,0 +1,3 @@
+"""``streamlstm publish``."""
+
+from .command import publish as publish

@@ -1,0 +1,190 @@
+"""``streamlstm publish``: sends observations to a worker from a file, a pipe or this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, BadParameter, Exit, Option
+
+from ..worker_options import Endpoints, Key, Router, Server
+
+if TYPE_CHECKING:
+    from streamlstm.client.client import Client
+    from streamlstm.client.publisher import Publisher
+
+    from .output import PredictionPrinter
+    from .sources import Observation
+
+HOST_UNITS = (
+    "values are fractions of 1 (loads, memory), or log10(1 + r) / 10 of a rate of r bytes or "
+    "switches a second (streamlstm/data/host.py)"
+)
+LINGER = 10.0  # seconds that a slow worker has to take what --pull has sent
+
+
+def publish(
+    source: Annotated[
+        str | None, Argument(metavar="DATA.CSV|-", help="A CSV file, or - for standard input.")
+    ] = None,
+    host: Annotated[
+        bool, Option("--host", help="Send samples of this machine instead of a file.")
+    ] = False,
+    router: Router = None,
+    pull: Annotated[
+        str | None,
+        Option(help="Send to this PULL socket instead: no predictions come back, only a count."),
+    ] = None,
+    endpoints: Endpoints = None,
+    stream: Annotated[
+        str | None, Option(help="Name of the stream; by default that of the file.")
+    ] = None,
+    stream_column: Annotated[str | None, Option(help="Column that names the stream.")] = None,
+    column: Annotated[
+        list[str] | None,
+        Option(
+            help="Column of a feature, repeated in the order of the features. By default the "
+            "model's inputs; with --pull all numeric columns."
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        Option(
+            help="Observations per second of each stream; by default as fast as they are "
+            "answered, with --host 10."
+        ),
+    ] = None,
+    seconds: Annotated[float | None, Option(help="Stop after this many seconds.")] = None,
+    replay: Annotated[
+        bool,
+        Option(
+            "--replay",
+            help="Apply each row exactly once despite crashes: row n of a stream is its "
+            "observation n; rows applied before are skipped, rows lost in a crash are sent again.",
+        ),
+    ] = False,
+    journal: Annotated[
+        Path | None,
+        Option(
+            help="With --replay: file for unconfirmed observations, so that no prediction is lost."
+        ),
+    ] = None,
+    key: Key = None,
+    server: Server = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Send observations to a worker and print its predictions.
+
+    \b
+    Example:
+      streamlstm publish data.csv
+      streamlstm publish --host --seconds 10
+      tail -f sensor.csv | streamlstm publish - --stream sensor-1 --json
+      tail -n +1 -f a.csv | streamlstm publish - --replay --journal a.journal
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    from streamlstm import wire
+    from streamlstm.client.client import Client
+    from streamlstm.client.publisher import Publisher
+    from streamlstm.serving.endpoints_file import read_endpoints
+
+    from ..console import err
+    from .output import PredictionPrinter
+    from .sources import HOST_RATE, from_csv, from_host
+
+    if host == (source is not None):
+        raise BadParameter("expected either a CSV file (or - for standard input) or --host")
+    if sum(option is not None for option in (router, pull, endpoints)) > 1:
+        raise BadParameter("expected only one of --router, --pull and --endpoints")
+    for option, number in (("--rate", rate), ("--seconds", seconds)):
+        if number is not None and not 0 < number < float("inf"):
+            raise BadParameter(f"expected a number above 0, got {number:g}", param_hint=option)
+    if stream == "":
+        raise BadParameter("expected a name, got none", param_hint="--stream")
+    if replay and pull is not None:
+        raise BadParameter("expected only one of --replay and --pull: --replay needs replies")
+    if journal is not None and not replay:
+        raise BadParameter("expected --replay with it", param_hint="--journal")
+
+    def observations(
+        columns: Sequence[str] | None, applied: Callable[[str], int] | None = None
+    ) -> Iterator[Observation]:
+        if source is None:
+            return from_host(rate or HOST_RATE, seconds)
+        return from_csv(source, stream, stream_column, columns, rate, seconds, applied)
+
+    if pull is not None:
+        with Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
+            _send(publisher, observations(column), json)
+        return
+    endpoint = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
+    printer = PredictionPrinter(json)
+    with Client(endpoint, key=key, server=server) as client:
+        # A request in any case: a missing worker is reported before anything is read.
+        inputs = client.info()["model"]["inputs"]
+        if host and not json:
+            err.print(HOST_UNITS)
+        if not replay:
+            _step(client, observations(column or inputs), printer)
+    if replay:
+        from .replay import replay as replay_all
+
+        columns = column or inputs
+        replay_all(
+            endpoints or endpoint,
+            lambda applied: observations(columns, applied),
+            journal,
+            json,
+            key,
+            server,
+        )
+    if printer.refusals:
+        raise Exit(1)
+
+
+def _step(client: Client, observations: Iterator[Observation], printer: PredictionPrinter) -> None:
+    """Request the prediction of each observation, and print it."""
+    from time import perf_counter
+
+    from streamlstm.errors import RemoteError, ShapeError, StreamLSTMError
+
+    failed = False
+    try:
+        for observation in observations:
+            start = perf_counter()
+            try:
+                prediction = client.step(
+                    observation.stream, observation.values, time=observation.time
+                )
+            except RemoteError as error:
+                printer.refused(observation, error)
+                if error.code == ShapeError.code:
+                    break  # all rows of a source are equally wide: the next would be refused too
+            else:
+                printer.answered(observation, prediction, perf_counter() - start)
+    except StreamLSTMError:
+        failed = True
+        raise
+    finally:
+        if printer.observations or not failed:  # else the error message is enough
+            printer.summarize()
+
+
+def _send(publisher: Publisher, observations: Iterator[Observation], as_json: bool) -> None:
+    """Send each observation without a reply, and print their number."""
+    from streamlstm.errors import StreamLSTMError
+
+    from ..console import counted
+
+    sent, failed = 0, False
+    try:
+        for observation in observations:
+            publisher.send(observation.stream, observation.values, time=observation.time)
+            sent += 1
+    except StreamLSTMError:
+        failed = True
+        raise
+    finally:
+        if sent or not failed:  # else the error message is enough
+            line = f'{{"sent": {sent}}}' if as_json else f"{counted(sent, 'observation')} sent"
+            print(line, flush=True)

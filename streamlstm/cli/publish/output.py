@@ -1,0 +1,86 @@
+"""Output of ``streamlstm publish``: one line an observation, and a summary."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlstm.errors import RemoteError
+
+from ..console import counted, err
+from .sources import Observation
+
+
+class PredictionPrinter:
+    """Prints each prediction or refusal, and a summary at the end.
+
+    Parameters
+    ----------
+    as_json : bool
+        Print one JSON object a line instead of text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._round_trips: list[float] = []  # in microseconds
+        self.refusals = 0
+
+    @property
+    def observations(self) -> int:
+        """Number of observations that were answered or refused."""
+        return len(self._round_trips) + self.refusals
+
+    def answered(
+        self, observation: Observation, prediction: NDArray[np.float32], seconds: float
+    ) -> None:
+        """Print a prediction, float32[O], and its round trip in seconds."""
+        self._round_trips.append(1e6 * seconds)
+        if self._json:
+            self._line(
+                **_fields(observation),
+                prediction=prediction.tolist(),
+                round_trip_us=round(1e6 * seconds, 1),
+            )
+        else:
+            print(
+                f"{observation.stream}  {numbers(observation.values)}  ->  "
+                f"{numbers(prediction)}   {1e6 * seconds:.0f} us",
+                flush=True,
+            )
+
+    def refused(self, observation: Observation, error: RemoteError) -> None:
+        """Print why an observation was refused."""
+        self.refusals += 1
+        if self._json:
+            reason = {"code": error.code, "message": str(error)}
+            self._line(**_fields(observation), error=reason)
+        else:
+            err.print(f"{observation.stream}: refused, {error.code}: {error}", markup=False)
+
+    def summarize(self) -> None:
+        """Print the summary on stderr."""
+        summary = f"{counted(len(self._round_trips), 'prediction')}, {self.refusals:,} refused"
+        if self._round_trips:
+            p50, p99 = np.percentile(self._round_trips, [50, 99])
+            summary += f"; round trip p50 {p50:.0f} us, p99 {p99:.0f} us"
+        err.print(summary)
+
+    def _line(self, **fields: Any) -> None:
+        print(json.dumps(fields), flush=True)
+
+
+def _fields(observation: Observation) -> dict[str, Any]:
+    return {
+        "time": time.time() if observation.time is None else observation.time,
+        "stream": observation.stream,
+        "value": observation.values.tolist(),
+    }
+
+
+def numbers(values: NDArray[np.float32]) -> str:
+    """Format values with six digits, separated by spaces."""
+    return " ".join(f"{value:.6g}" for value in values.tolist())

@@ -1,0 +1,3 @@
+"""``streamlstm serve``."""
+
+from .command import serve as serve

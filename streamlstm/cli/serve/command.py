@@ -1,0 +1,303 @@
+"""``streamlstm serve``: runs one worker that serves one model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, BadParameter, Exit, Option
+
+from ..signals import exit_on_interrupt
+
+if TYPE_CHECKING:
+    from streamlstm.serving.access.curve_server import CurveServer
+    from streamlstm.serving.service import Service
+
+
+def serve(
+    model: Annotated[Path, Argument(help="Model file of streamlstm train or convert.")],
+    router: Annotated[
+        str,
+        Option(
+            help="Endpoint of the ROUTER socket, which answers requests; port * lets the system "
+            "choose."
+        ),
+    ] = "tcp://127.0.0.1:7450",
+    pull: Annotated[
+        str, Option(help="Endpoint of the PULL socket, which takes observations without replies.")
+    ] = "tcp://127.0.0.1:7451",
+    xpub: Annotated[
+        str, Option(help="Endpoint of the XPUB socket, which publishes predictions.")
+    ] = "tcp://127.0.0.1:7452",
+    endpoints: Annotated[
+        Path | None, Option(help="Write the endpoints to this JSON file when ready.")
+    ] = None,
+    capacity: Annotated[int, Option(min=1, help="Streams that fit into memory.")] = 100_000,
+    when_full: Annotated[
+        str,
+        Option(
+            help="At capacity, refuse new streams, or evict-idle: move the streams that were idle "
+            "longest to the store."
+        ),
+    ] = "refuse",
+    idle_ttl: Annotated[
+        float | None,
+        Option(
+            metavar="SECONDS",
+            help="Evict streams without an observation for this long to the store; without a "
+            "store they end.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        Option(min=1, max=1024, help="Threads for large blocks; by default all cores but one."),
+    ] = None,
+    backend: Annotated[str, Option(help="auto, cpu, cuda or reference.")] = "auto",
+    device: Annotated[
+        int | None, Option(min=0, help="Number of the GPU for --backend cuda; 0 by default.")
+    ] = None,
+    weights: Annotated[
+        str,
+        Option(
+            help="float32, float16 or bfloat16; the short formats round, and speed up large "
+            "networks."
+        ),
+    ] = "float32",
+    metrics: Annotated[
+        str | None,
+        Option(metavar="HOST:PORT", help="Serve Prometheus metrics over HTTP at this address."),
+    ] = None,
+    insecure: Annotated[
+        bool, Option("--insecure", help="Allow addresses that other machines can reach.")
+    ] = False,
+    key: Annotated[
+        Path | None, Option(help="This worker's secret key, made by streamlstm keys new.")
+    ] = None,
+    allow: Annotated[
+        Path | None,
+        Option(help="Folder with the .pub files of the allowed clients, or one file of them."),
+    ] = None,
+    max_message_bytes: Annotated[
+        int, Option(min=1024, max=2**30, help="Largest message that is accepted.")
+    ] = 1_048_576,
+    loop: Annotated[
+        str, Option(help="auto, native (compiled) or python.", show_default=True)
+    ] = "auto",
+    spin: Annotated[
+        float,
+        Option(
+            min=0,
+            max=1e6,
+            metavar="MICROSECONDS",
+            help="Poll for messages this long before sleeping: lower latency for a busy core.",
+        ),
+    ] = 0,
+    queue_messages: Annotated[
+        int | None,
+        Option(
+            min=16,
+            max=2**24,
+            help="Messages that may wait before senders get `busy`; 16384 by default.",
+        ),
+    ] = None,
+    queue_bytes: Annotated[
+        int | None,
+        Option(
+            min=8192,
+            max=2**40,
+            help="Bytes that may wait, at least 8 times --max-message-bytes; 64 MiB or more by "
+            "default.",
+        ),
+    ] = None,
+    max_rate: Annotated[
+        float | None,
+        Option(
+            min=0.001,
+            help="Rate limit of one client (one key, or one connection without keys) in "
+            "observations per second.",
+        ),
+    ] = None,
+    max_streams_per_client: Annotated[
+        int | None,
+        Option(min=1, help="Quota of one client: streams that it may bring into memory."),
+    ] = None,
+    store: Annotated[
+        str,
+        Option(help="Store for checkpoints of streams: lmdb:PATH, redis://HOST:PORT, or memory."),
+    ] = "memory",
+    commit_ms: Annotated[
+        int, Option(min=1, metavar="MILLISECONDS", help="Interval between commits to the store.")
+    ] = 100,
+    preload: Annotated[
+        bool, Option("--preload", help="Load all streams of the store before being ready.")
+    ] = False,
+    other_model: Annotated[
+        str,
+        Option(
+            help="If the store holds streams of another model: refuse, keep (they continue, if "
+            "the layout is the same) or anew (they start from a fresh state)."
+        ),
+    ] = "refuse",
+) -> None:
+    """Start a worker, which keeps the state of every stream and answers observations.
+
+    Ctrl-C or SIGTERM stops it within 5 seconds, after it has answered what has arrived; with a
+    store within 10 seconds, after the last commit.
+
+    \b
+    Example:
+      streamlstm serve model.safetensors
+      streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    if endpoints is not None:
+        endpoints = _remove_stale(endpoints, model)
+    import gc
+    import logging
+    import os
+    import sys
+    from contextlib import nullcontext
+
+    from streamlstm.backends.factory import check_backend
+    from streamlstm.backends.warmup import compile_for
+    from streamlstm.engine.engine import Engine
+    from streamlstm.errors import EndpointError
+    from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
+    from streamlstm.network.model import Model
+    from streamlstm.serving.access.limits import Limits
+    from streamlstm.serving.compiled_loop import NAME
+    from streamlstm.serving.endpoints import check_endpoint
+    from streamlstm.serving.endpoints_file import write_endpoints
+    from streamlstm.serving.eviction import check_eviction, make_eviction
+    from streamlstm.serving.queue_limits import QueueLimits
+    from streamlstm.serving.service import Service
+    from streamlstm.serving.worker import Worker, check_loop
+
+    from ..console import err
+    from .store import checkpointing
+
+    # Threads that share a block would otherwise spin afterwards, on the cores that ZeroMQ needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    if device is not None:
+        if backend != "cuda":
+            raise BadParameter(f"--device is for --backend cuda, not for {backend}")
+        backend = f"cuda:{device}"
+    check_backend(backend, weights)
+    check_loop(loop, backend)
+    if other_model not in ("refuse", "keep", "anew"):
+        raise BadParameter(f"--other-model: expected refuse, keep or anew, got {other_model!r}")
+    if loop == "python" and (spin or queue_messages or queue_bytes):
+        raise BadParameter(
+            "--spin and --queue-... are for the compiled loop, not for --loop python"
+        )
+    queue_limits = QueueLimits(
+        queue_messages or 16_384, queue_bytes or max(2**26, 8 * max_message_bytes)
+    )
+    queue_limits.check(max_message_bytes)
+    for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
+        check_endpoint(name, endpoint, insecure, key is not None)
+        if endpoint.startswith("inproc://"):
+            raise EndpointError(
+                f"--{name} {endpoint}: no other process could reach it; expected "
+                "tcp://ADDRESS:PORT or ipc://PATH"
+            )
+    check_eviction(when_full, idle_ttl, store)
+    leaving = when_full != "refuse" or idle_ttl is not None
+    curve = _curve_server(key, allow)
+    if metrics is not None:
+        from streamlstm.serving.metrics_port import parse_address, serving_metrics
+
+        parse_address(metrics, insecure)
+    network = Model.load(model)
+    if backend in ("auto", "cpu"):
+        also = [NAME] if loop != "python" else []
+        also += [DIRTY_TRACKING] if store != "memory" or leaving else []
+        also += [EVICTION] if leaving else []
+        with exit_on_interrupt():  # the compiler swallows some interrupts
+            compile_for(network, weights, also=also)
+    threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one core is for ZeroMQ's thread
+    limits = Limits(max_rate, max_streams_per_client)
+    engine = Engine(network, capacity, backend, threads, weights)
+    with (
+        checkpointing(
+            engine, store, commit_ms / 1000, preload, when_full, other_model
+        ) as checkpointer,
+        Worker(
+            service := Service(
+                engine,
+                max_message_bytes,
+                checkpointer,
+                limits=limits,
+                eviction=make_eviction(engine, checkpointer, when_full, idle_ttl),
+                model_file=model,
+            ),
+            router,
+            pull,
+            xpub,
+            insecure=insecure,
+            loop=loop,
+            queue_limits=queue_limits,
+            spin=spin * 1e-6,
+            curve=curve,
+        ) as worker,
+        serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
+        worker.on_signals(),
+    ):
+        addresses = worker.endpoints | ({"metrics": url} if url else {})
+        if endpoints is not None:
+            write_endpoints(endpoints, addresses)
+        for name, endpoint in addresses.items():
+            err.print(f"{name:7} {endpoint}", markup=False)
+        # Threads that commit to the store or prepare a model yield to the loop sooner.
+        sys.setswitchinterval(0.0005)
+        gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
+        err.print("ready; Ctrl-C stops")
+        try:
+            worker.run()
+        finally:
+            if endpoints is not None:
+                _remove_own(endpoints)
+    err.print(_summary(service))
+    if checkpointer is not None and checkpointer.lost:
+        raise Exit(1)
+
+
+def _curve_server(key: Path | None, allow: Path | None) -> "CurveServer | None":
+    if key is None and allow is None:
+        return None
+    if key is None or allow is None:
+        raise BadParameter("expected both --key and --allow, or neither")
+    from streamlstm.serving.access.curve_server import CurveServer
+
+    return CurveServer(key, allow)
+
+
+def _remove_stale(endpoints: Path, model: Path) -> Path:
+    """Remove the endpoints file of a worker that is gone; symbolic links are followed."""
+    from streamlstm.serving.endpoints_file import is_of_a_worker
+
+    from ..output_path import check_output
+
+    target = check_output("--endpoints", endpoints, model=model)
+    if not is_of_a_worker(target):
+        target.unlink(missing_ok=True)
+    return target
+
+
+def _remove_own(endpoints: Path) -> None:
+    """Remove the endpoints file, unless another worker has replaced it."""
+    import json
+    from os import getpid
+
+    try:
+        if json.loads(endpoints.read_text())["pid"] == getpid():
+            endpoints.unlink()
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # removed or replaced by something else
+
+
+def _summary(service: "Service") -> str:
+    counters = service.counters.as_map()
+    return (
+        f"stopped: {counters['messages']:,} messages, {service.engine.steps:,} steps, "
+        f"{service.counters.refused():,} refused, {counters['dropped_answers']:,} answers dropped, "
+        f"a subscriber's queue was full {counters['subscriber_overflows']:,} times"
+    )

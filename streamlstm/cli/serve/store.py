@@ -1,0 +1,59 @@
+"""The store of ``streamlstm serve``: opens it, preloads its streams on request, closes it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamlstm.engine.engine import Engine
+from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
+
+
+@contextmanager
+def checkpointing(
+    engine: Engine,
+    store: str,
+    seconds: float,
+    preload: bool,
+    when_full: str = "refuse",
+    other: str = "refuse",
+) -> Iterator[Checkpointer | None]:
+    """Checkpoint an engine's streams to the store of ``--store`` inside a ``with`` block.
+
+    With ``preload`` all streams of the store are loaded first; with ``evict-idle`` as many as fit.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened, or belongs to another model.
+    """
+    checkpointer = open_checkpointer(engine, store, seconds, other)
+    if checkpointer is None:
+        yield None
+        return
+    with checkpointer:
+        if preload:
+            _preload(checkpointer, when_full == "evict-idle")
+        yield checkpointer
+
+
+def _preload(checkpointer: Checkpointer, partial: bool) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ..console import err
+
+    columns = (
+        TextColumn("loading streams"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        count = checkpointer.stored.preload(
+            lambda done, total: progress.update(task, total=total, completed=done), partial
+        )
+    left = (
+        f"; {checkpointer.stored.count:,} more stay in the store"
+        if checkpointer.stored.count
+        else ""
+    )
+    err.print(f"loaded {count:,} streams{left}")

@@ -1,0 +1,3 @@
+"""``streamlstm top``."""
+
+from .command import top as top

@@ -1,0 +1,105 @@
+"""The table of ``streamlstm top``: as many columns as the terminal has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..console import duration
+from ..worker_stats import Gauges, Rates, sum_gauges, sum_rates
+from .worker import Row
+
+_GAP = 2  # spaces between two columns
+_LEFT_ALIGNED = 2  # the first columns, which hold text: worker and model
+_UNKNOWN = "-"
+
+
+class Column(NamedTuple):
+    """A column of numbers; a narrow terminal drops the least important ones first."""
+
+    header: str
+    importance: int
+    gauge: Callable[[Gauges], str] | None = None
+    rate: Callable[[Rates], str] | None = None
+
+    def cell(self, gauges: Gauges | None, rates: Rates | None) -> str:
+        """Format one number."""
+        if self.gauge is not None:
+            return _UNKNOWN if gauges is None else self.gauge(gauges)
+        return _UNKNOWN if rates is None or self.rate is None else self.rate(rates)
+
+
+COLUMNS = (
+    Column("streams", 15, gauge=lambda gauges: f"{gauges.streams:,} / {gauges.capacity:,}"),
+    Column("steps/s", 17, rate=lambda rates: f"{rates.steps:,.0f}"),
+    Column("messages/s", 10, rate=lambda rates: f"{rates.messages:,.0f}"),
+    Column("block", 4, rate=lambda rates: _number(rates.block_size.mean)),
+    Column("p50", 13, rate=lambda rates: duration(rates.latency.quantile(0.5))),
+    Column("p99", 16, rate=lambda rates: duration(rates.latency.quantile(0.99))),
+    Column("arithmetic", 9, rate=lambda rates: f"{rates.arithmetic:.0%}"),
+    Column("queue", 14, gauge=lambda gauges: f"{gauges.queue:,}"),
+    Column("busy/s", 11, rate=lambda rates: _rate(rates.busy)),
+    Column("errors/s", 12, rate=lambda rates: _rate(rates.errors)),
+    Column("dropped/s", 6, rate=lambda rates: _rate(rates.dropped)),
+    Column("overflows", 5, gauge=lambda gauges: f"{gauges.overflows:,}"),
+    Column("evicted/s", 3, rate=lambda rates: _rate(rates.evicted)),
+    Column("returned/s", 2, rate=lambda rates: _rate(rates.returned)),
+    Column("stored", 1, gauge=lambda gauges: f"{gauges.absent:,}"),
+    Column("memory", 8, gauge=lambda gauges: f"{gauges.memory / 2**20:,.0f} MiB"),
+    Column("CPU", 7, rate=lambda rates: f"{rates.cpu:.0%}"),
+)
+
+
+def render(rows: Sequence[Row], width: int | None) -> list[str]:
+    """Return the lines of the table: the header, one line a worker, the sum of several workers.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        One a worker.
+    width : int or None
+        Columns of the terminal; None for lines of any length.
+    """
+    columns = list(COLUMNS)
+    cells = _cells(rows, columns)
+    while width is not None and columns and sum(_widths(cells)) + _GAP * (len(columns) + 1) > width:
+        columns.remove(min(columns, key=lambda column: column.importance))
+        cells = _cells(rows, columns)
+    widths = _widths(cells)
+    lines = (
+        (" " * _GAP).join(
+            cell.ljust(room) if place < _LEFT_ALIGNED else cell.rjust(room)
+            for place, (cell, room) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    )
+    return [line[:width].rstrip() for line in lines]
+
+
+def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[str]]:
+    """Return headers and cells; a failure stands in the place of the model."""
+    cells = [["worker", "model", *(column.header for column in columns)]]
+    for row in rows:
+        gauges = row.snapshot.gauges if row.snapshot else None
+        model = row.failure or (row.snapshot.fingerprint[:8] if row.snapshot else _UNKNOWN)
+        cells.append([row.name, model, *(column.cell(gauges, row.rates) for column in columns)])
+    if len(rows) > 1:
+        gauges = sum_gauges([row.snapshot.gauges for row in rows if row.snapshot])
+        rates = sum_rates([row.rates for row in rows if row.rates])
+        answering = sum(row.failure is None for row in rows)
+        name = f"all {len(rows)}" if answering == len(rows) else f"{answering} of {len(rows)}"
+        cells.append([name, "", *(column.cell(gauges, rates) for column in columns)])
+    return cells
+
+
+def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*cells, strict=True)]
+
+
+def _number(value: float) -> str:
+    return _UNKNOWN if value != value else f"{value:,.1f}"
+
+
+def _rate(value: float) -> str:
+    """Format a rate that should be 0: even one event in a long interval must not read as 0."""
+    return f"{value:,.0f}" if value == 0 or value >= 10 else f"{value:.1g}"

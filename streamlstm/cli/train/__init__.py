@@ -1,0 +1,3 @@
+"""``streamlstm train``."""
+
+from .command import train as train

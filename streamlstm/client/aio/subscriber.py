@@ -1,0 +1,60 @@
+"""AsyncSubscriber: receives the predictions that a worker publishes, in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import zmq.asyncio
+
+from ... import wire
+from ..base import BaseSubscriber
+from ..replies import decode_published
+from .connection import AsyncConnection
+
+
+class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.asyncio.Socket]):
+    """Receives the predictions of a worker in an event loop.
+
+    Parameters, methods and errors are those of :class:`streamlstm.Subscriber`; ``receive`` and
+    ``receive_event`` are coroutines.
+
+    Examples
+    --------
+    >>> async with AsyncSubscriber(streams=["pump-"]) as subscriber:  # doctest: +SKIP
+    ...     async for prediction in subscriber:
+    ...         print(prediction.stream, prediction.values)
+    """
+
+    _socket_class = zmq.asyncio.Socket
+
+    async def receive(self) -> wire.Prediction:
+        """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].
+
+        Errors are those of :meth:`Subscriber.receive`.
+        """
+        try:
+            async with asyncio.timeout(self.timeout):
+                while not isinstance(event := await self._receive(), wire.Prediction):
+                    pass
+                return event
+        except TimeoutError:
+            raise self._timed_out() from None
+
+    async def receive_event(self) -> wire.Prediction | wire.Done:
+        """Return the next prediction or other event; as :meth:`Subscriber.receive_event`."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._receive()
+        except TimeoutError:
+            raise self._timed_out() from None
+
+    async def _receive(self) -> wire.Prediction | wire.Done:
+        while (event := decode_published((await self._open().recv_multipart())[-1])) is None:
+            pass
+        return event
+
+    async def __aiter__(self) -> AsyncIterator[wire.Prediction]:
+        """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""
+        while True:
+            yield await self.receive()

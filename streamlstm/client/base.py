@@ -1,0 +1,99 @@
+"""The constructors that the blocking and the asyncio clients share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import zmq
+
+from .. import wire
+from .batching import Backlog
+from .connection import LINGER, TIMEOUT, ConnectedSocket, SocketType, check_seconds, milliseconds
+from .failures import no_prediction
+from .keys import KeyPath
+from .request_queue import WINDOW, check_window
+from .requests import topics
+
+
+class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
+    """A DEALER, its timeout and its limits."""
+
+    _kind = zmq.DEALER
+    _name = "client"
+
+    def __init__(
+        self,
+        router: str = wire.ROUTER,
+        *,
+        timeout: float = TIMEOUT,
+        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        window: int = WINDOW,
+        key: KeyPath = None,
+        server: KeyPath = None,
+        context: zmq.Context[Any] | None = None,
+    ) -> None:
+        self.timeout = check_seconds("timeout", timeout)
+        self._window = check_window(window)
+        self._limit = max_message_bytes
+        # IMMEDIATE: a request waits here, not in a queue of ZeroMQ from which it would still be
+        # sent after its deadline.
+        super().__init__(router, context, key=key, server=server, IMMEDIATE=1)
+
+
+class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
+    """A PUSH and the observations that wait for it."""
+
+    _kind = zmq.PUSH
+    _name = "publisher"
+
+    def __init__(
+        self,
+        pull: str = wire.PULL,
+        *,
+        timeout: float = TIMEOUT,
+        linger: float = LINGER,
+        delay: float = 0.0,
+        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        key: KeyPath = None,
+        server: KeyPath = None,
+        context: zmq.Context[Any] | None = None,
+    ) -> None:
+        self.timeout = check_seconds("timeout", timeout)
+        linger = check_seconds("linger", linger)
+        self._delay = check_seconds("delay", delay)
+        self._limit = max_message_bytes
+        self._backlog = Backlog(max_message_bytes, is_delayed=self._delay > 0)
+        self._closing = False
+        send_timeout = milliseconds(timeout)  # of sockets that block
+        super().__init__(pull, context, linger, key, server, IMMEDIATE=1, SNDTIMEO=send_timeout)
+
+    def _raise_lost(self, includes_call: bool = False) -> None:
+        """Raise the error for delayed observations that were lost."""
+        self._backlog.raise_lost(self.endpoint, self.timeout, includes_call)
+
+
+class BaseSubscriber(ConnectedSocket[SocketType]):
+    """A SUB and its subscriptions."""
+
+    _kind = zmq.SUB
+    _name = "subscriber"
+
+    def __init__(
+        self,
+        xpub: str = wire.XPUB,
+        streams: Sequence[wire.StreamId] = ("",),
+        *,
+        timeout: float | None = None,
+        key: KeyPath = None,
+        server: KeyPath = None,
+        context: zmq.Context[Any] | None = None,
+    ) -> None:
+        self.timeout = None if timeout is None else check_seconds("timeout", timeout)
+        subscriptions = topics(streams)
+        super().__init__(xpub, context, key=key, server=server)
+        for topic in subscriptions:
+            self._open().subscribe(topic)
+
+    def _timed_out(self) -> Exception:
+        return no_prediction(self.endpoint, self.timeout or 0.0, self._handshake.failure())

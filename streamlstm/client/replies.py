@@ -1,0 +1,73 @@
+"""Decodes what a worker replies and publishes; its errors become exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+from .. import wire
+from ..engine.validation import Float32Array
+from ..errors import ProtocolError, RemoteError
+
+Result = TypeVar("Result")
+Decoder: TypeAlias = Callable[[bytes], Result]
+ReplyType = TypeVar("ReplyType", bound=wire.Reply)
+
+
+def decode_prediction(frame: bytes) -> Float32Array:
+    """Return the outputs in the reply to a STEP, float32[O]; raises as :func:`decode_as`."""
+    return decode_as(frame, wire.Prediction).values
+
+
+def decode_predictions(frame: bytes) -> Float32Array:
+    """Return the outputs in the reply to a STEPS, float32[B, O]; raises as :func:`decode_as`."""
+    return decode_as(frame, wire.Predictions).values
+
+
+def decode_done(frame: bytes) -> Any:
+    """Return the value in the reply to any other request; raises as :func:`decode_as`."""
+    return decode_as(frame, wire.Done).value
+
+
+def decode_as(frame: bytes, expected: type[ReplyType]) -> ReplyType:
+    """Return a reply of the expected kind.
+
+    Raises
+    ------
+    RemoteError
+        If the worker refused the request.
+    ProtocolError
+        If it is no reply, or one to another kind of request.
+    """
+    reply = wire.decode_reply(frame)
+    if isinstance(reply, wire.Error):
+        wait = None if reply.wait is None else reply.wait / 1000
+        raise RemoteError(
+            reply.message,
+            reply.code,
+            reply.stream,
+            reply.seq,
+            wait,
+            reply.last_seq,
+            None if reply.y is None else wire.from_floats(reply.y),
+        )
+    if not isinstance(reply, expected):
+        raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")
+    return reply
+
+
+def decode_published(frame: bytes) -> wire.Prediction | wire.Done | None:
+    """Return a published message; None if its kind is newer than this version.
+
+    Raises
+    ------
+    ProtocolError
+        If it is no message of the protocol.
+    """
+    try:
+        reply = wire.decode_reply(frame)
+    except ProtocolError as error:
+        if error.code == "unknown-kind":
+            return None
+        raise
+    return reply if isinstance(reply, wire.Prediction | wire.Done) else None

@@ -1,0 +1,110 @@
+"""Checks the arguments of the clients and builds the messages that they send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import wire
+from ..engine.ids import check_stream_id
+from ..engine.validation import check_time, to_float32
+from ..errors import BadValueError, ProtocolError, ShapeError
+
+_MAX_IDS = 4_000  # ids of 257 encoded bytes: just below the limit of a message
+
+
+def encode(message: wire.Request, limit: int) -> bytes:
+    """Return the bytes of a message; raise ProtocolError if they are more than ``limit``."""
+    frame = wire.encode(message)
+    if len(frame) > limit:
+        raise ProtocolError(
+            f"expected a message of at most {limit} bytes, got {len(frame)}; send smaller ones, "
+            "or raise max_message_bytes here and at the worker",
+            "too-large",
+        )
+    return frame
+
+
+def observation(
+    stream: wire.StreamId, x: ArrayLike, seq: int = 0, time: float | None = None
+) -> wire.Step:
+    """Return the STEP of one observation.
+
+    Raises
+    ------
+    ShapeError, BadValueError, StreamIdError
+        If ``x`` is not one row of numbers, or ``stream`` no id.
+    """
+    row = to_float32(x, "x")
+    if row.ndim != 1:
+        raise ShapeError(f"x: expected one observation, float32[F], got shape {row.shape}")
+    if time is not None:
+        time = check_time(stream, time)
+    return wire.Step(check_stream_id(stream), _check_seq(seq), wire.to_floats(row), time)
+
+
+def observations(
+    streams: Sequence[wire.StreamId], X: ArrayLike, seqs: Sequence[int] | None = None
+) -> wire.Steps:
+    """Return the STEPS of observations of many streams.
+
+    Raises
+    ------
+    ShapeError, BadValueError, StreamIdError
+        If ``X`` is not one row of numbers for each stream, or a stream no id.
+    """
+    if isinstance(streams, str | bytes):
+        raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}")
+    rows = to_float32(X, "X")
+    if rows.ndim != 2 or len(rows) != len(streams):
+        raise ShapeError(
+            f"X: expected one row for each of {len(streams)} streams, got shape {rows.shape}"
+        )
+    numbers = None if seqs is None else [_check_seq(seq) for seq in seqs]
+    return wire.Steps([check_stream_id(s) for s in streams], numbers, wire.to_floats(rows))
+
+
+def single_observations(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[wire.Step]:
+    """Return a STEP for each of many observations; raises as :func:`observations`."""
+    ids, _, data = observations(streams, X)
+    width = len(data) // max(len(ids), 1)
+    return [wire.Step(s, 0, data[n * width : (n + 1) * width]) for n, s in enumerate(ids)]
+
+
+def _check_seq(seq: Any) -> int:
+    if isinstance(seq, int | np.integer) and not isinstance(seq, bool):
+        return int(seq)
+    raise BadValueError(
+        f"seq: expected an integer from 0 to 2**64 - 1 (0: not counted), got {seq!r} "
+        f"({type(seq).__name__})"
+    )
+
+
+def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
+    """Return ids in lists that each fit into one request."""
+    ids = [check_stream_id(stream) for stream in streams]
+    return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
+
+
+def topics(streams: Sequence[wire.StreamId]) -> list[bytes]:
+    """Return the subscriptions for prefixes of text ids and for integer ids.
+
+    Raises
+    ------
+    BadValueError
+        If ``streams`` is a single id, or empty.
+    StreamIdError
+        If one of them is no id.
+    """
+    if isinstance(streams, str | bytes | int) or not isinstance(streams, Iterable):
+        raise BadValueError(
+            f"streams: expected a sequence of prefixes and integer ids, got {streams!r}; "
+            f"write [{streams!r}] for one"
+        )
+    found = [wire.topic(check_stream_id(stream)) if stream != "" else b"" for stream in streams]
+    if not found:
+        raise BadValueError("streams: expected at least one; leave it out to receive everything")
+    return found

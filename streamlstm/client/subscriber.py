@@ -1,0 +1,109 @@
+"""Subscriber: receives the predictions that a worker publishes."""
+
+from __future__ import annotations
+
+import math
+import time as clock
+from collections.abc import Iterator
+
+import zmq
+
+from .. import wire
+from .base import BaseSubscriber
+from .connection import Connection, milliseconds
+from .replies import decode_published
+
+
+class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]]):
+    """Receives the predictions of a worker, whoever sent the observations.
+
+    Parameters
+    ----------
+    xpub : str
+        Endpoint of the worker's XPUB.
+    streams : sequence of str or int
+        What to subscribe to: prefixes of text ids (``"pump-"`` matches every pump) and integer ids.
+        Left out, everything.
+    timeout : float, optional
+        Seconds to wait for a prediction; for ever if left out.
+    key, server : path-like, optional
+        As for :class:`Client`.
+    context : zmq.Context, optional
+        Needed for ``inproc://`` endpoints only; one of its own if left out.
+
+    Raises
+    ------
+    EndpointError
+        If the endpoint is malformed.
+    KeyFileError
+        If only one of key and server is given, or a file holds no such key.
+    BadValueError
+        If ``timeout`` is no number of seconds.
+
+    Notes
+    -----
+    Predictions are lost that a worker makes before the connection is established, or while a
+    subscriber does not keep up. One thread receives at a time; others wait for it.
+
+    Examples
+    --------
+    >>> with Subscriber(streams=["pump-"]) as subscriber:  # doctest: +SKIP
+    ...     for prediction in subscriber:
+    ...         print(prediction.stream, prediction.values)
+    """
+
+    def receive(self) -> wire.Prediction:
+        """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].
+
+        Other events are skipped; :meth:`receive_event` returns them.
+
+        Raises
+        ------
+        WorkerTimeoutError
+            If none came in time.
+        ProtocolError
+            If what came is no message of the protocol.
+        """
+        deadline = self._deadline()
+        while not isinstance(event := self._receive(deadline), wire.Prediction):
+            pass
+        return event
+
+    def receive_event(self) -> wire.Prediction | wire.Done:
+        """Return the next prediction, or another event of a stream.
+
+        Returns
+        -------
+        Prediction or Done
+            A Done has ``stream``, and as ``kind`` ``wire.Kind.RESET``, ``IMPORT`` or ``FORGET``, or
+            ``wire.EVICTED`` when the stream has left memory: then ``value`` is True if it continues
+            with its next observation, False if it begins with an empty state.
+
+        Raises
+        ------
+        WorkerTimeoutError, ProtocolError
+            As for :meth:`receive`.
+        """
+        return self._receive(self._deadline())
+
+    def _deadline(self) -> float:
+        return math.inf if self.timeout is None else clock.monotonic() + self.timeout
+
+    def _receive(self, deadline: float) -> wire.Prediction | wire.Done:
+        event = None
+        with self._lock:
+            socket = self._open()
+            while event is None:
+                left = None if deadline == math.inf else max(0.0, deadline - clock.monotonic())
+                socket.set(zmq.RCVTIMEO, milliseconds(left))
+                try:
+                    frames = socket.recv_multipart()
+                except zmq.Again:
+                    raise self._timed_out() from None
+                event = decode_published(frames[-1])
+        return event
+
+    def __iter__(self) -> Iterator[wire.Prediction]:
+        """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""
+        while True:
+            yield self.receive()

@@ -1,0 +1,199 @@
+"""Builds a model layer by layer, and folds layers together where the results stay the same.
+
+Converters append the layers of their source in order; the result is a :class:`streamlstm.Model`
+with as few layers as possible. Folding is computed in float64.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...errors import ConvertError, ModelError
+from ...network.layers import LSTM, Dense, Layer, LayerNorm, Pointwise
+from ...network.model import Model
+from ...network.scaling import Scaling
+from .weights import Float64Array
+
+Arrays = dict[str, Float64Array]
+
+
+class ModelBuilder:
+    """Builds a model from the layers of a network, in order.
+
+    Parameters
+    ----------
+    width : int, optional
+        F, features of one observation; by default the input size of the first layer.
+
+    Attributes
+    ----------
+    notes : list of str
+        Remarks of the converter; they become ``metadata["notes"]`` of the model.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        self.layers: list[Layer] = []
+        self.weights: list[Arrays] = []
+        self.notes: list[str] = []
+        self._width = width
+        self._scaling: tuple[Float64Array, Float64Array] | None = None
+
+    @property
+    def width(self) -> int | None:
+        """Output size of the last layer; None before the first layer if F is not known."""
+        return self.layers[-1].output_size if self.layers else self._width
+
+    def add(self, layer: Layer, weights: Mapping[str, ArrayLike], name: str = "") -> None:
+        """Append a layer; a scaling before it is folded into its weights.
+
+        Parameters
+        ----------
+        layer : layer specification
+        weights : mapping of str to array
+            Those of ``layer.parameters()``.
+        name : str
+            Name of the layer in the source, for error messages.
+
+        Raises
+        ------
+        ConvertError
+            If its input size is not the output size before it, or a weight has another shape.
+        """
+        where = name or f"layer {len(self.layers)} ({layer.kind})"
+        if self.width not in (None, layer.input_size):
+            raise ConvertError(
+                f"{where} takes {layer.input_size} values, but the layer before it returns "
+                f"{self.width}."
+            )
+        arrays = {key: np.array(values, np.float64) for key, values in weights.items()}
+        _check_arrays(layer, arrays, where)
+        if self._take_scaling(layer, arrays):
+            self.layers.pop()
+            self.weights.pop()
+        self.layers.append(layer)
+        self.weights.append(arrays)
+
+    def scale(self, weight: ArrayLike, bias: ArrayLike, name: str = "") -> None:
+        """Append ``y = x * weight + bias``; each a number or float64[N]."""
+        N = self._need_width(name)
+        weight, bias = (np.broadcast_to(np.asarray(a, np.float64), N) for a in (weight, bias))
+        if (weight == 1).all() and (bias == 0).all():
+            return
+        last = self.layers[-1] if self.layers else None
+        if isinstance(last, LayerNorm) or _is_linear(last):
+            arrays = self.weights[-1]
+            factor = weight[:, None] if isinstance(last, Dense) else weight
+            arrays["weight"] = arrays["weight"] * factor
+            arrays["bias"] = arrays["bias"] * weight + bias
+        else:
+            self.add(Pointwise(N), {"weight": weight, "bias": bias}, name)
+
+    def normalise(self, mean: ArrayLike, deviation: ArrayLike, name: str = "") -> None:
+        """Append ``y = (x - mean) / deviation``; as the first layer it becomes input scaling.
+
+        Folding a mean far from zero into weights would lose digits; the engine subtracts it first.
+        """
+        N = self._need_width(name)
+        mean, deviation = (np.broadcast_to(np.asarray(a, np.float64), N) for a in (mean, deviation))
+        if self.layers or self._scaling is not None or not (deviation > 0).all():
+            self.scale(1 / deviation, -mean / deviation, name)
+        else:
+            self._scaling = mean, deviation
+
+    def activate(self, activation: str, name: str = "") -> None:
+        """Append an activation; a layer without one takes it as its own."""
+        last = self.layers[-1] if self.layers else None
+        N = self._need_width(name)
+        if activation == "linear":
+            return
+        if isinstance(last, Dense):
+            if last.activation == "linear":
+                self.layers[-1] = Dense(last.input_size, last.output_size, activation)
+                return
+        elif isinstance(last, Pointwise) and last.activation == "linear":
+            self.layers[-1] = Pointwise(last.input_size, activation)
+            return
+        self.add(Pointwise(N, activation), {"weight": np.ones(N), "bias": np.zeros(N)}, name)
+
+    def build(self, source: str, **options: Any) -> Model:
+        """Return the model.
+
+        Parameters
+        ----------
+        source : str
+            Name of the framework, for the metadata.
+        **options
+            Those of :class:`streamlstm.Model`; ``horizon`` is 0, no forecast, by default.
+
+        Raises
+        ------
+        ConvertError
+            If there is no layer, or an option does not fit the layers.
+        """
+        if not self.layers:
+            N = self._need_width("the network")
+            self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
+        self._place_scaling(options)
+        options["metadata"] = {"source": source, **(options.get("metadata") or {})}
+        if self.notes:
+            options["metadata"].setdefault("notes", " ".join(self.notes))
+        options.setdefault("horizon", 0)
+        try:
+            return Model(self.layers, self.weights, **options)
+        except ModelError as error:
+            raise ConvertError(str(error)) from None
+
+    def _need_width(self, name: str) -> int:
+        if self.width is None:
+            raise ConvertError(
+                f"{name or 'the first layer'}: the number of its inputs is not known."
+            )
+        return self.width
+
+    def _place_scaling(self, options: dict[str, Any]) -> None:
+        """Pass the leading scaling to the model, or fold it if the caller gives a scaling."""
+        if self._scaling is None:
+            return
+        mean, deviation = self._scaling
+        if options.get("input_scaling") is None:
+            options["input_scaling"] = Scaling(
+                mean.astype(np.float32), deviation.astype(np.float32)
+            )
+            return
+        rest = ModelBuilder(len(mean))
+        rest.scale(1 / deviation, -mean / deviation)
+        for layer, weights in zip(self.layers, self.weights, strict=True):
+            rest.add(layer, weights)
+        self.layers, self.weights = rest.layers, rest.weights
+
+    def _take_scaling(self, layer: Layer, arrays: Arrays) -> bool:
+        """Fold a linear Pointwise before ``layer`` into its weights, if there is one; say if so."""
+        last = self.layers[-1] if self.layers else None
+        if not (isinstance(last, Pointwise) and last.activation == "linear"):
+            return False
+        weight, bias = self.weights[-1]["weight"], self.weights[-1]["bias"]
+        key = "weight" if isinstance(layer, Dense) else "weight_ih"
+        if key not in arrays or (isinstance(layer, LSTM) and layer.layer_norm):
+            return False
+        shift = "bias_ih" if "bias_ih" in arrays else "bias"
+        arrays[shift] = arrays[shift] + arrays[key] @ bias
+        arrays[key] = arrays[key] * weight
+        return True
+
+
+def _is_linear(layer: Layer | None) -> bool:
+    return isinstance(layer, Dense | Pointwise) and layer.activation == "linear"
+
+
+def _check_arrays(layer: Layer, arrays: Arrays, where: str) -> None:
+    shapes = layer.parameters()
+    for key, shape in shapes.items():
+        if key not in arrays:
+            raise ConvertError(f"{where} lacks {key}, shape {shape}.")
+        if arrays[key].shape != shape:
+            raise ConvertError(f"{where}.{key}: expected shape {shape}, got {arrays[key].shape}.")
+    if arrays.keys() - shapes.keys():
+        extra = ", ".join(f"{key} {arrays[key].shape}" for key in arrays.keys() - shapes.keys())
+        raise ConvertError(f"{where} has unexpected weights: {extra}.")

@@ -1,0 +1,84 @@
+"""Reads names, shapes and slices in configurations of layers."""
+
+from typing import Any
+
+from .file import Config
+
+
+def layer_name(layer: Config) -> str:
+    """Return the name of a layer."""
+    return str(layer.get("name", layer["config"].get("name")))
+
+
+def input_shape(config: Config) -> list[int | None] | None:
+    """Return the shape of an input, batch axis included, if its configuration has it."""
+    for key in ("batch_shape", "batch_input_shape"):
+        if isinstance(config.get(key), list):
+            return list(config[key])
+    return None
+
+
+def read_index(calls: Any, rank: int) -> int | None:
+    """Return the index into the last axis, if all of the other axes is selected.
+
+    Parameters
+    ----------
+    calls, rank
+        As of :func:`read_slice`.
+    """
+    parts = _parts(calls, rank)
+    index = parts[-1] if len(parts) == rank else None
+    others = all(part == slice(None) for part in parts[:-1])
+    return index if others and isinstance(index, int) else None
+
+
+def read_slice(calls: Any, rank: int) -> slice | None:
+    """Return the slice of the last axis, if the other axes keep all, or of time the last step.
+
+    Parameters
+    ----------
+    calls : list
+        ``inbound_nodes`` of a GetItem (Keras 3) or SlicingOpLambda (Keras 2).
+    rank : int
+        Of the tensor, batch axis included.
+    """
+    parts = _parts(calls, rank)
+    if len(parts) != rank or parts[0] != slice(None):
+        return None
+    time = parts[1:-1]
+    if any(part not in (slice(None), -1, slice(-1, None)) for part in time):
+        return None
+    return parts[-1] if isinstance(parts[-1], slice) and parts[-1].step in (None, 1) else None
+
+
+def _parts(calls: Any, rank: int) -> list[Any]:
+    """Return an index, a slice or None for each axis; of another length if they do not fit."""
+    parts = [_part(part) for part in _spec(calls)]
+    if ... in parts:
+        at = parts.index(...)
+        parts[at : at + 1] = [slice(None)] * (rank - len(parts) + 1)
+    return [*parts, *[slice(None)] * (rank - len(parts))]
+
+
+def _spec(calls: Any) -> list[Any]:
+    call = calls[0] if isinstance(calls, list) and calls else None
+    if isinstance(call, dict):  # Keras 3: the tensor, then the slices
+        args = call.get("args", [])
+        return list(args[1]) if len(args) > 1 and isinstance(args[1], list) else list(args[1:])
+    options = call[3] if isinstance(call, list) and len(call) > 3 else {}
+    found = options.get("slice_spec", []) if isinstance(options, dict) else []
+    return list(found) if isinstance(found, list) else [found]
+
+
+def _part(part: Any) -> Any:
+    """Return an index, slice or ellipsis as a Python object; None if it is neither."""
+    if isinstance(part, dict):
+        values = part.get("config", part)
+        if part.get("class_name") == "__ellipsis__" or "Ellipsis" in str(part.get("class_name")):
+            return ...
+        if isinstance(values, dict) and {"start", "stop"} <= values.keys():
+            return slice(values["start"], values["stop"], values.get("step"))
+        return None
+    if part in ("...", "Ellipsis"):
+        return ...
+    return part

@@ -1,0 +1,110 @@
+"""State of one conversion: the model so far, the weights not yet taken, the axis of time."""
+
+from ...errors import ConvertError
+from ..common.builder import ModelBuilder
+from .activations import read_activation
+from .concatenate import ANNOTATION, EmbeddingConcat
+from .config import input_shape
+from .file import KerasFile
+from .network import KerasLayer, Network
+from .weights import FileWeights
+
+# Layers without effect outside of training.
+TRAINING_ONLY = (
+    "Dropout",
+    "SpatialDropout1D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
+)
+
+
+class Context:
+    """What the handlers of layers read and change.
+
+    Parameters
+    ----------
+    file : KerasFile
+    network : Network
+
+    Attributes
+    ----------
+    builder : ModelBuilder
+    weights : FileWeights
+    major : int
+        Version of Keras that wrote the file.
+    concat : EmbeddingConcat or None
+        The network's concatenation of an embedding and numbers.
+    time : int or None
+        Length of the sequence; None if it is open, 0 behind its last step.
+    ended : bool
+        Whether a layer has reduced a sequence to its last step.
+    """
+
+    def __init__(self, file: KerasFile, network: Network) -> None:
+        self.weights = FileWeights(file, network.layers)
+        self.major = file.major
+        shape = _input_shape(file, network)
+        working = [layer.kind for layer in network.layers if _has_effect(layer)]
+        embeds = working[:1] == ["Embedding"]
+        self.time: int | None = None
+        self.ended = False
+        concats = [
+            layer.config[ANNOTATION] for layer in network.layers if ANNOTATION in layer.config
+        ]
+        self.concat: EmbeddingConcat | None = concats[0] if concats else None
+        if shape is not None:
+            rank = len(shape) + (embeds and not (self.concat and self.concat.sliced))
+            self.time = shape[1] if rank == 3 else 0
+            if rank not in (2, 3):
+                raise ConvertError(
+                    f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."
+                )
+        self.builder = ModelBuilder(1 + self.numbers if embeds else shape[-1] if shape else None)
+
+    @property
+    def numbers(self) -> int:
+        """Count of numeric features beside the category."""
+        return self.concat.numbers if self.concat else 0
+
+    def activation(self, layer: KerasLayer, key: str = "activation", default: str = "tanh") -> str:
+        """Return an activation of a layer."""
+        return read_activation(layer.config.get(key, default), self.major, layer.where)
+
+    def end_sequence(self) -> None:
+        """Reduce the sequence to its last step: a stream needs no other from here on."""
+        self.ended = self.ended or self.time not in (0, 1)
+        self.time = 0
+
+    def check_axis(self, layer: KerasLayer) -> None:
+        """Check that a layer works over the features."""
+        axis = layer.config.get("axis", -1)
+        axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+        if axes not in ([-1], [1 if self.time == 0 else 2]):
+            raise ConvertError(f"{layer.where}: expected axis -1, the features, got {axis}.")
+
+
+def units(layer: KerasLayer) -> int:
+    """Return the number of units of a layer."""
+    found = layer.config.get("units")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ConvertError(f"{layer.where}: expected units of 1 or more, got {found!r}.")
+    return found
+
+
+def _has_effect(layer: KerasLayer) -> bool:
+    return layer.kind not in ("InputLayer", "Masking", *TRAINING_ONLY)
+
+
+def _input_shape(file: KerasFile, network: Network) -> list[int | None] | None:
+    """Return the shape of the input, batch axis included, if the file has it."""
+    for layer in network.layers[:2]:
+        shape = input_shape(layer.config)
+        if shape is not None:
+            return shape
+    config = file.config.get("config")
+    built = config.get("build_input_shape") if isinstance(config, dict) else None
+    valid = isinstance(built, list) and all(s is None or isinstance(s, int) for s in built)
+    return built if valid else None

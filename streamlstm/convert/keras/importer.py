@@ -1,0 +1,137 @@
+"""Conversion of Keras 2 and 3 networks, without Keras."""
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
+
+from ...errors import ConvertError
+from ...network.model import Model
+from ..common.error_context import file_errors, layer_errors
+from ..common.options import merge_options
+from . import core, norms, recurrent
+from .activations import LAYERS as ACTIVATIONS
+from .activations import read_function, read_layer
+from .context import TRAINING_ONLY, Context
+from .file import KerasFile, read_keras
+from .network import KerasLayer, Network, read_network
+from .unsupported import reason
+
+_HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
+    "InputLayer": core.input_layer,
+    "LSTM": recurrent.lstm,
+    "GRU": recurrent.gru,
+    "SimpleRNN": recurrent.simple_rnn,
+    "CuDNNLSTM": recurrent.cudnn,
+    "CuDNNGRU": recurrent.cudnn,
+    "Dense": core.dense,
+    "PReLU": core.prelu,
+    "BatchNormalization": norms.batch_normalization,
+    "BatchNormalizationV1": norms.batch_normalization,
+    "SyncBatchNormalization": norms.batch_normalization,
+    "LayerNormalization": norms.layer_normalization,
+    "Embedding": core.embedding,
+    "Concatenate": core.concatenate,
+    "Masking": core.masking,
+    "Rescaling": norms.rescaling,
+    "Normalization": norms.normalization,
+    "Flatten": core.reshape,
+    "Reshape": core.reshape,
+    "GetItem": core.slice_,
+    "SlicingOpLambda": core.slice_,
+}
+_QUANTIZED = ("int8", "int4", "float8", "uint8", "gptq")
+
+
+def from_keras(path: str | PathLike[str], **options: Any) -> Model:
+    """Convert a Keras network: ``.keras``, or ``.h5`` of Keras 2 or 3.
+
+    Sequential networks and Functional ones without branches, also nested. Only h5py is needed,
+    neither Keras nor TensorFlow; nothing in the file is executed. Dropout and noise are left out,
+    normalisations are folded into the layers next to them. A layer that returns only its last
+    output returns an output at every step here.
+
+    Parameters
+    ----------
+    path : path
+        A file of ``model.save``.
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If the file is damaged, lacks a weight or has one too many, or holds what cannot be
+        stepped; the message names the layer.
+
+    Examples
+    --------
+    >>> import streamlstm as sl
+    >>> model = sl.from_keras("model.keras")  # doctest: +SKIP
+    """
+    file = read_keras(path)
+    with file_errors(file.name):
+        return _convert(file, read_network(file), options)
+
+
+def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Model:
+    if file.version and file.major < 2:
+        raise ConvertError(
+            f"{file.name}: written by Keras {file.version}; load it in Keras 2 and save again."
+        )
+    context = Context(file, network)
+    for layer in network.layers:
+        with layer_errors(layer.where):
+            _add(context, layer)
+    context.weights.finish()
+    skip = _skip(file, network, context.builder.width)
+    source = f"Keras {file.version}".strip()
+    return context.builder.build(source, **merge_options(options, skip=skip))
+
+
+def _add(context: Context, layer: KerasLayer) -> None:
+    """Append a layer to the model."""
+    kind, config = layer.kind, layer.config
+    _check_precision(layer)
+    if kind in TRAINING_ONLY:
+        context.weights.drop(layer)
+    elif kind in ACTIVATIONS:
+        activation = read_layer(kind, config, context.major, layer.where)
+        context.builder.activate(activation, layer.where)
+    elif kind in _HANDLERS:
+        _HANDLERS[kind](context, layer)
+    elif (function := read_function(kind, config)) is not None:
+        context.builder.activate(function, layer.where)
+    else:
+        raise ConvertError(f"{layer.where} is refused: {reason(kind)}.")
+
+
+def _check_precision(layer: KerasLayer) -> None:
+    """Refuse quantized layers; weights of any float type are read."""
+    policy = layer.config.get("dtype")
+    name = policy
+    if isinstance(policy, dict):
+        config = policy.get("config", {})
+        name = config.get("mode", config.get("name"))
+    if isinstance(name, str) and name.startswith(_QUANTIZED):
+        raise ConvertError(
+            f"{layer.where} is refused: it is quantized ({name}). Save the network before quantize."
+        )
+
+
+def _skip(file: KerasFile, network: Network, O: int | None) -> list[int] | None:
+    """Return for each output the input that is added to it."""
+    columns = network.skip
+    if columns is None or O is None:
+        return None
+    if len(columns) not in (1, O):
+        raise ConvertError(
+            f"{file.name}: the network ends by adding {len(columns)} inputs to {O} "
+            "outputs; one to all or one to each can be added."
+        )
+    return columns * O if len(columns) == 1 else columns

@@ -1,0 +1,213 @@
+"""The layers of a Keras network as one list, in the order in which they are applied.
+
+Sequential and Functional networks may be nested; they are flattened. A graph with branches is
+refused, except for a residual connection from the input to the output, common in audio.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import ConvertError
+from .concatenate import sliced_columns
+from .config import layer_name
+from .file import Config, KerasFile
+from .graph import FunctionalGraph, endpoints, source_tensors
+
+_ADDITIONS = ("Add", "TFOpLambda")  # the second is what Keras 2 writes for x + y
+_PLUS = ("__operators__.add", "math.add")
+MODELS = ("Sequential", "Functional", "Model")
+
+
+@dataclass
+class KerasLayer:
+    """One layer, not a model or wrapper around others.
+
+    Attributes
+    ----------
+    kind : str
+        Its class; that of the layer for a cell, such as LSTM for LSTMCell.
+    name : str
+    config : dict
+    path : str
+        Path of its arrays in a ``.keras`` file.
+    group : str
+        Name of the outermost layer around it, whose group has its arrays in a legacy file.
+    aliases : tuple of str
+        Names of it and the layers around it, which may be part of the names of its arrays.
+    calls : list
+        ``inbound_nodes``: the arguments of its calls; empty if unknown.
+    """
+
+    kind: str
+    name: str
+    config: Config
+    path: str
+    group: str
+    aliases: tuple[str, ...]
+    calls: list[Any] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """Name for error messages."""
+        return f"layer {self.name!r} ({self.kind})"
+
+
+@dataclass
+class Network:
+    """A network as a chain of layers.
+
+    Attributes
+    ----------
+    layers : list of KerasLayer
+        In the order in which they are applied.
+    skip : list of int, optional
+        The input added to each output; a single one is added to every output.
+    """
+
+    layers: list[KerasLayer]
+    skip: list[int] | None = None
+
+
+def read_network(file: KerasFile) -> Network:
+    """Return the network in a file.
+
+    Raises
+    ------
+    ConvertError
+        If it has branches, or is not a network of layers.
+    """
+    kind, config = file.config.get("class_name"), file.config.get("config")
+    if kind not in MODELS:
+        raise ConvertError(
+            f"expected a Sequential or Functional network, got {kind!r}: a class of one's own "
+            "cannot be read without its code. Build the same layers as keras.Sequential, copy the "
+            "weights with set_weights, and save that."
+        )
+    configs, skip = _in_order(kind, config)
+    paths = _paths(_layer_configs(config), file.root)
+    layers = [layer for inner in configs for layer in _flatten(inner, paths[id(inner)], None, ())]
+    return Network(layers, skip)
+
+
+def _layer_configs(config: Any) -> list[Config]:
+    """Return the layers of a model as in the file; early Keras 2 had a bare list."""
+    layers = config.get("layers") if isinstance(config, dict) else config
+    if not isinstance(layers, list) or not all(
+        isinstance(layer, dict) and isinstance(layer.get("config"), dict) for layer in layers
+    ):
+        raise ConvertError("the configuration of the network does not list its layers.")
+    return layers
+
+
+def _paths(layers: Sequence[Config], root: str) -> dict[int, str]:
+    """Return the path of each layer, numbered within its class: lstm, lstm_1, ..."""
+    counts: dict[str, int] = {}
+    paths = {}
+    for layer in layers:
+        name = _snake(str(layer.get("class_name")))
+        count = counts[name] = counts.get(name, -1) + 1
+        paths[id(layer)] = f"{root}/{name}_{count}" if count else f"{root}/{name}"
+    return paths
+
+
+def _snake(name: str) -> str:
+    """``PReLU`` -> ``p_re_lu``: capitals become words."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _flatten(
+    layer: Config, path: str, group: str | None, aliases: tuple[str, ...]
+) -> Iterator[KerasLayer]:
+    """Yield the layers inside a model or wrapper, or the layer itself."""
+    kind, config = str(layer.get("class_name")), layer["config"]
+    name = str(config.get("name", layer.get("name", kind)) if isinstance(config, dict) else kind)
+    group, aliases = group or name, (*aliases, name)
+    if kind in MODELS:
+        inner, skip = _in_order(kind, config)
+        if skip is not None:
+            raise ConvertError(f"layer {name!r} ({kind}) adds its input to its output inside.")
+        paths = _paths(_layer_configs(config), f"{path}/layers")
+        for part in inner:
+            yield from _flatten(part, paths[id(part)], group, aliases)
+    elif kind == "TimeDistributed":
+        inner_layer = _inner(config, "layer", name)
+        if inner_layer.get("class_name") in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
+            raise ConvertError(f"layer {name!r} (TimeDistributed) runs a recurrent layer inside.")
+        yield from _flatten(inner_layer, f"{path}/layer", group, aliases)
+    elif kind == "RNN":
+        yield from _cells(config, f"{path}/cell", name, group, aliases)
+    else:
+        path += "/cell" if kind in ("LSTM", "GRU", "SimpleRNN") else ""
+        calls = layer.get("inbound_nodes") or []
+        yield KerasLayer(kind, name, config, path, group, aliases, calls)
+
+
+def _inner(config: Config, key: str, name: str) -> Config:
+    inner = config.get(key)
+    if not isinstance(inner, dict) or not isinstance(inner.get("config"), dict):
+        raise ConvertError(f"layer {name!r}: expected a {key} inside, got {inner!r}.")
+    return inner
+
+
+def _cells(
+    config: Config, path: str, name: str, group: str, aliases: tuple[str, ...]
+) -> Iterator[KerasLayer]:
+    """Yield the cells of an RNN layer as layers; some options of the RNN apply to all of them."""
+    cell = _inner(config, "cell", name)
+    cells, paths = [cell], {id(cell): path}
+    if cell.get("class_name") == "StackedRNNCells":
+        cells = [part for part in cell["config"].get("cells", []) if isinstance(part, dict)]
+        paths = _paths(cells, f"{path}/cells")
+    shared = {key: config[key] for key in ("go_backwards", "return_sequences") if key in config}
+    for part in cells:
+        kind = str(part.get("class_name")).removesuffix("Cell")
+        inner = {**part.get("config", {}), **shared}
+        own = str(inner.get("name", kind))
+        yield KerasLayer(kind, own, inner, paths[id(part)], group, (*aliases, own))
+
+
+def _in_order(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
+    """Return the layers of a model in the order in which they are applied."""
+    layers = _layer_configs(config)
+    if kind == "Sequential":
+        return layers, None
+    inputs = [name for name, _ in endpoints(config, "input_layers")]
+    outputs = endpoints(config, "output_layers")
+    graph = FunctionalGraph(layers)
+    # A network that is stepped by its caller returns its states beside its predictions.
+    predictions = [output for output in outputs if not graph.is_state(*output)] or outputs
+    found: tuple[list[Config], list[int] | None] | None = None
+    if len(predictions) == 1:
+        last = graph.layer(predictions[0][0])
+        if last.get("class_name") in _ADDITIONS:
+            found = _read_skip(graph, last)
+        if found is None:
+            found = graph.path_to(*predictions[0]), None
+    used = {*graph.side_inputs, *(layer_name(layer) for layer in (found[0] if found else ()))}
+    if found is None or not {*inputs} <= used:
+        raise ConvertError(
+            f"the network has {len(inputs)} inputs and {len(outputs)} outputs; one of each can be "
+            "stepped, beside states and, joined with the vector of a category, numbers."
+        )
+    return found
+
+
+def _read_skip(
+    graph: FunctionalGraph, last: Config
+) -> tuple[list[Config], list[int] | None] | None:
+    """Read ``Add(network, input)``: the layers of the network, and the columns that are added."""
+    if last.get("class_name") == "TFOpLambda" and last["config"].get("function") not in _PLUS:
+        return None
+    sources = source_tensors(last)
+    if len(sources) != 2 or sources[0] == sources[1]:
+        return None
+    for network, through in (sources, sources[::-1]):
+        path = None if through[1] else graph.path_or_none(through[0])
+        columns = None if path is None else sliced_columns(path)
+        if columns is not None:
+            return graph.path_to(*network), columns
+    return None

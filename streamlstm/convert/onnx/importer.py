@@ -1,0 +1,87 @@
+"""Conversion of ONNX graphs: the chain of layers from the graph's input to its output."""
+
+from typing import Any
+
+from ...errors import ConvertError
+from ...network.model import Model
+from .file import exported_metadata, inline_functions, load_model, to_array
+from .inputs import input_candidates
+from .interpreter import Interpreter
+from .layers import build_layers
+from .tensor import SymbolicTensor, Unsupported
+
+
+def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Model:
+    """Convert an ONNX graph.
+
+    The nodes from the graph's input to its output must be a chain: LSTM, GRU and RNN, dense layers,
+    normalisation, activations, an embedding as the first, and nodes that rearrange axes. The last
+    step of the sequence may be selected. Constant initial states become part of the model; where
+    they are inputs of the graph, a stream starts from zeros.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+    output : str, optional
+        Name of the output to convert; by default the first that is not the state of a layer.
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If the file cannot be read, or a node between input and output is not supported; the message
+        names the node.
+    """
+    model = inline_functions(load_model(source))
+    constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+    exported = exported_metadata(model)
+    initial = exported.pop("initial", {})
+    problem: ConvertError | None = None
+    for inputs, single_step in input_candidates(model, constants):
+        try:
+            tensor = _output_tensor(Interpreter(model, inputs, constants, initial), output)
+            _check_output(tensor, single_step)
+            builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
+            chosen = {**exported, **options}
+            if tensor.skip is not None and "skip" not in chosen:
+                chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
+            return builder.build("ONNX", **chosen)
+        except ConvertError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _output_tensor(interpreter: Interpreter, output: str | None) -> SymbolicTensor:
+    """Return the tensor of the graph's output."""
+    names = interpreter.outputs
+    if output is not None and output not in names:
+        raise ConvertError(f"the graph has no output {output!r}; it has {', '.join(names)}.")
+    found = [interpreter.values.get(name) for name in ([output] if output else names)]
+    values = [
+        v for v in found if not (isinstance(v, SymbolicTensor | Unsupported) and v.state)
+    ] or found
+    value = values[0]
+    if isinstance(value, Unsupported):
+        raise value.error
+    if not isinstance(value, SymbolicTensor):
+        raise ConvertError(f"the output {output or names[0]!r} does not depend on the input.")
+    return value
+
+
+def _check_output(tensor: SymbolicTensor, single_step: bool) -> None:
+    """Refuse an output that mixes steps with features, or that needs a sequence of one step."""
+    if single_step and tensor.time is None:
+        raise ConvertError("the graph runs with sequences of one length only.")
+    alone = [n for n in range(len(tensor.axes)) if tensor.is_features(n)]
+    if tensor.feature is not None and not alone:
+        raise ConvertError(
+            "the output flattens features together with steps or streams, which cannot be stepped."
+        )

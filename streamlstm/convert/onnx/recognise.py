@@ -1,0 +1,92 @@
+"""Recognises activations and layer normalisation that an exporter decomposed.
+
+Older opsets have no Gelu, SiLU, Softsign or LayerNormalization; exporters write them as a dozen
+elementary nodes, each in its own way. Instead of matching a pattern for each way, the function that
+the nodes compute together is evaluated and compared with the functions that are known here.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...kernels import reference
+from ...network.activations import name_activation
+from ..common.weights import Float64Array
+from .ops import Activation, Affine, Op, evaluate_ops
+
+_CANDIDATES: tuple[str, ...] = (
+    "silu",
+    "hard_silu",
+    "mish",
+    "gelu",
+    "gelu_tanh",
+    "softsign",
+    "softplus",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "elu",
+    "selu",
+    "softmax",
+    "log_softmax",
+    "exponential",
+    name_activation("hard_sigmoid", 1 / 6, 0.5),
+    name_activation("hard_sigmoid", 0.2, 0.5),
+    name_activation("hard_tanh", -1, 1),
+    name_activation("hard_tanh", 0, 6),
+    "linear",
+)
+_MINUS = Affine(-1, 0, "")
+_LOG_SIGMOID = (_MINUS, Activation("softplus", ""), _MINUS)
+# Constants in a file have the precision of float32 or less.
+_TOLERANCE = 1e-6
+
+Vector = Callable[[Float64Array], Float64Array]
+
+
+def recognise(function: Vector, width: int) -> Sequence[Op] | float | None:
+    """Return the operations equal to a function, or the epsilon of a layer normalisation.
+
+    Parameters
+    ----------
+    function : callable
+        From x[B, N] to an array of the same shape.
+    width : int
+        N.
+    """
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(0, spread, (24, width)) for spread in (0.3, 1.0, 4.0)])
+    with np.errstate(all="ignore"):
+        y = function(x)
+        if np.shape(y) != x.shape or not np.isfinite(y).all():
+            return None
+        named = [[Activation(name, "")] for name in _CANDIDATES]
+        for ops in (*named, _LOG_SIGMOID, _softplus(function, width)):
+            if _close(y, evaluate_ops(ops, x)):
+                return ops
+        return _layer_norm_epsilon(function, x)
+
+
+def _softplus(function: Vector, width: int) -> Sequence[Op]:
+    """Return softplus with PyTorch's beta, estimated from the value at zero."""
+    beta = np.log(2) / function(np.zeros((1, width))).flat[0]
+    return Affine(beta, 0, ""), Activation("softplus", ""), Affine(1 / beta, 0, "")
+
+
+def _layer_norm_epsilon(function: Vector, x: Float64Array) -> float | None:
+    """Solve ``y = (x - mean) / sqrt(variance + epsilon)`` for epsilon, and verify it."""
+    if x.shape[1] < 2:
+        return None
+    small = x[:24] * 1e-3  # where epsilon weighs as much as the variance
+    centred = small - small.mean(-1, keepdims=True)
+    ratio = np.median(np.abs(centred / function(small)), axis=-1)
+    epsilon = float(np.median(ratio**2 - (centred**2).mean(-1)))
+    epsilon = max(float(f"{epsilon:.6g}"), 1e-12) if np.isfinite(epsilon) else 1.0
+    agree = all(
+        _close(function(values), reference.normalise(values, epsilon)) for values in (x, small)
+    )
+    return epsilon if agree else None
+
+
+def _close(a: Float64Array, b: Float64Array) -> bool:
+    return bool((np.abs(a - b) <= _TOLERANCE * (1 + np.abs(b))).all())

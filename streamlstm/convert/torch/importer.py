@@ -1,0 +1,100 @@
+"""Conversion of PyTorch networks: a module, its state dict, or a file with the state dict."""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConvertError
+from ...network.model import Model
+from .file import find_state_dict, read_torch
+from .layers import InitialState, assemble
+
+Source = Any  # torch.nn.Module, a state dict, or a path; torch is not imported here
+
+
+def from_torch(
+    source: Source,
+    *,
+    activations: Mapping[str, str] | None = None,
+    initial_state: Iterable[InitialState] | None = None,
+    rnn_activation: str = "tanh",
+    epsilon: float = 1e-5,
+    **options: Any,
+) -> Model:
+    """Convert a PyTorch network.
+
+    The children of the module are applied in the order in which they are registered, containers
+    inside containers likewise: ``nn.LSTM`` (layers, ``proj_size``, no bias), ``nn.GRU``,
+    ``nn.RNN``, their cells, ``Linear``, ``BatchNorm1d``, ``LayerNorm``, ``Embedding`` as the
+    first, activations. Dropout, losses, ``Identity`` and ``Flatten`` have no effect. A copy of the
+    module is then called with random numbers; if its outputs differ, the order and the functions of
+    its ``forward`` are used instead, or the module is refused. A module that cannot be called with
+    one tensor, and a state dict, do not say what ``forward`` does: name functional activations in
+    ``activations``, and compare once with the original.
+
+    Parameters
+    ----------
+    source : torch.nn.Module, mapping of str to tensor or array, or path
+        A path is that of a file in which torch.save or safetensors put a state dict; it is read
+        without executing anything from it (``weights_only=True``).
+    activations : mapping of str to str, optional
+        Activations that ``forward`` applies by functions, by the name of the layer they follow:
+        ``{"fc1": "relu"}``.
+    initial_state : iterable, optional
+        For every recurrent module in turn what PyTorch takes as ``hx``: ``(h0, c0)`` for an LSTM,
+        ``h0`` for the others, None for zeros; of an only one also without the list. Parameters
+        called h0 and c0 beside the only recurrent module are found without it.
+    rnn_activation : str
+        That of ``nn.RNN``, "tanh" or "relu"; only a state dict leaves it open.
+    epsilon : float
+        That of BatchNorm1d and LayerNorm; only a state dict leaves it open.
+    **options
+        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
+        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
+        takes them.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ConvertError
+        If a layer cannot be stepped or is not known, or a weight is missing, left over or of
+        another shape; the message names the layer and the shapes.
+    """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+        raise ConvertError(f"epsilon: expected a number from 0 to below 1, got {epsilon!r}.")
+    if isinstance(source, str | PathLike):
+        source = read_torch(Path(fspath(source)))
+    states = _states(initial_state)
+    if isinstance(source, Mapping):
+        from .state_dict import layers_of_state_dict
+
+        parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
+        return assemble(parts, dict(activations or {}), states).build("PyTorch", **options)
+    if not hasattr(source, "named_modules") or isinstance(source, type):
+        raise ConvertError(
+            "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
+            f"dict, got {type(source).__name__}."
+        )
+    from .equivalence import Residual, convert_module
+
+    given = Residual(options.get("skip"), options.get("skip_scale"))
+    builder, found = convert_module(source, activations or {}, states, given)
+    if given.skip is None and found.skip is not None:
+        options |= {"skip": found.skip, "skip_scale": found.scale}
+    return builder.build("PyTorch", **options)
+
+
+def _states(given: Any) -> list[InitialState]:
+    """Return an initial state for each recurrent module; a bare one is for the only one."""
+    if given is None:
+        return []
+    if hasattr(given, "shape"):
+        return [given]
+    states = list(given)
+    if isinstance(given, tuple) and len(states) == 2 and all(hasattr(s, "shape") for s in states):
+        return [given]
+    return states

@@ -1,0 +1,42 @@
+"""Parses numbers in cells of text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+def parse_float(cell: str) -> float | None:
+    """Return the number in a cell, which may be NaN or infinite; None if it holds none."""
+    if not is_plain(cell):
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def is_plain(cells: str) -> bool:
+    """Tell whether Python reads numbers in it as others do: not 1_000, nor digits of any script."""
+    return "_" not in cells and cells.isascii()
+
+
+def has_decimal_comma(cell: str) -> bool:
+    """Tell whether a cell is a number with a decimal comma."""
+    return _DECIMAL_COMMA.fullmatch(cell.strip()) is not None
+
+
+def is_text_column(cells: Sequence[str]) -> bool:
+    """Tell whether a column holds text: a cell with something in it, and no cell with a number.
+
+    Numbers with a decimal comma are not text: leaving them out would hide a mistake.
+    """
+    return not any(
+        parse_float(cell) is not None or has_decimal_comma(cell) for cell in cells
+    ) and any(cell.strip() for cell in cells)

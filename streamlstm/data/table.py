@@ -1,0 +1,94 @@
+"""Table: a file or a frame in memory, as every reader returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+_MAX_LISTED = 20  # columns in a message
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numeric columns in memory, with the time and the stream of each row.
+
+    Attributes
+    ----------
+    path : str
+        Name of the source in messages.
+    time : float64[n] or None
+        Event times in seconds since 1970 (time stamps without a zone are taken as UTC).
+    names : tuple of str
+        The numeric columns.
+    values : float32[n, F]
+        Their cells, all finite.
+    streams : list of str or None
+        The stream of each row, if there is a stream column.
+    lines : int64[n]
+        The line of each row in the source.
+    stamps : list of str or None
+        The cells of the time column as they are written.
+    time_column, stream_column : str or None
+        Names of these columns in the source.
+    text : tuple of str
+        Columns that hold no numbers and were left out.
+    """
+
+    path: str
+    time: NDArray[np.float64] | None
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    streams: list[str] | None
+    lines: NDArray[np.int64]
+    stamps: list[str] | None = None
+    time_column: str | None = None
+    stream_column: str | None = None
+    text: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def select(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Return columns by name, as float32[n, len(names)] and C-contiguous.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or holds text; the message lists the numeric columns.
+        """
+        for name in names:
+            if name in self.text:
+                raise DataError(
+                    f"{self.path}: column {name!r} holds text, expected numbers; "
+                    f"the numeric columns are {list_names(self.names)}"
+                )
+            if name not in self.names:
+                raise missing_column(self.path, name, self.names)
+        indices = [self.names.index(name) for name in names]
+        return np.ascontiguousarray(self.values[:, indices])
+
+    def groups(self) -> dict[str, NDArray[np.intp]]:
+        """Return the row numbers of each stream in order; one stream ``""`` without a column."""
+        if self.streams is None:
+            return {"": np.arange(len(self))}
+        rows: dict[str, list[int]] = {}
+        for row, stream in enumerate(self.streams):
+            rows.setdefault(stream, []).append(row)
+        return {stream: np.array(found, np.intp) for stream, found in rows.items()}
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return names of columns for a message; of thousands only the first few."""
+    shown = ", ".join(repr(name) for name in names[:_MAX_LISTED])
+    more = len(names) - _MAX_LISTED
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def missing_column(path: str, name: str, names: Sequence[str]) -> DataError:
+    """Return the error for a column that the source lacks."""
+    return DataError(f"{path}: expected a column {name!r}; the columns are {list_names(names)}")

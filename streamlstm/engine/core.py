@@ -1,0 +1,104 @@
+"""What every method of an engine works on: backend, state table, lock, and the step itself."""
+
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.backend import Backend
+from ..backends.cpu import CpuBackend
+from ..backends.plan import initial_row, prediction_place
+from ..network.model import Model
+from .blocks import Block, split_rounds
+from .lock_flag import LockFlag
+from .native_view import NativeView
+from .schema import InputSchema
+from .state_table import StateTable
+
+Float32Array = NDArray[np.float32]
+_HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+class EngineCore:
+    """A model ready to run, the state of its streams, and the lock over both.
+
+    Parameters
+    ----------
+    model : Model
+    capacity : int
+        S, how many streams can live at once.
+    make : callable
+        Makes the backend of a model.
+    """
+
+    def __init__(self, model: Model, capacity: int, make: Callable[[Model], Backend]) -> None:
+        self._make = make
+        backend = make(model)
+        make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
+        self._table = StateTable(capacity, initial_row(model), make_rows)
+        self._views: list[NativeView] = []
+        self._use(model, backend)
+        self._steps = 0
+        self._one_slot, self._one_seq = np.zeros(1, np.int64), np.zeros(1, np.uint64)
+        self._head = self._table.address
+        single = backend.single_stream(self._table.rows)
+        # The compiled call relies on the GIL to be alone (lock_flag.py).
+        self._is_fast = single is not None and _HAS_GIL
+        self._fast_steps, flag = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        if single is not None:
+            self._task, self._fast_steps, flag = single.task, single.steps, single.locked
+            self._step_text, self._step_integer = single.step_text, single.step_integer
+            self._step_slot = single.step_slot
+        self._lock, self._flag = threading.Lock(), LockFlag(flag)
+
+    def _use(self, model: Model, backend: Backend) -> None:
+        """Step with this model from now on."""
+        self._backend = backend
+        self._schema = InputSchema(model)
+        self._to_row = self._schema.to_row
+        self._outputs = model.output_size
+        self._one_x = np.zeros((1, model.input_size), np.float32)
+        self._one_y = np.zeros((1, model.output_size), np.float32)
+        self._prediction = prediction_place(model)
+        self._model = model
+        if isinstance(backend, CpuBackend):
+            for view in self._views:
+                view.switch_backend(backend)
+
+    def _step_one(self, slot: int, x: Float32Array, seq: int, time: float | None) -> Float32Array:
+        """Apply one checked observation; under the lock."""
+        self._one_slot[0] = slot
+        self._one_seq[0] = seq
+        self._one_x[0] = x
+        self._table.mark_dirty(self._one_slot)
+        self._backend.step_block(
+            self._table.rows, self._one_slot, self._one_x, self._one_y, self._one_seq
+        )
+        self._steps += 1
+        if seq:
+            self._table.seq[slot] = seq
+        if seq and self._table.on_host:
+            self._table.rows[slot, self._prediction] = self._one_y[0]
+        if time is not None:
+            self._table.time[slot] = time
+        y: Float32Array = self._one_y[0].copy()
+        return y
+
+    def _step_block(self, block: Block, X: Float32Array) -> Float32Array:
+        """Apply checked observations X[B, F] in rounds with each stream once; under the lock."""
+        slots, rows = block.slots, self._table.rows
+        Y = np.empty((len(slots), self._outputs), np.float32)
+        if not block.repeats:
+            self._backend.step_block(rows, slots, X, Y, block.seqs)
+        else:
+            for chosen in split_rounds(slots):
+                part = np.empty((len(chosen), Y.shape[1]), np.float32)
+                seqs = block.seqs[chosen] if len(block.seqs) else block.seqs
+                self._backend.step_block(rows, slots[chosen], X[chosen], part, seqs)
+                Y[chosen] = part
+        self._steps += len(slots)
+        if len(block.seqs) or len(block.times):
+            self._table.write_block(slots, block.seqs, block.times, Y, self._prediction.start)
+        return Y

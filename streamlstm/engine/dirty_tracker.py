@@ -1,0 +1,166 @@
+"""Tracks which streams changed, takes their records, and restores streams from records."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CapacityError, StoreError
+from .ids import StreamId
+from .lock_flag import LockFlag
+from .packing import pack_ids
+from .records import RecordBatch, record_size, store_key
+from .state_table import StateTable
+
+
+class DirtyTracker:
+    """Takes the records of streams that changed, a few at a time, and restores streams.
+
+    Parameters
+    ----------
+    table : StateTable
+    lock : threading.Lock
+        The engine's; every method that reads or changes streams holds it.
+    flag : LockFlag
+    """
+
+    def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
+        from ..kernels import compile, id_index
+
+        self._table, self._lock, self._flag = table, lock, flag
+        self._call, self._count = compile.dirty_entries(), id_index.DIRTY_COUNT
+        with lock, flag:
+            table.track_changes()
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of a record."""
+        return record_size(self._table.rows.shape[1])
+
+    @property
+    def pending(self) -> int:
+        """How many changed or deleted streams were not taken yet."""
+        return int(self._table.head[self._count]) + len(self._table.deleted)
+
+    @property
+    def free_slots(self) -> int:
+        """How many more streams fit."""
+        return self._table.free_slots
+
+    def take(self, batch: RecordBatch, limit: int) -> None:
+        """Add the records of up to ``limit`` changed streams to a batch, the oldest change first.
+
+        Fewer are taken if the batch is full before.
+        """
+        with self._lock, self._flag:
+            if not batch.count and not batch.deleted:
+                # Once a batch, and before its records: a stream that has come back since is among
+                # the changed, and one that goes while a batch is filled is for the next one.
+                deleted = [stream for stream in self._table.deleted if stream not in self._table]
+                batch.deleted = [store_key(stream) for stream in deleted]
+                self._table.deleted.clear()
+            limit = min(limit, batch.capacity - batch.count)
+            if self._table.on_host:
+                batch.count = self._take(batch, limit, batch.records)
+            else:
+                self._take_from_device(batch, limit)
+
+    def _take(self, batch: RecordBatch, limit: int, records: NDArray[np.uint8]) -> int:
+        table = self._table.address
+        count: int = self._call.drain(table, limit, batch.count, batch.keys, batch.ends, records)
+        return count
+
+    def _take_from_device(self, batch: RecordBatch, limit: int) -> None:
+        """Take numbers and times as records without rows, then put the rows in between."""
+        table = self._table
+        slots = table.first_dirty(limit)
+        size = record_size(0)
+        records = np.empty(size * (batch.count + len(slots)), np.uint8)
+        done, batch.count = batch.count, self._take(batch, limit, records)
+        made = batch.records.reshape(batch.capacity, -1)[done : batch.count]
+        made[:, :16] = records.reshape(-1, size)[done:, :16]
+        made[:, 16:-8] = table.rows[slots].astype("<f4", copy=False).view(np.uint8)
+
+    def mark_all(self) -> None:
+        """Mark every live stream as changed."""
+        with self._lock, self._flag:
+            self._table.mark_dirty(np.flatnonzero(self._table.generation))
+
+    def seal(self, batch: RecordBatch) -> None:
+        """Write the hashes of a batch's records; from any thread, without the lock."""
+        self._call.add_checksums(batch.records, self.record_size, batch.count)
+
+    def absent(self, streams: Iterable[StreamId]) -> list[StreamId]:
+        """Return those that are neither live nor deleted since :meth:`take`, once each."""
+        with self._lock, self._flag:
+            table, unique = self._table, dict.fromkeys(streams)
+            return [s for s in unique if table.find(s) < 0 and s not in table.deleted]
+
+    def seqs(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> list[int]:
+        """Return the last sequence number in each record.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged.
+        """
+        fields = self._fields(streams, records)
+        numbers: list[int] = _column(fields, 0, 8, "<u8").tolist()
+        return numbers
+
+    def restore(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> None:
+        """Give streams that are not live the state in their records; they are not dirty.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged; then nothing has changed.
+        CapacityError
+            If there are not enough slots; then nothing has changed.
+        """
+        if not streams:
+            return
+        fields, count = self._fields(streams, records), len(streams)
+        with self._lock, self._flag:
+            table = self._table
+            if table.free_slots < count:
+                raise CapacityError(
+                    f"store: {count} more of its streams do not fit beside {len(table)} in "
+                    f"{table.capacity} slots; choose a larger capacity."
+                )
+            table.track_changes(False)
+            try:
+                slots = self._claim(streams)
+            finally:
+                table.track_changes()
+            table.seq[slots] = _column(fields, 0, 8, "<u8")
+            table.time[slots] = _column(fields, 8, 16, "<f8")
+            table.rows[slots] = fields[:, 16:-8].copy().view("<f4")
+
+    def _fields(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Return records as rows of bytes after checking their hashes."""
+        size, count = self.record_size, len(streams)
+        data = np.frombuffer(bytearray().join(records), np.uint8)
+        bad = self._call.find_corrupt(data, size, count) if len(data) == size * count else 0
+        if bad >= 0:
+            raise StoreError(
+                f"store: the record of stream {streams[bad]!r} is damaged; restore the store from "
+                "a copy, or begin with an empty one."
+            )
+        return data.reshape(count, size)
+
+    def _claim(self, streams: Sequence[StreamId]) -> NDArray[np.int64]:
+        table = self._table
+        kinds = {type(stream) for stream in streams}
+        packed = pack_ids(streams) if len(kinds) == 1 else None
+        slots = None if packed is None else table.claim_block(packed, len(streams))
+        if slots is None:
+            slots = np.array([table.claim(stream) for stream in streams], np.int64)
+        return slots
+
+
+def _column(fields: NDArray[np.uint8], start: int, stop: int, kind: str) -> NDArray[Any]:
+    column: NDArray[Any] = fields[:, start:stop].copy().view(kind)[:, 0]
+    return column

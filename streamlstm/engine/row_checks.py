@@ -1,0 +1,93 @@
+"""The slow path of a block: checks each observation by itself, to name the one at fault."""
+
+from collections.abc import Sequence
+
+from ..errors import ShapeError, StreamLSTMError
+from .blocks import Block, checked_block
+from .ids import StreamId, check_stream_id
+from .state_table import StateTable
+from .validation import check_seq, check_time
+
+
+def block_of_all(
+    table: StateTable,
+    streams: Sequence[StreamId],
+    seqs: Sequence[int] | None,
+    times: Sequence[float | None] | None,
+) -> Block:
+    """Return a block of all observations.
+
+    Raises
+    ------
+    StreamLSTMError
+        That of the first observation at fault, with its ``position``; nothing has changed.
+    """
+    errors: dict[int, StreamLSTMError] = {}
+    ids = _check_rows(table, streams, seqs, times, errors)
+    for n, error in errors.items():
+        error.position = n
+        raise error
+    return checked_block(table, ids, seqs, times)
+
+
+def block_of_valid(
+    table: StateTable,
+    streams: Sequence[StreamId],
+    seqs: Sequence[int] | None,
+    times: Sequence[float | None] | None,
+    errors: dict[int, StreamLSTMError],
+) -> tuple[Block, list[int]]:
+    """Return a block of the valid observations, and their positions.
+
+    Parameters
+    ----------
+    table, streams, seqs, times
+    errors : dict of int to StreamLSTMError
+        Those known already, by position; those of other invalid observations are added.
+    """
+    ids = _check_rows(table, streams, seqs, times, errors)
+    valid = [n for n in range(len(ids)) if n not in errors]
+    block = checked_block(
+        table,
+        [ids[n] for n in valid],
+        None if seqs is None else [seqs[n] for n in valid],
+        None if times is None else [times[n] for n in valid],
+    )
+    return block, valid
+
+
+def _check_rows(
+    table: StateTable,
+    streams: Sequence[StreamId],
+    seqs: Sequence[int] | None,
+    times: Sequence[float | None] | None,
+    errors: dict[int, StreamLSTMError],
+) -> list[StreamId]:
+    """Return the ids as plain str or int; add to ``errors`` those of invalid observations."""
+    for name, values in (("seqs", seqs), ("times", times)):
+        if values is not None and len(values) != len(streams):
+            raise ShapeError(f"{name}: expected {len(streams)} of them, got {len(values)}.")
+    ids = list(streams)
+    last: dict[StreamId, int] = {}  # numbers within the block
+    new: set[StreamId] = set()
+    for n in range(len(ids)):
+        if n in errors:
+            continue
+        try:
+            stream = ids[n] = check_stream_id(ids[n])
+            slot = table.find(stream)
+            seq = 0
+            if seqs is not None:
+                before = last.get(stream)
+                seq = check_seq(stream, seqs[n], table.last_seq(slot) if before is None else before)
+            if times is not None:
+                check_time(stream, times[n])
+            if slot < 0 and stream not in new:
+                if len(new) >= table.free_slots:
+                    raise table.full_error(stream)
+                new.add(stream)
+            if seq:
+                last[stream] = seq
+        except StreamLSTMError as error:
+            errors[n] = error
+    return ids

@@ -1,0 +1,57 @@
+"""Which client brought which stream into memory, for limits per client."""
+
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..lazy_arrays import lazy_zeros
+from .ids import StreamId
+from .lock_flag import LockFlag
+from .state_table import StateTable
+
+
+class StreamOwners:
+    """The owner, a number, of each slot of a table, valid as long as its stream lives.
+
+    Parameters
+    ----------
+    table : StateTable
+    lock : threading.Lock
+        The engine's; every method holds it.
+    flag : LockFlag
+    """
+
+    def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
+        self._table, self._lock, self._flag = table, lock, flag
+        self._owner = lazy_zeros(table.capacity, np.uint64)
+        self._generation = lazy_zeros(table.capacity, np.uint64)  # of the stream that is owned
+
+    def absent(self, streams: Iterable[StreamId]) -> list[StreamId]:
+        """Return those streams that are not in memory, once each."""
+        with self._lock, self._flag:
+            return [s for s in dict.fromkeys(streams) if self._table.find(s) < 0]
+
+    def assign(self, streams: Iterable[StreamId], owner: int) -> int:
+        """Set the owner of streams; return how many of them are not in memory."""
+        absent = 0
+        with self._lock, self._flag:
+            for slot in map(self._table.find, streams):
+                if slot >= 0:
+                    self._owner[slot] = owner
+                    self._generation[slot] = self._table.generation[slot]
+                else:
+                    absent += 1
+        return absent
+
+    @property
+    def departures(self) -> int:
+        """How many streams have left the table so far."""
+        return int(self._table.arrivals - len(self._table))
+
+    def count(self, owner: int) -> int:
+        """Return how many live streams an owner has; reads all slots."""
+        with self._lock, self._flag:
+            slots = np.flatnonzero(self._owner[: self._table.used_slots] == np.uint64(owner))
+            owned = self._generation[slots]
+            return int(np.count_nonzero((owned == self._table.generation[slots]) & (owned > 0)))

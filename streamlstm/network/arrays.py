@@ -1,0 +1,33 @@
+"""The float32 arrays of a model."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ModelError
+
+Float32Array = NDArray[np.float32]
+
+
+def as_float32(name: str, values: ArrayLike) -> Float32Array:
+    """Return a read-only float32 copy of an array, C-contiguous.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the array.
+    values : array_like
+
+    Raises
+    ------
+    ModelError
+        If the values are not finite float32 numbers.
+    """
+    try:
+        # Always a copy: a caller who goes on training must not change a model that is in use.
+        array = np.array(values, dtype=np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name}: expected an array of numbers: {error}.") from None
+    if not np.isfinite(array).all():
+        raise ModelError(f"{name}: expected finite numbers, found NaN, infinite or beyond float32.")
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,134 @@
+"""The base class of all layer specifications."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...errors import ModelError
+from ..activations import parse_activation
+
+Shapes = dict[str, tuple[int, ...]]
+"""Shape of each array by name."""
+
+KINDS: dict[str, Callable[..., "Layer"]] = {}
+"""The class of each kind of layer; :class:`Layer` registers its subclasses here."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: sizes and options, without weights and without arithmetic.
+
+    A subclass is a frozen dataclass that states its kind, ``class LSTM(Layer, kind="lstm")``. Its
+    fields are checked by their types (which must not be postponed): an int is a size of 1 or more,
+    a float is greater than zero, a str names an activation.
+
+    Parameters
+    ----------
+    input_size : int
+        Width of the input.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the layer's kind in a model file.
+    output_size : int
+        Width of the output.
+
+    Raises
+    ------
+    ModelError
+        If a field has a value that its type does not allow.
+    """
+
+    input_size: int
+    kind: ClassVar[str]
+    allows_softmax: ClassVar[bool] = False
+    """Whether an activation may depend on all outputs of the layer together."""
+
+    if TYPE_CHECKING:  # a field of some layers, a property of others
+
+        @property
+        def output_size(self) -> int:
+            """Width of the output."""
+
+    def __init_subclass__(cls, kind: str) -> None:
+        cls.kind = kind
+        KINDS[kind] = cls
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check(field)
+
+    @property
+    def state(self) -> dict[str, int]:
+        """Name and width of each state vector, in the order of the state row."""
+        return {}
+
+    def parameters(self) -> Shapes:
+        """Return name and shape of each parameter."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the specification as plain values for JSON, the kind first.
+
+        Fields with their default value are left out: a layer that gains an option later keeps its
+        description, and a model its fingerprint.
+        """
+        options = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        return {"kind": self.kind, **options}
+
+    @staticmethod
+    def from_dict(spec: dict[str, Any]) -> "Layer":
+        """Build a layer from what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        ModelError
+            If the kind is unknown or the fields are not those of the kind.
+        """
+        options = dict(spec)
+        kind = options.pop("kind", None)
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ModelError(f"expected a layer of kind {', '.join(KINDS)}, got {kind!r}.")
+        try:
+            return KINDS[kind](**options)
+        except TypeError as error:
+            raise ModelError(
+                f"a layer of kind {kind!r} cannot have these fields: {error}."
+            ) from None
+
+    def describe(self) -> str:
+        """Return the layer as Python code, without options that have their default value."""
+        words = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.default is MISSING:
+                words.append(repr(value))
+            elif value != field.default:
+                words.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
+    def _check(self, field: Field[Any]) -> None:
+        """Check the value of a field by the field's type."""
+        value = getattr(self, field.name)
+        if field.type is str:
+            parse_activation(value, together=self.allows_softmax)
+            return
+        if field.type is bool:
+            valid, expected = isinstance(value, bool), "True or False"
+        elif field.type in (int, int | None):
+            valid = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            expected = "an integer of 1 or more"
+        else:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            valid = is_number and 0 < value < float("inf")
+            expected = "a number greater than zero"
+        is_left_out = value is None and field.default is None
+        if not valid and not is_left_out:
+            raise ModelError(
+                f"{type(self).__name__}: expected {field.name} to be {expected}, got {value!r}."
+            )

@@ -1,0 +1,131 @@
+"""Accounts of clients, which limit their rates."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+
+from ... import wire
+from ...errors import ProtocolError
+from ..native import layout
+from .limits import Limits
+
+_LOG = logging.getLogger(__name__)
+LOG_SECONDS = 1.0  # between two lines about clients that were throttled
+
+PULL_NAME = "pull socket"  # ZeroMQ's own routing ids and user ids begin otherwise
+THROTTLED = "this client sends more observations than --max-rate allows; wait, then send it again"
+
+
+class Account:
+    """The account of one client.
+
+    Parameters
+    ----------
+    number : int
+        No other account of this worker has it, or had it before.
+    name : bytes
+        User id or routing id; that of PULL_NAME is the PULL socket's.
+    authenticated : bool
+        Whether it is a user id.
+
+    Attributes
+    ----------
+    paid : int
+        Moment, in ns, up to which its time is used.
+    """
+
+    __slots__ = ("_authenticated", "_name", "number", "paid")
+
+    def __init__(self, number: int, name: bytes, authenticated: bool) -> None:
+        self.number, self._name, self._authenticated, self.paid = number, name, authenticated, 0
+
+    def __str__(self) -> str:
+        """Return what the log calls the client."""
+        if self._name == PULL_NAME.encode():
+            return "clients of the pull socket"
+        if self._authenticated:
+            return self._name[1:].decode(errors="replace")
+        return f"connection {self._name.hex()}"
+
+
+class Accounts:
+    """The accounts of the Python loop; the compiled one has its own (native/rate.py).
+
+    Parameters
+    ----------
+    limits : Limits
+    authenticated : bool
+        Whether clients have keys.
+
+    Attributes
+    ----------
+    pull : Account
+        Of the PULL socket.
+    """
+
+    def __init__(self, limits: Limits, authenticated: bool) -> None:
+        self._interval, self._authenticated = limits.interval, authenticated
+        self._accounts: OrderedDict[bytes, Account] = OrderedDict()
+        self._made = 0
+        self.pull = self.of(PULL_NAME.encode())
+
+    def of(self, name: bytes) -> Account:
+        """Return the account of a user id or routing id, a new one if there is none."""
+        account = self._accounts.get(name)
+        if account is None:
+            self._made += 1
+            account = self._accounts[name] = Account(self._made, name, self._authenticated)
+            if len(self._accounts) > layout.MAX_ACCOUNTS:
+                self._drop_one()
+        self._accounts.move_to_end(name)
+        return account
+
+    def _drop_one(self) -> None:
+        """Drop the least recently used, except the PULL socket's and those that have to wait."""
+        now = time.monotonic_ns()
+        for name, account in self._accounts.items():
+            if account is not self.pull and account.paid <= now:
+                del self._accounts[name]
+                return
+
+    def wait_of(self, account: Account) -> int:
+        """Return for how many ns an account has to wait; 0 or less if it need not."""
+        return account.paid - time.monotonic_ns() - layout.BURST if self._interval else 0
+
+    def charge(self, account: Account, frame: bytes | ProtocolError) -> None:
+        """Charge a message to an account."""
+        paid = max(account.paid, time.monotonic_ns())
+        account.paid = paid + self._interval * wire.count_observations(frame)
+
+
+class ThrottleLog:
+    """Logs which clients are throttled, a line a second at most."""
+
+    def __init__(self) -> None:
+        self._silent_until, self._logged = 0.0, 0
+
+    def note(self, throttled: int, account: Account) -> None:
+        """Take note of how many messages were throttled so far, and whose the last one was."""
+        now = time.monotonic()
+        if throttled == self._logged or now < self._silent_until:
+            return
+        _LOG.warning(
+            "%s: more observations than --max-rate allows; %d messages had to wait",
+            account,
+            throttled - self._logged,
+        )
+        self._logged, self._silent_until = throttled, now + LOG_SECONDS
+
+
+def throttled_reply(frame: bytes | ProtocolError, wait: int) -> bytes:
+    """Return the reply to a message whose client has to wait so many ns."""
+    named: tuple[wire.StreamId | None, int | None] = (None, None)
+    if isinstance(frame, bytes):
+        try:
+            message = wire.decode_request(frame, len(frame))
+            named = (getattr(message, "stream", None), getattr(message, "seq", None))
+        except ProtocolError:
+            pass
+    return wire.encode(wire.Error(*named, "busy", THROTTLED, max(-(-wait // 1_000_000), 1)))

@@ -1,0 +1,279 @@
+"""Steps the observations of a batch: as one block, or one by one where one of them is bad."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Sequence
+from contextlib import suppress
+from typing import cast
+
+from .. import wire
+from ..engine.engine import Engine
+from ..errors import StreamLSTMError
+from .access.stream_quota import StreamQuota
+from .counters import Counters
+from .observations import (
+    Float32Array,
+    Observations,
+    Positioned,
+    all_streams,
+    count_rows,
+    halve,
+    join,
+    select_rows,
+    seq_of,
+    split_runs,
+    streams_of,
+)
+from .residency import Residency
+from .response import Publication, Refusals, Response
+from .sessions import Session
+
+
+class BatchStepper:
+    """Steps the observations of a batch and makes a response to each message.
+
+    Parameters
+    ----------
+    engine : Engine
+    counters : Counters
+    refusals : Refusals
+    residency : Residency
+    quota : StreamQuota or None
+        Of streams in memory, for each client.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        counters: Counters,
+        refusals: Refusals,
+        residency: Residency,
+        quota: StreamQuota | None,
+    ) -> None:
+        self._engine, self._counters, self._refusals = engine, counters, refusals
+        self._residency, self._quota = residency, quota
+
+    def step(
+        self,
+        batch: Sequence[Positioned],
+        responses: list[Response | None],
+        pulled: Container[int],
+        publish: bool,
+        sessions: Sequence[Session | None],
+    ) -> None:
+        """Step all observations, as far as their clients' quotas allow.
+
+        Parameters
+        ----------
+        batch : sequence of (int, Step or Steps)
+            Messages and their positions.
+        responses : list of Response or None
+            Gets the responses, at the messages' positions.
+        pulled, publish, sessions
+            As for :meth:`.service.Service.handle`.
+        """
+        if self._quota is None:
+            self._step_all(batch, responses, pulled, publish)
+            return
+        refused: dict[int, Response] = {}
+        batch = self._admit(self._quota, batch, responses, refused, pulled, sessions)
+        self._step_all(batch, responses, pulled, publish)
+        for position, refusal in refused.items():
+            responses[position] = cast(Response, responses[position])._replace(error=refusal.error)
+        self._quota.assign()
+
+    def _admit(
+        self,
+        quota: StreamQuota,
+        batch: Sequence[Positioned],
+        responses: list[Response | None],
+        refused: dict[int, Response],
+        pulled: Container[int],
+        sessions: Sequence[Session | None],
+    ) -> Sequence[Positioned]:
+        """Refuse what would bring more streams into memory than its client may have there.
+
+        Messages of the PULL socket keep their other rows; ``refused`` gets why some were taken out.
+        """
+        admitted: list[Positioned] = []
+        for position, message in batch:
+            session = sessions[position] if sessions else None
+            streams = streams_of(message)
+            if session is None or session.account is None:
+                admitted.append((position, message))
+                continue
+            may = quota.admit(session.account, streams)
+            if all(may):
+                admitted.append((position, message))
+                continue
+            row = may.index(False)
+            error = quota.error(session.account, streams[row])
+            refusal = self._refusals.refuse(error, streams[row], seq_of(message, row))
+            if position in pulled:
+                self._counters.errors[error.code] += may.count(False) - 1
+            if position in pulled and any(may):
+                refused[position] = refusal
+                admitted.append((position, select_rows(cast(wire.Steps, message), may)))
+            else:
+                quota.revoke()
+                responses[position] = refusal
+        return admitted
+
+    def _step_all(
+        self,
+        batch: Sequence[Positioned],
+        responses: list[Response | None],
+        pulled: Container[int],
+        publish: bool,
+    ) -> None:
+        """Step all observations as one block; if one of them is bad, find out which."""
+        if self._exceeds_memory(batch, pulled, publish):
+            self._step_halves(batch, responses, pulled, publish)
+            return
+        batch = self._load(batch, responses, publish)
+        if not batch:
+            return
+        messages = [message for _, message in batch]
+        try:
+            made = self._step_together(messages, publish)
+        except StreamLSTMError:
+            made = []
+            for atomic, run in split_runs(batch, pulled):
+                if atomic:
+                    made.append(self._step_atomic(run[0], publish))
+                else:
+                    made += self._step_each(run, publish)
+        except Exception as error:
+            made = [self._refusals.refuse(error, None, None) for _ in messages]
+        for (position, _), response in zip(batch, made, strict=True):
+            responses[position] = self._residency.with_evictions(response)
+
+    def _exceeds_memory(
+        self, batch: Sequence[Positioned], pulled: Container[int], publish: bool
+    ) -> bool:
+        """Tell whether observations name more streams than find room, and can be divided."""
+        eviction = self._residency.eviction
+        if eviction is None or not eviction.when_full or not batch:
+            return False
+        position, first = batch[0]
+        if len(batch) == 1 and not (position in pulled and count_rows(first) > 1):
+            return False
+        try:
+            eviction.make_room(all_streams(batch), publish)
+        except StreamLSTMError:
+            return True
+        return False
+
+    def _step_halves(
+        self,
+        batch: Sequence[Positioned],
+        responses: list[Response | None],
+        pulled: Container[int],
+        publish: bool,
+    ) -> None:
+        """Step one half after the other: streams of the first may be evicted for the second."""
+        if len(batch) > 1:
+            half = len(batch) // 2
+            self._step_all(batch[:half], responses, pulled, publish)
+            self._step_all(batch[half:], responses, pulled, publish)
+            return
+        position, steps = batch[0]
+        assert isinstance(steps, wire.Steps)
+        of_halves: list[Response | None] = [None, None]
+        for n, half_of_rows in enumerate(halve(steps)):
+            self._step_all([(n, half_of_rows)], of_halves, (0, 1), publish)
+        first, second = cast(list[Response], of_halves)
+        both = [*first.publications, *second.publications]
+        response = first if first.error is not None else second
+        responses[position] = response._replace(publications=both)
+
+    def _load(
+        self, batch: Sequence[Positioned], responses: list[Response | None], publish: bool
+    ) -> Sequence[Positioned]:
+        """Restore streams from the store; refuse messages whose streams cannot be restored."""
+        if self._residency.stored is None:
+            return batch
+        if len(batch) > 1:
+            with suppress(StreamLSTMError):
+                self._residency.load(all_streams(batch), publish)
+                return batch
+        loaded = []
+        for position, message in batch:
+            try:
+                self._residency.load(streams_of(message), publish)
+                loaded.append((position, message))
+            except StreamLSTMError as error:
+                step = message if isinstance(message, wire.Step) else None
+                named = (step.stream, step.seq) if step is not None else (None, None)
+                responses[position] = self._refusals.refuse(error, *named)
+        return loaded
+
+    def _step_together(self, messages: Sequence[Observations], publish: bool) -> list[Response]:
+        """Apply all of the messages, or none and raise."""
+        streams, seqs, X, times = join(messages, self._engine.model.input_size)
+        start = time.perf_counter_ns()
+        Y = self._engine.step_many(streams, X, seqs=seqs if any(seqs) else None, times=times)
+        self._counters.stepped(len(streams), time.perf_counter_ns() - start)
+        frames = wire.encode_predictions(streams, seqs, Y)
+        responses = []
+        start = 0
+        for message in messages:
+            if isinstance(message, wire.Step):
+                stop = start + 1
+                reply = frames[start]
+            else:
+                stop = start + len(message.streams)
+                reply = _predictions(message, Y[start:stop])
+            published = _publications(streams[start:stop], frames[start:stop]) if publish else []
+            responses.append(Response(reply, published))
+            start = stop
+        return responses
+
+    def _step_each(self, run: Sequence[Observations], publish: bool) -> list[Response]:
+        """Apply each observation that is good, and refuse each other one by itself."""
+        streams, seqs, X, times = join(run, self._engine.model.input_size)
+        begin = time.perf_counter_ns()
+        try:
+            Y, errors = self._engine.step_each(streams, X, seqs=seqs, times=times)
+        except Exception as error:
+            return [self._refusals.refuse(error, None, None) for _ in run]
+        if len(errors) < len(streams):
+            self._counters.stepped(len(streams) - len(errors), time.perf_counter_ns() - begin)
+        frames = wire.encode_predictions(streams, seqs, Y)
+        responses = []
+        start = 0
+        for message in run:
+            rows = range(start, start + count_rows(message))
+            start = rows.stop
+            refused = [
+                self._refusals.refuse(errors[n], streams[n], seqs[n]) for n in rows if n in errors
+            ]
+            good = [n for n in rows if n not in errors] if refused else rows
+            published = [Publication(wire.topic(streams[n]), frames[n]) for n in good]
+            # the reply to a STEPS of the PULL socket is sent to nobody, so it is not encoded
+            first = refused[0] if refused else Response(frames[rows[0]], [])
+            responses.append(first._replace(publications=published if publish else []))
+        return responses
+
+    def _step_atomic(self, steps: Observations, publish: bool) -> Response:
+        """Apply all of a STEPS, or refuse it for the first row that is bad."""
+        assert isinstance(steps, wire.Steps)
+        try:
+            return self._step_together([steps], publish)[0]
+        except Exception as error:
+            row = error.position if isinstance(error, StreamLSTMError) else None
+            if row is None:
+                return self._refusals.refuse(error, None, None)
+            return self._refusals.refuse(error, steps.streams[row], seq_of(steps, row))
+
+
+def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:
+    return wire.encode(wire.Predictions(steps.streams, steps.seqs, wire.to_floats(Y)))
+
+
+def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> list[Publication]:
+    return [
+        Publication(wire.topic(stream), frame)
+        for stream, frame in zip(streams, frames, strict=True)
+    ]

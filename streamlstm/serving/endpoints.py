@@ -1,0 +1,121 @@
+"""Checks where a worker's sockets may be bound."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+
+import zmq
+
+from .. import wire
+from ..errors import EndpointError
+
+
+def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = False) -> None:
+    """Raise EndpointError for one that is malformed, not allowed or taken.
+
+    Without CURVE messages are neither encrypted nor their senders known, so addresses beyond
+    loopback have to be allowed explicitly. With CURVE, ``inproc://`` is refused: ZeroMQ does not
+    authenticate there.
+
+    Parameters
+    ----------
+    name : str
+        Of the socket; the option of ``streamlstm serve``.
+    endpoint : str
+    insecure : bool
+        Whether addresses that other machines can reach are allowed without CURVE.
+    encrypted : bool
+        Whether the socket uses CURVE.
+    """
+    scheme, separator, address = endpoint.partition("://")
+    host, colon, port = address.rpartition(":")
+    has_port = scheme != "tcp" or bool(host and colon and port)
+    if not separator or not address or not has_port or scheme not in ("tcp", "ipc", "inproc"):
+        raise EndpointError(
+            f"--{name} {endpoint}: expected tcp://ADDRESS:PORT, ipc://PATH or inproc://NAME, "
+            f"for example tcp://127.0.0.1:*"
+        )
+    if scheme == "tcp" and port != "*" and not wire.is_port(endpoint):
+        raise EndpointError(
+            f"--{name} {endpoint}: port must be 1 to {wire.MAX_PORT} or *, got {port}"
+        )
+    if scheme == "inproc" and encrypted:
+        raise EndpointError(
+            f"--{name} {endpoint}: keys mean nothing within a process; expected tcp:// or ipc://, "
+            "or a worker without keys"
+        )
+    if scheme == "tcp" and not encrypted:
+        keys = "give the worker keys (--key and --allow, docs/security.md), "
+        check_reach(name, endpoint, host.strip("[]"), insecure, keys)
+    if scheme == "ipc" and _is_no_socket(address):
+        # libzmq would remove it and put its socket there
+        raise EndpointError(
+            f"--{name} {endpoint}: there is something else than a socket; choose another path"
+        )
+    if scheme == "ipc" and _is_listening(address):
+        # libzmq would take the path away from its owner without a word
+        raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
+
+
+def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> None:
+    """Raise EndpointError for a host that other machines can reach, unless `insecure` allows it.
+
+    ``other`` says what else would do.
+    """
+    if not insecure and not _is_loopback(host):
+        raise EndpointError(
+            f"--{name} {endpoint}: other machines could reach this address, and nothing would "
+            f"protect it; bind to 127.0.0.1, {other}or say --insecure if the network is trusted"
+        )
+
+
+def describe_bind_error(
+    error: zmq.ZMQError | OSError, name: str, anywhere: str = "tcp://127.0.0.1:*"
+) -> str:
+    """Return why an address could not be bound; `anywhere` lets the system choose a port."""
+    number = error.errno or 0
+    if number == errno.EADDRINUSE:
+        return _taken(name, anywhere)
+    reasons = {
+        errno.EADDRNOTAVAIL: "is not an address of this machine",
+        errno.ENODEV: "is not an address of this machine",
+        errno.EACCES: "may not be bound by this user",
+        errno.ENOENT: "is in a folder that does not exist",
+        errno.ENAMETOOLONG: "is too long a path for a socket",
+        errno.EINVAL: "is not an address; expected for example tcp://127.0.0.1:7450",
+    }
+    return reasons.get(number, f"cannot be bound: {error.strerror}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_no_socket(path: str) -> bool:
+    try:
+        return not stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _taken(name: str, anywhere: str) -> str:
+    return (
+        "is taken, perhaps by another worker; stop that one, or choose another address "
+        f"(--{name} '{anywhere}' lets the system choose)"
+    )

@@ -1,0 +1,112 @@
+"""Observations of messages: counted, selected, split and joined to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from itertools import groupby
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import wire
+
+Float32Array: TypeAlias = NDArray[np.float32]
+Observations: TypeAlias = wire.Step | wire.Steps
+Positioned: TypeAlias = tuple[int, Observations]  # a message and its position in a batch
+
+
+def count_rows(message: Observations) -> int:
+    """Return how many observations a message has."""
+    return 1 if isinstance(message, wire.Step) else len(message.streams)
+
+
+def streams_of(message: Observations) -> Sequence[wire.StreamId]:
+    """Return the stream of each observation of a message."""
+    return [message.stream] if isinstance(message, wire.Step) else message.streams
+
+
+def all_streams(batch: Sequence[Positioned]) -> list[wire.StreamId]:
+    """Return the stream of each observation of some messages."""
+    return [stream for _, message in batch for stream in streams_of(message)]
+
+
+def seq_of(message: Observations, row: int) -> int | None:
+    """Return the sequence number of a row of a message; None if it is not numbered."""
+    if isinstance(message, wire.Step):
+        return message.seq
+    return None if message.seqs is None else message.seqs[row]
+
+
+def select_rows(steps: wire.Steps, wanted: Sequence[bool]) -> wire.Steps:
+    """Return a STEPS with only those rows."""
+    size = len(steps.X) // len(wanted)
+    rows = [n for n, want in enumerate(wanted) if want]
+    return wire.Steps(
+        [steps.streams[n] for n in rows],
+        None if steps.seqs is None else [steps.seqs[n] for n in rows],
+        b"".join(steps.X[size * n : size * (n + 1)] for n in rows),
+    )
+
+
+def halve(steps: wire.Steps) -> tuple[wire.Steps, wire.Steps]:
+    """Return the first and the second half of a STEPS."""
+    half, size = len(steps.streams) // 2, len(steps.X) // len(steps.streams)
+    first, second = (
+        wire.Steps(steps.streams[rows], steps.seqs and steps.seqs[rows], X)
+        for rows, X in (
+            (slice(0, half), steps.X[: half * size]),
+            (slice(half, None), steps.X[half * size :]),
+        )
+    )
+    return first, second
+
+
+def split_runs(
+    batch: Sequence[Positioned], pulled: Container[int]
+) -> Iterator[tuple[bool, list[Observations]]]:
+    """Separate each STEPS that is applied as a whole from runs of observations that are not.
+
+    Yields
+    ------
+    atomic : bool
+        Whether it is a single STEPS that is applied as a whole.
+    messages : list of Step or Steps
+    """
+
+    def is_atomic(positioned: Positioned) -> bool:
+        position, message = positioned
+        return isinstance(message, wire.Steps) and position not in pulled
+
+    for atomic, run in groupby(batch, is_atomic):
+        messages = [message for _, message in run]
+        if atomic:
+            yield from ((True, [message]) for message in messages)
+        else:
+            yield False, messages
+
+
+def join(
+    messages: Sequence[Observations], inputs: int
+) -> tuple[list[wire.StreamId], list[int], Float32Array, list[float | None] | None]:
+    """Join messages to streams, sequence numbers, X[B, F] and times (None if there are none)."""
+    streams: list[wire.StreamId] = []
+    seqs: list[int] = []
+    times: list[float | None] = []
+    vectors: list[bytes] = []
+    for message in messages:
+        if isinstance(message, wire.Step):
+            stream, seq, x, event_time = message
+            streams.append(stream)
+            seqs.append(seq)
+            times.append(event_time)
+            vectors.append(x)
+        else:
+            rows = len(message.streams)
+            streams += message.streams
+            seqs += message.seqs or [0] * rows
+            times += [None] * rows
+            vectors.append(message.X)
+    # a bytearray, since an array over bytes is read-only, which for a kernel is another type
+    X = np.frombuffer(bytearray().join(vectors), "<f4").reshape(len(streams), inputs)
+    return streams, seqs, X, None if all(t is None for t in times) else times

@@ -1,0 +1,102 @@
+"""What one message leads to: a reply to its sender, and publications to subscribers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .. import wire
+from ..engine.engine import Engine
+from ..errors import DuplicateError, GapError, StreamLSTMError
+from .counters import Counters
+
+_LOG = logging.getLogger(__name__)
+
+
+class Publication(NamedTuple):
+    """The two frames that subscribers of one stream receive."""
+
+    topic: bytes
+    frame: bytes
+
+
+class Response(NamedTuple):
+    """What one message leads to.
+
+    Attributes
+    ----------
+    reply : bytes
+        The frame for the sender.
+    publications : list of Publication
+        For subscribers.
+    error : wire.Error or None
+        Why the message was refused, for the log of the pull socket, which sends no replies; of a
+        STEPS that came there, why its first bad row was.
+    ticket : int
+        The commit of the store that has to be safe before the reply is sent; 0 for none.
+    reloads : bool
+        Whether it began a reload, which :meth:`Service.reload` will answer; there is no reply yet.
+    """
+
+    reply: bytes
+    publications: list[Publication]
+    error: wire.Error | None = None
+    ticket: int = 0
+    reloads: bool = False
+
+
+def done(kind: wire.Kind, stream: wire.StreamId | None, value: Any) -> Response:
+    """Return the response that a request was executed, with its result."""
+    return Response(wire.encode(wire.Done(kind, stream, value)), [])
+
+
+def stream_event(kind: wire.Kind, stream: wire.StreamId, publish: bool) -> Response:
+    """Return the response that a stream was changed, which its subscribers receive too."""
+    response = done(kind, stream, None)
+    if not publish:
+        return response
+    return response._replace(publications=[Publication(wire.topic(stream), response.reply)])
+
+
+class Refusals:
+    """Makes responses of errors, and counts them.
+
+    Parameters
+    ----------
+    engine : Engine
+    counters : Counters
+    """
+
+    def __init__(self, engine: Engine, counters: Counters) -> None:
+        self._engine, self._counters = engine, counters
+
+    def guard(self, action: Callable[[], Response], stream: wire.StreamId | None) -> Response:
+        """Call an action; refuse the message if it raises: a worker outlives every message."""
+        try:
+            return action()
+        except Exception as error:
+            return self.refuse(error, stream, None)
+
+    def refuse(self, error: Exception, stream: wire.StreamId | None, seq: int | None) -> Response:
+        """Return the response that an observation or a request was refused."""
+        if isinstance(error, StreamLSTMError):
+            last, values = self._last_of(error, stream, seq)
+            refusal = wire.Error(stream, seq, error.code, str(error), last, values)
+        else:
+            _LOG.error("a message could not be answered", exc_info=error)
+            sentence = f"the worker failed with {type(error).__name__}; its log says where"
+            refusal = wire.Error(stream, seq, "error", sentence)
+        self._counters.errors[refusal.code] += 1
+        return Response(wire.encode(refusal), [], refusal)
+
+    def _last_of(
+        self, error: StreamLSTMError, stream: wire.StreamId | None, seq: int | None
+    ) -> tuple[int | None, bytes | None]:
+        """Return the stream's last sequence number for a refused one, and the prediction for it."""
+        if isinstance(error, GapError):
+            return error.expected - 1, None
+        if not isinstance(error, DuplicateError):
+            return None, None
+        y = None if stream is None or seq is None else self._engine.last_prediction(stream, seq)
+        return error.last, None if y is None else wire.to_floats(y)

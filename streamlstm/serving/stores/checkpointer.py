@@ -1,0 +1,300 @@
+"""Checkpoints a worker's streams to a store in the background.
+
+The loop's thread calls :meth:`Checkpointer.turn` between its turns. There the rows that changed are
+copied, a few at a time, so that no message waits long; a commit thread writes them, one transaction
+for each batch. While it writes, changes accumulate in the state table. If the store fails, the same
+batch is retried until it is written; predictions go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from ...backends.plan import initial_row
+from ...engine.dirty_tracker import DirtyTracker
+from ...engine.engine import Engine
+from ...engine.records import RecordBatch
+from ...errors import StoreError
+from .epochs import Epochs
+from .header import Header, header_of
+from .open import open_store
+from .outage import Outage
+from .store import Store
+from .stored_streams import StoredStreams
+
+_LOG = logging.getLogger(__name__)
+
+BATCH_BYTES = 2**24  # of records, at most, in one transaction
+CHUNK_BYTES = 2**19  # copied between two turns of the loop: some 0.3 ms
+YIELD_SECONDS = 0.002  # for which the loop goes on between two chunks
+# Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
+# may have to wait for the thread that writes.
+POLL_SECONDS = 0.05
+FINISH_SECONDS = 5.0  # for which a worker that stops waits for its last commit
+
+
+class Checkpointer:
+    """Commits the changes of an engine to a store.
+
+    Parameters
+    ----------
+    tracker : DirtyTracker
+        Of the engine.
+    store : Store
+        Closed with the checkpointer.
+    seconds : float
+        Between two commits.
+    epochs : Epochs, optional
+        Of the store's records; left out where streams never begin anew.
+
+    Attributes
+    ----------
+    stored : StoredStreams
+        Reads the streams that are in the store and not in memory.
+    begun, committed : int
+        Number of the last commit that was begun, and of the last one that is in the store. What was
+        applied before a commit began is in it or in an earlier one.
+    written : int
+        Batches that are in the store; a commit has one or more.
+    lost : int
+        Changes that could not be committed when the worker stopped.
+    on_commit : callable
+        Called after each commit, from the commit thread.
+    """
+
+    def __init__(
+        self,
+        tracker: DirtyTracker,
+        store: Store,
+        seconds: float = 0.1,
+        epochs: Epochs | None = None,
+    ) -> None:
+        self._tracker, self._store, self._seconds = tracker, store, seconds
+        self.stored = StoredStreams(tracker, store)
+        self.start_epoch(epochs)
+        self.begun = self.committed = self.written = self.lost = 0
+        self.on_commit: Callable[[], object] = lambda: None
+        self._uncopied = 0  # changes that the commit under way has still to copy
+        self._copying = self._emptied = False
+        self._due = time.monotonic() + seconds
+        self._outage = Outage("written")
+        self._work: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._idle = threading.Event()  # set while the commit thread has nothing to write
+        self._idle.set()
+        self._finishing = threading.Event()
+        self._thread = threading.Thread(target=self._write_batches, name="store", daemon=True)
+        self._thread.start()
+
+    def start_epoch(self, epochs: Epochs | None) -> None:
+        """Write records of another epoch and size; only :attr:`between_commits`.
+
+        The engine's streams must have begun anew before.
+        """
+        size = self._tracker.record_size
+        self._epochs = self.stored.epochs = epochs
+        self._batch = self.stored.batch = RecordBatch(max(1, BATCH_BYTES // size), size)
+        self._chunk = max(1, CHUNK_BYTES // size)
+
+    # --- from the loop's thread ---
+
+    def ticket(self) -> int:
+        """Return the number of the commit after which all that was applied so far is stored."""
+        clean = not self._tracker.pending and not self._copying and not self._emptied
+        return self.begun if clean else self.begun + 1
+
+    def turn(self) -> float:
+        """Continue the commit for a fraction of a millisecond.
+
+        Returns
+        -------
+        float
+            Seconds after which to call this again.
+        """
+        if not self._idle.is_set():
+            return POLL_SECONDS
+        if not self._copying:
+            now = time.monotonic()
+            if self._uncopied == 0:
+                if now < self._due:
+                    return self._due - now
+                self._due = now + self._seconds
+                if self._emptied:
+                    self._emptied = False
+                    self._tracker.mark_all()
+                self._uncopied = self._tracker.pending
+                if self._uncopied == 0:
+                    return self._seconds
+                self.begun += 1
+            self._copying = True
+        limit = min(self._chunk, self._uncopied, self._batch.capacity - self._batch.count)
+        self._tracker.take(self._batch, limit)
+        self._uncopied -= limit
+        if self._uncopied == 0 or self._batch.count == self._batch.capacity:
+            self._copying = False
+            self._idle.clear()
+            self._work.put(True)
+            return POLL_SECONDS
+        return YIELD_SECONDS
+
+    def commit_early(self) -> None:
+        """Copy what changed and have it written now, as much as one batch holds."""
+        while self._idle.is_set() and (self._emptied or self._copying or self.has_changes):
+            self._due = 0.0
+            self.turn()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the batch that is being written is in the store, at most so long."""
+        self._idle.wait(seconds)
+
+    def finish(self, seconds: float = FINISH_SECONDS) -> None:
+        """Commit the last changes when the loop has ended; log how many are lost if that fails."""
+        self._finishing.set()
+        deadline = time.monotonic() + seconds
+        self._due = 0.0
+        while self.ticket() > self.begun or self._uncopied or not self._idle.is_set():
+            self._due = 0.0
+            self.turn()
+            left = deadline - time.monotonic()
+            if not self._idle.is_set() and not self._idle.wait(max(left, 0)):
+                break
+            if self._outage.error is not None or left <= 0:
+                break
+        self.lost = self._tracker.pending + self._batch.count
+        if self.lost:
+            _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
+
+    # --- the commit thread ---
+
+    def _write_batches(self) -> None:
+        while self._work.get():
+            self._tracker.seal(self._batch)
+            if self._epochs is not None:
+                self._epochs.mark(self._batch)
+            if self._write():
+                self._batch.clear()
+                self.written += 1
+                if self._store.emptied:  # what was committed before is to be written again
+                    self._store.emptied, self._emptied = False, True
+                elif self._uncopied == 0:
+                    self.committed = self.begun
+            self._idle.set()
+            self.on_commit()
+
+    def _write(self) -> bool:
+        """Write the batch, retrying until that succeeds; return False if the worker stops first."""
+        while True:
+            try:
+                self._store.commit(self._batch.deleted, self._batch)
+            except StoreError as error:
+                self._outage.record(error)
+            except Exception as error:  # this thread must outlive whatever a store does
+                _LOG.error("a commit failed", exc_info=error)
+                kind = type(error).__name__
+                self._outage.record(
+                    StoreError(f"{self._store.place}: failed with {kind}; the log says where.")
+                )
+            else:
+                self._outage.end()
+                self.stored.outage.end()  # a store that takes a commit can be read again
+                return True
+            if self._finishing.is_set():
+                return False
+            self._finishing.wait(self._outage.retry_in())
+
+    # --- state ---
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether changes exist that were not copied from the table yet."""
+        return self._tracker.pending > 0
+
+    @property
+    def between_commits(self) -> bool:
+        """Whether no commit is under way, so that streams may begin anew."""
+        return (
+            self._idle.is_set() and not self._copying and self._uncopied == 0 and self._batch_empty
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was copied from the table is in the store, and the store works."""
+        return self._idle.is_set() and not self._emptied and not self.failing and self._batch_empty
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to write or to read the store failed."""
+        return self._outage.error is not None or self.stored.outage.error is not None
+
+    @property
+    def _batch_empty(self) -> bool:
+        return not self._batch.count and not self._batch.deleted
+
+    def status(self) -> dict[str, Any]:
+        """Return what INFO shows under ``store``."""
+        outage = self._outage if self._outage.since is not None else self.stored.outage
+        since, error = outage.since, outage.error
+        return {
+            "kind": self._store.kind,
+            "place": self._store.place,
+            "committed": self.committed,
+            "pending": self._tracker.pending + self._batch.count,
+            "absent": self.stored.count,
+            "failing": None if since is None else time.monotonic() - since,
+            "error": None if error is None else str(error),
+        }
+
+    @property
+    def header(self) -> Header:
+        """The store's header."""
+        return self._store.header
+
+    def set_header(self, header: Header) -> None:
+        """Replace the store's header; from any thread.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written, or is not accepted; nothing has changed.
+        """
+        self._store.set_header(header)
+
+    def close(self) -> None:
+        """Close the store; what was not committed is lost."""
+        self._finishing.set()
+        self._work.put(False)
+        self._thread.join(FINISH_SECONDS)
+        self._store.close()
+
+    def __enter__(self) -> Checkpointer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_checkpointer(
+    engine: Engine, where: str, seconds: float, other: str = "refuse"
+) -> Checkpointer | None:
+    """Return a checkpointer to what ``--store`` names; None for ``memory``.
+
+    Raises
+    ------
+    StoreError
+        As for :func:`streamlstm.serving.stores.open.open_store`.
+    """
+    if where == "memory":
+        return None
+    tracker = engine.dirty_tracker()
+    store = open_store(where, header_of(engine.model, tracker.record_size), other)
+    return Checkpointer(tracker, store, seconds, Epochs(store.header, initial_row(engine.model)))

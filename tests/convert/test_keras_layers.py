@@ -1,0 +1,157 @@
+"""Layers and graphs of Keras: unsupported ones, normalisation, masks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streamlstm as sl
+from streamlstm import GRU
+
+from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("Bidirectional", "from its end"),
+        ("Conv1D", "several steps at once"),
+        ("Lambda", "Python code"),
+        ("MultiHeadAttention", "whole sequence"),
+        ("GlobalAveragePooling1D", "whole sequence"),
+        ("RepeatVector", "second sequence"),
+        ("MyLayer", "the layer is not known"),
+    ],
+)
+def test_unsupported_layers_are_refused_with_the_reason(
+    tmp_path: Path, kind: str, words: str
+) -> None:
+    other = (kind, {"name": "odd"}, {})
+    path = legacy(tmp_path / "m.h5", [lstm("a", 2, 3), other, dense("d", 3, 1)])
+    message = refused(path)
+    assert f"layer 'odd' ({kind}) is refused" in message
+    assert words in message
+
+
+def test_go_backwards_is_refused(tmp_path: Path) -> None:
+    path = legacy(tmp_path / "m.h5", [lstm("back", 2, 3, go_backwards=True)])
+    assert "layer 'back' (LSTM) is refused: go_backwards" in refused(path)
+
+
+def test_a_second_sequence_from_the_end_of_the_first_is_refused(tmp_path: Path) -> None:
+    reshape = ("Reshape", {"name": "r", "target_shape": [1, 3]}, {})
+    first, second = lstm("a", 2, 3, return_sequences=False), lstm("b", 3, 4)
+    message = refused(legacy(tmp_path / "m.h5", [first, reshape, second]))
+    assert "layer 'b' (LSTM) is refused" in message
+
+
+def test_flattening_a_sequence_is_refused(tmp_path: Path) -> None:
+    flat = ("Flatten", {"name": "f"}, {})
+    message = refused(legacy(tmp_path / "m.h5", [lstm("a", 2, 3), flat, dense("d", 3, 1)]))
+    assert "layer 'f' (Flatten) is refused" in message
+
+
+def test_branches_are_refused_with_the_layer_that_joins_them(tmp_path: Path) -> None:
+    def join(content: Any) -> None:
+        last = layers_of(content)[-1]
+        last["class_name"] = "Multiply"
+
+    message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=join))
+    assert "(Multiply) joins" in message
+
+
+def tensor(layer: str, output: int = 0) -> dict[str, Any]:
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, 0, output]}}
+
+
+def test_a_state_of_another_layer_is_refused(tmp_path: Path) -> None:
+    def pass_on(content: Any) -> None:
+        layers = layers_of(content)
+        first, second = (layer for layer in layers if layer["class_name"] in ("LSTM", "GRU"))
+        second["inbound_nodes"][0]["kwargs"]["initial_state"] = [tensor(first["name"], 1)]
+
+    message = refused(changed_zip("keras3_graph_states", tmp_path / "m.keras", config=pass_on))
+    assert "(GRU) takes its initial state from 'lstm" in message
+
+
+def test_the_cell_state_as_an_output_is_refused(tmp_path: Path) -> None:
+    def answer(content: Any) -> None:
+        (lstm,) = (layer for layer in layers_of(content) if layer["class_name"] == "LSTM")
+        layers_of(content)[-1]["inbound_nodes"][0]["args"] = [tensor(lstm["name"], 2)]
+
+    message = refused(changed_zip("keras3_graph_states", tmp_path / "m.keras", config=answer))
+    assert "takes output 2 of 'lstm" in message
+
+
+def test_numbers_that_do_not_follow_the_category_are_refused(tmp_path: Path) -> None:
+    def other_columns(content: Any) -> None:
+        slices = [layer for layer in layers_of(content) if layer["class_name"] == "GetItem"]
+        slices[0]["inbound_nodes"][0]["args"][1][2] = 1
+
+    message = refused(
+        changed_zip("keras3_graph_sliced", tmp_path / "m.keras", config=other_columns)
+    )
+    assert "(Concatenate) joins 'embedding" in message
+
+
+def test_an_unconnected_input_is_refused(tmp_path: Path) -> None:
+    def one_more(content: Any) -> None:
+        extra = {"class_name": "InputLayer", "name": "more", "config": {"name": "more"}}
+        layers_of(content).append(extra)
+        content["config"]["input_layers"] = [["input_layer", 0, 0], ["more", 0, 0]]
+
+    message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=one_more))
+    assert "2 inputs and 1 outputs" in message
+
+
+def test_one_mean_for_all_features(tmp_path: Path) -> None:
+    norm = ("Normalization", {"name": "n", "axis": [], "mean": 1.5, "variance": 4.0}, {})
+    norm[1]["batch_input_shape"] = [None, None, 2]
+    model = sl.from_keras(legacy(tmp_path / "m.h5", [norm, lstm("a", 2, 3)]))
+    assert np.array_equal(model.input_scaling.mean, [1.5, 1.5])
+    assert np.array_equal(model.input_scaling.scale, [2, 2])
+
+
+def test_a_custom_class_is_refused_with_advice(tmp_path: Path) -> None:
+    def own(content: Any) -> None:
+        content["class_name"] = "MyModel"
+
+    message = refused(changed_zip("keras3_lstm_stack", tmp_path / "m.keras", config=own))
+    assert "'MyModel'" in message
+    assert "keras.Sequential" in message
+
+
+@pytest.mark.parametrize(
+    "policy", [{"name": "int8_from_float32"}, {"mode": "int8", "source_name": "float32"}]
+)
+def test_a_quantized_layer_is_refused(tmp_path: Path, policy: dict[str, str]) -> None:
+    def quantize(content: Any) -> None:
+        layers_of(content)[-1]["config"]["dtype"] = {
+            "class_name": "QuantizedDTypePolicy",
+            "config": policy,
+        }
+
+    message = refused(changed_zip("keras3_lstm_stack", tmp_path / "m.keras", config=quantize))
+    assert "quantized" in message
+
+
+def test_an_embedding_in_the_middle_is_refused(tmp_path: Path) -> None:
+    table = {"embeddings": np.zeros((5, 2), np.float32)}
+    inner = ("Embedding", {"name": "e", "input_dim": 5, "output_dim": 2}, table)
+    assert "layer 'e' (Embedding) is refused" in refused(
+        legacy(tmp_path / "m.h5", [lstm("a", 2, 3), inner])
+    )
+
+
+def test_masks_are_mentioned_in_the_notes(tmp_path: Path) -> None:
+    mask = ("Masking", {"name": "m", "mask_value": -1.0, "batch_input_shape": [None, None, 2]}, {})
+    model = sl.from_keras(legacy(tmp_path / "m.h5", [mask, lstm("a", 2, 3)]))
+    assert "layer 'm' (Masking) masks steps of -1.0" in model.metadata["notes"]
+
+
+def test_a_gru_without_reset_after_in_its_configuration(tmp_path: Path) -> None:
+    config = {"name": "g", "units": 2, "batch_input_shape": [None, None, 3]}
+    arrays = {"kernel": np.ones((3, 6)), "recurrent_kernel": np.ones((2, 6)), "bias": np.ones(6)}
+    model = sl.from_keras(legacy(tmp_path / "m.h5", [("GRU", config, arrays)]))
+    assert model.layers == (GRU(3, 2, reset_after=False),)

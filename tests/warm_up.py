@@ -1,0 +1,25 @@
+"""Compile half of the kernels, the first or the second, unless they lie on disk already.
+
+    python -m tests.warm_up first | second
+
+Two processes share the work so, and no test waits for a compiler.
+"""
+
+import sys
+
+from streamlstm.kernels import compile as kernels
+from streamlstm.serving import compiled_loop
+
+
+def main(half: str) -> None:
+    """Compile the worker's loop, which takes long, and some others; or the rest."""
+    names = [name for name in kernels._kernels() if name != compiled_loop.NAME]
+    first = [compiled_loop.NAME, *names[::4]]
+    chosen = first if half == "first" else [name for name in names if name not in first]
+    missing = [name for name in chosen if not kernels.is_warm([name])]
+    if missing:
+        kernels.prepare(None, missing)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
