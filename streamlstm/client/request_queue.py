@@ -1,9 +1,9 @@
 """The requests in flight on a DEALER socket, matched with their replies.
 
 A reply finds its request by the number in the envelope
-(docs/decisions/questions-carry-a-number-in-the-envelope.md), a request without a reply fails at its
+(docs/decisions/request-ids-in-the-envelope.md), a request without a reply fails at its
 deadline, and no more than a window of them is in flight at once
-(docs/decisions/a-window-of-questions.md).
+(docs/decisions/a-window-of-requests-in-flight.md).
 """
 
 from __future__ import annotations

@@ -61,10 +61,6 @@ class Histogram:
         """Sum of all values."""
         return float(self._cells[0] * self._scale)
 
-    def count_refused_connection(self) -> None:
-        """Count a client without an authorized key; from one thread only."""
-        self.refused_connections += 1
-
     def as_map(self) -> dict[str, Any]:
         """Return the form of INFO; always all buckets, so that differences need no alignment."""
         return {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager, ExitStack
-from types import TracebackType
 
 import zmq
 
@@ -260,10 +259,5 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()

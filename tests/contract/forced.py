@@ -59,4 +59,5 @@ if __name__ == "__main__":
     few = given[:1] == ["few"] and given.pop(0)
     models.MODELS = {name: models.MODELS[name] for name in (FEW if few else CHOSEN)}
     models.BACKENDS = ("cpu",)
-    sys.exit(pytest.main([*TESTS, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *given]))
+    tests = TESTS[:1] if few else TESTS
+    sys.exit(pytest.main([*tests, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *given]))

@@ -1,6 +1,6 @@
 """The reference backend hides OpenBLAS's warning about finite products.
 
-See docs/decisions/a-warning-of-openblas.md.
+See docs/decisions/openblas-invalid-value-warning.md.
 """
 
 import os

@@ -55,9 +55,8 @@ def from_keras(path: str | PathLike[str], **options: Any) -> Model:
     path : path
         A file of ``model.save``.
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
-        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
-        takes them.
+        Names, scaling, skip, horizon and metadata, as :class:`streamlstm.Model` takes them. The
+        horizon is 0, no forecast, by default.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def reference_runner(model: Any) -> Run:
 
     def run(feeds: dict[str, Any]) -> list[Any]:
         # OpenBLAS raises the flag for products of finite numbers, which says nothing
-        # (docs/decisions/a-warning-of-openblas.md).
+        # (docs/decisions/openblas-invalid-value-warning.md).
         with np.errstate(invalid="ignore"):
             return list(evaluator.run(None, feeds))
 

@@ -25,9 +25,8 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     output : str, optional
         Name of the output to convert; by default the first that is not the state of a layer.
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
-        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
-        takes them.
+        Names, scaling, skip, horizon and metadata, as :class:`streamlstm.Model` takes them. The
+        horizon is 0, no forecast, by default.
 
     Returns
     -------

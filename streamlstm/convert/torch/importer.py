@@ -50,9 +50,8 @@ def from_torch(
     epsilon : float
         That of BatchNorm1d and LayerNorm; only a state dict leaves it open.
     **options
-        ``inputs``, ``outputs``, ``input_scaling``, ``output_scaling``, ``skip``, ``skip_scale``,
-        ``horizon`` (0, no forecast, if left out) and ``metadata``, as :class:`streamlstm.Model`
-        takes them.
+        Names, scaling, skip, horizon and metadata, as :class:`streamlstm.Model` takes them. The
+        horizon is 0, no forecast, by default.
 
     Returns
     -------
