@@ -27,7 +27,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all test-cuda lint format bench instructions figures train-host golden clean help
+.PHONY: demo test test-all test-cuda lint format bench instructions figures architecture train-host golden clean help
 
 demo: .venv/.base  ## Predict this machine's next second, live (ARGS="--seconds 5 --json out.json")
 	@$(RUN) workers/demo.py $(ARGS)
@@ -64,6 +64,9 @@ instructions: .venv/.dev  ## Count the kernels' instructions and compare with th
 
 figures: .venv/.base  ## Write the tables of the last benchmarks into README.md and docs/figures.md
 	@$(RUN) -m benchmarks.readme
+
+architecture: .venv/.base  ## Draw the packages and their imports into docs/architecture.md
+	@$(RUN) -m docs.architecture
 
 train-host: .venv/.base  ## Train the shipped model from the recording in examples/data
 	@mkdir -p streamlstm/models

@@ -11,6 +11,8 @@ from ..kernels.layout import ACTIVATIONS, CODES, SOFTMAX
 
 # Default parameters of the activations of single values; softmax and log_softmax take all outputs.
 PARAMETERS = {name: defaults for name, defaults in ACTIVATIONS.items() if CODES[name] < SOFTMAX}
+# Those without; other frameworks call them by the same names, up to capitals and underscores.
+WITHOUT_PARAMETERS = tuple(name for name, defaults in PARAMETERS.items() if not defaults)
 
 _FORM = re.compile(r"\s*([a-z0-9_]+)\s*(?:\(([^()]*)\))?\s*")
 

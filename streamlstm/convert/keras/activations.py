@@ -3,25 +3,9 @@
 from typing import Any
 
 from ...errors import ConvertError
-from ...network.activations import name_activation
+from ...network.activations import WITHOUT_PARAMETERS, name_activation
 
-_SAME = {
-    "linear",
-    "relu",
-    "tanh",
-    "sigmoid",
-    "elu",
-    "selu",
-    "softsign",
-    "softplus",
-    "silu",
-    "hard_silu",
-    "mish",
-    "gelu",
-    "exponential",
-    "softmax",
-    "log_softmax",
-}
+_SAME = {*WITHOUT_PARAMETERS, "elu", "softmax", "log_softmax"}
 _OTHERS = {
     "swish": "silu",
     "hard_swish": "hard_silu",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...network.activations import WITHOUT_PARAMETERS
 from . import activations, arithmetic, concat, norms, shapes, slicing
 from .activations import Handler
 from .recurrent import recurrent
@@ -9,12 +10,7 @@ from .recurrent import recurrent
 # A handler takes a node and the values of its inputs; it returns the value of the node's output, or
 # a list with one for each output.
 HANDLERS: dict[str, Handler] = {
-    "Relu": activations.activation("relu"),
-    "Tanh": activations.activation("tanh"),
-    "Sigmoid": activations.activation("sigmoid"),
-    "Softsign": activations.activation("softsign"),
-    "Softplus": activations.activation("softplus"),
-    "Mish": activations.activation("mish"),
+    **{name.capitalize(): activations.activation(name) for name in WITHOUT_PARAMETERS},
     "HardSwish": activations.activation("hard_silu"),
     "HardSigmoid": activations.activation("hard_sigmoid", ("alpha", 0.2), ("beta", 0.5)),
     "LeakyRelu": activations.activation("leaky_relu", ("alpha", 0.01)),

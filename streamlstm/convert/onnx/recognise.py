@@ -10,31 +10,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...kernels import reference
-from ...network.activations import name_activation
+from ...network.activations import WITHOUT_PARAMETERS, name_activation
 from ..common.weights import Float64Array
 from .ops import Activation, Affine, Op, evaluate_ops
 
-_CANDIDATES: tuple[str, ...] = (
-    "silu",
-    "hard_silu",
-    "mish",
-    "gelu",
-    "gelu_tanh",
-    "softsign",
-    "softplus",
-    "sigmoid",
-    "tanh",
-    "relu",
+_CANDIDATES = (
+    *WITHOUT_PARAMETERS,
     "elu",
-    "selu",
     "softmax",
     "log_softmax",
-    "exponential",
     name_activation("hard_sigmoid", 1 / 6, 0.5),
     name_activation("hard_sigmoid", 0.2, 0.5),
     name_activation("hard_tanh", -1, 1),
     name_activation("hard_tanh", 0, 6),
-    "linear",
 )
 _MINUS = Affine(-1, 0, "")
 _LOG_SIGMOID = (_MINUS, Activation("softplus", ""), _MINUS)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ...errors import ConvertError
-from ...network.activations import name_activation
+from ...network.activations import WITHOUT_PARAMETERS, name_activation
 from .layers import Affine, TorchLayer, make_weights
 from .state_dict import INITIAL_C, INITIAL_H, QUANTIZED, assign_initial_state
 
@@ -232,16 +232,16 @@ def _named(name: str) -> Callable[[Any, str], Steps]:
     return lambda _module, _name: (name,)
 
 
+def _same_names() -> dict[type[nn.Module], Callable[[Any, str], Steps]]:
+    """Return PyTorch's activations that are called as here, up to capitals."""
+    classes = {name.lower(): getattr(nn, name) for name in nn.modules.activation.__all__}
+    return {classes[name]: _named(name) for name in WITHOUT_PARAMETERS if name in classes}
+
+
 # ReLU6 is a Hardtanh with its bounds set.
 _ACTIVATIONS: dict[type[nn.Module], Callable[[Any, str], Steps]] = {
-    nn.ReLU: _named("relu"),
-    nn.Tanh: _named("tanh"),
-    nn.Sigmoid: _named("sigmoid"),
-    nn.SiLU: _named("silu"),
+    **_same_names(),
     nn.Hardswish: _named("hard_silu"),
-    nn.Mish: _named("mish"),
-    nn.SELU: _named("selu"),
-    nn.Softsign: _named("softsign"),
     nn.Hardsigmoid: _named(name_activation("hard_sigmoid", 1 / 6, 0.5)),
     nn.Hardtanh: lambda m, _: (name_activation("hard_tanh", m.min_val, m.max_val),),
     nn.LeakyReLU: lambda m, _: (name_activation("leaky_relu", m.negative_slope),),
