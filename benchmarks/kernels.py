@@ -18,7 +18,7 @@ from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.precision import round_weights
 from streamlstm.kernels import compile
 from streamlstm.kernels.cache import kernel
-from streamlstm.kernels.memory import call_at
+from streamlstm.kernels.pointers import call_at
 
 from .harness import Row, interleaved, parser, report, steps
 from .peers import onnxruntime_step, torch_step

@@ -57,7 +57,7 @@ def _resolve(path: str | os.PathLike[str]) -> Path:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "this is a directory, expected a file", str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "this is no regular file and is not replaced", str(path))
+        raise OSError(errno.EINVAL, "this is not a regular file and is not replaced", str(path))
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "this file is read-only", str(path))
     return target

@@ -36,6 +36,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             half.wait()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more process of tests than there are cores: many of them wait for other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the files that take longest to the front."""
     place = {ROOT / "tests" / name: n for n, name in enumerate(LONGEST)}

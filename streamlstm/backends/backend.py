@@ -49,7 +49,7 @@ class Backend(Protocol):
     def take_over(self, old: Any, rows: Any) -> None:
         """Replace a backend of the same class, which must not be used any more.
 
-        The address of its task stays valid. The rows may be others than before.
+        The address of its task stays valid. The rows may differ from those before.
         """
 
 

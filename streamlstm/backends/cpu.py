@@ -33,7 +33,7 @@ class CpuBackend:
     Attributes
     ----------
     address : int
-        Of the task (kernels/layout.py).
+        Address of the task (kernels/layout.py).
     inputs, outputs : int
         F and O.
     work : int

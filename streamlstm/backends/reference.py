@@ -23,7 +23,7 @@ class ReferenceBackend:
     ----------
     model : Model
     dtype : dtype
-        Of all arithmetic.
+        The type of all arithmetic: float32 or float64.
     """
 
     name = "reference"

@@ -47,7 +47,7 @@ def predict(
     if out is not None:
         check_output("--out", out, data=data, model=model)
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.offline import predict_rows
+    from streamlstm.cli.offline_prediction import predict_rows
     from streamlstm.data.csv import read_csv
     from streamlstm.network.model import Model
 

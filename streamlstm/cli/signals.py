@@ -1,4 +1,4 @@
-"""How commands handle Ctrl-C and SIGTERM beyond Python's KeyboardInterrupt."""
+"""Handles Ctrl-C and SIGTERM in commands, beyond Python's KeyboardInterrupt."""
 
 import os
 import signal

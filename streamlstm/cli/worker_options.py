@@ -56,6 +56,6 @@ def connect(
             raise WorkerTimeoutError(
                 f"{endpoint}: no worker answered within {client.timeout:g} s. Start one there, for "
                 f"instance: streamlstm serve MODEL --router {endpoint}; if it "
-                "speaks with keys only, give --key and --server"
+                "requires keys, give --key and --server"
             ) from None
     return Client(endpoint, timeout=timeout, key=key, server=server)

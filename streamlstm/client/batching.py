@@ -75,7 +75,7 @@ class Backlog:
 
     @property
     def is_full(self) -> bool:
-        """Whether one message is full: another call like the last would not fit into it."""
+        """True if one message is full: another call like the last would not fit into it."""
         another = len(self._pending[-1].frame) if self._pending else 0
         return self._rows >= wire.MAX_STREAMS or self._bytes + another + _ENVELOPE > self._limit
 

@@ -164,20 +164,45 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         return self._submit(observations(streams, X, seqs), decode_predictions)
 
     def reset(self, stream: wire.StreamId) -> None:
-        """Clear the state of a stream."""
+        """Clear the state of a stream.
+
+        Raises
+        ------
+        RemoteError, WorkerTimeoutError
+            As for :meth:`step`; ``unknown-stream`` if it has sent nothing.
+        """
         self._call(wire.Reset(check_stream_id(stream)), decode_done)
 
     def export_stream(self, stream: wire.StreamId) -> bytes:
-        """Return the whole state of a stream."""
+        """Return the whole state of a stream.
+
+        Raises
+        ------
+        RemoteError, WorkerTimeoutError
+            As for :meth:`step`; ``unknown-stream`` if it has sent nothing.
+        """
         blob: bytes = self._call(wire.Export(check_stream_id(stream)), decode_done)
         return blob
 
     def import_stream(self, stream: wire.StreamId, blob: bytes) -> None:
-        """Set the state of a stream to what :meth:`export_stream` returned."""
+        """Set the state of a stream to what :meth:`export_stream` returned.
+
+        Raises
+        ------
+        RemoteError, WorkerTimeoutError
+            As for :meth:`step`; ``bad-value`` if the state is damaged, ``model-mismatch``
+            if it comes from another model.
+        """
         self._call(wire.Import(check_stream_id(stream), blob), decode_done)
 
     def forget(self, stream: wire.StreamId) -> None:
-        """Remove a stream; if it comes again, it is a new one."""
+        """Remove a stream; if it comes again, it is a new one.
+
+        Raises
+        ------
+        RemoteError, WorkerTimeoutError
+            As for :meth:`step`; ``unknown-stream`` if it has sent nothing.
+        """
         self._call(wire.Forget(check_stream_id(stream)), decode_done)
 
     def reload(self, anew: bool = False) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import zmq
 
 from .. import wire
 from ..errors import BadValueError, EndpointError
+from .curve_handshake import Handshake
 from .failures import closed
-from .handshake import Handshake
 from .keys import Credentials, KeyPath, credentials
 
 SocketType = TypeVar("SocketType", bound=zmq.Socket[Any])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import HandshakeError, StreamLSTMError, WorkerTimeoutError
-from .handshake import HandshakeFailure
+from .curve_handshake import HandshakeFailure
 
 _UNKNOWN = HandshakeFailure()
 
@@ -40,7 +40,7 @@ def backlog_not_sent(
 
 
 def window_full(endpoint: str, timeout: float, window: int) -> WorkerTimeoutError:
-    """Return the error for a request that waited in vain for room in the window."""
+    """Return the error for a request that timed out waiting for room in the window."""
     return WorkerTimeoutError(
         f"{endpoint}: {window} requests were in flight, the maximum, and there was no room for "
         f"another within {timeout:g} s; it was not sent. Send more slowly, or check the worker: "
@@ -51,8 +51,8 @@ def window_full(endpoint: str, timeout: float, window: int) -> WorkerTimeoutErro
 def no_reply(endpoint: str, timeout: float) -> WorkerTimeoutError:
     """Return the error for a request that got no reply."""
     return WorkerTimeoutError(
-        f"{endpoint}: no reply within {timeout:g} s; the request may have been applied all the "
-        f"same. {how_to_check(endpoint, 'router')}"
+        f"{endpoint}: no reply within {timeout:g} s; the request may still have been "
+        f"applied. {how_to_check(endpoint, 'router')}"
     )
 
 

@@ -22,7 +22,7 @@ KeyPath: TypeAlias = str | os.PathLike[str] | None
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
-_SECRET_NOTE = "# A secret key of streamlstm: whoever has this file is who it says."
+_SECRET_NOTE = "# A secret key of streamlstm: anyone who has this file can act as its owner."
 _PUBLIC_NOTE = "# A public key of streamlstm. Anyone may have it."
 
 

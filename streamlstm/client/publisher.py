@@ -102,7 +102,7 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         Raises
         ------
         WorkerTimeoutError
-            As :meth:`flush`; the connection is closed all the same.
+            As for :meth:`flush`; the connection is closed nevertheless.
         """
         with self._changed:
             self._closing = True

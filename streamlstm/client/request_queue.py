@@ -19,8 +19,8 @@ import zmq
 
 from ..errors import BadValueError, StreamLSTMError
 from .connection import milliseconds
+from .curve_handshake import HandshakeFailure
 from .failures import closed, no_reply, not_sent, window_full
-from .handshake import HandshakeFailure
 from .replies import Decoder
 
 _LOG = logging.getLogger(__name__)

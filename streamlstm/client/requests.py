@@ -78,7 +78,7 @@ def _check_seq(seq: Any) -> int:
     if isinstance(seq, int | np.integer) and not isinstance(seq, bool):
         return int(seq)
     raise BadValueError(
-        f"seq: expected an integer from 0 to 2**64 - 1 (0: not counted), got {seq!r} "
+        f"seq: expected an integer from 0 to 2**64 - 1 (0: not numbered), got {seq!r} "
         f"({type(seq).__name__})"
     )
 

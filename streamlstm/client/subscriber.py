@@ -25,7 +25,7 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
         What to subscribe to: prefixes of text ids (``"pump-"`` matches every pump) and integer ids.
         Left out, everything.
     timeout : float, optional
-        Seconds to wait for a prediction; for ever if left out.
+        Seconds to wait for a prediction; forever if left out.
     key, server : path-like, optional
         As for :class:`Client`.
     context : zmq.Context, optional
@@ -104,6 +104,6 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
         return event
 
     def __iter__(self) -> Iterator[wire.Prediction]:
-        """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""
+        """Yield predictions forever; raises WorkerTimeoutError if none came in time."""
         while True:
             yield self.receive()

@@ -90,7 +90,7 @@ def _safetensors_format(name: str) -> str:
 
 
 def _is_protobuf(start: bytes) -> bool:
-    """Say whether a file starts with the tag of a field that may come first in an ONNX model."""
+    """Return whether a file starts with the tag of a field that may come first in an ONNX model."""
     return (
         len(start) > 2 and start[0] in (0x08, 0x12, 0x1A, 0x3A, 0x42) and b"\x00" not in start[:2]
     )

@@ -189,7 +189,7 @@ def _busy_and_total(core: Any) -> tuple[float, float]:
 
 
 def _is_physical(disk: str) -> bool:
-    """Tell whether a disk is neither a partition nor a device in memory."""
+    """Return whether a disk is neither a partition nor a device in memory."""
     if sys.platform.startswith("linux") and Path("/sys/block").is_dir():
         return Path("/sys/block", disk.replace("/", "!"), "device").exists()
     return not disk.startswith(_NOT_PHYSICAL)

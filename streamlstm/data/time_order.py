@@ -23,7 +23,7 @@ def check_time_order(table: Table, allow_gaps: bool = True) -> None:
     Raises
     ------
     DataError
-        At the first row that is not later than the one before in its stream, or behind a gap.
+        At the first row that is not later than the one before in its stream, or that follows a gap.
     """
     if table.time is None:
         return
@@ -55,7 +55,7 @@ def _check_gaps(table: Table, rows: NDArray[np.intp], steps: NDArray[np.float64]
             f"{table.path}:{table.lines[row]}: column {table.time_column!r}: expected a row every "
             f"{usual:g} s, got none for {steps[wide[0]]:g} s "
             f"({len(wide)} such gap{'s' if len(wide) > 1 else ''}); fill in the missing rows, "
-            "or say --allow-gaps to go on as if none were missing"
+            "or use --allow-gaps to continue as if none were missing"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from math import isfinite
 
-from .cells import parse_float
+from .numbers import parse_float
 
 TIME_NAMES = ("timestamp", "datetime", "time", "date", "ts")
 """Usual names of a time column, in lower case, the most specific first."""

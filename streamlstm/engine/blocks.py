@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .block_packing import pack_ids, pack_times, pack_unsigned
 from .ids import StreamId
-from .packing import pack_ids, pack_times, pack_unsigned
 from .state_table import StateTable
 
 _NO_SEQS, _NO_TIMES = np.empty(0, np.uint64), np.empty(0, np.float64)

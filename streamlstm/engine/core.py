@@ -1,4 +1,4 @@
-"""What every method of an engine works on: backend, state table, lock, and the step itself."""
+"""The base class of the engine: backend, state table, lock, and the step itself."""
 
 import sys
 import threading
@@ -12,9 +12,9 @@ from ..backends.cpu import CpuBackend
 from ..backends.plan import initial_row, prediction_place
 from ..network.model import Model
 from .blocks import Block, split_rounds
+from .input_schema import InputSchema
 from .lock_flag import LockFlag
 from .native_view import NativeView
-from .schema import InputSchema
 from .state_table import StateTable
 
 Float32Array = NDArray[np.float32]

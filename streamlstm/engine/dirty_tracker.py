@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CapacityError, StoreError
+from .block_packing import pack_ids
 from .ids import StreamId
 from .lock_flag import LockFlag
-from .packing import pack_ids
 from .records import RecordBatch, record_size, store_key
 from .state_table import StateTable
 
@@ -41,12 +41,12 @@ class DirtyTracker:
 
     @property
     def pending(self) -> int:
-        """How many changed or deleted streams were not taken yet."""
+        """Number of changed or deleted streams that were not taken yet."""
         return int(self._table.head[self._count]) + len(self._table.deleted)
 
     @property
     def free_slots(self) -> int:
-        """How many more streams fit."""
+        """Number of free slots."""
         return self._table.free_slots
 
     def take(self, batch: RecordBatch, limit: int) -> None:

@@ -42,11 +42,11 @@ class Engine(StreamStates):
     model : Model
         What to compute.
     capacity : int
-        How many streams can live at once. Memory is used only by streams that have come.
+        Maximum number of live streams. Memory is used only by streams that have come.
     backend : {"auto", "cpu", "cuda", "cuda:N", "reference"}
         "cuda" keeps the states on an NVIDIA GPU, "cuda:1" on the second one, and takes the memory
-        of all ``capacity`` streams at once (docs/cuda.md). "auto" is "cpu": from which size on a
-        GPU wins has not been measured.
+        of all ``capacity`` streams at once (docs/cuda.md). "auto" is "cpu": the size
+        from which on a GPU is faster has not been measured.
     threads : int, optional
         How many threads a large block may use; as many as there are cores if left out. Results do
         not depend on it.
@@ -97,7 +97,7 @@ class Engine(StreamStates):
 
     @property
     def capacity(self) -> int:
-        """How many streams can live at once."""
+        """Maximum number of live streams."""
         return self._table.capacity
 
     @property
@@ -261,7 +261,7 @@ class Engine(StreamStates):
         return Stream(self, check_stream_id(stream))
 
     def explain(self, stream: StreamId, x: ArrayLike) -> Explanation:
-        """Return what the network would do with an observation, without advancing the stream.
+        """Return the values that the network would compute, without advancing the stream.
 
         Parameters
         ----------
@@ -304,8 +304,7 @@ class Engine(StreamStates):
         ----------
         model : Model
             With the same inputs, outputs, categories and horizon, and layers with the same state
-            layout: weights, scaling and stateless layers may differ. Every stream goes on with its
-            state.
+            layout: weights, scaling and stateless layers may differ. Every stream keeps its state.
         anew : bool
             Let all streams restart from the initial state, with any model. Their sequence numbers
             stay, so the next observation is the one after the last; their event times are cleared.
@@ -318,7 +317,7 @@ class Engine(StreamStates):
         Raises
         ------
         ModelMismatchError
-            If streams cannot go on with the model; it says why. Nothing has changed.
+            If streams cannot continue with the model; it says why. Nothing has changed.
         ModelError
             If it is not a Model, or the streams are in a store as well: then reload through the
             worker, ``streamlstm reload``.

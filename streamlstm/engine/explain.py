@@ -47,7 +47,7 @@ class LayerTrace:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What a network would do with one observation.
+    """The values that a network would compute for one observation.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ class IdIndex:
     Attributes
     ----------
     generation : uint64[S]
-        Of a live stream how many streams had come when it came, itself counted; 0 for a free slot.
+        For a live stream the number of streams created up to and including it; 0 for a free slot.
         No two owners of a slot share one, so no late message for one owner can touch the next.
     head : int64[HEAD]
         Addresses and sizes of all arrays, for compiled code; it never moves.
@@ -77,12 +77,12 @@ class IdIndex:
 
     @property
     def free_slots(self) -> int:
-        """How many more streams fit."""
+        """Number of free slots."""
         return self.capacity - len(self)
 
     @property
     def arrivals(self) -> int:
-        """How many streams have come since the index was made."""
+        """Number of streams created since the index was made."""
         return int(self.head[self._layout.GENERATION])
 
     def streams(self) -> list[StreamId]:
@@ -219,7 +219,7 @@ class IdIndex:
 
     @property
     def repeats(self) -> bool:
-        """Whether a stream was in the last block more than once."""
+        """True if a stream was in the last block more than once."""
         return bool(self.head[self._layout.REPEATS])
 
     def undo_claims(self, slots: NDArray[np.int64], arrivals: int) -> None:
@@ -227,7 +227,7 @@ class IdIndex:
         self._call.undo_claims(self.address, slots, arrivals)
 
     def reserve(self, streams: int, size: int) -> None:
-        """Grow the index and the texts if so many new ids, of so many bytes, do not fit."""
+        """Make room for ``streams`` new ids whose texts have ``size`` bytes in all."""
         layout, head = self._layout, self.head
         total = min(len(self) + streams, self.capacity)
         places = len(self._index)

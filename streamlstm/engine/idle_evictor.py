@@ -65,17 +65,17 @@ class IdleEvictor:
 
     @property
     def capacity(self) -> int:
-        """How many streams can live at once."""
+        """Maximum number of live streams."""
         return int(self._table.capacity)
 
     @property
     def free_slots(self) -> int:
-        """How many more streams fit."""
+        """Number of free slots."""
         return int(self._table.free_slots)
 
     @property
     def used_slots(self) -> int:
-        """How many slots there are to sweep."""
+        """Number of slots to sweep."""
         return int(self._table.used_slots)
 
     @property

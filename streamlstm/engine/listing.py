@@ -1,6 +1,6 @@
 """Lists streams a page at a time, in an order that other streams do not change.
 
-Integers come first, by value, then texts, by the bytes of their UTF-8. A page begins behind an id,
+Integers come first, by value, then texts, by the bytes of their UTF-8. A page begins after an id,
 which need not exist any more, so a stream that lives all the while is listed exactly once.
 """
 
@@ -29,7 +29,7 @@ def list_page(
     prefix : str or None
         Only texts that begin so; None for all streams.
     after : str, int or None
-        The id behind which to begin; None for the beginning.
+        The last id of the page before; None for the first page.
     count : int
         How many to return at most.
 

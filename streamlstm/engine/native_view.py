@@ -10,7 +10,7 @@ from .state_table import StateTable
 
 
 class NativeView:
-    """What a compiled loop needs to step the streams of an engine.
+    """The addresses and sizes that a compiled loop needs to step the streams of an engine.
 
     Parameters
     ----------
@@ -58,5 +58,5 @@ class NativeView:
             yield
 
     def reserve(self, streams: int, size: int) -> None:
-        """Make room for so many new ids, of so many bytes in sum; only within :meth:`exclusive`."""
+        """Make room for ``streams`` new ids of ``size`` bytes; only within :meth:`exclusive`."""
         self._table.reserve(streams, size)

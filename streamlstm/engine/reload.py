@@ -19,7 +19,7 @@ from ..errors import ModelMismatchError
 from ..lazy_arrays import lazy_zeros
 from ..network.compatibility import describe_changes, incompatibility
 from ..network.model import Model
-from .prediction_slice import prediction_slice
+from .last_prediction import prediction_slice
 from .state_table import StateTable
 
 Float32Array = NDArray[np.float32]
@@ -55,7 +55,7 @@ class PreparedReload:
     initial : float32[R]
         The row of a stream that has seen nothing.
     rows : float32[S, R], on the host or elsewhere, or None
-        The new rows where streams restart; None where they go on. The first ``filled`` are initial.
+        The new rows if streams restart, else None. The first ``filled`` are initial.
     """
 
     running: Model
@@ -68,11 +68,11 @@ class PreparedReload:
 
     @property
     def anew(self) -> bool:
-        """Whether streams restart from the initial state."""
+        """True if streams restart from the initial state."""
         return self.rows is not None
 
     def switch_rows(self, table: StateTable) -> None:
-        """Let a table's streams go on or restart with the new model; under the engine's lock."""
+        """Let a table's streams continue or restart with the new model; under the engine's lock."""
         if self.rows is None:
             table.set_initial(self.initial)
             return
@@ -101,13 +101,13 @@ def prepare_reload(
     Raises
     ------
     ModelMismatchError
-        If streams cannot go on with the model, and are not to restart.
+        If streams cannot continue with the model, and are not to restart.
     """
     reason = incompatibility(running, model)
     if reason is not None and not anew:
         raise ModelMismatchError(
-            f"reload: streams cannot go on with this model: {reason}. Nothing has changed; reload "
-            "one of the same layout, or let the streams begin anew (--anew)."
+            f"reload: streams cannot continue with this model: {reason}. Nothing has changed; "
+            "reload one of the same layout, or restart all streams (--anew)."
         )
     backend, initial = make(model), initial_row(model)
     backend.warm_up(initial, model.input_size, model.output_size)

@@ -10,7 +10,7 @@ from ..errors import CapacityError
 from ..lazy_arrays import lazy_zeros
 from .id_index import IdIndex
 from .ids import StreamId
-from .prediction_slice import PredictionSlice, copy_predictions
+from .last_prediction import PredictionSlice, copy_predictions
 
 _RESET_ROWS = 65_536  # rows written at once
 
@@ -93,7 +93,7 @@ class StateTable(IdIndex):
         return int(self.seq[slot]) if slot >= 0 else 0
 
     def seqs_follow(self, slots: NDArray[np.int64], seqs: NDArray[np.uint64]) -> bool:
-        """Tell whether each number of a block is 0 or the next one of its stream."""
+        """Return whether each number of a block is 0 or the next one of its stream."""
         follow: bool = self._call.seqs_are_next(self.address, slots, seqs)
         return follow
 

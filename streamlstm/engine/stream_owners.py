@@ -1,4 +1,4 @@
-"""Which client brought which stream into memory, for limits per client."""
+"""Records which client brought each stream into memory, for limits per client."""
 
 import threading
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ class StreamOwners:
 
     @property
     def departures(self) -> int:
-        """How many streams have left the table so far."""
+        """Number of streams that have left the table so far."""
         return int(self._table.arrivals - len(self._table))
 
     def count(self, owner: int) -> int:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from .core import EngineCore
 from .export import pack_state, unpack_state
 from .ids import StreamId, check_stream_id
+from .last_prediction import is_unknown
 from .listing import list_page
-from .prediction_slice import is_unknown
 
 Float32Array = NDArray[np.float32]
 
@@ -22,7 +22,7 @@ class StreamStates(EngineCore):
         return len(self._table)
 
     def __contains__(self, stream: StreamId) -> bool:
-        """Tell whether ``stream`` is live."""
+        """Return whether ``stream`` is live."""
         stream = check_stream_id(stream)
         with self._lock, self._flag:
             return stream in self._table
@@ -42,7 +42,7 @@ class StreamStates(EngineCore):
         prefix : str, optional
             Only texts that begin so.
         after : str or int, optional
-            The id behind which to begin; it need not exist.
+            The last id of the page before; it need not exist any more.
         count : int
             How many to return at most.
 

@@ -119,7 +119,7 @@ def check_seq(stream: StreamId, seq: Any, last: int) -> int:
     if seq > last + 1:
         raise GapError(
             f"stream {stream!r}: expected observation {last + 1}, got {seq}; send the missing "
-            "ones first, or number 0 if observations are not counted.",
+            "ones first, or use seq 0 if observations are not numbered.",
             last + 1,
         )
     return int(seq)

@@ -60,7 +60,7 @@ class Recording:
     ----------
     model : Model
     first : int
-        Number of observations before the first of these.
+        Number of observations before the first recorded one.
     X : float32[T, F]
         The observations.
     Y : float32[T, O]

@@ -12,7 +12,7 @@ from numba import njit
 
 from . import layout
 from .layout import COLUMNS, PAD
-from .memory import floats_at, int64s_at
+from .pointers import floats_at, int64s_at
 from .simd import LANES
 
 UNBOUNDED = 2**40  # length of an array whose length is never read

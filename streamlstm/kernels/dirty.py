@@ -24,7 +24,7 @@ from .id_index import (
     generation_of,
     set_column,
 )
-from .memory import copy_bytes, int64s_at, prefetch, put_byte, put_word, word_at
+from .pointers import copy_bytes, int64s_at, prefetch, put_byte, put_word, word_at
 
 OVERHEAD = 24  # bytes of a record besides the row
 _LOW, _BYTE, _ZERO = np.uint64(511), np.uint64(255), np.uint64(0)

@@ -11,7 +11,7 @@ from . import id_index
 from .cache import internal, kernel
 from .dirty import write_key
 from .id_index import BLOCK_SHIFT, IS_DIRTY, META, column_of, generation_of, set_column
-from .memory import int64s_at
+from .pointers import int64s_at
 
 _LOW, _ZERO = (np.uint64(1) << BLOCK_SHIFT) - np.uint64(1), np.uint64(0)
 

@@ -8,7 +8,7 @@ every integer a hash of its own.
 import numpy as np
 
 from .cache import internal
-from .memory import byte_at, folded_product, half_at, word_at
+from .pointers import byte_at, folded_product, half_at, word_at
 
 S0 = np.uint64(0x2D358DCCAA6C78A5)
 S1 = np.uint64(0x8BB84B93962EACC9)

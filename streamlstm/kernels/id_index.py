@@ -22,7 +22,7 @@ from numba import int64
 
 from .cache import internal
 from .hashing import hash_integer, hash_text, same_bytes, short_text
-from .memory import bits_of, byte_at, column_access, copy_bytes, prefetch
+from .pointers import bits_of, byte_at, column_access, copy_bytes, prefetch
 
 (
     INDEX,  # addresses of the arrays

@@ -13,7 +13,7 @@ from . import dirty, id_index
 from .cache import internal, kernel
 from .hashing import hash_integer, hash_text
 from .id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
-from .memory import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
+from .pointers import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
 
 GROUP = 64  # ids whose misses overlap
 

@@ -20,8 +20,8 @@ from .cells import (
     standard_lstm_cell,
 )
 from .layout import GATE_CLIP
-from .memory import int64s_at
 from .norms import norm_gates
+from .pointers import int64s_at
 from .products import (
     THREE,
     WIDE,

@@ -15,7 +15,7 @@ from . import dirty, id_index, layout
 from .arguments import UNBOUNDED
 from .cache import internal, kernel
 from .id_index import SEQ, column_of, generation_of, set_column
-from .memory import address_of, call_at, floats_at, int64s_at
+from .pointers import address_of, call_at, floats_at, int64s_at
 
 f32 = np.float32
 

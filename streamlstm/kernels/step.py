@@ -16,7 +16,7 @@ from . import feedforward, layout, recurrent, recurrent_single
 from .arguments import ROWS_AT, UNBOUNDED
 from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
-from .memory import call_at, floats_at, int64s_at
+from .pointers import call_at, floats_at, int64s_at
 from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
 

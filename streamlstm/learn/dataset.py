@@ -29,7 +29,7 @@ MIN_VALIDATION = 8
 
 @dataclass(frozen=True)
 class Split:
-    """Fractions of each series for training and, behind it, for validation.
+    """Fractions of each series for training and, after that, for validation.
 
     Attributes
     ----------

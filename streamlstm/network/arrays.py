@@ -23,7 +23,7 @@ def as_float32(name: str, values: ArrayLike) -> Float32Array:
         If the values are not finite float32 numbers.
     """
     try:
-        # Always a copy: a caller who goes on training must not change a model that is in use.
+        # Always a copy: a caller who continues training must not change a model that is in use.
         array = np.array(values, dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
         raise ModelError(f"{name}: expected an array of numbers: {error}.") from None

@@ -1,7 +1,7 @@
-"""Compares two models: whether one may replace the other while streams go on, and what differs.
+"""Compares two models: checks that streams can continue, and lists the differences.
 
-Streams go on if inputs, outputs, categories and horizon are equal, and the states of the recurrent
-layers too, in their order. Layers without a state, weights and scaling may differ.
+Streams can continue if inputs, outputs, categories and horizon are equal, and the states of the
+recurrent layers too, in their order. Layers without a state, weights and scaling may differ.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .model import Model
 
 
 def incompatibility(running: Model, new: Model) -> str | None:
-    """Return the first reason why streams of ``running`` cannot go on with ``new``.
+    """Return the first reason why streams of ``running`` cannot continue with ``new``.
 
     Returns
     -------
     str or None
         A clause about ``new``, such as "it predicts 2 steps ahead, the running model 1"; None if
-        streams can go on.
+        streams can continue.
     """
     for what in ("inputs", "outputs"):
         reason = _compare_names(what, getattr(running, what), getattr(new, what))
@@ -46,7 +46,7 @@ def incompatibility(running: Model, new: Model) -> str | None:
 
 
 def compatibility_key(model: Model) -> str:
-    """Return 32 hexadecimal digits that are equal for models whose streams can go on."""
+    """Return 32 hexadecimal digits that are equal for models whose streams can continue."""
     compared = {
         "inputs": model.inputs,
         "outputs": model.outputs,

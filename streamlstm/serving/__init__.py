@@ -1,1 +1,1 @@
-"""Processes: the service, the worker loop and its sockets."""
+"""The worker process: its service, its loop and its sockets."""

@@ -152,7 +152,7 @@ class BatchStepper:
     def _exceeds_memory(
         self, batch: Sequence[Positioned], pulled: Container[int], publish: bool
     ) -> bool:
-        """Tell whether observations name more streams than find room, and can be divided."""
+        """Return whether observations name more streams than find room, and can be divided."""
         eviction = self._residency.eviction
         if eviction is None or not eviction.when_full or not batch:
             return False

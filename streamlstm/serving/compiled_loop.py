@@ -15,7 +15,7 @@ import zmq
 from .. import wire
 from ..engine.native_view import NativeView
 from ..kernels import compile, id_index
-from .access.accounts import Account, ThrottleLog
+from .access.client_accounts import Account, ThrottleLog
 from .access.roles import authorize
 from .dispatcher import Dispatcher
 from .envelope import Envelope, bad_envelope, too_many_frames
@@ -47,7 +47,7 @@ class CompiledLoop:
     Parameters
     ----------
     view : NativeView
-        Of the engine's streams. Nobody else steps them during :meth:`turn`.
+        Addresses of the engine's streams. Nothing else may step them during :meth:`turn`.
     service : Service
         Handles the messages that are handed over.
     sockets : Sockets
@@ -102,7 +102,7 @@ class CompiledLoop:
         self._fields = self.table.fields
 
     def turn(self, seconds: float) -> bool:
-        """Serve, at most so long, and answer a message that is handed over.
+        """Serve for at most ``seconds``, and answer a message that is handed over.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class CompiledLoop:
         Raises
         ------
         zmq.ZMQError
-            If libzmq cannot go on.
+            If libzmq cannot continue.
         """
         fields = self._fields
         fields[layout.UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
@@ -181,7 +181,7 @@ class CompiledLoop:
         return Account(int(accounts.generation[slot]), name, self._authenticated)
 
     def wait_for_clients(self, seconds: float) -> None:
-        """Let replies wait for clients' full queues from now on, at most so long in all."""
+        """Let replies wait for clients' full queues from now on, ``seconds`` in all at most."""
         self._fields[layout.DRAIN_UNTIL] = time.monotonic_ns() + round(seconds * 1e9)
 
     def stop_receiving(self) -> None:

@@ -61,7 +61,7 @@ class Dispatcher:
                 self._log("pull", error)
 
     def send_committed(self) -> None:
-        """Reply to the barriers whose observations are safe by now."""
+        """Reply to the barriers whose observations are now safe."""
         while self.uncommitted and self._service.is_safe(self.uncommitted[0][1]):
             route, response = self.uncommitted.popleft()
             self._sender.reply(route, response.reply)

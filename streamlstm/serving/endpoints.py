@@ -24,7 +24,7 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
     Parameters
     ----------
     name : str
-        Of the socket; the option of ``streamlstm serve``.
+        Name of the socket; also the option of ``streamlstm serve``.
     endpoint : str
     insecure : bool
         Whether addresses that other machines can reach are allowed without CURVE.
@@ -45,8 +45,8 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
         )
     if scheme == "inproc" and encrypted:
         raise EndpointError(
-            f"--{name} {endpoint}: keys mean nothing within a process; expected tcp:// or ipc://, "
-            "or a worker without keys"
+            f"--{name} {endpoint}: ZeroMQ checks no keys over inproc://; expected tcp:// "
+            "or ipc://, or a worker without keys"
         )
     if scheme == "tcp" and not encrypted:
         keys = "give the worker keys (--key and --allow, docs/security.md), "
@@ -54,7 +54,7 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
     if scheme == "ipc" and _is_no_socket(address):
         # libzmq would remove it and put its socket there
         raise EndpointError(
-            f"--{name} {endpoint}: there is something else than a socket; choose another path"
+            f"--{name} {endpoint}: the path exists and is not a socket; choose another path"
         )
     if scheme == "ipc" and _is_listening(address):
         # libzmq would take the path away from its owner without a word
@@ -64,12 +64,12 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
 def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> None:
     """Raise EndpointError for a host that other machines can reach, unless `insecure` allows it.
 
-    ``other`` says what else would do.
+    ``other`` names another remedy, for the message.
     """
     if not insecure and not _is_loopback(host):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "
-            f"protect it; bind to 127.0.0.1, {other}or say --insecure if the network is trusted"
+            f"protect it; bind to 127.0.0.1, {other}or use --insecure if the network is trusted"
         )
 
 

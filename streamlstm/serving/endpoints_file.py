@@ -50,7 +50,7 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
 
 
 def is_of_a_worker(path: Path) -> bool:
-    """Tell whether a file is of a worker that still runs."""
+    """Return whether a file is of a worker that still runs."""
     try:
         return bool(psutil.pid_exists(int(json.loads(path.read_text())["pid"])))
     except (OSError, ValueError, KeyError, TypeError, OverflowError):

@@ -58,7 +58,7 @@ def from_pull(parts: list[bytes]) -> Envelope:
 
 
 def bad_envelope(frames: int, longest: int) -> ProtocolError:
-    """Return the error for an envelope of so many frames, the longest of so many bytes."""
+    """Return the error for an envelope of ``frames``, the longest of ``longest`` bytes."""
     return ProtocolError(
         f"envelope: expected at most {wire.MAX_ENVELOPE} frames of at most "
         f"{wire.MAX_ENVELOPE_BYTES} bytes before the message, got {frames} frames, "

@@ -37,9 +37,9 @@ class Eviction:
     Parameters
     ----------
     idle : IdleEvictor
-        Of the engine.
+        Finds and frees idle slots of the engine.
     checkpointer : Checkpointer or None
-        Of the store that has the streams; without one an evicted stream has ended.
+        Commits to the store of the streams; without one an evicted stream has ended.
     when_full : bool
         Whether streams are evicted when memory is nearly full; only with a checkpointer.
     ttl : float or None
@@ -81,7 +81,7 @@ class Eviction:
 
     @property
     def recoverable(self) -> bool:
-        """Whether an evicted stream can be restored."""
+        """True if an evicted stream can be restored."""
         return self._checkpointer is not None
 
     # --- between turns of the loop ---
@@ -133,14 +133,14 @@ class Eviction:
             self._slots = self._idle.used_slots if self._before else 0
 
     def _may_evict(self) -> bool:
-        """Tell whether all that was copied from the table is safe in the store."""
+        """Return whether all that was copied from the table is safe in the store."""
         checkpointer = self._checkpointer
         if checkpointer is None:
             return True
         if not checkpointer.settled:
             return False
         if self._written != checkpointer.written:
-            # A stream that was forgotten and has come anew was in the last batch: from now on it
+            # A stream that was forgotten and has come back was in the last batch: from now on it
             # may be evicted, and must not be taken for forgotten then.
             self._idle.undelete_returned()
             self._written = checkpointer.written
@@ -173,7 +173,7 @@ class Eviction:
         ----------
         streams : sequence of str or int
         named : bool
-            As of :meth:`turn`.
+            As for :meth:`turn`.
 
         Raises
         ------
@@ -198,7 +198,7 @@ class Eviction:
             missing = target - self._idle.free_slots
 
     def _free(self, missing: int, before: int, named: bool) -> int:
-        """Free so many slots, those idle longest first, as far as possible; return how many.
+        """Free up to ``missing`` slots, those idle longest first; return how many were freed.
 
         A part of the reserve is freed as well, or a burst would come here with every message.
         """
@@ -229,7 +229,7 @@ class Eviction:
                 if now >= deadline:  # the next messages do not wait as well
                     self._no_waiting_until = now + ROOM_SECONDS
                 raise StoreError(
-                    "store: it takes long to write what has changed, and until then no stream can "
+                    "store: writing the latest changes takes long, and until then no stream can "
                     "leave memory for another; send it again."
                 )
             self._checkpointer.commit_early()
@@ -259,7 +259,7 @@ def check_eviction(when_full: str, ttl: float | None, store: str) -> None:
 def make_eviction(
     engine: Engine, checkpointer: Checkpointer | None, when_full: str, ttl: float | None
 ) -> Eviction | None:
-    """Return what ``--when-full`` and ``--idle-ttl`` ask for; None if nothing is ever evicted."""
+    """Return the eviction for ``--when-full`` and ``--idle-ttl``; None if nothing is evicted."""
     if when_full == "refuse" and ttl is None:
         return None
     idle = engine.idle_evictor()

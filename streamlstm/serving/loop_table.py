@@ -15,7 +15,7 @@ from ..engine.native_view import NativeView
 from ..engine.state_table import StateTable
 from ..kernels import id_index
 from ..lazy_arrays import lazy_zeros
-from .access.accounts import PULL_NAME, THROTTLED
+from .access.client_accounts import PULL_NAME, THROTTLED
 from .access.limits import Limits
 from .counters import Counters
 from .libzmq import libzmq
@@ -36,7 +36,7 @@ class LoopTable:
     Parameters
     ----------
     view : NativeView
-        Of the engine's streams.
+        Addresses of the engine's streams.
     sockets : Sockets
     wakeup : int
         A file descriptor that ends a wait when there is something to read.
@@ -63,7 +63,7 @@ class LoopTable:
     Raises
     ------
     BadValueError
-        If the queue is too small for messages of so many bytes.
+        If the queue is too small for messages of ``max_message_bytes``.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class WorkerCollector(Collector):
     Parameters
     ----------
     service : Service
-        Of the worker.
+        The worker's service.
     """
 
     def __init__(self, service: Service) -> None:

@@ -49,7 +49,7 @@ def serving_metrics(service: Service, address: str, *, insecure: bool = False) -
     Parameters
     ----------
     service : Service
-        Of the worker.
+        The worker's service.
     address : str
         HOST:PORT; port ``*`` or 0 lets the system choose.
     insecure : bool

@@ -7,7 +7,7 @@ from math import ceil
 
 import zmq
 
-from .access.accounts import Account, Accounts, ThrottleLog, throttled_reply
+from .access.client_accounts import Account, Accounts, ThrottleLog, throttled_reply
 from .dispatcher import Dispatcher
 from .envelope import Envelope, from_curve_router, from_pull, from_router
 from .native import layout
@@ -64,7 +64,7 @@ class PythonLoop:
             self._poller.register(waited, zmq.POLLIN)
 
     def turn(self, seconds: float) -> bool:
-        """Wait for messages, at most so long, and answer those that are ready.
+        """Wait for messages, at most ``seconds``, and answer those that are ready.
 
         Returns
         -------

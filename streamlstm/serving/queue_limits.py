@@ -9,7 +9,7 @@ from ..errors import BadValueError
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """How much may wait in a worker; beyond it senders are answered ``busy``.
+    """Bounds of the queue in a worker; beyond them senders are answered ``busy``.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class QueueLimits:
     bytes: int = 2**26
 
     def check(self, max_message_bytes: int) -> None:
-        """Raise BadValueError if this is too little for messages of so many bytes.
+        """Raise BadValueError if this is too little for messages of that size.
 
         Twice the limit of a message is received, so that one above it gets an answer that says so,
         and a client alone may have half of the queue.

@@ -1,7 +1,7 @@
 """Reloads the model of a running worker: prepared in a thread, exchanged between two blocks.
 
 The thread reads the file, checks it, compiles kernels that were not used here yet, packs the
-weights, makes a first step, and writes the coming model into the store's header. The loop goes on
+weights, makes a first step, and writes the new model into the store's header. The loop continues
 with the old model meanwhile. Only then, in the loop's own thread, everything changes at once.
 """
 
@@ -26,7 +26,7 @@ from .stores.header import Header, header_of
 
 _LOG = logging.getLogger(__name__)
 
-COMMIT_SECONDS = 10.0  # for which a reload that begins streams anew waits for the store at most
+COMMIT_SECONDS = 10.0  # for which a reload that restarts streams waits for the store at most
 STOP_SECONDS = 1.0  # for which a worker that stops waits for the thread
 
 
@@ -51,9 +51,9 @@ class Reloader:
     ----------
     engine : Engine
     model_file : path-like or None
-        Of the model; None if it came from no file.
+        The file of the model; None if it came from no file.
     checkpointer : Checkpointer or None
-        Of the engine's store.
+        Commits to the engine's store.
 
     Attributes
     ----------
@@ -136,14 +136,14 @@ class Reloader:
         return self._checkpointer is not None and not self._checkpointer.between_commits
 
     def _withdraw(self, prepared: _Prepared) -> StreamLSTMError:
-        """Write the header of the model that goes on back into the store."""
+        """Write the header of the running model back into the store."""
         reason = "reload: the store cannot be written at the moment"
         if self._checkpointer is not None and prepared.before is not None:
             try:
                 self._checkpointer.set_header(prepared.before)
             except StoreError as error:
-                reason = f"{reason} ({error}); it says already that its streams begin anew"
-        return BusyError(f"{reason}. The model that runs goes on; ask again later.")
+                reason = f"{reason} ({error}); its header already says that all streams restart"
+        return BusyError(f"{reason}. The model that runs continues; ask again later.")
 
     # --- in the thread ---
 
@@ -152,7 +152,7 @@ class Reloader:
         try:
             outcome = self._prepare(_load(file), anew)
         except ModelFileError as error:
-            outcome = ModelFileError(f"reload: {error} The model that runs goes on.")
+            outcome = ModelFileError(f"reload: {error} The model that runs continues.")
         except StreamLSTMError as error:
             outcome = error
         except MemoryError:
@@ -161,7 +161,7 @@ class Reloader:
             _LOG.error("a model could not be made ready", exc_info=error)
             outcome = ModelError(
                 f"reload: failed with {type(error).__name__}; the worker's log says where. The "
-                "model that runs goes on."
+                "model that runs continues."
             )
         self._commit_deadline = time.monotonic() + COMMIT_SECONDS
         self._outcome = outcome
@@ -173,7 +173,7 @@ class Reloader:
         # Written before the change: a worker that is killed from now on may start with either.
         before = self._checkpointer.header
         new = header_of(model, record_size(len(reload.initial)))
-        after = new.begins_anew(before) if anew else new.follows(before)
+        after = new.restarted_from(before) if anew else new.continued_from(before)
         self._checkpointer.set_header(after)
         return _Prepared(reload, before, after)
 

@@ -20,30 +20,30 @@ class Residency:
     Parameters
     ----------
     checkpointer : Checkpointer or None
-        Of the store from which streams are restored.
+        Reads the store from which streams are restored.
     eviction : Eviction or None
         Evicts idle streams.
 
     Attributes
     ----------
     has_events : bool
-        Whether :meth:`events` has more RESET events of streams that began anew.
+        Whether :meth:`events` has more RESET events of streams that restarted.
     """
 
     def __init__(self, checkpointer: Checkpointer | None, eviction: Eviction | None) -> None:
         self.stored = None if checkpointer is None else checkpointer.stored
         self.eviction = eviction
-        self._begun_anew: Iterator[wire.StreamId] = iter(())
+        self._restarted: Iterator[wire.StreamId] = iter(())
         self.has_events = False
 
     @property
     def evicted(self) -> int:
-        """How many idle streams were evicted from memory."""
+        """Number of idle streams that were evicted from memory."""
         return 0 if self.eviction is None else self.eviction.evicted
 
     @property
     def returned(self) -> int:
-        """How many streams were restored from the store because a message needed them."""
+        """Number of streams restored from the store because a message needed them."""
         return 0 if self.stored is None else self.stored.returned
 
     def load(self, streams: Sequence[wire.StreamId], publish: bool) -> None:
@@ -61,15 +61,15 @@ class Residency:
         return response._replace(publications=[*evicted, *response.publications])
 
     def publish_resets(self, streams: Sequence[wire.StreamId]) -> None:
-        """Publish, in chunks, that these streams have begun anew."""
-        self._begun_anew = iter(streams)
+        """Publish, in chunks, that these streams have restarted."""
+        self._restarted = iter(streams)
         self.has_events = True
 
     def events(self) -> list[Publication]:
-        """Return the next chunk of events: streams that were evicted, and that began anew."""
+        """Return the next chunk of events: streams that were evicted, and that restarted."""
         events = self._evictions()
         if self.has_events:
-            streams = list(islice(self._begun_anew, CHUNK))
+            streams = list(islice(self._restarted, CHUNK))
             self.has_events = len(streams) == CHUNK
             events += [_event(wire.Done(wire.Kind.RESET, stream, None)) for stream in streams]
         return events

@@ -1,4 +1,4 @@
-"""What one message leads to: a reply to its sender, and publications to subscribers."""
+"""The response to one message: a reply to its sender, and publications to subscribers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Publication(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What one message leads to.
+    """The response to one message.
 
     Attributes
     ----------

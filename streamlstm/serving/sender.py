@@ -27,7 +27,7 @@ class Sender:
         self._wait_until = 0.0
 
     def wait_for_clients(self, seconds: float) -> None:
-        """Let replies wait for clients' full queues from now on, at most so long in all."""
+        """Let replies wait for clients' full queues from now on, ``seconds`` in all at most."""
         self._wait_until = time.monotonic() + seconds
 
     def reply(self, route: list[bytes], reply: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a worker answers: frames in, responses out. No sockets, no processes.
+"""Answers the messages of a worker: frames in, responses out. No sockets, no processes.
 
 A batch is everything that was ready in one turn of the worker. Its observations are stepped
 together; a message that touches the state in another way (RESET, EXPORT, IMPORT) divides the batch,
@@ -20,6 +20,7 @@ from ..errors import ProtocolError, StreamLSTMError
 from .access.limits import Limits
 from .access.stream_quota import StreamQuota
 from .batch_stepper import BatchStepper
+from .commits import Commits
 from .counters import Counters
 from .eviction import Eviction
 from .memory import resident_memory
@@ -29,7 +30,7 @@ from .reload import Reloader, describe_reload
 from .request_reader import read_request
 from .residency import Residency
 from .response import Publication, Refusals, Response, done
-from .sessions import Commits, Session
+from .sessions import Session
 from .stores.checkpointer import Checkpointer
 from .stream_requests import StreamRequests
 
@@ -37,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Service:
-    """Answers frames out of an engine.
+    """Answers the frames that a worker receives, with an engine.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class Service:
     max_message_bytes : int
         Above this a message is answered with ``too-large``.
     checkpointer : Checkpointer, optional
-        Of the store of the engine's streams.
+        Writes the engine's streams to their store.
     commits : Commits, optional
-        Of the store, which replies to BARRIER wait for; by default the checkpointer's. Without
+        Those that replies to BARRIER wait for; by default the checkpointer's. Without
         either, what is applied counts as safe.
     limits : Limits
         Of each client; its rate is enforced by the worker.
@@ -180,7 +181,7 @@ class Service:
         return response._replace(ticket=self._commits.ticket())
 
     def is_safe(self, response: Response) -> bool:
-        """Tell whether a reply may be sent: the commit that it waits for is in the store."""
+        """Return whether a reply may be sent: the commit that it waits for is in the store."""
         return self._commits is None or response.ticket <= self._commits.committed
 
     # --- between batches ---
@@ -191,7 +192,7 @@ class Service:
 
     @property
     def has_events(self) -> bool:
-        """Whether there are more of these events."""
+        """True if there are more of these events."""
         return self._residency.has_events
 
     def reload(self, publish: bool) -> Response | None:
@@ -213,7 +214,7 @@ class Service:
             "reloaded: the model %s follows %s, %s",
             result.model[:8],
             result.before[:8],
-            "all streams begin anew" if result.anew else "streams go on",
+            "all streams restart" if result.anew else "streams continue",
         )
         if result.anew and publish:
             self._residency.publish_resets(self.engine.streams())
@@ -228,17 +229,17 @@ class Service:
 
     @property
     def evicted(self) -> int:
-        """How many idle streams were evicted from memory."""
+        """Number of idle streams that were evicted from memory."""
         return self._residency.evicted
 
     @property
     def returned(self) -> int:
-        """How many streams were restored from the store because a message needed them."""
+        """Number of streams restored from the store because a message needed them."""
         return self._residency.returned
 
     @property
     def reloads(self) -> int:
-        """How often the model was changed."""
+        """Number of changes of the model."""
         return self._reloader.count
 
     @property

@@ -1,11 +1,10 @@
-"""Sessions: what a worker knows of each connection."""
+"""Sessions: for each connection, its count of observations and its account."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Protocol
 
-from .access.accounts import Account
+from .access.client_accounts import Account
 
 MAX_SESSIONS = 16_384  # of the Python loop; the compiled one has as many as messages may wait
 
@@ -18,7 +17,7 @@ class Session:
     received : int
         Observations that came over it, of STEP and STEPS that could be read, refused ones too.
     account : Account or None
-        Of the client, where its rate or its streams are limited.
+        The client's account, where its rate or its streams are limited.
     """
 
     __slots__ = ("account", "received")
@@ -46,14 +45,3 @@ class Sessions:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(routing_id)
         return session
-
-
-class Commits(Protocol):
-    """Commits to a store, numbered from 1 on."""
-
-    @property
-    def committed(self) -> int:
-        """The number of the last commit that is in the store."""
-
-    def ticket(self) -> int:
-        """Return the number of the commit that will hold all that is applied by now."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import zmq
 
 from .. import wire
-from ..client.handshake import stop_monitoring
+from ..client.curve_handshake import stop_monitoring
 from ..errors import EndpointError
 from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer

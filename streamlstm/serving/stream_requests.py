@@ -25,7 +25,7 @@ class StreamRequests:
         self._engine, self._residency, self._quota = engine, residency, quota
 
     def reset(self, stream: wire.StreamId, publish: bool) -> Response:
-        """Let a stream begin anew."""
+        """Reset a stream."""
         self._residency.load([stream], publish)
         self._engine.reset(stream)
         return stream_event(wire.Kind.RESET, stream, publish)

@@ -40,7 +40,7 @@ class Wakeup:
             self._writer.send(bytes([_NUDGE]))
 
     def heard(self) -> bool:
-        """Tell whether there was a call or a signal to stop, and consume it."""
+        """Return whether there was a call or a signal to stop, and consume it."""
         try:
             numbers = self._reader.recv(4096)
         except BlockingIOError:

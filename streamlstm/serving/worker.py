@@ -33,10 +33,10 @@ _LOG = logging.getLogger(__name__)
 TURN_SECONDS = 0.09  # after which Python looks around, whatever the loop does
 QUIET_SECONDS = 0.1  # without a message a worker that stops has answered all that arrived;
 LOOK_SECONDS = 0.01  # of them count for one look at most, or standing still would pass for quiet
-RECEIVE_SECONDS = 1.0  # for which a worker that stops goes on receiving at most,
+RECEIVE_SECONDS = 1.0  # for which a worker that stops keeps receiving at most,
 DRAIN_SECONDS = 2.0  # and then answering what it has received
 CLIENT_SECONDS = 0.75  # for which it then waits for clients' full queues at most, all in all
-EVENTS_SECONDS = 0.002  # for which the loop goes on between two chunks of events
+EVENTS_SECONDS = 0.002  # for which the loop runs between two chunks of events
 
 
 def check_loop(loop: str, backend: str) -> None:
@@ -45,7 +45,7 @@ def check_loop(loop: str, backend: str) -> None:
         raise BadValueError(f"loop: expected auto, native or python, got {loop!r}")
     if loop == "native" and backend not in ("auto", "cpu"):
         raise BadValueError(
-            f"loop: the compiled loop steps with the cpu backend, not with {backend}; say loop "
+            f"loop: the compiled loop steps with the cpu backend, not with {backend}; use loop "
             "auto or python"
         )
 
@@ -70,7 +70,7 @@ class Worker:
         How much may wait before senders are answered ``busy``; the loop in Python keeps no queue,
         and lets senders wait.
     spin : float
-        Seconds for which the compiled loop goes on polling after a message before it sleeps.
+        Seconds for which the compiled loop keeps polling after a message before it sleeps.
     curve : CurveServer, optional
         Only clients with a key that it authorizes may connect, and do what their role may.
 
@@ -169,13 +169,13 @@ class Worker:
                 backend = service.engine.backend
                 reason = f"the compiled loop steps with the cpu backend, not with {backend}"
             if loop == "native":
-                raise BadValueError(f"loop: {reason}; say loop auto or python")
+                raise BadValueError(f"loop: {reason}; use loop auto or python")
             _LOG.info("serving with the loop in Python: %s", reason)
         return PythonLoop(service, sockets, wakeup, dispatcher, self._sender, authenticated)
 
     @property
     def loop(self) -> str:
-        """Which loop serves."""
+        """Name of the loop that serves: "native" or "python"."""
         return self._loop.name
 
     def _on_commit(self) -> None:
@@ -186,7 +186,7 @@ class Worker:
     # --- serving ---
 
     def _turn(self, seconds: float) -> None:
-        """Deal with what is ready; return when something was done, or after so many seconds."""
+        """Deal with what is ready; return when something was done, or after ``seconds``."""
         service, dispatcher = self._service, self._dispatcher
         checkpointer, eviction = service.checkpointer, service.eviction
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
@@ -218,7 +218,7 @@ class Worker:
             self._dispatcher.send_committed()
 
     def _receive_rest(self) -> None:
-        """Receive and answer what has arrived by now, and what comes until it is quiet."""
+        """Receive and answer what has arrived so far, and what comes until nothing more does."""
         deadline, quiet = time.monotonic() + RECEIVE_SECONDS, 0.0
         while quiet < QUIET_SECONDS and (start := time.monotonic()) < deadline:
             before = self._counters[layout.MESSAGES]

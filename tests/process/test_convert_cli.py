@@ -192,7 +192,7 @@ def test_a_difference_sets_the_exit_status(
     import typer
 
     from streamlstm.cli.convert.command import convert as command
-    from streamlstm.convert import compare
+    from streamlstm.convert import reference_outputs as compare
 
     def other(path: object, kind: str, X: np.ndarray, outputs: int) -> compare.ReferenceOutputs:
         return compare.ReferenceOutputs(np.full((len(X), outputs), np.nan), "nobody")

@@ -50,7 +50,7 @@ def test_a_worker_serves_from_a_device_and_keeps_its_streams(
     ("options", "said"),
     [
         (["--backend", "cuda"], "numba finds no NVIDIA GPU"),
-        (["--backend", "cuda", "--loop", "native"], "not with cuda; say loop auto or python"),
+        (["--backend", "cuda", "--loop", "native"], "not with cuda; use loop auto or python"),
         (["--device", "1"], "--device is for --backend cuda"),
     ],
 )

@@ -84,7 +84,7 @@ def test_killed_around_a_change_no_stream_is_lost(
         again, said = try_to_start(deployment, *store, *options)
         if again is None:
             assert not round % 2, "it was answered, and not in the store"
-            assert ("let all streams begin anew" if anew else "let them go on") in said
+            assert ("let all streams restart" if anew else "let them continue") in said
             again = deployment.start(*store, *options, "--other-model", "anew" if anew else "keep")
         with again.client() as client:
             assert client.info()["model"]["fingerprint"] == new.fingerprint

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, ReplayingPublisher, wire
-from streamlstm.client.replay import session
+from streamlstm.client.replay import protocol as session
 from streamlstm.errors import StreamLSTMError
 
 from .conftest import WorkerProcess

@@ -176,7 +176,7 @@ def test_workers_that_share_a_redis_change_their_model_one_by_one(
         assert client.export_stream(STREAMS[0]) == truth.export_stream(STREAMS[0])
     last = random_model([LSTM(2, 9), Dense(9, 3)], 6, scaled=True)
     last.save(files[0])
-    with pytest.raises(AssertionError, match="of the same layout; let them go on"):
+    with pytest.raises(AssertionError, match="of the same layout; let them continue"):
         start(model=files[0])
     with pytest.raises(AssertionError, match="workers may share it"):
         start("--other-model", "anew", model=files[0])

@@ -16,7 +16,7 @@ from streamlstm import Model
 from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.precision import round_weights
 from streamlstm.kernels.layout import GROUP
-from streamlstm.kernels.memory import call_at
+from streamlstm.kernels.pointers import call_at
 
 from ..contract.models import MODELS
 

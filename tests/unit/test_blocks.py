@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from streamlstm import LSTM, Engine
 from streamlstm.engine import engine
+from streamlstm.engine.block_packing import pack_ids, pack_times, pack_unsigned
 from streamlstm.engine.blocks import fast_block, split_rounds
-from streamlstm.engine.packing import pack_ids, pack_times, pack_unsigned
 from streamlstm.errors import StreamIdError, StreamLSTMError
 
 from ..contract.models import random_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamlstm.data.csv import Observation, iterate_csv, read_csv
+from streamlstm.data.csv import CsvRow, iterate_csv, read_csv
 from streamlstm.data.table import Table
 from streamlstm.errors import DataError
 
@@ -93,7 +93,7 @@ BAD = [
     ("\n\n", "the file is empty"),
     ("time,v\n", "at least one row after the header"),
     ("1,2\n3,4\n", ":1: expected a header"),
-    ("v,v\n1,2\n", "'v' stands twice"),
+    ("v,v\n1,2\n", "'v' occurs twice"),
     ("a,\n1,2\n", ":1: expected a name for column 2"),
     ("time,v\n1,2\n2,abc\n", r":3: column 'v': expected a number, got 'abc'"),
     ("time,v\n1,2\n\n3,abc\n", r":4: column 'v': expected a number, got 'abc'"),
@@ -188,7 +188,7 @@ def test_a_row_is_there_before_the_next_one_comes() -> None:
                 raise AssertionError("read ahead of the first row") from None
 
     row = next(iter(iterate_csv(Live())))
-    assert isinstance(row, Observation)
+    assert isinstance(row, CsvRow)
     assert row.values.tolist() == [1, 2]
 
 

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from streamlstm import LSTM, Dense, Engine, wire
-from streamlstm.serving.access.accounts import PULL_NAME, Account
+from streamlstm.serving.access.client_accounts import PULL_NAME, Account
 from streamlstm.serving.access.limits import Limits
 from streamlstm.serving.access.stream_quota import StreamQuota
 from streamlstm.serving.compiled_loop import CompiledLoop

@@ -10,7 +10,7 @@ from numba import njit
 
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.errors import BadValueError
-from streamlstm.kernels.memory import int64s_at
+from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving import libzmq
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import layout, loop

@@ -25,7 +25,7 @@ from numba import njit
 
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.kernels import id_index
-from streamlstm.kernels.memory import int64s_at
+from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import ingest, layout, reader
 

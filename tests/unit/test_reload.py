@@ -172,7 +172,7 @@ def test_an_incompatible_model_is_refused_with_the_reason_and_nothing_changes(
     engine, alone = Engine(MODEL, threads=1), Engine(MODEL, threads=1)
     step_all(engine, 1, 4)
     step_all(alone, 1, 4)
-    with pytest.raises(ModelMismatchError, match="streams cannot go on with this model"):
+    with pytest.raises(ModelMismatchError, match="streams cannot continue with this model"):
         engine.reload(model)
     assert engine.model is MODEL
     for y, truth in zip(step_all(engine, 4, 8), step_all(alone, 4, 8), strict=True):

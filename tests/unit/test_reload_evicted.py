@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import Engine, wire
-from streamlstm.serving.access.accounts import Account
+from streamlstm.serving.access.client_accounts import Account
 from streamlstm.serving.access.limits import Limits
 from streamlstm.serving.eviction import Eviction
 from streamlstm.serving.service import Service

@@ -121,7 +121,7 @@ def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) ->
         before = copied(tmp_path, "before")
         state = engine.export_stream("a")
         checkpointer.set_header(
-            header_of(new, engine.dirty_tracker().record_size).follows(checkpointer.header)
+            header_of(new, engine.dirty_tracker().record_size).continued_from(checkpointer.header)
         )
         between = copied(tmp_path, "between")
         engine.commit_reload(engine.prepare_reload(new))
@@ -137,9 +137,9 @@ def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) ->
             assert found.export_stream("a") == said
     # Opened by one model, it is no other's any more.
     for place, other in ((between, new), (after, old)):
-        with pytest.raises(StoreError, match="of the same layout; let them go on"):
+        with pytest.raises(StoreError, match="of the same layout; let them continue"):
             opened(Engine(other, threads=1), place)
-    with pytest.raises(StoreError, match="of the same layout; let them go on"):
+    with pytest.raises(StoreError, match="of the same layout; let them continue"):
         opened(Engine(new, threads=1), before)
     with opened(found := Engine(new, threads=1), before, "keep") as checkpointer:
         checkpointer.stored.restore(IDS)
@@ -159,7 +159,7 @@ def test_killed_around_a_change_that_begins_anew_numbers_stay(tmp_path: Path) ->
         before = copied(tmp_path, "before")
         next = engine.prepare_reload(new, True)
         checkpointer.set_header(
-            header_of(new, 24 + next.initial.nbytes).begins_anew(checkpointer.header)
+            header_of(new, 24 + next.initial.nbytes).restarted_from(checkpointer.header)
         )
         step(engine, checkpointer, "a")  # and what was applied by the old model meanwhile
         checkpointer._finishing.clear()
@@ -229,6 +229,6 @@ def test_a_store_whose_header_has_no_layout_goes_on(tmp_path: Path) -> None:
 def test_a_header_remembers_a_few_models_that_ran_before() -> None:
     header = Header("0", 8)
     for n in range(1, 30):
-        header = Header(str(n), 8).follows(header)
+        header = Header(str(n), 8).continued_from(header)
         assert header.others == tuple(str(k) for k in range(n - 1, max(-1, n - 1 - MAX_OTHERS), -1))
     assert Header("29", 8).accept(header.encode(), "here") == header

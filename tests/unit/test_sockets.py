@@ -124,6 +124,6 @@ def test_files_that_are_no_endpoints(tmp_path: Path, content: str) -> None:
 def test_a_file_in_the_place_of_a_socket_stays(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("precious")
-    with pytest.raises(EndpointError, match="something else than a socket"):
+    with pytest.raises(EndpointError, match="exists and is not a socket"):
         check_endpoint("router", f"ipc://{path}", False)
     assert path.read_text() == "precious"

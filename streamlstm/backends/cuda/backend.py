@@ -131,7 +131,7 @@ class CudaBackend:
     def reserve(self, count: int) -> list[Buffers]:
         """Return buffers for each chunk of a block of ``count`` streams.
 
-        They stay allocated for later blocks of so many streams or fewer.
+        They stay allocated for later blocks of that size or smaller.
 
         Raises
         ------
@@ -288,7 +288,7 @@ def check_device(device: int) -> None:
     if not cuda.is_available():
         raise ModelError(
             "backend: cuda was asked for, but numba finds no NVIDIA GPU with driver and toolkit "
-            "here; install streamlstm[cuda] and the driver, or say backend='cpu'."
+            "here; install streamlstm[cuda] and the driver, or use backend='cpu'."
         )
     if device >= len(cuda.gpus):
         raise ModelError(

@@ -26,7 +26,7 @@ class Buffers:
     F, O : int
         Widths of an observation and of a prediction.
     scratch : device array
-        Of the kernel, float32.
+        float32, the working memory of the kernel.
     """
 
     def __init__(self, room: int, F: int, O: int, scratch: Any) -> None:
@@ -65,7 +65,7 @@ class Buffers:
         self._answers[:] = self._down[: self._answers.size].reshape(self._answers.shape)
 
     def records(self, memory: Any) -> bool:
-        """Tell whether the recorded graph, if any, works on the rows ``memory``."""
+        """Return whether the recorded graph, if any, works on the rows ``memory``."""
         return self._graph is not None and self._recorded() is memory
 
     def record(self, memory: Any, work: Callable[[], None]) -> None:

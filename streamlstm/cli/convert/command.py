@@ -227,9 +227,9 @@ def _check(file: Path, kind: str, model: Model, keywords: dict[str, Any], seed: 
     import numpy as np
 
     from streamlstm import Engine
-    from streamlstm.convert.compare import reference_outputs
     from streamlstm.convert.formats import MODEL_OPTIONS
     from streamlstm.convert.load import load_any
+    from streamlstm.convert.reference_outputs import reference_outputs
     from streamlstm.errors import ConvertError
 
     from .options import OPTIONS

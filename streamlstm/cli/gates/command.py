@@ -55,7 +55,9 @@ def gates(
         str | None,
         typer.Option("--from", help="First row to show: its number, from 1, or a time stamp."),
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Last row to show, likewise.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Last row to show: its number, or a time stamp.")
+    ] = None,
     last: Annotated[
         int | None, typer.Option(min=1, help="Show only this many rows at the end.")
     ] = None,

@@ -125,7 +125,7 @@ def _read(
     table = read(None)
     err.print(
         f"{table.path}: no column 'stream', so the whole file is taken as the one series "
-        f"{stream!r}; --stream-column names the column that tells series apart",
+        f"{stream!r}; --stream-column names the column that distinguishes series",
         markup=False,
     )
     return table

@@ -16,7 +16,7 @@ TIMEOUT = 2.0  # seconds after which a request is given up and sent again
 
 
 class Row(NamedTuple):
-    """What the table shows of a worker; `failure` says why it did not answer."""
+    """The values that the table shows of a worker; `failure` says why it did not answer."""
 
     name: str
     failure: str | None

@@ -257,7 +257,7 @@ def _scores(
     import numpy as np
 
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.offline import predict_rows
+    from streamlstm.cli.offline_prediction import predict_rows
     from streamlstm.learn.scores import score
 
     compile_for(model)

@@ -72,8 +72,8 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         """Send the request of :meth:`step`; return a future of float32[O], to await later.
 
         The call itself never waits: a request beyond ``window`` waits in the client. A request
-        whose future is cancelled before it was sent is left out; one that was sent is applied all
-        the same.
+        whose future is cancelled before it was sent is left out; one that was sent is still
+        applied.
         """
         return self._submit(observation(stream, x, seq, time), decode_prediction)
 

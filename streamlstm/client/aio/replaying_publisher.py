@@ -17,8 +17,8 @@ from ...engine.ids import check_stream_id
 from ...engine.validation import Float32Array
 from ...errors import StreamLSTMError
 from ..connection import check_seconds
-from ..replay.core import Attempt, PublisherCore, Result, WouldBlock
-from ..replay.session import Delivery
+from ..replay.base import Attempt, BaseReplayingPublisher, Result, WouldBlock
+from ..replay.protocol import Delivery
 from ..requests import observation, single_observations
 
 OnPrediction: TypeAlias = Callable[[wire.StreamId, int, Float32Array], Awaitable[object] | object]
@@ -40,7 +40,7 @@ class _AsyncCondition(threading.Condition):
                 self._loop.call_soon_threadsafe(self.event.set)
 
 
-class AsyncReplayingPublisher(PublisherCore[OnPrediction]):
+class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     """Sends observations so that each is applied exactly once, from an event loop.
 
     Parameters, methods and errors are those of :class:`streamlstm.ReplayingPublisher`; calls are

@@ -55,6 +55,6 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
         return event
 
     async def __aiter__(self) -> AsyncIterator[wire.Prediction]:
-        """Yield predictions for ever; raises WorkerTimeoutError if none came in time."""
+        """Yield predictions forever; raises WorkerTimeoutError if none came in time."""
         while True:
             yield await self.receive()

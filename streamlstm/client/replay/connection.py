@@ -26,7 +26,7 @@ class ReplayConnection(Generic[Context]):
     ----------
     context : zmq.Context
     endpoint : str
-        Of a worker's ROUTER.
+        Endpoint of a worker's ROUTER.
     timeout : float
         Seconds to wait for a reply.
     keys : Credentials, optional
@@ -84,7 +84,7 @@ class ReplayConnection(Generic[Context]):
 
     @property
     def deadline(self) -> float:
-        """When the oldest request times out, in seconds of the monotonic clock."""
+        """Moment at which the oldest request times out, in seconds of the monotonic clock."""
         return next((deadline for _, deadline in self.in_flight.values()), float("inf"))
 
     def wait(self, wakeup: int, until: float, for_room: bool) -> None:
@@ -100,7 +100,7 @@ class ReplayConnection(Generic[Context]):
 
     @property
     def is_broken(self) -> bool:
-        """Whether the connection ended over which replies should come."""
+        """True if the connection ended over which replies should come."""
         return bool(self.in_flight) and not self.can_send()
 
     def close(self) -> None:

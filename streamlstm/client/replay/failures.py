@@ -16,7 +16,7 @@ def last_seq_unknown(endpoint: str, timeout: float) -> WorkerTimeoutError:
 
 
 def outbox_full(endpoint: str, timeout: float, rows: int) -> WorkerTimeoutError:
-    """Return the error for an observation that waited in vain for room."""
+    """Return the error for an observation that timed out waiting for room."""
     return WorkerTimeoutError(
         f"{endpoint}: {rows} observations are not confirmed, the maximum, and no room came within "
         f"{timeout:g} s; the observation was not accepted. Send it again later, or raise max_rows "
@@ -65,7 +65,7 @@ def refused(stream: wire.StreamId, seq: int, error: wire.Error) -> StreamLSTMErr
     """Return the error for an invalid observation that stops the publisher."""
     return StreamLSTMError(
         f"stream {stream!r}: the worker refused observation {seq} ({error.code}: "
-        f"{error.message}); it and all behind it are not applied, and nothing more is sent. "
+        f"{error.message}); it and all after it are not applied, and nothing more is sent. "
         "Correct it and start again, without a journal that holds the old one"
     )
 
@@ -74,6 +74,6 @@ def not_applied(stream: wire.StreamId, seq: int, error: wire.Error) -> StreamLST
     """Return the error for a valid observation that the worker cannot apply."""
     return StreamLSTMError(
         f"stream {stream!r}: the worker does not apply observation {seq} ({error.code}: "
-        f"{error.message}); nothing more is sent. When that is solved, start again: the "
+        f"{error.message}); nothing more is sent. Solve that, then start again: the "
         "observations in a journal are sent then"
     )

@@ -4,7 +4,7 @@ Records follow each other: length of a body, its CRC-32, and the CRC-32 of these
 bytes each, little-endian; then the body, a STEP as it goes over the wire. One without features says
 that its stream is confirmed up to its number. A process that is killed leaves a truncated last
 record, which is dropped. Everything else that is no record is damage and an error: since a length
-has a checksum of its own, a wrong one cannot hide the records behind it.
+has a checksum of its own, a wrong one cannot hide the records after it.
 
 A journal is compacted when it has 1 MiB and four times the size of the last compaction; so it has
 at most that and the unconfirmed observations.
@@ -103,8 +103,8 @@ class Journal:
             )
         return DataError(
             f"{self._path}: expected a record at byte {at} of {size}, got one that is damaged: the "
-            f"{read} observations before it can be read, what stands behind it cannot. Restore the "
-            f"file; or give up what stands behind it: truncate --size {at} {self._path}"
+            f"{read} observations before it can be read, what follows it cannot. Restore the "
+            f"file; or give up what follows it: truncate --size {at} {self._path}"
         )
 
     def add(self, steps: Sequence[wire.Step]) -> None:
@@ -145,7 +145,7 @@ class Journal:
 
     @property
     def needs_compaction(self) -> bool:
-        """Whether so much of it is confirmed that compaction pays."""
+        """True if so much of it is confirmed that compaction pays."""
         return self._size > _MIN_COMPACTION and self._size > 4 * self._compacted_size
 
     def compact(
@@ -228,7 +228,7 @@ def _size(head: bytes) -> int | None:
 
 
 def _is_truncated(rest: bytes) -> bool:
-    """Return whether these bytes are a truncated record; a disk may leave zeros behind it."""
+    """Return whether these bytes are a truncated record; a disk may leave zeros after it."""
     written, size = len(rest.rstrip(b"\0")), _size(rest[: _HEAD.size])
     return written < _HEAD.size + (size or 0)
 

@@ -179,7 +179,7 @@ class Outbox:
         return ends
 
     def resume(self, worker_seqs: Mapping[wire.StreamId, int], is_first: bool) -> None:
-        """Continue each stream behind the last number of the worker; nothing is in flight.
+        """Continue each stream after the last number of the worker; nothing is in flight.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class Outbox:
             self._schedule(queue)
 
     def _resume_stream(self, queue: _StreamQueue, worker_seq: int) -> None:
-        """Continue behind a number; refused entries are removed, the numbers of others close up."""
+        """Continue after a number; refused entries are removed, the numbers of others close up."""
         for entry in [entry for entry in queue.entries if entry.refused]:
             queue.entries.remove(entry)
             self._count(entry, -1)

@@ -13,13 +13,13 @@ from ...engine.ids import check_stream_id
 from ...engine.validation import Float32Array
 from ..connection import check_seconds
 from ..requests import observation, single_observations
-from .core import Attempt, PublisherCore, Result, WouldBlock
-from .session import Delivery
+from .base import Attempt, BaseReplayingPublisher, Result, WouldBlock
+from .protocol import Delivery
 
 OnPrediction: TypeAlias = Callable[[wire.StreamId, int, Float32Array], None]
 
 
-class ReplayingPublisher(PublisherCore[OnPrediction]):
+class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     """Sends observations so that each is applied exactly once, in the order of the calls.
 
     It numbers the observations of each stream, continuing from the worker's last number, stores
@@ -66,7 +66,7 @@ class ReplayingPublisher(PublisherCore[OnPrediction]):
     EndpointError, BadValueError
         If the endpoint is malformed, or a duration or bound is invalid.
     DataError
-        If the journal is none, damaged, or in use.
+        If the file is not a journal, is damaged, or is in use.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class ReplayingPublisher(PublisherCore[OnPrediction]):
         Raises
         ------
         StreamLSTMError
-            As :meth:`flush`. It is closed all the same.
+            As for :meth:`flush`. The publisher is closed nevertheless.
         """
         with self._changed:
             if not self._stop_accepting():

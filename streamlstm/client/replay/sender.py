@@ -15,7 +15,7 @@ from ... import wire
 from ...errors import EndpointError, StreamLSTMError
 from ..keys import Credentials
 from .connection import ConnectionBrokenError, ReplayConnection
-from .session import Request, Session
+from .protocol import ReplayProtocol, Request
 
 FindEndpoint: TypeAlias = Callable[[], str]
 
@@ -23,14 +23,14 @@ _MAX_WAIT = 60.0  # seconds
 
 
 class Sender:
-    """Runs a session in a thread.
+    """Runs the protocol of a replaying publisher in a thread.
 
     Parameters
     ----------
-    session : Session
+    protocol : ReplayProtocol
     context : zmq.Context
     router : str or callable
-        The worker's endpoint, or what returns it; that is called again while there is no
+        The worker's endpoint, or a function that returns it, called again while there is no
         connection.
     retry : float
         Seconds to wait for a reply.
@@ -42,19 +42,19 @@ class Sender:
     Attributes
     ----------
     endpoint : str
-        Of the worker.
+        Endpoint of the worker; empty before one is known.
     """
 
     def __init__(
         self,
-        session: Session,
+        protocol: ReplayProtocol,
         context: zmq.Context[zmq.Socket[bytes]],
         router: str | FindEndpoint,
         retry: float,
         keys: Credentials | None,
         changed: threading.Condition,
     ) -> None:
-        self._session, self._changed = session, changed
+        self._protocol, self._changed = protocol, changed
         self._find_endpoint = None if isinstance(router, str) else router
         self.endpoint = router if isinstance(router, str) else router()
         self._context, self._retry, self._keys = context, retry, keys
@@ -72,10 +72,10 @@ class Sender:
         """Raise the error that stopped the thread, or that of observations that were left out."""
         if self._error is not None:
             raise self._error
-        if messages := self._session.left_out:
+        if messages := self._protocol.left_out:
             first, more = messages[0], len(messages) - 1
             messages.clear()
-            others = f" ({more} more were left out likewise)" if more else ""
+            others = f" ({more} more were left out too)" if more else ""
             raise StreamLSTMError(first + others)
 
     def wake(self) -> None:
@@ -84,7 +84,7 @@ class Sender:
 
     def hurry(self) -> None:
         """Request confirmation as soon as there is anything to confirm."""
-        self._session.hurry = True
+        self._protocol.hurry = True
         self.wake()
 
     def close(self) -> None:
@@ -115,21 +115,21 @@ class Sender:
         self._connection = ReplayConnection[Request](
             self._context, self.endpoint, self._retry, self._keys
         )
-        self._session.begin(self._connection)
+        self._protocol.begin(self._connection)
 
     def _communicate(self) -> None:
-        session, connection = self._session, self._connection
+        protocol, connection = self._protocol, self._connection
         while not self._closing:
-            moved = session.send()
-            if session.blocked and self._has_moved():
+            moved = protocol.send()
+            if protocol.blocked and self._has_moved():
                 raise ConnectionBrokenError
             for request, frame in connection.receive():
                 moved = True
-                session.handle(request, wire.decode_reply(frame))
+                protocol.handle(request, wire.decode_reply(frame))
             if connection.is_broken or connection.deadline <= clock.monotonic():
                 raise ConnectionBrokenError
             if not moved:
-                connection.wait(self._wakeup, self._next_moment(), session.blocked)
+                connection.wait(self._wakeup, self._next_moment(), protocol.blocked)
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._wakeup)
 
@@ -145,6 +145,6 @@ class Sender:
         return self.endpoint != before
 
     def _next_moment(self) -> float:
-        must_look_up = self._session.blocked and self._find_endpoint is not None
+        must_look_up = self._protocol.blocked and self._find_endpoint is not None
         longest = clock.monotonic() + (self._retry if must_look_up else _MAX_WAIT)
-        return min(self._connection.deadline, longest, self._session.next_moment())
+        return min(self._connection.deadline, longest, self._protocol.next_moment())

@@ -1,1 +1,1 @@
-"""What all converters share: building a model, checks of weights and errors, reading of files."""
+"""Parts that all converters share: the model builder, checks of weights, files and errors."""

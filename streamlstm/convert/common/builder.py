@@ -169,7 +169,7 @@ class ModelBuilder:
         self.layers, self.weights = rest.layers, rest.weights
 
     def _take_scaling(self, layer: Layer, arrays: Arrays) -> bool:
-        """Fold a linear Pointwise before ``layer`` into its weights, if there is one; say if so."""
+        """Fold a linear Pointwise before ``layer`` into its weights; False if there is none."""
         last = self.layers[-1] if self.layers else None
         if not (isinstance(last, Pointwise) and last.activation == "linear"):
             return False

@@ -34,7 +34,7 @@ def file_errors(name: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        Of the file; the message starts with it.
+        Name of the file; the message starts with it.
 
     Raises
     ------

@@ -23,22 +23,22 @@ def first_bytes(path: str | PathLike[str]) -> bytes:
 
 
 def is_zip(start: bytes) -> bool:
-    """Say whether a file that starts like this is a zip archive."""
+    """Return whether bytes start a zip archive."""
     return start.startswith(b"PK\x03\x04")
 
 
 def is_hdf5(start: bytes) -> bool:
-    """Say whether a file that starts like this is HDF5."""
+    """Return whether bytes start an HDF5 file."""
     return start.startswith(b"\x89HDF\r\n\x1a\n")
 
 
 def is_json_object(start: bytes) -> bool:
-    """Say whether a file that starts like this is a JSON object; a byte order mark may precede."""
+    """Return whether bytes start a JSON object, perhaps after a byte order mark."""
     return start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
 
 
 def is_safetensors(start: bytes) -> bool:
-    """Say whether a file that starts like this is safetensors: a length of 8 bytes, then JSON."""
+    """Return whether bytes start a safetensors file: a length of 8 bytes, then JSON."""
     return len(start) > 9 and start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") < 2**32
 
 

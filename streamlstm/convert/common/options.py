@@ -14,9 +14,9 @@ def merge_options(
     Parameters
     ----------
     options : mapping
-        Of the caller, as :class:`streamlstm.Model` takes them.
+        Options of the caller, as :class:`streamlstm.Model` takes them.
     metadata : mapping of str to str, optional
-        Of the file; the caller's is added to it.
+        Metadata of the file; the caller's is added to it.
     **found
         Other options of the file.
     """

@@ -21,7 +21,7 @@ from ..common.error_context import file_errors, layer_errors
 from ..common.files import read_json
 from ..common.options import merge_options, text_metadata
 from ..common.weights import Weights, to_float64
-from ..keras.layers import KERNELS, add_batch_norm, add_dense, add_gru, add_lstm, add_prelu
+from ..keras.add_layers import KERNELS, add_batch_norm, add_dense, add_gru, add_lstm, add_prelu
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 SILENCE = -90.0  # dB; AIDA-X treats a gain of this and below as zero

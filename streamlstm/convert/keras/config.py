@@ -24,7 +24,7 @@ def read_index(calls: Any, rank: int) -> int | None:
     Parameters
     ----------
     calls, rank
-        As of :func:`read_slice`.
+        As for :func:`read_slice`.
     """
     parts = _parts(calls, rank)
     index = parts[-1] if len(parts) == rank else None
@@ -40,7 +40,7 @@ def read_slice(calls: Any, rank: int) -> slice | None:
     calls : list
         ``inbound_nodes`` of a GetItem (Keras 3) or SlicingOpLambda (Keras 2).
     rank : int
-        Of the tensor, batch axis included.
+        Rank of the tensor, batch axis included.
     """
     parts = _parts(calls, rank)
     if len(parts) != rank or parts[0] != slice(None):

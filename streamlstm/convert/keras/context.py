@@ -22,7 +22,7 @@ TRAINING_ONLY = (
 
 
 class Context:
-    """What the handlers of layers read and change.
+    """The state that the handlers of layers read and change.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Context:
     concat : EmbeddingConcat or None
         The network's concatenation of an embedding and numbers.
     time : int or None
-        Length of the sequence; None if it is open, 0 behind its last step.
+        Length of the sequence; None if it is open, 0 after its last step was selected.
     ended : bool
         Whether a layer has reduced a sequence to its last step.
     """

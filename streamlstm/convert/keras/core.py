@@ -4,9 +4,9 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Dense, Embedding
+from .add_layers import add_dense, add_prelu
 from .config import read_slice
 from .context import Context, units
-from .layers import add_dense, add_prelu
 from .network import KerasLayer
 from .unsupported import reason
 

@@ -15,9 +15,9 @@ from ..common.evaluator import Evaluator
 from ..common.weights import Float64Array, to_float64
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_activation, read_function, read_layer
+from .add_layers import from_cudnn
 from .concatenate import ANNOTATION
 from .file import read_keras
-from .layers import from_cudnn
 from .network import KerasLayer, read_network
 from .runtime import installed_keras, run_keras
 from .weights import FileWeights

@@ -34,7 +34,7 @@ class KerasFile:
     Attributes
     ----------
     name : str
-        Of the file, for messages.
+        Name of the file, for messages.
     version : str
         Version of Keras that wrote it; empty if unknown.
     config : dict

@@ -50,7 +50,7 @@ class FunctionalGraph:
         return self._layers[name]
 
     def is_state(self, name: str, output: int) -> bool:
-        """Say whether an output of a layer is its state: all but the first of a recurrent one."""
+        """Return whether an output is a recurrent layer's state, as all but its first one are."""
         return bool(output) and self.layer(name).get("class_name") in _RECURRENT
 
     def path_to(self, name: str, output: int = 0) -> list[Config]:

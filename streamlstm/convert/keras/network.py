@@ -81,7 +81,7 @@ def read_network(file: KerasFile) -> Network:
     kind, config = file.config.get("class_name"), file.config.get("config")
     if kind not in MODELS:
         raise ConvertError(
-            f"expected a Sequential or Functional network, got {kind!r}: a class of one's own "
+            f"expected a Sequential or Functional network, got {kind!r}: a custom class "
             "cannot be read without its code. Build the same layers as keras.Sequential, copy the "
             "weights with set_weights, and save that."
         )

@@ -8,8 +8,8 @@ from ...errors import ConvertError
 from ...network.layers import LayerNorm
 from ..common.weights import to_float64
 from .activations import number
+from .add_layers import add_batch_norm
 from .context import Context
-from .layers import add_batch_norm
 from .network import KerasLayer
 
 

@@ -2,8 +2,8 @@
 
 from ...errors import ConvertError
 from ..common.weights import Weights
+from .add_layers import KERNELS, add_gru, add_lstm, add_rnn, from_cudnn
 from .context import Context, units
-from .layers import KERNELS, add_gru, add_lstm, add_rnn, from_cudnn
 from .network import KerasLayer
 
 

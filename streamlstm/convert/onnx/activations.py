@@ -8,8 +8,8 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.activations import name_activation
+from .feature_ops import Activation, Affine, UnnamedFunction
 from .node import Node, shortest_float
-from .ops import Activation, Affine, UnnamedFunction
 from .tensor import SymbolicTensor, Value
 
 Handler = Callable[..., Any]

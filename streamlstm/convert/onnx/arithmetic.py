@@ -11,8 +11,8 @@ from ...network.activations import name_activation
 from ...network.layers import Dense
 from ..common.weights import Float64Array
 from .activations import LARGEST
+from .feature_ops import Activation, Affine, LayerOp, UnnamedFunction
 from .node import Node
-from .ops import Activation, Affine, LayerOp, UnnamedFunction
 from .tensor import SymbolicTensor, Value, merge_branches, per_feature
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -8,8 +8,8 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Embedding
+from .feature_ops import Affine, LayerOp
 from .node import Node
-from .ops import Affine, LayerOp
 from .slicing import select_features
 from .tensor import Dim, StackedStates, SymbolicTensor, Value
 
@@ -47,7 +47,7 @@ def concat(node: Node, *tensors: Value) -> Value:
 
 
 def _is_embedded(tensor: SymbolicTensor) -> bool:
-    """Say whether a tensor is the vector of a category, straight from the table."""
+    """Return whether a tensor is the vector of a category, straight from the table."""
     return any(isinstance(e, LayerOp) and isinstance(e.layer, Embedding) for e in tensor.ops[-1:])
 
 

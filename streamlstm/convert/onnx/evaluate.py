@@ -16,7 +16,7 @@ Run = Callable[[dict[str, Any]], list[Any]]
 
 
 def evaluators(path: str, output: str | None = None) -> Iterator[Evaluator]:
-    """Yield the way to compute a graph; ``output`` as of :func:`evaluate`."""
+    """Yield the way to compute a graph; ``output`` as for :func:`evaluate`."""
     yield Evaluator("ONNX", lambda X, O: evaluate(path, X, O, output))
 
 

@@ -44,7 +44,7 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ----------
     model : Model
     path : path
-        Of the .onnx file.
+        The .onnx file to write.
 
     Raises
     ------

@@ -4,10 +4,10 @@ from typing import Any
 
 from ...errors import ConvertError
 from ...network.model import Model
+from .build_layers import build_layers
 from .file import exported_metadata, inline_functions, load_model, to_array
 from .inputs import input_candidates
 from .interpreter import Interpreter
-from .layers import build_layers
 from .tensor import SymbolicTensor, Unsupported
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from ...errors import ConvertError, ModelError
 from ...network.layers import GRU, LSTM, RNN, Layer
+from .feature_ops import LayerOp
 from .node import Node
-from .ops import LayerOp
 from .tensor import SymbolicTensor, Unsupported, Value
 from .writer import OPSET, Writer
 
@@ -25,7 +25,7 @@ Recurrent = LSTM | GRU | RNN
 
 
 def is_standard(layer: Recurrent) -> bool:
-    """Say whether ONNX's own node computes a layer in every runtime."""
+    """Return whether ONNX's own node computes a layer in every runtime."""
     if layer.gate_clip is not None:
         return False
     if isinstance(layer, RNN):

@@ -8,8 +8,8 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import LayerNorm
 from ..common.weights import Float64Array
+from .feature_ops import Affine, LayerOp, UnnamedFunction
 from .node import Node, shortest_float
-from .ops import Affine, LayerOp, UnnamedFunction
 from .tensor import SymbolicTensor, Value, merge_branches
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...kernels import reference
 from ...network.activations import WITHOUT_PARAMETERS, name_activation
 from ..common.weights import Float64Array
-from .ops import Activation, Affine, Op, evaluate_ops
+from .feature_ops import Activation, Affine, Op, evaluate_ops
 
 _CANDIDATES = (
     *WITHOUT_PARAMETERS,

@@ -11,8 +11,8 @@ from ...network.activations import PARAMETERS, name_activation
 from ...network.layers import GRU, LSTM, RNN
 from ..common.gate_order import reorder
 from ..common.weights import Float64Array, check_shape
+from .feature_ops import LayerOp
 from .node import Node, shortest_float
-from .ops import LayerOp
 from .tensor import Dim, SymbolicTensor, Unsupported, Value
 
 _ACTIVATION_NAMES = {

@@ -6,8 +6,8 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Dense, Embedding
+from .feature_ops import LayerOp
 from .node import Node
-from .ops import LayerOp
 from .tensor import Axis, Dim, StackedStates, SymbolicTensor, Value
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from ..common.weights import Float64Array
-from .ops import LayerOp, Op, UnnamedFunction, evaluate_ops
+from .feature_ops import LayerOp, Op, UnnamedFunction, evaluate_ops
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ class SymbolicTensor:
 
     @property
     def raw(self) -> bool:
-        """Whether it is the input, with no operation applied."""
+        """True if it is the input, with no operation applied."""
         return not self.ops and self.skip is None
 
     def append(self, *ops: Op) -> "SymbolicTensor":
@@ -110,7 +110,7 @@ class SymbolicTensor:
         return replace(self, axes=tuple(axes))
 
     def is_features(self, axis: int) -> bool:
-        """Say whether an axis holds the features and nothing else."""
+        """Return whether an axis holds the features and nothing else."""
         wanted = () if self.feature is None else (self.feature,)
         return self.axes[axis] == wanted
 
@@ -191,7 +191,7 @@ def merge_branches(
     Parameters
     ----------
     function : callable
-        Of as many arrays as there are tensors.
+        Takes as many arrays as there are tensors.
     node : str
     *tensors : SymbolicTensor
 

@@ -111,7 +111,7 @@ def _check_registered(
 
 
 def _takes_fewer(module: Any, F: int) -> bool:
-    """Say whether a module accepts fewer features, and so derives further ones itself."""
+    """Return whether a module accepts fewer features, and so derives further ones itself."""
     return any(
         next(trace_forward(module, width, 0), None) is not None for width in range(1, min(F, 17))
     )
@@ -172,7 +172,7 @@ def _match(model: Model, trace: Trace, given: Residual) -> Residual | bool | Non
 
 
 def _same_residual(found: Residual, given: Residual) -> bool:
-    """Say whether two residuals are the same, or none is given."""
+    """Return whether two residuals are the same, or none is given."""
     if given.skip is None:
         return True
     ones = [1.0] * len(found.skip or ())

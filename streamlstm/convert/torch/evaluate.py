@@ -20,7 +20,7 @@ _CAVEAT = "its layers one by one only: a state dict does not say what forward do
 
 
 def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
-    """Yield the way to compute a state dict; ``options`` as of :func:`evaluate`."""
+    """Yield the way to compute a state dict; ``options`` as for :func:`evaluate`."""
     yield Evaluator("PyTorch", lambda X, _: evaluate(path, X, **options), _CAVEAT)
 
 

@@ -38,7 +38,7 @@ def find_state_dict(source: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _is_state(value: Any) -> bool:
-    """Say whether a value in a checkpoint is a state dict: names with a dot, and tensors."""
+    """Return whether a value in a checkpoint is a state dict: names with a dot, and tensors."""
     return (
         isinstance(value, Mapping)
         and any("." in str(key) for key in value)

@@ -36,9 +36,9 @@ class TorchLayer:
         linear layer without bias, which only the next layer can tell apart.
     weights : Weights
     options : dict
-        Of its kind: epsilon, activation, features, initial_state; dim of a softmax.
+        Options of its kind: epsilon, activation, features, initial_state; dim of a softmax.
     steps : list
-        Of a function: names of activations and affine maps, in order.
+        For a function: names of activations and affine maps, in order.
     gap : str, optional
         Name of the child without weights that follows it, probably an activation.
     """
@@ -89,7 +89,7 @@ def assemble(
     activations: dict[str, str],
     initial_states: Sequence[InitialState],
 ) -> ModelBuilder:
-    """Return the model of these layers; parameters as of :func:`streamlstm.from_torch`."""
+    """Return the model of these layers; parameters as for :func:`streamlstm.from_torch`."""
     _check_activations(layers, activations)
     _assign_initial_states(layers, initial_states)
     builder = ModelBuilder(_next_width(layers, 0))
@@ -184,7 +184,7 @@ def _add_embedding(
 
 
 def _resolve_table(layer: TorchLayer, next_width: int | None, first: bool) -> str:
-    """Say whether a matrix without bias is an embedding or a linear layer."""
+    """Return whether a matrix without bias is an embedding or a linear layer."""
     rows, columns = layer.weights.shapes["weight"]
     hint = layer.name.lower().rsplit(".", 1)[-1]
     linear = next_width in (None, rows)

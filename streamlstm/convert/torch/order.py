@@ -54,7 +54,7 @@ def restore_order(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _is_sorted(groups: Mapping[str, list[str]]) -> bool:
-    """Say whether biases precede weights everywhere, as they never do in PyTorch."""
+    """Return whether biases precede weights everywhere, as they never do in PyTorch."""
     found = []
     for keys in groups.values():
         leaves = [key.rpartition(".")[2] for key in keys]
@@ -99,7 +99,7 @@ def _orders(
 
 
 def _precedes(a: str, b: str) -> bool:
-    """Say whether the first difference of two names is a number, and ``a`` has the smaller."""
+    """Return whether the first difference of two names is a number, and ``a`` has the smaller."""
     for one, other in zip(a.split("."), b.split("."), strict=False):
         if one != other:
             found, wanted = _NUMBER.fullmatch(one), _NUMBER.fullmatch(other)

@@ -37,14 +37,15 @@ def add_recurrent(
 
     Parameters
     ----------
-    chain : Chain
+    builder : ModelBuilder
+        The model so far; the layers are appended to it.
     weights : Weights
         By PyTorch's names: ``weight_ih_l0`` and so on, without ``_l0`` in a cell.
     name : str
     kind : str, optional
         lstm, gru or rnn; if left out, the number of rows decides.
     activation : str
-        Of an RNN.
+        The activation of an RNN.
     initial_state : sequence of float64[layers, 1, H] or float64[layers, H]
         h and, in an LSTM, c.
     """

@@ -55,7 +55,7 @@ def layers_of_state_dict(
 
 
 def is_initial_state(tensors: Mapping[str, Any]) -> bool:
-    """Say whether tensors are a trained initial state, and nothing else."""
+    """Return whether tensors are a trained initial state, and nothing else."""
     return bool(tensors) and tensors.keys() <= {*INITIAL_H, *INITIAL_C}
 
 
@@ -161,7 +161,7 @@ def _kind(name: str, weights: Weights) -> str:
 
 
 def _mark_gaps(layers: list[TorchLayer]) -> None:
-    """Mark the layers behind which a number is missing among numbered siblings.
+    """Mark the layers after which a number is missing among numbered siblings.
 
     A module without weights was there. It may be an activation, and results would be silently
     wrong without it. Siblings may be layers or containers, at any depth. A gap before the very

@@ -5,6 +5,6 @@ numeric columns. Nothing is repaired: a cell that cannot be used is an error tha
 what was expected and what came.
 """
 
-from .iterate import Observation as Observation
+from .iterate import CsvRow as CsvRow
 from .iterate import iterate_csv as iterate_csv
 from .read import read_csv as read_csv

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..cells import MAX_FLOAT32, has_decimal_comma, is_plain, parse_float
+from ..numbers import MAX_FLOAT32, has_decimal_comma, is_plain, parse_float
 from ..timestamps import parse_time, parse_timestamp
 from .layout import Layout
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import is_text_column
+from ..numbers import is_text_column
 from ..time_order import time_order_error
 from .convert import to_number, to_stream, to_time
 from .layout import read_layout
 from .source import Source, open_source
 
 
-class Observation(NamedTuple):
+class CsvRow(NamedTuple):
     """One row of a file.
 
     Attributes
@@ -43,18 +43,18 @@ def iterate_csv(
     time_column: str | None = None,
     stream_column: str | None = None,
     columns: Sequence[str] | None = None,
-) -> Iterator[Observation]:
+) -> Iterator[CsvRow]:
     """Read a CSV file row by row; works on pipes that never end.
 
     Parameters
     ----------
     source, time_column, stream_column, columns
-        As of :func:`streamlstm.data.csv.read_csv`. By default the numeric columns are those that
+        As for :func:`streamlstm.data.csv.read_csv`. By default the numeric columns are those that
         hold a number in the first row.
 
     Yields
     ------
-    Observation
+    CsvRow
 
     Raises
     ------
@@ -80,4 +80,4 @@ def iterate_csv(
                     raise time_order_error(path, column, line, before_line, equal, stream)
                 latest[stream] = (time, line)
             values = [to_number(layout, k, row[k], line) for k in numeric]
-            yield Observation(line, stream, time, np.array(values, np.float32))
+            yield CsvRow(line, stream, time, np.array(values, np.float32))

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import IO
 
 from ...errors import DataError
-from ..cells import parse_float
+from ..numbers import parse_float
 from ..table import list_names, missing_column
 from ..timestamps import TIME_NAMES, parse_time
 from .source import split_rows
@@ -94,7 +94,7 @@ def _check_header(path: str, line: int, row: list[str]) -> tuple[str, ...]:
             )
         if name in names[:k]:
             raise DataError(
-                f"{path}:{line}: column {name!r} stands twice in the header; rename one of them"
+                f"{path}:{line}: column {name!r} occurs twice in the header; rename one of them"
             )
     if all(parse_float(name) is not None for name in names):
         raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import DataError
-from ..cells import is_text_column
+from ..numbers import is_text_column
 from ..table import Table, list_names
 from ..time_order import check_time_order
 from .convert import to_numbers, to_stream, to_times

@@ -43,7 +43,7 @@ class Layer:
     input_size: int
     kind: ClassVar[str]
     allows_softmax: ClassVar[bool] = False
-    """Whether an activation may depend on all outputs of the layer together."""
+    """True if an activation may depend on all outputs of the layer together."""
 
     if TYPE_CHECKING:  # a field of some layers, a property of others
 

@@ -43,7 +43,7 @@ class LSTM(Layer, kind="lstm"):
     Notes
     -----
     Parameters are ``weight_ih[4H, F]``, ``weight_hh[4H, H]`` and ``bias[4H]``, gate by gate as
-    PyTorch stores them; PyTorch's two biases are added into one. Where asked for:
+    PyTorch stores them; PyTorch's two biases are added into one. Where the option is set:
     ``weight_hr[P, H]`` (then ``weight_hh[4H, P]``), ``peephole[3H]`` in the order i, f, o
     (``[2H]``: i, o, if coupled), ``norm_weight[4H]``, ``initial_h``, ``initial_c``.
 

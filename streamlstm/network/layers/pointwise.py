@@ -9,7 +9,7 @@ from .base import Layer, Shapes
 class Pointwise(Layer, kind="pointwise"):
     """Scale, shift and activation of every value: ``y = activation(x * weight + bias)``.
 
-    Batch normalisation in inference is this, and so is an activation that stands by itself.
+    Batch normalisation in inference is this layer, and so is an activation of its own.
 
     Parameters
     ----------

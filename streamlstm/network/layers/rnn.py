@@ -7,7 +7,7 @@ from .base import Layer, Shapes
 
 @dataclass(frozen=True)
 class RNN(Layer, kind="rnn"):
-    """A plain recurrent layer, which the LSTM improved on.
+    """A plain recurrent (Elman) layer.
 
     ``h' = activation(weight_ih @ x + weight_hh @ h + bias)``
 

@@ -1,1 +1,1 @@
-"""Who may connect to a worker and how much they may ask: keys, roles, limits, quotas."""
+"""Access to a worker: keys and roles of clients, limits and quotas for each of them."""

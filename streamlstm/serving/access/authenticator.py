@@ -17,7 +17,7 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
-from ...client.handshake import monitor_handshakes
+from ...client.curve_handshake import monitor_handshakes
 from ...errors import EndpointError
 from .curve_server import CurveServer
 from .roles import SOCKETS, user_id
@@ -38,12 +38,12 @@ _FAILED: dict[int, str] = {
 class Authenticator:
     """Answers libzmq's ZAP requests in a thread, until it is closed.
 
-    Whoever connects before :meth:`start` waits.
+    A client that connects before :meth:`start` waits.
 
     Parameters
     ----------
     context : zmq.Context
-        Of the sockets.
+        The context of the sockets.
     curve : CurveServer
     on_refusal : callable
         Called in the thread for every connection that is refused.
@@ -93,7 +93,7 @@ class Authenticator:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering; who connects later is refused."""
+        """Stop answering; clients that connect later are refused."""
         self._stop.close()
         if self._thread.is_alive():
             self._thread.join()

@@ -59,7 +59,7 @@ def read_authorized_keys(path: Path) -> tuple[dict[str, Key], list[str]]:
 
 
 class AuthorizedKeys:
-    """The authorized keys, as the files list them by now.
+    """The authorized keys, as the files list them at the moment.
 
     Parameters
     ----------

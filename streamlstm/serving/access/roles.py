@@ -21,7 +21,7 @@ SOCKETS = {
     Role.READ_ONLY: ("router", "xpub"),
     Role.PUBLISH_ONLY: ("router", "pull"),
 }
-# A restricted role may do what stands here, and nothing that is added to the protocol later.
+# A restricted role may do what is listed here, and nothing that is added to the protocol later.
 _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
     ord("R"): ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (

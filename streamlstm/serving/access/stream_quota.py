@@ -10,7 +10,7 @@ from ...engine.stream_owners import StreamOwners
 from ...errors import CapacityError
 from ...wire import StreamId
 from ..native import layout
-from .accounts import Account
+from .client_accounts import Account
 
 
 @dataclass
@@ -31,7 +31,7 @@ class StreamQuota:
     Parameters
     ----------
     owners : StreamOwners
-        Of the engine.
+        The owners of the engine's streams.
     limit : int
         How many streams of one client may be in memory.
     """

@@ -6,11 +6,11 @@ from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
-from ...kernels.memory import call_at, copy_bytes, int64s_at
+from ...kernels.pointers import call_at, copy_bytes, int64s_at
 from . import layout
 from .ingest import ingest, row_of
 from .queue import advance, next_record, received, set_received
-from .table import fields_of
+from .views import fields_of
 
 
 @internal

@@ -13,11 +13,11 @@ from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
 from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, generation_of, set_column
-from ...kernels.memory import bits_of, floats_at, int64s_at
+from ...kernels.pointers import bits_of, floats_at, int64s_at
 from ...kernels.single_step import is_valid
 from . import layout, reader
 from .layout import ID, LENGTH, ROUND, ROW
-from .table import fields_of
+from .views import fields_of
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 

@@ -7,7 +7,7 @@ from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal, kernel
-from ...kernels.memory import byte_at, c_int, int64s_at, leading_zeros, put_byte
+from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
 from .block import gather, message_of, step
 from .ingest import NEEDS_ROOM
@@ -24,7 +24,7 @@ from .queue import (
 from .rate import account_of, charge, note_throttled, wait_time
 from .receive import note_receive_error, receive
 from .send import reply_busy, reply_throttled, send_results
-from .table import (
+from .views import (
     DONT_WAIT,
     EINTR,
     PULL_SOCKET,

@@ -19,10 +19,10 @@ from numba import int64, uint64
 from ...kernels import id_index
 from ...kernels.cache import internal
 from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
-from ...kernels.memory import c_word, copy_bytes, int64s_at
+from ...kernels.pointers import c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_HEAD
-from .table import PULL_SOCKET, ROUTER_SOCKET, counts_of, fields_of
+from .views import PULL_SOCKET, ROUTER_SOCKET, counts_of, fields_of
 
 # Columns of the table of clients, which is one of streams (kernels/id_index.py); in META, where a
 # stream has its last block, behind the length of the id, a client has its number of observations.

@@ -16,10 +16,10 @@ from numba import int64, uint64
 from ...kernels import id_index
 from ...kernels.cache import internal
 from ...kernels.id_index import SEQ, column_of, set_column
-from ...kernels.memory import byte_at, int64s_at
+from ...kernels.pointers import byte_at, int64s_at
 from . import layout, reader
 from .layout import DATA
-from .table import counts_of
+from .views import counts_of
 
 _PAID = SEQ  # column of the table of accounts, which is one of streams
 _ZERO = np.uint64(0)

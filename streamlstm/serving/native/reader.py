@@ -10,7 +10,7 @@ import numpy as np
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.memory import byte_at, copy_bytes, float_of, floats_at, single_of, word_at
+from ...kernels.pointers import byte_at, copy_bytes, float_of, floats_at, single_of, word_at
 from .layout import MAX_ROWS
 
 f32 = np.float32

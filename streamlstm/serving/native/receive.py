@@ -3,10 +3,10 @@
 from numba import int64
 
 from ...kernels.cache import internal
-from ...kernels.memory import byte_at, c_int, c_word, copy_bytes, int64s_at
+from ...kernels.pointers import byte_at, c_int, c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA
-from .table import DONT_WAIT, EAGAIN, EINTR, ROUTER_SOCKET, counts_of, error_number
+from .views import DONT_WAIT, EAGAIN, EINTR, ROUTER_SOCKET, counts_of, error_number
 
 _RCVMORE = 13
 

@@ -10,11 +10,11 @@ later chance to ask for these replies again.
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.memory import c_int, int64s_at
+from ...kernels.pointers import c_int, int64s_at
 from . import layout, reader, writer
 from .ingest import row_of
 from .layout import DATA, ID, LENGTH, SEQ
-from .table import (
+from .views import (
     DONT_WAIT,
     EAGAIN,
     ROUTER_SOCKET,

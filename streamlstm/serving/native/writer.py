@@ -8,7 +8,7 @@ import numpy as np
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.memory import copy_bytes, put_byte
+from ...kernels.pointers import copy_bytes, put_byte
 from . import layout, reader
 
 _BYTE = np.uint64(255)

@@ -3,7 +3,7 @@
 The loop's thread calls :meth:`Checkpointer.turn` between its turns. There the rows that changed are
 copied, a few at a time, so that no message waits long; a commit thread writes them, one transaction
 for each batch. While it writes, changes accumulate in the state table. If the store fails, the same
-batch is retried until it is written; predictions go on meanwhile.
+batch is retried until it is written; predictions continue meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 BATCH_BYTES = 2**24  # of records, at most, in one transaction
 CHUNK_BYTES = 2**19  # copied between two turns of the loop: some 0.3 ms
-YIELD_SECONDS = 0.002  # for which the loop goes on between two chunks
+YIELD_SECONDS = 0.002  # for which the loop runs between two chunks
 # Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
 # may have to wait for the thread that writes.
 POLL_SECONDS = 0.05
@@ -44,13 +44,13 @@ class Checkpointer:
     Parameters
     ----------
     tracker : DirtyTracker
-        Of the engine.
+        The engine's, which takes records of changed streams.
     store : Store
         Closed with the checkpointer.
     seconds : float
         Between two commits.
     epochs : Epochs, optional
-        Of the store's records; left out where streams never begin anew.
+        Of the store's records; left out where streams never restart.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Checkpointer:
     def start_epoch(self, epochs: Epochs | None) -> None:
         """Write records of another epoch and size; only :attr:`between_commits`.
 
-        The engine's streams must have begun anew before.
+        The engine's streams must have restarted before.
         """
         size = self._tracker.record_size
         self._epochs = self.stored.epochs = epochs
@@ -148,7 +148,7 @@ class Checkpointer:
             self.turn()
 
     def wait(self, seconds: float) -> None:
-        """Wait until the batch that is being written is in the store, at most so long."""
+        """Wait, at most ``seconds``, until the batch that is being written is in the store."""
         self._idle.wait(seconds)
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
@@ -210,24 +210,24 @@ class Checkpointer:
 
     @property
     def has_changes(self) -> bool:
-        """Whether changes exist that were not copied from the table yet."""
+        """True if changes exist that were not copied from the table yet."""
         return self._tracker.pending > 0
 
     @property
     def between_commits(self) -> bool:
-        """Whether no commit is under way, so that streams may begin anew."""
+        """True if no commit is under way, so that streams may restart."""
         return (
             self._idle.is_set() and not self._copying and self._uncopied == 0 and self._batch_empty
         )
 
     @property
     def settled(self) -> bool:
-        """Whether all that was copied from the table is in the store, and the store works."""
+        """True if all that was copied from the table is in the store, and the store works."""
         return self._idle.is_set() and not self._emptied and not self.failing and self._batch_empty
 
     @property
     def failing(self) -> bool:
-        """Whether the last attempt to write or to read the store failed."""
+        """True if the last attempt to write or to read the store failed."""
         return self._outage.error is not None or self.stored.outage.error is not None
 
     @property

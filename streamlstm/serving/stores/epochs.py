@@ -1,6 +1,6 @@
-"""Separates records of a store that were written before all streams began anew from later ones.
+"""Separates records of a store that were written before all streams restarted from later ones.
 
-When all streams begin anew (``streamlstm reload --anew``), a store may hold millions that are not
+When all streams restart (``streamlstm reload --anew``), a store may hold millions that are not
 in memory. None of them is rewritten then: the store's header counts one epoch more, and the epoch
 of a record is mixed into its hash. A record of an earlier epoch gives a stream in the initial
 state, with its sequence number and, where the outputs are as many, its last prediction. So one
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.prediction_slice import PredictionSlice, copy_predictions
+from ...engine.last_prediction import PredictionSlice, copy_predictions
 from ...engine.records import RecordBatch
 from ...kernels import compile
 from .header import Epoch, Header
@@ -28,7 +28,7 @@ class Epochs:
     Parameters
     ----------
     header : Header
-        Of the store.
+        Header of the store.
     initial : float32[R]
         The initial row of a stream.
     """
@@ -65,7 +65,7 @@ class Epochs:
         return data if self._call.find_corrupt(data, len(data), 1) < 0 else None
 
     def _restart(self, old: NDArray[np.uint8], epoch: Epoch) -> bytes:
-        """Return the record of a stream that begins anew from a record of an earlier epoch."""
+        """Return the record of a stream that restarts from a record of an earlier epoch."""
         row = self._initial[None].copy()
         if old[:8].any():  # it is numbered
             before = old[_BESIDE:-_HASH].copy().view(np.float32)[None]

@@ -6,7 +6,7 @@ import json
 from typing import NamedTuple
 
 from ...backends.plan import prediction_place
-from ...engine.prediction_slice import PredictionSlice
+from ...engine.last_prediction import PredictionSlice
 from ...engine.records import FORMAT
 from ...errors import StoreError
 from ...network.compatibility import compatibility_key
@@ -15,7 +15,7 @@ from ...network.model import Model
 # Not the key of any stream: those that begin with a zero byte have nine.
 HEADER_KEY = b"\0streamlstm"
 
-EPOCHS_FORMAT = FORMAT + 1  # where streams have begun anew: records may be of several epochs
+EPOCHS_FORMAT = FORMAT + 1  # where streams have restarted: records may be of several epochs
 FORMATS = (FORMAT, EPOCHS_FORMAT)
 MAX_OTHERS = 8  # models before the last one that may still use a store
 _JSON_KEYS = {"compatibility": "contract", "epoch": "era"}  # where they differ from the names here
@@ -31,7 +31,7 @@ class Epoch(NamedTuple):
 
     @property
     def place(self) -> PredictionSlice:
-        """Where the last prediction stands in a row."""
+        """The position of the last prediction in a row."""
         return PredictionSlice(self.start, self.outputs)
 
 
@@ -46,14 +46,14 @@ class Header(NamedTuple):
         Bytes.
     format : int
     compatibility : str
-        Equal for models whose streams can go on with each other's state; empty if not noted.
+        Equal for models whose streams can continue with each other's state; empty if not noted.
     start, outputs : int
-        Of the last prediction in a row.
+        First column and length of the last prediction in a row.
     others : tuple of str
         Fingerprints of models, the last first, whose workers may use the store as well: those that
         ran until the model was changed.
     epoch : int
-        How often all streams have begun anew.
+        How often all streams have restarted.
     earlier : tuple of Epoch
         The epochs before.
     """
@@ -78,8 +78,8 @@ class Header(NamedTuple):
         fields = self._asdict().items()
         return json.dumps({_JSON_KEYS.get(name, name): value for name, value in fields}).encode()
 
-    def follows(self, before: Header) -> Header:
-        """Return this header for a store whose streams go on from ``before``."""
+    def continued_from(self, before: Header) -> Header:
+        """Return this header for a store whose streams continue from ``before``."""
         others = [m for m in (before.model, *before.others) if m != self.model]
         return self._replace(
             others=tuple(others[:MAX_OTHERS]),
@@ -88,8 +88,8 @@ class Header(NamedTuple):
             format=before.format,
         )
 
-    def begins_anew(self, before: Header) -> Header:
-        """Return this header for a store whose streams begin anew."""
+    def restarted_from(self, before: Header) -> Header:
+        """Return this header for a store whose streams restart after ``before``."""
         earlier = (*before.earlier, before.now)
         return self._replace(epoch=before.epoch + 1, earlier=earlier, format=EPOCHS_FORMAT)
 
@@ -101,7 +101,7 @@ class Header(NamedTuple):
         found : bytes
             The header in the store.
         place : str
-            Of the store, for messages.
+            Place of the store, for messages.
         other : {"refuse", "keep", "anew"}
             What to do with streams of another model.
 
@@ -113,7 +113,7 @@ class Header(NamedTuple):
         before = _decode(found, place)
         same = self.model in (before.model, *before.others)
         if not same and other == "anew":
-            return self.begins_anew(before)
+            return self.restarted_from(before)
         if not same and (other != "keep" or before.compatibility != self.compatibility):
             raise StoreError(self._of_another(before, place))
         if before.record_size != self.record_size:
@@ -122,7 +122,7 @@ class Header(NamedTuple):
                 f"{self.record_size}; it was written on a processor with vectors of another width, "
                 "and can be used on such a one only."
             )
-        return self.follows(before)
+        return self.continued_from(before)
 
     def _of_another(self, before: Header, place: str) -> str:
         said = (
@@ -131,12 +131,12 @@ class Header(NamedTuple):
         )
         if before.compatibility == self.compatibility:
             return (
-                f"{said}, of the same layout; let them go on with it (--other-model keep), or "
+                f"{said}, of the same layout; let them continue with it (--other-model keep), or "
                 "choose another place, or that model."
             )
         which = "whose layout differs" if before.compatibility else "and does not tell its layout"
         return (
-            f"{said}, {which}; choose another place, or that model, or let all streams begin anew "
+            f"{said}, {which}; choose another place, or that model, or let all streams restart "
             "with --other-model anew."
         )
 

@@ -27,7 +27,7 @@ class LmdbStore:
     Parameters
     ----------
     path : str
-        Of its folder, which is made if it does not exist.
+        Its folder, which is created if it does not exist.
     header : Header
         What the store must be of.
     other : {"refuse", "keep", "anew"}
@@ -36,7 +36,7 @@ class LmdbStore:
     Attributes
     ----------
     kind, place, shared, emptied, header
-        As of :class:`streamlstm.serving.stores.store.Store`.
+        As in :class:`streamlstm.serving.stores.store.Store`.
 
     Raises
     ------

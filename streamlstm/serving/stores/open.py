@@ -17,8 +17,8 @@ def open_store(where: str, header: Header, other: str = "refuse") -> Store:
     header : Header
         What the store must be of.
     other : {"refuse", "keep", "anew"}
-        What to do with streams of another model: let them go on, if its layout is the same, or let
-        them begin anew.
+        What to do with streams of another model: refuse them, continue them if its layout is the
+        same, or restart them.
 
     Raises
     ------

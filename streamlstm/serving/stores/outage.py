@@ -38,7 +38,7 @@ class Outage:
         """Record a failed attempt."""
         now = time.monotonic()
         if self.since is None:
-            _LOG.warning("%s Predictions go on; it is tried again every second.", error)
+            _LOG.warning("%s Predictions continue; the worker tries again every second.", error)
             self.since = now
         self._retry_at = now + RETRY_SECONDS
         self.error = error

@@ -32,7 +32,7 @@ class RedisStore:
     Attributes
     ----------
     kind, place, shared, emptied, header
-        As of :class:`.store.Store`; the place is without its password.
+        As in :class:`.store.Store`; the place is without its password.
 
     Raises
     ------
@@ -71,12 +71,12 @@ class RedisStore:
         return empty
 
     def _replace_header(self, other: str) -> None:
-        """Replace the header of another model, if its streams may go on with this one."""
+        """Replace the header of another model, if its streams may continue with this one."""
         if other == "anew":
             raise StoreError(
-                f"{self.place}: workers may share it, and those that run would go on with the "
-                "model before; to let streams begin anew choose an empty one, as with another "
-                "number behind the port."
+                f"{self.place}: workers may share it, and running ones would continue with the "
+                "model before; to restart all streams choose an empty one, as with another "
+                "number after the port."
             )
 
         def replace(pipe: Any) -> None:

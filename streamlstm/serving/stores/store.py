@@ -49,7 +49,7 @@ class Store(Protocol):
         prefix : bytes
             Only keys that begin with it.
         after : bytes
-            Only keys behind it; it need not exist.
+            Only keys after it; it need not exist.
         count : int
             How many at most.
 

@@ -23,13 +23,13 @@ class StoredStreams:
     Parameters
     ----------
     tracker : DirtyTracker
-        Of the engine.
+        The engine's, which restores streams.
     store : Store
 
     Attributes
     ----------
     epochs : Epochs or None
-        Of the store's records; None where streams never begin anew.
+        Of the store's records; None where streams never restart.
     batch : RecordBatch
         Under way to the store; the streams that it deletes count as deleted.
     outage : Outage
@@ -49,7 +49,7 @@ class StoredStreams:
 
     @property
     def exist(self) -> bool:
-        """Whether a stream that is not in memory may be in the store."""
+        """True if a stream that is not in memory may be in the store."""
         return self._store.shared or self._remaining > 0
 
     @property

@@ -1,4 +1,4 @@
-"""The outputs of a network in its own software, to compare a converted model with."""
+"""Computes a network in its own software, to compare a converted model with the outputs."""
 
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -38,7 +38,7 @@ def reference_outputs(
     ----------
     path : path
     kind : str
-        Its format, as of :func:`streamlstm.convert.detect.detect`.
+        Its format, as returned by :func:`streamlstm.convert.detect.detect`.
     X : float64[T, F]
     outputs : int
         O.

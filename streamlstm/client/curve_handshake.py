@@ -1,4 +1,4 @@
-"""Sets CURVE keys on a client's socket and records how its handshake ended.
+"""The CURVE handshake: sets the keys of a client's socket, and records how it ended.
 
 ZeroMQ itself reports nothing to a client whose handshake is refused.
 """
@@ -103,6 +103,6 @@ def monitor_handshakes(context: zmq.Context[Any], socket: Any, events: int) -> z
 def stop_monitoring(socket: Any) -> None:
     """Stop the events of a socket. Call it before the monitor is closed.
 
-    ZeroMQ's own thread would otherwise wait for ever for a reader.
+    ZeroMQ's own thread would otherwise wait forever for a reader.
     """
     socket.monitor(None, 0)

@@ -3,7 +3,7 @@
 from numba import int64
 
 from ...kernels.cache import internal
-from ...kernels.memory import c_int, int64s_at
+from ...kernels.pointers import c_int, int64s_at
 from . import layout
 from .layout import RECORD_HEAD
 

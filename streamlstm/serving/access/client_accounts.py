@@ -62,7 +62,7 @@ class Accounts:
     Attributes
     ----------
     pull : Account
-        Of the PULL socket.
+        The account of the PULL socket.
     """
 
     def __init__(self, limits: Limits, authenticated: bool) -> None:
@@ -120,7 +120,7 @@ class ThrottleLog:
 
 
 def throttled_reply(frame: bytes | ProtocolError, wait: int) -> bytes:
-    """Return the reply to a message whose client has to wait so many ns."""
+    """Return the reply to a message whose client has to ``wait``, in ns."""
     named: tuple[wire.StreamId | None, int | None] = (None, None)
     if isinstance(frame, bytes):
         try:

@@ -18,7 +18,7 @@ _UNKNOWN = np.uint32(0x7FC5_7AE1).view(np.float32)
 
 
 class PredictionSlice(NamedTuple):
-    """Where in a row the last prediction begins, and how many outputs it has."""
+    """Position of the last prediction in a row: its first column, and its number of outputs."""
 
     start: int
     outputs: int
@@ -44,5 +44,5 @@ def prediction_slice(columns: slice) -> PredictionSlice:
 
 
 def is_unknown(prediction: Float32Array) -> bool:
-    """Tell whether a prediction float32[O] is marked as unknown."""
+    """Return whether a prediction float32[O] is marked as unknown."""
     return bool(prediction[:1].view(np.uint32)[0] == _UNKNOWN.view(np.uint32))

@@ -22,8 +22,8 @@ from ..requests import encode
 from .failures import last_seq_unknown, outbox_full, unconfirmed
 from .journal import Journal
 from .outbox import Entry, Outbox
+from .protocol import Delivery, ReplayProtocol
 from .sender import FindEndpoint, Sender
-from .session import Delivery, Session
 
 Result = TypeVar("Result")
 OnPrediction = TypeVar("OnPrediction", bound=Callable[..., object])
@@ -38,7 +38,7 @@ class WouldBlock(NamedTuple):
 Attempt: TypeAlias = Callable[[], Result | WouldBlock]
 
 
-class PublisherCore(Generic[OnPrediction]):
+class BaseReplayingPublisher(Generic[OnPrediction]):
     """Numbers observations, stores them until they are confirmed, and owns the sending thread.
 
     :class:`streamlstm.ReplayingPublisher` documents the parameters and errors. The lock of
@@ -85,11 +85,11 @@ class PublisherCore(Generic[OnPrediction]):
         self._accepting, self._closed = True, False
         self._owns_context = context is None
         self._context = context or zmq.Context()
-        self._session = Session(
+        self._protocol = ReplayProtocol(
             outbox, self._journal, self._changed, deliver, self._limit, leave_out
         )
         try:
-            self._sender = Sender(self._session, self._context, router, retry, keys, self._changed)
+            self._sender = Sender(self._protocol, self._context, router, retry, keys, self._changed)
         except BaseException:
             self._release()
             raise
@@ -109,13 +109,13 @@ class PublisherCore(Generic[OnPrediction]):
 
     @property
     def unconfirmed(self) -> int:
-        """How many observations the worker has not confirmed."""
+        """Number of observations that the worker has not confirmed."""
         return self._outbox.rows
 
     @property
     def replayed(self) -> int:
-        """How many observations were sent again, also those of a journal."""
-        return self._session.replayed
+        """Number of observations that were sent again, those of a journal included."""
+        return self._protocol.replayed
 
     def _check_size(self, steps: list[wire.Step]) -> None:
         """Raise ProtocolError or BadValueError for invalid messages or too many for one call."""
@@ -190,7 +190,7 @@ class PublisherCore(Generic[OnPrediction]):
         unknown = {stream for stream in streams if stream not in self._outbox.last_seqs}
         if not unknown:
             return None
-        self._session.unknown |= unknown
+        self._protocol.unknown |= unknown
         self._sender.wake()
         return WouldBlock(lambda timeout: last_seq_unknown(self.endpoint, timeout))
 

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Dense, LayerNorm
 from ..common.builder import ModelBuilder
-from .ops import Activation, Affine, LayerOp, Op, UnnamedFunction, evaluate_ops
+from .feature_ops import Activation, Affine, LayerOp, Op, UnnamedFunction, evaluate_ops
 from .recognise import recognise
 from .tensor import SymbolicTensor
 

@@ -23,17 +23,17 @@ def parse_float(cell: str) -> float | None:
 
 
 def is_plain(cells: str) -> bool:
-    """Tell whether Python reads numbers in it as others do: not 1_000, nor digits of any script."""
+    """Return whether text has only notation that all programs read: no 1_000, only ASCII digits."""
     return "_" not in cells and cells.isascii()
 
 
 def has_decimal_comma(cell: str) -> bool:
-    """Tell whether a cell is a number with a decimal comma."""
+    """Return whether a cell is a number with a decimal comma."""
     return _DECIMAL_COMMA.fullmatch(cell.strip()) is not None
 
 
 def is_text_column(cells: Sequence[str]) -> bool:
-    """Tell whether a column holds text: a cell with something in it, and no cell with a number.
+    """Return whether a column holds text: a cell with something in it, and no cell with a number.
 
     Numbers with a decimal comma are not text: leaving them out would hide a mistake.
     """

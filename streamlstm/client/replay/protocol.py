@@ -2,7 +2,7 @@
 
 There are three phases. On a new connection, and whenever anything went wrong, it is HALTED: it
 sends nothing until every request has its reply. Then it requests the last numbers of the streams
-(SYNCING), continues every stream behind the worker's number, and is RUNNING.
+(SYNCING), continues every stream after the worker's number, and is RUNNING.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Deliver: TypeAlias = Callable[[list[Delivery]], None]
 
 
 class _Barrier(NamedTuple):
-    """A barrier behind so many messages, with so many observations."""
+    """A barrier, and how many messages and observations were sent before it."""
 
     message: int
     rows: int
@@ -58,7 +58,7 @@ class _LastSeqs(NamedTuple):
 Request: TypeAlias = list[Entry] | _Barrier | _LastSeqs
 
 
-class Session:
+class ReplayProtocol:
     """Sends the outbox over one connection after another. Used by the sending thread.
 
     Parameters
@@ -205,7 +205,7 @@ class Session:
         ConnectionBrokenError
             If something was lost with the connection.
         StreamLSTMError
-            If the publisher cannot go on.
+            If the publisher cannot continue.
         """
         if isinstance(reply, wire.Error):
             self._handle_error(request, reply)
