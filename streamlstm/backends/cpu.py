@@ -100,7 +100,7 @@ class CpuBackend:
     ) -> tuple[int, int]:
         """Return the addresses of function and task with which compiled code steps this block.
 
-        It calls ``kernels.memory.call_at(function, task, first, last, thread)``, repeatedly while
+        It calls ``kernels.pointers.call_at(function, task, first, last, thread)``, repeatedly while
         nothing else uses this backend. The caller keeps the arrays alive.
         """
         self._use_rows(rows)

@@ -57,7 +57,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def by_address(function: Callable[..., Any]) -> Any:
-    """Decorate a kernel that only compiled code calls, by address (memory.py)."""
+    """Decorate a kernel that only compiled code calls, by address (pointers.py)."""
     return kernel(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
