@@ -28,6 +28,29 @@ LONGEST = (
 )
 
 
+def _shared_data() -> Path:
+    """Return where public data sets, `nab/` and `ett/`, are that are too large for the repository.
+
+    STREAMLSTM_SHARED_DATA, or `shared/data` beside the repository or in it.
+    """
+    named = os.environ.get("STREAMLSTM_SHARED_DATA")
+    places = [Path(named)] if named else [ROOT.parent / "shared" / "data", ROOT / "shared" / "data"]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+SHARED_DATA = _shared_data()
+
+
+def pytest_report_header() -> str:
+    """Say whether tests of public data sets run: they are collected only where the data is."""
+    if SHARED_DATA.is_dir():
+        return f"public data sets: {SHARED_DATA}"
+    return (
+        f"public data sets: not in {SHARED_DATA}, so their tests are left out; "
+        "STREAMLSTM_SHARED_DATA=FOLDER, which holds nab/ and ett/, runs them"
+    )
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the kernels before several processes of tests would each do so."""
     if getattr(session.config.option, "numprocesses", None):
@@ -62,18 +85,3 @@ def _interruptible() -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Public data sets that are too large for the repository; skips where they are not at hand.
-
-    A folder with `nab/` and `ett/`, from STREAMLSTM_SHARED_DATA or from `shared/data` beside the
-    repository or in it.
-    """
-    named = os.environ.get("STREAMLSTM_SHARED_DATA")
-    places = [Path(named)] if named else [ROOT.parent / "shared" / "data", ROOT / "shared" / "data"]
-    for place in places:
-        if place.is_dir():
-            return place
-    pytest.skip(f"needs nab/ and ett/ in {places[0]}: STREAMLSTM_SHARED_DATA=FOLDER make test")

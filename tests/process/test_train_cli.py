@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from streamlstm import Engine, Model
 from streamlstm.cli import app
 
+from ..conftest import SHARED_DATA
+
 QUICK = ["--hidden", "8", "--epochs", "4", "--window", "16"]
 
 
@@ -210,8 +212,8 @@ def test_only_regular_files_are_replaced(
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert "no regular file" in refused("train", wave, "--target", "value", "--out", pipe)
-    assert "no regular file" in refused("predict", trained[0], wave, "--out", pipe)
+    assert "not a regular file" in refused("train", wave, "--target", "value", "--out", pipe)
+    assert "not a regular file" in refused("predict", trained[0], wave, "--out", pipe)
     assert "cannot be written" in refused("train", wave, "--target", "value", "--out", "/proc/x")
     assert pipe.is_fifo()
 
@@ -303,20 +305,22 @@ def test_a_terminal_gets_a_bar(wave: Path) -> None:
     assert b"left at most" in shown
 
 
-@pytest.mark.parametrize(
-    ("file", "target", "below"),
-    [
-        ("nab/data/realKnownCause/nyc_taxi.csv", "value", {"persistence": 0.8}),
-        ("ett/ETTh1.csv", "OT", {"persistence": 1.05, "seasonal": 1.0}),
-    ],
-)
-def test_public_series_in_a_few_epochs(
-    shared_data: Path, tmp_path: Path, file: str, target: str, below: dict[str, float]
-) -> None:
-    """A short training; docs/training.md has the figures of the whole one."""
-    out = tmp_path / "model.safetensors"
-    done = run("train", shared_data / file, "--target", target, "--out", out, "--epochs", "8")
-    assert done.returncode == 0, done.stderr
-    (score,) = json.loads(Model.load(out).metadata["scores"])
-    for baseline, share in below.items():
-        assert score["model"] < share * score[baseline]
+if SHARED_DATA.is_dir():  # left out elsewhere, as the head of the run says
+
+    @pytest.mark.parametrize(
+        ("file", "target", "below"),
+        [
+            ("nab/data/realKnownCause/nyc_taxi.csv", "value", {"persistence": 0.8}),
+            ("ett/ETTh1.csv", "OT", {"persistence": 1.05, "seasonal": 1.0}),
+        ],
+    )
+    def test_public_series_in_a_few_epochs(
+        tmp_path: Path, file: str, target: str, below: dict[str, float]
+    ) -> None:
+        """A short training; docs/training.md has the figures of the whole one."""
+        out = tmp_path / "model.safetensors"
+        done = run("train", SHARED_DATA / file, "--target", target, "--out", out, "--epochs", "8")
+        assert done.returncode == 0, done.stderr
+        (score,) = json.loads(Model.load(out).metadata["scores"])
+        for baseline, share in below.items():
+            assert score["model"] < share * score[baseline]

@@ -169,7 +169,7 @@ def test_an_endpoints_file_has_one_owner(mortal: WorkerProcess, model_file: Path
     assert "the file with the model" in done.stderr
     done = serve(str(model_file), "--endpoints", "/dev/null")
     assert done.returncode == 1
-    assert "no regular file" in done.stderr
+    assert "not a regular file" in done.stderr
     assert model_file.is_file()
     assert Path("/dev/null").is_char_device()
 
