@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from streamlstm import LSTM, Dense
-from tests.contract.models import FEW, MODELS, random_model
+from tests.contract.models import MODELS, random_model
 from tests.softgpu.kernels import step
 from tests.softgpu.machine import Module
+
+pytestmark = pytest.mark.exhaustive  # tests/softgpu runs the same kernels in every run
 
 # Bytes that ptxas lays aside around the loops, in instructions of the whole kernel; it takes them
 # for the third block of threads on a multiprocessor.
@@ -49,9 +50,7 @@ def _compiled(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "compiled", ["sm_90", pytest.param("sm_80", marks=pytest.mark.exhaustive)], indirect=True
-)
+@pytest.mark.parametrize("compiled", ["sm_90", "sm_80"], indirect=True)
 def test_kernels_compile_without_spilling_in_loops(compiled: tuple[dict, Path]) -> None:
     found, _ = compiled
     for name, made in found["kernels"].items():
@@ -67,15 +66,12 @@ def test_kernels_compile_without_spilling_in_loops(compiled: tuple[dict, Path]) 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "names", [FEW, pytest.param(MODELS, marks=pytest.mark.exhaustive)], ids=["few", "all"]
-)
 @pytest.mark.parametrize("kernel", ["resident", "shared", "spilled", "scalar"])
 def test_compiled_kernels_compute_what_the_reference_does(
-    compiled: tuple[dict, Path], kernel: str, names: Iterable[str]
+    compiled: tuple[dict, Path], kernel: str
 ) -> None:
     module = Module((compiled[1] / f"{kernel}.ptx").read_text())
-    for name in names:
+    for name in MODELS:
         for B in (1, 17, 100):
             assert step(module, kernel, MODELS[name], B) < 5e-6, (kernel, name, B)
 
