@@ -168,8 +168,9 @@ class Service:
                 return Response(b"", [], reloads=True)
             case wire.Ping(nonce):
                 return done(wire.Kind.PING, None, nonce)
-            case _:
+            case wire.Info():
                 return done(wire.Kind.INFO, None, self.info())
+        raise AssertionError(f"no reply to a {type(message).__name__}")
 
     # --- barriers ---
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ConvertError
 from ...network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
@@ -172,12 +173,13 @@ class _Export:
             self.states += [(f"layer{n}.{part}", width) for part, width in layer.state.items()]
             standard = is_standard(layer)
             return self._standard(n, layer, x) if standard else self._function(n, layer, x)
+        if not isinstance(layer, Dense | Pointwise | LayerNorm):
+            raise ConvertError(f"layer {n} ({layer.kind}) has no form in ONNX yet.")
         weight, bias = (self._weight(n, k, self.model.weights[n][k]) for k in ("weight", "bias"))
         if isinstance(layer, LayerNorm):
             return w.node(
                 "LayerNormalization", x, weight, bias, axis=-1, epsilon=float(layer.epsilon)
             )
-        assert isinstance(layer, Dense | Pointwise)
         if isinstance(layer, Dense):
             y = w.node("Gemm", x, weight, bias, transB=1)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...errors import ConvertError
 from ...network.activations import parse_activation
 
 OPSET = 17  # the first with LayerNormalization; every runtime since 2022 has it
@@ -84,6 +85,8 @@ class Writer:
         if name in _NODES:
             op, *keys = _NODES[name]
             return self.node(op, x, **dict(zip(keys, parameters, strict=True)))
+        if name not in _COMPOSED:
+            raise ConvertError(f"{name}: this activation has no form in ONNX yet.")
         return _COMPOSED[name](self, x, *parameters)
 
     def affine(self, x: str, weight: ArrayLike, bias: ArrayLike) -> str:

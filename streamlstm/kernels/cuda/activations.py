@@ -113,6 +113,6 @@ def activate(kind, a, b, x):
         return x if x > a else float32(0.0)
     if kind == layout.ELU:
         return elu(x, a)
-    if kind >= layout.SELU and kind <= layout.HARD_SILU:
+    if kind >= layout.SELU and kind < layout.SOFTMAX:
         return _smooth(kind, x)
     return x

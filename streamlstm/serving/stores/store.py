@@ -18,6 +18,11 @@ Pairs: TypeAlias = Iterable[tuple[bytes, bytes | memoryview]]
 class Store(Protocol):
     """Keys and records of streams; every method may raise StoreError.
 
+    A store is made of its place, a :class:`Header` and what to do with streams of another model
+    (``Header.accept`` decides). It keeps the header beside the records; no method counts or returns
+    that as a record. ``commit`` runs in another thread than ``get`` and ``page``. Its records are
+    views of memory that is used again afterwards: a store that keeps them copies them.
+
     Attributes
     ----------
     kind, place : str
