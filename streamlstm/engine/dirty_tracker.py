@@ -45,6 +45,11 @@ class DirtyTracker:
         return int(self._table.head[self._count]) + len(self._table.deleted)
 
     @property
+    def live(self) -> int:
+        """Number of streams in memory."""
+        return len(self._table)
+
+    @property
     def free_slots(self) -> int:
         """Number of free slots."""
         return self._table.free_slots

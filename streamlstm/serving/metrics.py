@@ -136,6 +136,7 @@ def _store(status: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge(
         "store_absent", "Streams that are in the store and not in memory.", status["absent"]
     )
+    yield _counter("store_losses", "Times that it had lost what was committed.", status["losses"])
     yield _gauge("store_failing_seconds", "For which it has failed; 0: it works.", failing or 0)
 
 

@@ -179,8 +179,9 @@ class Worker:
         return self._loop.name
 
     def _on_commit(self) -> None:
-        """Let the loop send the replies that waited for this commit, if any did."""
-        if self._dispatcher.uncommitted:
+        """Let the loop send the replies that waited for this commit, or end if it was fenced."""
+        checkpointer = self._service.checkpointer
+        if self._dispatcher.uncommitted or (checkpointer is not None and checkpointer.fenced):
             self._wakeup.nudge()
 
     # --- serving ---
@@ -204,7 +205,13 @@ class Worker:
             self._stopping = True
 
     def run(self) -> None:
-        """Answer until :meth:`stop`, then answer what has arrived by then."""
+        """Answer until :meth:`stop`, then answer what has arrived by then.
+
+        Raises
+        ------
+        StoreError
+            If another worker has taken the store over: at once, without another answer.
+        """
         while not self._stopping:
             self._turn(TURN_SECONDS)
         self._sender.wait_for_clients(CLIENT_SECONDS)

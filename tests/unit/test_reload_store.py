@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import lmdb
@@ -16,9 +18,10 @@ from streamlstm.engine.records import FORMAT
 from streamlstm.errors import StoreError
 from streamlstm.serving.reload import Reloader
 from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
-from streamlstm.serving.stores.header import HEADER_KEY, MAX_OTHERS, Header, header_of
+from streamlstm.serving.stores.header import HEADER_KEY, Header, header_of
 
 from ..contract.models import random_model
+from ..redis_server import Redis, needs_redis
 
 PLAIN = [LSTM(2, 5), Dense(5, 3)]
 MODELS = [
@@ -28,6 +31,44 @@ MODELS = [
     random_model([LSTM(2, 4), Dense(4, 1)], 3),
 ]
 IDS: list[str | int] = ["a", "123456789", 7, 2**64 - 1]
+
+
+class Places:
+    """Places for stores, and copies of them as a worker that is killed now would leave them."""
+
+    def __init__(self, folder: Path, redis: Redis | None) -> None:
+        self._folder, self._redis, self._numbers = folder, redis, count()
+
+    def new(self) -> str:
+        number = next(self._numbers)
+        if self._redis is None:
+            return f"lmdb:{self._folder / str(number)}"
+        return f"{self._redis.url}?prefix={number}"
+
+    def copied(self, where: str) -> str:
+        copy = self.new()
+        if self._redis is None:
+            shutil.copytree(where[5:], copy[5:])
+            return copy
+        with self._redis.client() as client:
+            old, new = (f"{place.partition('prefix=')[2]}:streamlstm" for place in (where, copy))
+            for key in ("", ":streams", ":order", ":owner"):
+                client.copy(old + key, new + key)
+            client.delete(new + ":owner")  # it is gone before another is started
+        return copy
+
+
+@pytest.fixture(scope="module", params=["lmdb", pytest.param("redis", marks=needs_redis)])
+def places(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Places]:
+    folder = tmp_path_factory.mktemp("stores")
+    if request.param == "lmdb":
+        yield Places(folder, None)
+        return
+    redis = Redis(folder)
+    yield Places(folder, redis)
+    redis.kill()
 
 
 def opened(engine: Engine, where: str, other: str = "refuse") -> Checkpointer:
@@ -64,10 +105,12 @@ def step(engine: Engine, checkpointer: Checkpointer, stream: str | int) -> None:
     seed=st.integers(0, 2**32),
 )
 def test_a_store_gives_back_what_an_engine_that_never_stopped_has(
-    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, bool]], seed: int
+    places: Places,
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: list[tuple[int, bool]],
+    seed: int,
 ) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    where = f"lmdb:{folder / 'store'}"
+    folder, where = tmp_path_factory.mktemp("any"), places.new()
     random = np.random.default_rng(seed)
     model = MODELS[0]
     truth = Engine(model, threads=1)
@@ -105,30 +148,25 @@ def step_alone(engine: Engine, stream: str | int) -> None:
     engine.step(stream, [0.1 * seq, 1.0], seq=seq)
 
 
-def copied(folder: Path, to: str) -> str:
-    """The store as a worker that was killed now would leave it."""
-    shutil.copytree(folder / "store", folder / to)
-    return f"lmdb:{folder / to}"
-
-
-def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) -> None:
+def test_killed_around_a_change_both_models_find_every_stream(places: Places) -> None:
+    where = places.new()
     old, new = MODELS[:2]
     engine = Engine(old, threads=1)
-    with opened(engine, f"lmdb:{tmp_path / 'store'}") as checkpointer:
+    with opened(engine, where) as checkpointer:
         for stream in IDS:
             step(engine, checkpointer, stream)
         checkpointer.finish()
-        before = copied(tmp_path, "before")
+        before = places.copied(where)
         state = engine.export_stream("a")
         checkpointer.set_header(
             header_of(new, engine.dirty_tracker().record_size).continued_from(checkpointer.header)
         )
-        between = copied(tmp_path, "between")
+        between = places.copied(where)
         engine.commit_reload(engine.prepare_reload(new))
         step(engine, checkpointer, "a")
         checkpointer._finishing.clear()
         checkpointer.finish()
-        after = copied(tmp_path, "after")
+        after = places.copied(where)
         last = engine.export_stream("a")
     for place, model, said in ((before, old, state), (between, old, state), (after, new, last)):
         with opened(found := Engine(model, threads=1), place) as checkpointer:
@@ -149,14 +187,15 @@ def test_killed_around_a_change_both_models_find_every_stream(tmp_path: Path) ->
         assert found.export_stream("a") == moved.export_stream("a")
 
 
-def test_killed_around_a_change_that_begins_anew_numbers_stay(tmp_path: Path) -> None:
+def test_killed_around_a_change_that_begins_anew_numbers_stay(places: Places) -> None:
+    where = places.new()
     old, new = MODELS[0], MODELS[3]
     engine = Engine(old, threads=1)
-    with opened(engine, f"lmdb:{tmp_path / 'store'}") as checkpointer:
+    with opened(engine, where) as checkpointer:
         for stream in (*IDS, "a"):
             step(engine, checkpointer, stream)
         checkpointer.finish()
-        before = copied(tmp_path, "before")
+        before = places.copied(where)
         next = engine.prepare_reload(new, True)
         checkpointer.set_header(
             header_of(new, 24 + next.initial.nbytes).restarted_from(checkpointer.header)
@@ -164,7 +203,7 @@ def test_killed_around_a_change_that_begins_anew_numbers_stay(tmp_path: Path) ->
         step(engine, checkpointer, "a")  # and what was applied by the old model meanwhile
         checkpointer._finishing.clear()
         checkpointer.finish()
-        between = copied(tmp_path, "between")
+        between = places.copied(where)
     with pytest.raises(StoreError, match="whose layout differs"):
         opened(Engine(new, threads=1), before)
     with pytest.raises(StoreError, match="whose layout differs"):
@@ -226,9 +265,12 @@ def test_a_store_whose_header_has_no_layout_goes_on(tmp_path: Path) -> None:
             assert found.last_seqs(["a"]) == [1]
 
 
-def test_a_header_remembers_a_few_models_that_ran_before() -> None:
+def test_a_header_names_the_model_before_during_a_change_only() -> None:
     header = Header("0", 8)
-    for n in range(1, 30):
+    for n in range(1, 5):
         header = Header(str(n), 8).continued_from(header)
-        assert header.others == tuple(str(k) for k in range(n - 1, max(-1, n - 1 - MAX_OTHERS), -1))
-    assert Header("29", 8).accept(header.encode(), "here") == header
+        assert header.others == (str(n - 1),)
+        for model in (str(n - 1), str(n)):
+            assert Header(model, 8).accept(header.encode(), "here") == Header(model, 8)
+    older = header._replace(others=("3", "2", "1"))  # as before stores had one owner
+    assert Header("1", 8).accept(older.encode(), "here") == Header("1", 8)

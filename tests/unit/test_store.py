@@ -49,7 +49,7 @@ def read_back(where: str) -> dict[str | int, bytes]:
     with opened(engine, where) as checkpointer:
         checkpointer.stored.preload(lambda done, total: None)
         assert checkpointer.ticket() == 0  # what came back has not changed
-        assert not checkpointer.stored.exist
+        assert checkpointer.stored.count == 0
     return exports(engine)
 
 
@@ -249,6 +249,7 @@ def test_prometheus_and_info_show_the_store(where: str) -> None:
             "committed": 1,
             "pending": 0,
             "absent": 0,
+            "losses": 0,
             "failing": None,
             "error": None,
         }

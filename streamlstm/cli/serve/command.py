@@ -121,8 +121,18 @@ def serve(
     ] = None,
     store: Annotated[
         str,
-        Option(help="Store for checkpoints of streams: lmdb:PATH, redis://HOST:PORT, or memory."),
+        Option(
+            help="Store for checkpoints of streams: lmdb:PATH, redis://HOST:PORT/NUMBER, with "
+            "?prefix=NAME for several in one database, or memory."
+        ),
     ] = "memory",
+    take_over: Annotated[
+        bool,
+        Option(
+            "--take-over",
+            help="Take a store in Redis from the worker that owns it; that worker ends.",
+        ),
+    ] = False,
     commit_ms: Annotated[
         int, Option(min=1, metavar="MILLISECONDS", help="Interval between commits to the store.")
     ] = 100,
@@ -184,6 +194,10 @@ def serve(
     check_loop(loop, backend)
     if other_model not in ("refuse", "keep", "anew"):
         raise BadParameter(f"--other-model: expected refuse, keep or anew, got {other_model!r}")
+    if take_over and store.startswith(("lmdb:", "memory")):
+        raise BadParameter(
+            f"--take-over is for a store in Redis, not for {store}, whose worker must be stopped"
+        )
     if loop == "python" and (spin or queue_messages or queue_bytes):
         raise BadParameter(
             "--spin and --queue-... are for the compiled loop, not for --loop python"
@@ -218,7 +232,7 @@ def serve(
     engine = Engine(network, capacity, backend, threads, weights)
     with (
         checkpointing(
-            engine, store, commit_ms / 1000, preload, when_full, other_model
+            engine, store, commit_ms / 1000, preload, when_full, other_model, take_over
         ) as checkpointer,
         Worker(
             service := Service(

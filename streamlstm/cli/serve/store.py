@@ -15,6 +15,7 @@ def checkpointing(
     preload: bool,
     when_full: str = "refuse",
     other: str = "refuse",
+    take_over: bool = False,
 ) -> Iterator[Checkpointer | None]:
     """Checkpoint an engine's streams to the store of ``--store`` inside a ``with`` block.
 
@@ -23,9 +24,9 @@ def checkpointing(
     Raises
     ------
     StoreError
-        If the store cannot be opened, or belongs to another model.
+        If the store cannot be opened, or belongs to another model or worker.
     """
-    checkpointer = open_checkpointer(engine, store, seconds, other)
+    checkpointer = open_checkpointer(engine, store, seconds, other, take_over)
     if checkpointer is None:
         yield None
         return

@@ -19,12 +19,11 @@ from ...backends.plan import initial_row
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.engine import Engine
 from ...engine.records import RecordBatch
-from ...errors import StoreError
 from .epochs import Epochs
 from .header import Header, header_of
 from .open import open_store
 from .outage import Outage
-from .store import Store
+from .store import FencedError, Loss, Store
 from .stored_streams import StoredStreams
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +34,7 @@ YIELD_SECONDS = 0.002  # for which the loop runs between two chunks
 # Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
 # may have to wait for the thread that writes.
 POLL_SECONDS = 0.05
+CHECK_SECONDS = 0.5  # between two looks at the store while nothing is committed
 FINISH_SECONDS = 5.0  # for which a worker that stops waits for its last commit
 
 
@@ -63,6 +63,8 @@ class Checkpointer:
         Batches that are in the store; a commit has one or more.
     lost : int
         Changes that could not be committed when the worker stopped.
+    losses : int
+        Times that the store had lost what was committed.
     on_commit : callable
         Called after each commit, from the commit thread.
     """
@@ -77,17 +79,21 @@ class Checkpointer:
         self._tracker, self._store, self._seconds = tracker, store, seconds
         self.stored = StoredStreams(tracker, store)
         self.start_epoch(epochs)
-        self.begun = self.committed = self.written = self.lost = 0
+        self.begun = self.committed = self.written = self.lost = self.losses = 0
         self.on_commit: Callable[[], object] = lambda: None
         self._uncopied = 0  # changes that the commit under way has still to copy
-        self._copying = self._emptied = False
+        self._copying = False
+        self._loss: Loss | None = None  # of the store, that was found and not dealt with yet
+        self._rewritten = 0  # the commit by which all is in the store again
+        self._recount = False  # whether to count what is in the store, and there only
+        self._fenced: FencedError | None = None
         self._due = time.monotonic() + seconds
         self._outage = Outage("written")
-        self._work: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._idle = threading.Event()  # set while the commit thread has nothing to write
         self._idle.set()
         self._finishing = threading.Event()
-        self._thread = threading.Thread(target=self._write_batches, name="store", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
     def start_epoch(self, epochs: Epochs | None) -> None:
@@ -104,7 +110,7 @@ class Checkpointer:
 
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
-        clean = not self._tracker.pending and not self._copying and not self._emptied
+        clean = not self._tracker.pending and not self._copying and self._loss is None
         return self.begun if clean else self.begun + 1
 
     def turn(self) -> float:
@@ -114,20 +120,28 @@ class Checkpointer:
         -------
         float
             Seconds after which to call this again.
+
+        Raises
+        ------
+        FencedError
+            If another worker owns the store now; what is in memory is not to be used any more.
         """
+        self._check_ownership()
         if not self._idle.is_set():
             return POLL_SECONDS
         if not self._copying:
             now = time.monotonic()
             if self._uncopied == 0:
-                if now < self._due:
+                if now < self._due and self._loss is None:
                     return self._due - now
                 self._due = now + self._seconds
-                if self._emptied:
-                    self._emptied = False
-                    self._tracker.mark_all()
+                if self._loss is not None:
+                    self._write_again(self._loss)
                 self._uncopied = self._tracker.pending
-                if self._uncopied == 0:
+                if self._uncopied == 0 and self.begun >= self._rewritten:
+                    if self._recount:  # all that is in memory is in the store
+                        self._recount = False
+                        self.stored.recount(self._store.count() - self._tracker.live)
                     return self._seconds
                 self.begun += 1
             self._copying = True
@@ -136,14 +150,40 @@ class Checkpointer:
         self._uncopied -= limit
         if self._uncopied == 0 or self._batch.count == self._batch.capacity:
             self._copying = False
-            self._idle.clear()
-            self._work.put(True)
+            self._start(self._write_batch)
             return POLL_SECONDS
         return YIELD_SECONDS
 
+    def _start(self, task: Callable[[], None]) -> None:
+        """Let the commit thread do something."""
+        self._idle.clear()
+        self._work.put(task)
+
+    def _check_ownership(self) -> None:
+        if self._fenced is not None:
+            pending = self._tracker.pending + self._batch.count
+            raise FencedError(
+                f"{self._fenced} This worker ends; {pending} changes that it had not committed are "
+                "not in the store."
+            )
+
+    def _write_again(self, loss: Loss) -> None:
+        """Mark all streams in memory as changed, since the store has lost them."""
+        _LOG.error(
+            "%s; the %d streams in memory are written again, %d that were only there are lost%s",
+            loss.reason,
+            self._tracker.live,
+            self.stored.count,
+            f" or as the {loss.left} that are still there" if loss.left else "",
+        )
+        self._loss, self._recount = None, True
+        self.stored.recount(loss.left)
+        self._tracker.mark_all()
+        self._rewritten = self.begun + 1
+
     def commit_early(self) -> None:
         """Copy what changed and have it written now, as much as one batch holds."""
-        while self._idle.is_set() and (self._emptied or self._copying or self.has_changes):
+        while self._idle.is_set() and (self._loss or self._copying or self.has_changes):
             self._due = 0.0
             self.turn()
 
@@ -152,10 +192,17 @@ class Checkpointer:
         self._idle.wait(seconds)
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
-        """Commit the last changes when the loop has ended; log how many are lost if that fails."""
+        """Commit the last changes when the loop has ended; log how many are lost if that fails.
+
+        Raises
+        ------
+        FencedError
+            As for :meth:`turn`.
+        """
         self._finishing.set()
         deadline = time.monotonic() + seconds
-        self._due = 0.0
+        if self._idle.wait(seconds) and self._outage.error is None:
+            self._start(self._check)  # what it has lost is in the last commit
         while self.ticket() > self.begun or self._uncopied or not self._idle.is_set():
             self._due = 0.0
             self.turn()
@@ -165,46 +212,66 @@ class Checkpointer:
             if self._outage.error is not None or left <= 0:
                 break
         self.lost = self._tracker.pending + self._batch.count
+        self._check_ownership()
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
 
     # --- the commit thread ---
 
-    def _write_batches(self) -> None:
-        while self._work.get():
-            self._tracker.seal(self._batch)
-            if self._epochs is not None:
-                self._epochs.mark(self._batch)
-            if self._write():
-                self._batch.clear()
-                self.written += 1
-                if self._store.emptied:  # what was committed before is to be written again
-                    self._store.emptied, self._emptied = False, True
-                elif self._uncopied == 0:
-                    self.committed = self.begun
+    def _run(self) -> None:
+        """Do what the loop asks for; in between, check the store."""
+        while True:
+            try:
+                task = self._work.get(timeout=CHECK_SECONDS)
+            except queue.Empty:
+                if not self._finishing.is_set():
+                    self._check()
+                continue
+            if task is None:
+                return
+            task()
             self._idle.set()
             self.on_commit()
 
+    def _write_batch(self) -> None:
+        self._tracker.seal(self._batch)
+        if self._epochs is not None:
+            self._epochs.mark(self._batch)
+        if self._write():
+            self.stored.outage.end()  # a store that takes a commit can be read again
+            self._batch.clear()
+            self.written += 1
+            self._note_loss()
+            # What was committed before is to be written again if it is lost.
+            if self._uncopied == 0 and self._loss is None:
+                self.committed = self.begun
+
+    def _note_loss(self) -> None:
+        if self._store.loss is not None:
+            self._loss, self._store.loss = self._store.loss, None
+            self.losses += 1
+
     def _write(self) -> bool:
         """Write the batch, retrying until that succeeds; return False if the worker stops first."""
-        while True:
-            try:
-                self._store.commit(self._batch.deleted, self._batch)
-            except StoreError as error:
-                self._outage.record(error)
-            except Exception as error:  # this thread must outlive whatever a store does
-                _LOG.error("a commit failed", exc_info=error)
-                kind = type(error).__name__
-                self._outage.record(
-                    StoreError(f"{self._store.place}: failed with {kind}; the log says where.")
-                )
-            else:
-                self._outage.end()
-                self.stored.outage.end()  # a store that takes a commit can be read again
-                return True
-            if self._finishing.is_set():
+        while not self._attempt(lambda: self._store.commit(self._batch.deleted, self._batch)):
+            if self._finishing.is_set() or self._fenced is not None:
                 return False
             self._finishing.wait(self._outage.retry_in())
+        return True
+
+    def _check(self) -> None:
+        """Check the store while no commit does that."""
+        if self._fenced is None and self._attempt(self._store.check):
+            self._note_loss()
+
+    def _attempt(self, access: Callable[[], None]) -> bool:
+        """Access the store; return whether that succeeded."""
+        try:
+            return self._outage.attempt(access, self._store.place)
+        except FencedError as error:
+            self._fenced = error
+            self.on_commit()
+            return False
 
     # --- state ---
 
@@ -223,7 +290,18 @@ class Checkpointer:
     @property
     def settled(self) -> bool:
         """True if all that was copied from the table is in the store, and the store works."""
-        return self._idle.is_set() and not self._emptied and not self.failing and self._batch_empty
+        return (
+            self._idle.is_set()
+            and self._loss is None
+            and self.committed >= self._rewritten
+            and not self.failing
+            and self._batch_empty
+        )
+
+    @property
+    def fenced(self) -> bool:
+        """True if another worker owns the store now."""
+        return self._fenced is not None
 
     @property
     def failing(self) -> bool:
@@ -244,6 +322,7 @@ class Checkpointer:
             "committed": self.committed,
             "pending": self._tracker.pending + self._batch.count,
             "absent": self.stored.count,
+            "losses": self.losses,
             "failing": None if since is None else time.monotonic() - since,
             "error": None if error is None else str(error),
         }
@@ -266,7 +345,7 @@ class Checkpointer:
     def close(self) -> None:
         """Close the store; what was not committed is lost."""
         self._finishing.set()
-        self._work.put(False)
+        self._work.put(None)
         self._thread.join(FINISH_SECONDS)
         self._store.close()
 
@@ -278,7 +357,7 @@ class Checkpointer:
 
 
 def open_checkpointer(
-    engine: Engine, where: str, seconds: float, other: str = "refuse"
+    engine: Engine, where: str, seconds: float, other: str = "refuse", take_over: bool = False
 ) -> Checkpointer | None:
     """Return a checkpointer to what ``--store`` names; None for ``memory``.
 
@@ -290,5 +369,5 @@ def open_checkpointer(
     if where == "memory":
         return None
     tracker = engine.dirty_tracker()
-    store = open_store(where, header_of(engine.model, tracker.record_size), other)
+    store = open_store(where, header_of(engine.model, tracker.record_size), other, take_over)
     return Checkpointer(tracker, store, seconds, Epochs(store.header, initial_row(engine.model)))

@@ -17,7 +17,6 @@ HEADER_KEY = b"\0streamlstm"
 
 EPOCHS_FORMAT = FORMAT + 1  # where streams have restarted: records may be of several epochs
 FORMATS = (FORMAT, EPOCHS_FORMAT)
-MAX_OTHERS = 8  # models before the last one that may still use a store
 _JSON_KEYS = {"compatibility": "contract", "epoch": "era"}  # where they differ from the names here
 
 
@@ -50,8 +49,7 @@ class Header(NamedTuple):
     start, outputs : int
         First column and length of the last prediction in a row.
     others : tuple of str
-        Fingerprints of models, the last first, whose workers may use the store as well: those that
-        ran until the model was changed.
+        Fingerprints of models that may open the store as well: during a reload the one before.
     epoch : int
         How often all streams have restarted.
     earlier : tuple of Epoch
@@ -80,9 +78,8 @@ class Header(NamedTuple):
 
     def continued_from(self, before: Header) -> Header:
         """Return this header for a store whose streams continue from ``before``."""
-        others = [m for m in (before.model, *before.others) if m != self.model]
         return self._replace(
-            others=tuple(others[:MAX_OTHERS]),
+            others=() if before.model == self.model else (before.model,),
             epoch=before.epoch,
             earlier=before.earlier,
             format=before.format,
@@ -122,7 +119,8 @@ class Header(NamedTuple):
                 f"{self.record_size}; it was written on a processor with vectors of another width, "
                 "and can be used on such a one only."
             )
-        return self.continued_from(before)
+        # No other worker uses it now, so only this one's model may use it further.
+        return self.continued_from(before)._replace(others=())
 
     def _of_another(self, before: Header, place: str) -> str:
         said = (

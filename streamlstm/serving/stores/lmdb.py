@@ -35,7 +35,7 @@ class LmdbStore:
 
     Attributes
     ----------
-    kind, place, shared, emptied, header
+    kind, place, loss, header
         As in :class:`streamlstm.serving.stores.store.Store`.
 
     Raises
@@ -44,7 +44,7 @@ class LmdbStore:
         If it cannot be opened, is in use by another worker, or holds streams of another model.
     """
 
-    kind, shared, emptied = "lmdb", False, False
+    kind, loss = "lmdb", None
 
     def __init__(self, path: str, header: Header, other: str = "refuse") -> None:
         self.place = f"lmdb:{path}"
@@ -60,8 +60,7 @@ class LmdbStore:
         except BlockingIOError:
             os.close(self._folder)
             raise StoreError(
-                f"{self.place}: is in use by another worker; give each worker a store of its own, "
-                "or share one with redis://."
+                f"{self.place}: is in use by another worker; give each worker a store of its own."
             ) from None
         except OSError as error:
             raise StoreError(f"{self.place}: cannot be opened: {error.strerror}.") from None
@@ -98,9 +97,7 @@ class LmdbStore:
         with self._env.begin() as read:
             found = read.get(HEADER_KEY)
         if found is not None or self._env.stat()["entries"]:
-            # No other worker uses it now, so only this one's model may use it further.
-            accepted = self.header.accept(found or b"", self.place, other)
-            self.header = accepted._replace(others=())
+            self.header = self.header.accept(found or b"", self.place, other)
         self._due = self.header.encode() != found
         if self._due and not (self.read_only and found is not None):
             self._commit((), (), self.header)
@@ -140,6 +137,9 @@ class LmdbStore:
     def commit(self, deleted: Sequence[bytes], pairs: Pairs) -> None:
         """Delete streams, then write records; all of it or nothing."""
         self._commit(deleted, pairs, self.header if self._due else None)
+
+    def check(self) -> None:
+        """Do nothing: the folder is locked."""
 
     def _commit(self, deleted: Sequence[bytes], pairs: Pairs, header: Header | None) -> None:
         try:

@@ -7,18 +7,22 @@ from .header import Header
 from .store import Store
 
 
-def open_store(where: str, header: Header, other: str = "refuse") -> Store:
+def open_store(where: str, header: Header, other: str = "refuse", take_over: bool = False) -> Store:
     """Open the store that ``--store`` names, or create it.
 
     Parameters
     ----------
     where : str
-        ``lmdb:PATH``, or ``redis://HOST:PORT/NUMBER`` (also ``rediss://`` and ``unix://``).
+        ``lmdb:PATH``, or ``redis://HOST:PORT/NUMBER?prefix=NAME`` (also ``rediss://`` and
+        ``unix://``).
     header : Header
         What the store must be of.
     other : {"refuse", "keep", "anew"}
         What to do with streams of another model: refuse them, continue them if its layout is the
         same, or restart them.
+    take_over : bool
+        Whether to take a store in Redis from the worker that owns it. A folder of LMDB is locked
+        by the system for as long as its worker lives.
 
     Raises
     ------
@@ -33,5 +37,5 @@ def open_store(where: str, header: Header, other: str = "refuse") -> Store:
     if kind in ("redis", "rediss", "unix"):
         from .redis import RedisStore
 
-        return RedisStore(where, header, other)
+        return RedisStore(where, header, other, take_over)
     raise StoreError(f"--store: expected lmdb:PATH, redis://HOST:PORT or memory, got {where!r}.")

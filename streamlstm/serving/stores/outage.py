@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from ...errors import StoreError
+from .store import FencedError
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,6 +35,29 @@ class Outage:
         self._retry_at = 0.0
         self.since: float | None = None
         self.error: StoreError | None = None
+
+    def attempt(self, access: Callable[[], None], place: str) -> bool:
+        """Access the store of a place; return whether that succeeded.
+
+        Raises
+        ------
+        FencedError
+            If another worker owns the store now.
+        """
+        try:
+            access()
+        except FencedError:
+            raise
+        except StoreError as error:
+            self.record(error)
+        except Exception as error:  # the thread must outlive whatever a store does
+            _LOG.error("the store failed", exc_info=error)
+            kind = type(error).__name__
+            self.record(StoreError(f"{place}: failed with {kind}; the log says where."))
+        else:
+            self.end()
+            return True
+        return False
 
     def record(self, error: StoreError) -> None:
         """Record a failed attempt."""

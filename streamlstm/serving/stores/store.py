@@ -7,12 +7,32 @@ and their model, so that streams of another model are never taken for those of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
+from ...errors import StoreError
 from .header import Header
 
 # Keys and records; may be iterated over several times.
 Pairs: TypeAlias = Iterable[tuple[bytes, bytes | memoryview]]
+
+
+class FencedError(StoreError):
+    """Another worker owns the store now, and what this one has in memory is out of date."""
+
+
+class Loss(NamedTuple):
+    """That a store has lost what was committed to it.
+
+    Attributes
+    ----------
+    reason : str
+        What was found there, for the log.
+    left : int
+        Streams that it had then.
+    """
+
+    reason: str
+    left: int
 
 
 class Store(Protocol):
@@ -20,24 +40,23 @@ class Store(Protocol):
 
     A store is made of its place, a :class:`Header` and what to do with streams of another model
     (``Header.accept`` decides). It keeps the header beside the records; no method counts or returns
-    that as a record. ``commit`` runs in another thread than ``get`` and ``page``. Its records are
+    that as a record. ``commit`` and ``check`` run in another thread than ``get`` and
+    ``page``. Its records are
     views of memory that is used again afterwards: a store that keeps them copies them.
 
     Attributes
     ----------
     kind, place : str
         What it is and where, for messages.
-    shared : bool
-        Whether others may write to it while it is open.
-    emptied : bool
-        Whether a commit found it empty, so that what was in it has to be written again.
+    loss : Loss or None
+        That it has lost what was committed, as ``commit`` or ``check`` found, so that what is in
+        memory has to be written again; who has read it sets it to None.
     header : Header
     """
 
     kind: str
     place: str
-    shared: bool
-    emptied: bool
+    loss: Loss | None
     header: Header
 
     def count(self) -> int:
@@ -46,7 +65,7 @@ class Store(Protocol):
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
 
-    def page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]] | None:
+    def page(self, prefix: bytes, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
         """Return the next streams in the order of their keys, with their records.
 
         Parameters
@@ -57,15 +76,25 @@ class Store(Protocol):
             Only keys after it; it need not exist.
         count : int
             How many at most.
-
-        Returns
-        -------
-        list of (bytes, bytes) or None
-            None if this store has no order, so that a page would cost a scan of all streams.
         """
 
     def commit(self, deleted: Sequence[bytes], pairs: Pairs) -> None:
-        """Delete streams, then write records; all of it or nothing."""
+        """Delete streams, then write records; all of it or nothing.
+
+        Raises
+        ------
+        FencedError
+            If another worker owns the store now; every other StoreError may pass.
+        """
+
+    def check(self) -> None:
+        """Find out whether the store is as it was left; called once a second while none commits.
+
+        Raises
+        ------
+        FencedError
+            As for :meth:`commit`.
+        """
 
     def set_header(self, header: Header) -> None:
         """Replace the header; from any thread."""

@@ -48,14 +48,13 @@ class StoredStreams:
         self.returned = 0
 
     @property
-    def exist(self) -> bool:
-        """True if a stream that is not in memory may be in the store."""
-        return self._store.shared or self._remaining > 0
-
-    @property
     def count(self) -> int:
-        """Number of streams in the store and not in memory, as far as no other worker writes."""
-        return max(0, self._remaining)
+        """Number of streams in the store and not in memory."""
+        return self._remaining
+
+    def recount(self, streams: int) -> None:
+        """Set the count, after the store has lost streams."""
+        self._remaining = max(0, streams)
 
     def note_evicted(self, streams: int) -> None:
         """Count streams, all of which the store has, that were evicted from memory."""
@@ -93,8 +92,7 @@ class StoredStreams:
     ) -> list[tuple[StreamId, int]]:
         """Return the next streams that are not in memory, and their last sequence numbers.
 
-        Parameters and order are those of :meth:`streamlstm.Engine.list_streams`; a store without
-        an order lists none.
+        Parameters and order are those of :meth:`streamlstm.Engine.list_streams`.
 
         Raises
         ------
@@ -105,7 +103,7 @@ class StoredStreams:
         if prefix is not None:
             start = max(start, _LAST_INTEGER)  # no integer has a prefix, not even the empty one
         listed: list[tuple[StreamId, int]] = []
-        while self.exist and len(listed) < count:
+        while self.count and len(listed) < count:
             deleted = set(self.batch.deleted)
             page = self._store.page((prefix or "").encode(), start, count)
             if not page:
@@ -143,7 +141,7 @@ class StoredStreams:
 
     def _find(self, streams: Iterable[StreamId]) -> dict[bytes, bytes]:
         """Return keys and records of those of these streams that are only in the store."""
-        if not self.exist:
+        if not self.count:
             return {}
         absent = self._tracker.absent(streams)
         deleted = set(self.batch.deleted) if self.batch.deleted else ()

@@ -1,0 +1,207 @@
+"""The keys of one store in Redis, and the script that changes all of them or none.
+
+Each begins with the prefix, if the URL has one:
+
+- ``streamlstm``: the header,
+- ``streamlstm:streams``: a hash of records by the streams' keys, and of the state at HEADER_KEY; so
+  no streams can go without their state,
+- ``streamlstm:order``: a sorted set of the same keys, all of score 0, which Redis sorts by bytes,
+- ``streamlstm:owner``: the owner, for as long as its lease runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from ...errors import StoreError
+from .header import HEADER_KEY, Header
+from .owner import Owner
+from .store import Pairs
+
+LEASE_SECONDS = 5.0  # without a renewal, until another worker may have the store
+READ_SECONDS = 0.25  # for which the loop may wait for a stream
+WRITE_SECONDS = 10.0
+
+# A batch is written only if state and owner are those that the writer expects. That is one round
+# trip, and whatever Redis executes late, after the writer has given it up, changes nothing. Keys
+# enter the order when they are new, which the number of new fields tells of 1,000 at a time: in
+# most commits none is. Arguments are divided because Lua's stack has 8,000 places.
+_WRITE = """
+local streams, order, owner, header = unpack(KEYS)
+local key, deleted = ARGV[1], tonumber(ARGV[8])
+local state_now = redis.call('HGET', streams, key) or ''
+local owner_now = redis.call('GET', owner) or ''
+if state_now ~= ARGV[2] or owner_now ~= ARGV[3] then return {0, state_now, owner_now} end
+redis.call('SET', owner, ARGV[5], 'PX', ARGV[6])
+redis.call('SET', header, ARGV[7])
+for first = 9, 8 + deleted, 1000 do
+    local last = math.min(first + 999, 8 + deleted)
+    redis.call('HDEL', streams, unpack(ARGV, first, last))
+    redis.call('ZREM', order, unpack(ARGV, first, last))
+end
+for first = 9 + deleted, #ARGV, 2000 do
+    local last = math.min(first + 1999, #ARGV)
+    if redis.call('HSET', streams, unpack(ARGV, first, last)) > 0 then
+        local members = {}
+        for n = first, last, 2 do
+            members[#members + 1] = 0
+            members[#members + 1] = ARGV[n]
+        end
+        redis.call('ZADD', order, unpack(members))
+    end
+end
+redis.call('HSET', streams, key, ARGV[4])
+return {1, redis.call('HLEN', streams) - 1, redis.call('ZCARD', order)}
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class State(NamedTuple):
+    """What a store notes of itself beside its records.
+
+    Attributes
+    ----------
+    generation : str
+        Random, made with the store.
+    epoch : int
+        Of the last owner.
+    commits : int
+        Number of the last commit.
+    """
+
+    generation: str
+    epoch: int = 0
+    commits: int = 0
+
+    @classmethod
+    def decode(cls, found: bytes, place: str) -> State:
+        """Return the state that a store notes, or raise StoreError."""
+        try:
+            return cls(**json.loads(found))
+        except (ValueError, TypeError):
+            raise StoreError(
+                f"{place}: expected the state of a store, got {found[:40]!r}; choose another place."
+            ) from None
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps(self._asdict()).encode()
+
+    def later(self, commits: int) -> State:
+        """Return it after further commits."""
+        return self._replace(commits=self.commits + commits)
+
+
+class Found(NamedTuple):
+    """What is in a namespace: as it is there, empty where nothing is.
+
+    Attributes
+    ----------
+    header, state, owner : bytes
+    lease : int
+        Milliseconds that are left of the owner's lease; below 0 if it has none.
+    fields : int
+        In the hash of streams.
+    now : int
+        Redis's time, in milliseconds.
+    """
+
+    header: bytes
+    state: bytes
+    owner: bytes
+    lease: int
+    fields: int
+    now: int
+
+
+class RedisNamespace:
+    """The keys of one store in Redis; raises what the package redis raises.
+
+    Parameters
+    ----------
+    url : str
+        As the package redis takes it.
+    prefix : str
+        Of all keys.
+
+    Attributes
+    ----------
+    count, ordered : int
+        Streams, and those in the order, after the last :meth:`write`.
+    """
+
+    def __init__(self, url: str, prefix: str) -> None:
+        import redis
+
+        self.count = self.ordered = 0
+        header = f"{prefix}:streamlstm" if prefix else "streamlstm"
+        self.streams, self.order = f"{header}:streams", f"{header}:order"
+        self._owner, self._header = f"{header}:owner", header
+        self.reader, self.writer = (
+            redis.Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait)
+            for wait in (READ_SECONDS, WRITE_SECONDS)
+        )
+        self._write = self.writer.register_script(_WRITE)
+        self._release = self.reader.register_script(_RELEASE)
+
+    def look(self) -> Found:
+        """Read all but the streams."""
+        with self.writer.pipeline(transaction=True) as pipe:
+            pipe.get(self._header).hget(self.streams, HEADER_KEY).get(self._owner)
+            pipe.pttl(self._owner).hlen(self.streams).time()
+            header, state, owner, lease, fields, (seconds, micros) = pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        return Found(header or b"", state or b"", owner or b"", lease, fields, now)
+
+    def write(
+        self,
+        expected: tuple[bytes, bytes],
+        state: State,
+        owner: Owner,
+        header: Header,
+        deleted: Sequence[bytes] = (),
+        pairs: Pairs = (),
+    ) -> tuple[bytes, bytes] | None:
+        """Replace header and state, renew the lease, delete streams, then write records.
+
+        Parameters
+        ----------
+        expected : (bytes, bytes)
+            State and owner as they must be there now.
+        state, owner, header
+            What is to be there.
+        deleted, pairs
+            As in :meth:`.store.Store.commit`.
+
+        Returns
+        -------
+        (bytes, bytes) or None
+            State and owner as they are, if they are not as expected: then nothing was written.
+        """
+        lease = round(1000 * LEASE_SECONDS)
+        args: list[Any] = [HEADER_KEY, *expected, state.encode(), owner.encode(), lease]
+        args += [header.encode(), len(deleted), *deleted, *chain.from_iterable(pairs)]
+        keys = [self.streams, self.order, self._owner, self._header]
+        done, *found = self._write(keys, args)
+        if not done:
+            return found[0], found[1]
+        self.count, self.ordered = found
+        return None
+
+    def release(self, owner: Owner) -> None:
+        """End the lease of an owner, if the store is still its."""
+        self._release([self._owner], [owner.encode()])
+
+    def scan(self, count: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and record of every stream, some of them twice while streams are added."""
+        for key, record in self.writer.hscan_iter(self.streams, count=count):
+            if key != HEADER_KEY:
+                yield key, record
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.reader.close()
+        self.writer.close()
