@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from .redis_server import Redis
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,3 +89,18 @@ def _interruptible() -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis of this test's own."""
+    made = Redis(tmp_path)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def server(redis: Redis) -> Iterator[Any]:
+    """A client of that Redis."""
+    with redis.client() as client:
+        yield client

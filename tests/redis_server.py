@@ -53,9 +53,10 @@ class Redis:
         return redis.Redis.from_url(self.url)
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        self.process.send_signal(signal.SIGKILL)  # nothing, if it has ended
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def forget(self) -> None:
         """Remove its file; while it is killed."""

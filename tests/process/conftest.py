@@ -20,6 +20,7 @@ from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import WorkerTimeoutError
 
 from ..contract.models import random_model
+from ..redis_server import Redis
 from .pull_socket import PullSocket
 
 FREE_PORTS = [
@@ -62,6 +63,12 @@ class WorkerProcess:
 
     def client(self, timeout: float = 20.0) -> Client:
         return Client(self.endpoints["router"], timeout=timeout)
+
+    def ended(self) -> int:
+        """Wait until it ends by itself; what was said on stderr is kept."""
+        _, rest = self.process.communicate(timeout=30)
+        self.said += rest
+        return self.process.returncode
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end; what was said on stderr is kept."""
@@ -106,6 +113,21 @@ def worker(model_file: Path) -> Iterator[WorkerProcess]:
 def client(worker: WorkerProcess) -> Iterator[Client]:
     with worker.client() as client:
         yield client
+
+
+@pytest.fixture
+def start_on_redis(model_file: Path, redis: Redis) -> Iterator[Callable[..., WorkerProcess]]:
+    """Start workers on a Redis of the test's own; those that still run at the end are killed."""
+    started: list[WorkerProcess] = []
+
+    def run(*options: str, model: Path = model_file) -> WorkerProcess:
+        options = ("--store", redis.url, "--commit-ms", "5", *options)
+        started.append(WorkerProcess(model, *options))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.stop(signal.SIGKILL)
 
 
 @pytest.fixture

