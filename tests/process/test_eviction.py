@@ -18,6 +18,7 @@ from streamlstm.client.aio.subscriber import AsyncSubscriber
 from streamlstm.client.client import Client
 from streamlstm.client.subscriber import Subscriber
 
+from ..redis_server import needs_redis
 from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
 
 STREAMS: list[wire.StreamId] = [f"pump-{n}" for n in range(200)] + list(range(200))
@@ -44,6 +45,17 @@ def start(model_file: Path, tmp_path: Path) -> Iterator[Any]:
 def test_predictions_are_those_of_an_engine_in_which_all_fits(
     start: Any, sockets: Sockets, loop: str
 ) -> None:
+    compare_with_an_engine(start, sockets, loop)
+
+
+@needs_redis
+def test_predictions_are_those_of_an_engine_with_evicted_streams_in_redis(
+    start_on_redis: Any, sockets: Sockets
+) -> None:
+    compare_with_an_engine(start_on_redis, sockets, "native")
+
+
+def compare_with_an_engine(start: Any, sockets: Sockets, loop: str) -> None:
     random = np.random.default_rng(5)
     engine = Engine(MODEL, threads=1)
     seqs = dict.fromkeys(STREAMS, 0)

@@ -48,7 +48,7 @@ def replies(socket: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("loop", ["native", "python"])
+@pytest.mark.parametrize("loop", ["native", pytest.param("python", marks=pytest.mark.exhaustive)])
 def test_a_worker_that_is_fenced_ends_and_confirms_nothing(
     start_on_redis: Any, sockets: Sockets, model_file: Path, loop: str
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_worker_that_is_fenced_ends_and_confirms_nothing(
     assert new.stop() == 0
 
 
-@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("stays", [pytest.param(True, marks=pytest.mark.exhaustive), False])
 def test_a_worker_that_was_stopped_wakes_up_fenced(
     start_on_redis: Any, sockets: Sockets, stays: bool
 ) -> None:

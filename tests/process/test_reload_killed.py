@@ -15,6 +15,7 @@ from streamlstm import Engine, Model, wire
 from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
+from ..redis_server import Redis, needs_redis
 from .conftest import Sockets, WorkerProcess
 from .reloading import MODELS, OTHER, ROUNDS, Deployment, x_of
 
@@ -54,11 +55,31 @@ def settled(client: Client) -> None:
 def test_killed_around_a_change_no_stream_is_lost(
     deployment: Deployment, sockets: Sockets, anew: bool, options: tuple[str, ...], rounds: int
 ) -> None:
+    places = [f"lmdb:{deployment.folder / f'store {round}'}" for round in range(rounds)]
+    kill_around_a_change(deployment, sockets, anew, options, places)
+
+
+@needs_redis
+@pytest.mark.parametrize("anew", [pytest.param(False, marks=pytest.mark.exhaustive), True])
+def test_killed_around_a_change_no_stream_is_lost_from_redis(
+    deployment: Deployment, sockets: Sockets, redis: Redis, anew: bool
+) -> None:
+    places = [f"{redis.url}?prefix={round}" for round in range(2)]
+    kill_around_a_change(deployment, sockets, anew, (), places)
+
+
+def kill_around_a_change(
+    deployment: Deployment,
+    sockets: Sockets,
+    anew: bool,
+    options: tuple[str, ...],
+    places: list[str],
+) -> None:
     random = np.random.default_rng(3)
-    for round in range(rounds):
+    for round, place in enumerate(places):
         old, new = MODELS[0], OTHER if anew else MODELS[1]
         deployment.put(old)
-        store = ("--store", f"lmdb:{deployment.folder / f'store {round}'}", "--commit-ms", "5")
+        store = ("--store", place, "--commit-ms", "5")
         worker = deployment.start(*store, *options)
         dealer = sockets.connect(zmq.DEALER, worker.endpoints["router"], LINGER=0)
         sent = dict.fromkeys(STREAMS, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ import pytest
 from benchmarks.live.proxy import Proxy
 from streamlstm import Engine, ReplayingPublisher, wire
 
+from ..redis_server import Redis, needs_redis
 from .conftest import WorkerProcess
-from .test_store_redis import Redis, server
 
 STREAMS: list[wire.StreamId] = ["a", "b", 7]
 X = np.random.default_rng(9).standard_normal((300, 2)).astype(np.float32)
@@ -57,24 +56,26 @@ def publisher_of(proxy: Proxy, delivered: Deliveries) -> ReplayingPublisher:
     )
 
 
-@pytest.mark.skipif(
-    server() is None or find_spec("redis") is None, reason="needs redis-server: make test"
-)
-@pytest.mark.parametrize("killed", [True, False])
+@needs_redis
+@pytest.mark.parametrize("how", ["stopped", "killed", "fenced"])
 def test_to_another_worker_of_the_same_store(
-    started: list[WorkerProcess], model_file: Path, engine: Engine, tmp_path: Path, killed: bool
+    started: list[WorkerProcess], model_file: Path, engine: Engine, redis: Redis, how: str
 ) -> None:
-    redis = Redis(tmp_path)
     delivered: Deliveries = {}
-    for _ in range(2):
-        started.append(WorkerProcess(model_file, "--store", redis.url, "--commit-ms", "50"))
-    first, second = started
+    options = ("--store", redis.url, "--commit-ms", "50")
+    started.append(first := WorkerProcess(model_file, *options))
     proxy = Proxy(first.endpoints["router"])
     try:
         with publisher_of(proxy, delivered) as publisher:
             feed(publisher, engine, range(200), delivered)
-            if killed:  # what it has not committed is to be applied again
+            if how == "stopped":
+                assert first.stop() == 0
+            elif how == "killed":  # what it has not committed is to be applied again
                 first.stop(signal.SIGKILL)
+            take_over = ["--take-over"] if how == "fenced" else []
+            started.append(second := WorkerProcess(model_file, *options, *take_over))
+            if how == "fenced":
+                assert first.ended() == 1
             proxy.target = second.endpoints["router"]
             proxy.cut()
             feed(publisher, engine, range(200, 300), delivered)
@@ -83,7 +84,6 @@ def test_to_another_worker_of_the_same_store(
         proxy.close()
         for worker in started:
             worker.stop(signal.SIGKILL)
-        redis.kill()
 
 
 def test_to_a_fresh_worker_by_export_and_import(

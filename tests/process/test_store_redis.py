@@ -101,7 +101,9 @@ def restart_without_its_file(redis: Redis) -> None:
     redis.start()
 
 
-@pytest.mark.parametrize("lose", [flush, restart_without_its_file])
+@pytest.mark.parametrize(
+    "lose", [flush, pytest.param(restart_without_its_file, marks=pytest.mark.exhaustive)]
+)
 def test_a_redis_that_lost_everything_has_it_again_when_the_worker_stops(
     start_on_redis: Any, redis: Redis, lose: Any
 ) -> None:
