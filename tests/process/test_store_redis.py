@@ -120,7 +120,7 @@ def test_a_redis_that_lost_everything_has_it_again_when_the_worker_stops(
 
 @pytest.mark.parametrize(
     "options",
-    [("--capacity", "400", "--when-full", "evict-idle"), ("--idle-ttl", "0.05")],
+    [("--capacity", "400", "--when-full", "evict-idle"), ("--idle-ttl", "1")],
     ids=["evict-idle", "idle-ttl"],
 )
 def test_no_stream_leaves_for_a_redis_that_does_not_have_it(

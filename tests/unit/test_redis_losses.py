@@ -16,7 +16,6 @@ from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
 from streamlstm.serving.stores import checkpointer as checkpoints
 from streamlstm.serving.stores.checkpointer import Checkpointer
-from streamlstm.serving.stores.header import HEADER_KEY
 
 from ..redis_server import Redis, needs_redis
 from .test_store import MODEL, exports, opened, read_back
@@ -203,20 +202,15 @@ def test_a_store_of_another_model_in_its_place_is_left_alone(redis: Redis, serve
     assert server.hgetall(HASH) == {b"a": b"b"}
 
 
-def test_the_order_and_the_header_are_made_again(redis: Redis, server: Any) -> None:
+def test_a_header_that_is_gone_is_written_again(redis: Redis, server: Any) -> None:
     engine = Engine(MODEL, threads=1)
     with opened(engine, redis.url, 0.0) as checkpointer:
         started(engine, checkpointer)
         server.delete("streamlstm")
         while not server.exists("streamlstm"):
             pass
-        server.zrem(ORDER, "none", b"\0" + (7).to_bytes(8, "big"))
-        while server.zcard(ORDER) < COUNT:
-            pass
-        server.zadd(ORDER, {"stale": 0})
-        while server.zcard(ORDER) > COUNT:
-            pass
         assert checkpointer.losses == 0
+    assert read_back(redis.url) == exports(engine)
 
 
 def test_an_answer_that_was_lost_is_no_loss(redis: Redis) -> None:
@@ -230,23 +224,5 @@ def test_an_answer_that_was_lost_is_no_loss(redis: Redis) -> None:
         store._state = before  # type: ignore[attr-defined]
         engine.step(2, [1.0, 1.0])
         commit(checkpointer)
-        assert checkpointer.losses == 0
-    assert read_back(redis.url) == exports(engine)
-
-
-def test_a_store_written_before_there_was_an_order(
-    redis: Redis, server: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    engine = Engine(MODEL, threads=1)
-    with opened(engine, redis.url) as checkpointer:
-        engine.step_many([f"é{n}" for n in range(COUNT)], np.ones((COUNT, 2)))
-        checkpointer.finish()
-    server.hdel(HASH, HEADER_KEY)
-    server.delete(ORDER)
-    again = Engine(MODEL, threads=1)
-    with opened(again, redis.url) as checkpointer:
-        listed = checkpointer.stored.list_page("é", None, 1000)
-        assert listed == sorted((stream, 0) for stream in exports(engine))
-        assert "sorting the keys of its 100 streams" in caplog.text
         assert checkpointer.losses == 0
     assert read_back(redis.url) == exports(engine)

@@ -146,7 +146,8 @@ class Checkpointer:
                 self.begun += 1
             self._copying = True
         limit = min(self._chunk, self._uncopied, self._batch.capacity - self._batch.count)
-        self._tracker.take(self._batch, limit)
+        if self._uncopied:
+            self._tracker.take(self._batch, limit)
         self._uncopied -= limit
         if self._uncopied == 0 or self._batch.count == self._batch.capacity:
             self._copying = False

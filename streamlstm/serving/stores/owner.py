@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ...errors import StoreError
 
-_DEAD = ("Z", "X")  # states of a process that has ended and is still listed
+_ENDED = ("Z", "X")  # states of a process that is listed until its parent has noticed
 
 
 class Owner(NamedTuple):
@@ -49,8 +49,7 @@ class Owner(NamedTuple):
     def of_this_process(cls, epoch: int) -> Owner:
         """Return this process as the owner of an epoch."""
         pid = os.getpid()
-        start = _start(pid)
-        assert start is not None
+        _, start = _state_and_start(pid) or ("", 0)
         return cls(secrets.token_hex(16), epoch, socket.gethostname(), pid, _space(), start)
 
     @classmethod
@@ -76,27 +75,48 @@ class Owner(NamedTuple):
     @property
     def is_visible(self) -> bool:
         """True if this process could see the owner's, if that still runs."""
-        return self.space == _space()
+        return bool(self.space) and self.space == _space()
 
     @property
     def has_ended(self) -> bool:
         """True if the owner's process is known to have ended."""
-        return self.is_visible and _start(self.pid) != self.start
+        if not self.is_visible:
+            return False
+        found = _state_and_start(self.pid)
+        if found is None:
+            return not _exists(self.pid)
+        state, start = found
+        return state in _ENDED or start != self.start
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
 
 def _space() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    """Return what pids belong to; empty where the system does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
-def _start(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since the boot; None if it has ended."""
+def _state_and_start(pid: int) -> tuple[str, int] | None:
+    """Return a process's state, and when it started; None if that cannot be read."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     state, *fields = stat.rpartition(")")[2].split()  # behind the name, which may contain anything
-    return None if state in _DEAD else int(fields[18])
+    return state, int(fields[18])
+
+
+def _exists(pid: int) -> bool:
+    """Return whether there is such a process; /proc may hide those of other users."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import islice
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ...errors import StoreError
 from .header import HEADER_KEY, Header
@@ -25,10 +27,13 @@ LEASE_SECONDS = 5.0  # without a renewal, until another worker may have the stor
 READ_SECONDS = 0.25  # for which the loop may wait for a stream
 WRITE_SECONDS = 10.0
 
+PART = 1000  # records that are written at once; Lua's stack has 8,000 places
+
 # A batch is written only if state and owner are those that the writer expects. That is one round
-# trip, and whatever Redis executes late, after the writer has given it up, changes nothing. Keys
-# enter the order when they are new, which the number of new fields tells of 1,000 at a time: in
-# most commits none is. Arguments are divided because Lua's stack has 8,000 places.
+# trip, and whatever Redis executes late, after the writer has given it up, changes nothing. Records
+# come in parts: sizes of keys and records, the keys, the records, each joined, because an argument
+# for each would cost the worker ten times as much, and Redis twice as much. Keys enter the order
+# when they are new, of which the number of new fields tells: in most commits none is.
 _WRITE = """
 local streams, order, owner, header = unpack(KEYS)
 local key, deleted = ARGV[1], tonumber(ARGV[8])
@@ -42,14 +47,17 @@ for first = 9, 8 + deleted, 1000 do
     redis.call('HDEL', streams, unpack(ARGV, first, last))
     redis.call('ZREM', order, unpack(ARGV, first, last))
 end
-for first = 9 + deleted, #ARGV, 2000 do
-    local last = math.min(first + 1999, #ARGV)
-    if redis.call('HSET', streams, unpack(ARGV, first, last)) > 0 then
-        local members = {}
-        for n = first, last, 2 do
-            members[#members + 1] = 0
-            members[#members + 1] = ARGV[n]
-        end
+for part = 9 + deleted, #ARGV, 3 do
+    local sizes, keys, records = unpack(ARGV, part, part + 2)
+    local key_at, record_at, fields, members = 1, 1, {}, {}
+    for n = 1, #sizes / 8 do
+        local key_size, record_size = struct.unpack('<I4I4', sizes, 8 * n - 7)
+        local name = keys:sub(key_at, key_at + key_size - 1)
+        fields[2 * n - 1], members[2 * n - 1], members[2 * n] = name, 0, name
+        fields[2 * n] = records:sub(record_at, record_at + record_size - 1)
+        key_at, record_at = key_at + key_size, record_at + record_size
+    end
+    if redis.call('HSET', streams, unpack(fields)) > 0 then
         redis.call('ZADD', order, unpack(members))
     end
 end
@@ -183,7 +191,7 @@ class RedisNamespace:
         """
         lease = round(1000 * LEASE_SECONDS)
         args: list[Any] = [HEADER_KEY, *expected, state.encode(), owner.encode(), lease]
-        args += [header.encode(), len(deleted), *deleted, *chain.from_iterable(pairs)]
+        args += [header.encode(), len(deleted), *deleted, *_parts(pairs)]
         keys = [self.streams, self.order, self._owner, self._header]
         done, *found = self._write(keys, args)
         if not done:
@@ -205,3 +213,12 @@ class RedisNamespace:
         """Close its connections."""
         self.reader.close()
         self.writer.close()
+
+
+def _parts(pairs: Pairs) -> Iterator[bytes]:
+    """Yield sizes (uint32[n, 2]), keys and records of every :data:`PART` streams."""
+    remaining = iter(pairs)
+    while part := list(islice(remaining, PART)):
+        yield np.array([(len(key), len(record)) for key, record in part], "<u4").tobytes()
+        yield b"".join(key for key, _ in part)
+        yield b"".join(record for _, record in part)

@@ -88,11 +88,16 @@ class StoredStreams:
         return dict(zip(ids, self._tracker.seqs(ids, list(found.values())), strict=True))
 
     def list_page(
-        self, prefix: str | None, after: StreamId | None, count: int
+        self,
+        prefix: str | None,
+        after: StreamId | None,
+        count: int,
+        until: StreamId | None = None,
     ) -> list[tuple[StreamId, int]]:
         """Return the next streams that are not in memory, and their last sequence numbers.
 
-        Parameters and order are those of :meth:`streamlstm.Engine.list_streams`.
+        Parameters and order are those of :meth:`streamlstm.Engine.list_streams`; what comes after
+        ``until`` may be left out, so that not all of a store has to be read that memory has too.
 
         Raises
         ------
@@ -102,8 +107,9 @@ class StoredStreams:
         start = b"" if after is None else store_key(after)
         if prefix is not None:
             start = max(start, _LAST_INTEGER)  # no integer has a prefix, not even the empty one
+        end = None if until is None else store_key(until)
         listed: list[tuple[StreamId, int]] = []
-        while self.count and len(listed) < count:
+        while self.count and len(listed) < count and (end is None or start < end):
             deleted = set(self.batch.deleted)
             page = self._store.page((prefix or "").encode(), start, count)
             if not page:
