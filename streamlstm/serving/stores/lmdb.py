@@ -16,7 +16,7 @@ import lmdb
 
 from ...errors import StoreError
 from .header import HEADER_KEY, Header
-from .store import Pairs
+from .store import Loss, Pairs
 
 FIRST_SIZE = 2**30  # bytes of address space to reserve; the file is as large as what is in it
 
@@ -44,7 +44,8 @@ class LmdbStore:
         If it cannot be opened, is in use by another worker, or holds streams of another model.
     """
 
-    kind, loss = "lmdb", None
+    kind = "lmdb"
+    loss: Loss | None = None
 
     def __init__(self, path: str, header: Header, other: str = "refuse") -> None:
         self.place = f"lmdb:{path}"
