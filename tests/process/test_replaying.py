@@ -305,13 +305,14 @@ def test_it_continues_from_the_last_number_of_the_worker(
 
 
 def test_an_error_is_not_hidden_behind_what_could_not_be_confirmed(lost: WorkerProcess) -> None:
-    with (
-        pytest.raises(ZeroDivisionError) as raised,
-        ReplayingPublisher(lost.endpoints["router"], linger=0.1) as publisher,
-    ):
-        publisher.send("s", X[0])
-        publisher.flush(30)
-        lost.stop()
-        publisher.send("s", X[1])
-        print(1 / 0)
+    def use() -> None:
+        with ReplayingPublisher(lost.endpoints["router"], linger=0.1) as publisher:
+            publisher.send("s", X[0])
+            publisher.flush(30)
+            lost.stop()
+            publisher.send("s", X[1])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        use()
     assert "1 observations were not confirmed in time" in raised.value.__notes__[0]

@@ -154,8 +154,6 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: object, error: BaseException | None, traceback: object
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         with noting(error):
             await self.close()
