@@ -94,9 +94,8 @@ def root() -> Path:
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
     """A Redis of this test's own."""
-    made = Redis(tmp_path)
-    yield made
-    made.kill()
+    with Redis(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

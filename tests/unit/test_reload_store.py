@@ -66,9 +66,8 @@ def places(
     if request.param == "lmdb":
         yield Places(folder, None)
         return
-    redis = Redis(folder)
-    yield Places(folder, redis)
-    redis.kill()
+    with Redis(folder) as redis:
+        yield Places(folder, redis)
 
 
 def opened(engine: Engine, where: str, other: str = "refuse") -> Checkpointer:
