@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import zmq
 from streamlstm import wire
 
 from ..redis_server import Redis, needs_redis
-from .conftest import Sockets, WorkerProcess
+from .conftest import FREE_PORTS, Sockets, WorkerProcess
 from .test_store import STREAMS, observation, refused, settle
 from .test_store_redis import assert_at, step_all
 
@@ -29,6 +31,18 @@ def test_a_second_worker_is_refused(start_on_redis: Any, redis: Redis, model_fil
     assert first.stop() == 0
     with start_on_redis().client() as client:
         assert_at(client, 1)
+
+
+def test_only_a_store_in_redis_can_be_taken_over(model_file: Path) -> None:
+    command = [sys.executable, "-m", "streamlstm", "serve", str(model_file), *FREE_PORTS]
+    done = subprocess.run(
+        [*command, "--take-over", "--store", "lmdb:store"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "--take-over is for a store in Redis" in " ".join(done.stderr.split())
 
 
 def barrier(sockets: Sockets, worker: WorkerProcess, seq: int) -> Any:

@@ -106,15 +106,15 @@ class RedisStore:
 
     def _await_owner(self, found: Found) -> Found:
         """Return what is there when the owner's lease has run out, or raise if it goes on."""
-        left = None
+        expected = None
         while found.owner:
             owner = Owner.decode(found.owner, self.place)
             if owner.has_ended:
                 break
-            goes_on = found.lease < 0 or (left is not None and found.lease > left)
+            goes_on = found.lease < 0 or (expected is not None and found.lease > expected)
             if owner.is_visible or goes_on:
                 raise StoreError(self._in_use(owner))
-            if left is None:
+            if expected is None:
                 _LOG.warning(
                     "%s: belongs to %s; waiting up to %.1f s until its lease runs out, unless it "
                     "is renewed",
@@ -122,7 +122,7 @@ class RedisStore:
                     owner,
                     found.lease / 1000,
                 )
-            left = found.lease
+            expected = found.lease - 500 * LOOK_SECONDS  # or less, unless it was renewed
             time.sleep(LOOK_SECONDS)
             found = self._space.look()
         return found

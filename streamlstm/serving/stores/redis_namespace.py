@@ -25,7 +25,7 @@ from .store import Pairs
 
 LEASE_SECONDS = 5.0  # without a renewal, until another worker may have the store
 READ_SECONDS = 0.25  # for which the loop may wait for a stream
-WRITE_SECONDS = 10.0
+WRITE_SECONDS = 4.0  # within a lease
 
 PART = 1000  # records that are written at once; Lua's stack has 8,000 places
 
