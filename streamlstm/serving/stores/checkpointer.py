@@ -170,12 +170,15 @@ class Checkpointer:
 
     def _write_again(self, loss: Loss) -> None:
         """Mark all streams in memory as changed, since the store has lost them."""
+        rest = "are lost"
+        if loss.left:
+            rest = f"are lost or in an earlier state: it has {loss.left} streams"
         _LOG.error(
-            "%s; the %d streams in memory are written again, %d that were only there are lost%s",
+            "%s; the %d streams in memory are written again, %d that were only there %s",
             loss.reason,
             self._tracker.live,
             self.stored.count,
-            f" or as the {loss.left} that are still there" if loss.left else "",
+            rest,
         )
         self._loss, self._recount = None, True
         self.stored.recount(loss.left)
