@@ -33,8 +33,8 @@ PART = 1000  # records that are written at once; Lua's stack has 8,000 places
 # trip, and whatever Redis executes late, after the writer has given it up, changes nothing. Records
 # come in parts: sizes of keys and records, the keys, the records, each joined, because an argument
 # for each would cost the worker eight times as much, and Redis nearly twice as much. Keys enter the
-# order when they are new, of which the number of new fields tells: in most commits none is. What has
-# not changed is not written: Redis appends every write to its file.
+# order when they are new, of which the number of new fields tells: in most commits none is. What
+# has not changed is not written: Redis appends every write to its file.
 _WRITE = """
 local streams, order, owner, header = unpack(KEYS)
 local key, deleted = ARGV[1], tonumber(ARGV[8])
