@@ -12,8 +12,10 @@ import pytest
 from streamlstm import Engine, wire
 from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
+from streamlstm.serving.stores.header import HEADER_KEY
 
 from ..redis_server import Redis, needs_redis
+from ..unit.former_store import former_header, former_record
 from .reloading import OTHER
 from .test_store import STREAMS, blob_after, observation, settle, store_of
 
@@ -44,6 +46,28 @@ def test_killed_and_started_again_at_once_it_goes_on(
         assert_at(client, 2)
         step_all(client, 3)
         assert_at(client, 3)
+
+
+def test_a_redis_of_the_format_before_continues(start_on_redis: Any, server: Any) -> None:
+    first = start_on_redis()
+    with first.client() as client:
+        step_all(client, 1)
+    first.stop()
+    server.set("streamlstm", former_header(server.get("streamlstm")))
+    server.delete("streamlstm:order")
+    server.hdel("streamlstm:streams", HEADER_KEY)  # there were no owners
+    records = server.hgetall("streamlstm:streams")
+    former = {key: former_record(record) for key, record in records.items()}
+    server.hset("streamlstm:streams", mapping=former)
+    some, others = STREAMS[:10], STREAMS[10:]
+    second = start_on_redis()
+    with second.client() as client:  # these are written in the new format
+        client.step_many(some, [observation(s, 2) for s in some], seqs=[2] * len(some))
+    second.stop()
+    with start_on_redis().client() as client:
+        client.step_many(others, [observation(s, 2) for s in others], seqs=[2] * len(others))
+        for stream in STREAMS[::20]:
+            assert client.export_stream(stream) == blob_after(stream, 2)
 
 
 @pytest.mark.parametrize("empty", [False, True])
