@@ -296,6 +296,7 @@ class Checkpointer:
         """True if all that was copied from the table is in the store, and the store works."""
         return (
             self._idle.is_set()
+            and self._fenced is None
             and self._loss is None
             and self.committed >= self._rewritten
             and not self.failing
