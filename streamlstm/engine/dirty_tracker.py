@@ -13,6 +13,7 @@ from .ids import StreamId
 from .lock_flag import LockFlag
 from .records import ROW_START, RecordBatch, record_size, store_key
 from .state_table import StateTable
+from .stream_producers import Standing
 
 
 class DirtyTracker:
@@ -109,6 +110,21 @@ class DirtyTracker:
         fields = self._fields(streams, records)
         numbers: list[int] = _column(fields, 0, 8, "<u8").tolist()
         return numbers
+
+    def standings(
+        self, streams: Sequence[StreamId], records: Sequence[bytes]
+    ) -> dict[StreamId, Standing]:
+        """Return the last sequence number and the producer in each stream's record.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged.
+        """
+        fields = self._fields(streams, records)
+        numbers, producers = _column(fields, 0, 8, "<u8"), _column(fields, 16, 24, "<u8")
+        pairs = map(Standing, numbers.tolist(), producers.tolist())
+        return dict(zip(streams, pairs, strict=True))
 
     def restore(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> None:
         """Give streams that are not live the state in their records; they are not dirty.

@@ -107,7 +107,8 @@ class StateTable(IdIndex):
     ) -> None:
         """Write numbers (0: none) and times (NaN: none) of a block; either array may be empty.
 
-        Where there is a number, its prediction, of Y[B, O], goes into the row from ``start`` on.
+        Where there is a number, its prediction, of Y[B, O], goes into the row from ``start`` on,
+        and the stream has no producer any more.
         """
         self._call.record_block(self.address, slots, seqs, times, Y, start)
 

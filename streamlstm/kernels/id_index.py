@@ -102,6 +102,14 @@ def set_producer(head, slot, value):
 
 
 @internal
+def clear_producer(head, slot):
+    """Record that nobody who has an identity applied the last numbered observation."""
+    # A page of the column that no publisher has written to stays uncommitted.
+    if producer_of(head, slot) != _ZERO:
+        set_producer(head, slot, _ZERO)
+
+
+@internal
 def _matching(head, hashed, place):
     """Return the first place from ``place`` on that is empty or has the top bits of this hash."""
     entry = _entry_at(head, place, 0)
@@ -222,9 +230,7 @@ def reset_slot(head, slot):
     copy_bytes(head[ROWS] + size * slot, head[INITIAL], size)
     set_column(head, slot, SEQ, _ZERO)
     set_column(head, slot, TIME, bits_of(np.nan))
-    # A page of the column that no publisher has written to stays uncommitted.
-    if producer_of(head, slot) != _ZERO:
-        set_producer(head, slot, _ZERO)
+    clear_producer(head, slot)
 
 
 @internal

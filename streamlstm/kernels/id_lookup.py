@@ -288,6 +288,8 @@ def seqs_are_next(address, slots, seqs):
 def record_block(address, slots, seqs, times, Y, place):
     """Store the sequence numbers, with their predictions, and the times of a block after its step.
 
+    Streams with a new number have no producer any more; who steps for one sets it afterwards.
+
     Parameters
     ----------
     address : int64
@@ -306,6 +308,7 @@ def record_block(address, slots, seqs, times, Y, place):
     for n in range(seqs.shape[0]):
         if seqs[n] != _ZERO:
             set_column(head, slots[n], SEQ, seqs[n])
+            id_index.clear_producer(head, slots[n])
             id_index.store_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
     for n in range(times.shape[0]):
         if not np.isnan(times[n]):

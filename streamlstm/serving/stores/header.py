@@ -100,9 +100,7 @@ class Header(NamedTuple):
         earlier = before.earlier
         if before.format != self.format:  # rows are the same, what stands beside them is not
             earlier += (before.now._replace(start=self.start, outputs=self.outputs),)
-        return self._replace(
-            others=tuple(others[:MAX_OTHERS]), epoch=before.epoch, earlier=earlier
-        )
+        return self._replace(others=tuple(others[:MAX_OTHERS]), epoch=before.epoch, earlier=earlier)
 
     def restarted_from(self, before: Header) -> Header:
         """Return this header for a store whose streams restart after ``before``."""

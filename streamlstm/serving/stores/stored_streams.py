@@ -8,6 +8,7 @@ from itertools import islice
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import RecordBatch, store_key, stream_from_key
+from ...engine.stream_producers import Standing
 from ...errors import StoreError
 from .epochs import Epochs
 from .outage import Outage
@@ -84,9 +85,19 @@ class StoredStreams:
         StoreError
             If the store cannot be read, or what it has of them is damaged.
         """
+        return {stream: found.last for stream, found in self.standings(streams).items()}
+
+    def standings(self, streams: Iterable[StreamId]) -> dict[StreamId, Standing]:
+        """Return last numbers and producers of those of these streams that are not in memory.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read, or what it has of them is damaged.
+        """
         found = self._find(streams)
         ids = [stream_from_key(key) for key in found]
-        return dict(zip(ids, self._tracker.seqs(ids, list(found.values())), strict=True))
+        return self._tracker.standings(ids, list(found.values()))
 
     def list_page(
         self, prefix: str | None, after: StreamId | None, count: int
