@@ -83,6 +83,11 @@ def _check_seq(seq: Any) -> int:
     )
 
 
+def id_size(stream: wire.StreamId) -> int:
+    """Return the bytes that an id takes in a message, at most."""
+    return 9 if isinstance(stream, int) else 5 + len(stream.encode())
+
+
 def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
     """Return ids in lists that each fit into one request."""
     ids = [check_stream_id(stream) for stream in streams]

@@ -12,7 +12,7 @@ from benchmarks.live.proxy import Proxy
 from streamlstm import AsyncReplayingPublisher, Engine, wire
 from streamlstm.errors import BadValueError, StreamLSTMError, WorkerTimeoutError
 
-from .conftest import WorkerProcess
+from .conftest import WorkerProcess, assert_same_state
 
 X = np.random.default_rng(7).standard_normal((1_000, 2)).astype(np.float32)
 Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
@@ -21,7 +21,7 @@ Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
 def assert_same(worker: WorkerProcess, engine: Engine, streams: list[str]) -> None:
     with worker.client() as client:
         for stream in streams:
-            assert client.export_stream(stream) == engine.export_stream(stream)
+            assert_same_state(client, engine, stream)
 
 
 @pytest.mark.parametrize("how", ["awaited", "called", "without"])

@@ -63,6 +63,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     _changed: _AsyncCondition
     _delivery: Future[None] | None = None
+    _delivering: asyncio.Task[None] | None = None  # the task that calls on_prediction
 
     def _setup(self) -> _AsyncCondition:
         try:
@@ -78,7 +79,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     async def last_seq(self, stream: wire.StreamId) -> int:
         """Return the number of a stream's last observation; as ReplayingPublisher.last_seq."""
         stream = check_stream_id(stream)
-        return await self._wait(lambda: self._try_last_seq(stream), self.timeout)
+        return await self._wait(lambda: self._try_last_seq(stream), self.timeout, "last_seq")
 
     async def send(self, stream: wire.StreamId, x: ArrayLike, *, time: float | None = None) -> int:
         """Accept an observation, x[F], and return its number; as ReplayingPublisher.send."""
@@ -91,10 +92,11 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is confirmed; as ReplayingPublisher.flush."""
         seconds = self.timeout if timeout is None else check_seconds("timeout", timeout)
-        await self._wait(self._try_flush, seconds)
+        await self._wait(self._try_flush, seconds, "flush")
 
     async def close(self) -> None:
         """Flush, for ``linger`` at most, and close. Closing twice is harmless."""
+        self._check_may_wait("close")
         with self._changed:
             if not self._stop_accepting():
                 return
@@ -110,10 +112,15 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         self._check_size(steps)
         if not steps:
             return []
+        if self._in_callback():  # behind a call that waits for this callback it would wait, too
+            return await self._wait(lambda: self._try_accept(steps), self.timeout, "send")
         async with self._order:
-            return await self._wait(lambda: self._try_accept(steps), self.timeout)
+            return await self._wait(lambda: self._try_accept(steps), self.timeout, "send")
 
-    async def _wait(self, attempt: Attempt[Result], seconds: float) -> Result:
+    def _in_callback(self) -> bool:
+        return self._delivering is not None and asyncio.current_task() is self._delivering
+
+    async def _wait(self, attempt: Attempt[Result], seconds: float, call: str) -> Result:
         """Repeat an attempt whenever something has changed, until it succeeds."""
         if asyncio.get_running_loop() is not self._loop:
             raise StreamLSTMError(
@@ -127,6 +134,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
                 result = attempt()
                 if not isinstance(result, WouldBlock):
                     return result
+                self._check_may_wait(call)
                 changed.waiting += 1
             try:
                 async with asyncio.timeout_at(deadline):
@@ -145,6 +153,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     async def _deliver_in_loop(self, deliveries: list[Delivery]) -> None:
         assert self._on_prediction is not None
+        self._delivering = asyncio.current_task()
         for delivery in deliveries:
             outcome = self._on_prediction(*delivery)
             if isawaitable(outcome):

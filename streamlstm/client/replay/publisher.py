@@ -87,7 +87,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
             If the stream is new here, and the worker does not reply.
         """
         stream = check_stream_id(stream)
-        return self._wait(lambda: self._try_last_seq(stream), self.timeout)
+        return self._wait(lambda: self._try_last_seq(stream), self.timeout, "last_seq")
 
     def send(self, stream: wire.StreamId, x: ArrayLike, *, time: float | None = None) -> int:
         """Accept an observation; it will be applied, or a later call raises an error.
@@ -131,7 +131,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
             As for :meth:`send`.
         """
         seconds = self.timeout if timeout is None else check_seconds("timeout", timeout)
-        self._wait(self._try_flush, seconds)
+        self._wait(self._try_flush, seconds, "flush")
 
     def close(self) -> None:
         """Flush, for ``linger`` at most, and close. Closing twice is harmless.
@@ -141,6 +141,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         StreamLSTMError
             As for :meth:`flush`. The publisher is closed nevertheless.
         """
+        self._check_may_wait("close")
         with self._changed:
             if not self._stop_accepting():
                 return
@@ -152,13 +153,17 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     def _accept(self, steps: list[wire.Step]) -> list[int]:
         self._check_size(steps)
-        return self._wait(lambda: self._try_accept(steps), self.timeout) if steps else []
+        return self._wait(lambda: self._try_accept(steps), self.timeout, "send") if steps else []
 
-    def _wait(self, attempt: Attempt[Result], seconds: float) -> Result:
+    def _in_callback(self) -> bool:
+        return self._sender.is_own_thread
+
+    def _wait(self, attempt: Attempt[Result], seconds: float, call: str) -> Result:
         """Repeat an attempt whenever something has changed, until it succeeds."""
         deadline = clock.monotonic() + seconds
         with self._changed:
             while isinstance(result := attempt(), WouldBlock):
+                self._check_may_wait(call)
                 left = deadline - clock.monotonic()
                 if left <= 0:
                     raise result.error(seconds)
