@@ -161,6 +161,44 @@ def test_a_callback_that_fails_or_hangs(worker: WorkerProcess) -> None:
     asyncio.run(run())
 
 
+def test_calls_in_a_callback_that_would_wait_for_themselves(worker: WorkerProcess) -> None:
+    said: dict[str, str] = {}
+
+    async def run() -> None:
+        done = asyncio.Event()
+
+        async def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+            if seq > 1:
+                return
+            for name, call in {
+                "send": publisher.send("new-in-coroutine", X[0]),
+                "last_seq": publisher.last_seq("new-in-coroutine"),
+                "flush": publisher.flush(),
+                "close": publisher.close(),
+            }.items():
+                try:
+                    await call
+                except StreamLSTMError as error:
+                    said[name] = str(error)
+            assert await publisher.send("in-coroutine", X[1]) == 2
+            others.append(asyncio.ensure_future(publisher.flush()))  # another task may wait
+            done.set()
+
+        others: list[asyncio.Future[None]] = []
+        async with AsyncReplayingPublisher(
+            worker.endpoints["router"], on_prediction=deliver, timeout=60, linger=60
+        ) as publisher:
+            await publisher.send("in-coroutine", X[0])
+            await asyncio.wait_for(done.wait(), 30)
+            await others[0]
+
+    asyncio.run(run(), debug=True)
+    assert set(said) == {"send", "last_seq", "flush", "close"}
+    assert all(f"{name}: on_prediction runs where" in said[name] for name in said)
+    with worker.client() as client:
+        assert client.last_seqs(["in-coroutine", "new-in-coroutine"]) == [2, 0]
+
+
 def test_one_event_loop(worker: WorkerProcess) -> None:
     with pytest.raises(StreamLSTMError, match="made in a coroutine"):
         AsyncReplayingPublisher(worker.endpoints["router"])
