@@ -35,6 +35,9 @@ REQUESTS = [
     wire.Forget("a"),
     wire.Reload(False),
     wire.Reload(True),
+    wire.Claim(["a", 7], None),
+    wire.Claim(["a"], 0),
+    wire.Claim([7], 2**64 - 1),
 ]
 REPLIES = [
     wire.Prediction("a", 1, X),
@@ -46,6 +49,8 @@ REPLIES = [
     wire.Error("a", 3, "gap", "expected 2", 1),
     wire.Error("a", 3, "duplicate", "again", 3, X),
     wire.Error("a", 2, "duplicate", "again", 3),
+    wire.Error("a", 3, "fenced", "another's", 2),
+    wire.Done(wire.Kind.CLAIM, None, [[3, 2**64 - 1], [0, 0]]),
     wire.Error(None, None, "bad-frame", "no"),
     wire.Error("a", 3, "busy", "later", 20),
     wire.Error("a", 3, "busy", "later", 0),

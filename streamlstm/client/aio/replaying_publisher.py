@@ -47,9 +47,9 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     served in their order. It is created in a coroutine, in the event loop that uses it.
 
     ``on_prediction`` is called in the event loop, and awaited if it is a coroutine function: the
-    next prediction comes when it is done, and a prediction counts as delivered only then. It must
-    not wait for this publisher itself. A call of :meth:`send` that is cancelled while it waits was
-    not accepted.
+    next prediction comes when it is done, and a prediction counts as delivered only then. A call in
+    it that would wait for this publisher itself raises an error at once. A call of :meth:`send`
+    that is cancelled while it waits was not accepted.
 
     A call writes its observations to the journal before it returns, into the system's memory and in
     the loop's own thread; with ``sync`` another thread waits for the disk.

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import zmq
 
 from ... import wire
-from ...errors import BadValueError, StreamLSTMError
+from ...errors import BadValueError, EndpointError, StreamLSTMError
 from ..connection import LINGER, TIMEOUT, check_seconds
 from ..failures import closed
 from ..keys import KeyPath, credentials
@@ -71,6 +71,10 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self._changed = self._setup()
         keys = credentials(key, server)
         check_seconds("retry", retry)
+        if not isinstance(router, str) and not callable(router):
+            raise EndpointError(f"router: expected an endpoint or a function, got {router!r}")
+        if on_prediction is not None and not callable(on_prediction):
+            raise BadValueError(f"on_prediction: expected a function, got {on_prediction!r}")
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
                 raise BadValueError(f"{name}: expected an integer of 1 or more, got {bound!r}")
