@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ... import wire
@@ -11,6 +12,22 @@ from ..failures import how_to_check
 
 if TYPE_CHECKING:
     from .outbox import Entry
+
+
+@contextmanager
+def noting(error: BaseException | None) -> Iterator[None]:
+    """Turn an error within ``with`` into a note of the one that is under way, if there is one.
+
+    A publisher that is closed because of an error must not hide it behind what could not be
+    confirmed any more.
+    """
+    try:
+        yield
+    except StreamLSTMError as closing:
+        if error is None:
+            raise
+        if closing is not error:
+            error.add_note(str(closing))
 
 
 def last_seq_unknown(endpoint: str, timeout: float) -> WorkerTimeoutError:
