@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,7 +19,14 @@ import zmq
 from benchmarks.live.proxy import Proxy
 from streamlstm import Engine, ReplayingPublisher, wire
 from streamlstm.client.replay.journal import Journal
-from streamlstm.errors import StreamLSTMError
+from streamlstm.errors import (
+    BadValueError,
+    DataError,
+    EndpointError,
+    KeyFileError,
+    ShapeError,
+    StreamLSTMError,
+)
 
 from .conftest import MODEL, SlowWorker, Sockets, WorkerProcess, assert_same_state
 from .test_replaying import Store, Thread
@@ -275,7 +282,7 @@ def test_the_case_of_five_three_six(looped: WorkerProcess) -> None:
 @pytest.mark.parametrize("in_flight", [True, False])
 def test_over_a_silent_reconnect(worker: WorkerProcess, in_flight: bool) -> None:
     stream, proxy = f"silent-{in_flight}", Proxy(worker.endpoints["router"])
-    p = publisher(proxy.endpoint, retry=0.3)
+    p = publisher(proxy.endpoint, retry=60)
     send(p, stream, range(3))
     p.flush()
     if in_flight:
@@ -302,24 +309,27 @@ def test_a_worker_that_lost_the_claim_is_no_other_publisher() -> None:
     engines = [Engine(MODEL, threads=1) for _ in range(2)]
     for engine in engines:
         for n in range(10):
-            engine.step("s", X[n], seq=n + 1)
-        engine._table.producers[0] = 99
+            engine.step_many(["s", "claimed only"], X[[n, n]], seqs=[n + 1] * 2)
+        engine._table.producers[:2] = 99
     store = Store()
     before = Thread(engines[0], store)
     proxy = Proxy(before.endpoint)
-    with publisher(proxy.endpoint, retry=0.3) as made:
+    applied = threading.Event()
+    with publisher(
+        proxy.endpoint, on_prediction=lambda stream, seq, y: applied.set(), retry=0.3
+    ) as made:
         assert made.send("s", X[10]) == 11
-        assert made.last_seq("other") == 0
-        while engines[0].last_seqs(["s"]) != [11]:
-            threading.Event().wait(0.01)
+        assert made.last_seq("claimed only") == 10
+        assert applied.wait(60)
         before.stop()
         after = Thread(engines[1], store)
         proxy.target = after.endpoint
         proxy.cut()
         assert send(made, "s", range(11, 13)) == [12, 13]
+        assert made.send("claimed only", X[10]) == 11
         store.committed = 1
         made.flush()
-    assert engines[1].last_seqs(["s"]) == [13]
+    assert engines[1].last_seqs(["s", "claimed only"]) == [13, 11]
     after.stop()
     proxy.close()
 
@@ -387,6 +397,28 @@ def test_a_worker_of_a_version_without_producers(slow: SlowWorker) -> None:
     sending.join()
     with pytest.raises(StreamLSTMError, match=r"expected a worker that answers CLAIM.* Upgrade"):
         made.close()
+
+
+def test_arguments_of_the_wrong_kind(worker: WorkerProcess, tmp_path: Path) -> None:
+    """Errors of streamlstm, not of Python; and nothing stays open."""
+    journal, wrong = tmp_path / "journal", cast(Any, 5)
+    with pytest.raises(EndpointError, match="router: expected an endpoint or a function, got 5"):
+        ReplayingPublisher(wrong, journal=journal)
+    with pytest.raises(BadValueError, match="on_prediction: expected a function, got 5"):
+        publisher(worker, journal=journal, on_prediction=wrong)
+    with pytest.raises(KeyFileError, match="key: expected the path of a key file, got 5"):
+        publisher(worker, journal=journal, key=5, server=6)
+    with pytest.raises(DataError, match="got a folder"):
+        publisher(worker, journal=tmp_path)
+    with publisher(worker, journal=journal) as made, worker.client() as client:
+        for call in (made.send_many, client.step_many, client.submit_many):
+            with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got 5"):
+                call(wrong, X[:1])
+        for streams in (wrong, "abc"):
+            with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got"):
+                client.last_seqs(streams)
+        with pytest.raises(BadValueError, match="seqs: expected a sequence of integers, got 5"):
+            client.step_many(["a"], X[:1], seqs=wrong)
 
 
 # --- within a callback ----------------------------------------------------------------------------

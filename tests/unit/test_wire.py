@@ -10,6 +10,7 @@ import pytest
 from streamlstm import wire
 from streamlstm.engine.ids import check_stream_id
 from streamlstm.errors import ProtocolError, StreamIdError
+from streamlstm.serving.native import layout
 
 X = struct.pack("<2f", 21.5, 0.82)
 NOT_TEXT = b"\xa2\xff\xfe"  # msgpack str of two bytes that are not UTF-8
@@ -320,3 +321,14 @@ def test_topics_of_text_and_integers_are_distinct() -> None:
     assert wire.topic("pümp") == "pümp".encode()
     assert wire.topic(258) == b"\0\0\0\0\0\0\0\1\2"
     assert wire.topic(2**64 - 1) == b"\0" + b"\xff" * 8
+
+
+def test_the_envelope_of_a_producer() -> None:
+    frame = wire.envelope_of(0x4D, (1).to_bytes(8, "big"))
+    assert frame == bytes.fromhex("50524401 4d00000000000000 0000000000000001")
+    assert wire.producer_of(frame) == wire.producer_of(frame[:12]) == 0x4D
+    assert wire.producer_of(wire.envelope_of(2**64 - 1)) == 2**64 - 1
+    for other in (b"", frame[:11], b"PRE" + frame[3:], frame[1:]):
+        assert wire.producer_of(other) == 0
+    assert int.from_bytes(wire.PRODUCER_MAGIC, "little") == layout.PRODUCER_MAGIC
+    assert len(wire.envelope_of(1)) == layout.PRODUCER_FRAME
