@@ -338,7 +338,9 @@ def test_a_worker_that_lost_the_claim_is_no_other_publisher() -> None:
 
 
 @pytest.mark.parametrize("store", ["lmdb", "redis"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)]
+)
 def test_a_restart_over_a_store_keeps_the_fence(
     model_file: Path, sockets: Sockets, tmp_path: Path, store: str, number: int
 ) -> None:
