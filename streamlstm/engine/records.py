@@ -3,7 +3,8 @@
 A key is the stream's id: text as UTF-8, an integer as a zero byte and eight bytes, big-endian, as
 on the wire. A record is the sequence number (uint64), the event time (float64, NaN if there is
 none), the producer (uint64, 0 if there is none), the state row (float32) and a hash of 64 bits
-(kernels/hashing.py) of all of that, little-endian and without gaps. Formats 1 and 2 had no producer.
+(kernels/hashing.py) of all of that, little-endian and without gaps. They do not depend on the width
+of the processor's vectors. Formats 1 and 2 had no producer.
 """
 
 from collections.abc import Iterator

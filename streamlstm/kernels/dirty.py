@@ -4,7 +4,7 @@ Dirty slots are queued in a ring buffer with one place for every slot, each slot
 bit IS_DIRTY in META (id_index.py) is set while a slot is queued. Slots that change while the ring
 is drained, a few at a time, are appended behind the others, so that none is lost and none starves.
 
-A record of a stream is SEQ, TIME, the producer, the row, and a checksum of all of that, without gaps.
+A record of a stream is SEQ, TIME, the producer, the row, and a checksum of all that, without gaps.
 """
 
 import numpy as np

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from pathlib import Path
@@ -15,9 +14,9 @@ from streamlstm import LSTM, Dense, Engine, Model
 from streamlstm.engine.ids import StreamId
 from streamlstm.engine.records import record_size, store_key
 from streamlstm.errors import BadValueError
-from streamlstm.kernels import compile
 from streamlstm.serving.stores.header import HEADER_KEY
 
+from .former_store import former_header, former_record
 from .test_reload_store import IDS, MODELS, opened, reload, step, step_alone
 
 LAYERS = (LSTM(1, 1), Dense(1, 1))
@@ -111,9 +110,7 @@ def test_a_store_of_format_2_continues(tmp_path: Path) -> None:
     truth.reload(model, anew=True)
     records["a"] = body_of(*SINCE)
     truth.import_stream("a", former_export(model, records["a"]))
-    where = write_store(
-        tmp_path, HEADER % (model.fingerprint, 2, 1, "[[0, 216, 32, 1]]"), records
-    )
+    where = write_store(tmp_path, HEADER % (model.fingerprint, 2, 1, "[[0, 216, 32, 1]]"), records)
     assert_goes_on(where, model, truth)
 
 
@@ -196,21 +193,6 @@ def test_a_former_store_restarts_and_goes_on(tmp_path: Path, restarts: int) -> N
 
 def make_former(where: str) -> None:
     """Rewrite a store as the former version would have written it, streams without producers."""
-    call = compile.dirty_entries()
-
-    def hashed(body: bytes) -> int:
-        data = np.frombuffer(bytearray(body) + bytes(8), np.uint8)
-        call.add_checksums(data, len(data), 1)
-        return int(data[-8:].view("<u8")[0])
-
     with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
-        fields = json.loads(write.get(HEADER_KEY))
-        fields["format"] = 2 if fields["era"] else 1
-        fields["record_size"] -= 8
-        fields["earlier"] = [[n, size - 8, *rest[:2]] for n, size, *rest in fields["earlier"]]
-        write.put(HEADER_KEY, json.dumps(fields).encode())
-        for key, record in list(write.cursor()):
-            if key != HEADER_KEY:
-                mask = hashed(record[:-8]) ^ int.from_bytes(record[-8:], "little")  # of its epoch
-                body = record[:16] + record[24:-8]
-                write.put(key, body + (hashed(body) ^ mask).to_bytes(8, "little"))
+        for key, value in list(write.cursor()):
+            write.put(key, former_header(value) if key == HEADER_KEY else former_record(value))

@@ -181,7 +181,10 @@ def test_a_record_is_as_described(where: str) -> None:
     [
         (Header("ab" * 16, 1, 1), "holds streams of the model abababab, this worker runs"),
         (Header(MODEL.fingerprint, 1, 9), "is of format 9, this streamlstm reads 1 to 3"),
-        (Header(MODEL.fingerprint, 8, 1), "holds rows of .* this streamlstm has rows of 192 for the same model"),
+        (
+            Header(MODEL.fingerprint, 8, 1),
+            "holds rows of .* this streamlstm has rows of 192 for the same model",
+        ),
     ],
 )
 def test_a_store_of_something_else_is_refused(where: str, header: Header, said: str) -> None:
