@@ -78,8 +78,6 @@ def run(folder: Path, streams: int, capacity: int, seconds: float, loop: str) ->
         after = client.info()
         sampler.stop()
         check(client, messages, order, len(order) // BLOCK // ORDERS, len(taken))
-        if missed := worker.stderr():
-            print(missed)
     commits = after["store"]["committed"] - before["store"]["committed"]
     return rows(taken, sampler.sizes, commits)
 
