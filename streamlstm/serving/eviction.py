@@ -240,7 +240,7 @@ class Eviction:
                     "send it again when the store works."
                 )
             if not checkpointer.writing:
-                return checkpointer.written != written
+                return checkpointer.written != written or checkpointer.has_changes
             now = time.monotonic()
             if now < self._no_waiting_until or now >= deadline:
                 if now >= deadline:  # the next messages do not wait as well

@@ -236,9 +236,14 @@ class Checkpointer:
         Those of the batch under way were all used later. 0 while the store fails.
         """
         idle = self._idle.is_set()  # first: the commit thread sets it last
-        if self._emptied or self._store.emptied or self.failing:
+        if not self._sound:
             return 0
         return NEVER if idle and self._batch_empty else int(self._batch.oldest[0])
+
+    @property
+    def _sound(self) -> bool:
+        """True if the store works and has what was committed to it."""
+        return not (self._emptied or self._store.emptied or self.failing)
 
     @property
     def between_commits(self) -> bool:
@@ -250,7 +255,7 @@ class Checkpointer:
     @property
     def settled(self) -> bool:
         """True if all that was copied from the table is in the store, and the store works."""
-        return self._idle.is_set() and not self._emptied and not self.failing and self._batch_empty
+        return self._idle.is_set() and self._sound and self._batch_empty
 
     @property
     def failing(self) -> bool:
