@@ -87,8 +87,7 @@ def rows(taken: Any, sizes: list[Size], commits: int) -> list[Row]:
     ends = np.cumsum(taken) / 1e9
     edges = np.linspace(0, ends[-1], 11)
     made = [
-        _row(f"{b:.0f} s", taken[(ends > a) & (ends <= b)], sizes, b)
-        for a, b in pairwise(edges)
+        _row(f"{b:.0f} s", taken[(ends > a) & (ends <= b)], sizes, b) for a, b in pairwise(edges)
     ]
     whole = _row("all", taken, sizes, ends[-1])
     return [*made, {**whole, "commits/s": commits / ends[-1]}]

@@ -6,8 +6,8 @@ burst of them uses up the reserve, :meth:`Eviction.make_room` frees what is miss
 
 A stream is evicted only when the store has all of it: not while it has changed since its last
 commit, nor if it may be in the batch that is under way to the store, nor while the store fails.
-While more than a part of all streams wait to be committed, they are committed at once, in batches
-so small that nobody waits long for one.
+While places run short and more than a part of all streams wait to be committed, that is begun at
+once, in batches so small that nobody waits long for one.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Eviction:
             Seconds after which to call this again.
         """
         wait = self._sample_clock()
-        self._commit_if_short()
+        if self._idle.free_slots < self.reserve:
+            self._commit_if_short()
         safe = self._safe_before()  # after it: a batch may be under way now
         if self._slots == 0:
             self._begin_pass(safe)
@@ -118,8 +119,7 @@ class Eviction:
     def _commit_if_short(self) -> None:
         """Begin a commit if so much has changed that streams which may be evicted run short."""
         checkpointer = self._checkpointer
-        if checkpointer is None or not self.when_full:
-            return
+        assert checkpointer is not None
         if checkpointer.changes * CHANGED_PART > self._idle.capacity:
             checkpointer.commit_early()
 

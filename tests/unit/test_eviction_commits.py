@@ -121,14 +121,19 @@ def settle_all(checkpointer: Checkpointer) -> None:
 
 def test_a_commit_begins_when_places_run_short(tmp_path: Path) -> None:
     with small(tmp_path, 16) as (engine, checkpointer, eviction, _service):
-        engine.step_many(range(4), np.ones((4, 2)))
+        engine.step_many(range(15), np.ones((15, 2)))
         eviction.turn(False)
-        assert not checkpointer.begun  # it has time
-        engine.step_many(range(5), np.ones((5, 2)))
+        assert not checkpointer.begun  # there is room for another
+        commit(checkpointer)
+        engine.step_many([12, 13, 14, 15], np.ones((4, 2)))
         eviction.turn(False)
-        assert checkpointer.begun == 1
+        assert checkpointer.begun == 1  # most of them could go
+        engine.step_many(range(10, 16), np.ones((6, 2)))
+        engine.step_many([16], np.ones((1, 2)))
+        eviction.turn(False)
+        assert checkpointer.begun == 2
         settle(checkpointer)
-        assert checkpointer.committed == 1
+        assert checkpointer.committed == 2
 
 
 def test_a_commit_in_small_batches_counts_when_all_is_stored(
