@@ -11,7 +11,7 @@ from ..errors import CapacityError, StoreError
 from .block_packing import pack_ids
 from .ids import StreamId
 from .lock_flag import LockFlag
-from .records import ROW_START, RecordBatch, record_size, store_key
+from .records import NEVER, ROW_START, RecordBatch, record_size, store_key
 from .state_table import StateTable
 from .stream_producers import Standing
 
@@ -62,6 +62,7 @@ class DirtyTracker:
                 deleted = [stream for stream in self._table.deleted if stream not in self._table]
                 batch.deleted = [store_key(stream) for stream in deleted]
                 self._table.deleted.clear()
+                batch.oldest[0] = NEVER
             limit = min(limit, batch.capacity - batch.count)
             if self._table.on_host:
                 batch.count = self._take(batch, limit, batch.records)
@@ -69,8 +70,9 @@ class DirtyTracker:
                 self._take_from_device(batch, limit)
 
     def _take(self, batch: RecordBatch, limit: int, records: NDArray[np.uint8]) -> int:
-        table = self._table.address
-        count: int = self._call.drain(table, limit, batch.count, batch.keys, batch.ends, records)
+        count: int = self._call.drain(
+            self._table.address, limit, batch.count, batch.keys, batch.ends, records, batch.oldest
+        )
         return count
 
     def _take_from_device(self, batch: RecordBatch, limit: int) -> None:
