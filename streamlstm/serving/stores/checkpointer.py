@@ -105,7 +105,7 @@ class Checkpointer:
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
         clean = not self._tracker.pending and not self._copying and not self._emptied
-        return self.begun if clean else self.begun + 1
+        return self.begun if clean and self._store.intact else self.begun + 1
 
     def turn(self) -> float:
         """Continue the commit for a fraction of a millisecond.
@@ -127,8 +127,8 @@ class Checkpointer:
                     self._emptied = False
                     self._tracker.mark_all()
                 self._uncopied = self._tracker.pending
-                if self._uncopied == 0:
-                    return self._seconds
+                if self._uncopied == 0 and self._store.intact:
+                    return self._seconds  # a store that is not is mended by a commit, or fails
                 self.begun += 1
             self._copying = True
         limit = min(self._chunk, self._uncopied, self._batch.capacity - self._batch.count)
@@ -164,6 +164,8 @@ class Checkpointer:
                 break
             if self._outage.error is not None or left <= 0:
                 break
+        if not self._store.intact:  # nor is there what was committed before
+            self._tracker.mark_all()
         self.lost = self._tracker.pending + self._batch.count
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)

@@ -41,7 +41,7 @@ class Epochs:
         """Mix this epoch into the hashes of records."""
         if self._now.number and batch.count:
             records = batch.records[: batch.count * batch.size].reshape(batch.count, batch.size)
-            records[:, -_HASH:].view("<u8")[:] ^= _mask(self._now)
+            records[:, -_HASH:].view("<u8")[:] ^= epoch_mask(self._now)
 
     def current(self, record: bytes) -> bytes:
         """Return a record of any epoch as one of epoch 0 and this model; a damaged one as it is."""
@@ -61,7 +61,7 @@ class Epochs:
         if len(record) != epoch.record_size:
             return None
         data = np.frombuffer(bytearray(record), np.uint8)
-        data[-_HASH:].view("<u8")[:] ^= _mask(epoch)
+        data[-_HASH:].view("<u8")[:] ^= epoch_mask(epoch)
         return data if self._call.find_corrupt(data, len(data), 1) < 0 else None
 
     def _restart(self, old: NDArray[np.uint8], epoch: Epoch) -> bytes:
@@ -82,5 +82,6 @@ class Epochs:
         return data.tobytes()
 
 
-def _mask(epoch: Epoch) -> np.uint64:
+def epoch_mask(epoch: Epoch) -> np.uint64:
+    """Return what is mixed into the hashes of an epoch's records."""
     return np.uint64(epoch.number * _ODD % 2**64)
