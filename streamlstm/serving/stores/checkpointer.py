@@ -79,6 +79,7 @@ class Checkpointer:
         self.start_epoch(epochs)
         self.begun = self.committed = self.written = self.lost = 0
         self.on_commit: Callable[[], object] = lambda: None
+        self._promised = 0  # the number of a commit that has to come, even without changes
         self._uncopied = 0  # changes that the commit under way has still to copy
         self._copying = self._emptied = False
         self._due = time.monotonic() + seconds
@@ -105,7 +106,9 @@ class Checkpointer:
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
         clean = not self._tracker.pending and not self._copying and not self._emptied
-        return self.begun if clean and self._store.intact else self.begun + 1
+        number = self.begun if clean and self._store.intact else self.begun + 1
+        self._promised = max(self._promised, number)
+        return number
 
     def turn(self) -> float:
         """Continue the commit for a fraction of a millisecond.
@@ -127,8 +130,9 @@ class Checkpointer:
                     self._emptied = False
                     self._tracker.mark_all()
                 self._uncopied = self._tracker.pending
-                if self._uncopied == 0 and self._store.intact:
-                    return self._seconds  # a store that is not is mended by a commit, or fails
+                # A store that is not intact is mended by a commit, or fails.
+                if self._uncopied == 0 and self._store.intact and self._promised <= self.begun:
+                    return self._seconds
                 self.begun += 1
             self._copying = True
         limit = min(self._chunk, self._uncopied, self._batch.capacity - self._batch.count)

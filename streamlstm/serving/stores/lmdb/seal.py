@@ -1,4 +1,4 @@
-"""A note beside the data file of a store: which file it was, and what it was like when last written.
+"""A note beside the data file of a store: which file it was, and as what it was last written.
 
 A file that is still like that needs no check when a worker starts. After a commit that was
 interrupted, a loss of power, a copy, or a change by any other program it is not, and the whole tree

@@ -75,18 +75,18 @@ class LmdbStore:
     # --- opening ---
 
     def _start(self, other: str) -> None:
-        if self._folder.is_new():
+        if new := self._folder.is_new():
             self._create()
             _LOG.info("%s: a new store, without streams", self.place)
         # Records are not read here: each is checked by its hash when it is loaded, and holds up no
         # other stream if it is damaged.
-        trusted = self._folder.seal.fits(FileStatus.of(self._folder.data))
-        if not trusted:
+        sealed = self._folder.seal.fits(FileStatus.of(self._folder.data))
+        if not (new or sealed):
             check_structure(self.place, self._folder.data)
         self._enter()
         try:
             self._accept(other)
-            if not trusted:
+            if not sealed:
                 self._folder.seal.write(self._guard.known)
         except BaseException:
             self._leave()
@@ -228,6 +228,7 @@ class LmdbStore:
                     self._guard.note()
                 self._prepare()  # of a file that is gone by now nothing would be left
                 self._folder.seal.write(self._guard.known)
+                self._env.reader_check()  # those of a killed program would keep old pages for ever
                 if header is not None:
                     self.header, self._due = header, False
         except (lmdb.Error, OSError) as error:
