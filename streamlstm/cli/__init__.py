@@ -79,7 +79,7 @@ with exit_on_interrupt():
         _command = getattr(import_module(f".{_name}", __name__), _name)
         if isinstance(_command, typer.Typer):
             for _part in _command.registered_commands:
-                _part.help = _unfold(_part.callback.__doc__)
+                _part.help = _unfold(str(_part.callback.__doc__))
             app.add_typer(_command, name=_name)
         else:
             app.command(_name, help=_unfold(_command.__doc__))(_command)

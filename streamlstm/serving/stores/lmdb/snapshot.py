@@ -20,6 +20,7 @@ from ..record_check import RecordCheck
 from .check import damaged, structure_problems
 from .data_file import DATA, FileStatus
 from .folder import has_data, is_in_use, sync
+from .pages import PageCounts
 from .seal import Seal
 from .store import FIRST_SIZE
 
@@ -118,9 +119,7 @@ class Snapshot:
         seal = Seal(self._path)
         if not seal.fits(self._status):
             self._check_structure()
-        header, tree, file = self.header(), self._env.stat(), self._env.info()
-        pages = file["last_pgno"] + 1
-        used = 2 + tree["branch_pages"] + tree["leaf_pages"] + tree["overflow_pages"]
+        header = self.header()
         return {
             "place": self.place,
             "streams": self.count,
@@ -129,8 +128,8 @@ class Snapshot:
             "model": header.model,
             "epoch": header.epoch,
             "bytes": self.size,
-            "free": (pages - used) * tree["psize"],
-            "commits": file["last_txnid"],
+            "free": PageCounts.of(self._env).free_bytes,
+            "commits": self._env.info()["last_txnid"],
             "last_commit": self._status.modified / 1e9,
             "state": self._state(seal),
         }

@@ -20,6 +20,7 @@ from .check import check_structure, structure_problems
 from .data_file import DATA, DataFile, FileStatus
 from .folder import Folder
 from .guard import Guard
+from .pages import PageCounts
 
 _LOG = logging.getLogger(__name__)
 
@@ -162,6 +163,10 @@ class LmdbStore:
     def count(self) -> int:
         """Return how many streams it holds."""
         return int(self._env.stat()["entries"]) - 1
+
+    def pages(self) -> PageCounts:
+        """Return how many pages its file has, and how many of them are in use."""
+        return PageCounts.of(self._env)
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the record of each key, None where there is none."""
