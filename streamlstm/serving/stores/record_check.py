@@ -8,14 +8,14 @@ from itertools import islice
 import numpy as np
 
 from ...engine.ids import StreamId, check_stream_id
-from ...engine.records import store_key, stream_from_key
+from ...engine.records import HASH_SIZE, store_key, stream_from_key
 from ...errors import StreamIdError
 from ...kernels import compile
 from .epochs import epoch_mask
 from .header import Epoch, Header
 
 _RECORDS = 4096  # checked at a time
-_HASH = 8  # bytes at the end of a record
+
 
 
 class RecordCheck:
@@ -59,7 +59,7 @@ class RecordCheck:
         fits = [n for n in indices if len(records[n]) == size] if bad else indices
         data = np.frombuffer(bytearray().join([records[n] for n in fits]), np.uint8)
         rows = data.reshape(-1, size)
-        rows[:, -_HASH:].view("<u8")[:] ^= epoch_mask(epoch)
+        rows[:, -HASH_SIZE:].view("<u8")[:] ^= epoch_mask(epoch)
         at = 0
         while at < len(fits):
             found = self._call.find_corrupt(data[at * size :], size, len(fits) - at)
