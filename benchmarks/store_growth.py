@@ -17,6 +17,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def rows(
     keys = [f"stream-{n}".encode() for n in range(streams)]
     record = os.urandom(size)
     store = LmdbStore(str(folder), Header("f" * 64, size))
-    held = store.items()
+    held: Any = store.items()
     for commit in range(1, COMMITS_A_MINUTE * minutes + 1):
         few, many = streams * 6 // 100, streams * 12 // 100
         some = random.choice(streams, random.integers(few, many + 1), replace=False)

@@ -17,7 +17,6 @@ from .header import Epoch, Header
 _RECORDS = 4096  # checked at a time
 
 
-
 class RecordCheck:
     """Finds the damaged records of a store.
 

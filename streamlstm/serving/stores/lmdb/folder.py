@@ -73,13 +73,14 @@ class Folder:
 
     @contextmanager
     def replacing_data(self) -> Iterator[str]:
-        """Yield a folder for a new data file, which then takes its place here; whole, or not."""
+        """Yield a folder for a new data file, which then takes its place here; whole, or not.
+
+        The file must have been flushed to the disk.
+        """
         self._find_again()
         with TemporaryDirectory(prefix=".new-", dir=self.path) as folder:
             yield folder
-            made = Path(folder) / DATA
-            sync(made)
-            made.rename(self.data)
+            (Path(folder) / DATA).rename(self.data)
         os.fsync(self._locked)
 
     def _find_again(self) -> None:

@@ -25,7 +25,7 @@ class Seal:
         self.path = folder / SEAL
 
     def write(self, status: FileStatus, closed: bool = False) -> None:
-        """Note what the data file is like now; best effort, since its absence costs only a check.
+        """Note what the data file is like now, if possible: where that is lost, a check is made.
 
         Parameters
         ----------
@@ -44,8 +44,6 @@ class Seal:
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
                 os.pwrite(file, json.dumps(note).ljust(_BYTES - 1).encode() + b"\n", 0)
-                if closed:
-                    os.fsync(file)
             finally:
                 os.close(file)
 

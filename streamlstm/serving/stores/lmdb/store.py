@@ -18,7 +18,7 @@ from ..header import HEADER_KEY, Header
 from ..store import Pairs
 from .check import check_structure, structure_problems
 from .data_file import DATA, DataFile, FileStatus
-from .folder import Folder
+from .folder import Folder, sync
 from .guard import Guard
 from .pages import PageCounts
 
@@ -253,6 +253,7 @@ class LmdbStore:
         _LOG.warning("%s: %s was deleted while it was in use", self.place, DATA)
         with self._folder.replacing_data() as folder:
             self._env.copy(folder, compact=True)
+            sync(Path(folder) / DATA)
         self._reopening = True
         _LOG.warning("%s: %s was written again, with %d streams", self.place, DATA, self.count())
 
