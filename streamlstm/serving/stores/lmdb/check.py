@@ -62,7 +62,12 @@ def check_structure(place: str, data: Path) -> None:
     """
     begin, size = time.monotonic(), data.stat().st_size
     if size > LONG_BYTES:
-        _LOG.info("%s: checks %.0f MiB, which were not closed cleanly", place, size / 2**20)
+        _LOG.info(
+            "%s: reads %.0f MiB, since %s is not as a worker left it",
+            place,
+            size / 2**20,
+            data.name,
+        )
     problems = structure_problems(data)
     if problems:
         raise damaged(place, problems)

@@ -18,7 +18,7 @@ from ....errors import StoreError
 from ..header import HEADER_KEY, Header, decode_header
 from ..record_check import RecordCheck
 from .check import damaged, structure_problems
-from .data_file import DATA, FileStatus
+from .data_file import DATA, LOCK, FileStatus
 from .folder import has_data, is_in_use, sync
 from .pages import PageCounts
 from .seal import Seal
@@ -176,7 +176,7 @@ class Snapshot:
         with Snapshot(str(folder)) as copy:
             if problems := list(copy.problems()):
                 raise damaged(self.place, problems)
-        (folder / "lock.mdb").unlink()
+        (folder / LOCK).unlink()
         folder.chmod(self._path.stat().st_mode & 0o777)
         Seal(folder).write(status := FileStatus.of(data), closed=True)
         sync(folder)
@@ -198,6 +198,11 @@ class Snapshot:
     def _failed(self, error: lmdb.Error | OSError) -> StoreError:
         if isinstance(error, OSError):
             return StoreError(f"{self.place}: cannot be read: {error.strerror}.")
+        if isinstance(error, lmdb.ReadonlyError):
+            return StoreError(
+                f"{self.place}: cannot be opened without the right to write to {LOCK}, where "
+                "readers are noted; run this as the user of the worker."
+            )
         if isinstance(error, lmdb.InvalidError):
             return damaged(self.place, [str(error).removeprefix(f"{self._path}: ")])
         return StoreError(f"{self.place}: cannot be opened: {error}.")
