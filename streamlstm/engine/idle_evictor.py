@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ids import MAX_ID_BYTES, StreamId
+from .ids import MAX_ID_BYTES, StreamId, unique
 from .lock_flag import LockFlag
 from .state_table import StateTable
 
@@ -104,7 +104,7 @@ class IdleEvictor:
         """
         with self._lock, self._flag:
             table = self._table
-            slots = np.array([table.find(s) for s in dict.fromkeys(streams)], np.int64)
+            slots = np.array([table.find(s) for s in unique(streams)], np.int64)
             missing = int(np.count_nonzero(slots < 0)) - table.free_slots
             if missing <= 0:
                 return 0, 0
@@ -170,7 +170,8 @@ class IdleEvictor:
         return SweepResult(scanned, evicted, [text[a:b] for a, b in pairwise(bounds)])
 
     def undelete_returned(self) -> None:
-        """Remove streams that were forgotten and came back from the set of deleted ones."""
+        """Remove streams that were forgotten and came back from the deleted ones."""
         with self._lock, self._flag:
             deleted, table = self._table.deleted, self._table
-            deleted -= {stream for stream in deleted if stream in table}
+            for key in [key for key, stream in deleted.items() if stream in table]:
+                del deleted[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import wire
 from ..engine.engine import Engine
+from ..engine.records import store_key
 from .access.stream_quota import StreamQuota
 from .residency import Residency
 from .response import Response, done, stream_event
@@ -63,7 +64,7 @@ class StreamRequests:
         seqs = self._engine.last_seqs(streams)
         if self._residency.stored is not None:
             stored = self._residency.stored.last_seqs(streams)
-            seqs = [stored.get(s, seq) for s, seq in zip(streams, seqs, strict=True)]
+            seqs = [stored.get(store_key(s), q) for s, q in zip(streams, seqs, strict=True)]
         return done(wire.Kind.LAST, None, seqs)
 
     def list_streams(self, prefix: str | None, after: wire.StreamId | None, count: int) -> Response:

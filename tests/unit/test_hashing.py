@@ -1,4 +1,4 @@
-"""Hashes of ids: fixed for ever, every byte counts, and nothing beyond a text is read."""
+"""The stable hash: fixed for ever, every byte counts, and nothing beyond a text is read."""
 
 import subprocess
 import sys

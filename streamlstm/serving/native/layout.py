@@ -42,6 +42,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     ALLOCATE,
     RELEASE,
     SLEEP,
+    RANDOM,
     ROUTER,  # addresses of sockets
     PULL,
     XPUB,
@@ -117,7 +118,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     RATE_SIZE,
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
-) = range(81)
+) = range(82)
 LOOP = 96
 
 POLL_ITEM = 8
