@@ -5,7 +5,7 @@ nothing. All times here are such block numbers.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ class IdleEvictor:
         self._table.head[self._clock] += 1
         return int(self._table.head[self._clock])
 
-    def missing_slots(self, streams: Iterable[StreamId]) -> tuple[int, int]:
+    def missing_slots(self, streams: Sequence[StreamId]) -> tuple[int, int]:
         """Tell how many slots are missing for streams, some of which may be in memory.
 
         Returns
@@ -104,12 +104,13 @@ class IdleEvictor:
         """
         with self._lock, self._flag:
             table = self._table
-            slots = np.array([table.find(s) for s in unique(streams)], np.int64)
-            missing = int(np.count_nonzero(slots < 0)) - table.free_slots
+            slots = [table.find(stream) for stream in streams]
+            absent = unique(s for s, slot in zip(streams, slots, strict=True) if slot < 0)
+            missing = len(absent) - table.free_slots
             if missing <= 0:
                 return 0, 0
             before = self._tick()
-            self._call.touch(table.address, slots)
+            self._call.touch(table.address, np.array(slots, np.int64))
             return missing, before
 
     def cutoff(self, count: int, before: int) -> int:

@@ -57,6 +57,8 @@ class LoopTable:
     fields : int64[LOOP]
         The table itself.
     address : int
+    clients : IdIndex
+        Clients at the ROUTER socket, by routing id.
     accounts : IdIndex or None
         Accounts of clients, that of the PULL socket first; None where nothing is limited.
 
@@ -167,9 +169,8 @@ class LoopTable:
         fields[layout.HEAD] = self._zeros(layout.RECORD_HEAD // 8)
         fields[layout.RECORDS] = self._zeros(messages * layout.RECORD, np.uint8)
         fields[layout.LINKS] = self._zeros((messages + 1) * layout.LINK)
-        clients = IdIndex(messages)
+        self.clients = clients = IdIndex(messages)
         clients.reserve(messages, 2 * messages * layout.MAX_IDENTITY)
-        self._alive.append(clients)
         fields[layout.CLIENTS] = clients.address
         fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[id_index.TEXT_SIZE]), np.uint8)
         self._put_busy(_BUSY, layout.BUSY_WORDS, layout.BUSY_SIZE)

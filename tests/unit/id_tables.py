@@ -16,15 +16,6 @@ MAX_HASH = 2**64 - 1
 # --- the stable hash ---
 
 
-def integer_with_hash(hashed: int) -> int:
-    """Return the one integer that has this stable hash: the finaliser of splitmix64 backwards."""
-    hashed ^= hashed >> 31 ^ hashed >> 62
-    hashed = hashed * pow(0x94D049BB133111EB, -1, 2**64) & MAX_HASH
-    hashed ^= hashed >> 27 ^ hashed >> 54
-    hashed = hashed * pow(0xBF58476D1CE4E5B9, -1, 2**64) & MAX_HASH
-    return hashed ^ hashed >> 30 ^ hashed >> 60
-
-
 def _fold(a: int, b: int) -> int:
     return (a * b >> 64) ^ (a * b & MAX_HASH)
 
@@ -55,19 +46,6 @@ def text_hash(text: bytes) -> int:
     return _fold(_fold(a ^ s1, b ^ seed) ^ s0 ^ len(text), s1 ^ seed)
 
 
-def texts_with_one_hash(count: int) -> list[str]:
-    """Return texts of 32 bytes that all have one stable hash: a factor of a product is zero."""
-    n = 0
-    while True:
-        begin = f"a stream {n:07}"
-        (words,) = _words(begin.encode())
-        seed = _fold(words[0] ^ 0x8BB84B93962EACC9, words[1] ^ 0x1FF5C2923A788D2C)
-        end = seed.to_bytes(8, "little")
-        if end.isascii() and end.decode().isprintable():
-            return [f"{begin}{n:08x}{end.decode()}" for n in range(count)]
-        n += 1
-
-
 # --- the keyed hash ---
 
 
@@ -88,22 +66,19 @@ def keyed_text_hash(keys: list[int], text: bytes) -> int:
     return _fold(total & MAX_HASH ^ keys[4], total >> 64 & MAX_HASH ^ keys[5])
 
 
-def random_keys(rng: np.random.Generator) -> list[int]:
-    return [int(key) for key in rng.integers(0, MAX_HASH, keyed_hash.KEYS, np.uint64, True)]
-
-
 def keys_of(table: IdIndex) -> list[int]:
     """Return the secret keys of a table."""
     return [int(key) for key in table.head[id_index.HASH_KEYS :].view(np.uint64)]
 
 
 def set_keys(table: IdIndex, keys: dict[int, int]) -> None:
-    """Give an empty table keys of which all but these are 0; they stay until its index grows."""
-    assert len(table) == 0
-    head = table.head.view(np.uint64)
-    head[id_index.HASH_KEYS :] = 0
+    """Give a table keys of which all but these are 0; they stay until its index grows."""
+    words, index = np.zeros(keyed_hash.KEYS, np.uint64), np.zeros_like(table._index)
     for key, value in keys.items():
-        head[id_index.HASH_KEYS + key] = value
+        words[key] = value
+    table._call.move_index(table.address, index.ctypes.data, len(index), words.ctypes.data)
+    table._index = index
+    table.head[id_index.PROBE_LIMIT] = id_index.PROBES
 
 
 def table_without_secret(capacity: int) -> StateTable:

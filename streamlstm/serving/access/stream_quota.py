@@ -55,6 +55,8 @@ class StreamQuota:
         self._admitted = new[:room]
         self._pending |= {dict_key(s): (s, account.number) for s in self._admitted}
         self._usage[account.number].streams += min(room, len(new))
+        if room >= len(new):
+            return [True] * len(streams)
         refused = set(map(dict_key, new[room:]))
         return [dict_key(stream) not in refused for stream in streams]
 
@@ -66,8 +68,10 @@ class StreamQuota:
 
     def assign(self) -> None:
         """Record the owners of those admitted streams that are in memory now."""
-        for number in {number for _, number in self._pending.values()}:
-            streams = [stream for stream, owner in self._pending.values() if owner == number]
+        admitted: dict[int, list[StreamId]] = {}
+        for stream, number in self._pending.values():
+            admitted.setdefault(number, []).append(stream)
+        for number, streams in admitted.items():
             self._usage[number].streams -= self._owners.assign(streams, number)
         self._pending.clear()
 
