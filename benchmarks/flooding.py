@@ -2,21 +2,19 @@
 
     python -m benchmarks.flooding [--json FILE]
 
-An engine and a worker's service get ids whose stable hashes are alike, and integers that collide in
-a dict of Python (colliding.py). Their work must not depend on it: all ratios are about 1.
+An engine gets ids whose stable hashes are alike, and integers that collide in a dict of Python
+(colliding.py). Its work must not depend on that: all ratios are about 1.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from streamlstm import LSTM, Engine, Model, wire
-from streamlstm.serving.access.client_accounts import Account
-from streamlstm.serving.access.limits import Limits
-from streamlstm.serving.service import Service
-from streamlstm.serving.sessions import Session
+from streamlstm.errors import SequenceError
 
 from . import colliding
 from .harness import Row, parser, report
@@ -51,21 +49,21 @@ def first_steps(ids: Ids) -> dict[str, float]:
     return {"all first steps": middle - start, "a step of the last": (end - middle) / STEPS}
 
 
-def message(ids: Ids) -> dict[str, float]:
-    """Measure one STEPS of a client whose streams are limited."""
-    service = Service(_engine(), limits=Limits(streams=STREAMS))
-    session = Session(0, Account(1, b"a client", False))
-    frame = wire.encode(wire.Steps(list(ids), None, bytes(4 * len(ids))))
+def refused_block(ids: Ids) -> dict[str, float]:
+    """Measure a block whose last number is wrong: Python looks at every row."""
+    engine, X = _engine(), np.zeros((len(ids), 1), np.float32)
     start = time.perf_counter()
-    (response,) = service.handle([frame], sessions=[session])
+    with suppress(SequenceError):
+        engine.step_many(ids, X, seqs=[1] * (len(ids) - 1) + [2])
     seconds = time.perf_counter() - start
-    if response.error is not None:
-        raise SystemExit(f"expected predictions, got {response.error}")
-    return {"one message": seconds}
+    if len(engine):
+        raise SystemExit("expected the bad row to be refused")
+    return {"a block that is refused": seconds}
 
 
 def compare(name: str, measure: Measure, chosen: Ids, others: Ids) -> list[Row]:
     """Return a row for each thing measured, with the medians of both kinds of ids."""
+    measure(others)
     rounds = [(measure(chosen), measure(others)) for _ in range(ROUNDS)]
     rows: list[Row] = []
     for what in rounds[0][0]:
@@ -85,7 +83,7 @@ def main() -> None:
         *compare(f"{STREAMS} texts", first_steps, colliding.texts(STREAMS), some_texts),
         *compare(
             f"{MESSAGE} integers, for a dict",
-            message,
+            refused_block,
             colliding.integers_in_a_dict(MESSAGE),
             some[:MESSAGE],
         ),
