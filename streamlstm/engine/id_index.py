@@ -255,7 +255,8 @@ class IdIndex:
 
     def _new_keys(self) -> NDArray[np.int64]:
         """Return secret keys of the hash (kernels/keyed_hash.py)."""
-        return np.frombuffer(os.urandom(8 * self._layout.KEYS), np.int64)
+        count = self._layout.HEAD - self._layout.HASH_KEYS
+        return np.frombuffer(os.urandom(8 * count), np.int64)
 
     def full_error(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream for which no slot is free."""

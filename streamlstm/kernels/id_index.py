@@ -55,8 +55,8 @@ from .pointers import bits_of, byte_at, column_access, copy_bytes, prefetch
 ) = range(24)
 HEAD = HASH_KEYS + KEYS
 
-# At the highest load a run is longer than n places with a probability of about exp(-0.095 n):
-# among 10**12 insertions one above this limit is to be expected once in 10**9 such indexes.
+# The first PROBE_LIMIT. At the highest load an insertion meets a run of n places or more with a
+# probability of about exp(-0.095 n): of 512, once in 10**21.
 PROBES = 512
 
 # Columns of a record. KEY is the integer, or the text itself, or its offset in texts. META is the
