@@ -42,6 +42,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     ALLOCATE,
     RELEASE,
     SLEEP,
+    RANDOM,
     ROUTER,  # addresses of sockets
     PULL,
     XPUB,
