@@ -47,7 +47,7 @@ class RedisStore:
 
     Attributes
     ----------
-    kind, place, loss, header
+    kind, place, loss, intact, header
         As in :class:`.store.Store`; the place is without its password.
 
     Raises
@@ -57,6 +57,7 @@ class RedisStore:
     """
 
     kind = "redis"
+    intact = True  # what it has lost is found by a commit or a check
 
     def __init__(
         self, url: str, header: Header, other: str = "refuse", take_over: bool = False

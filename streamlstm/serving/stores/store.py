@@ -51,6 +51,9 @@ class Store(Protocol):
     loss : Loss or None
         That it has lost what was committed, as ``commit`` or ``check`` found, so that what is in
         memory has to be written again; who has read it sets it to None.
+    intact : bool
+        Whether it holds what was committed, as far as can be told within microseconds. If not, the
+        next commit finds out: it mends it, or fails.
     header : Header
     """
 
@@ -58,6 +61,10 @@ class Store(Protocol):
     place: str
     loss: Loss | None
     header: Header
+
+    @property
+    def intact(self) -> bool:
+        """As above."""
 
     def count(self) -> int:
         """Return how many streams it holds."""
