@@ -124,6 +124,8 @@ def test_an_environment_without_streams_of_ours_is_refused(tmp_path: Path) -> No
 def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".streamlstm-abc").mkdir()  # of a data file that was not completed
+    (tmp_path / ".streamlstm-abc" / "data.mdb").write_bytes(b"part")
     LmdbStore(str(tmp_path), HEADER).close()
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"notes.txt", "lost+found", "data.mdb", "lock.mdb", "streamlstm.json"}

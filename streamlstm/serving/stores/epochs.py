@@ -91,7 +91,8 @@ class Epochs:
             same = all(e.outputs == epoch.outputs for e in since)
             known = epoch.place if same else PredictionSlice(0, 0)
             copy_predictions(before, known, row, self._now.place, slice(None))
-        return row[0]
+        restarted: NDArray[np.float32] = row[0]
+        return restarted
 
 
 def epoch_mask(epoch: Epoch) -> np.uint64:
