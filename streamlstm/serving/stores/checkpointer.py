@@ -18,7 +18,7 @@ from typing import Any
 from ...backends.plan import initial_row
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.engine import Engine
-from ...engine.records import RecordBatch
+from ...engine.records import NEVER, RecordBatch
 from ...errors import StoreError
 from .epochs import Epochs
 from .header import Header, header_of
@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 BATCH_BYTES = 2**24  # of records, at most, in one transaction
 CHUNK_BYTES = 2**19  # copied between two turns of the loop: some 0.3 ms
+EARLY_RECORDS = 2048  # in one transaction while somebody may have to wait for it
 YIELD_SECONDS = 0.002  # for which the loop runs between two chunks
 # Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
 # may have to wait for the thread that writes.
@@ -100,6 +101,7 @@ class Checkpointer:
         self._epochs = self.stored.epochs = epochs
         self._batch = self.stored.batch = RecordBatch(max(1, BATCH_BYTES // size), size)
         self._chunk = max(1, CHUNK_BYTES // size)
+        self._early = min(EARLY_RECORDS, self._batch.capacity)
 
     # --- from the loop's thread ---
 
@@ -118,6 +120,10 @@ class Checkpointer:
         float
             Seconds after which to call this again.
         """
+        return self._copy(self._batch.capacity)
+
+    def _copy(self, most: int) -> float:
+        """Copy a chunk of records; have them written when all or ``most`` are in the batch."""
         if not self._idle.is_set():
             return POLL_SECONDS
         if not self._copying:
@@ -135,10 +141,10 @@ class Checkpointer:
                     return self._seconds
                 self.begun += 1
             self._copying = True
-        limit = min(self._chunk, self._uncopied, self._batch.capacity - self._batch.count)
+        limit = max(0, min(self._chunk, self._uncopied, most - self._batch.count))
         self._tracker.take(self._batch, limit)
         self._uncopied -= limit
-        if self._uncopied == 0 or self._batch.count == self._batch.capacity:
+        if self._uncopied == 0 or self._batch.count >= most:
             self._copying = False
             self._idle.clear()
             self._work.put(True)
@@ -146,10 +152,10 @@ class Checkpointer:
         return YIELD_SECONDS
 
     def commit_early(self) -> None:
-        """Copy what changed and have it written now, as much as one batch holds."""
+        """Copy what changed first and have it written now, a small batch; only if none is."""
         while self._idle.is_set() and (self._emptied or self._copying or self.has_changes):
             self._due = 0.0
-            self.turn()
+            self._copy(self._early)
 
     def wait(self, seconds: float) -> None:
         """Wait, at most ``seconds``, until the batch that is being written is in the store."""
@@ -220,6 +226,32 @@ class Checkpointer:
         return self._tracker.pending > 0
 
     @property
+    def changes(self) -> int:
+        """Number of changes that were not copied from the table yet."""
+        return self._tracker.pending
+
+    @property
+    def writing(self) -> bool:
+        """True while a batch is being written."""
+        return not self._idle.is_set()
+
+    @property
+    def safe_before(self) -> int:
+        """The block before which unchanged streams were last used that the store has for certain.
+
+        Those of the batch under way were all used later. 0 while the store fails.
+        """
+        idle = self._idle.is_set()  # first: the commit thread sets it last
+        if not self._sound:
+            return 0
+        return NEVER if idle and self._batch_empty else int(self._batch.oldest[0])
+
+    @property
+    def _sound(self) -> bool:
+        """True if the store works and has what was committed to it."""
+        return not (self._emptied or self._store.emptied or self.failing)
+
+    @property
     def between_commits(self) -> bool:
         """True if no commit is under way, so that streams may restart."""
         return (
@@ -229,7 +261,7 @@ class Checkpointer:
     @property
     def settled(self) -> bool:
         """True if all that was copied from the table is in the store, and the store works."""
-        return self._idle.is_set() and not self._emptied and not self.failing and self._batch_empty
+        return self._idle.is_set() and self._sound and self._batch_empty
 
     @property
     def failing(self) -> bool:
