@@ -120,13 +120,28 @@ def test_a_damaged_store_is_refused(
     said = refused(model_file, folder)
     assert f"streamlstm: lmdb:{folder}: " in said
     assert "restore it from a backup" in said
-    for command in (["check", str(folder)], ["backup", str(folder), str(tmp_path / "copy")]):
+    assert (data.read_bytes() if data.exists() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cut to half", "is damaged"),
+        ("cut within the first page", "is damaged"),
+        ("a zeroed page", "is damaged"),
+        ("deleted", "is missing"),
+    ],
+)
+def test_a_damaged_store_is_neither_sound_nor_copied(
+    closed: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    folder, copy = shutil.copytree(closed, tmp_path / "store"), tmp_path / "copy"
+    DAMAGES[name](folder / "data.mdb")
+    for command in (["check", str(folder)], ["backup", str(folder), str(copy)]):
         done = run("store", *command)
         assert done.returncode == 1
-        told = done.stdout + done.stderr
-        assert any(word in told for word in ("is damaged", "is missing", "is empty"))
-    assert not (tmp_path / "copy").exists()
-    assert (data.read_bytes() if data.exists() else None) == before
+        assert said in done.stdout + done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_a_worker_that_was_killed_does_not_hide_damage(start: Any, tmp_path: Path) -> None:

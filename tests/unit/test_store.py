@@ -245,7 +245,7 @@ def test_one_worker_has_it_at_a_time(where: str) -> None:
 
 
 def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamlstm.serving.stores.lmdb.store.FIRST_SIZE", 2**16)
+    monkeypatch.setattr("streamlstm.serving.stores.lmdb.environment.FIRST_SIZE", 2**16)
     engine = Engine(MODEL, threads=1)
     with opened(engine, where) as checkpointer:
         for n in range(5):

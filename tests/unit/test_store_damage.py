@@ -7,6 +7,7 @@ a store, one after the other, and reports on each.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from streamlstm.errors import StoreError
 from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
 from streamlstm.serving.stores.lmdb.seal import Seal
+from streamlstm.serving.stores.lmdb.snapshot import Snapshot
 
 PAGE = 4096
 HEADER = Header("f" * 64, 800)
@@ -124,6 +126,8 @@ def test_an_environment_without_streams_of_ours_is_refused(tmp_path: Path) -> No
 def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".streamlstm-abc").mkdir()  # of a data file that was not completed
+    (tmp_path / ".streamlstm-abc" / "data.mdb").write_bytes(b"part")
     LmdbStore(str(tmp_path), HEADER).close()
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"notes.txt", "lost+found", "data.mdb", "lock.mdb", "streamlstm.json"}
@@ -135,6 +139,61 @@ def test_a_store_that_was_made_before_it_was_sealed_is_opened(tmp_path: Path) ->
         write.put(b"a", b"record")
     store = LmdbStore(str(tmp_path), HEADER)
     assert store.get([b"a"]) == [b"record"]
+    store.close()
+
+
+READER = """
+import sys
+from streamlstm.serving.stores.lmdb.snapshot import Snapshot
+snapshot = Snapshot(sys.argv[1])
+print(snapshot.count, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("commits", [1, 2])
+def test_a_deleted_file_is_written_again_beside_a_reader(tmp_path: Path, commits: int) -> None:
+    """The reader keeps LMDB's table of transactions, which is that of the former file."""
+    store = LmdbStore(str(tmp_path), HEADER)
+    for _ in range(commits):
+        store.commit((), list(RECORDS.items()))
+    program = [sys.executable, "-c", READER, str(tmp_path)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"%d\n" % len(RECORDS)
+        (tmp_path / "data.mdb").unlink()
+        assert not store.intact
+        store.commit((), [(b"new", b"record")])
+        assert store.intact
+        assert store.count() == len(RECORDS) + 1
+        assert store.get([b"stream-7", b"new"]) == [RECORDS[b"stream-7"], b"record"]
+        store.commit([b"new"], [])
+        reader.communicate()
+    store.close()
+    store = LmdbStore(str(tmp_path), HEADER)
+    assert dict(store.items()) == RECORDS
+    store.close()
+
+
+def test_a_backup_is_restored_beside_a_reader_of_the_former_file(
+    sound: Path, tmp_path: Path
+) -> None:
+    store = LmdbStore(str(tmp_path), HEADER)
+    store.commit((), list(RECORDS.items()))
+    store.close()
+    program = [sys.executable, "-c", READER, str(tmp_path)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"%d\n" % len(RECORDS)
+        shutil.copy(sound / "data.mdb", tmp_path / "restored")
+        (tmp_path / "restored").rename(tmp_path / "data.mdb")
+        with pytest.raises(StoreError, match=r"reads the former data\.mdb is still running"):
+            Snapshot(str(tmp_path))
+        store = LmdbStore(str(tmp_path), HEADER)
+        assert dict(store.items()) == RECORDS | LARGE
+        with Snapshot(str(sound)) as other:
+            assert other.count == len(RECORDS | LARGE)
+        reader.communicate()
     store.close()
 
 

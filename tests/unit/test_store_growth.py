@@ -12,6 +12,7 @@ import pytest
 
 from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
+from streamlstm.serving.stores.lmdb import store as lmdb_store
 
 STREAMS, CHANGED, SIZE = 1000, 100, 536
 HEADER = Header("f" * 64, SIZE)
@@ -56,4 +57,27 @@ def test_a_reader_holds_pages_only_as_long_as_it_lives(tmp_path: Path, end: str)
         reader.communicate()
     assert held > 1.5 * level
     assert pages_after(store, 60, random) <= 1.1 * held
+    store.close()
+
+
+def test_a_start_compacts_what_had_grown_beside_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lmdb_store, "COMPACT_BYTES", 2**20)
+    random = np.random.default_rng(1)
+    store = LmdbStore(str(tmp_path), HEADER)
+    store.commit((), [(b"stream-%d" % n, bytes([n % 251]) * SIZE) for n in range(STREAMS)])
+    reading = store.items()
+    next(reading)
+    grown = pages_after(store, 20, random)
+    reading.close()
+    found = dict(store.items())
+    store.close()
+    store = LmdbStore(str(tmp_path), HEADER)
+    assert store.pages().total < grown / 4
+    assert dict(store.items()) == found
+    store.commit((), [(b"a", bytes(SIZE))])
+    store.close()
+    store = LmdbStore(str(tmp_path), HEADER)
+    assert dict(store.items()) == found | {b"a": bytes(SIZE)}
     store.close()

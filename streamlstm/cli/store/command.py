@@ -69,8 +69,8 @@ def backup(
     """Copy the last commit of a store into another folder, which a worker can use as a store.
 
     It may run while a worker uses the store: the copy is that of one moment. It is compact, and
-    checked before and after copying. OUT appears when it is complete; until then the copy is beside
-    it. The exit status is 0, or 1 if there is no copy.
+    every page and record of it is checked. OUT appears when it is complete; until then the copy is
+    beside it. The exit status is 0, or 1 if there is no copy.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def backup(
     from ..console import counted
 
     with _opened(path, "copying") as found:
-        size, streams = found.copy(out), found.count
+        streams, size = found.copy(out)
     print(f"wrote {out}: {counted(streams, 'stream')}, {_mebibytes(size)}")
 
 

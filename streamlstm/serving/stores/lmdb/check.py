@@ -63,10 +63,7 @@ def check_structure(place: str, data: Path) -> None:
     begin, size = time.monotonic(), data.stat().st_size
     if size > LONG_BYTES:
         _LOG.info(
-            "%s: reads %.0f MiB, since %s is not as a worker left it",
-            place,
-            size / 2**20,
-            data.name,
+            "%s: reads all %.0f MiB, which are not as a worker left them", place, size / 2**20
         )
     problems = structure_problems(data)
     if problems:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from ....errors import StoreError
@@ -17,6 +18,8 @@ RESTORE = (
     "restore it from a backup, as `streamlstm store backup` makes them; to begin with an empty "
     "store instead, move the folder away"
 )
+
+_PARTIAL = ".streamlstm-"  # beginning of the name of a folder for a data file that is being written
 
 
 class Folder:
@@ -44,6 +47,8 @@ class Folder:
         self.path, self._place = path, place
         self.data, self.seal = path / DATA, Seal(path)
         self._locked = self._lock()
+        for left in path.glob(f"{_PARTIAL}*"):  # by a process that was killed
+            rmtree(left, ignore_errors=True)
 
     def _lock(self) -> int:
         try:
@@ -77,7 +82,7 @@ class Folder:
         The file must have been flushed to the disk.
         """
         self._find_again()
-        with TemporaryDirectory(prefix=".new-", dir=self.path) as folder:
+        with TemporaryDirectory(prefix=_PARTIAL, dir=self.path) as folder:
             yield folder
             (Path(folder) / DATA).rename(self.data)
         os.fsync(self._locked)

@@ -6,6 +6,7 @@ happen while the worker commits further.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import rmtree
@@ -19,10 +20,12 @@ from ..header import HEADER_KEY, Header, decode_header
 from ..record_check import RecordCheck
 from .check import damaged, structure_problems
 from .data_file import DATA, LOCK, FileStatus
+from .environment import is_locked_for_another_file, last_transaction, open_environment
 from .folder import has_data, is_in_use, sync
 from .pages import PageCounts
 from .seal import Seal
-from .store import FIRST_SIZE
+
+_TRIES, _TRY_SECONDS = 20, 0.05  # to find a moment in which no commit comes to its end
 
 
 class Snapshot:
@@ -51,15 +54,21 @@ class Snapshot:
             raise StoreError(f"{self.place}: there is no store.")
         try:
             self._status = FileStatus.of(self._path / DATA)
-            self._env = lmdb.open(
-                str(self._path),
-                map_size=max(FIRST_SIZE, 2 * self.size),
-                readonly=True,
-                create=False,
-            )
+            self._env = open_environment(self._path, readonly=True)
         except (lmdb.Error, OSError) as error:
             raise self._failed(error) from None
+        self._check_lock_file()
         self._read = self._env.begin()  # from here on no page of this commit is written over
+
+    def _check_lock_file(self) -> None:
+        for _ in range(_TRIES):
+            if not is_locked_for_another_file(self._env):
+                return
+            time.sleep(_TRY_SECONDS)  # a commit comes to its end
+        self._env.close()
+        raise StoreError(
+            f"{self.place}: a program that reads the former {DATA} is still running; end it."
+        )
 
     @property
     def size(self) -> int:
@@ -90,9 +99,14 @@ class Snapshot:
         except OSError as error:
             raise self._failed(error) from None
 
-    def _check_structure(self) -> None:
+    def _check_structure(self) -> Seal:
+        """Check the pages of a store that is not as its worker left it."""
+        seal = Seal(self._path)
+        if seal.fits(self._status):
+            return seal
         if problems := self._structure_problems():
             raise damaged(self.place, problems)
+        return seal
 
     def header(self) -> Header:
         """Return the header of the store, whose pages must be sound.
@@ -116,9 +130,7 @@ class Snapshot:
         StoreError
             If its pages are damaged, or it is no store of streams.
         """
-        seal = Seal(self._path)
-        if not seal.fits(self._status):
-            self._check_structure()
+        seal = self._check_structure()
         header = self.header()
         return {
             "place": self.place,
@@ -129,7 +141,7 @@ class Snapshot:
             "epoch": header.epoch,
             "bytes": self.size,
             "free": PageCounts.of(self._env).free_bytes,
-            "commits": self._env.info()["last_txnid"],
+            "commits": last_transaction(self._env),
             "last_commit": self._status.modified / 1e9,
             "state": self._state(seal),
         }
@@ -141,13 +153,18 @@ class Snapshot:
             return "not closed by its worker, or copied since; sound"
         return "closed by its worker" if seal.is_closed else "not closed by its worker; complete"
 
-    def copy(self, out: Path) -> int:
-        """Write a compact copy of the store, checked before and after; return its bytes.
+    def copy(self, out: Path) -> tuple[int, int]:
+        """Write a compact copy of the store, and check it; may be called once.
 
         Parameters
         ----------
         out : Path
             A folder that does not exist, or is empty; it appears with the whole copy.
+
+        Returns
+        -------
+        streams, size : int
+            Streams in the copy, and bytes.
 
         Raises
         ------
@@ -169,20 +186,22 @@ class Snapshot:
         finally:
             rmtree(folder, ignore_errors=True)
 
-    def _copy_into(self, folder: Path, out: Path) -> int:
+    def _copy_into(self, folder: Path, out: Path) -> tuple[int, int]:
         self._env.copy(str(folder), compact=True)
+        self._read.abort()  # so that the worker may use its pages again
         data = folder / DATA
         sync(data)
         with Snapshot(str(folder)) as copy:
             if problems := list(copy.problems()):
                 raise damaged(self.place, problems)
+            streams = copy.count
         (folder / LOCK).unlink()
         folder.chmod(self._path.stat().st_mode & 0o777)
         Seal(folder).write(status := FileStatus.of(data), closed=True)
         sync(folder)
         folder.rename(out)
         sync(out.parent)
-        return status.size
+        return streams, status.size
 
     def close(self) -> None:
         """Close it."""

@@ -18,13 +18,16 @@ from ..header import HEADER_KEY, Header
 from ..store import Loss, Pairs
 from .check import check_structure, structure_problems
 from .data_file import DATA, DataFile, FileStatus
+from .environment import create, last_transaction, open_alone
 from .folder import Folder, sync
 from .guard import Guard
 from .pages import PageCounts
 
 _LOG = logging.getLogger(__name__)
 
-FIRST_SIZE = 2**30  # bytes of address space to reserve; the file is as large as what is in it
+# A start compacts a file of which so many bytes are free, and so many times what is in use. Commits
+# level off at three times that at most: the file had grown while it was read for long.
+COMPACT_BYTES, COMPACT_TIMES = 2**26, 5
 
 
 class LmdbStore:
@@ -88,6 +91,7 @@ class LmdbStore:
         self._enter()
         try:
             self._accept(other)
+            self._compact()
             if not sealed:
                 self._folder.seal.write(self._guard.known)
         except BaseException:
@@ -96,33 +100,18 @@ class LmdbStore:
 
     def _create(self) -> None:
         """Create the data file with its header, both or neither."""
-        with (
-            self._folder.replacing_data() as folder,
-            lmdb.open(folder, map_size=FIRST_SIZE) as env,
-            env.begin(write=True) as write,
-        ):
-            write.put(HEADER_KEY, self.header.encode())
+        with self._folder.replacing_data() as folder:
+            create(folder, HEADER_KEY, self.header.encode())
 
     def _enter(self) -> None:
         """Open the data file: for writing; for reading only, if writing is not permitted."""
         self._guard = Guard(self.place, DataFile(self._folder.data), self._problems)
         try:
-            self.read_only = False
-            self._env = self._environment(readonly=False)
-        except lmdb.ReadonlyError:
-            self.read_only = True
-            self._env = self._environment(readonly=True, lock=False)  # the folder is locked
-        self._last = self._transaction()
-
-    def _environment(self, **options: bool) -> lmdb.Environment:
-        size = self._folder.data.stat().st_size
-        return lmdb.open(
-            str(self._path),
-            map_size=max(FIRST_SIZE, 2 * size),
-            readahead=False,  # streams come back in any order
-            create=False,
-            **options,
-        )
+            self._env, self.read_only = open_alone(self._path)
+            self._last = last_transaction(self._env)
+        except BaseException:
+            self._guard.close()
+            raise
 
     def _leave(self) -> None:
         self._env.close()
@@ -138,18 +127,28 @@ class LmdbStore:
         if self._due and not self.read_only:
             self._commit((), (), self.header)
 
+    def _compact(self) -> None:
+        """Write a file that is mostly free anew, if there is room for it."""
+        pages = self.pages()
+        many = pages.total - pages.used > COMPACT_TIMES * pages.used
+        if self.read_only or not many or pages.free_bytes < COMPACT_BYTES:
+            return
+        try:
+            self._rewrite()
+        except (lmdb.Error, OSError) as error:
+            _LOG.warning("%s: cannot be compacted: %s", self.place, error)
+            return
+        self._reopen()
+        _LOG.info("%s: compacted, %.0f MiB were free", self.place, pages.free_bytes / 2**20)
+
     # --- checking ---
 
     def _problems(self) -> list[str]:
         """Return what is wrong with a data file that was changed while it was open."""
         problems = structure_problems(self._guard.open_path)
-        if not problems and self._transaction() != self._last:
+        if not problems and last_transaction(self._env) != self._last:
             problems.append("it holds another commit than the last one")
         return problems
-
-    def _transaction(self) -> int:
-        """Return the number of the last transaction in the file."""
-        return int(self._env.info()["last_txnid"])
 
     @property
     def intact(self) -> bool:
@@ -232,7 +231,7 @@ class LmdbStore:
                         with self._resizing:
                             self._env.set_mapsize(2 * self._env.info()["map_size"])
                 finally:  # also a transaction that fails may have written to the file
-                    self._last = self._transaction()
+                    self._last = last_transaction(self._env)
                     self._guard.note()
                 self._prepare()  # of a file that is gone by now nothing would be left
                 self._folder.seal.write(self._guard.known)
@@ -254,11 +253,15 @@ class LmdbStore:
     def _write_again(self) -> None:
         """Write what is in the deleted file, which is still open, into one in its place."""
         _LOG.warning("%s: %s was deleted while it was in use", self.place, DATA)
+        self._rewrite()
+        _LOG.warning("%s: %s was written again, with %d streams", self.place, DATA, self.count())
+
+    def _rewrite(self) -> None:
+        """Put a compact copy of the file that is open in its place."""
         with self._folder.replacing_data() as folder:
             self._env.copy(folder, compact=True)
             sync(Path(folder) / DATA)
         self._reopening = True
-        _LOG.warning("%s: %s was written again, with %d streams", self.place, DATA, self.count())
 
     def _reopen(self) -> None:
         """Open the file at the path instead of the one that is open."""
