@@ -127,14 +127,6 @@ def not_claimed(stream: wire.StreamId, error: wire.Error) -> StreamLSTMError:
     )
 
 
-def bad_reply(request: str, value: object) -> StreamLSTMError:
-    """Return the error for a reply that is not as the protocol says."""
-    return StreamLSTMError(
-        f"expected the reply to a {request} as docs/protocol.md describes it, got {value!r:.200}; "
-        "is that a streamlstm worker?"
-    )
-
-
 def left_out(stream: wire.StreamId, error: wire.Error) -> str:
     """Return the message for an observation that the worker refused and that was left out."""
     return (

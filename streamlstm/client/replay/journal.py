@@ -1,15 +1,7 @@
 """A file of a publisher's unconfirmed observations, so that another process can send them.
 
-Records follow each other: length of a body, its CRC-32, and the CRC-32 of these eight bytes, four
-bytes each, little-endian; then the body. That is a STEP as it goes over the wire; one without
-features says that its stream is confirmed up to its number. Or it is a P and eight bytes,
-little-endian: the producer that opened the journal, before its first record. A process that is
-killed leaves a truncated last record, which is dropped. Everything else that is no record is damage
-and an error: since a length has a checksum of its own, a wrong one cannot hide the records after
-it.
-
-A journal is compacted when it has 1 MiB and four times the size of the last compaction; so it has
-at most that and the unconfirmed observations.
+journal_records.py describes its bytes. A journal is compacted when it has 1 MiB and four times the
+size of the last compaction; so it has at most that and the unconfirmed observations.
 """
 
 from __future__ import annotations
@@ -17,20 +9,16 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import struct
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from os import PathLike
 from typing import Final
 
 from ... import wire
-from ...errors import BadValueError, DataError, ProtocolError
+from ...errors import BadValueError, DataError
+from .journal_records import is_truncated, producer_record, records, step_record
 
-_HEAD = struct.Struct("<III")
-_CHECKED = 8  # bytes of a head that its checksum covers
 _MIN_COMPACTION = 2**20  # bytes up to which a journal is never compacted
-_PRODUCER = struct.Struct("<cQ")
 _MAX_FORMERS = 16  # a worker that lost its last commits may still know the one before the last
 
 
@@ -107,7 +95,7 @@ class Journal:
         steps: list[wire.Step] = []
         producers: list[int] = []
         at = 0
-        for step, after in _records(data):
+        for step, after in records(data):
             before, at = at, after
             if isinstance(step, int):
                 producers.append(step)
@@ -119,7 +107,7 @@ class Journal:
                 steps.append(step)
             else:
                 confirmed[step.stream] = step.seq
-        if not _is_truncated(data[at:]):
+        if not is_truncated(data[at:]):
             raise self._damaged(at, len(data), len(steps))
         os.ftruncate(self._file, at)
         self._size = at
@@ -140,7 +128,7 @@ class Journal:
 
     def begin(self, producer: int) -> None:
         """Record who has it now, before anything else; raises as :meth:`add`."""
-        self._append(_framed(_PRODUCER.pack(b"P", producer)))
+        self._append(producer_record(producer))
         self.producers = [*self.producers, producer][-_MAX_FORMERS:]
 
     def add(self, steps: Sequence[wire.Step]) -> None:
@@ -151,11 +139,11 @@ class Journal:
         DataError
             If the file cannot be written; it has not changed.
         """
-        self._append(b"".join(map(_record, steps)))
+        self._append(b"".join(map(step_record, steps)))
 
     def confirm(self, ends: Iterable[tuple[wire.StreamId, int]]) -> None:
         """Record that streams are confirmed up to a number."""
-        self._append(b"".join(_record(wire.Step(stream, seq, b"")) for stream, seq in ends))
+        self._append(b"".join(step_record(wire.Step(stream, seq, b"")) for stream, seq in ends))
 
     def sync(self) -> None:
         """Wait until everything is on disk, if the journal was opened with ``sync``."""
@@ -212,9 +200,9 @@ class Journal:
         ends = ((stream, first.get(stream, last + 1) - 1) for stream, last in last_seqs.items())
         data = b"".join(
             [
-                *(_framed(_PRODUCER.pack(b"P", producer)) for producer in self.producers),
-                *(_record(wire.Step(*end, b"")) for end in ends),
-                *(_record(step) for step in steps),
+                *(producer_record(producer) for producer in self.producers),
+                *(step_record(wire.Step(*end, b"")) for end in ends),
+                *(step_record(step) for step in steps),
             ]
         )
         fresh = self._path + ".new"
@@ -279,47 +267,3 @@ def _write(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _records(data: bytes) -> Iterator[tuple[wire.Step | int, int]]:
-    """Yield each step or producer and where its record ends, up to what is no record."""
-    at = 0
-    while (size := _size(data[at : at + _HEAD.size])) is not None:
-        begin = at + _HEAD.size
-        at = begin + size
-        body = data[begin:at]
-        if len(body) < size or zlib.crc32(body) != _HEAD.unpack_from(data, begin - _HEAD.size)[1]:
-            return
-        if body[:1] == b"P" and size == _PRODUCER.size:
-            yield _PRODUCER.unpack(body)[1], at
-            continue
-        try:
-            step = wire.decode_request(body, len(body))
-        except ProtocolError:
-            return
-        if not isinstance(step, wire.Step):
-            return
-        yield step, at
-
-
-def _size(head: bytes) -> int | None:
-    """Return the length of a body; None if this is no head."""
-    if len(head) < _HEAD.size:
-        return None
-    size, _, check = _HEAD.unpack(head)
-    return int(size) if zlib.crc32(head[:_CHECKED]) == check else None
-
-
-def _is_truncated(rest: bytes) -> bool:
-    """Return whether these bytes are a truncated record; a disk may leave zeros after it."""
-    written, size = len(rest.rstrip(b"\0")), _size(rest[: _HEAD.size])
-    return written < _HEAD.size + (size or 0)
-
-
-def _record(step: wire.Step) -> bytes:
-    return _framed(wire.encode(step))
-
-
-def _framed(body: bytes) -> bytes:
-    head = struct.pack("<II", len(body), zlib.crc32(body))
-    return head + struct.pack("<I", zlib.crc32(head)) + body

@@ -235,3 +235,11 @@ class Outbox:
             if not done:
                 seq += 1
                 entry.seq = seq
+
+
+def message_of(entries: Sequence[Entry]) -> wire.Step | wire.Steps:
+    """Return the message that sends these observations."""
+    if len(entries) == 1:
+        return entries[0].step
+    X = b"".join(entry.x for entry in entries)
+    return wire.Steps([entry.stream for entry in entries], [entry.seq for entry in entries], X)

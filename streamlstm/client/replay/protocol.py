@@ -18,7 +18,6 @@ from ...errors import StreamLSTMError
 from .claims import Claims
 from .connection import ConnectionBrokenError, ReplayConnection
 from .failures import (
-    bad_reply,
     fed_elsewhere,
     left_out,
     not_applied,
@@ -27,7 +26,8 @@ from .failures import (
     refused,
 )
 from .journal import Journal
-from .outbox import BATCH, Entry, Outbox
+from .outbox import BATCH, Entry, Outbox, message_of
+from .replies import received_of, standings_of
 
 _WINDOW = 16  # requests in flight
 _BARRIER_SECONDS = 0.05  # between two barriers
@@ -173,7 +173,7 @@ class ReplayProtocol:
             entry.message = self._connection.messages + 1
             self.replayed += entry.tries > 0
             entry.tries += 1
-        self._connection.send(wire.encode(_message(entries)), entries, len(entries))
+        self._connection.send(wire.encode(message_of(entries)), entries, len(entries))
         return True
 
     def _send_barrier(self) -> bool:
@@ -201,9 +201,9 @@ class ReplayProtocol:
         if isinstance(reply, wire.Error):
             self._handle_error(request, reply)
         elif isinstance(request, wire.Claim) and isinstance(reply, wire.Done):
-            self._handle_claim(request, _standings(reply.value, len(request.streams)))
+            self._handle_claim(request, standings_of(reply.value, len(request.streams)))
         elif isinstance(request, _Barrier) and isinstance(reply, wire.Done):
-            self._handle_barrier(request, _received(reply.value))
+            self._handle_barrier(request, received_of(reply.value))
         elif isinstance(request, list) and isinstance(reply, wire.Prediction):
             self._handle_predictions(request, reply.values[None])
         elif isinstance(request, list) and isinstance(reply, wire.Predictions):
@@ -301,29 +301,6 @@ class ReplayProtocol:
                 entry.refused = True
                 self.left_out.append(left_out(entry.stream, error))
         self._halt()
-
-
-def _standings(value: object, count: int) -> list[tuple[int, int]]:
-    """Return last number and producer of each stream of a claim, from the value of its reply."""
-    if isinstance(value, list) and len(value) == count:
-        pairs = [(n[0], n[1]) for n in value if isinstance(n, list) and len(n) >= 2]
-        if len(pairs) == count and all(type(n) is int for pair in pairs for n in pair):
-            return pairs
-    raise bad_reply("CLAIM", value)
-
-
-def _received(value: object) -> int:
-    """Return how many observations arrived before a barrier, from the value of its reply."""
-    if isinstance(value, list) and len(value) >= 2 and type(value[1]) is int:
-        return value[1]
-    raise bad_reply("BARRIER", value)
-
-
-def _message(entries: list[Entry]) -> wire.Step | wire.Steps:
-    if len(entries) == 1:
-        return entries[0].step
-    X = b"".join(entry.x for entry in entries)
-    return wire.Steps([entry.stream for entry in entries], [entry.seq for entry in entries], X)
 
 
 def _stop_error(first: Entry, error: wire.Error) -> StreamLSTMError:
