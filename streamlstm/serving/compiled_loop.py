@@ -25,6 +25,7 @@ from .queue_limits import QueueLimits
 from .service import Service
 from .sessions import Session
 from .sockets import Sockets
+from .subscriptions import Subscriptions
 from .wakeup import Wakeup
 
 NAME = "message loop of the worker"
@@ -87,6 +88,7 @@ class CompiledLoop:
         self._has_quota = service.limits.streams is not None
         self._authenticated = authenticated
         self._throttle_log = ThrottleLog()
+        self._subscriptions = Subscriptions(sockets.xpub, service.counters)
         self.table = LoopTable(
             view,
             sockets,
@@ -130,6 +132,9 @@ class CompiledLoop:
             raise zmq.ZMQError(int(fields[layout.FAILED]))
         if throttled := self._counters[layout.THROTTLED]:
             self._throttle_log.note(throttled, self._account(int(fields[layout.LAST_THROTTLED])))
+        if fields[layout.SUBSCRIBED]:
+            self._subscriptions.read()
+        self._subscriptions.look()
         if reason is Reason.HAND_OVER:
             self._answer()
         return reason is Reason.WOKEN and self._wakeup.heard()

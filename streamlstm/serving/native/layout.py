@@ -15,7 +15,9 @@
     QUEUE_PEAK,  # most messages that were ever in the queue
     SUBSCRIPTIONS,  # at present
     THROTTLED,  # messages refused or delayed because their account exceeded its rate
-) = range(13)
+    TOPIC_BYTES,  # of the subscriptions at present
+    CUT_SUBSCRIBERS,  # connections that were cut since they had too many subscriptions
+) = range(15)
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
 LATENCY = 16  # ns from the receipt of a message that was stepped to its reply
@@ -117,7 +119,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     RATE_SIZE,
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
-) = range(81)
+    SUBSCRIBED,  # 1 if there are subscriptions, or their ends, for Python to read
+) = range(82)
 LOOP = 96
 
 POLL_ITEM = 8

@@ -26,7 +26,7 @@ from .views import (
     now,
 )
 
-_EVENTS = 15
+EVENTS = 15
 _RETRY_PAUSE = 50  # us
 _XPUB_NODROP = 69
 
@@ -40,7 +40,7 @@ def _send(loop, socket, at, size, flags):
 def _refresh(loop, socket):
     """Let a socket process the commands of ZeroMQ's I/O thread: which queues have emptied."""
     option = loop[layout.OPTION]
-    c_int(loop[layout.GET_OPTION], socket, int64(_EVENTS), option, option + 8)
+    c_int(loop[layout.GET_OPTION], socket, int64(EVENTS), option, option + 8)
 
 
 @internal
