@@ -269,7 +269,7 @@ class Service:
         if problem := self.health_problem():
             return problem
         if not self.serving:
-            return "the worker does not serve yet, or stops"
+            return "the worker does not serve, or stops"
         failing = None if self.checkpointer is None else self.checkpointer.status()["failing"]
         return None if failing is None else f"the store has failed for {failing:.0f} s"
 

@@ -16,17 +16,18 @@ from .access.curve_server import CurveServer
 from .connections import Connections
 from .endpoints import check_endpoint, describe_bind_error
 
-HIGH_WATER_MARK = 1_000  # replies queued for each peer
-# Messages queued from each peer, of any size: their number times their size is what a peer can make
-# ZeroMQ hold. It cannot follow the size: libzmq (4.3.5) stops a connection for ever whose mark is
-# lowered below what it has counted. The ROUTER's is a full block of one client with many requests
-# in flight: half as many made it a tenth slower. PULL, whose senders wait, needs less.
-REQUESTS, OBSERVATIONS = 256, 32
+HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer of the ROUTER
+# Messages queued from each peer of the PULL socket, of any size: their number times their size is
+# what it can make ZeroMQ hold while it waits. The mark cannot follow the size: libzmq (4.3.5) stops
+# a connection for ever whose mark is lowered below what it has counted. And it cannot be as low at
+# the ROUTER, where a client with 500 requests in flight costs twice as much with 64; but there the
+# loop refuses at once what has no room in its queue, and never lets messages wait in ZeroMQ's.
+OBSERVATIONS = 32
 # Subscriptions are applied to libzmq's trie by the thread of the loop, whatever it calls the socket
 # for, as long as there is one: with more than one in the queue a flood of long topics held it for
 # seconds.
 EVENTS = 1
-RECEIVE_MARKS = {zmq.ROUTER: REQUESTS, zmq.PULL: OBSERVATIONS, zmq.XPUB: EVENTS}
+RECEIVE_MARKS: dict[int, int] = {zmq.ROUTER: HIGH_WATER_MARK, zmq.PULL: OBSERVATIONS, zmq.XPUB: EVENTS}
 # A subscription is at most a topic of 255 bytes and a command's name; what else a subscriber sends
 # is its part of the handshake, with a routing id of up to 255 bytes and perhaps keys.
 MAX_EVENT_BYTES = 1_024

@@ -151,6 +151,7 @@ class Worker:
             resources.callback(self._loop.close)
             if service.checkpointer is not None:
                 service.checkpointer.on_commit = self._on_commit
+            service.serving = True
             self._resources = resources.pop_all()
 
     def _make_loop(
@@ -220,7 +221,6 @@ class Worker:
 
     def run(self) -> None:
         """Answer until :meth:`stop`, then answer what has arrived by then."""
-        self._service.serving = True
         while not self._stopping:
             self._turn(TURN_SECONDS)
         self._service.serving = False

@@ -5,6 +5,7 @@ import socket as posix
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 
@@ -296,3 +297,25 @@ def test_info_has_the_counters_of_a_worker() -> None:
 def test_an_empty_histogram_is_empty() -> None:
     shown = Counters().histograms()["latency"]
     assert (sum(shown["counts"]), shown["sum"]) == (0, 0)
+
+
+def status_of(url: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url.replace("/metrics", path)) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_health_is_that_of_the_loop_and_readiness_that_of_the_service() -> None:
+    service = Service(Engine(MODEL, 100, threads=1))
+    with serving_metrics(service, "127.0.0.1:*") as url:
+        assert status_of(url, "/healthz") == (200, "ok\n")
+        assert status_of(url, "/ready") == (503, "the worker does not serve, or stops\n")
+        service.serving = True
+        assert status_of(url, "/ready") == (200, "ok\n")
+        service.turned -= 60
+        for path in ("/healthz", "/ready"):
+            status, said = status_of(url, path)
+            assert (status, said[:24]) == (503, "the loop has not turned ")

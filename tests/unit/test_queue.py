@@ -124,6 +124,27 @@ def test_bytes_are_limited_too() -> None:
         assert kinds.count(b"\xcc\xff") == 20 - waiting
 
 
+def test_large_messages_are_refused_quicker_than_they_are_read() -> None:
+    """Else they would wait in ZeroMQ, where nothing bounds their bytes."""
+    limit = 2**16
+    queue_limits = QueueLimits(messages=1000, bytes=8 * limit)
+    with harness(Engine(MODEL, threads=1), queue_limits=queue_limits, limit=limit) as queue:
+        ids: list[wire.StreamId] = [f"stream-of-a-flood-{n:030d}" for n in range(1_000)]
+        large = wire.encode(wire.Steps(ids, None, b"\0" * 8 * 1_000))
+        for n in range(500):
+            queue.asker.send_multipart([n.to_bytes(8, "big"), large])
+        take_into(queue)
+        assert queue.service.counters[layout.MESSAGES] == 500
+        admitted = queue.service.counters[layout.QUEUED]
+        assert queue.service.counters[layout.BUSY] == 500 - admitted
+        settle(queue)
+        answers = {parts[0]: msgpack.unpackb(parts[1]) for parts in received(queue.asker)}
+        assert len(answers) == 500
+        kinds = [answer[0] for answer in answers.values()]
+        assert kinds.count(wire.Kind.PREDICTIONS) == admitted > 0
+        assert kinds.count(wire.Kind.ERROR) == 500 - admitted
+
+
 def test_the_pull_socket_waits_and_drops_nothing() -> None:
     with harness(Engine(MODEL, threads=1), queue_limits=QueueLimits(messages=16)) as queue:
         for n in range(500):

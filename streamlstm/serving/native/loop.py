@@ -38,8 +38,8 @@ from .views import (
 
 _MAX_MESSAGES = 512  # of one pass: enough for a block, few enough that the first waits little
 _MAX_BYTES = 2**22
-_REFUSED_SHARE = 8  # one part in so many of a refused message counts: what is read, ZeroMQ does not
-# hold, and to refuse is quick
+_REFUSED_SHARE = 64  # one part in so many of a refused message counts: to refuse it is quick, and
+# what is not received ZeroMQ holds
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
 _CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
