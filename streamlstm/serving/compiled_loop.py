@@ -81,6 +81,8 @@ class CompiledLoop:
         compile.prepare(None, [NAME])
         self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
         self._discard = compile.entry(loop.discard, loop.SIGNATURES[loop.discard])
+        self._reply = compile.entry(loop.reply_to_handed, loop.SIGNATURES[loop.reply_to_handed])
+        self._answering = False
         self._view, self._model = view, view.model
         self._counters, self._wakeup = service.counters, wakeup
         self._dispatcher = dispatcher
@@ -144,9 +146,20 @@ class CompiledLoop:
         head = self._handed_head()
         account = None if self.table.accounts is None else self._account(head[layout.ACCOUNT])
         session = Session(int(self._fields[layout.RECEIVED]), account)
-        self._dispatcher.dispatch([self._handed_over(head)], [session])
+        self._answering = True
+        try:
+            self._dispatcher.dispatch([self._handed_over(head)], [session])
+        finally:
+            self._answering = False
         self._fields[layout.RECEIVED] = session.received
         self._counters.latency.add(time.monotonic_ns() - head[layout.TAKEN])
+
+    def send_large(self, reply: bytes) -> bool:
+        """Send a large reply to the message that was handed over; False if none is answered."""
+        if self._answering:
+            data = np.frombuffer(reply, np.uint8)
+            self._reply(self.table.address, data.ctypes.data, len(reply))
+        return self._answering
 
     def _handed_head(self) -> list[int]:
         address = int(self._fields[layout.HANDED_RECORD])

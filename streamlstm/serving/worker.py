@@ -149,6 +149,8 @@ class Worker:
             self._dispatcher = Dispatcher(service, self._sender)
             self._loop = self._make_loop(loop, sockets, queue_limits, spin, curve is not None)
             resources.callback(self._loop.close)
+            if isinstance(self._loop, CompiledLoop):
+                self._sender.send_large = self._loop.send_large
             if service.checkpointer is not None:
                 service.checkpointer.on_commit = self._on_commit
             service.serving = True

@@ -120,7 +120,16 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
     SUBSCRIBED,  # 1 if there are subscriptions, or their ends, for Python to read
-) = range(82)
+    # For large replies (native/large.py).
+    INIT_MESSAGE,  # addresses of functions of libzmq
+    SEND_MESSAGE,
+    CLOSE_MESSAGE,
+    COUNT_UP,
+    LARGE_MESSAGE,  # address of a zmq_msg_t
+    HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
+    HELD_COUNT,  # their number and bytes
+    HELD_BYTES,
+) = range(90)
 LOOP = 96
 
 POLL_ITEM = 8
@@ -150,6 +159,11 @@ RECORD = 512
 # Messages of a client in the queue: first and last record, and 1 + the client that is served next.
 # The PULL socket has no row in the table of clients; its messages and bytes are counted here.
 FIRST, LAST, NEXT_CLIENT, PULL_MESSAGES, PULL_BYTES, LINK = range(6)
+
+# A large reply that libzmq holds: its bytes, their number, its client, and its first four bytes.
+HELD_ADDRESS, HELD_SIZE, HELD_CLIENT, HELD_WORD, HELD_REPLY = range(5)
+MAX_HELD = 1_024
+LARGE = 2**15  # bytes of a reply above which it is one
 
 # A message of the block: its record, its first row, its number of rows, whether it is a STEPS, and
 # whether that has sequence numbers.

@@ -11,6 +11,7 @@ from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_by
 from . import layout
 from .block import gather, message_of, step
 from .ingest import NEEDS_ROOM
+from .large import free_sent
 from .layout import LOOP, RECORD_HEAD
 from .queue import (
     admit,
@@ -23,7 +24,7 @@ from .queue import (
 )
 from .rate import account_of, charge, note_throttled, wait_time
 from .receive import receive
-from .send import EVENTS, reply_busy, reply_throttled, send_results
+from .send import EVENTS, reply_busy, reply_throttled, send_reply, send_results
 from .views import (
     EINTR,
     PULL_SOCKET,
@@ -257,6 +258,7 @@ def serve(address):
     loop[layout.NOW] = now(loop)
     loop[layout.READABLE] = 7  # Python may have used the sockets
     loop[layout.SUBSCRIBED] = 0
+    free_sent(loop)
     while loop[layout.NOW] < loop[layout.UNTIL]:
         before = loop[layout.NOW]
         wanted = _wait(loop)
@@ -283,8 +285,9 @@ def serve(address):
 
 @kernel(no_cfunc_wrapper=True)
 def discard(address):
-    """Free all messages in the queue without an answer."""
+    """Free all messages in the queue without an answer, and the large replies that are sent."""
     loop = int64s_at(address, LOOP)
+    free_sent(loop)
     if loop[layout.HANDED_RECORD] != 0:
         release(loop, loop[layout.HANDED_RECORD])
         loop[layout.HANDED_RECORD] = 0
@@ -295,4 +298,15 @@ def discard(address):
         record = next_record(loop)
 
 
-SIGNATURES = {serve: (int64,), discard: (int64,)}
+@kernel(no_cfunc_wrapper=True)
+def reply_to_handed(address, at, size):
+    """Send ``size`` bytes at ``at`` to the sender of the message that Python answers."""
+    loop = int64s_at(address, LOOP)
+    send_reply(loop, fields_of(loop[layout.HANDED_RECORD]), at, size)
+
+
+SIGNATURES = {
+    serve: (int64,),
+    discard: (int64,),
+    reply_to_handed: (int64, int64, int64),
+}
