@@ -27,7 +27,11 @@ OBSERVATIONS = 32
 # for, as long as there is one: with more than one in the queue a flood of long topics held it for
 # seconds.
 EVENTS = 1
-RECEIVE_MARKS: dict[int, int] = {zmq.ROUTER: HIGH_WATER_MARK, zmq.PULL: OBSERVATIONS, zmq.XPUB: EVENTS}
+RECEIVE_MARKS: dict[int, int] = {
+    zmq.ROUTER: HIGH_WATER_MARK,
+    zmq.PULL: OBSERVATIONS,
+    zmq.XPUB: EVENTS,
+}
 # A subscription is at most a topic of 255 bytes and a command's name; what else a subscriber sends
 # is its part of the handshake, with a routing id of up to 255 bytes and perhaps keys.
 MAX_EVENT_BYTES = 1_024

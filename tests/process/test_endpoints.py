@@ -105,9 +105,7 @@ def test_files_of_local_sockets_go_with_their_worker(model_file: Path, tmp_path:
     assert not any((tmp_path / name).exists() for name in names)
 
 
-def test_a_path_that_another_process_has_taken_over_stays(
-    model_file: Path, tmp_path: Path
-) -> None:
+def test_a_path_that_another_process_has_taken_over_stays(model_file: Path, tmp_path: Path) -> None:
     worker = WorkerProcess(model_file, *local(tmp_path))
     (tmp_path / "router").unlink()
     with socket.socket(socket.AF_UNIX) as other:

@@ -155,6 +155,25 @@ def test_large_observations_are_left_to_their_senders(model_file: Path) -> None:
         assert worker.stop() == 0
 
 
+def test_replies_that_nobody_reads_are_bounded(native: WorkerProcess) -> None:
+    names: list[wire.StreamId] = [f"{n:04d}-{'x' * 240}" for n in range(1_000)]
+    with native.client() as client:
+        client.step_many(names, normal(1_000, 2))
+    memory, asked = Memory(native), 900
+    ask = frame(wire.encode(wire.List(None, None, 1_000)))  # a reply is a quarter of a megabyte
+    with peers(native.endpoints["router"], "DEALER", 1) as [attacker]:
+        attacker.send(ask * asked)
+        with native.client() as client:
+            answers(native)
+            mine = 0
+            while (info := client.info())["counters"]["messages"] < asked + 21 + mine:
+                mine += 1
+        assert info["counters"]["dropped_answers"] > asked / 2
+        assert memory.peak() < QUEUE
+        answers(native)
+    answers(native)
+
+
 def counted_messages(worker: WorkerProcess, count: int) -> None:
     """Wait until the worker has received as many messages of the flood."""
     with worker.client() as client:

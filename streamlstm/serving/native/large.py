@@ -1,11 +1,10 @@
 """Send large replies, and know which of them libzmq still holds.
 
 A client that does not read makes libzmq hold up to a thousand of its replies: little while they are
-short. A large one is given to libzmq in memory of its own, with a function that libzmq calls as soon
-as the reply has gone: its own `zmq_atomic_counter_inc`, which adds 1 to what begins there. So a
-reply whose first four bytes have changed is no longer needed; until then it is charged to its
-client. A client may have as many bytes of such replies as are still free (queue.py), and one in any
-case.
+short. A large one is given to libzmq in memory of its own, with a function to call as soon as the
+reply has gone: libzmq's own `zmq_atomic_counter_inc`, which adds 1 to what begins there. So a reply
+whose first four bytes have changed is no longer needed. Until then it is charged to its client,
+which may have as many bytes of such replies as are still free (queue.py), and one in any case.
 """
 
 from typing import Any
@@ -84,9 +83,7 @@ def send_large(loop, client, at, size, flags):
     loop[layout.HELD_COUNT] += 1
     loop[layout.HELD_BYTES] += size
     message = loop[layout.LARGE_MESSAGE]
-    _call_with_five(
-        loop[layout.INIT_MESSAGE], message, data, size, loop[layout.COUNT_UP], int64(0)
-    )
+    _call_with_five(loop[layout.INIT_MESSAGE], message, data, size, loop[layout.COUNT_UP], int64(0))
     sent = c_int(loop[layout.SEND_MESSAGE], message, loop[layout.ROUTER], flags, int64(0))
     if sent < 0:
         c_int(loop[layout.CLOSE_MESSAGE], message, int64(0), int64(0), int64(0))
