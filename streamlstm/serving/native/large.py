@@ -7,30 +7,12 @@ whose first four bytes have changed is no longer needed. Until then it is charge
 which may have as many bytes of such replies as are still free (queue.py), and one in any case.
 """
 
-from typing import Any
-
-from llvmlite import ir
-from numba import int64, types
-from numba.extending import intrinsic
+from numba import int64
 
 from ...kernels.cache import internal
-from ...kernels.pointers import c_int, c_word, copy_bytes, half_at, int64s_at
+from ...kernels.pointers import c_int, c_int_of_five, c_word, copy_bytes, half_at, int64s_at
 from . import layout
 from .layout import HELD_ADDRESS, HELD_CLIENT, HELD_REPLY, HELD_SIZE, HELD_WORD
-
-_WORD, _INT = ir.IntType(64), ir.IntType(32)
-
-
-@intrinsic
-def _call_with_five(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
-    """Call the C function of five words at an address, which returns an int."""
-
-    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pointer = ir.FunctionType(_INT, [_WORD] * 5).as_pointer()
-        result = builder.call(builder.inttoptr(args[0], pointer), args[1:])
-        return builder.sext(result, _WORD)
-
-    return types.int64(*[types.int64] * 6), emit
 
 
 @internal
@@ -83,7 +65,7 @@ def send_large(loop, client, at, size, flags):
     loop[layout.HELD_COUNT] += 1
     loop[layout.HELD_BYTES] += size
     message = loop[layout.LARGE_MESSAGE]
-    _call_with_five(loop[layout.INIT_MESSAGE], message, data, size, loop[layout.COUNT_UP], int64(0))
+    c_int_of_five(loop[layout.INIT_MESSAGE], message, data, size, loop[layout.COUNT_UP], int64(0))
     sent = c_int(loop[layout.SEND_MESSAGE], message, loop[layout.ROUTER], flags, int64(0))
     if sent < 0:
         c_int(loop[layout.CLOSE_MESSAGE], message, int64(0), int64(0), int64(0))
