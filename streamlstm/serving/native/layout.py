@@ -131,7 +131,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
     HELD_COUNT,  # their number and bytes
     HELD_BYTES,
-) = range(91)
+) = range(92)
 LOOP = 96
 
 POLL_ITEM = 8
