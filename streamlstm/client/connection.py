@@ -66,6 +66,7 @@ def connect(
         _check_endpoint(endpoint)
         for name, value in options.items():
             socket.set(getattr(zmq, name), value)
+        socket.set(zmq.IPV6, int("[" in endpoint))
         socket.connect(endpoint)
     except (zmq.ZMQError, EndpointError) as error:
         handshake.close()

@@ -271,3 +271,15 @@ def _caller(kind: Any) -> Any:
 # as many as it has arguments: all supported 64-bit machines pass pointers and integers in registers
 # of that width.
 c_int, c_word = _caller(_INT), _caller(_WORD)
+
+
+@intrinsic
+def c_int_of_five(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """Call the C function of five words at an address, which returns an int."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = ir.FunctionType(_INT, [_WORD] * 5).as_pointer()
+        result = builder.call(builder.inttoptr(args[0], pointer), args[1:])
+        return builder.sext(result, _WORD)
+
+    return types.int64(*[types.int64] * 6), emit

@@ -25,6 +25,7 @@ from .queue_limits import QueueLimits
 from .service import Service
 from .sessions import Session
 from .sockets import Sockets
+from .subscriptions import Subscriptions
 from .wakeup import Wakeup
 
 NAME = "message loop of the worker"
@@ -80,6 +81,8 @@ class CompiledLoop:
         compile.prepare(None, [NAME])
         self._serve = compile.entry(loop.serve, loop.SIGNATURES[loop.serve])
         self._discard = compile.entry(loop.discard, loop.SIGNATURES[loop.discard])
+        self._reply = compile.entry(loop.reply_to_handed, loop.SIGNATURES[loop.reply_to_handed])
+        self._answering = False
         self._view, self._model = view, view.model
         self._counters, self._wakeup = service.counters, wakeup
         self._dispatcher = dispatcher
@@ -87,6 +90,7 @@ class CompiledLoop:
         self._has_quota = service.limits.streams is not None
         self._authenticated = authenticated
         self._throttle_log = ThrottleLog()
+        self._subscriptions = Subscriptions(sockets.xpub, service.counters)
         self.table = LoopTable(
             view,
             sockets,
@@ -131,6 +135,9 @@ class CompiledLoop:
             raise zmq.ZMQError(int(fields[layout.FAILED]))
         if throttled := self._counters[layout.THROTTLED]:
             self._throttle_log.note(throttled, self._account(int(fields[layout.LAST_THROTTLED])))
+        if fields[layout.SUBSCRIBED]:
+            self._subscriptions.read()
+        self._subscriptions.look()
         if reason is Reason.HAND_OVER:
             self._answer()
         return reason is Reason.WOKEN and self._wakeup.heard()
@@ -140,9 +147,20 @@ class CompiledLoop:
         head = self._handed_head()
         account = None if self.table.accounts is None else self._account(head[layout.ACCOUNT])
         session = Session(int(self._fields[layout.RECEIVED]), account)
-        self._dispatcher.dispatch([self._handed_over(head)], [session])
+        self._answering = True
+        try:
+            self._dispatcher.dispatch([self._handed_over(head)], [session])
+        finally:
+            self._answering = False
         self._fields[layout.RECEIVED] = session.received
         self._counters.latency.add(time.monotonic_ns() - head[layout.TAKEN])
+
+    def send_large(self, reply: bytes) -> bool:
+        """Send a large reply to the message that was handed over; False if none is answered."""
+        if self._answering:
+            data = np.frombuffer(reply, np.uint8)
+            self._reply(self.table.address, data.ctypes.data, len(reply))
+        return self._answering
 
     def _handed_head(self) -> list[int]:
         address = int(self._fields[layout.HANDED_RECORD])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ NAMES = {
     "throttled": layout.THROTTLED,
     "handed_over": layout.HANDED_OVER,
     "blocks": layout.BLOCKS,
+    "cut_subscribers": layout.CUT_SUBSCRIBERS,
 }
 
 
@@ -105,7 +107,7 @@ class Counters:
         Refused messages by code. A ``busy`` of the full queue is counted in the cells; here are
         those of a store that cannot be read.
     refused_connections : int
-        Connections of clients without an authorized key; only the authenticator's thread writes.
+        Connections of clients without an authorized key.
     latency, step_time : Histogram
         Seconds from the receipt of a message to its reply; seconds of a block's arithmetic.
     block_size : Histogram
@@ -116,6 +118,7 @@ class Counters:
         self.cells: NDArray[np.int64] = np.zeros(layout.COUNTS_SIZE, np.int64)
         self.errors: Counter[str] = Counter()
         self.refused_connections = 0
+        self._refusing = Lock()
         seconds = (1e-9 * 2**layout.TIME_UNIT, 1e-9)
         self.latency = Histogram(self._room(layout.LATENCY), *seconds)
         self.step_time = Histogram(self._room(layout.STEP_TIME), *seconds)
@@ -136,8 +139,9 @@ class Counters:
         return self.errors.total() + self[layout.BUSY]
 
     def count_refused_connection(self) -> None:
-        """Count a client without an authorized key; from one thread only."""
-        self.refused_connections += 1
+        """Count a client without an authorized key; from any thread."""
+        with self._refusing:
+            self.refused_connections += 1
 
     def as_map(self) -> dict[str, Any]:
         """Return ``counters`` of INFO, but for the steps, which the engine counts."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 import stat
@@ -12,10 +11,13 @@ import zmq
 
 from .. import wire
 from ..errors import EndpointError
+from .addresses import bracketed, is_loopback, resolve
 
 
-def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = False) -> None:
-    """Raise EndpointError for one that is malformed, not allowed or taken.
+def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = False) -> str:
+    """Return what to bind; raise EndpointError if it is malformed, not allowed or taken.
+
+    Names of hosts and interfaces are resolved here, so that what is checked is what is bound.
 
     Without CURVE messages are neither encrypted nor their senders known, so addresses beyond
     loopback have to be allowed explicitly. With CURVE, ``inproc://`` is refused: ZeroMQ does not
@@ -30,6 +32,11 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
         Whether addresses that other machines can reach are allowed without CURVE.
     encrypted : bool
         Whether the socket uses CURVE.
+
+    Returns
+    -------
+    str
+        The endpoint with an address in place of a name; one of IPv6 is in brackets.
     """
     scheme, separator, address = endpoint.partition("://")
     host, colon, port = address.rpartition(":")
@@ -48,9 +55,10 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
             f"--{name} {endpoint}: ZeroMQ checks no keys over inproc://; expected tcp:// "
             "or ipc://, or a worker without keys"
         )
-    if scheme == "tcp" and not encrypted:
+    if scheme == "tcp":
         keys = "give the worker keys (--key and --allow, docs/security.md), "
-        check_reach(name, endpoint, host.strip("[]"), insecure, keys)
+        bound = check_reach(name, endpoint, host, insecure or encrypted, keys)
+        return f"tcp://{bracketed(bound)}:{port}"
     if scheme == "ipc" and _is_no_socket(address):
         # libzmq would remove it and put its socket there
         raise EndpointError(
@@ -59,18 +67,28 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
     if scheme == "ipc" and _is_listening(address):
         # libzmq would take the path away from its owner without a word
         raise EndpointError(f"--{name} {endpoint}: {_taken(name, 'tcp://127.0.0.1:*')}")
+    return endpoint
 
 
-def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> None:
-    """Raise EndpointError for a host that other machines can reach, unless `insecure` allows it.
+def check_reach(name: str, endpoint: str, host: str, insecure: bool, other: str = "") -> str:
+    """Return the address of a host.
 
-    ``other`` names another remedy, for the message.
+    Raises EndpointError for one that is not known, and for one that other machines can reach unless
+    `insecure` allows it. ``other`` names another remedy, for the message.
     """
-    if not insecure and not _is_loopback(host):
+    address = resolve(host)
+    if address is None:
+        raise EndpointError(
+            f"--{name} {endpoint}: {host} is neither an address nor a network interface of this "
+            "machine, nor a host name that is known here; expected for example 127.0.0.1, [::1] "
+            "or lo"
+        )
+    if not insecure and not is_loopback(address):
         raise EndpointError(
             f"--{name} {endpoint}: other machines could reach this address, and nothing would "
             f"protect it; bind to 127.0.0.1, {other}or use --insecure if the network is trusted"
         )
+    return address
 
 
 def describe_bind_error(
@@ -91,13 +109,6 @@ def describe_bind_error(
     return reasons.get(number, f"cannot be bound: {error.strerror}")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _is_no_socket(path: str) -> bool:
     try:
         return not stat.S_ISSOCK(os.lstat(path).st_mode)
@@ -107,8 +118,11 @@ def _is_no_socket(path: str) -> bool:
 
 def _is_listening(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:  # so many wait that nobody else fits in
+            return True
         except OSError:
             return False
         return True

@@ -19,6 +19,12 @@ _AUTHENTICATED = {  # for sockets with CURVE
     "zmq_msg_data": layout.DATA_OF,
     "zmq_msg_gets": layout.PROPERTY_OF,
 }
+_LARGE = {  # for large replies
+    "zmq_msg_init_data": layout.INIT_MESSAGE,
+    "zmq_msg_send": layout.SEND_MESSAGE,
+    "zmq_msg_close": layout.CLOSE_MESSAGE,
+    "zmq_atomic_counter_inc": layout.COUNT_UP,
+}
 _C = {
     "poll": layout.POLL,
     "clock_gettime": layout.CLOCK,
@@ -44,7 +50,7 @@ def find_functions() -> dict[int, int] | None:
     """
     found = {}
     try:
-        for library, names in ((libzmq(), _ZMQ | _AUTHENTICATED), (ctypes.CDLL(None), _C)):
+        for library, names in ((libzmq(), _ZMQ | _AUTHENTICATED | _LARGE), (ctypes.CDLL(None), _C)):
             for name, place in names.items():
                 found[place] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
     except (ImportError, OSError, AttributeError):

@@ -100,6 +100,8 @@ class LoopTable:
         self._allocate_block()
         self.follow_model()
         self._allocate_queue(max_message_bytes, queue_limits)
+        fields[layout.LARGE_MESSAGE] = self._zeros(8)  # a zmq_msg_t: 64 bytes
+        fields[layout.HELD] = self._zeros(layout.MAX_HELD * layout.HELD_REPLY)
         if authenticated:
             # A zmq_msg_t: 64 bytes, and empty once libzmq has initialised it.
             fields[layout.MESSAGE_OBJECT] = message = self._zeros(8)

@@ -50,12 +50,18 @@ _COUNTERS = (
     ),
     ("blocks", "Blocks of observations that were stepped.", layout.BLOCKS),
     ("handed_over", "Messages that the compiled loop left to Python.", layout.HANDED_OVER),
+    (
+        "cut_subscribers",
+        "Connections that were cut because they had too many subscriptions.",
+        layout.CUT_SUBSCRIBERS,
+    ),
 )
 # Gauges, likewise.
 _GAUGES = (
     ("queue_messages", "Messages that wait in the worker.", layout.QUEUED),
     ("queue_bytes", "Bytes of the messages that wait in the worker.", layout.QUEUED_BYTES),
     ("subscriptions", "Subscriptions that exist.", layout.SUBSCRIPTIONS),
+    ("topic_bytes", "Bytes of their topics.", layout.TOPIC_BYTES),
 )
 
 
@@ -91,6 +97,12 @@ class WorkerCollector(Collector):
         yield _gauge("capacity", "Streams that may live here.", engine.capacity)
         for name, text, place in _GAUGES:
             yield _gauge(name, text, counters[place])
+        if (connections := service.connections) is not None:
+            yield _gauge("connections", "Connections that are open.", connections.open)
+            yield _gauge("max_connections", "Connections that may be open.", connections.limit)
+            yield _counter(
+                "excess_connections", "Connections beyond the maximum.", connections.refused
+            )
         if service.checkpointer is not None:
             yield from _store(service.checkpointer.status())
         yield _histogram(

@@ -1,16 +1,19 @@
-"""Serves a worker's metrics over HTTP, for Prometheus to scrape."""
+"""Serves a worker's metrics and health over HTTP: for Prometheus, and for who starts workers."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from .. import wire
 from ..errors import EndpointError
+from .addresses import bracketed
 from .endpoints import check_reach, describe_bind_error
+from .http_port import HttpPort, Request, Response, text
 from .metrics import WorkerCollector
 from .service import Service
 
@@ -19,12 +22,13 @@ ANYWHERE = "127.0.0.1:*"
 
 
 def parse_address(address: str, insecure: bool) -> tuple[str, int]:
-    """Return host and port of HOST:PORT; port 0 lets the system choose.
+    """Return address and port of HOST:PORT; port 0 lets the system choose.
 
     Raises
     ------
     EndpointError
-        If it is malformed, or can be reached by other machines and `insecure` is false.
+        If it is malformed or its host not known, or it can be reached by other machines and
+        `insecure` is false.
     """
     host, colon, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -37,14 +41,74 @@ def parse_address(address: str, insecure: bool) -> tuple[str, int]:
             f"--{NAME} {address}: port must be 1 to {wire.MAX_PORT}, or * or 0 to let the system "
             f"choose, got {port}"
         )
-    host = host.strip("[]")
-    check_reach(NAME, address, host, insecure)
-    return host, 0 if port == "*" else int(port)
+    return check_reach(NAME, address, host, insecure), 0 if port == "*" else int(port)
+
+
+class MetricsPort:
+    """Answers ``/metrics``, ``/healthz`` and ``/ready``.
+
+    Parameters
+    ----------
+    service : Service
+        The worker's service.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        registry = CollectorRegistry(auto_describe=True)
+        registry.register(WorkerCollector(service))
+        self._render = make_wsgi_app(registry)
+
+    def respond(self, request: Request) -> Response:
+        """Return the response to a request."""
+        if request.path == "/metrics":
+            return self._metrics(request)
+        if request.path == "/healthz":
+            return _verdict(self._service.health_problem())
+        if request.path == "/ready":
+            return _verdict(self._service.readiness_problem())
+        return text(404, "expected /metrics, /healthz or /ready\n")
+
+    def _metrics(self, request: Request) -> Response:
+        """Let prometheus_client write the text, in the format and encoding that is asked for."""
+        status, headers = "", []
+
+        def start(line: str, fields: list[tuple[str, str]]) -> None:
+            nonlocal status, headers
+            status, headers = line, fields
+
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query,
+            "HTTP_ACCEPT": request.headers.get("accept", ""),
+            "HTTP_ACCEPT_ENCODING": request.headers.get("accept-encoding", ""),
+        }
+        body = b"".join(self._render(environ, start))
+        return Response(int(status.split()[0]), headers, body)
+
+
+def _verdict(problem: str | None) -> Response:
+    return text(200, "ok\n") if problem is None else text(503, f"{problem}\n")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen()
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 @contextmanager
 def serving_metrics(service: Service, address: str, *, insecure: bool = False) -> Iterator[str]:
-    """Serve a worker's metrics over HTTP within ``with``; yields the URL.
+    """Serve a worker's metrics and health over HTTP within ``with``; yields the URL of the metrics.
 
     Parameters
     ----------
@@ -61,21 +125,14 @@ def serving_metrics(service: Service, address: str, *, insecure: bool = False) -
         If the address is taken, malformed or not allowed.
     """
     host, port = parse_address(address, insecure)
-    registry = CollectorRegistry(auto_describe=True)
-    registry.register(WorkerCollector(service))
     try:
-        server, thread = start_http_server(port, host, registry)
-    except socket.gaierror as error:
-        raise EndpointError(
-            f"--{NAME} {address}: {host} is not a host that is known here ({error.strerror})"
-        ) from None
+        listening = _listen(host, port)
     except OSError as error:
         reason = describe_bind_error(error, NAME, ANYWHERE)
         raise EndpointError(f"--{NAME} {address}: {reason}") from None
+    url = f"http://{bracketed(host)}:{listening.getsockname()[1]}/metrics"
+    server = HttpPort(listening, MetricsPort(service).respond)
     try:
-        shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{server.server_port}/metrics"
+        yield url
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()

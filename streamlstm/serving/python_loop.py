@@ -15,6 +15,7 @@ from .sender import Sender
 from .service import Service
 from .sessions import Session, Sessions
 from .sockets import Sockets
+from .subscriptions import Subscriptions
 from .wakeup import Wakeup
 
 TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the first waits little
@@ -58,7 +59,7 @@ class PythonLoop:
         self.accounts = Accounts(service.limits, authenticated) if service.limits else None
         self._throttle_log = ThrottleLog()
         self._sessions = Sessions()
-        self._topics: set[bytes] = set()
+        self._subscriptions = Subscriptions(sockets.xpub, service.counters)
         self._poller = zmq.Poller()
         for waited in (*sockets, wakeup.fileno()):
             self._poller.register(waited, zmq.POLLIN)
@@ -75,7 +76,8 @@ class PythonLoop:
         ready = dict(self._poller.poll(ceil(1000 * min(seconds, pause or seconds))))
         stop = self._wakeup.fileno() in ready and self._wakeup.heard()
         if self._xpub in ready:
-            self._count_subscriptions()
+            self._subscriptions.read()
+        self._subscriptions.look()
         received = time.perf_counter_ns()
         batch = self._receive([s for s in (self._router, self._pull) if s in ready])
         self._counters.cells[layout.QUEUED] = len(batch)
@@ -144,19 +146,6 @@ class PythonLoop:
     def _count_throttled(self, account: Account) -> None:
         self._counters.add(layout.THROTTLED)
         self._throttle_log.note(self._counters[layout.THROTTLED], account)
-
-    def _count_subscriptions(self) -> None:
-        """Count topics that are subscribed to: nothing is published where there are none."""
-        for _ in range(TURN_MESSAGES):
-            try:
-                event = self._xpub.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            if event[:1] == b"\1":
-                self._topics.add(event[1:])
-            elif event[:1] == b"\0":
-                self._topics.discard(event[1:])
-            self._counters.cells[layout.SUBSCRIPTIONS] = len(self._topics)
 
     def wait_for_clients(self, seconds: float) -> None:
         """Do nothing: all replies are sent by the sender."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from math import ceil
 
 import zmq
@@ -20,11 +21,18 @@ class Sender:
     ----------
     sockets : Sockets
     counters : Counters
+
+    Attributes
+    ----------
+    send_large : callable or None
+        Sends a large reply to the message that is answered, and counts it, so that no client makes
+        ZeroMQ hold many; returns False if it sends none. Of the compiled loop.
     """
 
     def __init__(self, sockets: Sockets, counters: Counters) -> None:
         self._router, self._xpub, self._counters = sockets.router, sockets.xpub, counters
         self._wait_until = 0.0
+        self.send_large: Callable[[bytes], bool] | None = None
 
     def wait_for_clients(self, seconds: float) -> None:
         """Let replies wait for clients' full queues from now on, ``seconds`` in all at most."""
@@ -32,6 +40,8 @@ class Sender:
 
     def reply(self, route: list[bytes], reply: bytes) -> None:
         """Send a reply; drop it if its client has gone, or does not read and its queue is full."""
+        if len(reply) > layout.LARGE and self.send_large is not None and self.send_large(reply):
+            return
         flags = zmq.NOBLOCK
         if self._wait_until and (left := self._wait_until - time.monotonic()) > 0:
             self._router.set(zmq.SNDTIMEO, ceil(1000 * left))

@@ -22,6 +22,7 @@ from .access.limits import Limits
 from .access.stream_quota import StreamQuota
 from .batch_stepper import BatchStepper
 from .commits import Commits
+from .connections import Connections
 from .counters import Counters
 from .eviction import Eviction
 from .memory import resident_memory
@@ -36,6 +37,8 @@ from .stores.checkpointer import Checkpointer
 from .stream_requests import StreamRequests
 
 _LOG = logging.getLogger(__name__)
+
+HANG_SECONDS = 5.0  # without a turn of the loop, which makes ten a second, it hangs
 
 
 class Service:
@@ -63,6 +66,12 @@ class Service:
     ----------
     counters : Counters
         Those of messages, answers and publications are counted by who receives and sends them.
+    connections : Connections or None
+        Those of the worker that serves this, set by it.
+    serving : bool
+        Whether the worker answers clients, set by it.
+    turned : float
+        Monotonic time of the last turn of the worker's loop, set by it.
     """
 
     def __init__(
@@ -89,7 +98,9 @@ class Service:
         self._stepper = BatchStepper(engine, self.counters, self._refusals, self._residency, quota)
         self._streams = StreamRequests(engine, self._residency, quota)
         self._reloader = Reloader(engine, model_file, checkpointer)
-        self._started = time.monotonic()
+        self.connections: Connections | None = None
+        self._started = self.turned = time.monotonic()
+        self.serving = False
 
     def handle(
         self,
@@ -260,6 +271,20 @@ class Service:
         """Seconds since this service was made."""
         return time.monotonic() - self._started
 
+    def health_problem(self) -> str | None:
+        """Return why the worker should be restarted; None if it need not be. From any thread."""
+        silent = time.monotonic() - self.turned
+        return f"the loop has not turned for {silent:.0f} s" if silent > HANG_SECONDS else None
+
+    def readiness_problem(self) -> str | None:
+        """Return why the worker should get no clients now; None if it should. From any thread."""
+        if problem := self.health_problem():
+            return problem
+        if not self.serving:
+            return "the worker does not serve, or stops"
+        failing = None if self.checkpointer is None else self.checkpointer.status()["failing"]
+        return None if failing is None else f"the store has failed for {failing:.0f} s"
+
     def info(self) -> dict[str, Any]:
         """Return the value of a reply to INFO; docs/protocol.md lists the keys."""
         engine, model = self.engine, self.engine.model
@@ -282,9 +307,11 @@ class Service:
                 "streams": wire.MAX_STREAMS,
                 "rate": self.limits.rate,
                 "streams_per_client": self.limits.streams,
+                "connections": self.connections.limit if self.connections else None,
             },
             "counters": {
                 **self.counters.as_map(),
+                "excess_connections": self.connections.refused if self.connections else 0,
                 "steps": engine.steps,
                 "evicted": self.evicted,
                 "returned": self.returned,
@@ -292,6 +319,8 @@ class Service:
             },
             "queue": self.counters.queue(),
             "subscriptions": self.counters[layout.SUBSCRIPTIONS],
+            "topic_bytes": self.counters[layout.TOPIC_BYTES],
+            "connections": self.connections.open if self.connections else 0,
             "store": self.checkpointer.status() if self.checkpointer is not None else None,
             "memory": resident_memory(),
             "cpu": time.process_time(),

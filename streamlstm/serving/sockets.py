@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
@@ -10,11 +12,30 @@ import zmq
 from .. import wire
 from ..client.curve_handshake import stop_monitoring
 from ..errors import EndpointError
-from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
+from .connections import Connections
 from .endpoints import check_endpoint, describe_bind_error
 
-HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer
+HIGH_WATER_MARK = 1_000  # messages queued in each direction, for each peer of the ROUTER
+# Messages queued from each peer of the PULL socket, of any size: their number times their size is
+# what it can make ZeroMQ hold while it waits. The mark cannot follow the size: libzmq (4.3.5) stops
+# a connection for ever whose mark is lowered below what it has counted. And it cannot be as low at
+# the ROUTER, where a client with 500 requests in flight costs twice as much with 64; but there the
+# loop refuses at once what has no room in its queue, and never lets messages wait in ZeroMQ's.
+OBSERVATIONS = 32
+# Subscriptions are applied to libzmq's trie by the thread of the loop, whatever it calls the socket
+# for, as long as there is one: with more than one in the queue a flood of long topics held it for
+# seconds.
+EVENTS = 1
+RECEIVE_MARKS: dict[int, int] = {
+    zmq.ROUTER: HIGH_WATER_MARK,
+    zmq.PULL: OBSERVATIONS,
+    zmq.XPUB: EVENTS,
+}
+# A subscription is at most a topic of 255 bytes and a command's name; what else a subscriber sends
+# is its part of the handshake, with a routing id of up to 255 bytes and perhaps keys.
+MAX_EVENT_BYTES = 1_024
+HANDSHAKE_MS = 10_000  # after which a connection that has not introduced itself is closed
 # One STEPS is published as up to MAX_STREAMS messages at once, and a few of them in a row have to
 # get through to a subscriber that reads. libzmq notices what was read in lots of half the mark, so
 # half of it is sure. A full queue of short messages takes 17 MB for each subscriber.
@@ -42,6 +63,36 @@ class Sockets(NamedTuple):
             _close(socket, LINGER_MS)
 
 
+class SocketFiles:
+    """The files of sockets that are bound to ``ipc://``, which libzmq leaves behind.
+
+    Parameters
+    ----------
+    sockets : iterable of zmq.Socket
+        Bound just now.
+    """
+
+    def __init__(self, sockets: Iterable[zmq.Socket[bytes]]) -> None:
+        endpoints = [socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0") for socket in sockets]
+        paths = [e.removeprefix("ipc://") for e in endpoints if e.startswith("ipc://")]
+        self._files = {path: _identity(path) for path in paths}
+
+    def remove(self) -> None:
+        """Remove them, but not one that another process has put in its place."""
+        for path, identity in self._files.items():
+            if identity is not None and _identity(path) == identity:
+                with suppress(OSError):
+                    os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:  # an abstract one has no file
+        return None
+    return found.st_dev, found.st_ino
+
+
 def bind_sockets(
     context: zmq.Context[zmq.Socket[bytes]],
     endpoints: Sequence[str],
@@ -49,7 +100,7 @@ def bind_sockets(
     max_bytes: int,
     insecure: bool = False,
     curve: CurveServer | None = None,
-    authenticator: Authenticator | None = None,
+    connections: Connections | None = None,
 ) -> Sockets:
     """Return the sockets of a worker, bound to the endpoints of ROUTER, PULL and XPUB.
 
@@ -69,10 +120,11 @@ def bind_sockets(
                     max_bytes=max_bytes,
                     insecure=insecure,
                     curve=curve,
-                    authenticator=authenticator,
+                    connections=connections,
                 )
             )
     except BaseException:
+        SocketFiles(bound).remove()
         for socket in bound:
             _close(socket)
         raise
@@ -88,7 +140,7 @@ def bind_socket(
     max_bytes: int,
     insecure: bool = False,
     curve: CurveServer | None = None,
-    authenticator: Authenticator | None = None,
+    connections: Connections | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a bound socket.
 
@@ -107,21 +159,22 @@ def bind_socket(
         Whether addresses that other machines can reach are allowed.
     curve : CurveServer, optional
         Only clients with a key that it authorizes may connect; then all addresses are allowed.
-    authenticator : Authenticator, optional
-        Not started yet; logs clients that fail before they show a key.
+    connections : Connections, optional
+        Not started yet; bounds the number of connections.
 
     Raises
     ------
     EndpointError
         If the endpoint is not allowed, malformed or taken.
     """
-    check_endpoint(name, endpoint, insecure, curve is not None)
+    address = check_endpoint(name, endpoint, insecure, curve is not None)
     socket = context.socket(kind)
     try:
         socket.set(zmq.LINGER, 0)
-        socket.set(zmq.MAXMSGSIZE, max_bytes)
+        socket.set(zmq.MAXMSGSIZE, MAX_EVENT_BYTES if kind == zmq.XPUB else max_bytes)
         socket.set(zmq.SNDHWM, PUBLICATIONS if kind == zmq.XPUB else HIGH_WATER_MARK)
-        socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        socket.set(zmq.RCVHWM, RECEIVE_MARKS[kind])
+        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine used would never be freed
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)  # a reply that cannot be sent is an error, counted
@@ -130,11 +183,14 @@ def bind_socket(
             socket.set(zmq.ROUTER_HANDOVER, 1)
         if kind == zmq.XPUB:
             socket.set(zmq.XPUB_NODROP, 1)  # likewise, see Sender.publish
+            # Each subscription of each peer is seen; within a process peers are not told apart.
+            socket.set(zmq.XPUB_VERBOSER, int(not endpoint.startswith("inproc")))
         if curve is not None:
             curve.configure(socket, name)
-        if authenticator is not None:
-            authenticator.monitor(socket, name)
-        socket.bind(endpoint)
+        if connections is not None:
+            connections.watch(socket, name)
+        socket.set(zmq.IPV6, int("[" in address))
+        socket.bind(address)
     except zmq.ZMQError as error:
         _close(socket)
         reason = describe_bind_error(error, name)

@@ -18,6 +18,7 @@ from ..errors import BadValueError
 from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
+from .connections import Connections, connection_limit
 from .dispatcher import Dispatcher
 from .libzmq import find_functions
 from .native import layout
@@ -25,7 +26,7 @@ from .python_loop import PythonLoop
 from .queue_limits import QueueLimits
 from .sender import Sender
 from .service import Service
-from .sockets import Sockets, bind_sockets
+from .sockets import SocketFiles, Sockets, bind_sockets
 from .wakeup import Wakeup
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +74,9 @@ class Worker:
         Seconds for which the compiled loop keeps polling after a message before it sleeps.
     curve : CurveServer, optional
         Only clients with a key that it authorizes may connect, and do what their role may.
+    max_connections : int, optional
+        Connections of all sockets together; further ones are closed at once. Left out, 1,000, or
+        as many as the process may open files for.
 
     Attributes
     ----------
@@ -86,7 +90,8 @@ class Worker:
     EndpointError
         If an endpoint is taken, malformed or not allowed.
     BadValueError
-        If there is no such loop here, or the queue is too small.
+        If there is no such loop here, the queue is too small, or there are too many connections
+        for the files that the process may open.
     """
 
     def __init__(
@@ -102,7 +107,9 @@ class Worker:
         queue_limits: QueueLimits = QueueLimits(),  # noqa: B008 - it cannot change
         spin: float = 0.0,
         curve: CurveServer | None = None,
+        max_connections: int | None = None,
     ) -> None:
+        limit = connection_limit(max_connections)
         self._service = service
         self._counters = service.counters
         self._stopping = False
@@ -118,6 +125,10 @@ class Worker:
                     context, curve, self._counters.count_refused_connection
                 )
                 resources.callback(authenticator.close)
+            connections = Connections(
+                context, limit, None if authenticator is None else authenticator.note_failure
+            )
+            resources.callback(connections.close)
             sockets = bind_sockets(
                 context,
                 (router, pull, xpub),
@@ -125,18 +136,24 @@ class Worker:
                 max_bytes=2 * service.max_message_bytes,
                 insecure=insecure,
                 curve=curve,
-                authenticator=authenticator,
+                connections=connections,
             )
             resources.callback(sockets.close)
+            resources.callback(SocketFiles(sockets).remove)
             if authenticator is not None:
                 authenticator.start()
             self.endpoints = sockets.endpoints()
+            connections.start(self.endpoints.values())
+            service.connections = connections
             self._sender = Sender(sockets, self._counters)
             self._dispatcher = Dispatcher(service, self._sender)
             self._loop = self._make_loop(loop, sockets, queue_limits, spin, curve is not None)
             resources.callback(self._loop.close)
+            if isinstance(self._loop, CompiledLoop):
+                self._sender.send_large = self._loop.send_large
             if service.checkpointer is not None:
                 service.checkpointer.on_commit = self._on_commit
+            service.serving = True
             self._resources = resources.pop_all()
 
     def _make_loop(
@@ -190,6 +207,7 @@ class Worker:
         """Deal with what is ready; return when something was done, or after ``seconds``."""
         service, dispatcher = self._service, self._dispatcher
         checkpointer, eviction = service.checkpointer, service.eviction
+        service.turned = time.monotonic()
         subscribed = self._counters[layout.SUBSCRIPTIONS] > 0
         dispatcher.send_reloaded(service.reload(subscribed))
         if eviction is not None:  # before a commit begins, while streams may be evicted
@@ -214,6 +232,7 @@ class Worker:
         """
         while not self._stopping:
             self._turn(TURN_SECONDS)
+        self._service.serving = False
         self._sender.wait_for_clients(CLIENT_SECONDS)
         self._loop.wait_for_clients(CLIENT_SECONDS)
         self._receive_rest()

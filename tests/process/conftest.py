@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,8 @@ MODEL = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True)
 class WorkerProcess:
     """`streamlstm serve` in a process of its own, ready."""
 
-    def __init__(self, model: Path, *options: str) -> None:
+    def __init__(self, model: Path, *options: str, files: int | None = None) -> None:
+        """Start one; with ``files`` it may open no more."""
         self._file = model.with_suffix(".endpoints.json")
         where = ("--endpoints", str(self._file), "--threads", "1")
         self.process = subprocess.Popen(
@@ -50,6 +53,7 @@ class WorkerProcess:
             ],
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=None if files is None else partial(_limit_files, files),
         )
         assert self.process.stderr is not None
         self.said = ""
@@ -80,6 +84,10 @@ class WorkerProcess:
         elif self.process.stderr is not None:
             self.process.stderr.close()
         return self.process.returncode
+
+
+def _limit_files(files: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
 def fails_saying(said: str, attempt: Callable[[float], object]) -> WorkerTimeoutError:

@@ -5,6 +5,7 @@ import socket as posix
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 
@@ -199,7 +200,7 @@ def test_metrics_are_served_until_the_end() -> None:
         ("0.0.0.0:9464", "--insecure"),
         ("192.0.2.1:9464", "--insecure"),
         ("[::]:9464", "--insecure"),
-        ("example.com:0", "--insecure"),
+        ("no-such-host.invalid:0", "neither an address nor a network interface"),
         ("9464", "expected HOST:PORT"),
         (":9464", "expected HOST:PORT"),
         ("", "expected HOST:PORT"),
@@ -221,10 +222,19 @@ def test_addresses_that_are_refused(address: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:0", "127.0.0.2:*", "localhost:*"])
-def test_addresses_that_are_allowed(address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("127.0.0.2:*", "127.0.0.2"),
+        ("localhost:*", "127.0.0.1"),
+        ("lo:*", "127.0.0.1"),
+        ("[::1]:*", "[::1]"),
+    ],
+)
+def test_addresses_that_are_allowed(address: str, host: str) -> None:
     with serving_metrics(Service(Engine(MODEL, 100, threads=1)), address) as url:
-        assert url.startswith(f"http://{address.rpartition(':')[0]}:")
+        assert url.startswith(f"http://{host}:")
 
 
 def test_beyond_loopback_only_when_insecure() -> None:
@@ -237,7 +247,7 @@ def test_beyond_loopback_only_when_insecure() -> None:
     ):
         pass
     with (
-        pytest.raises(EndpointError, match="is not a host that is known here"),
+        pytest.raises(EndpointError, match="no such host is neither an address"),
         serving_metrics(service, "no such host:9464", insecure=True),
     ):
         pass
@@ -287,3 +297,25 @@ def test_info_has_the_counters_of_a_worker() -> None:
 def test_an_empty_histogram_is_empty() -> None:
     shown = Counters().histograms()["latency"]
     assert (sum(shown["counts"]), shown["sum"]) == (0, 0)
+
+
+def status_of(url: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url.replace("/metrics", path)) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_health_is_that_of_the_loop_and_readiness_that_of_the_service() -> None:
+    service = Service(Engine(MODEL, 100, threads=1))
+    with serving_metrics(service, "127.0.0.1:*") as url:
+        assert status_of(url, "/healthz") == (200, "ok\n")
+        assert status_of(url, "/ready") == (503, "the worker does not serve, or stops\n")
+        service.serving = True
+        assert status_of(url, "/ready") == (200, "ok\n")
+        service.turned -= 60
+        for path in ("/healthz", "/ready"):
+            status, said = status_of(url, path)
+            assert (status, said[:24]) == (503, "the loop has not turned ")

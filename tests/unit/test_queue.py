@@ -124,6 +124,27 @@ def test_bytes_are_limited_too() -> None:
         assert kinds.count(b"\xcc\xff") == 20 - waiting
 
 
+def test_large_messages_are_refused_quicker_than_they_are_read() -> None:
+    """Else they would wait in ZeroMQ, where nothing bounds their bytes."""
+    limit = 2**16
+    queue_limits = QueueLimits(messages=1000, bytes=8 * limit)
+    with harness(Engine(MODEL, threads=1), queue_limits=queue_limits, limit=limit) as queue:
+        ids: list[wire.StreamId] = [f"stream-of-a-flood-{n:030d}" for n in range(1_000)]
+        large = wire.encode(wire.Steps(ids, None, b"\0" * 8 * 1_000))
+        for n in range(500):
+            queue.asker.send_multipart([n.to_bytes(8, "big"), large])
+        take_into(queue)
+        assert queue.service.counters[layout.MESSAGES] == 500
+        admitted = queue.service.counters[layout.QUEUED]
+        assert queue.service.counters[layout.BUSY] == 500 - admitted
+        settle(queue)
+        answers = {parts[0]: msgpack.unpackb(parts[1]) for parts in received(queue.asker)}
+        assert len(answers) == 500
+        kinds = [answer[0] for answer in answers.values()]
+        assert kinds.count(wire.Kind.PREDICTIONS) == admitted > 0
+        assert kinds.count(wire.Kind.ERROR) == 500 - admitted
+
+
 def test_the_pull_socket_waits_and_drops_nothing() -> None:
     with harness(Engine(MODEL, threads=1), queue_limits=QueueLimits(messages=16)) as queue:
         for n in range(500):
@@ -307,3 +328,30 @@ def test_the_loop_has_the_limits_and_kinds_of_the_protocol() -> None:
     )
     for kind in ("STEP", "STEPS", "PREDICTION", "PREDICTIONS", "ERROR"):
         assert getattr(layout, kind) == wire.Kind[kind]
+
+
+def test_large_replies_that_nobody_reads_are_dropped_and_others_are_sent() -> None:
+    limit = 2**16
+    queue_limits = QueueLimits(messages=1000, bytes=8 * limit)
+    large = wire.encode(wire.Steps(["a"] * 6_000, None, b"\0" * 8 * 6_000))
+    with harness(Engine(MODEL, threads=1), queue_limits=queue_limits, limit=limit) as queue:
+        table, counters = queue.worker._loop.table.fields, queue.service.counters
+        for _ in range(20):  # one after the other: the queue has room for each
+            queue.asker.send(large)
+            settle(queue)
+        held = counters[layout.ANSWERS]
+        assert 2 <= held < 8
+        assert counters[layout.DROPPED_ANSWERS] == 20 - held
+        assert table[layout.HELD_BYTES] <= queue_limits.bytes / 2
+        other = queue.connect(zmq.DEALER, "router")
+        other.send(large)
+        settle(queue)
+        assert [parts[0][1:3] for parts in received(other)] == [b"\xcc\x82"]
+        assert len(received(queue.asker)) == held
+        for _ in range(20):
+            queue.asker.send(large)
+            settle(queue)
+            assert [parts[0][1:3] for parts in received(queue.asker)] == [b"\xcc\x82"]
+        assert counters[layout.DROPPED_ANSWERS] == 20 - held
+        queue.turn()
+        assert table[layout.HELD_COUNT] == table[layout.HELD_BYTES] == 0

@@ -6,10 +6,12 @@ import socket as posix
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import zmq
 
 from streamlstm.errors import EndpointError
+from streamlstm.serving.addresses import is_loopback
 from streamlstm.serving.endpoints import check_endpoint
 from streamlstm.serving.endpoints_file import read_endpoints, write_endpoints
 from streamlstm.serving.sockets import bind_socket
@@ -36,9 +38,10 @@ def bind(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, insecure: bool 
         ("tcp://0.0.0.0:*", "--insecure"),
         ("tcp://*:*", "--insecure"),
         ("tcp://192.0.2.1:7450", "--insecure"),
-        ("tcp://eth0:7450", "--insecure"),
         ("tcp://[::]:7450", "--insecure"),
-        ("tcp://127.0.0.1.example.com:7450", "--insecure"),
+        ("tcp://[2001:db8::1]:7450", "--insecure"),
+        ("tcp://no-such-host.invalid:7450", "neither an address nor a network interface"),
+        ("TCP://127.0.0.1:7450", "expected tcp://"),
         ("127.0.0.1:7450", "expected tcp://"),
         ("udp://127.0.0.1:7450", "expected tcp://"),
         ("tcp://", "expected tcp://"),
@@ -66,10 +69,40 @@ def test_bad_endpoints_are_refused(
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["tcp://127.0.0.1:*", "tcp://127.0.0.2:*", "tcp://localhost:*", "inproc://socket"]
+    ("endpoint", "bound"),
+    [
+        ("tcp://127.0.0.1:*", "tcp://127.0.0.1:"),
+        ("tcp://127.0.0.2:*", "tcp://127.0.0.2:"),
+        ("tcp://127.1:*", "tcp://127.0.0.1:"),
+        ("tcp://localhost:*", "tcp://127.0.0.1:"),
+        ("tcp://LOCALHOST:*", "tcp://127.0.0.1:"),
+        ("tcp://lo:*", "tcp://127.0.0.1:"),
+        ("tcp://[::1]:*", "tcp://[::1]:"),
+        ("tcp://::1:*", "tcp://[::1]:"),
+        ("tcp://[::ffff:127.0.0.1]:*", "tcp://[::ffff:127.0.0.1]:"),
+        ("inproc://socket", "inproc://socket"),
+    ],
 )
-def test_loopback_is_allowed(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
-    assert bind(context, endpoint)
+def test_loopback_is_allowed(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, bound: str
+) -> None:
+    assert bind(context, endpoint).startswith(bound)
+
+
+def outside() -> list[str]:
+    """Return the network interfaces of this machine that others may reach."""
+    addresses = psutil.net_if_addrs().items()
+    return [
+        name
+        for name, found in addresses
+        if any(a.family == posix.AF_INET and not is_loopback(a.address) for a in found)
+    ]
+
+
+@pytest.mark.skipif(not outside(), reason="this machine has no network; any interface runs it")
+def test_an_interface_is_what_its_address_is(context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    with pytest.raises(EndpointError, match="other machines could reach this address"):
+        bind(context, f"tcp://{outside()[0]}:*")
 
 
 def test_beyond_loopback_only_when_insecure(context: zmq.Context[zmq.Socket[bytes]]) -> None:

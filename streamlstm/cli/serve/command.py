@@ -107,6 +107,14 @@ def serve(
             "default.",
         ),
     ] = None,
+    max_connections: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="Connections that may be open, of all clients; 1000 by default, or as many as "
+            "the limit of open files allows.",
+        ),
+    ] = None,
     max_rate: Annotated[
         float | None,
         Option(
@@ -173,6 +181,7 @@ def serve(
     from streamlstm.network.model import Model
     from streamlstm.serving.access.limits import Limits
     from streamlstm.serving.compiled_loop import NAME
+    from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.endpoints import check_endpoint
     from streamlstm.serving.endpoints_file import write_endpoints
     from streamlstm.serving.eviction import check_eviction, make_eviction
@@ -206,6 +215,8 @@ def serve(
         queue_messages or 16_384, queue_bytes or max(2**26, 8 * max_message_bytes)
     )
     queue_limits.check(max_message_bytes)
+    allow_descriptors(max_connections)
+    connection_limit(max_connections)
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
         check_endpoint(name, endpoint, insecure, key is not None)
         if endpoint.startswith("inproc://"):
@@ -251,6 +262,7 @@ def serve(
             queue_limits=queue_limits,
             spin=spin * 1e-6,
             curve=curve,
+            max_connections=max_connections,
         ) as worker,
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),

@@ -9,22 +9,19 @@ from __future__ import annotations
 import logging
 import socket as posix
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import zmq
 from zmq.utils import z85
-from zmq.utils.monitor import recv_monitor_message
 
-from ...client.curve_handshake import monitor_handshakes
 from ...errors import EndpointError
+from ..line_limit import LineLimit
 from .curve_server import CurveServer
 from .roles import SOCKETS, user_id
 
 _LOG = logging.getLogger(__name__)
 _ADDRESS = "inproc://zeromq.zap.01"
-LOG_SECONDS = 1.0  # between two lines about connections that were refused for the same reason
 
 # Why clients fail before the handler is asked. Which end notices first that only one of them uses
 # keys is chance: if it is the other, it leaves.
@@ -46,7 +43,7 @@ class Authenticator:
         The context of the sockets.
     curve : CurveServer
     on_refusal : callable
-        Called in the thread for every connection that is refused.
+        Called for every connection that is refused, from several threads.
 
     Raises
     ------
@@ -58,7 +55,7 @@ class Authenticator:
         self, context: zmq.Context[Any], curve: CurveServer, on_refusal: Callable[[], object]
     ) -> None:
         self._keys, self._on_refusal = curve.authorized_keys, on_refusal
-        self._silent: dict[str, tuple[float, int]] = {}  # until when, and lines left out
+        self._refusals, self._failures = LineLimit(), LineLimit()  # one for each thread
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP, socket_class=zmq.Socket)
         self._socket.set(zmq.LINGER, 0)
         try:
@@ -69,24 +66,22 @@ class Authenticator:
                 "this ZeroMQ context has another handler of keys (ZAP) already; give the worker a "
                 "context of its own"
             ) from None
-        self._context = context
-        self._monitors: dict[zmq.Socket[bytes], str] = {}  # and the names of monitored sockets
         self._stop, self._stopped = posix.socketpair()  # to close one end makes the other ready
         self._thread = threading.Thread(
             target=self._run, name="streamlstm-authenticator", daemon=True
         )
 
-    def monitor(self, socket: zmq.Socket[bytes], name: str) -> None:
-        """Count and log clients of a socket that fail before the handler is asked.
+    def note_failure(self, name: str, event: dict[str, Any]) -> None:
+        """Count and log a client of a socket that failed before the handler was asked.
 
-        Call it before the socket is bound.
+        From one thread only, that of :class:`..connections.Connections`.
         """
-        monitor = monitor_handshakes(
-            self._context,
-            socket,
-            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
-        )
-        self._monitors[monitor] = name
+        self._on_refusal()
+        reason = _LEFT
+        if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            reason = _FAILED.get(int(event["value"]), "it does not keep to ZeroMQ's handshake")
+        sentence = f"{name}: refused a connection: {reason}"
+        self._failures.warn(_LOG, sentence, kind=sentence)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -98,19 +93,13 @@ class Authenticator:
         if self._thread.is_alive():
             self._thread.join()
         else:
-            self._close_sockets()
+            self._socket.close()
         self._stopped.close()
-
-    def _close_sockets(self) -> None:
-        for socket in (self._socket, *self._monitors):
-            socket.close()
 
     def _run(self) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._stopped.fileno(), zmq.POLLIN)
-        for monitor in self._monitors:
-            poller.register(monitor, zmq.POLLIN)
         try:
             while True:
                 ready = dict(poller.poll())
@@ -118,21 +107,10 @@ class Authenticator:
                     break
                 if self._socket in ready:
                     self._answer(self._socket.recv_multipart())
-                for monitor in ready.keys() & self._monitors.keys():
-                    self._note_failure(monitor)
         except zmq.ZMQError as error:  # the context was terminated
             _LOG.debug("the authenticator stops", exc_info=error)
         finally:
-            self._close_sockets()
-
-    def _note_failure(self, monitor: zmq.Socket[bytes]) -> None:
-        event = recv_monitor_message(monitor)
-        self._on_refusal()
-        reason = _LEFT
-        if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            reason = _FAILED.get(int(event["value"]), "it does not keep to ZeroMQ's handshake")
-        sentence = f"{self._monitors[monitor]}: refused a connection: {reason}"
-        self._log(sentence, kind=sentence)
+            self._socket.close()
 
     def _answer(self, request: list[bytes]) -> None:
         version, number, domain, address, _, mechanism, *credentials = request
@@ -142,7 +120,9 @@ class Authenticator:
             user, reason = self._authenticate(z85.encode(credentials[0]).decode(), name)
         if not user:
             self._on_refusal()
-            self._log(f"{name}: refused a connection from {address.decode()}: {reason}")
+            self._refusals.warn(
+                _LOG, f"{name}: refused a connection from {address.decode()}: {reason}"
+            )
         status, text = (b"200", b"OK") if user else (b"400", b"refused")
         self._socket.send_multipart([b"1.0", number, status, text, user.encode(), b""])
 
@@ -158,14 +138,3 @@ class Authenticator:
         if name not in SOCKETS[key.role]:
             return "", f"{key.name} is {key.role} and may not use this socket"
         return user_id(key), ""
-
-    def _log(self, sentence: str, kind: str = "") -> None:
-        """Write at most a line a second of each kind, of which there are few."""
-        now = time.monotonic()
-        silent_until, unlogged = self._silent.get(kind, (0.0, 0))
-        if now < silent_until:
-            self._silent[kind] = silent_until, unlogged + 1
-            return
-        more = f" ({unlogged} more since the last line)" if unlogged else ""
-        _LOG.warning("%s%s", sentence, more)
-        self._silent[kind] = now + LOG_SECONDS, 0

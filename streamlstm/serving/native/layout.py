@@ -15,7 +15,9 @@
     QUEUE_PEAK,  # most messages that were ever in the queue
     SUBSCRIPTIONS,  # at present
     THROTTLED,  # messages refused or delayed because their account exceeded its rate
-) = range(13)
+    TOPIC_BYTES,  # of the subscriptions at present
+    CUT_SUBSCRIBERS,  # connections that were cut since they had too many subscriptions
+) = range(15)
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
 LATENCY = 16  # ns from the receipt of a message that was stepped to its reply
@@ -119,7 +121,17 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
     PRODUCER,  # of the message decoded last, if it has numbers; 0 if it names none
-) = range(83)
+    SUBSCRIBED,  # 1 if there are subscriptions, or their ends, for Python to read
+    # For large replies (native/large.py).
+    INIT_MESSAGE,  # addresses of functions of libzmq
+    SEND_MESSAGE,
+    CLOSE_MESSAGE,
+    COUNT_UP,
+    LARGE_MESSAGE,  # address of a zmq_msg_t
+    HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
+    HELD_COUNT,  # their number and bytes
+    HELD_BYTES,
+) = range(92)
 LOOP = 96
 
 POLL_ITEM = 8
@@ -149,6 +161,11 @@ RECORD = 512
 # Messages of a client in the queue: first and last record, and 1 + the client that is served next.
 # The PULL socket has no row in the table of clients; its messages and bytes are counted here.
 FIRST, LAST, NEXT_CLIENT, PULL_MESSAGES, PULL_BYTES, LINK = range(6)
+
+# A large reply that libzmq holds: its bytes, their number, its client, and its first four bytes.
+HELD_ADDRESS, HELD_SIZE, HELD_CLIENT, HELD_WORD, HELD_REPLY = range(5)
+MAX_HELD = 1_024
+LARGE = 2**15  # bytes of a reply above which it is one
 
 # A message of the block: its record, its first row, its number of rows, whether it is a STEPS, and
 # whether that has sequence numbers.

@@ -11,6 +11,7 @@ from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_by
 from . import layout
 from .block import gather, message_of, step
 from .ingest import NEEDS_ROOM
+from .large import free_sent
 from .layout import LOOP, RECORD_HEAD
 from .queue import (
     admit,
@@ -22,10 +23,9 @@ from .queue import (
     set_received,
 )
 from .rate import account_of, charge, note_throttled, wait_time
-from .receive import note_receive_error, receive
-from .send import reply_busy, reply_throttled, send_results
+from .receive import receive
+from .send import EVENTS, reply_busy, reply_throttled, send_reply, send_results
 from .views import (
-    DONT_WAIT,
     EINTR,
     PULL_SOCKET,
     ROUTER_SOCKET,
@@ -39,6 +39,8 @@ from .views import (
 
 _MAX_MESSAGES = 512  # of one pass: enough for a block, few enough that the first waits little
 _MAX_BYTES = 2**22
+_REFUSED_SHARE = 64  # one part in so many of a refused message counts: to refuse it is quick, and
+# what is not received ZeroMQ holds
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
 _CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
@@ -121,21 +123,12 @@ def _pull_pause(loop):
 
 
 @internal
-def _read_subscriptions(loop):
-    """Count subscriptions: without any, nothing is published."""
-    counts = counts_of(loop)
-    at = loop[layout.SCRATCH]
-    for _ in range(_MAX_MESSAGES):
-        size = c_int(
-            loop[layout.RECEIVE], loop[layout.XPUB], at, loop[layout.MAX_FRAME], int64(DONT_WAIT)
-        )
-        if size < 0:
-            note_receive_error(loop, int64(XPUB_SOCKET))
-            return
-        if size > 0 and byte_at(at) == np.uint64(1):
-            counts[layout.SUBSCRIPTIONS] += 1
-        elif size > 0 and byte_at(at) == _ZERO and counts[layout.SUBSCRIPTIONS] > 0:
-            counts[layout.SUBSCRIPTIONS] -= 1
+def _look_for_subscriptions(loop):
+    """Set whether the XPUB socket has subscriptions, which Python reads: they are rare."""
+    option = loop[layout.OPTION]
+    c_int(loop[layout.GET_OPTION], loop[layout.XPUB], int64(EVENTS), option, option + 8)
+    loop[layout.SUBSCRIBED] = int64s_at(option, int64(1))[0] & 1  # POLLIN is 1
+    loop[layout.READABLE] &= ~(1 << XPUB_SOCKET)
 
 
 @internal
@@ -151,8 +144,10 @@ def _receive_ready(loop):
             router = receive(loop, int64(ROUTER_SOCKET), head)
             if router:
                 taken += 1
-                size += head[layout.SIZE]
-                _admit_request(loop, head)
+                if _admit_request(loop, head):
+                    size += head[layout.SIZE]
+                else:
+                    size += head[layout.SIZE] // _REFUSED_SHARE
         if pull:
             pull = _may_receive_pull(loop) and receive(loop, int64(PULL_SOCKET), head)
             if pull:
@@ -167,24 +162,25 @@ def _receive_ready(loop):
 
 @internal
 def _admit_request(loop, head):
-    """Queue the message in the scratch, or reply ``busy``."""
-    if loop[layout.ACCOUNTS] == 0:
-        if not admit(loop, head, int64(ROUTER_SOCKET)):
+    """Queue the message in the scratch, or reply ``busy`` and return False."""
+    account = int64(-1)
+    if loop[layout.ACCOUNTS] != 0:
+        account = account_of(loop, head)
+        if account < 0:
             reply_busy(loop, head)
-        return
-    account = account_of(loop, head)
-    if account < 0:
+            return False
+        head[layout.ACCOUNT] = account
+        wait = wait_time(loop, account)
+        if wait > 0:
+            note_throttled(loop, account)
+            reply_throttled(loop, head, wait)
+            return False
+    if not admit(loop, head, int64(ROUTER_SOCKET)):
         reply_busy(loop, head)
-        return
-    head[layout.ACCOUNT] = account
-    wait = wait_time(loop, account)
-    if wait > 0:
-        note_throttled(loop, account)
-        reply_throttled(loop, head, wait)
-    elif admit(loop, head, int64(ROUTER_SOCKET)):
+        return False
+    if account >= 0:
         charge(loop, account, head)
-    else:
-        reply_busy(loop, head)
+    return True
 
 
 @internal
@@ -249,7 +245,8 @@ def serve(address):
     Returns
     -------
     int64
-        TICK: it is UNTIL. WOKEN: the wakeup is readable, or a signal came. HAND_OVER: Python has to
+        TICK: it is UNTIL, or there are subscriptions to read (SUBSCRIBED, which may be set with any
+        reason). WOKEN: the wakeup is readable, or a signal came. HAND_OVER: Python has to
         answer the record at HANDED_RECORD, which the next call frees. NEEDS_ROOM: the table of
         streams needs larger arrays. STOPPED: libzmq failed with the errno in FAILED.
     """
@@ -260,6 +257,8 @@ def serve(address):
         loop[layout.HANDED_RECORD] = 0
     loop[layout.NOW] = now(loop)
     loop[layout.READABLE] = 7  # Python may have used the sockets
+    loop[layout.SUBSCRIBED] = 0
+    free_sent(loop)
     while loop[layout.NOW] < loop[layout.UNTIL]:
         before = loop[layout.NOW]
         wanted = _wait(loop)
@@ -268,7 +267,7 @@ def serve(address):
         if wanted:
             return int64(layout.WOKEN)
         if loop[layout.READABLE] & 1 << XPUB_SOCKET:
-            _read_subscriptions(loop)
+            _look_for_subscriptions(loop)
         if loop[layout.CLOSED] == 0:
             _receive_ready(loop)
         elif counts_of(loop)[layout.QUEUED] == 0:
@@ -279,13 +278,16 @@ def serve(address):
                 return outcome
         earned = loop[layout.SEND_BUDGET] + (loop[layout.NOW] - before) // _SEND_SHARE
         loop[layout.SEND_BUDGET] = min(earned, _MAX_SEND_BUDGET)
+        if loop[layout.SUBSCRIBED] != 0:
+            break
     return int64(layout.TICK)
 
 
 @kernel(no_cfunc_wrapper=True)
 def discard(address):
-    """Free all messages in the queue without an answer."""
+    """Free all messages in the queue without an answer, and the large replies that are sent."""
     loop = int64s_at(address, LOOP)
+    free_sent(loop)
     if loop[layout.HANDED_RECORD] != 0:
         release(loop, loop[layout.HANDED_RECORD])
         loop[layout.HANDED_RECORD] = 0
@@ -296,4 +298,15 @@ def discard(address):
         record = next_record(loop)
 
 
-SIGNATURES = {serve: (int64,), discard: (int64,)}
+@kernel(no_cfunc_wrapper=True)
+def reply_to_handed(address, at, size):
+    """Send ``size`` bytes at ``at`` to the sender of the message that Python answers."""
+    loop = int64s_at(address, LOOP)
+    send_reply(loop, fields_of(loop[layout.HANDED_RECORD]), at, size)
+
+
+SIGNATURES = {
+    serve: (int64,),
+    discard: (int64,),
+    reply_to_handed: (int64, int64, int64),
+}

@@ -29,6 +29,8 @@ from .views import PULL_SOCKET, ROUTER_SOCKET, counts_of, fields_of
 # stream has its last block, behind the length of the id, a client has its number of observations.
 _MESSAGES, _BYTES = SEQ, TIME
 
+_HEAD_OF_REFUSED = 1_024  # bytes: `busy` names stream and number
+
 _ZERO = np.uint64(0)
 
 
@@ -118,6 +120,25 @@ def set_received(loop, record, count):
         clients = _clients(loop)
         length = uint64(id_index.length_of(clients, client))
         set_column(clients, client, META, uint64(count) << BLOCK_SHIFT | length)
+
+
+@internal
+def room_for(loop, head):
+    """Return how many bytes to receive of the message whose identity is in the scratch.
+
+    A longer one will not be admitted. It is not copied, so that messages are refused several times
+    quicker than ZeroMQ's thread receives them, and do not pile up there.
+    """
+    most = loop[layout.MAX_FRAME]
+    if 4 * counts_of(loop)[layout.QUEUED_BYTES] < loop[layout.MAX_BYTES]:
+        return most  # it is admitted, as nearly always
+    if free_messages(loop) <= 0:
+        return int64(_HEAD_OF_REFUSED)
+    client = _client_of(loop, head)
+    room = free_bytes(loop)
+    if client >= 0 and column_of(_clients(loop), client, _MESSAGES) != _ZERO:
+        room -= int64(column_of(_clients(loop), client, _BYTES))
+    return min(max(room, _HEAD_OF_REFUSED), most)
 
 
 @internal

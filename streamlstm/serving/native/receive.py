@@ -6,6 +6,7 @@ from ...kernels.cache import internal
 from ...kernels.pointers import byte_at, c_int, c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA
+from .queue import room_for
 from .views import DONT_WAIT, EAGAIN, EINTR, ROUTER_SOCKET, counts_of, error_number
 
 _RCVMORE = 13
@@ -89,8 +90,11 @@ def receive(loop, source, head):
     head[layout.FRAME_SIZES] = 0
     head[layout.FRAMES_RECEIVED] = 0
     head[layout.LONGEST] = 0
+    room = loop[layout.MAX_FRAME]
+    if source == ROUTER_SOCKET:
+        room = room_for(loop, head)
     while True:
-        size = _receive_frame(loop, socket, at, loop[layout.MAX_FRAME], int64(DONT_WAIT))
+        size = _receive_frame(loop, socket, at, room, int64(DONT_WAIT))
         if size < 0:
             note_receive_error(loop, source)
             return False

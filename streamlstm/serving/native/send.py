@@ -13,6 +13,7 @@ from ...kernels.cache import internal
 from ...kernels.pointers import c_int, int64s_at
 from . import layout, reader, writer
 from .ingest import row_of
+from .large import may_hold, send_large
 from .layout import DATA, ID, LENGTH, SEQ
 from .views import (
     DONT_WAIT,
@@ -26,7 +27,7 @@ from .views import (
     now,
 )
 
-_EVENTS = 15
+EVENTS = 15
 _RETRY_PAUSE = 50  # us
 _XPUB_NODROP = 69
 
@@ -40,7 +41,7 @@ def _send(loop, socket, at, size, flags):
 def _refresh(loop, socket):
     """Let a socket process the commands of ZeroMQ's I/O thread: which queues have emptied."""
     option = loop[layout.OPTION]
-    c_int(loop[layout.GET_OPTION], socket, int64(_EVENTS), option, option + 8)
+    c_int(loop[layout.GET_OPTION], socket, int64(EVENTS), option, option + 8)
 
 
 @internal
@@ -52,18 +53,30 @@ def _may_wait(loop):
 
 
 @internal
+def _pause(loop, socket):
+    """Let ZeroMQ's I/O thread send something, at the cost of the budget."""
+    loop[layout.SEND_BUDGET] -= 1_000 * _RETRY_PAUSE
+    c_int(loop[layout.SLEEP], int64(_RETRY_PAUSE), int64(0), int64(0), int64(0))
+    _refresh(loop, socket)
+
+
+@internal
 def send_reply(loop, head, at, size):
     """Send ``size`` bytes at ``at`` to the sender of the message with this head."""
     counts = counts_of(loop)
     loop[layout.READABLE] |= 1 << ROUTER_SOCKET  # sending consumes the edge, too
     socket, back = loop[layout.ROUTER], head[DATA]
     flags = int64(SEND_MORE | DONT_WAIT)
-    size_of_name = head[layout.IDENTITY_SIZE]
+    size_of_name, client = head[layout.IDENTITY_SIZE], head[layout.CLIENT]
+    large = size > layout.LARGE
+    while large and not may_hold(loop, client, size):
+        if not _may_wait(loop):
+            counts[layout.DROPPED_ANSWERS] += 1  # the client does not read
+            return
+        _pause(loop, socket)
     sent = _send(loop, socket, back, size_of_name, flags)
     while sent < 0 and error_number(loop) == EAGAIN and _may_wait(loop):
-        loop[layout.SEND_BUDGET] -= 1_000 * _RETRY_PAUSE
-        c_int(loop[layout.SLEEP], int64(_RETRY_PAUSE), int64(0), int64(0), int64(0))
-        _refresh(loop, socket)
+        _pause(loop, socket)
         sent = _send(loop, socket, back, size_of_name, flags)
     if sent < 0:
         counts[layout.DROPPED_ANSWERS] += 1  # the client does not read, or has disconnected
@@ -74,7 +87,8 @@ def send_reply(loop, head, at, size):
         _send(loop, socket, back, sizes & 255, flags)
         back += sizes & 255
         sizes >>= 8
-    _send(loop, socket, at, size, int64(DONT_WAIT))
+    if not large or not send_large(loop, client, at, size, int64(DONT_WAIT)):
+        _send(loop, socket, at, size, int64(DONT_WAIT))
     counts[layout.ANSWERS] += 1
 
 
