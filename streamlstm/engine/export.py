@@ -75,7 +75,10 @@ def unpack_state(
         raise ModelMismatchError(
             f"state: belongs to the model {owner.hex()[:8]}, this engine runs {fingerprint[:8]}."
         )
+    if len(body) != _HEAD.size + 4 * row_size:
+        expected = _HEAD.size + 4 * row_size + _CRC.size
+        raise BadValueError(f"state: expected {expected} bytes, got {len(blob)}.")
     row = np.frombuffer(body, "<f4", offset=_HEAD.size)
-    if len(row) != row_size or not np.isfinite(row[:state_size]).all():
+    if not np.isfinite(row[:state_size]).all():
         raise BadValueError(f"state: expected {state_size} finite floats, got others.")
     return row.astype(np.float32), seq, time

@@ -87,18 +87,8 @@ class IdIndex:
 
     def streams(self) -> list[StreamId]:
         """Return the ids of all live streams, in the order in which they came."""
-        slots, keys, lengths = self.live()
-        order = np.argsort(self.generation[slots])
-        return [
-            self.text(key, length) if length else key
-            for key, length in zip(keys[order].tolist(), lengths[order].tolist(), strict=True)
-        ]
-
-    def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Return slots, keys and text lengths of all live streams; a length of 0 is an integer."""
         slots = np.flatnonzero(self.generation[: self.used_slots])
-        records = self._records.reshape(self.capacity, -1)[slots]
-        return slots, records[:, self._layout.KEY], records[:, self._layout.META] & np.uint64(255)
+        return self.ids_of(slots[np.argsort(self.generation[slots])])
 
     def key_and_length(self, slot: int) -> tuple[int, int]:
         """Return key and text length of one slot."""
@@ -111,23 +101,38 @@ class IdIndex:
             return key.to_bytes(8, "little")[:length].decode()
         return self._texts[key : key + length].tobytes().decode()
 
-    def text_prefixes(
-        self, keys: NDArray[np.uint64], lengths: NDArray[np.uint64], size: int
-    ) -> NDArray[np.uint64]:
-        """Return the first ``size`` bytes of texts as big-endian numbers of 8 bytes each.
+    def ids_of(self, slots: NDArray[np.int64]) -> list[StreamId]:
+        """Return the ids of slots that are live."""
+        records = self._records.reshape(self.capacity, -1)[slots]
+        keys = records[:, self._layout.KEY].tolist()
+        lengths = (records[:, self._layout.META] & np.uint64(255)).tolist()
+        return [
+            self.text(key, length) if length else key
+            for key, length in zip(keys, lengths, strict=True)
+        ]
 
-        Returns
-        -------
-        uint64[B, size / 8]
-            They sort as the texts do; shorter texts are padded with zeros.
+    def first_slots(
+        self, prefix: str | None, after: StreamId | None, count: int
+    ) -> NDArray[np.int64]:
+        """Return the slots of the next streams in the order of kernels/listing.py.
+
+        Parameters are those of :func:`.listing.list_page`.
         """
-        prefixes = np.zeros((len(keys), size), np.uint8)
-        short = lengths <= self._layout.SHORT
-        prefixes[short, :8] = keys[short].astype("<u8").view(np.uint8).reshape(-1, 8)
-        places = keys[~short].astype(np.int64)[:, None] + np.arange(size)
-        within = np.arange(size) < lengths[~short].astype(np.int64)[:, None]
-        prefixes[~short] = np.where(within, self._texts[np.where(within, places, 0)], 0)
-        return prefixes.view(">u8").astype(np.uint64)
+        page = np.empty(min(count, len(self)), np.int64)
+        if len(page) == 0:
+            return page
+        text = after.encode() if isinstance(after, str) else b""
+        start = 0 if after is None else 1 if isinstance(after, int) else 2
+        found = self._call.select_page(
+            self.address,
+            start,
+            after if isinstance(after, int) else 0,
+            np.frombuffer(text, np.uint8),
+            np.frombuffer((prefix or "").encode(), np.uint8),
+            prefix is not None,
+            page,
+        )
+        return page[:found]
 
     def find(self, stream: StreamId) -> int:
         """Return the slot of ``stream``, or a negative number if it has none."""

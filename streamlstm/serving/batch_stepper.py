@@ -137,9 +137,12 @@ class BatchStepper:
         messages = [message for _, message in batch]
         try:
             made = self._step_together(messages, publish)
-        except StreamLSTMError:
+        except StreamLSTMError as error:
             made = []
             for atomic, run in split_runs(batch, pulled):
+                if atomic and len(batch) == 1:  # to try again would take as long once more
+                    made.append(self._refuse_atomic(run[0], error))
+                    continue
                 if atomic:
                     made.append(self._step_atomic(run[0], publish))
                 else:
@@ -262,10 +265,14 @@ class BatchStepper:
         try:
             return self._step_together([steps], publish)[0]
         except Exception as error:
-            row = error.position if isinstance(error, StreamLSTMError) else None
-            if row is None:
-                return self._refusals.refuse(error, None, None)
-            return self._refusals.refuse(error, steps.streams[row], seq_of(steps, row))
+            return self._refuse_atomic(steps, error)
+
+    def _refuse_atomic(self, steps: Observations, error: Exception) -> Response:
+        """Refuse a STEPS for the row that is bad, if it is known which."""
+        row = error.position if isinstance(error, StreamLSTMError) else None
+        if row is None:
+            return self._refusals.refuse(error, None, None)
+        return self._refusals.refuse(error, streams_of(steps)[row], seq_of(steps, row))
 
 
 def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:

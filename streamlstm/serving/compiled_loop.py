@@ -86,7 +86,7 @@ class CompiledLoop:
         self._stored = None if service.checkpointer is None else service.checkpointer.stored
         self._has_quota = service.limits.streams is not None
         self._authenticated = authenticated
-        self._throttle_log = ThrottleLog()
+        self._throttle_log = ThrottleLog(service.lines)
         self.table = LoopTable(
             view,
             sockets,
@@ -137,11 +137,14 @@ class CompiledLoop:
     def _answer(self) -> None:
         """Answer the message that was handed over."""
         head = self._handed_head()
+        start = time.monotonic_ns()
         account = None if self.table.accounts is None else self._account(head[layout.ACCOUNT])
         session = Session(int(self._fields[layout.RECEIVED]), account)
         self._dispatcher.dispatch([self._handed_over(head)], [session])
         self._fields[layout.RECEIVED] = session.received
-        self._counters.latency.add(time.monotonic_ns() - head[layout.TAKEN])
+        end = time.monotonic_ns()
+        self._fields[layout.HANDED_TIME] = end - start
+        self._counters.latency.add(end - head[layout.TAKEN])
 
     def _handed_head(self) -> list[int]:
         address = int(self._fields[layout.HANDED_RECORD])

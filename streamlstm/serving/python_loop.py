@@ -56,7 +56,7 @@ class PythonLoop:
         self._authenticated = authenticated
         self._rated = bool(service.limits.interval)
         self.accounts = Accounts(service.limits, authenticated) if service.limits else None
-        self._throttle_log = ThrottleLog()
+        self._throttle_log = ThrottleLog(service.lines)
         self._sessions = Sessions()
         self._topics: set[bytes] = set()
         self._poller = zmq.Poller()

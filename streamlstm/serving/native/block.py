@@ -133,7 +133,7 @@ def gather(loop, head):
         message[layout.BATCH_COUNT] = count
         message[layout.BATCH_MANY] = loop[layout.MANY]
         message[layout.BATCH_NUMBERED] = loop[layout.NUMBERED]
-        advance(loop, record)
+        advance(loop, record, count)
         messages += 1
         rows += count
     head[id_index.BLOCK] = base + loop[layout.LAST_ROUND]

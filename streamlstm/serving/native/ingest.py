@@ -44,7 +44,8 @@ def _inputs_at(loop, row):
 
 
 @internal
-def _find(head, id, length):
+def find(head, id, length):
+    """Return the slot of a stream whose id the reader gave, a negative number if it has none."""
     if length == 0:
         return id_index.find_integer(head, uint64(id))
     return id_index.find_text_at(head, id, length)
@@ -71,7 +72,7 @@ def _claim_row(loop, head, row, base):
     """
     fields = row_of(loop, row)
     id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
-    slot = _find(head, id, length)
+    slot = find(head, id, length)
     if slot < 0 and loop[layout.STORED] != 0:
         return int64(HAND_OVER)
     if seq != _ZERO:
@@ -187,8 +188,8 @@ def _ingest_steps(loop, head, at, end, row, base):
     at, count = reader.read_array(at, end)
     if at == 0 or count == 0:
         return int64(HAND_OVER)
-    if row + count > layout.BLOCK_ROOM:
-        return int64(NEXT_BLOCK)
+    if row > 0 and row + count > layout.BLOCK:
+        return int64(NEXT_BLOCK)  # so that none of this block waits for the arithmetic of so many
     for n in range(count):
         fields = row_of(loop, row + n)
         at, fields[ID], fields[LENGTH] = reader.read_id(at, end)

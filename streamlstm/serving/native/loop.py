@@ -11,15 +11,16 @@ from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_by
 from . import layout
 from .block import gather, message_of, step
 from .ingest import NEEDS_ROOM
+from .last import answer_last
 from .layout import LOOP, RECORD_HEAD
 from .queue import (
     admit,
     advance,
+    finish_handed,
+    hand_over,
     has_room_for_pull,
     next_record,
-    received,
     release,
-    set_received,
 )
 from .rate import account_of, charge, note_throttled, wait_time
 from .receive import note_receive_error, receive
@@ -38,11 +39,13 @@ from .views import (
 )
 
 _MAX_MESSAGES = 512  # of one pass: enough for a block, few enough that the first waits little
-_MAX_BYTES = 2**22
+_MAX_BYTES = 2**20
+_BUSY_MESSAGES = 4  # messages of a pass that a `busy` reply counts as: it leaves nothing to do
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
 _CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
 _MAX_SEND_BUDGET = 50_000_000  # and so many ns at once
+_IDS = 8  # of a LAST that take as long as an observation
 _ZERO = np.uint64(0)
 
 
@@ -143,16 +146,16 @@ def _receive_ready(loop):
     """Receive from ROUTER and PULL, one message of each in turn, up to a bound."""
     router, pull = loop[layout.READABLE] & 1 != 0, loop[layout.READABLE] & 2 != 0
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
-    taken = size = 0
+    taken = size = looks = 0
     while (router or pull) and taken < _MAX_MESSAGES and size < _MAX_BYTES:
-        if taken % _CLOCK_EVERY == _CLOCK_EVERY - 1:
+        looks += 1
+        if looks % _CLOCK_EVERY == 0:
             loop[layout.NOW] = now(loop)
         if router:
             router = receive(loop, int64(ROUTER_SOCKET), head)
             if router:
-                taken += 1
                 size += head[layout.SIZE]
-                _admit_request(loop, head)
+                taken += 1 if _admit_request(loop, head) else _BUSY_MESSAGES
         if pull:
             pull = _may_receive_pull(loop) and receive(loop, int64(PULL_SOCKET), head)
             if pull:
@@ -167,24 +170,27 @@ def _receive_ready(loop):
 
 @internal
 def _admit_request(loop, head):
-    """Queue the message in the scratch, or reply ``busy``."""
+    """Queue the message in the scratch, or reply ``busy``; tell which."""
     if loop[layout.ACCOUNTS] == 0:
-        if not admit(loop, head, int64(ROUTER_SOCKET)):
-            reply_busy(loop, head)
-        return
+        if admit(loop, head, int64(ROUTER_SOCKET)):
+            return True
+        reply_busy(loop, head)
+        return False
     account = account_of(loop, head)
     if account < 0:
         reply_busy(loop, head)
-        return
+        return False
     head[layout.ACCOUNT] = account
     wait = wait_time(loop, account)
     if wait > 0:
         note_throttled(loop, account)
         reply_throttled(loop, head, wait)
-    elif admit(loop, head, int64(ROUTER_SOCKET)):
+        return False
+    if admit(loop, head, int64(ROUTER_SOCKET)):
         charge(loop, account, head)
-    else:
-        reply_busy(loop, head)
+        return True
+    reply_busy(loop, head)
+    return False
 
 
 @internal
@@ -209,9 +215,9 @@ def _step_block(loop):
     if messages == 0:
         if reason == NEEDS_ROOM:
             return int64(layout.NEEDS_ROOM)
-        loop[layout.HANDED_RECORD] = next_record(loop)
-        loop[layout.RECEIVED] = received(loop, loop[layout.HANDED_RECORD])
-        advance(loop, loop[layout.HANDED_RECORD])
+        if _answer_last(loop, head):
+            return int64(layout.TICK)
+        hand_over(loop)
         counts[layout.HANDED_OVER] += 1
         return int64(layout.HAND_OVER)
     before = now(loop)
@@ -237,6 +243,21 @@ def _step_block(loop):
     return int64(layout.TICK)
 
 
+@internal
+def _answer_last(loop, head):
+    """Answer the first message of the queue if it is a LAST; tell whether it was."""
+    record = next_record(loop)
+    count = answer_last(loop, head, record)
+    if count == 0:
+        return False
+    advance(loop, record, 1 + count // _IDS)
+    loop[layout.NOW] = now(loop)
+    taken = fields_of(record)[layout.TAKEN]
+    _count_in(loop, int64(layout.LATENCY), loop[layout.NOW] - taken, int64(layout.TIME_UNIT))
+    release(loop, record)
+    return True
+
+
 @kernel(no_cfunc_wrapper=True)
 def serve(address):
     """Serve until Python has something to do.
@@ -254,10 +275,7 @@ def serve(address):
         streams needs larger arrays. STOPPED: libzmq failed with the errno in FAILED.
     """
     loop = int64s_at(address, LOOP)
-    if loop[layout.HANDED_RECORD] != 0:
-        set_received(loop, loop[layout.HANDED_RECORD], loop[layout.RECEIVED])
-        release(loop, loop[layout.HANDED_RECORD])
-        loop[layout.HANDED_RECORD] = 0
+    finish_handed(loop)
     loop[layout.NOW] = now(loop)
     loop[layout.READABLE] = 7  # Python may have used the sockets
     while loop[layout.NOW] < loop[layout.UNTIL]:
@@ -286,12 +304,10 @@ def serve(address):
 def discard(address):
     """Free all messages in the queue without an answer."""
     loop = int64s_at(address, LOOP)
-    if loop[layout.HANDED_RECORD] != 0:
-        release(loop, loop[layout.HANDED_RECORD])
-        loop[layout.HANDED_RECORD] = 0
+    finish_handed(loop)
     record = next_record(loop)
     while record != 0:
-        advance(loop, record)
+        advance(loop, record, int64(1))
         release(loop, record)
         record = next_record(loop)
 

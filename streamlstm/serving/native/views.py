@@ -5,7 +5,7 @@ from numba import int64
 from ...kernels.cache import internal
 from ...kernels.pointers import c_int, int64s_at
 from . import layout
-from .layout import RECORD_HEAD
+from .layout import LINK, RECORD_HEAD
 
 ROUTER_SOCKET, PULL_SOCKET, XPUB_SOCKET, WAKEUP = 0, 1, 2, 3  # positions in POLL_ITEMS
 EINTR, EAGAIN = 4, 11  # values of errno
@@ -18,6 +18,12 @@ _MONOTONIC = 1
 def fields_of(record):
     """View the head of a record."""
     return int64s_at(record, RECORD_HEAD // 8)
+
+
+@internal
+def links_of(loop, client):
+    """View the row of a client's messages in the queue."""
+    return int64s_at(loop[layout.LINKS] + 8 * LINK * client, LINK)
 
 
 @internal

@@ -89,12 +89,13 @@ class StoredStreams:
         return dict(zip(ids, self._tracker.seqs(ids, list(found.values())), strict=True))
 
     def list_page(
-        self, prefix: str | None, after: StreamId | None, count: int
+        self, prefix: str | None, after: StreamId | None, count: int, until: StreamId | None
     ) -> list[tuple[StreamId, int]]:
         """Return the next streams that are not in memory, and their last sequence numbers.
 
         Parameters and order are those of :meth:`streamlstm.Engine.list_streams`; a store without
-        an order lists none.
+        an order lists none. Nothing behind the stream ``until`` is looked for: the search would
+        read all of a store whose streams are in memory.
 
         Raises
         ------
@@ -104,8 +105,9 @@ class StoredStreams:
         start = b"" if after is None else store_key(after)
         if prefix is not None:
             start = max(start, _LAST_INTEGER)  # no integer has a prefix, not even the empty one
+        end = None if until is None else store_key(until)
         listed: list[tuple[StreamId, int]] = []
-        while self.exist and len(listed) < count:
+        while self.exist and len(listed) < count and (end is None or start < end):
             deleted = set(self.batch.deleted)
             page = self._store.page((prefix or "").encode(), start, count)
             if not page:
