@@ -1,4 +1,4 @@
-"""How long does a client wait that sends little, beside eight that send all they can?
+"""How long does a client that sends little wait beside eight that send all they can?
 
     python -m benchmarks.fairness [--json FILE] [--rounds 5] [--seconds 1] [--only KIND]
 
@@ -190,7 +190,7 @@ def main() -> None:
     ratios = {str(row[name]): float(row["ratio"] or 0) for row in rows}
     targets = {kind: TARGET for kind in ratios if not kind.startswith("machine")}
     note = (
-        f"A STEP at a time, {RATE:.0f} a second, over TCP on one machine; {STREAMS} streams, F={F}. "
+        f"A STEP at a time, {RATE:.0f} a second, over TCP on one machine; {STREAMS} streams. "
         f"The p99 of the good client is to stay below {TARGET:.0f} times its undisturbed one."
     )
     report("fairness", rows, ratios, arguments.json, note, targets)

@@ -23,7 +23,7 @@ def block_of_all(
         That of the first observation at fault, with its ``position``; nothing has changed.
     """
     errors: dict[int, StreamLSTMError] = {}
-    ids = _check_rows(table, streams, seqs, times, errors)
+    ids = _check_rows(table, streams, seqs, times, errors, only_first=True)
     for n, error in errors.items():
         error.position = n
         raise error
@@ -62,6 +62,7 @@ def _check_rows(
     seqs: Sequence[int] | None,
     times: Sequence[float | None] | None,
     errors: dict[int, StreamLSTMError],
+    only_first: bool = False,
 ) -> list[StreamId]:
     """Return the ids as plain str or int; add to ``errors`` those of invalid observations."""
     for name, values in (("seqs", seqs), ("times", times)):
@@ -90,4 +91,6 @@ def _check_rows(
                 last[stream] = seq
         except StreamLSTMError as error:
             errors[n] = error
+            if only_first:
+                break
     return ids

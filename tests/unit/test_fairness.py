@@ -14,6 +14,7 @@ from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import layout, loop
 from streamlstm.serving.native import queue as native_queue
+from streamlstm.serving.service import Service
 
 from ..contract.models import random_model
 from .worker_harness import Harness, harness, received
@@ -140,6 +141,53 @@ def test_a_step_waits_for_no_control_message_but_the_one_in_service(kind: str) -
             assert q.serve()
             q.send(good, [step("good")])
             assert q.serve_until_answered(good) == 0
+
+
+def test_a_step_that_comes_while_a_long_message_is_stepped_is_answered_between() -> None:
+    with harness(Engine(MODEL, capacity=100_000, threads=1)) as made:
+        q = Queue(made)
+        q.send(q.client(), [steps(wire.MAX_STREAMS)])
+        q.serve()
+        made.heard()
+        long, good = q.client(), q.client()
+        q.send(long, [steps(wire.MAX_STREAMS)])
+        good.send(step("good"))  # which nobody has received yet
+        q.serve()
+        heard = [parts[0] for parts in made.heard()]
+        assert len(heard) == wire.MAX_STREAMS + 1
+        assert heard[0] == b"good"
+        assert len(received(good)) == len(received(long)) == 1
+
+
+def test_what_is_answered_between_changes_no_order_and_no_result() -> None:
+    """Of streams that the long message has, or of its sender, nothing is taken before its end."""
+    rows = wire.MAX_STREAMS
+    ids: list[wire.StreamId] = list(range(rows))
+    X = wire.to_floats([0.001 * n for n in range(2 * rows)])
+    many = wire.encode(wire.Steps(ids, [1] * rows, X))
+    first = [step("x", 1), step("x", 2), step(rows - 1, 2), step("y", 1)]
+    own = [step("z", 1), step(7, 2)]
+    engine = Engine(MODEL, capacity=100_000, threads=1)
+    service = Service(engine)
+    wanted = [answer.reply for answer in service.handle([many, *first, *own])]
+    with harness(Engine(MODEL, capacity=100_000, threads=1)) as made:
+        q = Queue(made)
+        long, other = q.client(), q.client()
+        q.send(other, [step("other")])
+        q.send(long, [step("long")])
+        q.serve()
+        received(long), received(other)
+        q.send(long, [many])
+        for message in own:
+            long.send(message)
+        for message in first:
+            other.send(message)
+        for _ in range(4):
+            q.serve()
+        assert [parts[-1] for parts in received(long)] == [wanted[0], *wanted[5:]]
+        assert [parts[-1] for parts in received(other)] == wanted[1:5]
+        for stream in engine.streams():
+            assert q.engine.export_stream(stream) == engine.export_stream(stream)
 
 
 def test_a_client_that_asks_again_at_once_gains_nothing_by_having_one_request_in_flight() -> None:

@@ -62,19 +62,31 @@ def _claim(head, id, length):
 
 
 @internal
+def _round_of(head, slot, base):
+    """Return how many rows of the block a stream has already.
+
+    META has the last block of a slot; a block has a number for each of its rounds, from ``base`` on.
+    """
+    return max(int64(column_of(head, slot, META) >> BLOCK_SHIFT) - base + 1, 0)
+
+
+@internal
 def _claim_row(loop, head, row, base):
     """Find or allocate the slot of a row whose id, number and values are valid.
 
     Returns
     -------
     int64
-        1, and the number is stored; or HAND_OVER or NEEDS_ROOM, and nothing has changed.
+        1, and the number is stored; or HAND_OVER, NEEDS_ROOM or NEXT_BLOCK, and nothing has
+        changed.
     """
     fields = row_of(loop, row)
     id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
     slot = find(head, id, length)
     if slot < 0 and loop[layout.STORED] != 0:
         return int64(HAND_OVER)
+    if row >= loop[layout.ONCE_FROM] and slot >= 0 and _round_of(head, slot, base) > 0:
+        return int64(NEXT_BLOCK)
     if seq != _ZERO:
         last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
         if seq != last + _ONE:
@@ -87,10 +99,8 @@ def _claim_row(loop, head, row, base):
             return int64(HAND_OVER)
     if seq != _ZERO:
         set_column(head, slot, SEQ, seq)
-    # META has the last block of a slot; a block has a number for each of its rounds, from `base`
-    # on. So it tells how many rows of this block the stream has already.
     meta = column_of(head, slot, META)
-    round_ = max(int64(meta >> BLOCK_SHIFT) - base + 1, 0)
+    round_ = _round_of(head, slot, base)
     low = dirty.mark_in_meta(head, slot, meta)
     set_column(head, slot, META, uint64(base + round_) << BLOCK_SHIFT | low)
     fields[ROUND] = round_

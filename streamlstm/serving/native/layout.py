@@ -91,6 +91,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     HANDED_RECORD,  # address of the record that Python answers
     HANDED_TIME,  # ns that Python took for it
     LAST_ROUND,  # highest round of the block
+    ONCE_FROM,  # rows of the block from this one on may be of streams only that it does not have
     PACE,  # ns a message takes, moving average
     FAILED,  # errno of the failure that stopped the loop
     LAST_MESSAGE,  # time of the last receipt
@@ -118,7 +119,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     RATE_SIZE,
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
-) = range(82)
+) = range(83)
 LOOP = 96
 
 POLL_ITEM = 8

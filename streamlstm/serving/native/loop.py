@@ -9,7 +9,7 @@ from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal, kernel
 from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
-from .block import gather, message_of, step
+from .block import gather, gather_between, message_of, step, step_rows
 from .ingest import NEEDS_ROOM
 from .last import answer_last
 from .layout import LOOP, RECORD_HEAD
@@ -45,6 +45,8 @@ _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is 
 _CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
 _MAX_SEND_BUDGET = 50_000_000  # and so many ns at once
+_PIECE_WORK = 10_000_000  # multiply-adds of a thread between two looks at what came: some 200 us
+_PIECE_ROWS = 32  # but at least so many rows, which a block needs to be quick
 _IDS = 8  # of a LAST that take as long as an observation
 _ZERO = np.uint64(0)
 
@@ -209,7 +211,6 @@ def _may_receive_pull(loop):
 def _step_block(loop):
     """Step one block and reply; return how the loop goes on: TICK, HAND_OVER or NEEDS_ROOM."""
     head = int64s_at(loop[layout.TABLE], id_index.HEAD)
-    counts = counts_of(loop)
     start = now(loop)
     messages, rows, reason = gather(loop, head)
     if messages == 0:
@@ -218,29 +219,85 @@ def _step_block(loop):
         if _answer_last(loop, head):
             return int64(layout.TICK)
         hand_over(loop)
-        counts[layout.HANDED_OVER] += 1
+        counts_of(loop)[layout.HANDED_OVER] += 1
         return int64(layout.HAND_OVER)
     before = now(loop)
-    step(loop, rows)
-    after = now(loop)
-    counts[layout.BLOCKS] += 1
-    _count_in(loop, int64(layout.STEP_TIME), after - before, int64(layout.TIME_UNIT))
+    between = int64(0)
+    if loop[layout.LAST_ROUND] == 0 and rows > layout.BLOCK:
+        between = _step_pieces(loop, head, rows)
+    else:
+        step(loop, rows)
+    _count_block(loop, rows, now(loop) - before - between)
+    after = _send_replies(loop, int64(0), messages)
+    loop[layout.PACE] += ((after - start) // messages - loop[layout.PACE]) // 8
+    return int64(layout.TICK)
+
+
+@internal
+def _count_block(loop, rows, nanoseconds):
+    counts_of(loop)[layout.BLOCKS] += 1
+    _count_in(loop, int64(layout.STEP_TIME), nanoseconds, int64(layout.TIME_UNIT))
     _count_in(loop, int64(layout.BLOCK_SIZE), rows, int64(0))
+
+
+@internal
+def _send_replies(loop, first, stop):
+    """Reply to messages of the block, publish, and free their records; return the time."""
     task = int64s_at(loop[layout.TASK], plan.TASK)
     size = 4 * int64s_at(task[plan.TASK_PROGRAM], UNBOUNDED)[plan.OUTPUTS]
-    for n in range(messages):
-        message = message_of(loop, n)
-        send_results(loop, message, size)
-        if n % _CLOCK_EVERY == _CLOCK_EVERY - 1 or n == messages - 1:
+    after = loop[layout.NOW]
+    since = first
+    for n in range(first, stop):
+        send_results(loop, message_of(loop, n), size)
+        if n - since == _CLOCK_EVERY - 1 or n == stop - 1:
             after = now(loop)
-            for done in range(n // _CLOCK_EVERY * _CLOCK_EVERY, n + 1):
+            for done in range(since, n + 1):
                 record = message_of(loop, done)[layout.BATCH_RECORD]
                 taken = fields_of(record)[layout.TAKEN]
                 _count_in(loop, int64(layout.LATENCY), after - taken, int64(layout.TIME_UNIT))
                 release(loop, record)
+            since = n + 1
     loop[layout.NOW] = after
-    loop[layout.PACE] += ((after - start) // messages - loop[layout.PACE]) // 8
-    return int64(layout.TICK)
+    return after
+
+
+@internal
+def _step_pieces(loop, head, rows):
+    """Step a large STEPS in pieces, and answer single observations of others between them.
+
+    Returns
+    -------
+    int64
+        ns that were spent on the others.
+    """
+    threads = min(loop[layout.THREADS], rows * loop[layout.ROW_WORK] // loop[layout.SHARE_WORK])
+    work = _PIECE_WORK * max(threads, 1) // max(loop[layout.ROW_WORK], 1)
+    piece = min(max(work, _PIECE_ROWS), layout.BLOCK * 8)
+    between = first = int64(0)
+    while first < rows:
+        stop = min(first + piece, rows)
+        step_rows(loop, first, stop)
+        if stop < rows:
+            start = now(loop)
+            _answer_between(loop, head, rows)
+            between += now(loop) - start
+        first = stop
+    return between
+
+
+@internal
+def _answer_between(loop, head, rows):
+    """Answer single observations that are ready, of streams that the block does not have."""
+    if loop[layout.CLOSED] == 0:
+        _poll(loop, int64(0))  # what it finds besides is found again
+        _receive_ready(loop)
+    taken = gather_between(loop, head, rows)
+    if taken == 0:
+        return
+    before = now(loop)
+    step_rows(loop, rows, rows + taken)
+    _count_block(loop, taken, now(loop) - before)
+    _send_replies(loop, int64(1), taken + 1)
 
 
 @internal
