@@ -1,4 +1,4 @@
-"""How long does a client that sends little wait beside eight that send all they can?
+"""How long does a STEP wait beside eight greedy clients? Latencies, by what those send.
 
     python -m benchmarks.fairness [--json FILE] [--rounds 5] [--seconds 1] [--only KIND]
 

@@ -99,9 +99,7 @@ def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Mode
 def _check_size(source: Path, size: int, layers: list[Layer]) -> None:
     """Check before they are read that arrays are no larger than these layers have."""
     shapes = [shape for layer in layers for shape in layer.parameters().values()]
-    most = _SPARE + 8 * sum(
-        prod(shape) for shape in shapes
-    )  # as float64, though written as float32
+    most = _SPARE + 8 * sum(prod(shape) for shape in shapes)  # of float64; float32 is written
     if size > most:
         raise ModelFileError(
             f"{source}: holds {size} bytes of arrays, its layers have at most {most}; it is "

@@ -98,7 +98,7 @@ class SafetensorsFile:
             raise self._unreadable(error) from None
         except MemoryError:
             raise ModelFileError(
-                f"{self._source}: its arrays of {self.size} bytes are more than memory has room for."
+                f"{self._source}: memory has no room for its arrays of {self.size} bytes."
             ) from None
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(str(error)) from None

@@ -102,5 +102,7 @@ class Refusals:
             return error.expected - 1, None
         if not isinstance(error, DuplicateError):
             return None, None
-        y = None if stream is None or seq is None else self._engine.last_prediction(stream, seq)
+        y = error.values
+        if y is None and stream is not None and seq is not None:
+            y = self._engine.last_prediction(stream, seq)
         return error.last, None if y is None else wire.to_floats(y)

@@ -269,3 +269,35 @@ def test_what_a_client_sent_is_answered_in_its_order_beside_others() -> None:
         for client in clients:
             kinds = [reply[-1][2] == wire.Kind.PREDICTION for reply in received(client)]
             assert kinds == [bool(k % 7) for k in range(60)]
+
+
+def test_the_python_loop_answers_one_control_message_between_two_looks() -> None:
+    with harness(Engine(MODEL, threads=1), loop="python") as made:
+        greedy = [made.connect(zmq.DEALER, "router") for _ in range(8)]
+        good = made.connect(zmq.DEALER, "router")
+        for client in greedy:
+            for n in range(50):
+                client.send(wire.encode(wire.Ping(n)))
+        answered = 0
+        for n in range(20):
+            made.turn()
+            answered += sum(len(received(client)) for client in greedy)
+            assert answered <= n + 1
+            good.send(step("good", n + 1))
+            made.turn()
+            assert len(received(good)) == 1
+            answered -= 1
+        kinds = [
+            wire.encode(wire.Ping(0)),
+            step("a"),
+            step("b"),
+            wire.encode(wire.Ping(1)),
+            step("a"),
+        ]
+        for message in kinds:
+            good.send(message)
+        replies = []
+        while len(replies) < len(kinds):
+            made.turn()
+            replies += [parts[-1][2] for parts in received(good)]
+        assert replies == [131, 129, 129, 131, 129]

@@ -65,7 +65,7 @@ def _claim(head, id, length):
 def _round_of(head, slot, base):
     """Return how many rows of the block a stream has already.
 
-    META has the last block of a slot; a block has a number for each of its rounds, from ``base`` on.
+    META has the last block of a slot; a block has a number for each of its rounds, ``base`` first.
     """
     return max(int64(column_of(head, slot, META) >> BLOCK_SHIFT) - base + 1, 0)
 
