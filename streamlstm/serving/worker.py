@@ -67,7 +67,7 @@ class Worker:
     loop : {"auto", "native", "python"}
         "auto" takes the compiled loop where there is one: only for the cpu backend.
     queue_limits : QueueLimits
-        How much may wait before senders are answered ``busy``; the loop in Python keeps no queue,
+        How much may wait before senders are answered ``busy``; the loop in Python has its own limits,
         and lets senders wait.
     spin : float
         Seconds for which the compiled loop keeps polling after a message before it sleeps.
