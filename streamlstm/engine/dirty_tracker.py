@@ -11,7 +11,7 @@ from ..errors import CapacityError, StoreError
 from .block_packing import pack_ids
 from .ids import StreamId
 from .lock_flag import LockFlag
-from .records import RecordBatch, record_size, store_key
+from .records import ROW_START, RecordBatch, record_size, store_key
 from .state_table import StateTable
 
 
@@ -73,15 +73,15 @@ class DirtyTracker:
         return count
 
     def _take_from_device(self, batch: RecordBatch, limit: int) -> None:
-        """Take numbers and times as records without rows, then put the rows in between."""
+        """Take records without rows, then put the rows in between."""
         table = self._table
         slots = table.first_dirty(limit)
         size = record_size(0)
         records = np.empty(size * (batch.count + len(slots)), np.uint8)
         done, batch.count = batch.count, self._take(batch, limit, records)
         made = batch.records.reshape(batch.capacity, -1)[done : batch.count]
-        made[:, :16] = records.reshape(-1, size)[done:, :16]
-        made[:, 16:-8] = table.rows[slots].astype("<f4", copy=False).view(np.uint8)
+        made[:, :ROW_START] = records.reshape(-1, size)[done:, :ROW_START]
+        made[:, ROW_START:-8] = table.rows[slots].astype("<f4", copy=False).view(np.uint8)
 
     def mark_all(self) -> None:
         """Mark every live stream as changed."""
@@ -137,7 +137,8 @@ class DirtyTracker:
                 table.track_changes()
             table.seq[slots] = _column(fields, 0, 8, "<u8")
             table.time[slots] = _column(fields, 8, 16, "<f8")
-            table.rows[slots] = fields[:, 16:-8].copy().view("<f4")
+            table.producers[slots] = _column(fields, 16, 24, "<u8")
+            table.rows[slots] = fields[:, ROW_START:-8].copy().view("<f4")
 
     def _fields(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> NDArray[np.uint8]:
         """Return records as rows of bytes after checking their hashes."""

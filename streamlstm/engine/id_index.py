@@ -27,6 +27,8 @@ class IdIndex:
     generation : uint64[S]
         For a live stream the number of streams created up to and including it; 0 for a free slot.
         No two owners of a slot share one, so no late message for one owner can touch the next.
+    producers : uint64[S]
+        Identity of the publisher of a stream; 0 for none, and for a free slot.
     head : int64[HEAD]
         Addresses and sizes of all arrays, for compiled code; it never moves.
     address : int
@@ -52,6 +54,7 @@ class IdIndex:
         self.capacity = capacity
         self._records = lazy_zeros(capacity * id_index.RECORD, np.uint64)
         self.generation = lazy_zeros(capacity, np.uint64)
+        self.producers = lazy_zeros(capacity, np.uint64)
         self._index = np.zeros(_INDEX_PLACES, np.uint64)
         self._texts = np.zeros(_TEXT_BYTES, np.uint8)
         self.head = np.zeros(id_index.HEAD, np.int64)
@@ -59,6 +62,7 @@ class IdIndex:
         self.head[id_index.INDEX] = self._index.ctypes.data
         self.head[id_index.RECORDS] = self._records.ctypes.data
         self.head[id_index.GENERATIONS] = self.generation.ctypes.data
+        self.head[id_index.PRODUCERS] = self.producers.ctypes.data
         self.head[id_index.TEXTS] = self._texts.ctypes.data
         self.head[id_index.MASK] = _INDEX_PLACES - 1
         self.head[id_index.CAPACITY] = capacity

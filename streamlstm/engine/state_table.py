@@ -117,6 +117,7 @@ class StateTable(IdIndex):
         self.rows[slot] = self._initial
         self.seq[slot] = 0
         self.time[slot] = np.nan
+        self.producers[slot] = 0
 
     def free(self, stream: StreamId) -> None:
         """Erase the state of a stream and free its slot.
@@ -152,7 +153,9 @@ class StateTable(IdIndex):
         before: PredictionSlice,
         after: PredictionSlice,
     ) -> None:
-        """Replace all rows: every live stream restarts, but keeps its number and last prediction.
+        """Replace all rows: every live stream restarts.
+
+        It keeps its number, its producer and its last prediction.
 
         Parameters
         ----------

@@ -4,7 +4,7 @@ Dirty slots are queued in a ring buffer with one place for every slot, each slot
 bit IS_DIRTY in META (id_index.py) is set while a slot is queued. Slots that change while the ring
 is drained, a few at a time, are appended behind the others, so that none is lost and none starves.
 
-A record of a stream is SEQ, TIME, the row, and a checksum of all of that, without gaps.
+A record of a stream is SEQ, TIME, the producer, the row, and a checksum of all that, without gaps.
 """
 
 import numpy as np
@@ -22,11 +22,13 @@ from .id_index import (
     TIME,
     column_of,
     generation_of,
+    producer_of,
     set_column,
 )
 from .pointers import copy_bytes, int64s_at, prefetch, put_byte, put_word, word_at
 
-OVERHEAD = 24  # bytes of a record besides the row
+BESIDE = 24  # bytes of a record before the row,
+OVERHEAD = BESIDE + 8  # and besides it
 _LOW, _BYTE, _ZERO = np.uint64(511), np.uint64(255), np.uint64(0)
 _AHEAD = 8  # slots whose records and rows are fetched ahead
 
@@ -116,7 +118,8 @@ def _write_record(head, slot, to):
     size = 4 * head[id_index.ROW_SIZE]
     put_word(to, column_of(head, slot, SEQ))
     put_word(to + 8, column_of(head, slot, TIME))
-    copy_bytes(to + 16, head[id_index.ROWS] + size * slot, size)
+    put_word(to + 16, producer_of(head, slot))
+    copy_bytes(to + BESIDE, head[id_index.ROWS] + size * slot, size)
 
 
 @kernel(no_cfunc_wrapper=True)

@@ -13,6 +13,9 @@ records : uint64[S, RECORD]
 generations : uint64[S]
     The count of streams created so far when the owner of a slot was created, itself included; 0
     while the slot is free.
+producers : uint64[S]
+    Identity of the publisher that applied the last numbered observation of a stream or claimed the
+    stream; 0 for none. A column of its own, because most observations never look at it.
 texts : uint8[TEXT_SIZE]
     Texts of more than 8 bytes, contiguous; shorter ones are in their KEY.
 """
@@ -46,7 +49,8 @@ from .pointers import bits_of, byte_at, column_access, copy_bytes, prefetch
     DIRTY_RING,  # address of int64[S], the ring of dirty slots; 0 if untracked (dirty.py)
     DIRTY_FIRST,  # position in the ring of the slot that changed first
     DIRTY_COUNT,
-) = range(21)
+    PRODUCERS,
+) = range(22)
 HEAD = 24
 
 # Columns of a record. KEY is the integer, or the text itself, or its offset in texts. META is the
@@ -73,6 +77,7 @@ _AHEAD = 16  # slots whose places in a new index are fetched ahead
 # column_of(head, slot, KEY), set_column(head, slot, KEY, value); the others have one column, 0.
 column_of, set_column = column_access(RECORDS, RECORD)
 generation_of, set_generation = column_access(GENERATIONS, 1)
+_producer_at, _set_producer_at = column_access(PRODUCERS, 1)
 _entry_at, _set_entry = column_access(INDEX, 1)
 
 # Numba compiles a function once more for every literal among its arguments, hence int64(...).
@@ -82,6 +87,18 @@ _entry_at, _set_entry = column_access(INDEX, 1)
 def length_of(head, slot):
     """Return how many bytes the text of a slot has; 0 if its id is an integer."""
     return np.int64(column_of(head, slot, META) & _LENGTH)
+
+
+@internal
+def producer_of(head, slot):
+    """Return the identity of the publisher of a slot's stream; 0 for none."""
+    return _producer_at(head, slot, 0)
+
+
+@internal
+def set_producer(head, slot, value):
+    """Store the identity, a uint64, of the publisher of a slot's stream."""
+    _set_producer_at(head, slot, 0, value)
 
 
 @internal
@@ -205,6 +222,9 @@ def reset_slot(head, slot):
     copy_bytes(head[ROWS] + size * slot, head[INITIAL], size)
     set_column(head, slot, SEQ, _ZERO)
     set_column(head, slot, TIME, bits_of(np.nan))
+    # A page of the column that no publisher has written to stays uncommitted.
+    if producer_of(head, slot) != _ZERO:
+        set_producer(head, slot, _ZERO)
 
 
 @internal

@@ -161,6 +161,21 @@ def test_a_callback_that_fails_or_hangs(worker: WorkerProcess) -> None:
     asyncio.run(run())
 
 
+def test_an_error_is_not_hidden_behind_what_could_not_be_confirmed(worker: WorkerProcess) -> None:
+    async def hangs(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        router = worker.endpoints["router"]
+        async with AsyncReplayingPublisher(router, on_prediction=hangs, linger=0.1) as publisher:
+            await publisher.send("hidden", X[0])
+            print(1 / 0)
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        asyncio.run(run())
+    assert "1 observations were not confirmed in time" in raised.value.__notes__[0]
+
+
 def test_one_event_loop(worker: WorkerProcess) -> None:
     with pytest.raises(StreamLSTMError, match="made in a coroutine"):
         AsyncReplayingPublisher(worker.endpoints["router"])

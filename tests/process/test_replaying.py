@@ -302,3 +302,17 @@ def test_it_continues_from_the_last_number_of_the_worker(
     engine.step_many(["goes-on", "goes-on", "another"], X[1:4], seqs=[2, 3, 1])
     engine.step("goes-on", X[4], seq=4, time=5.0)
     assert_same(worker, engine, ["goes-on", "another"])
+
+
+def test_an_error_is_not_hidden_behind_what_could_not_be_confirmed(lost: WorkerProcess) -> None:
+    def use() -> None:
+        with ReplayingPublisher(lost.endpoints["router"], linger=0.1) as publisher:
+            publisher.send("s", X[0])
+            publisher.flush(30)
+            lost.stop()
+            publisher.send("s", X[1])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        use()
+    assert "1 observations were not confirmed in time" in raised.value.__notes__[0]

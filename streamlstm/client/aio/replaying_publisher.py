@@ -18,6 +18,7 @@ from ...engine.validation import Float32Array
 from ...errors import StreamLSTMError
 from ..connection import check_seconds
 from ..replay.base import Attempt, BaseReplayingPublisher, Result, WouldBlock
+from ..replay.failures import noting
 from ..replay.protocol import Delivery
 from ..requests import observation, single_observations
 
@@ -153,5 +154,6 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        with noting(error):
+            await self.close()

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ... import wire
 from ...errors import StreamLSTMError, WorkerTimeoutError
 from ..failures import how_to_check
+
+
+@contextmanager
+def noting(error: BaseException | None) -> Iterator[None]:
+    """Turn an error within ``with`` into a note of the one that is under way, if there is one.
+
+    A publisher that is closed because of an error must not hide it behind what could not be
+    confirmed any more.
+    """
+    try:
+        yield
+    except StreamLSTMError as closing:
+        if error is None:
+            raise
+        if closing is not error:
+            error.add_note(str(closing))
 
 
 def last_seq_unknown(endpoint: str, timeout: float) -> WorkerTimeoutError:

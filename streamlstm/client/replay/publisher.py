@@ -14,6 +14,7 @@ from ...engine.validation import Float32Array
 from ..connection import check_seconds
 from ..requests import observation, single_observations
 from .base import Attempt, BaseReplayingPublisher, Result, WouldBlock
+from .failures import noting
 from .protocol import Delivery
 
 OnPrediction: TypeAlias = Callable[[wire.StreamId, int, Float32Array], None]
@@ -173,5 +174,6 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        with noting(error):
+            self.close()
