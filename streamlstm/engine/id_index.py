@@ -43,9 +43,10 @@ class IdIndex:
     def __init__(self, capacity: int) -> None:
         # Numba loads only when an index is made: importing this module, or an error in an argument
         # before, must not take so long.
-        from ..kernels import compile, id_index, id_lookup
+        from ..kernels import compile, id_index, id_lookup, listing
 
         self._layout, self._call = id_index, compile.id_entries()
+        self._listing = listing
         self._integer_slot, self._text_slot = self._call.integer_slot, self._call.text_slot
         self._find, self._claim, self._encoded = id_lookup.FIND, id_lookup.CLAIM, id_lookup.ENCODED
         self._no_id = id_index.INVALID_ID
@@ -122,11 +123,14 @@ class IdIndex:
 
         Parameters are those of :func:`.listing.list_page`.
         """
-        page = np.empty(min(count, len(self)), np.int64)
+        page = np.empty(max(min(count, len(self)), 0), np.int64)
         if len(page) == 0:
             return page
         text = after.encode() if isinstance(after, str) else b""
-        start = 0 if after is None else 1 if isinstance(after, int) else 2
+        listing = self._listing
+        start = listing.AFTER_TEXT if isinstance(after, str) else listing.AFTER_INTEGER
+        if after is None:
+            start = listing.AT_START
         found = self._call.select_page(
             self.address,
             start,
