@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from . import zmtp
-from .libzmq import compiled, now
+from .libzmq import compiled, now, part
 from .load import ERRNO, GRACE, SENT, WINDOW, LoadError, new_report
 from .messages import Messages, joined
 from .syscalls import read_event, wait
@@ -133,7 +133,7 @@ def _run(
                 cells[_REPLIES] += count
 
 
-@zmtp.part
+@part
 def _skip_frames(connections: Any, client: int, cells: Any) -> Any:
     """Take all complete frames out of a client's inbox; return how many."""
     box, (begin, end) = connections.inbox[client], connections.unread[client]
