@@ -36,6 +36,7 @@ from .views import (
     error_number,
     fields_of,
     now,
+    refresh,
 )
 
 _MAX_MESSAGES = 512  # of one pass: enough for a block, few enough that the first waits little
@@ -148,6 +149,8 @@ def _receive_ready(loop):
     """Receive from ROUTER and PULL, one message of each in turn, up to a bound."""
     router, pull = loop[layout.READABLE] & 1 != 0, loop[layout.READABLE] & 2 != 0
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
+    if router:
+        refresh(loop, loop[layout.ROUTER])
     taken = size = looks = 0
     while (router or pull) and taken < _MAX_MESSAGES and size < _MAX_BYTES:
         looks += 1

@@ -24,9 +24,9 @@ from .views import (
     error_number,
     fields_of,
     now,
+    refresh,
 )
 
-_EVENTS = 15
 _RETRY_PAUSE = 50  # us
 _XPUB_NODROP = 69
 
@@ -34,13 +34,6 @@ _XPUB_NODROP = 69
 @internal
 def _send(loop, socket, at, size, flags):
     return c_int(loop[layout.SEND], socket, at, size, flags)
-
-
-@internal
-def _refresh(loop, socket):
-    """Let a socket process the commands of ZeroMQ's I/O thread: which queues have emptied."""
-    option = loop[layout.OPTION]
-    c_int(loop[layout.GET_OPTION], socket, int64(_EVENTS), option, option + 8)
 
 
 @internal
@@ -63,7 +56,7 @@ def send_reply(loop, head, at, size):
     while sent < 0 and error_number(loop) == EAGAIN and _may_wait(loop):
         loop[layout.SEND_BUDGET] -= 1_000 * _RETRY_PAUSE
         c_int(loop[layout.SLEEP], int64(_RETRY_PAUSE), int64(0), int64(0), int64(0))
-        _refresh(loop, socket)
+        refresh(loop, socket)
         sent = _send(loop, socket, back, size_of_name, flags)
     if sent < 0:
         counts[layout.DROPPED_ANSWERS] += 1  # the client does not read, or has disconnected

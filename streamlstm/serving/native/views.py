@@ -1,4 +1,4 @@
-"""Views of records and counters, and the functions of C that all modules need: clock, errno."""
+"""Views of records and counters, and the functions of C that all modules need."""
 
 from numba import int64
 
@@ -12,6 +12,7 @@ EINTR, EAGAIN = 4, 11  # values of errno
 DONT_WAIT, SEND_MORE = 1, 2  # flags of ZeroMQ
 
 _MONOTONIC = 1
+_EVENTS = 15  # an option of sockets
 
 
 @internal
@@ -44,3 +45,13 @@ def now(loop):
 def error_number(loop):
     """Return the errno of the last call of libzmq or C that failed."""
     return c_int(loop[layout.ERROR_NUMBER], int64(0), int64(0), int64(0), int64(0))
+
+
+@internal
+def refresh(loop, socket):
+    """Let a socket learn from ZeroMQ's I/O thread which queues have filled and emptied.
+
+    By itself it asks once in 100 receives: 50 large messages of others later.
+    """
+    option = loop[layout.OPTION]
+    c_int(loop[layout.GET_OPTION], socket, int64(_EVENTS), option, option + 8)
