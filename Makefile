@@ -58,6 +58,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 	@$(RUN) -m benchmarks.startup --json benchmarks/results/startup.json
 	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
 	@$(RUN) -m benchmarks.serving --json benchmarks/results/serving.json
+	@$(RUN) -m benchmarks.fairness --json benchmarks/results/fairness.json
 
 instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
 	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)

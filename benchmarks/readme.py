@@ -24,7 +24,7 @@ SHORT: dict[str, tuple[str, ...]] = {
 ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
         *("kernels", "streams", "startup", "layers", "training"),
-        *("serving", "durability", "torture", "fire", "soak"),
+        *("serving", "fairness", "durability", "torture", "fire", "soak"),
     ),
     (),
 )

@@ -106,6 +106,8 @@ class DuplicateError(SequenceError):
     ----------
     last : int
         The last sequence number that was applied.
+    values : float32[O] or None
+        From :meth:`.Engine.step_each`, if it is the last observation once more: its prediction.
     """
 
     code = "duplicate"
@@ -113,6 +115,7 @@ class DuplicateError(SequenceError):
     def __init__(self, message: str, last: int) -> None:
         super().__init__(message)
         self.last = last
+        self.values: NDArray[np.float32] | None = None
 
 
 class FencedError(SequenceError):

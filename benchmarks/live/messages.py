@@ -82,12 +82,13 @@ def echoed(messages: Messages) -> Messages:
 
 def _pack(frames: list[bytes], replies: list[bytes], unknown: int) -> Messages:
     return Messages(
-        *_joined(frames),
-        *_joined([reply[: len(reply) - unknown] for reply in replies]),
+        *joined(frames),
+        *joined([reply[: len(reply) - unknown] for reply in replies]),
         np.array([len(reply) for reply in replies], np.int64),
     )
 
 
-def _joined(parts: list[bytes]) -> tuple[Any, Any]:
+def joined(parts: list[bytes]) -> tuple[Any, Any]:
+    """Return frames in one array, uint8[...], and the offset of each, and the end, int64[N + 1]."""
     at = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
     return np.frombuffer(bytearray().join(parts), np.uint8), at

@@ -19,7 +19,7 @@ from .idle_evictor import IdleEvictor
 from .ids import StreamId, check_stream_id, id_list
 from .native_view import NativeView
 from .reload import PreparedReload, ReloadResult, prepare_reload
-from .row_checks import block_of_all, block_of_valid
+from .row_checks import block_of_all, block_of_valid, fill_from_block, repeated_last
 from .stream import Stream
 from .stream_owners import StreamOwners
 from .stream_producers import StreamProducers
@@ -235,7 +235,8 @@ class Engine(StreamStates):
         Y : float32[B, O]
             Predictions; NaN where there is none.
         errors : dict of int to StreamLSTMError
-            What :meth:`step` would have raised, by the position of the observation.
+            What :meth:`step` would have raised, by the position of the observation; with a
+            DuplicateError for the last one of a stream also its prediction.
         """
         schema = self._schema
         ids, X = schema.to_rows(streams, X)
@@ -253,8 +254,12 @@ class Engine(StreamStates):
                 n: schema.error(X[n], f"stream {given[n]!r}") for n in bad
             }
             block, valid = block_of_valid(self._table, given, seqs, times, errors)
+            repeated = repeated_last(seqs, errors)
+            for n, error in repeated.items():
+                error.values = self._last_prediction(given[n], error.last)
             Y = np.full((len(given), self._outputs), np.nan, np.float32)
             Y[valid] = self._step_block(block, X[valid])
+            fill_from_block(repeated, valid, given, seqs, Y)
             return Y, dict(sorted(errors.items()))
 
     def stream(self, stream: StreamId) -> Stream:

@@ -46,9 +46,10 @@ class IdIndex:
     def __init__(self, capacity: int) -> None:
         # Numba loads only when an index is made: importing this module, or an error in an argument
         # before, must not take so long.
-        from ..kernels import compile, id_index, id_lookup
+        from ..kernels import compile, id_index, id_lookup, listing
 
         self._layout, self._call = id_index, compile.id_entries()
+        self._listing = listing
         self._integer_slot, self._text_slot = self._call.integer_slot, self._call.text_slot
         self._find, self._claim, self._encoded = id_lookup.FIND, id_lookup.CLAIM, id_lookup.ENCODED
         self._no_id = id_index.INVALID_ID
@@ -96,18 +97,8 @@ class IdIndex:
 
     def streams(self) -> list[StreamId]:
         """Return the ids of all live streams, in the order in which they came."""
-        slots, keys, lengths = self.live()
-        order = np.argsort(self.generation[slots])
-        return [
-            self.text(key, length) if length else key
-            for key, length in zip(keys[order].tolist(), lengths[order].tolist(), strict=True)
-        ]
-
-    def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
-        """Return slots, keys and text lengths of all live streams; a length of 0 is an integer."""
         slots = np.flatnonzero(self.generation[: self.used_slots])
-        records = self._records.reshape(self.capacity, -1)[slots]
-        return slots, records[:, self._layout.KEY], records[:, self._layout.META] & np.uint64(255)
+        return self.ids_of(slots[np.argsort(self.generation[slots])])
 
     def key_and_length(self, slot: int) -> tuple[int, int]:
         """Return key and text length of one slot."""
@@ -120,23 +111,41 @@ class IdIndex:
             return key.to_bytes(8, "little")[:length].decode()
         return self._texts[key : key + length].tobytes().decode()
 
-    def text_prefixes(
-        self, keys: NDArray[np.uint64], lengths: NDArray[np.uint64], size: int
-    ) -> NDArray[np.uint64]:
-        """Return the first ``size`` bytes of texts as big-endian numbers of 8 bytes each.
+    def ids_of(self, slots: NDArray[np.int64]) -> list[StreamId]:
+        """Return the ids of slots that are live."""
+        records = self._records.reshape(self.capacity, -1)[slots]
+        keys = records[:, self._layout.KEY].tolist()
+        lengths = (records[:, self._layout.META] & np.uint64(255)).tolist()
+        return [
+            self.text(key, length) if length else key
+            for key, length in zip(keys, lengths, strict=True)
+        ]
 
-        Returns
-        -------
-        uint64[B, size / 8]
-            They sort as the texts do; shorter texts are padded with zeros.
+    def first_slots(
+        self, prefix: str | None, after: StreamId | None, count: int
+    ) -> NDArray[np.int64]:
+        """Return the slots of the next streams in the order of kernels/listing.py.
+
+        Parameters are those of :func:`.listing.list_page`.
         """
-        prefixes = np.zeros((len(keys), size), np.uint8)
-        short = lengths <= self._layout.SHORT
-        prefixes[short, :8] = keys[short].astype("<u8").view(np.uint8).reshape(-1, 8)
-        places = keys[~short].astype(np.int64)[:, None] + np.arange(size)
-        within = np.arange(size) < lengths[~short].astype(np.int64)[:, None]
-        prefixes[~short] = np.where(within, self._texts[np.where(within, places, 0)], 0)
-        return prefixes.view(">u8").astype(np.uint64)
+        page = np.empty(max(min(count, len(self)), 0), np.int64)
+        if len(page) == 0:
+            return page
+        text = after.encode() if isinstance(after, str) else b""
+        listing = self._listing
+        start = listing.AFTER_TEXT if isinstance(after, str) else listing.AFTER_INTEGER
+        if after is None:
+            start = listing.AT_START
+        found = self._call.select_page(
+            self.address,
+            start,
+            after if isinstance(after, int) else 0,
+            np.frombuffer(text, np.uint8),
+            np.frombuffer((prefix or "").encode(), np.uint8),
+            prefix is not None,
+            page,
+        )
+        return page[:found]
 
     def find(self, stream: StreamId) -> int:
         """Return the slot of ``stream``, or a negative number if it has none."""

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from ..errors import ShapeError, StreamLSTMError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DuplicateError, ShapeError, StreamLSTMError
 from .blocks import Block, checked_block
 from .ids import StreamId, check_stream_id, dict_key
 from .state_table import StateTable
@@ -23,7 +26,7 @@ def block_of_all(
         That of the first observation at fault, with its ``position``; nothing has changed.
     """
     errors: dict[int, StreamLSTMError] = {}
-    ids = _check_rows(table, streams, seqs, times, errors)
+    ids = _check_rows(table, streams, seqs, times, errors, only_first=True)
     for n, error in errors.items():
         error.position = n
         raise error
@@ -56,12 +59,41 @@ def block_of_valid(
     return block, valid
 
 
+def repeated_last(
+    seqs: Sequence[int] | None, errors: dict[int, StreamLSTMError]
+) -> dict[int, DuplicateError]:
+    """Return the errors of observations that are the last one of their stream once more."""
+    return {
+        n: error
+        for n, error in errors.items()
+        if seqs is not None and isinstance(error, DuplicateError) and error.last == seqs[n]
+    }
+
+
+def fill_from_block(
+    repeated: dict[int, DuplicateError],
+    valid: Sequence[int],
+    streams: Sequence[StreamId],
+    seqs: Sequence[int] | None,
+    Y: NDArray[np.float32],
+) -> None:
+    """Give errors the predictions that this block has made: those of earlier rows of Y[B, O]."""
+    if seqs is None or all(error.values is not None for error in repeated.values()):
+        return
+    rows = {(streams[n], seqs[n]): n for n in valid}
+    for n, error in repeated.items():
+        row = rows.get((streams[n], error.last))
+        if error.values is None and row is not None:
+            error.values = Y[row].copy()
+
+
 def _check_rows(
     table: StateTable,
     streams: Sequence[StreamId],
     seqs: Sequence[int] | None,
     times: Sequence[float | None] | None,
     errors: dict[int, StreamLSTMError],
+    only_first: bool = False,
 ) -> list[StreamId]:
     """Return the ids as plain str or int; add to ``errors`` those of invalid observations."""
     for name, values in (("seqs", seqs), ("times", times)):
@@ -90,4 +122,6 @@ def _check_rows(
                 last[key] = seq
         except StreamLSTMError as error:
             errors[n] = error
+            if only_first:
+                break
     return ids

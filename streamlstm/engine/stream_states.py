@@ -85,11 +85,14 @@ class StreamStates(EngineCore):
         """
         stream = check_stream_id(stream)
         with self._lock, self._flag:
-            slot = self._table.find(stream)
-            if slot < 0 or seq == 0 or self._table.seq[slot] != seq:
-                return None
-            y: Float32Array = self._table.rows[slot, self._prediction].copy()
-            return None if is_unknown(y) else y
+            return self._last_prediction(stream, seq)
+
+    def _last_prediction(self, stream: StreamId, seq: int) -> Float32Array | None:
+        slot = self._table.find(stream)
+        if slot < 0 or seq == 0 or self._table.seq[slot] != seq:
+            return None
+        y: Float32Array = self._table.rows[slot, self._prediction].copy()
+        return None if is_unknown(y) else y
 
     def reset(self, stream: StreamId) -> None:
         """Reset a stream's state: its next observation is its first.

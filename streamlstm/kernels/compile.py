@@ -9,7 +9,7 @@ from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import dirty, eviction, id_lookup, layout, recurrent_single, single_step, step
+from . import dirty, eviction, id_lookup, layout, listing, recurrent_single, single_step, step
 from .cache import is_cached
 
 Progress = Callable[[int, int, str], None]
@@ -52,7 +52,7 @@ def _kernels() -> dict[str, Signatures]:
         *recurrent_single.LSTM_16_BITS.values(),
     )
     kernels = {_layer_name(function): {function: _BY_ADDRESS} for function in layers}
-    kernels[_ID_LOOKUP] = id_lookup.SIGNATURES
+    kernels[_ID_LOOKUP] = id_lookup.SIGNATURES | listing.SIGNATURES
     kernels[DIRTY_TRACKING] = dirty.SIGNATURES
     kernels[EVICTION] = eviction.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
@@ -136,9 +136,9 @@ def _entries(kernels: Signatures) -> SimpleNamespace:
 
 @cache
 def id_entries() -> SimpleNamespace:
-    """Return the entry points of the table of streams (id_lookup.py), by name, compiled."""
+    """Return the entry points of the table of streams (id_lookup.py, listing.py), compiled."""
     prepare(None, [_ID_LOOKUP])
-    return _entries(id_lookup.SIGNATURES)
+    return _entries(_kernels()[_ID_LOOKUP])
 
 
 @cache

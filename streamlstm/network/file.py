@@ -7,17 +7,18 @@ executes nothing.
 from __future__ import annotations
 
 import json
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..errors import ModelError, ModelFileError
 from ..files import replace_file
 from .layers import Layer
+from .safetensors_file import Arrays, SafetensorsFile
 from .scaling import Scaling
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "streamlstm"
 VERSION = 1
-
-Arrays = dict[str, np.ndarray[Any, Any]]
+_SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
 def write_model_file(path: str | PathLike[str], model: Model) -> None:
@@ -68,20 +68,26 @@ def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Mode
         If the file is missing, damaged, of another kind, or written by a newer version.
     """
     source = Path(path)
-    header, arrays = _read(source)
-    _check_header(source, header)
-    try:
-        specification = json.loads(header["specification"])
-        metadata = json.loads(header.get("metadata", "{}"))
-        model = model_class(**_arguments(specification, arrays), metadata=metadata)
-        fingerprint = header["fingerprint"]
-    except ModelError as error:
-        raise ModelFileError(f"{source}: the model does not fit together: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelFileError(
-            f"{source}: is a streamlstm model file whose description is damaged "
-            f"({type(error).__name__}: {error})."
-        ) from None
+    with SafetensorsFile(source) as file:
+        header = file.metadata
+        _check_header(source, header)
+        try:
+            specification = json.loads(header["specification"])
+            metadata = json.loads(header.get("metadata", "{}"))
+            layers = [Layer.from_dict(layer) for layer in specification["layers"]]
+            _check_size(source, file.size, layers)
+            arguments = _arguments(layers, specification, file.read())
+            model = model_class(**arguments, metadata=metadata)
+            fingerprint = header["fingerprint"]
+        except ModelFileError:
+            raise
+        except ModelError as error:
+            raise ModelFileError(f"{source}: the model does not fit together: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise ModelFileError(
+                f"{source}: is a streamlstm model file whose description is damaged "
+                f"({type(error).__name__}: {error})."
+            ) from None
     if model.fingerprint != fingerprint:
         raise ModelFileError(
             f"{source}: is damaged: its content has the fingerprint {model.fingerprint}, it was "
@@ -90,23 +96,15 @@ def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Mode
     return model
 
 
-def _read(source: Path) -> tuple[dict[str, str], Arrays]:
-    """Return the metadata and the arrays of a safetensors file."""
-    if source.is_dir():
-        raise ModelFileError(f"{source}: expected a model file, this is a directory.")
-    try:
-        with source.open("rb") as file:  # safetensors' own message for these names no path
-            file.read(1)
-        with safe_open(str(source), framework="numpy") as file:
-            header = dict(file.metadata() or {})
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise ModelFileError(f"{source}: cannot be read: {error.strerror or error}.") from None
-    except (SafetensorError, TypeError, ValueError) as error:
+def _check_size(source: Path, size: int, layers: list[Layer]) -> None:
+    """Check before they are read that arrays are no larger than these layers have."""
+    shapes = [shape for layer in layers for shape in layer.parameters().values()]
+    most = _SPARE + 8 * sum(prod(shape) for shape in shapes)  # of float64; float32 is written
+    if size > most:
         raise ModelFileError(
-            f"{source}: expected a .safetensors model file, but it is damaged or of another kind "
-            f"({error})."
-        ) from None
+            f"{source}: holds {size} bytes of arrays, its layers have at most {most}; it is "
+            "damaged, or no model file."
+        )
 
 
 def _check_header(source: Path, header: dict[str, str]) -> None:
@@ -126,7 +124,9 @@ def _check_header(source: Path, header: dict[str, str]) -> None:
         )
 
 
-def _arguments(specification: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+def _arguments(
+    layers: list[Layer], specification: dict[str, Any], arrays: Arrays
+) -> dict[str, Any]:
     """Return the arguments of the model but its metadata; every array must be used."""
     unused = dict(arrays)
 
@@ -135,7 +135,6 @@ def _arguments(specification: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
             raise ModelError(f"the array {name} is missing.")
         return unused.pop(name)
 
-    layers = [Layer.from_dict(spec) for spec in specification["layers"]]
     arguments = {
         "layers": layers,
         "weights": [

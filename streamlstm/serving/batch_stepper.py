@@ -140,9 +140,12 @@ class BatchStepper:
             return
         try:
             made = self._step_together(batch, publish, producers)
-        except StreamLSTMError:
+        except StreamLSTMError as error:
             made = []
             for atomic, run in split_runs(batch, pulled, producers):
+                if atomic and len(batch) == 1:  # to try again would take as long once more
+                    made.append(self._refuse_atomic(run[0][1], error))
+                    continue
                 if atomic:
                     made.append(self._step_atomic(run[0], publish, producers))
                 else:
@@ -276,12 +279,16 @@ class BatchStepper:
         try:
             return self._step_together([positioned], publish, producers)[0]
         except Exception as error:
-            row = error.position if isinstance(error, StreamLSTMError) else None
-            if row is None and isinstance(message, wire.Step):
-                row = 0
-            if row is None:
-                return self._refusals.refuse(error, None, None)
-            return self._refusals.refuse(error, streams_of(message)[row], seq_of(message, row))
+            return self._refuse_atomic(message, error)
+
+    def _refuse_atomic(self, message: Observations, error: Exception) -> Response:
+        """Refuse a message for the row that is bad, if it is known which."""
+        row = error.position if isinstance(error, StreamLSTMError) else None
+        if row is None and isinstance(message, wire.Step):
+            row = 0
+        if row is None:
+            return self._refusals.refuse(error, None, None)
+        return self._refusals.refuse(error, streams_of(message)[row], seq_of(message, row))
 
 
 def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:

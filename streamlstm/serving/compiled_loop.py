@@ -89,7 +89,7 @@ class CompiledLoop:
         self._stored = None if service.checkpointer is None else service.checkpointer.stored
         self._has_quota = service.limits.streams is not None
         self._authenticated = authenticated
-        self._throttle_log = ThrottleLog()
+        self._throttle_log = ThrottleLog(service.lines)
         self._subscriptions = Subscriptions(sockets.xpub, service.counters)
         self.table = LoopTable(
             view,
@@ -145,6 +145,7 @@ class CompiledLoop:
     def _answer(self) -> None:
         """Answer the message that was handed over."""
         head = self._handed_head()
+        start = time.monotonic_ns()
         account = None if self.table.accounts is None else self._account(head[layout.ACCOUNT])
         session = Session(int(self._fields[layout.RECEIVED]), account)
         self._answering = True
@@ -153,7 +154,9 @@ class CompiledLoop:
         finally:
             self._answering = False
         self._fields[layout.RECEIVED] = session.received
-        self._counters.latency.add(time.monotonic_ns() - head[layout.TAKEN])
+        end = time.monotonic_ns()
+        self._fields[layout.HANDED_TIME] = end - start
+        self._counters.latency.add(end - head[layout.TAKEN])
 
     def send_large(self, reply: bytes) -> bool:
         """Send a large reply to the message that was handed over; False if none is answered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -16,7 +15,6 @@ from .service import Service
 from .sessions import Session
 
 _LOG = logging.getLogger(__name__)
-LOG_SECONDS = 1.0  # between two lines about refused messages
 
 
 class Dispatcher:
@@ -37,7 +35,6 @@ class Dispatcher:
         self._service, self._sender = service, sender
         self.uncommitted: deque[tuple[list[bytes], Response]] = deque()
         self._reload_route: list[bytes] | None = None  # of the RELOAD under way
-        self._silent_until, self._unlogged = 0.0, 0
 
     def dispatch(self, batch: Sequence[Envelope], sessions: Sequence[Session | None]) -> None:
         """Handle a batch of messages and send what it leads to."""
@@ -74,18 +71,11 @@ class Dispatcher:
             self._sender.reply(route, response.reply)
 
     def _log(self, socket: str, error: wire.Error) -> None:
-        """Log that a message was refused, a line a second at most."""
-        now = time.monotonic()
-        if now < self._silent_until:
-            self._unlogged += 1
-            return
-        more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
+        """Log that a message was refused."""
         sentence = error.message.encode("unicode_escape").decode()
-        _LOG.warning("%s: refused, %s: %s%s", socket, error.code, sentence, more)
-        self._silent_until, self._unlogged = now + LOG_SECONDS, 0
+        said = f"{socket}: refused, {error.code}: {sentence}"
+        self._service.lines.warn(_LOG, said, kind="refused")
 
     def log_rest(self) -> None:
-        """Log how many messages were refused since the last line."""
-        if self._unlogged:
-            _LOG.warning("refused %d more since the last line", self._unlogged)
-            self._unlogged = 0
+        """Log how many lines were left out since the last ones."""
+        self._service.lines.write_rest(_LOG)

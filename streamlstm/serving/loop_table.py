@@ -171,6 +171,7 @@ class LoopTable:
         fields[layout.HEAD] = self._zeros(layout.RECORD_HEAD // 8)
         fields[layout.RECORDS] = self._zeros(messages * layout.RECORD, np.uint8)
         fields[layout.LINKS] = self._zeros((messages + 1) * layout.LINK)
+        fields[layout.HEAP] = self._zeros(messages + 1)
         self.clients = clients = IdIndex(messages)
         clients.reserve(messages, 2 * messages * layout.MAX_IDENTITY)
         fields[layout.CLIENTS] = clients.address

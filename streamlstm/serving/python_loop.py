@@ -1,4 +1,4 @@
-"""The Python loop of a worker: receives messages and dispatches them as one batch a turn."""
+"""The Python loop of a worker: receives messages, and dispatches those of a turn as one batch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from math import ceil
 import zmq
 
 from .access.client_accounts import Account, Accounts, ThrottleLog, throttled_reply
+from .backlog import Backlog, Waiting
 from .dispatcher import Dispatcher
 from .envelope import Envelope, from_curve_router, from_pull, from_router
 from .native import layout
@@ -18,14 +19,14 @@ from .sockets import Sockets
 from .subscriptions import Subscriptions
 from .wakeup import Wakeup
 
-TURN_MESSAGES = 512  # of one turn: enough for a full block, few enough that the first waits little
+TURN_MESSAGES = 512  # received in one turn
 TURN_BYTES = 2**23
 
 
 class PythonLoop:
     """Receives what is ready, up to the bounds of a turn, and has it answered.
 
-    It keeps no queue: a sender waits until its message is received.
+    It never answers ``busy``: when its backlog is full, senders wait.
 
     Parameters
     ----------
@@ -57,15 +58,16 @@ class PythonLoop:
         self._authenticated = authenticated
         self._rated = bool(service.limits.interval)
         self.accounts = Accounts(service.limits, authenticated) if service.limits else None
-        self._throttle_log = ThrottleLog()
+        self._throttle_log = ThrottleLog(service.lines)
         self._sessions = Sessions()
         self._subscriptions = Subscriptions(sockets.xpub, service.counters)
+        self._backlog, self._closed = Backlog(), False
         self._poller = zmq.Poller()
         for waited in (*sockets, wakeup.fileno()):
             self._poller.register(waited, zmq.POLLIN)
 
     def turn(self, seconds: float) -> bool:
-        """Wait for messages, at most ``seconds``, and answer those that are ready.
+        """Wait for messages, at most ``seconds``, and answer some of those that are there.
 
         Returns
         -------
@@ -73,26 +75,36 @@ class PythonLoop:
             Whether the worker was asked to stop.
         """
         pause = self._pause_pull()
-        ready = dict(self._poller.poll(ceil(1000 * min(seconds, pause or seconds))))
+        seconds = 0 if len(self._backlog) else min(seconds, pause or seconds)
+        ready = dict(self._poller.poll(ceil(1000 * seconds)))
         stop = self._wakeup.fileno() in ready and self._wakeup.heard()
         if self._xpub in ready:
             self._subscriptions.read()
         self._subscriptions.look()
-        received = time.perf_counter_ns()
-        batch = self._receive([s for s in (self._router, self._pull) if s in ready])
-        self._counters.cells[layout.QUEUED] = len(batch)
-        if batch:
-            self._dispatcher.dispatch(batch, [self._session_of(envelope) for envelope in batch])
-        self._counters.cells[layout.QUEUED] = 0
-        for _ in batch:
-            self._counters.latency.add(time.perf_counter_ns() - received)
+        if not self._closed:
+            self._receive([s for s in (self._router, self._pull) if s in ready])
+        self._counters.cells[layout.QUEUED] = len(self._backlog)
+        self._answer(self._backlog.take_observations())
+        self._answer(self._backlog.take_other())
+        self._counters.cells[layout.QUEUED] = len(self._backlog)
         return stop
 
-    def _receive(self, sockets: list[zmq.Socket[bytes]]) -> list[Envelope]:
+    def _answer(self, batch: list[Waiting]) -> None:
+        if not batch:
+            return
+        envelopes = [waiting.envelope for waiting in batch]
+        self._dispatcher.dispatch(envelopes, [self._session_of(each) for each in envelopes])
+        now = time.monotonic_ns()
+        for waiting in batch:
+            self._counters.latency.add(now - waiting.received)
+
+    def _receive(self, sockets: list[zmq.Socket[bytes]]) -> None:
         """Receive what is ready, one message of each socket in turn."""
-        batch: list[Envelope] = []
-        size = 0
-        while sockets and len(batch) < TURN_MESSAGES and size < TURN_BYTES:
+        now = time.monotonic_ns()
+        count = size = 0
+        while sockets and count < TURN_MESSAGES and size < TURN_BYTES:
+            if self._backlog.is_full:
+                return
             for socket in tuple(sockets):
                 try:
                     if self._authenticated and socket is self._router:
@@ -112,9 +124,9 @@ class PythonLoop:
                     if socket is self._pull and self._pause_pull():
                         sockets.remove(socket)
                         self._count_throttled(self.accounts.pull)
-                batch.append(envelope)
+                self._backlog.add(Waiting(now, envelope))
+                count += 1
                 size += len(envelope.frame) if isinstance(envelope.frame, bytes) else 0
-        return batch
 
     def _session_of(self, envelope: Envelope) -> Session:
         """Return the session of a message's connection."""
@@ -151,7 +163,8 @@ class PythonLoop:
         """Do nothing: all replies are sent by the sender."""
 
     def stop_receiving(self) -> None:
-        """Do nothing: no message waits between turns."""
+        """Receive nothing more; :meth:`turn` goes on answering what waits."""
+        self._closed = True
 
     def close(self) -> None:
         """Do nothing: the sockets are the worker's."""

@@ -8,8 +8,6 @@ with the old model meanwhile. Only then, in the loop's own thread, everything ch
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -20,6 +18,7 @@ from ..engine.records import record_size
 from ..engine.reload import PreparedReload, ReloadResult
 from ..errors import ModelError, ModelFileError, StoreError, StreamLSTMError
 from ..network.model import Model
+from .line_limit import LineLimit
 from .stores.checkpointer import Checkpointer
 from .stores.epochs import Epochs
 from .stores.header import Header, header_of
@@ -54,6 +53,8 @@ class Reloader:
         The file of the model; None if it came from no file.
     checkpointer : Checkpointer or None
         Commits to the engine's store.
+    lines : LineLimit
+        Of the log.
 
     Attributes
     ----------
@@ -62,9 +63,13 @@ class Reloader:
     """
 
     def __init__(
-        self, engine: Engine, model_file: Path | None, checkpointer: Checkpointer | None
+        self,
+        engine: Engine,
+        model_file: Path | None,
+        checkpointer: Checkpointer | None,
+        lines: LineLimit,
     ) -> None:
-        self._engine, self._checkpointer = engine, checkpointer
+        self._engine, self._checkpointer, self._lines = engine, checkpointer, lines
         # Where it is, not what it points to: a link may point to another file by then.
         self._file = None if model_file is None else Path(model_file).absolute()
         self._thread: threading.Thread | None = None
@@ -150,7 +155,7 @@ class Reloader:
     def _run(self, file: Path, anew: bool) -> None:
         outcome: _Prepared | StreamLSTMError
         try:
-            outcome = self._prepare(_load(file), anew)
+            outcome = self._prepare(Model.load(file), anew)
         except ModelFileError as error:
             outcome = ModelFileError(f"reload: {error} The model that runs continues.")
         except StreamLSTMError as error:
@@ -158,7 +163,8 @@ class Reloader:
         except MemoryError:
             outcome = ModelError("reload: there is not enough memory for a second model.")
         except Exception as error:
-            _LOG.error("a model could not be made ready", exc_info=error)
+            said = "a model could not be made ready"
+            self._lines.write(_LOG, logging.ERROR, said, kind="reload failed", error=error)
             outcome = ModelError(
                 f"reload: failed with {type(error).__name__}; the worker's log says where. The "
                 "model that runs continues."
@@ -176,25 +182,6 @@ class Reloader:
         after = new.restarted_from(before) if anew else new.continued_from(before)
         self._checkpointer.set_header(after)
         return _Prepared(reload, before, after)
-
-
-def _load(file: Path) -> Model:
-    """Read a model from a copy of the file in memory.
-
-    Reading it in place would map it, and truncating a file that is mapped, as whoever writes over
-    it does, kills the process that accesses the mapping.
-    """
-    copy = os.memfd_create("model")
-    try:
-        with file.open("rb") as source, os.fdopen(os.dup(copy), "wb") as target:
-            shutil.copyfileobj(source, target)
-        return Model.load(f"/proc/self/fd/{copy}")
-    except OSError as error:
-        raise ModelFileError(f"{file}: cannot be read: {error.strerror or error}.") from None
-    except ModelFileError as error:
-        raise ModelFileError(str(error).replace(f"/proc/self/fd/{copy}", str(file))) from None
-    finally:
-        os.close(copy)
 
 
 def describe_reload(outcome: tuple[ReloadResult, float]) -> dict[str, Any]:

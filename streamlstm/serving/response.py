@@ -10,6 +10,7 @@ from .. import wire
 from ..engine.engine import Engine
 from ..errors import DuplicateError, FencedError, GapError, StreamLSTMError
 from .counters import Counters
+from .line_limit import LineLimit
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,10 +67,12 @@ class Refusals:
     ----------
     engine : Engine
     counters : Counters
+    lines : LineLimit
+        Of the log.
     """
 
-    def __init__(self, engine: Engine, counters: Counters) -> None:
-        self._engine, self._counters = engine, counters
+    def __init__(self, engine: Engine, counters: Counters, lines: LineLimit) -> None:
+        self._engine, self._counters, self._lines = engine, counters, lines
 
     def guard(self, action: Callable[[], Response], stream: wire.StreamId | None) -> Response:
         """Call an action; refuse the message if it raises: a worker outlives every message."""
@@ -84,7 +87,8 @@ class Refusals:
             last, values = self._last_of(error, stream, seq)
             refusal = wire.Error(stream, seq, error.code, str(error), last, values)
         else:
-            _LOG.error("a message could not be answered", exc_info=error)
+            said = "a message could not be answered"
+            self._lines.write(_LOG, logging.ERROR, said, kind="failed", error=error)
             sentence = f"the worker failed with {type(error).__name__}; its log says where"
             refusal = wire.Error(stream, seq, "error", sentence)
         self._counters.errors[refusal.code] += 1
@@ -100,5 +104,7 @@ class Refusals:
             return error.last, None
         if not isinstance(error, DuplicateError):
             return None, None
-        y = None if stream is None or seq is None else self._engine.last_prediction(stream, seq)
+        y = error.values
+        if y is None and stream is not None and seq is not None:
+            y = self._engine.last_prediction(stream, seq)
         return error.last, None if y is None else wire.to_floats(y)

@@ -25,6 +25,7 @@ from .commits import Commits
 from .connections import Connections
 from .counters import Counters
 from .eviction import Eviction
+from .line_limit import LineLimit
 from .memory import resident_memory
 from .native import layout
 from .observations import Positioned, count_rows
@@ -64,6 +65,8 @@ class Service:
 
     Attributes
     ----------
+    lines : LineLimit
+        Of what clients can cause the log to say.
     counters : Counters
         Those of messages, answers and publications are counted by who receives and sends them.
     connections : Connections or None
@@ -90,14 +93,15 @@ class Service:
         self._commits: Commits | None = checkpointer if commits is None else commits
         self.max_message_bytes = max_message_bytes
         self.counters = Counters()
-        self._refusals = Refusals(engine, self.counters)
+        self.lines = LineLimit()
+        self._refusals = Refusals(engine, self.counters, self.lines)
         self._residency = Residency(checkpointer, eviction)
         quota = None
         if limits.streams is not None:
             quota = StreamQuota(engine.stream_owners(), limits.streams)
         self._stepper = BatchStepper(engine, self.counters, self._refusals, self._residency, quota)
         self._streams = StreamRequests(engine, self._residency, quota)
-        self._reloader = Reloader(engine, model_file, checkpointer)
+        self._reloader = Reloader(engine, model_file, checkpointer, self.lines)
         self.connections: Connections | None = None
         self._started = self.turned = time.monotonic()
         self.serving = False
@@ -231,15 +235,12 @@ class Service:
         if outcome is None:
             return None
         if isinstance(outcome, StreamLSTMError):
-            _LOG.warning("%s", outcome)
+            self.lines.warn(_LOG, str(outcome), kind="reload refused")
             return self._refusals.refuse(outcome, None, None)
         result = outcome[0]
-        _LOG.info(
-            "reloaded: the model %s follows %s, %s",
-            result.model[:8],
-            result.before[:8],
-            "all streams restart" if result.anew else "streams continue",
-        )
+        streams = "all streams restart" if result.anew else "streams continue"
+        said = f"reloaded: the model {result.model[:8]} follows {result.before[:8]}, {streams}"
+        self.lines.write(_LOG, logging.INFO, said, kind="reloaded")
         if result.anew and publish:
             self._residency.publish_resets(self.engine.streams())
         return done(wire.Kind.RELOAD, None, describe_reload(outcome))

@@ -126,7 +126,7 @@ class StreamRequests:
         count = min(count, wire.MAX_LISTED)
         listed = self._engine.list_streams(prefix, after, count)
         if self._residency.stored is not None:
-            until = listed[-1][0] if len(listed) == count else None
+            until = listed[-1][0] if len(listed) == count > 0 else None
             listed += self._residency.stored.list_page(prefix, after, count, until)
             listed.sort(key=lambda entry: wire.topic(entry[0]))
         return done(wire.Kind.LIST, None, listed[:count])

@@ -68,8 +68,8 @@ class Worker:
     loop : {"auto", "native", "python"}
         "auto" takes the compiled loop where there is one: only for the cpu backend.
     queue_limits : QueueLimits
-        How much may wait before senders are answered ``busy``; the loop in Python keeps no queue,
-        and lets senders wait.
+        How much may wait before senders are answered ``busy``; the loop in Python has limits of
+        its own, and lets senders wait.
     spin : float
         Seconds for which the compiled loop keeps polling after a message before it sleeps.
     curve : CurveServer, optional

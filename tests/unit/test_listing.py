@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from streamlstm import LSTM, Dense, Engine, wire
 
 from ..contract.models import random_model
+from .small_service import ask, commit, small, step
 
 MODEL = random_model([LSTM(2, 4), Dense(4, 1)])
 PREFIXES = ["", "a", "pump-", "pump-0000000000000-", "é", "\U0010ffff" * 5]
@@ -61,3 +64,25 @@ def test_a_page_may_begin_behind_a_forgotten_stream() -> None:
     engine.step_many([f"s{n}" for n in range(9)], np.zeros((9, 2), np.float32))
     engine.forget("s4")
     assert engine.list_streams(None, "s4", 2) == [("s5", 0), ("s6", 0)]
+
+
+def test_a_page_of_streams_in_memory_does_not_read_the_whole_store(tmp_path: Path) -> None:
+    with small(tmp_path, 100) as (engine, checkpointer, _, service):
+        ask(service, *[step(f"s{n:02}") for n in range(60)])
+        commit(checkpointer)
+        assert len(engine) == 60
+        store, read = checkpointer.stored._store, []
+        page = store.page
+
+        def counted(*arguments: object) -> object:
+            read.append(arguments)
+            return page(*arguments)
+
+        store.page = counted  # type: ignore[method-assign]
+        checkpointer.stored.note_evicted(1)  # as if one were in the store only
+        for after in (None, "s04", "s31"):
+            read.clear()
+            (reply,) = ask(service, wire.encode(wire.List(None, after, 5)))
+            assert isinstance(reply, wire.Done)
+            assert len(reply.value) == 5
+            assert len(read) <= 2

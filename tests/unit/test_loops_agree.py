@@ -97,6 +97,30 @@ def test_any_messages(frames: list[bytes], capacity: int) -> None:
         agree(both, Service(Engine(MODEL, capacity, threads=1)), frames)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(FRAMES, min_size=1, max_size=8), st.sampled_from([3, 100]))
+def test_any_messages_in_one_batch_of_the_python_loop(frames: list[bytes], capacity: int) -> None:
+    with harness(Engine(MODEL, capacity, threads=1), loop="python") as both:
+        agree(both, Service(Engine(MODEL, capacity, threads=1)), frames)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), min_size=1, max_size=12))
+def test_repeated_observations_have_their_prediction_in_both_loops(
+    steps: list[tuple[str, int]],
+) -> None:
+    """Also where the next one of the stream arrives with them: in one batch."""
+    numbers: dict[str, int] = {}
+    frames = []
+    for n, (stream, back) in enumerate(steps):
+        number = max(numbers.get(stream, 0) + 1 - back, 1)
+        numbers[stream] = max(numbers.get(stream, 0), number)
+        frames.append(wire.encode(wire.Step(stream, number, wire.to_floats([n, 1.0]))))
+    for loop in ("native", "python"):
+        with harness(Engine(MODEL, threads=1), loop=loop) as both:
+            agree(both, Service(Engine(MODEL, threads=1)), frames)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(

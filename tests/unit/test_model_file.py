@@ -1,7 +1,9 @@
 """Model files: what is saved is loaded; whatever else is refused with a reason."""
 
 import json
+import os
 import pickle
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,43 @@ def test_what_is_no_model_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ModelFileError, match="damaged or of another kind"):
             Model.load(path)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="this is a pipe"):
+        Model.load(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="this is a device"):
+        Model.load("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+        with pytest.raises(ModelFileError, match="cannot be read"):
+            Model.load(tmp_path / "socket")
+
+
+def test_gigabytes_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """Whatever the first bytes promise; the files here have holes and take no space."""
+    path, gigabytes = tmp_path / "m", 2**33
+    path.touch()
+    os.truncate(path, gigabytes)
+    with pytest.raises(ModelFileError, match=f"a header of 0 bytes in a file of {gigabytes}"):
+        Model.load(path)
+    rewrite(path)
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.truncate(gigabytes)
+    with pytest.raises(ModelFileError, match=f"it has {gigabytes}"):
+        Model.load(path)
+    # a header that describes them, of an array that no layer has
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    data = len(content) - 8 - length
+    header["extra"] = {"dtype": "U8", "shape": [gigabytes], "data_offsets": [data, gigabytes]}
+    written = json.dumps(header).encode()
+    path.write_bytes(len(written).to_bytes(8, "little") + written)
+    os.truncate(path, 8 + len(written) + gigabytes)
+    with pytest.raises(ModelFileError, match="bytes of arrays, its layers have at most"):
+        Model.load(path)
 
 
 def test_a_file_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:

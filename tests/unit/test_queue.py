@@ -14,6 +14,7 @@ from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving import libzmq
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import layout, loop
+from streamlstm.serving.native import queue as native_queue
 from streamlstm.serving.queue_limits import QueueLimits
 
 from ..contract.models import random_model
@@ -31,6 +32,7 @@ def step(stream: wire.StreamId, seq: int = 0) -> bytes:
 def take(address: int) -> None:
     """Take what is ready into the queue, and step nothing."""
     table = int64s_at(address, layout.LOOP)
+    native_queue.finish_handed(table)
     table[layout.READABLE] = 3
     loop._receive_ready(table)
 
@@ -326,8 +328,9 @@ def test_the_loop_has_the_limits_and_kinds_of_the_protocol() -> None:
         wire.MAX_ENVELOPE,
         wire.MAX_ENVELOPE_BYTES,
     )
-    for kind in ("STEP", "STEPS", "PREDICTION", "PREDICTIONS", "ERROR"):
+    for kind in ("STEP", "STEPS", "PREDICTION", "PREDICTIONS", "DONE", "ERROR"):
         assert getattr(layout, kind) == wire.Kind[kind]
+    assert layout.LAST_SEQS == wire.Kind.LAST
 
 
 def test_large_replies_that_nobody_reads_are_dropped_and_others_are_sent() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from streamlstm import LSTM, Dense, Engine, Model
 from streamlstm.engine.records import FORMAT, record_size
 from streamlstm.errors import StoreError
+from streamlstm.serving.line_limit import LineLimit
 from streamlstm.serving.reload import Reloader
 from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
 from streamlstm.serving.stores.header import HEADER_KEY, Header, header_of
@@ -82,7 +83,7 @@ def reload(
     """Change the model as a worker does; `checkpointer` goes on with its commits meanwhile."""
     file = folder / "model.safetensors"
     model.save(file)
-    reloader = Reloader(engine, file, checkpointer)
+    reloader = Reloader(engine, file, checkpointer, LineLimit())
     reloader.begin(anew)
     while (outcome := reloader.turn()) is None:
         checkpointer.turn()

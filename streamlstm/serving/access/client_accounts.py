@@ -8,11 +8,12 @@ from collections import OrderedDict
 
 from ... import wire
 from ...errors import ProtocolError
+from ..line_limit import LineLimit
 from ..native import layout
 from .limits import Limits
 
 _LOG = logging.getLogger(__name__)
-LOG_SECONDS = 1.0  # between two lines about clients that were throttled
+_KIND = "throttled"  # of lines in the log
 
 PULL_NAME = "pull socket"  # ZeroMQ's own routing ids and user ids begin otherwise
 THROTTLED = "this client sends more observations than --max-rate allows; wait, then send it again"
@@ -101,22 +102,26 @@ class Accounts:
 
 
 class ThrottleLog:
-    """Logs which clients are throttled, a line a second at most."""
+    """Logs which clients are throttled.
 
-    def __init__(self) -> None:
-        self._silent_until, self._logged = 0.0, 0
+    Parameters
+    ----------
+    lines : LineLimit
+    """
+
+    def __init__(self, lines: LineLimit) -> None:
+        self._lines, self._logged = lines, 0
 
     def note(self, throttled: int, account: Account) -> None:
         """Take note of how many messages were throttled so far, and whose the last one was."""
-        now = time.monotonic()
-        if throttled == self._logged or now < self._silent_until:
+        if throttled == self._logged or self._lines.is_silent(_KIND):
             return
-        _LOG.warning(
-            "%s: more observations than --max-rate allows; %d messages had to wait",
-            account,
-            throttled - self._logged,
+        count, self._logged = throttled - self._logged, throttled
+        self._lines.warn(
+            _LOG,
+            f"{account}: more observations than --max-rate allows; {count} messages had to wait",
+            _KIND,
         )
-        self._logged, self._silent_until = throttled, now + LOG_SECONDS
 
 
 def throttled_reply(frame: bytes | ProtocolError, wait: int) -> bytes:

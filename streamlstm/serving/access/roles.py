@@ -13,7 +13,7 @@ from ..native import layout
 
 LETTERS = {
     Role.ALL: chr(layout.MAY_ALL),
-    Role.READ_ONLY: "R",
+    Role.READ_ONLY: chr(layout.MAY_READ),
     Role.PUBLISH_ONLY: chr(layout.MAY_STEP),
 }
 SOCKETS = {
@@ -23,7 +23,7 @@ SOCKETS = {
 }
 # A restricted role may do what is listed here, and nothing that is added to the protocol later.
 _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
-    ord("R"): ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
+    layout.MAY_READ: ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (
         "publish-only",
         (wire.Info, wire.Ping, wire.Step, wire.Steps, wire.Last, wire.Barrier, wire.Claim),

@@ -8,7 +8,7 @@ from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
 from ...kernels.pointers import call_at, copy_bytes, int64s_at
 from . import layout
-from .ingest import ingest, row_of
+from .ingest import HAND_OVER, ingest, row_of
 from .queue import advance, next_record, received, set_received
 from .views import fields_of
 
@@ -33,16 +33,32 @@ def _run(loop, task, slots, X, Y, first, stop):
 def step(loop, rows):
     """Step the block; further observations of a stream go into further rounds."""
     task = loop[layout.TASK]
+    if loop[layout.LAST_ROUND] == 0:
+        step_rows(loop, int64(0), rows)
+        return
     fields = int64s_at(task, plan.TASK)
     fields[plan.TASK_STEPS] += rows
     program = int64s_at(fields[plan.TASK_PROGRAM], UNBOUNDED)
-    if loop[layout.LAST_ROUND] == 0:
-        _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], int64(0), rows)
-    else:
-        _step_rounds(loop, task, program, rows)
+    _step_rounds(loop, task, program, rows)
+    _store_predictions(loop, program, int64(0), rows)
+
+
+@internal
+def step_rows(loop, first, stop):
+    """Step rows ``first`` to ``stop`` of the block, no two of one stream."""
+    task = loop[layout.TASK]
+    fields = int64s_at(task, plan.TASK)
+    fields[plan.TASK_STEPS] += stop - first
+    _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], first, stop)
+    program = int64s_at(fields[plan.TASK_PROGRAM], UNBOUNDED)
+    _store_predictions(loop, program, first, stop)
+
+
+@internal
+def _store_predictions(loop, program, first, stop):
     head, size = int64s_at(loop[layout.TABLE], id_index.HEAD), 4 * program[plan.OUTPUTS]
-    slots = int64s_at(loop[layout.SLOTS], rows)
-    for n in range(rows):  # in their order: the last one of a stream stays
+    slots = int64s_at(loop[layout.SLOTS], stop)
+    for n in range(first, stop):  # in their order: the last one of a stream stays
         if row_of(loop, n)[layout.SEQ] != 0:
             y = loop[layout.Y] + size * n
             id_index.store_prediction(head, slots[n], program[plan.PREDICTION], y, size)
@@ -103,6 +119,32 @@ def message_of(loop, n):
 
 
 @internal
+def _take(loop, head, record, messages, row, base):
+    """Make rows of the block, from ``row`` on, from the first message of the queue.
+
+    Returns
+    -------
+    int64
+        How many; or why it was not taken, as :func:`ingest` says.
+    """
+    role = fields_of(record)[layout.ROLE]
+    if role != layout.MAY_ALL and role != layout.MAY_STEP:
+        return int64(HAND_OVER)  # Python checks what this role may do
+    count = ingest(loop, head, record, row, base)
+    if count <= 0:
+        return count
+    set_received(loop, record, received(loop, record) + count)
+    message = message_of(loop, messages)
+    message[layout.BATCH_RECORD] = record
+    message[layout.BATCH_FIRST] = row
+    message[layout.BATCH_COUNT] = count
+    message[layout.BATCH_MANY] = loop[layout.MANY]
+    message[layout.BATCH_NUMBERED] = loop[layout.NUMBERED]
+    advance(loop, record, count)
+    return count
+
+
+@internal
 def gather(loop, head):
     """Make a block of the messages at the front of the queue.
 
@@ -114,27 +156,40 @@ def gather(loop, head):
     """
     base = head[id_index.BLOCK] + 1
     loop[layout.LAST_ROUND] = 0
+    loop[layout.ONCE_FROM] = layout.BLOCK_ROOM
     messages, rows, reason = int64(0), int64(0), int64(1)
-    while rows < layout.BLOCK:
+    while rows < layout.BLOCK and reason > 0:
         record = next_record(loop)
         if record == 0:
             break
-        role = fields_of(record)[layout.ROLE]
-        if role != layout.MAY_ALL and role != layout.MAY_STEP:
-            break  # Python checks what this role may do
-        count = ingest(loop, head, record, rows, base)
-        if count <= 0:
-            reason = count
-            break
-        set_received(loop, record, received(loop, record) + count)
-        message = message_of(loop, messages)
-        message[layout.BATCH_RECORD] = record
-        message[layout.BATCH_FIRST] = rows
-        message[layout.BATCH_COUNT] = count
-        message[layout.BATCH_MANY] = loop[layout.MANY]
-        message[layout.BATCH_NUMBERED] = loop[layout.NUMBERED]
-        advance(loop, record)
-        messages += 1
-        rows += count
+        reason = _take(loop, head, record, messages, rows, base)
+        if reason > 0:
+            messages += 1
+            rows += reason
     head[id_index.BLOCK] = base + loop[layout.LAST_ROUND]
     return messages, rows, reason
+
+
+@internal
+def gather_between(loop, head, rows):
+    """Make a small block of single observations, behind the rows of one that is being stepped.
+
+    That one is a single STEPS, and names each of its streams once. Nothing is taken from its
+    client, whose replies keep their order, nor of its streams.
+
+    Returns
+    -------
+    int64
+        How many messages were taken, the first of them as message 1: each is a row.
+    """
+    client = fields_of(message_of(loop, int64(0))[layout.BATCH_RECORD])[layout.CLIENT]
+    base, taken = head[id_index.BLOCK], int64(0)
+    loop[layout.ONCE_FROM] = rows
+    while taken < layout.BLOCK - 1:
+        record = next_record(loop)
+        if record == 0 or fields_of(record)[layout.CLIENT] == client:
+            break
+        if _take(loop, head, record, taken + 1, rows + taken, base) <= 0:
+            break
+        taken += 1
+    return taken

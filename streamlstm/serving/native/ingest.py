@@ -55,7 +55,8 @@ def _inputs_at(loop, row):
 
 
 @internal
-def _find(head, id, length):
+def find(head, id, length):
+    """Return the slot of a stream whose id the reader gave, a negative number if it has none."""
     if length == 0:
         return id_index.find_integer(head, uint64(id))
     return id_index.find_text_at(head, id, length)
@@ -69,6 +70,15 @@ def _claim(head, id, length):
     if not reader.is_utf8(id, length):
         return id_index.INVALID_ID
     return id_index.claim_text_at(head, id, length)
+
+
+@internal
+def _round_of(head, slot, base):
+    """Return how many rows of the block a stream has already.
+
+    META has the last block of a slot; a block has a number for each of its rounds, ``base`` first.
+    """
+    return max(int64(column_of(head, slot, META) >> BLOCK_SHIFT) - base + 1, 0)
 
 
 @internal
@@ -92,13 +102,16 @@ def _claim_row(loop, head, row, base):
     Returns
     -------
     int64
-        1, and the number is stored; or HAND_OVER or NEEDS_ROOM, and nothing has changed.
+        1, and the number is stored; or HAND_OVER, NEEDS_ROOM or NEXT_BLOCK, and nothing has
+        changed.
     """
     fields = row_of(loop, row)
     id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
-    slot = _find(head, id, length)
+    slot = find(head, id, length)
     if slot < 0 and loop[layout.STORED] != 0:
         return int64(HAND_OVER)
+    if row >= loop[layout.ONCE_FROM] and slot >= 0 and _round_of(head, slot, base) > 0:
+        return int64(NEXT_BLOCK)
     if seq != _ZERO:
         last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
         if seq != last + _ONE:
@@ -116,10 +129,8 @@ def _claim_row(loop, head, row, base):
             set_producer(head, slot, uint64(loop[layout.PRODUCER]))
     if seq != _ZERO:
         set_column(head, slot, SEQ, seq)
-    # META has the last block of a slot; a block has a number for each of its rounds, from `base`
-    # on. So it tells how many rows of this block the stream has already.
     meta = column_of(head, slot, META)
-    round_ = max(int64(meta >> BLOCK_SHIFT) - base + 1, 0)
+    round_ = _round_of(head, slot, base)
     low = dirty.mark_in_meta(head, slot, meta)
     set_column(head, slot, META, uint64(base + round_) << BLOCK_SHIFT | low)
     fields[ROUND] = round_
@@ -219,8 +230,8 @@ def _ingest_steps(loop, head, record, at, end, row, base):
     at, count = reader.read_array(at, end)
     if at == 0 or count == 0:
         return int64(HAND_OVER)
-    if row + count > layout.BLOCK_ROOM:
-        return int64(NEXT_BLOCK)
+    if row > 0 and row + count > layout.BLOCK:
+        return int64(NEXT_BLOCK)  # so that none of this block waits for the arithmetic of so many
     for n in range(count):
         fields = row_of(loop, row + n)
         at, fields[ID], fields[LENGTH] = reader.read_id(at, end)

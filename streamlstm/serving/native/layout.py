@@ -88,11 +88,13 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     NOW,
     FREE,  # address of the first free record
     USED,  # records that were ever used
-    FIRST_CLIENT,  # 1 + number of the client to serve next, 0 if none has a message
-    LAST_CLIENT,
-    NEXT_SOCKET,  # ROUTER or PULL, to serve next
+    HEAP,  # address of int64[clients + 1]: clients that have a message (native/order.py)
+    HEAP_SIZE,
+    VIRTUAL_NOW,  # virtual time of the message in service
     HANDED_RECORD,  # address of the record that Python answers
+    HANDED_TIME,  # ns that Python took for it
     LAST_ROUND,  # highest round of the block
+    ONCE_FROM,  # rows of the block from this one on may be of streams only that it does not have
     PACE,  # ns a message takes, moving average
     FAILED,  # errno of the failure that stopped the loop
     LAST_MESSAGE,  # time of the last receipt
@@ -131,7 +133,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
     HELD_COUNT,  # their number and bytes
     HELD_BYTES,
-) = range(92)
+) = range(94)
 LOOP = 96
 
 POLL_ITEM = 8
@@ -158,9 +160,10 @@ POLL_ITEM = 8
 RECORD_HEAD = 15 * 8
 RECORD = 512
 
-# Messages of a client in the queue: first and last record, and 1 + the client that is served next.
-# The PULL socket has no row in the table of clients; its messages and bytes are counted here.
-FIRST, LAST, NEXT_CLIENT, PULL_MESSAGES, PULL_BYTES, LINK = range(6)
+# A client in the queue: its first and last record, and its virtual time (native/order.py). The PULL
+# socket has no row in the table of clients; its messages and bytes are counted here.
+FIRST, LAST, VIRTUAL_TIME, PULL_MESSAGES, PULL_BYTES = range(5)
+LINK = 8  # a cache line
 
 # A large reply that libzmq holds: its bytes, their number, its client, and its first four bytes.
 HELD_ADDRESS, HELD_SIZE, HELD_CLIENT, HELD_WORD, HELD_REPLY = range(5)
@@ -175,9 +178,9 @@ BATCH_RECORD, BATCH_FIRST, BATCH_COUNT, BATCH_MANY, BATCH_NUMBERED, BATCH_ROW = 
 # the sequence number; the round, which is how many rows of the block the stream has before.
 ID, LENGTH, SEQ, ROUND, ROW = range(5)
 
-MAY_ALL, MAY_STEP = ord("A"), ord("P")  # roles whose STEP and STEPS the loop answers
+MAY_ALL, MAY_STEP, MAY_READ = ord("A"), ord("P"), ord("R")  # roles (serving/access/roles.py)
 
-STEP, STEPS, PREDICTION, PREDICTIONS, ERROR = 1, 2, 129, 130, 255
+STEP, STEPS, LAST_SEQS, PREDICTION, PREDICTIONS, DONE, ERROR = 1, 2, 10, 129, 130, 131, 255
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255
 MAX_IDENTITY = 255
 PRODUCER_MAGIC = int.from_bytes(b"PRD\x01", "little")  # in the last frame of an envelope, then

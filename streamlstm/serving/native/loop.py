@@ -9,22 +9,23 @@ from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal, kernel
 from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
-from .block import gather, message_of, step
+from .block import gather, gather_between, message_of, step, step_rows
 from .ingest import NEEDS_ROOM
 from .large import free_sent
+from .last import answer_last
 from .layout import LOOP, RECORD_HEAD
 from .queue import (
     admit,
     advance,
+    finish_handed,
+    hand_over,
     has_room_for_pull,
     next_record,
-    received,
     release,
-    set_received,
 )
 from .rate import account_of, charge, note_throttled, wait_time
 from .receive import receive
-from .send import EVENTS, reply_busy, reply_throttled, send_reply, send_results
+from .send import reply_busy, reply_throttled, send_reply, send_results
 from .views import (
     EINTR,
     PULL_SOCKET,
@@ -35,16 +36,21 @@ from .views import (
     error_number,
     fields_of,
     now,
+    refresh,
 )
 
 _MAX_MESSAGES = 512  # of one pass: enough for a block, few enough that the first waits little
-_MAX_BYTES = 2**22
+_MAX_BYTES = 2**20
 _REFUSED_SHARE = 64  # one part in so many of a refused message counts: to refuse it is quick, and
 # what is not received ZeroMQ holds
+_BUSY_MESSAGES = 4  # messages of a pass that a `busy` reply counts as: it leaves nothing to do
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
 _CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
 _MAX_SEND_BUDGET = 50_000_000  # and so many ns at once
+_PIECE_WORK = 10_000_000  # multiply-adds of a thread between two looks at what came: some 200 us
+_PIECE_ROWS = 32  # but at least so many rows, which a block needs to be quick
+_IDS = 8  # of a LAST that take as long as an observation
 _ZERO = np.uint64(0)
 
 
@@ -125,9 +131,9 @@ def _pull_pause(loop):
 @internal
 def _look_for_subscriptions(loop):
     """Set whether the XPUB socket has subscriptions, which Python reads: they are rare."""
-    option = loop[layout.OPTION]
-    c_int(loop[layout.GET_OPTION], loop[layout.XPUB], int64(EVENTS), option, option + 8)
-    loop[layout.SUBSCRIBED] = int64s_at(option, int64(1))[0] & 1  # POLLIN is 1
+    refresh(loop, loop[layout.XPUB])
+    # The socket's events are in OPTION now; POLLIN is 1.
+    loop[layout.SUBSCRIBED] = int64s_at(loop[layout.OPTION], int64(1))[0] & 1
     loop[layout.READABLE] &= ~(1 << XPUB_SOCKET)
 
 
@@ -136,17 +142,21 @@ def _receive_ready(loop):
     """Receive from ROUTER and PULL, one message of each in turn, up to a bound."""
     router, pull = loop[layout.READABLE] & 1 != 0, loop[layout.READABLE] & 2 != 0
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
-    taken = size = 0
+    if router:
+        refresh(loop, loop[layout.ROUTER])
+    taken = size = looks = 0
     while (router or pull) and taken < _MAX_MESSAGES and size < _MAX_BYTES:
-        if taken % _CLOCK_EVERY == _CLOCK_EVERY - 1:
+        looks += 1
+        if looks % _CLOCK_EVERY == 0:
             loop[layout.NOW] = now(loop)
         if router:
             router = receive(loop, int64(ROUTER_SOCKET), head)
             if router:
-                taken += 1
                 if _admit_request(loop, head):
+                    taken += 1
                     size += head[layout.SIZE]
                 else:
+                    taken += _BUSY_MESSAGES
                     size += head[layout.SIZE] // _REFUSED_SHARE
         if pull:
             pull = _may_receive_pull(loop) and receive(loop, int64(PULL_SOCKET), head)
@@ -199,38 +209,108 @@ def _may_receive_pull(loop):
 def _step_block(loop):
     """Step one block and reply; return how the loop goes on: TICK, HAND_OVER or NEEDS_ROOM."""
     head = int64s_at(loop[layout.TABLE], id_index.HEAD)
-    counts = counts_of(loop)
     start = now(loop)
     messages, rows, reason = gather(loop, head)
     if messages == 0:
         if reason == NEEDS_ROOM:
             return int64(layout.NEEDS_ROOM)
-        loop[layout.HANDED_RECORD] = next_record(loop)
-        loop[layout.RECEIVED] = received(loop, loop[layout.HANDED_RECORD])
-        advance(loop, loop[layout.HANDED_RECORD])
-        counts[layout.HANDED_OVER] += 1
+        if _answer_last(loop, head):
+            return int64(layout.TICK)
+        hand_over(loop)
+        counts_of(loop)[layout.HANDED_OVER] += 1
         return int64(layout.HAND_OVER)
     before = now(loop)
-    step(loop, rows)
-    after = now(loop)
-    counts[layout.BLOCKS] += 1
-    _count_in(loop, int64(layout.STEP_TIME), after - before, int64(layout.TIME_UNIT))
+    between = int64(0)
+    if loop[layout.LAST_ROUND] == 0 and rows > layout.BLOCK:
+        between = _step_pieces(loop, head, rows)
+    else:
+        step(loop, rows)
+    _count_block(loop, rows, now(loop) - before - between)
+    after = _send_replies(loop, int64(0), messages)
+    loop[layout.PACE] += ((after - start) // messages - loop[layout.PACE]) // 8
+    return int64(layout.TICK)
+
+
+@internal
+def _count_block(loop, rows, nanoseconds):
+    counts_of(loop)[layout.BLOCKS] += 1
+    _count_in(loop, int64(layout.STEP_TIME), nanoseconds, int64(layout.TIME_UNIT))
     _count_in(loop, int64(layout.BLOCK_SIZE), rows, int64(0))
+
+
+@internal
+def _send_replies(loop, first, stop):
+    """Reply to messages of the block, publish, and free their records; return the time."""
     task = int64s_at(loop[layout.TASK], plan.TASK)
     size = 4 * int64s_at(task[plan.TASK_PROGRAM], UNBOUNDED)[plan.OUTPUTS]
-    for n in range(messages):
-        message = message_of(loop, n)
-        send_results(loop, message, size)
-        if n % _CLOCK_EVERY == _CLOCK_EVERY - 1 or n == messages - 1:
+    after = loop[layout.NOW]
+    since = first
+    for n in range(first, stop):
+        send_results(loop, message_of(loop, n), size)
+        if n - since == _CLOCK_EVERY - 1 or n == stop - 1:
             after = now(loop)
-            for done in range(n // _CLOCK_EVERY * _CLOCK_EVERY, n + 1):
+            for done in range(since, n + 1):
                 record = message_of(loop, done)[layout.BATCH_RECORD]
                 taken = fields_of(record)[layout.TAKEN]
                 _count_in(loop, int64(layout.LATENCY), after - taken, int64(layout.TIME_UNIT))
                 release(loop, record)
+            since = n + 1
     loop[layout.NOW] = after
-    loop[layout.PACE] += ((after - start) // messages - loop[layout.PACE]) // 8
-    return int64(layout.TICK)
+    return after
+
+
+@internal
+def _step_pieces(loop, head, rows):
+    """Step a large STEPS in pieces, and answer single observations of others between them.
+
+    Returns
+    -------
+    int64
+        ns that were spent on the others.
+    """
+    threads = min(loop[layout.THREADS], rows * loop[layout.ROW_WORK] // loop[layout.SHARE_WORK])
+    work = _PIECE_WORK * max(threads, 1) // max(loop[layout.ROW_WORK], 1)
+    piece = min(max(work, _PIECE_ROWS), layout.BLOCK * 8)
+    between = first = int64(0)
+    while first < rows:
+        stop = min(first + piece, rows)
+        step_rows(loop, first, stop)
+        if stop < rows:
+            start = now(loop)
+            _answer_between(loop, head, rows)
+            between += now(loop) - start
+        first = stop
+    return between
+
+
+@internal
+def _answer_between(loop, head, rows):
+    """Answer single observations that are ready, of streams that the block does not have."""
+    if loop[layout.CLOSED] == 0:
+        _poll(loop, int64(0))  # what it finds besides is found again
+        _receive_ready(loop)
+    taken = gather_between(loop, head, rows)
+    if taken == 0:
+        return
+    before = now(loop)
+    step_rows(loop, rows, rows + taken)
+    _count_block(loop, taken, now(loop) - before)
+    _send_replies(loop, int64(1), taken + 1)
+
+
+@internal
+def _answer_last(loop, head):
+    """Answer the first message of the queue if it is a LAST; tell whether it was."""
+    record = next_record(loop)
+    count = answer_last(loop, head, record)
+    if count == 0:
+        return False
+    advance(loop, record, 1 + count // _IDS)
+    loop[layout.NOW] = now(loop)
+    taken = fields_of(record)[layout.TAKEN]
+    _count_in(loop, int64(layout.LATENCY), loop[layout.NOW] - taken, int64(layout.TIME_UNIT))
+    release(loop, record)
+    return True
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -251,10 +331,7 @@ def serve(address):
         streams needs larger arrays. STOPPED: libzmq failed with the errno in FAILED.
     """
     loop = int64s_at(address, LOOP)
-    if loop[layout.HANDED_RECORD] != 0:
-        set_received(loop, loop[layout.HANDED_RECORD], loop[layout.RECEIVED])
-        release(loop, loop[layout.HANDED_RECORD])
-        loop[layout.HANDED_RECORD] = 0
+    finish_handed(loop)
     loop[layout.NOW] = now(loop)
     loop[layout.READABLE] = 7  # Python may have used the sockets
     loop[layout.SUBSCRIBED] = 0
@@ -288,12 +365,10 @@ def discard(address):
     """Free all messages in the queue without an answer, and the large replies that are sent."""
     loop = int64s_at(address, LOOP)
     free_sent(loop)
-    if loop[layout.HANDED_RECORD] != 0:
-        release(loop, loop[layout.HANDED_RECORD])
-        loop[layout.HANDED_RECORD] = 0
+    finish_handed(loop)
     record = next_record(loop)
     while record != 0:
-        advance(loop, record)
+        advance(loop, record, int64(1))
         release(loop, record)
         record = next_record(loop)
 

@@ -1,7 +1,7 @@
 """The queue of messages that wait in the worker: bounded in number and bytes, fair to every client.
 
-Messages of a client keep their order. Clients are served round robin, one message each, and so are
-the two sockets: a client that sends a thousand messages delays no other by more than one of them.
+Messages of a client keep their order. Whose message is next is decided by what the messages of each
+client cost so far (native/order.py).
 
 A client may have as many messages and bytes in the queue as are still free: the dynamic threshold
 of shared-memory switches (Choudhury and Hahne 1998). One client that floods a worker gets half of
@@ -20,10 +20,10 @@ from ...kernels import id_index
 from ...kernels.cache import internal
 from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from ...kernels.pointers import c_word, copy_bytes, int64s_at
-from . import layout
-from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_HEAD
+from . import layout, order
+from .layout import DATA, FIRST, LAST, NEXT, RECORD, RECORD_HEAD, VIRTUAL_TIME
 from .tables import make_room
-from .views import PULL_SOCKET, ROUTER_SOCKET, counts_of, fields_of
+from .views import ROUTER_SOCKET, counts_of, fields_of, links_of
 
 # Columns of the table of clients, which is one of streams (kernels/id_index.py); in META, where a
 # stream has its last block, behind the length of the id, a client has its number of observations.
@@ -32,11 +32,6 @@ _MESSAGES, _BYTES = SEQ, TIME
 _HEAD_OF_REFUSED = 1_024  # bytes: `busy` names stream and number
 
 _ZERO = np.uint64(0)
-
-
-@internal
-def _links(loop, client):
-    return int64s_at(loop[layout.LINKS] + 8 * LINK * client, LINK)
 
 
 @internal
@@ -65,7 +60,7 @@ def free_bytes(loop):
 @internal
 def has_room_for_pull(loop):
     """Tell whether the queue has room for one more message of any size from the PULL socket."""
-    links = _links(loop, loop[layout.MAX_MESSAGES])
+    links = links_of(loop, loop[layout.MAX_MESSAGES])
     return links[layout.PULL_MESSAGES] < free_messages(loop) and (
         links[layout.PULL_BYTES] + loop[layout.MAX_FRAME] + RECORD <= free_bytes(loop)
     )
@@ -100,6 +95,7 @@ def _evict_one(loop, clients):
         loop[layout.CLIENT_HAND] = (client + 1) % loop[layout.MAX_MESSAGES]
         if column_of(clients, client, _MESSAGES) == _ZERO:
             id_index.free_slot(clients, client)
+            links_of(loop, client)[VIRTUAL_TIME] = 0
             return
 
 
@@ -166,7 +162,7 @@ def admit(loop, head, source):
         waiting = int64(column_of(clients, client, _MESSAGES))
         if waiting == 0:  # new, or without a message for a while
             set_column(clients, client, _BYTES, _ZERO)
-            _links(loop, client)[FIRST] = 0
+            links_of(loop, client)[FIRST] = 0
         taken = int64(column_of(clients, client, _BYTES))
         if waiting >= free_messages(loop) or taken + charged > free_bytes(loop):
             return False
@@ -212,7 +208,7 @@ def _charge(loop, client, messages, size):
     counts[layout.QUEUED_BYTES] += size
     counts[layout.QUEUE_PEAK] = max(counts[layout.QUEUE_PEAK], counts[layout.QUEUED])
     if client == loop[layout.MAX_MESSAGES]:
-        links = _links(loop, client)
+        links = links_of(loop, client)
         links[layout.PULL_MESSAGES] += messages
         links[layout.PULL_BYTES] += size
         return
@@ -224,53 +220,64 @@ def _charge(loop, client, messages, size):
 
 @internal
 def _append(loop, client, record):
-    """Append a record to its client's messages, and the client to the round if it had none."""
-    links = _links(loop, client)
+    """Append a record to its client's messages."""
+    links = links_of(loop, client)
     if links[FIRST] != 0:
         fields_of(links[LAST])[NEXT] = record
         links[LAST] = record
         return
     links[FIRST] = record
     links[LAST] = record
-    if client != loop[layout.MAX_MESSAGES]:
-        _enqueue_client(loop, client)
-
-
-@internal
-def _enqueue_client(loop, client):
-    """Append a client to the round."""
-    _links(loop, client)[NEXT_CLIENT] = 0
-    if loop[layout.FIRST_CLIENT] == 0:
-        loop[layout.FIRST_CLIENT] = client + 1
-    else:
-        _links(loop, loop[layout.LAST_CLIENT] - 1)[NEXT_CLIENT] = client + 1
-    loop[layout.LAST_CLIENT] = client + 1
+    order.enter(loop, client)
 
 
 @internal
 def next_record(loop):
     """Return the address of the next record to serve, 0 if the queue is empty."""
-    pulled = _links(loop, loop[layout.MAX_MESSAGES])[FIRST]
-    client = loop[layout.FIRST_CLIENT] - 1
-    if client < 0 or (pulled != 0 and loop[layout.NEXT_SOCKET] == PULL_SOCKET):
-        return pulled
-    return _links(loop, client)[FIRST]
+    client = order.first_client(loop)
+    return links_of(loop, client)[FIRST] if client >= 0 else int64(0)
 
 
 @internal
-def advance(loop, record):
-    """Remove the next record from the queue; it stays charged until it is released."""
+def advance(loop, record, rows):
+    """Remove the next record, of so many observations, from the queue.
+
+    Its memory stays charged until it is released.
+    """
     fields = fields_of(record)
     client = fields[layout.CLIENT]
-    links = _links(loop, client)
+    links = links_of(loop, client)
     links[FIRST] = fields[NEXT]
-    if client == loop[layout.MAX_MESSAGES]:
-        loop[layout.NEXT_SOCKET] = ROUTER_SOCKET
-        return
-    loop[layout.NEXT_SOCKET] = PULL_SOCKET
-    loop[layout.FIRST_CLIENT] = links[NEXT_CLIENT]
     if links[FIRST] != 0:
-        _enqueue_client(loop, client)
+        order.pay(loop, client, order.UNIT * rows)
+    else:
+        order.leave(loop, client, order.UNIT * rows)
+
+
+@internal
+def hand_over(loop):
+    """Remove the next record from the queue, for Python to answer."""
+    record = next_record(loop)
+    fields = fields_of(record)
+    links_of(loop, fields[layout.CLIENT])[FIRST] = fields[NEXT]
+    order.suspend(loop, fields[layout.CLIENT])
+    loop[layout.HANDED_RECORD] = record
+    loop[layout.HANDED_TIME] = 0
+    loop[layout.RECEIVED] = received(loop, record)
+
+
+@internal
+def finish_handed(loop):
+    """Free the record that Python has answered, if there is one; before any message is queued."""
+    record = loop[layout.HANDED_RECORD]
+    if record == 0:
+        return
+    loop[layout.HANDED_RECORD] = 0
+    set_received(loop, record, loop[layout.RECEIVED])
+    client = fields_of(record)[layout.CLIENT]
+    has_more = links_of(loop, client)[FIRST] != 0
+    order.resume(loop, client, loop[layout.HANDED_TIME], has_more)
+    release(loop, record)
 
 
 @internal

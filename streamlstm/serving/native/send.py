@@ -25,9 +25,9 @@ from .views import (
     error_number,
     fields_of,
     now,
+    refresh,
 )
 
-EVENTS = 15
 _RETRY_PAUSE = 50  # us
 _XPUB_NODROP = 69
 
@@ -35,13 +35,6 @@ _XPUB_NODROP = 69
 @internal
 def _send(loop, socket, at, size, flags):
     return c_int(loop[layout.SEND], socket, at, size, flags)
-
-
-@internal
-def _refresh(loop, socket):
-    """Let a socket process the commands of ZeroMQ's I/O thread: which queues have emptied."""
-    option = loop[layout.OPTION]
-    c_int(loop[layout.GET_OPTION], socket, int64(EVENTS), option, option + 8)
 
 
 @internal
@@ -57,7 +50,7 @@ def _pause(loop, socket):
     """Let ZeroMQ's I/O thread send something, at the cost of the budget."""
     loop[layout.SEND_BUDGET] -= 1_000 * _RETRY_PAUSE
     c_int(loop[layout.SLEEP], int64(_RETRY_PAUSE), int64(0), int64(0), int64(0))
-    _refresh(loop, socket)
+    refresh(loop, socket)
 
 
 @internal

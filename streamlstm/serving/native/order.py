@@ -1,0 +1,130 @@
+"""The order of service: start-time fair queueing (Goyal, Vin and Cheng 1996).
+
+Each client has a virtual time, which advances by what its messages cost: UNIT for each observation,
+and UNIT for each microsecond that Python took to answer a message that was handed over. The client
+whose virtual time is lowest is served next. So each gets the same share, whatever it sends: while
+the message of one takes as long as 2,000 observations, each of the others may have as many steps.
+
+A client that was idle continues at the virtual time of the queue, that of the message in service,
+less a CREDIT: what it sends after a pause overtakes those who always send, up to one block.
+
+The PULL socket, which stands for all publishers, is one more client, with the weight of all others
+that wait: it gets half.
+
+The clients that have a message are a binary heap of their numbers.
+"""
+
+from numba import int64
+
+from ...kernels.arguments import UNBOUNDED
+from ...kernels.cache import internal
+from ...kernels.pointers import int64s_at
+from . import layout
+from .layout import VIRTUAL_TIME
+from .views import links_of
+
+UNIT = 256  # what an observation costs; the PULL socket pays less, so it is more than 1
+CREDIT = UNIT * layout.BLOCK
+NANOSECONDS = 1_000  # of Python's time that cost as much as an observation
+
+
+@internal
+def _heap(loop):
+    return int64s_at(loop[layout.HEAP], UNBOUNDED)
+
+
+@internal
+def _time_of(loop, client):
+    return links_of(loop, client)[VIRTUAL_TIME]
+
+
+@internal
+def first_client(loop):
+    """Return the client that is served next; -1 if none has a message."""
+    return _heap(loop)[0] if loop[layout.HEAP_SIZE] > 0 else int64(-1)
+
+
+@internal
+def enter(loop, client):
+    """Add a client that has a message again."""
+    links = links_of(loop, client)
+    links[VIRTUAL_TIME] = max(links[VIRTUAL_TIME], loop[layout.VIRTUAL_NOW] - CREDIT)
+    _insert(loop, client)
+
+
+@internal
+def pay(loop, client, cost):
+    """Let the first client pay for a message, and stay among those who have one."""
+    _advance_now(loop, client)
+    _charge(loop, client, cost, loop[layout.HEAP_SIZE] - 1)
+    _sift_down(loop)
+
+
+@internal
+def leave(loop, client, cost):
+    """Let the first client pay for its last message, and remove it."""
+    suspend(loop, client)
+    _charge(loop, client, cost, loop[layout.HEAP_SIZE])
+
+
+@internal
+def suspend(loop, client):
+    """Remove the first client until it is known what its message costs: :func:`resume`."""
+    _advance_now(loop, client)
+    heap = _heap(loop)
+    loop[layout.HEAP_SIZE] -= 1
+    heap[0] = heap[loop[layout.HEAP_SIZE]]
+    _sift_down(loop)
+
+
+@internal
+def resume(loop, client, nanoseconds, has_more):
+    """Let a suspended client pay for the time that Python took, and add it again if it has more."""
+    cost = max(UNIT * nanoseconds // NANOSECONDS, UNIT)
+    _charge(loop, client, cost, loop[layout.HEAP_SIZE])
+    if has_more:
+        _insert(loop, client)
+
+
+@internal
+def _charge(loop, client, cost, others):
+    """Charge a client for a message, while so many others wait."""
+    if client == loop[layout.MAX_MESSAGES]:  # the PULL socket, as if each of them paid with it
+        cost = max(cost // max(others, 1), 1)
+    links_of(loop, client)[VIRTUAL_TIME] += cost
+    if others == 0:  # nobody waited for it, so nobody is owed anything
+        _advance_now(loop, client)
+
+
+@internal
+def _advance_now(loop, client):
+    loop[layout.VIRTUAL_NOW] = max(loop[layout.VIRTUAL_NOW], _time_of(loop, client))
+
+
+@internal
+def _insert(loop, client):
+    heap, time = _heap(loop), _time_of(loop, client)
+    place = loop[layout.HEAP_SIZE]
+    loop[layout.HEAP_SIZE] += 1
+    while place > 0 and time < _time_of(loop, heap[(place - 1) // 2]):
+        heap[place] = heap[(place - 1) // 2]
+        place = (place - 1) // 2
+    heap[place] = client
+
+
+@internal
+def _sift_down(loop):
+    """Move the first client of the heap down to its place."""
+    heap, size = _heap(loop), loop[layout.HEAP_SIZE]
+    client = heap[0]
+    time = _time_of(loop, client)
+    place = int64(0)
+    child = int64(1)
+    while child < size:
+        if child + 1 < size and _time_of(loop, heap[child + 1]) < _time_of(loop, heap[child]):
+            child += 1
+        if time <= _time_of(loop, heap[child]):
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = client
