@@ -194,6 +194,10 @@ class HandshakeError(WorkerTimeoutError):
     """A worker that refused the CURVE handshake: it rejects the client's key, or requires one."""
 
 
+class ForkError(StreamLSTMError):
+    """An object that was made before a fork, and is used in the child."""
+
+
 class EndpointError(StreamLSTMError):
     """An endpoint that cannot be bound or reached, or whose use is refused."""
 

@@ -18,6 +18,7 @@ class Backend(Protocol):
     name: str
     threads: int
     row_size: int
+    why_not_in_a_child: str  # what in it does not survive a fork; empty if all does
 
     def step_block(
         self,

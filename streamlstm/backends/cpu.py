@@ -5,6 +5,7 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ForkError
 from ..kernels import layout
 from ..lazy_arrays import lazy_zeros
 from ..network.model import Model
@@ -17,6 +18,8 @@ Float32Array = NDArray[np.float32]
 # Multiply-adds for each thread that make a further thread worth a try: one that still spins starts
 # in 2 us, one that sleeps in some 10 us, in which a core does about this much.
 THREAD_WORK = 300_000
+
+_OPENMP = "OpenMP, which shares blocks among threads, does not survive a fork"
 
 
 class CpuBackend:
@@ -50,6 +53,11 @@ class CpuBackend:
         from ..kernels import compile, simd, step
 
         self.threads = (threads or 1) if (threads or 1) > 1 and compile.can_run_parallel() else 1
+        if self.threads > 1 and compile.is_forked_from_parallel():
+            raise ForkError(
+                f"threads: expected 1, got {self.threads}: {_OPENMP}, and a process from which this "
+                "one was forked has used it. Start processes with spawn, or use one thread"
+            )
         plan = compile_plan(model, simd.LANES, weights)
         compile_kernels(compile.needed(plan.kinds, weights, self.threads))
         self.row_size = plan.row_size
@@ -78,6 +86,11 @@ class CpuBackend:
         self.address = self._task.ctypes.data
         self._rows: Float32Array | None = None
         self._call = compile.step_entries(self.threads > 1)
+
+    @property
+    def why_not_in_a_child(self) -> str:
+        """What does not survive a fork: OpenMP, which ends the child that uses it."""
+        return _OPENMP if self.threads > 1 else ""
 
     def _prepare_sharing(self) -> None:
         from ..kernels import compile, sharing, step

@@ -269,6 +269,8 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def close(self) -> None:
         """Close the connection; requests in flight fail. Closing twice is harmless."""
+        if self._forked is not None:
+            return
         with self._lock:
             pipeline = self._pipeline
             if pipeline is None:
@@ -279,6 +281,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def _call(self, message: wire.Request, decode: Decoder[Result]) -> Result:
         frame = encode(message, self._limit)
+        self._check_process()
         with self._lock:
             socket = self._open()
             if self._pipeline is None:
@@ -287,6 +290,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def _submit(self, message: wire.Request, decode: Decoder[Result]) -> Future[Result]:
         frame = encode(message, self._limit)
+        self._check_process()
         with self._lock:
             socket = self._open()
             if self._pipeline is None:

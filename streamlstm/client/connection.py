@@ -9,9 +9,10 @@ import numpy as np
 import zmq
 
 from .. import wire
-from ..errors import BadValueError, EndpointError
+from ..engine.forks import tell_in_child
+from ..errors import BadValueError, EndpointError, ForkError
 from .curve_handshake import Handshake
-from .failures import closed
+from .failures import closed, forked
 from .keys import Credentials, KeyPath, credentials
 
 SocketType = TypeVar("SocketType", bound=zmq.Socket[Any])
@@ -108,6 +109,7 @@ class ConnectedSocket(Generic[SocketType]):
     _kind: int
     _name: str  # of the client, in errors
     _socket_class: type[Any] | None = None  # None: the context's
+    _forked: ForkError | None = None  # in a child by fork, which cannot use the connection
 
     def __init__(
         self,
@@ -133,12 +135,23 @@ class ConnectedSocket(Generic[SocketType]):
             self._end_context()
             raise
         self._setup()
+        tell_in_child(self)
 
     def _setup(self) -> None:
         """Create what a subclass needs besides the socket."""
 
+    def _after_fork(self) -> None:
+        """Refuse every use of this copy in the child; what waits here is sent by the parent."""
+        self._forked = forked(self._name)
+
+    def _check_process(self) -> None:
+        """Raise ForkError in a child by fork, before any lock is taken."""
+        if self._forked is not None:
+            raise self._forked.with_traceback(None)
+
     def _open(self) -> SocketType:
-        """Return the socket; raise StreamLSTMError if it is closed."""
+        """Return the socket; raise StreamLSTMError if it is closed or another process's."""
+        self._check_process()
         if self._socket is None:
             raise closed(self._name)
         return self._socket
@@ -161,7 +174,9 @@ class Connection(ConnectedSocket[SocketType]):
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connection. Closing twice is harmless."""
+        """Close the connection. Closing twice is harmless; so is closing in a child by fork."""
+        if self._forked is not None:
+            return
         with self._lock:
             self._end()
 

@@ -1,5 +1,6 @@
 """Compile kernels, or load them from disk, before they are needed; call them from Python."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -18,6 +19,7 @@ Signatures = dict[Any, Signature]  # of each kernel
 
 _lock = threading.Lock()
 _ready: set[str] = set()
+_parallel_in: set[int] = set()  # the process that has loaded OpenMP
 
 # Names of groups of kernels, as a display of progress shows them.
 _ID_LOOKUP, _STEP = "stream id lookup", "step"
@@ -42,6 +44,11 @@ def can_run_parallel() -> bool:
     except ImportError:
         return False
     return True
+
+
+def is_forked_from_parallel() -> bool:
+    """Tell whether this process was forked from one that had loaded OpenMP, which ends the child."""
+    return bool(_parallel_in) and os.getpid() not in _parallel_in
 
 
 @cache
@@ -131,6 +138,7 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
             if name not in _ready:
                 if name == STEP_PARALLEL:
                     config.THREADING_LAYER = "omp"
+                    _parallel_in.add(os.getpid())
                 for kernel, signature in kernels[name].items():
                     kernel.compile(signature)
                 _ready.add(name)

@@ -132,6 +132,8 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def close(self) -> None:
         """Close the connection; requests in flight fail. Closing twice is harmless."""
+        if self._forked is not None:
+            return
         if self._socket is not None and self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
             for handle in (self._next_turn, self._deadline):

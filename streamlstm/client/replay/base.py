@@ -14,9 +14,10 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import zmq
 
 from ... import wire
-from ...errors import BadValueError, StreamLSTMError
+from ...engine.forks import tell_in_child
+from ...errors import BadValueError, ForkError, StreamLSTMError
 from ..connection import LINGER, TIMEOUT, check_seconds
-from ..failures import closed
+from ..failures import closed, forked
 from ..keys import KeyPath, credentials
 from ..requests import encode
 from .failures import last_seq_unknown, outbox_full, unconfirmed
@@ -83,6 +84,7 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
                 outbox.add(Entry(step, tries=1))
             self._journal.steps.clear()
         self._accepting, self._closed = True, False
+        self._forked: ForkError | None = None  # in a child by fork, which has no sending thread
         self._owns_context = context is None
         self._context = context or zmq.Context()
         self._protocol = ReplayProtocol(
@@ -93,6 +95,18 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         except BaseException:
             self._release()
             raise
+        tell_in_child(self)
+
+    def _after_fork(self) -> None:
+        """Refuse every use of this copy in the child; the parent goes on sending."""
+        self._forked = forked("publisher")
+        if self._journal is not None and not self._closed:
+            self._journal.close()  # its lock would outlast the parent's publisher in the child
+
+    def _check_process(self) -> None:
+        """Raise ForkError in a child by fork, before any lock is taken."""
+        if self._forked is not None:
+            raise self._forked.with_traceback(None)
 
     def _setup(self) -> threading.Condition:
         """Return the condition of this kind of publisher."""
