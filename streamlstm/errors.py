@@ -9,6 +9,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_LONGEST = 300  # characters of a value in a message: more than any stream id has
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: its repr, shortened; never raises."""
+    try:
+        text = repr(value)
+    except Exception:  # Python does not convert integers of thousands of digits
+        sign = "negative " if isinstance(value, int) and value < 0 else ""
+        huge = isinstance(value, int)
+        text = f"a {sign}integer of {value.bit_length()} bits" if huge else type(value).__name__
+    if "\n" in text:
+        text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
 
 class StreamLSTMError(Exception):
     """Base class of all exceptions that streamlstm raises.

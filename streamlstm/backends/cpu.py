@@ -28,8 +28,8 @@ class CpuBackend:
     Parameters
     ----------
     model : Model
-    threads : int, optional
-        How many threads a large block may use; one if left out.
+    threads : int
+        How many threads may share a large block.
     weights : {"float32", "float16", "bfloat16"}
         Precision in which a single stream's step reads them; the model's are rounded to it already.
 
@@ -49,10 +49,10 @@ class CpuBackend:
 
     name = "cpu"
 
-    def __init__(self, model: Model, threads: int | None = None, weights: str = "float32") -> None:
+    def __init__(self, model: Model, threads: int = 1, weights: str = "float32") -> None:
         from ..kernels import compile, simd, step
 
-        self.threads = (threads or 1) if (threads or 1) > 1 and compile.can_run_parallel() else 1
+        self.threads = threads if threads > 1 and compile.can_run_parallel() else 1
         if self.threads > 1 and compile.is_forked_from_parallel():
             raise ForkError(
                 f"threads: expected 1, got {self.threads}: {_OPENMP}, and a process from which this "

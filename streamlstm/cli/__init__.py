@@ -33,6 +33,7 @@ COMMANDS = (
     "streams",
     "forget",
     "reload",
+    "compile",
 )
 
 app = typer.Typer(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any, Generic, Self, TypeVar
 
-import numpy as np
 import zmq
 
 from .. import wire
 from ..engine.forks import tell_in_child
-from ..errors import BadValueError, EndpointError, ForkError
+from ..engine.validation import is_number
+from ..errors import BadValueError, EndpointError, ForkError, shown
 from .curve_handshake import Handshake
 from .failures import closed, forked
 from .keys import Credentials, KeyPath, credentials
@@ -19,6 +19,7 @@ SocketType = TypeVar("SocketType", bound=zmq.Socket[Any])
 
 TIMEOUT = 5.0  # seconds
 LINGER = 1.0  # seconds
+MAX_ENDPOINT = 1_000  # characters
 MAX_SECONDS = 2_000_000  # 23 days: as many milliseconds as ZeroMQ can count
 
 
@@ -30,12 +31,32 @@ def check_seconds(name: str, value: Any) -> float:
     BadValueError
         If it is no number, negative or not finite.
     """
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0 <= value <= MAX_SECONDS:
+    if not is_number(value) or not 0 <= value <= MAX_SECONDS:
         raise BadValueError(
-            f"{name}: expected a number of seconds from 0 to {MAX_SECONDS}, got {value!r}"
+            f"{name}: expected a number of seconds from 0 to {MAX_SECONDS}, got {shown(value)}"
         )
     return float(value)
+
+
+def check_limit(value: Any) -> int:
+    """Return a ``max_message_bytes``.
+
+    Raises
+    ------
+    BadValueError
+        If it is no integer of 1 or more.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BadValueError(
+            f"max_message_bytes: expected an integer of 1 or more, got {shown(value)}"
+        )
+    return value
+
+
+def check_context(context: Any) -> None:
+    """Raise BadValueError for what is neither None nor a context of ZeroMQ."""
+    if context is not None and not isinstance(context, zmq.Context):
+        raise BadValueError(f"context: expected a zmq.Context, got {type(context).__name__}")
 
 
 def milliseconds(seconds: float | None) -> int:
@@ -83,8 +104,12 @@ def connect(
 def _check_endpoint(endpoint: object) -> None:
     if not isinstance(endpoint, str):
         raise EndpointError(
-            f"expected an endpoint such as {wire.ROUTER}, got {endpoint!r} "
+            f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)} "
             f"({type(endpoint).__name__})"
+        )
+    if len(endpoint) > MAX_ENDPOINT or not endpoint.isprintable():
+        raise EndpointError(
+            f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)}"
         )
     if not wire.is_port(endpoint):
         raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
@@ -122,6 +147,7 @@ class ConnectedSocket(Generic[SocketType]):
     ) -> None:
         self.endpoint = endpoint
         keys = credentials(key, server)
+        check_context(context)
         self._owns_context = context is None
         self._context: zmq.Context[Any] = context or zmq.Context()
         socket: Any = self._context.socket(self._kind, socket_class=self._socket_class)

@@ -12,7 +12,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from .ids import StreamId
+from ..errors import BadValueError, shown
+from .ids import StreamId, check_prefix
 from .state_table import StateTable
 
 _PREFIX = 16  # bytes of a text that numpy compares; the rest is compared only where these are equal
@@ -37,6 +38,9 @@ def list_page(
     -------
     list of (str or int, int)
     """
+    prefix = None if prefix is None else check_prefix(prefix)
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise BadValueError(f"count: expected an integer of 1 or more, got {shown(count)}.")
     slots, keys, lengths = table.live()
     page: list[tuple[StreamId, int]] = []
     if prefix is None and not isinstance(after, str):

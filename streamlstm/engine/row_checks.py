@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..errors import ShapeError, StreamLSTMError
+from ..errors import StreamLSTMError
 from .blocks import Block, checked_block
 from .ids import StreamId, check_stream_id
 from .state_table import StateTable
@@ -64,9 +64,6 @@ def _check_rows(
     errors: dict[int, StreamLSTMError],
 ) -> list[StreamId]:
     """Return the ids as plain str or int; add to ``errors`` those of invalid observations."""
-    for name, values in (("seqs", seqs), ("times", times)):
-        if values is not None and len(values) != len(streams):
-            raise ShapeError(f"{name}: expected {len(streams)} of them, got {len(values)}.")
     ids = list(streams)
     last: dict[StreamId, int] = {}  # numbers within the block
     new: set[StreamId] = set()

@@ -12,6 +12,7 @@ from numba import config, float32, int64, types
 
 from . import dirty, eviction, id_lookup, layout, recurrent_single, sharing, single_step, step
 from .cache import is_cached
+from .disk_cache import announce
 
 Progress = Callable[[int, int, str], None]
 Signature = tuple[Any, ...]
@@ -78,6 +79,11 @@ def all_names() -> list[str]:
     return [name for name in _kernels() if name != STEP_PARALLEL or can_run_parallel()]
 
 
+def all_kernels() -> list[Any]:
+    """Return all kernels of these groups."""
+    return [kernel for name in all_names() for kernel in _kernels()[name]]
+
+
 def register(name: str, kernels: Signatures) -> None:
     """Add a group of kernels of another package, under a name that a display of progress shows."""
     _kernels()[name] = kernels
@@ -139,6 +145,9 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
                 if name == STEP_PARALLEL:
                     config.THREADING_LAYER = "omp"
                     _parallel_in.add(os.getpid())
+                for kernel in kernels[name]:
+                    if not is_cached(kernel):
+                        announce(kernel)
                 for kernel, signature in kernels[name].items():
                     kernel.compile(signature)
                 _ready.add(name)

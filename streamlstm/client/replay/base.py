@@ -15,8 +15,17 @@ import zmq
 
 from ... import wire
 from ...engine.forks import tell_in_child
-from ...errors import BadValueError, ForkError, StreamLSTMError
-from ..connection import LINGER, TIMEOUT, check_seconds
+from ...engine.validation import check_flag
+from ...errors import (
+    BadValueError,
+    DataError,
+    EndpointError,
+    ForkError,
+    StreamLSTMError,
+    shown,
+)
+from ...files import check_path
+from ..connection import LINGER, TIMEOUT, check_context, check_limit, check_seconds
 from ..failures import closed, forked
 from ..keys import KeyPath, credentials
 from ..requests import encode
@@ -68,16 +77,25 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self.timeout = check_seconds("timeout", timeout)
         self._linger = check_seconds("linger", linger)
         self._changed = self._setup()
+        if not isinstance(router, str) and not callable(router):
+            raise EndpointError(
+                f"router: expected an endpoint such as {wire.ROUTER}, or a function that returns "
+                f"it, got {shown(router)}"
+            )
         keys = credentials(key, server)
         check_seconds("retry", retry)
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
-                raise BadValueError(f"{name}: expected an integer of 1 or more, got {bound!r}")
-        self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, max_message_bytes
+                raise BadValueError(f"{name}: expected an integer of 1 or more, got {shown(bound)}")
+        self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, check_limit(max_message_bytes)
+        check_context(context)
+        if on_prediction is not None and not callable(on_prediction):
+            raise BadValueError(f"on_prediction: expected a function, got {shown(on_prediction)}")
+        sync, leave_out = check_flag("sync", sync), check_flag("leave_out", leave_out)
         self._on_prediction = on_prediction
         deliver = None if on_prediction is None else self._deliver
         self._outbox = outbox = Outbox(one_in_flight=deliver is not None)
-        self._journal = None if journal is None else Journal(journal, sync)
+        self._journal = None if journal is None else _open_journal(journal, sync)
         if self._journal is not None:
             outbox.last_seqs.update(self._journal.last_seqs)
             for step in self._journal.steps:
@@ -216,6 +234,15 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
             seq = last[step.stream] = last.get(step.stream, self._outbox.last_seqs[step.stream]) + 1
             numbered.append(step._replace(seq=seq))
         return numbered
+
+
+def _open_journal(path: str | PathLike[str], sync: bool) -> Journal:
+    try:
+        return Journal(check_path(path, DataError, "a journal"), sync)
+    except OSError as error:
+        raise DataError(
+            f"{path}: the journal cannot be opened ({error.strerror}); choose another path"
+        ) from None
 
 
 def _size(steps: list[wire.Step]) -> int:
