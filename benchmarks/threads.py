@@ -1,4 +1,4 @@
-"""What does sharing a block among threads gain on quiet cores, and cost where one core is busy?
+"""Blocks that are shared among threads: the gain on quiet cores, the cost where one is busy.
 
     python -m benchmarks.threads [--json FILE] [--rounds N]
 

@@ -16,10 +16,10 @@ def shown(value: object) -> str:
     """Return a value as messages show it: its repr, shortened; never raises."""
     try:
         text = repr(value)
-    except Exception:  # Python does not convert integers of thousands of digits
-        sign = "negative " if isinstance(value, int) and value < 0 else ""
-        huge = isinstance(value, int)
-        text = f"a {sign}integer of {value.bit_length()} bits" if huge else type(value).__name__
+    except Exception:  # such as of an integer of thousands of digits
+        text = type(value).__name__
+        if isinstance(value, int):
+            text = f"{'a negative' if value < 0 else 'an'} integer of {value.bit_length()} bits"
     if "\n" in text:
         text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -55,8 +55,8 @@ class CpuBackend:
         self.threads = threads if threads > 1 and compile.can_run_parallel() else 1
         if self.threads > 1 and compile.is_forked_from_parallel():
             raise ForkError(
-                f"threads: expected 1, got {self.threads}: {_OPENMP}, and a process from which this "
-                "one was forked has used it. Start processes with spawn, or use one thread"
+                f"threads: expected 1, got {self.threads}: {_OPENMP}, and the process from which "
+                "this one was forked has used it. Start processes with spawn, or use one thread"
             )
         plan = compile_plan(model, simd.LANES, weights)
         compile_kernels(compile.needed(plan.kinds, weights, self.threads))

@@ -28,9 +28,7 @@ def device_of(name: str) -> int | None:
     return None if found is None else int(found[1] or 0)
 
 
-def make_backend(
-    name: str, model: Model, threads: int = 1, weights: str = "float32"
-) -> Backend:
+def make_backend(name: str, model: Model, threads: int = 1, weights: str = "float32") -> Backend:
     """Make the backend called ``name``; "auto" takes the one for the CPU.
 
     Raises

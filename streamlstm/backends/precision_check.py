@@ -73,7 +73,9 @@ def check_precision(
         raise ModelError(f"model: expected a Model, got {type(model).__name__}.")
     check_precision_name(weights)
     if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
-        raise BadValueError(f"steps: expected an integer from 1 to {MAX_STEPS}, got {shown(steps)}.")
+        raise BadValueError(
+            f"steps: expected an integer from 1 to {MAX_STEPS}, got {shown(steps)}."
+        )
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise BadValueError(f"seed: expected an integer of 0 or more, got {shown(seed)}.")
     rng = np.random.default_rng(seed)

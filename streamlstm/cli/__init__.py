@@ -87,6 +87,8 @@ def main() -> NoReturn:
     """Run the command line; an error of the user ends with one sentence and exit status 1."""
     interrupts.handle(interrupts.exit_now)
     _reopen_closed_streams()
+    if sys.stdout.errors == "strict":  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
             interrupts.handle(interrupts.interrupt)

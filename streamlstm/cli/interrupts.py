@@ -8,10 +8,9 @@ process ends at once then. In between Ctrl-C raises KeyboardInterrupt as usual.
 This module is imported first, and imports only what every interpreter has loaded before.
 """
 
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
-
-import _signal
 
 STATUS = 130  # as a shell shows a process that SIGINT ended
 _IMPORT = "<frozen importlib"  # what the file names of the import system's code begin with
@@ -45,7 +44,7 @@ def handle(handler: object) -> object:
     if before not in OURS:
         return None
     try:
-        _signal.signal(_signal.SIGINT, handler)  # type: ignore[arg-type]
+        _signal.signal(_signal.SIGINT, handler)
     except ValueError:  # in another thread
         return None
     return before

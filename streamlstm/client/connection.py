@@ -108,9 +108,7 @@ def _check_endpoint(endpoint: object) -> None:
             f"({type(endpoint).__name__})"
         )
     if len(endpoint) > MAX_ENDPOINT or not endpoint.isprintable():
-        raise EndpointError(
-            f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)}"
-        )
+        raise EndpointError(f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)}")
     if not wire.is_port(endpoint):
         raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
 

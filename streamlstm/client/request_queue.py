@@ -40,8 +40,8 @@ def check_window(window: Any) -> int:
     """
     if not isinstance(window, int) or isinstance(window, bool) or not 1 <= window < _MAX_REPLIES:
         raise BadValueError(
-            f"window: expected an integer from 1 to {_MAX_REPLIES - 1}, got {shown(window)}; a worker "
-            f"queues {_MAX_REPLIES} replies for a client and drops the rest"
+            f"window: expected an integer from 1 to {_MAX_REPLIES - 1}, got {shown(window)}; a "
+            f"worker queues {_MAX_REPLIES} replies for a client and drops the rest"
         )
     return window
 

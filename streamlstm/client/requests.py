@@ -82,11 +82,7 @@ def single_observations(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[
 
 
 def _check_seq(seq: Any) -> int:
-    if (
-        isinstance(seq, int | np.integer)
-        and not isinstance(seq, bool)
-        and 0 <= seq <= MAX_SEQ
-    ):
+    if isinstance(seq, int | np.integer) and not isinstance(seq, bool) and 0 <= seq <= MAX_SEQ:
         return int(seq)
     raise BadValueError(
         f"seq: expected an integer from 0 to 2**64 - 1 (0: not numbered), got {shown(seq)} "
@@ -119,7 +115,10 @@ def topics(streams: Sequence[wire.StreamId]) -> list[bytes]:
         streams = list(streams)
     except TypeError:  # an array without dimensions
         raise BadValueError(f"streams: expected a sequence, got {shown(streams)}") from None
-    found = [b"" if type(stream) is str and not stream else wire.topic(check_stream_id(stream)) for stream in streams]
+    found = [
+        b"" if type(stream) is str and not stream else wire.topic(check_stream_id(stream))
+        for stream in streams
+    ]
     if not found:
         raise BadValueError("streams: expected at least one; leave it out to receive everything")
     return found

@@ -64,7 +64,8 @@ class AsyncEngine:
     def __init__(self, engine: Engine) -> None:
         if not isinstance(engine, Engine):
             raise ModelError(
-                f"engine: expected an Engine, got {type(engine).__name__}; AsyncEngine(Engine(model))"
+                f"engine: expected an Engine, got {type(engine).__name__}; write "
+                "AsyncEngine(Engine(model))"
             )
         self.engine = engine
         self._loop: asyncio.AbstractEventLoop | None = None

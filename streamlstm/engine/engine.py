@@ -90,9 +90,7 @@ class Engine(StreamStates):
         weights: str = "float32",
     ) -> None:
         check_model(model)
-        make = partial(
-            make_backend, backend, threads=check_threads(threads), weights=weights
-        )
+        make = partial(make_backend, backend, threads=check_threads(threads), weights=weights)
         super().__init__(model, capacity, make)
         self._has_store, self._reload_lock = False, threading.Lock()
         self._explainer: Explainer | None = None  # made at the first use

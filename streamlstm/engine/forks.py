@@ -52,7 +52,7 @@ def fork_error(what: str, why: str, remedy: str) -> ForkError:
 
 
 def free(lock: threading.Lock) -> bool:
-    """Release a lock in a forked child, where its holder does not exist; return whether it was held."""
+    """Release a lock in a forked child, where nobody holds it; return whether it was held."""
     held = lock.locked()
     if held:
         lock.release()

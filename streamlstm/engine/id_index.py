@@ -247,6 +247,6 @@ class IdIndex:
     def full_error(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream for which no slot is free."""
         return CapacityError(
-            f"stream {shown(stream)}: all {self.capacity} slots are taken; choose a larger capacity, or "
-            "forget streams that have ended."
+            f"stream {shown(stream)}: all {self.capacity} slots are taken; choose a larger "
+            "capacity, or forget streams that have ended."
         )

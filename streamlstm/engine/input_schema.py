@@ -77,7 +77,9 @@ class InputSchema:
         ShapeError, BadValueError
         """
         if isinstance(streams, str | bytes):
-            raise ShapeError(f"streams: expected a sequence of ids, got the single {shown(streams)}.")
+            raise ShapeError(
+                f"streams: expected a sequence of ids, got the single {shown(streams)}."
+            )
         if isinstance(streams, np.ndarray) and streams.ndim == 0:
             raise ShapeError(f"streams: expected a sequence of ids, got the single {streams}.")
         if isinstance(streams, np.ndarray) and (

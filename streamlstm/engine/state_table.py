@@ -58,7 +58,9 @@ class StateTable(IdIndex):
         make_rows: Callable[[int, NDArray[np.float32]], Any] | None = None,
     ) -> None:
         if not isinstance(capacity, int | np.integer) or isinstance(capacity, bool) or capacity < 1:
-            raise CapacityError(f"capacity: expected an integer of 1 or more, got {shown(capacity)}.")
+            raise CapacityError(
+                f"capacity: expected an integer of 1 or more, got {shown(capacity)}."
+            )
         self.on_host = make_rows is None
         try:
             super().__init__(int(capacity))
@@ -68,8 +70,8 @@ class StateTable(IdIndex):
             in_head = lazy_zeros(reached * len(initial), np.float32)
         except MemoryError:
             raise CapacityError(
-                f"capacity: {shown(capacity)} streams of {4 * len(initial)} bytes are more than the "
-                "system lets this process reserve; choose a smaller capacity."
+                f"capacity: {shown(capacity)} streams of {4 * len(initial)} bytes are more than "
+                "the system lets this process reserve; choose a smaller capacity."
             ) from None
         self._initial = np.array(initial, np.float32)  # a copy: it is written to
         self.rows = in_head.reshape(reached, len(initial))

@@ -172,10 +172,13 @@ def check_seq(stream: StreamId, seq: Any, last: int) -> int:
         If it is no sequence number, or not the next one.
     """
     if not isinstance(seq, int | np.integer) or isinstance(seq, bool) or not 0 <= seq <= MAX_SEQ:
-        raise BadValueError(f"stream {shown(stream)}: expected seq from 0 to 2**64 - 1, got {shown(seq)}.")
+        raise BadValueError(
+            f"stream {shown(stream)}: expected seq from 0 to 2**64 - 1, got {shown(seq)}."
+        )
     if 0 < seq <= last:
         raise DuplicateError(
-            f"stream {shown(stream)}: observation {seq} was applied before; the last was {last}.", last
+            f"stream {shown(stream)}: observation {seq} was applied before; the last was {last}.",
+            last,
         )
     if seq > last + 1:
         raise GapError(
@@ -197,7 +200,9 @@ def check_time(stream: StreamId, time: Any) -> float | None:
     if time is None:
         return None
     if not is_number(time) or not abs(time) < math.inf:
-        raise BadValueError(f"stream {shown(stream)}: expected an event time in seconds, got {shown(time)}.")
+        raise BadValueError(
+            f"stream {shown(stream)}: expected an event time in seconds, got {shown(time)}."
+        )
     try:
         return float(time)
     except OverflowError:

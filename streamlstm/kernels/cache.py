@@ -22,7 +22,7 @@ _HERE = Path(__file__).parent
 
 @cache
 def sources_hash(folder: Path = _HERE) -> str:
-    """Return 12 hexadecimal digits that change with any kernel source, Numba, the target or the width.
+    """Return 12 hexadecimal digits that change with any kernel source, Numba, target or width.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def can_run_parallel() -> bool:
 
 
 def is_forked_from_parallel() -> bool:
-    """Tell whether this process was forked from one that had loaded OpenMP, which ends the child."""
+    """Tell whether the process that forked this one had loaded OpenMP, which ends the child."""
     return bool(_parallel_in) and os.getpid() not in _parallel_in
 
 

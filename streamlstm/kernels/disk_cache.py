@@ -32,15 +32,15 @@ HINT = (
 def _cache_at(locator: type[Any]) -> type[Any]:
     """Make a class of Numba's caches of one folder, whether or not that can be written."""
 
-    class Here(locator):  # type: ignore[misc]
+    class Here(locator):
         @classmethod
         def from_function(cls, function: Any, file: str) -> Any:
             return cls(function, file)
 
-    class Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    class Implementation(caching.CompileResultCacheImpl):
         _locator_classes = (Here,)
 
-    class Folder(caching.FunctionCache):  # type: ignore[misc]
+    class Folder(caching.FunctionCache):
         _impl_class = Implementation
 
         @property
@@ -75,7 +75,7 @@ def _kinds() -> tuple[type[Any], ...]:
     return (_CHOSEN, _PACKAGE, _USER) if config.CACHE_DIR else (_PACKAGE, _USER)
 
 
-class KernelCache(caching.NullCache):  # type: ignore[misc]
+class KernelCache(caching.NullCache):
     """The machine code of one kernel, in the folders named above; what Numba asks for it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -127,14 +127,13 @@ class KernelCache(caching.NullCache):  # type: ignore[misc]
 
     def folder_to_write(self) -> tuple[str | None, list[str]]:
         """Return the first folder that can be written, and why those before it cannot."""
-        reasons = []
+        reasons: list[str] = []
         for folder in self.folders:
             reason = folder.why_not_writable()
             if reason is None:
                 return str(folder.cache_path), reasons
             reasons.append(reason)
         return None, reasons
-
 
     def files(self) -> list[Path]:
         """Return the files of this kernel."""
@@ -153,7 +152,7 @@ def use_only_one(dispatcher: Any, folder: str | None = None) -> list[str]:
     global _only
     if folder is not None:
         config.CACHE_DIR, _only = folder, _CHOSEN
-    reasons = []
+    reasons: list[str] = []
     for kind in _kinds():
         reason = kind(dispatcher.py_func).why_not_writable()
         if reason is None:

@@ -114,9 +114,7 @@ def _as_tuple(what: str, values: Iterable[Any]) -> tuple[Any, ...]:
     try:
         return tuple(values)
     except Exception:
-        raise ModelError(
-            f"{what}: expected a sequence, got {type(values).__name__}."
-        ) from None
+        raise ModelError(f"{what}: expected a sequence, got {type(values).__name__}.") from None
 
 
 def check_scaling(
@@ -177,5 +175,7 @@ def check_horizon(horizon: int) -> int:
     """Return the horizon, 0 or more steps."""
     is_integer = isinstance(horizon, int) and not isinstance(horizon, bool)
     if not is_integer or not 0 <= horizon <= MAX_HORIZON:
-        raise ModelError(f"horizon: expected an integer from 0 to {MAX_HORIZON}, got {shown(horizon)}.")
+        raise ModelError(
+            f"horizon: expected an integer from 0 to {MAX_HORIZON}, got {shown(horizon)}."
+        )
     return horizon

@@ -47,9 +47,7 @@ class Scaling:
     def identity(cls, n: int) -> "Scaling":
         """Return the scaling that changes nothing, for ``n`` columns."""
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or not 1 <= n <= MAX_SIZE:
-            raise ModelError(
-                f"scaling: expected from 1 to {MAX_SIZE} columns, got {shown(n)}."
-            )
+            raise ModelError(f"scaling: expected from 1 to {MAX_SIZE} columns, got {shown(n)}.")
         return cls(np.zeros(n, np.float32), np.ones(n, np.float32))
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:

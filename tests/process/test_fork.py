@@ -26,7 +26,6 @@ from streamlstm import (
     Engine,
     Publisher,
     ReplayingPublisher,
-
 )
 from streamlstm.errors import ForkError, StreamLSTMError
 from streamlstm.kernels.compile import can_run_parallel
@@ -338,5 +337,3 @@ def test_a_child_makes_objects_of_its_own(worker: WorkerProcess, opened: ExitSta
             return client.step("own", X).shape
 
     assert in_child(use) == "(3,)"
-
-

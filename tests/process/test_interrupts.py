@@ -80,7 +80,7 @@ def test_an_interrupt_between_any_calls_is_quiet(tmp_path: Path, part: float) ->
 @pytest.mark.parametrize("kind", ["import", "call"])
 def test_an_interrupt_at_many_moments_is_quiet(predict: Command, kind: str) -> None:
     total = predict.events(kind)
-    moments = sorted({1 + (total - 1) * n // 150 for n in range(151)})
+    moments = sorted({1 + (total - 1) * n // 40 for n in range(41)})
     assert [at for at in moments if not predict.is_quiet(kind, at)] == []
 
 

@@ -42,9 +42,7 @@ class Installed:
         self.package = self.site / "streamlstm"
         shutil.copytree(package, self.package, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def python(
-        self, *arguments: str, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         own = {"PYTHONPATH": str(self.site), "HOME": str(self.home), "PYTHONWARNINGS": "error"}
         left_out = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
         kept = {name: value for name, value in os.environ.items() if name not in left_out}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,10 +135,8 @@ def client(kind: str, method: str | None = None, **fixed: Any) -> Callable[..., 
         try:
             return getattr(made, method)(**arguments) if method else None
         finally:
-            try:
+            with suppress(StreamLSTMError):
                 made.close()
-            except StreamLSTMError:
-                pass
 
     return call
 
@@ -148,10 +147,8 @@ def async_client(kind: str, method: str | None = None, **fixed: Any) -> Callable
         try:
             return await getattr(made, method)(**arguments) if method else None
         finally:
-            try:
+            with suppress(StreamLSTMError):
                 await made.close()
-            except StreamLSTMError:
-                pass
 
     return lambda **arguments: asyncio.run(call(arguments))
 
@@ -336,9 +333,7 @@ CALLS: dict[str, Call] = {
     "AsyncPublisher": Call(
         async_client("AsyncPublisher"), {"pull": NOBODY, "linger": 0.01, "delay": 0.1, **CONNECT}
     ),
-    "AsyncPublisher.send": Call(
-        async_client("AsyncPublisher", "send", pull=NOBODY, **SHORT), STEP
-    ),
+    "AsyncPublisher.send": Call(async_client("AsyncPublisher", "send", pull=NOBODY, **SHORT), STEP),
     "AsyncSubscriber": Call(
         async_client("AsyncSubscriber"), {"xpub": NOBODY, "streams": ["a"], "timeout": 0.02}
     ),

@@ -87,7 +87,11 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
                 raise BadValueError(f"{name}: expected an integer of 1 or more, got {shown(bound)}")
-        self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, check_limit(max_message_bytes)
+        self._max_rows, self._max_bytes, self._limit = (
+            max_rows,
+            max_bytes,
+            check_limit(max_message_bytes),
+        )
         check_context(context)
         if on_prediction is not None and not callable(on_prediction):
             raise BadValueError(f"on_prediction: expected a function, got {shown(on_prediction)}")

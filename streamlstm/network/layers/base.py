@@ -22,8 +22,8 @@ class Layer:
     """A layer: sizes and options, without weights and without arithmetic.
 
     A subclass is a frozen dataclass that states its kind, ``class LSTM(Layer, kind="lstm")``. Its
-    fields are checked by their types (which must not be postponed): an int is a size from 1 to 2**24,
-    a float is greater than zero, a str names an activation.
+    fields are checked by their types (which must not be postponed): an int is a size from 1 to
+    2**24, a float is greater than zero, a str names an activation.
 
     Parameters
     ----------
@@ -125,7 +125,10 @@ class Layer:
             valid, expected = isinstance(value, bool), "True or False"
         elif field.type in (int, int | None):
             is_integer = isinstance(value, int) and not isinstance(value, bool)
-            valid, expected = is_integer and 1 <= value <= MAX_SIZE, f"an integer from 1 to {MAX_SIZE}"
+            valid, expected = (
+                is_integer and 1 <= value <= MAX_SIZE,
+                f"an integer from 1 to {MAX_SIZE}",
+            )
         else:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             valid = is_number and 0 < value < MAX_FLOAT32
