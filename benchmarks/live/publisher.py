@@ -31,14 +31,19 @@ SILENT_EVERY, TIMED_EVERY = 4, 50  # one stream in so many has no callback, or h
 TIMEOUT = 60.0  # seconds
 
 
-def model() -> Model:
-    """Return the model: two LSTMs and a head, so that a state has several parts."""
+def model(variant: int = 0) -> Model:
+    """Return the model: two LSTMs and a head, so that a state has several parts.
+
+    Variant 1 is another model for everyone who compares fingerprints, and gives the same bits: a
+    bias that is 0 in one is -0 in the other.
+    """
     rng = np.random.default_rng(H)
     layers: list[Layer] = [LSTM(F, H), LSTM(H, H), Dense(H, O)]
     weights = [
         {n: rng.uniform(-1, 1, s) / H**0.5 for n, s in layer.parameters().items()}
         for layer in layers
     ]
+    weights[-1]["bias"][0] = -0.0 if variant else 0.0
     return Model(layers, weights)
 
 

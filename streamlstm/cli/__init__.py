@@ -1,7 +1,8 @@
 """The `streamlstm` command: its subcommands, and how errors become messages and exit statuses.
 
 Each name in `COMMANDS` is a module or a package of this package that has a function of the same
-name. To add a command, write that module and add its name.
+name, or a typer.Typer where the command has several parts. To add a command, write that module and
+add its name.
 """
 
 # ruff: noqa: E402 - Ctrl-C is handled before anything else is imported
@@ -36,6 +37,7 @@ COMMANDS = (
     "forget",
     "reload",
     "compile",
+    "store",
 )
 
 app = typer.Typer(
@@ -77,7 +79,12 @@ def _unfold(text: str) -> str:
 # These modules import little; a command imports what it needs when it runs.
 for _name in COMMANDS:
     _command = getattr(import_module(f".{_name}", __name__), _name)
-    app.command(_name, help=_unfold(_command.__doc__))(_command)
+    if isinstance(_command, typer.Typer):
+        for _part in _command.registered_commands:
+            _part.help = _unfold(str(_part.callback.__doc__))
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name, help=_unfold(_command.__doc__))(_command)
 
 if not interrupts.is_command():
     interrupts.handle(_before)

@@ -21,7 +21,8 @@ def predict(
         str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The CSV file to write; stdout by default.")
+        Path | None,
+        typer.Option("--out", help="The file to write (.csv, .csv.gz); stdout by default."),
     ] = None,
     stream_column: Annotated[
         str | None, typer.Option(help="The column that names each row's series.")
@@ -70,6 +71,7 @@ def predict(
 def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArray[Any]") -> None:
     """Write time, stream and predictions, each in the fewest digits that give the same float32."""
     import csv
+    import gzip
     import io
     import sys
 
@@ -88,5 +90,6 @@ def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArr
     writer.writerow([*header, *outputs])
     writer.writerows(zip(*columns, strict=True))
     if out and isinstance(file, io.StringIO):
-        replace_file(out, file.getvalue().encode())
+        written = file.getvalue().encode()
+        replace_file(out, gzip.compress(written, mtime=0) if out.suffix == ".gz" else written)
         err.print(f"wrote {out} ({counted(len(Y), 'prediction')})", markup=False)

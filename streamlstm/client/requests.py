@@ -90,8 +90,19 @@ def _check_seq(seq: Any) -> int:
     )
 
 
+def id_size(stream: wire.StreamId) -> int:
+    """Return the bytes that an id takes in a message, at most."""
+    return 9 if isinstance(stream, int) else 5 + len(stream.encode())
+
+
 def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
-    """Return ids in lists that each fit into one request."""
+    """Return ids in lists that each fit into one request.
+
+    Raises
+    ------
+    ShapeError, StreamIdError
+        If it is no sequence, or one of them is no id.
+    """
     ids = check_stream_ids(streams)
     return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
 

@@ -86,6 +86,20 @@ def check_stream_ids(streams: Iterable[object]) -> list[StreamId]:
     return [check_stream_id(stream) for stream in given]
 
 
+def dict_key(stream: StreamId) -> str | bytes:
+    """Return what stands for a stream id from outside in a dict or a set.
+
+    Python hashes texts and bytes with a secret of the process, but an integer by its value: 16,384
+    integers that someone chose to collide fill a dict in half a second, others in half a ms.
+    """
+    return stream if isinstance(stream, str) else stream.to_bytes(8, "little")
+
+
+def unique(streams: Iterable[StreamId]) -> list[StreamId]:
+    """Return each of these ids once, in order of their first occurrence."""
+    return list({s if isinstance(s, str) else s.to_bytes(8, "little"): s for s in streams}.values())
+
+
 def id_list(streams: StreamIds) -> list[StreamId]:
     """Return ids as Python objects."""
     return streams.tolist() if isinstance(streams, np.ndarray) else streams

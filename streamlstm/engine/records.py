@@ -2,8 +2,9 @@
 
 A key is the stream's id: text as UTF-8, an integer as a zero byte and eight bytes, big-endian, as
 on the wire. A record is the sequence number (uint64), the event time (float64, NaN if there is
-none), the state row (float32) and a hash of 64 bits (kernels/hashing.py) of all of that,
-little-endian and without gaps.
+none), the producer (uint64, 0 if there is none), the state row (float32) and a hash of 64 bits
+(kernels/hashing.py) of all of that, little-endian and without gaps. They do not depend on the width
+of the processor's vectors. Formats 1 and 2 had no producer.
 """
 
 from collections.abc import Iterator
@@ -14,12 +15,20 @@ import numpy as np
 from ..lazy_arrays import lazy_zeros
 from .ids import MAX_ID_BYTES, StreamId
 
-FORMAT = 1  # version of keys and records
+FORMAT = 3  # version of keys and records
+ROW_START = 24  # bytes of a record before the row,
+HASH_SIZE = 8  # and behind it
+NEVER = 2**62  # later than any block of a state table
+
+
+def row_start(format: int) -> int:
+    """Return the bytes before the row in a record of this or a former format."""
+    return ROW_START if format >= 3 else 16
 
 
 def record_size(row_size: int) -> int:
     """Return the bytes of a record whose row has ``row_size`` floats."""
-    return 24 + 4 * row_size
+    return ROW_START + 4 * row_size + HASH_SIZE
 
 
 class RecordBatch:
@@ -38,6 +47,8 @@ class RecordBatch:
         Records in the batch.
     deleted : list of bytes
         Keys of streams that were forgotten before these records were taken.
+    oldest : int64[1]
+        The block, as a time of the state table, before which none of its streams was last used.
     """
 
     def __init__(self, capacity: int, size: int) -> None:
@@ -46,6 +57,7 @@ class RecordBatch:
         self.keys = lazy_zeros(capacity * MAX_ID_BYTES, np.uint8)
         self.ends = np.zeros(capacity + 1, np.int64)
         self.records = lazy_zeros(capacity * size, np.uint8)
+        self.oldest = np.array([NEVER], np.int64)
 
     def __iter__(self) -> Iterator[tuple[bytes, memoryview]]:
         """Yield key and record of each stream; the record is a view into this buffer."""

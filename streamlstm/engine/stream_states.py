@@ -128,7 +128,8 @@ class StreamStates(EngineCore):
         with self._lock, self._flag:
             table, slot = self._table, self._table.slot(stream)
             row, time = table.rows[slot], float(table.time[slot])
-            return pack_state(self._model.fingerprint, row, table.last_seq(slot), time)
+            seq, producer = table.last_seq(slot), int(table.producers[slot])
+            return pack_state(self._model.fingerprint, row, seq, time, producer)
 
     def import_stream(self, stream: StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned, bit for bit.
@@ -144,9 +145,10 @@ class StreamStates(EngineCore):
         """
         stream = check_stream_id(stream)
         with self._lock, self._flag:
-            row, seq, time = unpack_state(
+            row, seq, time, producer = unpack_state(
                 blob, self._model.fingerprint, self._backend.row_size, self._prediction.start
             )
             table, slot = self._table, self._table.claim(stream)
             table.mark_dirty(np.array([slot]))
             table.rows[slot], table.seq[slot], table.time[slot] = row, seq, time
+            table.producers[slot] = producer

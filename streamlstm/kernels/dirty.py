@@ -4,7 +4,7 @@ Dirty slots are queued in a ring buffer with one place for every slot, each slot
 bit IS_DIRTY in META (id_index.py) is set while a slot is queued. Slots that change while the ring
 is drained, a few at a time, are appended behind the others, so that none is lost and none starves.
 
-A record of a stream is SEQ, TIME, the row, and a checksum of all of that, without gaps.
+A record of a stream is SEQ, TIME, the producer, the row, and a checksum of all that, without gaps.
 """
 
 import numpy as np
@@ -22,11 +22,13 @@ from .id_index import (
     TIME,
     column_of,
     generation_of,
+    producer_of,
     set_column,
 )
 from .pointers import copy_bytes, int64s_at, prefetch, put_byte, put_word, word_at
 
-OVERHEAD = 24  # bytes of a record besides the row
+BESIDE = 24  # bytes of a record before the row,
+OVERHEAD = BESIDE + 8  # and besides it
 _LOW, _BYTE, _ZERO = np.uint64(511), np.uint64(255), np.uint64(0)
 _AHEAD = 8  # slots whose records and rows are fetched ahead
 
@@ -116,11 +118,12 @@ def _write_record(head, slot, to):
     size = 4 * head[id_index.ROW_SIZE]
     put_word(to, column_of(head, slot, SEQ))
     put_word(to + 8, column_of(head, slot, TIME))
-    copy_bytes(to + 16, head[id_index.ROWS] + size * slot, size)
+    put_word(to + 16, producer_of(head, slot))
+    copy_bytes(to + BESIDE, head[id_index.ROWS] + size * slot, size)
 
 
 @kernel(no_cfunc_wrapper=True)
-def drain(address, limit, done, keys, ends, records):
+def drain(address, limit, done, keys, ends, records, oldest):
     """Remove the oldest slots from the ring, and copy their streams to records.
 
     Parameters
@@ -137,6 +140,8 @@ def drain(address, limit, done, keys, ends, records):
         Where each of them ends, from ``ends[1]`` on.
     records : uint8[N * record]
         Checksums are left to :func:`add_checksums`.
+    oldest : int64[1]
+        Lowered to the block in which one of these streams was last used, if that is earlier.
 
     Returns
     -------
@@ -154,11 +159,13 @@ def drain(address, limit, done, keys, ends, records):
             for line in range(0, row, 64):
                 prefetch(head[id_index.ROWS] + row * ahead + line)
         slot = _slot_in(head, ring, n)
-        set_column(head, slot, META, column_of(head, slot, META) & ~IS_DIRTY)
+        meta = column_of(head, slot, META)
+        set_column(head, slot, META, meta & ~IS_DIRTY)
         if generation_of(head, slot, 0) != _ZERO:
             key = write_key(head, slot, keys.ctypes.data + ends[done])
             _write_record(head, slot, records.ctypes.data + size * done)
             ends[done + 1] = ends[done] + key
+            oldest[0] = min(oldest[0], int64(meta >> BLOCK_SHIFT))
             done += 1
     head[id_index.DIRTY_FIRST] += count
     if head[id_index.DIRTY_FIRST] >= head[id_index.CAPACITY]:
@@ -190,7 +197,7 @@ _bytes, _numbers = types.Array(uint8, 1, "C"), types.Array(int64, 1, "C")
 # Every entry point, and the one signature that it is compiled for.
 SIGNATURES = {
     mark_dirty: (int64, _numbers),
-    drain: (int64, int64, int64, _bytes, _numbers, _bytes),
+    drain: (int64, int64, int64, _bytes, _numbers, _bytes, _numbers),
     add_checksums: (_bytes, int64, int64),
     find_corrupt: (_bytes, int64, int64),
 }

@@ -101,18 +101,20 @@ def test_a_store_gets_the_rows_that_changed(X: np.ndarray) -> None:
     for turn in range(3):
         device.step_many(["a", "b", 7, "c"], X[4 * turn : 4 * turn + 4], seqs=[turn + 1] * 4)
     device.forget("b")
+    device._table.producers[device._table.find("c")] = 2**64 - 3
     found = records(device, [2, 64])
     assert sorted(found) == [b"\0" + (7).to_bytes(8, "big"), b"a", b"c"]
     assert records(device, [64]) == {}
     for key, record in found.items():
         stream = 7 if key[:1] == b"\0" else key.decode()
         slot = device._table.find(stream)
-        assert record[16:-8] == device._table.rows[slot].tobytes()
-    other = Engine(MODEL, 8, "cuda")
-    streams = [7 if key[:1] == b"\0" else key.decode() for key in found]
-    other.dirty_tracker().restore(streams, list(found.values()))
-    for stream in streams:
-        assert other.export_stream(stream) == device.export_stream(stream)
+        assert record[16:24] == device._table.producers[slot].tobytes()
+        assert record[24:-8] == device._table.rows[slot].tobytes()
+    for other in pair():
+        streams = [7 if key[:1] == b"\0" else key.decode() for key in found]
+        other.dirty_tracker().restore(streams, list(found.values()))
+        for stream in streams:
+            assert other.export_stream(stream) == device.export_stream(stream)
     assert tracker.pending == 0
 
 

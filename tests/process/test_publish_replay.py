@@ -17,7 +17,7 @@ from benchmarks.live.proxy import Proxy
 from streamlstm import Engine, wire
 from streamlstm.client.replay.journal import Journal
 
-from .conftest import WorkerProcess
+from .conftest import WorkerProcess, assert_same_state
 
 STREAMLSTM = [sys.executable, "-m", "streamlstm", "publish"]
 STREAMS, ROWS = ["north", "south", "west"], 150
@@ -54,7 +54,7 @@ def expected(engine: Engine) -> dict[tuple[str, int], list[float]]:
 def assert_same(worker: WorkerProcess, engine: Engine) -> None:
     with worker.client() as client:
         for stream in STREAMS:
-            assert client.export_stream(stream) == engine.export_stream(stream)
+            assert_same_state(client, engine, stream)
 
 
 @pytest.fixture
@@ -232,6 +232,24 @@ def test_a_refused_row_ends_the_command(worker: WorkerProcess, tmp_path: Path) -
     assert "Traceback" not in shown.stderr
     with worker.client() as client:
         assert client.last_seqs(["narrow"]) == [0]
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_every_row_before_a_bad_one_is_applied(
+    worker: WorkerProcess, tmp_path: Path, journal: bool
+) -> None:
+    file = tmp_path / f"late-{journal}.csv"
+    rows = 12_000  # more than are confirmed within the time that a publisher waits at its end
+    file.write_text("x0,x1\n" + "1,2\n" * rows + "1,\n" + "1,2\n" * 5)
+    command = [str(file), "--replay", "--router", worker.endpoints["router"]]
+    command += ["--journal", str(tmp_path / "journal")] if journal else []
+    shown = publish(*command)
+    assert shown.returncode == 1
+    assert f"{file}:{rows + 2}: column 'x1': expected a number, got an empty cell" in shown.stderr
+    assert "not confirmed" not in shown.stderr
+    assert len(shown.stdout.splitlines()) == rows
+    with worker.client() as client:
+        assert client.last_seqs([file.stem]) == [rows]
 
 
 @pytest.mark.parametrize(

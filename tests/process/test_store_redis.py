@@ -15,8 +15,11 @@ import pytest
 from streamlstm import LSTM, Dense, Engine
 from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
+from streamlstm.serving.stores.redis import HEADER
+from streamlstm.serving.stores.redis import STREAMS as REDIS_STREAMS
 
 from ..contract.models import random_model
+from ..unit.former_store import former_header, former_record
 from .conftest import MODEL, WorkerProcess
 from .test_store import STREAMS, blob_after, observation, settle, store_of
 
@@ -103,6 +106,28 @@ def test_another_worker_takes_over(start: Any, options: tuple[str, ...]) -> None
         step_all(client, 3)
         for stream in STREAMS[::20]:
             assert client.export_stream(stream) == blob_after(stream, 3)
+
+
+def test_a_redis_of_the_format_before_continues(start: Any, redis: Redis) -> None:
+    import redis as package
+
+    first = start()
+    with first.client() as client:
+        step_all(client, 1)
+    first.stop()
+    with package.Redis.from_url(redis.url) as made:
+        made.set(HEADER, former_header(made.get(HEADER)))
+        records = made.hgetall(REDIS_STREAMS)
+        made.hset(REDIS_STREAMS, mapping={key: former_record(r) for key, r in records.items()})
+    some, others = STREAMS[:10], STREAMS[10:]
+    second = start()
+    with second.client() as client:  # these are written in the new format
+        client.step_many(some, [observation(s, 2) for s in some], seqs=[2] * len(some))
+    second.stop()
+    with start().client() as client:
+        client.step_many(others, [observation(s, 2) for s in others], seqs=[2] * len(others))
+        for stream in STREAMS[::20]:
+            assert client.export_stream(stream) == blob_after(stream, 2)
 
 
 @pytest.mark.parametrize("empty", [False, True])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import torture
+from benchmarks.live.chaos import KINDS, STORES
 from benchmarks.live.publisher import (
     ACCEPTED,
     DELIVERED,
@@ -20,6 +21,7 @@ from benchmarks.live.publisher import (
     name,
     observations,
 )
+from benchmarks.live.redis_server import redis_server
 from benchmarks.live.verification import Verifier
 from streamlstm import Engine
 from streamlstm.client.client import Client
@@ -29,13 +31,18 @@ from .conftest import WorkerProcess
 STREAMS, ROWS, SEED = 5, 8, 4
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.exhaustive)])
-def test_nothing_is_lost_by_kills_of_any_kind(tmp_path: Path, rounds: int) -> None:
-    verify = rounds // 2
-    result = torture.torture(tmp_path, rounds, streams=200, seed=11, verify=verify, longest=0.4)
+@pytest.mark.parametrize("again", [1, pytest.param(3, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("store", STORES)
+def test_nothing_is_lost_by_kills_of_any_kind(tmp_path: Path, store: str, again: int) -> None:
+    if store == "redis" and redis_server() is None:
+        pytest.skip("needs redis-server: make test")
+    rounds = again * (len(KINDS) + (store == "redis"))
+    result = torture.torture(
+        tmp_path, rounds, streams=200, seed=11, store=store, verify=rounds // 2, longest=0.4
+    )
     assert result["faults"] == []
-    assert [row["rounds"] for row in result["rows"]] == 4 * [rounds // 4]
-    assert result["cuts"] >= rounds // 2
+    assert {row["rounds"] for row in result["rows"]} == {again}
+    assert result["cuts"] >= 2 * again
     assert result["observations"] > 0
     assert result["replayed"] > 0
     assert result["predictions"] > 0
@@ -44,15 +51,16 @@ def test_nothing_is_lost_by_kills_of_any_kind(tmp_path: Path, rounds: int) -> No
 def test_a_violation_is_reported_with_the_command_that_repeats_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def found(folder: Path, rounds: int, streams: int, seed: int) -> dict[str, Any]:
-        rows = [{"killed": "worker", "rounds": rounds, "longest": None}]
+    def found(folder: Path, rounds: int, streams: int, seed: int, store: str) -> dict[str, Any]:
+        rows = [{"store": store, "killed": "worker", "rounds": rounds, "longest": None}]
         counts = dict.fromkeys(("seconds", "observations", "predictions", "replayed"), 9)
         result = {"seed": seed, "rounds": rounds, "streams": streams, "rows": rows, **counts}
         return result | {"faults": ["rounds 1 to 3: stream 7: it is lost"]}
 
     monkeypatch.setattr(torture, "torture", found)
     monkeypatch.setattr(torture.processes, "exit_on_sigterm", lambda: None)
-    monkeypatch.setattr("sys.argv", ["torture", "--rounds", "3", "--streams", "9", "--json"])
+    options = ["--rounds", "3", "--streams", "9", "--store", "lmdb", "--json"]
+    monkeypatch.setattr("sys.argv", ["torture", *options])
     with pytest.raises(SystemExit) as left:
         torture.main()
     assert left.value.code == 1
@@ -60,7 +68,7 @@ def test_a_violation_is_reported_with_the_command_that_repeats_it(
     result = json.loads(output.out)
     assert (result["bench"], result["rounds"], len(result["faults"])) == ("torture", 3, 1)
     assert "FAULT rounds 1 to 3: stream 7: it is lost" in output.err
-    assert f"--seed {result['seed']} --rounds 3 --streams 9" in output.err
+    assert f"--store lmdb --rounds 3 --seed {result['seed']} --streams 9" in output.err
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """`streamlstm train` and `streamlstm predict` in real processes, with real files."""
 
 import csv
+import gzip
 import json
 import math
 import os
@@ -137,6 +138,16 @@ def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
             np.testing.assert_allclose(
                 [float(row["value"]), float(row["other"])], y, rtol=1e-5, atol=1e-5
             )
+
+
+def test_predict_compresses_what_is_named_gz(
+    wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    plain, packed = tmp_path / "p.csv", tmp_path / "p.csv.gz"
+    for out in (plain, packed):
+        done = run("predict", trained[0], wave, "--out", out)
+        assert done.returncode == 0, done.stderr
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
 
 
 def test_predict_reads_from_a_pipe(

@@ -59,7 +59,7 @@ def change(engine: Engine, random: np.random.Generator, checkpointer: Checkpoint
     some = [IDS[n] for n in random.integers(0, len(IDS), 5)]
     texts = [s for s in some if isinstance(s, str)]
     x, X = random.standard_normal(2), random.standard_normal((5, 2))
-    match random.integers(11):
+    match random.integers(12):
         case 0:
             engine.step(stream, x)
         case 1:
@@ -81,6 +81,10 @@ def change(engine: Engine, random: np.random.Generator, checkpointer: Checkpoint
             engine.forget(stream)
         case 9 if len(engine):
             engine.import_stream(stream, engine.export_stream(engine.streams()[0]))
+        case 10 if stream in engine:
+            slots = np.array([engine._table.slot(stream)])
+            engine._table.mark_dirty(slots)
+            engine._table.producers[slots] = random.integers(2**64, dtype=np.uint64)
         case _:
             checkpointer.turn()
 
@@ -150,6 +154,21 @@ def test_a_stream_comes_back_when_it_is_asked_for(where: str) -> None:
     assert read_back(where) == exports(first) | exports(engine)
 
 
+def test_what_a_barrier_waits_for_comes_without_further_changes(where: str) -> None:
+    """A barrier that arrives while a commit is copied waits for the next one."""
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where, 0.0) as checkpointer:
+        checkpointer._chunk = 1
+        engine.step_many(IDS, np.ones((len(IDS), 2)))
+        checkpointer.turn()
+        ticket = checkpointer.ticket()
+        assert ticket == checkpointer.begun + 1
+        for _ in range(10 * len(IDS)):
+            checkpointer.turn()
+            checkpointer.wait(20)
+        assert checkpointer.committed == ticket == checkpointer.ticket()
+
+
 def test_ids_and_keys_are_the_same() -> None:
     for stream in IDS:
         assert stream_from_key(store_key(stream)) == stream
@@ -161,21 +180,26 @@ def test_a_record_is_as_described(where: str) -> None:
     engine = Engine(MODEL, threads=1)
     with opened(engine, where) as checkpointer:
         engine.step("a", [1.0, 2.0], seq=1, time=2.5)
+        engine._table.producers[engine._table.slot("a")] = 2**64 - 3
         checkpointer.finish()
     with lmdb.open(where[5:]) as env, env.begin() as read:
         record = read.get(b"a")
     assert record[:8] == (1).to_bytes(8, "little")
     assert np.frombuffer(record[8:16], "<f8") == 2.5
+    assert int.from_bytes(record[16:24], "little") == 2**64 - 3
     blob = engine.export_stream("a")
-    assert record[16:-8] == blob[-4 - len(record[16:-8]) : -4]
+    assert record[24:-8] == blob[-4 - len(record[24:-8]) : -4]
 
 
 @pytest.mark.parametrize(
     ("header", "said"),
     [
         (Header("ab" * 16, 1, 1), "holds streams of the model abababab, this worker runs"),
-        (Header(MODEL.fingerprint, 1, 9), "is of format 9, this streamlstm reads 1"),
-        (Header(MODEL.fingerprint, 8, 1), "vectors of another width"),
+        (Header(MODEL.fingerprint, 1, 9), "is of format 9, this streamlstm reads 1 to 3"),
+        (
+            Header(MODEL.fingerprint, 8, 1),
+            "holds rows of .* this streamlstm has rows of 192 for the same model",
+        ),
     ],
 )
 def test_a_store_of_something_else_is_refused(where: str, header: Header, said: str) -> None:
@@ -221,7 +245,7 @@ def test_one_worker_has_it_at_a_time(where: str) -> None:
 
 
 def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamlstm.serving.stores.lmdb.FIRST_SIZE", 2**16)
+    monkeypatch.setattr("streamlstm.serving.stores.lmdb.store.FIRST_SIZE", 2**16)
     engine = Engine(MODEL, threads=1)
     with opened(engine, where) as checkpointer:
         for n in range(5):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamlstm import wire
 from streamlstm.client.replay.journal import Journal
 from streamlstm.client.replay.publisher import ReplayingPublisher
-from streamlstm.errors import StreamLSTMError, WorkerTimeoutError
+from streamlstm.errors import DataError, StreamLSTMError, WorkerTimeoutError
 from streamlstm.serving.endpoints_file import read_endpoints
 
 from ..console import counted, err
@@ -82,6 +82,8 @@ def replay(
 
     Raises
     ------
+    DataError
+        At the first row that cannot be used. The rows before it are applied.
     StreamLSTMError
         If the worker refuses an observation, or has lost confirmed ones.
     """
@@ -109,22 +111,50 @@ def replay(
         _retry(publisher, lambda: publisher.send(stream, values, time=moment))
 
     failed = False
+    rows = _Rows(source(applied))
     try:
         with publisher:
-            for observation in source(applied):
+            for observation in rows:
                 applied(observation.stream)
                 send(observation)
             _retry(publisher, publisher.flush)
+        if rows.error is not None:
+            raise rows.error
     except StreamLSTMError:
         failed = True
         raise
     finally:
         if printer.count or not failed:  # else the error message is enough
-            before = sum(applied_before.values())
+            before, left = sum(applied_before.values()), publisher.unconfirmed
             err.print(
                 f"{counted(printer.count, 'prediction')}, {before:,} applied before, "
-                f"{publisher.replayed:,} sent again"
+                f"{publisher.replayed:,} sent again" + (f", {left:,} not confirmed" if left else "")
             )
+
+
+class _Rows:
+    """The rows of a source up to the first that cannot be used.
+
+    Parameters
+    ----------
+    source : iterator of Observation
+
+    Attributes
+    ----------
+    error : DataError or None
+        What ended the source before its end; those who read it raise it once the rows before are
+        applied.
+    """
+
+    def __init__(self, source: Iterator[Observation]) -> None:
+        self._source = source
+        self.error: DataError | None = None
+
+    def __iter__(self) -> Iterator[Observation]:
+        try:
+            yield from self._source
+        except DataError as error:
+            self.error = error
 
 
 def _unconfirmed(journal: Path | None) -> list[wire.Step]:

@@ -6,6 +6,7 @@ a condition and a coroutine on its event loop, and tries again when something ha
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from os import PathLike
@@ -16,20 +17,13 @@ import zmq
 from ... import wire
 from ...engine.forks import tell_in_child
 from ...engine.validation import check_flag
-from ...errors import (
-    BadValueError,
-    DataError,
-    EndpointError,
-    ForkError,
-    StreamLSTMError,
-    shown,
-)
-from ...files import check_path
+from ...errors import BadValueError, EndpointError, ForkError, StreamLSTMError, shown
 from ..connection import LINGER, TIMEOUT, check_context, check_limit, check_seconds
 from ..failures import closed, forked
 from ..keys import KeyPath, credentials
 from ..requests import encode
-from .failures import last_seq_unknown, outbox_full, unconfirmed
+from .claims import Claims
+from .failures import last_seq_unknown, outbox_full, unconfirmed, within_callback
 from .journal import Journal
 from .outbox import Entry, Outbox
 from .protocol import Delivery, ReplayProtocol
@@ -98,22 +92,30 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         sync, leave_out = check_flag("sync", sync), check_flag("leave_out", leave_out)
         self._on_prediction = on_prediction
         deliver = None if on_prediction is None else self._deliver
-        self._outbox = outbox = Outbox(one_in_flight=deliver is not None)
-        self._journal = None if journal is None else _open_journal(journal, sync)
-        if self._journal is not None:
-            outbox.last_seqs.update(self._journal.last_seqs)
-            for step in self._journal.steps:
-                outbox.add(Entry(step, tries=1))
-            self._journal.steps.clear()
+        self._outbox = Outbox(one_in_flight=deliver is not None)
         self._accepting, self._closed = True, False
         self._forked: ForkError | None = None  # in a child by fork, which has no sending thread
+        self._journal = None if journal is None else Journal(journal, sync)
         self._owns_context = context is None
         self._context = context or zmq.Context()
-        self._protocol = ReplayProtocol(
-            outbox, self._journal, self._changed, deliver, self._limit, leave_out
-        )
         try:
-            self._sender = Sender(self._protocol, self._context, router, retry, keys, self._changed)
+            producer = (
+                secrets.randbelow(wire.MAX_UINT) + 1
+            )  # a new one for each life of a publisher
+            formers = self._take_over_journal(producer)
+            self._claims = Claims(producer, formers, self._outbox, self._limit)
+            self._protocol = ReplayProtocol(
+                self._outbox,
+                self._claims,
+                self._journal,
+                self._changed,
+                deliver,
+                self._limit,
+                leave_out,
+            )
+            self._sender = Sender(
+                self._protocol, self._context, router, retry, keys, producer, self._changed
+            )
         except BaseException:
             self._release()
             raise
@@ -129,6 +131,19 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         """Raise ForkError in a child by fork, before any lock is taken."""
         if self._forked is not None:
             raise self._forked.with_traceback(None)
+
+    def _take_over_journal(self, producer: int) -> list[int]:
+        """Read what the journal holds, and record who has it now; return who had it before."""
+        journal = self._journal
+        if journal is None:
+            return []
+        formers = journal.producers
+        journal.begin(producer)
+        self._outbox.last_seqs.update(journal.last_seqs)
+        for step in journal.steps:
+            self._outbox.add(Entry(step, tries=1))
+        journal.steps.clear()
+        return formers
 
     def _setup(self) -> threading.Condition:
         """Return the condition of this kind of publisher."""
@@ -200,6 +215,14 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         has_journal = self._journal is not None
         return WouldBlock(lambda _: unconfirmed(self.endpoint, self._outbox.rows, has_journal))
 
+    def _in_callback(self) -> bool:
+        """Return whether ``on_prediction`` makes this call: what it waits for could not come."""
+        raise NotImplementedError
+
+    def _check_may_wait(self, call: str) -> None:
+        if self._in_callback():
+            raise within_callback(call)
+
     def _stop_accepting(self) -> bool:
         """Accept nothing more; return False if that was so before."""
         before, self._accepting = self._accepting, False
@@ -222,11 +245,11 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
             self._context.term()
 
     def _request_unknown(self, streams: Iterable[wire.StreamId]) -> WouldBlock | None:
-        """Request the last numbers of streams that are new here."""
-        unknown = {stream for stream in streams if stream not in self._outbox.last_seqs}
+        """Claim streams that are new to this publisher."""
+        unknown = [stream for stream in streams if stream not in self._claims.claimed]
         if not unknown:
             return None
-        self._protocol.unknown |= unknown
+        self._claims.want(unknown)
         self._sender.wake()
         return WouldBlock(lambda timeout: last_seq_unknown(self.endpoint, timeout))
 
@@ -238,15 +261,6 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
             seq = last[step.stream] = last.get(step.stream, self._outbox.last_seqs[step.stream]) + 1
             numbered.append(step._replace(seq=seq))
         return numbered
-
-
-def _open_journal(path: str | PathLike[str], sync: bool) -> Journal:
-    try:
-        return Journal(check_path(path, DataError, "a journal"), sync)
-    except OSError as error:
-        raise DataError(
-            f"{path}: the journal cannot be opened ({error.strerror}); choose another path"
-        ) from None
 
 
 def _size(steps: list[wire.Step]) -> int:

