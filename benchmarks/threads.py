@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def busy_core() -> Iterator[None]:
 
 def round_of(engine: Engine, count: int) -> list[float]:
     """Step blocks of ``count`` streams for a while; return the us of each."""
-    ids = np.arange(count)
+    ids: Any = np.arange(count)
     X = np.random.default_rng(1).standard_normal((count, F)).astype(np.float32)
     times: list[float] = []
     end = time.perf_counter() + SECONDS

@@ -18,7 +18,10 @@ class Backend(Protocol):
     name: str
     threads: int
     row_size: int
-    why_not_in_a_child: str  # what in it does not survive a fork; empty if all does
+
+    @property
+    def why_not_in_a_child(self) -> str:
+        """What in it does not survive a fork, in a sentence; empty if all does."""
 
     def step_block(
         self,

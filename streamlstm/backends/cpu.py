@@ -95,7 +95,7 @@ class CpuBackend:
     def _prepare_sharing(self) -> None:
         from ..kernels import compile, sharing, step
 
-        clock = ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value
+        clock = ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value or 0
         self.sharing = np.zeros(sharing.SHARING, np.int64)
         self.sharing[sharing.CLOCK] = clock
         self.sharing[sharing.PARALLEL] = compile.address(step.step_shared)
