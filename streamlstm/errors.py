@@ -9,6 +9,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_LONGEST = 300  # characters of a value in a message: more than any stream id has
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: its repr, shortened; never raises."""
+    try:
+        text = repr(value)
+    except Exception:  # such as of an integer of thousands of digits
+        text = type(value).__name__
+        if isinstance(value, int):
+            text = f"{'a negative' if value < 0 else 'an'} integer of {value.bit_length()} bits"
+    if "\n" in text:
+        text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
 
 class StreamLSTMError(Exception):
     """Base class of all exceptions that streamlstm raises.
@@ -212,6 +227,10 @@ class WorkerTimeoutError(StreamLSTMError, TimeoutError):
 
 class HandshakeError(WorkerTimeoutError):
     """A worker that refused the CURVE handshake: it rejects the client's key, or requires one."""
+
+
+class ForkError(StreamLSTMError):
+    """An object that was made before a fork, and is used in the child."""
 
 
 class EndpointError(StreamLSTMError):

@@ -9,6 +9,29 @@ import os
 import stat
 from pathlib import Path
 
+from .errors import StreamLSTMError, shown
+
+
+def check_path(path: object, error: type[StreamLSTMError], what: str) -> Path:
+    """Return a path as a Path; raise an error of this class if it is none, or no file can have it.
+
+    Parameters
+    ----------
+    path : str or path-like
+    error : type
+    what : str
+        What the file is, for the message.
+    """
+    try:
+        found = Path(path)  # type: ignore[arg-type]
+        os.stat(found)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return found  # whoever opens it says so
+    except (TypeError, ValueError, OSError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise error(f"expected the path of {what}, got {shown(path)}: {reason}.") from None
+    return found
+
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path`` as a whole or not at all; an existing file keeps its permissions.

@@ -19,6 +19,10 @@ class Backend(Protocol):
     threads: int
     row_size: int
 
+    @property
+    def why_not_in_a_child(self) -> str:
+        """What in it does not survive a fork, in a sentence; empty if all does."""
+
     def step_block(
         self,
         rows: Any,

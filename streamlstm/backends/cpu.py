@@ -1,10 +1,11 @@
 """The backend for the CPU: compiled kernels over a state table, on one or several threads."""
 
-import os
+import ctypes
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ForkError
 from ..kernels import layout
 from ..lazy_arrays import lazy_zeros
 from ..network.model import Model
@@ -14,9 +15,11 @@ from .warmup import compile_kernels
 
 Float32Array = NDArray[np.float32]
 
-# Multiply-adds for each thread that make a further thread worth its cost: one that still spins
-# starts in 2 us, one that sleeps in some 10 us, in which a core does about this much.
+# Multiply-adds for each thread that make a further thread worth a try: one that still spins starts
+# in 2 us, one that sleeps in some 10 us, in which a core does about this much.
 THREAD_WORK = 300_000
+
+_OPENMP = "OpenMP, which shares blocks among threads, does not survive a fork"
 
 
 class CpuBackend:
@@ -25,8 +28,8 @@ class CpuBackend:
     Parameters
     ----------
     model : Model
-    threads : int, optional
-        How many threads a large block may use; the number of cores available if left out.
+    threads : int
+        How many threads may share a large block.
     weights : {"float32", "float16", "bfloat16"}
         Precision in which a single stream's step reads them; the model's are rounded to it already.
 
@@ -39,18 +42,24 @@ class CpuBackend:
     work : int
         Multiply-adds of a step of one stream.
     thread_work : int
-        Multiply-adds for each thread from which on a block is shared.
+        Multiply-adds for each thread from which on a block may be shared.
+    sharing : int64[...]
+        The table of the rule that shares blocks (kernels/sharing.py).
     """
 
     name = "cpu"
 
-    def __init__(self, model: Model, threads: int | None = None, weights: str = "float32") -> None:
+    def __init__(self, model: Model, threads: int = 1, weights: str = "float32") -> None:
         from ..kernels import compile, simd, step
 
+        self.threads = threads if threads > 1 and compile.can_run_parallel() else 1
+        if self.threads > 1 and compile.is_forked_from_parallel():
+            raise ForkError(
+                f"threads: expected 1, got {self.threads}: {_OPENMP}, and the process from which "
+                "this one was forked has used it. Start processes with spawn, or use one thread"
+            )
         plan = compile_plan(model, simd.LANES, weights)
-        compile_kernels(compile.needed(plan.kinds, weights))
-        wanted = threads or len(os.sched_getaffinity(0))
-        self.threads = wanted if compile.can_run_parallel() else 1
+        compile_kernels(compile.needed(plan.kinds, weights, self.threads))
         self.row_size = plan.row_size
         self.thread_work = THREAD_WORK
         self.inputs, self.outputs = model.input_size, model.output_size
@@ -66,8 +75,8 @@ class CpuBackend:
         self._task[layout.TASK_SCRATCH] = self._scratch.ctypes.data
         self._task[layout.TASK_SCRATCH_SIZE] = size
         self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
-        if compile.can_run_parallel():
-            self._task[layout.TASK_SHARED] = compile.address(step.step_shared)
+        if self.threads > 1:
+            self._prepare_sharing()
         for kind in plan.kinds:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)
@@ -76,7 +85,22 @@ class CpuBackend:
         self._task[layout.TASK_OBSERVATION] = self._observation.ctypes.data
         self.address = self._task.ctypes.data
         self._rows: Float32Array | None = None
-        self._call = compile.step_entries()
+        self._call = compile.step_entries(self.threads > 1)
+
+    @property
+    def why_not_in_a_child(self) -> str:
+        """What does not survive a fork: OpenMP, which ends the child that uses it."""
+        return _OPENMP if self.threads > 1 else ""
+
+    def _prepare_sharing(self) -> None:
+        from ..kernels import compile, sharing, step
+
+        clock = ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value or 0
+        self.sharing = np.zeros(sharing.SHARING, np.int64)
+        self.sharing[sharing.CLOCK] = clock
+        self.sharing[sharing.PARALLEL] = compile.address(step.step_shared)
+        self._task[layout.TASK_SHARED] = compile.address(sharing.step_sharing)
+        self._task[layout.TASK_SHARING] = self.sharing.ctypes.data
 
     def step_block(
         self,

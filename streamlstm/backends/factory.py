@@ -2,7 +2,7 @@
 
 import re
 
-from ..errors import ModelError
+from ..errors import ModelError, shown
 from ..network.model import Model
 from .backend import Backend
 from .cpu import CpuBackend
@@ -18,7 +18,7 @@ def check_backend(name: str, weights: str) -> None:
     if not isinstance(name, str) or (name not in ("auto", *NAMES) and device_of(name) is None):
         raise ModelError(
             f"backend: expected auto, {', '.join(NAMES[:-1])} or {NAMES[-1]}, or cuda:N for one "
-            f"of several devices, got {name!r}."
+            f"of several devices, got {shown(name)}."
         )
 
 
@@ -28,9 +28,7 @@ def device_of(name: str) -> int | None:
     return None if found is None else int(found[1] or 0)
 
 
-def make_backend(
-    name: str, model: Model, threads: int | None = None, weights: str = "float32"
-) -> Backend:
+def make_backend(name: str, model: Model, threads: int = 1, weights: str = "float32") -> Backend:
     """Make the backend called ``name``; "auto" takes the one for the CPU.
 
     Raises

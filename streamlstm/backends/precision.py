@@ -7,7 +7,7 @@ of float32. Biases, norms, scaling and state stay float32, and so does all arith
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
+from ..errors import ModelError, shown
 from ..kernels.layout import PRECISIONS
 from ..network.layers import Embedding
 from ..network.model import Model
@@ -39,8 +39,8 @@ def check_precision_name(precision: str) -> str:
     ModelError
         If there is no such precision.
     """
-    if precision not in PRECISIONS:
-        raise ModelError(f"weights: expected {', '.join(PRECISIONS)}, got {precision!r}.")
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ModelError(f"weights: expected {', '.join(PRECISIONS)}, got {shown(precision)}.")
     return precision
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadValueError
+from ..errors import BadValueError, ModelError, shown
 from ..network.model import Model
 from .plan import initial_row
-from .precision import round_weights
+from .precision import check_precision_name, round_weights
 from .reference import ReferenceBackend
 
 STREAMS = 16
+MAX_STEPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,17 @@ def check_precision(
     ModelError
         If there is no such precision, or a weight is too large for it.
     BadValueError
-        If ``steps`` is not an integer of 1 or more.
+        If ``steps`` is not an integer from 1 to a million, or ``seed`` not one of 0 or more.
     """
-    if type(steps) is not int or steps < 1:
-        raise BadValueError(f"steps: expected an integer of 1 or more, got {steps!r}.")
+    if not isinstance(model, Model):
+        raise ModelError(f"model: expected a Model, got {type(model).__name__}.")
+    check_precision_name(weights)
+    if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
+        raise BadValueError(
+            f"steps: expected an integer from 1 to {MAX_STEPS}, got {shown(steps)}."
+        )
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise BadValueError(f"seed: expected an integer of 0 or more, got {shown(seed)}.")
     rng = np.random.default_rng(seed)
     X = model.input_scaling.invert(rng.standard_normal((steps, STREAMS, model.input_size)))
     if model.categories:

@@ -28,6 +28,7 @@ class ReferenceBackend:
 
     name = "reference"
     threads = 1
+    why_not_in_a_child = ""
 
     def __init__(self, model: Model, dtype: Any = np.float32) -> None:
         self._model, self._dtype = model, dtype

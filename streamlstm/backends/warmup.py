@@ -1,4 +1,4 @@
-"""Compile kernels, which takes long once on a machine, and display the progress."""
+"""Compile kernels, which takes long, on most machines only once, and display the progress."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,9 @@ from ..network.model import Model
 from .plan import compile_plan
 
 
-def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()) -> None:
+def compile_for(
+    model: Model, weights: str = "float32", threads: int = 1, also: Sequence[str] = ()
+) -> None:
     """Compile the kernels that an engine for ``model`` needs, with progress on standard error.
 
     Programs for people call this before they make the engine. ``also`` names further groups of
@@ -16,7 +18,7 @@ def compile_for(model: Model, weights: str = "float32", also: Sequence[str] = ()
     from ..kernels import compile, simd
 
     plan = compile_plan(model, simd.LANES, weights)
-    compile_kernels([*compile.needed(plan.kinds, weights), *also], report=True)
+    compile_kernels([*compile.needed(plan.kinds, weights, threads), *also], report=True)
 
 
 def compile_kernels(names: Sequence[str], report: bool = False) -> None:
@@ -36,7 +38,7 @@ def compile_kernels(names: Sequence[str], report: bool = False) -> None:
     elif sys.stderr is not None and sys.stderr.isatty():
         _with_bar(names)
     elif report:
-        print("compiling kernels for this machine, the first time only", file=sys.stderr)
+        print("compiling kernels for this machine", file=sys.stderr)
         prepare(
             lambda done, total, name: print(f"compiling {done}/{total}: {name}", file=sys.stderr),
             names,
@@ -52,7 +54,7 @@ def _with_bar(names: Sequence[str]) -> None:
     from ..kernels.compile import prepare
 
     columns = (
-        TextColumn("compiling kernels, the first time only"),
+        TextColumn("compiling kernels"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.description}"),

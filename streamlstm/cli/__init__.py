@@ -5,19 +5,21 @@ name, or a typer.Typer where the command has several parts. To add a command, wr
 add its name.
 """
 
+# ruff: noqa: E402 - Ctrl-C is handled before anything else is imported
+from . import interrupts
+
+_before = interrupts.handle(interrupts.exit_now)
+
 import os
 import sys
 from importlib import import_module
 from inspect import cleandoc
 from typing import Annotated, NoReturn
 
-from .signals import exit_on_interrupt
+import typer
 
-with exit_on_interrupt():
-    import typer
-
-    from streamlstm import __version__
-    from streamlstm.errors import StreamLSTMError
+from streamlstm import __version__
+from streamlstm.errors import StreamLSTMError
 
 # In the order of the help text.
 COMMANDS = (
@@ -34,6 +36,7 @@ COMMANDS = (
     "streams",
     "forget",
     "reload",
+    "compile",
     "store",
 )
 
@@ -73,28 +76,35 @@ def _unfold(text: str) -> str:
     return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
 
 
-with exit_on_interrupt():
-    # These modules import little; a command imports what it needs when it runs.
-    for _name in COMMANDS:
-        _command = getattr(import_module(f".{_name}", __name__), _name)
-        if isinstance(_command, typer.Typer):
-            for _part in _command.registered_commands:
-                _part.help = _unfold(str(_part.callback.__doc__))
-            app.add_typer(_command, name=_name)
-        else:
-            app.command(_name, help=_unfold(_command.__doc__))(_command)
+# These modules import little; a command imports what it needs when it runs.
+for _name in COMMANDS:
+    _command = getattr(import_module(f".{_name}", __name__), _name)
+    if isinstance(_command, typer.Typer):
+        for _part in _command.registered_commands:
+            _part.help = _unfold(str(_part.callback.__doc__))
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name, help=_unfold(_command.__doc__))(_command)
+
+if not interrupts.is_command():
+    interrupts.handle(_before)
 
 
 def main() -> NoReturn:
     """Run the command line; an error of the user ends with one sentence and exit status 1."""
+    interrupts.handle(interrupts.exit_now)
     _reopen_closed_streams()
+    if sys.stdout.errors == "strict":  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
+            interrupts.handle(interrupts.interrupt)
             app()
         finally:
             sys.stdout.flush()
+            interrupts.handle(interrupts.exit_now)  # until the interpreter is gone
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(interrupts.STATUS)
     except BrokenPipeError:
         # The reader is gone (`| head`). Python would report that again while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

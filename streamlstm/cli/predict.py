@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamlstm.cli.signals import exit_on_interrupt
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -60,7 +62,8 @@ def predict(
         columns=network.inputs,
         allow_gaps=allow_gaps,
     )
-    compile_for(network)
+    with exit_on_interrupt():  # the compiler swallows some interrupts
+        compile_for(network)
     Y = predict_rows(network, table.values, list(table.groups().values()))
     _write(out, table, network.outputs, Y)
 

@@ -1,6 +1,5 @@
 """Handles Ctrl-C and SIGTERM in commands, beyond Python's KeyboardInterrupt."""
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,27 +7,21 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import NoReturn
 
+from . import interrupts
+
 
 @contextmanager
 def exit_on_interrupt() -> Iterator[None]:
-    """Exit with status 130 on Ctrl-C, without unwinding: for imports, which may run any code.
+    """Exit with status 130 on Ctrl-C, without unwinding: where there is nothing to lose.
 
-    A KeyboardInterrupt in the middle of an import prints a traceback from another package, is
-    swallowed by it, or leaves a half-initialised module. Exiting there loses nothing.
+    The compiler swallows some interrupts, and so do imports in programs that are not the command.
     """
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not is_default or current_thread() is not main_thread():
-        yield  # the handler belongs to an application that imports us, or to `nohup`
-        return
-    signal.signal(signal.SIGINT, _exit)
+    before = interrupts.handle(interrupts.exit_now)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
-    os._exit(128 + signal.SIGINT)
+        if before is not None:
+            interrupts.handle(before)
 
 
 class Interruption:
@@ -62,6 +55,7 @@ def sigterm_as_interrupt() -> Iterator[Interruption]:
         return
     before = signal.signal(signal.SIGTERM, interruption.on_sigterm)
     try:
-        yield interruption
+        with interrupts.Working():
+            yield interruption
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,15 @@ import zmq
 
 from .. import wire
 from .batching import Backlog
-from .connection import LINGER, TIMEOUT, ConnectedSocket, SocketType, check_seconds, milliseconds
+from .connection import (
+    LINGER,
+    TIMEOUT,
+    ConnectedSocket,
+    SocketType,
+    check_limit,
+    check_seconds,
+    milliseconds,
+)
 from .failures import no_prediction
 from .keys import KeyPath
 from .request_queue import WINDOW, check_window
@@ -35,7 +43,7 @@ class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
     ) -> None:
         self.timeout = check_seconds("timeout", timeout)
         self._window = check_window(window)
-        self._limit = max_message_bytes
+        self._limit = check_limit(max_message_bytes)
         # IMMEDIATE: a request waits here, not in a queue of ZeroMQ from which it would still be
         # sent after its deadline.
         super().__init__(router, context, key=key, server=server, IMMEDIATE=1)
@@ -62,8 +70,8 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
         self.timeout = check_seconds("timeout", timeout)
         linger = check_seconds("linger", linger)
         self._delay = check_seconds("delay", delay)
-        self._limit = max_message_bytes
-        self._backlog = Backlog(max_message_bytes, is_delayed=self._delay > 0)
+        self._limit = check_limit(max_message_bytes)
+        self._backlog = Backlog(self._limit, is_delayed=self._delay > 0)
         self._closing = False
         send_timeout = milliseconds(timeout)  # of sockets that block
         super().__init__(pull, context, linger, key, server, IMMEDIATE=1, SNDTIMEO=send_timeout)

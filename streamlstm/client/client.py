@@ -14,14 +14,14 @@ import zmq
 from numpy.typing import ArrayLike
 
 from .. import wire
-from ..engine.ids import check_stream_id
-from ..engine.validation import Float32Array
+from ..engine.ids import check_prefix, check_stream_id
+from ..engine.validation import Float32Array, check_flag
 from .base import BaseClient
 from .connection import Connection, milliseconds
 from .failures import no_reply, not_sent
 from .pipeline import Pipeline, ThreadSafeQueue
 from .replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
-from .requests import encode, id_chunks, observation, observations
+from .requests import check_blob, encode, id_chunks, observation, observations
 
 
 class Client(BaseClient, Connection[zmq.Socket[bytes]]):
@@ -193,7 +193,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
             As for :meth:`step`; ``bad-value`` if the state is damaged, ``model-mismatch``
             if it comes from another model.
         """
-        self._call(wire.Import(check_stream_id(stream), blob), decode_done)
+        self._call(wire.Import(check_stream_id(stream), check_blob(blob)), decode_done)
 
     def forget(self, stream: wire.StreamId) -> None:
         """Remove a stream; if it comes again, it is a new one.
@@ -231,7 +231,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         The first model with a kind of layer that was never used on this machine is compiled for,
         which takes some seconds; the client's ``timeout`` has to be longer.
         """
-        return self._call(wire.Reload(bool(anew)), decode_done)
+        return self._call(wire.Reload(check_flag("anew", anew)), decode_done)
 
     def list_streams(self, prefix: str | None = None) -> Iterator[tuple[wire.StreamId, int]]:
         """Yield all streams of the worker and their last sequence numbers, in the order of ids.
@@ -245,6 +245,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         -----
         They are requested in pages of 1,000. A stream that lives all the while comes exactly once.
         """
+        prefix = None if prefix is None else check_prefix(prefix)
         after: wire.StreamId | None = None
         while page := self._call(wire.List(prefix, after, wire.MAX_LISTED), decode_done):
             yield from ((stream, seq) for stream, seq in page)
@@ -269,6 +270,8 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def close(self) -> None:
         """Close the connection; requests in flight fail. Closing twice is harmless."""
+        if self._forked is not None:
+            return
         with self._lock:
             pipeline = self._pipeline
             if pipeline is None:
@@ -279,6 +282,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def _call(self, message: wire.Request, decode: Decoder[Result]) -> Result:
         frame = encode(message, self._limit)
+        self._check_process()
         with self._lock:
             socket = self._open()
             if self._pipeline is None:
@@ -287,6 +291,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def _submit(self, message: wire.Request, decode: Decoder[Result]) -> Future[Result]:
         frame = encode(message, self._limit)
+        self._check_process()
         with self._lock:
             socket = self._open()
             if self._pipeline is None:

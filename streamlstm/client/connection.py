@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from typing import Any, Generic, Self, TypeVar
 
-import numpy as np
 import zmq
 
 from .. import wire
-from ..errors import BadValueError, EndpointError
+from ..engine.forks import tell_in_child
+from ..engine.validation import is_number
+from ..errors import BadValueError, EndpointError, ForkError, shown
 from .curve_handshake import Handshake
-from .failures import closed
+from .failures import closed, forked
 from .keys import Credentials, KeyPath, credentials
 
 SocketType = TypeVar("SocketType", bound=zmq.Socket[Any])
 
 TIMEOUT = 5.0  # seconds
 LINGER = 1.0  # seconds
+MAX_ENDPOINT = 1_000  # characters
 MAX_SECONDS = 2_000_000  # 23 days: as many milliseconds as ZeroMQ can count
 
 
@@ -29,12 +31,32 @@ def check_seconds(name: str, value: Any) -> float:
     BadValueError
         If it is no number, negative or not finite.
     """
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0 <= value <= MAX_SECONDS:
+    if not is_number(value) or not 0 <= value <= MAX_SECONDS:
         raise BadValueError(
-            f"{name}: expected a number of seconds from 0 to {MAX_SECONDS}, got {value!r}"
+            f"{name}: expected a number of seconds from 0 to {MAX_SECONDS}, got {shown(value)}"
         )
     return float(value)
+
+
+def check_limit(value: Any) -> int:
+    """Return a ``max_message_bytes``.
+
+    Raises
+    ------
+    BadValueError
+        If it is no integer of 1 or more.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BadValueError(
+            f"max_message_bytes: expected an integer of 1 or more, got {shown(value)}"
+        )
+    return value
+
+
+def check_context(context: Any) -> None:
+    """Raise BadValueError for what is neither None nor a context of ZeroMQ."""
+    if context is not None and not isinstance(context, zmq.Context):
+        raise BadValueError(f"context: expected a zmq.Context, got {type(context).__name__}")
 
 
 def milliseconds(seconds: float | None) -> int:
@@ -83,9 +105,11 @@ def connect(
 def _check_endpoint(endpoint: object) -> None:
     if not isinstance(endpoint, str):
         raise EndpointError(
-            f"expected an endpoint such as {wire.ROUTER}, got {endpoint!r} "
+            f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)} "
             f"({type(endpoint).__name__})"
         )
+    if len(endpoint) > MAX_ENDPOINT or not endpoint.isprintable():
+        raise EndpointError(f"expected an endpoint such as {wire.ROUTER}, got {shown(endpoint)}")
     if not wire.is_port(endpoint):
         raise EndpointError(f"{endpoint}: port must be 1 to {wire.MAX_PORT}")
 
@@ -109,6 +133,7 @@ class ConnectedSocket(Generic[SocketType]):
     _kind: int
     _name: str  # of the client, in errors
     _socket_class: type[Any] | None = None  # None: the context's
+    _forked: ForkError | None = None  # in a child by fork, which cannot use the connection
 
     def __init__(
         self,
@@ -121,6 +146,7 @@ class ConnectedSocket(Generic[SocketType]):
     ) -> None:
         self.endpoint = endpoint
         keys = credentials(key, server)
+        check_context(context)
         self._owns_context = context is None
         self._context: zmq.Context[Any] = context or zmq.Context()
         socket: Any = self._context.socket(self._kind, socket_class=self._socket_class)
@@ -134,12 +160,23 @@ class ConnectedSocket(Generic[SocketType]):
             self._end_context()
             raise
         self._setup()
+        tell_in_child(self)
 
     def _setup(self) -> None:
         """Create what a subclass needs besides the socket."""
 
+    def _after_fork(self) -> None:
+        """Refuse every use of this copy in the child; what waits here is sent by the parent."""
+        self._forked = forked(self._name)
+
+    def _check_process(self) -> None:
+        """Raise ForkError in a child by fork, before any lock is taken."""
+        if self._forked is not None:
+            raise self._forked.with_traceback(None)
+
     def _open(self) -> SocketType:
-        """Return the socket; raise StreamLSTMError if it is closed."""
+        """Return the socket; raise StreamLSTMError if it is closed or another process's."""
+        self._check_process()
         if self._socket is None:
             raise closed(self._name)
         return self._socket
@@ -162,7 +199,9 @@ class Connection(ConnectedSocket[SocketType]):
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connection. Closing twice is harmless."""
+        """Close the connection. Closing twice is harmless; so is closing in a child by fork."""
+        if self._forked is not None:
+            return
         with self._lock:
             self._end()
 

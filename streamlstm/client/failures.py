@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import HandshakeError, StreamLSTMError, WorkerTimeoutError
+from ..engine.forks import fork_error
+from ..errors import ForkError, HandshakeError, StreamLSTMError, WorkerTimeoutError
 from .curve_handshake import HandshakeFailure
 
 _UNKNOWN = HandshakeFailure()
@@ -65,6 +66,12 @@ def no_prediction(
         f"{endpoint}: no prediction within {timeout:g} s. {failure.reason}"
         f"{how_to_check(endpoint, 'xpub')}"
     )
+
+
+def forked(name: str) -> ForkError:
+    """Return the error for a client that was made before a fork, in the child."""
+    why = "a connection does not survive a fork"
+    return fork_error(f"this {name}", why, f"Make a {name} in the child")
 
 
 def closed(name: str) -> StreamLSTMError:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import zmq
 
-from ..errors import KeyFileError
+from ..errors import KeyFileError, shown
+from ..files import check_path
 
 KeyPath: TypeAlias = str | os.PathLike[str] | None
 
@@ -117,7 +118,7 @@ def load_key(path: str | os.PathLike[str], secret: bool = False) -> Key:
         If the file cannot be read or is no key file, if a required secret is missing, or if
         everyone may read the secret.
     """
-    path = Path(path)
+    path = check_path(path, KeyFileError, "a key file")
     key = parse_key(read_toml(path), str(path))
     if key.secret is not None and path.stat().st_mode & stat.S_IROTH:
         raise KeyFileError(f"{path}: everyone may read this secret key; first: chmod 600 {path}")
@@ -188,7 +189,7 @@ def check_name(name: object, where: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise KeyFileError(
             f"{where}: expected up to 64 letters, digits, dots, dashes and underscores, "
-            f"got {name!r}"
+            f"got {shown(name)}"
         )
     return name
 
@@ -198,7 +199,7 @@ def _role(value: Any, where: str) -> Role:
         return Role(value if value is not None else Role.ALL)
     except ValueError:
         roles = ", ".join(Role)
-        raise KeyFileError(f"{where}: role: expected one of {roles}, got {value!r}") from None
+        raise KeyFileError(f"{where}: role: expected one of {roles}, got {shown(value)}") from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import zmq
 
 from ..errors import StreamLSTMError
-from .failures import closed, window_full
+from .failures import closed, forked, window_full
 from .replies import Decoder, Result
 from .request_queue import PendingRequest, RequestQueue
 
@@ -44,8 +44,12 @@ class ReplyFuture(Future[Result]):
         return super().exception(timeout)
 
     def _check_thread(self) -> None:
-        if not self.done() and threading.current_thread() is self._thread:
+        if self.done():
+            return
+        if threading.current_thread() is self._thread:
             refuse("wait for another reply there")
+        if not self._thread.is_alive():  # it settles every future before it ends
+            raise forked("client")
 
 
 def refuse(action: str) -> NoReturn:

@@ -91,6 +91,7 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         WorkerTimeoutError
             If something was not sent, now or since the last call that raised this.
         """
+        self._check_process()
         with self._lock:
             self._open()
             self._drain(None)
@@ -104,6 +105,8 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         WorkerTimeoutError
             As for :meth:`flush`; the connection is closed nevertheless.
         """
+        if self._forked is not None:
+            return  # what waits is sent by the parent
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -117,6 +120,7 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
 
     def _send(self, message: wire.Step | wire.Steps) -> None:
         pending = Pending(message, self._limit)
+        self._check_process()
         with self._changed:
             if self._closing:
                 raise closed(self._name)

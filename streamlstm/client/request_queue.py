@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import zmq
 
-from ..errors import BadValueError, StreamLSTMError
+from ..errors import BadValueError, StreamLSTMError, shown
 from .connection import milliseconds
 from .curve_handshake import HandshakeFailure
 from .failures import closed, no_reply, not_sent, window_full
@@ -40,8 +40,8 @@ def check_window(window: Any) -> int:
     """
     if not isinstance(window, int) or isinstance(window, bool) or not 1 <= window < _MAX_REPLIES:
         raise BadValueError(
-            f"window: expected an integer from 1 to {_MAX_REPLIES - 1}, got {window!r}; a worker "
-            f"queues {_MAX_REPLIES} replies for a client and drops the rest"
+            f"window: expected an integer from 1 to {_MAX_REPLIES - 1}, got {shown(window)}; a "
+            f"worker queues {_MAX_REPLIES} replies for a client and drops the rest"
         )
     return window
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import wire
-from ..engine.ids import check_stream_id
-from ..engine.validation import check_time, to_float32
-from ..errors import BadValueError, ProtocolError, ShapeError
+from ..engine.ids import check_stream_id, check_stream_ids
+from ..engine.validation import MAX_SEQ, check_column, check_time, to_float32
+from ..errors import BadValueError, ProtocolError, ShapeError, shown
 
 _MAX_IDS = 4_000  # ids of 257 encoded bytes: just below the limit of a message
 
@@ -26,6 +26,13 @@ def encode(message: wire.Request, limit: int) -> bytes:
             "too-large",
         )
     return frame
+
+
+def check_blob(blob: Any) -> bytes:
+    """Return what ``export_stream`` returned as bytes; raise BadValueError if it is none."""
+    if not isinstance(blob, bytes | bytearray | memoryview):
+        raise BadValueError(f"state: expected bytes, got {type(blob).__name__}")
+    return bytes(blob)
 
 
 def observation(
@@ -56,16 +63,15 @@ def observations(
     ShapeError, BadValueError, StreamIdError
         If ``X`` is not one row of numbers for each stream, or a stream no id.
     """
-    _check_sequence(streams)
+    ids = check_stream_ids(streams)
+    seqs = check_column("seqs", seqs, len(ids))
     rows = to_float32(X, "X")
-    if rows.ndim != 2 or len(rows) != len(streams):
+    if rows.ndim != 2 or len(rows) != len(ids):
         raise ShapeError(
-            f"X: expected one row for each of {len(streams)} streams, got shape {rows.shape}"
+            f"X: expected one row for each of {len(ids)} streams, got shape {rows.shape}"
         )
-    if seqs is not None and not isinstance(seqs, Iterable):
-        raise BadValueError(f"seqs: expected a sequence of integers, got {seqs!r}")
     numbers = None if seqs is None else [_check_seq(seq) for seq in seqs]
-    return wire.Steps([check_stream_id(s) for s in streams], numbers, wire.to_floats(rows))
+    return wire.Steps(ids, numbers, wire.to_floats(rows))
 
 
 def single_observations(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[wire.Step]:
@@ -75,18 +81,11 @@ def single_observations(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[
     return [wire.Step(s, 0, data[n * width : (n + 1) * width]) for n, s in enumerate(ids)]
 
 
-def _check_sequence(streams: object) -> None:
-    if isinstance(streams, str | bytes):
-        raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}")
-    if not isinstance(streams, Iterable) or not isinstance(streams, Sized):
-        raise ShapeError(f"streams: expected a sequence of ids, got {streams!r}")
-
-
 def _check_seq(seq: Any) -> int:
-    if isinstance(seq, int | np.integer) and not isinstance(seq, bool):
+    if isinstance(seq, int | np.integer) and not isinstance(seq, bool) and 0 <= seq <= MAX_SEQ:
         return int(seq)
     raise BadValueError(
-        f"seq: expected an integer from 0 to 2**64 - 1 (0: not numbered), got {seq!r} "
+        f"seq: expected an integer from 0 to 2**64 - 1 (0: not numbered), got {shown(seq)} "
         f"({type(seq).__name__})"
     )
 
@@ -104,8 +103,7 @@ def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
     ShapeError, StreamIdError
         If it is no sequence, or one of them is no id.
     """
-    _check_sequence(streams)
-    ids = [check_stream_id(stream) for stream in streams]
+    ids = check_stream_ids(streams)
     return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
 
 
@@ -121,10 +119,17 @@ def topics(streams: Sequence[wire.StreamId]) -> list[bytes]:
     """
     if isinstance(streams, str | bytes | int) or not isinstance(streams, Iterable):
         raise BadValueError(
-            f"streams: expected a sequence of prefixes and integer ids, got {streams!r}; "
-            f"write [{streams!r}] for one"
+            f"streams: expected a sequence of prefixes and integer ids, got {shown(streams)}; "
+            f"write [{shown(streams)}] for one"
         )
-    found = [wire.topic(check_stream_id(stream)) if stream != "" else b"" for stream in streams]
+    try:
+        streams = list(streams)
+    except TypeError:  # an array without dimensions
+        raise BadValueError(f"streams: expected a sequence, got {shown(streams)}") from None
+    found = [
+        b"" if type(stream) is str and not stream else wire.topic(check_stream_id(stream))
+        for stream in streams
+    ]
     if not found:
         raise BadValueError("streams: expected at least one; leave it out to receive everything")
     return found

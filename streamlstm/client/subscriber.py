@@ -91,6 +91,7 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
 
     def _receive(self, deadline: float) -> wire.Prediction | wire.Done:
         event = None
+        self._check_process()
         with self._lock:
             socket = self._open()
             while event is None:

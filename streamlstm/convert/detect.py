@@ -3,9 +3,9 @@
 import json
 import zipfile
 from os import PathLike, fspath
-from pathlib import Path
 
 from ..errors import ConvertError
+from ..files import check_path
 from .common.files import first_bytes, is_hdf5, is_json_object, is_safetensors, is_zip, read_json
 from .formats import FORMATS
 
@@ -20,8 +20,9 @@ def detect(path: str | PathLike[str]) -> str:
     ConvertError
         If the format is not known; the message says what to do where that is known.
     """
+    source = check_path(path, ConvertError, "a file of a network")
     name = fspath(path)
-    if Path(name).is_dir():
+    if source.is_dir():
         raise ConvertError(
             f"{name}: expected a file. From the folder of a TensorFlow SavedModel, load it and "
             "save it with model.save('model.keras')."

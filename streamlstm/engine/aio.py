@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import StreamLSTMError
+from ..errors import ModelError, StreamLSTMError
 from .engine import Engine
 from .ids import StreamId, check_stream_id
 from .validation import to_float32
@@ -43,6 +43,8 @@ class AsyncEngine:
 
     Raises
     ------
+    ModelError
+        If ``engine`` is no Engine.
     StreamLSTMError
         By every method, if the event loop is not that of the first call: one AsyncEngine belongs to
         one loop. Several of them may share an engine.
@@ -60,6 +62,11 @@ class AsyncEngine:
     """
 
     def __init__(self, engine: Engine) -> None:
+        if not isinstance(engine, Engine):
+            raise ModelError(
+                f"engine: expected an Engine, got {type(engine).__name__}; write "
+                "AsyncEngine(Engine(model))"
+            )
         self.engine = engine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: list[_Call] = []

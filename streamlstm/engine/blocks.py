@@ -52,10 +52,6 @@ def fast_block(
     seconds = _NO_TIMES if times is None else pack_times(times)
     if numbers is None or seconds is None:
         return None
-    if (seqs is not None and len(numbers) != count) or (
-        times is not None and len(seconds) != count
-    ):
-        return None
     packed = pack_ids(streams)
     if packed is None or count == 0:
         return None

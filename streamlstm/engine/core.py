@@ -12,6 +12,7 @@ from ..backends.cpu import CpuBackend
 from ..backends.plan import initial_row, prediction_place
 from ..network.model import Model
 from .blocks import Block, split_rounds
+from .forks import fork_error, free, tell_in_child
 from .input_schema import InputSchema
 from .lock_flag import LockFlag
 from .native_view import NativeView
@@ -52,6 +53,16 @@ class EngineCore:
             self._step_text, self._step_integer = single.step_text, single.step_integer
             self._step_slot = single.step_slot
         self._lock, self._flag = threading.Lock(), LockFlag(flag)
+        tell_in_child(self)
+
+    def _after_fork(self) -> None:
+        """Let this copy be used in the child, which has states of its own, if that is possible."""
+        why = self._backend.why_not_in_a_child
+        if free(self._lock):
+            why = why or "a thread was changing its states at the moment of the fork"
+        if why:
+            remedy = "Make the engine in the child (export_stream and import_stream move states)"
+            self._is_fast, self._flag.error = False, fork_error("this engine", why, remedy)
 
     def _use(self, model: Model, backend: Backend) -> None:
         """Step with this model from now on."""

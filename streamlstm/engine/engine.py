@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..backends.cpu import CpuBackend
 from ..backends.factory import make_backend
 from ..backends.plan import initial_row
-from ..errors import ModelError, StreamLSTMError
+from ..errors import ModelError, StreamLSTMError, shown
 from ..network.model import Model
 from .blocks import fast_block
 from .dirty_tracker import DirtyTracker
@@ -24,7 +24,14 @@ from .stream import Stream
 from .stream_owners import StreamOwners
 from .stream_producers import StreamProducers
 from .stream_states import StreamStates
-from .validation import check_model, check_seq, check_threads, check_time
+from .validation import (
+    check_column,
+    check_flag,
+    check_model,
+    check_seq,
+    check_threads,
+    check_time,
+)
 
 Float32Array = NDArray[np.float32]
 # Looked up once: a step of a small network takes less time than a few attributes of modules.
@@ -49,8 +56,9 @@ class Engine(StreamStates):
         of all ``capacity`` streams at once (docs/cuda.md). "auto" is "cpu": the size
         from which on a GPU is faster has not been measured.
     threads : int, optional
-        How many threads a large block may use; as many as there are cores if left out. Results do
-        not depend on it.
+        How many threads may share a large block; one if left out. They wait for each other: on
+        quiet cores two are nearly twice as fast, and where other processes compute too, blocks are
+        stepped on one thread whenever several were slower. Results do not depend on it.
     weights : {"float32", "float16", "bfloat16"}
         With 16 bits the matrices of all layers are rounded, and a single stream's step through a
         plain LSTM that is too large for near caches (from about 64 hidden units) waits for half of
@@ -62,7 +70,10 @@ class Engine(StreamStates):
     ModelError
         If ``model`` is not a Model, or backend or weights are not among those above.
     BadValueError, CapacityError
-        If threads or capacity are not positive integers, or there is not that much memory.
+        If threads is not an integer from 1 to 1,024, or capacity no positive one, or there is not
+        that much memory.
+    ForkError
+        If several threads are asked for in a process that was forked from one that has used them.
 
     Examples
     --------
@@ -80,8 +91,7 @@ class Engine(StreamStates):
         weights: str = "float32",
     ) -> None:
         check_model(model)
-        check_threads(threads)
-        make = partial(make_backend, backend, threads=threads, weights=weights)
+        make = partial(make_backend, backend, threads=check_threads(threads), weights=weights)
         super().__init__(model, capacity, make)
         self._has_store, self._reload_lock = False, threading.Lock()
         self._explainer: Explainer | None = None  # made at the first use
@@ -164,7 +174,7 @@ class Engine(StreamStates):
             if self._schema is not schema:
                 row = self._schema.check_row(row)
             slot = self._table.find(stream)
-            if seq != 0 or time is not None:
+            if type(seq) is not int or seq != 0 or time is not None:
                 seq = check_seq(stream, seq, self._table.last_seq(slot))
                 time = check_time(stream, time)
             if slot < 0:
@@ -203,6 +213,7 @@ class Engine(StreamStates):
         """
         schema = self._schema
         ids, X = schema.to_rows(streams, X)
+        seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
         schema.check_rows(ids, X)
         with self._lock, self._flag:
             if self._schema is not schema:
@@ -240,6 +251,7 @@ class Engine(StreamStates):
         """
         schema = self._schema
         ids, X = schema.to_rows(streams, X)
+        seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
         bad = schema.bad_rows(X)
         with self._lock, self._flag:
             if self._schema is not schema:
@@ -251,7 +263,7 @@ class Engine(StreamStates):
                 return self._step_block(block, X), {}
             given = id_list(ids)
             errors: dict[int, StreamLSTMError] = {
-                n: schema.error(X[n], f"stream {given[n]!r}") for n in bad
+                n: schema.error(X[n], f"stream {shown(given[n])}") for n in bad
             }
             block, valid = block_of_valid(self._table, given, seqs, times, errors)
             repeated = repeated_last(seqs, errors)
@@ -341,6 +353,7 @@ class Engine(StreamStates):
     def prepare_reload(self, model: Model, anew: bool = False) -> PreparedReload:
         """Make a model ready for :meth:`commit_reload`; from any thread, without the lock."""
         check_model(model)
+        anew = check_flag("anew", anew)
         return prepare_reload(self._model, model, anew, self._table, self._make)
 
     def commit_reload(self, prepared: PreparedReload) -> ReloadResult:

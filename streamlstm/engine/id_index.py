@@ -5,7 +5,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CapacityError, UnknownStreamError
+from ..errors import CapacityError, UnknownStreamError, shown
 from ..lazy_arrays import lazy_zeros
 from .ids import MAX_ID_BYTES, PackedIds, StreamId, check_stream_id
 
@@ -162,7 +162,7 @@ class IdIndex:
         slot = self.find(stream)
         if slot < 0:
             raise UnknownStreamError(
-                f"stream {stream!r}: has no state here; it begins with its first observation."
+                f"stream {shown(stream)}: has no state here; it begins with its first observation."
             )
         return slot
 
@@ -274,6 +274,6 @@ class IdIndex:
     def full_error(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream for which no slot is free."""
         return CapacityError(
-            f"stream {stream!r}: all {self.capacity} slots are taken; choose a larger capacity, or "
-            "forget streams that have ended."
+            f"stream {shown(stream)}: all {self.capacity} slots are taken; choose a larger "
+            "capacity, or forget streams that have ended."
         )

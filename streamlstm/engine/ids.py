@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StreamIdError
+from ..errors import ShapeError, StreamIdError, shown
 
 StreamId = str | int
 MAX_ID_BYTES = 255
@@ -52,10 +52,38 @@ def check_stream_id(stream: object) -> StreamId:
     if isinstance(stream, int | np.integer) and not isinstance(stream, bool):
         if 0 <= stream <= MAX_INTEGER_ID:
             return int(stream)
-        raise StreamIdError(f"stream id: expected an integer from 0 to 2**64 - 1, got {stream}.")
+        raise StreamIdError(
+            f"stream id: expected an integer from 0 to 2**64 - 1, got {shown(stream)}."
+        )
     raise StreamIdError(
         f"stream id: expected text or an unsigned integer, got {type(stream).__name__}."
     )
+
+
+def check_prefix(prefix: object) -> str:
+    """Return what text ids begin with; raise StreamIdError if none can begin so."""
+    if not isinstance(prefix, str):
+        raise StreamIdError(f"prefix: expected text, got {shown(prefix)}.")
+    return str(check_stream_id(prefix)) if prefix else ""
+
+
+def check_stream_ids(streams: Iterable[object]) -> list[StreamId]:
+    """Return a sequence of stream ids as plain ones; raises as :func:`check_stream_id`.
+
+    Raises
+    ------
+    ShapeError
+        If it is no sequence, or a single text.
+    """
+    if isinstance(streams, str | bytes):
+        raise ShapeError(f"streams: expected a sequence of ids, got the single {shown(streams)}.")
+    try:
+        given = list(streams)
+    except TypeError:
+        raise ShapeError(
+            f"streams: expected a sequence of ids, got {type(streams).__name__}."
+        ) from None
+    return [check_stream_id(stream) for stream in given]
 
 
 def dict_key(stream: StreamId) -> str | bytes:

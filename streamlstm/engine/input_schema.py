@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BadValueError, ShapeError
+from ..errors import BadValueError, ShapeError, shown
 from ..network.model import Model
 from .ids import StreamId, StreamIds, id_list
 from .validation import bad_rows, bad_value, to_float32
@@ -77,7 +77,9 @@ class InputSchema:
         ShapeError, BadValueError
         """
         if isinstance(streams, str | bytes):
-            raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}.")
+            raise ShapeError(
+                f"streams: expected a sequence of ids, got the single {shown(streams)}."
+            )
         if isinstance(streams, np.ndarray) and streams.ndim == 0:
             raise ShapeError(f"streams: expected a sequence of ids, got the single {streams}.")
         if isinstance(streams, np.ndarray) and (
@@ -85,7 +87,12 @@ class InputSchema:
         ):
             streams = streams.tolist()
         if not isinstance(streams, np.ndarray):
-            streams = list(streams)
+            try:
+                streams = list(streams)
+            except TypeError:
+                raise ShapeError(
+                    f"streams: expected a sequence of ids, got {type(streams).__name__}."
+                ) from None
         X = to_float32(X, "observations")
         expected = (len(streams), *self.shape)
         if X.shape != expected and not (len(streams) == 0 and X.size == 0):
@@ -108,7 +115,7 @@ class InputSchema:
             With the ``position`` of the observation.
         """
         for n in bad_rows(X, self._categories):
-            error = self.error(X[n], f"observation {n}, stream {id_list(ids)[n]!r}")
+            error = self.error(X[n], f"observation {n}, stream {shown(id_list(ids)[n])}")
             error.position = n
             raise error
 

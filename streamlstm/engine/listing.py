@@ -6,7 +6,10 @@ which need not exist any more, so a stream that lives all the while is listed ex
 
 from __future__ import annotations
 
-from .ids import StreamId
+import numpy as np
+
+from ..errors import BadValueError, shown
+from .ids import StreamId, check_prefix
 from .state_table import StateTable
 
 
@@ -29,5 +32,8 @@ def list_page(
     -------
     list of (str or int, int)
     """
+    prefix = None if prefix is None else check_prefix(prefix)
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise BadValueError(f"count: expected an integer of 1 or more, got {shown(count)}.")
     slots = table.first_slots(prefix, after, count)
     return list(zip(table.ids_of(slots), table.seq[slots].tolist(), strict=True))

@@ -5,6 +5,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import StreamLSTMError
+
 
 class LockFlag:
     """Sets a flag, within a ``with`` statement, while the lock taken before it is held.
@@ -21,12 +23,20 @@ class LockFlag:
     ----------
     flag : int64[1]
         Not 0 while a thread holds the lock and has begun to work.
+
+    Attributes
+    ----------
+    error : StreamLSTMError or None
+        Why nobody may work under the lock any more; raised for whoever would.
     """
 
     def __init__(self, flag: NDArray[np.int64]) -> None:
         self._flag = flag
+        self.error: StreamLSTMError | None = None
 
     def __enter__(self) -> None:
+        if self.error is not None:
+            raise self.error.with_traceback(None)
         self._flag[0] = 1
 
     def __exit__(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DuplicateError, ShapeError, StreamLSTMError
+from ..errors import DuplicateError, StreamLSTMError
 from .blocks import Block, checked_block
 from .ids import StreamId, check_stream_id, dict_key
 from .state_table import StateTable
@@ -96,9 +96,6 @@ def _check_rows(
     only_first: bool = False,
 ) -> list[StreamId]:
     """Return the ids as plain str or int; add to ``errors`` those of invalid observations."""
-    for name, values in (("seqs", seqs), ("times", times)):
-        if values is not None and len(values) != len(streams):
-            raise ShapeError(f"{name}: expected {len(streams)} of them, got {len(values)}.")
     ids = list(streams)
     last: dict[str | bytes, int] = {}  # numbers within the block
     new: set[str | bytes] = set()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CapacityError
+from ..errors import CapacityError, shown
 from ..lazy_arrays import lazy_zeros
 from .id_index import IdIndex
 from .ids import StreamId, dict_key
@@ -59,7 +59,9 @@ class StateTable(IdIndex):
         make_rows: Callable[[int, NDArray[np.float32]], Any] | None = None,
     ) -> None:
         if not isinstance(capacity, int | np.integer) or isinstance(capacity, bool) or capacity < 1:
-            raise CapacityError(f"capacity: expected an integer of 1 or more, got {capacity!r}.")
+            raise CapacityError(
+                f"capacity: expected an integer of 1 or more, got {shown(capacity)}."
+            )
         self.on_host = make_rows is None
         try:
             super().__init__(int(capacity))
@@ -69,8 +71,8 @@ class StateTable(IdIndex):
             in_head = lazy_zeros(reached * len(initial), np.float32)
         except MemoryError:
             raise CapacityError(
-                f"capacity: {capacity} streams of {4 * len(initial)} bytes are more than the "
-                "system lets this process reserve; choose a smaller capacity."
+                f"capacity: {shown(capacity)} streams of {4 * len(initial)} bytes are more than "
+                "the system lets this process reserve; choose a smaller capacity."
             ) from None
         self._initial = np.array(initial, np.float32)  # a copy: it is written to
         self.rows = in_head.reshape(reached, len(initial))

@@ -48,7 +48,7 @@ class Stream:
             table, slot = engine._table, self._slot
             if slot < 0 or table.generation[slot] != self._generation:
                 slot = table.find(self.id)
-            if seq != 0 or time is not None:
+            if type(seq) is not int or seq != 0 or time is not None:
                 seq = check_seq(self.id, seq, table.last_seq(slot))
                 time = check_time(self.id, time)
             if slot < 0:

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from .core import EngineCore
 from .export import pack_state, unpack_state
-from .ids import StreamId, check_stream_id
+from .ids import StreamId, check_stream_id, check_stream_ids
 from .last_prediction import is_unknown
 from .listing import list_page
+from .validation import is_number
 
 Float32Array = NDArray[np.float32]
 
@@ -69,7 +70,7 @@ class StreamStates(EngineCore):
 
     def last_seqs(self, streams: Sequence[StreamId]) -> list[int]:
         """Return the number of each stream's last observation; 0 if it has none, or is unknown."""
-        ids = [check_stream_id(stream) for stream in streams]
+        ids = check_stream_ids(streams)
         with self._lock, self._flag:
             return [self._table.last_seq(self._table.find(stream)) for stream in ids]
 
@@ -89,7 +90,7 @@ class StreamStates(EngineCore):
 
     def _last_prediction(self, stream: StreamId, seq: int) -> Float32Array | None:
         slot = self._table.find(stream)
-        if slot < 0 or seq == 0 or self._table.seq[slot] != seq:
+        if slot < 0 or not is_number(seq) or seq == 0 or self._table.last_seq(slot) != seq:
             return None
         y: Float32Array = self._table.rows[slot, self._prediction].copy()
         return None if is_unknown(y) else y

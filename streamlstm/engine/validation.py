@@ -4,18 +4,19 @@ Each check either returns a usable value or raises the error that the sender sho
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BadValueError, DuplicateError, GapError, ModelError, ShapeError
+from ..errors import BadValueError, DuplicateError, GapError, ModelError, ShapeError, shown
 from ..network.model import Model
 from .ids import StreamId
 
 Float32Array = NDArray[np.float32]
 MAX_SEQ = 2**64 - 1
+MAX_THREADS = 1024  # of a block
 
 
 def check_model(model: object) -> None:
@@ -26,10 +27,66 @@ def check_model(model: object) -> None:
         )
 
 
-def check_threads(threads: object) -> None:
-    """Raise BadValueError if ``threads`` is neither None nor an integer of 1 or more."""
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise BadValueError(f"threads: expected an integer of 1 or more, got {threads!r}.")
+def check_flag(name: str, value: Any) -> bool:
+    """Return a switch as a bool; raise BadValueError for what is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise BadValueError(f"{name}: expected True or False, got {shown(value)}.")
+    return bool(value)
+
+
+def check_threads(threads: Any) -> int:
+    """Return the number of threads, one for None.
+
+    Raises
+    ------
+    BadValueError
+        If it is no integer from 1 to MAX_THREADS.
+    """
+    if threads is None:
+        return 1
+    if (
+        not isinstance(threads, int | np.integer)
+        or isinstance(threads, bool)
+        or not 1 <= threads <= MAX_THREADS
+    ):
+        raise BadValueError(
+            f"threads: expected an integer from 1 to {MAX_THREADS}, got {shown(threads)}."
+        )
+    return int(threads)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a real number, of Python or NumPy; True and False are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_column(name: str, values: Any, count: int) -> Any:
+    """Return ``seqs`` or ``times`` of a block as an array or a sequence, or None; not its values.
+
+    Raises
+    ------
+    ShapeError
+        If it is not one value for each of ``count`` streams.
+    """
+    if values is None or (type(values) is list and len(values) == count):
+        return values
+    if isinstance(values, np.ndarray):
+        size = len(values) if values.ndim == 1 else None
+    elif isinstance(values, str | bytes | bytearray | Mapping | Set):
+        size = None
+    else:
+        try:
+            values = values if isinstance(values, Sequence) else list(values)
+            size = len(values)
+        except TypeError:
+            size = None
+    if size is None:
+        raise ShapeError(
+            f"{name}: expected a sequence of {count} values, got {type(values).__name__}."
+        )
+    if size != count:
+        raise ShapeError(f"{name}: expected {count} of them, got {size}.")
+    return values
 
 
 def to_float32(values: ArrayLike, what: str) -> Float32Array:
@@ -52,11 +109,15 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
         array = np.asarray(values)
     except ValueError:
         raise ShapeError(f"{what}: expected rows of equal length, got ragged ones.") from None
+    except Exception as error:  # such as of a tensor of PyTorch, which says what to do
+        raise BadValueError(
+            f"{what}: expected numbers, got {type(values).__name__}, which is no array ({error})."
+        ) from None
     if array.dtype.kind not in "fiu":
         for value in np.asarray(values, dtype=object).ravel():
-            if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            if not is_number(value):
                 raise BadValueError(
-                    f"{what}: expected numbers, got {value!r} ({type(value).__name__})."
+                    f"{what}: expected numbers, got {shown(value)} ({type(value).__name__})."
                 )
         try:
             array = array.astype(np.float64)
@@ -111,14 +172,17 @@ def check_seq(stream: StreamId, seq: Any, last: int) -> int:
         If it is no sequence number, or not the next one.
     """
     if not isinstance(seq, int | np.integer) or isinstance(seq, bool) or not 0 <= seq <= MAX_SEQ:
-        raise BadValueError(f"stream {stream!r}: expected seq from 0 to 2**64 - 1, got {seq!r}.")
+        raise BadValueError(
+            f"stream {shown(stream)}: expected seq from 0 to 2**64 - 1, got {shown(seq)}."
+        )
     if 0 < seq <= last:
         raise DuplicateError(
-            f"stream {stream!r}: observation {seq} was applied before; the last was {last}.", last
+            f"stream {shown(stream)}: observation {seq} was applied before; the last was {last}.",
+            last,
         )
     if seq > last + 1:
         raise GapError(
-            f"stream {stream!r}: expected observation {last + 1}, got {seq}; send the missing "
+            f"stream {shown(stream)}: expected observation {last + 1}, got {seq}; send the missing "
             "ones first, or use seq 0 if observations are not numbered.",
             last + 1,
         )
@@ -135,12 +199,13 @@ def check_time(stream: StreamId, time: Any) -> float | None:
     """
     if time is None:
         return None
-    number = isinstance(time, int | float | np.number) and not isinstance(time, bool)
-    if not number or not abs(time) < math.inf:
-        raise BadValueError(f"stream {stream!r}: expected an event time in seconds, got {time!r}.")
+    if not is_number(time) or not abs(time) < math.inf:
+        raise BadValueError(
+            f"stream {shown(stream)}: expected an event time in seconds, got {shown(time)}."
+        )
     try:
         return float(time)
     except OverflowError:
         raise BadValueError(
-            f"stream {stream!r}: expected an event time in seconds, got one beyond float64."
+            f"stream {shown(stream)}: expected an event time in seconds, got one beyond float64."
         ) from None

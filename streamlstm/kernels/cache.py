@@ -1,8 +1,8 @@
-"""Decorators of kernels, and a cache on disk whose key covers every kernel source.
+"""Decorators of kernels, which are cached on disk under a key that covers every kernel source.
 
 Numba's cache watches only the file in which a function is defined: an edit of a helper in another
 file would leave stale machine code. Here the name under which a kernel is cached contains a hash of
-all sources in this folder, so that any edit makes a new entry.
+all sources in this folder, so that any edit makes a new entry. disk_cache.py says where.
 """
 
 import hashlib
@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import njit
 
+from .disk_cache import KernelCache
 from .simd import LANES, target
 
 _HERE = Path(__file__).parent
@@ -20,14 +22,14 @@ _HERE = Path(__file__).parent
 
 @cache
 def sources_hash(folder: Path = _HERE) -> str:
-    """Return 12 hexadecimal digits that change with any kernel source, the target or the width.
+    """Return 12 hexadecimal digits that change with any kernel source, Numba, target or width.
 
     Parameters
     ----------
     folder : Path
         Of the kernel; the sources in it are hashed as well.
     """
-    digest = hashlib.sha256(f"lanes={LANES} target={target()}".encode())
+    digest = hashlib.sha256(f"lanes={LANES} target={target()} {numba.__version__}".encode())
     for place in sorted({_HERE, folder}):
         for path in sorted(place.rglob("*.py")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -46,12 +48,14 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     **options
         Passed to :func:`numba.njit`.
     """
-    options = {"nogil": True, "cache": True, "error_model": "numpy", **options}
+    options = {"nogil": True, "error_model": "numpy", **options}
 
     def decorate(function: Callable[..., Any]) -> Any:
         # Numba names the cache file after __qualname__.
         function.__qualname__ = f"{function.__name__}-{_hash_of(function)}"
-        return njit(**options)(function)
+        dispatcher = njit(**options)(function)
+        dispatcher._cache = KernelCache(function)  # what its option "cache" sets, to one that fails
+        return dispatcher
 
     return decorate
 
@@ -77,5 +81,5 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 def is_cached(dispatcher: Any) -> bool:
     """Tell whether machine code for ``dispatcher`` is on disk."""
-    folder = Path(dispatcher.stats.cache_path)
-    return any(folder.glob(f"*{dispatcher.py_func.__qualname__}*.nbc"))
+    kept: bool = dispatcher._cache.is_kept()
+    return kept

@@ -1,5 +1,6 @@
 """Compile kernels, or load them from disk, before they are needed; call them from Python."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -9,8 +10,19 @@ from typing import Any
 
 from numba import config, float32, int64, types
 
-from . import dirty, eviction, id_lookup, layout, listing, recurrent_single, single_step, step
+from . import (
+    dirty,
+    eviction,
+    id_lookup,
+    layout,
+    listing,
+    recurrent_single,
+    sharing,
+    single_step,
+    step,
+)
 from .cache import is_cached
+from .disk_cache import announce
 
 Progress = Callable[[int, int, str], None]
 Signature = tuple[Any, ...]
@@ -18,9 +30,11 @@ Signatures = dict[Any, Signature]  # of each kernel
 
 _lock = threading.Lock()
 _ready: set[str] = set()
+_parallel_in: set[int] = set()  # the process that has loaded OpenMP
 
 # Names of groups of kernels, as a display of progress shows them.
-_ID_LOOKUP, _STEP, _STEP_PARALLEL = "stream id lookup", "step", "step on several threads"
+_ID_LOOKUP, _STEP = "stream id lookup", "step"
+STEP_PARALLEL = "step on several threads"
 DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
 
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
@@ -43,6 +57,11 @@ def can_run_parallel() -> bool:
     return True
 
 
+def is_forked_from_parallel() -> bool:
+    """Tell whether the process that forked this one had loaded OpenMP, which ends the child."""
+    return bool(_parallel_in) and os.getpid() not in _parallel_in
+
+
 @cache
 def _kernels() -> dict[str, Signatures]:
     """Return every group of kernels by name."""
@@ -57,9 +76,22 @@ def _kernels() -> dict[str, Signatures]:
     kernels[EVICTION] = eviction.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
-    if can_run_parallel():
-        kernels[_STEP_PARALLEL] = {step.step_shared: _BY_ADDRESS, step.step_parallel: _PARALLEL}
+    kernels[STEP_PARALLEL] = {
+        step.step_shared: _BY_ADDRESS,
+        sharing.step_sharing: _BY_ADDRESS,
+        step.step_parallel: _PARALLEL,
+    }
     return kernels
+
+
+def all_names() -> list[str]:
+    """Return the names of all groups of kernels that can be compiled here."""
+    return [name for name in _kernels() if name != STEP_PARALLEL or can_run_parallel()]
+
+
+def all_kernels() -> list[Any]:
+    """Return all kernels of these groups."""
+    return [kernel for name in all_names() for kernel in _kernels()[name]]
 
 
 def register(name: str, kernels: Signatures) -> None:
@@ -77,10 +109,12 @@ def _layer_name(function: Any) -> str:
     return _name(function).replace("_single", ", single stream").replace("_", " ")
 
 
-def needed(kinds: Iterable[int], precision: str) -> list[str]:
+def needed(kinds: Iterable[int], precision: str, threads: int = 1) -> list[str]:
     """Return the names of the groups of kernels that step layers of these kinds (layout.py)."""
     functions = (function for kind in kinds for function in layer_kernels(kind, precision))
-    names = {_ID_LOOKUP, _STEP, _STEP_PARALLEL} | {_layer_name(function) for function in functions}
+    names = {_ID_LOOKUP, _STEP} | {_layer_name(function) for function in functions}
+    if threads > 1:
+        names.add(STEP_PARALLEL)
     return [name for name in _kernels() if name in names]
 
 
@@ -97,7 +131,7 @@ def is_warm(names: Iterable[str] | None = None) -> bool:
     kernels = _kernels()
     return all(
         name in _ready or all(is_cached(kernel) for kernel in kernels[name])
-        for name in names or kernels
+        for name in names or all_names()
     )
 
 
@@ -112,14 +146,18 @@ def prepare(progress: Progress | None = None, names: Iterable[str] | None = None
         Of the groups, as :func:`needed` returns them; all if left out.
     """
     kernels = _kernels()
-    wanted = list(names or kernels)
+    wanted = list(names or all_names())
     with _lock:
         for done, name in enumerate(wanted):
             if progress is not None:
                 progress(done, len(wanted), name)
             if name not in _ready:
-                if name == _STEP_PARALLEL:
+                if name == STEP_PARALLEL:
                     config.THREADING_LAYER = "omp"
+                    _parallel_in.add(os.getpid())
+                for kernel in kernels[name]:
+                    if not is_cached(kernel):
+                        announce(kernel)
                 for kernel, signature in kernels[name].items():
                     kernel.compile(signature)
                 _ready.add(name)
@@ -156,9 +194,9 @@ def eviction_entries() -> SimpleNamespace:
 
 
 @cache
-def step_entries() -> SimpleNamespace:
+def step_entries(parallel: bool = False) -> SimpleNamespace:
     """Return the entry points of a backend (step.py, single_step.py), by name, compiled before."""
-    kernels = _kernels()[_STEP] | _kernels().get(_STEP_PARALLEL, {})
+    kernels = _kernels()[_STEP] | (_kernels()[STEP_PARALLEL] if parallel else {})
     return _entries({kernel: kind for kernel, kind in kernels.items() if kind != _BY_ADDRESS})
 
 

@@ -70,11 +70,12 @@ KINDS = {
     TASK_OBSERVATION,  # address of room for its observation
     TASK_LOCKED,  # 1 while a thread works on the state without the GIL
     TASK_STEPS,  # steps made by compiled code that counts them itself
-    TASK_SHARED,  # address of the function that shares a block among threads; 0 if there is none
-) = range(16)
-TASK_LAYERS = 16  # from here on for each KIND the address of the kernel that steps a group
-TASK_SINGLES = 32  # and of the kernel that steps a single stream
-TASK = 48
+    TASK_SHARED,  # address of the function that steps on several threads where that is quicker,
+    TASK_SHARING,  # and of its table (sharing.py); both 0 for one thread
+) = range(17)
+TASK_LAYERS = 24  # from here on for each KIND the address of the kernel that steps a group
+TASK_SINGLES = 40  # and of the kernel that steps a single stream
+TASK = 56
 
 # A group: some streams of a block that go through the layers together.
 (

@@ -11,8 +11,7 @@ Backward, from the gradients ``dh`` and ``dc`` of ``h`` and ``c``::
     di = dc * g;  df = dc * c_before;  dg = dc * i;  dc_before = dc * f
 
 each times the derivative of its activation, written over the gates. Fusing saves the dozen passes
-over memory that the same lines cost in NumPy. This file imports nothing of the package: Numba's
-cache watches one file only, and would go stale.
+over memory that the same lines cost in NumPy.
 """
 
 from __future__ import annotations
@@ -25,14 +24,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..kernels.cache import kernel
+
 Array = NDArray[Any]
 
 
 # Sums may be fused and zeros lose their sign; nothing else that would change a result.
-_compile = njit(cache=True, fastmath={"contract", "nsz", "nnan", "ninf"}, error_model="numpy")
+_compile = kernel(nogil=False, fastmath={"contract", "nsz", "nnan", "ninf"})
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _tanh32(x: Any) -> Any:
     """Return tanh to 3e-7 in float32: a rational function that LLVM vectorises.
 
@@ -57,12 +58,12 @@ def _tanh32(x: Any) -> Any:
     return x * p / q
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _tanh64(x: Any) -> Any:
     return math.tanh(x)
 
 
-def _make_forward(tanh: Callable[[Any], Any]) -> Callable[..., None]:
+def _make_forward(tanh: Callable[[Any], Any]) -> Any:
     def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) -> None:
         half = gates.dtype.type(0.5)
         B, H = tanh_c.shape[1:]
@@ -87,8 +88,7 @@ def _make_forward(tanh: Callable[[Any], Any]) -> Callable[..., None]:
             for k in range(H):
                 h[k] = output[k] * tc[k]
 
-    compiled: Callable[..., None] = _compile(forward)
-    return compiled
+    return _compile(forward)
 
 
 _forward32 = _make_forward(_tanh32)
@@ -160,3 +160,6 @@ def backward(
             z[2 * H + k] = dc_k * i * (one - g * g)
             z[3 * H + k] = dh_k * tanh_ck * o * (one - o)
             d_cell[k] = dc_k * f
+
+
+KERNELS = _forward32, backward  # those of training, which is in float32

@@ -6,7 +6,7 @@ Names, default parameters and codes are in kernels/layout.py, equations in kerne
 import math
 import re
 
-from ..errors import ModelError
+from ..errors import ModelError, shown
 from ..kernels.layout import ACTIVATIONS, CODES, SOFTMAX
 
 # Default parameters of the activations of single values; softmax and log_softmax take all outputs.
@@ -34,7 +34,7 @@ def parse_activation(text: str, together: bool = False) -> tuple[str, tuple[floa
     match = _FORM.fullmatch(text) if isinstance(text, str) else None
     known = ACTIVATIONS if together else PARAMETERS
     if match is None or match[1] not in known:
-        raise ModelError(f"expected an activation out of {', '.join(known)}, got {text!r}.")
+        raise ModelError(f"expected an activation out of {', '.join(known)}, got {shown(text)}.")
     name, brackets = match[1], match[2]
     defaults = known[name]
     if brackets is None:
@@ -45,7 +45,7 @@ def parse_activation(text: str, together: bool = False) -> tuple[str, tuple[floa
         given = ()
     if len(given) != len(defaults) or not all(map(math.isfinite, given)):
         raise ModelError(
-            f"activation {name}: expected {len(defaults)} finite parameters, got {text!r}."
+            f"activation {name}: expected {len(defaults)} finite parameters, got {shown(text)}."
         )
     return name, given
 

@@ -3,23 +3,34 @@
 All raise ModelError with what was expected, what came, and for which layer, input or output.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import ModelError
+from ..errors import ModelError, shown
 from .arrays import Float32Array, as_float32
 from .layers import Embedding, Layer
 from .scaling import Scaling
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_HORIZON = 2**31 - 1
+
 
 def check_chain(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers; each must take as many values as the one before it returns."""
-    chain = tuple(layers)
+    chain = _as_tuple("layers", layers)
     if not chain:
         raise ModelError("expected at least one layer, got none.")
+    for n, layer in enumerate(chain):
+        if not isinstance(layer, Layer):
+            raise ModelError(
+                f"layer {n}: expected a layer such as LSTM(2, 8), got {shown(layer)} "
+                f"({type(layer).__name__})."
+            )
     for n, (before, layer) in enumerate(pairwise(chain), start=1):
         if isinstance(layer, Embedding):
             raise ModelError(f"layer {n} is an embedding: expected it to be the first layer.")
@@ -35,6 +46,7 @@ def check_weights(
     layers: Sequence[Layer], weights: Sequence[Mapping[str, ArrayLike]]
 ) -> tuple[dict[str, Float32Array], ...]:
     """Return the arrays of each layer as float32; names and shapes must be the layer's."""
+    weights = _as_tuple("weights", weights)
     if len(weights) != len(layers):
         raise ModelError(f"expected weights for {len(layers)} layers, got {len(weights)} sets.")
     return tuple(
@@ -47,10 +59,15 @@ def _check_layer_weights(
     where: str, layer: Layer, weights: Mapping[str, ArrayLike]
 ) -> dict[str, Float32Array]:
     shapes = layer.parameters()
+    if not isinstance(weights, Mapping):
+        raise ModelError(
+            f"{where}: expected a dict of its arrays by name, {', '.join(shapes) or 'empty here'}; "
+            f"got {type(weights).__name__}."
+        )
     for name in shapes.keys() - weights.keys():
         raise ModelError(f"{where} lacks {name}, shape {shapes[name]}.")
     for name in weights.keys() - shapes.keys():
-        raise ModelError(f"{where} has no parameter {name!r}; it has {', '.join(shapes)}.")
+        raise ModelError(f"{where} has no parameter {shown(name)}; it has {', '.join(shapes)}.")
     arrays = {name: as_float32(f"{where} {name}", weights[name]) for name in shapes}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -62,13 +79,42 @@ def check_names(what: str, names: Sequence[str] | None, letter: str, n: int) -> 
     """Return ``n`` distinct names; by default the letter and a number."""
     if names is None:
         return tuple(f"{letter}{index}" for index in range(n))
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
-        raise ModelError(f"{what}: expected a sequence of {n} names, got {names!r}.")
-    if len(names) != n:
-        raise ModelError(f"{what}: expected {n} names, got {len(names)}: {', '.join(names)}.")
-    if len(set(names)) != n:
-        raise ModelError(f"{what}: expected every name once, got {', '.join(names)}.")
-    return tuple(names)
+    if isinstance(names, str) or not all(map(_is_name, given := _as_tuple(what, names))):
+        raise ModelError(f"{what}: expected a sequence of {n} names, got {shown(names)}.")
+    if len(given) != n:
+        raise ModelError(f"{what}: expected {n} names, got {len(given)}: {', '.join(given)}.")
+    if len(set(given)) != n:
+        raise ModelError(f"{what}: expected every name once, got {', '.join(given)}.")
+    return given
+
+
+def _is_name(name: object) -> bool:
+    """Tell whether this is text that a model file can hold: not empty, without lone surrogates."""
+    return isinstance(name, str) and name != "" and not _SURROGATE.search(name)
+
+
+def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the metadata as text by text."""
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ModelError(
+            f"metadata: expected a dict of texts by name, got {type(metadata).__name__}."
+        )
+    texts = {_text(key): _text(value) for key, value in (metadata or {}).items()}
+    for text in (*texts, *texts.values()):
+        if _SURROGATE.search(text):
+            raise ModelError(f"metadata: expected text that can be UTF-8, got {shown(text)}.")
+    return texts
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
+def _as_tuple(what: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(values)
+    except Exception:
+        raise ModelError(f"{what}: expected a sequence, got {type(values).__name__}.") from None
 
 
 def check_scaling(
@@ -77,6 +123,8 @@ def check_scaling(
     """Return a scaling of ``n`` columns, by default the identity; a category is not scaled."""
     if scaling is None:
         return Scaling.identity(n)
+    if not isinstance(scaling, Scaling):
+        raise ModelError(f"{what}: expected a Scaling, got {type(scaling).__name__}.")
     if scaling.mean.shape != (n,):
         raise ModelError(f"{what}: expected {n} columns, got {scaling.mean.shape[0]}.")
     if first_is_category and (scaling.mean[0], scaling.scale[0]) != (0, 1):
@@ -90,13 +138,18 @@ def check_skip(
     """Return for each output the index of the input that is added, or None if there is none."""
     if skip is None:
         return None
-    indices = tuple(int(index) for index in skip)
-    if len(indices) != output_size or not all(-1 <= index < input_size for index in indices):
+    indices = _as_tuple("skip", skip)
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in indices)
+    if (
+        not whole
+        or len(indices) != output_size
+        or not all(-1 <= index < input_size for index in indices)
+    ):
         raise ModelError(
             f"skip: expected for each of {output_size} outputs an input's index from 0 to "
-            f"{input_size - 1}, or -1 for none; got {list(skip)}."
+            f"{input_size - 1}, or -1 for none; got {shown(indices)}."
         )
-    return None if all(index < 0 for index in indices) else indices
+    return None if all(index < 0 for index in indices) else tuple(map(int, indices))
 
 
 def check_skip_scale(
@@ -120,6 +173,9 @@ def check_skip_scale(
 
 def check_horizon(horizon: int) -> int:
     """Return the horizon, 0 or more steps."""
-    if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0:
-        raise ModelError(f"horizon: expected an integer of 0 or more, got {horizon!r}.")
+    is_integer = isinstance(horizon, int) and not isinstance(horizon, bool)
+    if not is_integer or not 0 <= horizon <= MAX_HORIZON:
+        raise ModelError(
+            f"horizon: expected an integer from 0 to {MAX_HORIZON}, got {shown(horizon)}."
+        )
     return horizon

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..errors import ModelError, ModelFileError
-from ..files import replace_file
+from ..files import check_path, replace_file
 from .layers import Layer
 from .safetensors_file import Arrays, SafetensorsFile
 from .scaling import Scaling
@@ -37,6 +37,7 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
     ModelFileError
         If the file cannot be written.
     """
+    check_path(path, ModelFileError, "a model file to write")
     data = save(
         model.arrays(),
         metadata={
@@ -67,7 +68,7 @@ def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Mode
     ModelFileError
         If the file is missing, damaged, of another kind, or written by a newer version.
     """
-    source = Path(path)
+    source = check_path(path, ModelFileError, "a model file")
     with SafetensorsFile(source) as file:
         header = file.metadata
         _check_header(source, header)

@@ -14,6 +14,7 @@ from .arrays import Float32Array
 from .checks import (
     check_chain,
     check_horizon,
+    check_metadata,
     check_names,
     check_scaling,
     check_skip,
@@ -86,7 +87,7 @@ class Model:
         self.skip = check_skip(skip, F, O)
         self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
         self.horizon = check_horizon(horizon)
-        self.metadata = {str(key): str(value) for key, value in (metadata or {}).items()}
+        self.metadata = check_metadata(metadata)
 
     @property
     def input_size(self) -> int:

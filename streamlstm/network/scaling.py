@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ModelError
-from .arrays import Float32Array, as_float32
+from ..errors import ModelError, shown
+from .arrays import Float32Array, as_float32, as_numbers
+from .layers.base import MAX_SIZE
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +46,23 @@ class Scaling:
     @classmethod
     def identity(cls, n: int) -> "Scaling":
         """Return the scaling that changes nothing, for ``n`` columns."""
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or not 1 <= n <= MAX_SIZE:
+            raise ModelError(f"scaling: expected from 1 to {MAX_SIZE} columns, got {shown(n)}.")
         return cls(np.zeros(n, np.float32), np.ones(n, np.float32))
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:
         """Return ``(x - mean) / scale``: from the unit of the series to the network's."""
-        return (np.asarray(x) - self.mean) / self.scale
+        return (self._columns(x) - self.mean) / self.scale
 
     def invert(self, z: ArrayLike) -> NDArray[Any]:
         """Return ``z * scale + mean``: from the network's unit to that of the series."""
-        return np.asarray(z) * self.scale + self.mean
+        return self._columns(z) * self.scale + self.mean
+
+    def _columns(self, values: ArrayLike) -> NDArray[Any]:
+        """Return an array whose last axis has the columns, or that stands for each of them."""
+        array, n = as_numbers("scaling", values), len(self.mean)
+        if array.dtype.kind == "O":
+            raise ModelError("scaling: expected an array of real numbers, got one of objects.")
+        if array.ndim and array.shape[-1] not in (1, n) and n != 1:
+            raise ModelError(f"scaling: expected {n} columns, got an array of {array.shape}.")
+        return array

@@ -124,9 +124,11 @@ class StreamRequests:
     def list_streams(self, prefix: str | None, after: wire.StreamId | None, count: int) -> Response:
         """List streams in memory and in the store, in one order."""
         count = min(count, wire.MAX_LISTED)
+        if count == 0:
+            return done(wire.Kind.LIST, None, [])
         listed = self._engine.list_streams(prefix, after, count)
         if self._residency.stored is not None:
-            until = listed[-1][0] if len(listed) == count > 0 else None
+            until = listed[-1][0] if len(listed) == count else None
             listed += self._residency.stored.list_page(prefix, after, count, until)
             listed.sort(key=lambda entry: wire.topic(entry[0]))
         return done(wire.Kind.LIST, None, listed[:count])

@@ -6,6 +6,8 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
+from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CALL, _NUDGE = 0, 255  # no signal has these numbers
@@ -24,6 +26,7 @@ class Wakeup:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self._before: tuple[dict[signal.Signals, Any], int] | None = None  # within on_signals
 
     def fileno(self) -> int:
         """Return the descriptor to poll."""
@@ -52,12 +55,23 @@ class Wakeup:
         """Turn SIGINT and SIGTERM into calls; only in the main thread of a program."""
         before = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
         fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._before = before, fd_before
         try:
             yield
         finally:
+            self._restore_signals()
+
+    def _restore_signals(self) -> None:
+        if self._before is not None:
+            (before, fd_before), self._before = self._before, None
             signal.set_wakeup_fd(fd_before)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def leave_to_parent(self) -> None:
+        """Let signals to this process, a forked child, not wake its parent."""
+        if current_thread() is main_thread():
+            self._restore_signals()
 
     def close(self) -> None:
         """Close both ends."""

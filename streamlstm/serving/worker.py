@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, ExitStack
 import zmq
 
 from .. import wire
-from ..errors import BadValueError
+from ..engine.forks import fork_error, tell_in_child
+from ..errors import BadValueError, ForkError
 from .access.authenticator import Authenticator
 from .access.curve_server import CurveServer
 from .compiled_loop import CompiledLoop
@@ -155,6 +156,18 @@ class Worker:
                 service.checkpointer.on_commit = self._on_commit
             service.serving = True
             self._resources = resources.pop_all()
+        self._forked: ForkError | None = None
+        tell_in_child(self)
+
+    def _after_fork(self) -> None:
+        """Refuse to serve in a child by fork, and leave the parent's sockets alone there."""
+        why = "its sockets do not survive a fork"
+        self._forked = fork_error("this worker", why, "Make a worker in the child")
+        self._wakeup.leave_to_parent()
+
+    def _check_process(self) -> None:
+        if self._forked is not None:
+            raise self._forked.with_traceback(None)
 
     def _make_loop(
         self,
@@ -230,6 +243,7 @@ class Worker:
         StoreError
             If another worker has taken the store over: at once, without another answer.
         """
+        self._check_process()
         while not self._stopping:
             self._turn(TURN_SECONDS)
         self._service.serving = False
@@ -274,10 +288,13 @@ class Worker:
 
     def stop(self) -> None:
         """Let :meth:`run` come to its end; from any thread."""
+        self._check_process()
         self._wakeup.call()
 
     def close(self) -> None:
         """Close the sockets; waits for clients to take their last replies, as sockets linger."""
+        if self._forked is not None:
+            return
         if self._service.checkpointer is not None:
             self._service.checkpointer.on_commit = lambda: None
         self._resources.close()

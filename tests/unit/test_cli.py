@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -5,9 +6,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from streamlstm import __version__, cli
+from streamlstm import LSTM, __version__, cli
 from streamlstm.cli.console import sparkline
 from streamlstm.errors import DataError
+
+from ..contract.models import random_model
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -129,3 +132,14 @@ def test_a_broken_pipe_is_no_error():
 )
 def test_sparkline(values, low, high, line):
     assert sparkline(values, low, high) == line
+
+
+def test_a_file_name_that_is_no_utf8_is_shown(tmp_path):
+    random_model([LSTM(1, 2)]).save(tmp_path / "model.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-m", "streamlstm", "convert", "model.safetensors", "--out", b"\xff"],
+        capture_output=True, timeout=60, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"written to \\udcff" in done.stdout

@@ -70,6 +70,7 @@ class CudaBackend:
 
     name = "cuda"
     threads = 1
+    why_not_in_a_child = "what is on a GPU is not copied by a fork"
 
     def __init__(
         self, model: Model, device: int = 0, kernel: str | None = None, graphs: bool = True

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamlstm.cli.signals import exit_on_interrupt
+
 if TYPE_CHECKING:
     from streamlstm.cli.gates.series import SeriesSlice
     from streamlstm.inside import Recording
@@ -100,7 +102,8 @@ def gates(
         end=end,
         last=last,
     )
-    compile_for(network)
+    with exit_on_interrupt():  # the compiler swallows some interrupts
+        compile_for(network)
     with _show_progress(len(series.values)) as on_step:
         recording = record(
             network,

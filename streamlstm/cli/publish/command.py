@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Exit, Option
 
+from ..interrupts import Working
 from ..worker_options import Endpoints, Key, Router, Server
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def publish(
         return from_csv(source, stream, stream_column, columns, rate, seconds, applied)
 
     if pull is not None:
-        with Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
+        with Working(), Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
             _send(publisher, observations(column), json)
         return
     endpoint = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
@@ -125,19 +126,21 @@ def publish(
         if host and not json:
             err.print(HOST_UNITS)
         if not replay:
-            _step(client, observations(column or inputs), printer)
+            with Working():
+                _step(client, observations(column or inputs), printer)
     if replay:
         from .replay import replay as replay_all
 
         columns = column or inputs
-        replay_all(
-            endpoints or endpoint,
-            lambda applied: observations(columns, applied),
-            journal,
-            json,
-            key,
-            server,
-        )
+        with Working():
+            replay_all(
+                endpoints or endpoint,
+                lambda applied: observations(columns, applied),
+                journal,
+                json,
+                key,
+                server,
+            )
     if printer.refusals:
         raise Exit(1)
 

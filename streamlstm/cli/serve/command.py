@@ -47,9 +47,14 @@ def serve(
         ),
     ] = None,
     threads: Annotated[
-        int | None,
-        Option(min=1, max=1024, help="Threads for large blocks; by default all cores but one."),
-    ] = None,
+        int,
+        Option(
+            min=1,
+            max=1024,
+            help="Threads that may share a large block: more than 1 pay on cores that nothing else "
+            "uses.",
+        ),
+    ] = 1,
     backend: Annotated[str, Option(help="auto, cpu, cuda or reference.")] = "auto",
     device: Annotated[
         int | None, Option(min=0, help="Number of the GPU for --backend cuda; 0 by default.")
@@ -237,8 +242,7 @@ def serve(
         also += [DIRTY_TRACKING] if store != "memory" or leaving else []
         also += [EVICTION] if leaving else []
         with exit_on_interrupt():  # the compiler swallows some interrupts
-            compile_for(network, weights, also=also)
-    threads = threads or max(1, len(os.sched_getaffinity(0)) - 1)  # one core is for ZeroMQ's thread
+            compile_for(network, weights, threads, also)
     limits = Limits(max_rate, max_streams_per_client)
     engine = Engine(network, capacity, backend, threads, weights)
     with (

@@ -16,12 +16,12 @@ import zmq
 from numpy.typing import ArrayLike
 
 from ... import wire
-from ...engine.ids import check_stream_id
-from ...engine.validation import Float32Array
+from ...engine.ids import check_prefix, check_stream_id
+from ...engine.validation import Float32Array, check_flag
 from ..base import BaseClient
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
 from ..request_queue import PendingRequest, RequestQueue
-from ..requests import encode, id_chunks, observation, observations
+from ..requests import check_blob, encode, id_chunks, observation, observations
 from .connection import AsyncConnection
 
 
@@ -93,7 +93,7 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def import_stream(self, stream: wire.StreamId, blob: bytes) -> None:
         """Set the state of a stream to what :meth:`export_stream` returned."""
-        await self._submit(wire.Import(check_stream_id(stream), blob), decode_done)
+        await self._submit(wire.Import(check_stream_id(stream), check_blob(blob)), decode_done)
 
     async def forget(self, stream: wire.StreamId) -> None:
         """Remove a stream; if it comes again, it is a new one."""
@@ -101,12 +101,13 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def reload(self, anew: bool = False) -> dict[str, Any]:
         """Let the worker load its model file again; as :meth:`Client.reload`."""
-        return await self._submit(wire.Reload(bool(anew)), decode_done)
+        return await self._submit(wire.Reload(check_flag("anew", anew)), decode_done)
 
     async def list_streams(
         self, prefix: str | None = None
     ) -> AsyncIterator[tuple[wire.StreamId, int]]:
         """Yield all streams and their last sequence numbers; as :meth:`Client.list_streams`."""
+        prefix = None if prefix is None else check_prefix(prefix)
         after: wire.StreamId | None = None
         while page := await self._submit(wire.List(prefix, after, wire.MAX_LISTED), decode_done):
             for stream, seq in page:
@@ -132,6 +133,8 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def close(self) -> None:
         """Close the connection; requests in flight fail. Closing twice is harmless."""
+        if self._forked is not None:
+            return
         if self._socket is not None and self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
             for handle in (self._next_turn, self._deadline):

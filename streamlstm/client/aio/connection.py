@@ -29,8 +29,8 @@ class AsyncConnection(ConnectedSocket[SocketType]):
         return loop
 
     async def close(self) -> None:
-        """Close the connection. Closing twice is harmless."""
-        if self._socket is not None:
+        """Close the connection. Closing twice is harmless; so is closing in a child by fork."""
+        if self._forked is None and self._socket is not None:
             self._close_socket()
             # terminating a context waits for unsent messages: not in the event loop
             await asyncio.to_thread(self._end_context)

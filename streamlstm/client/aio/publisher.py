@@ -53,6 +53,8 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
 
     async def close(self) -> None:
         """Send everything that waits, then close the connection; as :meth:`Publisher.close`."""
+        if self._forked is not None:
+            return  # what waits is sent by the parent
         self._closing = True
         if self._delay and self._socket is not None:
             await self._drain(None)
@@ -68,6 +70,7 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
 
     async def _send(self, message: wire.Step | wire.Steps) -> None:
         pending = Pending(message, self._limit)
+        self._check_process()
         if self._closing:
             raise closed(self._name)
         loop = self._own_loop()

@@ -97,6 +97,8 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     async def close(self) -> None:
         """Flush, for ``linger`` at most, and close. Closing twice is harmless."""
+        if self._forked is not None:
+            return  # the parent has what waits, and its journal
         self._check_may_wait("close")
         with self._changed:
             if not self._stop_accepting():
@@ -110,6 +112,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
             await asyncio.to_thread(self._end)
 
     async def _accept(self, steps: list[wire.Step]) -> list[int]:
+        self._check_process()
         self._check_size(steps)
         if not steps:
             return []
@@ -123,6 +126,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     async def _wait(self, attempt: Attempt[Result], seconds: float, call: str) -> Result:
         """Repeat an attempt whenever something has changed, until it succeeds."""
+        self._check_process()
         if asyncio.get_running_loop() is not self._loop:
             raise StreamLSTMError(
                 "this publisher is used by another event loop; expected one for each loop"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import AsyncIterator
 
 import zmq.asyncio
@@ -27,6 +28,12 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
     """
 
     _socket_class = zmq.asyncio.Socket
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        # The end of this copy would take the descriptor out of the epoll of the event loop, which
+        # parent and child share: it never ends.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._socket))
 
     async def receive(self) -> wire.Prediction:
         """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].

@@ -15,9 +15,11 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import zmq
 
 from ... import wire
-from ...errors import BadValueError, EndpointError, StreamLSTMError
-from ..connection import LINGER, TIMEOUT, check_seconds
-from ..failures import closed
+from ...engine.forks import tell_in_child
+from ...engine.validation import check_flag
+from ...errors import BadValueError, EndpointError, ForkError, StreamLSTMError, shown
+from ..connection import LINGER, TIMEOUT, check_context, check_limit, check_seconds
+from ..failures import closed, forked
 from ..keys import KeyPath, credentials
 from ..requests import encode
 from .claims import Claims
@@ -69,20 +71,30 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self.timeout = check_seconds("timeout", timeout)
         self._linger = check_seconds("linger", linger)
         self._changed = self._setup()
+        if not isinstance(router, str) and not callable(router):
+            raise EndpointError(
+                f"router: expected an endpoint such as {wire.ROUTER}, or a function that returns "
+                f"it, got {shown(router)}"
+            )
         keys = credentials(key, server)
         check_seconds("retry", retry)
-        if not isinstance(router, str) and not callable(router):
-            raise EndpointError(f"router: expected an endpoint or a function, got {router!r}")
-        if on_prediction is not None and not callable(on_prediction):
-            raise BadValueError(f"on_prediction: expected a function, got {on_prediction!r}")
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
-                raise BadValueError(f"{name}: expected an integer of 1 or more, got {bound!r}")
-        self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, max_message_bytes
+                raise BadValueError(f"{name}: expected an integer of 1 or more, got {shown(bound)}")
+        self._max_rows, self._max_bytes, self._limit = (
+            max_rows,
+            max_bytes,
+            check_limit(max_message_bytes),
+        )
+        check_context(context)
+        if on_prediction is not None and not callable(on_prediction):
+            raise BadValueError(f"on_prediction: expected a function, got {shown(on_prediction)}")
+        sync, leave_out = check_flag("sync", sync), check_flag("leave_out", leave_out)
         self._on_prediction = on_prediction
         deliver = None if on_prediction is None else self._deliver
         self._outbox = Outbox(one_in_flight=deliver is not None)
         self._accepting, self._closed = True, False
+        self._forked: ForkError | None = None  # in a child by fork, which has no sending thread
         self._journal = None if journal is None else Journal(journal, sync)
         self._owns_context = context is None
         self._context = context or zmq.Context()
@@ -107,6 +119,18 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         except BaseException:
             self._release()
             raise
+        tell_in_child(self)
+
+    def _after_fork(self) -> None:
+        """Refuse every use of this copy in the child; the parent goes on sending."""
+        self._forked = forked("publisher")
+        if self._journal is not None and not self._closed:
+            self._journal.close()  # its lock would outlast the parent's publisher in the child
+
+    def _check_process(self) -> None:
+        """Raise ForkError in a child by fork, before any lock is taken."""
+        if self._forked is not None:
+            raise self._forked.with_traceback(None)
 
     def _take_over_journal(self, producer: int) -> list[int]:
         """Read what the journal holds, and record who has it now; return who had it before."""

@@ -15,7 +15,7 @@ from os import PathLike
 from typing import Final
 
 from ... import wire
-from ...errors import BadValueError, DataError
+from ...errors import BadValueError, DataError, shown
 from .journal_records import is_truncated, producer_record, records, step_record
 
 _MIN_COMPACTION = 2**20  # bytes up to which a journal is never compacted
@@ -231,10 +231,11 @@ class Journal:
 def _checked_path(path: object) -> str:
     try:
         checked = os.fsdecode(path)  # type: ignore[arg-type]
-    except TypeError:
-        raise BadValueError(f"journal: expected the path of a file, got {path!r}") from None
+        os.fsencode(checked)
+    except (TypeError, UnicodeError):
+        raise BadValueError(f"journal: expected the path of a file, got {shown(path)}") from None
     if "\0" in checked or not checked:
-        raise BadValueError(f"journal: expected the path of a file, got {checked!r}")
+        raise BadValueError(f"journal: expected the path of a file, got {shown(checked)}")
     return checked
 
 

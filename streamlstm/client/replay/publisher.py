@@ -146,6 +146,8 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         StreamLSTMError
             As for :meth:`flush`. The publisher is closed nevertheless.
         """
+        if self._forked is not None:
+            return  # the parent has what waits, and its journal
         self._check_may_wait("close")
         with self._changed:
             if not self._stop_accepting():
@@ -166,6 +168,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     def _wait(self, attempt: Attempt[Result], seconds: float, call: str) -> Result:
         """Repeat an attempt whenever something has changed, until it succeeds."""
         deadline = clock.monotonic() + seconds
+        self._check_process()
         with self._changed:
             while isinstance(result := attempt(), WouldBlock):
                 self._check_may_wait(call)

@@ -2,10 +2,10 @@
 
 import json
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
 from ...errors import ConvertError
+from ...files import check_path
 
 
 def first_bytes(path: str | PathLike[str]) -> bytes:
@@ -16,7 +16,7 @@ def first_bytes(path: str | PathLike[str]) -> bytes:
     ConvertError
         If there is no such file.
     """
-    if not Path(fspath(path)).is_file():
+    if not check_path(path, ConvertError, "a file of a network").is_file():
         raise ConvertError(f"{fspath(path)}: there is no such file.")
     with open(path, "rb") as file:
         return file.read(4096)
@@ -50,8 +50,8 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     ConvertError
         If it is not JSON, or its top level is not an object.
     """
-    name = fspath(path)
     first_bytes(path)
+    name = fspath(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
             value = json.load(file)

@@ -51,7 +51,7 @@ def from_guitarml(path: str | PathLike[str], **options: Any) -> Model:
     ----------
     A. Wright et al., "Real-Time Guitar Amplifier Emulation with Deep Learning", 2020.
     """
-    name, content = fspath(path), read_json(path)
+    content, name = read_json(path), fspath(path)
     with file_errors(name):
         return _read(name, content, options)
 

@@ -64,7 +64,7 @@ def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     ----------
     J. Chowdhury, "RTNeural: Fast Neural Inferencing for Real-Time Systems", 2021.
     """
-    name, content = fspath(path), read_json(path)
+    content, name = read_json(path), fspath(path)
     with file_errors(name):
         return _read(name, content, options)
 

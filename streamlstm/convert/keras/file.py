@@ -73,8 +73,8 @@ def read_keras(path: str | PathLike[str]) -> KerasFile:
         If it is damaged, or has no network.
     """
     h5py = require("h5py", "read files of Keras", "streamlstm[keras]")
+    start = first_bytes(path)
     name = fspath(path)
-    start = first_bytes(name)
     try:
         if is_zip(start):
             return _read_zip(h5py, name)

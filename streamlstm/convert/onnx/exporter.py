@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ...files import check_path
 from ...network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
@@ -52,10 +53,16 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ConvertError
         If onnx is not installed.
     """
+    if not isinstance(model, Model):
+        raise ConvertError(f"to_onnx: expected a Model, got {type(model).__name__}.")
+    target = check_path(path, ConvertError, "an .onnx file to write")
     onnx = require("onnx", "write ONNX files")
     proto = _Export(model).proto()
     onnx.checker.check_model(proto)
-    onnx.save(proto, fspath(path))
+    try:
+        onnx.save(proto, fspath(target))
+    except OSError as error:
+        raise ConvertError(f"{target}: cannot be written: {error.strerror}.") from None
 
 
 class _Export:

@@ -1,11 +1,11 @@
 """Reading of ONNX files."""
 
 import json
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from ...errors import ConvertError
+from ...files import check_path
 from ..common.frameworks import require
 from .local_functions import DOMAIN
 
@@ -27,7 +27,7 @@ def load_model(source: Any) -> Any:
         if isinstance(source, bytes | bytearray):
             model = onnx.load_model_from_string(bytes(source))
         else:
-            path = Path(fspath(source))
+            path = check_path(source, ConvertError, "an ONNX file")
             where = str(path)
             if not path.is_file():
                 raise ConvertError(f"{path}: there is no such file.")

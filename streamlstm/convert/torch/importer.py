@@ -1,11 +1,11 @@
 """Conversion of PyTorch networks: a module, its state dict, or a file with the state dict."""
 
 from collections.abc import Iterable, Mapping
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from ...errors import ConvertError
+from ...files import check_path
 from ...network.model import Model
 from .file import find_state_dict, read_torch
 from .layers import InitialState, assemble
@@ -66,7 +66,7 @@ def from_torch(
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
         raise ConvertError(f"epsilon: expected a number from 0 to below 1, got {epsilon!r}.")
     if isinstance(source, str | PathLike):
-        source = read_torch(Path(fspath(source)))
+        source = read_torch(check_path(source, ConvertError, "a file of a network"))
     states = _states(initial_state)
     if isinstance(source, Mapping):
         from .state_dict import layers_of_state_dict

@@ -7,6 +7,7 @@ from typing import Any
 from numba import cuda
 
 from ..cache import sources_hash
+from ..disk_cache import say_unkept
 from .sizes import SIMULATED
 
 
@@ -29,6 +30,10 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             # ptxas makes of it, would not be what runs.
             options["lto"] = False
         # The function is passed at once: as a decorator with options numba-cuda loses some of them.
-        return cuda.jit(function, cache=True, **options)
+        try:
+            return cuda.jit(function, cache=True, **options)
+        except RuntimeError as error:  # no folder for it can be written
+            say_unkept(str(error))
+            return cuda.jit(function, **options)
 
     return decorate

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...errors import ModelError
+from ...errors import ModelError, shown
 from ..activations import parse_activation
 
 Shapes = dict[str, tuple[int, ...]]
 """Shape of each array by name."""
+
+MAX_SIZE = 2**24  # of a layer: up to here every integer is a float32
+MAX_FLOAT32 = 3.4e38
 
 KINDS: dict[str, Callable[..., "Layer"]] = {}
 """The class of each kind of layer; :class:`Layer` registers its subclasses here."""
@@ -19,8 +22,8 @@ class Layer:
     """A layer: sizes and options, without weights and without arithmetic.
 
     A subclass is a frozen dataclass that states its kind, ``class LSTM(Layer, kind="lstm")``. Its
-    fields are checked by their types (which must not be postponed): an int is a size of 1 or more,
-    a float is greater than zero, a str names an activation.
+    fields are checked by their types (which must not be postponed): an int is a size from 1 to
+    2**24, a float is greater than zero, a str names an activation.
 
     Parameters
     ----------
@@ -93,12 +96,12 @@ class Layer:
         options = dict(spec)
         kind = options.pop("kind", None)
         if not isinstance(kind, str) or kind not in KINDS:
-            raise ModelError(f"expected a layer of kind {', '.join(KINDS)}, got {kind!r}.")
+            raise ModelError(f"expected a layer of kind {', '.join(KINDS)}, got {shown(kind)}.")
         try:
             return KINDS[kind](**options)
         except TypeError as error:
             raise ModelError(
-                f"a layer of kind {kind!r} cannot have these fields: {error}."
+                f"a layer of kind {shown(kind)} cannot have these fields: {error}."
             ) from None
 
     def describe(self) -> str:
@@ -121,14 +124,18 @@ class Layer:
         if field.type is bool:
             valid, expected = isinstance(value, bool), "True or False"
         elif field.type in (int, int | None):
-            valid = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            expected = "an integer of 1 or more"
+            is_integer = isinstance(value, int) and not isinstance(value, bool)
+            valid, expected = (
+                is_integer and 1 <= value <= MAX_SIZE,
+                f"an integer from 1 to {MAX_SIZE}",
+            )
         else:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            valid = is_number and 0 < value < float("inf")
+            valid = is_number and 0 < value < MAX_FLOAT32
             expected = "a number greater than zero"
         is_left_out = value is None and field.default is None
         if not valid and not is_left_out:
             raise ModelError(
-                f"{type(self).__name__}: expected {field.name} to be {expected}, got {value!r}."
+                f"{type(self).__name__}: expected {field.name} to be {expected}, got "
+                f"{shown(value)}."
             )

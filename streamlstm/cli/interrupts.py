@@ -1,0 +1,66 @@
+"""Ctrl-C from the first moment of a command to its last: no traceback, exit status 130.
+
+Before its work begins and after it has ended, a command has nothing to lose, and a
+KeyboardInterrupt, which may come between any two instructions, would show a traceback of the import
+system, be swallowed by a package that is being imported, or come where nobody can catch it. So the
+process ends at once then. In between Ctrl-C raises KeyboardInterrupt as usual.
+
+This module is imported first, and imports only what every interpreter has loaded before.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import os
+import sys
+
+STATUS = 130  # as a shell shows a process that SIGINT ended
+_IMPORT = "<frozen importlib"  # what the file names of the import system's code begin with
+_works = [False]
+
+
+def exit_now(_number: object, _frame: object) -> None:
+    """End the process: the handler while there is nothing to lose."""
+    os._exit(STATUS)
+
+
+def interrupt(_number: object, frame: object) -> None:
+    """Raise KeyboardInterrupt; but end the process in an import before the work begins."""
+    while frame is not None and not _works[0]:
+        if frame.f_code.co_filename.startswith(_IMPORT):  # type: ignore[attr-defined]
+            os._exit(STATUS)
+        frame = frame.f_back  # type: ignore[attr-defined]
+    raise KeyboardInterrupt
+
+
+OURS = (_signal.default_int_handler, exit_now, interrupt)
+
+
+def handle(handler: object) -> object:
+    """Set the handler of Ctrl-C; return the one before.
+
+    None, and nothing has changed, if the handler belongs to an application that imports us, if
+    Ctrl-C is ignored (`nohup`), or in another thread than the main one.
+    """
+    before = _signal.getsignal(_signal.SIGINT)
+    if before not in OURS:
+        return None
+    try:
+        _signal.signal(_signal.SIGINT, handler)
+    except ValueError:  # in another thread
+        return None
+    return before
+
+
+class Working:
+    """Within ``with``, Ctrl-C raises KeyboardInterrupt wherever it comes: there is work to end."""
+
+    def __enter__(self) -> None:
+        self._before, _works[0] = _works[0], True
+
+    def __exit__(self, *_: object) -> None:
+        _works[0] = self._before
+
+
+def is_command() -> bool:
+    """Tell whether this process is the command, and does not just import a part of it."""
+    path = sys.argv[0] if sys.argv else ""
+    return path.rpartition("/")[2] == "streamlstm" or path.endswith("streamlstm/__main__.py")
