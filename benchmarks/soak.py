@@ -1,11 +1,17 @@
 """Does a worker's memory stay flat? Minutes under full load.
 
     python -m benchmarks.soak [--minutes 10] [--loop native] [--json FILE]
+    python -m benchmarks.soak --streams 50000 --capacity 5000 [--seconds 600] [--folder PLACE]
 
 The loads run concurrently: a window of STEPs, a window of STEPS, observations pushed as fast as
 they are accepted, and a subscriber of all that is pushed. Every reply is checked. Resident memory
 is sampled once a second; it is flat if it ends within 2 % of its value after the warm-up, which is
 a tenth of the time.
+
+With ``--streams`` the load is another: one client steps blocks of 256 of that many streams, in
+random order, at a worker with room for ``--capacity`` of them that evicts the others to LMDB. It
+shows how long those wait who need room, and whether file and memory level off. PLACE is the parent
+folder of the store.
 """
 
 import statistics
@@ -23,7 +29,7 @@ import zmq
 from streamlstm.client.client import Client
 
 from .harness import Row, parser, report, steps
-from .live import load, processes
+from .live import crowd, load, processes
 from .live.messages import BLOCK, STREAMS, blocks, model, one_a_message
 
 FED = 1_000  # streams that are pushed
@@ -180,11 +186,24 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--loop", choices=("native", "python"), default="native")
+    options.add_argument("--streams", type=int, help="instead: so many, through --capacity places")
+    options.add_argument("--capacity", type=int, default=5_000)
+    options.add_argument("--seconds", type=float, help="instead of --minutes")
+    options.add_argument("--folder", help="parent folder of the store")
     arguments = options.parse_args()
+    if arguments.seconds is not None:
+        arguments.minutes = arguments.seconds / 60
     if not 0.05 <= arguments.minutes <= 10_000:
         options.error("expected 0.05 to 10,000 minutes")
     processes.exit_on_sigterm()
     seconds = max(3, round(60 * arguments.minutes))
+    if arguments.streams is not None:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            rows = crowd.run(
+                Path(folder), arguments.streams, arguments.capacity, seconds, arguments.loop
+            )
+        report("soak", rows, {}, arguments.json, crowd.load_average())
+        return
     with tempfile.TemporaryDirectory() as folder, processes.Sockets() as sockets:
         file = Path(folder) / "model.safetensors"
         model().save(file)

@@ -18,6 +18,7 @@ from .ids import MAX_ID_BYTES, StreamId
 FORMAT = 3  # version of keys and records
 ROW_START = 24  # bytes of a record before the row,
 HASH_SIZE = 8  # and behind it
+NEVER = 2**62  # later than any block of a state table
 
 
 def row_start(format: int) -> int:
@@ -46,6 +47,8 @@ class RecordBatch:
         Records in the batch.
     deleted : list of bytes
         Keys of streams that were forgotten before these records were taken.
+    oldest : int64[1]
+        The block, as a time of the state table, before which none of its streams was last used.
     """
 
     def __init__(self, capacity: int, size: int) -> None:
@@ -54,6 +57,7 @@ class RecordBatch:
         self.keys = lazy_zeros(capacity * MAX_ID_BYTES, np.uint8)
         self.ends = np.zeros(capacity + 1, np.int64)
         self.records = lazy_zeros(capacity * size, np.uint8)
+        self.oldest = np.array([NEVER], np.int64)
 
     def __iter__(self) -> Iterator[tuple[bytes, memoryview]]:
         """Yield key and record of each stream; the record is a view into this buffer."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import FencedError
-from .ids import StreamId
+from .ids import StreamId, dict_key, unique
 from .lock_flag import LockFlag
 from .state_table import StateTable
 
@@ -54,47 +54,48 @@ class StreamProducers:
             For the first one that may not, with its ``position``. A stream without a number is
             anybody's; without a producer (0) an observation is not checked.
         """
-        before: dict[StreamId, int] = {}  # producers within the block
+        before: dict[StreamId | bytes, int] = {}  # producers within the block
         with self._lock, self._flag:
             for n, (stream, seq, producer) in enumerate(zip(streams, seqs, producers, strict=True)):
                 if not seq:
                     continue
                 last, owner = self._standing(stream)
-                owner = before.get(stream, owner)
-                if producer not in (0, owner) and (owner or last or stream in before):
+                key = dict_key(stream)
+                owner = before.get(key, owner)
+                if producer not in (0, owner) and (owner or last or key in before):
                     error = _fenced(stream, seq, last)
                     error.position = n
                     raise error
-                before[stream] = producer
+                before[key] = producer
 
     def assign(
         self, streams: Sequence[StreamId], seqs: Sequence[int], producers: Sequence[int]
     ) -> None:
         """Set the producers of applied observations; a step has set those without one to 0."""
         rows = zip(streams, seqs, producers, strict=True)
-        owners = {stream: producer for stream, seq, producer in rows if seq}
         with self._lock, self._flag:
-            for stream, producer in owners.items():
-                if producer:
+            for stream, seq, producer in rows:
+                if seq:
                     self._table.producers[self._table.find(stream)] = producer
 
     def claim(
         self, streams: Iterable[StreamId], producer: int, before: int | None
-    ) -> dict[StreamId, Standing]:
+    ) -> list[tuple[StreamId, Standing]]:
         """Make streams in memory those of a producer, as far as they are ``before``'s.
 
         Returns
         -------
-        dict of stream to Standing
-            How each of those in memory stood.
+        list of (stream, Standing)
+            How each of those in memory stood, once each.
         """
-        found: dict[StreamId, Standing] = {}
+        found: list[tuple[StreamId, Standing]] = []
         with self._lock, self._flag:
-            for stream in dict.fromkeys(streams):
+            for stream in unique(streams):
                 slot = self._table.find(stream)
                 if slot < 0:
                     continue
-                found[stream] = standing = self._standing(stream)
+                standing = self._standing(stream)
+                found.append((stream, standing))
                 if standing.producer != producer and standing.is_claimed_by(producer, before):
                     self._table.mark_dirty(np.array([slot]))
                     self._table.producers[slot] = producer

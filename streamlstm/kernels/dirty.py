@@ -123,7 +123,7 @@ def _write_record(head, slot, to):
 
 
 @kernel(no_cfunc_wrapper=True)
-def drain(address, limit, done, keys, ends, records):
+def drain(address, limit, done, keys, ends, records, oldest):
     """Remove the oldest slots from the ring, and copy their streams to records.
 
     Parameters
@@ -140,6 +140,8 @@ def drain(address, limit, done, keys, ends, records):
         Where each of them ends, from ``ends[1]`` on.
     records : uint8[N * record]
         Checksums are left to :func:`add_checksums`.
+    oldest : int64[1]
+        Lowered to the block in which one of these streams was last used, if that is earlier.
 
     Returns
     -------
@@ -157,11 +159,13 @@ def drain(address, limit, done, keys, ends, records):
             for line in range(0, row, 64):
                 prefetch(head[id_index.ROWS] + row * ahead + line)
         slot = _slot_in(head, ring, n)
-        set_column(head, slot, META, column_of(head, slot, META) & ~IS_DIRTY)
+        meta = column_of(head, slot, META)
+        set_column(head, slot, META, meta & ~IS_DIRTY)
         if generation_of(head, slot, 0) != _ZERO:
             key = write_key(head, slot, keys.ctypes.data + ends[done])
             _write_record(head, slot, records.ctypes.data + size * done)
             ends[done + 1] = ends[done] + key
+            oldest[0] = min(oldest[0], int64(meta >> BLOCK_SHIFT))
             done += 1
     head[id_index.DIRTY_FIRST] += count
     if head[id_index.DIRTY_FIRST] >= head[id_index.CAPACITY]:
@@ -193,7 +197,7 @@ _bytes, _numbers = types.Array(uint8, 1, "C"), types.Array(int64, 1, "C")
 # Every entry point, and the one signature that it is compiled for.
 SIGNATURES = {
     mark_dirty: (int64, _numbers),
-    drain: (int64, int64, int64, _bytes, _numbers, _bytes),
+    drain: (int64, int64, int64, _bytes, _numbers, _bytes, _numbers),
     add_checksums: (_bytes, int64, int64),
     find_corrupt: (_bytes, int64, int64),
 }

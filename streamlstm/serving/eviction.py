@@ -5,7 +5,9 @@ time, so that no message waits long; the slots that it frees are a reserve for n
 burst of them uses up the reserve, :meth:`Eviction.make_room` frees what is missing at once.
 
 A stream is evicted only when the store has all of it: not while it has changed since its last
-commit, nor while any batch is under way to the store, nor while the store fails.
+commit, nor if it may be in the batch that is under way to the store, nor while the store fails.
+While places run short and more than a part of all streams wait to be committed, that is begun at
+once, in batches so small that nobody waits long for one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from math import inf
 from ..engine.engine import Engine
 from ..engine.idle_evictor import IdleEvictor
 from ..engine.ids import StreamId
+from ..engine.records import NEVER
 from ..errors import BadValueError, CapacityError, StoreError
 from .stores.checkpointer import POLL_SECONDS, YIELD_SECONDS, Checkpointer
 
@@ -26,6 +29,7 @@ SCAN_STREAMS = 512  # of which so many are evicted at most, or fewer if rows are
 SCAN_BYTES = 2**19
 SCAN_NAMED = 128  # and so many where their keys are collected, some 0.3 ms
 MAX_RESERVE = 4096  # slots that are kept free, a sixteenth of all at most
+CHANGED_PART = 4  # a commit begins at once if more than one in so many places has changed
 SAMPLES = 16  # of the table's clock within the time that a stream may be idle
 WAIT_SECONDS = 0.01  # between two looks at whether the store fails
 ROOM_SECONDS = 1.0  # for which a message may wait until streams that changed are in the store
@@ -100,14 +104,24 @@ class Eviction:
             Seconds after which to call this again.
         """
         wait = self._sample_clock()
+        if self._idle.free_slots < self.reserve:
+            self._commit_if_short()
+        safe = self._safe_before()  # after it: a batch may be under way now
         if self._slots == 0:
-            self._begin_pass()
+            self._begin_pass(safe)
         if self._slots == 0:
             return wait
-        if not self._may_evict():
+        if safe == 0:
             return POLL_SECONDS
-        self._sweep(named)
+        self._sweep(named, safe)
         return YIELD_SECONDS
+
+    def _commit_if_short(self) -> None:
+        """Begin a commit if so much has changed that streams which may be evicted run short."""
+        checkpointer = self._checkpointer
+        assert checkpointer is not None
+        if checkpointer.changes * CHANGED_PART > self._idle.capacity:
+            checkpointer.commit_early()
 
     def _sample_clock(self) -> float:
         """Sample the table's clock now and then; return the seconds until the next sample."""
@@ -121,7 +135,7 @@ class Eviction:
             self._expired = self._samples.popleft()[1]
         return self._sample_due - now
 
-    def _begin_pass(self) -> None:
+    def _begin_pass(self, safe: int) -> None:
         """Begin a pass over the table if there is a reason for one."""
         room = self._idle.free_slots
         if self._expired:
@@ -129,31 +143,30 @@ class Eviction:
             self._slots = self._idle.used_slots
         elif room < (self.reserve + 1) // 2:
             self._goal = self.reserve - room
-            self._before = self._idle.cutoff(self._goal, self._idle.advance_clock())
+            self._before = self._idle.cutoff(self._goal, min(self._idle.advance_clock(), safe))
             self._slots = self._idle.used_slots if self._before else 0
 
-    def _may_evict(self) -> bool:
-        """Return whether all that was copied from the table is safe in the store."""
+    def _safe_before(self) -> int:
+        """Return the block before which unchanged streams were last used that may be evicted."""
         checkpointer = self._checkpointer
         if checkpointer is None:
-            return True
-        if not checkpointer.settled:
-            return False
+            return NEVER
+        safe = checkpointer.safe_before
         if self._written != checkpointer.written:
             # A stream that was forgotten and has come back was in the last batch: from now on it
             # may be evicted, and must not be taken for forgotten then.
             self._idle.undelete_returned()
             self._written = checkpointer.written
-        return True
+        return safe
 
-    def _sweep(self, named: bool) -> None:
+    def _sweep(self, named: bool, safe: int) -> None:
         """Scan the next slots of the pass under way, and evict."""
         if self._hand >= self._idle.used_slots:
             self._hand = 0
         limit = SCAN_NAMED if named else SCAN_STREAMS
         limit = min(limit, max(16, SCAN_BYTES // self._idle.row_bytes), self._goal)
         count = min(self._slots, SCAN_SLOTS)
-        swept = self._idle.sweep(self._hand, count, self._before, limit, named)
+        swept = self._idle.sweep(self._hand, count, min(self._before, safe), limit, named)
         self._hand += swept.scanned
         self._slots -= max(1, swept.scanned)
         self._goal -= swept.evicted
@@ -189,12 +202,10 @@ class Eviction:
         target = self._idle.free_slots + missing
         assert self._checkpointer is not None
         while missing > 0:
-            if not self._checkpointer.settled:
-                self._wait(deadline)
-            elif not self._free(missing, before, named):
-                if not self._checkpointer.has_changes:
-                    raise self._too_many(streams)
-                self._checkpointer.commit_early()
+            written = self._checkpointer.written
+            self._commit_if_short()
+            if not self._free(missing, before, named) and not self._wait(written, deadline):
+                raise self._too_many(streams)
             missing = target - self._idle.free_slots
 
     def _free(self, missing: int, before: int, named: bool) -> int:
@@ -204,26 +215,32 @@ class Eviction:
         """
         evicted = self.evicted
         goal = missing + min(self.reserve, SCAN_NAMED)
+        safe = self._safe_before()
+        before = min(before, safe)
         # A sample may have missed the few that there are.
         for bound in (self._idle.cutoff(goal, before), before):
             self._before, self._goal = bound, goal
             self._slots = self._idle.used_slots if bound else 0
-            while self._slots > 0 and self._may_evict():
-                self._sweep(named)
+            while self._slots > 0:
+                self._sweep(named, safe)
             if self.evicted > evicted:
                 break
         self._slots = 0
         return self.evicted - evicted
 
-    def _wait(self, deadline: float) -> None:
-        """Wait until the batch that is under way is in the store."""
-        assert self._checkpointer is not None
-        while not self._checkpointer.settled:
-            if self._checkpointer.failing:
+    def _wait(self, written: int, deadline: float) -> bool:
+        """Wait until more than ``written`` batches are in the store; False if none is to come."""
+        checkpointer = self._checkpointer
+        assert checkpointer is not None
+        checkpointer.commit_early()
+        while True:
+            if checkpointer.failing:
                 raise StoreError(
                     "store: fails at the moment, so that no stream can leave memory for another; "
                     "send it again when the store works."
                 )
+            if not checkpointer.writing:
+                return checkpointer.written != written or checkpointer.has_changes
             now = time.monotonic()
             if now < self._no_waiting_until or now >= deadline:
                 if now >= deadline:  # the next messages do not wait as well
@@ -232,8 +249,7 @@ class Eviction:
                     "store: writing the latest changes takes long, and until then no stream can "
                     "leave memory for another; send it again."
                 )
-            self._checkpointer.commit_early()
-            self._checkpointer.wait(WAIT_SECONDS)
+            checkpointer.wait(WAIT_SECONDS)
 
     def _too_many(self, streams: Sequence[StreamId]) -> CapacityError:
         first = repr(streams[0]) + (f" and {len(streams) - 1} more" if len(streams) > 1 else "")

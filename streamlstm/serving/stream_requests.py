@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import wire
 from ..engine.engine import Engine
+from ..engine.records import store_key, stream_from_key
 from ..engine.stream_producers import Standing
 from ..errors import ProtocolError
 from .access.stream_quota import StreamQuota
@@ -66,7 +67,7 @@ class StreamRequests:
         seqs = self._engine.last_seqs(streams)
         if self._residency.stored is not None:
             stored = self._residency.stored.last_seqs(streams)
-            seqs = [stored.get(s, seq) for s, seq in zip(streams, seqs, strict=True)]
+            seqs = [stored.get(store_key(s), q) for s, q in zip(streams, seqs, strict=True)]
         return done(wire.Kind.LAST, None, seqs)
 
     def claim(
@@ -84,16 +85,18 @@ class StreamRequests:
         stored = {} if residency.stored is None else residency.stored.standings(streams)
         self._load_claimed(
             [
-                stream
-                for stream, found in stored.items()
+                stream_from_key(key)
+                for key, found in stored.items()
                 if found.producer != producer and found.is_claimed_by(producer, claim.before)
             ],
             streams,
             session,
             publish,
         )
-        found = stored | self._producers.claim(streams, producer, claim.before)
-        return done(wire.Kind.CLAIM, None, [found.get(s, Standing(0, 0)) for s in streams])
+        here = self._producers.claim(streams, producer, claim.before)
+        found = stored | {store_key(stream): standing for stream, standing in here}
+        standings = [found.get(store_key(stream), Standing(0, 0)) for stream in streams]
+        return done(wire.Kind.CLAIM, None, standings)
 
     def _load_claimed(
         self,

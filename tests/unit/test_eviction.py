@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine, wire
+from streamlstm.engine.records import NEVER
 from streamlstm.errors import BadValueError
 from streamlstm.serving import eviction as evictions
 from streamlstm.serving.eviction import Eviction, check_eviction, make_eviction
@@ -39,7 +40,8 @@ def test_the_longest_idle_are_evicted(tmp_path: Path) -> None:
 def test_a_reserve_is_freed_between_turns(tmp_path: Path) -> None:
     with small(tmp_path, 320) as (engine, checkpointer, eviction, _service):
         engine.step_many(range(320), np.ones((320, 2)))
-        assert eviction.turn(False) > 1  # nothing is in the store yet
+        assert eviction.turn(False) > 1  # nothing is in the store yet, but under way to it
+        assert len(engine) == 320
         commit(checkpointer)
         while eviction.turn(False) < 1:
             pass
@@ -63,7 +65,7 @@ def test_streams_that_changed_since_their_commit_stay(tmp_path: Path, change: st
                 engine.import_stream(0, engine.export_stream(1))
         before = engine.export_stream(0)
         eviction._before, eviction._goal, eviction._slots = eviction._idle.advance_clock(), 4, 4
-        eviction._sweep(False)
+        eviction._sweep(False, NEVER)
         assert engine.streams() == [0]
         assert engine.export_stream(0) == before
 

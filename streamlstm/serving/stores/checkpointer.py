@@ -18,7 +18,7 @@ from typing import Any
 from ...backends.plan import initial_row
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.engine import Engine
-from ...engine.records import RecordBatch
+from ...engine.records import NEVER, RecordBatch
 from ...errors import StoreError
 from .epochs import Epochs
 from .header import Header, header_of
@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 BATCH_BYTES = 2**24  # of records, at most, in one transaction
 CHUNK_BYTES = 2**19  # copied between two turns of the loop: some 0.3 ms
+EARLY_RECORDS = 2048  # in one transaction while somebody may have to wait for it
 YIELD_SECONDS = 0.002  # for which the loop runs between two chunks
 # Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
 # may have to wait for the thread that writes.
@@ -79,6 +80,7 @@ class Checkpointer:
         self.start_epoch(epochs)
         self.begun = self.committed = self.written = self.lost = 0
         self.on_commit: Callable[[], object] = lambda: None
+        self._promised = 0  # the number of a commit that has to come, even without changes
         self._uncopied = 0  # changes that the commit under way has still to copy
         self._copying = self._emptied = False
         self._due = time.monotonic() + seconds
@@ -99,13 +101,16 @@ class Checkpointer:
         self._epochs = self.stored.epochs = epochs
         self._batch = self.stored.batch = RecordBatch(max(1, BATCH_BYTES // size), size)
         self._chunk = max(1, CHUNK_BYTES // size)
+        self._early = min(EARLY_RECORDS, self._batch.capacity)
 
     # --- from the loop's thread ---
 
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
         clean = not self._tracker.pending and not self._copying and not self._emptied
-        return self.begun if clean else self.begun + 1
+        number = self.begun if clean and self._store.intact else self.begun + 1
+        self._promised = max(self._promised, number)
+        return number
 
     def turn(self) -> float:
         """Continue the commit for a fraction of a millisecond.
@@ -115,6 +120,10 @@ class Checkpointer:
         float
             Seconds after which to call this again.
         """
+        return self._copy(self._batch.capacity)
+
+    def _copy(self, most: int) -> float:
+        """Copy a chunk of records; have them written when all or ``most`` are in the batch."""
         if not self._idle.is_set():
             return POLL_SECONDS
         if not self._copying:
@@ -127,14 +136,15 @@ class Checkpointer:
                     self._emptied = False
                     self._tracker.mark_all()
                 self._uncopied = self._tracker.pending
-                if self._uncopied == 0:
+                # A store that is not intact is mended by a commit, or fails.
+                if self._uncopied == 0 and self._store.intact and self._promised <= self.begun:
                     return self._seconds
                 self.begun += 1
             self._copying = True
-        limit = min(self._chunk, self._uncopied, self._batch.capacity - self._batch.count)
+        limit = max(0, min(self._chunk, self._uncopied, most - self._batch.count))
         self._tracker.take(self._batch, limit)
         self._uncopied -= limit
-        if self._uncopied == 0 or self._batch.count == self._batch.capacity:
+        if self._uncopied == 0 or self._batch.count >= most:
             self._copying = False
             self._idle.clear()
             self._work.put(True)
@@ -142,10 +152,10 @@ class Checkpointer:
         return YIELD_SECONDS
 
     def commit_early(self) -> None:
-        """Copy what changed and have it written now, as much as one batch holds."""
+        """Copy what changed first and have it written now, a small batch; only if none is."""
         while self._idle.is_set() and (self._emptied or self._copying or self.has_changes):
             self._due = 0.0
-            self.turn()
+            self._copy(self._early)
 
     def wait(self, seconds: float) -> None:
         """Wait, at most ``seconds``, until the batch that is being written is in the store."""
@@ -164,6 +174,8 @@ class Checkpointer:
                 break
             if self._outage.error is not None or left <= 0:
                 break
+        if not self._store.intact:  # nor is there what was committed before
+            self._tracker.mark_all()
         self.lost = self._tracker.pending + self._batch.count
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
@@ -214,6 +226,32 @@ class Checkpointer:
         return self._tracker.pending > 0
 
     @property
+    def changes(self) -> int:
+        """Number of changes that were not copied from the table yet."""
+        return self._tracker.pending
+
+    @property
+    def writing(self) -> bool:
+        """True while a batch is being written."""
+        return not self._idle.is_set()
+
+    @property
+    def safe_before(self) -> int:
+        """The block before which unchanged streams were last used that the store has for certain.
+
+        Those of the batch under way were all used later. 0 while the store fails.
+        """
+        idle = self._idle.is_set()  # first: the commit thread sets it last
+        if not self._sound:
+            return 0
+        return NEVER if idle and self._batch_empty else int(self._batch.oldest[0])
+
+    @property
+    def _sound(self) -> bool:
+        """True if the store works and has what was committed to it."""
+        return not (self._emptied or self._store.emptied or self.failing)
+
+    @property
     def between_commits(self) -> bool:
         """True if no commit is under way, so that streams may restart."""
         return (
@@ -223,7 +261,7 @@ class Checkpointer:
     @property
     def settled(self) -> bool:
         """True if all that was copied from the table is in the store, and the store works."""
-        return self._idle.is_set() and not self._emptied and not self.failing and self._batch_empty
+        return self._idle.is_set() and self._sound and self._batch_empty
 
     @property
     def failing(self) -> bool:
