@@ -136,10 +136,11 @@ def test_large_messages_are_refused_quicker_than_they_are_read() -> None:
         for n in range(500):
             queue.asker.send_multipart([n.to_bytes(8, "big"), large])
         take_into(queue)
-        assert queue.service.counters[layout.MESSAGES] == 500
+        assert queue.service.counters[layout.MESSAGES] * len(large) > 4 * 2**20  # in one pass
         admitted = queue.service.counters[layout.QUEUED]
-        assert queue.service.counters[layout.BUSY] == 500 - admitted
+        assert queue.service.counters[layout.BUSY] > 10 * admitted
         settle(queue)
+        admitted = 500 - queue.service.counters[layout.BUSY]
         answers = {parts[0]: msgpack.unpackb(parts[1]) for parts in received(queue.asker)}
         assert len(answers) == 500
         kinds = [answer[0] for answer in answers.values()]
