@@ -170,7 +170,7 @@ class Checkpointer:
                 break
             if self._outage.error is not None or left <= 0:
                 break
-        self.lost = self._tracker.pending + self._batch.count
+        self.lost = self.uncommitted
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
 
@@ -225,6 +225,11 @@ class Checkpointer:
         return self._tracker.pending
 
     @property
+    def uncommitted(self) -> int:
+        """Number of changes that are not in the store yet."""
+        return self._tracker.pending + self._batch.count
+
+    @property
     def writing(self) -> bool:
         """True while a batch is being written."""
         return not self._idle.is_set()
@@ -274,7 +279,7 @@ class Checkpointer:
             "kind": self._store.kind,
             "place": self._store.place,
             "committed": self.committed,
-            "pending": self._tracker.pending + self._batch.count,
+            "pending": self.uncommitted,
             "absent": self.stored.count,
             "failing": None if since is None else time.monotonic() - since,
             "error": None if error is None else str(error),
