@@ -79,6 +79,11 @@ class IdleEvictor:
         return int(self._table.used_slots)
 
     @property
+    def arrivals(self) -> int:
+        """Number of streams that were created or restored since the table was made."""
+        return int(self._table.arrivals)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a state row."""
         return 4 * int(self._table.rows.shape[1])

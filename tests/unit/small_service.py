@@ -52,3 +52,13 @@ def commit(checkpointer: Checkpointer) -> None:
 def code_of(reply: wire.Reply) -> str:
     assert isinstance(reply, wire.Error), reply
     return reply.code
+
+
+@contextmanager
+def writing(checkpointer: Checkpointer) -> Iterator[None]:
+    """Let no commit of LMDB end within ``with``."""
+    hold = checkpointer._store._env.begin(write=True)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        hold.abort()

@@ -18,7 +18,7 @@ from streamlstm.serving.service import Service
 from streamlstm.serving.stores import outage
 from streamlstm.serving.stores.checkpointer import Checkpointer
 
-from .small_service import MODEL, ONES, ask, code_of, commit, small, step
+from .small_service import MODEL, ONES, ask, code_of, commit, small, step, writing
 from .test_store_failures import no_larger_files
 
 # --- who leaves ----------------------------------------------------------------------------------
@@ -40,8 +40,9 @@ def test_the_longest_idle_are_evicted(tmp_path: Path) -> None:
 def test_a_reserve_is_freed_between_turns(tmp_path: Path) -> None:
     with small(tmp_path, 320) as (engine, checkpointer, eviction, _service):
         engine.step_many(range(320), np.ones((320, 2)))
-        assert eviction.turn(False) > 1  # nothing is in the store yet, but under way to it
-        assert len(engine) == 320
+        with writing(checkpointer):
+            assert eviction.turn(False) > 1  # nothing is in the store yet, but under way to it
+            assert len(engine) == 320
         commit(checkpointer)
         while eviction.turn(False) < 1:
             pass

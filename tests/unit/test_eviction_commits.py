@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +12,11 @@ from streamlstm.engine.records import NEVER
 from streamlstm.serving import eviction as evictions
 from streamlstm.serving.service import Service
 from streamlstm.serving.stores import checkpointer as checkpointers
+from streamlstm.serving.stores import outage
 from streamlstm.serving.stores.checkpointer import Checkpointer
 
-from .small_service import MODEL, ask, code_of, commit, small, step
-
-
-@contextmanager
-def writing(checkpointer: Checkpointer) -> Iterator[None]:
-    """Let no commit of LMDB end within ``with``."""
-    hold = checkpointer._store._env.begin(write=True)  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        hold.abort()
+from .small_service import MODEL, ask, code_of, commit, small, step, writing
+from .test_store_failures import no_larger_files
 
 
 def settle(checkpointer: Checkpointer) -> None:
@@ -134,6 +124,36 @@ def test_a_commit_begins_when_places_run_short(tmp_path: Path) -> None:
         assert checkpointer.begun == 2
         settle(checkpointer)
         assert checkpointer.committed == 2
+
+
+def test_streams_come_no_faster_than_the_store_takes_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "RETRY_SECONDS", 0.005)
+    with small(tmp_path, 32) as (engine, checkpointer, eviction, _service):
+        engine.step_many(range(16), np.ones((16, 2)))
+        assert eviction._delay(1) == 0.0  # half of all places can still be had
+        engine.step_many(range(24), np.ones((24, 2)))
+        some = eviction._delay(1)
+        assert (
+            0.0 < some < eviction._delay(2) <= eviction._delay(10**6) < evictions.MAX_PACE_SECONDS
+        )
+        with writing(checkpointer):
+            checkpointer.commit_early()  # what is under way counts as well
+            assert eviction._delay(1) == some
+            engine.step_many(range(32), np.ones((32, 2)))
+            assert eviction._delay(1) > some
+            eviction._no_waiting_until = np.inf  # somebody has waited in vain
+            assert eviction._delay(1) == 0.0
+        eviction._no_waiting_until = 0.0
+        settle_all(checkpointer)
+        assert eviction._delay(1) == 0.0
+        engine.step_many(range(32), np.ones((32, 2)))
+        with no_larger_files((tmp_path / "store" / "data.mdb").stat().st_size // 2):
+            checkpointer.commit_early()
+            while not checkpointer.failing:
+                checkpointer.wait(0.001)
+            assert eviction._delay(1) == 0.0  # streams in memory go on
 
 
 def test_a_commit_in_small_batches_counts_when_all_is_stored(

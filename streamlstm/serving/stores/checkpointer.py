@@ -228,7 +228,7 @@ class Checkpointer:
                 break
         if not self._store.intact:  # nor is there what was committed before
             self._tracker.mark_all()
-        self.lost = self._tracker.pending + self._batch.count
+        self.lost = self.uncommitted
         self._check_ownership()
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
@@ -303,6 +303,11 @@ class Checkpointer:
         return self._tracker.pending
 
     @property
+    def uncommitted(self) -> int:
+        """Number of changes that are not in the store yet."""
+        return self._tracker.pending + self._batch.count
+
+    @property
     def writing(self) -> bool:
         """True while a batch is being written."""
         return not self._idle.is_set()
@@ -358,7 +363,7 @@ class Checkpointer:
             "kind": self._store.kind,
             "place": self._store.place,
             "committed": self.committed,
-            "pending": self._tracker.pending + self._batch.count,
+            "pending": self.uncommitted,
             "absent": self.stored.count,
             "losses": self.losses,
             "failing": None if since is None else time.monotonic() - since,
