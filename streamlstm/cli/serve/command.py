@@ -190,6 +190,7 @@ def serve(
     from streamlstm.serving.endpoints import check_endpoint
     from streamlstm.serving.endpoints_file import write_endpoints
     from streamlstm.serving.eviction import check_eviction, make_eviction
+    from streamlstm.serving.memory import return_large_blocks
     from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
     from streamlstm.serving.worker import Worker, check_loop
@@ -221,6 +222,7 @@ def serve(
     )
     queue_limits.check(max_message_bytes)
     allow_descriptors(max_connections)
+    return_large_blocks()
     connection_limit(max_connections)
     for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
         check_endpoint(name, endpoint, insecure, key is not None)
