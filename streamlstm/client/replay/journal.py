@@ -26,6 +26,7 @@ from typing import Final
 
 from ... import wire
 from ...errors import BadValueError, DataError, ProtocolError, shown
+from ...files import check_path
 
 _HEAD = struct.Struct("<III")
 _CHECKED = 8  # bytes of a head that its checksum covers
@@ -243,7 +244,7 @@ class Journal:
 def _checked_path(path: object) -> str:
     try:
         checked = os.fsdecode(path)  # type: ignore[arg-type]
-        os.fsencode(checked)
+        check_path(checked, BadValueError, "a journal")
     except (TypeError, UnicodeError):
         raise BadValueError(f"journal: expected the path of a file, got {shown(path)}") from None
     if "\0" in checked or not checked:
