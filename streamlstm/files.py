@@ -24,7 +24,7 @@ def check_path(path: object, error: type[StreamLSTMError], what: str) -> Path:
     """
     try:
         found = Path(path)  # type: ignore[arg-type]
-        os.stat(found)
+        os.lstat(found)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return found  # whoever opens it says so
     except (TypeError, ValueError, OSError) as problem:

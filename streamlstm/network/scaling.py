@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError, shown
 from .arrays import Float32Array, as_float32, as_numbers
-from .layers.base import MAX_SIZE
+
+MAX_COLUMNS = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class Scaling:
     @classmethod
     def identity(cls, n: int) -> "Scaling":
         """Return the scaling that changes nothing, for ``n`` columns."""
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or not 1 <= n <= MAX_SIZE:
-            raise ModelError(f"scaling: expected from 1 to {MAX_SIZE} columns, got {shown(n)}.")
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or not 1 <= n <= MAX_COLUMNS:
+            raise ModelError(f"scaling: expected from 1 to {MAX_COLUMNS} columns, got {shown(n)}.")
         return cls(np.zeros(n, np.float32), np.ones(n, np.float32))
 
     def apply(self, x: ArrayLike) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from ..activations import parse_activation
 Shapes = dict[str, tuple[int, ...]]
 """Shape of each array by name."""
 
-MAX_SIZE = 2**24  # of a layer: up to here every integer is a float32
+MAX_SIZE = 2**31 - 1  # of a layer
 MAX_FLOAT32 = 3.4e38
 
 KINDS: dict[str, Callable[..., "Layer"]] = {}
@@ -22,8 +22,8 @@ class Layer:
     """A layer: sizes and options, without weights and without arithmetic.
 
     A subclass is a frozen dataclass that states its kind, ``class LSTM(Layer, kind="lstm")``. Its
-    fields are checked by their types (which must not be postponed): an int is a size from 1 to
-    2**24, a float is greater than zero, a str names an activation.
+    fields are checked by their types (which must not be postponed): an int is a size of 1 or
+    more, a float is greater than zero, a str names an activation.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Layer:
             is_integer = isinstance(value, int) and not isinstance(value, bool)
             valid, expected = (
                 is_integer and 1 <= value <= MAX_SIZE,
-                f"an integer from 1 to {MAX_SIZE}",
+                "an integer of 1 or more, below 2**31",
             )
         else:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
