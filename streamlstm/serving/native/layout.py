@@ -119,7 +119,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
     PRODUCER,  # of the message decoded last, if it has numbers; 0 if it names none
-) = range(82)
+) = range(83)
 LOOP = 96
 
 POLL_ITEM = 8

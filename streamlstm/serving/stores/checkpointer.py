@@ -249,7 +249,8 @@ class Checkpointer:
     @property
     def _sound(self) -> bool:
         """True if the store works and has what was committed to it."""
-        return not (self._emptied or self._store.emptied or self.failing)
+        failed = self._emptied or self._store.emptied or self.failing
+        return not failed and self._store.intact
 
     @property
     def between_commits(self) -> bool:

@@ -153,9 +153,7 @@ class LmdbStore:
     @property
     def intact(self) -> bool:
         """True if the file at the path holds what was committed, as far as its status tells."""
-        if self._writing.locked():
-            return True  # the commit under way finds out
-        return not self._reopening and self._guard.is_intact
+        return not self._reopening and self._guard.is_intact(self._writing.locked)
 
     # --- reading ---
 
@@ -288,7 +286,7 @@ class LmdbStore:
 
     def close(self) -> None:
         """Close it, and unlock its folder."""
-        intact = not self._reopening and self._guard.is_intact
+        intact = self.intact
         self._leave()
         if intact:
             self._folder.seal.write(self._guard.known, closed=True)
