@@ -139,6 +139,7 @@ class LmdbStore:
             _LOG.warning("%s: cannot be compacted: %s", self.place, error)
             return
         self._reopen()
+        self._folder.seal.write(self._guard.known)
         _LOG.info("%s: compacted, %.0f MiB were free", self.place, pages.free_bytes / 2**20)
 
     # --- checking ---
