@@ -327,7 +327,7 @@ class Checkpointer:
     def _sound(self) -> bool:
         """True if the store works and has what was committed to it."""
         lost = self._loss or self._store.loss or self.committed < self._rewritten
-        return not (lost or self._fenced or self.failing)
+        return not (lost or self._fenced or self.failing) and self._store.intact
 
     @property
     def between_commits(self) -> bool:

@@ -51,10 +51,16 @@ class Guard:
         """A path that leads to the open file, even after it was deleted."""
         return self._file.open_path
 
-    @property
-    def is_intact(self) -> bool:
-        """True if the file at the path is the known one, unchanged."""
-        return self._sound and self._file.status_at_path() == self.known
+    def is_intact(self, writing: Callable[[], bool]) -> bool:
+        """Return whether the file at the path is the known one, and unchanged, but for a commit.
+
+        Parameters
+        ----------
+        writing : callable
+            Whether a commit is under way, which may change the file.
+        """
+        known, there = self.known, self._file.status_at_path()
+        return self._sound and (there == known or writing() or self.known is not known)
 
     def note(self) -> None:
         """Take the file as it is now for what this process has left, unless it was cut short."""

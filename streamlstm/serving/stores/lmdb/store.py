@@ -139,6 +139,7 @@ class LmdbStore:
             _LOG.warning("%s: cannot be compacted: %s", self.place, error)
             return
         self._reopen()
+        self._folder.seal.write(self._guard.known)
         _LOG.info("%s: compacted, %.0f MiB were free", self.place, pages.free_bytes / 2**20)
 
     # --- checking ---
@@ -153,9 +154,7 @@ class LmdbStore:
     @property
     def intact(self) -> bool:
         """True if the file at the path holds what was committed, as far as its status tells."""
-        if self._writing.locked():
-            return True  # the commit under way finds out
-        return not self._reopening and self._guard.is_intact
+        return not self._reopening and self._guard.is_intact(self._writing.locked)
 
     # --- reading ---
 
@@ -291,7 +290,7 @@ class LmdbStore:
 
     def close(self) -> None:
         """Close it, and unlock its folder."""
-        intact = not self._reopening and self._guard.is_intact
+        intact = self.intact
         self._leave()
         if intact:
             self._folder.seal.write(self._guard.known, closed=True)
