@@ -115,6 +115,22 @@ class DuplicateError(SequenceError):
         self.last = last
 
 
+class FencedError(SequenceError):
+    """A numbered observation of a stream that another publisher has taken over.
+
+    Attributes
+    ----------
+    last : int
+        The last sequence number that was applied.
+    """
+
+    code = "fenced"
+
+    def __init__(self, message: str, last: int) -> None:
+        super().__init__(message)
+        self.last = last
+
+
 class ModelMismatchError(StreamLSTMError):
     """A state of another model, or a model that is incompatible with the streams."""
 
@@ -164,7 +180,8 @@ class RemoteError(ProtocolError):
     retry_after : float or None
         With the code ``busy``: seconds to wait before repeating the request.
     last_seq : int or None
-        With ``gap`` and ``duplicate``: the last sequence number that the worker applied.
+        With ``gap``, ``duplicate`` and ``fenced``: the last sequence number that the worker
+        applied.
     values : float32[O] or None
         With ``duplicate``: the original prediction for the observation, bit for bit; None if it was
         not the last one of its stream.

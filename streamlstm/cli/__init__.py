@@ -1,7 +1,8 @@
 """The `streamlstm` command: its subcommands, and how errors become messages and exit statuses.
 
 Each name in `COMMANDS` is a module or a package of this package that has a function of the same
-name. To add a command, write that module and add its name.
+name, or a typer.Typer where the command has several parts. To add a command, write that module and
+add its name.
 """
 
 import os
@@ -33,6 +34,7 @@ COMMANDS = (
     "streams",
     "forget",
     "reload",
+    "store",
 )
 
 app = typer.Typer(
@@ -75,7 +77,12 @@ with exit_on_interrupt():
     # These modules import little; a command imports what it needs when it runs.
     for _name in COMMANDS:
         _command = getattr(import_module(f".{_name}", __name__), _name)
-        app.command(_name, help=_unfold(_command.__doc__))(_command)
+        if isinstance(_command, typer.Typer):
+            for _part in _command.registered_commands:
+                _part.help = _unfold(str(_part.callback.__doc__))
+            app.add_typer(_command, name=_name)
+        else:
+            app.command(_name, help=_unfold(_command.__doc__))(_command)
 
 
 def main() -> NoReturn:

@@ -175,6 +175,9 @@ def credentials(key: KeyPath, server: KeyPath) -> Credentials | None:
     if key is None or server is None:
         missing = "key (the client's NAME.key)" if key is None else "server (the worker's NAME.pub)"
         raise KeyFileError(f"expected both key and server, or neither; {missing} is missing")
+    for name, path in (("key", key), ("server", server)):
+        if not isinstance(path, str | os.PathLike):
+            raise KeyFileError(f"{name}: expected the path of a key file, got {path!r}")
     mine, theirs = load_key(key, secret=True), load_key(server)
     assert mine.secret is not None
     return Credentials(mine.public.encode(), mine.secret.encode(), theirs.public.encode())

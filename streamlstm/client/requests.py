@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -56,13 +56,14 @@ def observations(
     ShapeError, BadValueError, StreamIdError
         If ``X`` is not one row of numbers for each stream, or a stream no id.
     """
-    if isinstance(streams, str | bytes):
-        raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}")
+    _check_sequence(streams)
     rows = to_float32(X, "X")
     if rows.ndim != 2 or len(rows) != len(streams):
         raise ShapeError(
             f"X: expected one row for each of {len(streams)} streams, got shape {rows.shape}"
         )
+    if seqs is not None and not isinstance(seqs, Iterable):
+        raise BadValueError(f"seqs: expected a sequence of integers, got {seqs!r}")
     numbers = None if seqs is None else [_check_seq(seq) for seq in seqs]
     return wire.Steps([check_stream_id(s) for s in streams], numbers, wire.to_floats(rows))
 
@@ -74,6 +75,13 @@ def single_observations(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[
     return [wire.Step(s, 0, data[n * width : (n + 1) * width]) for n, s in enumerate(ids)]
 
 
+def _check_sequence(streams: object) -> None:
+    if isinstance(streams, str | bytes):
+        raise ShapeError(f"streams: expected a sequence of ids, got the single {streams!r}")
+    if not isinstance(streams, Iterable) or not isinstance(streams, Sized):
+        raise ShapeError(f"streams: expected a sequence of ids, got {streams!r}")
+
+
 def _check_seq(seq: Any) -> int:
     if isinstance(seq, int | np.integer) and not isinstance(seq, bool):
         return int(seq)
@@ -83,8 +91,20 @@ def _check_seq(seq: Any) -> int:
     )
 
 
+def id_size(stream: wire.StreamId) -> int:
+    """Return the bytes that an id takes in a message, at most."""
+    return 9 if isinstance(stream, int) else 5 + len(stream.encode())
+
+
 def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
-    """Return ids in lists that each fit into one request."""
+    """Return ids in lists that each fit into one request.
+
+    Raises
+    ------
+    ShapeError, StreamIdError
+        If it is no sequence, or one of them is no id.
+    """
+    _check_sequence(streams)
     ids = [check_stream_id(stream) for stream in streams]
     return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
 

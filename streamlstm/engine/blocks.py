@@ -83,7 +83,7 @@ def checked_block(
         _NO_TIMES
         if times is None
         else np.array([np.nan if time is None else float(time) for time in times], np.float64),
-        len(set(slots)) != len(slots),
+        bool(np.any(np.diff(np.sort(slots)) == 0)),
     )
     table.mark_dirty(block.slots)
     return block

@@ -78,7 +78,7 @@ class EngineCore:
         )
         self._steps += 1
         if seq:
-            self._table.seq[slot] = seq
+            self._table.seq[slot], self._table.producers[slot] = seq, 0
         if seq and self._table.on_host:
             self._table.rows[slot, self._prediction] = self._one_y[0]
         if time is not None:

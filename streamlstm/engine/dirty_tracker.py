@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ..errors import CapacityError, StoreError
 from .block_packing import pack_ids
-from .ids import StreamId
+from .ids import StreamId, dict_key, unique
 from .lock_flag import LockFlag
 from .records import NEVER, ROW_START, RecordBatch, record_size, store_key
 from .state_table import StateTable
+from .stream_producers import Standing
 
 
 class DirtyTracker:
@@ -58,8 +59,10 @@ class DirtyTracker:
             if not batch.count and not batch.deleted:
                 # Once a batch, and before its records: a stream that has come back since is among
                 # the changed, and one that goes while a batch is filled is for the next one.
-                deleted = [stream for stream in self._table.deleted if stream not in self._table]
-                batch.deleted = [store_key(stream) for stream in deleted]
+                deleted = self._table.deleted.values()
+                batch.deleted = [
+                    store_key(stream) for stream in deleted if stream not in self._table
+                ]
                 self._table.deleted.clear()
                 batch.oldest[0] = NEVER
             limit = min(limit, batch.capacity - batch.count)
@@ -97,8 +100,9 @@ class DirtyTracker:
     def absent(self, streams: Iterable[StreamId]) -> list[StreamId]:
         """Return those that are neither live nor deleted since :meth:`take`, once each."""
         with self._lock, self._flag:
-            table, unique = self._table, dict.fromkeys(streams)
-            return [s for s in unique if table.find(s) < 0 and s not in table.deleted]
+            table = self._table
+            absent = unique(s for s in streams if table.find(s) < 0)
+            return [s for s in absent if dict_key(s) not in table.deleted]
 
     def seqs(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> list[int]:
         """Return the last sequence number in each record.
@@ -111,6 +115,18 @@ class DirtyTracker:
         fields = self._fields(streams, records)
         numbers: list[int] = _column(fields, 0, 8, "<u8").tolist()
         return numbers
+
+    def standings(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> list[Standing]:
+        """Return the last sequence number and the producer in each stream's record.
+
+        Raises
+        ------
+        StoreError
+            If a record is damaged.
+        """
+        fields = self._fields(streams, records)
+        numbers, producers = _column(fields, 0, 8, "<u8"), _column(fields, 16, 24, "<u8")
+        return list(map(Standing, numbers.tolist(), producers.tolist()))
 
     def restore(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> None:
         """Give streams that are not live the state in their records; they are not dirty.

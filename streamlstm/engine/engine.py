@@ -22,6 +22,7 @@ from .reload import PreparedReload, ReloadResult, prepare_reload
 from .row_checks import block_of_all, block_of_valid
 from .stream import Stream
 from .stream_owners import StreamOwners
+from .stream_producers import StreamProducers
 from .stream_states import StreamStates
 from .validation import check_model, check_seq, check_threads, check_time
 
@@ -370,6 +371,10 @@ class Engine(StreamStates):
     def stream_owners(self) -> StreamOwners:
         """Return a record of which client brought which stream, for limits per client."""
         return StreamOwners(self._table, self._lock, self._flag)
+
+    def stream_producers(self) -> StreamProducers:
+        """Return the producers of the streams, for a worker that fences them."""
+        return StreamProducers(self._table, self._lock, self._flag)
 
     def idle_evictor(self) -> IdleEvictor:
         """Track from now on when streams are used, to evict idle ones."""

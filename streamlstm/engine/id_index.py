@@ -1,5 +1,7 @@
 """The index from stream id to slot, and the columns beside it (kernels/id_index.py)."""
 
+import os
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,8 @@ _INDEX_PLACES, _TEXT_BYTES = 64, 4096  # initial sizes; both arrays grow
 class IdIndex:
     """Assigns a slot to each of up to ``capacity`` stream ids.
 
-    No stream has a Python object here: ids are columns that compiled code searches. Memory is
+    No stream has a Python object here: ids are columns that compiled code searches, by a hash with
+    secret keys of each index, so that nobody can choose ids that collide. Memory is
     committed page by page as slots are first used; an index for many more streams than come costs
     next to nothing.
 
@@ -67,6 +70,8 @@ class IdIndex:
         self.head[id_index.MASK] = _INDEX_PLACES - 1
         self.head[id_index.CAPACITY] = capacity
         self.head[id_index.TEXT_SIZE] = _TEXT_BYTES
+        self.head[id_index.PROBE_LIMIT] = id_index.PROBES
+        self.head[id_index.HASH_KEYS :] = self._new_keys()
 
     def __len__(self) -> int:
         return int(self.head[self._layout.LIVE])
@@ -163,7 +168,7 @@ class IdIndex:
             If the id is not valid.
         """
         slot = self._slot(stream, self._claim)
-        if slot == self._layout.NEEDS_ROOM:
+        while slot == self._layout.NEEDS_ROOM:
             self.reserve(1, MAX_ID_BYTES)
             slot = self._slot(stream, self._claim)
         if slot == self._layout.FULL:
@@ -206,7 +211,8 @@ class IdIndex:
         slots = np.empty(count, np.int64)
         arrivals = self.arrivals
         outcome = self._claim_packed(packed, slots)
-        if outcome == self._layout.NEEDS_ROOM:
+        while outcome == self._layout.NEEDS_ROOM:
+            self.undo_claims(slots, arrivals)
             self.reserve(count, len(packed) if isinstance(packed, str) else 0)
             outcome = self._claim_packed(packed, slots)
         if outcome == self._layout.FULL:
@@ -231,22 +237,30 @@ class IdIndex:
         self._call.undo_claims(self.address, slots, arrivals)
 
     def reserve(self, streams: int, size: int) -> None:
-        """Make room for ``streams`` new ids whose texts have ``size`` bytes in all."""
+        """Make room for ``streams`` new ids whose texts have ``size`` bytes in all.
+
+        An index in which ids collide too often is replaced by one with other keys.
+        """
         layout, head = self._layout, self.head
         total = min(len(self) + streams, self.capacity)
         places = len(self._index)
         while total * 8 > places * 5:
             places *= 2
-        if places > len(self._index):
-            index = lazy_zeros(places, np.uint64)
-            self._call.enlarge(self.address, layout.INDEX, index.ctypes.data, places)
+        if places > len(self._index) or head[layout.LONG_RUN]:
+            index, keys = lazy_zeros(places, np.uint64), self._new_keys()
+            self._call.move_index(self.address, index.ctypes.data, places, keys.ctypes.data)
             self._index = index
         if head[layout.TEXT_USED] + size > head[layout.TEXT_SIZE]:
             # Texts of freed streams are not copied. Half of the new array is free, so copying
             # costs no more than the ids that come and go in the meantime.
             texts = lazy_zeros(2 * (int(head[layout.TEXT_LIVE]) + size), np.uint8)
-            self._call.enlarge(self.address, layout.TEXTS, texts.ctypes.data, len(texts))
+            self._call.move_texts(self.address, texts.ctypes.data, len(texts))
             self._texts = texts
+
+    def _new_keys(self) -> NDArray[np.int64]:
+        """Return secret keys of the hash (kernels/keyed_hash.py)."""
+        count = self._layout.HEAD - self._layout.HASH_KEYS
+        return np.frombuffer(os.urandom(8 * count), np.int64)
 
     def full_error(self, stream: StreamId) -> CapacityError:
         """Return the error for a new stream for which no slot is free."""

@@ -5,13 +5,13 @@ nothing. All times here are such block numbers.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from .ids import MAX_ID_BYTES, StreamId
+from .ids import MAX_ID_BYTES, StreamId, unique
 from .lock_flag import LockFlag
 from .state_table import StateTable
 
@@ -97,7 +97,7 @@ class IdleEvictor:
         self._table.head[self._clock] += 1
         return int(self._table.head[self._clock])
 
-    def missing_slots(self, streams: Iterable[StreamId]) -> tuple[int, int]:
+    def missing_slots(self, streams: Sequence[StreamId]) -> tuple[int, int]:
         """Tell how many slots are missing for streams, some of which may be in memory.
 
         Returns
@@ -109,12 +109,13 @@ class IdleEvictor:
         """
         with self._lock, self._flag:
             table = self._table
-            slots = np.array([table.find(s) for s in dict.fromkeys(streams)], np.int64)
-            missing = int(np.count_nonzero(slots < 0)) - table.free_slots
+            slots = [table.find(stream) for stream in streams]
+            absent = unique(s for s, slot in zip(streams, slots, strict=True) if slot < 0)
+            missing = len(absent) - table.free_slots
             if missing <= 0:
                 return 0, 0
             before = self._tick()
-            self._call.touch(table.address, slots)
+            self._call.touch(table.address, np.array(slots, np.int64))
             return missing, before
 
     def cutoff(self, count: int, before: int) -> int:
@@ -175,7 +176,8 @@ class IdleEvictor:
         return SweepResult(scanned, evicted, [text[a:b] for a, b in pairwise(bounds)])
 
     def undelete_returned(self) -> None:
-        """Remove streams that were forgotten and came back from the set of deleted ones."""
+        """Remove streams that were forgotten and came back from the deleted ones."""
         with self._lock, self._flag:
             deleted, table = self._table.deleted, self._table
-            deleted -= {stream for stream in deleted if stream in table}
+            for key in [key for key, stream in deleted.items() if stream in table]:
+                del deleted[key]

@@ -1,5 +1,6 @@
 """Stream ids: text of up to 255 bytes of UTF-8, or an unsigned 64-bit integer."""
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,6 +56,20 @@ def check_stream_id(stream: object) -> StreamId:
     raise StreamIdError(
         f"stream id: expected text or an unsigned integer, got {type(stream).__name__}."
     )
+
+
+def dict_key(stream: StreamId) -> str | bytes:
+    """Return what stands for a stream id from outside in a dict or a set.
+
+    Python hashes texts and bytes with a secret of the process, but an integer by its value: 16,384
+    integers that someone chose to collide fill a dict in half a second, others in half a ms.
+    """
+    return stream if isinstance(stream, str) else stream.to_bytes(8, "little")
+
+
+def unique(streams: Iterable[StreamId]) -> list[StreamId]:
+    """Return each of these ids once, in order of their first occurrence."""
+    return list({s if isinstance(s, str) else s.to_bytes(8, "little"): s for s in streams}.values())
 
 
 def id_list(streams: StreamIds) -> list[StreamId]:

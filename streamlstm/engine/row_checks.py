@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import ShapeError, StreamLSTMError
 from .blocks import Block, checked_block
-from .ids import StreamId, check_stream_id
+from .ids import StreamId, check_stream_id, dict_key
 from .state_table import StateTable
 from .validation import check_seq, check_time
 
@@ -68,26 +68,26 @@ def _check_rows(
         if values is not None and len(values) != len(streams):
             raise ShapeError(f"{name}: expected {len(streams)} of them, got {len(values)}.")
     ids = list(streams)
-    last: dict[StreamId, int] = {}  # numbers within the block
-    new: set[StreamId] = set()
+    last: dict[str | bytes, int] = {}  # numbers within the block
+    new: set[str | bytes] = set()
     for n in range(len(ids)):
         if n in errors:
             continue
         try:
             stream = ids[n] = check_stream_id(ids[n])
-            slot = table.find(stream)
+            slot, key = table.find(stream), dict_key(stream)
             seq = 0
             if seqs is not None:
-                before = last.get(stream)
+                before = last.get(key)
                 seq = check_seq(stream, seqs[n], table.last_seq(slot) if before is None else before)
             if times is not None:
                 check_time(stream, times[n])
-            if slot < 0 and stream not in new:
+            if slot < 0 and key not in new:
                 if len(new) >= table.free_slots:
                     raise table.full_error(stream)
-                new.add(stream)
+                new.add(key)
             if seq:
-                last[stream] = seq
+                last[key] = seq
         except StreamLSTMError as error:
             errors[n] = error
     return ids

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import CapacityError
 from ..lazy_arrays import lazy_zeros
 from .id_index import IdIndex
-from .ids import StreamId
+from .ids import StreamId, dict_key
 from .last_prediction import PredictionSlice, copy_predictions
 
 _RESET_ROWS = 65_536  # rows written at once
@@ -38,8 +38,9 @@ class StateTable(IdIndex):
         Sequence number of the last observation, 0 if none was numbered.
     time : float64[S]
         Event time of the last observation in seconds, NaN if it had none.
-    deleted : set of str or int
-        Streams that were freed since :meth:`track_changes`, until the reader clears it.
+    deleted : dict
+        Streams that were freed since :meth:`track_changes`, by :func:`.ids.dict_key`, until the
+        reader clears it.
     tracks_use : bool
         Whether the last use of slots is recorded (streamlstm/engine/idle_evictor.py).
 
@@ -80,7 +81,7 @@ class StateTable(IdIndex):
         self.time = self._records.view(np.float64)[self._layout.TIME :: self._layout.RECORD]
         self._dirty: NDArray[np.int64] | None = None
         self.tracks_use = False
-        self.deleted: set[StreamId] = set()
+        self.deleted: dict[str | bytes, StreamId] = {}
 
     def _set_rows_in_head(self, in_head: NDArray[np.float32]) -> None:
         self._in_head = in_head  # kept alive: the head has its address
@@ -107,7 +108,8 @@ class StateTable(IdIndex):
     ) -> None:
         """Write numbers (0: none) and times (NaN: none) of a block; either array may be empty.
 
-        Where there is a number, its prediction, of Y[B, O], goes into the row from ``start`` on.
+        Where there is a number, its prediction, of Y[B, O], goes into the row from ``start`` on,
+        and the stream has no producer any more.
         """
         self._call.record_block(self.address, slots, seqs, times, Y, start)
 
@@ -131,7 +133,7 @@ class StateTable(IdIndex):
         self.reset_free_rows(np.array([slot]))
         self._call.free(self.address, slot)
         if self._dirty is not None:
-            self.deleted.add(stream)
+            self.deleted[dict_key(stream)] = stream
 
     def reset_free_rows(self, slots: NDArray[np.int64]) -> None:
         """Write initial rows to free slots where compiled code does not (rows not on the host)."""

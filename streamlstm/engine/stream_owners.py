@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..lazy_arrays import lazy_zeros
-from .ids import StreamId
+from .ids import StreamId, unique
 from .lock_flag import LockFlag
 from .state_table import StateTable
 
@@ -30,7 +30,7 @@ class StreamOwners:
     def absent(self, streams: Iterable[StreamId]) -> list[StreamId]:
         """Return those streams that are not in memory, once each."""
         with self._lock, self._flag:
-            return [s for s in dict.fromkeys(streams) if self._table.find(s) < 0]
+            return unique(s for s in streams if self._table.find(s) < 0)
 
     def assign(self, streams: Iterable[StreamId], owner: int) -> int:
         """Set the owner of streams; return how many of them are not in memory."""

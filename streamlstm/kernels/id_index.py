@@ -6,8 +6,10 @@ named below. The arrays that it points to are owned, and replaced by larger ones
 
 index : uint64[MASK + 1]
     A power of two. An entry is ``slot + 1`` in its low 40 bits and the top 24 bits of the id's
-    hash above; 0 is an empty place. Linear probing starts at the low bits of the hash. Deletion
-    closes the gap at once, without tombstones, so that look-ups never slow down with age.
+    keyed hash above; 0 is an empty place. Linear probing starts at the low bits of the hash.
+    Deletion closes the gap at once, without tombstones, so that look-ups never slow down with age.
+    An insertion or deletion that meets a run of places longer than PROBE_LIMIT asks for a new
+    index with new keys. Every one of the same size doubles the limit, so that there are few.
 records : uint64[S, RECORD]
     One a slot, two in a cache line: KEY, META, SEQ, TIME.
 generations : uint64[S]
@@ -23,8 +25,9 @@ texts : uint8[TEXT_SIZE]
 import numpy as np
 from numba import int64
 
-from .cache import internal
-from .hashing import hash_integer, hash_text, same_bytes, short_text
+from .cache import inlined, internal
+from .hashing import same_bytes, short_text
+from .keyed_hash import KEYS, keyed_integer, keyed_text
 from .pointers import bits_of, byte_at, column_access, copy_bytes, prefetch
 
 (
@@ -50,8 +53,15 @@ from .pointers import bits_of, byte_at, column_access, copy_bytes, prefetch
     DIRTY_FIRST,  # position in the ring of the slot that changed first
     DIRTY_COUNT,
     PRODUCERS,
-) = range(22)
-HEAD = 24
+    PROBE_LIMIT,  # longest run of occupied places that calls for no new keys
+    LONG_RUN,  # 1: a longer one was met
+    HASH_KEYS,  # KEYS words (keyed_hash.py)
+) = range(25)
+HEAD = HASH_KEYS + KEYS
+
+# The first PROBE_LIMIT. At the highest load an insertion meets a run of n places or more with a
+# probability of about exp(-0.095 n): of 512, once in 10**21.
+PROBES = 512
 
 # Columns of a record. KEY is the integer, or the text itself, or its offset in texts. META is the
 # length of the text in its low byte, 0 for an integer, then a bit that says that the slot is dirty,
@@ -83,6 +93,12 @@ _entry_at, _set_entry = column_access(INDEX, 1)
 # Numba compiles a function once more for every literal among its arguments, hence int64(...).
 
 
+@inlined
+def keys_at(head):
+    """Return the address of the keys of the hash."""
+    return head.ctypes.data + 8 * HASH_KEYS
+
+
 @internal
 def length_of(head, slot):
     """Return how many bytes the text of a slot has; 0 if its id is an integer."""
@@ -99,6 +115,14 @@ def producer_of(head, slot):
 def set_producer(head, slot, value):
     """Store the identity, a uint64, of the publisher of a slot's stream."""
     _set_producer_at(head, slot, 0, value)
+
+
+@internal
+def clear_producer(head, slot):
+    """Record that nobody who has an identity applied the last numbered observation."""
+    # A page of the column that no publisher has written to stays uncommitted.
+    if producer_of(head, slot) != _ZERO:
+        set_producer(head, slot, _ZERO)
 
 
 @internal
@@ -143,7 +167,7 @@ def is_text(head, slot, address, length):
 @internal
 def find_integer(head, value):
     """Return the slot of the uint64 id ``value``, or ABSENT."""
-    hashed = hash_integer(value)
+    hashed = keyed_integer(keys_at(head), value)
     place = np.int64(hashed) & head[MASK]
     while True:
         place = _matching(head, hashed, place)
@@ -156,7 +180,7 @@ def find_integer(head, value):
 @internal
 def find_text_at(head, address, length):
     """Return the slot of the text id of 1 to 255 bytes at an int64 address, or ABSENT."""
-    hashed = hash_text(address, length)
+    hashed = keyed_text(keys_at(head), address, length)
     place = np.int64(hashed) & head[MASK]
     while True:
         place = _matching(head, hashed, place)
@@ -203,15 +227,31 @@ def has_room(head, streams, size):
     total = head[LIVE] + streams
     if total > head[CAPACITY]:
         total = head[CAPACITY]
-    return total * 8 <= (head[MASK] + 1) * 5 and head[TEXT_USED] + size <= head[TEXT_SIZE]
+    full = total * 8 > (head[MASK] + 1) * 5 or head[LONG_RUN] != 0
+    return not full and head[TEXT_USED] + size <= head[TEXT_SIZE]
 
 
 @internal
-def insert(head, hashed, slot):
-    """Insert a slot into the index, which must have room."""
+def _empty_place(head, hashed):
+    """Return the first empty place for this hash; the index must have room."""
     place = np.int64(hashed) & head[MASK]
     while _entry_at(head, place, 0) != _ZERO:
         place = (place + 1) & head[MASK]
+    return place
+
+
+@internal
+def _is_long(head, first, place):
+    """Tell whether the run of occupied places from ``first`` to ``place`` calls for new keys."""
+    if (place - first) & head[MASK] <= head[PROBE_LIMIT]:
+        return False
+    head[LONG_RUN] = 1
+    return True
+
+
+@internal
+def _insert(head, hashed, place, slot):
+    """Insert a slot into the index at an empty place."""
     _set_entry(head, place, 0, (hashed >> _SLOT_BITS << _SLOT_BITS) | np.uint64(slot + 1))
 
 
@@ -222,9 +262,7 @@ def reset_slot(head, slot):
     copy_bytes(head[ROWS] + size * slot, head[INITIAL], size)
     set_column(head, slot, SEQ, _ZERO)
     set_column(head, slot, TIME, bits_of(np.nan))
-    # A page of the column that no publisher has written to stays uncommitted.
-    if producer_of(head, slot) != _ZERO:
-        set_producer(head, slot, _ZERO)
+    clear_producer(head, slot)
 
 
 @internal
@@ -235,9 +273,10 @@ def store_prediction(head, slot, place, y, size):
 
 @internal
 def _allocate_slot(head, hashed, key, length):
-    """Allocate a slot to a new id; FULL if none is free."""
-    if head[LIVE] == head[CAPACITY]:
-        return FULL
+    """Allocate a slot to a new id; NEEDS_ROOM if its place in the index is too far away."""
+    place = _empty_place(head, hashed)
+    if _is_long(head, np.int64(hashed) & head[MASK], place):
+        return NEEDS_ROOM
     if head[FREE]:
         slot = head[FREE] - 1
         head[FREE] = np.int64(column_of(head, slot, KEY))
@@ -250,7 +289,7 @@ def _allocate_slot(head, hashed, key, length):
     set_column(head, slot, KEY, key)
     set_column(head, slot, META, np.uint64(length) | column_of(head, slot, META) & IS_DIRTY)
     reset_slot(head, slot)
-    insert(head, hashed, slot)
+    _insert(head, hashed, place, slot)
     return slot
 
 
@@ -262,14 +301,16 @@ def claim_integer(head, value):
     -------
     int64
         The slot; FULL if no slot is free; NEEDS_ROOM if arrays must be replaced by larger ones
-        first. Then nothing has changed.
+        first, or the index by one with other keys. Then nothing has changed.
     """
     slot = find_integer(head, value)
     if slot >= 0:
         return slot
+    if head[LIVE] == head[CAPACITY]:
+        return FULL
     if not has_room(head, int64(1), int64(0)):
         return NEEDS_ROOM
-    return _allocate_slot(head, hash_integer(value), value, int64(0))
+    return _allocate_slot(head, keyed_integer(keys_at(head), value), value, int64(0))
 
 
 @internal
@@ -278,11 +319,13 @@ def claim_text_at(head, address, length):
     slot = find_text_at(head, address, length)
     if slot >= 0:
         return slot
+    if head[LIVE] == head[CAPACITY]:
+        return FULL
     if not has_room(head, int64(1), length):
         return NEEDS_ROOM
     start = head[TEXT_USED]
     key = short_text(address, length) if length <= SHORT else np.uint64(start)
-    slot = _allocate_slot(head, hash_text(address, length), key, length)
+    slot = _allocate_slot(head, keyed_text(keys_at(head), address, length), key, length)
     if slot >= 0 and length > SHORT:
         copy_bytes(head[TEXTS] + start, address, length)
         head[TEXT_USED] += length
@@ -295,10 +338,10 @@ def hash_of_slot(head, slot):
     """Hash the id of a slot."""
     length, key = length_of(head, slot), column_of(head, slot, KEY)
     if length == 0:
-        return hash_integer(key)
+        return keyed_integer(keys_at(head), key)
     if length <= SHORT:
-        return hash_text(head[RECORDS] + 8 * (RECORD * slot + KEY), length)
-    return hash_text(head[TEXTS] + np.int64(key), length)
+        return keyed_text(keys_at(head), head[RECORDS] + 8 * (RECORD * slot + KEY), length)
+    return keyed_text(keys_at(head), head[TEXTS] + np.int64(key), length)
 
 
 @internal
@@ -309,6 +352,7 @@ def free_slot(head, slot):
     while _slot_at(head, hole) != slot:
         hole = (hole + 1) & mask
     # Entries further on whose probe sequence passes the hole move into it, and leave the next hole.
+    first = hole
     place = (hole + 1) & mask
     while _entry_at(head, place, 0) != _ZERO:
         home = np.int64(hash_of_slot(head, _slot_at(head, place))) & mask
@@ -317,6 +361,7 @@ def free_slot(head, slot):
             hole = place
         place = (place + 1) & mask
     _set_entry(head, hole, 0, _ZERO)
+    _is_long(head, first, place)
     length = length_of(head, slot)
     if length > SHORT:
         head[TEXT_LIVE] -= length
@@ -333,14 +378,28 @@ def free_slot(head, slot):
 
 @internal
 def replace_index(head, index, places):
-    """Insert every live slot into a new index of zeros at the int64 address ``index``."""
-    head[INDEX], head[MASK] = index, places - 1
+    """Insert every live slot into an index of zeros at the int64 address ``index``.
+
+    The head has its keys already. A limit that was met by the same number of places is doubled.
+    """
+    grows = places - 1 > head[MASK]
+    head[PROBE_LIMIT] = PROBES if grows else 2 * head[PROBE_LIMIT]
+    head[INDEX], head[MASK], head[LONG_RUN] = index, places - 1, 0
     for slot in range(head[USED]):
         ahead = slot + _AHEAD
         if ahead < head[USED]:
             prefetch(index + 8 * (np.int64(hash_of_slot(head, ahead)) & head[MASK]))
         if generation_of(head, slot, 0) != _ZERO:
-            insert(head, hash_of_slot(head, slot), slot)
+            hashed = hash_of_slot(head, slot)
+            _insert(head, hashed, _empty_place(head, hashed), slot)
+
+
+@internal
+def refill_index(head):
+    """Insert every live slot into the index again, after its keys have changed."""
+    for place in range(head[MASK] + 1):
+        _set_entry(head, place, 0, _ZERO)
+    replace_index(head, head[INDEX], head[MASK] + 1)
 
 
 @internal

@@ -11,9 +11,18 @@ from numba import float32, float64, int64, types, uint64
 
 from . import dirty, id_index
 from .cache import internal, kernel
-from .hashing import hash_integer, hash_text
 from .id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
-from .pointers import address_of, bits_of, byte_at, int64s_at, prefetch, trailing_zeros, word_at
+from .keyed_hash import KEYS, keyed_integer, keyed_text
+from .pointers import (
+    address_of,
+    bits_of,
+    byte_at,
+    copy_bytes,
+    int64s_at,
+    prefetch,
+    trailing_zeros,
+    word_at,
+)
 
 GROUP = 64  # ids whose misses overlap
 
@@ -74,17 +83,17 @@ def integer_slots(address, values, slots):
     Returns
     -------
     int64
-        0; or NEEDS_ROOM, and nothing has changed; or FULL, and :func:`undo_claims` must follow.
+        0; or NEEDS_ROOM or FULL, and :func:`undo_claims` must follow.
     """
     head = int64s_at(address, id_index.HEAD)
-    count = slots.shape[0]
+    keys, count = id_index.keys_at(head), slots.shape[0]
     head[id_index.BLOCK] += 1
     head[id_index.REPEATS] = 0
     absent = 0
     for first in range(0, count, GROUP):
         stop = first + GROUP if first + GROUP < count else count
         for n in range(first, stop):
-            hashed = hash_integer(values[n])
+            hashed = keyed_integer(keys, values[n])
             _prefetch_place(head, hashed)
             slots[n] = np.int64(hashed)
         _find_candidates(head, slots, first, stop)
@@ -101,7 +110,7 @@ def integer_slots(address, values, slots):
         if slots[n] < 0:
             slots[n] = id_index.claim_integer(head, values[n])
             if _count_repeat(head, slots[n]):
-                return id_index.FULL
+                return slots[n]
     dirty.mark_all(head, slots)
     return 0
 
@@ -127,7 +136,7 @@ def text_slots(address, text, starts, slots):
         As :func:`integer_slots`; INVALID_ID if the text is not B ids of 1 to 255 bytes without NUL.
     """
     head = int64s_at(address, id_index.HEAD)
-    count = slots.shape[0]
+    keys, count = id_index.keys_at(head), slots.shape[0]
     data = address_of(text._data)
     if not _split(data, text._length, starts):
         return id_index.INVALID_ID
@@ -137,7 +146,7 @@ def text_slots(address, text, starts, slots):
     for first in range(0, count, GROUP):
         stop = first + GROUP if first + GROUP < count else count
         for n in range(first, stop):
-            hashed = hash_text(data + starts[n], starts[n + 1] - starts[n] - 1)
+            hashed = keyed_text(keys, data + starts[n], starts[n + 1] - starts[n] - 1)
             _prefetch_place(head, hashed)
             slots[n] = np.int64(hashed)
         _find_candidates(head, slots, first, stop)
@@ -159,7 +168,7 @@ def text_slots(address, text, starts, slots):
             at, length = data + starts[n], starts[n + 1] - starts[n] - 1
             slots[n] = id_index.claim_text_at(head, at, length)
             if _count_repeat(head, slots[n]):
-                return id_index.FULL
+                return slots[n]
     dirty.mark_all(head, slots)
     return 0
 
@@ -248,13 +257,17 @@ def free(address, slot):
 
 
 @kernel(no_cfunc_wrapper=True)
-def enlarge(address, what, place, size):
-    """Replace the index (``what`` is INDEX) or the texts by ``size`` elements at ``place``."""
+def move_index(address, index, places, keys):
+    """Move the index to ``places`` zeros at address ``index``, with the keys at ``keys``."""
     head = int64s_at(address, id_index.HEAD)
-    if what == id_index.INDEX:
-        id_index.replace_index(head, place, size)
-    else:
-        id_index.replace_texts(head, place, size)
+    copy_bytes(id_index.keys_at(head), keys, 8 * KEYS)
+    id_index.replace_index(head, index, places)
+
+
+@kernel(no_cfunc_wrapper=True)
+def move_texts(address, texts, size):
+    """Move the texts to ``size`` bytes at address ``texts``."""
+    id_index.replace_texts(int64s_at(address, id_index.HEAD), texts, size)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -288,6 +301,8 @@ def seqs_are_next(address, slots, seqs):
 def record_block(address, slots, seqs, times, Y, place):
     """Store the sequence numbers, with their predictions, and the times of a block after its step.
 
+    Streams with a new number have no producer any more; who steps for one sets it afterwards.
+
     Parameters
     ----------
     address : int64
@@ -306,6 +321,7 @@ def record_block(address, slots, seqs, times, Y, place):
     for n in range(seqs.shape[0]):
         if seqs[n] != _ZERO:
             set_column(head, slots[n], SEQ, seqs[n])
+            id_index.clear_producer(head, slots[n])
             id_index.store_prediction(head, slots[n], place, Y.ctypes.data + size * n, size)
     for n in range(times.shape[0]):
         if not np.isnan(times[n]):
@@ -326,5 +342,6 @@ SIGNATURES = {
     free: (int64, int64),
     seqs_are_next: (int64, _slots, _words),
     record_block: (int64, _slots, _words, _times, types.Array(float32, 2, "C"), int64),
-    enlarge: (int64, int64, int64, int64),
+    move_index: (int64, int64, int64, int64),
+    move_texts: (int64, int64, int64),
 }

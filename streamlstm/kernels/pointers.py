@@ -197,6 +197,23 @@ def folded_product(_typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def add_product(_typing: Any, low: Any, high: Any, a: Any, b: Any) -> Any:
+    """Add the product of two uint64 to a sum of 128 bits; return its low and its high half."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        low, high, a, b = (builder.zext(arg, wide) for arg in args)
+        before = builder.or_(low, builder.shl(high, ir.Constant(wide, 64)))
+        after = builder.add(before, builder.mul(a, b))
+        halves = after, builder.lshr(after, ir.Constant(wide, 64))
+        return context.make_tuple(
+            builder, signature.return_type, [builder.trunc(half, _WORD) for half in halves]
+        )
+
+    return types.UniTuple(types.uint64, 2)(*[types.uint64] * 4), emit
+
+
+@intrinsic
 def trailing_zeros(_typing: Any, value: Any) -> Any:
     """Count the zero bits below the lowest one of a uint64 that is not 0."""
 

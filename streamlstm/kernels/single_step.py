@@ -51,6 +51,7 @@ def _step(head, task, slot, x, seq, y):
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False
         set_column(head, slot, SEQ, uint64(seq))
+        id_index.clear_producer(head, slot)
     dirty.mark(head, slot)
     copy = floats_at(fields[layout.TASK_OBSERVATION], UNBOUNDED)
     for n in range(x.shape[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -21,6 +21,7 @@ from .observations import (
     halve,
     join,
     select_rows,
+    senders_of,
     seq_of,
     split_runs,
     streams_of,
@@ -53,6 +54,7 @@ class BatchStepper:
     ) -> None:
         self._engine, self._counters, self._refusals = engine, counters, refusals
         self._residency, self._quota = residency, quota
+        self._producers = engine.stream_producers()
 
     def step(
         self,
@@ -61,6 +63,7 @@ class BatchStepper:
         pulled: Container[int],
         publish: bool,
         sessions: Sequence[Session | None],
+        producers: Mapping[int, int],
     ) -> None:
         """Step all observations, as far as their clients' quotas allow.
 
@@ -70,15 +73,15 @@ class BatchStepper:
             Messages and their positions.
         responses : list of Response or None
             Gets the responses, at the messages' positions.
-        pulled, publish, sessions
+        pulled, publish, sessions, producers
             As for :meth:`.service.Service.handle`.
         """
         if self._quota is None:
-            self._step_all(batch, responses, pulled, publish)
+            self._step_all(batch, responses, pulled, publish, producers)
             return
         refused: dict[int, Response] = {}
         batch = self._admit(self._quota, batch, responses, refused, pulled, sessions)
-        self._step_all(batch, responses, pulled, publish)
+        self._step_all(batch, responses, pulled, publish, producers)
         for position, refusal in refused.items():
             responses[position] = cast(Response, responses[position])._replace(error=refusal.error)
         self._quota.assign()
@@ -126,26 +129,26 @@ class BatchStepper:
         responses: list[Response | None],
         pulled: Container[int],
         publish: bool,
+        producers: Mapping[int, int],
     ) -> None:
         """Step all observations as one block; if one of them is bad, find out which."""
         if self._exceeds_memory(batch, pulled, publish):
-            self._step_halves(batch, responses, pulled, publish)
+            self._step_halves(batch, responses, pulled, publish, producers)
             return
         batch = self._load(batch, responses, publish)
         if not batch:
             return
-        messages = [message for _, message in batch]
         try:
-            made = self._step_together(messages, publish)
+            made = self._step_together(batch, publish, producers)
         except StreamLSTMError:
             made = []
-            for atomic, run in split_runs(batch, pulled):
+            for atomic, run in split_runs(batch, pulled, producers):
                 if atomic:
-                    made.append(self._step_atomic(run[0], publish))
+                    made.append(self._step_atomic(run[0], publish, producers))
                 else:
-                    made += self._step_each(run, publish)
+                    made += self._step_each([message for _, message in run], publish)
         except Exception as error:
-            made = [self._refusals.refuse(error, None, None) for _ in messages]
+            made = [self._refusals.refuse(error, None, None) for _ in batch]
         for (position, _), response in zip(batch, made, strict=True):
             responses[position] = self._residency.with_evictions(response)
 
@@ -171,18 +174,19 @@ class BatchStepper:
         responses: list[Response | None],
         pulled: Container[int],
         publish: bool,
+        producers: Mapping[int, int],
     ) -> None:
         """Step one half after the other: streams of the first may be evicted for the second."""
         if len(batch) > 1:
             half = len(batch) // 2
-            self._step_all(batch[:half], responses, pulled, publish)
-            self._step_all(batch[half:], responses, pulled, publish)
+            self._step_all(batch[:half], responses, pulled, publish, producers)
+            self._step_all(batch[half:], responses, pulled, publish, producers)
             return
         position, steps = batch[0]
         assert isinstance(steps, wire.Steps)
         of_halves: list[Response | None] = [None, None]
         for n, half_of_rows in enumerate(halve(steps)):
-            self._step_all([(n, half_of_rows)], of_halves, (0, 1), publish)
+            self._step_all([(n, half_of_rows)], of_halves, (0, 1), publish, {})
         first, second = cast(list[Response], of_halves)
         both = [*first.publications, *second.publications]
         response = first if first.error is not None else second
@@ -209,11 +213,19 @@ class BatchStepper:
                 responses[position] = self._refusals.refuse(error, *named)
         return loaded
 
-    def _step_together(self, messages: Sequence[Observations], publish: bool) -> list[Response]:
+    def _step_together(
+        self, batch: Sequence[Positioned], publish: bool, producers: Mapping[int, int]
+    ) -> list[Response]:
         """Apply all of the messages, or none and raise."""
+        messages = [message for _, message in batch]
         streams, seqs, X, times = join(messages, self._engine.model.input_size)
+        senders = senders_of(batch, producers)
+        if senders is not None:
+            self._producers.check(streams, seqs, senders)
         start = time.perf_counter_ns()
         Y = self._engine.step_many(streams, X, seqs=seqs if any(seqs) else None, times=times)
+        if senders is not None:
+            self._producers.assign(streams, seqs, senders)
         self._counters.stepped(len(streams), time.perf_counter_ns() - start)
         frames = wire.encode_predictions(streams, seqs, Y)
         responses = []
@@ -256,16 +268,20 @@ class BatchStepper:
             responses.append(first._replace(publications=published if publish else []))
         return responses
 
-    def _step_atomic(self, steps: Observations, publish: bool) -> Response:
-        """Apply all of a STEPS, or refuse it for the first row that is bad."""
-        assert isinstance(steps, wire.Steps)
+    def _step_atomic(
+        self, positioned: Positioned, publish: bool, producers: Mapping[int, int]
+    ) -> Response:
+        """Apply all of a message, or refuse it for the first row that is bad."""
+        message = positioned[1]
         try:
-            return self._step_together([steps], publish)[0]
+            return self._step_together([positioned], publish, producers)[0]
         except Exception as error:
             row = error.position if isinstance(error, StreamLSTMError) else None
+            if row is None and isinstance(message, wire.Step):
+                row = 0
             if row is None:
                 return self._refusals.refuse(error, None, None)
-            return self._refusals.refuse(error, steps.streams[row], seq_of(steps, row))
+            return self._refusals.refuse(error, streams_of(message)[row], seq_of(message, row))
 
 
 def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:

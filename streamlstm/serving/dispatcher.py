@@ -44,7 +44,8 @@ class Dispatcher:
         pulled = {n for n, envelope in enumerate(batch) if envelope.route is None}
         frames = [envelope.frame for envelope in batch]
         subscribed = self._service.counters[layout.SUBSCRIPTIONS] > 0
-        responses = self._service.handle(frames, pulled, publish=subscribed, sessions=sessions)
+        producers = {n: who for n, envelope in enumerate(batch) if (who := envelope.producer)}
+        responses = self._service.handle(frames, pulled, subscribed, sessions, producers)
         for envelope, response in zip(batch, responses, strict=True):
             for publication in response.publications:
                 self._sender.publish(publication)

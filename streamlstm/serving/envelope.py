@@ -28,6 +28,11 @@ class Envelope(NamedTuple):
     frame: bytes | ProtocolError
     user: str = ""
 
+    @property
+    def producer(self) -> int:
+        """Who sent it, as the last frame of its envelope says; 0 if that names nobody."""
+        return 0 if self.route is None or len(self.route) < 2 else wire.producer_of(self.route[-1])
+
 
 def from_router(parts: list[bytes]) -> Envelope:
     """Separate the message of a ROUTER from the routing id and the envelope in front of it."""

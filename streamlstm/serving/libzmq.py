@@ -25,6 +25,7 @@ _C = {
     "malloc": layout.ALLOCATE,
     "free": layout.RELEASE,
     "usleep": layout.SLEEP,
+    "getrandom": layout.RANDOM,
 }
 
 

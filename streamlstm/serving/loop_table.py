@@ -11,8 +11,8 @@ import zmq
 from numpy.typing import NDArray
 
 from .. import wire
+from ..engine.id_index import IdIndex
 from ..engine.native_view import NativeView
-from ..engine.state_table import StateTable
 from ..kernels import id_index
 from ..lazy_arrays import lazy_zeros
 from .access.client_accounts import PULL_NAME, THROTTLED
@@ -57,7 +57,9 @@ class LoopTable:
     fields : int64[LOOP]
         The table itself.
     address : int
-    accounts : StateTable or None
+    clients : IdIndex
+        Clients at the ROUTER socket, by routing id.
+    accounts : IdIndex or None
         Accounts of clients, that of the PULL socket first; None where nothing is limited.
 
     Raises
@@ -103,7 +105,7 @@ class LoopTable:
             fields[layout.MESSAGE_OBJECT] = message = self._zeros(8)
             self._libzmq.zmq_msg_init(ctypes.c_void_p(message))
             fields[layout.USER_ID] = self._keep(np.frombuffer(b"User-Id\0", np.uint8))
-        self.accounts: StateTable | None = None
+        self.accounts: IdIndex | None = None
         if limits:
             self.accounts = self._allocate_accounts(limits)
         self.address = self._keep(fields)
@@ -167,16 +169,15 @@ class LoopTable:
         fields[layout.HEAD] = self._zeros(layout.RECORD_HEAD // 8)
         fields[layout.RECORDS] = self._zeros(messages * layout.RECORD, np.uint8)
         fields[layout.LINKS] = self._zeros((messages + 1) * layout.LINK)
-        clients = StateTable(messages, np.zeros(0, np.float32))
+        self.clients = clients = IdIndex(messages)
         clients.reserve(messages, 2 * messages * layout.MAX_IDENTITY)
-        self._alive.append(clients)
         fields[layout.CLIENTS] = clients.address
         fields[layout.SPARE_TEXTS] = self._zeros(int(clients.head[id_index.TEXT_SIZE]), np.uint8)
         self._put_busy(_BUSY, layout.BUSY_WORDS, layout.BUSY_SIZE)
 
-    def _allocate_accounts(self, limits: Limits) -> StateTable:
+    def _allocate_accounts(self, limits: Limits) -> IdIndex:
         names = layout.MAX_ACCOUNTS * layout.MAX_IDENTITY
-        accounts = StateTable(layout.MAX_ACCOUNTS, np.zeros(0, np.float32))
+        accounts = IdIndex(layout.MAX_ACCOUNTS)
         accounts.reserve(layout.MAX_ACCOUNTS, 2 * names)
         accounts.claim(PULL_NAME)
         self.fields[layout.ACCOUNTS] = accounts.address

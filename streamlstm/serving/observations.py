@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
@@ -38,6 +38,23 @@ def seq_of(message: Observations, row: int) -> int | None:
     return None if message.seqs is None else message.seqs[row]
 
 
+def senders_of(batch: Sequence[Positioned], producers: Mapping[int, int]) -> list[int] | None:
+    """Return the producer of each observation, 0 where there is none; None if there is none at all.
+
+    Parameters
+    ----------
+    batch : sequence of (int, Step or Steps)
+    producers : dict of int to int
+        Those of messages, by position.
+    """
+    if not any(position in producers for position, _ in batch):
+        return None
+    senders: list[int] = []
+    for position, message in batch:
+        senders += [producers.get(position, 0)] * count_rows(message)
+    return senders
+
+
 def select_rows(steps: wire.Steps, wanted: Sequence[bool]) -> wire.Steps:
     """Return a STEPS with only those rows."""
     size = len(steps.X) // len(wanted)
@@ -63,27 +80,35 @@ def halve(steps: wire.Steps) -> tuple[wire.Steps, wire.Steps]:
 
 
 def split_runs(
-    batch: Sequence[Positioned], pulled: Container[int]
-) -> Iterator[tuple[bool, list[Observations]]]:
-    """Separate each STEPS that is applied as a whole from runs of observations that are not.
+    batch: Sequence[Positioned], pulled: Container[int], fenced: Container[int]
+) -> Iterator[tuple[bool, list[Positioned]]]:
+    """Separate each message that is applied as a whole from runs of observations that are not.
+
+    Parameters
+    ----------
+    batch : sequence of (int, Step or Steps)
+    pulled : container of int
+        Positions of messages whose rows are applied or refused one by one.
+    fenced : container of int
+        Positions of messages of a producer: whether its rows may be applied depends on what was
+        applied before.
 
     Yields
     ------
     atomic : bool
-        Whether it is a single STEPS that is applied as a whole.
-    messages : list of Step or Steps
+        Whether it is a single message that is applied as a whole.
+    run : list of (int, Step or Steps)
     """
 
     def is_atomic(positioned: Positioned) -> bool:
         position, message = positioned
-        return isinstance(message, wire.Steps) and position not in pulled
+        return position in fenced or (isinstance(message, wire.Steps) and position not in pulled)
 
     for atomic, run in groupby(batch, is_atomic):
-        messages = [message for _, message in run]
         if atomic:
-            yield from ((True, [message]) for message in messages)
+            yield from ((True, [positioned]) for positioned in run)
         else:
-            yield False, messages
+            yield False, list(run)
 
 
 def join(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .. import wire
 from ..engine.engine import Engine
-from ..errors import DuplicateError, GapError, StreamLSTMError
+from ..errors import DuplicateError, FencedError, GapError, StreamLSTMError
 from .counters import Counters
 
 _LOG = logging.getLogger(__name__)
@@ -96,6 +96,8 @@ class Refusals:
         """Return the stream's last sequence number for a refused one, and the prediction for it."""
         if isinstance(error, GapError):
             return error.expected - 1, None
+        if isinstance(error, FencedError):
+            return error.last, None
         if not isinstance(error, DuplicateError):
             return None, None
         y = None if stream is None or seq is None else self._engine.last_prediction(stream, seq)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from .. import __version__, wire
@@ -96,6 +97,7 @@ class Service:
         pulled: Container[int] = (),
         publish: bool = True,
         sessions: Sequence[Session | None] = (),
+        producers: Mapping[int, int] = MappingProxyType({}),
     ) -> list[Response]:
         """Apply a batch of messages in its order.
 
@@ -112,6 +114,8 @@ class Service:
         sessions : sequence of Session or None
             The connection that each frame came over, for those of the ROUTER; may be left out where
             no BARRIER comes.
+        producers : dict of int to int
+            The producers of messages that name one, by position.
 
         Returns
         -------
@@ -134,22 +138,28 @@ class Service:
                     session.received += count_rows(message)
                 continue
             if not isinstance(message, wire.Info | wire.Ping):
-                self._stepper.step(waiting, responses, pulled, publish, sessions)
+                self._stepper.step(waiting, responses, pulled, publish, sessions, producers)
                 waiting.clear()
             if isinstance(message, wire.Barrier):
                 responses[position] = self._barrier(message, session or Session())
             else:
-                response = self._request(message, session, publish)
+                response = self._request(message, session, publish, producers.get(position, 0))
                 responses[position] = self._residency.with_evictions(response)
-        self._stepper.step(waiting, responses, pulled, publish, sessions)
+        self._stepper.step(waiting, responses, pulled, publish, sessions, producers)
         return cast(list[Response], responses)
 
-    def _request(self, message: wire.Request, session: Session | None, publish: bool) -> Response:
+    def _request(
+        self, message: wire.Request, session: Session | None, publish: bool, producer: int
+    ) -> Response:
         """Execute a request, or refuse it."""
         stream = getattr(message, "stream", None)
-        return self._refusals.guard(lambda: self._execute(message, session, publish), stream)
+        return self._refusals.guard(
+            lambda: self._execute(message, session, publish, producer), stream
+        )
 
-    def _execute(self, message: wire.Request, session: Session | None, publish: bool) -> Response:
+    def _execute(
+        self, message: wire.Request, session: Session | None, publish: bool, producer: int
+    ) -> Response:
         match message:
             case wire.Reset(stream):
                 return self._streams.reset(stream, publish)
@@ -163,6 +173,8 @@ class Service:
                 return self._streams.list_streams(prefix, after, count)
             case wire.Last(streams):
                 return self._streams.last_seqs(streams)
+            case wire.Claim():
+                return self._streams.claim(message, producer, session, publish)
             case wire.Reload(anew):
                 self._reloader.begin(anew)
                 return Response(b"", [], reloads=True)

@@ -125,6 +125,9 @@ def bind_socket(
         socket.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine used would never be freed
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)  # a reply that cannot be sent is an error, counted
+            # A client that comes back with its own routing id need not wait for the end of the
+            # connection that it had before, which ZeroMQ may notice late or never.
+            socket.set(zmq.ROUTER_HANDOVER, 1)
         if kind == zmq.XPUB:
             socket.set(zmq.XPUB_NODROP, 1)  # likewise, see Sender.publish
         if curve is not None:

@@ -1,9 +1,12 @@
-"""Executes requests on streams: RESET, EXPORT, IMPORT, FORGET, LAST and LIST."""
+"""Executes requests on streams: RESET, EXPORT, IMPORT, FORGET, LAST, CLAIM and LIST."""
 
 from __future__ import annotations
 
 from .. import wire
 from ..engine.engine import Engine
+from ..engine.records import store_key, stream_from_key
+from ..engine.stream_producers import Standing
+from ..errors import ProtocolError
 from .access.stream_quota import StreamQuota
 from .residency import Residency
 from .response import Response, done, stream_event
@@ -23,6 +26,7 @@ class StreamRequests:
 
     def __init__(self, engine: Engine, residency: Residency, quota: StreamQuota | None) -> None:
         self._engine, self._residency, self._quota = engine, residency, quota
+        self._producers = engine.stream_producers()
 
     def reset(self, stream: wire.StreamId, publish: bool) -> Response:
         """Reset a stream."""
@@ -63,8 +67,59 @@ class StreamRequests:
         seqs = self._engine.last_seqs(streams)
         if self._residency.stored is not None:
             stored = self._residency.stored.last_seqs(streams)
-            seqs = [stored.get(s, seq) for s, seq in zip(streams, seqs, strict=True)]
+            seqs = [stored.get(store_key(s), q) for s, q in zip(streams, seqs, strict=True)]
         return done(wire.Kind.LAST, None, seqs)
+
+    def claim(
+        self, claim: wire.Claim, producer: int, session: Session | None, publish: bool
+    ) -> Response:
+        """Make streams those of a producer; return how each stood.
+
+        A stream of the store is loaded only if its producer changes.
+        """
+        if not producer:
+            raise ProtocolError(
+                "CLAIM: envelope: expected the identity of a producer in its last frame, got none"
+            )
+        residency, streams = self._residency, claim.streams
+        stored = {} if residency.stored is None else residency.stored.standings(streams)
+        self._load_claimed(
+            [
+                stream_from_key(key)
+                for key, found in stored.items()
+                if found.producer != producer and found.is_claimed_by(producer, claim.before)
+            ],
+            streams,
+            session,
+            publish,
+        )
+        here = self._producers.claim(streams, producer, claim.before)
+        found = stored | {store_key(stream): standing for stream, standing in here}
+        standings = [found.get(store_key(stream), Standing(0, 0)) for stream in streams]
+        return done(wire.Kind.CLAIM, None, standings)
+
+    def _load_claimed(
+        self,
+        wanted: list[wire.StreamId],
+        streams: list[wire.StreamId],
+        session: Session | None,
+        publish: bool,
+    ) -> None:
+        """Load the wanted ones of these streams, if their client may have them in memory."""
+        if not wanted:
+            return
+        quota, account = self._quota, None if session is None else session.account
+        if quota is not None and account is not None:
+            may = quota.admit(account, wanted)
+            if not all(may):
+                quota.revoke()
+                raise quota.error(account, wanted[may.index(False)])
+        try:
+            here = [stream for stream in streams if stream in self._engine]
+            self._residency.load([*here, *wanted], publish)
+        finally:
+            if quota is not None:
+                quota.assign()
 
     def list_streams(self, prefix: str | None, after: wire.StreamId | None, count: int) -> Response:
         """List streams in memory and in the store, in one order."""

@@ -27,6 +27,7 @@ from .messages import (
     VERSION,
     XPUB,
     Barrier,
+    Claim,
     Done,
     Error,
     Export,
@@ -52,3 +53,4 @@ from .messages import (
     to_floats,
     topic,
 )
+from .producers import PRODUCER_MAGIC, envelope_of, producer_of

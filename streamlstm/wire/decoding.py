@@ -14,6 +14,7 @@ from .messages import (
     MAX_STREAMS,
     VERSION,
     Barrier,
+    Claim,
     Done,
     Error,
     Export,
@@ -84,6 +85,11 @@ def _decode_list(message: list[Any]) -> List:
     )
 
 
+def _decode_claim(message: list[Any]) -> Claim:
+    streams, before = _take(message, 3)
+    return Claim(elements.streams(streams), elements.before(before))
+
+
 def _decode_info(message: list[Any]) -> Info:
     _take(message, 1)
     return Info()
@@ -142,6 +148,7 @@ _REQUEST_DECODERS: dict[int, Callable[[list[Any]], Request]] = {
     Kind.LAST: lambda message: Last(elements.streams(_take(message, 2)[0])),
     Kind.FORGET: lambda message: Forget(elements.stream(_take(message, 2)[0])),
     Kind.RELOAD: lambda message: Reload(elements.boolean(_take(message, 2)[0], "anew")),
+    Kind.CLAIM: _decode_claim,
 }
 _KINDS = ", ".join(str(int(kind)) for kind in _REQUEST_DECODERS)
 _REPLY_DECODERS: dict[int, Callable[[list[Any]], Reply]] = {

@@ -173,7 +173,15 @@ NUMBERED = {
     "busy": ("wait", " of milliseconds, or nil"),
     "gap": ("last", ", or nil"),
     "duplicate": ("last", ", or nil"),
+    "fenced": ("last", ", or nil"),
 }
+
+
+def before(value: Any) -> int | None:
+    """Return the producer whose streams are claimed; None for those of any."""
+    if value is None or (type(value) is int and 0 <= value <= MAX_UINT):
+        return value
+    refuse("before", "the identity of a producer, an unsigned 64-bit integer, or nil", value)
 
 
 def prefix(value: Any) -> str:

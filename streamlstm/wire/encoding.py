@@ -13,6 +13,7 @@ from . import elements
 from .messages import (
     MAX_TEXT,
     Barrier,
+    Claim,
     Done,
     Error,
     Export,
@@ -147,6 +148,9 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Last: lambda message: _pack(Kind.LAST, elements.streams(message.streams)),
     Forget: lambda message: _pack(Kind.FORGET, elements.stream(message.stream)),
     Reload: lambda message: _pack(Kind.RELOAD, elements.boolean(message.anew, "anew")),
+    Claim: lambda message: _pack(
+        Kind.CLAIM, elements.streams(message.streams), elements.before(message.before)
+    ),
     Prediction: _encode_prediction,
     Predictions: _encode_predictions,
     Done: lambda done: _pack(Kind.DONE, done.kind, done.stream, done.value),

@@ -30,6 +30,7 @@ CODES = (
     "unknown-kind",
     "gap",
     "duplicate",
+    "fenced",
     "busy",
     "capacity",
     "unknown-stream",
@@ -60,6 +61,7 @@ class Kind(IntEnum):
     LAST = 10
     FORGET = 11
     RELOAD = 13
+    CLAIM = 15
     PREDICTION = 129
     PREDICTIONS = 130
     DONE = 131
@@ -149,6 +151,16 @@ class Reload(NamedTuple):
     anew: bool
 
 
+class Claim(NamedTuple):
+    """Take over streams for the producer of the message, all or those of the producer ``before``.
+
+    ``before`` is None, an identity, or 0 for streams that have no producer.
+    """
+
+    streams: list[StreamId]
+    before: int | None = None
+
+
 class Prediction(NamedTuple):
     """The reply to a STEP, also published to subscribers; ``y`` is float32[O]."""
 
@@ -191,9 +203,9 @@ class Done(NamedTuple):
 class Error(NamedTuple):
     """The reply to a message that was refused and changed nothing.
 
-    ``number`` depends on the code: with ``busy`` the milliseconds to wait, with ``gap`` and
-    ``duplicate`` the stream's last sequence number. ``y``, float32[O], comes with ``duplicate``
-    if the prediction is still known.
+    ``number`` depends on the code: with ``busy`` the milliseconds to wait, with ``gap``,
+    ``duplicate`` and ``fenced`` the stream's last sequence number. ``y``, float32[O], comes with
+    ``duplicate`` if the prediction is still known.
     """
 
     stream: StreamId | None
@@ -210,12 +222,24 @@ class Error(NamedTuple):
 
     @property
     def last_seq(self) -> int | None:
-        """With ``gap`` and ``duplicate``: the last sequence number of the stream."""
-        return self.number if self.code in ("gap", "duplicate") else None
+        """With ``gap``, ``duplicate`` and ``fenced``: the last sequence number of the stream."""
+        return self.number if self.code in ("gap", "duplicate", "fenced") else None
 
 
 Request: TypeAlias = (
-    Step | Steps | Reset | Export | Import | Info | Ping | Barrier | List | Last | Forget | Reload
+    Step
+    | Steps
+    | Reset
+    | Export
+    | Import
+    | Info
+    | Ping
+    | Barrier
+    | List
+    | Last
+    | Forget
+    | Reload
+    | Claim
 )
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 

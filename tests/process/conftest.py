@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import zmq
 
+from benchmarks.live.verification import without_producer
 from streamlstm import LSTM, Dense, Engine, wire
 from streamlstm.client.client import Client
 from streamlstm.client.subscriber import Subscriber
@@ -116,6 +117,12 @@ def engine() -> Engine:
 
 def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(7).normal(size=shape).astype(np.float32)
+
+
+def assert_same_state(client: Client, engine: Engine, stream: wire.StreamId) -> None:
+    """Compare a stream of a worker with one of an engine, but for who feeds it."""
+    here, there = engine.export_stream(stream), client.export_stream(stream)
+    assert without_producer(there) == without_producer(here)
 
 
 def predicted(y: float) -> bytes:

@@ -12,7 +12,7 @@ from benchmarks.live.proxy import Proxy
 from streamlstm import AsyncReplayingPublisher, Engine, wire
 from streamlstm.errors import BadValueError, StreamLSTMError, WorkerTimeoutError
 
-from .conftest import WorkerProcess
+from .conftest import WorkerProcess, assert_same_state
 
 X = np.random.default_rng(7).standard_normal((1_000, 2)).astype(np.float32)
 Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
@@ -21,7 +21,7 @@ Deliveries = dict[tuple[wire.StreamId, int], set[bytes]]
 def assert_same(worker: WorkerProcess, engine: Engine, streams: list[str]) -> None:
     with worker.client() as client:
         for stream in streams:
-            assert client.export_stream(stream) == engine.export_stream(stream)
+            assert_same_state(client, engine, stream)
 
 
 @pytest.mark.parametrize("how", ["awaited", "called", "without"])
@@ -159,6 +159,44 @@ def test_a_callback_that_fails_or_hangs(worker: WorkerProcess) -> None:
             await publisher.close()
 
     asyncio.run(run())
+
+
+def test_calls_in_a_callback_that_would_wait_for_themselves(worker: WorkerProcess) -> None:
+    said: dict[str, str] = {}
+
+    async def run() -> None:
+        done = asyncio.Event()
+
+        async def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
+            if seq > 1:
+                return
+            for name, call in {
+                "send": publisher.send("new-in-coroutine", X[0]),
+                "last_seq": publisher.last_seq("new-in-coroutine"),
+                "flush": publisher.flush(),
+                "close": publisher.close(),
+            }.items():
+                try:
+                    await call
+                except StreamLSTMError as error:
+                    said[name] = str(error)
+            assert await publisher.send("in-coroutine", X[1]) == 2
+            others.append(asyncio.ensure_future(publisher.flush()))  # another task may wait
+            done.set()
+
+        others: list[asyncio.Future[None]] = []
+        async with AsyncReplayingPublisher(
+            worker.endpoints["router"], on_prediction=deliver, timeout=60, linger=60
+        ) as publisher:
+            await publisher.send("in-coroutine", X[0])
+            await asyncio.wait_for(done.wait(), 30)
+            await others[0]
+
+    asyncio.run(run(), debug=True)
+    assert set(said) == {"send", "last_seq", "flush", "close"}
+    assert all(f"{name}: on_prediction runs where" in said[name] for name in said)
+    with worker.client() as client:
+        assert client.last_seqs(["in-coroutine", "new-in-coroutine"]) == [2, 0]
 
 
 def test_an_error_is_not_hidden_behind_what_could_not_be_confirmed(worker: WorkerProcess) -> None:

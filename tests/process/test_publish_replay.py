@@ -17,7 +17,7 @@ from benchmarks.live.proxy import Proxy
 from streamlstm import Engine, wire
 from streamlstm.client.replay.journal import Journal
 
-from .conftest import WorkerProcess
+from .conftest import WorkerProcess, assert_same_state
 
 STREAMLSTM = [sys.executable, "-m", "streamlstm", "publish"]
 STREAMS, ROWS = ["north", "south", "west"], 150
@@ -54,7 +54,7 @@ def expected(engine: Engine) -> dict[tuple[str, int], list[float]]:
 def assert_same(worker: WorkerProcess, engine: Engine) -> None:
     with worker.client() as client:
         for stream in STREAMS:
-            assert client.export_stream(stream) == engine.export_stream(stream)
+            assert_same_state(client, engine, stream)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from streamlstm import Engine, ReplayingPublisher, wire
 from streamlstm.client.replay import protocol as session
 from streamlstm.errors import StreamLSTMError
 
-from .conftest import WorkerProcess
+from .conftest import WorkerProcess, assert_same_state
 
 SLOTS, ROUNDS = 20, 6
 STREAMS = [f"s{n}" for n in range(150)]
@@ -75,7 +75,7 @@ def test_more_streams_than_slots(
         assert refused > 0
         assert (refusals(few) > refused) == larger
         for stream in STREAMS:
-            assert client.export_stream(stream) == engine.export_stream(stream)
+            assert_same_state(client, engine, stream)
 
 
 @pytest.mark.parametrize("few", [False], indirect=True)

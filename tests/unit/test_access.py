@@ -85,6 +85,7 @@ _REQUESTS = {
         wire.Import("a", b""),
         wire.Info(),
         wire.Ping(1),
+        wire.Claim(["a"], None),
     )
 }
 
@@ -94,7 +95,7 @@ _REQUESTS = {
     [
         (ord("A"), set(_REQUESTS.values())),
         (ord("R"), {"Info", "Ping", "Export"}),
-        (ord("P"), {"Info", "Ping", "Step", "Steps"}),
+        (ord("P"), {"Info", "Ping", "Step", "Steps", "Claim"}),
         (0, set()),
         (ord("X"), set()),
     ],

@@ -1,4 +1,4 @@
-"""Hashes of ids: fixed for ever, every byte counts, and nothing beyond a text is read."""
+"""The stable hash: fixed for ever, every byte counts, and nothing beyond a text is read."""
 
 import subprocess
 import sys
@@ -6,9 +6,10 @@ import sys
 import numpy as np
 from numba import njit
 
+from benchmarks.colliding import integer_with_hash
 from streamlstm.kernels import hashing
 
-from .id_tables import MAX_HASH, integer_with_hash, text_hash
+from .id_tables import MAX_HASH, text_hash
 
 
 @njit

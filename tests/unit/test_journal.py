@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from streamlstm import wire
 from streamlstm.client.replay.journal import Journal
-from streamlstm.errors import DataError
+from streamlstm.errors import BadValueError, DataError
 
 STEPS = [wire.Step("a", n, bytes(8), None if n % 2 else 1.5) for n in range(1, 6)]
 STEPS.insert(2, wire.Step(7, 41, b"\1" * 8))
@@ -104,7 +105,7 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path) -> None:
     program = f"""
 import resource, signal
 from streamlstm import wire
-from streamlstm.errors import DataError
+from streamlstm.errors import BadValueError, DataError
 from streamlstm.client.replay.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal({str(tmp_path / "j")!r})
@@ -148,4 +149,76 @@ def test_compaction_keeps_numbers_and_unconfirmed_observations(tmp_path: Path) -
     journal = Journal(path)
     assert journal.last_seqs == {"a": 400, "b": 4}
     assert [step.seq for step in journal.steps] == [400, 4]
+    journal.close()
+
+
+def test_it_knows_who_had_it_before(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    written(path)  # by a version without producers
+    journal = Journal(path)
+    assert journal.producers == [0]
+    journal.begin(2**64 - 1)
+    journal.add([wire.Step("b", 1, bytes(8))])
+    journal.close()
+    journal = Journal(path)
+    assert journal.producers == [0, 2**64 - 1]
+    journal.begin(7)
+    journal.compact(journal.last_seqs, journal.steps)
+    journal.close()
+    journal = Journal(path)
+    assert journal.producers == [0, 2**64 - 1, 7]
+    assert (journal.last_seqs, len(journal.steps)) == ({"a": 5, 7: 41, "b": 1}, 5)
+    for producer in range(100, 200):
+        journal.begin(producer)
+    journal.compact(journal.last_seqs, journal.steps)
+    journal.close()
+    journal = Journal(path)
+    assert journal.producers == list(range(184, 200))
+    journal.close()
+    fresh = Journal(tmp_path / "fresh")
+    assert fresh.producers == []
+    fresh.begin(3)
+    fresh.close()
+    fresh = Journal(tmp_path / "fresh")
+    assert (fresh.producers, fresh.steps) == ([3], [])
+    fresh.close()
+
+
+def test_a_path_that_cannot_be_a_journal(tmp_path: Path) -> None:
+    """An error that names the path and says what to do, and nothing is left open or made."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("")
+    os.symlink(tmp_path / "loop", tmp_path / "loop")
+    (tmp_path / "folder").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for path, said in {
+        tmp_path / "folder": "expected a file for a journal, got a folder",
+        tmp_path / "pipe": "expected a file for a journal",
+        Path("/dev/null"): "expected a file for a journal",
+        tmp_path / "missing" / "j": r"cannot be opened \(No such file .*; make its folder first",
+        tmp_path / "file" / "j": r"cannot be opened \(Not a directory\); make its folder first",
+        tmp_path / "loop": r"cannot be opened \(Too many levels of symbolic links\); choose",
+        tmp_path / ("n" * 300): r"cannot be opened \(File name too long\); choose",
+    }.items():
+        with pytest.raises(DataError, match=said) as raised:
+            Journal(path)
+        assert str(path) in str(raised.value)
+    for wrong in (5, None, "", "a\0b", []):
+        with pytest.raises(BadValueError, match="journal: expected the path of a file, got"):
+            Journal(wrong)  # type: ignore[arg-type]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_folder_that_may_not_be_written_when_it_is_compacted(tmp_path: Path) -> None:
+    (tmp_path / "j.new").mkdir()
+    journal = Journal(os.fsencode(tmp_path / "j"))  # type: ignore[arg-type]
+    journal.begin(1)
+    journal.add(STEPS)
+    with pytest.raises(DataError, match=r"j\.new: expected a file for a journal, got a folder"):
+        journal.compact(journal.last_seqs, STEPS)
+    journal.add([wire.Step("b", 1, bytes(8))])
+    journal.close()
+    journal = Journal(tmp_path / "j")
+    assert len(journal.steps) == len(STEPS) + 1
     journal.close()

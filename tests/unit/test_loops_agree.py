@@ -35,6 +35,9 @@ QUESTIONS: list[wire.Request] = [
     wire.List(None, None, 2),
     wire.Last(["a", 7]),
     wire.Forget("a"),
+    wire.Claim(["a", 7, "pump-7"], None),
+    wire.Claim(["a", 7], 1),
+    wire.Claim([0, "a", 255], 0),
     wire.Reload(True),  # refused: there is no file
 ]
 
@@ -51,16 +54,30 @@ FRAMES = st.one_of(
 )
 
 
-def agree(harness: Harness, service: Service, frames: Sequence[bytes], fed: bool = False) -> None:
+def agree(
+    harness: Harness,
+    service: Service,
+    frames: Sequence[bytes],
+    fed: bool = False,
+    producers: Sequence[int] = (),
+) -> None:
     """Compare what both make of the same messages: answers, publications, state."""
     answers = []
-    for frame in frames:
-        session = None if fed else harness.session
-        answers += service.handle([frame], pulled={0} if fed else (), sessions=[session])
+    senders = producers or [0] * len(frames)
+    for frame, producer in zip(frames, senders, strict=True):
+        answers += service.handle(
+            [frame],
+            pulled={0} if fed else (),
+            sessions=[None if fed else harness.session],
+            producers={0: producer} if producer else {},
+        )
     if fed:
         harness.feed(frames)
     else:
-        assert harness.ask(frames) == [[answer.reply] for answer in answers]
+        envelopes = [[wire.envelope_of(producer)] if producer else [] for producer in senders]
+        asked = [[*envelope, frame] for envelope, frame in zip(envelopes, frames, strict=True)]
+        expected = zip(envelopes, answers, strict=True)
+        assert harness.ask(asked) == [[*envelope, answer.reply] for envelope, answer in expected]
     assert harness.heard() == [list(p) for answer in answers for p in answer.publications]
     here, there = harness.service.engine, service.engine
     assert here.streams() == there.streams()
@@ -78,6 +95,23 @@ def agree(harness: Harness, service: Service, frames: Sequence[bytes], fed: bool
 def test_any_messages(frames: list[bytes], capacity: int) -> None:
     with harness(Engine(MODEL, capacity, threads=1)) as both:
         agree(both, Service(Engine(MODEL, capacity, threads=1)), frames)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(GOOD, FRAMES, st.sampled_from([wire.encode(m) for m in QUESTIONS])),
+            st.sampled_from([0, 1, 1, 2**64 - 1]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_any_messages_of_several_producers(sent: list[tuple[bytes, int]]) -> None:
+    frames, producers = zip(*sent, strict=True)
+    with harness(Engine(MODEL, 100, threads=1)) as both:
+        agree(both, Service(Engine(MODEL, 100, threads=1)), frames, producers=producers)
 
 
 @settings(max_examples=100, deadline=None)

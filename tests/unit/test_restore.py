@@ -80,7 +80,7 @@ def test_forgotten_then_new_then_evicted(tmp_path: Path) -> None:
         while not checkpointer.settled:
             checkpointer.turn()
             checkpointer.wait(0.01)
-        assert 3 in engine._table.deleted
+        assert 3 in engine._table.deleted.values()
         eviction._before, eviction._goal, eviction._slots = eviction._idle.advance_clock(), 4, 4
         eviction._sweep(False, eviction._safe_before())
         assert 3 not in engine

@@ -154,6 +154,21 @@ def test_a_stream_comes_back_when_it_is_asked_for(where: str) -> None:
     assert read_back(where) == exports(first) | exports(engine)
 
 
+def test_what_a_barrier_waits_for_comes_without_further_changes(where: str) -> None:
+    """A barrier that arrives while a commit is copied waits for the next one."""
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where, 0.0) as checkpointer:
+        checkpointer._chunk = 1
+        engine.step_many(IDS, np.ones((len(IDS), 2)))
+        checkpointer.turn()
+        ticket = checkpointer.ticket()
+        assert ticket == checkpointer.begun + 1
+        for _ in range(10 * len(IDS)):
+            checkpointer.turn()
+            checkpointer.wait(20)
+        assert checkpointer.committed == ticket == checkpointer.ticket()
+
+
 def test_ids_and_keys_are_the_same() -> None:
     for stream in IDS:
         assert stream_from_key(store_key(stream)) == stream
@@ -230,7 +245,7 @@ def test_one_worker_has_it_at_a_time(where: str) -> None:
 
 
 def test_the_map_grows(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamlstm.serving.stores.lmdb.FIRST_SIZE", 2**16)
+    monkeypatch.setattr("streamlstm.serving.stores.lmdb.store.FIRST_SIZE", 2**16)
     engine = Engine(MODEL, threads=1)
     with opened(engine, where) as checkpointer:
         for n in range(5):

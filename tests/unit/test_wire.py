@@ -10,6 +10,7 @@ import pytest
 from streamlstm import wire
 from streamlstm.engine.ids import check_stream_id
 from streamlstm.errors import ProtocolError, StreamIdError
+from streamlstm.serving.native import layout
 
 X = struct.pack("<2f", 21.5, 0.82)
 NOT_TEXT = b"\xa2\xff\xfe"  # msgpack str of two bytes that are not UTF-8
@@ -35,6 +36,9 @@ REQUESTS = [
     wire.Forget("a"),
     wire.Reload(False),
     wire.Reload(True),
+    wire.Claim(["a", 7], None),
+    wire.Claim(["a"], 0),
+    wire.Claim([7], 2**64 - 1),
 ]
 REPLIES = [
     wire.Prediction("a", 1, X),
@@ -46,6 +50,8 @@ REPLIES = [
     wire.Error("a", 3, "gap", "expected 2", 1),
     wire.Error("a", 3, "duplicate", "again", 3, X),
     wire.Error("a", 2, "duplicate", "again", 3),
+    wire.Error("a", 3, "fenced", "another's", 2),
+    wire.Done(wire.Kind.CLAIM, None, [[3, 2**64 - 1], [0, 0]]),
     wire.Error(None, None, "bad-frame", "no"),
     wire.Error("a", 3, "busy", "later", 20),
     wire.Error("a", 3, "busy", "later", 0),
@@ -315,3 +321,14 @@ def test_topics_of_text_and_integers_are_distinct() -> None:
     assert wire.topic("pümp") == "pümp".encode()
     assert wire.topic(258) == b"\0\0\0\0\0\0\0\1\2"
     assert wire.topic(2**64 - 1) == b"\0" + b"\xff" * 8
+
+
+def test_the_envelope_of_a_producer() -> None:
+    frame = wire.envelope_of(0x4D, (1).to_bytes(8, "big"))
+    assert frame == bytes.fromhex("50524401 4d00000000000000 0000000000000001")
+    assert wire.producer_of(frame) == wire.producer_of(frame[:12]) == 0x4D
+    assert wire.producer_of(wire.envelope_of(2**64 - 1)) == 2**64 - 1
+    for other in (b"", frame[:11], b"PRE" + frame[3:], frame[1:]):
+        assert wire.producer_of(other) == 0
+    assert int.from_bytes(wire.PRODUCER_MAGIC, "little") == layout.PRODUCER_MAGIC
+    assert len(wire.envelope_of(1)) == layout.PRODUCER_FRAME

@@ -39,6 +39,7 @@ requests = st.one_of(
     st.builds(wire.Import, ids, st.binary(max_size=50)),
     st.just(wire.Info()),
     st.builds(wire.Ping, uints | st.binary(max_size=255)),
+    st.builds(wire.Claim, st.lists(ids, min_size=1, max_size=5), st.none() | uints),
 )
 anything = st.recursive(
     st.none()

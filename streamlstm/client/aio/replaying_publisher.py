@@ -48,9 +48,9 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     served in their order. It is created in a coroutine, in the event loop that uses it.
 
     ``on_prediction`` is called in the event loop, and awaited if it is a coroutine function: the
-    next prediction comes when it is done, and a prediction counts as delivered only then. It must
-    not wait for this publisher itself. A call of :meth:`send` that is cancelled while it waits was
-    not accepted.
+    next prediction comes when it is done, and a prediction counts as delivered only then. A call in
+    it that would wait for this publisher itself raises an error at once. A call of :meth:`send`
+    that is cancelled while it waits was not accepted.
 
     A call writes its observations to the journal before it returns, into the system's memory and in
     the loop's own thread; with ``sync`` another thread waits for the disk.
@@ -64,6 +64,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     _changed: _AsyncCondition
     _delivery: Future[None] | None = None
+    _delivering: asyncio.Task[None] | None = None  # the task that calls on_prediction
 
     def _setup(self) -> _AsyncCondition:
         try:
@@ -79,7 +80,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     async def last_seq(self, stream: wire.StreamId) -> int:
         """Return the number of a stream's last observation; as ReplayingPublisher.last_seq."""
         stream = check_stream_id(stream)
-        return await self._wait(lambda: self._try_last_seq(stream), self.timeout)
+        return await self._wait(lambda: self._try_last_seq(stream), self.timeout, "last_seq")
 
     async def send(self, stream: wire.StreamId, x: ArrayLike, *, time: float | None = None) -> int:
         """Accept an observation, x[F], and return its number; as ReplayingPublisher.send."""
@@ -92,10 +93,11 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is confirmed; as ReplayingPublisher.flush."""
         seconds = self.timeout if timeout is None else check_seconds("timeout", timeout)
-        await self._wait(self._try_flush, seconds)
+        await self._wait(self._try_flush, seconds, "flush")
 
     async def close(self) -> None:
         """Flush, for ``linger`` at most, and close. Closing twice is harmless."""
+        self._check_may_wait("close")
         with self._changed:
             if not self._stop_accepting():
                 return
@@ -111,10 +113,15 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         self._check_size(steps)
         if not steps:
             return []
+        if self._in_callback():  # behind a call that waits for this callback it would wait, too
+            return await self._wait(lambda: self._try_accept(steps), self.timeout, "send")
         async with self._order:
-            return await self._wait(lambda: self._try_accept(steps), self.timeout)
+            return await self._wait(lambda: self._try_accept(steps), self.timeout, "send")
 
-    async def _wait(self, attempt: Attempt[Result], seconds: float) -> Result:
+    def _in_callback(self) -> bool:
+        return self._delivering is not None and asyncio.current_task() is self._delivering
+
+    async def _wait(self, attempt: Attempt[Result], seconds: float, call: str) -> Result:
         """Repeat an attempt whenever something has changed, until it succeeds."""
         if asyncio.get_running_loop() is not self._loop:
             raise StreamLSTMError(
@@ -128,6 +135,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
                 result = attempt()
                 if not isinstance(result, WouldBlock):
                     return result
+                self._check_may_wait(call)
                 changed.waiting += 1
             try:
                 async with asyncio.timeout_at(deadline):
@@ -146,6 +154,7 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     async def _deliver_in_loop(self, deliveries: list[Delivery]) -> None:
         assert self._on_prediction is not None
+        self._delivering = asyncio.current_task()
         for delivery in deliveries:
             outcome = self._on_prediction(*delivery)
             if isawaitable(outcome):

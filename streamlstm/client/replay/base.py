@@ -6,6 +6,7 @@ a condition and a coroutine on its event loop, and tries again when something ha
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from os import PathLike
@@ -14,12 +15,13 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import zmq
 
 from ... import wire
-from ...errors import BadValueError, StreamLSTMError
+from ...errors import BadValueError, EndpointError, StreamLSTMError
 from ..connection import LINGER, TIMEOUT, check_seconds
 from ..failures import closed
 from ..keys import KeyPath, credentials
 from ..requests import encode
-from .failures import last_seq_unknown, outbox_full, unconfirmed
+from .claims import Claims
+from .failures import last_seq_unknown, outbox_full, unconfirmed, within_callback
 from .journal import Journal
 from .outbox import Entry, Outbox
 from .protocol import Delivery, ReplayProtocol
@@ -69,30 +71,55 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self._changed = self._setup()
         keys = credentials(key, server)
         check_seconds("retry", retry)
+        if not isinstance(router, str) and not callable(router):
+            raise EndpointError(f"router: expected an endpoint or a function, got {router!r}")
+        if on_prediction is not None and not callable(on_prediction):
+            raise BadValueError(f"on_prediction: expected a function, got {on_prediction!r}")
         for name, bound in (("max_rows", max_rows), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
                 raise BadValueError(f"{name}: expected an integer of 1 or more, got {bound!r}")
         self._max_rows, self._max_bytes, self._limit = max_rows, max_bytes, max_message_bytes
         self._on_prediction = on_prediction
         deliver = None if on_prediction is None else self._deliver
-        self._outbox = outbox = Outbox(one_in_flight=deliver is not None)
-        self._journal = None if journal is None else Journal(journal, sync)
-        if self._journal is not None:
-            outbox.last_seqs.update(self._journal.last_seqs)
-            for step in self._journal.steps:
-                outbox.add(Entry(step, tries=1))
-            self._journal.steps.clear()
+        self._outbox = Outbox(one_in_flight=deliver is not None)
         self._accepting, self._closed = True, False
+        self._journal = None if journal is None else Journal(journal, sync)
         self._owns_context = context is None
         self._context = context or zmq.Context()
-        self._protocol = ReplayProtocol(
-            outbox, self._journal, self._changed, deliver, self._limit, leave_out
-        )
         try:
-            self._sender = Sender(self._protocol, self._context, router, retry, keys, self._changed)
+            producer = (
+                secrets.randbelow(wire.MAX_UINT) + 1
+            )  # a new one for each life of a publisher
+            formers = self._take_over_journal(producer)
+            self._claims = Claims(producer, formers, self._outbox, self._limit)
+            self._protocol = ReplayProtocol(
+                self._outbox,
+                self._claims,
+                self._journal,
+                self._changed,
+                deliver,
+                self._limit,
+                leave_out,
+            )
+            self._sender = Sender(
+                self._protocol, self._context, router, retry, keys, producer, self._changed
+            )
         except BaseException:
             self._release()
             raise
+
+    def _take_over_journal(self, producer: int) -> list[int]:
+        """Read what the journal holds, and record who has it now; return who had it before."""
+        journal = self._journal
+        if journal is None:
+            return []
+        formers = journal.producers
+        journal.begin(producer)
+        self._outbox.last_seqs.update(journal.last_seqs)
+        for step in journal.steps:
+            self._outbox.add(Entry(step, tries=1))
+        journal.steps.clear()
+        return formers
 
     def _setup(self) -> threading.Condition:
         """Return the condition of this kind of publisher."""
@@ -164,6 +191,14 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         has_journal = self._journal is not None
         return WouldBlock(lambda _: unconfirmed(self.endpoint, self._outbox.rows, has_journal))
 
+    def _in_callback(self) -> bool:
+        """Return whether ``on_prediction`` makes this call: what it waits for could not come."""
+        raise NotImplementedError
+
+    def _check_may_wait(self, call: str) -> None:
+        if self._in_callback():
+            raise within_callback(call)
+
     def _stop_accepting(self) -> bool:
         """Accept nothing more; return False if that was so before."""
         before, self._accepting = self._accepting, False
@@ -186,11 +221,11 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
             self._context.term()
 
     def _request_unknown(self, streams: Iterable[wire.StreamId]) -> WouldBlock | None:
-        """Request the last numbers of streams that are new here."""
-        unknown = {stream for stream in streams if stream not in self._outbox.last_seqs}
+        """Claim streams that are new to this publisher."""
+        unknown = [stream for stream in streams if stream not in self._claims.claimed]
         if not unknown:
             return None
-        self._protocol.unknown |= unknown
+        self._claims.want(unknown)
         self._sender.wake()
         return WouldBlock(lambda timeout: last_seq_unknown(self.endpoint, timeout))
 

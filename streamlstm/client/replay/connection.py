@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import zmq
 
+from ... import wire
 from ..connection import connect, milliseconds
 from ..keys import Credentials
 from ..request_queue import NOBLOCK, SNDMORE
@@ -29,13 +30,17 @@ class ReplayConnection(Generic[Context]):
         Endpoint of a worker's ROUTER.
     timeout : float
         Seconds to wait for a reply.
-    keys : Credentials, optional
+    keys : Credentials or None
         For a worker that requires keys.
+    producer : int
+        Who sends, as every message says.
 
     Attributes
     ----------
+    endpoint : str
+        As given.
     in_flight : dict of bytes to (Context, float)
-        Context and deadline of each request without a reply, by its number, in order.
+        Context and deadline of each request without a reply, by its envelope, in order.
     rows : int
         Observations that were sent over it and not refused as ``busy``.
     messages : int
@@ -47,11 +52,14 @@ class ReplayConnection(Generic[Context]):
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
         timeout: float,
-        keys: Credentials | None = None,
+        keys: Credentials | None,
+        producer: int,
     ) -> None:
+        self.endpoint = endpoint
         self._socket = context.socket(zmq.DEALER)
         self._handshake = connect(context, self._socket, endpoint, keys, LINGER=0, IMMEDIATE=1)
         self._timeout = timeout
+        self._envelope = wire.envelope_of(producer)
         self.in_flight: dict[bytes, tuple[Context, float]] = {}
         self.rows = self.messages = 0
 
@@ -61,7 +69,7 @@ class ReplayConnection(Generic[Context]):
 
     def send(self, frame: bytes, context: Context, rows: int = 0) -> None:
         """Send a request; raises ConnectionBrokenError if it cannot be sent at once."""
-        number = (self.messages + 1).to_bytes(8, "big")
+        number = self._envelope + (self.messages + 1).to_bytes(8, "big")
         try:
             self._socket.send(number, SNDMORE)
             self._socket.send(frame, NOBLOCK)

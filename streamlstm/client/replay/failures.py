@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ... import wire
 from ...errors import StreamLSTMError, WorkerTimeoutError
 from ..failures import how_to_check
+
+if TYPE_CHECKING:
+    from .outbox import Entry
 
 
 @contextmanager
@@ -63,12 +67,71 @@ def state_lost(stream: wire.StreamId, seq: int, oldest: int) -> StreamLSTMError:
     )
 
 
-def fed_elsewhere(stream: wire.StreamId, seq: int, assigned: int) -> StreamLSTMError:
-    """Return the error for a stream that another publisher feeds as well."""
+def fed_elsewhere(stream: wire.StreamId, last: int, entries: Sequence[Entry]) -> StreamLSTMError:
+    """Return the error for a stream that another publisher feeds as well.
+
+    Parameters
+    ----------
+    stream : str or int
+    last : int
+        The worker's last number.
+    entries : sequence of Entry
+        Its unconfirmed observations.
+    """
+    open_ = [entry for entry in entries if not entry.applied]
+    doubtful = [entry.seq for entry in open_ if entry.tries and entry.seq <= last]
+    lost = [entry.seq for entry in open_ if not entry.tries or entry.seq > last]
+    found = (
+        ("in doubt", doubtful, " (the worker has observations of these numbers, whoever's)"),
+        ("not applied", lost, ""),
+    )
+    which = "; ".join(f"{name}: {_range(seqs)}{why}" for name, seqs, why in found if seqs)
     return StreamLSTMError(
-        f"stream {stream!r}: expected the worker to have reached {assigned} at most, the last "
-        f"number assigned here, it has reached {seq}: somebody else feeds this stream. Let each "
-        "stream have one publisher"
+        f"stream {stream!r}: somebody else feeds this stream, the worker has reached {last}. "
+        f"Observations from here {which or 'in doubt: none'}. Nothing more is sent. Let each "
+        "stream have one publisher. To go on, start a new one (with another journal, if this one "
+        "has one): it takes the stream over and continues after the worker's last number; send it "
+        "what is missing there"
+    )
+
+
+def _range(seqs: list[int]) -> str:
+    return str(seqs[0]) if len(seqs) == 1 else f"{seqs[0]} to {seqs[-1]}"
+
+
+def old_worker(endpoint: str) -> StreamLSTMError:
+    """Return the error for a worker of a version that knows no producers."""
+    return StreamLSTMError(
+        f"{endpoint}: expected a worker that answers CLAIM, by which a publisher makes sure that "
+        "it is a stream's only one; this worker is older. Upgrade streamlstm there. Nothing was "
+        "sent"
+    )
+
+
+def within_callback(call: str) -> StreamLSTMError:
+    """Return the error for a call that would wait within ``on_prediction``."""
+    return StreamLSTMError(
+        f"{call}: on_prediction runs where the worker's replies are received, which this call "
+        "would wait for without end. Call it elsewhere: let on_prediction set a flag or fill a "
+        "queue for another thread or task. It may send to streams that this publisher has sent to "
+        "before, as long as there is room (max_rows, max_bytes)"
+    )
+
+
+def not_claimed(stream: wire.StreamId, error: wire.Error) -> StreamLSTMError:
+    """Return the error for a stream that the worker does not let this publisher claim."""
+    return StreamLSTMError(
+        f"stream {stream!r}: the worker does not let this publisher send to it ({error.code}: "
+        f"{error.message}); nothing more is sent. Solve that, then start again: the observations "
+        "in a journal are sent then"
+    )
+
+
+def bad_reply(request: str, value: object) -> StreamLSTMError:
+    """Return the error for a reply that is not as the protocol says."""
+    return StreamLSTMError(
+        f"expected the reply to a {request} as docs/protocol.md describes it, got {value!r:.200}; "
+        "is that a streamlstm worker?"
     )
 
 

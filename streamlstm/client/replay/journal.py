@@ -1,10 +1,12 @@
 """A file of a publisher's unconfirmed observations, so that another process can send them.
 
 Records follow each other: length of a body, its CRC-32, and the CRC-32 of these eight bytes, four
-bytes each, little-endian; then the body, a STEP as it goes over the wire. One without features says
-that its stream is confirmed up to its number. A process that is killed leaves a truncated last
-record, which is dropped. Everything else that is no record is damage and an error: since a length
-has a checksum of its own, a wrong one cannot hide the records after it.
+bytes each, little-endian; then the body. That is a STEP as it goes over the wire; one without
+features says that its stream is confirmed up to its number. Or it is a P and eight bytes,
+little-endian: the producer that opened the journal, before its first record. A process that is
+killed leaves a truncated last record, which is dropped. Everything else that is no record is damage
+and an error: since a length has a checksum of its own, a wrong one cannot hide the records after
+it.
 
 A journal is compacted when it has 1 MiB and four times the size of the last compaction; so it has
 at most that and the unconfirmed observations.
@@ -14,18 +16,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from typing import Final
 
 from ... import wire
-from ...errors import DataError, ProtocolError
+from ...errors import BadValueError, DataError, ProtocolError
 
 _HEAD = struct.Struct("<III")
 _CHECKED = 8  # bytes of a head that its checksum covers
 _MIN_COMPACTION = 2**20  # bytes up to which a journal is never compacted
+_PRODUCER = struct.Struct("<cQ")
+_MAX_FORMERS = 16  # a worker that lost its last commits may still know the one before the last
 
 
 class Journal:
@@ -44,28 +50,40 @@ class Journal:
         The last number of each stream, when it was opened.
     steps : list of wire.Step
         The unconfirmed observations, when it was opened.
+    producers : list of int
+        The last producers that had it, the latest last; 0 for one of a version without them.
 
     Raises
     ------
+    BadValueError
+        If the path is none.
     DataError
-        If the file is not a journal, is damaged, or another process uses it.
+        If the file cannot be opened, is not a journal, is damaged, or another process uses it.
     """
 
     def __init__(self, path: str | PathLike[str], sync: bool = False) -> None:
-        self._path: Final = os.fspath(path)
+        self._path: Final = _checked_path(path)
         self._sync = sync
         self._unsynced = False
         self._file = self._open(self._path)
         try:
-            self.last_seqs, self.steps = self._read()
+            self.last_seqs, self.steps, self.producers = self._read()
+        except OSError as error:
+            os.close(self._file)
+            raise _unusable(self._path, error) from None
         except BaseException:
             os.close(self._file)
             raise
         self._compacted_size = 0
 
     def _open(self, path: str) -> int:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path, error) from None
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise _no_file(path)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
@@ -73,27 +91,40 @@ class Journal:
                 f"{path}: expected a journal of this publisher alone, another process has it open; "
                 "give each publisher a journal of its own"
             ) from None
+        except OSError as error:
+            os.close(file)
+            raise _unusable(path, error) from None
+        except DataError:
+            os.close(file)
+            raise
         return file
 
-    def _read(self) -> tuple[dict[wire.StreamId, int], list[wire.Step]]:
+    def _read(self) -> tuple[dict[wire.StreamId, int], list[wire.Step], list[int]]:
         with open(self._path, "rb") as file:
             data = file.read()
         last_seqs: dict[wire.StreamId, int] = {}
         confirmed: dict[wire.StreamId, int] = {}
         steps: list[wire.Step] = []
+        producers: list[int] = []
         at = 0
         for step, after in _records(data):
+            before, at = at, after
+            if isinstance(step, int):
+                producers.append(step)
+                continue
+            if before == 0:  # by a version without producers
+                producers.append(0)
             last_seqs[step.stream] = max(step.seq, last_seqs.get(step.stream, 0))
             if step.x:
                 steps.append(step)
             else:
                 confirmed[step.stream] = step.seq
-            at = after
         if not _is_truncated(data[at:]):
             raise self._damaged(at, len(data), len(steps))
         os.ftruncate(self._file, at)
         self._size = at
-        return last_seqs, [step for step in steps if step.seq > confirmed.get(step.stream, 0)]
+        unconfirmed = [step for step in steps if step.seq > confirmed.get(step.stream, 0)]
+        return last_seqs, unconfirmed, producers[-_MAX_FORMERS:]
 
     def _damaged(self, at: int, size: int, read: int) -> DataError:
         if at == 0:
@@ -106,6 +137,11 @@ class Journal:
             f"{read} observations before it can be read, what follows it cannot. Restore the "
             f"file; or give up what follows it: truncate --size {at} {self._path}"
         )
+
+    def begin(self, producer: int) -> None:
+        """Record who has it now, before anything else; raises as :meth:`add`."""
+        self._append(_framed(_PRODUCER.pack(b"P", producer)))
+        self.producers = [*self.producers, producer][-_MAX_FORMERS:]
 
     def add(self, steps: Sequence[wire.Step]) -> None:
         """Append observations, all of them or none; when this returns, they outlive the process.
@@ -126,13 +162,17 @@ class Journal:
         if self._sync and self._unsynced:
             # before: another thread may append meanwhile
             self._unsynced = False
-            os.fsync(self._file)
+            try:
+                os.fsync(self._file)
+            except OSError as error:
+                raise self._unwritable(error) from None
 
     def _append(self, data: bytes) -> None:
         try:
             _write(self._file, data)
         except OSError as error:
-            os.ftruncate(self._file, self._size)  # else half a record would stand in the middle
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)  # else half a record would stand in the middle
             raise self._unwritable(error) from None
         self._size += len(data)
         self._unsynced = True
@@ -171,7 +211,11 @@ class Journal:
             first.setdefault(step.stream, step.seq)
         ends = ((stream, first.get(stream, last + 1) - 1) for stream, last in last_seqs.items())
         data = b"".join(
-            [*(_record(wire.Step(*end, b"")) for end in ends), *(_record(step) for step in steps)]
+            [
+                *(_framed(_PRODUCER.pack(b"P", producer)) for producer in self.producers),
+                *(_record(wire.Step(*end, b"")) for end in ends),
+                *(_record(step) for step in steps),
+            ]
         )
         fresh = self._path + ".new"
         file = self._open(fresh)
@@ -186,13 +230,49 @@ class Journal:
         os.close(self._file)
         self._file, self._size, self._compacted_size = file, len(data), len(data)
         self._unsynced = False
-        folder = os.open(os.path.dirname(os.path.abspath(self._path)), os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        try:
+            _sync_folder(os.path.dirname(os.path.abspath(self._path)))
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def _checked_path(path: object) -> str:
+    try:
+        checked = os.fsdecode(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise BadValueError(f"journal: expected the path of a file, got {path!r}") from None
+    if "\0" in checked or not checked:
+        raise BadValueError(f"journal: expected the path of a file, got {checked!r}")
+    return checked
+
+
+def _no_file(path: str) -> DataError:
+    return DataError(
+        f"{path}: expected a file for a journal, got a folder, a device or a pipe; choose another "
+        "path"
+    )
+
+
+def _unusable(path: str, error: OSError) -> DataError:
+    """Return the error for a journal that cannot be opened or read."""
+    if isinstance(error, IsADirectoryError):
+        return _no_file(path)
+    hint = "choose another path, or let this user read and write the file and its folder"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        hint = "make its folder first, or choose another path"
+    return DataError(f"{path}: the journal cannot be opened ({error.strerror}); {hint}")
+
+
+def _sync_folder(path: str) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _write(file: int, data: bytes) -> None:
@@ -201,8 +281,8 @@ def _write(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def _records(data: bytes) -> Iterator[tuple[wire.Step, int]]:
-    """Yield each record and the offset of its end, up to the first bytes that are no record."""
+def _records(data: bytes) -> Iterator[tuple[wire.Step | int, int]]:
+    """Yield each step or producer and where its record ends, up to what is no record."""
     at = 0
     while (size := _size(data[at : at + _HEAD.size])) is not None:
         begin = at + _HEAD.size
@@ -210,6 +290,9 @@ def _records(data: bytes) -> Iterator[tuple[wire.Step, int]]:
         body = data[begin:at]
         if len(body) < size or zlib.crc32(body) != _HEAD.unpack_from(data, begin - _HEAD.size)[1]:
             return
+        if body[:1] == b"P" and size == _PRODUCER.size:
+            yield _PRODUCER.unpack(body)[1], at
+            continue
         try:
             step = wire.decode_request(body, len(body))
         except ProtocolError:
@@ -234,6 +317,9 @@ def _is_truncated(rest: bytes) -> bool:
 
 
 def _record(step: wire.Step) -> bytes:
-    body = wire.encode(step)
+    return _framed(wire.encode(step))
+
+
+def _framed(body: bytes) -> bytes:
     head = struct.pack("<II", len(body), zlib.crc32(body))
     return head + struct.pack("<I", zlib.crc32(head)) + body

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from ... import wire
-from .failures import fed_elsewhere, state_lost
 
 BATCH = 256  # observations of a message: as many as a worker steps as one block
 _ENTRY_BYTES = 100  # about what an observation takes here besides its features
@@ -57,14 +56,17 @@ class Entry:
 
 
 class _StreamQueue:
-    """The entries of a stream, in order; everything before ``next`` was sent."""
+    """The entries of a stream, in order; everything before ``next`` was sent.
 
-    __slots__ = ("entries", "next", "scheduled")
+    While it is ``held``, before its stream is claimed, nothing of it is sent or confirmed.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("entries", "held", "next", "scheduled")
+
+    def __init__(self, held: bool) -> None:
         self.entries: deque[Entry] = deque()
         self.next = 0
-        self.scheduled = False
+        self.scheduled, self.held = False, held
 
 
 class Outbox:
@@ -79,11 +81,13 @@ class Outbox:
     Attributes
     ----------
     last_seqs : dict of stream to int
-        The last number that was assigned to an observation of each stream.
+        The last number that is known of each stream, here or at the worker.
+    wanted : dict with streams as keys
+        Streams to be claimed, in this order; the values are None.
     rows, size : int
         Number of unconfirmed observations, and their bytes.
     applied : int
-        How many of them the worker has applied.
+        How many of them the worker has applied, and a barrier may confirm.
     """
 
     def __init__(self, one_in_flight: bool) -> None:
@@ -91,6 +95,8 @@ class Outbox:
         self._queues: dict[wire.StreamId, _StreamQueue] = {}
         self._sendable: deque[_StreamQueue] = deque()
         self._confirmable: set[wire.StreamId] = set()  # of which something was applied
+        self._ready: set[wire.StreamId] = set()  # claimed on the present connection
+        self.wanted: dict[wire.StreamId, None] = {}
         self.last_seqs: dict[wire.StreamId, int] = {}
         self.rows = self.size = self.applied = 0
 
@@ -99,14 +105,19 @@ class Outbox:
         for queue in self._queues.values():
             yield from queue.entries
 
-    def streams(self) -> list[wire.StreamId]:
-        """Return the streams that have unconfirmed observations."""
-        return list(self._queues)
+    def entries_of(self, stream: wire.StreamId) -> Sequence[Entry]:
+        """Return the entries of a stream, in order."""
+        queue = self._queues.get(stream)
+        return () if queue is None else queue.entries
 
     def add(self, entry: Entry) -> None:
         """Add an observation that has the next number of its stream."""
         self.last_seqs[entry.stream] = entry.seq
-        queue = self._queues.setdefault(entry.stream, _StreamQueue())
+        queue = self._queues.get(entry.stream)
+        if queue is None:
+            queue = self._queues[entry.stream] = _StreamQueue(entry.stream not in self._ready)
+            if queue.held:
+                self.wanted[entry.stream] = None
         queue.entries.append(entry)
         self._count(entry, 1)
         self._schedule(queue)
@@ -120,7 +131,7 @@ class Outbox:
         """Append a stream to those that have something to send, if it may send."""
         before = queue.next == 0 or queue.entries[queue.next - 1].applied
         is_idle = queue.next >= len(queue.entries) or (self._one_in_flight and not before)
-        if queue.scheduled or is_idle:
+        if queue.scheduled or queue.held or is_idle:
             return
         queue.scheduled = True
         self._sendable.append(queue)
@@ -178,44 +189,37 @@ class Outbox:
                 self._confirmable.discard(stream)
         return ends
 
-    def resume(self, worker_seqs: Mapping[wire.StreamId, int], is_first: bool) -> None:
-        """Continue each stream after the last number of the worker; nothing is in flight.
+    def suspend(self, everything: bool) -> None:
+        """Hold all streams that have entries until they are claimed; nothing is in flight.
 
-        Parameters
-        ----------
-        worker_seqs : dict of stream to int
-        is_first : bool
-            Whether this process has sent nothing yet: then the worker may be further than what is
-            known here.
-
-        Raises
-        ------
-        StreamLSTMError
-            If a stream cannot continue from there.
+        ``everything``: hold what comes later of the others as well.
         """
-        for stream, seq in worker_seqs.items():
-            queue = self._queues.get(stream)
-            assigned = self.last_seqs.setdefault(stream, seq)
-            oldest = queue.entries[0].seq if queue else assigned + 1
-            if seq < oldest - 1:
-                raise state_lost(stream, seq, oldest)
-            if seq > assigned and not is_first:
-                raise fed_elsewhere(stream, seq, assigned)
-            if queue:
-                self._resume_stream(queue, seq)
-                self._confirmable.discard(stream)
-                if queue.next:
-                    self._confirmable.add(stream)
-            last = queue.entries[-1].seq if queue and queue.entries else 0
-            self.last_seqs[stream] = max(seq, last)
-            if queue and not queue.entries:
-                del self._queues[stream]
         self._sendable.clear()
+        self._confirmable.clear()
+        self.applied = 0
+        self._ready = set() if everything else self._ready.difference(self._queues)
+        self.wanted = dict.fromkeys(self._queues)
         for queue in self._queues.values():
-            queue.scheduled = False
-            self._schedule(queue)
+            queue.held, queue.scheduled = True, False
 
-    def _resume_stream(self, queue: _StreamQueue, worker_seq: int) -> None:
+    def resume(self, stream: wire.StreamId, worker_seq: int) -> None:
+        """Continue a stream that is claimed after the last number of the worker."""
+        self._ready.add(stream)
+        self.last_seqs[stream] = worker_seq
+        queue = self._queues.get(stream)
+        if queue is None:
+            return
+        queue.held = False
+        self._resume_entries(queue, worker_seq)
+        if not queue.entries:
+            del self._queues[stream]
+            return
+        self.last_seqs[stream] = max(worker_seq, queue.entries[-1].seq)
+        if queue.next:
+            self._confirmable.add(stream)
+        self._schedule(queue)
+
+    def _resume_entries(self, queue: _StreamQueue, worker_seq: int) -> None:
         """Continue after a number; refused entries are removed, the numbers of others close up."""
         for entry in [entry for entry in queue.entries if entry.refused]:
             queue.entries.remove(entry)
@@ -224,8 +228,8 @@ class Outbox:
         for entry in queue.entries:
             done = entry.seq <= worker_seq
             again = self._one_in_flight and entry.seq == worker_seq and not entry.delivered
-            self.applied += (done and not again) - entry.applied
             entry.applied, entry.message = done and not again, 0
+            self.applied += entry.applied
             entry.single = again or entry.time is not None
             queue.next += entry.applied
             if not done:

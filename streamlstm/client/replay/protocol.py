@@ -1,8 +1,8 @@
 """The protocol of a replaying publisher: what it sends next, and what a reply means.
 
-There are three phases. On a new connection, and whenever anything went wrong, it is HALTED: it
-sends nothing until every request has its reply. Then it requests the last numbers of the streams
-(SYNCING), continues every stream after the worker's number, and is RUNNING.
+On a new connection, and whenever anything went wrong, it is halted: it sends nothing until every
+request has its reply. Then it claims its streams again (claims.py), and continues each after the
+worker's number.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ from __future__ import annotations
 import threading
 import time as clock
 from collections.abc import Callable
-from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from ... import wire
 from ...engine.validation import Float32Array
 from ...errors import StreamLSTMError
-from ..requests import id_chunks
+from .claims import Claims
 from .connection import ConnectionBrokenError, ReplayConnection
-from .failures import fed_elsewhere, left_out, not_applied, refused
+from .failures import (
+    bad_reply,
+    fed_elsewhere,
+    left_out,
+    not_applied,
+    not_claimed,
+    old_worker,
+    refused,
+)
 from .journal import Journal
 from .outbox import BATCH, Entry, Outbox
 
@@ -26,8 +33,6 @@ _WINDOW = 16  # requests in flight
 _BARRIER_SECONDS = 0.05  # between two barriers
 _LARGER_AFTER = 1_000  # messages that fit until they may be twice as large again
 _INVALID = frozenset(("bad-frame", "bad-shape", "bad-value", "too-large"))
-
-_Phase = Enum("_Phase", ["HALTED", "SYNCING", "RUNNING"])
 
 
 class Delivery(NamedTuple):
@@ -48,14 +53,7 @@ class _Barrier(NamedTuple):
     rows: int
 
 
-class _LastSeqs(NamedTuple):
-    """Request of the last numbers of streams: new ones, or all that have observations here."""
-
-    streams: list[wire.StreamId]
-    new: bool
-
-
-Request: TypeAlias = list[Entry] | _Barrier | _LastSeqs
+Request: TypeAlias = list[Entry] | _Barrier | wire.Claim
 
 
 class ReplayProtocol:
@@ -64,9 +62,10 @@ class ReplayProtocol:
     Parameters
     ----------
     outbox : Outbox
+    claims : Claims
     journal : Journal or None
     changed : threading.Condition
-        Its lock guards the outbox, the journal and the attributes below.
+        Its lock guards outbox, claims, journal and the attributes below.
     deliver : callable or None
         Gets the predictions of a message.
     limit : int
@@ -76,8 +75,6 @@ class ReplayProtocol:
 
     Attributes
     ----------
-    unknown : set
-        New streams; their numbers are requested and come to ``outbox.last_seqs``.
     hurry : bool
         Whether to request confirmation as soon as there is anything to confirm.
     left_out : list of str
@@ -91,27 +88,25 @@ class ReplayProtocol:
     def __init__(
         self,
         outbox: Outbox,
+        claims: Claims,
         journal: Journal | None,
         changed: threading.Condition,
         deliver: Deliver | None,
         limit: int,
         leave_out: bool,
     ) -> None:
-        self._outbox, self._journal, self._changed = outbox, journal, changed
+        self._outbox, self._claims = outbox, claims
+        self._journal, self._changed = journal, changed
         self._deliver, self._limit, self._leaves_out = deliver, limit, leave_out
-        self.unknown: set[wire.StreamId] = set()
         self.hurry = False
         self.left_out: list[str] = []
         self.replayed = 0
-        self._is_first = True  # nothing was sent yet
         self._batch, self._fitted = BATCH, 0  # observations of a message; messages since it shrank
 
     def begin(self, connection: ReplayConnection[Request]) -> None:
         """Start over on a new connection."""
         self._connection = connection
-        self._phase, self._not_before = _Phase.HALTED, 0.0
-        self._worker_seqs: dict[wire.StreamId, int] = {}
-        self._requested: set[wire.StreamId] = set()  # of the unknown
+        self._halted, self._not_before, self._is_new = True, 0.0, True
         self._barrier_in_flight, self._last_barrier = False, 0.0
         self.blocked = False
 
@@ -119,15 +114,15 @@ class ReplayProtocol:
         """Return when there is something to do without a reply or a call, in monotonic seconds."""
         if self.blocked:
             return float("inf")
-        if self._phase is _Phase.HALTED and not self._connection.in_flight:
+        if self._halted and not self._connection.in_flight:
             return max(self._not_before, clock.monotonic())
-        may_send = self._phase is _Phase.RUNNING and len(self._connection.in_flight) < _WINDOW
+        may_send = not self._halted and len(self._connection.in_flight) < _WINDOW
         if may_send and self._outbox.applied and not self._barrier_in_flight:
             return self._last_barrier + _BARRIER_SECONDS
         return float("inf")
 
     def _halt(self, seconds: float = 0.0) -> None:
-        self._phase, self._not_before = _Phase.HALTED, clock.monotonic() + seconds
+        self._halted, self._not_before = True, clock.monotonic() + seconds
 
     # --- requests ---
 
@@ -135,41 +130,37 @@ class ReplayProtocol:
         """Send everything that may be sent; return whether anything was."""
         before = self._connection.messages
         self.blocked = False
-        if self._phase is _Phase.HALTED:
-            return self._synchronize()
-        while self._phase is _Phase.RUNNING and len(self._connection.in_flight) < _WINDOW:
+        if self._halted and not self._restart():
+            return False
+        while len(self._connection.in_flight) < _WINDOW:
             if not self._connection.can_send():
                 self.blocked = True
                 break
-            if not (self._send_barrier() or self._request_unknown() or self._send_observations()):
+            if not (self._send_barrier() or self._send_claim() or self._send_observations()):
                 break
         return self._connection.messages > before
 
-    def _synchronize(self) -> bool:
+    def _restart(self) -> bool:
+        """Continue after a halt, if every request has its reply and it is time."""
         if self._connection.in_flight or clock.monotonic() < self._not_before:
             return False
         if not self._connection.can_send():
             self.blocked = True
             return False
         with self._changed:
-            streams = list(self._outbox.last_seqs) if self._is_first else self._outbox.streams()
-        self._worker_seqs = {}
-        self._phase = _Phase.SYNCING
-        self._request_last_seqs(streams, new=False)
-        if not streams:
-            self._resume()
+            self._claims.restart(everything=self._is_new)
+        self._halted = self._is_new = False
         return True
 
-    def _request_unknown(self) -> bool:
+    def _send_claim(self) -> bool:
         with self._changed:
-            streams = [stream for stream in self.unknown if stream not in self._requested]
-        self._requested.update(streams)
-        self._request_last_seqs(streams, new=True)
-        return bool(streams)
-
-    def _request_last_seqs(self, streams: list[wire.StreamId], new: bool) -> None:
-        for ids in id_chunks(streams):
-            self._connection.send(wire.encode(wire.Last(ids)), _LastSeqs(ids, new))
+            claim = self._claims.next()
+        if claim is None:
+            return False
+        if self._journal is not None:
+            self._journal.sync()  # the next publisher has to know of this one
+        self._connection.send(wire.encode(claim), claim)
+        return True
 
     def _send_observations(self) -> bool:
         with self._changed:
@@ -209,10 +200,10 @@ class ReplayProtocol:
         """
         if isinstance(reply, wire.Error):
             self._handle_error(request, reply)
-        elif isinstance(request, _LastSeqs) and isinstance(reply, wire.Done):
-            self._handle_last_seqs(request, dict(zip(request.streams, reply.value, strict=True)))
+        elif isinstance(request, wire.Claim) and isinstance(reply, wire.Done):
+            self._handle_claim(request, _standings(reply.value, len(request.streams)))
         elif isinstance(request, _Barrier) and isinstance(reply, wire.Done):
-            self._handle_barrier(request, int(reply.value[1]))
+            self._handle_barrier(request, _received(reply.value))
         elif isinstance(request, list) and isinstance(reply, wire.Prediction):
             self._handle_predictions(request, reply.values[None])
         elif isinstance(request, list) and isinstance(reply, wire.Predictions):
@@ -220,26 +211,12 @@ class ReplayProtocol:
         else:
             raise StreamLSTMError(f"expected the reply to a request, got {type(reply).__name__}")
 
-    def _handle_last_seqs(self, request: _LastSeqs, last_seqs: dict[wire.StreamId, int]) -> None:
-        if request.new:
-            with self._changed:
-                for stream, seq in last_seqs.items():
-                    self._outbox.last_seqs.setdefault(stream, seq)
-                self.unknown.difference_update(request.streams)
-                self._requested.difference_update(request.streams)
-                self._changed.notify_all()
-            return
-        self._worker_seqs |= last_seqs
-        if self._phase is _Phase.SYNCING and not self._connection.in_flight:
-            self._resume()
-
-    def _resume(self) -> None:
+    def _handle_claim(self, claim: wire.Claim, standings: list[tuple[int, int]]) -> None:
         with self._changed:
             rows = self._outbox.rows
-            self._outbox.resume(self._worker_seqs, self._is_first)
+            self._claims.handle(claim, standings)
             if self._journal is not None and self._outbox.rows < rows:  # numbers have changed
                 self._compact(self._journal)
-            self._is_first, self._phase = False, _Phase.RUNNING
             self._changed.notify_all()
 
     def _handle_barrier(self, barrier: _Barrier, received: int) -> None:
@@ -248,6 +225,7 @@ class ReplayProtocol:
             raise ConnectionBrokenError  # ZeroMQ has reconnected by itself, and something was lost
         with self._changed:
             ends = self._outbox.confirm(barrier.message)
+            self._claims.confirm(ends)
             if self._journal is not None and ends:
                 self._journal.confirm(ends)
                 if self._journal.needs_compaction:
@@ -277,14 +255,15 @@ class ReplayProtocol:
             if isinstance(request, list):
                 self._connection.rows -= len(request)
             self._barrier_in_flight = self._barrier_in_flight and not isinstance(request, _Barrier)
-            self._requested.clear()
             self._halt((error.wait or 10) / 1000)
+        elif isinstance(request, wire.Claim):
+            self._handle_unclaimed(request, error)
         elif not isinstance(request, list):
-            raise StreamLSTMError(f"the worker refused {type(request).__name__}: {error.message}")
+            raise StreamLSTMError(f"the worker refused a barrier ({error.code}: {error.message})")
         elif error.code == "duplicate" and len(request) == 1:
             self._handle_duplicate(request, error)
-        elif error.code in ("gap", "duplicate"):
-            self._halt()
+        elif error.code in ("gap", "duplicate", "fenced"):
+            self._halt()  # the claim that follows finds out why
         elif error.code == "capacity" and len(request) > 1:
             # It names more streams than the worker has slots for: send it again in halves.
             self._batch, self._fitted = min(self._batch, len(request) // 2), 0
@@ -294,10 +273,20 @@ class ReplayProtocol:
         else:
             raise _stop_error(request[0], error)
 
+    def _handle_unclaimed(self, claim: wire.Claim, error: wire.Error) -> None:
+        if error.code == "unknown-kind":
+            raise old_worker(self._connection.endpoint)
+        if error.code != "capacity" or len(claim.streams) == 1:
+            raise not_claimed(claim.streams[0], error)
+        with self._changed:
+            self._claims.divide(claim)
+
     def _handle_duplicate(self, request: list[Entry], error: wire.Error) -> None:
         entry = request[0]
         if entry.tries == 1:
-            raise fed_elsewhere(entry.stream, error.last_seq or entry.seq, entry.seq - 1)
+            with self._changed:
+                entries = list(self._outbox.entries_of(entry.stream))
+            raise fed_elsewhere(entry.stream, error.last_seq or entry.seq, entries)
         if error.y is not None:
             self._handle_predictions(request, wire.from_floats(error.y)[None])
             return
@@ -312,6 +301,22 @@ class ReplayProtocol:
                 entry.refused = True
                 self.left_out.append(left_out(entry.stream, error))
         self._halt()
+
+
+def _standings(value: object, count: int) -> list[tuple[int, int]]:
+    """Return last number and producer of each stream of a claim, from the value of its reply."""
+    if isinstance(value, list) and len(value) == count:
+        pairs = [(n[0], n[1]) for n in value if isinstance(n, list) and len(n) >= 2]
+        if len(pairs) == count and all(type(n) is int for pair in pairs for n in pair):
+            return pairs
+    raise bad_reply("CLAIM", value)
+
+
+def _received(value: object) -> int:
+    """Return how many observations arrived before a barrier, from the value of its reply."""
+    if isinstance(value, list) and len(value) >= 2 and type(value[1]) is int:
+        return value[1]
+    raise bad_reply("BARRIER", value)
 
 
 def _message(entries: list[Entry]) -> wire.Step | wire.Steps:

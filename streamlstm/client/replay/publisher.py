@@ -26,7 +26,8 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     It numbers the observations of each stream, continuing from the worker's last number, stores
     them until the worker has confirmed them (docs/protocol.md, Barriers), and sends them again if a
     reply is missing, a connection breaks, or a worker comes back with older state. Each stream has
-    one publisher. Threads may share it.
+    one publisher: the first :meth:`send` or :meth:`last_seq` of a stream takes it over, and one
+    that fed it before is stopped with an error at its next observation. Threads may share it.
 
     Parameters
     ----------
@@ -37,7 +38,9 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     on_prediction : callable, optional
         Called as ``on_prediction(stream, seq, y)`` with each prediction, float32[O], in the order
         of each stream, at least once; if again, with the same bits. It is called in the publisher's
-        own thread. With it a stream has one observation in flight at a time, without it many.
+        own thread, where calls that would have to wait raise an error: it may :meth:`send` to
+        streams that this publisher has sent to before, while there is room. With it a stream has
+        one observation in flight at a time, without it many.
     journal : path, optional
         A file of the unconfirmed observations: a process that is killed continues from it. Without
         one they are in memory only.
@@ -46,8 +49,8 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     max_rows, max_bytes : int
         How much may be unconfirmed; beyond that :meth:`send` waits.
     timeout : float
-        Seconds for which :meth:`send` waits for the worker's last number of a new stream, or for
-        room.
+        Seconds for which :meth:`send` waits for room or, if the stream is new to this publisher,
+        for the worker's last number; also if the journal knows the stream.
     retry : float
         Seconds without a reply after which it reconnects.
     linger : float
@@ -67,7 +70,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
     EndpointError, BadValueError
         If the endpoint is malformed, or a duration or bound is invalid.
     DataError
-        If the file is not a journal, is damaged, or is in use.
+        If the file cannot be opened, is not a journal, is damaged, or is in use.
 
     Examples
     --------
@@ -88,7 +91,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
             If the stream is new here, and the worker does not reply.
         """
         stream = check_stream_id(stream)
-        return self._wait(lambda: self._try_last_seq(stream), self.timeout)
+        return self._wait(lambda: self._try_last_seq(stream), self.timeout, "last_seq")
 
     def send(self, stream: wire.StreamId, x: ArrayLike, *, time: float | None = None) -> int:
         """Accept an observation; it will be applied, or a later call raises an error.
@@ -110,8 +113,9 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
             number it has reached. The observation was not accepted.
         StreamLSTMError
             If, since the last call, the worker has refused an observation, which was left out, or
-            was found to have lost state that cannot be sent again. The observation of this call was
-            not accepted.
+            was found to have lost state that cannot be sent again, or somebody else was found to
+            feed the stream; the message says which observations are in doubt. The observation of
+            this call was not accepted.
         DataError
             If the journal cannot be written. The observation was not accepted.
         """
@@ -132,7 +136,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
             As for :meth:`send`.
         """
         seconds = self.timeout if timeout is None else check_seconds("timeout", timeout)
-        self._wait(self._try_flush, seconds)
+        self._wait(self._try_flush, seconds, "flush")
 
     def close(self) -> None:
         """Flush, for ``linger`` at most, and close. Closing twice is harmless.
@@ -142,6 +146,7 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         StreamLSTMError
             As for :meth:`flush`. The publisher is closed nevertheless.
         """
+        self._check_may_wait("close")
         with self._changed:
             if not self._stop_accepting():
                 return
@@ -153,13 +158,17 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     def _accept(self, steps: list[wire.Step]) -> list[int]:
         self._check_size(steps)
-        return self._wait(lambda: self._try_accept(steps), self.timeout) if steps else []
+        return self._wait(lambda: self._try_accept(steps), self.timeout, "send") if steps else []
 
-    def _wait(self, attempt: Attempt[Result], seconds: float) -> Result:
+    def _in_callback(self) -> bool:
+        return self._sender.is_own_thread
+
+    def _wait(self, attempt: Attempt[Result], seconds: float, call: str) -> Result:
         """Repeat an attempt whenever something has changed, until it succeeds."""
         deadline = clock.monotonic() + seconds
         with self._changed:
             while isinstance(result := attempt(), WouldBlock):
+                self._check_may_wait(call)
                 left = deadline - clock.monotonic()
                 if left <= 0:
                     raise result.error(seconds)

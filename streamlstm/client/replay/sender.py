@@ -36,6 +36,8 @@ class Sender:
         Seconds to wait for a reply.
     keys : Credentials or None
         For a worker that requires keys.
+    producer : int
+        The publisher's identity.
     changed : threading.Condition
         Its lock guards every method but :meth:`close`.
 
@@ -52,12 +54,14 @@ class Sender:
         router: str | FindEndpoint,
         retry: float,
         keys: Credentials | None,
+        producer: int,
         changed: threading.Condition,
     ) -> None:
         self._protocol, self._changed = protocol, changed
         self._find_endpoint = None if isinstance(router, str) else router
         self.endpoint = router if isinstance(router, str) else router()
         self._context, self._retry, self._keys = context, retry, keys
+        self._producer = producer
         self._find_again = 0.0
         self._error: BaseException | None = None
         self._closing = False
@@ -94,6 +98,11 @@ class Sender:
         self._thread.join()
         os.close(self._wakeup)
 
+    @property
+    def is_own_thread(self) -> bool:
+        """True in the thread itself, where predictions are delivered."""
+        return threading.current_thread() is self._thread
+
     # --- the thread ---
 
     def _run(self) -> None:
@@ -113,7 +122,7 @@ class Sender:
 
     def _connect(self) -> None:
         self._connection = ReplayConnection[Request](
-            self._context, self.endpoint, self._retry, self._keys
+            self._context, self.endpoint, self._retry, self._keys, self._producer
         )
         self._protocol.begin(self._connection)
 

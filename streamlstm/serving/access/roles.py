@@ -26,7 +26,7 @@ _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
     ord("R"): ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (
         "publish-only",
-        (wire.Info, wire.Ping, wire.Step, wire.Steps, wire.Last, wire.Barrier),
+        (wire.Info, wire.Ping, wire.Step, wire.Steps, wire.Last, wire.Barrier, wire.Claim),
     ),
 }
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...engine.ids import dict_key
 from ...engine.stream_owners import StreamOwners
 from ...errors import CapacityError
 from ...wire import StreamId
@@ -40,7 +41,8 @@ class StreamQuota:
         self._owners, self._limit = owners, limit
         self._usage: OrderedDict[int, _Usage] = OrderedDict()
         self._highest = 0
-        self._pending: dict[StreamId, int] = {}  # admitted streams and their clients
+        # Admitted streams and the numbers of their clients, by dict_key.
+        self._pending: dict[str | bytes, tuple[StreamId, int]] = {}
         self._admitted: list[StreamId] = []  # of the last call of admit
 
     def admit(self, account: Account, streams: Sequence[StreamId]) -> list[bool]:
@@ -48,23 +50,28 @@ class StreamQuota:
 
         The client owns the admitted streams as soon as :meth:`assign` is called.
         """
-        new = [s for s in self._owners.absent(streams) if s not in self._pending]
+        new = [s for s in self._owners.absent(streams) if dict_key(s) not in self._pending]
         room = self._room(account.number, len(new))
         self._admitted = new[:room]
-        self._pending |= dict.fromkeys(self._admitted, account.number)
+        self._pending |= {dict_key(s): (s, account.number) for s in self._admitted}
         self._usage[account.number].streams += min(room, len(new))
-        refused = set(new[room:])
-        return [stream not in refused for stream in streams]
+        if room >= len(new):
+            return [True] * len(streams)
+        refused = set(map(dict_key, new[room:]))
+        return [dict_key(stream) not in refused for stream in streams]
 
     def revoke(self) -> None:
         """Take back what was admitted last; it is not stepped after all."""
         for stream in self._admitted:
-            self._usage[self._pending.pop(stream)].streams -= 1
+            _, number = self._pending.pop(dict_key(stream))
+            self._usage[number].streams -= 1
 
     def assign(self) -> None:
         """Record the owners of those admitted streams that are in memory now."""
-        for number in set(self._pending.values()):
-            streams = [stream for stream, owner in self._pending.items() if owner == number]
+        admitted: dict[int, list[StreamId]] = {}
+        for stream, number in self._pending.values():
+            admitted.setdefault(number, []).append(stream)
+        for number, streams in admitted.items():
             self._usage[number].streams -= self._owners.assign(streams, number)
         self._pending.clear()
 
@@ -87,6 +94,6 @@ class StreamQuota:
                 self._usage.popitem(last=False)
         self._usage.move_to_end(number)
         if usage.streams + wanted > self._limit and usage.left != left:
-            pending = sum(n == number for n in self._pending.values())
+            pending = sum(n == number for _, n in self._pending.values())
             usage.streams, usage.left = self._owners.count(number) + pending, left
         return max(self._limit - usage.streams, 0)

@@ -12,14 +12,25 @@ from ...kernels import dirty, id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
-from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, generation_of, set_column
-from ...kernels.pointers import bits_of, floats_at, int64s_at
+from ...kernels.id_index import (
+    BLOCK_SHIFT,
+    META,
+    SEQ,
+    TIME,
+    column_of,
+    generation_of,
+    producer_of,
+    set_column,
+    set_producer,
+)
+from ...kernels.pointers import bits_of, floats_at, int64s_at, word_at
 from ...kernels.single_step import is_valid
 from . import layout, reader
 from .layout import ID, LENGTH, ROUND, ROW
 from .views import fields_of
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
+_FOUR_BYTES, _MAGIC = np.uint64(2**32 - 1), np.uint64(layout.PRODUCER_MAGIC)
 
 # Results other than a number of rows.
 HAND_OVER, NEEDS_ROOM, NEXT_BLOCK = 0, -1, -2
@@ -61,6 +72,20 @@ def _claim(head, id, length):
 
 
 @internal
+def _note_producer(loop, record):
+    """Set PRODUCER to the identity in the last frame of the envelope, 0 if it names none."""
+    fields = fields_of(record)
+    loop[layout.PRODUCER] = 0
+    frames = fields[layout.FRAMES]
+    if frames == 0:
+        return
+    size = fields[layout.FRAME_SIZES] >> (8 * (frames - 1)) & 255
+    at = fields[layout.MESSAGE] - size
+    if size >= layout.PRODUCER_FRAME and word_at(at) & _FOUR_BYTES == _MAGIC:
+        loop[layout.PRODUCER] = int64(word_at(at + 4))
+
+
+@internal
 def _claim_row(loop, head, row, base):
     """Find or allocate the slot of a row whose id, number and values are valid.
 
@@ -78,12 +103,17 @@ def _claim_row(loop, head, row, base):
         last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
         if seq != last + _ONE:
             return int64(HAND_OVER)
+        # Whether a stream may change its producer is for Python; so there is none to be restored.
+        if slot >= 0 and producer_of(head, slot) != uint64(loop[layout.PRODUCER]):
+            return int64(HAND_OVER)
     if slot < 0:
         slot = _claim(head, id, length)
         if slot == id_index.NEEDS_ROOM:
             return int64(NEEDS_ROOM)
         if slot < 0:
             return int64(HAND_OVER)
+        if seq != _ZERO and loop[layout.PRODUCER] != 0:
+            set_producer(head, slot, uint64(loop[layout.PRODUCER]))
     if seq != _ZERO:
         set_column(head, slot, SEQ, seq)
     # META has the last block of a slot; a block has a number for each of its rounds, from `base`
@@ -146,15 +176,15 @@ def ingest(loop, head, record, row, base):
     if at != 0:
         if kind == uint64(layout.STEP) and 4 <= elements <= 5:
             loop[layout.MANY] = 0
-            return _ingest_step(loop, head, at, end, elements == 5, row, base)
+            return _ingest_step(loop, head, record, at, end, elements == 5, row, base)
         if kind == uint64(layout.STEPS) and elements == 4:
             loop[layout.MANY] = 1
-            return _ingest_steps(loop, head, at, end, row, base)
+            return _ingest_steps(loop, head, record, at, end, row, base)
     return int64(HAND_OVER)
 
 
 @internal
-def _ingest_step(loop, head, at, end, timed, row, base):
+def _ingest_step(loop, head, record, at, end, timed, row, base):
     fields = row_of(loop, row)
     at, fields[ID], fields[LENGTH] = reader.read_id(at, end)
     if at == 0:
@@ -163,6 +193,8 @@ def _ingest_step(loop, head, at, end, timed, row, base):
     if at == 0:
         return int64(HAND_OVER)
     fields[layout.SEQ] = int64(seq)
+    if seq != _ZERO:
+        _note_producer(loop, record)
     program = _program(loop)
     inputs, to = program[plan.INPUTS], _inputs_at(loop, row)
     at = reader.read_vector(at, end, inputs, to)
@@ -183,7 +215,7 @@ def _ingest_step(loop, head, at, end, timed, row, base):
 
 
 @internal
-def _ingest_steps(loop, head, at, end, row, base):
+def _ingest_steps(loop, head, record, at, end, row, base):
     at, count = reader.read_array(at, end)
     if at == 0 or count == 0:
         return int64(HAND_OVER)
@@ -197,6 +229,8 @@ def _ingest_steps(loop, head, at, end, row, base):
     at = _read_numbers(loop, at, end, row, count)
     if at == 0:
         return int64(HAND_OVER)
+    if loop[layout.NUMBERED] != 0:
+        _note_producer(loop, record)
     program = _program(loop)
     inputs = program[plan.INPUTS]
     at = _read_rows(at, end, inputs, count, _inputs_at(loop, row))

@@ -42,6 +42,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     ALLOCATE,
     RELEASE,
     SLEEP,
+    RANDOM,
     ROUTER,  # addresses of sockets
     PULL,
     XPUB,
@@ -117,7 +118,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     RATE_SIZE,
     LAST_THROTTLED,  # account
     DRAIN_UNTIL,  # time until which a loop that stops waits for full queues to clients; 0 before
-) = range(81)
+    PRODUCER,  # of the message decoded last, if it has numbers; 0 if it names none
+) = range(83)
 LOOP = 96
 
 POLL_ITEM = 8
@@ -161,6 +163,8 @@ MAY_ALL, MAY_STEP = ord("A"), ord("P")  # roles whose STEP and STEPS the loop an
 STEP, STEPS, PREDICTION, PREDICTIONS, ERROR = 1, 2, 129, 130, 255
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255
 MAX_IDENTITY = 255
+PRODUCER_MAGIC = int.from_bytes(b"PRD\x01", "little")  # in the last frame of an envelope, then
+PRODUCER_FRAME = 12  # the identity (wire/producers.py), so that the frame has so many bytes or more
 MAX_ACCOUNTS = 16_384
 PULL_ACCOUNT = 0  # shared by all publishers at the PULL socket
 BURST = 1_000_000_000  # ns that an account may be ahead of its rate

@@ -22,6 +22,7 @@ from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_col
 from ...kernels.pointers import c_word, copy_bytes, int64s_at
 from . import layout
 from .layout import DATA, FIRST, LAST, LINK, NEXT, NEXT_CLIENT, RECORD, RECORD_HEAD
+from .tables import make_room
 from .views import PULL_SOCKET, ROUTER_SOCKET, counts_of, fields_of
 
 # Columns of the table of clients, which is one of streams (kernels/id_index.py); in META, where a
@@ -77,14 +78,11 @@ def _client_of(loop, head):
     clients = _clients(loop)
     at, size = head[DATA], head[layout.IDENTITY_SIZE]
     client = id_index.claim_text_at(clients, at, size)
-    if client == id_index.NEEDS_ROOM:
-        # Long identities of evicted clients fill the room for texts: compact into the spare room.
-        texts = clients[id_index.TEXTS]
-        id_index.replace_texts(clients, loop[layout.SPARE_TEXTS], clients[id_index.TEXT_SIZE])
-        loop[layout.SPARE_TEXTS] = texts
-        client = id_index.claim_text_at(clients, at, size)
     if client == id_index.FULL:
         _evict_one(loop, clients)
+        client = id_index.claim_text_at(clients, at, size)
+    while client == id_index.NEEDS_ROOM:
+        make_room(loop, clients, int64(layout.SPARE_TEXTS))
         client = id_index.claim_text_at(clients, at, size)
     return client
 

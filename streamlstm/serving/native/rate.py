@@ -19,6 +19,7 @@ from ...kernels.id_index import SEQ, column_of, set_column
 from ...kernels.pointers import byte_at, int64s_at
 from . import layout, reader
 from .layout import DATA
+from .tables import make_room
 from .views import counts_of
 
 _PAID = SEQ  # column of the table of accounts, which is one of streams
@@ -46,11 +47,8 @@ def account_of(loop, head):
     if account == id_index.FULL:
         _evict_one(loop, accounts)
         account = id_index.claim_text_at(accounts, at, size)
-    if account == id_index.NEEDS_ROOM:
-        # Names of evicted accounts fill the room for texts: compact into the spare room.
-        names = accounts[id_index.TEXTS]
-        id_index.replace_texts(accounts, loop[layout.SPARE_NAMES], accounts[id_index.TEXT_SIZE])
-        loop[layout.SPARE_NAMES] = names
+    while account == id_index.NEEDS_ROOM:
+        make_room(loop, accounts, int64(layout.SPARE_NAMES))
         account = id_index.claim_text_at(accounts, at, size)
     return account
 

@@ -80,6 +80,7 @@ class Checkpointer:
         self.start_epoch(epochs)
         self.begun = self.committed = self.written = self.lost = 0
         self.on_commit: Callable[[], object] = lambda: None
+        self._promised = 0  # the number of a commit that has to come, even without changes
         self._uncopied = 0  # changes that the commit under way has still to copy
         self._copying = self._emptied = False
         self._due = time.monotonic() + seconds
@@ -107,7 +108,9 @@ class Checkpointer:
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
         clean = not self._tracker.pending and not self._copying and not self._emptied
-        return self.begun if clean else self.begun + 1
+        number = self.begun if clean and self._store.intact else self.begun + 1
+        self._promised = max(self._promised, number)
+        return number
 
     def turn(self) -> float:
         """Continue the commit for a fraction of a millisecond.
@@ -133,7 +136,8 @@ class Checkpointer:
                     self._emptied = False
                     self._tracker.mark_all()
                 self._uncopied = self._tracker.pending
-                if self._uncopied == 0:
+                # A store that is not intact is mended by a commit, or fails.
+                if self._uncopied == 0 and self._store.intact and self._promised <= self.begun:
                     return self._seconds
                 self.begun += 1
             self._copying = True
@@ -149,7 +153,7 @@ class Checkpointer:
 
     def commit_early(self) -> None:
         """Copy what changed first and have it written now, a small batch; only if none is."""
-        while self._idle.is_set() and (self._emptied or self._copying or self.has_changes):
+        while self._idle.is_set() and (self._copying or self.has_changes or not self._has_all):
             self._due = 0.0
             self._copy(self._early)
 
@@ -170,6 +174,8 @@ class Checkpointer:
                 break
             if self._outage.error is not None or left <= 0:
                 break
+        if not self._store.intact:  # nor is there what was committed before
+            self._tracker.mark_all()
         self.lost = self.uncommitted
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
@@ -248,7 +254,12 @@ class Checkpointer:
     @property
     def _sound(self) -> bool:
         """True if the store works and has what was committed to it."""
-        return not (self._emptied or self._store.emptied or self.failing)
+        return self._has_all and not self.failing
+
+    @property
+    def _has_all(self) -> bool:
+        """True unless the store has lost what was committed to it, as far as is known."""
+        return not self._emptied and not self._store.emptied and self._store.intact
 
     @property
     def between_commits(self) -> bool:

@@ -43,7 +43,7 @@ class Epochs:
         """Mix this epoch into the hashes of records."""
         if self._now.number and batch.count:
             records = batch.records[: batch.count * batch.size].reshape(batch.count, batch.size)
-            records[:, -HASH_SIZE:].view("<u8")[:] ^= _mask(self._now)
+            records[:, -HASH_SIZE:].view("<u8")[:] ^= epoch_mask(self._now)
 
     def current(self, record: bytes) -> bytes:
         """Return any record as one of this layout and epoch 0; a damaged one as it is."""
@@ -63,7 +63,7 @@ class Epochs:
         if len(record) != epoch.record_size:
             return None
         data = np.frombuffer(bytearray(record), np.uint8)
-        data[-HASH_SIZE:].view("<u8")[:] ^= _mask(epoch)
+        data[-HASH_SIZE:].view("<u8")[:] ^= epoch_mask(epoch)
         return data if self._call.find_corrupt(data, len(data), 1) < 0 else None
 
     def _convert(self, old: NDArray[np.uint8], place: int) -> bytes:
@@ -95,5 +95,6 @@ class Epochs:
         return restarted
 
 
-def _mask(epoch: Epoch) -> np.uint64:
+def epoch_mask(epoch: Epoch) -> np.uint64:
+    """Return what is mixed into the hashes of an epoch's records."""
     return np.uint64(epoch.number * _ODD % 2**64)

@@ -124,7 +124,7 @@ class Header(NamedTuple):
         StoreError
             If it is the header of something else.
         """
-        before = _decode(found, place)
+        before = decode_header(found, place)
         same = self.model in (before.model, *before.others)
         if not same and other == "anew":
             return self.restarted_from(before)
@@ -155,7 +155,14 @@ class Header(NamedTuple):
         )
 
 
-def _decode(found: bytes, place: str) -> Header:
+def decode_header(found: bytes, place: str) -> Header:
+    """Return the header of a store from its bytes; ``place`` is for messages.
+
+    Raises
+    ------
+    StoreError
+        If it is none, or of an unknown format.
+    """
     try:
         fields = json.loads(found)
         format = int(fields["format"])

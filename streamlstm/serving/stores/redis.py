@@ -31,7 +31,7 @@ class RedisStore:
 
     Attributes
     ----------
-    kind, place, shared, emptied, header
+    kind, place, shared, emptied, intact, header
         As in :class:`.store.Store`; the place is without its password.
 
     Raises
@@ -40,7 +40,7 @@ class RedisStore:
         If it cannot be reached, or holds streams of another model.
     """
 
-    kind, shared = "redis", True
+    kind, shared, intact = "redis", True, True
 
     def __init__(self, url: str, header: Header, other: str = "refuse") -> None:
         try:

@@ -31,6 +31,9 @@ class Store(Protocol):
         Whether others may write to it while it is open.
     emptied : bool
         Whether a commit found it empty, so that what was in it has to be written again.
+    intact : bool
+        Whether it holds what was committed, as far as can be told within microseconds. If not, the
+        next commit finds out: it mends it, or fails.
     header : Header
     """
 
@@ -39,6 +42,10 @@ class Store(Protocol):
     shared: bool
     emptied: bool
     header: Header
+
+    @property
+    def intact(self) -> bool:
+        """As above."""
 
     def count(self) -> int:
         """Return how many streams it holds."""

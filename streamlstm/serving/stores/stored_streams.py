@@ -8,6 +8,7 @@ from itertools import islice
 from ...engine.dirty_tracker import DirtyTracker
 from ...engine.ids import MAX_INTEGER_ID, StreamId
 from ...engine.records import RecordBatch, store_key, stream_from_key
+from ...engine.stream_producers import Standing
 from ...errors import StoreError
 from .epochs import Epochs
 from .outage import Outage
@@ -76,8 +77,18 @@ class StoredStreams:
             self._put_back(found)
             self.returned += len(found)
 
-    def last_seqs(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
-        """Return the last sequence numbers of those of these streams that are not in memory.
+    def last_seqs(self, streams: Iterable[StreamId]) -> dict[bytes, int]:
+        """Return the last sequence numbers, by key, of those streams that are not in memory.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read, or what it has of them is damaged.
+        """
+        return {key: found.last for key, found in self.standings(streams).items()}
+
+    def standings(self, streams: Iterable[StreamId]) -> dict[bytes, Standing]:
+        """Return last numbers and producers, by key, of those streams that are not in memory.
 
         Raises
         ------
@@ -86,7 +97,8 @@ class StoredStreams:
         """
         found = self._find(streams)
         ids = [stream_from_key(key) for key in found]
-        return dict(zip(ids, self._tracker.seqs(ids, list(found.values())), strict=True))
+        standings = self._tracker.standings(ids, list(found.values()))
+        return dict(zip(found, standings, strict=True))
 
     def list_page(
         self, prefix: str | None, after: StreamId | None, count: int
@@ -111,9 +123,9 @@ class StoredStreams:
             if not page:
                 break
             start = page[-1][0]
-            records = {stream_from_key(k): self._decode(r) for k, r in page if k not in deleted}
-            absent = self._tracker.absent(records)
-            seqs = self._tracker.seqs(absent, [records[stream] for stream in absent])
+            records = {k: self._decode(r) for k, r in page if k not in deleted}
+            absent = self._tracker.absent(map(stream_from_key, records))
+            seqs = self._tracker.seqs(absent, [records[store_key(stream)] for stream in absent])
             listed += zip(absent, seqs, strict=True)
         return listed[:count]
 
