@@ -198,7 +198,7 @@ class Checkpointer:
 
     def commit_early(self) -> None:
         """Copy what changed first and have it written now, a small batch; only if none is."""
-        while self._idle.is_set() and (self._loss or self._copying or self.has_changes):
+        while self._idle.is_set() and (self._copying or self.has_changes or self._must_commit):
             self._due = 0.0
             self._copy(self._early)
 
@@ -328,6 +328,11 @@ class Checkpointer:
         """True if the store works and has what was committed to it."""
         lost = self._loss or self._store.loss or self.committed < self._rewritten
         return not (lost or self._fenced or self.failing) and self._store.intact
+
+    @property
+    def _must_commit(self) -> bool:
+        """True if the store has lost what was committed to it, even if nothing has changed."""
+        return self._loss is not None or not self._store.intact
 
     @property
     def between_commits(self) -> bool:
