@@ -15,8 +15,8 @@ def return_large_blocks() -> None:
     """Let large blocks of memory go back to the system as soon as they are freed.
 
     glibc would raise its threshold for them with the first one that is freed, to 32 MiB, and keep
-    the next ones: after a flood of large messages a worker kept what it had held then. For a program
-    that is nothing but a worker. Other allocators have no such option.
+    the next ones: after a flood of large messages a worker kept what it had held then. For a
+    program that is nothing but a worker. Other allocators have no such option.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
