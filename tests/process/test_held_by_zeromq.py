@@ -169,7 +169,7 @@ def test_replies_that_nobody_reads_are_bounded(native: WorkerProcess) -> None:
             counters = client.info()["counters"]
             while counters["answers"] + counters["dropped_answers"] < asked:
                 counters = client.info()["counters"]
-        assert counters["dropped_answers"] > asked / 2
+        assert counters["dropped_answers"] > asked / 4
         assert memory.peak() < QUEUE
         answers(native)
     answers(native)
