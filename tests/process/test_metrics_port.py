@@ -166,8 +166,9 @@ def test_readiness_follows_the_store_and_health_does_not(model_file: Path, tmp_p
     )
     try:
         assert ask(worker, "/ready")[0] == 200
-        redis.kill()
         with worker.client() as client:
+            client.step("kept", X)
+            redis.kill()
             while ask(worker, "/ready")[0] == 200:
                 client.step("kept", X)
         status, _, body = ask(worker, "/ready")
