@@ -25,10 +25,12 @@ def check_path(path: object, error: type[StreamLSTMError], what: str) -> Path:
     try:
         found = Path(path)  # type: ignore[arg-type]
         os.lstat(found)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return found  # whoever opens it says so
     except (TypeError, ValueError, OSError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
+        reason: object = problem
+        if isinstance(problem, OSError):
+            if problem.errno != errno.ENAMETOOLONG:
+                return found  # whoever opens it says so
+            reason = problem.strerror
         raise error(f"expected the path of {what}, got {shown(path)}: {reason}.") from None
     return found
 

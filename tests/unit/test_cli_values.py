@@ -21,6 +21,8 @@ VALUES = (
     "x" * 5000, "/", "/dev/null", "/nonexistent/file", "tcp://",
     "tcp://127.0.0.1:99999", "lmdb:", "[1]",
 )  # fmt: skip
+FEW = ("-1", "nan", "9" * 5000)
+EXHAUSTIVE = pytest.mark.exhaustive
 NOWHERE = "/nonexistent/worker.json"
 
 
@@ -74,13 +76,16 @@ WAIT = {"top"}
     ("command", "parameter"),
     [pytest.param(*each, id=f"{each[0]} {each[1].name}") for each in _parameters()],
 )
+@pytest.mark.parametrize(
+    "values", [pytest.param(FEW, id="few"), pytest.param(VALUES, id="all", marks=EXHAUSTIVE)]
+)
 def test_a_value_without_sense_is_no_traceback(
-    base: dict[str, list[str]], command: str, parameter: Any, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    base: dict[str, list[str]], command: str, parameter: Any, values: tuple[str, ...],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     raw = []
-    for value in VALUES:
+    for value in values:
         arguments = list(base[command])
         if parameter.param_type_name == "argument":
             arguments[[p.name for c, p in _parameters() if c == command].index(parameter.name)] = (
