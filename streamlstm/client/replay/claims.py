@@ -110,6 +110,8 @@ class Claims:
             If a stream cannot continue from there.
         """
         for stream, (last, producer) in zip(claim.streams, standings, strict=True):
+            if self._outbox.is_ready(stream):
+                continue  # claimed twice, for its observations and for a call; it may be under way
             self._check(stream, last, producer)
             if claim.before is not None and producer not in (claim.before, self._producer):
                 self._expected[stream] = producer

@@ -105,6 +105,10 @@ class Outbox:
         for queue in self._queues.values():
             yield from queue.entries
 
+    def is_ready(self, stream: wire.StreamId) -> bool:
+        """Return whether a stream is claimed on the present connection."""
+        return stream in self._ready
+
     def entries_of(self, stream: wire.StreamId) -> Sequence[Entry]:
         """Return the entries of a stream, in order."""
         queue = self._queues.get(stream)
