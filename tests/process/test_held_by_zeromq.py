@@ -101,7 +101,8 @@ def test_a_flood_of_topics_holds_nobody_up(native: WorkerProcess, size: int) -> 
         answers(native)
         counted(native, {"cut_subscribers": 4})
         answers(native)
-    assert memory.peak() < 256 * MIB
+    # What libzmq takes in until it has closed a connection that is cut depends on the machine.
+    assert memory.peak() < 768 * MIB
 
 
 def test_a_cancellation_of_what_was_never_wanted_silences_nobody(own: WorkerProcess) -> None:
