@@ -192,9 +192,11 @@ def test_a_store_of_another_model_in_its_place_is_left_alone(redis: Redis, serve
     engine = Engine(MODEL, threads=1)
     checkpointer = opened(engine, redis.url, 0.0)
     started(engine, checkpointer)
-    server.flushall()
-    server.set("streamlstm", '{"model": "abcdefgh", "record_size": 9, "format": 1}')
-    server.hset(HASH, "a", "b")
+    with server.pipeline(transaction=True) as pipe:
+        pipe.flushall()
+        pipe.set("streamlstm", '{"model": "abcdefgh", "record_size": 9, "format": 1}')
+        pipe.hset(HASH, "a", "b")
+        pipe.execute()
     turn_until(checkpointer, lambda: checkpointer.status()["error"] is not None)
     assert "holds streams of the model abcdefgh" in checkpointer.status()["error"]
     assert not checkpointer.settled

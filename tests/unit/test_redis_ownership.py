@@ -281,8 +281,10 @@ def test_one_that_finds_the_store_of_another_there_leaves_it_alone(
     with opened(other, f"{redis.url}?prefix=other", 0.0) as theirs:
         step(other, theirs)
         with opened(Engine(MODEL, threads=1), redis.url, 0.0) as checkpointer:
-            for key in ("streamlstm", "streamlstm:streams", "streamlstm:order", OWNER):
-                server.copy(f"other:{key}", key, replace=True)
+            with server.pipeline(transaction=True) as pipe:  # as if all of Redis were another
+                for key in ("streamlstm", "streamlstm:streams", "streamlstm:order", OWNER):
+                    pipe.copy(f"other:{key}", key, replace=True)
+                pipe.execute()
             while checkpointer.status()["error"] is None:
                 checkpointer.wait(0.001)
             assert "is in use by another worker" in checkpointer.status()["error"]

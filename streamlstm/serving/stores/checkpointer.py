@@ -216,7 +216,8 @@ class Checkpointer:
         """
         self._finishing.set()
         deadline = time.monotonic() + seconds
-        if self._idle.wait(seconds) and self._outage.error is None:
+        works = self._outage.error is None and self._idle.wait(seconds)
+        if works and self._outage.error is None:
             self._start(self._check)  # what it has lost is in the last commit
         while self.ticket() > self.begun or self._uncopied or not self._idle.is_set():
             self._due = 0.0
@@ -226,9 +227,10 @@ class Checkpointer:
                 break
             if self._outage.error is not None or left <= 0:
                 break
+        self.lost = self.uncommitted
         if not self._store.intact:  # nor is there what was committed before
             self._tracker.mark_all()
-        self.lost = self.uncommitted
+            self.lost = self._tracker.pending
         self._check_ownership()
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
