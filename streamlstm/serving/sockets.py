@@ -173,7 +173,8 @@ def bind_socket(
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.MAXMSGSIZE, MAX_EVENT_BYTES if kind == zmq.XPUB else max_bytes)
         socket.set(zmq.SNDHWM, PUBLICATIONS if kind == zmq.XPUB else HIGH_WATER_MARK)
-        socket.set(zmq.RCVHWM, RECEIVE_MARKS[kind])
+        # With keys libzmq counts the user id of a connection as a message that is never read.
+        socket.set(zmq.RCVHWM, RECEIVE_MARKS[kind] + int(curve is not None))
         socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.set(zmq.TCP_KEEPALIVE, 1)  # or what a vanished machine used would never be freed
         if kind == zmq.ROUTER:
