@@ -140,31 +140,24 @@ def test_a_child_does_not_keep_the_journal_locked(worker: WorkerProcess, tmp_pat
     publisher = ReplayingPublisher(worker.endpoints["router"], journal=journal)
     publisher.send("j", X)
     read, write = os.pipe()
+    is_there, there = os.pipe()
 
     def stay() -> None:  # a child that lives until the parent has closed its end
         os.close(write)
+        os.write(there, b"x")
         os.read(read, 1)
 
     beside = threading.Thread(target=in_child, args=(stay,))
     beside.start()
-    while not _children():
-        pass
+    os.read(is_there, 1)
     try:
         publisher.close()
         ReplayingPublisher(worker.endpoints["router"], journal=journal).close()
     finally:
         os.close(write)
         beside.join()
-        os.close(read)
-
-
-def _children() -> list[str]:
-    return [
-        child
-        for task in Path("/proc/self/task").iterdir()
-        for child in (task / "children").read_text().split()
-        if Path(f"/proc/{child}/status").exists()
-    ]
+        for end in (read, is_there, there):
+            os.close(end)
 
 
 ASYNC_CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
