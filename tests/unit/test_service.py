@@ -265,6 +265,7 @@ def test_info_has_the_keys_of_the_specification() -> None:
         "streams": wire.MAX_STREAMS,
         "rate": None,
         "streams_per_client": None,
+        "connections": None,
     }
     assert info["counters"]["errors"] == {"bad-shape": 1, "bad-frame": 1}
     assert info["counters"]["steps"] == 1
