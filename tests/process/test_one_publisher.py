@@ -411,12 +411,12 @@ def test_arguments_of_the_wrong_kind(worker: WorkerProcess, tmp_path: Path) -> N
         publisher(worker, journal=tmp_path)
     with publisher(worker, journal=journal) as made, worker.client() as client:
         for call in (made.send_many, client.step_many, client.submit_many):
-            with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got 5"):
+            with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got int"):
                 call(wrong, X[:1])
         for streams in (wrong, "abc"):
             with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got"):
                 client.last_seqs(streams)
-        with pytest.raises(BadValueError, match="seqs: expected a sequence of integers, got 5"):
+        with pytest.raises(ShapeError, match="seqs: expected a sequence of 1 values, got int"):
             client.step_many(["a"], X[:1], seqs=wrong)
 
 
