@@ -181,7 +181,9 @@ def test_an_image_with_compiled_kernels_compiles_nothing_later(
     assert is_quiet(installed.python("-c", everything, **chosen))
     table = root / "examples/data/host.csv.gz"
     model = installed.package / "models/host.safetensors"
-    done = installed.python("-m", "streamlstm", "predict", str(model), str(table), **chosen)
+    done = installed.python(
+        "-m", "streamlstm", "predict", str(model), str(table), "--stream-column", "stream", **chosen
+    )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
