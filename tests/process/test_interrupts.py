@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from .conftest import MODEL
 
 HERE = Path(__file__).parent / "interrupting"
+ENDED = (130, -signal.SIGINT)  # a shell shows both as 130
 SCRIPT = "import re, sys; from streamlstm.cli import main; sys.exit(main())"
 
 
@@ -48,7 +50,7 @@ class Command:
     def is_quiet(self, kind: str, at: int) -> bool:
         done = self.run(kind, at)
         quiet = "Traceback" not in done.stderr and "KeyboardInterrupt" not in done.stderr
-        return quiet and done.returncode == 130
+        return quiet and done.returncode in ENDED
 
 
 @pytest.fixture
@@ -80,7 +82,8 @@ def test_an_interrupt_between_any_calls_is_quiet(tmp_path: Path, part: float) ->
 @pytest.mark.parametrize("kind", ["import", "call"])
 def test_an_interrupt_at_many_moments_is_quiet(predict: Command, kind: str) -> None:
     total = predict.events(kind)
-    moments = sorted({1 + (total - 1) * n // 40 for n in range(41)})
+    last = total - total // 1_000  # the number of calls differs a little from run to run
+    moments = sorted({1 + (last - 1) * n // 40 for n in range(41)})
     assert [at for at in moments if not predict.is_quiet(kind, at)] == []
 
 
