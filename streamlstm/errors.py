@@ -164,6 +164,10 @@ class StoreError(StreamLSTMError):
     code = "busy"
 
 
+class DamagedRecordError(StoreError):
+    """A record in a store that is not what was written: its stream can only be forgotten."""
+
+
 class ProtocolError(StreamLSTMError):
     """A message that cannot be decoded.
 

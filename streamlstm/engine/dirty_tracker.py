@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CapacityError, StoreError
+from ..errors import CapacityError, DamagedRecordError
 from .block_packing import pack_ids
 from .ids import StreamId, dict_key, unique
 from .lock_flag import LockFlag
@@ -121,6 +121,24 @@ class DirtyTracker:
         numbers: list[int] = _column(fields, 0, 8, "<u8").tolist()
         return numbers
 
+    def seqs_or_zero(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> list[int]:
+        """Return the last sequence number in each record, 0 for one that is damaged."""
+        try:
+            return self.seqs(streams, records)
+        except DamagedRecordError:
+            if len(streams) == 1:
+                return [0]
+        half = len(streams) // 2
+        return [
+            *self.seqs_or_zero(streams[:half], records[:half]),
+            *self.seqs_or_zero(streams[half:], records[half:]),
+        ]
+
+    def delete_absent(self, stream: StreamId) -> None:
+        """Delete a stream that is in the store only: with the next commit."""
+        with self._lock, self._flag:
+            self._table.deleted[dict_key(stream)] = stream
+
     def standings(self, streams: Sequence[StreamId], records: Sequence[bytes]) -> list[Standing]:
         """Return the last sequence number and the producer in each stream's record.
 
@@ -169,9 +187,9 @@ class DirtyTracker:
         data = np.frombuffer(bytearray().join(records), np.uint8)
         bad = self._call.find_corrupt(data, size, count) if len(data) == size * count else 0
         if bad >= 0:
-            raise StoreError(
+            raise DamagedRecordError(
                 f"store: the record of stream {streams[bad]!r} is damaged; restore the store from "
-                "a copy, or begin with an empty one."
+                "a backup, or give this stream up: streamlstm forget."
             )
         return data.reshape(count, size)
 

@@ -6,7 +6,7 @@ from .. import wire
 from ..engine.engine import Engine
 from ..engine.records import store_key, stream_from_key
 from ..engine.stream_producers import Standing
-from ..errors import ProtocolError
+from ..errors import DamagedRecordError, ProtocolError
 from .access.stream_quota import StreamQuota
 from .residency import Residency
 from .response import Response, done, stream_event
@@ -36,8 +36,12 @@ class StreamRequests:
 
     def forget(self, stream: wire.StreamId, publish: bool) -> Response:
         """Delete a stream."""
-        self._residency.load([stream], publish)
-        self._engine.forget(stream)
+        try:
+            self._residency.load([stream], publish)
+            self._engine.forget(stream)
+        except DamagedRecordError:
+            assert self._residency.stored is not None
+            self._residency.stored.give_up(stream)
         return stream_event(wire.Kind.FORGET, stream, publish)
 
     def export_stream(self, stream: wire.StreamId, publish: bool) -> Response:

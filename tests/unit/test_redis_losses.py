@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from streamlstm import Engine
+from streamlstm.errors import StoreError
 from streamlstm.serving.eviction import Eviction, make_eviction
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
@@ -81,6 +82,16 @@ def test_an_idle_worker_notices_and_writes_all_again(
     assert len(said) == 1
     assert "has lost what was in it; the 100 streams in memory are written again" in caplog.text
     assert read_back(redis.url) == exports(engine)
+
+
+def test_an_idle_worker_notices_that_its_store_can_be_read_again(redis: Redis) -> None:
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, redis.url, 0.0) as checkpointer:
+        started(engine, checkpointer)
+        commit(checkpointer)
+        checkpointer.stored.outage.record(StoreError("it could not be read"))
+        assert checkpointer.failing
+        turn_until(checkpointer, lambda: not checkpointer.failing)
 
 
 @pytest.mark.parametrize("kind", LOSSES)

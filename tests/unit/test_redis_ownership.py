@@ -323,3 +323,16 @@ def test_keys_of_something_else_are_refused(redis: Redis, server: Any, key: str)
     server.hset("streamlstm:streams", "a", "mine")  # without a header
     with pytest.raises(StoreError, match="expected a store of streamlstm"):
         opened(Engine(MODEL, threads=1), redis.url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://127.0.0.1:9/x", "expected the number of a database"),
+        ("redis://127.0.0.1:9/0?prefix=", "expected a name after prefix="),
+        ("redis://127.0.0.1:9/0?prefx=a", "cannot be opened: .*prefx"),
+    ],
+)
+def test_urls_that_are_not_understood_are_refused(url: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        opened(Engine(MODEL, threads=1), url)

@@ -236,6 +236,36 @@ def test_a_damaged_record_is_not_taken(where: str) -> None:
         assert engine.streams() == ["good"]
 
 
+def test_a_stream_whose_record_is_damaged_is_listed_and_can_be_forgotten(where: str) -> None:
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as checkpointer:
+        engine.step_many(["a", "bad", "c", "d"], np.ones((4, 2)), seqs=[1] * 4)
+        checkpointer.finish()
+    with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
+        record = bytearray(write.get(b"bad"))
+        record[20] ^= 1
+        write.put(b"bad", bytes(record))
+
+    def listed(service: Service) -> object:
+        [response] = service.handle([wire.encode(wire.List(None, None, 10))])
+        reply = wire.decode_reply(response.reply)
+        assert isinstance(reply, wire.Done)
+        return reply.value
+
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as checkpointer:
+        service = Service(engine, checkpointer=checkpointer)
+        assert listed(service) == [["a", 1], ["bad", 0], ["c", 1], ["d", 1]]
+        [refused] = service.handle([wire.encode(wire.Step("bad", 0, b"\0" * 8))])
+        assert refused.error is not None
+        assert "streamlstm forget" in refused.error.message
+        [response] = service.handle([wire.encode(wire.Forget("bad"))])
+        assert response.error is None
+        assert listed(service) == [["a", 1], ["c", 1], ["d", 1]]
+        checkpointer.finish()
+    assert sorted(read_back(where)) == ["a", "c", "d"]
+
+
 def test_one_worker_has_it_at_a_time(where: str) -> None:
     with (
         opened(Engine(MODEL, threads=1), where),

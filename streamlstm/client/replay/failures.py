@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ... import wire
-from ...errors import StreamLSTMError, WorkerTimeoutError
+from ...errors import FencedError, StreamLSTMError, WorkerTimeoutError
 from ..failures import how_to_check
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def state_lost(stream: wire.StreamId, seq: int, oldest: int) -> StreamLSTMError:
     )
 
 
-def fed_elsewhere(stream: wire.StreamId, last: int, entries: Sequence[Entry]) -> StreamLSTMError:
+def fed_elsewhere(stream: wire.StreamId, last: int, entries: Sequence[Entry]) -> FencedError:
     """Return the error for a stream that another publisher feeds as well.
 
     Parameters
@@ -86,12 +86,13 @@ def fed_elsewhere(stream: wire.StreamId, last: int, entries: Sequence[Entry]) ->
         ("not applied", lost, ""),
     )
     which = "; ".join(f"{name}: {_range(seqs)}{why}" for name, seqs, why in found if seqs)
-    return StreamLSTMError(
+    return FencedError(
         f"stream {stream!r}: somebody else feeds this stream, the worker has reached {last}. "
         f"Observations from here {which or 'in doubt: none'}. Nothing more is sent. Let each "
         "stream have one publisher. To go on, start a new one (with another journal, if this one "
         "has one): it takes the stream over and continues after the worker's last number; send it "
-        "what is missing there"
+        "what is missing there",
+        last,
     )
 
 

@@ -281,6 +281,8 @@ class Checkpointer:
     def _check(self) -> None:
         """Check the store while no commit does that."""
         if self._fenced is None and self._attempt(self._store.check):
+            if self._store.intact:  # it can be read again, too
+                self.stored.outage.end()
             self._note_loss()
 
     def _attempt(self, access: Callable[[], None]) -> bool:

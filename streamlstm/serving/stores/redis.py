@@ -79,6 +79,9 @@ class RedisStore:
             try:
                 self._take(header, other, take_over)
                 self._complete_order()
+            except TypeError as error:  # an option that redis does not know, at its first use
+                self._space.close()
+                raise StoreError(f"{self.place}: cannot be opened: {error}.") from None
             except BaseException:
                 self._space.close()
                 raise
@@ -270,12 +273,17 @@ class RedisStore:
 def _parse(url: str) -> tuple[str, str, str]:
     """Return a URL without our own options, the prefix of keys, and the place for messages."""
     base, _, query = url.partition("?")
-    options = dict(parse_qsl(query))
-    prefix = options.pop("prefix", "")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    prefix = options.pop("prefix", None)
     scheme, _, rest = base.partition("://")
     place = f"{scheme}://{rest.rpartition('@')[2]}"
+    number = rest.partition("/")[2] if scheme != "unix" else ""
+    if number and not number.isdecimal():
+        raise StoreError(f"{place}: expected the number of a database after the port.")
+    if prefix == "":
+        raise StoreError(f"{place}: expected a name after prefix=, got none; or leave it out.")
     shown = {"db": options["db"]} if "db" in options else {}
     shown |= {"prefix": prefix} if prefix else {}
     if shown:
         place += f"?{urlencode(shown)}"
-    return f"{base}?{urlencode(options)}" if options else base, prefix, place
+    return f"{base}?{urlencode(options)}" if options else base, prefix or "", place

@@ -109,7 +109,8 @@ class StoredStreams:
         """Return the next streams that are not in memory, and their last sequence numbers.
 
         Parameters and order are those of :meth:`streamlstm.Engine.list_streams`; what comes after
-        ``until`` may be left out, so that not all of a store has to be read that memory has too.
+        ``until`` may be left out, so that not all of a store has to be read that memory has too. A
+        stream whose record is damaged has the number 0.
 
         Raises
         ------
@@ -129,9 +130,15 @@ class StoredStreams:
             start = page[-1][0]
             records = {k: self._decode(r) for k, r in page if k not in deleted}
             absent = self._tracker.absent(map(stream_from_key, records))
-            seqs = self._tracker.seqs(absent, [records[store_key(stream)] for stream in absent])
+            found = [records[store_key(stream)] for stream in absent]
+            seqs = self._tracker.seqs_or_zero(absent, found)
             listed += zip(absent, seqs, strict=True)
         return listed[:count]
+
+    def give_up(self, stream: StreamId) -> None:
+        """Delete a stream that is not in memory, and whose record is damaged."""
+        self._tracker.delete_absent(stream)
+        self._remaining -= 1
 
     def preload(self, progress: Callable[[int, int], object], partial: bool = False) -> int:
         """Bring all streams of the store into memory; return how many were restored.
