@@ -61,7 +61,9 @@ class EngineCore:
         if free(self._lock):
             why = why or "a thread was changing its states at the moment of the fork"
         if why:
-            remedy = "Make the engine in the child (export_stream and import_stream move states)"
+            remedy = (
+                "Export its streams before the fork, and import them into an engine with threads=1"
+            )
             self._is_fast, self._flag.error = False, fork_error("this engine", why, remedy)
 
     def _use(self, model: Model, backend: Backend) -> None:

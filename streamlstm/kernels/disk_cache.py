@@ -25,7 +25,7 @@ _said: set[str] = set()
 
 HINT = (
     "Set NUMBA_CACHE_DIR to a folder that can be written, or compile them once where one can be "
-    "(streamlstm compile; docs/operations.md, Starting)"
+    "(streamlstm compile; docs/operations.md, Compiled kernels)"
 )
 
 
