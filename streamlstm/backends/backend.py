@@ -30,9 +30,11 @@ class Backend(Protocol):
         X: NDArray[Any],
         Y: NDArray[Any],
         seqs: NDArray[np.uint64] | None = None,
+        times: NDArray[np.float64] | None = None,
     ) -> None:
-        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W].
 
+        ``times`` has event times in seconds, NaN for none, which only an online stage reads.
         ``seqs`` has the sequence numbers of the observations, 0 for none. A backend whose rows are
         not in the host's memory stores the predictions of numbered observations in the rows; for
         others the table does so.

@@ -37,8 +37,8 @@ class CpuBackend:
     ----------
     address : int
         Address of the task (kernels/layout.py).
-    inputs, outputs : int
-        F and O.
+    inputs, outputs, result : int
+        F, O and W.
     work : int
         Multiply-adds of a step of one stream.
     thread_work : int
@@ -51,6 +51,7 @@ class CpuBackend:
 
     def __init__(self, model: Model, threads: int = 1, weights: str = "float32") -> None:
         from ..kernels import compile, simd, step
+        from ..kernels.online import stage
 
         self.threads = threads if threads > 1 and compile.can_run_parallel() else 1
         if self.threads > 1 and compile.is_forked_from_parallel():
@@ -59,10 +60,12 @@ class CpuBackend:
                 "this one was forked has used it. Start processes with spawn, or use one thread"
             )
         plan = compile_plan(model, simd.LANES, weights)
-        compile_kernels(compile.needed(plan.kinds, weights, self.threads))
+        has_stage = model.online is not None
+        compile_kernels(compile.needed(plan.kinds, weights, self.threads, has_stage))
         self.row_size = plan.row_size
         self.thread_work = THREAD_WORK
         self.inputs, self.outputs = model.input_size, model.output_size
+        self.result = model.result_size
         self.work = plan.work
         self._plan = plan
         size = step.scratch_size(plan.program)
@@ -77,6 +80,9 @@ class CpuBackend:
         self._task[layout.TASK_GROUPS] = self._groups.ctypes.data
         if self.threads > 1:
             self._prepare_sharing()
+        if has_stage:
+            self._task[layout.TASK_BEFORE] = compile.address(stage.before)
+            self._task[layout.TASK_BEHIND] = compile.address(stage.behind)
         for kind in plan.kinds:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)
@@ -109,15 +115,17 @@ class CpuBackend:
         X: Float32Array,
         Y: Float32Array,
         seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+        times: NDArray[np.float64] | None = None,
     ) -> None:
-        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
+        at = 0 if times is None or not len(times) else times.ctypes.data
         if rows is not self._rows:
             self._use_rows(rows)
         threads = min(self.threads, len(slots) * self.work // self.thread_work)
         if threads > 1:
-            self._call.step_parallel(self.address, slots, X, Y, threads)
+            self._call.step_parallel(self.address, slots, X, Y, at, threads)
         else:
-            self._call.step_block(self.address, slots, X, Y)
+            self._call.step_block(self.address, slots, X, Y, at)
 
     def prepare(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array
@@ -128,7 +136,7 @@ class CpuBackend:
         nothing else uses this backend. The caller keeps the arrays alive.
         """
         self._use_rows(rows)
-        self._call.step_block(self.address, slots[:0], X, Y)
+        self._call.step_block(self.address, slots[:0], X, Y, 0)
         return int(self._task[layout.TASK_STEP]), self.address
 
     def reserve(self, count: int) -> None:
@@ -145,9 +153,9 @@ class CpuBackend:
 
     def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
         """Make a first step, so that weights and scratch are in memory."""
-        X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, outputs), np.float32)
+        X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, self.result), np.float32)
         self._use_rows(initial[None].copy())
-        self._call.step_block(self.address, np.zeros(1, np.int64), X, Y)
+        self._call.step_block(self.address, np.zeros(1, np.int64), X, Y, 0)
 
     def take_over(self, old: "CpuBackend", rows: Float32Array) -> None:
         """Move into the task of another backend: calls with its address then step this model."""

@@ -11,6 +11,8 @@ from ..lazy_arrays import lazy_zeros
 from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Embedding, Layer
 from ..network.model import Model
+from ..online.layout import stage_columns
+from ..online.table import initial_columns, stage_table
 from . import packing
 from .packing import Float32Array, Weights
 
@@ -23,8 +25,9 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
     places : list of dict of str to slice
         For each layer its state vectors by name.
     row_size : int
-        R, floats in a row. Every vector starts on a cache line; the padding stays zero. The last
-        prediction (:func:`prediction_place`) follows the layers.
+        R, floats in a row. Every vector starts on a cache line; the padding stays zero. The layers
+        are followed by the columns of the online stage (:func:`stage_start`), and by the last
+        result (:func:`prediction_place`).
     """
     places: list[dict[str, slice]] = []
     end = 0
@@ -34,22 +37,36 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
             place[name] = slice(end, end + width)
             end += padded(width)
         places.append(place)
-    return places, end + padded(model.output_size)
+    return places, end + padded(sum(stage_columns(model).values())) + padded(model.result_size)
+
+
+def stage_start(model: Model) -> int:
+    """Return where the columns of the online stage begin in a state row, behind the layers."""
+    return sum(padded(width) for layer in model.layers for width in layer.state.values())
 
 
 def prediction_place(model: Model) -> slice:
     """Return the position in a state row of the prediction of the last numbered observation."""
-    place = row_layout(model)[1] - padded(model.output_size)
+    place = row_layout(model)[1] - padded(model.result_size)
     return slice(place, place + model.output_size)
 
 
+def result_place(model: Model) -> slice:
+    """Return the position in a state row of the whole result of the last numbered observation."""
+    start = prediction_place(model).start
+    return slice(start, start + model.result_size)
+
+
 def initial_row(model: Model) -> Float32Array:
-    """Return the state row of a new stream: zeros, or trained initial states."""
+    """Return the state row of a new stream: zeros, trained initial states, and the stage's own."""
     places, row_size = row_layout(model)
     row = np.zeros(row_size, np.float32)
     for place, weights in zip(places, model.weights, strict=True):
         for name, columns in place.items():
             row[columns] = weights.get(f"initial_{name}", 0.0)
+    start = stage_start(model)
+    for columns, values in initial_columns(model, start):
+        row[columns] = values
     return row
 
 
@@ -94,6 +111,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.LAYERS] = len(model.layers)
     header[layout.ROW_SIZE] = row_size
     header[layout.PREDICTION] = prediction_place(model).start
+    header[layout.RESULT] = model.result_size
     header[layout.CATEGORIES] = model.categories
     inverse = (1.0 / scaling_in.scale.astype(np.float64)).astype(np.float32)
     header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)
@@ -108,9 +126,13 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
     if len(skip):
         header[layout.SKIP_SCALE] = block.add(model.skip_factors)
+    table = stage_table(model, stage_start(model))
+    if len(table):
+        header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)
+        header[layout.FILLS] = header[layout.STAGE] + len(table) - model.input_size
     return Plan(
         weights=block.finish(),
-        program=np.concatenate([header, *rows, skip]),
+        program=np.concatenate([header, *rows, skip, table]),
         row_size=row_size,
         kinds=tuple(sorted({int(row[layout.KIND]) for row in rows})),
         work=sum(

@@ -93,8 +93,8 @@ def check_precision(
 
 
 def _run(model: Model, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    backend = ReferenceBackend(model, np.float64)
-    rows = np.tile(initial_row(model).astype(np.float64), (X.shape[1], 1))
+    backend = ReferenceBackend(model.with_online(None), np.float64)
+    rows = np.tile(initial_row(model.with_online(None)).astype(np.float64), (X.shape[1], 1))
     Y = np.empty((*X.shape[:2], model.output_size))
     for t in range(len(X)):
         backend.step_block(rows, np.arange(X.shape[1]), X[t], Y[t])

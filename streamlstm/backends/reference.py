@@ -11,7 +11,9 @@ from ..kernels import reference
 from ..network.activations import parse_activation
 from ..network.layers import Layer
 from ..network.model import Model
-from .plan import row_layout
+from ..online.layout import stage_columns
+from ..online.stage import Stage
+from .plan import row_layout, stage_start
 
 Float32Array = NDArray[np.float32]
 
@@ -33,6 +35,9 @@ class ReferenceBackend:
     def __init__(self, model: Model, dtype: Any = np.float32) -> None:
         self._model, self._dtype = model, dtype
         places, self.row_size = row_layout(model)
+        self._stage = None if model.online is None else Stage(model, dtype)
+        start = stage_start(model)
+        self._columns = slice(start, start + sum(stage_columns(model).values()))
         self._layers = [
             (
                 partial(
@@ -52,13 +57,23 @@ class ReferenceBackend:
         X: NDArray[Any],
         Y: NDArray[Any],
         seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+        times: NDArray[np.float64] | None = None,
     ) -> None:
-        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O]."""
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
         state = [
             {name: rows[slots, columns] for name, columns in place.items()}
             for _, place in self._layers
         ]
-        Y[:], state, _ = self.compute(X, state)
+        if self._stage is None:
+            Y[:], state, _ = self.compute(X, state)
+        else:
+            if times is None or not len(times):
+                times = np.full(len(X), np.nan)
+            columns = rows[slots, self._columns]
+            values = self._stage.before(X.astype(self._dtype), times, columns)
+            values, state, _ = self._network(values, state, traced=False)
+            Y[:] = self._stage.behind(values, columns)
+            rows[slots, self._columns] = columns
         for (_, place), vectors in zip(self._layers, state, strict=True):
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]
@@ -93,6 +108,17 @@ class ReferenceBackend:
         """
         model = self._model
         values = model.input_scaling.apply(X.astype(self._dtype)).astype(self._dtype)
+        values, after, traces = self._network(values, state, traced)
+        Y = model.output_scaling.invert(values)
+        for output, source in enumerate(model.skip or ()):
+            if source >= 0:
+                Y[:, output] += model.skip_factors[output].astype(self._dtype) * X[:, source]
+        return Y, after, traces
+
+    def _network(
+        self, values: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+        """Take scaled inputs through the layers to outputs that are not scaled back."""
         after: list[dict[str, NDArray[Any]]] = []
         traces: list[dict[str, NDArray[Any]]] = []
         for (step, place), before in zip(self._layers, state, strict=True):
@@ -103,11 +129,7 @@ class ReferenceBackend:
                 values, new = step(values, before, **keywords)
             after.append(new)
             traces[-1]["output"] = values
-        Y = model.output_scaling.invert(values)
-        for output, source in enumerate(model.skip or ()):
-            if source >= 0:
-                Y[:, output] += model.skip_factors[output].astype(self._dtype) * X[:, source]
-        return Y, after, traces
+        return values, after, traces
 
 
 def _options(layer: Layer) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from ..backends.backend import Backend
 from ..backends.cpu import CpuBackend
-from ..backends.plan import initial_row, prediction_place
+from ..backends.plan import initial_row, prediction_place, result_place, stage_start
 from ..network.model import Model
 from .blocks import Block, split_rounds
 from .forks import fork_error, free, tell_in_child
 from .input_schema import InputSchema
 from .lock_flag import LockFlag
 from .native_view import NativeView
+from .prediction import ResultLayout
 from .state_table import StateTable
 
 Float32Array = NDArray[np.float32]
@@ -71,45 +72,62 @@ class EngineCore:
         self._backend = backend
         self._schema = InputSchema(model)
         self._to_row = self._schema.to_row
-        self._outputs = model.output_size
+        self._outputs, self._width = model.output_size, model.result_size
+        self._is_plain = model.online is None
+        self._layout = ResultLayout.of(model)
         self._one_x = np.zeros((1, model.input_size), np.float32)
-        self._one_y = np.zeros((1, model.output_size), np.float32)
-        self._prediction = prediction_place(model)
+        self._one_y = np.zeros((1, model.result_size), np.float32)
+        self._one_time = np.zeros(1, np.float64)
+        self._prediction, self._place = prediction_place(model), result_place(model)
+        self._state_size = stage_start(model)
         self._model = model
         if isinstance(backend, CpuBackend):
             for view in self._views:
                 view.switch_backend(backend)
 
     def _step_one(self, slot: int, x: Float32Array, seq: int, time: float | None) -> Float32Array:
-        """Apply one checked observation; under the lock."""
+        """Apply one checked observation; under the lock. Return its result, float32[W]."""
         self._one_slot[0] = slot
         self._one_seq[0] = seq
         self._one_x[0] = x
+        self._one_time[0] = np.nan if time is None else time
         self._table.mark_dirty(self._one_slot)
         self._backend.step_block(
-            self._table.rows, self._one_slot, self._one_x, self._one_y, self._one_seq
+            self._table.rows,
+            self._one_slot,
+            self._one_x,
+            self._one_y,
+            self._one_seq,
+            self._one_time,
         )
         self._steps += 1
         if seq:
             self._table.seq[slot], self._table.producers[slot] = seq, 0
         if seq and self._table.on_host:
-            self._table.rows[slot, self._prediction] = self._one_y[0]
+            self._table.rows[slot, self._place] = self._one_y[0]
         if time is not None:
             self._table.time[slot] = time
         y: Float32Array = self._one_y[0].copy()
         return y
 
     def _step_block(self, block: Block, X: Float32Array) -> Float32Array:
-        """Apply checked observations X[B, F] in rounds with each stream once; under the lock."""
+        """Apply checked observations X[B, F] in rounds with each stream once; under the lock.
+
+        Returns
+        -------
+        float32[B, W]
+            Their results.
+        """
         slots, rows = block.slots, self._table.rows
-        Y = np.empty((len(slots), self._outputs), np.float32)
+        Y = np.empty((len(slots), self._width), np.float32)
         if not block.repeats:
-            self._backend.step_block(rows, slots, X, Y, block.seqs)
+            self._backend.step_block(rows, slots, X, Y, block.seqs, block.times)
         else:
             for chosen in split_rounds(slots):
                 part = np.empty((len(chosen), Y.shape[1]), np.float32)
                 seqs = block.seqs[chosen] if len(block.seqs) else block.seqs
-                self._backend.step_block(rows, slots[chosen], X[chosen], part, seqs)
+                times = block.times[chosen] if len(block.times) else block.times
+                self._backend.step_block(rows, slots[chosen], X[chosen], part, seqs, times)
                 Y[chosen] = part
         self._steps += len(slots)
         if len(block.seqs) or len(block.times):

@@ -18,6 +18,7 @@ from .explain import Explainer, Explanation
 from .idle_evictor import IdleEvictor
 from .ids import StreamId, check_stream_id, id_list
 from .native_view import NativeView
+from .prediction import Prediction, Predictions
 from .reload import PreparedReload, ReloadResult, prepare_reload
 from .row_checks import block_of_all, block_of_valid, fill_from_block, repeated_last
 from .stream import Stream
@@ -31,11 +32,13 @@ from .validation import (
     check_seq,
     check_threads,
     check_time,
+    is_time,
 )
 
 Float32Array = NDArray[np.float32]
 # Looked up once: a step of a small network takes less time than a few attributes of modules.
 _ARRAY, _EMPTY, _FLOAT32 = np.ndarray, np.empty, np.dtype(np.float32)
+_NAN = float("nan")
 
 
 class Engine(StreamStates):
@@ -130,7 +133,8 @@ class Engine(StreamStates):
         seq : int
             Its number in the stream, rising by one from 1; 0 if observations are not numbered.
         time : float, optional
-            Event time in seconds. It is stored with the state; it changes no prediction.
+            Event time in seconds. It is stored with the state; without an online stage that reads
+            it, it changes no prediction.
 
         Returns
         -------
@@ -151,16 +155,48 @@ class Engine(StreamStates):
         Whatever is raised, no stream has changed. The exceptions are in streamlstm.errors, and all
         are StreamLSTMError.
         """
-        if time is None and type(seq) is int and self._is_fast:
+        y = self._result(stream, x, seq, time)
+        return y if self._is_plain else y[: self._outputs]
+
+    def observe(
+        self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Prediction:
+        """Advance one stream by one observation; return the prediction and how sure it is.
+
+        Parameters
+        ----------
+        stream, x, seq, time
+            As for :meth:`step`.
+
+        Returns
+        -------
+        Prediction
+            ``y``, float32[O], and what the model's online stage adds: ``low`` and ``high``,
+            ``score``, ``p_value``, ``alarm``, ``kind``, ``filled``, ``error``. Without such a stage
+            these are NaN, False, "" and 0; ``model.with_online(...)`` adds one.
+
+        Raises
+        ------
+        StreamLSTMError
+            As for :meth:`step`.
+        """
+        return Prediction(self._result(stream, x, seq, time), self._layout)
+
+    def _result(
+        self, stream: StreamId, x: ArrayLike, seq: int, time: float | None
+    ) -> Float32Array:
+        """Advance one stream by one observation; return float32[W]."""
+        if type(seq) is int and self._is_fast and (time is None or is_time(time)):
             if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
                 x = self._to_row(x)
-            y = _EMPTY(self._outputs, _FLOAT32)
+            y = _EMPTY(self._width, _FLOAT32)
+            at = _NAN if time is None else time
             try:
                 if type(stream) is str:
-                    if self._step_text(self._head, self._task, stream, x, seq, y):
+                    if self._step_text(self._head, self._task, stream, x, seq, at, y):
                         return y
                 elif type(stream) is int and self._step_integer(
-                    self._head, self._task, stream, x, seq, y
+                    self._head, self._task, stream, x, seq, at, y
                 ):
                     return y
             except OverflowError:
@@ -211,6 +247,47 @@ class Engine(StreamStates):
         StreamLSTMError
             As for :meth:`step`, naming the first observation at fault. Then none was applied.
         """
+        return self._outputs_of(self.result_many(streams, X, seqs, times))
+
+    def observe_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Predictions:
+        """Advance many streams, all or none; return predictions and how sure they are.
+
+        Parameters
+        ----------
+        streams, X, seqs, times
+            As for :meth:`step_many`.
+
+        Returns
+        -------
+        Predictions
+            As of :meth:`observe`, one row or value for each observation.
+
+        Raises
+        ------
+        StreamLSTMError
+            As for :meth:`step_many`.
+        """
+        return Predictions(self.result_many(streams, X, seqs, times), self._layout)
+
+    def _outputs_of(self, results: Float32Array) -> Float32Array:
+        """Return the outputs in results[B, W], C-contiguous."""
+        return results if self._is_plain else results[:, : self._outputs].copy()
+
+    def result_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Float32Array:
+        """Do what :meth:`step_many` does, and return whole results, float32[B, W], for a worker."""
         schema = self._schema
         ids, X = schema.to_rows(streams, X)
         seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
@@ -249,6 +326,17 @@ class Engine(StreamStates):
             What :meth:`step` would have raised, by the position of the observation; with a
             DuplicateError for the last one of a stream also its prediction.
         """
+        results, errors = self.result_each(streams, X, seqs, times)
+        return self._outputs_of(results), errors
+
+    def result_each(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> tuple[Float32Array, dict[int, StreamLSTMError]]:
+        """Do what :meth:`step_each` does, and return whole results, float32[B, W]."""
         schema = self._schema
         ids, X = schema.to_rows(streams, X)
         seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
@@ -269,9 +357,9 @@ class Engine(StreamStates):
             repeated = repeated_last(seqs, errors)
             for n, error in repeated.items():
                 error.values = self._last_prediction(given[n], error.last)
-            Y = np.full((len(given), self._outputs), np.nan, np.float32)
+            Y = np.full((len(given), self._width), np.nan, np.float32)
             Y[valid] = self._step_block(block, X[valid])
-            fill_from_block(repeated, valid, given, seqs, Y)
+            fill_from_block(repeated, valid, given, seqs, Y, self._outputs)
             return Y, dict(sorted(errors.items()))
 
     def stream(self, stream: StreamId) -> Stream:

@@ -33,6 +33,10 @@ class InputSchema:
 
     def __init__(self, model: Model) -> None:
         self._names, self._categories = model.inputs, model.categories
+        online = model.online
+        self._fills = np.array(
+            [online is not None and online.fill_of(n) != "refuse" for n in range(model.input_size)]
+        )
         self.shape = (model.input_size,)
         self._pack = struct.Struct(f"{model.input_size}f").pack
 
@@ -63,10 +67,9 @@ class InputSchema:
         row = self.to_row(x)
         # For one observation a sum in Python is three times quicker than numpy's isfinite and all;
         # finite float32 values cannot overflow it.
-        if not math.isfinite(sum(row.tolist())) or (
-            self._categories and bad_rows(row[None], self._categories)
-        ):
-            raise self.error(row, "observation")
+        if not math.isfinite(sum(row.tolist())) or self._categories:
+            if self.bad_rows(row[None]):
+                raise self.error(row, "observation")
         return row
 
     def to_rows(self, streams: Iterable[StreamId], X: ArrayLike) -> tuple[StreamIds, Float32Array]:
@@ -104,7 +107,7 @@ class InputSchema:
 
     def bad_rows(self, X: Float32Array) -> list[int]:
         """Return which rows of X[B, F] have a value that is not valid."""
-        return bad_rows(X, self._categories)
+        return bad_rows(X, self._categories, self._fills)
 
     def check_rows(self, ids: StreamIds, X: Float32Array) -> None:
         """Raise the error of the first observation of X[B, F] with a value that is not valid.
@@ -114,7 +117,7 @@ class InputSchema:
         BadValueError
             With the ``position`` of the observation.
         """
-        for n in bad_rows(X, self._categories):
+        for n in self.bad_rows(X):
             error = self.error(X[n], f"observation {n}, stream {shown(id_list(ids)[n])}")
             error.position = n
             raise error
@@ -128,4 +131,4 @@ class InputSchema:
 
     def error(self, x: Float32Array, where: str) -> BadValueError:
         """Return the error for an observation x[F] that is not valid."""
-        return bad_value(x, self._names, self._categories, where)
+        return bad_value(x, self._names, self._categories, self._fills, where)

@@ -76,15 +76,16 @@ def fill_from_block(
     streams: Sequence[StreamId],
     seqs: Sequence[int] | None,
     Y: NDArray[np.float32],
+    outputs: int,
 ) -> None:
-    """Give errors the predictions that this block has made: those of earlier rows of Y[B, O]."""
+    """Give errors the predictions that this block has made: Y[:, :O] of earlier rows of Y[B, W]."""
     if seqs is None or all(error.values is not None for error in repeated.values()):
         return
     rows = {(streams[n], seqs[n]): n for n in valid}
     for n, error in repeated.items():
         row = rows.get((streams[n], error.last))
         if error.values is None and row is not None:
-            error.values = Y[row].copy()
+            error.values = Y[row, :outputs].copy()
 
 
 def _check_rows(

@@ -4,12 +4,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .ids import StreamId
+from .prediction import Prediction
 from .stream_states import StreamStates
-from .validation import check_seq, check_time
+from .validation import check_seq, check_time, is_time
 
 Float32Array = NDArray[np.float32]
 # Looked up once: a step of a small network takes less time than a few attributes of modules.
 _ARRAY, _EMPTY, _FLOAT32 = np.ndarray, np.empty, np.dtype(np.float32)
+_NAN = float("nan")
 
 
 class Stream:
@@ -29,14 +31,24 @@ class Stream:
 
     def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Float32Array:
         """Advance the stream by one observation; as :meth:`Engine.step`."""
+        y, engine = self._result(x, seq, time), self._engine
+        return y if engine._is_plain else y[: engine._outputs]
+
+    def observe(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Prediction:
+        """Advance the stream by one observation; as :meth:`Engine.observe`."""
+        return Prediction(self._result(x, seq, time), self._engine._layout)
+
+    def _result(self, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
+        """Advance the stream by one observation; return float32[W]."""
         engine = self._engine
-        if time is None and type(seq) is int and engine._is_fast:
+        if type(seq) is int and engine._is_fast and (time is None or is_time(time)):
             if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
                 x = engine._to_row(x)
-            y = _EMPTY(engine._outputs, _FLOAT32)
+            y = _EMPTY(engine._width, _FLOAT32)
             slot, generation = self._slot, self._generation
+            at = _NAN if time is None else time
             try:
-                if engine._step_slot(engine._head, engine._task, slot, generation, x, seq, y):
+                if engine._step_slot(engine._head, engine._task, slot, generation, x, seq, at, y):
                     return y
             except OverflowError:
                 pass  # a number beyond 64 bits

@@ -149,7 +149,7 @@ class StreamStates(EngineCore):
         stream = check_stream_id(stream)
         with self._lock, self._flag:
             row, seq, time, producer = unpack_state(
-                blob, self._model.fingerprint, self._backend.row_size, self._prediction.start
+                blob, self._model.fingerprint, self._backend.row_size, self._state_size
             )
             table, slot = self._table, self._table.claim(stream)
             table.mark_dirty(np.array([slot]))

@@ -15,6 +15,7 @@ from ..network.model import Model
 from .ids import StreamId
 
 Float32Array = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 MAX_SEQ = 2**64 - 1
 MAX_THREADS = 1024  # of a block
 
@@ -58,6 +59,11 @@ def check_threads(threads: Any) -> int:
 def is_number(value: object) -> bool:
     """Tell whether a value is a real number, of Python or NumPy; True and False are none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_time(value: object) -> bool:
+    """Tell whether a value is a finite float of Python, as most event times are."""
+    return type(value) is float and value - value == 0
 
 
 def check_column(name: str, values: Any, count: int) -> Any:
@@ -115,7 +121,7 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
         ) from None
     if array.dtype.kind not in "fiu":
         for value in np.asarray(values, dtype=object).ravel():
-            if not is_number(value):
+            if value is not None and not is_number(value):  # None is missing
                 raise BadValueError(
                     f"{what}: expected numbers, got {shown(value)} ({type(value).__name__})."
                 )
@@ -130,11 +136,19 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
         return array.astype(np.float32, order="C", copy=not array.flags.writeable)
 
 
-def bad_value(x: Float32Array, names: Sequence[str], categories: int, where: str) -> BadValueError:
+def bad_value(
+    x: Float32Array, names: Sequence[str], categories: int, fills: Flags, where: str
+) -> BadValueError:
     """Return the error for one observation x[F] that :func:`bad_rows` found."""
-    infinite = np.flatnonzero(~np.isfinite(x))
+    infinite = np.flatnonzero(~(np.isfinite(x) | (np.isnan(x) & fills)))
     if len(infinite):
         n = int(infinite[0])
+        if np.isnan(x[n]):
+            return BadValueError(
+                f"{where}: expected a number for {names[n]}, got a missing value (NaN), which this "
+                "model does not fill; model.with_online(Online(fill=...)) adds that, with "
+                'fill="last" for instance.'
+            )
         return BadValueError(
             f"{where}: expected finite numbers that fit float32, got {x[n]} for {names[n]}."
         )
@@ -144,7 +158,7 @@ def bad_value(x: Float32Array, names: Sequence[str], categories: int, where: str
     )
 
 
-def bad_rows(X: Float32Array, categories: int) -> list[int]:
+def bad_rows(X: Float32Array, categories: int, fills: Flags) -> list[int]:
     """Return which rows of X[B, F] hold NaN, an infinite value, or an unknown category.
 
     Parameters
@@ -152,8 +166,12 @@ def bad_rows(X: Float32Array, categories: int) -> list[int]:
     X : float32[B, F]
     categories : int
         How many categories the first column may name; 0 if it holds ordinary numbers.
+    fills : bool[F]
+        Which inputs the model fills where they are missing, that is NaN.
     """
     good = np.isfinite(X)
+    if fills.any():
+        good |= np.isnan(X) & fills
     if categories:
         first = X[:, 0]
         good[:, 0] &= (first >= 0) & (first < categories) & (first == np.floor(first))

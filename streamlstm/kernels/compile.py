@@ -23,6 +23,7 @@ from . import (
 )
 from .cache import is_cached
 from .disk_cache import announce
+from .online import stage
 
 Progress = Callable[[int, int, str], None]
 Signature = tuple[Any, ...]
@@ -35,11 +36,12 @@ _parallel_in: set[int] = set()  # the process that has loaded OpenMP
 # Names of groups of kernels, as a display of progress shows them.
 _ID_LOOKUP, _STEP = "stream id lookup", "step"
 STEP_PARALLEL = "step on several threads"
+ONLINE = "online stage"
 DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
 
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
 _BY_ADDRESS: Signature = (int64,) * 4
-_BLOCK: Signature = (int64, _slots, _matrix, _matrix)
+_BLOCK: Signature = (int64, _slots, _matrix, _matrix, int64)
 _PARALLEL: Signature = (*_BLOCK, int64)
 
 
@@ -76,6 +78,7 @@ def _kernels() -> dict[str, Signatures]:
     kernels[EVICTION] = eviction.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
+    kernels[ONLINE] = {stage.before: _BY_ADDRESS, stage.behind: _BY_ADDRESS}
     kernels[STEP_PARALLEL] = {
         step.step_shared: _BY_ADDRESS,
         sharing.step_sharing: _BY_ADDRESS,
@@ -109,12 +112,16 @@ def _layer_name(function: Any) -> str:
     return _name(function).replace("_single", ", single stream").replace("_", " ")
 
 
-def needed(kinds: Iterable[int], precision: str, threads: int = 1) -> list[str]:
+def needed(
+    kinds: Iterable[int], precision: str, threads: int = 1, online: bool = False
+) -> list[str]:
     """Return the names of the groups of kernels that step layers of these kinds (layout.py)."""
     functions = (function for kind in kinds for function in layer_kernels(kind, precision))
     names = {_ID_LOOKUP, _STEP} | {_layer_name(function) for function in functions}
     if threads > 1:
         names.add(STEP_PARALLEL)
+    if online:
+        names.add(ONLINE)
     return [name for name in _kernels() if name in names]
 
 

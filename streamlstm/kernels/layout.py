@@ -9,7 +9,10 @@ block.
 INPUTS, OUTPUTS, LAYERS, ROW_SIZE, INPUT_SCALING, OUTPUT_SCALING, SKIP, STRIDE, WORKSPACE = range(9)
 SKIP_SCALE = 9  # offset of the factor of each input that is added to an output
 CATEGORIES = 10  # number of categories of the first input; 0 if it is numeric
-PREDICTION = 11  # offset in a state row of the prediction of the last numbered observation
+PREDICTION = 11  # offset in a state row of the result of the last numbered observation
+RESULT = 12  # W, floats in a result: the outputs, and what the online stage says
+FILLS = 13  # 1 if the online stage fills missing inputs, so that NaN is a valid value
+STAGE = 14  # offset of the table of the online stage (online/layout.py), 0 if there is none
 HEADER = 16
 
 # One row a layer, after the header.
@@ -72,7 +75,11 @@ KINDS = {
     TASK_STEPS,  # steps made by compiled code that counts them itself
     TASK_SHARED,  # address of the function that steps on several threads where that is quicker,
     TASK_SHARING,  # and of its table (sharing.py); both 0 for one thread
-) = range(17)
+    TASK_TIMES,  # address of the event times of the block, float64, NaN for none; 0 for no times
+    TASK_TIME,  # room for the time of a single stream, the bits of a float64
+    TASK_BEFORE,  # addresses of the online stage's kernels before and behind the layers, 0 for none
+    TASK_BEHIND,
+) = range(21)
 TASK_LAYERS = 24  # from here on for each KIND the address of the kernel that steps a group
 TASK_SINGLES = 40  # and of the kernel that steps a single stream
 TASK = 56

@@ -9,22 +9,27 @@ do. So they exclude each other; threads that work without the GIL set TASK_LOCKE
 """
 
 import numpy as np
-from numba import float32, int64, types, uint64
+from numba import float32, float64, int64, types, uint64
 
 from . import dirty, id_index, layout
 from .arguments import UNBOUNDED
 from .cache import internal, kernel
-from .id_index import SEQ, column_of, generation_of, set_column
-from .pointers import address_of, call_at, floats_at, int64s_at
+from .id_index import SEQ, TIME, column_of, generation_of, set_column
+from .pointers import address_of, bits_of, call_at, floats_at, int64s_at
 
 f32 = np.float32
 
 
 @internal
 def is_valid(program, x):
-    """Tell whether x is valid: F finite numbers, the first a category if the model has one."""
+    """Tell whether x is valid: F finite numbers, the first a category if the model has one.
+
+    An input that the online stage fills may be NaN as well.
+    """
     if x.shape[0] != program[layout.INPUTS]:
         return False
+    if program[layout.FILLS] != 0:
+        return _is_valid_or_missing(program, x)
     total = f32(0.0)
     for n in range(x.shape[0]):
         total += x[n] * f32(0.0)  # NaN where x is infinite or NaN
@@ -35,17 +40,27 @@ def is_valid(program, x):
 
 
 @internal
+def _is_valid_or_missing(program, x):
+    fills = program[layout.FILLS]
+    for n in range(x.shape[0]):
+        if np.isinf(x[n]) or (np.isnan(x[n]) and program[fills + n] == 0):
+            return False
+    categories = program[layout.CATEGORIES]
+    return categories == 0 or (0 <= x[0] < categories and x[0] == np.floor(x[0]))
+
+
+@internal
 def _is_locked(task):
     return int64s_at(task, layout.TASK)[layout.TASK_LOCKED] != 0
 
 
 @internal
-def _step(head, task, slot, x, seq, y):
+def _step(head, task, slot, x, seq, time, y):
     if slot < 0:
         return False
     fields = int64s_at(task, layout.TASK)
     program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
-    if not is_valid(program, x) or y.shape[0] != program[layout.OUTPUTS]:
+    if not is_valid(program, x) or y.shape[0] != program[layout.RESULT]:
         return False  # y may have been made for an older model
     if seq != 0:
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
@@ -60,16 +75,20 @@ def _step(head, task, slot, x, seq, y):
     fields[layout.TASK_SLOTS] = task + 8 * layout.TASK_SLOT
     fields[layout.TASK_X] = fields[layout.TASK_OBSERVATION]
     fields[layout.TASK_Y] = y.ctypes.data
+    fields[layout.TASK_TIMES] = task + 8 * layout.TASK_TIME
+    fields[layout.TASK_TIME] = int64(bits_of(time))
+    if time == time:
+        set_column(head, slot, TIME, bits_of(time))
     call_at(fields[layout.TASK_STEP], task, int64(0), int64(1), int64(0))
     if seq != 0:
-        size = 4 * program[layout.OUTPUTS]
+        size = 4 * program[layout.RESULT]
         id_index.store_prediction(head, slot, program[layout.PREDICTION], y.ctypes.data, size)
     fields[layout.TASK_STEPS] += 1
     return True
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
-def step_text(table, task, text, x, seq, y):
+def step_text(table, task, text, x, seq, time, y):
     """Step the stream with a text id of ASCII.
 
     Parameters
@@ -80,8 +99,10 @@ def step_text(table, task, text, x, seq, y):
     x : float32[F], in any layout
     seq : int64
         The observation's number, 0 for none.
-    y : float32[O]
-        Where the prediction goes.
+    time : float64
+        Its event time in seconds, NaN for none.
+    y : float32[W]
+        Where the result goes.
 
     Returns
     -------
@@ -93,28 +114,28 @@ def step_text(table, task, text, x, seq, y):
     data = address_of(text._data)
     if _is_locked(task) or not text._is_ascii or not id_index.is_valid_text(data, text._length):
         return False
-    return _step(head, task, id_index.find_text_at(head, data, text._length), x, seq, y)
+    return _step(head, task, id_index.find_text_at(head, data, text._length), x, seq, time, y)
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
-def step_integer(table, task, value, x, seq, y):
+def step_integer(table, task, value, x, seq, time, y):
     """Step the stream with the uint64 id ``value``; as :func:`step_text`."""
     head = int64s_at(table, id_index.HEAD)
     if _is_locked(task):
         return False
-    return _step(head, task, id_index.find_integer(head, value), x, seq, y)
+    return _step(head, task, id_index.find_integer(head, value), x, seq, time, y)
 
 
 @kernel(nogil=False, no_cfunc_wrapper=True)
-def step_slot(table, task, slot, generation, x, seq, y):
+def step_slot(table, task, slot, generation, x, seq, time, y):
     """Step the stream in a slot, if its generation is this one; as :func:`step_text`."""
     head = int64s_at(table, id_index.HEAD)
     if _is_locked(task) or slot < 0 or generation_of(head, slot, 0) != generation:
         return False
-    return _step(head, task, slot, x, seq, y)
+    return _step(head, task, slot, x, seq, time, y)
 
 
-_rest = (types.Array(float32, 1, "A"), int64, types.Array(float32, 1, "C"))
+_rest = (types.Array(float32, 1, "A"), int64, float64, types.Array(float32, 1, "C"))
 
 # Every entry point, and the one signature that it is compiled for.
 SIGNATURES = {

@@ -73,7 +73,9 @@ def step_range(task, first, last, thread):
         - the model's weight block and integer table (streamlstm.backends.plan),
         - float32[S, R], the state rows; those of the block are advanced in place,
         - int64[B], slots: row numbers, each at most once,
-        - float32[B, F] and float32[B, O], observations, and where predictions go,
+        - float32[B, F] and float32[B, W], observations, and where results go: predictions, and
+          what the online stage says, if the model has one (online/stage.py),
+        - float64[B], event times, NaN for none, which only the online stage reads,
         - float32[threads, scratch_size(program)] and int64[threads, GROUP_SIZE], working memory,
           whose content is undefined between calls.
     first, last : int
@@ -102,7 +104,11 @@ def step_range(task, first, last, thread):
         group[layout.GROUP_COUNT] = count
         a = int64(ROWS_AT)
         o = a + GROUP * program[layout.STRIDE]
-        _scale_inputs(weights, program, X, S, a, first, count)
+        if fields[layout.TASK_BEFORE] != 0:
+            group[layout.GROUP_INPUTS] = a
+            call_at(fields[layout.TASK_BEFORE], task, address, 0, 0)
+        else:
+            _scale_inputs(weights, program, X, S, a, first, count)
         layer = int64(HEADER)
         for _ in range(program[layout.LAYERS]):
             group[layout.GROUP_INPUTS] = a
@@ -110,24 +116,32 @@ def step_range(task, first, last, thread):
             call_at(fields[functions + program[layer + layout.KIND]], task, layer, address, 0)
             a, o = o, a
             layer += ROW
-        _scale_outputs(weights, program, X, Y, S, a, first, count)
+        if fields[layout.TASK_BEHIND] != 0:
+            group[layout.GROUP_INPUTS] = a
+            call_at(fields[layout.TASK_BEHIND], task, address, 0, 0)
+        else:
+            _scale_outputs(weights, program, X, Y, S, a, first, count)
         first += count
 
 
 @internal
-def _point(task, slots, X, Y):
+def _point(task, slots, X, Y, times):
     """Point a task to these arrays; return the address of its function."""
     fields = int64s_at(task, layout.TASK)
     fields[layout.TASK_SLOTS] = slots.ctypes.data
     fields[layout.TASK_X] = X.ctypes.data
     fields[layout.TASK_Y] = Y.ctypes.data
+    fields[layout.TASK_TIMES] = times
     return fields[layout.TASK_STEP]
 
 
 @kernel()
-def step_block(task, slots, X, Y):
-    """Step slots[B] by X[B, F] on one thread; predictions go to Y[B, O]."""
-    function = _point(task, slots, X, Y)
+def step_block(task, slots, X, Y, times):
+    """Step slots[B] by X[B, F] on one thread; results go to Y[B, W].
+
+    ``times`` is the address of float64[B], event times, NaN for none; 0 if there are none.
+    """
+    function = _point(task, slots, X, Y, times)
     call_at(function, task, 0, len(slots), 0)
 
 
@@ -143,8 +157,8 @@ def step_shared(task, first, last, threads):
 
 
 @kernel()
-def step_parallel(task, slots, X, Y, threads):
+def step_parallel(task, slots, X, Y, times, threads):
     """Do the same as :func:`step_block`, on several threads where that is quicker (sharing.py)."""
-    _point(task, slots, X, Y)
+    _point(task, slots, X, Y, times)
     shared = int64s_at(task, layout.TASK)[layout.TASK_SHARED]
     call_at(shared, task, 0, len(slots), threads)

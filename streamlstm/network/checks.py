@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ..errors import ModelError, shown
 from .arrays import Float32Array, as_float32
 from .layers import Embedding, Layer
+from .online import Online
 from .scaling import Scaling
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -179,3 +180,38 @@ def check_horizon(horizon: int) -> int:
             f"horizon: expected an integer from 0 to {MAX_HORIZON}, got {shown(horizon)}."
         )
     return horizon
+
+
+def check_online(
+    online: Online | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    skip: tuple[int, ...] | None,
+) -> tuple[Online | None, tuple[int, ...]]:
+    """Return the online stage, and for each output the input that it forecasts, -1 for none."""
+    default = tuple(
+        inputs.index(name) if name in inputs else -1 if skip is None else skip[n]
+        for n, name in enumerate(outputs)
+    )
+    if online is None:
+        return None, default
+    if not isinstance(online, Online):
+        raise ModelError(f"online: expected an Online, got {type(online).__name__}.")
+    if not isinstance(online.fill, str) and len(online.fill) != len(inputs):
+        raise ModelError(
+            f"online: expected fill to have one word for each of {len(inputs)} inputs, got "
+            f"{len(online.fill)}."
+        )
+    targets = default if online.targets is None else online.targets
+    if len(targets) != len(outputs) or not all(target < len(inputs) for target in targets):
+        raise ModelError(
+            f"online: expected targets to have for each of {len(outputs)} outputs an input's index "
+            f"up to {len(inputs) - 1}, or -1; got {shown(targets)}."
+        )
+    has_target = any(target >= 0 for target in targets)
+    if (online.intervals or online.adapt != "none") and not has_target and not online.labels:
+        raise ModelError(
+            "online: intervals and adaptation need to know what came: name the input that an output "
+            "forecasts (targets), or accept labels from outside (labels)."
+        )
+    return online, targets

@@ -1,18 +1,20 @@
 """Compares two models: checks that streams can continue, and lists the differences.
 
 Streams can continue if inputs, outputs, categories and horizon are equal, and the states of the
-recurrent layers too, in their order. Layers without a state, weights and scaling may differ.
+recurrent layers too, in their order, and what the online stage keeps. Layers without a state, weights and scaling may differ.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
 from .layers import Layer
 from .model import Model
+from .online import STATE_VERSION
 
 
 def incompatibility(running: Model, new: Model) -> str | None:
@@ -35,6 +37,9 @@ def incompatibility(running: Model, new: Model) -> str | None:
         )
     if new.horizon != running.horizon:
         return f"it predicts {new.horizon} steps ahead, the running model {running.horizon}"
+    if _online_memory(new) != _online_memory(running):
+        shown = ("none" if m.online is None else m.online.describe() for m in (new, running))
+        return "its online stage remembers other things: {}, the running model's {}".format(*shown)
     layers, before = _recurrent_layers(new), _recurrent_layers(running)
     for (n, layer), (_, old) in zip(layers, before, strict=False):
         reason = _compare_states(n, layer, old)
@@ -54,6 +59,8 @@ def compatibility_key(model: Model) -> str:
         "horizon": model.horizon,
         "memory": [(layer.kind, layer.state) for _, layer in _recurrent_layers(model)],
     }
+    if model.online is not None:
+        compared["online"] = _online_memory(model)
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -77,6 +84,8 @@ def describe_changes(running: Model, new: Model) -> list[str]:
     for side in ("input", "output"):
         if any(name.startswith(f"{side}_scaling") for name in changed):
             changes.append(f"{side} scaling")
+    if new.online != running.online:
+        changes.append("the online stage")
     if new.skip != running.skip or "skip_scale" in changed:
         changes.append("which inputs are added to outputs")
     return changes
@@ -84,6 +93,16 @@ def describe_changes(running: Model, new: Model) -> list[str]:
 
 def _recurrent_layers(model: Model) -> list[tuple[int, Layer]]:
     return [(n, layer) for n, layer in enumerate(model.layers) if layer.state]
+
+
+def _online_memory(model: Model) -> list[Any] | None:
+    """Return what decides which numbers the online stage keeps of a stream, and their meaning."""
+    if model.online is None:
+        return None
+    options = model.online.to_dict()
+    for name in ("max_gap", "lower", "upper", "alarm_rate", "targets"):
+        options.pop(name, None)
+    return [STATE_VERSION, options, model.targets]
 
 
 def _compare_names(what: str, before: tuple[str, ...], names: tuple[str, ...]) -> str | None:

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from ..errors import ModelError, ModelFileError
 from ..files import check_path, replace_file
 from .layers import Layer
+from .online import Online
 from .safetensors_file import Arrays, SafetensorsFile
 from .scaling import Scaling
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 1
+VERSION = 2  # 1 has no online stage, and is what a model without one is written as
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -42,7 +43,7 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
         model.arrays(),
         metadata={
             "format": FORMAT,
-            "version": str(VERSION),
+            "version": str(1 if model.online is None else VERSION),
             "specification": json.dumps(model.specification()),
             "metadata": json.dumps(model.metadata),
             "fingerprint": model.fingerprint,
@@ -150,6 +151,8 @@ def _arguments(
         "skip_scale": unused.pop("skip_scale", None),
         "horizon": specification["horizon"],
     }
+    if "online" in specification:
+        arguments["online"] = Online.from_dict(specification["online"])
     if unused:
         raise ModelError(f"it holds arrays that no layer has: {', '.join(sorted(unused))}.")
     return arguments

@@ -16,6 +16,7 @@ from .checks import (
     check_horizon,
     check_metadata,
     check_names,
+    check_online,
     check_scaling,
     check_skip,
     check_skip_scale,
@@ -23,6 +24,7 @@ from .checks import (
 )
 from .file import read_model_file, write_model_file
 from .layers import Embedding, Layer
+from .online import Online, result_places
 from .scaling import Scaling
 
 
@@ -52,6 +54,8 @@ class Model:
         How many steps ahead of its observation a prediction is; 0 if it is no forecast.
     metadata : mapping of str to str, optional
         Anything worth recording about the origin of the model. It changes no result.
+    online : Online, optional
+        What is done beside the network with observations and predictions; nothing if left out.
 
     Raises
     ------
@@ -74,6 +78,7 @@ class Model:
         horizon: int = 1,
         metadata: Mapping[str, str] | None = None,
         skip_scale: ArrayLike | None = None,
+        online: Online | None = None,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
@@ -88,6 +93,7 @@ class Model:
         self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
         self.horizon = check_horizon(horizon)
         self.metadata = check_metadata(metadata)
+        self.online, self.targets = check_online(online, self.inputs, self.outputs, self.skip)
 
     @property
     def input_size(self) -> int:
@@ -98,6 +104,13 @@ class Model:
     def output_size(self) -> int:
         """O, outputs of one prediction."""
         return self.layers[-1].output_size
+
+    @property
+    def result_size(self) -> int:
+        """W, numbers in a result: the outputs, and what the online stage says (network.online)."""
+        if self.online is None:
+            return self.output_size
+        return result_places(self.output_size, len(self.online.intervals)).size
 
     @property
     def categories(self) -> int:
@@ -120,13 +133,15 @@ class Model:
 
     def specification(self) -> dict[str, Any]:
         """Return everything but the arrays and the metadata, as plain values for JSON."""
-        return {
+        specification = {
             "layers": [layer.to_dict() for layer in self.layers],
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "skip": None if self.skip is None else list(self.skip),
             "horizon": self.horizon,
         }
+        online = {} if self.online is None else {"online": self.online.to_dict()}
+        return specification | online
 
     def arrays(self) -> dict[str, Float32Array]:
         """Return every array by its name in a model file."""
@@ -166,6 +181,19 @@ class Model:
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
         """Return a copy of this model with other weights, one dict for each layer."""
+        return self._copy(weights, self.online)
+
+    def with_online(self, online: Online | None) -> "Model":
+        """Return a copy of this model with another online stage; with none for None.
+
+        Raises
+        ------
+        ModelError
+            If the stage does not fit the model's inputs and outputs.
+        """
+        return self._copy(self.weights, online)
+
+    def _copy(self, weights: Sequence[Mapping[str, ArrayLike]], online: Online | None) -> "Model":
         return Model(
             self.layers,
             weights,
@@ -177,9 +205,11 @@ class Model:
             self.horizon,
             self.metadata,
             self.skip_scale,
+            online,
         )
 
     def __repr__(self) -> str:
         """Show inputs, layers and outputs in order."""
         chain = " -> ".join(layer.describe() for layer in self.layers)
-        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}>"
+        online = "" if self.online is None else f", {self.online.describe()}"
+        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{online}>"

@@ -1,0 +1,188 @@
+"""What an observation is answered with: the outputs, and what the online stage says of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadValueError, shown
+from ..network.model import Model
+from ..network.online import KINDS, ResultPlaces, result_places
+
+Float32Array = NDArray[np.float32]
+
+
+class ResultLayout:
+    """The meaning of the numbers in a result of one model.
+
+    Parameters
+    ----------
+    outputs : int
+        O.
+    levels : sequence of float
+        Of its intervals, rising.
+    has_stage : bool
+        Whether the model has an online stage; if not, a result has the outputs only.
+    """
+
+    def __init__(self, outputs: int, levels: Sequence[float], has_stage: bool) -> None:
+        self.outputs, self.levels, self.has_stage = outputs, tuple(levels), has_stage
+        self.places: ResultPlaces = result_places(outputs, len(self.levels))
+
+    @classmethod
+    def of(cls, model: Model) -> "ResultLayout":
+        """Return the layout of a model's results."""
+        levels = () if model.online is None else model.online.intervals
+        return cls(model.output_size, levels, model.online is not None)
+
+
+class _Result:
+    """The parts of results, float32[..., W], by name."""
+
+    __slots__ = ("_layout", "_result")
+
+    def __init__(self, result: Float32Array, layout: ResultLayout) -> None:
+        self._result, self._layout = result, layout
+
+    @property
+    def y(self) -> Float32Array:
+        """The outputs, in the unit of the series: float32[O]."""
+        return self._result[..., : self._layout.outputs]
+
+    @property
+    def low(self) -> Float32Array:
+        """Lower bounds of the widest interval: float32[O], NaN where there is none (yet)."""
+        return self._vector(self._layout.places.low, len(self._layout.levels) - 1)
+
+    @property
+    def high(self) -> Float32Array:
+        """Upper bounds of the widest interval: float32[O], NaN where there is none (yet)."""
+        return self._vector(self._layout.places.high, len(self._layout.levels) - 1)
+
+    @property
+    def error(self) -> Float32Array:
+        """What came less what had been predicted for it: float32[O], NaN where nothing is known."""
+        return self._vector(self._layout.places.error, 0)
+
+    def interval(self, level: float) -> tuple[Float32Array, Float32Array]:
+        """Return the bounds of the interval of one level, each float32[O].
+
+        Raises
+        ------
+        BadValueError
+            If the model has no interval of that level.
+        """
+        levels = self._layout.levels
+        if level not in levels:
+            raise BadValueError(
+                f"level: expected one of the model's, {', '.join(map(str, levels)) or 'none'}, got "
+                f"{shown(level)}."
+            )
+        n, places = levels.index(level), self._layout.places
+        return self._vector(places.low, n), self._vector(places.high, n)
+
+    def _vector(self, start: int, level: int) -> Float32Array:
+        result, outputs = self._result, self._layout.outputs
+        if not self._layout.has_stage or level < 0:
+            return np.full((*result.shape[:-1], outputs), np.nan, np.float32)
+        start += level * outputs
+        return result[..., start : start + outputs]
+
+    def _number(self, name: str) -> Any:
+        if not self._layout.has_stage:
+            return self._result[..., 0] * np.float32(np.nan)
+        return self._result[..., getattr(self._layout.places, name)]
+
+
+class Prediction(_Result):
+    """The prediction for one observation, and what the online stage says.
+
+    What the model's online stage does not do is NaN, False, "" or 0.
+    """
+
+    __slots__ = ()
+
+    @property
+    def score(self) -> float:
+        """How unusual the observation is, to rank by: 0 or more; NaN while it is not known."""
+        return float(self._number("score"))
+
+    @property
+    def p_value(self) -> float:
+        """How often an observation at least as unusual comes on a stream that does not change."""
+        return float(self._number("p_value"))
+
+    @property
+    def alarm(self) -> bool:
+        """Whether an alarm begins or lasts with this observation."""
+        return self._layout.has_stage and self._number("alarm") > 0
+
+    @property
+    def kind(self) -> str:
+        """What is unusual, one of the words of ``streamlstm.network.online.KINDS``."""
+        return KINDS[int(self._number("kind"))] if self._layout.has_stage else KINDS[0]
+
+    @property
+    def filled(self) -> int:
+        """How many inputs were missing and filled."""
+        return int(self._number("filled")) if self._layout.has_stage else 0
+
+    def __repr__(self) -> str:
+        """Show what is known."""
+        words = [f"y={_short(self.y)}"]
+        if self._layout.levels and not np.isnan(self.low).all():
+            words.append(f"low={_short(self.low)}, high={_short(self.high)}")
+        if not np.isnan(self.score):
+            words.append(f"score={self.score:.3g}, p_value={self.p_value:.2g}")
+        words += [f"alarm={self.alarm}, kind={self.kind!r}"] if self.alarm else []
+        words += [f"filled={self.filled}"] if self.filled else []
+        return f"<Prediction {', '.join(words)}>"
+
+
+class Predictions(_Result):
+    """The predictions for a block of B observations; as :class:`Prediction`, B rows or values."""
+
+    __slots__ = ()
+
+    @property
+    def score(self) -> Float32Array:
+        """How unusual each observation is: float32[B]."""
+        return np.asarray(self._number("score"))
+
+    @property
+    def p_value(self) -> Float32Array:
+        """How often such an observation comes on a stream that does not change: float32[B]."""
+        return np.asarray(self._number("p_value"))
+
+    @property
+    def alarm(self) -> NDArray[np.bool_]:
+        """Whether there is an alarm: bool[B]."""
+        return np.asarray(self._number("alarm") > 0)
+
+    @property
+    def kind(self) -> list[str]:
+        """What is unusual, one word for each observation."""
+        codes = np.nan_to_num(self._number("kind")).astype(int)
+        return [KINDS[code] for code in codes.tolist()]
+
+    @property
+    def filled(self) -> NDArray[np.int64]:
+        """How many inputs were missing and filled: int64[B]."""
+        return np.nan_to_num(self._number("filled")).astype(np.int64)
+
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self._result)
+
+    def __getitem__(self, n: int) -> Prediction:
+        """Return one of them."""
+        return Prediction(self._result[n], self._layout)
+
+    def __repr__(self) -> str:
+        """Show how many there are."""
+        return f"<Predictions of {len(self)} observations, {int(self.alarm.sum())} alarms>"
+
+
+def _short(values: Float32Array) -> str:
+    return np.array2string(values, precision=5, separator=", ", threshold=8)

@@ -1,0 +1,208 @@
+"""The online stage of a model: what is done with an observation and a prediction beside the network.
+
+A specification is data in the model file. What it means is in the NumPy functions of
+streamlstm/online; what it remembers of a stream is in the stream's state row (backends/plan.py).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ModelError, shown
+
+STATE_VERSION = 1  # of the columns that the stage keeps in a state row
+FILLS = ("refuse", "last", "mean", "zero", "predict")
+ADAPTATIONS = ("none", "mix", "rls")
+KINDS = ("", "spike", "level", "variance", "calm", "novelty", "missing")
+SIDES = ("both", "upper", "lower")
+SCALINGS = ("model", "stream")
+MAX_LEVELS = 8
+MAX_GAP = 2**20
+MAX_SEASON = 2**16
+MAX_LABELS = 2**12
+
+
+@dataclass(frozen=True)
+class Online:
+    """What stands around a network: missing values, scaling, adaptation, intervals, anomalies.
+
+    Parameters
+    ----------
+    fill : {"refuse", "last", "mean", "zero", "predict"}, or one for each input
+        What takes the place of a missing value (NaN; nil on the wire): the observation is refused;
+        the last value; the mean of the stream; zero; or the last value moved towards the network's
+        own prediction of that input, as far as that has earned trust at the ends of earlier gaps.
+    max_gap : int
+        After so many missing values in a row of one input the stream predicts nothing (NaN) until
+        a value comes.
+    scale : {"model", "stream"}
+        Whether inputs are scaled by the constants of training, or by a running mean and standard
+        deviation of each stream, so that one model serves sensors of different level and spread.
+    adapt : {"none", "mix", "rls"}
+        Whether the last layer learns from each stream while it runs: "rls" by recursive least
+        squares, "mix" that and the naive forecasts, weighted by how good they have been lately.
+    season : int
+        Steps of a season, whose last change is a feature of the adapted layer; 0 for none.
+    labels : int
+        For how many of its last observations a stream accepts labels from outside
+        (:meth:`streamlstm.Engine.learn`); 0 if the labels are the inputs themselves.
+    intervals : sequence of float
+        Levels of prediction intervals, such as ``(0.5, 0.9)``; rising, each once.
+    side : {"both", "upper", "lower"}
+        Whether an interval has two bounds, or only an upper or a lower one.
+    lower, upper : float, optional
+        Bounds of the outputs themselves, such as 0 for what cannot be negative.
+    anomaly : bool
+        Whether observations get an anomaly score, a p-value and an alarm.
+    alarm_rate : float
+        At most so many false alarms a row, on a stream that does not change.
+    targets : sequence of int, optional
+        For each output the input that it forecasts, ``horizon`` steps ahead, or -1 for none. Left
+        out: the input with the name of the output, else the one that ``skip`` adds to it.
+
+    Raises
+    ------
+    ModelError
+        If a value is not among those above.
+    """
+
+    fill: str | tuple[str, ...] = "refuse"
+    max_gap: int = 100
+    scale: str = "model"
+    adapt: str = "none"
+    season: int = 0
+    labels: int = 0
+    intervals: tuple[float, ...] = ()
+    side: str = "both"
+    lower: float | None = None
+    upper: float | None = None
+    anomaly: bool = False
+    alarm_rate: float = 1e-4
+    targets: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("fill", "intervals", "targets"):
+            value = getattr(self, name)
+            if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+                object.__setattr__(self, name, tuple(value))
+        fills = (self.fill,) if isinstance(self.fill, str) else self.fill
+        if not isinstance(fills, tuple) or not fills or not all(fill in FILLS for fill in fills):
+            self._refuse("fill", f"one of {', '.join(FILLS)}, or one for each input")
+        for name, choices in (("scale", SCALINGS), ("adapt", ADAPTATIONS), ("side", SIDES)):
+            if getattr(self, name) not in choices:
+                self._refuse(name, f"one of {', '.join(choices)}")
+        for name, least, most in (
+            ("max_gap", 1, MAX_GAP),
+            ("season", 0, MAX_SEASON),
+            ("labels", 0, MAX_LABELS),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                self._refuse(name, f"an integer from {least} to {most}")
+        self._check_levels()
+        if not isinstance(self.anomaly, bool):
+            self._refuse("anomaly", "True or False")
+        if not _is_between(self.alarm_rate, 0, 0.5):
+            self._refuse("alarm_rate", "a rate above 0 and below 0.5")
+        whole = self.targets is None or (
+            isinstance(self.targets, tuple) and all(type(n) is int and n >= -1 for n in self.targets)
+        )
+        if not whole:
+            self._refuse("targets", "the index of an input for each output, -1 for none")
+
+    def _check_levels(self) -> None:
+        levels = self.intervals
+        if (
+            not isinstance(levels, tuple)
+            or len(levels) > MAX_LEVELS
+            or not all(_is_between(level, 0, 1) for level in levels)
+            or list(levels) != sorted(set(levels))
+        ):
+            self._refuse("intervals", f"up to {MAX_LEVELS} levels between 0 and 1, rising")
+        for name in ("lower", "upper"):
+            value = getattr(self, name)
+            if value is not None and not _is_between(value, -3.4e38, 3.4e38):
+                self._refuse(name, "a finite number, or None")
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            self._refuse("lower", f"a number below upper, {self.upper}")
+
+    def _refuse(self, name: str, expected: str) -> None:
+        raise ModelError(f"online: expected {name} to be {expected}, got {shown(getattr(self, name))}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that differ from their defaults as plain values for JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            field.name: list(value) if isinstance(value, tuple) else value
+            for field in fields(self)
+            if (value := values[field.name]) != field.default
+        }
+
+    @classmethod
+    def from_dict(cls, specification: dict[str, Any]) -> "Online":
+        """Build a specification from what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        ModelError
+            If there are other fields, or values that are not valid.
+        """
+        try:
+            return cls(**specification)
+        except TypeError as error:
+            raise ModelError(f"online: these fields cannot be: {error}.") from None
+
+    def describe(self) -> str:
+        """Return the specification as Python code, without fields that have their default value."""
+        words = (f"{name}={value!r}" for name, value in self.to_dict().items())
+        return f"Online({', '.join(words)})"
+
+    def fill_of(self, n: int) -> str:
+        """Return how input ``n`` is filled."""
+        return self.fill if isinstance(self.fill, str) else self.fill[n]
+
+
+class ResultPlaces(NamedTuple):
+    """Where what the online stage says stands in a result, float32[W], behind the O outputs.
+
+    Attributes
+    ----------
+    low, high : int
+        Bounds of the intervals: O for each level, the lowest level first. NaN while unknown, and on
+        the side that an interval does not have.
+    error : int
+        O numbers: what came less what had been predicted for it; NaN where nothing is known.
+    score, p_value, alarm, kind : int
+        Of the anomaly stage; ``alarm`` is 0 or 1, ``kind`` a position in
+        :data:`KINDS`.
+    filled : int
+        How many inputs were missing and filled.
+    size : int
+        W.
+    """
+
+    low: int
+    high: int
+    error: int
+    score: int
+    p_value: int
+    alarm: int
+    kind: int
+    filled: int
+    size: int
+
+
+def result_places(outputs: int, levels: int) -> ResultPlaces:
+    """Return the places in a result of ``outputs`` outputs with so many levels of intervals."""
+    high = outputs * (1 + levels)
+    error = high + outputs * levels
+    score = error + outputs
+    return ResultPlaces(outputs, high, error, score, score + 1, score + 2, score + 3, score + 4, score + 5)
+
+
+def _is_between(value: object, low: float, high: float) -> bool:
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and low < value < high  # type: ignore[arg-type]
