@@ -41,6 +41,7 @@ class EngineCore:
         make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
         self._table = StateTable(capacity, initial_row(model), make_rows)
         self._views: list[NativeView] = []
+        self._is_fast = False
         self._use(model, backend)
         self._steps = 0
         self._one_slot, self._one_seq = np.zeros(1, np.int64), np.zeros(1, np.uint64)
@@ -48,6 +49,7 @@ class EngineCore:
         single = backend.single_stream(self._table.rows)
         # The compiled call relies on the GIL to be alone (lock_flag.py).
         self._is_fast = single is not None and _HAS_GIL
+        self._is_quick = self._is_fast and self._is_plain
         self._fast_steps, flag = np.zeros(1, np.int64), np.zeros(1, np.int64)
         if single is not None:
             self._task, self._fast_steps, flag = single.task, single.steps, single.locked
@@ -65,7 +67,8 @@ class EngineCore:
             remedy = (
                 "Export its streams before the fork, and import them into an engine with threads=1"
             )
-            self._is_fast, self._flag.error = False, fork_error("this engine", why, remedy)
+            self._is_fast = self._is_quick = False
+            self._flag.error = fork_error("this engine", why, remedy)
 
     def _use(self, model: Model, backend: Backend) -> None:
         """Step with this model from now on."""
@@ -74,6 +77,7 @@ class EngineCore:
         self._to_row = self._schema.to_row
         self._outputs, self._width = model.output_size, model.result_size
         self._is_plain = model.online is None
+        self._is_quick = self._is_fast and self._is_plain
         self._layout = ResultLayout.of(model)
         self._one_x = np.zeros((1, model.input_size), np.float32)
         self._one_y = np.zeros((1, model.result_size), np.float32)

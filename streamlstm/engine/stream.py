@@ -31,8 +31,18 @@ class Stream:
 
     def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Float32Array:
         """Advance the stream by one observation; as :meth:`Engine.step`."""
-        y, engine = self._result(x, seq, time), self._engine
-        return y if engine._is_plain else y[: engine._outputs]
+        engine = self._engine
+        if time is None and type(seq) is int and engine._is_quick:  # as in Engine.step
+            if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
+                x = engine._to_row(x)
+            y = _EMPTY(engine._outputs, _FLOAT32)
+            slot, generation, head, task = self._slot, self._generation, engine._head, engine._task
+            try:
+                if engine._step_slot(head, task, slot, generation, x, seq, _NAN, y):
+                    return y
+            except OverflowError:
+                pass  # a number beyond 64 bits
+        return self._result(x, seq, time)[: engine._outputs]
 
     def observe(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Prediction:
         """Advance the stream by one observation; as :meth:`Engine.observe`."""
