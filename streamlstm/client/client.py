@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike
 
 from .. import wire
 from ..engine.ids import check_prefix, check_stream_id
+from ..engine.prediction import Prediction, Predictions
 from ..engine.validation import Float32Array, check_flag
 from .base import BaseClient
 from .connection import Connection, milliseconds
 from .failures import no_reply, not_sent
+from .observing import decode_all_observed, decode_observed
 from .pipeline import Pipeline, ThreadSafeQueue
 from .replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
 from .requests import check_blob, encode, id_chunks, observation, observations
@@ -103,6 +105,37 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
             If no reply came in time.
         """
         return self._call(observation(stream, x, seq, time), decode_prediction)
+
+    def observe(
+        self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Prediction:
+        """Advance a stream by one observation; return the prediction and how sure it is.
+
+        Parameters
+        ----------
+        stream, x, seq, time
+            As for :meth:`step`; a missing value of a model that fills it is None or NaN.
+
+        Returns
+        -------
+        Prediction
+            As :meth:`streamlstm.Engine.observe` returns it.
+
+        Raises
+        ------
+        RemoteError, WorkerTimeoutError
+            As for :meth:`step`.
+        """
+        return self._call(observation(stream, x, seq, time), decode_observed)
+
+    def observe_many(
+        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+    ) -> Predictions:
+        """Advance many streams in one message; return predictions and how sure they are.
+
+        As for :meth:`step_many` and :meth:`observe`.
+        """
+        return self._call(observations(streams, X, seqs), decode_all_observed)
 
     def step_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None

@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ModelError, StreamLSTMError
 from .engine import Engine
 from .ids import StreamId, check_stream_id
+from .prediction import Prediction, Predictions, ResultLayout
 from .validation import to_float32
 
 Float32Array = NDArray[np.float32]
 
 
 class _Call(NamedTuple):
-    """An observation and the future of its prediction."""
+    """An observation and the future of its result, float32[W]."""
 
     future: asyncio.Future[Float32Array]
     stream: StreamId
@@ -91,12 +92,26 @@ class AsyncEngine:
         StreamLSTMError
             As :meth:`Engine.step`. Whatever is raised, no stream has changed.
         """
+        results = await self._result(stream, x, seq, time)
+        return results[: self.engine.model.output_size]
+
+    async def observe(
+        self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Prediction:
+        """Advance one stream by one observation; as :meth:`Engine.observe`."""
+        layout = ResultLayout.of(self.engine.model)
+        return Prediction(await self._result(stream, x, seq, time), layout)
+
+    def _result(
+        self, stream: StreamId, x: ArrayLike, seq: Any, time: Any
+    ) -> asyncio.Future[Float32Array]:
+        """Add a call to the batch of this turn; return the future of its result, float32[W]."""
         loop = self._check_loop()
         call = _Call(loop.create_future(), check_stream_id(stream), self._to_row(x), seq, time)
         if not self._pending:
             loop.call_soon(self._flush)
         self._pending.append(call)
-        return await call.future
+        return call.future
 
     async def step_many(
         self,
@@ -109,6 +124,18 @@ class AsyncEngine:
         """Advance many streams, all or none; as :meth:`Engine.step_many`, after pending calls."""
         self._flush_now()
         return self.engine.step_many(streams, X, seqs=seqs, times=times)
+
+    async def observe_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Predictions:
+        """Advance many streams, all or none; as :meth:`Engine.observe_many`, after pending calls."""
+        self._flush_now()
+        return self.engine.observe_many(streams, X, seqs=seqs, times=times)
 
     async def reset(self, stream: StreamId) -> None:
         """Reset a stream's state; as :meth:`Engine.reset`, after pending calls."""
@@ -159,7 +186,7 @@ class AsyncEngine:
             return
         futures, streams, rows, seqs, times = zip(*calls, strict=True)
         try:
-            Y, errors = self.engine.step_each(
+            results, errors = self.engine.result_each(
                 streams,
                 np.stack(rows),
                 seqs=None if all(type(seq) is int and seq == 0 for seq in seqs) else seqs,
@@ -176,4 +203,4 @@ class AsyncEngine:
             if n in errors:
                 future.set_exception(errors[n])
             else:
-                future.set_result(Y[n].copy())
+                future.set_result(results[n].copy())

@@ -30,8 +30,8 @@ class NativeView:
         How many may share a block.
     row_work : int
         Multiply-adds of a step of one stream.
-    inputs, outputs : int
-        F and O.
+    inputs, result : int
+        F and W.
     model : int
         How many models came before this one. When it rises, only these last five may have changed;
         read it within :meth:`exclusive`.
@@ -48,7 +48,7 @@ class NativeView:
     def switch_backend(self, backend: CpuBackend) -> None:
         """Read the numbers of another model's backend; only under the lock. Addresses stay."""
         self.threads, self.row_work = backend.threads, backend.work
-        self.inputs, self.outputs = backend.inputs, backend.outputs
+        self.inputs, self.result = backend.inputs, backend.result
         self.model += 1
 
     @contextmanager

@@ -12,6 +12,7 @@ from ..engine.engine import Engine
 from ..errors import StreamLSTMError
 from .access.stream_quota import StreamQuota
 from .counters import Counters
+from .extras import model_extras
 from .observations import (
     Float32Array,
     Observations,
@@ -55,6 +56,7 @@ class BatchStepper:
         self._engine, self._counters, self._refusals = engine, counters, refusals
         self._residency, self._quota = residency, quota
         self._producers = engine.stream_producers()
+        self._model, self._of_model = engine.model, model_extras(engine.model)
 
     def step(
         self,
@@ -226,11 +228,12 @@ class BatchStepper:
         if senders is not None:
             self._producers.check(streams, seqs, senders)
         start = time.perf_counter_ns()
-        Y = self._engine.step_many(streams, X, seqs=seqs if any(seqs) else None, times=times)
+        results = self._engine.result_many(streams, X, seqs if any(seqs) else None, times)
         if senders is not None:
             self._producers.assign(streams, seqs, senders)
         self._counters.stepped(len(streams), time.perf_counter_ns() - start)
-        frames = wire.encode_predictions(streams, seqs, Y)
+        extras = self._extras()
+        frames = wire.encode_predictions(streams, seqs, results, extras)
         responses = []
         start = 0
         for message in messages:
@@ -239,7 +242,7 @@ class BatchStepper:
                 reply = frames[start]
             else:
                 stop = start + len(message.streams)
-                reply = _predictions(message, Y[start:stop])
+                reply = _predictions(message, results[start:stop], extras)
             published = _publications(streams[start:stop], frames[start:stop]) if publish else []
             responses.append(Response(reply, published))
             start = stop
@@ -250,12 +253,12 @@ class BatchStepper:
         streams, seqs, X, times = join(run, self._engine.model.input_size)
         begin = time.perf_counter_ns()
         try:
-            Y, errors = self._engine.step_each(streams, X, seqs=seqs, times=times)
+            results, errors = self._engine.result_each(streams, X, seqs, times)
         except Exception as error:
             return [self._refusals.refuse(error, None, None) for _ in run]
         if len(errors) < len(streams):
             self._counters.stepped(len(streams) - len(errors), time.perf_counter_ns() - begin)
-        frames = wire.encode_predictions(streams, seqs, Y)
+        frames = wire.encode_predictions(streams, seqs, results, self._extras())
         responses = []
         start = 0
         for message in run:
@@ -270,6 +273,13 @@ class BatchStepper:
             first = refused[0] if refused else Response(frames[rows[0]], [])
             responses.append(first._replace(publications=published if publish else []))
         return responses
+
+    def _extras(self) -> wire.Extras | None:
+        """Return what predictions of the running model have besides outputs."""
+        if self._engine.model is not self._model:
+            self._model = self._engine.model
+            self._of_model = model_extras(self._model)
+        return self._of_model
 
     def _step_atomic(
         self, positioned: Positioned, publish: bool, producers: Mapping[int, int]
@@ -291,8 +301,10 @@ class BatchStepper:
         return self._refusals.refuse(error, streams_of(message)[row], seq_of(message, row))
 
 
-def _predictions(steps: wire.Steps, Y: Float32Array) -> bytes:
-    return wire.encode(wire.Predictions(steps.streams, steps.seqs, wire.to_floats(Y)))
+def _predictions(steps: wire.Steps, results: Float32Array, extras: wire.Extras | None) -> bytes:
+    Y = wire.to_floats(results if extras is None else results[:, : extras.outputs])
+    extra = None if extras is None else extras.of_rows(results)
+    return wire.encode(wire.Predictions(steps.streams, steps.seqs, Y, extra))
 
 
 def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> list[Publication]:

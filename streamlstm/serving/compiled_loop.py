@@ -83,7 +83,7 @@ class CompiledLoop:
         self._discard = compile.entry(loop.discard, loop.SIGNATURES[loop.discard])
         self._reply = compile.entry(loop.reply_to_handed, loop.SIGNATURES[loop.reply_to_handed])
         self._answering = False
-        self._view, self._model = view, view.model
+        self._engine, self._view, self._model = service.engine, view, view.model
         self._counters, self._wakeup = service.counters, wakeup
         self._dispatcher = dispatcher
         self._stored = None if service.checkpointer is None else service.checkpointer.stored
@@ -102,6 +102,7 @@ class CompiledLoop:
             spin,
             authenticated,
             service.limits,
+            service.engine.model,
         )
         self._fields = self.table.fields
 
@@ -127,7 +128,7 @@ class CompiledLoop:
         with self._view.exclusive():
             if self._view.model != self._model:
                 self._model = self._view.model
-                self.table.follow_model()
+                self.table.follow_model(self._engine.model)
             reason = Reason(self._serve(self.table.address))
             if reason is Reason.NEEDS_ROOM:
                 self._view.reserve(layout.MAX_ROWS, layout.MAX_ROWS * wire.MAX_ID_BYTES)

@@ -15,9 +15,11 @@ from ..engine.id_index import IdIndex
 from ..engine.native_view import NativeView
 from ..kernels import id_index
 from ..lazy_arrays import lazy_zeros
+from ..network.model import Model
 from .access.client_accounts import PULL_NAME, THROTTLED
 from .access.limits import Limits
 from .counters import Counters
+from .extras import model_extras
 from .libzmq import libzmq
 from .native import layout
 from .queue_limits import QueueLimits
@@ -51,6 +53,8 @@ class LoopTable:
         Whether the sockets use CURVE: then each message's sender has a role.
     limits : Limits
         Of each client.
+    model : Model
+        That of the engine.
 
     Attributes
     ----------
@@ -80,11 +84,13 @@ class LoopTable:
         spin: float,
         authenticated: bool,
         limits: Limits,
+        model: Model,
     ) -> None:
         self._view = view
         self._alive: list[Any] = [sockets]
         self._of_model: list[Any] = []
-        self._sizes = (0, 0)
+        self._of_extras: list[Any] = []
+        self._sizes = (0, 0, 0)
         self._libzmq = libzmq()
         self.fields = fields = np.zeros(layout.LOOP, np.int64)
         for place, address in functions.items():
@@ -98,7 +104,7 @@ class LoopTable:
         fields[layout.SPIN] = round(spin * 1e9)
         fields[layout.PACE] = 1_000
         self._allocate_block()
-        self.follow_model()
+        self.follow_model(model)
         self._allocate_queue(max_message_bytes, queue_limits)
         fields[layout.LARGE_MESSAGE] = self._zeros(8)  # a zmq_msg_t: 64 bytes
         fields[layout.HELD] = self._zeros(layout.MAX_HELD * layout.HELD_REPLY)
@@ -137,26 +143,57 @@ class LoopTable:
         fields[layout.ROWS] = self._zeros(room * layout.ROW)
         fields[layout.ORDER] = self._zeros(room)
         fields[layout.STARTS] = self._zeros(2 * room + 2)
+        fields[layout.TIMES], fields[layout.TIMES_SORTED] = self._zeros(room), self._zeros(room)
         fields[layout.SLOTS], fields[layout.SLOTS_SORTED] = self._zeros(room), self._zeros(room)
 
-    def follow_model(self) -> None:
+    def follow_model(self, model: Model) -> None:
         """Allocate what depends on the model, if it changed; with exclusive access afterwards."""
         fields, view, room = self.fields, self._view, layout.BLOCK_ROOM
         fields[layout.THREADS], fields[layout.ROW_WORK] = view.threads, view.row_work
-        sizes = (view.inputs, view.outputs)
+        size = self._write_extras(model_extras(model))
+        sizes = (view.inputs, view.result, size)
         if sizes == self._sizes:
             return
         self._sizes = sizes
         # A reply: an encoded id and numbers, no more bytes than these.
-        reply = 64 + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * view.outputs)
+        reply = 64 + size + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * view.result)
         arrays = {
             **dict.fromkeys((layout.X, layout.X_SORTED), 4 * room * view.inputs),
-            **dict.fromkeys((layout.Y, layout.Y_SORTED), 4 * room * view.outputs),
+            **dict.fromkeys((layout.Y, layout.Y_SORTED), 4 * room * view.result),
             layout.REPLY: reply,
         }
         self._of_model = [lazy_zeros(size, np.uint8) for size in arrays.values()]
         for place, array in zip(arrays, self._of_model, strict=True):
             fields[place] = array.ctypes.data
+
+    def _write_extras(self, extras: wire.Extras | None) -> int:
+        """Write the tables of the map of predictions; return its bytes without numbers, at most."""
+        fields = self.fields
+        fields[layout.EXTRAS] = 0
+        if extras is None:
+            return 0
+        keep = self._of_extras = []
+
+        def place(data: bytes) -> tuple[int, int]:
+            keep.append(np.frombuffer(data, np.uint8))
+            return keep[-1].ctypes.data, len(data)
+
+        table = np.zeros((len(extras.extras), layout.EXTRA), np.int64)
+        for row, (head, what, start, count), extra in zip(
+            table, extras.template(), extras.extras, strict=True
+        ):
+            row[:] = 0
+            row[[layout.EXTRA_AT, layout.EXTRA_SIZE]] = place(head)
+            row[[layout.EXTRA_WHAT, layout.EXTRA_START, layout.EXTRA_COUNTED]] = what, start, count
+            row[[layout.KEY_AT, layout.KEY_SIZE]] = place(wire.pack_words([extra.key])[0])
+        words = np.zeros((len(extras.words), layout.WORD), np.uint8)
+        for row, word in zip(words, wire.pack_words(extras.words), strict=True):
+            row[0], row[1 : 1 + len(word)] = len(word), np.frombuffer(word, np.uint8)
+        keep += [table, words]
+        fields[layout.EXTRAS], fields[layout.EXTRA_COUNT] = table.ctypes.data, len(table)
+        fields[layout.WORDS] = words.ctypes.data
+        fields[[layout.LEVELS, layout.LEVELS_SIZE]] = place(extras.head())
+        return int(sum(array.nbytes for array in keep)) + 16 * len(table)
 
     def _allocate_queue(self, max_message_bytes: int, limits: QueueLimits) -> None:
         """Allocate the queue, and the scratch that one message is received into."""

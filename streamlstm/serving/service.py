@@ -299,6 +299,7 @@ class Service:
                 "outputs": list(model.outputs),
                 "horizon": model.horizon,
                 "fingerprint": model.fingerprint,
+                "online": None if model.online is None else model.online.to_dict(),
             },
             "backend": engine.backend,
             "streams": len(engine),

@@ -9,6 +9,7 @@ of a batch into one array without creating an array for each.
 
 from .decoding import count_observations, decode_reply, decode_request, too_large
 from .encoding import encode, encode_busy, encode_predictions
+from .extras import COUNT, FLAG, FLOATS, NUMBER, WORD, Extra, Extras, pack_words
 from .messages import (
     CODES,
     EVICTED,

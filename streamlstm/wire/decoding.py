@@ -97,17 +97,24 @@ def _decode_info(message: list[Any]) -> Info:
 
 def _decode_prediction(message: list[Any]) -> Prediction:
     stream, seq, y = _take_at_least(message, 4)
+    extra = _extra_of(message)
+    return Prediction(elements.stream(stream), elements.seq(seq), elements.vector(y, "y"), extra)
+
+
+def _extra_of(message: list[Any]) -> dict[str, Any] | None:
+    """Return the map at the end of a PREDICTION or PREDICTIONS, None if it has none."""
     extra = message[4] if len(message) > 4 else None
     if extra is not None and type(extra) is not dict:
         elements.refuse("extra", "a map or nil", extra)
-    return Prediction(elements.stream(stream), elements.seq(seq), elements.vector(y, "y"), extra)
+    return extra
 
 
 def _decode_predictions(message: list[Any]) -> Predictions:
     streams, seqs, Y = _take_at_least(message, 4)
     streams = elements.streams(streams)
+    rows = len(streams)
     return Predictions(
-        streams, elements.seqs(seqs, len(streams)), elements.matrix(Y, len(streams), "Y")
+        streams, elements.seqs(seqs, rows), elements.matrix(Y, rows, "Y"), _extra_of(message)
     )
 
 

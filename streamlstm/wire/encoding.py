@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import elements
+from .extras import Extras
 from .messages import (
     MAX_TEXT,
     Barrier,
@@ -48,13 +49,25 @@ def encode(message: Request | Reply) -> bytes:
 
 
 def encode_predictions(
-    streams: Sequence[StreamId], seqs: Sequence[int], Y: NDArray[np.float32]
+    streams: Sequence[StreamId],
+    seqs: Sequence[int],
+    results: NDArray[np.float32],
+    extras: Extras | None = None,
 ) -> list[bytes]:
-    """Encode one PREDICTION for each row of ``Y``, float32[B, O]."""
-    pack = msgpack.Packer().pack  # created once a batch: it is half of the cost of packing
-    size = 4 * Y.shape[1]
-    data = Y.astype("<f4", copy=False).tobytes()
+    """Encode one PREDICTION for each row of ``results``, float32[B, W].
+
+    Without ``extras`` W is the number of outputs.
+    """
+    pack = msgpack.Packer(use_single_float=True).pack  # made once: it is half of the cost
     kind = int(Kind.PREDICTION)
+    if extras is not None:
+        outputs = 4 * extras.outputs
+        return [
+            pack((kind, stream, seq, row.tobytes()[:outputs], extras.of_row(row)))
+            for stream, seq, row in zip(streams, seqs, results, strict=True)
+        ]
+    size = 4 * results.shape[1]
+    data = results.astype("<f4", copy=False).tobytes()
     return [
         pack((kind, stream, seq, data[start : start + size]))
         for stream, seq, start in zip(streams, seqs, range(0, len(data), size), strict=True)
@@ -117,7 +130,8 @@ def _encode_predictions(predictions: Predictions) -> bytes:
     streams = elements.streams(predictions.streams)
     rows = len(streams)
     seqs = elements.seqs(predictions.seqs, rows)
-    return _pack(Kind.PREDICTIONS, streams, seqs, elements.matrix(predictions.Y, rows, "Y"))
+    parts = (Kind.PREDICTIONS, streams, seqs, elements.matrix(predictions.Y, rows, "Y"))
+    return _pack(*parts) if predictions.extra is None else _pack(*parts, predictions.extra)
 
 
 def _encode_error(error: Error) -> bytes:

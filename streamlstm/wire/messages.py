@@ -181,6 +181,7 @@ class Predictions(NamedTuple):
     streams: list[StreamId]
     seqs: list[int] | None
     Y: bytes
+    extra: dict[str, Any] | None = None
 
     @property
     def values(self) -> NDArray[np.float32]:

@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike
 
 from ... import wire
 from ...engine.ids import check_prefix, check_stream_id
+from ...engine.prediction import Prediction, Predictions
 from ...engine.validation import Float32Array, check_flag
 from ..base import BaseClient
+from ..observing import decode_all_observed, decode_observed
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
 from ..request_queue import PendingRequest, RequestQueue
 from ..requests import check_blob, encode, id_chunks, observation, observations
@@ -56,6 +58,18 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         observation in the stream, 0 if it is not numbered; ``time`` its event time in seconds.
         """
         return await self._submit(observation(stream, x, seq, time), decode_prediction)
+
+    async def observe(
+        self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Prediction:
+        """Advance a stream by one observation; as :meth:`Client.observe`."""
+        return await self._submit(observation(stream, x, seq, time), decode_observed)
+
+    async def observe_many(
+        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+    ) -> Predictions:
+        """Advance many streams in one message; as :meth:`Client.observe_many`."""
+        return await self._submit(observations(streams, X, seqs), decode_all_observed)
 
     async def step_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None

@@ -14,12 +14,13 @@ from .views import fields_of
 
 
 @internal
-def _run(loop, task, slots, X, Y, first, stop):
+def _run(loop, task, slots, X, Y, times, first, stop):
     """Step rows ``first`` to ``stop`` of these arrays, on as many threads as it pays for."""
     fields = int64s_at(task, plan.TASK)
     fields[plan.TASK_SLOTS] = slots
     fields[plan.TASK_X] = X
     fields[plan.TASK_Y] = Y
+    fields[plan.TASK_TIMES] = times
     threads = min(
         loop[layout.THREADS], (stop - first) * loop[layout.ROW_WORK] // loop[layout.SHARE_WORK]
     )
@@ -49,14 +50,15 @@ def step_rows(loop, first, stop):
     task = loop[layout.TASK]
     fields = int64s_at(task, plan.TASK)
     fields[plan.TASK_STEPS] += stop - first
-    _run(loop, task, loop[layout.SLOTS], loop[layout.X], loop[layout.Y], first, stop)
+    arrays = loop[layout.SLOTS], loop[layout.X], loop[layout.Y], loop[layout.TIMES]
+    _run(loop, task, arrays[0], arrays[1], arrays[2], arrays[3], first, stop)
     program = int64s_at(fields[plan.TASK_PROGRAM], UNBOUNDED)
     _store_predictions(loop, program, first, stop)
 
 
 @internal
 def _store_predictions(loop, program, first, stop):
-    head, size = int64s_at(loop[layout.TABLE], id_index.HEAD), 4 * program[plan.OUTPUTS]
+    head, size = int64s_at(loop[layout.TABLE], id_index.HEAD), 4 * program[plan.RESULT]
     slots = int64s_at(loop[layout.SLOTS], stop)
     for n in range(first, stop):  # in their order: the last one of a stream stays
         if row_of(loop, n)[layout.SEQ] != 0:
@@ -66,12 +68,17 @@ def _store_predictions(loop, program, first, stop):
 
 @internal
 def _step_rounds(loop, task, program, rows):
-    wide, high = 4 * program[plan.INPUTS], 4 * program[plan.OUTPUTS]
+    wide, high = 4 * program[plan.INPUTS], 4 * program[plan.RESULT]
     order, rounds = _sort(loop, rows)
     slots = int64s_at(loop[layout.SLOTS], rows)
     into = int64s_at(loop[layout.SLOTS_SORTED], rows)
+    times, sorted_times = (
+        int64s_at(loop[layout.TIMES], rows),
+        int64s_at(loop[layout.TIMES_SORTED], rows),
+    )
     for n in range(rows):
         into[n] = slots[order[n]]
+        sorted_times[n] = times[order[n]]
         copy_bytes(loop[layout.X_SORTED] + wide * n, loop[layout.X] + wide * order[n], wide)
     starts = int64s_at(loop[layout.STARTS], rounds + 1)
     for round_ in range(rounds):
@@ -82,6 +89,7 @@ def _step_rounds(loop, task, program, rows):
                 loop[layout.SLOTS_SORTED],
                 loop[layout.X_SORTED],
                 loop[layout.Y_SORTED],
+                loop[layout.TIMES_SORTED],
                 starts[round_],
                 starts[round_ + 1],
             )

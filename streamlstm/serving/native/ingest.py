@@ -211,13 +211,14 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
     at = reader.read_vector(at, end, inputs, to)
     if at == 0:
         return int64(HAND_OVER)
-    time = 0.0
+    time = np.nan
     if timed:
         at, time = reader.read_number(at, end)
         if at == 0 or not np.isfinite(time):
             return int64(HAND_OVER)
     if at != end or not is_valid(program, floats_at(to, inputs)):
         return int64(HAND_OVER)
+    int64s_at(loop[layout.TIMES] + 8 * row, int64(1))[0] = int64(bits_of(time))
     entered = _claim_row(loop, head, row, base)
     if entered == 1 and timed:
         slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
@@ -250,6 +251,7 @@ def _ingest_steps(loop, head, record, at, end, row, base):
     for n in range(count):
         if not is_valid(program, floats_at(_inputs_at(loop, row + n), inputs)):
             return int64(HAND_OVER)
+        int64s_at(loop[layout.TIMES] + 8 * (row + n), int64(1))[0] = int64(bits_of(np.nan))
     arrived = head[id_index.GENERATION]
     for n in range(count):
         entered = _claim_row(loop, head, row + n, base)

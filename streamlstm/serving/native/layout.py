@@ -133,8 +133,16 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
     HELD_COUNT,  # their number and bytes
     HELD_BYTES,
-) = range(94)
-LOOP = 96
+    # For an online stage.
+    TIMES,  # addresses of the block's event times, and of the same sorted by round
+    TIMES_SORTED,
+    EXTRAS,  # address of int64[extras, EXTRA]: the map of a PREDICTION, 0 if it has none
+    EXTRA_COUNT,
+    WORDS,  # address of uint8[words, WORD]: each its size and its bytes
+    LEVELS,  # address and size of the map's head and levels in a PREDICTIONS
+    LEVELS_SIZE,
+) = range(101)
+LOOP = 112
 
 POLL_ITEM = 8
 
@@ -177,6 +185,11 @@ BATCH_RECORD, BATCH_FIRST, BATCH_COUNT, BATCH_MANY, BATCH_NUMBERED, BATCH_ROW = 
 # A row of the block: the id, or the address of its text; the length of the text, 0 for an integer;
 # the sequence number; the round, which is how many rows of the block the stream has before.
 ID, LENGTH, SEQ, ROUND, ROW = range(5)
+
+# An extra: the address and the number of the bytes before it, how it is written (wire/extras.py),
+# where its numbers begin in a result and how many they are; address and size of its key alone.
+EXTRA_AT, EXTRA_SIZE, EXTRA_WHAT, EXTRA_START, EXTRA_COUNTED, KEY_AT, KEY_SIZE, EXTRA = range(8)
+WORD = 32
 
 MAY_ALL, MAY_STEP, MAY_READ = ord("A"), ord("P"), ord("R")  # roles (serving/access/roles.py)
 

@@ -242,11 +242,12 @@ def _count_block(loop, rows, nanoseconds):
 def _send_replies(loop, first, stop):
     """Reply to messages of the block, publish, and free their records; return the time."""
     task = int64s_at(loop[layout.TASK], plan.TASK)
-    size = 4 * int64s_at(task[plan.TASK_PROGRAM], UNBOUNDED)[plan.OUTPUTS]
+    program = int64s_at(task[plan.TASK_PROGRAM], UNBOUNDED)
+    size, width = 4 * program[plan.OUTPUTS], 4 * program[plan.RESULT]
     after = loop[layout.NOW]
     since = first
     for n in range(first, stop):
-        send_results(loop, message_of(loop, n), size)
+        send_results(loop, message_of(loop, n), size, width)
         if n - since == _CLOCK_EVERY - 1 or n == stop - 1:
             after = now(loop)
             for done in range(since, n + 1):

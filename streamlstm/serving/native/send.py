@@ -118,7 +118,7 @@ def _publish(loop, topic, at, end):
 
 
 @internal
-def send_results(loop, message, size):
+def send_results(loop, message, size, width):
     """Publish the predictions of a message of the block, and reply to it.
 
     Parameters
@@ -126,7 +126,9 @@ def send_results(loop, message, size):
     loop : int64[LOOP]
     message : int64[BATCH_ROW]
     size : int64
-        Bytes of a prediction's outputs.
+        Bytes of a prediction's outputs,
+    width : int64
+        And of a whole result.
     """
     head = fields_of(message[layout.BATCH_RECORD])
     wants_reply = head[layout.CLIENT] != loop[layout.MAX_MESSAGES]
@@ -139,11 +141,12 @@ def send_results(loop, message, size):
             fields = row_of(loop, row)
             at = writer.write_topic(topic, fields[ID], fields[LENGTH])
             end = writer.write_prediction(
+                loop,
                 at,
                 fields[ID],
                 fields[LENGTH],
                 uint64(fields[SEQ]),
-                loop[layout.Y] + size * row,
+                loop[layout.Y] + width * row,
                 size,
             )
             if has_subscribers:
@@ -151,14 +154,15 @@ def send_results(loop, message, size):
             if wants_reply and not many:
                 send_reply(loop, head, at, end - at)
     if wants_reply and many:
-        end = _write_predictions(loop, topic, message, size)
+        end = _write_predictions(loop, topic, message, size, width)
         send_reply(loop, head, topic, end - topic)
 
 
 @internal
-def _write_predictions(loop, at, message, size):
+def _write_predictions(loop, at, message, size, width):
     first, count = message[layout.BATCH_FIRST], message[layout.BATCH_COUNT]
-    at = writer.write_array(at, int64(4))
+    has_extras = loop[layout.EXTRAS] != 0
+    at = writer.write_array(at, int64(5 if has_extras else 4))
     at = writer.write_unsigned(at, uint64(layout.PREDICTIONS))
     at = writer.write_array(at, count)
     for row in range(first, first + count):
@@ -171,7 +175,12 @@ def _write_predictions(loop, at, message, size):
     else:
         at = writer.write_byte(at, int64(reader.NIL))
     at = writer.write_bin_head(at, size * count)
-    return writer.write_bytes(at, loop[layout.Y] + size * first, size * count)
+    results = loop[layout.Y] + width * first
+    if not has_extras:
+        return writer.write_bytes(at, results, size * count)
+    for row in range(count):
+        at = writer.write_bytes(at, results + width * row, size)
+    return writer.write_extras(loop, at, results, count, width)
 
 
 @internal

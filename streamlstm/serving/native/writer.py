@@ -8,7 +8,8 @@ import numpy as np
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.pointers import copy_bytes, put_byte
+from ...kernels.pointers import byte_at, copy_bytes, floats_at, half_at, int64s_at, put_byte
+from ...wire.extras import COUNT, FLAG, FLOATS, NUMBER
 from . import layout, reader
 
 _BYTE = np.uint64(255)
@@ -94,10 +95,50 @@ def write_topic(at, id, length):
 
 
 @internal
-def write_prediction(at, id, length, seq, y, size):
-    """Write a PREDICTION whose outputs are the ``size`` bytes at ``y``."""
-    at = write_array(at, int64(4))
+def write_prediction(loop, at, id, length, seq, y, size):
+    """Write a PREDICTION of the result at ``y``, whose first ``size`` bytes are the outputs."""
+    extras = loop[layout.EXTRAS]
+    at = write_array(at, int64(4 if extras == 0 else 5))
     at = write_unsigned(at, uint64(layout.PREDICTION))
     at = write_id(at, id, length)
     at = write_unsigned(at, seq)
-    return write_bytes(write_bin_head(at, size), y, size)
+    at = write_bytes(write_bin_head(at, size), y, size)
+    if extras == 0:
+        return at
+    for n in range(loop[layout.EXTRA_COUNT]):
+        extra = int64s_at(extras + 8 * layout.EXTRA * n, layout.EXTRA)
+        at = write_bytes(at, extra[layout.EXTRA_AT], extra[layout.EXTRA_SIZE])
+        at = _write_extra(loop, at, extra, y + 4 * extra[layout.EXTRA_START])
+    return at
+
+
+@internal
+def _write_extra(loop, at, extra, place):
+    """Write the numbers of a result from ``place`` on, as an extra says."""
+    what = extra[layout.EXTRA_WHAT]
+    if what == FLOATS:
+        return write_bytes(at, place, 4 * extra[layout.EXTRA_COUNTED])
+    if what == NUMBER:
+        return write_big_endian(write_byte(at, int64(reader.FLOAT32)), half_at(place), int64(4))
+    number = int64(floats_at(place, int64(1))[0])
+    if what == FLAG:
+        return write_byte(at, int64(reader.NIL + 2 + (number > 0)))
+    if what == COUNT:
+        return write_unsigned(at, uint64(number))
+    word = loop[layout.WORDS] + layout.WORD * number
+    return write_bytes(at, word + 1, int64(byte_at(word)))
+
+
+@internal
+def write_extras(loop, at, first, count, width):
+    """Write the map of a PREDICTIONS of ``count`` results of ``width`` bytes from ``first`` on."""
+    at = write_bytes(at, loop[layout.LEVELS], loop[layout.LEVELS_SIZE])
+    for n in range(loop[layout.EXTRA_COUNT]):
+        extra = int64s_at(loop[layout.EXTRAS] + 8 * layout.EXTRA * n, layout.EXTRA)
+        at = write_bytes(at, extra[layout.KEY_AT], extra[layout.KEY_SIZE])
+        size = 4 * extra[layout.EXTRA_COUNTED]
+        at = write_bin_head(at, size * count)
+        for row in range(count):
+            place = first + width * row + 4 * extra[layout.EXTRA_START]
+            at = write_bytes(at, place, size)
+    return at

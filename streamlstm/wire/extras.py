@@ -1,0 +1,102 @@
+"""The map at the end of PREDICTION and PREDICTIONS: what a worker says besides the outputs.
+
+A result is float32[W]: the outputs, then further numbers. Which of them have which key depends on
+the model, and is the same in every message about it. Compiled code writes the map of a PREDICTION
+from :meth:`Extras.template`, byte for byte what is encoded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+# How an extra is written in a PREDICTION: a bin of float32, a number, true or false, an unsigned
+# integer, or one of some words. In PREDICTIONS each is a bin of float32, those of a row together.
+FLOATS, NUMBER, FLAG, COUNT, WORD = range(5)
+
+
+class Extra(NamedTuple):
+    """One key of the map: ``count`` numbers of a result, from ``start`` on."""
+
+    key: str
+    what: int
+    start: int
+    count: int = 1
+
+
+class Extras(NamedTuple):
+    """The map of one model.
+
+    Attributes
+    ----------
+    outputs : int
+        O, numbers of a result that are not in the map.
+    levels : tuple of float
+        Those of the intervals, which the map has as ``levels``; empty if there are none.
+    words : tuple of str
+        What the numbers of a WORD stand for; at most 31 bytes each.
+    extras : tuple of Extra
+    """
+
+    outputs: int
+    levels: tuple[float, ...]
+    words: tuple[str, ...]
+    extras: tuple[Extra, ...]
+
+    def _levels(self) -> dict[str, Any]:
+        return {"levels": np.array(self.levels, "<f4").tobytes()} if self.levels else {}
+
+    def of_row(self, result: NDArray[np.float32]) -> dict[str, Any]:
+        """Return the map of a PREDICTION of one result, float32[W]."""
+        found = self._levels()
+        for key, what, start, count in self.extras:
+            number = float(result[start])
+            if what == FLOATS:
+                found[key] = result[start : start + count].astype("<f4", copy=False).tobytes()
+            elif what == NUMBER:
+                found[key] = number
+            elif what == FLAG:
+                found[key] = number > 0
+            else:
+                whole = int(number) if number == number else 0  # NaN in a row that was refused
+                found[key] = whole if what == COUNT else self.words[whole]
+        return found
+
+    def of_rows(self, results: NDArray[np.float32]) -> dict[str, Any]:
+        """Return the map of a PREDICTIONS of results, float32[B, W]."""
+        bins = {
+            key: results[:, start : start + count].astype("<f4").tobytes()
+            for key, _, start, count in self.extras
+        }
+        return self._levels() | bins
+
+    def head(self) -> bytes:
+        """Return the bytes with which the map begins."""
+        known = self._levels()
+        head = bytes([0x80 + len(known) + len(self.extras)])
+        return head + b"".join(_pack(key) + _pack(value) for key, value in known.items())
+
+    def template(self) -> list[tuple[bytes, int, int, int]]:
+        """Return for each extra the bytes before it, and how, from where, how much is written."""
+        head, parts = self.head(), []
+        for key, what, start, count in self.extras:
+            head += _pack(key)
+            if what == FLOATS:
+                head += _pack(bytes(4 * count))[: -4 * count]
+            parts.append((head, what, start, count))
+            head = b""
+        return parts
+
+
+def pack_words(words: Sequence[str]) -> list[bytes]:
+    """Return words as msgpack."""
+    return [_pack(word) for word in words]
+
+
+def _pack(value: Any) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed
