@@ -127,7 +127,8 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     if len(skip):
         header[layout.SKIP_SCALE] = block.add(model.skip_factors)
     table = stage_table(model, stage_start(model))
-    if len(table):
+    if model.online is not None:
+        header[layout.TIMED] = bool(model.online.calendar)
         header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)
         header[layout.FILLS] = header[layout.STAGE] + len(table) - model.input_size
     return Plan(

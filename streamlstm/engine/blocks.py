@@ -39,18 +39,21 @@ def fast_block(
     streams: Sequence[StreamId] | NDArray[Any],
     seqs: Sequence[int] | None,
     times: Sequence[float | None] | None,
+    timed: bool,
 ) -> Block | None:
     """Claim the slots of a block and check its numbers and times, all in compiled code.
 
     Returns
     -------
     Block or None
-        None if anything is unusual or wrong; then nothing has changed, and row_checks.py decides.
+        None if anything is unusual or wrong, or a time is missing where each needs one; then nothing has changed, and row_checks.py decides.
     """
     count = len(streams)
     numbers = _NO_SEQS if seqs is None else pack_unsigned(seqs)
     seconds = _NO_TIMES if times is None else pack_times(times)
     if numbers is None or seconds is None:
+        return None
+    if timed and (len(seconds) != count or bool(np.isnan(seconds).any())):
         return None
     packed = pack_ids(streams)
     if packed is None or count == 0:

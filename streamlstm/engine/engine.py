@@ -224,9 +224,9 @@ class Engine(StreamStates):
             if self._schema is not schema:
                 row = self._schema.check_row(row)
             slot = self._table.find(stream)
-            if type(seq) is not int or seq != 0 or time is not None:
+            if type(seq) is not int or seq != 0 or time is not None or self._schema.timed:
                 seq = check_seq(stream, seq, self._table.last_seq(slot))
-                time = check_time(stream, time)
+                time = check_time(stream, time, self._schema.timed)
             if slot < 0:
                 slot = self._table.claim(check_stream_id(stream))
             return self._step_one(slot, row, seq, time)
@@ -310,9 +310,11 @@ class Engine(StreamStates):
             if self._schema is not schema:
                 self._schema.check_rows(*self._schema.to_rows(ids, X))
             self._backend.reserve(len(ids))
-            block = fast_block(self._table, ids, seqs, times)
+            block = fast_block(self._table, ids, seqs, times, self._schema.timed)
             if block is None:
-                block = block_of_all(self._table, id_list(ids), seqs, times)
+                block = block_of_all(
+                    self._table, id_list(ids), seqs, times, self._schema.timed
+                )
             return self._step_block(block, X)
 
     def step_each(
@@ -360,14 +362,16 @@ class Engine(StreamStates):
                 schema = self._schema
                 bad = schema.bad_rows(schema.to_rows(ids, X)[1])
             self._backend.reserve(len(ids))
-            block = None if bad else fast_block(self._table, ids, seqs, times)
+            block = None if bad else fast_block(self._table, ids, seqs, times, self._schema.timed)
             if block is not None:
                 return self._step_block(block, X), {}
             given = id_list(ids)
             errors: dict[int, StreamLSTMError] = {
                 n: schema.error(X[n], f"stream {shown(given[n])}") for n in bad
             }
-            block, valid = block_of_valid(self._table, given, seqs, times, errors)
+            block, valid = block_of_valid(
+                self._table, given, seqs, times, self._schema.timed, errors
+            )
             repeated = repeated_last(seqs, errors)
             for n, error in repeated.items():
                 error.values = self._last_prediction(given[n], error.last)

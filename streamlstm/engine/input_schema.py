@@ -29,11 +29,14 @@ class InputSchema:
     ----------
     shape : tuple of int
         Of one observation, (F,).
+    timed : bool
+        Whether it needs an event time.
     """
 
     def __init__(self, model: Model) -> None:
         self._names, self._categories = model.inputs, model.categories
         online = model.online
+        self.timed = online is not None and bool(online.calendar)
         self._fills = np.array(
             [online is not None and online.fill_of(n) != "refuse" for n in range(model.input_size)]
         )

@@ -17,6 +17,7 @@ def block_of_all(
     streams: Sequence[StreamId],
     seqs: Sequence[int] | None,
     times: Sequence[float | None] | None,
+    timed: bool,
 ) -> Block:
     """Return a block of all observations.
 
@@ -26,7 +27,7 @@ def block_of_all(
         That of the first observation at fault, with its ``position``; nothing has changed.
     """
     errors: dict[int, StreamLSTMError] = {}
-    ids = _check_rows(table, streams, seqs, times, errors, only_first=True)
+    ids = _check_rows(table, streams, seqs, times, timed, errors, only_first=True)
     for n, error in errors.items():
         error.position = n
         raise error
@@ -38,6 +39,7 @@ def block_of_valid(
     streams: Sequence[StreamId],
     seqs: Sequence[int] | None,
     times: Sequence[float | None] | None,
+    timed: bool,
     errors: dict[int, StreamLSTMError],
 ) -> tuple[Block, list[int]]:
     """Return a block of the valid observations, and their positions.
@@ -45,10 +47,12 @@ def block_of_valid(
     Parameters
     ----------
     table, streams, seqs, times
+    timed : bool
+        Whether each observation needs a time.
     errors : dict of int to StreamLSTMError
         Those known already, by position; those of other invalid observations are added.
     """
-    ids = _check_rows(table, streams, seqs, times, errors)
+    ids = _check_rows(table, streams, seqs, times, timed, errors)
     valid = [n for n in range(len(ids)) if n not in errors]
     block = checked_block(
         table,
@@ -93,6 +97,7 @@ def _check_rows(
     streams: Sequence[StreamId],
     seqs: Sequence[int] | None,
     times: Sequence[float | None] | None,
+    timed: bool,
     errors: dict[int, StreamLSTMError],
     only_first: bool = False,
 ) -> list[StreamId]:
@@ -110,8 +115,8 @@ def _check_rows(
             if seqs is not None:
                 before = last.get(key)
                 seq = check_seq(stream, seqs[n], table.last_seq(slot) if before is None else before)
-            if times is not None:
-                check_time(stream, times[n])
+            if times is not None or timed:
+                check_time(stream, None if times is None else times[n], timed)
             if slot < 0 and key not in new:
                 if len(new) >= table.free_slots:
                     raise table.full_error(stream)

@@ -70,9 +70,9 @@ class Stream:
             table, slot = engine._table, self._slot
             if slot < 0 or table.generation[slot] != self._generation:
                 slot = table.find(self.id)
-            if type(seq) is not int or seq != 0 or time is not None:
+            if type(seq) is not int or seq != 0 or time is not None or engine._schema.timed:
                 seq = check_seq(self.id, seq, table.last_seq(slot))
-                time = check_time(self.id, time)
+                time = check_time(self.id, time, engine._schema.timed)
             if slot < 0:
                 slot = table.claim(self.id)
             self._slot, self._generation = slot, int(table.generation[slot])

@@ -207,15 +207,20 @@ def check_seq(stream: StreamId, seq: Any, last: int) -> int:
     return int(seq)
 
 
-def check_time(stream: StreamId, time: Any) -> float | None:
+def check_time(stream: StreamId, time: Any, timed: bool = False) -> float | None:
     """Return an event time in seconds as a float, or None.
 
     Raises
     ------
     BadValueError
-        If it is not a finite number.
+        If it is not a finite number, or is missing where the model is ``timed``.
     """
     if time is None:
+        if timed:
+            raise BadValueError(
+                f"stream {shown(stream)}: expected an event time in seconds, got none; the model "
+                "has inputs that it computes from the time."
+            )
         return None
     if not is_number(time) or not abs(time) < math.inf:
         raise BadValueError(

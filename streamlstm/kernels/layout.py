@@ -13,6 +13,7 @@ PREDICTION = 11  # offset in a state row of the result of the last numbered obse
 RESULT = 12  # W, floats in a result: the outputs, and what the online stage says
 FILLS = 13  # 1 if the online stage fills missing inputs, so that NaN is a valid value
 STAGE = 14  # offset of the table of the online stage (online/layout.py), 0 if there is none
+TIMED = 15  # 1 if an observation has to have an event time
 HEADER = 16
 
 # One row a layer, after the header.

@@ -62,6 +62,8 @@ def _step(head, task, slot, x, seq, time, y):
     program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
     if not is_valid(program, x) or y.shape[0] != program[layout.RESULT]:
         return False  # y may have been made for an older model
+    if program[layout.TIMED] != 0 and time != time:
+        return False
     if seq != 0:
         if seq < 0 or uint64(seq) != column_of(head, slot, SEQ) + uint64(1):
             return False

@@ -182,21 +182,31 @@ def check_horizon(horizon: int) -> int:
     return horizon
 
 
-def check_online(
+def check_stage(online: Online | None, first: Layer) -> Online | None:
+    """Return the online stage; it must leave an input of the first layer to observations."""
+    if online is not None and not isinstance(online, Online):
+        raise ModelError(f"online: expected an Online, got {type(online).__name__}.")
+    if online is not None and online.derived >= first.input_size:
+        raise ModelError(
+            f"online: expected a first layer with more than the {online.derived} inputs of the "
+            f"calendar, got {first.input_size}."
+        )
+    return online
+
+
+def check_targets(
     online: Online | None,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     skip: tuple[int, ...] | None,
-) -> tuple[Online | None, tuple[int, ...]]:
-    """Return the online stage, and for each output the input that it forecasts, -1 for none."""
+) -> tuple[int, ...]:
+    """Return for each output the input that it forecasts, -1 for none."""
     default = tuple(
         inputs.index(name) if name in inputs else -1 if skip is None else skip[n]
         for n, name in enumerate(outputs)
     )
     if online is None:
-        return None, default
-    if not isinstance(online, Online):
-        raise ModelError(f"online: expected an Online, got {type(online).__name__}.")
+        return default
     if not isinstance(online.fill, str) and len(online.fill) != len(inputs):
         raise ModelError(
             f"online: expected fill to have one word for each of {len(inputs)} inputs, got "
@@ -214,4 +224,4 @@ def check_online(
             "online: intervals and adaptation need to know what came: name the input that an output "
             "forecasts (targets), or accept labels from outside (labels)."
         )
-    return online, targets
+    return targets

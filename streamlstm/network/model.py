@@ -16,10 +16,11 @@ from .checks import (
     check_horizon,
     check_metadata,
     check_names,
-    check_online,
     check_scaling,
     check_skip,
     check_skip_scale,
+    check_stage,
+    check_targets,
     check_weights,
 )
 from .file import read_model_file, write_model_file
@@ -82,6 +83,7 @@ class Model:
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
+        self.online = check_stage(online, self.layers[0])
         F, O = self.input_size, self.output_size
         self.inputs = check_names("inputs", inputs, "x", F)
         self.outputs = check_names("outputs", outputs, "y", O)
@@ -93,12 +95,13 @@ class Model:
         self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
         self.horizon = check_horizon(horizon)
         self.metadata = check_metadata(metadata)
-        self.online, self.targets = check_online(online, self.inputs, self.outputs, self.skip)
+        self.targets = check_targets(self.online, self.inputs, self.outputs, self.skip)
 
     @property
     def input_size(self) -> int:
-        """F, features of one observation."""
-        return self.layers[0].input_size
+        """F, features of one observation; the network may have further inputs, from its time."""
+        derived = 0 if self.online is None else self.online.derived
+        return self.layers[0].input_size - derived
 
     @property
     def output_size(self) -> int:

@@ -7,14 +7,16 @@ streamlstm/online; what it remembers of a stream is in the stream's state row (b
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from ..errors import ModelError, shown
+from .time_zone import transitions
 
 STATE_VERSION = 1  # of the columns that the stage keeps in a state row
 FILLS = ("refuse", "last", "mean", "zero", "predict")
+CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")
 KINDS = ("", "spike", "level", "variance", "calm", "novelty", "missing")
 SIDES = ("both", "upper", "lower")
@@ -38,6 +40,17 @@ class Online:
     max_gap : int
         After so many missing values in a row of one input the stream predicts nothing (NaN) until
         a value comes.
+    calendar : sequence of {"hour", "weekday", "yearday", "since"}
+        Inputs of the network that are computed from the event time and stand behind the others:
+        hour of the day, day of the week and of the year, as sine and cosine each, and the time
+        since the stream's last observation. An observation without a time is then refused.
+    zone : str
+        Time zone of the calendar, such as "Europe/Zurich".
+    spacing : float
+        Usual seconds between two observations, the unit of "since".
+    transitions : sequence of (float, float), optional
+        When the zone's offset from UTC changes, and to what, in seconds: made from ``zone`` if left
+        out, and kept in the model file, so that serving needs no data of time zones.
     scale : {"model", "stream"}
         Whether inputs are scaled by the constants of training, or by a running mean and standard
         deviation of each stream, so that one model serves sensors of different level and spread.
@@ -71,6 +84,10 @@ class Online:
 
     fill: str | tuple[str, ...] = "refuse"
     max_gap: int = 100
+    calendar: tuple[str, ...] = ()
+    zone: str = "UTC"
+    spacing: float = 1.0
+    transitions: tuple[tuple[float, float], ...] = ()
     scale: str = "model"
     adapt: str = "none"
     season: int = 0
@@ -84,7 +101,7 @@ class Online:
     targets: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("fill", "intervals", "targets"):
+        for name in ("fill", "calendar", "intervals", "targets"):
             value = getattr(self, name)
             if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
                 object.__setattr__(self, name, tuple(value))
@@ -103,6 +120,7 @@ class Online:
             if type(value) is not int or not least <= value <= most:
                 self._refuse(name, f"an integer from {least} to {most}")
         self._check_levels()
+        self._check_calendar()
         if not isinstance(self.anomaly, bool):
             self._refuse("anomaly", "True or False")
         if not _is_between(self.alarm_rate, 0, 0.5):
@@ -129,7 +147,27 @@ class Online:
         if self.lower is not None and self.upper is not None and self.lower >= self.upper:
             self._refuse("lower", f"a number below upper, {self.upper}")
 
-    def _refuse(self, name: str, expected: str) -> None:
+    def _check_calendar(self) -> None:
+        features = self.calendar
+        known = isinstance(features, tuple) and all(name in CALENDAR for name in features)
+        if not known or list(features) != sorted(set(features), key=list(CALENDAR).index):
+            self._refuse("calendar", f"some of {', '.join(CALENDAR)}, in this order")
+        if not isinstance(self.zone, str):
+            self._refuse("zone", "the name of a time zone, such as Europe/Zurich")
+        if not _is_between(self.spacing, 0, 1e9):
+            self._refuse("spacing", "the usual seconds between two observations")
+        try:
+            table = tuple((float(since), float(offset)) for since, offset in self.transitions)
+        except (TypeError, ValueError):
+            self._refuse("transitions", "pairs of seconds")
+        if self.calendar and not table:
+            table = transitions(self.zone)
+        object.__setattr__(self, "transitions", table if self.calendar else ())
+        moments = [since for since, _ in self.transitions]
+        if moments != sorted(moments) or not all(map(math.isfinite, moments)):
+            self._refuse("transitions", "pairs of seconds, rising")
+
+    def _refuse(self, name: str, expected: str) -> NoReturn:
         raise ModelError(f"online: expected {name} to be {expected}, got {shown(getattr(self, name))}.")
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,6 +197,11 @@ class Online:
         """Return the specification as Python code, without fields that have their default value."""
         words = (f"{name}={value!r}" for name, value in self.to_dict().items())
         return f"Online({', '.join(words)})"
+
+    @property
+    def derived(self) -> int:
+        """How many inputs of the network are computed from the event time."""
+        return sum(CALENDAR[name] for name in self.calendar)
 
     def fill_of(self, n: int) -> str:
         """Return how input ``n`` is filled."""

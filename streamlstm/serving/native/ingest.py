@@ -218,6 +218,8 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
             return int64(HAND_OVER)
     if at != end or not is_valid(program, floats_at(to, inputs)):
         return int64(HAND_OVER)
+    if program[plan.TIMED] != 0 and not timed:
+        return int64(HAND_OVER)
     int64s_at(loop[layout.TIMES] + 8 * row, int64(1))[0] = int64(bits_of(time))
     entered = _claim_row(loop, head, row, base)
     if entered == 1 and timed:
@@ -245,6 +247,8 @@ def _ingest_steps(loop, head, record, at, end, row, base):
         _note_producer(loop, record)
     program = _program(loop)
     inputs = program[plan.INPUTS]
+    if program[plan.TIMED] != 0:
+        return int64(HAND_OVER)
     at = _read_rows(at, end, inputs, count, _inputs_at(loop, row))
     if at != end:
         return int64(HAND_OVER)
