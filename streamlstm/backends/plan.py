@@ -126,7 +126,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
     if len(skip):
         header[layout.SKIP_SCALE] = block.add(model.skip_factors)
-    table = stage_table(model, stage_start(model))
+    table = stage_table(model, stage_start(model), block.add)
     if model.online is not None:
         header[layout.TIMED] = bool(model.online.calendar)
         header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)

@@ -2,6 +2,7 @@
 
 from ..errors import ModelError
 from ..network.model import Model
+from . import intervals
 
 MAX_HORIZON = 1_024  # of a model whose stage compares forecasts with what comes
 
@@ -12,6 +13,7 @@ def stage_columns(model: Model) -> dict[str, int]:
     - ``inputs``: F, the inputs of the last step as they were filled.
     - ``position``: 1, the place in the rings of the forecast that is due with this step.
     - ``forecasts``: O for each step of the horizon, a ring.
+    - ``intervals``: for each output those of :func:`.intervals.columns`.
 
     Raises
     ------
@@ -26,11 +28,17 @@ def stage_columns(model: Model) -> dict[str, int]:
             f"online: expected a horizon of at most {MAX_HORIZON} steps, got {model.horizon}: every "
             "stream keeps its forecasts until what they speak of has come."
         )
-    return {
-        "inputs": model.input_size,
-        "position": 1,
-        "forecasts": model.output_size * max(model.horizon, 1),
-    }
+    ring = ring_length(model)
+    columns = {"inputs": model.input_size, "position": 1, "forecasts": model.output_size * ring}
+    if levels := len(online.intervals):
+        size = sum(intervals.columns(levels, ring).values())
+        columns["intervals"] = model.output_size * size
+    return columns
+
+
+def ring_length(model: Model) -> int:
+    """Return how many forecasts of a stream are kept until what they speak of has come."""
+    return max(model.horizon, 1)
 
 
 def stage_places(model: Model, start: int = 0) -> dict[str, slice]:

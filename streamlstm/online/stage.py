@@ -4,6 +4,7 @@ Before the network: fill, scale. Behind it: scale back, compare what came with w
 forecast for it, and say how sure the new forecast is.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from ..network.model import Model
 from ..network.online import result_places
-from .layout import stage_places
+from . import intervals
+from .layout import ring_length, stage_places
+from .table import interval_constants
 
 Array = NDArray[Any]
 
@@ -31,6 +34,7 @@ class Stage:
         assert model.online is not None
         self._model, self._online, self._dtype = model, model.online, dtype
         self._places = stage_places(model)
+        self._constants = interval_constants(model.online)
         self._results = result_places(model.output_size, len(model.online.intervals))
 
     def before(self, X: Array, times: Array, state: Array) -> Array:
@@ -73,6 +77,31 @@ class Stage:
         result = np.full((len(Y), results.size), np.nan, self._dtype)
         result[:, : results.low] = Y
         result[:, results.error : results.score] = error
+        if self._online.intervals:
+            self._put_intervals(error, Y, place, state, result)
         result[:, [results.alarm, results.kind]] = 0
         result[:, results.filled] = self._missing.sum(axis=1)
         return result
+
+    def _put_intervals(
+        self, error: Array, Y: Array, place: Array, state: Array, result: Array
+    ) -> None:
+        """Learn from the errors, and write the bounds of the new forecasts to the results."""
+        O, results = self._model.output_size, self._results
+        levels, columns = len(self._online.intervals), self._places["intervals"]
+        names = intervals.columns(levels, ring_length(self._model))
+        ends = np.cumsum([0, *names.values()])
+        for position in np.unique(place):
+            rows = np.flatnonzero(place == position)
+            for n in range(O):
+                start = columns.start + n * ends[-1]
+                kept = {
+                    name: state[rows, start + a : start + b]
+                    for name, (a, b) in zip(names, pairwise(ends), strict=True)
+                }
+                bounds, kept = intervals.step(
+                    error[rows, n], Y[rows, n], int(position), self._constants, kept
+                )
+                state[rows, start : start + ends[-1]] = np.concatenate(list(kept.values()), axis=1)
+                for places, bound in zip((results.low, results.high), bounds, strict=True):
+                    result[rows[:, None], places + np.arange(levels) * O + n] = bound

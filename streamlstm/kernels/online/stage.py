@@ -1,13 +1,14 @@
 """The online stage before and behind the layers, called by address for a group of streams."""
 
 import numpy as np
-from numba import int64, uint64
+from numba import float64, int64
 
 from .. import layout
 from ..arguments import UNBOUNDED
 from ..cache import by_address, internal
-from ..pointers import float_of, floats_at, int64s_at
+from ..pointers import floats_at, int64s_at
 from . import table
+from .intervals import interval_bounds, interval_update
 
 _NAN = np.nan
 
@@ -54,6 +55,21 @@ def _outputs(weights, program, S, inputs, Z, place, Y, y):
             Y[y + n] += S[inputs + program[skip + n]] * weights[factor + n]
 
 
+@internal
+def _intervals(weights, program, S, row, position, n, Y, y):
+    """Learn from the error of output ``n``, and write the bounds of its new forecast."""
+    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
+    columns = program[stage + table.INTERVALS] + n * program[stage + table.INTERVAL_SIZE]
+    k, levels = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
+    error = float64(Y[y + program[stage + table.ERROR] + n])
+    interval_update(S, row + columns, weights, k, position, error)
+    for level in range(levels):
+        forecast = float64(Y[y + n])
+        low, high = interval_bounds(S, row + columns, weights, k, position, forecast, level)
+        Y[y + program[stage + table.LOW] + level * O + n] = low
+        Y[y + program[stage + table.HIGH] + level * O + n] = high
+
+
 @by_address
 def behind(task, group, _c, _d):
     """Write the results of a group: outputs, and what the stage says of them."""
@@ -85,6 +101,8 @@ def behind(task, group, _c, _d):
             if target >= 0 and X[x + target] == X[x + target]:
                 Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
             S[due + n] = Y[y + n]
+            if program[stage + table.LEVELS] > 0:
+                _intervals(weights, program, S, row, at, n, Y, y)
         missing = 0
         for n in range(F):
             if X[x + n] != X[x + n]:

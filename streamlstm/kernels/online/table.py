@@ -18,5 +18,10 @@ One table serves every model, and the kernels read it from ``program[STAGE]`` on
     ALARM,
     KIND,
     FILLED,
-) = range(12)
+    # Intervals: their number, the columns of the first output, columns of each output, constants.
+    LEVELS,
+    INTERVALS,
+    INTERVAL_SIZE,
+    INTERVAL_CONSTANTS,
+) = range(16)
 TARGETS = 32  # from here on for each output the input that it forecasts, -1 for none
