@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from .convert.torch.importer import from_torch
     from .engine.aio import AsyncEngine
     from .engine.engine import Engine
+    from .engine.prediction import Prediction, Predictions
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
+    from .network.online import Online
     from .network.scaling import Scaling
 
 __version__ = "0.1.0"
@@ -50,7 +52,10 @@ _HOMES = {
     "LSTM": "network.layers",
     "LayerNorm": "network.layers",
     "Model": "network.model",
+    "Online": "network.online",
     "Pointwise": "network.layers",
+    "Prediction": "engine.prediction",
+    "Predictions": "engine.prediction",
     "RNN": "network.layers",
     "Scaling": "network.scaling",
     "Stream": "engine.stream",
@@ -83,7 +88,10 @@ __all__ = [
     "Engine",
     "LayerNorm",
     "Model",
+    "Online",
     "Pointwise",
+    "Prediction",
+    "Predictions",
     "Publisher",
     "ReplayingPublisher",
     "Scaling",

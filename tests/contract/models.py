@@ -5,7 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Model, Pointwise, Scaling
+from streamlstm import (
+    GRU,
+    LSTM,
+    RNN,
+    Dense,
+    Embedding,
+    LayerNorm,
+    Model,
+    Online,
+    Pointwise,
+    Scaling,
+)
 from streamlstm.kernels.layout import GROUP
 from streamlstm.network.activations import PARAMETERS
 from streamlstm.network.layers import Layer
@@ -124,8 +135,31 @@ EMBEDDED: dict[str, list[Layer]] = {
     "embedding": [Embedding(1, 11, 6), LSTM(6, 20), Dense(20, 11, "softmax")],
     "embedding beside numbers": [Embedding(4, 300, 17), GRU(20, 20), Dense(20, 1)],
 }
+STAGES = {
+    "intervals": Online(intervals=(0.5, 0.9), lower=-3.0),
+    "last and upper": Online(fill="last", intervals=(0.95,), side="upper"),
+}
+
+
+def staged(online: Online, horizon: int = 2) -> Model:
+    """Return a model with an online stage, which forecasts two of its three inputs."""
+    network = random_model([LSTM(3 + online.derived, 17), Dense(17, 2)], seed=5)
+    return Model(
+        network.layers,
+        network.weights,
+        inputs=["a", "b", "c"],
+        outputs=["c", "a"],
+        input_scaling=Scaling([0.3, -0.2, 0.1], [1.5, 0.7, 1.1]),
+        output_scaling=Scaling([0.1, 0.0], [0.6, 0.9]),
+        skip=[2, -1],
+        horizon=horizon,
+        online=online,
+    )
+
+
 MODELS = (
     PLAIN
+    | {f"online, {name}": staged(online) for name, online in STAGES.items()}
     | {n: random_model([layer, Dense(layer.output_size, 3)]) for n, layer in OPTIONS.items()}
     | {n: random_model(layers) for n, layers in CHAINS.items()}
     | {n: random_model(layers) for n, layers in EMBEDDED.items()}
