@@ -1,0 +1,1 @@
+"""What stands before and behind the network, compiled: one stream a call, its columns in place."""
