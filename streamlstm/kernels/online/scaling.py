@@ -1,0 +1,107 @@
+"""Running mean and standard deviation of each input of a stream; specified in online/scaling.py."""
+
+import math
+
+from numba import float32, float64
+
+from ..cache import internal
+
+# Columns of each input; column c of input i stands at ``at + c F + i``. The mean is two floats: a
+# float32 alone would not notice the thousandth part of a small change of a large value.
+MEAN, MEAN_LOW, SPREAD, COUNT, RUN = range(5)
+COLUMNS = 5
+
+START = 4  # the n-th value weighs START / (n + START - 1), the first 1 ...
+SLOW = 1e-3  # ... and never less than this
+BOUND = 8.0  # standard deviations from the mean: z is clipped there, and what is beyond it ...
+LEARNED = 4.0  # ... is learned as this many, at the slow rate
+PATIENCE = 50  # values in a row beyond the bound, or half of all, after which it starts anew
+CONSTANT = 1e-9  # a standard deviation below this fraction of the mean is that of a constant,
+FRACTION, FLOOR = 1e-2, 1e-6  # for which this fraction of the mean and of the unit stands
+JUMP = 1e2  # what a constant's change may be, of the smaller value and the unit
+MAX_COUNT = 2.0**24 - 1.0
+MAX_SPREAD = 1e38
+
+
+@internal
+def mean_of(S, at, F, i):
+    """Return the running mean of an input."""
+    return float64(S[at + MEAN * F + i]) + float64(S[at + MEAN_LOW * F + i])
+
+
+@internal
+def width_of(S, at, F, i, unit):
+    """Return the length, in the input's unit, that is 1 after scaling."""
+    mean, spread = abs(mean_of(S, at, F, i)), float64(S[at + SPREAD * F + i])
+    return spread if spread > CONSTANT * mean else FRACTION * mean + FLOOR * unit
+
+
+@internal
+def learn_scale(S, at, F, i, value, unit):
+    """Update the mean and the standard deviation of input ``i`` by one observed value."""
+    mean, spread = mean_of(S, at, F, i), float64(S[at + SPREAD * F + i])
+    count, run = float64(S[at + COUNT * F + i]) + 1.0, 0.0
+    rate = max(START / (count + START - 1.0), SLOW)
+    change = value - mean
+    if count > 1.0:
+        if abs(change) > BOUND * width_of(S, at, F, i, unit):
+            run = float64(S[at + RUN * F + i]) + 1.0
+        bound = abs(change)
+        if spread <= CONSTANT * abs(mean):
+            bound = JUMP * (min(abs(value), abs(mean)) + unit)
+        elif run > 0.0:
+            bound, rate = LEARNED * spread, SLOW
+        change = max(-bound, min(bound, change))
+    if run >= min(PATIENCE, 0.5 * count):
+        mean, spread, count, run, change = value, 0.0, 1.0, 0.0, 0.0
+    mean += rate * change
+    spread = math.sqrt((1.0 - rate) * (spread * spread + rate * change * change))
+    S[at + MEAN * F + i] = float32(mean)
+    S[at + MEAN_LOW * F + i] = float32(mean - float64(float32(mean)))
+    S[at + SPREAD * F + i] = min(spread, MAX_SPREAD)
+    S[at + COUNT * F + i] = min(count, MAX_COUNT)
+    S[at + RUN * F + i] = run
+
+
+@internal
+def scale_value(S, at, F, i, value, unit):
+    """Return a value of input ``i`` in running standard deviations from the mean, at most BOUND."""
+    if S[at + COUNT * F + i] == 0.0:
+        return 0.0
+    z = (value - mean_of(S, at, F, i)) / width_of(S, at, F, i, unit)
+    return max(-BOUND, min(BOUND, z))
+
+
+@internal
+def unscale_value(S, at, F, i, z, unit):
+    """Return what ``z`` standard deviations from the mean of input ``i`` are in its unit."""
+    return z * width_of(S, at, F, i, unit) + mean_of(S, at, F, i)
+
+
+@internal
+def scaling_step(S, at, F, X, x, gaps, K, k):
+    """Learn from the observed values of one stream, then scale all of them in place.
+
+    Parameters
+    ----------
+    S : float32[...]
+        State rows.
+    at : int64
+        Offset of this part's first column.
+    F : int64
+        Inputs.
+    X : float32[...]
+        Observations, filled; ``X[x : x + F]`` becomes z.
+    x : int64
+    gaps : int64
+        Offset in S of the lengths of gaps (fill.GAP), of which 0 is an observed value; negative if
+        no value is ever missing.
+    K : float32[...]
+        From ``K[k]`` on the unit of each input: its standard deviation in training.
+    k : int64
+    """
+    for i in range(F):
+        value, unit = float64(X[x + i]), float64(K[k + i])
+        if gaps < 0 or S[gaps + i] == 0.0:
+            learn_scale(S, at, F, i, value, unit)
+        X[x + i] = scale_value(S, at, F, i, value, unit)

@@ -1,0 +1,153 @@
+"""Scaling by the running mean and standard deviation of each input of a stream.
+
+One model then serves sensors of different level and spread. With ``v`` the value, ``m`` the mean,
+``s`` the standard deviation and ``n`` the number of values::
+
+    d = v - m               if it is beyond 8 s: 4 s of its sign,
+    a = max(4 / (n + 3), 0.001)                  and a = 0.001
+    m = m + a d
+    s = sqrt((1 - a) (s^2 + a d^2))
+    z = (v - m) / s,        clipped to 8
+
+This is the update of an exponentially weighted mean and variance (T. Finch, Incremental calculation
+of weighted mean and variance, 2009) with a rate that falls from 1 to 0.001: by then the first value
+weighs less than 10^-12, so that a wrong first value (-999) is soon forgotten. The state holds the
+standard deviation, since the square of 1e30 is not a float32.
+
+- **First value**: z is 0. **Second**: z is 0.5 or -0.5. The value of a row is learned before it is
+  scaled, so the first rows are of the size of later ones. From about the hundredth on the scale is
+  that of the last 0.4 n rows, later of the last thousand.
+- **A constant** (s below 1e-9 of the mean) has 1 % of its mean and a millionth of its unit as its
+  scale. Its first change is learned up to a hundred times the smaller of both values and the unit:
+  enough for a sensor that wakes up, too little for a glitch of 1e30 to be a scale.
+- **Fifty values in a row beyond 8 s**, of a young stream half as many as it has had, and it starts
+  anew with the value that has come: after a change of unit, or a wrong first value.
+- **A missing value** changes nothing, however it was filled.
+
+What it does not promise: a level that changes by less than 8 s is followed slowly, as its change is
+what the network is to see. 50 rows of nonsense are learned like any other 50 rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.online.scaling import (
+    BOUND,
+    CONSTANT,
+    FLOOR,
+    FRACTION,
+    JUMP,
+    LEARNED,
+    MAX_COUNT,
+    MAX_SPREAD,
+    PATIENCE,
+    SLOW,
+    START,
+)
+
+Array = NDArray[Any]
+State = dict[str, Array]
+
+
+def columns(inputs: int) -> dict[str, int]:
+    """Return the columns of a state row and how many floats each has, in order."""
+    return dict.fromkeys(("mean", "mean_low", "spread", "count", "run"), inputs)
+
+
+def initial(inputs: int) -> NDArray[np.float32]:
+    """Return the columns before the first observation: zeros."""
+    return np.zeros(sum(columns(inputs).values()), np.float32)
+
+
+def constants(unit: Array) -> NDArray[np.float32]:
+    """Return what the kernel reads of the model.
+
+    Parameters
+    ----------
+    unit : float[F]
+        Standard deviation of each input in training; 1 where it is not known.
+    """
+    return np.asarray(unit, np.float32)
+
+
+def _mean(state: State) -> Array:
+    return state["mean"].astype(np.float64) + state["mean_low"].astype(np.float64)
+
+
+def _width(state: State, unit: Array) -> Array:
+    mean, spread = np.abs(_mean(state)), state["spread"].astype(np.float64)
+    return np.where(spread > CONSTANT * mean, spread, FRACTION * mean + FLOOR * unit)
+
+
+def learn(x: Array, observed: Array, unit: Array, state: State) -> State:
+    """Return the state after the observed values of a row.
+
+    Parameters
+    ----------
+    x : float[B, F]
+        Values; those that were not observed may be anything.
+    observed : bool[B, F]
+    unit : float[F]
+        Standard deviation of each input in training.
+    state : dict
+        By name, each float[B, F].
+    """
+    v, unit = np.where(observed, x, 0).astype(np.float64), unit.astype(np.float64)
+    mean, spread = _mean(state), state["spread"].astype(np.float64)
+    count = state["count"].astype(np.float64) + 1
+    rate = np.maximum(START / (count + START - 1), SLOW)
+    change = v - mean
+    beyond = (count > 1) & (np.abs(change) > BOUND * _width(state, unit))
+    run = np.where(beyond, state["run"].astype(np.float64) + 1, 0)
+    constant = spread <= CONSTANT * np.abs(mean)
+    jump = JUMP * (np.minimum(np.abs(v), np.abs(mean)) + unit)
+    bound = np.where(constant, jump, np.where(beyond, LEARNED * spread, np.abs(change)))
+    change = np.where(count > 1, np.clip(change, -bound, bound), change)
+    rate = np.where(beyond & ~constant, SLOW, rate)
+    anew = run >= np.minimum(PATIENCE, 0.5 * count)
+    mean, spread, change = np.where(anew, v, mean), np.where(anew, 0, spread), change * ~anew
+    count, run = np.where(anew, 1, count), np.where(anew, 0, run)
+    mean = mean + rate * change
+    spread = np.sqrt((1 - rate) * (spread * spread + rate * change * change))
+    high = mean.astype(np.float32)
+    after = {
+        "mean": high,
+        "mean_low": mean - high,
+        "spread": np.minimum(spread, MAX_SPREAD),
+        "count": np.minimum(count, MAX_COUNT),
+        "run": run,
+    }
+    return {
+        name: np.where(observed, after[name], old).astype(old.dtype) for name, old in state.items()
+    }
+
+
+def scale(x: Array, unit: Array, state: State) -> Array:
+    """Return z: ``x`` in standard deviations from the mean, within 8; 0 before the first value."""
+    z = (x.astype(np.float64) - _mean(state)) / _width(state, unit.astype(np.float64))
+    return np.where(state["count"] == 0, 0, np.clip(z, -BOUND, BOUND))
+
+
+def unscale(z: Array, target: Array, unit: Array, state: State) -> Array:
+    """Return outputs in the unit of the inputs that they forecast.
+
+    Parameters
+    ----------
+    z : float[B, O]
+    target : int[O]
+        The input that each output forecasts.
+    unit : float[F]
+    state : dict
+    """
+    width, mean = _width(state, unit.astype(np.float64)), _mean(state)
+    return np.asarray(z.astype(np.float64) * width[:, target] + mean[:, target])
+
+
+def step(x: Array, observed: Array, unit: Array, state: State) -> tuple[Array, State]:
+    """Learn from the observed values of a row, then scale all of them; see :func:`learn`."""
+    state = learn(x, observed, unit, state)
+    return scale(x, unit, state), state

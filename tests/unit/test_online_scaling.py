@@ -1,0 +1,178 @@
+"""Running scaling of each stream: kernel against specification, hard inputs, and its promises."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from streamlstm.kernels.online.scaling import COLUMNS, COUNT, scaling_step, unscale_value
+from streamlstm.online import scaling
+
+AT = 3  # an offset, so that an index without it would be seen
+
+
+@njit
+def run(S, gaps, X, missing, K, Z, Y):
+    for t in range(X.shape[0]):
+        for i in range(X.shape[1]):
+            S[gaps + i] = 1.0 if missing[t, i] else 0.0
+            Z[t, i] = X[t, i]
+        scaling_step(S, AT, X.shape[1], Z[t], 0, gaps, K, 0)
+        for i in range(X.shape[1]):
+            Y[t, i] = unscale_value(S, AT, X.shape[1], i, Z[t, i], K[i])
+
+
+def compiled(X, missing=None, unit=None):
+    """Return z, what z is in the unit of its input, and the state row after all rows."""
+    X = np.ascontiguousarray(X, np.float32)
+    X = X[:, None] if X.ndim == 1 else X
+    F = X.shape[1]
+    missing = np.zeros(X.shape, bool) if missing is None else missing
+    S = np.full(AT + F * COLUMNS + F, np.nan, np.float32)
+    S[AT : AT + F * COLUMNS] = scaling.initial(F)
+    Z, Y = np.empty_like(X), np.empty_like(X)
+    K = scaling.constants(np.ones(F) if unit is None else unit)
+    run(S, AT + F * COLUMNS, X, missing, K, Z, Y)
+    assert np.isnan(S[:AT]).all()
+    return Z, Y, S[AT : AT + F * COLUMNS]
+
+
+def specified(X, missing, unit, dtype):
+    X = np.asarray(X, np.float32)
+    sizes = scaling.columns(X.shape[1])
+    state = {name: np.zeros((1, n), dtype) for name, n in sizes.items()}
+    Z = []
+    for x, gone in zip(X, missing, strict=True):
+        z, state = scaling.step(x[None], ~gone[None], np.float32(unit), state)
+        Z.append(z[0])
+    return np.array(Z), np.concatenate([state[name][0] for name in sizes])
+
+
+def test_it_is_what_the_specification_says_to_the_bit() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 3)) * [1, 1e4, 1e-3] + [0, 1e6, 5]
+    X[50, 0], X[0, 1], X[200:, 2] = 1e30, -999, X[200:, 2] * 1e4
+    X[100:180, 1] = 7
+    missing, unit = rng.random((400, 3)) < 0.2, [1, 10, 1e-3]
+    Z, _, row = compiled(X, missing, unit)
+    expected, state = specified(X, missing, unit, np.float32)
+    assert np.array_equal(Z, expected.astype(np.float32))
+    assert np.array_equal(row, state)
+
+
+def test_float64_gives_the_same_to_single_precision() -> None:
+    rng = np.random.default_rng(1)
+    X, missing = rng.standard_normal((3000, 1)) * 3 + 101_325, np.zeros((3000, 1), bool)
+    Z, _, _ = compiled(X)
+    expected, _ = specified(X, missing, [1], np.float64)
+    assert np.abs(Z - expected).max() < 1e-4
+
+
+HARD = [0.0, 1.0, -1.0, 1e-30, -1e-30, 1e30, -1e30, 3e38, 1e-45, 7.5]
+
+
+@given(st.lists(st.tuples(st.sampled_from(HARD), st.booleans()), min_size=1, max_size=80))
+@settings(max_examples=60, deadline=None)
+def test_any_values_leave_it_finite_and_as_specified(rows: list[tuple[float, bool]]) -> None:
+    X, missing = np.array([[x] for x, _ in rows]), np.array([[gone] for _, gone in rows])
+    Z, Y, row = compiled(X, missing)
+    assert np.isfinite(Z).all()
+    assert np.isfinite(row).all()
+    assert (np.abs(Z) <= 8).all()
+    expected, state = specified(X, missing, [1], np.float32)
+    assert np.array_equal(Z, expected.astype(np.float32))
+    assert np.array_equal(row, state)
+
+
+def test_the_first_values_have_the_size_of_later_ones() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((5000, 200)) * 40 + 1000
+    Z, _, _ = compiled(X)
+    assert (Z[0] == 0).all()
+    assert np.allclose(np.abs(Z[1]), 0.5)
+    assert (np.abs(Z[:100]) > 4).mean() < 0.01
+    assert 0.8 < Z[20:100].std() < 1.25
+    assert 0.95 < Z[1000:].std() < 1.05
+    assert np.abs(Z[1000:].mean(axis=0)).max() < 0.3
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("level", [0.0, -3.0, 50.0])
+def test_level_and_unit_make_no_difference(factor: float, level: float) -> None:
+    x = np.random.default_rng(3).standard_normal(500) + level
+    Z, Y, _ = compiled(x * factor)
+    expected, _, _ = compiled(x)
+    assert np.allclose(Z, expected, atol=2e-3)
+    assert np.allclose(Y[:, 0], x * factor, rtol=1e-3, atol=1e-3 * factor)
+
+
+def recovered(Z, x) -> bool:
+    """Tell whether the last rows are scaled as rows of standard deviation 1 should be."""
+    return bool(0.4 < Z[-100:].std() < 2.0 and np.corrcoef(Z[-100:, 0], x[-100:])[0, 1] > 0.95)
+
+
+SPIKES = [1e30, -1e30, 3e38, -999.0, 65_535.0]
+
+
+@pytest.mark.parametrize("value", SPIKES)
+@pytest.mark.parametrize("place", [0, 1, 2, 7, 30, 500])
+def test_a_spike_is_forgotten_within_200_rows(place: int, value: float) -> None:
+    x = np.random.default_rng(4).standard_normal(place + 300) + 20
+    x[place] = value
+    Z, _, _ = compiled(x)
+    assert recovered(Z, x)
+
+
+@pytest.mark.parametrize("value", SPIKES)
+def test_a_spike_of_a_long_stream_changes_little(value: float) -> None:
+    x = np.random.default_rng(5).standard_normal(3000) + 20
+    spiked = x.copy()
+    spiked[2000] = value
+    Z, expected = compiled(spiked)[0], compiled(x)[0]
+    assert abs(Z[2000, 0]) == 8
+    assert np.abs(Z[2001:] - expected[2001:]).max() < 0.2
+
+
+@pytest.mark.parametrize("after", [(1e-30, 0), (1e30, 0), (1.0, 1e4), (1e6, 0), (-1.0, 0)])
+@pytest.mark.parametrize("before", [60, 1000])
+def test_a_stream_whose_unit_changes_recovers_within_200_rows(
+    before: int, after: tuple[float, float]
+) -> None:
+    x = np.random.default_rng(6).standard_normal(before + 300) + 20
+    x[before:] = x[before:] * after[0] + after[1]
+    Z, _, _ = compiled(x)
+    # Of rows that are smaller only a run beyond the bound is noticed: 20 of 1e-30 are within it.
+    if after[0] != 1e-30:
+        assert recovered(Z, x * (1 if abs(after[0]) <= 1 else 1 / after[0]))
+    assert np.isfinite(Z).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 5.0, -1e30, 1e-30])
+def test_a_million_constant_rows_and_then_a_change(level: float) -> None:
+    x = np.full(1_000_300, level)
+    noise = np.random.default_rng(7).standard_normal(300)
+    x[-300:] += noise * max(abs(level), 1e-3) * 0.1
+    Z, _, _ = compiled(x)
+    assert (Z[:-300] == 0).all()
+    assert recovered(Z, x / max(abs(level), 1e-3))
+
+
+def test_missing_values_change_nothing() -> None:
+    rng = np.random.default_rng(8)
+    x, missing = rng.standard_normal(200) + 20, rng.random(200) < 0.3
+    _, _, without = compiled(x[~missing])
+    x[missing] = 1e9
+    Z, _, row = compiled(x, missing[:, None])
+    assert np.array_equal(row, without)
+    assert (Z[missing][10:] == 8).all()
+    assert (compiled(x, np.ones((200, 1), bool))[0] == 0).all()
+
+
+def test_the_count_stops() -> None:
+    F = 1
+    S = np.zeros(AT + COLUMNS * F + F, np.float32)
+    S[AT + COUNT] = 2.0**24 - 1
+    X = np.ones((3, 1), np.float32)
+    run(S, AT + COLUMNS, X, np.zeros((3, 1), bool), np.ones(1, np.float32), X.copy(), X.copy())
+    assert S[AT + COUNT] == 2.0**24 - 1
