@@ -1,0 +1,93 @@
+"""The products of recursive least squares, in vectors of float32.
+
+``P`` is symmetric; its lower triangle is packed row by row, ``P[i, j]`` at ``i (i + 1) / 2 + j``.
+Vectors in the working memory ``W`` are padded with zeros to whole cache lines, those in the state
+row ``S`` are not. A sum of products is taken over every 16th element and then by halves, so that no
+result depends on the width of the machine's vectors. least_squares_scalar.py does the same without
+vectors.
+"""
+
+import numpy as np
+
+from ..cache import inlined, internal
+from ..layout import PAD
+from ..norms import add_cache_line
+from ..simd import LANES, fma, load, load_first, splat, store, store_first
+
+f32 = np.float32
+
+
+@inlined
+def _load(S, a, left):
+    return load(S, a) if left >= LANES else load_first(S, a, left)
+
+
+@inlined
+def _store(S, a, value, left):
+    if left >= LANES:
+        store(S, a, value)
+    else:
+        store_first(S, a, value, left)
+
+
+@internal
+def dot(S, a, W, b, n, z):
+    """Return ``S[a:a+n] . W[b:b+n]``; ``W[z]`` has room for a cache line."""
+    for begin in range(0, PAD, LANES):
+        total = splat(f32(0.0))
+        for j in range(begin, n, PAD):
+            total = fma(_load(S, a + j, n - j), load(W, b + j), total)
+        store(W, z + begin, total)
+    return add_cache_line(W, z)
+
+
+@internal
+def add_multiple(S, a, factor, W, b, n):
+    """Add ``factor`` times ``W[b:b+n]`` to ``S[a:a+n]``."""
+    multiple = splat(f32(factor))
+    for j in range(0, n, LANES):
+        _store(S, a + j, fma(multiple, load(W, b + j), _load(S, a + j, n - j)), n - j)
+
+
+@internal
+def gain(S, P, W, phi, k, D, z):
+    """Write ``P phi`` to ``W[k]``; return ``phi . P phi`` and the trace of P.
+
+    A row of the triangle is read once, for its own sum and for those of the columns that it
+    stands for. ``W[z]`` has room for a cache line and another D floats.
+    """
+    below = z + PAD
+    for j in range(0, D, LANES):
+        store(W, k + j, splat(f32(0.0)))
+        store(W, below + j, splat(f32(0.0)))
+    trace = 0.0
+    row = P
+    for i in range(D):
+        x = splat(W[phi + i])
+        for begin in range(0, PAD, LANES):
+            total = splat(f32(0.0))
+            for j in range(begin, i, PAD):
+                p = _load(S, row + j, i - j)
+                total = fma(p, load(W, phi + j), total)
+                store(W, k + j, fma(p, x, load(W, k + j)))
+            store(W, z + begin, total)
+        diagonal = S[row + i]
+        trace += diagonal
+        W[below + i] = add_cache_line(W, z) + diagonal * W[phi + i]
+        row += i + 1
+    for j in range(0, D, LANES):
+        store(W, k + j, load(W, k + j) + load(W, below + j))
+    return dot(W, k, W, phi, D, z), trace
+
+
+@internal
+def downdate(S, P, W, k, D, share, factor):
+    """Replace P by ``factor (P - share k k^T)``."""
+    grown = splat(f32(factor))
+    row = P
+    for i in range(D):
+        x = splat(f32(-share) * W[k + i])
+        for j in range(0, i + 1, LANES):
+            left = i + 1 - j
+            _store(S, row + j, fma(x, load(W, k + j), _load(S, row + j, left)) * grown, left)
+        row += i + 1

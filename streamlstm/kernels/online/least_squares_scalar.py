@@ -1,0 +1,53 @@
+"""What least_squares.py does, without vectors: for processors that have none, as a GPU's threads.
+
+Sums are taken in another order, so the last bits differ.
+"""
+
+import numpy as np
+
+from ..cache import internal
+
+f32 = np.float32
+
+
+@internal
+def dot(S, a, W, b, n, z):
+    """Return ``S[a:a+n] . W[b:b+n]``."""
+    total = f32(0.0)
+    for j in range(n):
+        total += S[a + j] * W[b + j]
+    return total
+
+
+@internal
+def add_multiple(S, a, factor, W, b, n):
+    """Add ``factor`` times ``W[b:b+n]`` to ``S[a:a+n]``."""
+    for j in range(n):
+        S[a + j] += f32(factor) * W[b + j]
+
+
+@internal
+def gain(S, P, W, phi, k, D, z):
+    """Write ``P phi`` to ``W[k]``; return ``phi . P phi`` and the trace of P."""
+    trace = 0.0
+    row = P
+    for i in range(D):
+        x, total = W[phi + i], f32(0.0)
+        for j in range(i):
+            total += S[row + j] * W[phi + j]
+            W[k + j] += S[row + j] * x
+        trace += S[row + i]
+        W[k + i] = total + S[row + i] * x
+        row += i + 1
+    return dot(W, k, W, phi, D, z), trace
+
+
+@internal
+def downdate(S, P, W, k, D, share, factor):
+    """Replace P by ``factor (P - share k k^T)``."""
+    row = P
+    for i in range(D):
+        x = f32(share) * W[k + i]
+        for j in range(i + 1):
+            S[row + j] = (S[row + j] - x * W[k + j]) * f32(factor)
+        row += i + 1

@@ -1,0 +1,69 @@
+"""The mix of experts of one output; the specification is streamlstm/online/mixing.py.
+
+An expert is a forecast: persistence, the value of a season ago, the network, the adapted head.
+``S[at]`` holds the running error of the mix, the number of labels, and each expert's loss.
+"""
+
+import math
+
+from ..cache import internal
+
+ERROR, COUNT, LOSSES = range(3)  # offsets of an output's columns
+
+MEMORY = 500  # labels over which losses and errors are averaged
+SHARPNESS = 20.0  # of the weights
+CLIP = 4.0  # times the running error, above which an error counts no more
+SURPRISE = 50  # labels over which the running error follows errors that were clipped
+SMALLEST, LARGEST = 0.01, 1e4  # bounds of the running error, in units of the target's scale
+
+
+@internal
+def limit(S, at):
+    """Return the largest error that counts, in units of the target's scale."""
+    if S[at + COUNT] == 0:
+        return CLIP
+    return CLIP * min(max(S[at + ERROR], SMALLEST), LARGEST)
+
+
+@internal
+def score(S, at, experts, forecasts, label, scale):
+    """Score the forecasts that were made for a label: of each expert, and behind them the mix's.
+
+    An expert that had none, NaN, begins with the largest loss of the others.
+    """
+    bound = limit(S, at)
+    S[at + COUNT] = min(S[at + COUNT] + 1, MEMORY)
+    share = 1.0 / S[at + COUNT]
+    worst = 0.0
+    for n in range(experts):
+        error = abs(S[forecasts + n] - label) / scale
+        if error == error:
+            loss = S[at + LOSSES + n] + share * (min(error, bound) - S[at + LOSSES + n])
+            S[at + LOSSES + n] = loss
+            worst = max(worst, loss)
+    for n in range(experts):
+        if S[forecasts + n] != S[forecasts + n]:
+            S[at + LOSSES + n] = worst
+    error = abs(S[forecasts + experts] - label) / scale
+    if error > bound:
+        error, share = bound, max(share, 1.0 / SURPRISE)
+    S[at + ERROR] += share * (error - S[at + ERROR])
+
+
+@internal
+def mix(S, at, experts, forecasts):
+    """Return the mean of the experts' forecasts, weighted by their losses."""
+    best = math.inf
+    for n in range(experts):
+        if S[forecasts + n] == S[forecasts + n]:
+            best = min(best, S[at + LOSSES + n])
+    total = 0.0
+    weights = 0.0
+    for n in range(experts):
+        forecast = S[forecasts + n]
+        if forecast == forecast:
+            excess = (S[at + LOSSES + n] - best) / (best + 1e-30)
+            weight = math.exp(-SHARPNESS * excess)
+            total += weight * forecast
+            weights += weight
+    return total / weights
