@@ -11,8 +11,8 @@ from ..lazy_arrays import lazy_zeros
 from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Embedding, Layer
 from ..network.model import Model
-from ..online.layout import stage_columns
-from ..online.table import initial_columns, stage_table
+from ..online.layout import initial_parts, stage_size
+from ..online.table import stage_table
 from . import packing
 from .packing import Float32Array, Weights
 
@@ -37,12 +37,18 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
             place[name] = slice(end, end + width)
             end += padded(width)
         places.append(place)
-    return places, end + padded(sum(stage_columns(model).values())) + padded(model.result_size)
+    return places, end + padded(stage_size(model)) + padded(model.result_size)
 
 
 def stage_start(model: Model) -> int:
     """Return where the columns of the online stage begin in a state row, behind the layers."""
     return sum(padded(width) for layer in model.layers for width in layer.state.values())
+
+
+def hidden_start(model: Model) -> int:
+    """Return where the last hidden state begins in a state row; 0 if there is none."""
+    starts = [place["h"].start for place in row_layout(model)[0] if "h" in place]
+    return starts[-1] if starts else 0
 
 
 def prediction_place(model: Model) -> slice:
@@ -65,8 +71,9 @@ def initial_row(model: Model) -> Float32Array:
         for name, columns in place.items():
             row[columns] = weights.get(f"initial_{name}", 0.0)
     start = stage_start(model)
-    for columns, values in initial_columns(model, start):
-        row[columns] = values
+    for values in initial_parts(model).values():
+        row[start : start + len(values)] = values
+        start += len(values)
     return row
 
 
@@ -126,7 +133,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
     if len(skip):
         header[layout.SKIP_SCALE] = block.add(model.skip_factors)
-    table = stage_table(model, stage_start(model), block.add)
+    table = stage_table(model, stage_start(model), hidden_start(model), block.add)
     if model.online is not None:
         header[layout.TIMED] = bool(model.online.calendar)
         header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)

@@ -11,7 +11,7 @@ from ..kernels import reference
 from ..network.activations import parse_activation
 from ..network.layers import Layer
 from ..network.model import Model
-from ..online.layout import stage_columns
+from ..online.layout import stage_size
 from ..online.stage import Stage
 from .plan import row_layout, stage_start
 
@@ -37,7 +37,7 @@ class ReferenceBackend:
         places, self.row_size = row_layout(model)
         self._stage = None if model.online is None else Stage(model, dtype)
         start = stage_start(model)
-        self._columns = slice(start, start + sum(stage_columns(model).values()))
+        self._columns = slice(start, start + stage_size(model))
         self._layers = [
             (
                 partial(
@@ -72,7 +72,8 @@ class ReferenceBackend:
             columns = rows[slots, self._columns]
             values = self._stage.before(X.astype(self._dtype), times, columns)
             values, state, _ = self._network(values, state, traced=False)
-            Y[:] = self._stage.behind(values, columns)
+            hidden = [vectors["h"] for vectors in state if "h" in vectors]
+            Y[:] = self._stage.behind(values, hidden[-1] if hidden else values, columns)
             rows[slots, self._columns] = columns
         for (_, place), vectors in zip(self._layers, state, strict=True):
             for name, columns in place.items():

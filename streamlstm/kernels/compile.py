@@ -23,7 +23,8 @@ from . import (
 )
 from .cache import is_cached
 from .disk_cache import announce
-from .online import stage
+from .online.before import before
+from .online.behind import behind
 
 Progress = Callable[[int, int, str], None]
 Signature = tuple[Any, ...]
@@ -78,7 +79,7 @@ def _kernels() -> dict[str, Signatures]:
     kernels[EVICTION] = eviction.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
-    kernels[ONLINE] = {stage.before: _BY_ADDRESS, stage.behind: _BY_ADDRESS}
+    kernels[ONLINE] = {before: _BY_ADDRESS, behind: _BY_ADDRESS}
     kernels[STEP_PARALLEL] = {
         step.step_shared: _BY_ADDRESS,
         sharing.step_sharing: _BY_ADDRESS,

@@ -152,6 +152,7 @@ def single_of(_typing: Any, bits: Any) -> Any:
 
 # View so many numbers at an int64 address as an array that owns nothing.
 int64s_at, floats_at = _viewer(types.int64, _WORD, 8), _viewer(types.float32, ir.FloatType(), 4)
+doubles_at = _viewer(types.float64, ir.DoubleType(), 8)
 
 
 @intrinsic

@@ -16,6 +16,7 @@ from . import feedforward, layout, recurrent, recurrent_single
 from .arguments import ROWS_AT, UNBOUNDED
 from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
+from .online import table
 from .pointers import call_at, floats_at, int64s_at
 from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
@@ -30,6 +31,9 @@ SINGLES = LAYERS | recurrent_single.LAYERS
 def scratch_size(program: NDArray[np.int64]) -> int:
     """Return how many float32 of scratch one thread needs to run ``program``."""
     rows = GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
+    stage = program[layout.STAGE]
+    if stage:
+        rows += 2 * layout.padded(int(program[layout.OUTPUTS])) + program[stage + table.SCRATCH]
     return layout.padded(int(ROWS_AT + rows))
 
 

@@ -1,26 +1,41 @@
-"""The numbers that the online stage keeps of a stream, in the order of the state row."""
+"""What the online stage of a model keeps of a stream, and the constants of its parts."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..network.model import Model
-from . import intervals
+from ..network.online import Online
+from . import adaptation, calendar, intervals, scaling
+from .adaptation import Adaptation
+
+Float32Array: TypeAlias = NDArray[np.float32]
 
 MAX_HORIZON = 1_024  # of a model whose stage compares forecasts with what comes
 
 
-def stage_columns(model: Model) -> dict[str, int]:
-    """Return how many floats each part of the stage keeps; empty for a model without a stage.
+def ring_length(model: Model) -> int:
+    """Return how many forecasts of a stream are kept until what they speak of has come."""
+    return max(model.horizon, 1)
+
+
+def initial_parts(model: Model) -> dict[str, Float32Array]:
+    """Return what each part of the stage holds before the first observation, in their order.
 
     - ``inputs``: F, the inputs of the last step as they were filled.
-    - ``position``: 1, the place in the rings of the forecast that is due with this step.
+    - ``count``: 2, the number of steps, as a multiple of 2**24 and the rest.
     - ``forecasts``: O for each step of the horizon, a ring.
-    - ``intervals``: for each output those of :func:`.intervals.columns`.
+    - ``calendar``, ``scaling``, ``adaptation``: as those modules say.
+    - ``intervals``: for each output as that module says.
 
     Raises
     ------
     ModelError
         If the horizon is too long for that.
     """
-    online = model.online
+    online, outputs = model.online, model.output_size
     if online is None:
         return {}
     if model.horizon > MAX_HORIZON:
@@ -29,22 +44,73 @@ def stage_columns(model: Model) -> dict[str, int]:
             "stream keeps its forecasts until what they speak of has come."
         )
     ring = ring_length(model)
-    columns = {"inputs": model.input_size, "position": 1, "forecasts": model.output_size * ring}
-    if levels := len(online.intervals):
-        size = sum(intervals.columns(levels, ring).values())
-        columns["intervals"] = model.output_size * size
-    return columns
+    parts: dict[str, Any] = {
+        "inputs": model.input_scaling.mean,
+        "count": np.zeros(2),
+        "forecasts": np.full(outputs * ring, np.nan),
+    }
+    if online.calendar:
+        parts["calendar"] = calendar.initial()
+    if online.scale == "stream":
+        parts["scaling"] = scaling.initial(model.input_size)
+    if (head := adaptation_of(model)) is not None:
+        parts["adaptation"] = adaptation.initial(head)
+    if online.intervals:
+        parts["intervals"] = np.tile(intervals.initial(interval_levels(online), ring), outputs)
+    return {name: np.asarray(values, np.float32) for name, values in parts.items()}
 
 
-def ring_length(model: Model) -> int:
-    """Return how many forecasts of a stream are kept until what they speak of has come."""
-    return max(model.horizon, 1)
+def stage_size(model: Model) -> int:
+    """Return how many floats the stage keeps of a stream."""
+    return sum(map(len, initial_parts(model).values()))
 
 
 def stage_places(model: Model, start: int = 0) -> dict[str, slice]:
     """Return the columns of each part, from ``start`` on."""
     places = {}
-    for name, size in stage_columns(model).items():
-        places[name] = slice(start, start + size)
-        start += size
+    for name, values in initial_parts(model).items():
+        places[name] = slice(start, start + len(values))
+        start += len(values)
     return places
+
+
+def interval_levels(online: Online) -> list[intervals.Level]:
+    """Return the levels of a stage's intervals."""
+    side = {"both": "both", "upper": "above", "lower": "below"}[online.side]
+    return [intervals.Level(share, side) for share in online.intervals]
+
+
+def interval_constants(online: Online) -> Float32Array:
+    """Return the constants of a stage's intervals."""
+    lower = -np.inf if online.lower is None else online.lower
+    upper = np.inf if online.upper is None else online.upper
+    return intervals.constants(interval_levels(online), lower, upper)
+
+
+def adaptation_of(model: Model) -> Adaptation | None:
+    """Return what a model adapts, None for nothing."""
+    online = model.online
+    if online is None or online.adapt == "none":
+        return None
+    return Adaptation(
+        units=hidden_layer(model)[1],
+        horizon=ring_length(model),
+        scale=tuple(model.output_scaling.scale.tolist()),
+        seasons=(online.season,) if online.season else (),
+        labels=online.labels,
+        adapted=online.adapt == "rls",
+    )
+
+
+def hidden_layer(model: Model) -> tuple[int, int]:
+    """Return the number and the width of the last layer that has a hidden state.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    for n in reversed(range(len(model.layers))):
+        if "h" in model.layers[n].state:
+            return n, model.layers[n].state["h"]
+    raise ModelError("online: expected a recurrent layer to adapt, the model has none.")

@@ -1,9 +1,13 @@
 """The order in which the parts of the online stage act in a step: the specification.
 
-Before the network: fill, scale. Behind it: scale back, compare what came with what had been
-forecast for it, and say how sure the new forecast is.
+Before the network: fill, scale, derive. Behind it: scale back, compare what came with what had been
+forecast for it, adapt, and say how sure the new forecast is.
+
+A network whose inputs are scaled by the stream's own mean m and width w works in the unit of
+training: there a value v is ``mean + scale (v - m) / w``, by the constants of training.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +16,16 @@ from numpy.typing import NDArray
 
 from ..network.model import Model
 from ..network.online import result_places
-from . import intervals
-from .layout import ring_length, stage_places
-from .table import interval_constants
+from . import adaptation, calendar, intervals, scaling
+from .layout import (
+    adaptation_of,
+    interval_constants,
+    ring_length,
+    stage_places,
+)
 
 Array = NDArray[Any]
+DIGITS = 1 << 24  # whole numbers that float32 holds
 
 
 class Stage:
@@ -34,11 +43,13 @@ class Stage:
         assert model.online is not None
         self._model, self._online, self._dtype = model, model.online, dtype
         self._places = stage_places(model)
-        self._constants = interval_constants(model.online)
         self._results = result_places(model.output_size, len(model.online.intervals))
+        self._head = adaptation_of(model)
+        self._targets = np.array(model.targets if model.horizon else [-1] * model.output_size)
+        self._zone = np.array(model.online.transitions, np.float64).reshape(-1, 2)
 
     def before(self, X: Array, times: Array, state: Array) -> Array:
-        """Fill observations X[B, F] and return the inputs of the network, float[B, F].
+        """Fill observations X[B, F] and return the inputs of the network.
 
         Parameters
         ----------
@@ -52,56 +63,136 @@ class Stage:
         inputs = state[:, self._places["inputs"]]
         self._missing = np.isnan(X)
         inputs[:] = np.where(self._missing, inputs, X)
-        del times
-        return self._model.input_scaling.apply(inputs).astype(self._dtype)
+        Z = self._scale(inputs, state)
+        if self._online.calendar:
+            kept = _split(state[:, self._places["calendar"]], calendar.columns())
+            spacing = self._online.spacing
+            derived, kept = calendar.step(times, self._zone, self._online.calendar, spacing, kept)
+            state[:, self._places["calendar"]] = _join(kept)
+            Z = np.concatenate([Z, derived], axis=1)
+        return Z.astype(self._dtype)
 
-    def behind(self, outputs: Array, state: Array) -> Array:
-        """Return results float[B, W] from the outputs of the network, float[B, O]."""
+    def _scale(self, inputs: Array, state: Array) -> Array:
+        constants = self._model.input_scaling
+        if self._online.scale == "model":
+            return constants.apply(inputs)
+        kept = _split(state[:, self._places["scaling"]], scaling.columns(inputs.shape[1]))
+        Z, self._kept = scaling.step(inputs, ~self._missing, constants.scale, kept)
+        state[:, self._places["scaling"]] = _join(self._kept)
+        return Z
+
+    def _moments(self, columns: Array) -> tuple[Array, Array]:
+        """Return the stream's mean and width of these inputs, [B, n] each."""
+        zeros, ones = np.zeros((len(self._missing), len(columns))), np.ones(len(columns))
+        unit = self._model.input_scaling.scale
+        mean = scaling.unscale(zeros, columns, unit, self._kept)
+        return mean, scaling.unscale(zeros + ones, columns, unit, self._kept) - mean
+
+    def _to_training(self, values: Array, columns: Array) -> Array:
+        """Return values of these inputs in the unit of training."""
+        if self._online.scale == "model":
+            return values
+        mean, width = self._moments(columns)
+        constants = self._model.input_scaling
+        return constants.mean[columns] + (values - mean) / width * constants.scale[columns]
+
+    def _from_training(self, values: Array, columns: Array) -> Array:
+        """Return values of these inputs in the stream's own unit."""
+        if self._online.scale == "model":
+            return values
+        mean, width = self._moments(columns)
+        constants = self._model.input_scaling
+        return mean + (values - constants.mean[columns]) / constants.scale[columns] * width
+
+    def behind(self, outputs: Array, hidden: Array, state: Array) -> Array:
+        """Return results float[B, W] from the network's outputs [B, O] and last hidden state."""
         model, results = self._model, self._results
-        inputs, position = state[:, self._places["inputs"]], state[:, self._places["position"]]
-        ring = state[:, self._places["forecasts"]].reshape(len(outputs), -1, model.output_size)
-        Y = model.output_scaling.invert(outputs)
+        inputs = state[:, self._places["inputs"]]
+        Y = model.output_scaling.invert(outputs).astype(np.float64)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
-                Y[:, output] += model.skip_factors[output].astype(self._dtype) * inputs[:, source]
-        rows, place = np.arange(len(Y)), position[:, 0].astype(np.int64)
-        due = ring[rows, place]
-        came = np.where(self._missing, np.nan, inputs)
-        error = np.full(due.shape, np.nan)
-        for output, target in enumerate(model.targets):
-            if target >= 0 and model.horizon:
-                error[:, output] = came[:, target] - due[:, output]
-        ring[rows, place] = Y
-        state[:, self._places["forecasts"]] = ring.reshape(len(Y), -1)
-        position[:, 0] = (place + 1) % ring.shape[1]
+                skipped = self._to_training(inputs[:, [source]], np.array([source]))[:, 0]
+                Y[:, output] += model.skip_factors[output].astype(self._dtype) * skipped
+        count = self._count(state)
+        aimed = np.flatnonzero(self._targets >= 0)
+        columns = self._targets[aimed]
+        now = np.full(Y.shape, np.nan)
+        now[:, aimed] = inputs[:, columns]
+        came = now.copy()
+        came[:, aimed] = np.where(self._missing[:, columns], np.nan, now[:, aimed])
+        if self._head is not None:
+            Y = self._adapt(hidden, now, came, Y, count, state)
+        Y[:, aimed] = self._from_training(Y[:, aimed], columns)
+        error, place = self._compare(came, Y, count, state)
         result = np.full((len(Y), results.size), np.nan, self._dtype)
         result[:, : results.low] = Y
         result[:, results.error : results.score] = error
         if self._online.intervals:
-            self._put_intervals(error, Y, place, state, result)
+            self._put_intervals(error, Y.astype(self._dtype), place, state, result)
         result[:, [results.alarm, results.kind]] = 0
         result[:, results.filled] = self._missing.sum(axis=1)
         return result
+
+    def _count(self, state: Array) -> Array:
+        """Count a step of each stream; return how many there were before."""
+        columns = state[:, self._places["count"]]
+        count: Array = columns[:, 0].astype(np.int64) * DIGITS + columns[:, 1].astype(np.int64)
+        after = np.minimum(count + 1, DIGITS * DIGITS - 2)
+        columns[:, 0], columns[:, 1] = after // DIGITS, after % DIGITS
+        return count
+
+    def _compare(
+        self, came: Array, Y: Array, count: Array, state: Array
+    ) -> tuple[Array, Array]:
+        """Put new forecasts Y into the ring; return the errors of those that were due, and where."""
+        ring = state[:, self._places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
+        rows, place = np.arange(len(Y)), count % ring.shape[1]
+        error = came - ring[rows, place]
+        ring[rows, place] = Y
+        state[:, self._places["forecasts"]] = ring.reshape(len(Y), -1)
+        return error, place
+
+    def _adapt(
+        self, hidden: Array, now: Array, came: Array, Y: Array, count: Array, state: Array
+    ) -> Array:
+        """Learn from what came, and return adapted and mixed forecasts in the unit of training."""
+        assert self._head is not None
+        aimed = np.flatnonzero(self._targets >= 0)
+        for values in (now := now.copy(), came := came.copy()):
+            values[:, aimed] = self._to_training(values[:, aimed], self._targets[aimed])
+        place, dtype = self._places["adaptation"], self._dtype
+        kept = adaptation.split(self._head, state[:, place])
+        now, came, Y = now.astype(dtype), came.astype(dtype), Y.astype(dtype)
+        Y, kept = adaptation.step(hidden, now, came, Y, count, kept, self._head)
+        state[:, place] = _join(kept)
+        return Y.astype(np.float64)
 
     def _put_intervals(
         self, error: Array, Y: Array, place: Array, state: Array, result: Array
     ) -> None:
         """Learn from the errors, and write the bounds of the new forecasts to the results."""
         O, results = self._model.output_size, self._results
-        levels, columns = len(self._online.intervals), self._places["intervals"]
-        names = intervals.columns(levels, ring_length(self._model))
-        ends = np.cumsum([0, *names.values()])
+        levels, start = len(self._online.intervals), self._places["intervals"].start
+        columns = intervals.columns(levels, ring_length(self._model))
+        size, constants = sum(columns.values()), interval_constants(self._online)
         for position in np.unique(place):
             rows = np.flatnonzero(place == position)
             for n in range(O):
-                start = columns.start + n * ends[-1]
-                kept = {
-                    name: state[rows, start + a : start + b]
-                    for name, (a, b) in zip(names, pairwise(ends), strict=True)
-                }
+                part = slice(start + n * size, start + (n + 1) * size)
+                kept = _split(state[rows, part], columns)
                 bounds, kept = intervals.step(
-                    error[rows, n], Y[rows, n], int(position), self._constants, kept
+                    error[rows, n], Y[rows, n], int(position), constants, kept
                 )
-                state[rows, start : start + ends[-1]] = np.concatenate(list(kept.values()), axis=1)
+                state[rows, part] = _join(kept)
                 for places, bound in zip((results.low, results.high), bounds, strict=True):
                     result[rows[:, None], places + np.arange(levels) * O + n] = bound
+
+
+def _split(rows: Array, columns: Mapping[str, int]) -> dict[str, Array]:
+    """Return the columns of rows[B, n] by name, as copies."""
+    ends = np.cumsum([0, *columns.values()])
+    return {n: rows[:, a:b].copy() for n, (a, b) in zip(columns, pairwise(ends), strict=True)}
+
+
+def _join(kept: Mapping[str, Array]) -> Array:
+    return np.concatenate(list(kept.values()), axis=1)

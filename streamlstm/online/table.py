@@ -1,84 +1,96 @@
-"""The table of the online stage that kernels read (kernels/online/table.py), and a new stream's row."""
+"""The table of the online stage that kernels read, written from a model."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.layout import padded
 from ..kernels.online import table
 from ..network.model import Model
 from ..network.online import Online, result_places
-from . import intervals
-from .layout import ring_length, stage_places
+from . import adaptation, calendar, scaling
+from .layout import (
+    Float32Array,
+    adaptation_of,
+    interval_constants,
+    ring_length,
+    stage_places,
+)
 
-Float32Array: TypeAlias = NDArray[np.float32]
-Table: TypeAlias = NDArray[np.int64]
+Add: TypeAlias = Callable[[Float32Array], int]  # appends constants to the weights: their offset
 
 
-def stage_table(model: Model, start: int, add: Callable[[Float32Array], int]) -> Table:
-    """Return the table of a model whose stage's columns begin at ``start`` of a row.
+def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.int64]:
+    """Return the table of a model (kernels/online/table.py), empty if it has no stage.
 
-    It ends with a flag for each input, 1 if that is filled where it is missing. It is empty if the
-    model has no stage. ``add`` appends constants to the weight block and returns their offset.
+    Parameters
+    ----------
+    model : Model
+    start : int
+        Where the stage's columns begin in a row,
+    hidden : int
+        and where the last hidden state does.
+    add : callable
+        Appends constants to the weight block and returns their offset.
+
+    Returns
+    -------
+    int64[N]
+        It ends with a flag for each input, 1 if that is filled where it is missing.
     """
     online = model.online
     if online is None:
         return np.zeros(0, np.int64)
-    places = stage_places(model, start)
-    results = result_places(model.output_size, len(online.intervals))
+    places = {name: place.start for name, place in stage_places(model, start).items()}
+    results = result_places(model.output_size, len(online.intervals))._asdict()
+    pairs = np.array(online.transitions, np.float64).reshape(-1, 2)
     numbers = {
-        table.INPUTS: places["inputs"].start,
-        table.POSITION: places["position"].start,
-        table.FORECASTS: places["forecasts"].start,
+        table.INPUTS: places["inputs"],
+        table.COUNT: places["count"],
+        table.FORECASTS: places["forecasts"],
         table.RING: ring_length(model),
-        table.LOW: results.low,
-        table.HIGH: results.high,
-        table.ERROR: results.error,
-        table.SCORE: results.score,
-        table.P_VALUE: results.p_value,
-        table.ALARM: results.alarm,
-        table.KIND: results.kind,
-        table.FILLED: results.filled,
+        **{getattr(table, name.upper()): at for name, at in results.items() if name != "size"},
+        table.TRANSITION_COUNT: len(pairs),
+        table.LEVELS: len(online.intervals),
+        **_parts(model, online, places, hidden, add),
     }
-    if levels := len(online.intervals):
+    head = np.zeros(table.TARGETS, np.int64)
+    targets = model.targets if model.horizon else [-1] * model.output_size
+    head[table.TRANSITIONS] = len(head) + len(targets)
+    head[list(numbers)] = list(numbers.values())
+    fills = [online.fill_of(n) != "refuse" for n in range(model.input_size)]
+    return np.concatenate([head, targets, pairs.view(np.int64).ravel(), fills]).astype(np.int64)
+
+
+def _parts(
+    model: Model, online: Online, places: dict[str, int], hidden: int, add: Add
+) -> dict[int, int]:
+    """Return places and constants of the parts that the model has."""
+    numbers: dict[int, int] = {}
+    if online.calendar:
+        constants = calendar.constants(online.calendar, online.spacing)
+        numbers |= {table.CALENDAR: places["calendar"], table.CALENDAR_CONSTANTS: add(constants)}
+    if online.scale == "stream":
+        constants = scaling.constants(model.input_scaling.scale)
+        numbers |= {table.SCALING: places["scaling"], table.SCALING_CONSTANTS: add(constants)}
+    if (head := adaptation_of(model)) is not None:
         numbers |= {
-            table.LEVELS: levels,
-            table.INTERVALS: places["intervals"].start,
-            table.INTERVAL_SIZE: len(_initial_intervals(model)),
+            table.ADAPTATION: places["adaptation"],
+            table.ADAPTATION_CONSTANTS: add(adaptation.constants(head)),
+            table.HIDDEN: hidden,
+            table.SCRATCH: padded(head.scratch),
+        }
+    if online.intervals:
+        numbers |= {
+            table.INTERVALS: places["intervals"],
+            table.INTERVAL_SIZE: _size(model),
             table.INTERVAL_CONSTANTS: add(interval_constants(online)),
         }
-    head = np.zeros(table.TARGETS, np.int64)
-    head[list(numbers)] = list(numbers.values())
-    targets = model.targets if model.horizon else [-1] * model.output_size
-    fills = [online.fill_of(n) != "refuse" for n in range(model.input_size)]
-    return np.concatenate([head, np.array(targets, np.int64), np.array(fills, np.int64)])
+    return numbers
 
 
-def initial_columns(model: Model, start: int) -> list[tuple[slice, Any]]:
-    """Return what the stage's columns that are not zero hold before the first observation."""
-    if model.online is None:
-        return []
-    places = stage_places(model, start)
-    found = [(places["inputs"], model.input_scaling.mean), (places["forecasts"], np.nan)]
-    if model.online.intervals:
-        found.append((places["intervals"], np.tile(_initial_intervals(model), model.output_size)))
-    return found
-
-
-def interval_levels(online: Online) -> list[intervals.Level]:
-    """Return the levels of a stage's intervals."""
-    side = {"both": "both", "upper": "above", "lower": "below"}[online.side]
-    return [intervals.Level(share, side) for share in online.intervals]
-
-
-def interval_constants(online: Online) -> Float32Array:
-    """Return the constants of a stage's intervals."""
-    lower = -np.inf if online.lower is None else online.lower
-    upper = np.inf if online.upper is None else online.upper
-    return intervals.constants(interval_levels(online), lower, upper)
-
-
-def _initial_intervals(model: Model) -> Float32Array:
-    assert model.online is not None
-    return intervals.initial(interval_levels(model.online), ring_length(model))
+def _size(model: Model) -> int:
+    place = stage_places(model)["intervals"]
+    return (place.stop - place.start) // model.output_size

@@ -138,6 +138,18 @@ EMBEDDED: dict[str, list[Layer]] = {
 STAGES = {
     "intervals": Online(intervals=(0.5, 0.9), lower=-3.0),
     "last and upper": Online(fill="last", intervals=(0.95,), side="upper"),
+    "calendar": Online(calendar=("hour", "weekday", "since"), zone="Europe/Zurich", spacing=60.0),
+    "scaling by stream": Online(fill="last", scale="stream", intervals=(0.9,)),
+    "mix": Online(adapt="mix", intervals=(0.9,)),
+    "adapted": Online(fill="last", adapt="rls", season=5, intervals=(0.5, 0.9)),
+    "all": Online(
+        fill="last",
+        calendar=("hour", "yearday"),
+        scale="stream",
+        adapt="rls",
+        labels=7,
+        intervals=(0.8,),
+    ),
 }
 
 

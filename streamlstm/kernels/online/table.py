@@ -1,12 +1,13 @@
 """Meaning of every number in the table of the online stage, which stands in a model's program.
 
-One table serves every model, and the kernels read it from ``program[STAGE]`` on.
+One table serves every model; the kernels read it from ``program[STAGE]`` on. Offsets in a state row
+are those of online/layout.py; where the model lacks a part, its offset is 0.
 """
 
 (
-    # Offsets in a state row (streamlstm/online/layout.py).
+    # Offsets in a state row.
     INPUTS,
-    POSITION,
+    COUNT,
     FORECASTS,
     RING,  # steps of the ring of forecasts
     # Offsets in a result (streamlstm/network/online.py).
@@ -18,10 +19,23 @@ One table serves every model, and the kernels read it from ``program[STAGE]`` on
     ALARM,
     KIND,
     FILLED,
+    # Calendar: columns, constants, and the table of its time zone.
+    CALENDAR,
+    CALENDAR_CONSTANTS,
+    TRANSITIONS,  # offset in the program of pairs of float64
+    TRANSITION_COUNT,
+    # Scaling by stream: columns, and the units of inputs.
+    SCALING,
+    SCALING_CONSTANTS,
+    # Adaptation: columns, constants, and the offset in a row of the last hidden state.
+    ADAPTATION,
+    ADAPTATION_CONSTANTS,
+    HIDDEN,
+    SCRATCH,  # floats of working memory
     # Intervals: their number, the columns of the first output, columns of each output, constants.
     LEVELS,
     INTERVALS,
     INTERVAL_SIZE,
     INTERVAL_CONSTANTS,
-) = range(16)
-TARGETS = 32  # from here on for each output the input that it forecasts, -1 for none
+) = range(26)
+TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none

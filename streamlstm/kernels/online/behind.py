@@ -1,0 +1,159 @@
+"""The online stage behind the layers: outputs, adaptation, intervals; called by address for a group.
+
+A network that is scaled by the stream's own mean and deviation works in the unit of training: there
+inputs and outputs are what they would be if the stream had the level and the spread of that series.
+"""
+
+import numpy as np
+from numba import float64, int64
+
+from .. import layout
+from ..arguments import ROWS_AT
+from ..cache import by_address, internal
+from ..layout import GROUP
+from ..pointers import int64s_at
+from . import adaptation, table
+from .arguments import unpack
+from .intervals import interval_bounds, interval_update
+from .scaling import mean_of, width_of
+
+DIGITS = 1 << 24  # whole numbers that float32 holds
+LARGEST_COUNT = DIGITS * DIGITS - 2  # where the count of steps stops
+
+
+@internal
+def _to_training(weights, program, S, row, n, value):
+    """Return a value of input ``n`` in the unit of training."""
+    stage, F = program[layout.STAGE], program[layout.INPUTS]
+    columns = program[stage + table.SCALING]
+    if columns == 0:
+        return value
+    at, mean = row + columns, program[layout.INPUT_SCALING]
+    unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
+    z = (value - mean_of(S, at, F, n)) / width_of(S, at, F, n, unit)
+    return weights[mean + n] + z * unit
+
+
+@internal
+def _from_training(weights, program, S, row, n, value):
+    """Return a value of input ``n`` in the stream's own unit."""
+    stage, F = program[layout.STAGE], program[layout.INPUTS]
+    columns = program[stage + table.SCALING]
+    if columns == 0:
+        return value
+    at, mean = row + columns, program[layout.INPUT_SCALING]
+    unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
+    z = (value - weights[mean + n]) / unit
+    return mean_of(S, at, F, n) + z * width_of(S, at, F, n, unit)
+
+
+@internal
+def _network(weights, program, S, row, Z, z, out):
+    """Write the network's outputs in the unit of training to ``Z[out]``."""
+    O, scale = program[layout.OUTPUTS], program[layout.OUTPUT_SCALING]
+    skip, factor = program[layout.SKIP], program[layout.SKIP_SCALE]
+    inputs = row + program[program[layout.STAGE] + table.INPUTS]
+    for n in range(O):
+        y = float64(Z[z + n]) * weights[scale + n] + weights[scale + O + n]
+        if skip >= 0 and program[skip + n] >= 0:
+            source = program[skip + n]
+            x = _to_training(weights, program, S, row, source, float64(S[inputs + source]))
+            y += x * weights[factor + n]
+        Z[out + n] = y
+
+
+@internal
+def _count(S, at):
+    """Count a step in two floats; return how many there were before."""
+    count = int64(S[at]) * DIGITS + int64(S[at + 1])
+    after = min(count + 1, LARGEST_COUNT)
+    S[at] = after // DIGITS
+    S[at + 1] = after % DIGITS
+    return count
+
+
+@internal
+def _adapt(weights, program, S, row, X, x, count, Z, out, scratch):
+    """Learn from what has come, and replace the outputs at ``Z[out]`` by those of the mix."""
+    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
+    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
+    inputs, hidden = row + program[stage + table.INPUTS], row + program[stage + table.HIDDEN]
+    came = scratch
+    for n in range(O):
+        target = program[stage + table.TARGETS + n]
+        Z[came + n] = np.nan
+        if target >= 0 and X[x + target] == X[x + target]:
+            value = float64(S[inputs + target])
+            Z[came + n] = _to_training(weights, program, S, row, target, value)
+    work = scratch + (O + layout.PAD - 1) // layout.PAD * layout.PAD
+    adaptation.update(S, at, weights, k, Z, came, Z, work)
+    for n in range(O):  # a missing value's place is taken by what it was filled with
+        target = program[stage + table.TARGETS + n]
+        if target >= 0:
+            value = float64(S[inputs + target])
+            Z[came + n] = _to_training(weights, program, S, row, target, value)
+    adaptation.predict(S, at, weights, k, hidden, Z, came, Z, out, count, Z, work)
+
+
+@internal
+def _intervals(weights, program, S, row, position, n, Y, y):
+    """Learn from the error of output ``n``, and write the bounds of its new forecast."""
+    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
+    columns = program[stage + table.INTERVALS] + n * program[stage + table.INTERVAL_SIZE]
+    k, levels = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
+    error = float64(Y[y + program[stage + table.ERROR] + n])
+    interval_update(S, row + columns, weights, k, position, error)
+    for level in range(levels):
+        forecast = float64(Y[y + n])
+        low, high = interval_bounds(S, row + columns, weights, k, position, forecast, level)
+        Y[y + program[stage + table.LOW] + level * O + n] = low
+        Y[y + program[stage + table.HIGH] + level * O + n] = high
+
+
+@internal
+def _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch):
+    """Write the result of one stream to ``Y[y]``."""
+    stage, F, O = program[layout.STAGE], program[layout.INPUTS], program[layout.OUTPUTS]
+    inputs = row + program[stage + table.INPUTS]
+    for n in range(program[layout.RESULT]):
+        Y[y + n] = np.nan
+    count = _count(S, row + program[stage + table.COUNT])
+    _network(weights, program, S, row, Z, z, out)
+    if program[stage + table.ADAPTATION] != 0:
+        _adapt(weights, program, S, row, X, x, count, Z, out, scratch)
+    position = count % program[stage + table.RING]
+    due = row + program[stage + table.FORECASTS] + position * O
+    for n in range(O):
+        target = program[stage + table.TARGETS + n]
+        value = float64(Z[out + n])
+        if target >= 0:
+            value = _from_training(weights, program, S, row, target, value)
+            if X[x + target] == X[x + target]:
+                Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
+        Y[y + n] = value
+        S[due + n] = value
+        if program[stage + table.LEVELS] > 0:
+            _intervals(weights, program, S, row, position, n, Y, y)
+    missing = 0
+    for n in range(F):
+        if X[x + n] != X[x + n]:
+            missing += 1
+    Y[y + program[stage + table.FILLED]] = missing
+    Y[y + program[stage + table.ALARM]] = 0
+    Y[y + program[stage + table.KIND]] = 0
+
+
+@by_address
+def behind(task, group, _c, _d):
+    """Write the results of a group: outputs, and what the stage says of them."""
+    weights, program, S, slots, X, Y, Z = unpack(task, group)
+    streams = int64s_at(group, layout.GROUP_SIZE)
+    F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
+    # Behind the rows of the layers (step.scratch_size).
+    out = ROWS_AT + GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
+    scratch = out + (program[layout.OUTPUTS] + layout.PAD - 1) // layout.PAD * layout.PAD
+    for m in range(streams[layout.GROUP_COUNT]):
+        row = slots[first + m] * program[layout.ROW_SIZE]
+        x, y = (first + m) * F, (first + m) * W
+        z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
+        _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch)
