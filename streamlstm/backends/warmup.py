@@ -18,7 +18,10 @@ def compile_for(
     from ..kernels import compile, simd
 
     plan = compile_plan(model, simd.LANES, weights)
-    compile_kernels([*compile.needed(plan.kinds, weights, threads, model.online is not None), *also], report=True)
+    compile_kernels(
+        [*compile.needed(plan.kinds, weights, threads, model.online is not None), *also],
+        report=True,
+    )
 
 
 def compile_kernels(names: Sequence[str], report: bool = False) -> None:

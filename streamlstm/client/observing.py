@@ -39,18 +39,14 @@ def decode_all_observed(frame: bytes) -> Predictions:
     return Predictions(*_results(reply.values, reply.extra))
 
 
-def _results(
-    Y: Float32Array, extra: dict[str, Any] | None
-) -> tuple[Float32Array, ResultLayout]:
+def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Array, ResultLayout]:
     """Put outputs Y[B, O] and the values of a map into results, float32[B, W]."""
     rows, outputs = Y.shape
     if extra is None:
         return Y, ResultLayout(outputs, (), False)
     try:
         levels = wire.from_floats(extra.get("levels", b""))
-        layout = ResultLayout(
-            outputs, [round(float(level), _DIGITS) for level in levels], True
-        )
+        layout = ResultLayout(outputs, [round(float(level), _DIGITS) for level in levels], True)
         places = layout.places
         results = np.full((rows, places.size), np.nan, np.float32)
         results[:, :outputs] = Y

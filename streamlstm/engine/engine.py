@@ -196,9 +196,7 @@ class Engine(StreamStates):
         """
         return Prediction(self._result(stream, x, seq, time), self._layout)
 
-    def _result(
-        self, stream: StreamId, x: ArrayLike, seq: int, time: float | None
-    ) -> Float32Array:
+    def _result(self, stream: StreamId, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
         """Advance one stream by one observation; return float32[W]."""
         if type(seq) is int and self._is_fast and (time is None or is_time(time)):
             if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
@@ -312,9 +310,7 @@ class Engine(StreamStates):
             self._backend.reserve(len(ids))
             block = fast_block(self._table, ids, seqs, times, self._schema.timed)
             if block is None:
-                block = block_of_all(
-                    self._table, id_list(ids), seqs, times, self._schema.timed
-                )
+                block = block_of_all(self._table, id_list(ids), seqs, times, self._schema.timed)
             return self._step_block(block, X)
 
     def step_each(

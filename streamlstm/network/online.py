@@ -126,7 +126,8 @@ class Online:
         if not _is_between(self.alarm_rate, 0, 0.5):
             self._refuse("alarm_rate", "a rate above 0 and below 0.5")
         whole = self.targets is None or (
-            isinstance(self.targets, tuple) and all(type(n) is int and n >= -1 for n in self.targets)
+            isinstance(self.targets, tuple)
+            and all(type(n) is int and n >= -1 for n in self.targets)
         )
         if not whole:
             self._refuse("targets", "the index of an input for each output, -1 for none")
@@ -168,7 +169,9 @@ class Online:
             self._refuse("transitions", "pairs of seconds, rising")
 
     def _refuse(self, name: str, expected: str) -> NoReturn:
-        raise ModelError(f"online: expected {name} to be {expected}, got {shown(getattr(self, name))}.")
+        raise ModelError(
+            f"online: expected {name} to be {expected}, got {shown(getattr(self, name))}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults as plain values for JSON."""
@@ -243,7 +246,9 @@ def result_places(outputs: int, levels: int) -> ResultPlaces:
     high = outputs * (1 + levels)
     error = high + outputs * levels
     score = error + outputs
-    return ResultPlaces(outputs, high, error, score, score + 1, score + 2, score + 3, score + 4, score + 5)
+    return ResultPlaces(
+        outputs, high, error, score, score + 1, score + 2, score + 3, score + 4, score + 5
+    )
 
 
 def _is_between(value: object, low: float, high: float) -> bool:

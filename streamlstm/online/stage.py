@@ -141,9 +141,7 @@ class Stage:
         columns[:, 0], columns[:, 1] = after // DIGITS, after % DIGITS
         return count
 
-    def _compare(
-        self, came: Array, Y: Array, count: Array, state: Array
-    ) -> tuple[Array, Array]:
+    def _compare(self, came: Array, Y: Array, count: Array, state: Array) -> tuple[Array, Array]:
         """Put new forecasts Y into the ring; return the errors of those that were due, and where."""
         ring = state[:, self._places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
         rows, place = np.arange(len(Y)), count % ring.shape[1]

@@ -15,7 +15,10 @@ def model_extras(model: Model) -> wire.Extras | None:
     bounds = outputs * len(online.intervals)
     extras = [Extra("error", FLOATS, places.error, outputs)]
     if bounds:
-        extras += [Extra("low", FLOATS, places.low, bounds), Extra("high", FLOATS, places.high, bounds)]
+        extras += [
+            Extra("low", FLOATS, places.low, bounds),
+            Extra("high", FLOATS, places.high, bounds),
+        ]
     if online.anomaly:
         extras += [
             Extra("score", NUMBER, places.score),

@@ -44,7 +44,7 @@ def _scale(weights, program, S, row, X, x, Z, z):
 def _derive(weights, program, base, S, row, time, Z, z):
     """Write the features of the event time behind the inputs."""
     stage = program[layout.STAGE]
-    T = doubles_at(base + 8 * program[stage + table.TRANSITIONS], UNBOUNDED)
+    T = doubles_at(base + 8 * (stage + program[stage + table.TRANSITIONS]), UNBOUNDED)
     calendar_step(
         S,
         row + program[stage + table.CALENDAR],

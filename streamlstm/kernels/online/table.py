@@ -22,7 +22,7 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     # Calendar: columns, constants, and the table of its time zone.
     CALENDAR,
     CALENDAR_CONSTANTS,
-    TRANSITIONS,  # offset in the program of pairs of float64
+    TRANSITIONS,  # offset from here of pairs of float64
     TRANSITION_COUNT,
     # Scaling by stream: columns, and the units of inputs.
     SCALING,
