@@ -149,6 +149,12 @@ class FencedError(SequenceError):
         self.last = last
 
 
+class LabelError(StreamLSTMError, ValueError):
+    """Labels from outside that cannot be applied: too late, too early, or a second time."""
+
+    code = "label"
+
+
 class ModelMismatchError(StreamLSTMError):
     """A state of another model, or a model that is incompatible with the streams."""
 

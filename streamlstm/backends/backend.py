@@ -40,6 +40,12 @@ class Backend(Protocol):
         others the table does so.
         """
 
+    def learn(self, rows: Any, slot: int, back: int, labels: Float32Array) -> int:
+        """Learn from labels[O] of the step of a slot that came ``back`` steps before its last.
+
+        Returns what became of them (kernels/online/outcomes.py). ``labels`` may be changed.
+        """
+
     def reserve(self, count: int) -> Any:
         """Allocate the memory that a block of ``count`` streams needs, before anything changes.
 

@@ -140,6 +140,15 @@ class CpuBackend:
         self._call.step_block(self.address, slots[:0], X, Y, 0)
         return int(self._task[layout.TASK_STEP]), self.address
 
+    def learn(self, rows: Float32Array, slot: int, back: int, labels: Float32Array) -> int:
+        """Learn from labels[O] of a step, as :meth:`.backend.Backend.learn` says."""
+        from ..kernels.compile import label_entries
+
+        if rows is not self._rows:
+            self._use_rows(rows)
+        outcome: int = label_entries().learn_label(self.address, slot, back, labels)
+        return outcome
+
     def reserve(self, count: int) -> None:
         """Do nothing: a block needs no further memory."""
 

@@ -11,7 +11,7 @@ from ..lazy_arrays import lazy_zeros
 from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Embedding, Layer
 from ..network.model import Model
-from ..online.layout import initial_parts, stage_size
+from ..online.layout import initial_parts, stage_places, stage_size
 from ..online.table import stage_table
 from . import packing
 from .packing import Float32Array, Weights
@@ -43,6 +43,11 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
 def stage_start(model: Model) -> int:
     """Return where the columns of the online stage begin in a state row, behind the layers."""
     return sum(padded(width) for layer in model.layers for width in layer.state.values())
+
+
+def count_place(model: Model) -> slice:
+    """Return where the number of steps of a stream stands in a state row, if there is a stage."""
+    return stage_places(model, stage_start(model)).get("count", slice(0, 0))
 
 
 def hidden_start(model: Model) -> int:

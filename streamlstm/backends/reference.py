@@ -79,6 +79,14 @@ class ReferenceBackend:
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]
 
+    def learn(self, rows: NDArray[Any], slot: int, back: int, labels: Float32Array) -> int:
+        """Learn from labels[O] of a step, as :meth:`.backend.Backend.learn` says."""
+        assert self._stage is not None
+        columns = rows[[slot], self._columns]
+        outcome = self._stage.learn(back, labels, columns)
+        rows[[slot], self._columns] = columns
+        return outcome
+
     def reserve(self, count: int) -> None:
         """Do nothing: a block needs no further memory."""
 

@@ -19,7 +19,7 @@ def compile_for(
 
     plan = compile_plan(model, simd.LANES, weights)
     compile_kernels(
-        [*compile.needed(plan.kinds, weights, threads, model.online is not None), *also],
+        [*kernels, *also],
         report=True,
     )
 

@@ -23,7 +23,7 @@ from .failures import no_reply, not_sent
 from .observing import decode_all_observed, decode_observed
 from .pipeline import Pipeline, ThreadSafeQueue
 from .replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
-from .requests import check_blob, encode, id_chunks, observation, observations
+from .requests import check_blob, encode, id_chunks, label, observation, observations
 
 
 class Client(BaseClient, Connection[zmq.Socket[bytes]]):
@@ -195,6 +195,17 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         It counts as one request. As for :meth:`submit`.
         """
         return self._submit(observations(streams, X, seqs), decode_predictions)
+
+    def learn(self, stream: wire.StreamId, seq: int, y: ArrayLike) -> None:
+        """Let a stream learn from labels; as :meth:`streamlstm.Engine.learn`.
+
+        Raises
+        ------
+        RemoteError, WorkerTimeoutError
+            As for :meth:`step`; the code is ``label`` if the observation has not come yet, is not
+            kept any more, or has got these labels before.
+        """
+        self._call(label(stream, seq, y), decode_done)
 
     def reset(self, stream: wire.StreamId) -> None:
         """Clear the state of a stream.

@@ -53,6 +53,12 @@ def observation(
     return wire.Step(check_stream_id(stream), _check_seq(seq), wire.to_floats(row), time)
 
 
+def label(stream: wire.StreamId, seq: int, y: ArrayLike) -> wire.Label:
+    """Return the LABEL of one observation; raises as :func:`observation`."""
+    values = to_float32(y, "y").ravel()
+    return wire.Label(check_stream_id(stream), _check_seq(seq), wire.to_floats(values))
+
+
 def observations(
     streams: Sequence[wire.StreamId], X: ArrayLike, seqs: Sequence[int] | None = None
 ) -> wire.Steps:

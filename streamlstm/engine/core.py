@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..backends.backend import Backend
 from ..backends.cpu import CpuBackend
-from ..backends.plan import initial_row, prediction_place, result_place, stage_start
+from ..backends.plan import count_place, initial_row, prediction_place, result_place, stage_start
 from ..network.model import Model
 from .blocks import Block, split_rounds
 from .forks import fork_error, free, tell_in_child
@@ -84,6 +84,7 @@ class EngineCore:
         self._one_time = np.zeros(1, np.float64)
         self._prediction, self._place = prediction_place(model), result_place(model)
         self._state_size = stage_start(model)
+        self._count = count_place(model)
         self._model = model
         if isinstance(backend, CpuBackend):
             for view in self._views:

@@ -11,12 +11,14 @@ from ..backends.cpu import CpuBackend
 from ..backends.factory import make_backend
 from ..backends.plan import initial_row
 from ..errors import ModelError, StreamLSTMError, shown
+from ..kernels.online.outcomes import APPLIED
 from ..network.model import Model
 from .blocks import fast_block
 from .dirty_tracker import DirtyTracker
 from .explain import Explainer, Explanation
 from .idle_evictor import IdleEvictor
 from .ids import StreamId, check_stream_id, id_list
+from .labels import check_labels, label_error, steps_back
 from .native_view import NativeView
 from .prediction import Prediction, Predictions
 from .reload import PreparedReload, ReloadResult, prepare_reload
@@ -375,6 +377,40 @@ class Engine(StreamStates):
             Y[valid] = self._step_block(block, X[valid])
             fill_from_block(repeated, valid, given, seqs, Y, self._outputs)
             return Y, dict(sorted(errors.items()))
+
+    def learn(self, stream: StreamId, seq: int, y: ArrayLike) -> None:
+        """Let a stream learn from labels that come from outside, late and in any order.
+
+        Parameters
+        ----------
+        stream : str or int
+        seq : int
+            The number of the observation whose outputs they are; where observations are not
+            numbered, how many there were up to it.
+        y : float32[O]
+            What the outputs should have been, in the unit of the series; NaN for what is not known.
+
+        Raises
+        ------
+        LabelError
+            If the observation has not come yet, is not kept any more, or has got these labels
+            before. Nothing has changed.
+        ModelError
+            If the model takes no labels (``Online(labels=...)``).
+        UnknownStreamError, ShapeError, BadValueError
+        """
+        stream = check_stream_id(stream)
+        labels = check_labels(self._model, y)
+        with self._lock, self._flag:
+            table, slot = self._table, self._table.slot(stream)
+            columns = self._count
+            high, low = table.rows[slot, columns].astype(np.int64).tolist()
+            back = steps_back(stream, seq, table.last_seq(slot), (high << 24) + low)
+            self._one_slot[0] = slot
+            table.mark_dirty(self._one_slot)
+            outcome = self._backend.learn(table.rows, slot, back, labels)
+        if outcome != APPLIED:
+            raise label_error(stream, seq, outcome)
 
     def stream(self, stream: StreamId) -> Stream:
         """Return a handle to one stream that skips the look-up of its id."""

@@ -23,6 +23,7 @@ from . import (
 )
 from .cache import is_cached
 from .disk_cache import announce
+from .online import label
 from .online.before import before
 from .online.behind import behind
 
@@ -37,7 +38,7 @@ _parallel_in: set[int] = set()  # the process that has loaded OpenMP
 # Names of groups of kernels, as a display of progress shows them.
 _ID_LOOKUP, _STEP = "stream id lookup", "step"
 STEP_PARALLEL = "step on several threads"
-ONLINE = "online stage"
+ONLINE, LABELS = "online stage", "labels from outside"
 DIRTY_TRACKING, EVICTION = "dirty tracking", "eviction of idle streams"
 
 _slots, _matrix = types.Array(int64, 1, "C"), types.Array(float32, 2, "C")
@@ -80,6 +81,7 @@ def _kernels() -> dict[str, Signatures]:
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
     kernels[ONLINE] = {before: _BY_ADDRESS, behind: _BY_ADDRESS}
+    kernels[LABELS] = label.SIGNATURES
     kernels[STEP_PARALLEL] = {
         step.step_shared: _BY_ADDRESS,
         sharing.step_sharing: _BY_ADDRESS,
@@ -114,15 +116,19 @@ def _layer_name(function: Any) -> str:
 
 
 def needed(
-    kinds: Iterable[int], precision: str, threads: int = 1, online: bool = False
+    kinds: Iterable[int],
+    precision: str,
+    threads: int = 1,
+    online: bool = False,
+    labels: bool = False,
 ) -> list[str]:
     """Return the names of the groups of kernels that step layers of these kinds (layout.py)."""
     functions = (function for kind in kinds for function in layer_kernels(kind, precision))
     names = {_ID_LOOKUP, _STEP} | {_layer_name(function) for function in functions}
     if threads > 1:
         names.add(STEP_PARALLEL)
-    if online:
-        names.add(ONLINE)
+    names |= {ONLINE} if online else set()
+    names |= {LABELS} if labels else set()
     return [name for name in _kernels() if name in names]
 
 
@@ -199,6 +205,13 @@ def eviction_entries() -> SimpleNamespace:
     """Return the entry points of eviction (eviction.py), by name, compiled."""
     prepare(None, [EVICTION])
     return _entries(eviction.SIGNATURES)
+
+
+@cache
+def label_entries() -> SimpleNamespace:
+    """Return the entry point of labels (online/label.py), compiled."""
+    prepare(None, [LABELS])
+    return _entries(label.SIGNATURES)
 
 
 @cache

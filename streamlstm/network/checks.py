@@ -219,9 +219,16 @@ def check_targets(
             f"up to {len(inputs) - 1}, or -1; got {shown(targets)}."
         )
     has_target = any(target >= 0 for target in targets)
-    if (online.intervals or online.adapt != "none") and not has_target and not online.labels:
+    if online.intervals and not has_target:
         raise ModelError(
-            "online: intervals and adaptation need to know what came: name the input that an output "
-            "forecasts (targets), or accept labels from outside (labels)."
+            "online: intervals need to know what came: name the input that an output forecasts "
+            "(targets)."
         )
+    if online.adapt != "none" and not has_target and not online.labels:
+        raise ModelError(
+            "online: adaptation needs to know what came: name the input that an output forecasts "
+            "(targets), or accept labels from outside (labels)."
+        )
+    if online.labels and online.adapt == "none":
+        raise ModelError("online: labels from outside serve to adapt: expected adapt, got none.")
     return targets

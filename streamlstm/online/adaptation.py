@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.online import adaptation as kernel
+from ..kernels.online import outcomes
 from ..kernels.online.adaptation import (
     FIRST_P,
     FORGETTING,
@@ -248,14 +249,14 @@ def label_update(number: int, labels: Array, state: State, head: Adaptation) -> 
     high, low = steps[0, :, : kernel.FORECASTS].astype(np.int64).T
     numbers = high * kernel.DIGITS + low - 1
     if number > numbers.max():
-        return kernel.NOT_YET, state
+        return outcomes.NOT_YET, state
     there = np.flatnonzero(numbers == number)
     if not len(there):
-        return kernel.TOO_OLD, state
+        return outcomes.TOO_OLD, state
     open_now = _entries(steps, head)[0, there[0], :, kernel.OPEN] != 0
     if not (open_now & ~np.isnan(labels)).any():
-        return kernel.TWICE, state
-    return kernel.APPLIED, _learn(np.asarray(labels)[None], there[:1], steps, state, head)
+        return outcomes.TWICE, state
+    return outcomes.APPLIED, _learn(np.asarray(labels)[None], there[:1], steps, state, head)
 
 
 def _mixed(state: State, head: Adaptation) -> Array:

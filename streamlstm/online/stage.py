@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.online.outcomes import TOO_OLD
 from ..network.model import Model
 from ..network.online import result_places
 from . import adaptation, calendar, intervals, scaling
@@ -164,6 +165,40 @@ class Stage:
         Y, kept = adaptation.step(hidden, now, came, Y, count, kept, self._head)
         state[:, place] = _join(kept)
         return Y.astype(np.float64)
+
+    def learn(self, back: int, labels: Array, state: Array) -> int:
+        """Learn from labels[O] of the step that came ``back`` steps before the last.
+
+        Parameters
+        ----------
+        back : int
+        labels : float[O]
+            In the unit of the series, NaN for none.
+        state : float[1, N]
+            The stage's columns of one stream, updated in place.
+
+        Returns
+        -------
+        int
+            What became of them (kernels/online/outcomes.py).
+        """
+        assert self._head is not None
+        if self._online.scale == "stream":
+            columns = scaling.columns(self._model.input_size)
+            self._kept = _split(state[:, self._places["scaling"]], columns)
+            self._missing = np.zeros((1, self._model.input_size), bool)
+        y = labels[None].astype(np.float64)
+        aimed = np.flatnonzero(self._targets >= 0)
+        y[:, aimed] = self._to_training(y[:, aimed], self._targets[aimed])
+        count = state[0, self._places["count"]].astype(np.int64)
+        number = int(count[0]) * DIGITS + int(count[1]) - 1 - back
+        if number < 0:
+            return TOO_OLD
+        place = self._places["adaptation"]
+        kept = adaptation.split(self._head, state[:, place])
+        outcome, kept = adaptation.label_update(number, y[0].astype(self._dtype), kept, self._head)
+        state[:, place] = _join(kept)
+        return outcome
 
     def _put_intervals(
         self, error: Array, Y: Array, place: Array, state: Array, result: Array

@@ -178,6 +178,8 @@ class Service:
         match message:
             case wire.Reset(stream):
                 return self._streams.reset(stream, publish)
+            case wire.Label():
+                return self._streams.learn(message, publish)
             case wire.Export(stream):
                 return self._streams.export_stream(stream, publish)
             case wire.Import(stream, blob):

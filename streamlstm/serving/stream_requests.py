@@ -1,4 +1,4 @@
-"""Executes requests on streams: RESET, EXPORT, IMPORT, FORGET, LAST, CLAIM and LIST."""
+"""Executes requests on streams: RESET, LABEL, EXPORT, IMPORT, FORGET, LAST, CLAIM, LIST."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ class StreamRequests:
             assert self._residency.stored is not None
             self._residency.stored.give_up(stream)
         return stream_event(wire.Kind.FORGET, stream, publish)
+
+    def learn(self, label: wire.Label, publish: bool) -> Response:
+        """Let a stream learn from labels."""
+        self._residency.load([label.stream], publish)
+        self._engine.learn(label.stream, label.seq, wire.from_floats(label.y))
+        return done(wire.Kind.LABEL, label.stream, None)
 
     def export_stream(self, stream: wire.StreamId, publish: bool) -> Response:
         """Return a stream's state."""

@@ -36,6 +36,7 @@ from .messages import (
     Import,
     Info,
     Kind,
+    Label,
     Last,
     List,
     Nonce,

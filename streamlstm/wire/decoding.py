@@ -22,6 +22,7 @@ from .messages import (
     Import,
     Info,
     Kind,
+    Label,
     Last,
     List,
     Ping,
@@ -83,6 +84,11 @@ def _decode_list(message: list[Any]) -> List:
         None if after is None else elements.stream(after),
         elements.unsigned(count, "count", ""),
     )
+
+
+def _decode_label(message: list[Any]) -> Label:
+    stream, seq, y = _take(message, 4)
+    return Label(elements.stream(stream), elements.seq(seq), elements.vector(y, "y"))
 
 
 def _decode_claim(message: list[Any]) -> Claim:
@@ -155,6 +161,7 @@ _REQUEST_DECODERS: dict[int, Callable[[list[Any]], Request]] = {
     Kind.LAST: lambda message: Last(elements.streams(_take(message, 2)[0])),
     Kind.FORGET: lambda message: Forget(elements.stream(_take(message, 2)[0])),
     Kind.RELOAD: lambda message: Reload(elements.boolean(_take(message, 2)[0], "anew")),
+    Kind.LABEL: _decode_label,
     Kind.CLAIM: _decode_claim,
 }
 _KINDS = ", ".join(str(int(kind)) for kind in _REQUEST_DECODERS)
@@ -164,7 +171,7 @@ _REPLY_DECODERS: dict[int, Callable[[list[Any]], Reply]] = {
     Kind.DONE: _decode_done,
     Kind.ERROR: _decode_error,
 }
-_ONE_STREAM_KINDS = frozenset((Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT, Kind.FORGET))
+_ONE_STREAM_KINDS = frozenset((Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT, Kind.FORGET, Kind.LABEL))
 
 
 def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:

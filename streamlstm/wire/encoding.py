@@ -22,6 +22,7 @@ from .messages import (
     Import,
     Info,
     Kind,
+    Label,
     Last,
     List,
     Ping,
@@ -162,6 +163,12 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Last: lambda message: _pack(Kind.LAST, elements.streams(message.streams)),
     Forget: lambda message: _pack(Kind.FORGET, elements.stream(message.stream)),
     Reload: lambda message: _pack(Kind.RELOAD, elements.boolean(message.anew, "anew")),
+    Label: lambda message: _pack(
+        Kind.LABEL,
+        elements.stream(message.stream),
+        elements.seq(message.seq),
+        elements.vector(message.y, "y"),
+    ),
     Claim: lambda message: _pack(
         Kind.CLAIM, elements.streams(message.streams), elements.before(message.before)
     ),

@@ -31,6 +31,7 @@ CODES = (
     "gap",
     "duplicate",
     "fenced",
+    "label",
     "busy",
     "capacity",
     "unknown-stream",
@@ -61,6 +62,7 @@ class Kind(IntEnum):
     LAST = 10
     FORGET = 11
     RELOAD = 13
+    LABEL = 14
     CLAIM = 15
     PREDICTION = 129
     PREDICTIONS = 130
@@ -149,6 +151,14 @@ class Reload(NamedTuple):
     """Load the model file again; ``anew`` accepts any model and resets all streams."""
 
     anew: bool
+
+
+class Label(NamedTuple):
+    """What the outputs of an observation should have been; ``y`` is float32[O], NaN for unknown."""
+
+    stream: StreamId
+    seq: int
+    y: bytes
 
 
 class Claim(NamedTuple):
@@ -240,6 +250,7 @@ Request: TypeAlias = (
     | Last
     | Forget
     | Reload
+    | Label
     | Claim
 )
 Reply: TypeAlias = Prediction | Predictions | Done | Error

@@ -23,7 +23,7 @@ from ..base import BaseClient
 from ..observing import decode_all_observed, decode_observed
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
 from ..request_queue import PendingRequest, RequestQueue
-from ..requests import check_blob, encode, id_chunks, observation, observations
+from ..requests import check_blob, encode, id_chunks, label, observation, observations
 from .connection import AsyncConnection
 
 
@@ -96,6 +96,10 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
     ) -> asyncio.Future[Float32Array]:
         """Send the request of :meth:`step_many`; return a future of float32[B, O]."""
         return self._submit(observations(streams, X, seqs), decode_predictions)
+
+    async def learn(self, stream: wire.StreamId, seq: int, y: ArrayLike) -> None:
+        """Let a stream learn from labels; as :meth:`Client.learn`."""
+        await self._submit(label(stream, seq, y), decode_done)
 
     async def reset(self, stream: wire.StreamId) -> None:
         """Clear the state of a stream."""

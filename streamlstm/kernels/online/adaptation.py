@@ -10,6 +10,7 @@ from ..cache import internal
 from ..layout import PAD
 from . import mixing
 from .least_squares import add_multiple, dot, downdate, gain
+from .outcomes import APPLIED, NOT_YET, TOO_OLD, TWICE
 
 # Constants: whole numbers, then the lags of the seasons, then the scale of each output.
 UNITS, OUTPUTS, HORIZON, KEPT, ADAPTED, SEASONS, LAGS = range(7)
@@ -18,7 +19,6 @@ POSITION, PLACE, HISTORY = range(3)  # columns: places in the rings of forecasts
 NUMBER_HIGH, NUMBER_LOW, FORECASTS = range(3)  # of each step that is kept; numbers plus 1
 OPEN, EXPERTS = range(2)  # of each of its forecasts: 1 until its label has come, 0 after
 
-APPLIED, TOO_OLD, NOT_YET, TWICE = range(4)  # what label_update() returns
 
 FORGETTING = 0.9995
 FIRST_P = 0.01  # P begins as this times the identity

@@ -22,7 +22,7 @@ LARGEST_COUNT = DIGITS * DIGITS - 2  # where the count of steps stops
 
 
 @internal
-def _to_training(weights, program, S, row, n, value):
+def to_training(weights, program, S, row, n, value):
     """Return a value of input ``n`` in the unit of training."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
     columns = program[stage + table.SCALING]
@@ -35,7 +35,7 @@ def _to_training(weights, program, S, row, n, value):
 
 
 @internal
-def _from_training(weights, program, S, row, n, value):
+def from_training(weights, program, S, row, n, value):
     """Return a value of input ``n`` in the stream's own unit."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
     columns = program[stage + table.SCALING]
@@ -57,7 +57,7 @@ def _network(weights, program, S, row, Z, z, out):
         y = float64(Z[z + n]) * weights[scale + n] + weights[scale + O + n]
         if skip >= 0 and program[skip + n] >= 0:
             source = program[skip + n]
-            x = _to_training(weights, program, S, row, source, float64(S[inputs + source]))
+            x = to_training(weights, program, S, row, source, float64(S[inputs + source]))
             y += x * weights[factor + n]
         Z[out + n] = y
 
@@ -84,14 +84,14 @@ def _adapt(weights, program, S, row, X, x, count, Z, out, scratch):
         Z[came + n] = np.nan
         if target >= 0 and X[x + target] == X[x + target]:
             value = float64(S[inputs + target])
-            Z[came + n] = _to_training(weights, program, S, row, target, value)
+            Z[came + n] = to_training(weights, program, S, row, target, value)
     work = scratch + (O + layout.PAD - 1) // layout.PAD * layout.PAD
     adaptation.update(S, at, weights, k, Z, came, Z, work)
     for n in range(O):  # a missing value's place is taken by what it was filled with
         target = program[stage + table.TARGETS + n]
         if target >= 0:
             value = float64(S[inputs + target])
-            Z[came + n] = _to_training(weights, program, S, row, target, value)
+            Z[came + n] = to_training(weights, program, S, row, target, value)
     adaptation.predict(S, at, weights, k, hidden, Z, came, Z, out, count, Z, work)
 
 
@@ -127,7 +127,7 @@ def _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch):
         target = program[stage + table.TARGETS + n]
         value = float64(Z[out + n])
         if target >= 0:
-            value = _from_training(weights, program, S, row, target, value)
+            value = from_training(weights, program, S, row, target, value)
             if X[x + target] == X[x + target]:
                 Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
         Y[y + n] = value

@@ -1,0 +1,56 @@
+"""Entry point for Python: learn from labels that come from outside, of one stream."""
+
+from numba import float32, float64, int64, types
+
+from .. import layout
+from ..arguments import ROWS_AT, UNBOUNDED
+from ..cache import kernel
+from ..layout import GROUP
+from ..pointers import floats_at, int64s_at
+from . import adaptation, table
+from .behind import DIGITS, to_training
+
+
+@kernel(no_cfunc_wrapper=True)
+def learn_label(task, slot, back, labels):
+    """Learn from the labels of the observation that came ``back`` observations before the last.
+
+    Parameters
+    ----------
+    task : int64
+        Address of the backend's task (kernels/layout.py).
+    slot, back : int64
+    labels : float32[O]
+        In the unit of the series, NaN for none; changed.
+
+    Returns
+    -------
+    int64
+        As :func:`.adaptation.label_update`.
+    """
+    fields = int64s_at(task, layout.TASK)
+    weights = floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED)
+    program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
+    S = floats_at(fields[layout.TASK_ROWS], UNBOUNDED)
+    scratch = floats_at(fields[layout.TASK_SCRATCH], UNBOUNDED)
+    stage = program[layout.STAGE]
+    row = slot * program[layout.ROW_SIZE]
+    for n in range(labels.shape[0]):
+        target = program[stage + table.TARGETS + n]
+        if target >= 0:
+            value = float64(labels[n])
+            labels[n] = to_training(weights, program, S, row, target, value)
+    count = row + program[stage + table.COUNT]
+    number = int64(S[count]) * DIGITS + int64(S[count + 1]) - 1 - back
+    if number < 0:
+        return int64(adaptation.TOO_OLD)
+    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
+    work = ROWS_AT + GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
+    work += 2 * ((labels.shape[0] + layout.PAD - 1) // layout.PAD * layout.PAD)
+    return int64(
+        adaptation.label_update(S, at, weights, k, number, labels, int64(0), scratch, work)
+    )
+
+
+# The entry point, and the one signature that it is compiled for.
+SIGNATURES = {learn_label: (int64, int64, int64, types.Array(float32, 1, "C"))}

@@ -1,0 +1,3 @@
+"""What became of labels that came from outside."""
+
+APPLIED, TOO_OLD, NOT_YET, TWICE = range(4)
