@@ -40,6 +40,9 @@ class Backend(Protocol):
         others the table does so.
         """
 
+    def use_rows(self, rows: Any) -> None:
+        """Let compiled functions that step single streams step these rows from now on."""
+
     def learn(self, rows: Any, slot: int, back: int, labels: Float32Array) -> int:
         """Learn from labels[O] of the step of a slot that came ``back`` steps before its last.
 

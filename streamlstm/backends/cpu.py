@@ -121,7 +121,7 @@ class CpuBackend:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
         at = 0 if times is None or not len(times) else times.ctypes.data
         if rows is not self._rows:
-            self._use_rows(rows)
+            self.use_rows(rows)
         threads = min(self.threads, len(slots) * self.work // self.thread_work)
         if threads > 1:
             self._call.step_parallel(self.address, slots, X, Y, at, threads)
@@ -136,7 +136,7 @@ class CpuBackend:
         It calls ``kernels.pointers.call_at(function, task, first, last, thread)``, repeatedly while
         nothing else uses this backend. The caller keeps the arrays alive.
         """
-        self._use_rows(rows)
+        self.use_rows(rows)
         self._call.step_block(self.address, slots[:0], X, Y, 0)
         return int(self._task[layout.TASK_STEP]), self.address
 
@@ -145,7 +145,7 @@ class CpuBackend:
         from ..kernels.compile import label_entries
 
         if rows is not self._rows:
-            self._use_rows(rows)
+            self.use_rows(rows)
         outcome: int = label_entries().learn_label(self.address, slot, back, labels)
         return outcome
 
@@ -154,7 +154,7 @@ class CpuBackend:
 
     def single_stream(self, rows: Float32Array) -> SingleStream:
         """Return functions that step a single stream of a table in one compiled call."""
-        self._use_rows(rows)
+        self.use_rows(rows)
         locked, steps = (self._task[n : n + 1] for n in (layout.TASK_LOCKED, layout.TASK_STEPS))
         call = self._call
         return SingleStream(
@@ -164,7 +164,7 @@ class CpuBackend:
     def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
         """Make a first step, so that weights and scratch are in memory."""
         X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, self.result), np.float32)
-        self._use_rows(initial[None].copy())
+        self.use_rows(initial[None].copy())
         self._call.step_block(self.address, np.zeros(1, np.int64), X, Y, 0)
 
     def take_over(self, old: "CpuBackend", rows: Float32Array) -> None:
@@ -174,8 +174,9 @@ class CpuBackend:
         self._task[kept] = task[kept]
         task[:] = self._task
         self._task, self.address = task, old.address
-        self._use_rows(rows)
+        self.use_rows(rows)
 
-    def _use_rows(self, rows: Float32Array) -> None:
+    def use_rows(self, rows: Float32Array) -> None:
+        """Let the task step these rows, until a block of others comes."""
         self._task[layout.TASK_ROWS] = rows.ctypes.data
         self._rows = rows

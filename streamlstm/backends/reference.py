@@ -79,6 +79,9 @@ class ReferenceBackend:
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]
 
+    def use_rows(self, rows: NDArray[Any]) -> None:
+        """Do nothing: rows are given with every block."""
+
     def learn(self, rows: NDArray[Any], slot: int, back: int, labels: Float32Array) -> int:
         """Learn from labels[O] of a step, as :meth:`.backend.Backend.learn` says."""
         assert self._stage is not None

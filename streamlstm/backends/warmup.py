@@ -17,11 +17,10 @@ def compile_for(
     """
     from ..kernels import compile, simd
 
-    plan = compile_plan(model, simd.LANES, weights)
-    compile_kernels(
-        [*kernels, *also],
-        report=True,
-    )
+    plan, online = compile_plan(model, simd.LANES, weights), model.online
+    takes_labels = online is not None and online.labels > 0
+    names = compile.needed(plan.kinds, weights, threads, online is not None, takes_labels)
+    compile_kernels([*names, *also], report=True)
 
 
 def compile_kernels(names: Sequence[str], report: bool = False) -> None:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def predict_rows(
-    model: Model, values: NDArray[Any], groups: Sequence[NDArray[Any]]
+    model: Model,
+    values: NDArray[Any],
+    groups: Sequence[NDArray[Any]],
+    times: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Predict from every row, each stream from a fresh state.
 
@@ -24,22 +27,25 @@ def predict_rows(
         The model's inputs.
     groups : sequence of int[k]
         The rows of each stream, in order.
+    times : float64[n], optional
+        Event times in seconds.
 
     Returns
     -------
-    float32[n, O]
-        The prediction of each row.
+    float32[n, W]
+        The result of each row: its prediction, and what the online stage says of it.
     """
     import numpy as np
 
     from streamlstm.engine.engine import Engine
 
     engine = Engine(model, capacity=max(len(groups), 1))
-    Y = np.empty((len(values), model.output_size), np.float32)
+    Y = np.empty((len(values), model.result_size), np.float32)
     if len(groups) == 1:
         stream = engine.stream(0)
         for row in groups[0]:
-            Y[row] = stream.step(values[row])
+            time = None if times is None else float(times[row])
+            Y[row] = stream.result(values[row], 0, time)
         return Y
     # Row t of every stream with more than t rows goes into one block.
     longest_first = sorted(groups, key=len, reverse=True)
@@ -47,5 +53,30 @@ def predict_rows(
     for t in range(lengths[0] if len(lengths) else 0):
         alive = int(np.count_nonzero(lengths > t))
         block = np.array([rows[t] for rows in longest_first[:alive]])
-        Y[block] = engine.step_many(range(alive), values[block])
+        moments = None if times is None else times[block]
+        Y[block] = engine.result_many(range(alive), values[block], times=moments)
     return Y
+
+
+def result_columns(model: Model) -> tuple[list[str], list[int]]:
+    """Return names and places of the numbers of a result that are worth a column.
+
+    The outputs; with an online stage also the bounds of each interval (``value_low_90``), and
+    ``score``, ``p_value`` and ``alarm``.
+    """
+    from streamlstm.network.online import result_places
+
+    names, places = list(model.outputs), list(range(model.output_size))
+    online = model.online
+    if online is None:
+        return names, places
+    at = result_places(model.output_size, len(online.intervals))
+    for n, level in enumerate(online.intervals):
+        for side, start in (("low", at.low), ("high", at.high)):
+            names += [f"{name}_{side}_{100 * level:g}" for name in model.outputs]
+            first = start + n * model.output_size
+            places += range(first, first + model.output_size)
+    if online.anomaly:
+        names += ["score", "p_value", "alarm"]
+        places += [at.score, at.p_value, at.alarm]
+    return names, places

@@ -8,6 +8,8 @@ import typer
 from streamlstm.cli.signals import exit_on_interrupt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from streamlstm.data.table import Table
@@ -50,7 +52,7 @@ def predict(
     if out is not None:
         check_output("--out", out, data=data, model=model)
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.offline_prediction import predict_rows
+    from streamlstm.cli.offline_prediction import predict_rows, result_columns
     from streamlstm.data.csv import read_csv
     from streamlstm.network.model import Model
 
@@ -64,11 +66,12 @@ def predict(
     )
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
-    Y = predict_rows(network, table.values, list(table.groups().values()))
-    _write(out, table, network.outputs, Y)
+    names, columns = result_columns(network)
+    results = predict_rows(network, table.values, list(table.groups().values()), table.time)
+    _write(out, table, names, results[:, columns])
 
 
-def _write(out: Path | None, table: "Table", outputs: tuple[str, ...], Y: "NDArray[Any]") -> None:
+def _write(out: Path | None, table: "Table", outputs: "Sequence[str]", Y: "NDArray[Any]") -> None:
     """Write time, stream and predictions, each in the fewest digits that give the same float32."""
     import csv
     import gzip

@@ -16,6 +16,7 @@ from ..network.model import Model
 from .blocks import fast_block
 from .dirty_tracker import DirtyTracker
 from .explain import Explainer, Explanation
+from .forecast import Forecast, check_forecast, roll_out
 from .idle_evictor import IdleEvictor
 from .ids import StreamId, check_stream_id, id_list
 from .labels import check_labels, label_error, steps_back
@@ -411,6 +412,39 @@ class Engine(StreamStates):
             outcome = self._backend.learn(table.rows, slot, back, labels)
         if outcome != APPLIED:
             raise label_error(stream, seq, outcome)
+
+    def forecast(self, stream: StreamId, steps: int) -> Forecast:
+        """Forecast a stream several steps ahead without changing it.
+
+        The network is fed with its own forecasts, so its outputs must be its inputs one step later.
+
+        Parameters
+        ----------
+        stream : str or int
+        steps : int
+            T.
+
+        Returns
+        -------
+        Forecast
+            ``y``, ``low`` and ``high``, float32[T, O]; the first row is the forecast that the last
+            observation was answered with.
+
+        Raises
+        ------
+        UnknownStreamError
+            If the stream has no state here.
+        ModelError
+            If the model has no online stage, or cannot be fed with its own forecasts.
+        """
+        stream = check_stream_id(stream)
+        with self._lock, self._flag:
+            check_forecast(self._model, steps)
+            slot = self._table.slot(stream)
+            row, time = self._table.rows[slot].copy(), float(self._table.time[slot])
+            forecast = roll_out(self._model, self._backend, row, time, steps)
+            self._backend.use_rows(self._table.rows)
+        return forecast
 
     def stream(self, stream: StreamId) -> Stream:
         """Return a handle to one stream that skips the look-up of its id."""

@@ -42,14 +42,14 @@ class Stream:
                     return y
             except OverflowError:
                 pass  # a number beyond 64 bits
-        return self._result(x, seq, time)[: engine._outputs]
+        return self.result(x, seq, time)[: engine._outputs]
 
     def observe(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Prediction:
         """Advance the stream by one observation; as :meth:`Engine.observe`."""
-        return Prediction(self._result(x, seq, time), self._engine._layout)
+        return Prediction(self.result(x, seq, time), self._engine._layout)
 
-    def _result(self, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
-        """Advance the stream by one observation; return float32[W]."""
+    def result(self, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
+        """Do what :meth:`step` does, and return the whole result, float32[W]."""
         engine = self._engine
         if type(seq) is int and engine._is_fast and (time is None or is_time(time)):
             if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:

@@ -77,6 +77,11 @@ class CudaBackend:
     ) -> None:
         if kernel not in (None, *KERNELS):
             raise ModelError(f"kernel: expected {', '.join(KERNELS)}, or None, got {kernel!r}.")
+        if model.online is not None:
+            raise ModelError(
+                "backend: expected cpu for a model with an online stage, got cuda, which does not "
+                "compute it yet; model.with_online(None) leaves it out."
+            )
         check_device(device)
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)
@@ -106,6 +111,7 @@ class CudaBackend:
         X: Float32Array,
         Y: Float32Array,
         seqs: NDArray[np.uint64] | None = None,
+        times: NDArray[np.float64] | None = None,  # noqa: ARG002
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
 
@@ -164,6 +170,13 @@ class CudaBackend:
 
     def single_stream(self, rows: DeviceRows) -> None:
         """Return None: a single stream is stepped as a block."""
+
+    def use_rows(self, rows: DeviceRows) -> None:
+        """Do nothing: rows are given with every block."""
+
+    def learn(self, rows: DeviceRows, slot: int, back: int, labels: Float32Array) -> int:
+        """Raise: no model on a GPU has a stage that learns."""
+        raise AssertionError("learn")
 
     def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
         """Do nothing: the constructor has launched kernels and copied weights."""

@@ -1,0 +1,103 @@
+"""Forecasts of several steps ahead: the network is fed with its own forecasts."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.backend import Backend
+from ..backends.plan import stage_start
+from ..errors import BadValueError, ModelError, shown
+from ..network.model import Model
+from ..online.layout import stage_places
+
+Float32Array = NDArray[np.float32]
+MAX_STEPS = 100_000
+
+
+class Forecast(NamedTuple):
+    """The next values of a stream, as far as its model foresees them.
+
+    Attributes
+    ----------
+    y : float32[T, O]
+        One row for each step ahead.
+    low, high : float32[T, O]
+        Bounds of the widest interval of the model, which grow with the root of the steps ahead, as
+        errors that add up at random do; NaN while they are not known.
+    """
+
+    y: Float32Array
+    low: Float32Array
+    high: Float32Array
+
+
+def check_forecast(model: Model, steps: int) -> None:
+    """Raise an error if a model cannot be fed with its own forecasts.
+
+    Raises
+    ------
+    ModelError
+        If it has no online stage, does not forecast one step ahead, or not all of its inputs.
+    BadValueError
+        If ``steps`` is out of range.
+    """
+    if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
+        raise BadValueError(
+            f"steps: expected an integer from 1 to {MAX_STEPS}, got {shown(steps)}."
+        )
+    if model.online is None:
+        raise ModelError(
+            "forecast: expected a model with an online stage, which keeps the last forecast; "
+            "model.with_online(Online(...)) adds one."
+        )
+    missing = [name for n, name in enumerate(model.inputs) if n not in model.targets]
+    if model.horizon != 1 or missing:
+        raise ModelError(
+            "forecast: expected a model whose outputs are its inputs one step later; this one "
+            + (
+                f"does not forecast {', '.join(missing)}."
+                if missing
+                else f"forecasts {model.horizon} steps ahead."
+            )
+        )
+
+
+def roll_out(
+    model: Model, backend: Backend, row: Float32Array, time: float, steps: int
+) -> Forecast:
+    """Forecast from a state row[R], which is not changed; under the engine's lock.
+
+    Parameters
+    ----------
+    model : Model
+        That :func:`check_forecast` has accepted.
+    backend : Backend
+    row : float32[R]
+    time : float
+        Event time of the last observation, NaN if it had none.
+    steps : int
+        T.
+    """
+    assert model.online is not None
+    O, levels = model.output_size, len(model.online.intervals)
+    places = stage_places(model, stage_start(model))
+    Y = np.empty((steps, O), np.float32)
+    Y[0] = row[places["forecasts"]]
+    half = np.full(O, np.nan, np.float32)
+    if levels:  # the half widths that were shown with the last forecast stand last
+        half = row[places["intervals"]].reshape(O, -1)[:, -1]
+    rows, slots = row[None].copy(), np.zeros(1, np.int64)
+    x, result = np.empty((1, model.input_size), np.float32), np.empty((1, model.result_size))
+    result = result.astype(np.float32)
+    order = [model.targets.index(n) for n in range(model.input_size)]
+    for t in range(1, steps):
+        x[0] = Y[t - 1, order]
+        moment = np.array([time + t * model.online.spacing])
+        backend.step_block(rows, slots, x, result, None, moment)
+        Y[t] = result[0, :O]
+    spread = half * np.sqrt(np.arange(1, steps + 1, dtype=np.float32))[:, None]
+    low = -np.inf if model.online.lower is None else model.online.lower
+    high = np.inf if model.online.upper is None else model.online.upper
+    bounds = np.clip(Y - spread, low, high), np.clip(Y + spread, low, high)
+    return Forecast(Y, *(bound.astype(np.float32) for bound in bounds))
