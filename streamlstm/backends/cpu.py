@@ -161,9 +161,9 @@ class CpuBackend:
             self.address, locked, steps, call.step_text, call.step_integer, call.step_slot
         )
 
-    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+    def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Make a first step, so that weights and scratch are in memory."""
-        X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, self.result), np.float32)
+        X, Y = np.zeros((1, inputs), np.float32), np.zeros((1, results), np.float32)
         self.use_rows(initial[None].copy())
         self._call.step_block(self.address, np.zeros(1, np.int64), X, Y, 0)
 

@@ -96,9 +96,9 @@ class ReferenceBackend:
     def single_stream(self, rows: Float32Array) -> None:
         """Return None: a single stream is stepped as a block."""
 
-    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+    def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Make a first step of a temporary stream."""
-        row, X, Y = initial[None].copy(), np.zeros((1, inputs)), np.zeros((1, outputs))
+        row, X, Y = initial[None].copy(), np.zeros((1, inputs)), np.zeros((1, results))
         self.step_block(row, np.zeros(1, np.int64), X, Y)
 
     def take_over(self, old: "ReferenceBackend", rows: Float32Array) -> None:

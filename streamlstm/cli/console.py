@@ -38,6 +38,13 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def bar(value: float, most: float = 10.0, width: int = 8) -> str:
+    """Draw a number from 0 to ``most`` as a bar of up to ``width`` characters."""
+    eighths = round(min(max(value / most, 0.0), 1.0) * width * 8)
+    whole, part = divmod(eighths, 8)
+    return ("█" * whole + ("▏▎▍▌▋▊▉"[part - 1] if part else "")).ljust(width)
+
+
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
     """Draw values as a line of bars, one bar a value, the oldest first.
 

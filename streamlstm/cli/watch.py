@@ -10,8 +10,10 @@ from typer import BadParameter, Option
 from .worker_options import Endpoints, Key, Server
 
 if TYPE_CHECKING:
+    from streamlstm.client.observing import Published
     from streamlstm.client.subscriber import Subscriber
-    from streamlstm.wire import Done, Prediction
+    from streamlstm.engine.prediction import Prediction as Observed
+    from streamlstm.wire import Done
 
 # Events of a stream other than steps, by the kind in the published DONE message.
 _EVENTS = {3: "reset", 5: "imported", 11: "forgotten", 12: "left memory"}
@@ -57,18 +59,18 @@ def watch(
                     return
 
 
-def _line(event: Prediction | Done, json: bool) -> str:
+def _line(event: Published | Done, json: bool) -> str:
     """Format a prediction or another event of a stream."""
     from json import dumps
     from time import time
 
     from streamlstm import wire
 
-    if isinstance(event, wire.Prediction):
+    if not isinstance(event, wire.Done):
         values = event.values.tolist()
         if not json:
-            return f"{event.stream}  {' '.join(f'{value:.6g}' for value in values)}"
-        fields: dict[str, Any] = {"seq": event.seq, "prediction": values}
+            return f"{event.stream}  {_values(event.observed)}"
+        fields: dict[str, Any] = {"seq": event.seq, "prediction": values, **_said(event.observed)}
     else:
         name = _EVENTS.get(event.kind, str(event.kind))
         ended = event.kind == wire.EVICTED and not event.value
@@ -80,7 +82,42 @@ def _line(event: Prediction | Done, json: bool) -> str:
     return dumps({"time": time(), "stream": event.stream, **fields})
 
 
-def _events(subscriber: Subscriber) -> Iterator[Prediction | Done]:
+def _values(observed: Observed) -> str:
+    """Format the outputs, each with its widest interval, then score and alarm."""
+    from streamlstm.cli.console import bar
+
+    words = []
+    for y, low, high in zip(observed.y, observed.low, observed.high, strict=True):
+        bounds = "" if low != low else f" [{low:.6g}, {high:.6g}]"
+        words.append(f"{y:.6g}{bounds}")
+    if observed.score == observed.score:
+        words.append(f" {bar(observed.score)} {observed.score:.1f}")
+    if observed.alarm:
+        words.append(f" ALARM: {observed.kind}")
+    if observed.filled:
+        words.append(f" ({observed.filled} missing)")
+    return " ".join(words)
+
+
+def _said(observed: Observed) -> dict[str, Any]:
+    """Return what is known besides the outputs, for JSON, which has no NaN."""
+    found: dict[str, Any] = {}
+    for name in ("low", "high", "error"):
+        values = getattr(observed, name)
+        if _is_known(values):
+            found[name] = [None if v != v or abs(v) == float("inf") else v for v in values.tolist()]
+    if observed.score == observed.score:
+        found |= {"score": observed.score, "p_value": observed.p_value, "alarm": observed.alarm}
+        found |= {"kind": observed.kind} if observed.alarm else {}
+    return found | ({"filled": observed.filled} if observed.filled else {})
+
+
+def _is_known(values: Any) -> bool:
+    """Tell whether one of some numbers is not NaN."""
+    return any(value == value for value in values.tolist())
+
+
+def _events(subscriber: Subscriber) -> Iterator[Published | Done]:
     """Yield all events without end; print a note on stderr if none comes at first.
 
     ZeroMQ does not tell a missing worker from an idle one.

@@ -16,6 +16,15 @@ from .replies import decode_as
 _DIGITS = 6  # of a level, which is sent as a float32
 
 
+class Published(wire.Prediction):
+    """A published PREDICTION: ``stream``, ``seq`` and ``values``, float32[O]."""
+
+    @property
+    def observed(self) -> Prediction:
+        """The prediction and how sure it is, as :meth:`Client.observe` returns it."""
+        return prediction_of(self)
+
+
 def decode_observed(frame: bytes) -> Prediction:
     """Return the prediction in the reply to a STEP; raises as :func:`.replies.decode_as`."""
     return prediction_of(decode_as(frame, wire.Prediction))
@@ -73,3 +82,22 @@ def _numbers(value: Any) -> Float32Array:
         return wire.from_floats(value)
     number = KINDS.index(value) if isinstance(value, str) else value
     return np.array([number], np.float32)
+
+
+def decode_published(frame: bytes) -> Published | wire.Done | None:
+    """Return a published message; None if its kind is newer than this version.
+
+    Raises
+    ------
+    ProtocolError
+        If it is no message of the protocol.
+    """
+    try:
+        reply = wire.decode_reply(frame)
+    except ProtocolError as error:
+        if error.code == "unknown-kind":
+            return None
+        raise
+    if isinstance(reply, wire.Prediction):
+        return Published(*reply)
+    return reply if isinstance(reply, wire.Done) else None

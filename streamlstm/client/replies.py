@@ -54,20 +54,3 @@ def decode_as(frame: bytes, expected: type[ReplyType]) -> ReplyType:
     if not isinstance(reply, expected):
         raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")
     return reply
-
-
-def decode_published(frame: bytes) -> wire.Prediction | wire.Done | None:
-    """Return a published message; None if its kind is newer than this version.
-
-    Raises
-    ------
-    ProtocolError
-        If it is no message of the protocol.
-    """
-    try:
-        reply = wire.decode_reply(frame)
-    except ProtocolError as error:
-        if error.code == "unknown-kind":
-            return None
-        raise
-    return reply if isinstance(reply, wire.Prediction | wire.Done) else None

@@ -11,7 +11,7 @@ import zmq
 from .. import wire
 from .base import BaseSubscriber
 from .connection import Connection, milliseconds
-from .replies import decode_published
+from .observing import Published, decode_published
 
 
 class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]]):
@@ -52,8 +52,8 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
     ...         print(prediction.stream, prediction.values)
     """
 
-    def receive(self) -> wire.Prediction:
-        """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].
+    def receive(self) -> Published:
+        """Return the next prediction: ``stream``, ``seq``, ``values`` float32[O], and ``observed``.
 
         Other events are skipped; :meth:`receive_event` returns them.
 
@@ -65,11 +65,11 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
             If what came is no message of the protocol.
         """
         deadline = self._deadline()
-        while not isinstance(event := self._receive(deadline), wire.Prediction):
+        while not isinstance(event := self._receive(deadline), Published):
             pass
         return event
 
-    def receive_event(self) -> wire.Prediction | wire.Done:
+    def receive_event(self) -> Published | wire.Done:
         """Return the next prediction, or another event of a stream.
 
         Returns
@@ -89,7 +89,7 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
     def _deadline(self) -> float:
         return math.inf if self.timeout is None else clock.monotonic() + self.timeout
 
-    def _receive(self, deadline: float) -> wire.Prediction | wire.Done:
+    def _receive(self, deadline: float) -> Published | wire.Done:
         event = None
         self._check_process()
         with self._lock:
@@ -104,7 +104,7 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
                 event = decode_published(frames[-1])
         return event
 
-    def __iter__(self) -> Iterator[wire.Prediction]:
+    def __iter__(self) -> Iterator[Published]:
         """Yield predictions forever; raises WorkerTimeoutError if none came in time."""
         while True:
             yield self.receive()

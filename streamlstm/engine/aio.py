@@ -133,7 +133,7 @@ class AsyncEngine:
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
     ) -> Predictions:
-        """Advance many streams, all or none; as :meth:`Engine.observe_many`, after pending calls."""
+        """Advance many streams; as :meth:`Engine.observe_many`, after pending calls."""
         self._flush_now()
         return self.engine.observe_many(streams, X, seqs=seqs, times=times)
 

@@ -46,7 +46,8 @@ def fast_block(
     Returns
     -------
     Block or None
-        None if anything is unusual or wrong, or a time is missing where each needs one; then nothing has changed, and row_checks.py decides.
+        None if anything is unusual or wrong, or a time is missing where each needs one; then
+        nothing has changed, and row_checks.py decides.
     """
     count = len(streams)
     numbers = _NO_SEQS if seqs is None else pack_unsigned(seqs)

@@ -70,9 +70,9 @@ class InputSchema:
         row = self.to_row(x)
         # For one observation a sum in Python is three times quicker than numpy's isfinite and all;
         # finite float32 values cannot overflow it.
-        if not math.isfinite(sum(row.tolist())) or self._categories:
-            if self.bad_rows(row[None]):
-                raise self.error(row, "observation")
+        suspicious = not math.isfinite(sum(row.tolist())) or self._categories
+        if suspicious and self.bad_rows(row[None]):
+            raise self.error(row, "observation")
         return row
 
     def to_rows(self, streams: Iterable[StreamId], X: ArrayLike) -> tuple[StreamIds, Float32Array]:

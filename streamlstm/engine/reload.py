@@ -110,7 +110,7 @@ def prepare_reload(
             "reload one of the same layout, or restart all streams (--anew)."
         )
     backend, initial = make(model), initial_row(model)
-    backend.warm_up(initial, model.input_size, model.output_size)
+    backend.warm_up(initial, model.input_size, model.result_size)
     rows: Any = None
     filled = 0
     make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device

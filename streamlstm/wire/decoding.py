@@ -171,7 +171,9 @@ _REPLY_DECODERS: dict[int, Callable[[list[Any]], Reply]] = {
     Kind.DONE: _decode_done,
     Kind.ERROR: _decode_error,
 }
-_ONE_STREAM_KINDS = frozenset((Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT, Kind.FORGET, Kind.LABEL))
+_ONE_STREAM_KINDS = frozenset(
+    (Kind.STEP, Kind.RESET, Kind.EXPORT, Kind.IMPORT, Kind.FORGET, Kind.LABEL)
+)
 
 
 def decode_request(frame: bytes, limit: int = MAX_MESSAGE_BYTES) -> Request:

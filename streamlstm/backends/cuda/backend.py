@@ -176,9 +176,9 @@ class CudaBackend:
 
     def learn(self, rows: DeviceRows, slot: int, back: int, labels: Float32Array) -> int:
         """Raise: no model on a GPU has a stage that learns."""
-        raise AssertionError("learn")
+        raise AssertionError(rows, slot, back, labels)
 
-    def warm_up(self, initial: Float32Array, inputs: int, outputs: int) -> None:
+    def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Do nothing: the constructor has launched kernels and copied weights."""
 
     def take_over(self, old: Any, rows: Any) -> None:

@@ -10,7 +10,7 @@ import zmq.asyncio
 
 from ... import wire
 from ..base import BaseSubscriber
-from ..replies import decode_published
+from ..observing import Published, decode_published
 from .connection import AsyncConnection
 
 
@@ -35,20 +35,20 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
         # parent and child share: it never ends.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._socket))
 
-    async def receive(self) -> wire.Prediction:
-        """Return the next prediction; its ``stream``, ``seq`` and ``values``, float32[O].
+    async def receive(self) -> Published:
+        """Return the next prediction: ``stream``, ``seq``, ``values`` float32[O], and ``observed``.
 
         Errors are those of :meth:`Subscriber.receive`.
         """
         try:
             async with asyncio.timeout(self.timeout):
-                while not isinstance(event := await self._receive(), wire.Prediction):
+                while not isinstance(event := await self._receive(), Published):
                     pass
                 return event
         except TimeoutError:
             raise self._timed_out() from None
 
-    async def receive_event(self) -> wire.Prediction | wire.Done:
+    async def receive_event(self) -> Published | wire.Done:
         """Return the next prediction or other event; as :meth:`Subscriber.receive_event`."""
         try:
             async with asyncio.timeout(self.timeout):
@@ -56,12 +56,12 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
         except TimeoutError:
             raise self._timed_out() from None
 
-    async def _receive(self) -> wire.Prediction | wire.Done:
+    async def _receive(self) -> Published | wire.Done:
         while (event := decode_published((await self._open().recv_multipart())[-1])) is None:
             pass
         return event
 
-    async def __aiter__(self) -> AsyncIterator[wire.Prediction]:
+    async def __aiter__(self) -> AsyncIterator[Published]:
         """Yield predictions forever; raises WorkerTimeoutError if none came in time."""
         while True:
             yield await self.receive()

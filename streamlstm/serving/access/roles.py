@@ -26,7 +26,16 @@ _KINDS: dict[int, tuple[str, tuple[type, ...]]] = {
     layout.MAY_READ: ("read-only", (wire.Info, wire.Ping, wire.Export, wire.List, wire.Last)),
     layout.MAY_STEP: (
         "publish-only",
-        (wire.Info, wire.Ping, wire.Step, wire.Steps, wire.Last, wire.Barrier, wire.Claim, wire.Label),
+        (
+            wire.Info,
+            wire.Ping,
+            wire.Step,
+            wire.Steps,
+            wire.Last,
+            wire.Barrier,
+            wire.Claim,
+            wire.Label,
+        ),
     ),
 }
 
