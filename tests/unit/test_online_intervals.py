@@ -29,7 +29,7 @@ def run(
 ) -> tuple[Array, Array, Array]:
     """Return low, high of every step, and the last state; forecasts are 0 unless told."""
     at, k, L = 3, 2, len(levels)
-    start, K = initial(levels, horizon), constants(levels, **bounds)
+    start, K = initial(levels, horizon), constants(levels, horizon, **bounds)
     S, table = np.full(len(start) + 6, -7, np.float32), np.full(len(K) + 4, -7, np.float32)
     S[at : at + len(start)], table[k : k + len(K)] = start, K
     low, high = np.empty((2, len(residuals), L))
@@ -47,7 +47,7 @@ def covered(residuals: Array, levels: Any = NINETY, horizon: int = 1) -> Array:
 
 
 def reference(residuals: Array, levels: Any, horizon: int, y: Array, dtype: Any) -> Any:
-    B, K = residuals.shape[1], constants(levels).astype(dtype)
+    B, K = residuals.shape[1], constants(levels, horizon).astype(dtype)
     parts = np.cumsum([0, *columns(len(levels), horizon).values()])
     row = np.repeat(initial(levels, horizon)[None].astype(dtype), B, axis=0)
     state = {
@@ -85,7 +85,7 @@ def test_the_compiled_twin_does_what_the_reference_says(horizon: int, dtype: Any
 
 
 def test_columns_are_few() -> None:
-    assert sum(columns(2, 1).values()) == len(initial(LEVELS[:2], 1)) == 9
+    assert sum(columns(2, 1).values()) == len(initial(LEVELS[:2], 1)) == 10
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
@@ -204,9 +204,9 @@ def test_a_stream_that_never_changed_has_intervals_of_no_width() -> None:
 )
 def test_impossible_levels_are_refused(levels: Any) -> None:
     with pytest.raises(ModelError, match="intervals: expected"):
-        constants(levels)
+        constants(levels, 1)
 
 
 def test_bounds_that_leave_no_room_are_refused() -> None:
     with pytest.raises(ModelError, match="lower below upper"):
-        constants(NINETY, 1.0, 1.0)
+        constants(NINETY, 1, 1.0, 1.0)
