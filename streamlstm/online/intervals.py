@@ -7,7 +7,8 @@ With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
     lean    = ln(fast / slow),  scale = slow exp(w lean)
     w      <- w + 0.03 pace lean (|r| / scale - 1)
     q_n    <- q_n exp(0.12 pace (missed_n - alpha_n))           for each level n
-    half width of level n = q_n scale
+    half width of level n = q_n scale                           of one side: q_n has a sign, and
+    q_n    <- q_n + 4 * 0.12 pace (missed_n - alpha_n)
 
 w follows the gradient of the likelihood of a Laplace distribution, with lean and scale of the
 time of the forecast: a stream whose large errors come together gets w near 1, noise w near 0.
@@ -73,11 +74,10 @@ def constants(
     if not lower < upper:
         raise ModelError(f"intervals: expected lower below upper, got {lower} and {upper}")
     for level in levels:
-        least = 0.0 if level.side == "both" else 0.5
-        if level.side not in SIDES or not least < level.share < 1:
+        if level.side not in SIDES or not 0 < level.share < 1:
             raise ModelError(
-                "intervals: expected a share between 0 and 1 for both sides, between 0.5 and 1 for "
-                f"one ({', '.join(SIDES)}), got {level.share} and {level.side!r}"
+                f"intervals: expected a share between 0 and 1 and a side ({', '.join(SIDES)}), "
+                f"got {level.share} and {level.side!r}"
             )
     order = [(SIDES[level.side], level.share) for level in levels]
     if order != sorted(set(order)):
@@ -100,9 +100,10 @@ def columns(levels: int, horizon: int) -> dict[str, int]:
 
 def initial(levels: Sequence[Level], horizon: int) -> NDArray[np.float32]:
     """Return the columns before the first observation: ratios of a Laplace distribution."""
-    sides = np.array([1 if level.side == "both" else 2 for level in levels])
-    tails = sides * (1 - np.array([level.share for level in levels]))
-    ratios = np.maximum(-np.log(tails), kernel.RATIO_SMALLEST)
+    ratios = [
+        np.log(2 * share) if share < 0.5 and side != "both" else -np.log((1 - share) * sides)
+        for share, side, sides in ((*level, 1 if level.side == "both" else 2) for level in levels)
+    ]
     shown = np.full(horizon * (kernel.HALVES + len(levels)), np.nan)
     return np.concatenate([[0, 0, kernel.WEIGHT_START, 0], ratios, shown]).astype(np.float32)
 
@@ -140,8 +141,9 @@ def step(
     state["ratios"] = np.where(known[:, None], ratios, state["ratios"])
     _learn_scale(np.abs(r), shown, known, K[kernel.PACE], state)
     shown[:] = _shown(state)
-    wide = 1 + kernel.START_WIDTH / np.maximum(K[kernel.PACE] * state["count"], 1)
-    return _bounds(y[:, None], shown[:, kernel.HALVES :] * wide, K), state
+    half = shown[:, kernel.HALVES :]
+    wide = kernel.START_WIDTH / np.maximum(K[kernel.PACE] * state["count"], 1)
+    return _bounds(y[:, None], half + np.abs(half) * wide, K), state
 
 
 def _ends(K: Array) -> tuple[Array, Array]:
@@ -153,13 +155,16 @@ def _ratios(r: Array, half: Array, K: Array, state: State) -> Array:
     alpha, side = _ends(K)
     above = (r[:, None] > half) & (side != BELOW)
     below = (-r[:, None] > half) & (side != ABOVE)
+    missed = above | below
     start = kernel.START_RATE / np.maximum(state["count"] + 1, kernel.START_ROWS)
-    move = K[kernel.PACE] * np.maximum(kernel.RATE, start) * ((above | below) - alpha)
-    tied = (r == 0)[:, None] & (state["ratios"] <= kernel.RATIO_TIED)
-    ratios = state["ratios"] * np.where(tied | np.isnan(half), 1, np.exp(move))
-    ratios = np.clip(ratios, kernel.RATIO_SMALLEST, kernel.RATIO_LARGEST)
+    move = K[kernel.PACE] * np.maximum(kernel.RATE, start) * (missed - alpha)
+    tied = (r == 0)[:, None] & ~missed & (state["ratios"] <= kernel.RATIO_TIED)
+    move = np.where(tied | np.isnan(half), 0, move)
+    both = np.maximum(state["ratios"] * np.exp(move), kernel.RATIO_SMALLEST)
+    one = np.maximum(state["ratios"] + kernel.ONE_SIDED * move, -kernel.RATIO_LARGEST)
+    ratios = np.minimum(np.where(side == BOTH, both, one), kernel.RATIO_LARGEST)
     for same in (side == BOTH, side == ABOVE, side == BELOW):
-        ratios[:, same] = np.maximum.accumulate(ratios[:, same], axis=1)
+        ratios[:, same] = np.minimum.accumulate(ratios[:, same][:, ::-1], axis=1)[:, ::-1]
     return ratios
 
 

@@ -24,6 +24,7 @@ FAST_RATE, SLOW_RATE = 0.3, 0.01  # of the two means of |residual|
 WEIGHT_RATE, RATE = 0.03, 0.12  # of the weight, and of the logarithm of a ratio
 WEIGHT_START, WEIGHT_LEAST, WEIGHT_MOST = 0.5, -1.0, 1.0
 SURPRISE = 4.0  # |residual| / scale counts as at most this for the weight
+ONE_SIDED = 4.0  # times the rate, for the ratio itself, of a level of one side
 START_RATE, START_ROWS = 3.0, 10.0  # of the first rows: RATE is this / count, or / START_ROWS
 START_WIDTH = 3.0  # bounds are 1 + this / (PACE count) times as wide, or 1 + this, at the start
 APART = 20.0  # the two means differ by this factor at most; |residual| counts as at most this many
@@ -57,19 +58,23 @@ def _learn_ratios(S, at, K, k, residual, shown):
     """Widen each level that missed, narrow each that did not; keep them in their order."""
     start = START_RATE / max(S[at + COUNT] + 1.0, START_ROWS)
     rate = K[k + PACE] * max(RATE, start)
-    least, side_before = RATIO_SMALLEST, -1.0
-    for n in range(int(K[k + LEVELS])):
+    most, side_before = RATIO_LARGEST, -1.0
+    for n in range(int(K[k + LEVELS]) - 1, -1, -1):
         level = k + LEVEL + n * LEVEL_SIZE
         ratio, side, half = float(S[at + RATIOS + n]), K[level + SIDE], S[shown + HALVES + n]
-        if half == half and (residual != 0.0 or ratio > RATIO_TIED):
-            above = residual > half and side != BELOW
-            below = -residual > half and side != ABOVE
-            missed = 1.0 if above or below else 0.0
-            ratio *= math.exp(rate * (missed - K[level + MISS]))
+        above = residual > half and side != BELOW
+        below = -residual > half and side != ABOVE
+        missed = 1.0 if above or below else 0.0
+        if half == half and (residual != 0.0 or missed == 1.0 or ratio > RATIO_TIED):
+            move = rate * (missed - K[level + MISS])
+            if side == BOTH:
+                ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
+            else:
+                ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
         if side != side_before:
-            least, side_before = RATIO_SMALLEST, side
-        least = min(max(ratio, least), RATIO_LARGEST)
-        S[at + RATIOS + n] = least
+            most, side_before = RATIO_LARGEST, side
+        most = min(ratio, most)
+        S[at + RATIOS + n] = most
 
 
 @internal
@@ -135,7 +140,7 @@ def interval_bounds(S, at, K, k, position, y, n):
     half = float(S[at + RATIOS + levels + position * (HALVES + levels) + HALVES + n])
     side = K[k + LEVEL + n * LEVEL_SIZE + SIDE]
     lower, upper = float(K[k + LOWER]), float(K[k + UPPER])
-    half *= 1.0 + START_WIDTH / max(K[k + PACE] * S[at + COUNT], 1.0)
+    half += abs(half) * START_WIDTH / max(K[k + PACE] * S[at + COUNT], 1.0)
     low, high = y - half, y + half
     if low != low:
         return math.nan, math.nan
