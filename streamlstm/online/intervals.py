@@ -2,13 +2,13 @@
 
 With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
 
-    fast   <- fast + 0.3 pace (|r| - fast)
+    fast   <- fast + 0.4 pace (|r| - fast)
     slow   <- slow + 0.01 pace (|r| - slow)                     where r is not 0
     lean    = ln(fast / slow),  scale = slow exp(w lean)
-    w      <- w + 0.03 pace lean (|r| / scale - 1)
-    q_n    <- q_n exp(0.12 pace (missed_n - alpha_n))           for each level n
+    w      <- w + 0.015 pace lean (|r| / scale - 1)
+    q_n    <- q_n exp(0.15 pace (missed_n - alpha_n))           for each level n
     half width of level n = q_n scale                           of one side: q_n has a sign, and
-    q_n    <- q_n + 4 * 0.12 pace (missed_n - alpha_n)
+    q_n    <- q_n + 4 * 0.15 pace (missed_n - alpha_n)
 
 w follows the gradient of the likelihood of a Laplace distribution, with lean and scale of the
 time of the forecast: a stream whose large errors come together gets w near 1, noise w near 0.
@@ -85,7 +85,8 @@ def constants(
             "intervals: expected levels of both sides, then above, then below, each rising and "
             f"none twice, got {', '.join(f'{level.share} {level.side}' for level in levels)}"
         )
-    ends = [(1 - share, side) for side, share in order]
+    firsts = kernel.TIED_SHARE * np.maximum(_first_ratios(levels), 0)
+    ends = [(1 - share, side, tied) for (side, share), tied in zip(order, firsts, strict=True)]
     return np.array([len(levels), 2 / (1 + horizon), lower, upper, *np.ravel(ends)], np.float32)
 
 
@@ -100,12 +101,16 @@ def columns(levels: int, horizon: int) -> dict[str, int]:
 
 def initial(levels: Sequence[Level], horizon: int) -> NDArray[np.float32]:
     """Return the columns before the first observation: ratios of a Laplace distribution."""
-    ratios = [
-        np.log(2 * share) if share < 0.5 and side != "both" else -np.log((1 - share) * sides)
-        for share, side, sides in ((*level, 1 if level.side == "both" else 2) for level in levels)
-    ]
     shown = np.full(horizon * (kernel.HALVES + len(levels)), np.nan)
-    return np.concatenate([[0, 0, kernel.WEIGHT_START, 0], ratios, shown]).astype(np.float32)
+    heads = [0, 0, kernel.WEIGHT_START, 0]
+    return np.concatenate([heads, _first_ratios(levels), shown]).astype(np.float32)
+
+
+def _first_ratios(levels: Sequence[Level]) -> Array:
+    share = np.array([level.share for level in levels])
+    sides = np.array([1 if level.side == "both" else 2 for level in levels])
+    upper = -np.log((1 - share) * sides)
+    return np.where((sides == 2) & (share < 0.5), np.log(2 * share), upper)
 
 
 def step(
@@ -146,19 +151,19 @@ def step(
     return _bounds(y[:, None], half + np.abs(half) * wide, K), state
 
 
-def _ends(K: Array) -> tuple[Array, Array]:
-    ends = K[kernel.LEVEL :].reshape(-1, kernel.LEVEL_SIZE)
-    return ends[:, kernel.MISS], ends[:, kernel.SIDE]
+def _ends(K: Array) -> Any:
+    """Return the share of misses, the side and the least ratio by ties of every level."""
+    return K[kernel.LEVEL :].reshape(-1, kernel.LEVEL_SIZE).T
 
 
 def _ratios(r: Array, half: Array, K: Array, state: State) -> Array:
-    alpha, side = _ends(K)
+    alpha, side, least = _ends(K)
     above = (r[:, None] > half) & (side != BELOW)
     below = (-r[:, None] > half) & (side != ABOVE)
     missed = above | below
     start = kernel.START_RATE / np.maximum(state["count"] + 1, kernel.START_ROWS)
     move = K[kernel.PACE] * np.maximum(kernel.RATE, start) * (missed - alpha)
-    tied = (r == 0)[:, None] & ~missed & (state["ratios"] <= kernel.RATIO_TIED)
+    tied = (r == 0)[:, None] & ~missed & (state["ratios"] <= least)
     move = np.where(tied | np.isnan(half), 0, move)
     both = np.maximum(state["ratios"] * np.exp(move), kernel.RATIO_SMALLEST)
     one = np.maximum(state["ratios"] + kernel.ONE_SIDED * move, -kernel.RATIO_LARGEST)
@@ -203,7 +208,7 @@ def _shown(state: State) -> Array:
 
 
 def _bounds(y: Array, half: Array, K: Array) -> tuple[Array, Array]:
-    _, side = _ends(K)
+    _, side, _ = _ends(K)
     lower, upper = K[kernel.LOWER], K[kernel.UPPER]
     low, high = np.clip(y - half, lower, upper), np.clip(y + half, lower, upper)
     unknown = np.isnan(low)

@@ -1,7 +1,7 @@
 """Prediction intervals of one output of one stream; the equations are in online/intervals.py.
 
-Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, then MISS and SIDE of
-each level, levels of one side one after another and rising.
+Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, then MISS, SIDE
+and TIED of each level, levels of one side one after another and rising.
 """
 
 import math
@@ -15,21 +15,22 @@ LEAN, SCALE, HALVES = range(3)
 
 LEVELS, PACE, LOWER, UPPER = range(4)
 LEVEL = 4  # of the first level
-MISS, SIDE = range(2)
-LEVEL_SIZE = 2
+MISS, SIDE, TIED = range(3)
+LEVEL_SIZE = 3
 BOTH, ABOVE, BELOW = range(3)
 
 # Rates of one step ahead, each times PACE.
-FAST_RATE, SLOW_RATE = 0.3, 0.01  # of the two means of |residual|
-WEIGHT_RATE, RATE = 0.03, 0.12  # of the weight, and of the logarithm of a ratio
+FAST_RATE, SLOW_RATE = 0.4, 0.01  # of the two means of |residual|
+WEIGHT_RATE, RATE = 0.015, 0.15  # of the weight, and of the logarithm of a ratio
 WEIGHT_START, WEIGHT_LEAST, WEIGHT_MOST = 0.5, -1.0, 1.0
-SURPRISE = 4.0  # |residual| / scale counts as at most this for the weight
+SURPRISE = 8.0  # |residual| / scale counts as at most this for the weight
 ONE_SIDED = 4.0  # times the rate, for the ratio itself, of a level of one side
 START_RATE, START_ROWS = 3.0, 10.0  # of the first rows: RATE is this / count, or / START_ROWS
 START_WIDTH = 3.0  # bounds are 1 + this / (PACE count) times as wide, or 1 + this, at the start
 APART = 20.0  # the two means differ by this factor at most; |residual| counts as at most this many
 SMALLEST, LARGEST = 1e-30, 1e30  # of a scale
-RATIO_TIED, RATIO_SMALLEST, RATIO_LARGEST = 0.1, 0.001, 1000.0  # the first: least by ties alone
+RATIO_SMALLEST, RATIO_LARGEST = 0.001, 1000.0
+TIED_SHARE = 0.13  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
 COUNTED = 10_000.0  # where the count stops
 
 
@@ -65,7 +66,7 @@ def _learn_ratios(S, at, K, k, residual, shown):
         above = residual > half and side != BELOW
         below = -residual > half and side != ABOVE
         missed = 1.0 if above or below else 0.0
-        if half == half and (residual != 0.0 or missed == 1.0 or ratio > RATIO_TIED):
+        if half == half and (residual != 0.0 or missed == 1.0 or ratio > K[level + TIED]):
             move = rate * (missed - K[level + MISS])
             if side == BOTH:
                 ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
