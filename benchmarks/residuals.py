@@ -1,7 +1,7 @@
 """Residuals of simple forecasts of public series, for benchmarks of what stands behind a forecast.
 
-The folder DATA holds `nab/` (NAB's `data/` and `labels/`) and `ett/ETTh1.csv`. A series is a value a
-row; missing rows are not looked for. Every forecast uses the past alone.
+The folder DATA holds `nab/` (NAB's `data/` and `labels/`) and `ett/ETTh1.csv`. A series is a value
+a row; missing rows are not looked for. Every forecast uses the past alone.
 """
 
 import csv
@@ -29,7 +29,7 @@ class Series(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """Forecasts of row t (``y``), made ``horizon`` rows before, and what they missed (``residual``).
+    """Forecasts of row t, made ``horizon`` rows before, and by how much it differed from them.
 
     Both begin with the first row of which there is a forecast.
     """

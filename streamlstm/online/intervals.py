@@ -1,22 +1,29 @@
 """Prediction intervals that keep their promise while they run: the specification.
 
-With residual r of the forecast made h steps ago, known now:
+With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
 
-    fast <- fast + 0.3 (|r| - fast),   slow <- slow + 0.01 (|r| - slow) where r is not 0
-    scale = slow^(1 - w) fast^w
-    w    <- w + 0.03 ln(fast / slow) (|r| / scale - 1)            the gradient of a Laplace likelihood
-    q_n  <- q_n exp(0.12 (missed_n - alpha_n))                    for each level n
-    half width of level n = q_n scale
+    fast   <- fast + 0.4 pace (|r| - fast)
+    slow   <- slow + 0.01 pace (|r| - slow)                     where r is not 0
+    lean    = ln(fast / slow),  scale = slow exp(w lean)
+    w      <- w + 0.015 pace lean (|r| / scale - 1)
+    q_n    <- q_n exp(0.15 pace (missed_n - alpha_n))           for each level n
+    half width of level n = q_n scale                           of one side: q_n has a sign, and
+    q_n    <- q_n + 4 * 0.15 pace (missed_n - alpha_n)
 
-``missed_n`` is judged by the half width that was shown with the forecast; so ln q_n counts the
-misses, and coverage over a window of N rows differs from 1 - alpha_n by the change of ln q_n over
-it, divided by 0.12 N, whatever the series is (the identity of adaptive conformal inference, Gibbs
-and Candès 2021, and of the quantile tracker of Angelopoulos, Candès and Tibshirani 2023, here with
-steps in proportion to the ratio). It says nothing of coverage at a certain hour or at a certain value:
-coverage is marginal.
+w follows the gradient of the likelihood of a Laplace distribution, with lean and scale of the
+time of the forecast: a stream whose large errors come together gets w near 1, noise w near 0.
+``missed`` is judged by the half width of that time. So ln q_n counts the misses, and coverage
+over a window of N rows differs from 1 - alpha_n by the change of ln q_n over it, divided by 0.12
+pace N, whatever the series is: the identity of adaptive conformal inference (Gibbs and Candès
+2021) and of the quantile tracker (Angelopoulos, Candès and Tibshirani 2023), here with steps in
+proportion to the ratio. It says nothing of coverage at a certain hour or at a certain value:
+coverage is marginal. Errors of overlapping forecasts hang together, about (1 + h) / 2 of them
+tell as much as one, hence the pace.
 
-A residual of exactly 0 counts as covered. It does not move ``slow``, near which ``fast`` and ``q`` are
-held, so that a stream that was constant for long has intervals of its former size, less a factor.
+A residual of exactly 0 counts as covered. It does not move ``slow``, near which ``fast`` and
+``q`` are held, so that a stream that was constant for long has intervals of its former size, less
+a factor. The first rows have higher rates, and bounds that are wider by 1 + 3 / (pace count), 4
+at most.
 """
 
 from collections.abc import Sequence
@@ -46,7 +53,7 @@ class Level(NamedTuple):
 
 
 def constants(
-    levels: Sequence[Level], lower: float = -np.inf, upper: float = np.inf
+    levels: Sequence[Level], horizon: int, lower: float = -np.inf, upper: float = np.inf
 ) -> NDArray[np.float32]:
     """Return the constants that the kernel reads.
 
@@ -54,6 +61,8 @@ def constants(
     ----------
     levels : sequence of Level
         Those of one side one after another and rising.
+    horizon : int
+        Steps from a forecast to its label.
     lower, upper : float
         Between which the labels are known to be.
 
@@ -65,11 +74,10 @@ def constants(
     if not lower < upper:
         raise ModelError(f"intervals: expected lower below upper, got {lower} and {upper}")
     for level in levels:
-        least = 0.0 if level.side == "both" else 0.5
-        if level.side not in SIDES or not least < level.share < 1:
+        if level.side not in SIDES or not 0 < level.share < 1:
             raise ModelError(
-                "intervals: expected a share between 0 and 1 for both sides, between 0.5 and 1 for "
-                f"one ({', '.join(SIDES)}), got {level.share} and {level.side!r}"
+                f"intervals: expected a share between 0 and 1 and a side ({', '.join(SIDES)}), "
+                f"got {level.share} and {level.side!r}"
             )
     order = [(SIDES[level.side], level.share) for level in levels]
     if order != sorted(set(order)):
@@ -77,26 +85,32 @@ def constants(
             "intervals: expected levels of both sides, then above, then below, each rising and "
             f"none twice, got {', '.join(f'{level.share} {level.side}' for level in levels)}"
         )
-    ends = [(1 - share, side) for side, share in order]
-    return np.array([len(levels), lower, upper, *np.ravel(ends)], np.float32)
+    firsts = kernel.TIED_SHARE * np.maximum(_first_ratios(levels), 0)
+    ends = [(1 - share, side, tied) for (side, share), tied in zip(order, firsts, strict=True)]
+    return np.array([len(levels), 2 / (1 + horizon), lower, upper, *np.ravel(ends)], np.float32)
 
 
 def columns(levels: int, horizon: int) -> dict[str, int]:
     """Return how many floats the tracker of one output keeps, by name, in their order.
 
-    ``shown`` holds, for each of the last ``horizon`` forecasts, its scale and its half widths.
+    ``shown`` holds, for each of the last ``horizon`` forecasts, its lean, scale and half widths.
     """
     heads = {"fast": 1, "slow": 1, "weight": 1, "count": 1}
-    return {**heads, "ratios": levels, "shown": horizon * (levels + 1)}
+    return {**heads, "ratios": levels, "shown": horizon * (kernel.HALVES + levels)}
 
 
 def initial(levels: Sequence[Level], horizon: int) -> NDArray[np.float32]:
     """Return the columns before the first observation: ratios of a Laplace distribution."""
+    shown = np.full(horizon * (kernel.HALVES + len(levels)), np.nan)
+    heads = [0, 0, kernel.WEIGHT_START, 0]
+    return np.concatenate([heads, _first_ratios(levels), shown]).astype(np.float32)
+
+
+def _first_ratios(levels: Sequence[Level]) -> Array:
+    share = np.array([level.share for level in levels])
     sides = np.array([1 if level.side == "both" else 2 for level in levels])
-    tails = sides * (1 - np.array([level.share for level in levels]))
-    ratios = np.maximum(-np.log(tails), kernel.RATIO_SMALLEST)
-    shown = np.full(horizon * (len(levels) + 1), np.nan)
-    return np.concatenate([[0, 0, kernel.WEIGHT_START, 0], ratios, shown]).astype(np.float32)
+    upper = -np.log((1 - share) * sides)
+    return np.where((sides == 2) & (share < 0.5), np.log(2 * share), upper)
 
 
 def step(
@@ -123,79 +137,80 @@ def step(
         low and high, float[B, L], and the new state. Both are NaN before the first residual and
         where ``y`` is; a side that a level leaves open is ``lower`` or ``upper``.
     """
-    L = int(K[kernel.LEVELS])
     state = {name: values.copy() for name, values in state.items()}
-    place = slice(position * (L + 1), (position + 1) * (L + 1))
-    shown = state["shown"][:, place]
+    size = kernel.HALVES + int(K[kernel.LEVELS])
+    shown = state["shown"][:, position * size : (position + 1) * size]
     known = np.isfinite(residual)
     r = np.where(known, residual, 0)
-    ratios = _ratios(r, shown[:, 1:], K, state)
+    ratios = _ratios(r, shown[:, kernel.HALVES :], K, state)
     state["ratios"] = np.where(known[:, None], ratios, state["ratios"])
-    _learn_scale(np.abs(r), shown[:, 0], known, state)
-    scale, count = _scale(state), state["count"][:, 0]
-    with np.errstate(divide="ignore"):
-        wide = np.where(count > 0, 1 + kernel.START_WIDTH / count, np.nan)
-    half = state["ratios"] * (scale * wide)[:, None]
-    state["shown"][:, place] = np.column_stack([scale, half])
-    return _bounds(y, state["shown"][:, place][:, 1:], K), state
+    _learn_scale(np.abs(r), shown, known, K[kernel.PACE], state)
+    shown[:] = _shown(state)
+    half = shown[:, kernel.HALVES :]
+    wide = kernel.START_WIDTH / np.maximum(K[kernel.PACE] * state["count"], 1)
+    return _bounds(y[:, None], half + np.abs(half) * wide, K), state
 
 
-def _ends(K: Array) -> tuple[Array, Array]:
-    ends = K[kernel.LEVEL :].reshape(-1, kernel.LEVEL_SIZE)
-    return ends[:, kernel.MISS], ends[:, kernel.SIDE]
+def _ends(K: Array) -> Any:
+    """Return the share of misses, the side and the least ratio by ties of every level."""
+    return K[kernel.LEVEL :].reshape(-1, kernel.LEVEL_SIZE).T
 
 
 def _ratios(r: Array, half: Array, K: Array, state: State) -> Array:
-    alpha, side = _ends(K)
+    alpha, side, least = _ends(K)
     above = (r[:, None] > half) & (side != BELOW)
     below = (-r[:, None] > half) & (side != ABOVE)
-    start = np.minimum(kernel.START_RATE, kernel.START_ROWS / (state["count"] + 1))
-    move = np.maximum(kernel.RATE, start) * ((above | below) - alpha)
-    ratios = state["ratios"] * np.where(np.isnan(half), 1, np.exp(move))
-    ratios = np.clip(ratios, kernel.RATIO_SMALLEST, kernel.RATIO_LARGEST)
+    missed = above | below
+    start = kernel.START_RATE / np.maximum(state["count"] + 1, kernel.START_ROWS)
+    move = K[kernel.PACE] * np.maximum(kernel.RATE, start) * (missed - alpha)
+    tied = (r == 0)[:, None] & ~missed & (state["ratios"] <= least)
+    move = np.where(tied | np.isnan(half), 0, move)
+    both = np.maximum(state["ratios"] * np.exp(move), kernel.RATIO_SMALLEST)
+    one = np.maximum(state["ratios"] + kernel.ONE_SIDED * move, -kernel.RATIO_LARGEST)
+    ratios = np.minimum(np.where(side == BOTH, both, one), kernel.RATIO_LARGEST)
     for same in (side == BOTH, side == ABOVE, side == BELOW):
-        ratios[:, same] = np.maximum.accumulate(ratios[:, same], axis=1)
+        ratios[:, same] = np.minimum.accumulate(ratios[:, same][:, ::-1], axis=1)[:, ::-1]
     return ratios
 
 
-def _learn_scale(size: Array, shown: Array, known: Array, state: State) -> None:
+def _learn_scale(size: Array, shown: Array, known: Array, pace: Any, state: State) -> None:
     old = {name: state[name][:, 0] for name in ("fast", "slow", "weight", "count")}
-    count = old["count"] + 1
-    begun = old["slow"] > 0
+    count, begun = old["count"] + 1, old["slow"] > 0
     fast, slow = np.where(begun, old["fast"], 1), np.where(begun, old["slow"], 1)
-    judged = shown > 0
-    surprise = np.minimum(size / np.where(judged, shown, 1), kernel.SURPRISE) - 1
-    weight = old["weight"] + kernel.WEIGHT_RATE * np.log(fast / slow) * surprise
-    weight = np.where(begun & judged, np.clip(weight, 0, 1), old["weight"])
+    scale = shown[:, kernel.SCALE]
+    judged = begun & (scale > 0)
+    surprise = np.minimum(size / np.where(judged, scale, 1), kernel.SURPRISE) - 1
+    weight = old["weight"] + pace * kernel.WEIGHT_RATE * shown[:, kernel.LEAN] * surprise
+    weight = np.clip(weight, kernel.WEIGHT_LEAST, kernel.WEIGHT_MOST)
     first = np.where(size > 0, np.clip(size, kernel.SMALLEST, kernel.LARGEST), 0)
     size = np.minimum(size, kernel.APART * np.maximum(fast, slow))
-    fast = fast + np.maximum(kernel.FAST_RATE, 1 / count) * (size - fast)
-    moved = slow + np.maximum(kernel.SLOW_RATE, 1 / count) * (size - slow)
+    fast = fast + np.maximum(pace * kernel.FAST_RATE, 1 / count) * (size - fast)
+    moved = slow + np.maximum(pace * kernel.SLOW_RATE, 1 / count) * (size - slow)
     moved = np.clip(np.minimum(moved, kernel.APART * fast), kernel.SMALLEST, kernel.LARGEST)
     slow = np.where(size > 0, moved, slow)
     fast = np.minimum(np.maximum(fast, slow / kernel.APART), kernel.LARGEST)
     new = {
         "fast": np.where(begun, fast, first),
         "slow": np.where(begun, slow, first),
-        "weight": weight,
+        "weight": np.where(judged, weight, old["weight"]),
         "count": np.minimum(count, kernel.COUNTED),
     }
     for name, values in new.items():
         state[name][:, 0] = np.where(known, values, old[name])
 
 
-def _scale(state: State) -> Array:
-    fast, slow, weight = (state[name][:, 0] for name in ("fast", "slow", "weight"))
-    begun = slow > 0
-    ratio = np.where(begun, fast, 1) / np.where(begun, slow, 1)
-    return np.where(begun, slow * np.exp(weight * np.log(ratio)), 0)
+def _shown(state: State) -> Array:
+    """Return lean, scale and half widths of the forecast of this step."""
+    fast, slow, begun = state["fast"], state["slow"], state["slow"] > 0
+    lean = np.log(np.where(begun, fast, 1) / np.where(begun, slow, 1))
+    scale = np.where(state["count"] > 0, slow * np.exp(state["weight"] * lean), np.nan)
+    return np.concatenate([lean, scale, state["ratios"] * scale], axis=1)
 
 
 def _bounds(y: Array, half: Array, K: Array) -> tuple[Array, Array]:
-    _, side = _ends(K)
+    _, side, _ = _ends(K)
     lower, upper = K[kernel.LOWER], K[kernel.UPPER]
-    low = np.clip(y[:, None] - half, lower, upper)
-    high = np.clip(y[:, None] + half, lower, upper)
+    low, high = np.clip(y - half, lower, upper), np.clip(y + half, lower, upper)
     unknown = np.isnan(low)
     low = np.where((side == ABOVE) & ~unknown, lower, low)
     return low, np.where((side == BELOW) & ~unknown, upper, high)

@@ -29,7 +29,7 @@ def run(
 ) -> tuple[Array, Array, Array]:
     """Return low, high of every step, and the last state; forecasts are 0 unless told."""
     at, k, L = 3, 2, len(levels)
-    start, K = initial(levels, horizon), constants(levels, **bounds)
+    start, K = initial(levels, horizon), constants(levels, horizon, **bounds)
     S, table = np.full(len(start) + 6, -7, np.float32), np.full(len(K) + 4, -7, np.float32)
     S[at : at + len(start)], table[k : k + len(K)] = start, K
     low, high = np.empty((2, len(residuals), L))
@@ -47,7 +47,7 @@ def covered(residuals: Array, levels: Any = NINETY, horizon: int = 1) -> Array:
 
 
 def reference(residuals: Array, levels: Any, horizon: int, y: Array, dtype: Any) -> Any:
-    B, K = residuals.shape[1], constants(levels).astype(dtype)
+    B, K = residuals.shape[1], constants(levels, horizon).astype(dtype)
     parts = np.cumsum([0, *columns(len(levels), horizon).values()])
     row = np.repeat(initial(levels, horizon)[None].astype(dtype), B, axis=0)
     state = {
@@ -85,7 +85,7 @@ def test_the_compiled_twin_does_what_the_reference_says(horizon: int, dtype: Any
 
 
 def test_columns_are_few() -> None:
-    assert sum(columns(2, 1).values()) == len(initial(LEVELS[:2], 1)) == 9
+    assert sum(columns(2, 1).values()) == len(initial(LEVELS[:2], 1)) == 10
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
@@ -141,8 +141,23 @@ def test_one_sided_levels_hold_their_share_on_their_side() -> None:
     assert abs((residuals >= low[:, 1]).mean() - 0.95) < 0.01
 
 
-def test_levels_never_cross() -> None:
-    levels = tuple(Level(share) for share in (0.5, 0.6, 0.9, 0.95))
+def test_a_level_of_one_side_holds_its_share_of_a_biased_forecast() -> None:
+    residuals = noise(20_000) + 4 * np.sin(np.arange(20_000) / 1000)
+    held = covered(residuals, (Level(0.3, "above"), Level(0.9, "above"), Level(0.9, "below")))
+    share = np.cumsum(held, axis=0)[500:]
+    share = (share[500:] - share[:-500]) / 500
+    assert abs(share - [0.3, 0.9, 0.9]).max() <= 0.04
+
+
+def test_the_widest_level_is_the_same_whatever_stands_below_it() -> None:
+    residuals = np.random.default_rng(0).standard_t(2, 2000)
+    low, _, _ = run(residuals, (Level(0.5), Level(0.6), Level(0.9)))
+    np.testing.assert_array_equal(low[:, 2], run(residuals)[0][:, 0])
+
+
+@pytest.mark.parametrize("side", ["both", "above"])
+def test_levels_never_cross(side: str) -> None:
+    levels = tuple(Level(share, side) for share in (0.5, 0.6, 0.9, 0.95))
     rng = np.random.default_rng(0)
     residuals = rng.choice([0, 1e-3, 1, 1e3], 5000) * rng.standard_normal(5000)
     _, high, _ = run(residuals, levels)
@@ -198,15 +213,15 @@ def test_a_stream_that_never_changed_has_intervals_of_no_width() -> None:
         (Level(0.9, "above"), Level(0.9)),
         (Level(0.9), Level(0.9)),
         (Level(1.0),),
-        (Level(0.4, "below"),),
+        (Level(0.0, "below"),),
         (Level(0.9, "left"),),
     ],
 )
 def test_impossible_levels_are_refused(levels: Any) -> None:
     with pytest.raises(ModelError, match="intervals: expected"):
-        constants(levels)
+        constants(levels, 1)
 
 
 def test_bounds_that_leave_no_room_are_refused() -> None:
     with pytest.raises(ModelError, match="lower below upper"):
-        constants(NINETY, 1.0, 1.0)
+        constants(NINETY, 1, 1.0, 1.0)

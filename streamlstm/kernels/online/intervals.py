@@ -1,86 +1,97 @@
 """Prediction intervals of one output of one stream; the equations are in online/intervals.py.
 
-Constants of the owner, in ``K`` from ``k`` on: LEVELS, LOWER, UPPER, then MISS and SIDE of each
-level, levels of one side one after another and rising.
+Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, then MISS, SIDE
+and TIED of each level, levels of one side one after another and rising.
 """
 
 import math
 
 from ..cache import internal
 
-# Columns of the state; after them the ratio of each level, then for each of the last HORIZON
-# forecasts its scale and the half widths that were shown with it.
+# Columns of the state; after them the ratio of each level, then for each of the last ``horizon``
+# forecasts LEAN, SCALE and the half width of each level.
 FAST, SLOW, WEIGHT, COUNT, RATIOS = range(5)
+LEAN, SCALE, HALVES = range(3)
 
-LEVELS, LOWER, UPPER = range(3)
-LEVEL = 3  # of the first level
-MISS, SIDE = range(2)
-LEVEL_SIZE = 2
+LEVELS, PACE, LOWER, UPPER = range(4)
+LEVEL = 4  # of the first level
+MISS, SIDE, TIED = range(3)
+LEVEL_SIZE = 3
 BOTH, ABOVE, BELOW = range(3)
 
-FAST_RATE, SLOW_RATE = 0.3, 0.01  # of the two means of |residual|
-WEIGHT_START, WEIGHT_RATE = 0.7, 0.03
-SURPRISE = 4.0  # |residual| / scale counts as at most this for the weight
-RATE = 0.12  # of log ratio
-START_RATE, START_ROWS = 0.3, 3.0  # the rate of the first rows: at most this, this / count
-START_WIDTH = 3.0  # the first half widths are 1 + this / count times as wide
+# Rates of one step ahead, each times PACE.
+FAST_RATE, SLOW_RATE = 0.4, 0.01  # of the two means of |residual|
+WEIGHT_RATE, RATE = 0.015, 0.15  # of the weight, and of the logarithm of a ratio
+WEIGHT_START, WEIGHT_LEAST, WEIGHT_MOST = 0.5, -1.0, 1.0
+SURPRISE = 8.0  # |residual| / scale counts as at most this for the weight
+ONE_SIDED = 4.0  # times the rate, for the ratio itself, of a level of one side
+START_RATE, START_ROWS = 3.0, 10.0  # of the first rows: RATE is this / count, or / START_ROWS
+START_WIDTH = 3.0  # bounds are 1 + this / (PACE count) times as wide, or 1 + this, at the start
 APART = 20.0  # the two means differ by this factor at most; |residual| counts as at most this many
 SMALLEST, LARGEST = 1e-30, 1e30  # of a scale
-RATIO_SMALLEST, RATIO_LARGEST = 0.02, 1000.0
-COUNTED = 1000.0  # where the count stops
+RATIO_SMALLEST, RATIO_LARGEST = 0.001, 1000.0
+TIED_SHARE = 0.13  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
+COUNTED = 10_000.0  # where the count stops
 
 
 @internal
-def _scale(S, at):
-    """Return the geometric mean of the two scales, by the weight."""
-    slow = float(S[at + SLOW])
-    if slow == 0.0:
-        return 0.0
-    return slow * math.exp(S[at + WEIGHT] * math.log(S[at + FAST] / slow))
-
-
-@internal
-def _learn_scale(S, at, size, shown):
+def _learn_scale(S, at, pace, size, shown):
     """Move the two means towards ``size``, and the weight towards the one that foretold it."""
     fast, slow, count = float(S[at + FAST]), float(S[at + SLOW]), S[at + COUNT] + 1.0
+    S[at + COUNT] = min(count, COUNTED)
     if slow == 0.0:
-        fast = slow = min(max(size, SMALLEST), LARGEST) if size > 0.0 else 0.0
-    else:
-        if shown > 0.0:
-            surprise = min(size / shown, SURPRISE) - 1.0
-            weight = S[at + WEIGHT] + WEIGHT_RATE * math.log(fast / slow) * surprise
-            S[at + WEIGHT] = min(max(weight, 0.0), 1.0)
-        size = min(size, APART * max(fast, slow))
-        fast += max(FAST_RATE, 1.0 / count) * (size - fast)
-        if size > 0.0:
-            slow += max(SLOW_RATE, 1.0 / count) * (size - slow)
-            slow = min(max(min(slow, APART * fast), SMALLEST), LARGEST)
-        fast = min(max(fast, slow / APART), LARGEST)
-    S[at + FAST], S[at + SLOW], S[at + COUNT] = fast, slow, min(count, COUNTED)
+        S[at + FAST] = S[at + SLOW] = min(max(size, SMALLEST), LARGEST) if size > 0.0 else 0.0
+        return
+    if S[shown + SCALE] > 0.0:
+        surprise = min(size / S[shown + SCALE], SURPRISE) - 1.0
+        weight = S[at + WEIGHT] + pace * WEIGHT_RATE * S[shown + LEAN] * surprise
+        S[at + WEIGHT] = min(max(weight, WEIGHT_LEAST), WEIGHT_MOST)
+    size = min(size, APART * max(fast, slow))
+    fast += max(pace * FAST_RATE, 1.0 / count) * (size - fast)
+    if size > 0.0:
+        slow += max(pace * SLOW_RATE, 1.0 / count) * (size - slow)
+        slow = min(max(min(slow, APART * fast), SMALLEST), LARGEST)
+    S[at + FAST], S[at + SLOW] = min(max(fast, slow / APART), LARGEST), slow
 
 
 @internal
 def _learn_ratios(S, at, K, k, residual, shown):
     """Widen each level that missed, narrow each that did not; keep them in their order."""
-    rate = max(RATE, min(START_RATE, START_ROWS / (S[at + COUNT] + 1.0)))
-    least, side_before = RATIO_SMALLEST, -1.0
-    for n in range(int(K[k + LEVELS])):
+    start = START_RATE / max(S[at + COUNT] + 1.0, START_ROWS)
+    rate = K[k + PACE] * max(RATE, start)
+    most, side_before = RATIO_LARGEST, -1.0
+    for n in range(int(K[k + LEVELS]) - 1, -1, -1):
         level = k + LEVEL + n * LEVEL_SIZE
-        ratio, side, half = float(S[at + RATIOS + n]), K[level + SIDE], S[shown + 1 + n]
-        if half == half:
-            above = residual > half and side != BELOW
-            below = -residual > half and side != ABOVE
-            missed = 1.0 if above or below else 0.0
-            ratio *= math.exp(rate * (missed - K[level + MISS]))
+        ratio, side, half = float(S[at + RATIOS + n]), K[level + SIDE], S[shown + HALVES + n]
+        above = residual > half and side != BELOW
+        below = -residual > half and side != ABOVE
+        missed = 1.0 if above or below else 0.0
+        if half == half and (residual != 0.0 or missed == 1.0 or ratio > K[level + TIED]):
+            move = rate * (missed - K[level + MISS])
+            if side == BOTH:
+                ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
+            else:
+                ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
         if side != side_before:
-            least, side_before = RATIO_SMALLEST, side
-        least = min(max(ratio, least), RATIO_LARGEST)
-        S[at + RATIOS + n] = least
+            most, side_before = RATIO_LARGEST, side
+        most = min(ratio, most)
+        S[at + RATIOS + n] = most
+
+
+@internal
+def _show(S, at, K, k, shown):
+    """Size the intervals of the forecast of this step."""
+    slow = float(S[at + SLOW])
+    lean = math.log(S[at + FAST] / slow) if slow > 0.0 else 0.0
+    scale = slow * math.exp(S[at + WEIGHT] * lean) if S[at + COUNT] > 0.0 else math.nan
+    S[shown + LEAN], S[shown + SCALE] = lean, scale
+    for n in range(int(K[k + LEVELS])):
+        S[shown + HALVES + n] = S[at + RATIOS + n] * scale
 
 
 @internal
 def interval_update(S, at, K, k, position, residual):
-    """Learn from the residual of the forecast made HORIZON steps ago, and size the next interval.
+    """Learn from the residual of the forecast that is due, and size the intervals of the new one.
 
     Called once a step, before the bounds of the new forecast are asked for.
 
@@ -96,22 +107,17 @@ def interval_update(S, at, K, k, position, residual):
         Of the first constant of this output.
     position : int64
         In the ring of forecasts, of the one that is due, whose place the new one takes: from 0 to
-        HORIZON - 1, and from there to 0 again.
+        horizon - 1, and from there to 0 again.
     residual : float64
         Label less forecast; NaN (or infinite): not known, nothing is learned.
     """
     levels = int(K[k + LEVELS])
-    shown = at + RATIOS + levels + position * (levels + 1)
+    shown = at + RATIOS + levels + position * (HALVES + levels)
     size = abs(residual)
     if size < math.inf:
         _learn_ratios(S, at, K, k, residual, shown)
-        _learn_scale(S, at, size, float(S[shown]))
-    scale = _scale(S, at)
-    count = S[at + COUNT]
-    wide = 1.0 + START_WIDTH / count if count > 0.0 else math.nan
-    S[shown] = scale
-    for n in range(levels):
-        S[shown + 1 + n] = S[at + RATIOS + n] * scale * wide
+        _learn_scale(S, at, K[k + PACE], size, shown)
+    _show(S, at, K, k, shown)
 
 
 @internal
@@ -132,9 +138,10 @@ def interval_bounds(S, at, K, k, position, y, n):
         level leaves open, or the bound of the target there.
     """
     levels = int(K[k + LEVELS])
-    half = float(S[at + RATIOS + levels + position * (levels + 1) + 1 + n])
+    half = float(S[at + RATIOS + levels + position * (HALVES + levels) + HALVES + n])
     side = K[k + LEVEL + n * LEVEL_SIZE + SIDE]
     lower, upper = float(K[k + LOWER]), float(K[k + UPPER])
+    half += abs(half) * START_WIDTH / max(K[k + PACE] * S[at + COUNT], 1.0)
     low, high = y - half, y + half
     if low != low:
         return math.nan, math.nan
