@@ -101,13 +101,13 @@ def learn(x: Array, observed: Array, unit: Array, state: State) -> State:
     count = state["count"].astype(np.float64) + 1
     rate = np.maximum(START / (count + START - 1), SLOW)
     change = v - mean
-    beyond = (count > 1) & (np.abs(change) > BOUND * _width(state, unit))
-    run = np.where(beyond, state["run"].astype(np.float64) + 1, 0)
     constant = spread <= CONSTANT * np.abs(mean)
     jump = JUMP * (np.minimum(np.abs(v), np.abs(mean)) + unit)
-    bound = np.where(constant, jump, np.where(beyond, LEARNED * spread, np.abs(change)))
-    change = np.where(count > 1, np.clip(change, -bound, bound), change)
-    rate = np.where(beyond & ~constant, SLOW, rate)
+    learned = np.where(constant, jump, LEARNED * spread)
+    beyond = (count > 1) & (np.abs(change) > np.where(constant, jump, BOUND * spread))
+    change = np.where(beyond, np.clip(change, -learned, learned), change)
+    rate = np.where(beyond, SLOW, rate)
+    run = np.where(beyond, state["run"].astype(np.float64) + 1, 0)
     anew = run >= np.minimum(PATIENCE, 0.5 * count)
     mean, spread, change = np.where(anew, v, mean), np.where(anew, 0, spread), change * ~anew
     count, run = np.where(anew, 1, count), np.where(anew, 0, run)

@@ -76,7 +76,7 @@ HARD = [0.0, 1.0, -1.0, 1e-30, -1e-30, 1e30, -1e30, 3e38, 1e-45, 7.5]
 @settings(max_examples=60, deadline=None)
 def test_any_values_leave_it_finite_and_as_specified(rows: list[tuple[float, bool]]) -> None:
     X, missing = np.array([[x] for x, _ in rows]), np.array([[gone] for _, gone in rows])
-    Z, Y, row = compiled(X, missing)
+    Z, _, row = compiled(X, missing)
     assert np.isfinite(Z).all()
     assert np.isfinite(row).all()
     assert (np.abs(Z) <= 8).all()

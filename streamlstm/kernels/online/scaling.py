@@ -44,14 +44,13 @@ def learn_scale(S, at, F, i, value, unit):
     rate = max(START / (count + START - 1.0), SLOW)
     change = value - mean
     if count > 1.0:
-        if abs(change) > BOUND * width_of(S, at, F, i, unit):
-            run = float64(S[at + RUN * F + i]) + 1.0
-        bound = abs(change)
+        bound, learned = BOUND * spread, LEARNED * spread
         if spread <= CONSTANT * abs(mean):
             bound = JUMP * (min(abs(value), abs(mean)) + unit)
-        elif run > 0.0:
-            bound, rate = LEARNED * spread, SLOW
-        change = max(-bound, min(bound, change))
+            learned = bound
+        if abs(change) > bound:
+            run = float64(S[at + RUN * F + i]) + 1.0
+            change, rate = max(-learned, min(learned, change)), SLOW
     if run >= min(PATIENCE, 0.5 * count):
         mean, spread, count, run, change = value, 0.0, 1.0, 0.0, 0.0
     mean += rate * change

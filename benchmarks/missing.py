@@ -1,0 +1,230 @@
+"""What do missing values cost? Errors after a filled row, of those after the last value repeated.
+
+    python -m benchmarks.missing --data DIR [--models DIR] [--json FILE]
+
+DIR holds nab/ and ett/: the Numenta Anomaly Benchmark and the Electricity Transformer Dataset; a
+series that is not there is left out and said so. For each, a network of 32 units is trained with
+the defaults of `streamlstm train` on the first half; --models keeps it for the next run. From 60 %
+on a fifth of the values is removed, at random or in bursts of about 12 or 48 rows, three times
+each. The error is that of the forecast made on a row whose own value was missing. "own" takes the
+network's forecast as it is. The method was chosen on the series above the line; those below it were
+looked at once.
+"""
+
+import os
+
+# Read once, when numpy loads its BLAS: two threads would wake each other for every small product.
+for _library in ("OPENBLAS", "MKL", "BLIS"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+
+import argparse  # noqa: E402
+import csv  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any, NamedTuple  # noqa: E402
+
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from streamlstm import Engine, Model  # noqa: E402
+from streamlstm.errors import DataError  # noqa: E402
+from streamlstm.kernels.cache import kernel  # noqa: E402
+from streamlstm.kernels.online.fill import fill_step  # noqa: E402
+from streamlstm.learn.build import build_model  # noqa: E402
+from streamlstm.learn.dataset import Dataset, Split  # noqa: E402
+from streamlstm.learn.fit import fit  # noqa: E402
+from streamlstm.learn.settings import Settings  # noqa: E402
+from streamlstm.online import fill  # noqa: E402
+
+from .harness import Row, parser, report, steps  # noqa: E402
+
+Array = NDArray[Any]
+
+
+class Series(NamedTuple):
+    """A public series: its file below DIR, the column to forecast, and the inputs (all: none)."""
+
+    file: str
+    target: str = "value"
+    inputs: tuple[str, ...] = ()
+
+
+_KNOWN, _TWEETS = "nab/data/realKnownCause", "nab/data/realTweets/Twitter_volume_"
+CHOSEN_ON = {
+    "taxi": Series(f"{_KNOWN}/nyc_taxi.csv"),
+    "ETTh1": Series("ett/ETTh1.csv", "OT", ("OT",)),
+    "machine": Series(f"{_KNOWN}/machine_temperature_system_failure.csv"),
+    "ETTh2": Series("ett/ETTh2.csv", "OT", ("OT",)),
+    "ambient": Series(f"{_KNOWN}/ambient_temperature_system_failure.csv"),
+    "AAPL": Series(f"{_TWEETS}AAPL.csv"),
+}
+LOOKED_AT_ONCE = {
+    "ETTh1, all inputs": Series("ett/ETTh1.csv", "OT"),
+    "FB": Series(f"{_TWEETS}FB.csv"),
+    "GOOG": Series(f"{_TWEETS}GOOG.csv"),
+    "IBM": Series(f"{_TWEETS}IBM.csv"),
+    "cpu": Series(f"{_KNOWN}/cpu_utilization_asg_misconfiguration.csv"),
+    "rogue": Series(f"{_KNOWN}/rogue_agent_key_updown.csv"),
+    "spikes": Series("nab/data/artificialWithAnomaly/art_load_balancer_spikes.csv"),
+    "daily": Series("nab/data/artificialNoAnomaly/art_daily_small_noise.csv"),
+}
+H, TRAIN, VALIDATION = 32, 0.5, 0.1
+SHARE, SEEDS = 0.2, (1, 2, 3)
+GAPS = {"random": 1, "bursts of 12": 12, "bursts of 48": 48}
+METHODS = ("last", "mean", "own", "predict")
+MAX_GAP = 1_000
+TARGETS = {"missing/worst": 1.03, "missing/mean": 0.85}
+
+
+def read(path: Path, series: Series) -> tuple[list[str], Array]:
+    """Return the names of the inputs and all their rows, in the order of the file."""
+    with path.open() as file:
+        head, *rows = csv.reader(file)
+    names = list(series.inputs) or head[1:]
+    columns = [head.index(name) for name in names]
+    return names, np.array([[row[c] for c in columns] for row in rows], np.float32)
+
+
+def train(names: list[str], values: Array, target: str) -> Model:
+    """Train a network with the defaults of the command line on the first half."""
+    place = names.index(target)
+    data = Dataset(
+        [("", values)], list(range(len(names))), [place], 1, Split(TRAIN, VALIDATION), True
+    )
+    fitted = fit(data, Settings(hidden_sizes=(H,)))
+    return build_model(fitted.network, data, names, [target])
+
+
+def model_of(name: str, names: list[str], values: Array, target: str, folder: Path | None) -> Model:
+    """Return the network of a series: from the folder, or trained and stored there."""
+    path = folder / f"{name.replace(', ', '-').replace(' ', '-')}.safetensors" if folder else None
+    if path is not None and path.exists():
+        return Model.load(path)
+    model = train(names, values, target)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(path)
+    return model
+
+
+def present(rows: int, gap: int, seed: int) -> Array:
+    """Return which values are there: all up to 60 %, then all but a share."""
+    rng, first = np.random.default_rng(seed), int(0.6 * rows)
+    there = np.ones(rows, bool)
+    if gap == 1:
+        there[first:] = rng.random(rows - first) >= SHARE
+    while there[first:].mean() > 1 - SHARE:
+        start = rng.integers(first, rows)
+        there[start : start + rng.geometric(1 / gap)] = False
+    return there
+
+
+@kernel()
+def _fill(S: Any, size: int, X: Any, Y: Any, F: int, K: Any) -> None:
+    for b in range(X.shape[0]):
+        fill_step(S, b * size, F, X[b], 0, Y[b], 0, K, 0)
+
+
+class Filler:
+    """Fills the target of one block of streams by one method."""
+
+    def __init__(self, method: str, streams: int, model: Model, target: int) -> None:
+        self.own, self._target, self._F = method == "own", target, model.input_size
+        methods = ["last"] * model.input_size
+        methods[target] = "last" if self.own else method
+        scaling = model.input_scaling
+        self._K = fill.constants(methods, MAX_GAP, scaling.mean, scaling.scale)
+        self._size = sum(fill.columns(methods).values())
+        self._S = np.tile(fill.initial(methods), streams)
+
+    def __call__(self, X: Array, forecast: Array) -> Array:
+        """Fill the rows of a block; ``forecast`` is the network's of the target, or NaN."""
+        if self.own:
+            missing = np.isnan(X[:, self._target]) & np.isfinite(forecast)
+            X[missing, self._target] = forecast[missing]
+        Y = np.full_like(X, np.nan)
+        Y[:, self._target] = forecast
+        _fill(self._S, self._size, X, Y, self._F, self._K)
+        return X
+
+
+def errors(model: Model, values: Array, target: int) -> dict[tuple[str, str], float]:
+    """Return the mean absolute error after a missing row, by the kind of gaps and the method."""
+    kinds = [(kind, seed) for kind in GAPS for seed in SEEDS]
+    there = np.stack([present(len(values), GAPS[kind], seed) for kind, seed in kinds])
+    fillers = [Filler(method, len(kinds), model, target) for method in METHODS]
+    engine = Engine(model, capacity=len(METHODS) * len(kinds))
+    ids = list(range(len(METHODS) * len(kinds)))
+    forecast = np.full((len(METHODS), len(kinds)), np.nan, np.float32)
+    sums = np.zeros((len(METHODS), len(kinds)))
+    for t, row in enumerate(values[:-1]):
+        X = np.tile(row, (len(METHODS), len(kinds), 1))
+        X[:, ~there[:, t], target] = np.nan
+        X = np.concatenate([fillers[n](X[n], forecast[n]) for n in range(len(METHODS))])
+        forecast = engine.step_many(ids, X)[:, 0].reshape(forecast.shape)
+        sums += np.abs(forecast - values[t + 1, target]) * ~there[:, t]
+    sums /= (~there[:, :-1]).sum(axis=1)
+    return {
+        (kind, method): float(
+            np.mean([sums[n, k] for k, each in enumerate(kinds) if each[0] == kind])
+        )
+        for n, method in enumerate(METHODS)
+        for kind in GAPS
+    }
+
+
+def measure(
+    group: dict[str, Series], arguments: argparse.Namespace
+) -> tuple[list[Row], dict[str, float], list[str]]:
+    """Return the rows of the table, "predict" against "last" by series and gaps, what lacks."""
+    rows: list[Row] = []
+    ratios: dict[str, float] = {}
+    lacking = []
+    for name, series in steps(list(group.items()), "missing"):
+        path = arguments.data / series.file
+        if not path.exists():
+            lacking.append(name)
+            continue
+        names, values = read(path, series)
+        model = model_of(name, names, values, series.target, arguments.models)
+        found = errors(model, values, names.index(series.target))
+        for kind in GAPS:
+            row: Row = {"series": name, "gaps": kind}
+            for method in METHODS[1:]:
+                row[method] = found[kind, method] / found[kind, "last"]
+            rows.append(row)
+            ratios[f"missing/{name}/{kind}"] = found[kind, "predict"] / found[kind, "last"]
+    return rows, ratios, lacking
+
+
+def main() -> None:
+    """Measure every series and print the table."""
+    options = parser(__doc__ or "")
+    options.add_argument("--data", type=Path, required=True, help="folder with nab/ and ett/")
+    options.add_argument("--models", type=Path, help="folder that keeps the trained networks")
+    options.add_argument("--chosen", action="store_true", help="only the series of the choice")
+    arguments = options.parse_args()
+    rows, ratios, lacking = measure(CHOSEN_ON, arguments)
+    if not rows:
+        raise DataError(f"{arguments.data}: expected nab/ and ett/ with the series in them")
+    line: Row = dict.fromkeys(rows[0])
+    summary = {
+        "missing/worst": max(ratios.values()),
+        "missing/mean": sum(ratios.values()) / len(ratios),
+    }
+    if not arguments.chosen:
+        more, others, without = measure(LOOKED_AT_ONCE, arguments)
+        rows, lacking = [*rows, {**line, "series": "--", "gaps": ""}, *more], lacking + without
+        if others:
+            summary["missing/worst of the others"] = max(others.values())
+            summary["missing/mean of the others"] = sum(others.values()) / len(others)
+        ratios |= others
+    note = "\n".join(
+        f"{name.removeprefix('missing/')}: {value:.3f}" for name, value in summary.items()
+    )
+    if lacking:
+        note += f"\nNot there, left out: {', '.join(lacking)}."
+    report("missing", rows, summary | ratios, arguments.json, note, targets=TARGETS)
+
+
+if __name__ == "__main__":
+    main()
