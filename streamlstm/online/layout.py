@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..network.model import Model
 from ..network.online import Online
-from . import adaptation, calendar, intervals, scaling
+from . import adaptation, calendar, fill, intervals, scaling
 from .adaptation import Adaptation
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -27,7 +27,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``inputs``: F, the inputs of the last step as they were filled.
     - ``count``: 2, the number of steps, as a multiple of 2**24 and the rest.
     - ``forecasts``: O for each step of the horizon, a ring.
-    - ``calendar``, ``scaling``, ``adaptation``: as those modules say.
+    - ``fill``, ``calendar``, ``scaling``, ``adaptation``: as those modules say.
     - ``intervals``: for each output as that module says.
 
     Raises
@@ -49,6 +49,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         "count": np.zeros(2),
         "forecasts": np.full(outputs * ring, np.nan),
     }
+    if fills(model):
+        parts["fill"] = fill.initial(fill_methods(model))
     if online.calendar:
         parts["calendar"] = calendar.initial()
     if online.scale == "stream":
@@ -74,17 +76,30 @@ def stage_places(model: Model, start: int = 0) -> dict[str, slice]:
     return places
 
 
+def fill_methods(model: Model) -> list[str]:
+    """Return how each input is filled."""
+    online = model.online
+    return [online.fill_of(n) if online else "refuse" for n in range(model.input_size)]
+
+
+def fills(model: Model) -> bool:
+    """Return whether any input is filled."""
+    return any(method != "refuse" for method in fill_methods(model))
+
+
 def interval_levels(online: Online) -> list[intervals.Level]:
     """Return the levels of a stage's intervals."""
     side = {"both": "both", "upper": "above", "lower": "below"}[online.side]
     return [intervals.Level(share, side) for share in online.intervals]
 
 
-def interval_constants(online: Online) -> Float32Array:
+def interval_constants(model: Model) -> Float32Array:
     """Return the constants of a stage's intervals."""
+    online = model.online
+    assert online is not None
     lower = -np.inf if online.lower is None else online.lower
     upper = np.inf if online.upper is None else online.upper
-    return intervals.constants(interval_levels(online), lower, upper)
+    return intervals.constants(interval_levels(online), ring_length(model), lower, upper)
 
 
 def adaptation_of(model: Model) -> Adaptation | None:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from ..kernels.online.outcomes import TOO_OLD
 from ..network.model import Model
-from ..network.online import result_places
-from . import adaptation, calendar, intervals, scaling
+from ..network.online import KINDS, result_places
+from . import adaptation, calendar, fill, intervals, scaling
 from .layout import (
     adaptation_of,
+    fill_methods,
+    fills,
     interval_constants,
     ring_length,
     stage_places,
@@ -63,7 +65,7 @@ class Stage:
         """
         inputs = state[:, self._places["inputs"]]
         self._missing = np.isnan(X)
-        inputs[:] = np.where(self._missing, inputs, X)
+        inputs[:] = self._fill(X, state)
         Z = self._scale(inputs, state)
         if self._online.calendar:
             kept = _split(state[:, self._places["calendar"]], calendar.columns())
@@ -72,6 +74,32 @@ class Stage:
             state[:, self._places["calendar"]] = _join(kept)
             Z = np.concatenate([Z, derived], axis=1)
         return Z.astype(self._dtype)
+
+    def _fill(self, X: Array, state: Array) -> Array:
+        """Return the inputs as they are filled."""
+        self._absent = np.zeros(len(X), bool)
+        if not fills(self._model):
+            return X
+        place, methods = self._places["fill"], fill_methods(self._model)
+        kept = _split(state[:, place], fill.columns(methods))
+        own, count = np.full(X.shape, np.nan), self._steps(state)
+        ring = state[:, self._places["forecasts"]].reshape(len(X), -1, len(self._targets))
+        due = ring[np.arange(len(X)), count % ring.shape[1]]
+        for output, target in enumerate(self._targets):
+            if target >= 0:
+                own[:, target] = due[:, output]
+        scaling = self._model.input_scaling
+        gap = self._online.max_gap
+        X, _, kept = fill.step(X, own, methods, gap, scaling.mean, scaling.scale, kept)
+        self._absent = ((kept["seen"] == 0) | (kept["gap"] > gap)).any(axis=1)
+        state[:, place] = _join(kept)
+        return X
+
+    def _steps(self, state: Array) -> Array:
+        """Return how many steps each stream has made."""
+        columns = state[:, self._places["count"]].astype(np.int64)
+        count: Array = columns[:, 0] * DIGITS + columns[:, 1]
+        return count
 
     def _scale(self, inputs: Array, state: Array) -> Array:
         constants = self._model.input_scaling
@@ -124,20 +152,22 @@ class Stage:
         if self._head is not None:
             Y = self._adapt(hidden, now, came, Y, count, state)
         Y[:, aimed] = self._from_training(Y[:, aimed], columns)
+        Y[self._absent] = np.nan
         error, place = self._compare(came, Y, count, state)
         result = np.full((len(Y), results.size), np.nan, self._dtype)
         result[:, : results.low] = Y
         result[:, results.error : results.score] = error
         if self._online.intervals:
             self._put_intervals(error, Y.astype(self._dtype), place, state, result)
-        result[:, [results.alarm, results.kind]] = 0
+        result[:, results.alarm] = 0
+        result[:, results.kind] = np.where(self._absent, KINDS.index("missing"), 0)
         result[:, results.filled] = self._missing.sum(axis=1)
         return result
 
     def _count(self, state: Array) -> Array:
         """Count a step of each stream; return how many there were before."""
         columns = state[:, self._places["count"]]
-        count: Array = columns[:, 0].astype(np.int64) * DIGITS + columns[:, 1].astype(np.int64)
+        count = self._steps(state)
         after = np.minimum(count + 1, DIGITS * DIGITS - 2)
         columns[:, 0], columns[:, 1] = after // DIGITS, after % DIGITS
         return count
@@ -190,8 +220,7 @@ class Stage:
         y = labels[None].astype(np.float64)
         aimed = np.flatnonzero(self._targets >= 0)
         y[:, aimed] = self._to_training(y[:, aimed], self._targets[aimed])
-        count = state[0, self._places["count"]].astype(np.int64)
-        number = int(count[0]) * DIGITS + int(count[1]) - 1 - back
+        number = int(self._steps(state)[0]) - 1 - back
         if number < 0:
             return TOO_OLD
         place = self._places["adaptation"]
@@ -207,7 +236,7 @@ class Stage:
         O, results = self._model.output_size, self._results
         levels, start = len(self._online.intervals), self._places["intervals"].start
         columns = intervals.columns(levels, ring_length(self._model))
-        size, constants = sum(columns.values()), interval_constants(self._online)
+        size, constants = sum(columns.values()), interval_constants(self._model)
         for position in np.unique(place):
             rows = np.flatnonzero(place == position)
             for n in range(O):

@@ -10,10 +10,12 @@ from ..kernels.layout import padded
 from ..kernels.online import table
 from ..network.model import Model
 from ..network.online import Online, result_places
-from . import adaptation, calendar, scaling
+from . import adaptation, calendar, fill, scaling
 from .layout import (
     Float32Array,
     adaptation_of,
+    fill_methods,
+    fills,
     interval_constants,
     ring_length,
     stage_places,
@@ -60,15 +62,19 @@ def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.i
     targets = model.targets if model.horizon else [-1] * model.output_size
     head[table.TRANSITIONS] = len(head) + len(targets)
     head[list(numbers)] = list(numbers.values())
-    fills = [online.fill_of(n) != "refuse" for n in range(model.input_size)]
-    return np.concatenate([head, targets, pairs.view(np.int64).ravel(), fills]).astype(np.int64)
+    may_miss = [method != "refuse" for method in fill_methods(model)]
+    return np.concatenate([head, targets, pairs.view(np.int64).ravel(), may_miss]).astype(np.int64)
 
 
 def _parts(
     model: Model, online: Online, places: dict[str, int], hidden: int, add: Add
 ) -> dict[int, int]:
     """Return places and constants of the parts that the model has."""
-    numbers: dict[int, int] = {}
+    numbers: dict[int, int] = {table.SCRATCH: padded(model.input_size)}
+    if fills(model):
+        mean, unit = model.input_scaling.mean, model.input_scaling.scale
+        constants = fill.constants(fill_methods(model), online.max_gap, mean, unit)
+        numbers |= {table.FILL: places["fill"], table.FILL_CONSTANTS: add(constants)}
     if online.calendar:
         constants = calendar.constants(online.calendar, online.spacing)
         numbers |= {table.CALENDAR: places["calendar"], table.CALENDAR_CONSTANTS: add(constants)}
@@ -80,13 +86,13 @@ def _parts(
             table.ADAPTATION: places["adaptation"],
             table.ADAPTATION_CONSTANTS: add(adaptation.constants(head)),
             table.HIDDEN: hidden,
-            table.SCRATCH: padded(head.scratch),
+            table.SCRATCH: max(numbers[table.SCRATCH], padded(head.scratch)),
         }
     if online.intervals:
         numbers |= {
             table.INTERVALS: places["intervals"],
             table.INTERVAL_SIZE: _size(model),
-            table.INTERVAL_CONSTANTS: add(interval_constants(online)),
+            table.INTERVAL_CONSTANTS: add(interval_constants(model)),
         }
     return numbers
 

@@ -140,6 +140,7 @@ STAGES = {
     "last and upper": Online(fill="last", intervals=(0.95,), side="upper"),
     "calendar": Online(calendar=("hour", "weekday", "since"), zone="Europe/Zurich", spacing=60.0),
     "scaling by stream": Online(fill="last", scale="stream", intervals=(0.9,)),
+    "filled": Online(fill=("mean", "predict", "zero"), max_gap=3, intervals=(0.9,)),
     "mix": Online(adapt="mix", intervals=(0.9,)),
     "adapted": Online(fill="last", adapt="rls", season=5, intervals=(0.5, 0.9)),
     "all": Online(

@@ -4,8 +4,13 @@ import numpy as np
 from numba import int64, njit, uint64
 
 from .. import layout
-from ..arguments import UNBOUNDED, arrays
+from ..arguments import ROWS_AT, UNBOUNDED, arrays
+from ..cache import internal
+from ..layout import GROUP, PAD
 from ..pointers import float_of, floats_at, int64s_at
+
+DIGITS = 1 << 24  # whole numbers that float32 holds
+LARGEST_COUNT = DIGITS * DIGITS - 2  # where the count of steps stops
 
 
 @njit(inline="always")
@@ -25,3 +30,30 @@ def time_of(task, n):
     if times == 0:
         return np.nan
     return float_of(uint64(int64s_at(times + 8 * n, int64(1))[0]))
+
+
+@internal
+def work_at(program):
+    """Return where in the scratch outputs, the stage's vectors, and other work have their room.
+
+    They are behind the rows of the layers (step.scratch_size).
+    """
+    out = ROWS_AT + GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
+    room = (program[layout.OUTPUTS] + PAD - 1) // PAD * PAD
+    return out, out + room, out + 2 * room
+
+
+@internal
+def steps_of(S, at):
+    """Return the number of steps in two floats."""
+    return int64(S[at]) * DIGITS + int64(S[at + 1])
+
+
+@internal
+def count_step(S, at):
+    """Count a step in two floats; return how many there were before."""
+    count = steps_of(S, at)
+    after = min(count + 1, LARGEST_COUNT)
+    S[at] = after // DIGITS
+    S[at + 1] = after % DIGITS
+    return count

@@ -1,5 +1,6 @@
 """The online stage before the layers: fill, calendar, scaling; called by address for a group."""
 
+import numpy as np
 from numba import float64, int64
 
 from .. import layout
@@ -7,20 +8,37 @@ from ..arguments import UNBOUNDED
 from ..cache import by_address, internal
 from ..pointers import doubles_at, int64s_at
 from . import table
-from .arguments import time_of, unpack
+from .arguments import steps_of, time_of, unpack, work_at
 from .calendar import calendar_step
+from .fill import fill_step
 from .scaling import learn_scale, scale_value
 
 
 @internal
-def _fill(program, S, row, X, x, Z, z):
-    """Write the inputs as they are filled to the row and to ``Z[z]``."""
-    F, inputs = program[layout.INPUTS], row + program[program[layout.STAGE] + table.INPUTS]
+def _own_forecasts(program, S, row, Z, own):
+    """Write the forecast of each input for this step, made earlier, to ``Z[own]``."""
+    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
+    for n in range(program[layout.INPUTS]):
+        Z[own + n] = np.nan
+    position = steps_of(S, row + program[stage + table.COUNT]) % program[stage + table.RING]
+    due = row + program[stage + table.FORECASTS] + position * O
+    for n in range(O):
+        if program[stage + table.TARGETS + n] >= 0:
+            Z[own + program[stage + table.TARGETS + n]] = S[due + n]
+
+
+@internal
+def _fill(weights, program, S, row, X, x, Z, z, own):
+    """Write the inputs as they are filled to ``Z[z]`` and to the row."""
+    stage, F = program[layout.STAGE], program[layout.INPUTS]
     for n in range(F):
-        value = X[x + n]
-        if value == value:
-            S[inputs + n] = value
-        Z[z + n] = S[inputs + n]
+        Z[z + n] = X[x + n]
+    if program[stage + table.FILL] != 0:
+        at, k = row + program[stage + table.FILL], program[stage + table.FILL_CONSTANTS]
+        _own_forecasts(program, S, row, Z, own)
+        fill_step(S, at, F, Z, z, Z, own, weights, k)
+    for n in range(F):
+        S[row + program[stage + table.INPUTS] + n] = Z[z + n]
 
 
 @internal
@@ -66,11 +84,12 @@ def before(task, group, _c, _d):
     streams = int64s_at(group, layout.GROUP_SIZE)
     first, stage = streams[layout.GROUP_FIRST], program[layout.STAGE]
     base = int64s_at(task, layout.TASK)[layout.TASK_PROGRAM]
+    own = work_at(program)[1]
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x = (first + m) * program[layout.INPUTS]
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        _fill(program, S, row, X, x, Z, z)
+        _fill(weights, program, S, row, X, x, Z, z, own)
         _scale(weights, program, S, row, X, x, Z, z)
         if program[stage + table.CALENDAR] != 0:
             time = float64(time_of(task, first + m))

@@ -5,20 +5,16 @@ inputs and outputs are what they would be if the stream had the level and the sp
 """
 
 import numpy as np
-from numba import float64, int64
+from numba import float64
 
 from .. import layout
-from ..arguments import ROWS_AT
 from ..cache import by_address, internal
-from ..layout import GROUP
 from ..pointers import int64s_at
-from . import adaptation, table
-from .arguments import unpack
+from . import adaptation, fill, table
+from .arguments import count_step, unpack, work_at
 from .intervals import interval_bounds, interval_update
 from .scaling import mean_of, width_of
-
-DIGITS = 1 << 24  # whole numbers that float32 holds
-LARGEST_COUNT = DIGITS * DIGITS - 2  # where the count of steps stops
+MISSING = 6  # the kind of an observation whose inputs have not come for long (network/online.py)
 
 
 @internal
@@ -63,29 +59,31 @@ def _network(weights, program, S, row, Z, z, out):
 
 
 @internal
-def _count(S, at):
-    """Count a step in two floats; return how many there were before."""
-    count = int64(S[at]) * DIGITS + int64(S[at + 1])
-    after = min(count + 1, LARGEST_COUNT)
-    S[at] = after // DIGITS
-    S[at + 1] = after % DIGITS
-    return count
+def _is_absent(weights, program, S, row):
+    """Tell whether an input has not come for longer than a gap may be, or never."""
+    stage, F = program[layout.STAGE], program[layout.INPUTS]
+    if program[stage + table.FILL] == 0:
+        return False
+    at, k = row + program[stage + table.FILL], program[stage + table.FILL_CONSTANTS]
+    for n in range(F):
+        gap, seen = S[at + fill.GAP * F + n], S[at + fill.SEEN * F + n]
+        if seen == 0.0 or gap > weights[k + fill.MAX_GAP]:
+            return True
+    return False
 
 
 @internal
-def _adapt(weights, program, S, row, X, x, count, Z, out, scratch):
+def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
     """Learn from what has come, and replace the outputs at ``Z[out]`` by those of the mix."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
     at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
     inputs, hidden = row + program[stage + table.INPUTS], row + program[stage + table.HIDDEN]
-    came = scratch
     for n in range(O):
         target = program[stage + table.TARGETS + n]
         Z[came + n] = np.nan
         if target >= 0 and X[x + target] == X[x + target]:
             value = float64(S[inputs + target])
             Z[came + n] = to_training(weights, program, S, row, target, value)
-    work = scratch + (O + layout.PAD - 1) // layout.PAD * layout.PAD
     adaptation.update(S, at, weights, k, Z, came, Z, work)
     for n in range(O):  # a missing value's place is taken by what it was filled with
         target = program[stage + table.TARGETS + n]
@@ -111,18 +109,20 @@ def _intervals(weights, program, S, row, position, n, Y, y):
 
 
 @internal
-def _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch):
+def _result(weights, program, S, row, X, x, Z, z, Y, y):
     """Write the result of one stream to ``Y[y]``."""
     stage, F, O = program[layout.STAGE], program[layout.INPUTS], program[layout.OUTPUTS]
     inputs = row + program[stage + table.INPUTS]
     for n in range(program[layout.RESULT]):
         Y[y + n] = np.nan
-    count = _count(S, row + program[stage + table.COUNT])
+    out, came, work = work_at(program)
+    count = count_step(S, row + program[stage + table.COUNT])
     _network(weights, program, S, row, Z, z, out)
     if program[stage + table.ADAPTATION] != 0:
-        _adapt(weights, program, S, row, X, x, count, Z, out, scratch)
+        _adapt(weights, program, S, row, X, x, count, Z, out, came, work)
     position = count % program[stage + table.RING]
     due = row + program[stage + table.FORECASTS] + position * O
+    absent = _is_absent(weights, program, S, row)
     for n in range(O):
         target = program[stage + table.TARGETS + n]
         value = float64(Z[out + n])
@@ -130,6 +130,8 @@ def _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch):
             value = from_training(weights, program, S, row, target, value)
             if X[x + target] == X[x + target]:
                 Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
+        if absent:
+            value = np.nan
         Y[y + n] = value
         S[due + n] = value
         if program[stage + table.LEVELS] > 0:
@@ -140,7 +142,7 @@ def _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch):
             missing += 1
     Y[y + program[stage + table.FILLED]] = missing
     Y[y + program[stage + table.ALARM]] = 0
-    Y[y + program[stage + table.KIND]] = 0
+    Y[y + program[stage + table.KIND]] = MISSING if absent else 0
 
 
 @by_address
@@ -149,11 +151,8 @@ def behind(task, group, _c, _d):
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
     F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
-    # Behind the rows of the layers (step.scratch_size).
-    out = ROWS_AT + GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
-    scratch = out + (program[layout.OUTPUTS] + layout.PAD - 1) // layout.PAD * layout.PAD
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x, y = (first + m) * F, (first + m) * W
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        _result(weights, program, S, row, X, x, Z, z, Y, y, out, scratch)
+        _result(weights, program, S, row, X, x, Z, z, Y, y)

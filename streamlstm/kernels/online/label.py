@@ -3,12 +3,12 @@
 from numba import float32, float64, int64, types
 
 from .. import layout
-from ..arguments import ROWS_AT, UNBOUNDED
+from ..arguments import UNBOUNDED
 from ..cache import kernel
-from ..layout import GROUP
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
-from .behind import DIGITS, to_training
+from .arguments import steps_of, work_at
+from .behind import to_training
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -40,13 +40,11 @@ def learn_label(task, slot, back, labels):
         if target >= 0:
             value = float64(labels[n])
             labels[n] = to_training(weights, program, S, row, target, value)
-    count = row + program[stage + table.COUNT]
-    number = int64(S[count]) * DIGITS + int64(S[count + 1]) - 1 - back
+    number = steps_of(S, row + program[stage + table.COUNT]) - 1 - back
     if number < 0:
         return int64(adaptation.TOO_OLD)
     at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
-    work = ROWS_AT + GROUP * (2 * program[layout.STRIDE] + program[layout.WORKSPACE])
-    work += 2 * ((labels.shape[0] + layout.PAD - 1) // layout.PAD * layout.PAD)
+    work = work_at(program)[2]
     return int64(
         adaptation.label_update(S, at, weights, k, number, labels, int64(0), scratch, work)
     )

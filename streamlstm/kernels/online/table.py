@@ -19,6 +19,9 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ALARM,
     KIND,
     FILLED,
+    # Fill: columns, constants.
+    FILL,
+    FILL_CONSTANTS,
     # Calendar: columns, constants, and the table of its time zone.
     CALENDAR,
     CALENDAR_CONSTANTS,
@@ -37,5 +40,5 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     INTERVALS,
     INTERVAL_SIZE,
     INTERVAL_CONSTANTS,
-) = range(26)
+) = range(28)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
