@@ -322,6 +322,8 @@ def test_a_prediction_buffer_of_the_wrong_size_is_not_written_to() -> None:
     state = engine.export_stream("a")
     for outputs in (2, 4):
         y = np.zeros(outputs, np.float32)
-        assert not engine._step_text(engine._head, engine._task, "a", x, 1, y)
+        assert not engine._step_text(engine._head, engine._task, "a", x, 1, np.nan, y)
     assert engine.export_stream("a") == state
-    assert engine._step_text(engine._head, engine._task, "a", x, 1, np.zeros(3, np.float32))
+    assert engine._step_text(
+        engine._head, engine._task, "a", x, 1, np.nan, np.zeros(3, np.float32)
+    )
