@@ -1,0 +1,1 @@
+"""The online stage in compiled code; its specification is streamlstm/online."""

@@ -1,0 +1,235 @@
+"""How abnormal the value of one target of one stream is; the equations are in online/anomaly.py.
+
+Constants of the owner, in ``K`` from ``k`` on: ALARM_RATE.
+"""
+
+import math
+
+from ..cache import internal
+from .season import SEASON_SIZE, season_error
+from .tail import TAIL_SIZE, alarmed, tail_probability
+
+# Columns of the state; after them those of tail.py and season.py.
+(
+    COUNT,  # values since the start, or since the last start afresh
+    MEAN,
+    SPREAD,  # standard deviation
+    LOW,  # the range so far
+    HIGH,
+    ERROR,  # mean size of the errors, in spreads, of forecasts
+    SEASON_ERROR,  # and of the season
+    SHORT,  # mean of the last errors in units of these: of forecasts
+    LONG,  # and of the season
+    ACTIVITY,  # mean size of the last errors of forecasts,
+    USUAL,  # and of its logarithm over a long time
+    RECORDS,  # what SHORT, LONG, calm and unrest have reached, slowly forgotten
+    RECORD_LONG,
+    RECORD_CALM,
+    RECORD_UNREST,
+    NOVELTIES,  # values outside the range so far,
+    NOVELTY,  # and the mean of how far, as a logarithm
+    PEAK,  # of the score, soon forgotten
+    STRANGE,  # rows in succession in which everything was out of bounds
+    GAP,  # missing values in succession,
+    LONGEST_GAP,  # and the most so far
+    KIND,  # of the alarm that stands
+) = range(22)
+TAIL = 22
+SEASON = TAIL + TAIL_SIZE
+SIZE = SEASON + SEASON_SIZE
+
+ALARM_RATE = 0
+NONE, SPIKE, LEVEL, VARIANCE, CALM, NOVEL, MISSING = range(7)
+
+START = 100.0  # values before anything is said
+MEMORY = 0.001  # weight of a value in means over a long time, 1 / count before
+COUNTED = 2.0**24 - 1.0
+HUGE, TINY = 1e37, 1e-37
+SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 3.0, 16.0, 10.0
+BOUND = 8.0  # of a value, in spreads
+ERROR_BOUND = 6.0  # of an error, in units of the usual one
+LEARNED_BOUND = 5.0  # and of one that the usual one learns from
+LEAST_ERROR = 1e-3
+LEAST_ACTIVITY = 0.02
+FORGET = 3e-4  # of a record, a row
+RECORD_GROWTH = 5.0
+LOG_RATIO = 3.7  # at most, of a record broken
+FLOOR = -6.0  # of the logarithm of a ratio
+NOVELTY_UNIT = 0.1  # of the range: novelties are told apart by log(1 + distance / this)
+NOVELTY_WEIGHT = 0.5
+NOVELTY_MOST = 6.0
+UNREST_WEIGHT = 0.25
+QUIET, QUIET_LEAST = 0.1, 20.0  # a peak is forgotten in this share of the rows so far
+STRANGE_ROWS, AFRESH = 32.0, 8.0
+GAP_ALARM, GAP_RATIO = 8.0, 2.0
+
+
+@internal
+def _bounded(x, bound):
+    return min(max(x, -bound), bound)
+
+
+@internal
+def _spread(S, at):
+    """Return the unit in which values are told: the standard deviation, or if that is 0 a guess."""
+    mean, spread = abs(float(S[at + MEAN])), float(S[at + SPREAD])
+    return spread if spread > 1e-9 * mean and spread > TINY else 0.01 * mean + TINY
+
+
+@internal
+def _ratio(S, at, size):
+    """Return log(2 size / record), and let the record grow and fade."""
+    record, known = float(S[at]), S[at] > 0.0
+    ratio = FLOOR
+    if known and size > 0.0:
+        ratio = _bounded(math.log(2.0 * size / record), -FLOOR)
+    record *= 1.0 - FORGET
+    if size > record:
+        record = min(size, RECORD_GROWTH * record) if known else size
+    S[at] = record if record > TINY else 0.0
+    return min(ratio, LOG_RATIO)
+
+
+@internal
+def _novelty(S, at, value, spread):
+    """Return the surprise, in decades, of a value outside the range so far; learn the range."""
+    low, high = float(S[at + LOW]), float(S[at + HIGH])
+    span = max(high - low, 0.1 * spread)
+    distance = max(value - high, low - value)
+    if distance <= 0.0:
+        return 0.0
+    size = math.log1p(min(distance / span, HUGE) / NOVELTY_UNIT)
+    count, mean = S[at + NOVELTIES] + 1.0, float(S[at + NOVELTY])
+    surprise = math.log10((S[at + COUNT] + 1.0) / count)
+    if mean > 0.0:
+        surprise += size / (2.302585093 * mean)
+    S[at + NOVELTIES] = min(count, COUNTED)
+    S[at + NOVELTY] = max(mean + (size - mean) / (count + 1.0), 1e-3)
+    S[at + LOW], S[at + HIGH] = max(min(low, value), low - span), min(max(high, value), high + span)
+    return min(max(surprise, 0.0), NOVELTY_MOST)
+
+
+@internal
+def _scale(S, at, value, weight):
+    """Learn mean and standard deviation, from a value that is not too far from what was known."""
+    spread = _spread(S, at)
+    step = _bounded(value - S[at + MEAN], 4.0 * BOUND * spread)
+    S[at + MEAN] += weight * step
+    old = float(S[at + SPREAD])
+    S[at + SPREAD] = math.sqrt((1.0 - weight) * (old * old + weight * step * step))
+
+
+@internal
+def _start_afresh(S, at, strange):
+    """Count rows in which everything is out of bounds; learn anew if they do not end."""
+    S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
+    if S[at + STRANGE] >= STRANGE_ROWS:
+        S[at + STRANGE], S[at + COUNT] = 0.0, AFRESH
+
+
+@internal
+def _missing(S, at):
+    """Count a missing value; return whether so many in succession are an alarm."""
+    S[at + GAP] = min(S[at + GAP] + 1.0, COUNTED)
+    longest = max(GAP_ALARM, GAP_RATIO * S[at + LONGEST_GAP])
+    return S[at + GAP] >= longest and S[at + GAP] - 1.0 < longest
+
+
+@internal
+def _error(S, at, column, error, weight):
+    """Return an error in units of the usual one, and learn that."""
+    usual, size = float(S[at + column]), abs(error)
+    unit = error / usual if usual > 0.0 else 0.0
+    learned = min(size, LEARNED_BOUND * usual) if usual > 0.0 else size
+    S[at + column] = max(usual + weight * (learned - usual), LEAST_ERROR)
+    return _bounded(unit, ERROR_BOUND)
+
+
+@internal
+def _kind(short, long, unrest, calm, novelty):
+    """Return the kind whose part of the surprise is the largest."""
+    kind, most = SPIKE, short
+    if long > most:
+        kind, most = LEVEL, long
+    if unrest > most:
+        kind, most = VARIANCE, unrest
+    if calm > most:
+        kind, most = CALM, calm
+    if novelty > most:
+        kind = NOVEL
+    return kind
+
+
+@internal
+def anomaly_step(S, at, value, residual, time, K, k):
+    """Judge a value, learn from it, and return score, p-value, alarm (0 or 1) and kind.
+
+    Parameters
+    ----------
+    S, at : float32[...], int
+        The state rows, and where the columns of this stream and target begin.
+    value : float
+        In the unit of the series; NaN if it is missing.
+    residual : float
+        The value minus its forecast, NaN if there was none.
+    time : float
+        Seconds since 1970, NaN if unknown.
+    K, k : float32[...], int
+        Constants of the owner, and where those of this part begin.
+    """
+    if math.isnan(value):
+        alarm = 1.0 if _missing(S, at) else 0.0
+        return 0.0, 1.0, alarm, float(MISSING)
+    value = _bounded(value, HUGE)
+    S[at + LONGEST_GAP] = max(S[at + LONGEST_GAP], S[at + GAP])
+    S[at + GAP] = 0.0
+    count = float(S[at + COUNT])
+    if count == 0.0:
+        S[at + MEAN] = S[at + LOW] = S[at + HIGH] = value
+    weight, spread = max(MEMORY, 1.0 / (count + 1.0)), _spread(S, at)
+    z = _bounded((value - S[at + MEAN]) / spread, BOUND)
+
+    # Errors of the forecast and of the season, and their means over a few rows.
+    u = 0.0
+    if not math.isnan(residual):
+        u = _error(S, at, ERROR, _bounded(residual / spread, 2.0 * BOUND), weight)
+        S[at + SHORT] += (u - S[at + SHORT]) / SHORT_ROWS
+        S[at + ACTIVITY] += (abs(u) - S[at + ACTIVITY]) / ACTIVITY_ROWS
+    bound = 4.0 * S[at + SEASON_ERROR] if count > 30.0 else HUGE
+    v = _error(S, at, SEASON_ERROR, season_error(S, at + SEASON, z, time, bound), weight)
+    S[at + LONG] += (v - S[at + LONG]) / LONG_ROWS
+    active = math.log(S[at + ACTIVITY] + LEAST_ACTIVITY)
+    S[at + USUAL] += weight * (active - S[at + USUAL])
+    change = active - S[at + USUAL]
+
+    # Each against what it has been before.
+    short = _ratio(S, at + RECORDS, abs(float(S[at + SHORT])))
+    long = _ratio(S, at + RECORD_LONG, abs(float(S[at + LONG])))
+    calm = _ratio(S, at + RECORD_CALM, max(-change, 0.0))
+    unrest = _ratio(S, at + RECORD_UNREST, max(change, 0.0))
+    novelty = NOVELTY_WEIGHT * _novelty(S, at, value, spread)
+    surprise = (
+        max(short, 0.0) + max(long, 0.0) + max(calm, 0.0)
+        + UNREST_WEIGHT * max(unrest, 0.0) + novelty
+    )  # fmt: skip
+    _scale(S, at, value, weight)
+    S[at + COUNT] = min(count + 1.0, COUNTED)
+    strange = abs(u) >= ERROR_BOUND or abs(z) >= BOUND
+    if count < START:
+        _start_afresh(S, at, False)
+        S[at + KIND] = NONE
+        return 0.0, 1.0, 0.0, float(NONE)
+    _start_afresh(S, at, strange)
+
+    # What is news is a score; how rare it is decides on an alarm.
+    score = surprise if surprise > S[at + PEAK] else 0.0
+    fade = 1.0 - 1.0 / max(QUIET * count, QUIET_LEAST)
+    S[at + PEAK] = max(surprise, S[at + PEAK] * fade)
+    whole = surprise if surprise > 0.0 else max(max(short, long), max(calm, unrest))
+    p_value = tail_probability(S, at + TAIL, whole)
+    alarm, stands = alarmed(S, at + TAIL, p_value, K[k + ALARM_RATE])
+    if alarm:
+        S[at + KIND] = _kind(short, long, UNREST_WEIGHT * unrest, calm, novelty)
+    elif not stands:
+        S[at + KIND] = NONE
+    return score, p_value, 1.0 if alarm else 0.0, float(S[at + KIND])
