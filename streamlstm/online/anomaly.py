@@ -161,16 +161,17 @@ def _judge(
         _ratio(s, "record_calm", np.maximum(-change, 0.0)),
     ]
     novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
-    factors = (1.0, 1.0, kernel.UNREST_WEIGHT, 1.0)
-    surprise = novelty + sum(f * np.maximum(r, 0) for f, r in zip(factors, ratios, strict=True))
+    short, long, unrest, calm = np.maximum(ratios, 0.0)
+    surprise = short + long + calm + novelty
     _scale(s, x, spread, weight)
     s["count"] = np.minimum(count + 1, kernel.COUNTED)
     strange = (abs(u) >= kernel.ERROR_BOUND) | (abs(z) >= kernel.BOUND)
     early = count < kernel.START
     _start_afresh(s, strange & ~early)
-    whole = np.where(surprise > 0, surprise, np.max(ratios, axis=0))
-    parts = [f * r for f, r in zip(factors, ratios, strict=True)]
-    return _conclude(s, surprise, whole, np.array([*parts, novelty]), count, early, K[0])
+    whole = surprise + kernel.UNREST_WEIGHT * unrest
+    whole = np.where(whole > 0, whole, np.max(ratios, axis=0))
+    parts = np.array([short, long, kernel.UNREST_WEIGHT * unrest, calm, novelty])
+    return _conclude(s, surprise, whole, parts, count, early, K[0])
 
 
 def _conclude(

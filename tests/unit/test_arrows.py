@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "lazy_arrays": "",
     "kernels": "",
     "network": "files kernels",
+    "online": "kernels",
     "backends": "network kernels lazy_arrays",
     "data": "",
     "wire": "",
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
     "examples": "inside client engine wire data network",
-    "benchmarks": "serving convert learn client engine wire data backends network kernels",
+    "benchmarks": "serving convert learn client engine wire data backends online network kernels",
 }
 # Packages of others, and who alone may import them.
 ONLY = {

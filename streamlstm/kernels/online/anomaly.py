@@ -45,7 +45,7 @@ START = 100.0  # values before anything is said
 MEMORY = 0.001  # weight of a value in means over a long time, 1 / count before
 COUNTED = 2.0**24 - 1.0
 HUGE, TINY = 1e37, 1e-37
-SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 3.0, 16.0, 10.0
+SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 4.0, 24.0, 6.0
 BOUND = 8.0  # of a value, in spreads
 ERROR_BOUND = 6.0  # of an error, in units of the usual one
 LEARNED_BOUND = 5.0  # and of one that the usual one learns from
@@ -148,7 +148,7 @@ def _error(S, at, column, error, weight):
 @internal
 def _kind(short, long, unrest, calm, novelty):
     """Return the kind whose part of the surprise is the largest."""
-    kind, most = SPIKE, short
+    kind, most = SPIKE, max(short, 0.0)
     if long > most:
         kind, most = LEVEL, long
     if unrest > most:
@@ -208,10 +208,7 @@ def anomaly_step(S, at, value, residual, time, K, k):
     calm = _ratio(S, at + RECORD_CALM, max(-change, 0.0))
     unrest = _ratio(S, at + RECORD_UNREST, max(change, 0.0))
     novelty = NOVELTY_WEIGHT * _novelty(S, at, value, spread)
-    surprise = (
-        max(short, 0.0) + max(long, 0.0) + max(calm, 0.0)
-        + UNREST_WEIGHT * max(unrest, 0.0) + novelty
-    )  # fmt: skip
+    surprise = max(short, 0.0) + max(long, 0.0) + max(calm, 0.0) + novelty
     _scale(S, at, value, weight)
     S[at + COUNT] = min(count + 1.0, COUNTED)
     strange = abs(u) >= ERROR_BOUND or abs(z) >= BOUND
@@ -225,7 +222,9 @@ def anomaly_step(S, at, value, residual, time, K, k):
     score = surprise if surprise > S[at + PEAK] else 0.0
     fade = 1.0 - 1.0 / max(QUIET * count, QUIET_LEAST)
     S[at + PEAK] = max(surprise, S[at + PEAK] * fade)
-    whole = surprise if surprise > 0.0 else max(max(short, long), max(calm, unrest))
+    whole = surprise + UNREST_WEIGHT * max(unrest, 0.0)
+    if whole <= 0.0:
+        whole = max(max(short, long), max(calm, unrest))
     p_value = tail_probability(S, at + TAIL, whole)
     alarm, stands = alarmed(S, at + TAIL, p_value, K[k + ALARM_RATE])
     if alarm:
