@@ -55,8 +55,8 @@ KINDS = ("none", "spike", "level", "variance", "calm", "novelty", "missing")
 ALARM_RATE = 1e-4  # by default
 _NAMES = (
     "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
-    "activity", "usual", "record_short", "record_long", "record_calm", "record_unrest",
-    "novelties", "novelty", "peak", "strange", "gap", "longest_gap", "kind",
+    "activity", "usual", "record", "record_short", "record_long", "record_calm", "record_unrest",
+    "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
     "seen", "half", "tenth", "hundredth", "thousandth", "threshold", "since", "held",
 )  # fmt: skip
 
@@ -89,7 +89,7 @@ def columns() -> dict[str, int]:
 
 def initial() -> NDArray[np.float32]:
     """Return what the columns hold before the first value."""
-    return np.concatenate([np.zeros(len(_NAMES), np.float32), season.initial()])
+    return np.zeros(sum(columns().values()), np.float32)
 
 
 def step(
@@ -146,34 +146,21 @@ def _judge(
     """Return the outputs for values that are there, and the state after them."""
     s = {name: a.astype(np.float64, copy=True) for name, a in s.items()}
     s["longest_gap"], s["gap"] = np.maximum(s["longest_gap"], s["gap"]), np.zeros_like(x)
-    count, first = s["count"], s["count"] == 0
-    for name in ("mean", "low", "high"):
-        s[name] = np.where(first, x, s[name])
-    weight = np.maximum(kernel.MEMORY, 1.0 / (count + 1.0))
-    spread = _spread(s)
+    _restart(s, (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS), x)
+    count, weight, spread = s["count"], np.maximum(kernel.MEMORY, 1 / (s["count"] + 1)), _spread(s)
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
-    u, v = _errors(s, residual / spread, z, time, weight)
+    u = _errors(s, residual / spread, z, time, weight)
     change = _change(s, weight)
     ratios = [
-        _ratio(s, "record_short", abs(s["short"])),
-        _ratio(s, "record_long", abs(s["long"])),
+        _ratio(s, "record", abs(u)),
+        np.maximum(
+            _ratio(s, "record_short", abs(s["short"])), _ratio(s, "record_long", abs(s["long"]))
+        ),
         _ratio(s, "record_unrest", np.maximum(change, 0.0)),
         _ratio(s, "record_calm", np.maximum(-change, 0.0)),
     ]
     novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
-    short, long, unrest, calm = np.maximum(ratios, 0.0)
-    surprise = short + long + calm + novelty
-    _scale(s, x, spread, weight)
-    s["count"] = np.minimum(count + 1, kernel.COUNTED)
-    strange = (abs(u) >= kernel.ERROR_BOUND) | (abs(z) >= kernel.BOUND)
-    early = count < kernel.START
-    _start_afresh(s, strange & ~early)
-    whole = surprise + kernel.UNREST_WEIGHT * unrest
-    whole = np.where(whole > 0, whole, np.max(ratios, axis=0))
-    parts = np.array([short, long, kernel.UNREST_WEIGHT * unrest, calm, novelty])
-    return _conclude(s, surprise, whole, parts, count, early, K[0])
-
-
+    return s, u
 def _conclude(
     s: State, surprise: Array, whole: Array, parts: Array, count: Array, early: Array, rate: float
 ) -> tuple[tuple[Array, Array, Array, Array], State]:

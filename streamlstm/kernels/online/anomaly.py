@@ -5,13 +5,15 @@ Constants of the owner, in ``K`` from ``k`` on: ALARM_RATE.
 
 import math
 
+from numba import float64
+
 from ..cache import internal
-from .season import SEASON_SIZE, season_error
+from .season import SEASON_SIZE, season_error, season_restart
 from .tail import TAIL_SIZE, alarmed, tail_probability
 
 # Columns of the state; after them those of tail.py and season.py.
 (
-    COUNT,  # values since the start, or since the last start afresh
+    COUNT,  # values since the start, or since everything was learnt anew
     MEAN,
     SPREAD,  # standard deviation
     LOW,  # the range so far
@@ -22,19 +24,21 @@ from .tail import TAIL_SIZE, alarmed, tail_probability
     LONG,  # and of the season
     ACTIVITY,  # mean size of the last errors of forecasts,
     USUAL,  # and of its logarithm over a long time
-    RECORDS,  # what SHORT, LONG, calm and unrest have reached, slowly forgotten
+    RECORD,  # what single errors, SHORT, LONG, calm and unrest have reached, slowly forgotten
+    RECORD_SHORT,
     RECORD_LONG,
     RECORD_CALM,
     RECORD_UNREST,
     NOVELTIES,  # values outside the range so far,
-    NOVELTY,  # and the mean of how far, as a logarithm
+    NOVELTY,  # and the mean of how far, as a logarithm, above NOVELTY_FIRST
     PEAK,  # of the score, soon forgotten
-    STRANGE,  # rows in succession in which everything was out of bounds
+    LAST,  # value
+    STRANGE,  # rows in succession that are of another size than all before
     GAP,  # missing values in succession,
     LONGEST_GAP,  # and the most so far
     KIND,  # of the alarm that stands
-) = range(22)
-TAIL = 22
+) = range(24)
+TAIL = 24
 SEASON = TAIL + TAIL_SIZE
 SIZE = SEASON + SEASON_SIZE
 
@@ -56,11 +60,13 @@ RECORD_GROWTH = 5.0
 LOG_RATIO = 3.7  # at most, of a record broken
 FLOOR = -6.0  # of the logarithm of a ratio
 NOVELTY_UNIT = 0.1  # of the range: novelties are told apart by log(1 + distance / this)
+NOVELTY_FIRST = 0.5  # such a logarithm, before any is known
 NOVELTY_WEIGHT = 0.5
 NOVELTY_MOST = 6.0
-UNREST_WEIGHT = 0.25
 QUIET, QUIET_LEAST = 0.1, 20.0  # a peak is forgotten in this share of the rows so far
-STRANGE_ROWS, AFRESH = 32.0, 8.0
+STRANGE_ROWS = 32.0
+STILL = 1e-6  # of a spread: changes below it, but not 0, are of another size
+SPIKE_BOUND = 30.0  # of a single error, in units of the usual one
 GAP_ALARM, GAP_RATIO = 8.0, 2.0
 
 
@@ -72,14 +78,14 @@ def _bounded(x, bound):
 @internal
 def _spread(S, at):
     """Return the unit in which values are told: the standard deviation, or if that is 0 a guess."""
-    mean, spread = abs(float(S[at + MEAN])), float(S[at + SPREAD])
+    mean, spread = abs(float64(S[at + MEAN])), float64(S[at + SPREAD])
     return spread if spread > 1e-9 * mean and spread > TINY else 0.01 * mean + TINY
 
 
 @internal
 def _ratio(S, at, size):
     """Return log(2 size / record), and let the record grow and fade."""
-    record, known = float(S[at]), S[at] > 0.0
+    record, known = float64(S[at]), S[at] > 0.0
     ratio = FLOOR
     if known and size > 0.0:
         ratio = _bounded(math.log(2.0 * size / record), -FLOOR)
@@ -93,19 +99,19 @@ def _ratio(S, at, size):
 @internal
 def _novelty(S, at, value, spread):
     """Return the surprise, in decades, of a value outside the range so far; learn the range."""
-    low, high = float(S[at + LOW]), float(S[at + HIGH])
+    low, high = float64(S[at + LOW]), float64(S[at + HIGH])
     span = max(high - low, 0.1 * spread)
     distance = max(value - high, low - value)
     if distance <= 0.0:
         return 0.0
-    size = math.log1p(min(distance / span, HUGE) / NOVELTY_UNIT)
-    count, mean = S[at + NOVELTIES] + 1.0, float(S[at + NOVELTY])
-    surprise = math.log10((S[at + COUNT] + 1.0) / count)
-    if mean > 0.0:
-        surprise += size / (2.302585093 * mean)
-    S[at + NOVELTIES] = min(count, COUNTED)
-    S[at + NOVELTY] = max(mean + (size - mean) / (count + 1.0), 1e-3)
     S[at + LOW], S[at + HIGH] = max(min(low, value), low - span), min(max(high, value), high + span)
+    if S[at + COUNT] < START:
+        return 0.0
+    size = math.log1p(min(distance / span, HUGE) / NOVELTY_UNIT)
+    count, mean = S[at + NOVELTIES] + 1.0, NOVELTY_FIRST + S[at + NOVELTY]
+    surprise = math.log10((S[at + COUNT] + 1.0) / count) + size / (2.302585093 * mean)
+    S[at + NOVELTIES] = min(count, COUNTED)
+    S[at + NOVELTY] += (size - mean) / (count + 1.0)
     return min(max(surprise, 0.0), NOVELTY_MOST)
 
 
@@ -115,16 +121,26 @@ def _scale(S, at, value, weight):
     spread = _spread(S, at)
     step = _bounded(value - S[at + MEAN], 4.0 * BOUND * spread)
     S[at + MEAN] += weight * step
-    old = float(S[at + SPREAD])
+    old = float64(S[at + SPREAD])
     S[at + SPREAD] = math.sqrt((1.0 - weight) * (old * old + weight * step * step))
 
 
 @internal
-def _start_afresh(S, at, strange):
-    """Count rows in which everything is out of bounds; learn anew if they do not end."""
-    S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
-    if S[at + STRANGE] >= STRANGE_ROWS:
-        S[at + STRANGE], S[at + COUNT] = 0.0, AFRESH
+def _restart(S, at, value):
+    """Forget everything but the gaps and how rare a surprise is."""
+    for column in range(at, at + STRANGE + 1):
+        S[column] = 0.0
+    S[at + MEAN] = S[at + LOW] = S[at + HIGH] = S[at + LAST] = value
+    season_restart(S, at + SEASON)
+
+
+@internal
+def _is_of_another_size(S, at, value, spread, u, z):
+    """Return whether a value is beyond all bounds, or its change is far too small but not 0."""
+    last = float64(S[at + LAST])
+    S[at + LAST] = value
+    change = abs(S[at + LAST] - last)
+    return abs(u) >= ERROR_BOUND or abs(z) >= BOUND or 0.0 < change < STILL * spread
 
 
 @internal
@@ -138,19 +154,19 @@ def _missing(S, at):
 @internal
 def _error(S, at, column, error, weight):
     """Return an error in units of the usual one, and learn that."""
-    usual, size = float(S[at + column]), abs(error)
+    usual, size = float64(S[at + column]), abs(error)
     unit = error / usual if usual > 0.0 else 0.0
     learned = min(size, LEARNED_BOUND * usual) if usual > 0.0 else size
     S[at + column] = max(usual + weight * (learned - usual), LEAST_ERROR)
-    return _bounded(unit, ERROR_BOUND)
+    return _bounded(unit, SPIKE_BOUND)
 
 
 @internal
-def _kind(short, long, unrest, calm, novelty):
+def _kind(spike, level, unrest, calm, novelty):
     """Return the kind whose part of the surprise is the largest."""
-    kind, most = SPIKE, max(short, 0.0)
-    if long > most:
-        kind, most = LEVEL, long
+    kind, most = SPIKE, max(spike, 0.0)
+    if level > most:
+        kind, most = LEVEL, level
     if unrest > most:
         kind, most = VARIANCE, unrest
     if calm > most:
@@ -179,56 +195,57 @@ def anomaly_step(S, at, value, residual, time, K, k):
     """
     if math.isnan(value):
         alarm = 1.0 if _missing(S, at) else 0.0
-        return 0.0, 1.0, alarm, float(MISSING)
+        return 0.0, 1.0, alarm, float64(MISSING)
     value = _bounded(value, HUGE)
     S[at + LONGEST_GAP] = max(S[at + LONGEST_GAP], S[at + GAP])
     S[at + GAP] = 0.0
-    count = float(S[at + COUNT])
-    if count == 0.0:
-        S[at + MEAN] = S[at + LOW] = S[at + HIGH] = value
+    if S[at + COUNT] == 0.0 or S[at + STRANGE] >= STRANGE_ROWS:
+        _restart(S, at, value)
+    count = float64(S[at + COUNT])
     weight, spread = max(MEMORY, 1.0 / (count + 1.0)), _spread(S, at)
     z = _bounded((value - S[at + MEAN]) / spread, BOUND)
 
     # Errors of the forecast and of the season, and their means over a few rows.
     u = 0.0
     if not math.isnan(residual):
-        u = _error(S, at, ERROR, _bounded(residual / spread, 2.0 * BOUND), weight)
-        S[at + SHORT] += (u - S[at + SHORT]) / SHORT_ROWS
-        S[at + ACTIVITY] += (abs(u) - S[at + ACTIVITY]) / ACTIVITY_ROWS
+        u = _error(S, at, ERROR, _bounded(residual / spread, HUGE), weight)
+        bounded = _bounded(u, ERROR_BOUND)
+        S[at + SHORT] += (bounded - S[at + SHORT]) / SHORT_ROWS
+        S[at + ACTIVITY] += (abs(bounded) - S[at + ACTIVITY]) / ACTIVITY_ROWS
     bound = 4.0 * S[at + SEASON_ERROR] if count > 30.0 else HUGE
     v = _error(S, at, SEASON_ERROR, season_error(S, at + SEASON, z, time, bound), weight)
-    S[at + LONG] += (v - S[at + LONG]) / LONG_ROWS
+    S[at + LONG] += (_bounded(v, ERROR_BOUND) - S[at + LONG]) / LONG_ROWS
     active = math.log(S[at + ACTIVITY] + LEAST_ACTIVITY)
     S[at + USUAL] += weight * (active - S[at + USUAL])
     change = active - S[at + USUAL]
 
     # Each against what it has been before.
-    short = _ratio(S, at + RECORDS, abs(float(S[at + SHORT])))
-    long = _ratio(S, at + RECORD_LONG, abs(float(S[at + LONG])))
+    spike = _ratio(S, at + RECORD, abs(u))
+    short = _ratio(S, at + RECORD_SHORT, abs(float64(S[at + SHORT])))
+    long = _ratio(S, at + RECORD_LONG, abs(float64(S[at + LONG])))
     calm = _ratio(S, at + RECORD_CALM, max(-change, 0.0))
     unrest = _ratio(S, at + RECORD_UNREST, max(change, 0.0))
     novelty = NOVELTY_WEIGHT * _novelty(S, at, value, spread)
     surprise = max(short, 0.0) + max(long, 0.0) + max(calm, 0.0) + novelty
+    whole = surprise + max(spike, 0.0) + max(unrest, 0.0)
+    if whole <= 0.0:
+        whole = max(max(max(spike, short), long), max(calm, unrest))
+    strange = _is_of_another_size(S, at, value, spread, u, z)
+    S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
     _scale(S, at, value, weight)
     S[at + COUNT] = min(count + 1.0, COUNTED)
-    strange = abs(u) >= ERROR_BOUND or abs(z) >= BOUND
     if count < START:
-        _start_afresh(S, at, False)
         S[at + KIND] = NONE
-        return 0.0, 1.0, 0.0, float(NONE)
-    _start_afresh(S, at, strange)
+        return 0.0, 1.0, 0.0, float64(NONE)
 
     # What is news is a score; how rare it is decides on an alarm.
     score = surprise if surprise > S[at + PEAK] else 0.0
     fade = 1.0 - 1.0 / max(QUIET * count, QUIET_LEAST)
     S[at + PEAK] = max(surprise, S[at + PEAK] * fade)
-    whole = surprise + UNREST_WEIGHT * max(unrest, 0.0)
-    if whole <= 0.0:
-        whole = max(max(short, long), max(calm, unrest))
     p_value = tail_probability(S, at + TAIL, whole)
     alarm, stands = alarmed(S, at + TAIL, p_value, K[k + ALARM_RATE])
     if alarm:
-        S[at + KIND] = _kind(short, long, UNREST_WEIGHT * unrest, calm, novelty)
+        S[at + KIND] = _kind(spike, max(short, long), unrest, calm, novelty)
     elif not stands:
         S[at + KIND] = NONE
-    return score, p_value, 1.0 if alarm else 0.0, float(S[at + KIND])
+    return score, p_value, 1.0 if alarm else 0.0, float64(S[at + KIND])

@@ -2,6 +2,8 @@
 
 import math
 
+from numba import float64
+
 from ..cache import internal
 
 # Columns: weights of the features, then one triangle of the inverse correlation of these, row by
@@ -35,15 +37,17 @@ def _gain(S, P, i, f):
     total = 0.0
     for j in range(FEATURES):
         row, column = max(i, j), min(i, j)
-        total += S[P + row * (row + 1) // 2 + column] * f[j]
+        total += float64(S[P + row * (row + 1) // 2 + column]) * f[j]
     return total
 
 
 @internal
-def _restart(S, P):
+def season_restart(S, at):
+    """Forget everything: weights 0, the inverse the identity."""
+    for n in range(SEASON_SIZE):
+        S[at + n] = 0.0
     for i in range(FEATURES):
-        for j in range(i + 1):
-            S[P + i * (i + 1) // 2 + j] = 1.0 if i == j else 0.0
+        S[at + INVERSE + i * (i + 3) // 2] = 1.0
 
 
 @internal
@@ -61,7 +65,7 @@ def _learn(S, at, f, error):
         trace += S[P + i * (i + 3) // 2]
     forgetting = FORGETTING if trace < LARGEST else 1.0
     if not (size >= 0.0 and trace > 0.0 and trace < 2.0 * LARGEST):  # lost to rounding
-        _restart(S, P)
+        season_restart(S, at)
         return
     inverse = 1.0 / (forgetting + size)
     for i in range(FEATURES):

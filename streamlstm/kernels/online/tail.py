@@ -5,6 +5,8 @@ The equations are in online/anomaly.py.
 
 import math
 
+from numba import float64
+
 from ..cache import internal
 
 # Columns: quantiles of the surprise, then the alarm.
@@ -51,8 +53,8 @@ def _beyond(p, surprise, quantile, scale):
 @internal
 def tail_probability(S, at, surprise):
     """Return the probability of such a surprise or a larger one, and learn from it."""
-    half, tenth = float(S[at + HALF]), float(S[at + TENTH])
-    hundredth, thousandth = float(S[at + HUNDREDTH]), float(S[at + THOUSANDTH])
+    half, tenth = float64(S[at + HALF]), float64(S[at + TENTH])
+    hundredth, thousandth = float64(S[at + HUNDREDTH]), float64(S[at + THOUSANDTH])
     first = max((tenth - half) / math.log(5.0), LEAST_SCALE)
     second = max((hundredth - tenth) / LOG10, LEAST_SCALE)
     third = max((thousandth - hundredth) / LOG10, LEAST_SCALE)
