@@ -1,0 +1,303 @@
+"""How abnormal a value is: score, p-value, alarm and kind: the specification.
+
+A value x has, in units of the running standard deviation, the error e of the forecast that was made
+of it, and the error f of a calendar model (season.py). With the usual size of either over a long
+time (errors clipped at 5 times that, Huber 1964), u = e / usual and v = f / usual, clipped at 6:
+
+    short    = mean of u over 3 rows                                a single value, kind "spike"
+    long     = mean of v over 16 rows                               kind "level"
+    unrest   = log activity - its mean over a long time             kind "variance"
+    calm     = mean over a long time - log activity                 kind "calm"
+    activity = mean of |u| over 10 rows
+
+Each is compared with its record, the largest size so far, which is forgotten at 0.0003 a row:
+
+    surprise = sum of max(0, log(2 size / record)), "variance" by a quarter, + novelty / 2
+
+"novelty": of n values m lay outside the range of all before them, by d of its span; with
+y = log(1 + 10 d), novelty = log10((n + 1) / (m + 1)) + y / (mean y) / ln 10 decades, the tail of
+an exponential law.
+
+The **score** is the surprise where it is news: above the highest so far, which is forgotten in a
+tenth of all rows. It ranks rows, also across streams. The **p-value** is the share of rows before
+this one that were as surprising: the quantiles exceeded by 1/2, 1/10, 1/100 and 1/1000 of rows are
+tracked (stochastic approximation, Robbins and Monro 1951) and joined and continued by exponentials. An
+**alarm** is raised in the row in which p falls below rate 10^-(0.2 + rise), unless one still
+stands: that is, none of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row
+takes 0.06 rate from it. So the number of alarms in T rows is at most 0.6 rate T + 10 (change of
+rise), whatever the stream is (the argument of adaptive conformal inference, Gibbs and Candès 2021),
+as long as rise is within its bounds, -1 and 4.
+
+A missing value has score 0, p-value 1 and kind "missing"; an alarm is raised when 8 are missing in
+succession, or twice as many as ever before. If 32 rows in succession are out of all bounds, the
+stream has become another one, and everything but the quantiles is learnt anew; for the first 100
+rows after that, and of a stream, nothing is said.
+
+What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
+The p-value says how rare the surprise is among all rows, not among rows of a certain hour.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..kernels.online import anomaly as kernel
+from ..kernels.online import tail as tail_kernel
+from . import season
+
+Array = NDArray[Any]
+State = dict[str, Array]
+
+KINDS = ("none", "spike", "level", "variance", "calm", "novelty", "missing")
+ALARM_RATE = 1e-4  # by default
+_NAMES = (
+    "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
+    "activity", "usual", "record", "record_short", "record_long", "record_calm", "record_unrest",
+    "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
+    "seen", "half", "tenth", "hundredth", "thousandth", "threshold", "since", "held",
+)  # fmt: skip
+
+
+def constants(alarm_rate: float = ALARM_RATE) -> NDArray[np.float32]:
+    """Return the constants that the kernel reads.
+
+    Parameters
+    ----------
+    alarm_rate : float
+        Of false alarms a row, at most.
+
+    Raises
+    ------
+    ModelError
+        If the rate is not above 0 and at most 0.05.
+    """
+    if not 0.0 < alarm_rate <= 0.05:
+        raise ModelError(
+            f"anomaly: expected an alarm rate above 0 and at most 0.05, got {alarm_rate}: it is "
+            "the share of rows that may raise a false alarm, such as 0.0001."
+        )
+    return np.array([alarm_rate], np.float32)
+
+
+def columns() -> dict[str, int]:
+    """Return how many floats are kept of a stream and target, by name, in their order."""
+    return {**dict.fromkeys(_NAMES, 1), **season.columns()}
+
+
+def initial() -> NDArray[np.float32]:
+    """Return what the columns hold before the first value."""
+    return np.zeros(sum(columns().values()), np.float32)
+
+
+def step(
+    value: Array, residual: Array, time: Array, K: Array, state: State
+) -> tuple[tuple[Array, Array, Array, Array], State]:
+    """Judge a value of each of B streams, and learn from it.
+
+    Parameters
+    ----------
+    value : float[B]
+        NaN where it is missing.
+    residual : float[B]
+        Value minus forecast; NaN where there was none.
+    time : float64[B]
+        Seconds since 1970; NaN where unknown, then the calendar model is left alone.
+    K : float[1]
+        The alarm rate.
+    state : dict of float[B, n]
+        By the names of :func:`columns`.
+
+    Returns
+    -------
+    outputs : tuple of float[B]
+        Score (0 or more), p-value (above 0, at most 1), alarm (0 or 1), kind (place in KINDS).
+    state : dict
+        After the step.
+    """
+    dtype = state["mean"].dtype
+    old = {n: a[:, 0] if n in _NAMES else a for n, a in state.items()}
+    here = ~np.isnan(value)
+    x = np.clip(np.where(here, value, 0.0), -kernel.HUGE, kernel.HUGE)
+    outputs, new = _judge(x, residual, time, K, old)
+    alarm, gap = _missing(old)
+    columns_of_missing = {**old, "gap": gap}
+    made = {
+        name: np.where(here if a.ndim == 1 else here[:, None], a, columns_of_missing[name])
+        for name, a in new.items()
+    }
+    absent = (0.0, 1.0, alarm, float(KINDS.index("missing")))
+    result = tuple(np.where(here, a, b) for a, b in zip(outputs, absent, strict=True))
+    rows = {n: (a[:, None] if n in _NAMES else a).astype(dtype) for n, a in made.items()}
+    return result, rows  # type: ignore[return-value]
+
+
+def _missing(s: State) -> tuple[Array, Array]:
+    gap = np.minimum(s["gap"] + 1, kernel.COUNTED)
+    longest = np.maximum(kernel.GAP_ALARM, kernel.GAP_RATIO * s["longest_gap"])
+    return ((gap >= longest) & (gap - 1 < longest)).astype(float), gap
+
+
+def _judge(
+    x: Array, residual: Array, time: Array, K: Array, s: State
+) -> tuple[tuple[Array, Array, Array, Array], State]:
+    """Return the outputs for values that are there, and the state after them."""
+    s = {name: a.astype(np.float64, copy=True) for name, a in s.items()}
+    s["longest_gap"], s["gap"] = np.maximum(s["longest_gap"], s["gap"]), np.zeros_like(x)
+    _restart(s, (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS), x)
+    count, weight, spread = s["count"], np.maximum(kernel.MEMORY, 1 / (s["count"] + 1)), _spread(s)
+    z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
+    u = _errors(s, residual / spread, z, time, weight)
+    change = _change(s, weight)
+    ratios = [
+        _ratio(s, "record", abs(u)),
+        np.maximum(
+            _ratio(s, "record_short", abs(s["short"])), _ratio(s, "record_long", abs(s["long"]))
+        ),
+        _ratio(s, "record_unrest", np.maximum(change, 0.0)),
+        _ratio(s, "record_calm", np.maximum(-change, 0.0)),
+    ]
+    novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
+    return s, u
+def _conclude(
+    s: State, surprise: Array, whole: Array, parts: Array, count: Array, early: Array, rate: float
+) -> tuple[tuple[Array, Array, Array, Array], State]:
+    """Return score, p-value, alarm and kind; nothing of them is learnt where it is early."""
+    told = dict(s)
+    score = np.where(surprise > told["peak"], surprise, 0.0)
+    fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
+    told["peak"] = np.maximum(surprise, told["peak"] * fade)
+    p = _tail_probability(told, whole)
+    alarm, stands = _alarmed(told, p, rate)
+    kind = np.where(alarm, 1 + np.argmax(parts, axis=0), np.where(stands, told["kind"], 0))
+    told["kind"] = kind
+    s["kind"] = np.zeros_like(kind)
+    state = {
+        name: np.where(early if a.ndim == 1 else early[:, None], s[name], a)
+        for name, a in told.items()
+    }
+    outputs = zip((score, p, alarm, kind), (0.0, 1.0, 0.0, 0.0), strict=True)
+    return tuple(np.where(early, b, a) for a, b in outputs), state  # type: ignore[return-value]
+
+
+def _spread(s: State) -> Array:
+    mean = abs(s["mean"])
+    known = (s["spread"] > 1e-9 * mean) & (s["spread"] > kernel.TINY)
+    return np.where(known, s["spread"], 0.01 * mean + kernel.TINY)
+
+
+def _scale(s: State, x: Array, spread: Array, weight: Array) -> None:
+    bound = 4.0 * kernel.BOUND * spread
+    move = np.clip(x - s["mean"], -bound, bound)
+    s["mean"] = s["mean"] + weight * move
+    s["spread"] = np.sqrt((1.0 - weight) * (s["spread"] ** 2 + weight * move**2))
+
+
+def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> tuple[Array, Array]:
+    """Return the errors of forecast and season in units of the usual one; update their means."""
+    made, late = ~np.isnan(error), s["count"] > 30
+    error = np.clip(np.where(made, error, 0.0), -2.0 * kernel.BOUND, 2.0 * kernel.BOUND)
+    u, usual = _unit(s["error"], error, weight)
+    s["error"] = np.where(made, usual, s["error"])
+    short, activity = s["short"], s["activity"]
+    s["short"] = np.where(made, short + (u - short) / kernel.SHORT_ROWS, short)
+    s["activity"] = np.where(made, activity + (abs(u) - activity) / kernel.ACTIVITY_ROWS, activity)
+    bound = np.where(late, 4.0 * s["season_error"], np.inf)
+    miss, of_season = season.step(z, time, bound, {n: s[n] for n in season.columns()})
+    s.update(of_season)
+    v, s["season_error"] = _unit(s["season_error"], miss, weight)
+    s["long"] = s["long"] + (v - s["long"]) / kernel.LONG_ROWS
+    return np.where(made, u, 0.0), v
+
+
+def _unit(usual: Array, error: Array, weight: Array) -> tuple[Array, Array]:
+    known, size = usual > 0, abs(error)
+    unit = np.where(known, error / np.where(known, usual, 1.0), 0.0)
+    learned = np.where(known, np.minimum(size, kernel.LEARNED_BOUND * usual), size)
+    usual = np.maximum(usual + weight * (learned - usual), kernel.LEAST_ERROR)
+    return np.clip(unit, -kernel.ERROR_BOUND, kernel.ERROR_BOUND), usual
+
+
+def _change(s: State, weight: Array) -> Array:
+    active = np.log(s["activity"] + kernel.LEAST_ACTIVITY)
+    s["usual"] = s["usual"] + weight * (active - s["usual"])
+    return active - s["usual"]
+
+
+def _ratio(s: State, name: str, size: Array) -> Array:
+    """Return log(2 size / record), and let the record grow and fade."""
+    record = s[name]
+    known = record > 0
+    with np.errstate(divide="ignore"):
+        ratio = np.log(2.0 * size / np.where(known, record, 1.0))
+    ratio = np.where(known, np.clip(ratio, kernel.FLOOR, kernel.LOG_RATIO), kernel.FLOOR)
+    record = record * (1.0 - kernel.FORGET)
+    grown = np.where(known, np.minimum(size, kernel.RECORD_GROWTH * record), size)
+    record = np.where(size > record, grown, record)
+    s[name] = np.where(record > kernel.TINY, record, 0.0)
+    return ratio
+
+
+def _novelty(s: State, x: Array, spread: Array) -> Array:
+    """Return the surprise, in decades, of a value outside the range so far; learn the range."""
+    span = np.maximum(s["high"] - s["low"], 0.1 * spread)
+    distance = np.maximum(x - s["high"], s["low"] - x)
+    new, count, mean = distance > 0, s["novelties"] + 1, s["novelty"]
+    far = np.minimum(np.where(new, distance, 0.0) / span, kernel.HUGE)
+    size = np.log1p(far / kernel.NOVELTY_UNIT)
+    surprise = np.log10((s["count"] + 1) / count)
+    surprise = surprise + np.where(mean > 0, size / (2.302585093 * np.where(mean > 0, mean, 1)), 0)
+    s["novelties"] = np.where(new, np.minimum(count, kernel.COUNTED), s["novelties"])
+    s["novelty"] = np.where(new, np.maximum(mean + (size - mean) / (count + 1), 1e-3), mean)
+    low, high = s["low"], s["high"]
+    s["low"] = np.where(new, np.maximum(np.minimum(low, x), low - span), low)
+    s["high"] = np.where(new, np.minimum(np.maximum(high, x), high + span), high)
+    return np.where(new, np.clip(surprise, 0.0, kernel.NOVELTY_MOST), 0.0)
+
+
+def _start_afresh(s: State, strange: Array) -> None:
+    s["strange"] = np.where(strange, s["strange"] + 1, 0)
+    again = s["strange"] >= kernel.STRANGE_ROWS
+    s["strange"] = np.where(again, 0, s["strange"])
+    s["count"] = np.where(again, kernel.AFRESH, s["count"])
+
+
+def _tail_probability(s: State, surprise: Array) -> Array:
+    """Return the probability of such a surprise or a larger one; move the quantiles."""
+    names, tails = ("half", "tenth", "hundredth", "thousandth"), (0.5, 0.1, 0.01, 0.001)
+    q, least = [s[name] for name in names], tail_kernel.LEAST_SCALE
+    drops = (math.log(5.0), tail_kernel.LOG10, tail_kernel.LOG10)
+    scales = [np.maximum((b - a) / d, least) for a, b, d in zip(q, q[1:], drops, strict=False)]
+    scales.append(scales[-1])
+    p = 1.0 - 0.5 * np.exp(np.minimum(surprise - q[0], 0.0) / scales[0])
+    # The last quantile below the surprise decides; one that is not above the one before is skipped.
+    below = np.zeros(surprise.shape, bool)
+    for n in reversed(range(4)):
+        use = ~below & (surprise >= q[n])
+        use &= np.all([surprise >= lower for lower in q[:n]], axis=0) if n else True
+        p = np.where(use, tails[n] * np.exp(-np.maximum(surprise - q[n], 0.0) / scales[n]), p)
+        below |= use
+    start = s["seen"] == 0
+    for name, tail, scale in zip(names, tails, scales, strict=True):
+        base = np.where(start, surprise, s[name])
+        rows = tail_kernel.START_GAIN / (1.0 + tail * s["seen"])
+        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(1.0, rows))
+        moved = base + gain * ((surprise > base) - tail)
+        s[name] = np.clip(moved, -tail_kernel.LARGEST, tail_kernel.LARGEST)
+    s["seen"] = np.minimum(s["seen"] + 1, tail_kernel.SEEN_MOST)
+    return np.where(start, 1.0, np.clip(p, tail_kernel.LEAST_P, 1.0))
+
+
+def _alarmed(s: State, p: Array, rate: float) -> tuple[Array, Array]:
+    """Return where an alarm begins, and where one stands; move the threshold."""
+    fall = tail_kernel.RAISE * tail_kernel.SHARE * rate * s["since"]
+    rise = np.maximum(np.minimum(s["threshold"], tail_kernel.HIGHEST) - fall, tail_kernel.LOWEST)
+    stood = s["held"] > 0
+    alarm = ~stood & (p < rate * np.exp(-tail_kernel.LOG10 * (tail_kernel.MARGIN + rise)))
+    s["threshold"] = np.where(alarm, rise + tail_kernel.RAISE, s["threshold"])
+    s["since"] = np.where(alarm, 0, np.minimum(s["since"] + 1, tail_kernel.SEEN_MOST))
+    hold = alarm | (stood & (p < tail_kernel.HELD_BY))
+    s["held"] = np.where(hold, tail_kernel.HOLD, np.maximum(s["held"] - 1, 0))
+    return alarm.astype(float), (alarm | stood).astype(float)
