@@ -123,8 +123,8 @@ class Online:
         self._check_calendar()
         if not isinstance(self.anomaly, bool):
             self._refuse("anomaly", "True or False")
-        if not _is_between(self.alarm_rate, 0, 0.5):
-            self._refuse("alarm_rate", "a rate above 0 and below 0.5")
+        if not _is_between(self.alarm_rate, 0, 0.05):
+            self._refuse("alarm_rate", "a rate above 0 and below 0.05")
         whole = self.targets is None or (
             isinstance(self.targets, tuple)
             and all(type(n) is int and n >= -1 for n in self.targets)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..network.model import Model
 from ..network.online import Online
-from . import adaptation, calendar, fill, intervals, scaling
+from . import adaptation, anomaly, calendar, fill, intervals, scaling
 from .adaptation import Adaptation
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -29,6 +29,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``forecasts``: O for each step of the horizon, a ring.
     - ``fill``, ``calendar``, ``scaling``, ``adaptation``: as those modules say.
     - ``intervals``: for each output as that module says.
+    - ``anomaly``: for each pair of :func:`watched` as that module says.
 
     Raises
     ------
@@ -59,7 +60,30 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         parts["adaptation"] = adaptation.initial(head)
     if online.intervals:
         parts["intervals"] = np.tile(intervals.initial(interval_levels(online), ring), outputs)
+    if online.anomaly:
+        parts["anomaly"] = np.tile(anomaly.initial(), len(watched(model)))
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}
+
+
+def watched(model: Model) -> list[tuple[int, int]]:
+    """Return the inputs that are watched for anomalies, each with the output that forecasts it.
+
+    Where no output forecasts an input, all inputs are watched, with -1 for the output.
+    """
+    targets = forecast_inputs(model)
+    pairs = [(target, output) for output, target in enumerate(targets) if target >= 0]
+    return pairs or [(n, -1) for n in range(model.input_size)]
+
+
+def forecast_inputs(model: Model) -> list[int]:
+    """Return the input that each output forecasts, -1 for none."""
+    return list(model.targets) if model.horizon else [-1] * model.output_size
+
+
+def anomaly_constants(model: Model) -> Float32Array:
+    """Return the constants of the anomaly stage: all that is watched shares the alarm rate."""
+    assert model.online is not None
+    return anomaly.constants(model.online.alarm_rate / len(watched(model)))
 
 
 def stage_size(model: Model) -> int:

@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from ..kernels.online.outcomes import TOO_OLD
 from ..network.model import Model
 from ..network.online import KINDS, result_places
-from . import adaptation, calendar, fill, intervals, scaling
+from . import adaptation, anomaly, calendar, fill, intervals, scaling
 from .layout import (
     adaptation_of,
+    anomaly_constants,
     fill_methods,
     fills,
+    forecast_inputs,
     interval_constants,
     ring_length,
     stage_places,
+    watched,
 )
 
 Array = NDArray[Any]
@@ -48,7 +51,7 @@ class Stage:
         self._places = stage_places(model)
         self._results = result_places(model.output_size, len(model.online.intervals))
         self._head = adaptation_of(model)
-        self._targets = np.array(model.targets if model.horizon else [-1] * model.output_size)
+        self._targets = np.array(forecast_inputs(model))
         self._zone = np.array(model.online.transitions, np.float64).reshape(-1, 2)
 
     def before(self, X: Array, times: Array, state: Array) -> Array:
@@ -64,7 +67,7 @@ class Stage:
             The stage's columns of the state rows, which are updated in place.
         """
         inputs = state[:, self._places["inputs"]]
-        self._missing = np.isnan(X)
+        self._missing, self._times = np.isnan(X), times
         inputs[:] = self._fill(X, state)
         Z = self._scale(inputs, state)
         if self._online.calendar:
@@ -159,8 +162,10 @@ class Stage:
         result[:, results.error : results.score] = error
         if self._online.intervals:
             self._put_intervals(error, Y.astype(self._dtype), place, state, result)
-        result[:, results.alarm] = 0
-        result[:, results.kind] = np.where(self._absent, KINDS.index("missing"), 0)
+        result[:, [results.alarm, results.kind]] = 0
+        if self._online.anomaly:
+            self._judge(error.astype(self._dtype), state, result)
+        result[self._absent, results.kind] = KINDS.index("missing")
         result[:, results.filled] = self._missing.sum(axis=1)
         return result
 
@@ -228,6 +233,28 @@ class Stage:
         outcome, kept = adaptation.label_update(number, y[0].astype(self._dtype), kept, self._head)
         state[:, place] = _join(kept)
         return outcome
+
+    def _judge(self, error: Array, state: Array, result: Array) -> None:
+        """Judge what came: the most unusual of what is watched is told, and any alarm."""
+        results, place = self._results, self._places["anomaly"]
+        pairs, constants = watched(self._model), anomaly_constants(self._model)
+        size, columns = (place.stop - place.start) // len(pairs), anomaly.columns()
+        inputs = np.where(self._missing, np.nan, state[:, self._places["inputs"]])
+        told = []
+        for n, (target, output) in enumerate(pairs):
+            part = slice(place.start + n * size, place.start + (n + 1) * size)
+            residual = error[:, output] if output >= 0 else np.full(len(error), np.nan)
+            kept = _split(state[:, part], columns)
+            said, kept = anomaly.step(inputs[:, target], residual, self._times, constants, kept)
+            state[:, part] = _join(kept)
+            told.append(said)
+        score, p_value, alarm, kind = (np.stack(part, axis=1) for part in zip(*told, strict=True))
+        p_value = np.minimum(p_value * len(pairs), 1)
+        first = np.argmin(p_value - 2 * alarm, axis=1)
+        result[:, results.score] = score.max(axis=1)
+        result[:, results.p_value] = p_value.min(axis=1)
+        result[:, results.alarm] = alarm.max(axis=1)
+        result[:, results.kind] = kind[np.arange(len(kind)), first]
 
     def _put_intervals(
         self, error: Array, Y: Array, place: Array, state: Array, result: Array

@@ -14,11 +14,14 @@ from . import adaptation, calendar, fill, scaling
 from .layout import (
     Float32Array,
     adaptation_of,
+    anomaly_constants,
     fill_methods,
     fills,
+    forecast_inputs,
     interval_constants,
     ring_length,
     stage_places,
+    watched,
 )
 
 Add: TypeAlias = Callable[[Float32Array], int]  # appends constants to the weights: their offset
@@ -59,11 +62,14 @@ def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.i
         **_parts(model, online, places, hidden, add),
     }
     head = np.zeros(table.TARGETS, np.int64)
-    targets = model.targets if model.horizon else [-1] * model.output_size
-    head[table.TRANSITIONS] = len(head) + len(targets)
+    targets, pairs_watched = forecast_inputs(model), np.ravel(watched(model))
+    head[table.WATCHED] = len(head) + len(targets)
+    head[table.TRANSITIONS] = head[table.WATCHED] + len(pairs_watched)
     head[list(numbers)] = list(numbers.values())
     may_miss = [method != "refuse" for method in fill_methods(model)]
-    return np.concatenate([head, targets, pairs.view(np.int64).ravel(), may_miss]).astype(np.int64)
+    return np.concatenate(
+        [head, targets, pairs_watched, pairs.view(np.int64).ravel(), may_miss]
+    ).astype(np.int64)
 
 
 def _parts(
@@ -93,6 +99,14 @@ def _parts(
             table.INTERVALS: places["intervals"],
             table.INTERVAL_SIZE: _size(model),
             table.INTERVAL_CONSTANTS: add(interval_constants(model)),
+        }
+    if online.anomaly:
+        place = stage_places(model)["anomaly"]
+        numbers |= {
+            table.ANOMALY: places["anomaly"],
+            table.ANOMALY_SIZE: (place.stop - place.start) // len(watched(model)),
+            table.ANOMALY_CONSTANTS: add(anomaly_constants(model)),
+            table.WATCHED_COUNT: len(watched(model)),
         }
     return numbers
 

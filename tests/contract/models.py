@@ -141,6 +141,7 @@ STAGES = {
     "calendar": Online(calendar=("hour", "weekday", "since"), zone="Europe/Zurich", spacing=60.0),
     "scaling by stream": Online(fill="last", scale="stream", intervals=(0.9,)),
     "filled": Online(fill=("mean", "predict", "zero"), max_gap=3, intervals=(0.9,)),
+    "anomaly": Online(fill="last", anomaly=True, alarm_rate=0.01),
     "mix": Online(adapt="mix", intervals=(0.9,)),
     "adapted": Online(fill="last", adapt="rls", season=5, intervals=(0.5, 0.9)),
     "all": Online(
@@ -150,6 +151,7 @@ STAGES = {
         adapt="rls",
         labels=7,
         intervals=(0.8,),
+        anomaly=True,
     ),
 }
 

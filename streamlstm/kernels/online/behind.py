@@ -11,12 +11,10 @@ from .. import layout
 from ..cache import by_address, internal
 from ..pointers import int64s_at
 from . import adaptation, fill, table
-from .arguments import count_step, unpack, work_at
+from .anomaly import MISSING, anomaly_step
+from .arguments import count_step, time_of, unpack, work_at
 from .intervals import interval_bounds, interval_update
 from .scaling import mean_of, width_of
-MISSING = 6  # the kind of an observation whose inputs have not come for long (network/online.py)
-
-
 @internal
 def to_training(weights, program, S, row, n, value):
     """Return a value of input ``n`` in the unit of training."""
@@ -109,7 +107,30 @@ def _intervals(weights, program, S, row, position, n, Y, y):
 
 
 @internal
-def _result(weights, program, S, row, X, x, Z, z, Y, y):
+def _anomalies(weights, program, S, row, X, x, time, Y, y):
+    """Judge what came: the most unusual of what is watched is told, and any alarm."""
+    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
+    count, pairs = program[stage + table.WATCHED_COUNT], stage + program[stage + table.WATCHED]
+    score, p_value, alarm, kind = 0.0, 1.0, 0.0, 0.0
+    for n in range(count):
+        at = row + program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
+        output, residual = program[pairs + 2 * n + 1], np.nan
+        if output >= 0:
+            residual = float64(Y[y + program[stage + table.ERROR] + output])
+        value = float64(X[x + program[pairs + 2 * n]])
+        s, p, a, what = anomaly_step(S, at, value, residual, time, weights, k)
+        p = min(p * count, 1.0)
+        if n == 0 or a > alarm or (a == alarm and p < p_value):
+            kind = what
+        score, p_value, alarm = max(score, s), min(p_value, p), max(alarm, a)
+    Y[y + program[stage + table.SCORE]] = score
+    Y[y + program[stage + table.P_VALUE]] = p_value
+    Y[y + program[stage + table.ALARM]] = alarm
+    Y[y + program[stage + table.KIND]] = kind
+
+
+@internal
+def _result(weights, program, S, row, X, x, time, Z, z, Y, y):
     """Write the result of one stream to ``Y[y]``."""
     stage, F, O = program[layout.STAGE], program[layout.INPUTS], program[layout.OUTPUTS]
     inputs = row + program[stage + table.INPUTS]
@@ -142,7 +163,11 @@ def _result(weights, program, S, row, X, x, Z, z, Y, y):
             missing += 1
     Y[y + program[stage + table.FILLED]] = missing
     Y[y + program[stage + table.ALARM]] = 0
-    Y[y + program[stage + table.KIND]] = MISSING if absent else 0
+    Y[y + program[stage + table.KIND]] = 0
+    if program[stage + table.ANOMALY] != 0:
+        _anomalies(weights, program, S, row, X, x, time, Y, y)
+    if absent:
+        Y[y + program[stage + table.KIND]] = MISSING
 
 
 @by_address
@@ -155,4 +180,5 @@ def behind(task, group, _c, _d):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x, y = (first + m) * F, (first + m) * W
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        _result(weights, program, S, row, X, x, Z, z, Y, y)
+        time = float64(time_of(task, first + m))
+        _result(weights, program, S, row, X, x, time, Z, z, Y, y)

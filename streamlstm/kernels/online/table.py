@@ -40,5 +40,12 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     INTERVALS,
     INTERVAL_SIZE,
     INTERVAL_CONSTANTS,
-) = range(28)
+    # Anomalies: columns of the first that is watched, of each, constants; and the offset from here
+    # of pairs of an input and the output that forecasts it, -1 for none.
+    ANOMALY,
+    ANOMALY_SIZE,
+    ANOMALY_CONSTANTS,
+    WATCHED,
+    WATCHED_COUNT,
+) = range(33)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
