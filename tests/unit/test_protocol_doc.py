@@ -31,6 +31,7 @@ MAKERS = {
     10: wire.Last,
     11: wire.Forget,
     13: wire.Reload,
+    14: wire.Label,
     15: wire.Claim,
     129: wire.Prediction,
     130: wire.Predictions,
