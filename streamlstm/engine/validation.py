@@ -121,7 +121,8 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
         ) from None
     if array.dtype.kind not in "fiu":
         for value in np.asarray(values, dtype=object).ravel():
-            if value is not None and not is_number(value):  # None is missing
+            is_missing = value is None and array.ndim > 0
+            if not is_missing and not is_number(value):
                 raise BadValueError(
                     f"{what}: expected numbers, got {shown(value)} ({type(value).__name__})."
                 )

@@ -98,10 +98,10 @@ def test_a_valid_block_takes_the_fast_path() -> None:
         np.array([3, 4], ">u8"),
     ):
         count = len(streams)
-        assert fast_block(made._table, streams, None, None) is not None
+        assert fast_block(made._table, streams, None, None, timed=False) is not None
         for seqs in ([0] * count, np.zeros(count, np.int32)):
             for times in ([None, 1] + [0.5] * (count - 2), np.ones(count)):
-                block = fast_block(made._table, streams, seqs, times)
+                block = fast_block(made._table, streams, seqs, times, timed=False)
                 assert block is not None
                 assert len(block.slots) == len(block.seqs) == len(block.times) == count
 

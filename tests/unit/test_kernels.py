@@ -72,7 +72,7 @@ def test_the_scratch_is_never_written_beyond_its_end(B: int) -> None:
             rows,
             np.arange(1, B + 1),
             np.ones((B, model.input_size), np.float32),
-            np.empty((B, model.output_size), np.float32),
+            np.empty((B, model.result_size), np.float32),
         )
         assert (memory[:start] == 7).all()
         assert (memory[start + size :] == 7).all()
