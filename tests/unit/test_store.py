@@ -16,9 +16,10 @@ from streamlstm.engine.records import store_key, stream_from_key
 from streamlstm.errors import CapacityError, StoreError
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
-from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
+from streamlstm.serving.stores.checkpointer import Checkpointer
 from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
+from streamlstm.serving.stores.open import open_checkpointer
 
 from ..contract.models import random_model
 from .worker_harness import harness
