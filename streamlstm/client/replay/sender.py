@@ -96,7 +96,9 @@ class Sender:
         self._closing = True
         self.wake()
         self._thread.join()
-        os.close(self._wakeup)
+        with self._changed:  # a call of another thread may be about to wake this one
+            os.close(self._wakeup)
+            self._changed.notify_all()  # those that wait find that it is closed
 
     @property
     def is_own_thread(self) -> bool:
