@@ -106,18 +106,24 @@ def test_calls_that_would_wait_for_themselves(worker: WorkerProcess) -> None:
 
 
 def test_a_call_that_waits_while_another_thread_closes(slow: SlowWorker) -> None:
-    """It is told at once that the publisher is closed, not after its timeout of 60 s."""
-    made = publisher(slow.endpoint, linger=0)
+    """It is told at once that the publisher is closed, not after its timeout."""
+    made = publisher(slow.endpoint, timeout=120, retry=60, linger=0.1)
     told: list[str] = []
 
     def ask() -> None:
         with pytest.raises(StreamLSTMError) as error:
-            made.last_seq("s")
+            made.last_seq("asked")
         told.append(str(error.value))
 
-    asking = threading.Thread(target=ask)
+    sending = threading.Thread(target=made.send, args=("sent", X[0]))
+    sending.start()
+    slow.reply(slow.request(), wire.encode(wire.Done(wire.Kind.CLAIM, None, [[0, 0]])))
+    sending.join()
+    assert isinstance(wire.decode_request(slow.request()[-1]), wire.Step)
+    asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    slow.request()  # the claim, so the call waits for its reply
-    made.close()
-    asking.join()
+    assert wire.decode_request(slow.request()[-1]) == wire.Claim(["asked"], None)
+    with pytest.raises(StreamLSTMError, match="not confirmed"):
+        made.close()
+    asking.join(30)
     assert told == ["this publisher is closed; make a new one"]
