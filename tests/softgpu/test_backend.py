@@ -38,9 +38,7 @@ def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProce
         exhaustive("any", [], 1000),
         # The others step the same models, in blocks of 1, 3, 13 and 149.
         exhaustive("resident", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
-        ("spilled", ["few", "-k", "float64 and cuda-3"], 7),
         exhaustive("spilled", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
-        ("scalar", ["few", "-k", "float64 and cuda-3"], 7),
         exhaustive("scalar", ["-k", "float64 and (cuda-3 or cuda-13 or cuda-149 and mixed)"], 111),
     ],
 )

@@ -20,7 +20,6 @@ from tests.exhaustive import exhaustive
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        (["tests.contract.on_cuda", "any", "few", "-k", "float64 and cuda-3"], 7),
         exhaustive(["tests.contract.on_cuda", "any"], 480),
         # The others step the same models, in blocks of one size.
         (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 7),
