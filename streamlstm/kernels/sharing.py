@@ -10,11 +10,11 @@ are kept. Blocks are shared while neither is overdrawn:
   ``PRICE`` of the time, and a debt is paid back after ``PRICE`` times the loss;
 - of slow blocks, which took more than twice as long as on one thread: every block pays in one, up
   to ``RARE``, and a slow one draws ``RARE``. So less than one in ``RARE`` is slow, which is below
-  the 99th percentile, and those blocks have to pass before the next one may be slow.
+  the 99th percentile. After a quiet time two may follow each other.
 
 What one thread takes is learned by the octave of the block's tiles, since small blocks use caches
-and tiles differently: from the quickest of the first ``LEARN`` blocks, from those that pay back, and
-from one in ``PROBE`` afterwards. Nothing here changes a result.
+and tiles differently: the quickest of the first ``LEARN`` blocks, then an average near the quickest
+of those that pay back, and of one in ``PROBE`` others. Nothing here changes a result.
 
 The table of the rule is one int64 array a backend; times are in ns.
 """
@@ -47,7 +47,7 @@ SCALE = 256
 LEARN = 5
 PROBE = 128
 PRICE = 20
-RARE = 128
+RARE = 160
 SAVED = 10_000_000
 WAKE = 100_000  # ns that waking the threads may take
 LONGEST = 50_000_000  # ns of loss that are paid for, or once what the block takes on one thread
