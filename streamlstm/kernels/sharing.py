@@ -6,8 +6,9 @@ before it were quick. So every shared block is timed against what one thread tak
 are kept. Blocks are shared while neither is overdrawn:
 
 - of time: a shared block pays in what it saved, up to ``SAVED``, and draws what it lost. A block on
-  one thread pays back a debt by one in ``PRICE`` of its time. So sharing loses at most one in
-  ``PRICE`` of the time, and a debt is paid back after ``PRICE`` times the loss;
+  one thread pays back a debt by one in ``PRICE`` of its time. So shared blocks lose at most one in
+  ``PRICE`` of the time, and a debt is paid back after ``PRICE`` times the loss (their threads, which
+  spin for a while, may delay those on one thread too: by about as much again);
 - of slow blocks, which took more than twice as long as on one thread: every block pays in one, up
   to ``RARE``, and a slow one draws ``RARE``. So less than one in ``RARE`` is slow, which is below
   the 99th percentile. After a quiet time two may follow each other.
@@ -46,11 +47,11 @@ SHARING = LEARNED + OCTAVES
 SCALE = 256
 LEARN = 5
 PROBE = 128
-PRICE = 20
-RARE = 160
+PRICE = 32
+RARE = 256
 SAVED = 10_000_000
 WAKE = 100_000  # ns that waking the threads may take
-LONGEST = 50_000_000  # ns of loss that are paid for, or once what the block takes on one thread
+LONGEST = 32_000_000  # ns of loss that are paid for, or once what the block takes on one thread
 
 _MONOTONIC = 1
 
