@@ -7,8 +7,8 @@ are kept. Blocks are shared while neither is overdrawn:
 
 - of time: a shared block pays in what it saved, up to ``SAVED``, and draws what it lost. A block on
   one thread pays back a debt by one in ``PRICE`` of its time. So shared blocks lose at most one in
-  ``PRICE`` of the time, and a debt is paid back after ``PRICE`` times the loss (their threads, which
-  spin for a while, may delay those on one thread too: by about as much again);
+  ``PRICE`` of the time, and a debt is paid back after ``PRICE`` times the loss. Their threads spin
+  for a while and may delay blocks on one thread too, by about as much again;
 - of slow blocks, which took more than twice as long as on one thread: every block pays in one, up
   to ``RARE``, and a slow one draws ``RARE``. So less than one in ``RARE`` is slow, which is below
   the 99th percentile. After a quiet time two may follow each other.
