@@ -1,4 +1,4 @@
-"""Places that a person names wrongly: stores, folders and endpoints; each answer says what is wrong."""
+"""Places that a person names wrongly: stores, folders and endpoints, and what is said of them."""
 
 from __future__ import annotations
 
