@@ -36,6 +36,7 @@ MAX_CONNECTIONS = 1_000
 # would try to accept the same connection again and again, at the cost of a core.
 RESERVE = 128
 _LEAST = 8
+SETTLE_SECONDS = 1.0  # for which the thread is waited for at most
 
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _FAILURES
@@ -177,6 +178,7 @@ class Connections:
         self._from: Counter[str] = Counter()
         self._lines = LineLimit()
         self._stop, self._stopped = posix.socketpair()  # to close one end makes the other ready
+        self._settled = threading.Event()  # everything was noted that came before
         self._thread = threading.Thread(target=self._run, name="streamlstm-connections")
         self._thread.daemon = True
 
@@ -185,8 +187,15 @@ class Connections:
         """Number of connections."""
         return len(self._open)
 
-    def open_from(self, address: str) -> int:
-        """Return how many connections of the ROUTER come from an address; from any thread."""
+    def open_from(self, address: str, exact: bool = True) -> int:
+        """Return how many connections of the ROUTER come from an address; from one thread.
+
+        Exactly, or as far as the thread here has come: it may be behind the messages.
+        """
+        if exact and self._thread.is_alive():
+            self._settled.clear()
+            self._stop.send(b"?")
+            self._settled.wait(SETTLE_SECONDS)
         return self._from[address]
 
     def watch(self, socket: zmq.Socket[bytes], name: str) -> None:
@@ -216,12 +225,21 @@ class Connections:
         try:
             while True:
                 ready = dict(poller.poll())
-                if self._stopped.fileno() in ready:
+                asked = self._stopped.fileno() in ready
+                if asked and not self._stopped.recv(64):
                     return
                 for monitor in ready.keys() & self._monitors.keys():
                     self._note(recv_monitor_message(monitor), self._monitors[monitor])
+                if asked:
+                    self._note_all()
+                    self._settled.set()
         except zmq.ZMQError as error:  # the context was terminated
             _LOG.debug("connections are no longer watched", exc_info=error)
+
+    def _note_all(self) -> None:
+        for monitor, name in self._monitors.items():
+            while monitor.poll(0):
+                self._note(recv_monitor_message(monitor), name)
 
     def _note(self, event: Any, name: str) -> None:
         kind, descriptor = int(event["event"]), int(event["value"])

@@ -223,8 +223,8 @@ class Service:
         """True if there are more of these events."""
         return self._residency.has_events
 
-    def _connections_of(self, address: str) -> int:
-        return 1 if self.connections is None else self.connections.open_from(address)
+    def _connections_of(self, address: str, exact: bool) -> int:
+        return 1 if self.connections is None else self.connections.open_from(address, exact)
 
     def reload(self, publish: bool) -> Response | None:
         """Change the model if one is ready, between two batches.

@@ -40,13 +40,16 @@ class StreamQuota:
     limit : int
         How many streams of one client may be in memory.
     connections_of : callable, optional
-        Returns how many connections of an address are open. All that ever came from there may have
-        as many streams together as those may that are open, so that a client without a key gains
-        nothing by connecting again.
+        Returns how many connections of an address are open, exactly or as far as is known. All that
+        ever came from there may have as many streams together as those may that are open, so that
+        a client without a key gains nothing by connecting again.
     """
 
     def __init__(
-        self, owners: StreamOwners, limit: int, connections_of: Callable[[str], int] = lambda _: 1
+        self,
+        owners: StreamOwners,
+        limit: int,
+        connections_of: Callable[[str, bool], int] = lambda *_: 1,
     ) -> None:
         self._owners, self._limit, self._connections_of = owners, limit, connections_of
         self._usage: OrderedDict[int | str, _Usage] = OrderedDict()  # by number or address
@@ -109,9 +112,13 @@ class StreamQuota:
         address, number = account.address, account.number
         room, self._is_shared = self._room_of(number, number, self._limit, wanted), False
         if address:
-            limit = self._limit * max(self._connections_of(address), 1)
-            there = self._room_of(address, number, limit, wanted)
-            room, self._is_shared = min(room, there), there < min(room, wanted)
+            there = 0
+            for exact in (False, True):  # what is exact takes a while
+                limit = self._limit * max(self._connections_of(address, exact), 1)
+                there = self._room_of(address, number, limit, wanted)
+                if there >= min(room, wanted):
+                    return room
+            room, self._is_shared = there, True
         return room
 
     def _room_of(self, client: int | str, number: int, limit: int, wanted: int) -> int:
