@@ -251,6 +251,8 @@ class ReplayProtocol:
             self._outbox.mark_applied(entries)
 
     def _handle_error(self, request: Request, error: wire.Error) -> None:
+        if isinstance(request, wire.Claim) and error.code == "busy" and error.stream is not None:
+            raise not_claimed(error.stream, error)  # its record is damaged: to wait is no use
         if error.code == "busy":
             if isinstance(request, list):
                 self._connection.rows -= len(request)
