@@ -61,8 +61,9 @@ def open_store(where: str, header: Header, other: str = "refuse", take_over: boo
     kind, _, path = where.partition(":")
     if kind == "lmdb" and path:
         from .lmdb import LmdbStore
+        from .lmdb.folder import folder_of
 
-        return LmdbStore(path, header, other)
+        return LmdbStore(folder_of(where), header, other)
     if kind in ("redis", "rediss", "unix"):
         from .redis import RedisStore
 
