@@ -120,7 +120,8 @@ def measure(count: int, rounds: int, others: float) -> tuple[dict[int, Times], s
             time.sleep(PAUSE)
             start, before = time.perf_counter(), time_of_others()
             us = np.array(round_of(engine, count))
-            times.append(Times(*np.percentile(us, (50, 99)), us.mean()))
+            p50, p99 = np.percentile(us, (50, 99))
+            times.append(Times(float(p50), float(p99), float(us.mean())))
             taken += time_of_others() - before
             seconds += time.perf_counter() - start
         found.append((taken / seconds, times))
