@@ -156,6 +156,7 @@ def gather(loop, head):
     """
     base = head[id_index.BLOCK] + 1
     loop[layout.LAST_ROUND] = 0
+    loop[layout.REFUSED_ROW] = -1
     loop[layout.ONCE_FROM] = layout.BLOCK_ROOM
     messages, rows, reason = int64(0), int64(0), int64(1)
     while rows < layout.BLOCK and reason > 0:

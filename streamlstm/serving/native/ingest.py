@@ -233,8 +233,8 @@ def _ingest_steps(loop, head, record, at, end, row, base):
     if row > 0 and row + count > layout.BLOCK:
         return int64(NEXT_BLOCK)  # so that none of this block waits for the arithmetic of so many
     for n in range(count):
-        fields = row_of(loop, row + n)
-        at, fields[ID], fields[LENGTH] = reader.read_id(at, end)
+        place = row_of(loop, row + n)
+        at, place[ID], place[LENGTH] = reader.read_id(at, end)
         if at == 0:
             return int64(HAND_OVER)
     at = _read_numbers(loop, at, end, row, count)
@@ -250,13 +250,40 @@ def _ingest_steps(loop, head, record, at, end, row, base):
     for n in range(count):
         if not is_valid(program, floats_at(_inputs_at(loop, row + n), inputs)):
             return int64(HAND_OVER)
-    arrived = head[id_index.GENERATION]
+    arrived, fields = head[id_index.GENERATION], fields_of(record)
     for n in range(count):
         entered = _claim_row(loop, head, row + n, base)
         if entered != 1:
+            if entered == HAND_OVER and fields[layout.CLIENT] != loop[layout.MAX_MESSAGES]:
+                _note_refused(loop, head, row + n, count, base)
             _undo_rows(loop, head, row, row + n, arrived)
             return entered
     return count
+
+
+@internal
+def _note_refused(loop, head, row, count, base):
+    """Note a row whose number alone is why its STEPS, of so many rows, is refused.
+
+    Python then refuses this row, and need not decode the others: a microsecond each. Where another
+    row might be refused for a reason that comes first, and where the stream has a row before this
+    one, the message is left to Python as it is.
+    """
+    fields = row_of(loop, row)
+    id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
+    if seq == _ZERO or loop[layout.STORED] != 0 or loop[layout.PRODUCER] != 0:
+        return
+    slot = find(head, id, length)
+    last = _ZERO
+    if slot >= 0:
+        if _round_of(head, slot, base) > 0:
+            return
+        last = column_of(head, slot, SEQ)
+    elif length > 0 and not reader.is_utf8(id, length):
+        return
+    if seq != last + _ONE:
+        loop[layout.REFUSED_ROW] = row
+        loop[layout.REFUSED_COUNT] = count
 
 
 @internal

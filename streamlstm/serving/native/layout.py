@@ -133,7 +133,9 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
     HELD_COUNT,  # their number and bytes
     HELD_BYTES,
-) = range(94)
+    REFUSED_ROW,  # of the STEPS that Python answers, the row refused for its number; -1: not known
+    REFUSED_COUNT,  # and how many rows it has
+) = range(96)
 LOOP = 96
 
 POLL_ITEM = 8

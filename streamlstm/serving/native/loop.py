@@ -45,7 +45,10 @@ _REFUSED_SHARE = 64  # one part in so many of a refused message counts: to refus
 # what is not received ZeroMQ holds
 _BUSY_MESSAGES = 4  # messages of a pass that a `busy` reply counts as: it leaves nothing to do
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
-_CLOCK_EVERY = 32  # messages between two readings of the clock
+_PASS_TIME = 200_000  # ns
+_CLOCK_EVERY = 32  # messages between two readings of the clock; of one received, every so many
+_CLOCK_BYTES = 4_096  # bytes count as a further one, and that it was refused as so many
+_CLOCK_REFUSED = 8
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
 _MAX_SEND_BUDGET = 50_000_000  # and so many ns at once
 _PIECE_WORK = 10_000_000  # multiply-adds of a thread between two looks at what came: some 200 us
@@ -144,18 +147,24 @@ def _receive_ready(loop):
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
     if router:
         refresh(loop, loop[layout.ROUTER])
-    taken = size = looks = 0
+    until = loop[layout.NOW] + _PASS_TIME
+    taken = size = looks = int64(0)
     while (router or pull) and taken < _MAX_MESSAGES and size < _MAX_BYTES:
         looks += 1
-        if looks % _CLOCK_EVERY == 0:
+        if looks >= _CLOCK_EVERY:
+            looks = int64(0)
             loop[layout.NOW] = now(loop)
+            if loop[layout.NOW] > until:
+                break
         if router:
             router = receive(loop, int64(ROUTER_SOCKET), head)
             if router:
+                looks += head[layout.SIZE] // _CLOCK_BYTES
                 if _admit_request(loop, head):
                     taken += 1
                     size += head[layout.SIZE]
                 else:
+                    looks += _CLOCK_REFUSED
                     taken += _BUSY_MESSAGES
                     size += head[layout.SIZE] // _REFUSED_SHARE
         if pull:
@@ -163,6 +172,7 @@ def _receive_ready(loop):
             if pull:
                 taken += 1
                 size += head[layout.SIZE]
+                looks += head[layout.SIZE] // _CLOCK_BYTES
                 head[layout.ACCOUNT] = layout.PULL_ACCOUNT
                 charge(loop, int64(layout.PULL_ACCOUNT), head)
                 admit(loop, head, int64(PULL_SOCKET))
