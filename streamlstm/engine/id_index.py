@@ -116,7 +116,7 @@ class IdIndex:
         records = self._records.reshape(self.capacity, -1)[slots]
         keys = records[:, self._layout.KEY].tolist()
         lengths = (records[:, self._layout.META] & np.uint64(255)).tolist()
-        texts, short = memoryview(self._texts), self._layout.SHORT  # whose slices cost the least
+        texts, short = self._texts.data, self._layout.SHORT  # whose slices cost the least
         ids: list[StreamId] = []
         for key, length in zip(keys, lengths, strict=True):
             if length > short:

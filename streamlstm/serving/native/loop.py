@@ -10,7 +10,7 @@ from ...kernels.cache import internal, kernel
 from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
 from .block import gather, gather_between, message_of, step, step_rows
-from .ingest import NEEDS_ROOM
+from .claim import NEEDS_ROOM
 from .large import free_sent
 from .last import answer_last
 from .layout import LOOP, RECORD_HEAD
@@ -45,10 +45,7 @@ _REFUSED_SHARE = 64  # one part in so many of a refused message counts: to refus
 # what is not received ZeroMQ holds
 _BUSY_MESSAGES = 4  # messages of a pass that a `busy` reply counts as: it leaves nothing to do
 _POLL_INTERVAL = 1_000_000  # ns between two polls of the wakeup while there is work
-_PASS_TIME = 200_000  # ns
-_CLOCK_EVERY = 32  # messages between two readings of the clock; of one received, every so many
-_CLOCK_BYTES = 4_096  # bytes count as a further one, and that it was refused as so many
-_CLOCK_REFUSED = 8
+_CLOCK_EVERY = 32  # messages between two readings of the clock
 _SEND_SHARE = 20  # at most one part in so many of the time is spent waiting for clients (send.py),
 _MAX_SEND_BUDGET = 50_000_000  # and so many ns at once
 _PIECE_WORK = 10_000_000  # multiply-adds of a thread between two looks at what came: some 200 us
@@ -147,24 +144,18 @@ def _receive_ready(loop):
     head = int64s_at(loop[layout.HEAD], RECORD_HEAD // 8)
     if router:
         refresh(loop, loop[layout.ROUTER])
-    until = loop[layout.NOW] + _PASS_TIME
-    taken = size = looks = int64(0)
+    taken = size = looks = 0
     while (router or pull) and taken < _MAX_MESSAGES and size < _MAX_BYTES:
         looks += 1
-        if looks >= _CLOCK_EVERY:
-            looks = int64(0)
+        if looks % _CLOCK_EVERY == 0:
             loop[layout.NOW] = now(loop)
-            if loop[layout.NOW] > until:
-                break
         if router:
             router = receive(loop, int64(ROUTER_SOCKET), head)
             if router:
-                looks += head[layout.SIZE] // _CLOCK_BYTES
                 if _admit_request(loop, head):
                     taken += 1
                     size += head[layout.SIZE]
                 else:
-                    looks += _CLOCK_REFUSED
                     taken += _BUSY_MESSAGES
                     size += head[layout.SIZE] // _REFUSED_SHARE
         if pull:
@@ -172,7 +163,6 @@ def _receive_ready(loop):
             if pull:
                 taken += 1
                 size += head[layout.SIZE]
-                looks += head[layout.SIZE] // _CLOCK_BYTES
                 head[layout.ACCOUNT] = layout.PULL_ACCOUNT
                 charge(loop, int64(layout.PULL_ACCOUNT), head)
                 admit(loop, head, int64(PULL_SOCKET))
