@@ -136,7 +136,9 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     BY_ADDRESS,  # 1 if USER is the address of the sender's machine, not a user id
     ACCOUNT_NAME,  # address of uint8[MAX_IDENTITY]: whose account is charged for the message
     ADDRESS_SIZE,  # bytes of the address that it begins with
-) = range(97)
+    REFUSED_ROW,  # of the STEPS that Python answers, the row refused for its number; -1: not known
+    REFUSED_COUNT,  # and how many rows it has
+) = range(99)
 LOOP = 104
 
 POLL_ITEM = 8
