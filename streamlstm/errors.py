@@ -171,7 +171,17 @@ class StoreError(StreamLSTMError):
 
 
 class DamagedRecordError(StoreError):
-    """A record in a store that is not what was written: its stream can only be forgotten."""
+    """A record in a store that is not what was written: its stream can only be forgotten.
+
+    Attributes
+    ----------
+    stream : str or int
+        Whose record it is.
+    """
+
+    def __init__(self, message: str, stream: str | int) -> None:
+        super().__init__(message)
+        self.stream = stream
 
 
 class ProtocolError(StreamLSTMError):

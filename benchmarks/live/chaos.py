@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -202,9 +201,7 @@ class ChaosRun:
             "worker": self._kill_worker,
             "publisher": self._kill_publisher,
             "connection": self._cut,
-            "model": self._kill_changing_model
-            if self._random.random() < 0.5
-            else self._change_model,
+            "model": self._disturb_model,
             STORE_KIND: self._kill_store,
         }
         if kind == "all":
@@ -330,12 +327,7 @@ class ChaosRun:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._publisher is not None:
             self._publisher.kill()
         if self._worker is not None:

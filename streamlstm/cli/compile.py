@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def compile(
     cache: Annotated[
-        Path | None,
+        str | None,
         Option(
             metavar="FOLDER",
             help="Keep them in this folder, which NUMBA_CACHE_DIR names where they are used; by "
@@ -31,6 +31,7 @@ def compile(
       streamlstm compile
       streamlstm compile --cache /opt/kernels
     """  # noqa: D301 - \b keeps the lines of the example apart
+    folder = None if cache is None else _folder(cache)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         from streamlstm.backends.warmup import compile_kernels
         from streamlstm.errors import StreamLSTMError
@@ -43,7 +44,7 @@ def compile(
         from .console import console
 
         dispatchers = [*kernels.all_kernels(), *lstm_cell.KERNELS]
-        reasons = use_only_one(dispatchers[0], None if cache is None else str(cache.absolute()))
+        reasons = use_only_one(dispatchers[0], folder)
         if reasons:
             raise StreamLSTMError(
                 f"compile: expected a folder that can be written for the kernels, got "
@@ -58,8 +59,19 @@ def compile(
         f"{_size(files):.1f} MB in {_common(files)}",
         markup=False,
     )
-    if cache is not None:
-        console.print(f"where they are used, set NUMBA_CACHE_DIR={cache.absolute()}", markup=False)
+    if folder is not None:
+        console.print(f"where they are used, set NUMBA_CACHE_DIR={folder}", markup=False)
+
+
+def _folder(cache: str) -> str:
+    """Return the absolute path of the folder that ``--cache`` names."""
+    from streamlstm.errors import StreamLSTMError
+
+    path = Path(cache).absolute()
+    if cache and (path.is_dir() or not path.exists()):
+        return str(path)
+    got = f"the file {cache}" if cache else "nothing"
+    raise StreamLSTMError(f"--cache: expected a folder for the kernels, got {got}")
 
 
 def _size(files: "Iterable[Path]") -> float:

@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamlstm.cli.signals import exit_on_interrupt
+from streamlstm.cli.table_options import (
+    AllowGaps,
+    ModelFile,
+    StreamColumn,
+    TableFile,
+    TimeColumn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,25 +23,15 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model file, as `train` writes it.")
-    ],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
-    ],
+    model: ModelFile,
+    data: TableFile,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The file to write (.csv, .csv.gz); stdout by default."),
     ] = None,
-    stream_column: Annotated[
-        str | None, typer.Option(help="The column that names each row's series.")
-    ] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="The time column, if it is not detected.")
-    ] = None,
-    allow_gaps: Annotated[
-        bool, typer.Option("--allow-gaps", help="Treat the rows around a gap as consecutive.")
-    ] = False,
+    stream_column: StreamColumn = None,
+    time_column: TimeColumn = None,
+    allow_gaps: AllowGaps = False,
 ) -> None:
     """Predict from a CSV file offline, and write the predictions as CSV.
 

@@ -12,7 +12,10 @@ _UNKNOWN = HandshakeFailure()
 def how_to_check(endpoint: str, option: str) -> str:
     """Return a sentence that says how to check whether a worker runs at an endpoint."""
     command = "streamlstm info" if option == "router" else "streamlstm serve MODEL"
-    return f"Check that a worker runs there: {command} --{option} {endpoint}"
+    return (
+        f"Check that a worker runs there: {command} --{option} {endpoint}. If one does, its log "
+        "says whether it refuses connections (--max-connections)"
+    )
 
 
 def not_sent(

@@ -189,7 +189,8 @@ class DirtyTracker:
         if bad >= 0:
             raise DamagedRecordError(
                 f"store: the record of stream {streams[bad]!r} is damaged; restore the store from "
-                "a backup, or give this stream up: streamlstm forget."
+                "a backup, or give this stream up: streamlstm forget.",
+                streams[bad],
             )
         return data.reshape(count, size)
 

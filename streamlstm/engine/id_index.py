@@ -116,10 +116,14 @@ class IdIndex:
         records = self._records.reshape(self.capacity, -1)[slots]
         keys = records[:, self._layout.KEY].tolist()
         lengths = (records[:, self._layout.META] & np.uint64(255)).tolist()
-        return [
-            self.text(key, length) if length else key
-            for key, length in zip(keys, lengths, strict=True)
-        ]
+        texts, short = self._texts.data, self._layout.SHORT  # whose slices cost the least
+        ids: list[StreamId] = []
+        for key, length in zip(keys, lengths, strict=True):
+            if length > short:
+                ids.append(str(texts[key : key + length], "utf-8"))
+            else:
+                ids.append(self.text(key, length) if length else key)
+        return ids
 
     def first_slots(
         self, prefix: str | None, after: StreamId | None, count: int

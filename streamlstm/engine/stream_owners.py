@@ -51,7 +51,14 @@ class StreamOwners:
 
     def count(self, owner: int) -> int:
         """Return how many live streams an owner has; reads all slots."""
+        return self.counts([owner]).get(owner, 0)
+
+    def counts(self, owners: Iterable[int]) -> dict[int, int]:
+        """Return how many live streams each owner has that has any; reads all slots."""
+        wanted = np.fromiter(owners, np.uint64)
         with self._lock, self._flag:
-            slots = np.flatnonzero(self._owner[: self._table.used_slots] == np.uint64(owner))
+            slots = np.flatnonzero(np.isin(self._owner[: self._table.used_slots], wanted))
             owned = self._generation[slots]
-            return int(np.count_nonzero((owned == self._table.generation[slots]) & (owned > 0)))
+            live = slots[(owned == self._table.generation[slots]) & (owned > 0)]
+            found, numbers = np.unique(self._owner[live], return_counts=True)
+        return dict(zip(found.tolist(), numbers.tolist(), strict=True))

@@ -1,7 +1,7 @@
 """The hash table from stream id to slot: open addressing, with columns beside the state rows.
 
 Everything is reached from one int64 array, the head, whose address never changes; its fields are
-named below. The arrays that it points to are owned, and replaced by larger ones, by
+named below. The arrays that it points to are owned, and replaced by larger ones (id_growth.py), by
 :class:`StateTable`; functions here never allocate. The caller holds a lock while one of them runs.
 
 index : uint64[MASK + 1]
@@ -28,7 +28,7 @@ from numba import int64
 from .cache import inlined, internal
 from .hashing import same_bytes, short_text
 from .keyed_hash import KEYS, keyed_integer, keyed_text
-from .pointers import bits_of, byte_at, column_access, copy_bytes, prefetch
+from .pointers import bits_of, byte_at, column_access, copy_bytes
 
 (
     INDEX,  # addresses of the arrays
@@ -82,13 +82,12 @@ _SLOT_BITS = np.uint64(40)
 _SLOT = np.uint64(2**40 - 1)
 _LENGTH = np.uint64(255)
 _ZERO = np.uint64(0)
-_AHEAD = 16  # slots whose places in a new index are fetched ahead
 
 # column_of(head, slot, KEY), set_column(head, slot, KEY, value); the others have one column, 0.
 column_of, set_column = column_access(RECORDS, RECORD)
 generation_of, set_generation = column_access(GENERATIONS, 1)
 _producer_at, _set_producer_at = column_access(PRODUCERS, 1)
-_entry_at, _set_entry = column_access(INDEX, 1)
+_entry_at, set_entry = column_access(INDEX, 1)
 
 # Numba compiles a function once more for every literal among its arguments, hence int64(...).
 
@@ -232,7 +231,7 @@ def has_room(head, streams, size):
 
 
 @internal
-def _empty_place(head, hashed):
+def empty_place(head, hashed):
     """Return the first empty place for this hash; the index must have room."""
     place = np.int64(hashed) & head[MASK]
     while _entry_at(head, place, 0) != _ZERO:
@@ -250,9 +249,9 @@ def _is_long(head, first, place):
 
 
 @internal
-def _insert(head, hashed, place, slot):
+def insert(head, hashed, place, slot):
     """Insert a slot into the index at an empty place."""
-    _set_entry(head, place, 0, (hashed >> _SLOT_BITS << _SLOT_BITS) | np.uint64(slot + 1))
+    set_entry(head, place, 0, (hashed >> _SLOT_BITS << _SLOT_BITS) | np.uint64(slot + 1))
 
 
 @internal
@@ -274,7 +273,7 @@ def store_prediction(head, slot, place, y, size):
 @internal
 def _allocate_slot(head, hashed, key, length):
     """Allocate a slot to a new id; NEEDS_ROOM if its place in the index is too far away."""
-    place = _empty_place(head, hashed)
+    place = empty_place(head, hashed)
     if _is_long(head, np.int64(hashed) & head[MASK], place):
         return NEEDS_ROOM
     if head[FREE]:
@@ -289,7 +288,7 @@ def _allocate_slot(head, hashed, key, length):
     set_column(head, slot, KEY, key)
     set_column(head, slot, META, np.uint64(length) | column_of(head, slot, META) & IS_DIRTY)
     reset_slot(head, slot)
-    _insert(head, hashed, place, slot)
+    insert(head, hashed, place, slot)
     return slot
 
 
@@ -357,10 +356,10 @@ def free_slot(head, slot):
     while _entry_at(head, place, 0) != _ZERO:
         home = np.int64(hash_of_slot(head, _slot_at(head, place))) & mask
         if (place - home) & mask >= (place - hole) & mask:
-            _set_entry(head, hole, 0, _entry_at(head, place, 0))
+            set_entry(head, hole, 0, _entry_at(head, place, 0))
             hole = place
         place = (place + 1) & mask
-    _set_entry(head, hole, 0, _ZERO)
+    set_entry(head, hole, 0, _ZERO)
     _is_long(head, first, place)
     length = length_of(head, slot)
     if length > SHORT:
@@ -374,43 +373,3 @@ def free_slot(head, slot):
     set_column(head, slot, KEY, np.uint64(head[FREE]))
     head[FREE] = slot + 1
     head[LIVE] -= 1
-
-
-@internal
-def replace_index(head, index, places):
-    """Insert every live slot into an index of zeros at the int64 address ``index``.
-
-    The head has its keys already. A limit that was met by the same number of places is doubled.
-    """
-    grows = places - 1 > head[MASK]
-    head[PROBE_LIMIT] = PROBES if grows else 2 * head[PROBE_LIMIT]
-    head[INDEX], head[MASK], head[LONG_RUN] = index, places - 1, 0
-    for slot in range(head[USED]):
-        ahead = slot + _AHEAD
-        if ahead < head[USED]:
-            prefetch(index + 8 * (np.int64(hash_of_slot(head, ahead)) & head[MASK]))
-        if generation_of(head, slot, 0) != _ZERO:
-            hashed = hash_of_slot(head, slot)
-            _insert(head, hashed, _empty_place(head, hashed), slot)
-
-
-@internal
-def refill_index(head):
-    """Insert every live slot into the index again, after its keys have changed."""
-    for place in range(head[MASK] + 1):
-        _set_entry(head, place, 0, _ZERO)
-    replace_index(head, head[INDEX], head[MASK] + 1)
-
-
-@internal
-def replace_texts(head, texts, size):
-    """Copy the texts of live ids to ``size`` bytes at the int64 address ``texts``."""
-    used = 0
-    for slot in range(head[USED]):
-        length = length_of(head, slot)  # 0 of a free slot
-        if length > SHORT:
-            start = head[TEXTS] + np.int64(column_of(head, slot, KEY))
-            copy_bytes(texts + used, start, length)
-            set_column(head, slot, KEY, np.uint64(used))
-            used += length
-    head[TEXTS], head[TEXT_SIZE], head[TEXT_USED] = texts, size, used

@@ -9,7 +9,7 @@ costs some tens of ns instead of three misses of a hundred each.
 import numpy as np
 from numba import float32, float64, int64, types, uint64
 
-from . import dirty, id_index
+from . import dirty, id_growth, id_index
 from .cache import internal, kernel
 from .id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from .keyed_hash import KEYS, keyed_integer, keyed_text
@@ -261,13 +261,13 @@ def move_index(address, index, places, keys):
     """Move the index to ``places`` zeros at address ``index``, with the keys at ``keys``."""
     head = int64s_at(address, id_index.HEAD)
     copy_bytes(id_index.keys_at(head), keys, 8 * KEYS)
-    id_index.replace_index(head, index, places)
+    id_growth.replace_index(head, index, places)
 
 
 @kernel(no_cfunc_wrapper=True)
 def move_texts(address, texts, size):
     """Move the texts to ``size`` bytes at address ``texts``."""
-    id_index.replace_texts(int64s_at(address, id_index.HEAD), texts, size)
+    id_growth.replace_texts(int64s_at(address, id_index.HEAD), texts, size)
 
 
 @kernel(no_cfunc_wrapper=True)

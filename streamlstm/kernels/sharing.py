@@ -2,15 +2,20 @@
 
 OpenMP's threads wait for each other. Where another process holds one of the cores, a shared block
 takes until the scheduler gives that core back, some milliseconds, although most shared blocks
-before it were quick. So every shared block is timed against what one thread takes, and what it
-lost is paid for: ``PRICE`` times the loss (less if the loss is small against the block) is a debt,
-which blocks on one thread work off before the next block is shared. So of blocks of one size, less
-than one in ``PRICE`` takes twice as long as on one thread, which is below the 99th percentile; and
-a machine that has become quiet is used again after about a second of steps.
+before it were quick. So every shared block is timed against what one thread takes, and two accounts
+are kept. Blocks are shared while neither is overdrawn:
+
+- of time: a shared block pays in what it saved, up to ``SAVED``, and draws what it lost. A block on
+  one thread pays back a debt by one in ``PRICE`` of its time. So shared blocks lose at most one in
+  ``PRICE`` of the time, and a debt is paid back after ``PRICE`` times the loss. Their threads spin
+  for a while and may delay blocks on one thread too, by about as much again;
+- of slow blocks, which took more than twice as long as on one thread: every block pays in one, up
+  to ``RARE``, and a slow one draws ``RARE``. So less than one in ``RARE`` is slow, which is below
+  the 99th percentile. After a quiet time two may follow each other.
 
 What one thread takes is learned by the octave of the block's tiles, since small blocks use caches
-and tiles differently: from the first ``LEARN`` blocks, from those that work off a debt, and from
-one in ``PROBE`` afterwards. Nothing here changes a result.
+and tiles differently: the quickest of the first ``LEARN`` blocks, then an average near the quickest
+of those that pay back, and of one in ``PROBE`` others. Nothing here changes a result.
 
 The table of the rule is one int64 array a backend; times are in ns.
 """
@@ -27,22 +32,26 @@ from .products import TILE
     TIMESPEC,  # two words that it writes, seconds and ns
     _TIMESPEC_NS,
     PARALLEL,  # address of the function that shares a block (step.py)
-    DEBT,  # ns of blocks on one thread until the next block may be shared
-    PENDING,  # debt for the first shared block of a streak, whose threads may have slept
+    TIME,  # the account of time; negative is a debt
+    SLOW,  # the account of slow blocks
+    PENDING,  # what the first shared block of a streak lost, whose threads may have slept,
+    PENDING_SLOW,  # and RARE if it was slow
     STREAK,  # shared blocks since the last one on one thread
     BLOCKS,  # blocks that were shared, of all
-) = range(8)
-COSTS = 8  # from here on, by octave: what a tile costs on one thread, in 1/SCALE ns,
+) = range(10)
+COSTS = 10  # from here on, by octave: what a tile costs on one thread, in 1/SCALE ns,
 OCTAVES = 24
 LEARNED = COSTS + OCTAVES  # and how many blocks that was learned from, up to LEARN
 SHARING = LEARNED + OCTAVES
 
 SCALE = 256
-LEARN = 3
-PROBE = 256
-PRICE = 256
+LEARN = 5
+PROBE = 128
+PRICE = 32
+RARE = 256
+SAVED = 10_000_000
 WAKE = 100_000  # ns that waking the threads may take
-LONGEST = 10_000_000  # ns of loss that are paid for, or once what the block takes on one thread
+LONGEST = 32_000_000  # ns of loss that are paid for, or once what the block takes on one thread
 
 _MONOTONIC = 1
 
@@ -58,32 +67,33 @@ def _now(table, address):
 def _learn(table, octave, tiles, took):
     """Follow the cost of a tile on one thread: quickly down, slowly up, as delays only add."""
     measured, cost = took * SCALE // tiles, table[COSTS + octave]
-    if table[LEARNED + octave] == 0:
-        table[COSTS + octave] = measured
+    if table[LEARNED + octave] < LEARN:
+        quickest = measured if table[LEARNED + octave] == 0 else min(measured, cost)
+        table[COSTS + octave] = quickest
+        table[LEARNED + octave] += 1
     elif measured < cost:
         table[COSTS + octave] -= (cost - measured + 1) // 2
     else:
         table[COSTS + octave] += min(measured - cost, cost) // 16
-    table[LEARNED + octave] = min(table[LEARNED + octave] + 1, LEARN)
 
 
 @internal
-def _charge(table, expected, took):
-    """Add to the debt what a shared block lost, if it took longer than expected on one thread.
+def _book(table, expected, took):
+    """Book a shared block, which would have taken about ``expected`` on one thread.
 
     What the first one of a streak lost by waking the threads is forgotten if the next one gains.
     """
-    lost = min(took - expected, max(int64(LONGEST), expected))
-    debt = int64(0)
-    if lost > 0:
-        debt = lost * min(PRICE * lost // max(expected, int64(1)), int64(PRICE))
-    if table[STREAK] == 0 and lost <= WAKE:
-        table[PENDING] = debt
+    saved = expected - took
+    slow = int64(RARE) if took > 2 * expected else int64(0)
+    if -WAKE <= saved < 0 and table[STREAK] == 0 and table[PENDING] == 0:
+        table[PENDING], table[PENDING_SLOW] = saved, slow
         return
-    if lost > 0:
-        debt += table[PENDING]
-    table[PENDING] = 0
-    table[DEBT] += debt
+    if saved < 0:
+        saved, slow = saved + table[PENDING], slow + table[PENDING_SLOW]
+    table[PENDING], table[PENDING_SLOW] = 0, 0
+    saved = max(saved, -max(int64(LONGEST), expected))
+    table[TIME] = min(table[TIME] + saved, int64(SAVED))
+    table[SLOW] -= slow
 
 
 @by_address
@@ -98,18 +108,20 @@ def step_sharing(task, first, last, threads):
     threads = min(threads, tiles)
     shared = (
         threads > 1
-        and table[DEBT] <= 0
+        and table[TIME] >= 0
+        and table[SLOW] >= 0
         and table[STREAK] < PROBE
         and table[LEARNED + octave] == LEARN
     )
     start = _now(table, address)
     if shared:
         call_at(table[PARALLEL], task, first, last, threads)
-        _charge(table, expected, _now(table, address) - start)
+        _book(table, expected, _now(table, address) - start)
         table[STREAK] += 1
         table[BLOCKS] += 1
     else:
         call_at(fields[layout.TASK_STEP], task, first, last, int64(0))
         _learn(table, octave, tiles, _now(table, address) - start)
-        table[DEBT] = max(table[DEBT] - expected, int64(0))
+        table[TIME] = max(table[TIME], min(table[TIME] + expected // PRICE, int64(0)))
         table[STREAK] = 0
+    table[SLOW] = min(table[SLOW] + 1, int64(RARE))

@@ -149,9 +149,13 @@ class CompiledLoop:
         start = time.monotonic_ns()
         account = None if self.table.accounts is None else self._account(head[layout.ACCOUNT])
         session = Session(int(self._fields[layout.RECEIVED]), account)
+        envelope = self._handed_over(head)
+        if (row := int(self._fields[layout.REFUSED_ROW])) >= 0 and envelope.route is not None:
+            envelope = envelope._replace(frame=self._row(row))
+            session.received += int(self._fields[layout.REFUSED_COUNT]) - 1
         self._answering = True
         try:
-            self._dispatcher.dispatch([self._handed_over(head)], [session])
+            self._dispatcher.dispatch([envelope], [session])
         finally:
             self._answering = False
         self._fields[layout.RECEIVED] = session.received
@@ -171,6 +175,16 @@ class CompiledLoop:
         place = ctypes.cast(address, ctypes.POINTER(ctypes.c_int64))
         head: list[int] = np.ctypeslib.as_array(place, (layout.RECORD_HEAD // 8,)).tolist()
         return head
+
+    def _row(self, row: int) -> bytes:
+        """Return a row of the block as a STEP, which is refused as the STEPS that has it would."""
+        place, inputs = ctypes.c_uint64 * layout.ROW, 4 * self._view.inputs
+        fields = place.from_address(int(self._fields[layout.ROWS]) + ctypes.sizeof(place) * row)
+        stream: wire.StreamId = fields[layout.ID]
+        if length := fields[layout.LENGTH]:
+            stream = ctypes.string_at(fields[layout.ID], length).decode()
+        x = ctypes.string_at(int(self._fields[layout.X]) + inputs * row, inputs)
+        return wire.encode(wire.Step(stream, fields[layout.SEQ], x))
 
     def _handed_over(self, head: list[int]) -> Envelope:
         """Return the message that was handed over."""

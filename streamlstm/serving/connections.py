@@ -14,7 +14,9 @@ import logging
 import os
 import resource
 import socket as posix
+import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -34,6 +36,7 @@ MAX_CONNECTIONS = 1_000
 # would try to accept the same connection again and again, at the cost of a core.
 RESERVE = 128
 _LEAST = 8
+SETTLE_SECONDS = 1.0  # for which the thread is waited for at most
 
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _FAILURES
@@ -115,6 +118,26 @@ def _local_address(name: Any) -> int | str:
     return os.fsdecode(name)
 
 
+def peer_address(descriptor: int) -> str:
+    """Return where a connection comes from, as the accounts of clients name it; "" if closed.
+
+    That is the address of its machine, or user and group of the process at a local socket.
+    """
+    with suppress(OSError):
+        connection = posix.socket(fileno=descriptor)
+        try:
+            if connection.family == posix.AF_UNIX:
+                size = struct.calcsize("3i")
+                peer = connection.getsockopt(posix.SOL_SOCKET, posix.SO_PEERCRED, size)
+                _, user, group = struct.unpack("3i", peer)
+                return f"localhost:{user}:{group}"
+            numbers = posix.NI_NUMERICHOST | posix.NI_NUMERICSERV
+            return posix.getnameinfo(connection.getpeername(), numbers)[0]
+        finally:
+            connection.detach()
+    return ""
+
+
 def local_addresses(endpoint: str) -> set[int | str]:
     """Return port or path of an endpoint as it was bound; nothing of ``inproc://``."""
     scheme, _, address = endpoint.partition("://")
@@ -151,8 +174,11 @@ class Connections:
         self._monitors: dict[zmq.Socket[bytes], str] = {}  # and the names of their sockets
         self._addresses: set[int | str] = set()
         self._open: dict[int, int | None] = {}  # descriptors and inodes
+        self._peers: dict[int, str] = {}  # descriptors of the ROUTER, and addresses
+        self._from: Counter[str] = Counter()
         self._lines = LineLimit()
         self._stop, self._stopped = posix.socketpair()  # to close one end makes the other ready
+        self._settled = threading.Event()  # everything was noted that came before
         self._thread = threading.Thread(target=self._run, name="streamlstm-connections")
         self._thread.daemon = True
 
@@ -160,6 +186,17 @@ class Connections:
     def open(self) -> int:
         """Number of connections."""
         return len(self._open)
+
+    def open_from(self, address: str, exact: bool = True) -> int:
+        """Return how many connections of the ROUTER come from an address; from one thread.
+
+        Exactly, or as far as the thread here has come: it may be behind the messages.
+        """
+        if exact and self._thread.is_alive():
+            self._settled.clear()
+            self._stop.send(b"?")
+            self._settled.wait(SETTLE_SECONDS)
+        return self._from[address]
 
     def watch(self, socket: zmq.Socket[bytes], name: str) -> None:
         """Watch the connections of a socket. Call it before the socket is bound."""
@@ -188,22 +225,35 @@ class Connections:
         try:
             while True:
                 ready = dict(poller.poll())
-                if self._stopped.fileno() in ready:
+                asked = self._stopped.fileno() in ready
+                if asked and not self._stopped.recv(64):
                     return
                 for monitor in ready.keys() & self._monitors.keys():
                     self._note(recv_monitor_message(monitor), self._monitors[monitor])
+                if asked:
+                    self._note_all()
+                    self._settled.set()
         except zmq.ZMQError as error:  # the context was terminated
             _LOG.debug("connections are no longer watched", exc_info=error)
+
+    def _note_all(self) -> None:
+        for monitor, name in self._monitors.items():
+            while monitor.poll(0):
+                self._note(recv_monitor_message(monitor), name)
 
     def _note(self, event: Any, name: str) -> None:
         kind, descriptor = int(event["event"]), int(event["value"])
         if kind == zmq.EVENT_DISCONNECTED:
-            self._open.pop(descriptor, None)
+            self._close(descriptor)
         elif kind != zmq.EVENT_ACCEPTED:
             if self._on_failure is not None:
                 self._on_failure(name, event)
         else:
+            self._close(descriptor)  # if libzmq closed the one before without an event
             self._open[descriptor] = inode_of(descriptor)
+            if name == "router":
+                self._peers[descriptor] = peer_address(descriptor)
+                self._from[self._peers[descriptor]] += 1
             if len(self._open) > self.limit:
                 self._forget_closed()
             if len(self._open) > self.limit and cut(descriptor, self._addresses):
@@ -214,8 +264,16 @@ class Connections:
                     "--max-connections allows",
                 )
 
+    def _close(self, descriptor: int) -> None:
+        """Count a connection no more."""
+        self._open.pop(descriptor, None)
+        if (peer := self._peers.pop(descriptor, None)) is not None:
+            self._from[peer] -= 1
+            if not self._from[peer]:
+                del self._from[peer]
+
     def _forget_closed(self) -> None:
         """Forget connections that libzmq has closed without an event."""
         for descriptor, inode in list(self._open.items()):
             if inode_of(descriptor) != inode:
-                del self._open[descriptor]
+                self._close(descriptor)

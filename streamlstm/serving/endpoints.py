@@ -59,6 +59,11 @@ def check_endpoint(name: str, endpoint: str, insecure: bool, encrypted: bool = F
         keys = "give the worker keys (--key and --allow, docs/security.md), "
         bound = check_reach(name, endpoint, host, insecure or encrypted, keys)
         return f"tcp://{bracketed(bound)}:{port}"
+    if scheme == "ipc" and address == "*":
+        # libzmq would make a folder for it here, and leave that behind
+        raise EndpointError(
+            f"--{name} {endpoint}: * stands for a port of tcp://; expected ipc://PATH"
+        )
     if scheme == "ipc" and _is_no_socket(address):
         # libzmq would remove it and put its socket there
         raise EndpointError(

@@ -26,14 +26,14 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
     path : Path
         A file there is replaced.
     endpoints : mapping of str to str
-        As the sockets were bound.
+        As the sockets were bound; a relative path of ``ipc://`` is written as an absolute one.
 
     Raises
     ------
     EndpointError
         If the file cannot be written.
     """
-    where = {name: endpoints[name] for name in SOCKETS}
+    where = {name: _absolute(endpoints[name]) for name in SOCKETS}
     if METRICS in endpoints:
         where[METRICS] = endpoints[METRICS]
     text = json.dumps({**where, "pid": os.getpid()})
@@ -47,6 +47,14 @@ def write_endpoints(path: Path, endpoints: Mapping[str, str]) -> None:
         os.replace(file.name, path)
     except OSError as error:
         raise EndpointError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _absolute(endpoint: str) -> str:
+    """Return an endpoint that means the same in every folder."""
+    path = endpoint.removeprefix("ipc://")
+    if path == endpoint or path.startswith("@"):  # not ipc, or an abstract one, without a path
+        return endpoint
+    return f"ipc://{os.path.abspath(path)}"
 
 
 def is_of_a_worker(path: Path) -> bool:

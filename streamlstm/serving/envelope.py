@@ -22,11 +22,14 @@ class Envelope(NamedTuple):
         The message, or what is wrong with the frames around it, or why its sender may not send it.
     user : str
         User id of its sender, if the socket uses CURVE.
+    address : str
+        Where its sender's connection comes from, if that was asked for.
     """
 
     route: list[bytes] | None
     frame: bytes | ProtocolError
     user: str = ""
+    address: str = ""
 
     @property
     def producer(self) -> int:
@@ -44,6 +47,15 @@ def from_router(parts: list[bytes]) -> Envelope:
     if len(frames) > wire.MAX_ENVELOPE or longest > wire.MAX_ENVELOPE_BYTES:
         return Envelope(route[:1], bad_envelope(len(frames), longest))
     return Envelope(route, frame)
+
+
+def from_limited_router(parts: list[zmq.Frame]) -> Envelope:
+    """Separate the message of a ROUTER without CURVE, and find its sender's address."""
+    try:
+        address = str(parts[0].get("Peer-Address"))
+    except zmq.ZMQError:  # within a process there is none
+        address = ""
+    return from_router([part.bytes for part in parts])._replace(address=address)
 
 
 def from_curve_router(parts: list[zmq.Frame]) -> Envelope:

@@ -108,11 +108,14 @@ class LoopTable:
         self._allocate_queue(max_message_bytes, queue_limits)
         fields[layout.LARGE_MESSAGE] = self._zeros(8)  # a zmq_msg_t: 64 bytes
         fields[layout.HELD] = self._zeros(layout.MAX_HELD * layout.HELD_REPLY)
-        if authenticated:
+        if authenticated or limits:
             # A zmq_msg_t: 64 bytes, and empty once libzmq has initialised it.
             fields[layout.MESSAGE_OBJECT] = message = self._zeros(8)
             self._libzmq.zmq_msg_init(ctypes.c_void_p(message))
-            fields[layout.USER_ID] = self._keep(np.frombuffer(b"User-Id\0", np.uint8))
+            name = b"User-Id\0" if authenticated else b"Peer-Address\0"
+            fields[layout.USER_ID] = self._keep(np.frombuffer(name, np.uint8))
+            fields[layout.BY_ADDRESS] = not authenticated
+            fields[layout.ACCOUNT_NAME] = self._zeros(layout.MAX_IDENTITY, np.uint8)
         self.accounts: IdIndex | None = None
         if limits:
             self.accounts = self._allocate_accounts(limits)

@@ -7,10 +7,16 @@ from math import ceil
 
 import zmq
 
-from .access.client_accounts import Account, Accounts, ThrottleLog, throttled_reply
+from .access.client_accounts import (
+    Account,
+    Accounts,
+    ThrottleLog,
+    connection_name,
+    throttled_reply,
+)
 from .backlog import Backlog, Waiting
 from .dispatcher import Dispatcher
-from .envelope import Envelope, from_curve_router, from_pull, from_router
+from .envelope import Envelope, from_curve_router, from_limited_router, from_pull, from_router
 from .native import layout
 from .sender import Sender
 from .service import Service
@@ -107,13 +113,10 @@ class PythonLoop:
                 return
             for socket in tuple(sockets):
                 try:
-                    if self._authenticated and socket is self._router:
-                        envelope = from_curve_router(socket.recv_multipart(zmq.NOBLOCK, copy=False))
+                    if socket is self._pull:
+                        envelope = from_pull(socket.recv_multipart(zmq.NOBLOCK))
                     else:
-                        parts = socket.recv_multipart(zmq.NOBLOCK)
-                        envelope = (
-                            from_router(parts) if socket is self._router else from_pull(parts)
-                        )
+                        envelope = self._receive_request()
                 except zmq.Again:
                     sockets.remove(socket)
                     continue
@@ -127,6 +130,13 @@ class PythonLoop:
                 self._backlog.add(Waiting(now, envelope))
                 count += 1
                 size += len(envelope.frame) if isinstance(envelope.frame, bytes) else 0
+
+    def _receive_request(self) -> Envelope:
+        if self._authenticated:
+            return from_curve_router(self._router.recv_multipart(zmq.NOBLOCK, copy=False))
+        if self.accounts is not None:
+            return from_limited_router(self._router.recv_multipart(zmq.NOBLOCK, copy=False))
+        return from_router(self._router.recv_multipart(zmq.NOBLOCK))
 
     def _session_of(self, envelope: Envelope) -> Session:
         """Return the session of a message's connection."""
@@ -173,4 +183,6 @@ class PythonLoop:
 def _account_of(accounts: Accounts, envelope: Envelope) -> Account:
     if envelope.route is None:
         return accounts.pull
-    return accounts.of(envelope.user.encode() if envelope.user else envelope.route[0])
+    if envelope.user:
+        return accounts.of(envelope.user.encode())
+    return accounts.of(connection_name(envelope.address, envelope.route[0]))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .. import wire
 from ..engine.engine import Engine
-from ..errors import DuplicateError, FencedError, GapError, StreamLSTMError
+from ..errors import DamagedRecordError, DuplicateError, FencedError, GapError, StreamLSTMError
 from .counters import Counters
 from .line_limit import LineLimit
 
@@ -83,6 +83,8 @@ class Refusals:
 
     def refuse(self, error: Exception, stream: wire.StreamId | None, seq: int | None) -> Response:
         """Return the response that an observation or a request was refused."""
+        if isinstance(error, DamagedRecordError) and stream is None:
+            stream = error.stream  # one of many that the message names
         if isinstance(error, StreamLSTMError):
             last, values = self._last_of(error, stream, seq)
             refusal = wire.Error(stream, seq, error.code, str(error), last, values)

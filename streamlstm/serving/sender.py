@@ -9,6 +9,7 @@ from math import ceil
 import zmq
 
 from .counters import Counters
+from .large_replies import LargeReplies
 from .native import layout
 from .response import Publication
 from .sockets import Sockets
@@ -32,6 +33,7 @@ class Sender:
     def __init__(self, sockets: Sockets, counters: Counters) -> None:
         self._router, self._xpub, self._counters = sockets.router, sockets.xpub, counters
         self._wait_until = 0.0
+        self._large = LargeReplies(sockets.router)
         self.send_large: Callable[[bytes], bool] | None = None
 
     def wait_for_clients(self, seconds: float) -> None:
@@ -40,14 +42,21 @@ class Sender:
 
     def reply(self, route: list[bytes], reply: bytes) -> None:
         """Send a reply; drop it if its client has gone, or does not read and its queue is full."""
-        if len(reply) > layout.LARGE and self.send_large is not None and self.send_large(reply):
+        is_large = len(reply) > layout.LARGE
+        if is_large and self.send_large is not None and self.send_large(reply):
+            return
+        if is_large and not self._large.may_send(route[0], len(reply)):
+            self._counters.add(layout.DROPPED_ANSWERS)
             return
         flags = zmq.NOBLOCK
         if self._wait_until and (left := self._wait_until - time.monotonic()) > 0:
             self._router.set(zmq.SNDTIMEO, ceil(1000 * left))
             flags = zmq.Flag(0)
         try:
-            self._router.send_multipart([*route, reply], flags)
+            if is_large:
+                self._large.send(route, reply, flags)
+            else:
+                self._router.send_multipart([*route, reply], flags)
         except zmq.ZMQError:
             self._counters.add(layout.DROPPED_ANSWERS)
         else:

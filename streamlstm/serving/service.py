@@ -98,7 +98,7 @@ class Service:
         self._residency = Residency(checkpointer, eviction)
         quota = None
         if limits.streams is not None:
-            quota = StreamQuota(engine.stream_owners(), limits.streams)
+            quota = StreamQuota(engine.stream_owners(), limits.streams, self._connections_of)
         self._stepper = BatchStepper(engine, self.counters, self._refusals, self._residency, quota)
         self._streams = StreamRequests(engine, self._residency, quota)
         self._reloader = Reloader(engine, model_file, checkpointer, self.lines)
@@ -224,6 +224,9 @@ class Service:
     def has_events(self) -> bool:
         """True if there are more of these events."""
         return self._residency.has_events
+
+    def _connections_of(self, address: str, exact: bool) -> int:
+        return 1 if self.connections is None else self.connections.open_from(address, exact)
 
     def reload(self, publish: bool) -> Response | None:
         """Change the model if one is ready, between two batches.

@@ -35,7 +35,7 @@ def observations(inputs: int, categories: int, first: int, last: int) -> np.ndar
 def main(folder: Path, first: int, last: int, names: list[str]) -> None:
     """Continue the streams of each model."""
     from streamlstm import Engine
-    from streamlstm.serving.stores.checkpointer import open_checkpointer
+    from streamlstm.serving.stores.open import open_checkpointer
 
     for name in names:
         model, place = MODELS[name], folder / f"{name}.exports"

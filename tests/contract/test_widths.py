@@ -12,6 +12,7 @@ import pytest
 from streamlstm import Engine
 from streamlstm.kernels.simd import LANES, lanes
 
+from ..exhaustive import exhaustive
 from .carried import STREAMS, observations
 from .forced import CHOSEN, FEATURES, FEW
 from .models import MODELS
@@ -23,7 +24,7 @@ TURN = 5  # observations of each stream before it moves on
     ("width", "few", "least"),
     [
         (4, ["few"], 40),
-        *(pytest.param(width, [], 200, marks=pytest.mark.exhaustive) for width in FEATURES),
+        *(exhaustive(width, [], 200) for width in FEATURES),
     ],
 )
 def test_the_contract_holds_at_every_width(
@@ -46,7 +47,7 @@ def test_the_contract_holds_at_every_width(
     ("widths", "names"),
     [
         ((LANES, 4 if LANES > 4 else 8, LANES), FEW),
-        pytest.param((16, 8, 4, 8, 16), CHOSEN, marks=pytest.mark.exhaustive),
+        exhaustive((16, 8, 4, 8, 16), CHOSEN),
     ],
 )
 def test_streams_move_between_machines_of_every_width(

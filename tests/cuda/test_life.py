@@ -7,7 +7,7 @@ import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model
 from streamlstm.serving.eviction import Eviction
-from streamlstm.serving.stores.checkpointer import open_checkpointer
+from streamlstm.serving.stores.open import open_checkpointer
 from tests.contract.models import random_model
 
 LAYERS = [LSTM(3, 5, initial_state=True), Dense(5, 2)]

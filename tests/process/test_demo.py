@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ..exhaustive import exhaustive
+
 Demo = Callable[..., subprocess.Popen[str]]
 
 
@@ -86,7 +88,12 @@ def test_the_demo_predicts_this_machine_and_scores_it(demo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        exhaustive(signal.SIGHUP, 129),
+    ],
 )
 def test_a_signal_stops_the_demo_and_its_children(demo, number, status):
     process = demo("--seconds", "60")

@@ -17,6 +17,7 @@ from streamlstm import GRU, LSTM, RNN, Dense, Embedding, Engine, Model
 from streamlstm.network.layers import Layer
 
 from ..contract.models import random_model
+from ..exhaustive import exhaustive
 
 needs_matplotlib = pytest.mark.skipif(
     find_spec("matplotlib") is None, reason="needs matplotlib: make test"
@@ -87,7 +88,12 @@ def observed(folder: Path, pump: str) -> list[list[float]]:
 
 @needs_matplotlib
 @pytest.mark.parametrize(
-    ("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+    ("suffix", "start"),
+    [
+        ("png", b"\x89PNG"),
+        ("svg", b"<?xml"),
+        exhaustive("pdf", b"%PDF"),
+    ],
 )
 def test_a_picture_in_every_format(
     suffix: str, start: bytes, asked: tuple[object, ...], tmp_path: Path
@@ -172,11 +178,11 @@ def test_layers_units_and_the_last_rows(asked: tuple[object, ...], tmp_path: Pat
 @pytest.mark.parametrize(
     ("layers", "options"),
     [
-        ([LSTM(1, 2), Dense(2, 1)], ()),
+        exhaustive([LSTM(1, 2), Dense(2, 1)], ()),
         ([RNN(1, 150), LSTM(150, 12, projection_size=5), Dense(5, 9, "softmax")], ()),
-        ([LSTM(1, 6, coupled=True), Dense(6, 1)], ("--last", "1")),
+        exhaustive([LSTM(1, 6, coupled=True), Dense(6, 1)], ("--last", "1")),
         ([Embedding(1, 7, 4), GRU(4, 12), Dense(12, 7, "log_softmax")], ("--units", "3")),
-        ([LSTM(1, 9, gate_activation="relu"), Dense(9, 1)], ("--layer", "1")),
+        exhaustive([LSTM(1, 9, gate_activation="relu"), Dense(9, 1)], ("--layer", "1")),
     ],
 )
 def test_networks_of_all_kinds_from_a_pipe(

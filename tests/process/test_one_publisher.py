@@ -1,38 +1,29 @@
-"""One publisher of a stream: nothing of a second one, or of an old journal, is lost in silence."""
+"""Two publishers of a stream: nothing that either has sent is lost in silence."""
 
 from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
 import zmq
 
 from benchmarks.live.proxy import Proxy
-from streamlstm import Engine, ReplayingPublisher, wire
-from streamlstm.client.replay.journal import Journal
+from streamlstm import Engine, wire
 from streamlstm.errors import (
-    BadValueError,
-    DataError,
-    EndpointError,
-    KeyFileError,
-    ShapeError,
     StreamLSTMError,
 )
 
+from ..exhaustive import exhaustive
 from ..redis_server import Redis, needs_redis
-from .conftest import MODEL, SlowWorker, Sockets, WorkerProcess, assert_same_state
+from .conftest import MODEL, Sockets, WorkerProcess
+from .one_publisher import ELSE, X, assert_applied, publisher, send, step_as
 from .test_replaying import Store, Thread
-
-X = np.random.default_rng(3).standard_normal((200, 2)).astype(np.float32)
-ELSE = "somebody else feeds this stream"
 
 
 @pytest.fixture(scope="module", params=["native", "python"])
@@ -40,153 +31,6 @@ def looped(model_file: Path, request: pytest.FixtureRequest) -> Iterator[WorkerP
     process = WorkerProcess(model_file, "--loop", request.param)
     yield process
     process.stop()
-
-
-def publisher(worker: WorkerProcess | str, **options: Any) -> ReplayingPublisher:
-    router = worker if isinstance(worker, str) else worker.endpoints["router"]
-    return ReplayingPublisher(router, **{"timeout": 60, "linger": 60} | options)
-
-
-def send(made: ReplayingPublisher, stream: str, rows: range) -> list[int]:
-    return [made.send(stream, X[n]) for n in rows]
-
-
-def assert_applied(worker: WorkerProcess, stream: str, rows: list[int]) -> None:
-    """Compare a stream with an engine that steps these rows of X, numbered from 1."""
-    engine = Engine(MODEL, threads=1)
-    for seq, n in enumerate(rows, 1):
-        engine.step(stream, X[n], seq=seq)
-    with worker.client() as client:
-        assert client.last_seqs([stream]) == [len(rows)]
-        assert_same_state(client, engine, stream)
-
-
-# --- a journal that is behind the worker ----------------------------------------------------------
-
-
-def test_another_publisher_fed_the_stream_meanwhile(worker: WorkerProcess, tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    with publisher(worker, journal=journal) as first:
-        assert send(first, "behind", range(10)) == list(range(1, 11))
-    with publisher(worker) as other:
-        assert send(other, "behind", range(10, 15)) == [11, 12, 13, 14, 15]
-    with publisher(worker, journal=journal) as again:  # at once, before it hears of the worker
-        assert send(again, "behind", range(15, 18)) == [16, 17, 18]
-    assert_applied(worker, "behind", list(range(18)))
-
-
-def test_an_old_copy_of_a_journal(worker: WorkerProcess, tmp_path: Path) -> None:
-    journal, copy = tmp_path / "journal", tmp_path / "copy"
-    with publisher(worker, journal=journal) as first:
-        send(first, "copied", range(5))
-    shutil.copy(journal, copy)
-    with publisher(worker, journal=journal) as first:
-        send(first, "copied", range(5, 10))
-    with publisher(worker, journal=copy) as old:
-        assert send(old, "copied", range(10, 13)) == [11, 12, 13]
-    assert_applied(worker, "copied", list(range(13)))
-
-
-@pytest.mark.parametrize("lost", [1, 15, 60, 300])
-def test_a_journal_whose_tail_was_lost(worker: WorkerProcess, tmp_path: Path, lost: int) -> None:
-    journal, stream = tmp_path / "journal", f"tail-{lost}"
-    with publisher(worker, journal=journal) as first:
-        send(first, stream, range(10))
-    journal.write_bytes(journal.read_bytes()[:-lost])
-    with publisher(worker, journal=journal) as again:
-        assert send(again, stream, range(10, 12)) == [11, 12]
-    assert_applied(worker, stream, list(range(12)))
-
-
-def journal_of(path: Path, producer: int | None, stream: str, rows: range) -> None:
-    """Write the journal of a publisher that was killed when it had sent these rows."""
-    made = Journal(path)
-    if producer is not None:
-        made.begin(producer)
-    made.add([wire.Step(stream, n + 1, wire.to_floats(X[n])) for n in rows])
-    made.close()
-
-
-def step_as(sockets: Sockets, worker: WorkerProcess, producer: int, stream: str, n: int) -> str:
-    """Send row n as observation n + 1 of a producer; return the code of the refusal, if any."""
-    return refusal(sockets, worker, producer, wire.Step(stream, n + 1, wire.to_floats(X[n])))
-
-
-def refusal(sockets: Sockets, worker: WorkerProcess, producer: int, message: wire.Request) -> str:
-    dealer = sockets.connect(zmq.DEALER, worker.endpoints["router"])
-    envelope = [wire.envelope_of(producer)] if producer else []
-    dealer.send_multipart([*envelope, wire.encode(message)])
-    reply = wire.decode_reply(dealer.recv_multipart()[-1])
-    return reply.code if isinstance(reply, wire.Error) else ""
-
-
-@pytest.mark.parametrize("former", [5, None])
-def test_what_a_killed_publisher_has_sent_counts_only_if_nobody_came_between(
-    worker: WorkerProcess, sockets: Sockets, tmp_path: Path, former: int | None
-) -> None:
-    """Rows 3 to 7 are in the journal; 3 and 4 arrived, and then perhaps somebody else's 5."""
-    for comes_between in (0, 6):
-        stream, journal = f"killed-{former}-{comes_between}", tmp_path / f"{comes_between}"
-        for n in range(5):
-            assert step_as(sockets, worker, former or 0, stream, n) == ""
-        journal_of(journal, former, stream, range(3, 8))
-        if comes_between:
-            assert refusal(sockets, worker, comes_between, wire.Claim([stream], None)) == ""
-            other = wire.Step(stream, 6, wire.to_floats(X[100]))
-            assert refusal(sockets, worker, comes_between, other) == ""
-        if not comes_between:
-            with publisher(worker, journal=journal) as again:
-                assert send(again, stream, range(8, 10)) == [9, 10]
-            assert_applied(worker, stream, list(range(10)))
-            continue
-        for _ in range(2):  # it stays so until somebody decides
-            told = publisher(worker, journal=journal)
-            with pytest.raises(StreamLSTMError, match=f"{ELSE}, .* in doubt: 4 to 6 .*: 7 to 8"):
-                told.send(stream, X[8])
-            with pytest.raises(StreamLSTMError, match=ELSE):
-                told.flush()
-            with pytest.raises(StreamLSTMError, match=ELSE):
-                told.close()
-        assert_applied(worker, stream, [*range(5), 100])
-        # It has not taken the stream from the other one.
-        assert step_as(sockets, worker, comes_between, stream, 6) == ""
-
-
-def test_a_plain_client_between_two_lives_of_a_publisher(
-    worker: WorkerProcess, sockets: Sockets, tmp_path: Path
-) -> None:
-    """A number that a client without identity has used is not the one in the journal."""
-    for n in range(2):
-        assert step_as(sockets, worker, 5, "plain", n) == ""
-    journal_of(tmp_path / "journal", 5, "plain", range(1, 3))
-    assert step_as(sockets, worker, 0, "plain", 2) == ""
-    told = publisher(worker, journal=tmp_path / "journal")
-    with pytest.raises(StreamLSTMError, match=f"{ELSE}, .* in doubt: 2 to 3"):
-        told.last_seq("plain")
-    with pytest.raises(StreamLSTMError, match=ELSE):
-        told.close()
-
-
-def test_a_journal_opened_twice_at_the_same_time(worker: WorkerProcess, tmp_path: Path) -> None:
-    journal, copy = tmp_path / "journal", tmp_path / "copy"
-    with publisher(worker, journal=journal) as first:
-        send(first, "twice", range(3))
-    shutil.copy(journal, copy)
-    first, second = publisher(worker, journal=journal), publisher(worker, journal=copy)
-    assert send(first, "twice", range(3, 5)) == [4, 5]
-    first.flush()
-    assert send(second, "twice", range(5, 7)) == [6, 7]
-    second.flush()
-    assert first.send("twice", X[100]) == 6
-    with pytest.raises(StreamLSTMError, match=ELSE):
-        first.flush()
-    with pytest.raises(StreamLSTMError, match=ELSE):
-        first.close()
-    second.close()
-    assert_applied(worker, "twice", list(range(7)))
-
-
-# --- two publishers at once -----------------------------------------------------------------------
 
 
 def reported(error: BaseException) -> tuple[int, int]:
@@ -337,9 +181,7 @@ def test_a_worker_that_lost_the_claim_is_no_other_publisher() -> None:
 
 
 @pytest.mark.parametrize("store", ["lmdb", pytest.param("redis", marks=needs_redis)])
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)]
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, exhaustive(signal.SIGTERM)])
 def test_a_restart_over_a_store_keeps_the_fence(
     model_file: Path, sockets: Sockets, tmp_path: Path, store: str, number: int
 ) -> None:
@@ -369,91 +211,6 @@ def test_a_restart_over_a_store_keeps_the_fence(
     finally:
         if redis is not None:
             redis.kill()
-
-
-def test_a_stream_that_was_forgotten_is_an_error(worker: WorkerProcess) -> None:
-    made = publisher(worker)
-    send(made, "forgotten", range(3))
-    made.flush()
-    with worker.client() as client:
-        client.forget("forgotten")
-    made.send("forgotten", X[3])
-    with pytest.raises(StreamLSTMError, match=r"reached number 0, .* number 4: .* lost state"):
-        made.flush()
-    with pytest.raises(StreamLSTMError, match="lost state"):
-        made.close()
-
-
-def test_a_worker_of_a_version_without_producers(slow: SlowWorker) -> None:
-    made = publisher(slow.endpoint, linger=0)
-    sending = threading.Thread(target=pytest.raises, args=(StreamLSTMError, made.send, "s", X[0]))
-    sending.start()
-    request = slow.request()
-    assert wire.decode_request(request[-1]) == wire.Claim(["s"], None)
-    assert wire.producer_of(request[-2])
-    refused = wire.Error(None, None, "unknown-kind", "kind: expected 1, 2, got 15")
-    slow.reply(request, wire.encode(refused))
-    sending.join()
-    with pytest.raises(StreamLSTMError, match=r"expected a worker that answers CLAIM.* Upgrade"):
-        made.close()
-
-
-def test_arguments_of_the_wrong_kind(worker: WorkerProcess, tmp_path: Path) -> None:
-    """Errors of streamlstm, not of Python; and nothing stays open."""
-    journal, wrong = tmp_path / "journal", cast(Any, 5)
-    with pytest.raises(EndpointError, match="router: expected an endpoint such as"):
-        ReplayingPublisher(wrong, journal=journal)
-    with pytest.raises(BadValueError, match="on_prediction: expected a function, got 5"):
-        publisher(worker, journal=journal, on_prediction=wrong)
-    with pytest.raises(KeyFileError, match="key: expected the path of a key file, got 5"):
-        publisher(worker, journal=journal, key=5, server=6)
-    with pytest.raises(DataError, match="got a folder"):
-        publisher(worker, journal=tmp_path)
-    with publisher(worker, journal=journal) as made, worker.client() as client:
-        for call in (made.send_many, client.step_many, client.submit_many):
-            with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got int"):
-                call(wrong, X[:1])
-        for streams in (wrong, "abc"):
-            with pytest.raises(ShapeError, match="streams: expected a sequence of ids, got"):
-                client.last_seqs(streams)
-        with pytest.raises(ShapeError, match="seqs: expected a sequence of 1 values, got int"):
-            client.step_many(["a"], X[:1], seqs=wrong)
-
-
-# --- within a callback ----------------------------------------------------------------------------
-
-
-def test_calls_that_would_wait_for_themselves(worker: WorkerProcess) -> None:
-    """In on_prediction: an error at once, that says what to do; what need not wait works."""
-    said: dict[str, str] = {}
-    numbers: list[int] = []
-    done = threading.Event()
-
-    def deliver(stream: wire.StreamId, seq: int, y: np.ndarray) -> None:
-        if stream != "in-callback" or seq > 1:
-            return
-        for name, call in {
-            "send": lambda: made.send("new-in-callback", X[0]),
-            "last_seq": lambda: made.last_seq("new-in-callback"),
-            "flush": made.flush,
-            "close": made.close,
-        }.items():
-            try:
-                call()
-            except StreamLSTMError as error:
-                said[name] = str(error)
-        numbers.append(made.send("in-callback", X[1]))
-        numbers.append(made.last_seq("in-callback"))
-        done.set()
-
-    with publisher(worker, on_prediction=deliver) as made:
-        made.send("in-callback", X[0])
-        assert done.wait(30)
-        made.flush()
-    assert numbers == [2, 2]
-    assert all(f"{name}: on_prediction runs where" in said[name] for name in said)
-    assert set(said) == {"send", "last_seq", "flush", "close"}
-    assert_applied(worker, "in-callback", [0, 1])
 
 
 # --- routing ids ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import zmq
 
 from streamlstm import wire
 
+from ..exhaustive import exhaustive
 from ..redis_server import Redis, needs_redis
 from .conftest import FREE_PORTS, Sockets, WorkerProcess
 from .test_store import STREAMS, observation, refused, settle
@@ -62,7 +63,7 @@ def replies(socket: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("loop", ["native", pytest.param("python", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("loop", ["native", exhaustive("python")])
 def test_a_worker_that_is_fenced_ends_and_confirms_nothing(
     start_on_redis: Any, sockets: Sockets, model_file: Path, loop: str
 ) -> None:
@@ -85,7 +86,7 @@ def test_a_worker_that_is_fenced_ends_and_confirms_nothing(
     assert new.stop() == 0
 
 
-@pytest.mark.parametrize("stays", [pytest.param(True, marks=pytest.mark.exhaustive), False])
+@pytest.mark.parametrize("stays", [exhaustive(True), False])
 def test_a_worker_that_was_stopped_wakes_up_fenced(
     start_on_redis: Any, sockets: Sockets, stays: bool
 ) -> None:

@@ -15,6 +15,7 @@ from streamlstm import Engine, Model, wire
 from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
+from ..exhaustive import exhaustive
 from ..redis_server import Redis, needs_redis
 from .conftest import Sockets, WorkerProcess
 from .reloading import MODELS, OTHER, ROUNDS, Deployment, x_of
@@ -50,7 +51,12 @@ def settled(client: Client) -> None:
 
 @ROUNDS
 @pytest.mark.parametrize(
-    ("anew", "options"), [(False, ()), (True, ()), (True, ("--loop", "python"))]
+    ("anew", "options"),
+    [
+        (False, ()),
+        (True, ()),
+        exhaustive(True, ("--loop", "python")),
+    ],
 )
 def test_killed_around_a_change_no_stream_is_lost(
     deployment: Deployment, sockets: Sockets, anew: bool, options: tuple[str, ...], rounds: int
@@ -60,7 +66,7 @@ def test_killed_around_a_change_no_stream_is_lost(
 
 
 @needs_redis
-@pytest.mark.parametrize("anew", [pytest.param(False, marks=pytest.mark.exhaustive), True])
+@pytest.mark.parametrize("anew", [exhaustive(False), True])
 def test_killed_around_a_change_no_stream_is_lost_from_redis(
     deployment: Deployment, sockets: Sockets, redis: Redis, anew: bool
 ) -> None:

@@ -90,6 +90,7 @@ def test_an_observation_that_does_not_fit_alone_stops_it_and_is_named(few: Worke
         publisher.close()
     found = re.match(r"stream '(s\d+)': .* does not apply observation 1 \(cap", str(raised.value))
     assert found, str(raised.value)
+    assert raised.value.code == "capacity"
     assert found[1] == STREAMS[SLOTS]
     assert "None" not in str(raised.value)
     with few.client() as client:  # all that have a slot were applied

@@ -262,12 +262,14 @@ def test_what_the_worker_refuses_is_left_out_and_reported(
                 publisher.send("left-out", bad if n == 50 else X[n])
             except StreamLSTMError as error:
                 assert "bad-value" in str(error)  # noqa: PT017 - it comes at one of many calls
+                assert error.code == "bad-value"  # noqa: PT017
                 refused += 1
                 publisher.send("left-out", X[n])
         try:
             publisher.flush()
         except StreamLSTMError as error:
             assert "bad-value" in str(error)  # noqa: PT017
+            assert error.code == "bad-value"  # noqa: PT017
             refused += 1
         assert refused == 1
         publisher.flush()

@@ -21,6 +21,7 @@ from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 
 from ..contract.models import random_model
+from ..exhaustive import exhaustive
 from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
 
 STREAMS: list[wire.StreamId] = [f"pump-{n}" for n in range(150)] + list(range(150))
@@ -73,7 +74,7 @@ def start(model_file: Path, tmp_path: Path) -> Iterator[Any]:
         process.stop()
 
 
-@pytest.mark.parametrize("loop", ["native", "python"])
+@pytest.mark.parametrize("loop", ["native", exhaustive("python")])
 def test_killed_under_load_every_stream_comes_back_as_it_was(
     start: Any, sockets: Sockets, loop: str
 ) -> None:

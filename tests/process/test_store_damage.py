@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import numpy as np
 import pytest
 import zmq
 
 from streamlstm import Engine, wire
 from streamlstm.client.client import Client
+from streamlstm.client.replay.publisher import ReplayingPublisher
 from streamlstm.errors import RemoteError
 
 from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
@@ -325,3 +327,20 @@ def test_info_of_a_store_is_a_table(closed: Path) -> None:
     assert shown["restarts"] == "0 of all streams"
     assert "there is no store" in run("store", "info", str(closed.parent)).stderr
     assert run("store", "check").returncode == 2
+
+
+def test_a_publisher_hears_which_stream_has_a_damaged_record(start: Any, tmp_path: Path) -> None:
+    worker = start()
+    with worker.client() as client:
+        step_all(client, 1)
+    assert worker.stop() == 0
+    bad = STREAMS[7]
+    with lmdb.open(str(tmp_path / "store")) as env, env.begin(write=True) as write:
+        record = bytearray(write.get(bad.encode()))
+        record[20] ^= 1
+        write.put(bad.encode(), bytes(record))
+    router = start().endpoints["router"]
+    with pytest.raises(RemoteError) as raised, ReplayingPublisher(router, timeout=30) as publisher:
+        publisher.send_many(STREAMS, np.ones((len(STREAMS), 2)))
+    assert (raised.value.code, raised.value.stream) == ("busy", bad)
+    assert "streamlstm forget" in str(raised.value)

@@ -14,6 +14,7 @@ from streamlstm.client.client import Client
 from streamlstm.errors import RemoteError
 from streamlstm.serving.stores.header import HEADER_KEY
 
+from ..exhaustive import exhaustive
 from ..redis_server import Redis, needs_redis
 from ..unit.former_store import former_header, former_record
 from .reloading import OTHER
@@ -125,9 +126,7 @@ def restart_without_its_file(redis: Redis) -> None:
     redis.start()
 
 
-@pytest.mark.parametrize(
-    "lose", [flush, pytest.param(restart_without_its_file, marks=pytest.mark.exhaustive)]
-)
+@pytest.mark.parametrize("lose", [flush, exhaustive(restart_without_its_file)])
 def test_a_redis_that_lost_everything_has_it_again_when_the_worker_stops(
     start_on_redis: Any, redis: Redis, lose: Any
 ) -> None:

@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from ..exhaustive import exhaustive
 from .__main__ import environment
 
 pytestmark = [
@@ -18,10 +18,6 @@ pytestmark = [
         reason="needs numba-cuda: make test, on Linux",
     ),
 ]
-
-
-def exhaustive(*arguments: Any) -> Any:
-    return pytest.param(*arguments, marks=pytest.mark.exhaustive)
 
 
 def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -38,13 +34,11 @@ def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize(
     ("kernel", "options", "least"),
     [
-        ("any", ["few"], 130),
+        ("any", ["few", "-k", "float64 and (cuda-3 or cuda-149)"], 14),
         exhaustive("any", [], 1000),
         # The others step the same models, in blocks of 1, 3, 13 and 149.
         exhaustive("resident", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
-        ("spilled", ["few", "-k", "float64 and cuda-3"], 7),
         exhaustive("spilled", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
-        ("scalar", ["few", "-k", "float64 and cuda-3"], 7),
         exhaustive("scalar", ["-k", "float64 and (cuda-3 or cuda-13 or cuda-149 and mixed)"], 111),
     ],
 )
@@ -56,7 +50,7 @@ def test_the_contract(kernel: str, options: list[str], least: int, root: Path) -
     assert int(passed[1]) >= least
 
 
-@pytest.mark.parametrize("order", ["late", pytest.param("early", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("order", ["late", exhaustive("early")])
 def test_the_engine(order: str, root: Path) -> None:
     ran = run(
         root,

@@ -13,17 +13,13 @@ from streamlstm import LSTM, Engine
 from streamlstm.backends.factory import device_of
 from streamlstm.errors import ModelError
 from tests.contract.models import random_model
-
-
-def exhaustive(*arguments: Any) -> Any:
-    return pytest.param(*arguments, marks=pytest.mark.exhaustive)
+from tests.exhaustive import exhaustive
 
 
 @pytest.mark.timeout(600)  # a machine that others use as well
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        (["tests.contract.on_cuda", "any", "few"], 70),
         exhaustive(["tests.contract.on_cuda", "any"], 480),
         # The others step the same models, in blocks of one size.
         (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 7),

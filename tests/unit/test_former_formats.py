@@ -158,7 +158,7 @@ def test_a_former_store_restarts_and_goes_on(tmp_path: Path, restarts: int) -> N
             step(engine, checkpointer, stream)
             step_alone(truth, stream)
         for n in range(restarts):
-            checkpointer._finishing.clear()
+            checkpointer._thread._finishing.clear()
             model = MODELS[n + 1]
             reload(engine, checkpointer, model, tmp_path, True)
             truth.reload(model, True)
@@ -187,7 +187,7 @@ def test_a_former_store_restarts_and_goes_on(tmp_path: Path, restarts: int) -> N
             model = following
             step(engine, checkpointer, "a")
             step_alone(truth, "a")
-            checkpointer._finishing.clear()
+            checkpointer._thread._finishing.clear()
             checkpointer.finish()
 
 

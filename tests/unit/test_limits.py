@@ -171,7 +171,7 @@ def test_limits_say_whether_there_are_any() -> None:
 
 def test_names_of_clients_in_the_log() -> None:
     assert str(Account(1, b"Adashboard", authenticated=True)) == "dashboard"
-    assert str(Account(1, b"\0\1\2\3\4", authenticated=False)) == "connection 0001020304"
+    assert str(Account(1, b"\0\0\1\2\3\4", authenticated=False)) == "connection 0001020304"
     assert str(Account(1, PULL_NAME.encode(), authenticated=True)) == "clients of the pull socket"
 
 

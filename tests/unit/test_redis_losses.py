@@ -16,6 +16,7 @@ from streamlstm.serving.eviction import Eviction, make_eviction
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
 from streamlstm.serving.stores import checkpointer as checkpoints
+from streamlstm.serving.stores import commit_thread
 from streamlstm.serving.stores.checkpointer import Checkpointer
 
 from ..redis_server import Redis, needs_redis
@@ -28,7 +29,7 @@ HASH, ORDER = "streamlstm:streams", "streamlstm:order"
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(commit_thread, "CHECK_SECONDS", 0.02)
     monkeypatch.setattr("streamlstm.serving.stores.outage.RETRY_SECONDS", 0.02)
 
 
@@ -98,7 +99,7 @@ def test_an_idle_worker_notices_that_its_store_can_be_read_again(redis: Redis) -
 def test_a_worker_that_stops_looks_once_more(
     redis: Redis, server: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(checkpoints, "CHECK_SECONDS", 60.0)
+    monkeypatch.setattr(commit_thread, "CHECK_SECONDS", 60.0)
     engine = Engine(MODEL, threads=1)
     with opened(engine, redis.url, 0.0) as checkpointer:
         started(engine, checkpointer)

@@ -50,7 +50,7 @@ def test_thousands_in_one_commit(redis: Redis, server: Any) -> None:
         checkpointer.finish()
         for n in range(COUNT - 5):
             engine.forget(n)
-        checkpointer._finishing.clear()
+        checkpointer._thread._finishing.clear()
         checkpointer.finish()
         assert server.zcard(ORDER) == server.hlen(HASH) - 1 == COUNT + 5
         assert checkpointer._store.count() == COUNT + 5

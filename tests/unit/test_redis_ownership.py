@@ -15,10 +15,10 @@ import pytest
 
 from streamlstm import Engine
 from streamlstm.errors import StoreError
-from streamlstm.serving.stores import checkpointer as checkpoints
-from streamlstm.serving.stores import redis_namespace
-from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
+from streamlstm.serving.stores import commit_thread, redis_namespace
+from streamlstm.serving.stores.checkpointer import Checkpointer
 from streamlstm.serving.stores.header import header_of
+from streamlstm.serving.stores.open import open_checkpointer
 from streamlstm.serving.stores.owner import Owner
 from streamlstm.serving.stores.redis import RedisStore
 from streamlstm.serving.stores.store import FencedError
@@ -32,7 +32,7 @@ OWNER = "streamlstm:owner"
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(commit_thread, "CHECK_SECONDS", 0.02)
 
 
 def taken_over(engine: Engine, where: str) -> Checkpointer:
@@ -220,7 +220,7 @@ def test_one_of_another_machine_that_goes_on_is_refused(
 def test_a_lease_that_ran_out_is_taken_again(
     redis: Redis, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "CHECK_SECONDS", 60.0)
+    monkeypatch.setattr(commit_thread, "CHECK_SECONDS", 60.0)
     monkeypatch.setattr(redis_namespace, "LEASE_SECONDS", 0.01)
     engine = Engine(MODEL, threads=1)
     with opened(engine, redis.url, 0.0) as checkpointer:

@@ -18,8 +18,9 @@ from streamlstm.engine.records import FORMAT, record_size
 from streamlstm.errors import StoreError
 from streamlstm.serving.line_limit import LineLimit
 from streamlstm.serving.reload import Reloader
-from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
+from streamlstm.serving.stores.checkpointer import Checkpointer
 from streamlstm.serving.stores.header import HEADER_KEY, Header, header_of
+from streamlstm.serving.stores.open import open_checkpointer
 
 from ..contract.models import random_model
 from ..redis_server import Redis, needs_redis
@@ -164,7 +165,7 @@ def test_killed_around_a_change_both_models_find_every_stream(places: Places) ->
         between = places.copied(where)
         engine.commit_reload(engine.prepare_reload(new))
         step(engine, checkpointer, "a")
-        checkpointer._finishing.clear()
+        checkpointer._thread._finishing.clear()
         checkpointer.finish()
         after = places.copied(where)
         last = engine.export_stream("a")
@@ -201,7 +202,7 @@ def test_killed_around_a_change_that_begins_anew_numbers_stay(places: Places) ->
             header_of(new, record_size(len(next.initial))).restarted_from(checkpointer.header)
         )
         step(engine, checkpointer, "a")  # and what was applied by the old model meanwhile
-        checkpointer._finishing.clear()
+        checkpointer._thread._finishing.clear()
         checkpointer.finish()
         between = places.copied(where)
     with pytest.raises(StoreError, match="whose layout differs"):

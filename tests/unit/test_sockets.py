@@ -135,7 +135,7 @@ def test_a_path_that_is_taken_stays_with_its_owner(
 def test_endpoints_are_written_whole_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "endpoints.json"
     path.write_text("from before")
-    endpoints = {"router": "tcp://127.0.0.1:1", "pull": "ipc://p", "xpub": "inproc://x"}
+    endpoints = {"router": "tcp://127.0.0.1:1", "pull": "ipc:///p", "xpub": "inproc://x"}
     write_endpoints(path, endpoints)
     assert json.loads(path.read_text()) == {**endpoints, "pid": os.getpid()}
     assert read_endpoints(path) == endpoints

@@ -16,9 +16,10 @@ from streamlstm.engine.records import store_key, stream_from_key
 from streamlstm.errors import CapacityError, StoreError
 from streamlstm.serving.metrics import WorkerCollector
 from streamlstm.serving.service import Service
-from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
+from streamlstm.serving.stores.checkpointer import Checkpointer
 from streamlstm.serving.stores.header import Header
 from streamlstm.serving.stores.lmdb import LmdbStore
+from streamlstm.serving.stores.open import open_checkpointer
 
 from ..contract.models import random_model
 from .worker_harness import harness
@@ -214,7 +215,7 @@ def test_other_peoples_files_are_refused(where: str) -> None:
     with pytest.raises(StoreError, match="expected a store of streamlstm"):
         open_checkpointer(Engine(MODEL, threads=1), where, 1.0)
     for wrong in ("lmdb:", "sqlite:x", "", "/tmp/x", "lmdb:/dev/null"):
-        with pytest.raises(StoreError, match=r"expected lmdb:PATH|cannot be opened"):
+        with pytest.raises(StoreError, match=r"expected lmdb:PATH|expected a folder"):
             open_checkpointer(Engine(MODEL, threads=1), wrong, 1.0)
 
 
@@ -307,3 +308,25 @@ def test_prometheus_and_info_show_the_store(where: str) -> None:
             "failing": None,
             "error": None,
         }
+
+
+def test_last_and_claim_name_the_stream_whose_record_is_damaged(where: str) -> None:
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as checkpointer:
+        engine.step_many(["a", "bad", "c"], np.ones((3, 2)), seqs=[1] * 3)
+        checkpointer.finish()
+    with lmdb.open(where[5:]) as env, env.begin(write=True) as write:
+        record = bytearray(write.get(b"bad"))
+        record[20] ^= 1
+        write.put(b"bad", bytes(record))
+    engine = Engine(MODEL, threads=1)
+    with opened(engine, where) as checkpointer:
+        service = Service(engine, checkpointer=checkpointer)
+        for ask in (wire.Last, lambda streams: wire.Claim(streams, None)):
+            refused, answered = (
+                service.handle([wire.encode(ask(streams))], producers={0: 77})[0]
+                for streams in (["a", "bad", "c"], ["a", "c"])
+            )
+            assert refused.error is not None
+            assert (refused.error.code, refused.error.stream) == ("busy", "bad")
+            assert answered.error is None

@@ -248,3 +248,35 @@ def test_a_note_of_before_a_restart_of_the_machine_counts_only_if_the_store_was_
     store.close()
     assert Seal(tmp_path).fits(status)
     assert '"boot": null' in note.read_text()
+
+
+CUT_MEANWHILE = """
+import os, sys
+from streamlstm.errors import StoreError
+from tests.unit.test_store_damage import HEADER, LmdbStore
+
+store = LmdbStore(sys.argv[1], HEADER)
+items = store.items()
+next(items)
+os.truncate(sys.argv[1] + "/data.mdb", 2 * 4096)
+try:
+    print(len(list(items)))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = LmdbStore(str(folder), HEADER)
+    record = bytes(3_000)  # a page each, so that what is read next is not in a page read before
+    store.commit([], [(b"%06d" % n, record) for n in range(5_000)])
+    store.close()
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_MEANWHILE, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert "was cut short while it was in use" in done.stdout

@@ -41,7 +41,7 @@ def turn_until(checkpointer: Checkpointer, failing: bool) -> None:
         not failing and checkpointer.status()["pending"]
     ):
         checkpointer.turn()
-        checkpointer._idle.wait(0.001)
+        checkpointer.wait(0.001)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_a_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             for _ in range(20):  # it is tried again and again, and the log has one line
                 engine.step_many(range(5000), np.ones((5000, 2)))
                 checkpointer.turn()
-                checkpointer._idle.wait(0.01)
+                checkpointer.wait(0.01)
             status = checkpointer.status()
             assert "cannot be written" in status["error"]
             assert (status["committed"], status["pending"] >= 5000) == (committed, True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamlstm.cli.signals import exit_on_interrupt
+from streamlstm.cli.table_options import ModelFile, TableFile, TimeColumn
 
 if TYPE_CHECKING:
     from streamlstm.cli.gates.series import SeriesSlice
@@ -15,12 +16,8 @@ if TYPE_CHECKING:
 
 
 def gates(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model file, as `train` writes it.")
-    ],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
-    ],
+    model: ModelFile,
+    data: TableFile,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The picture: .png, .svg or .pdf; gates.png by default."),
@@ -40,9 +37,7 @@ def gates(
             help="The column that names each row's series; with --stream, `stream` by default."
         ),
     ] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="The time column, if it is not detected.")
-    ] = None,
+    time_column: TimeColumn = None,
     layer: Annotated[
         list[int] | None,
         typer.Option(

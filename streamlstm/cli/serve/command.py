@@ -209,7 +209,12 @@ def serve(
     check_loop(loop, backend)
     if other_model not in ("refuse", "keep", "anew"):
         raise BadParameter(f"--other-model: expected refuse, keep or anew, got {other_model!r}")
-    if take_over and store.startswith(("lmdb:", "memory")):
+    if take_over and store == "memory":
+        raise BadParameter(
+            "--take-over takes a store in Redis from another worker: expected --store redis://... "
+            "beside it"
+        )
+    if take_over and store.startswith("lmdb:"):
         raise BadParameter(
             f"--take-over is for a store in Redis, not for {store}, whose worker must be stopped"
         )

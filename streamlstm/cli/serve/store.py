@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamlstm.engine.engine import Engine
-from streamlstm.serving.stores.checkpointer import Checkpointer, open_checkpointer
+from streamlstm.serving.stores.checkpointer import Checkpointer
+from streamlstm.serving.stores.open import open_checkpointer
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..signals import exit_on_interrupt, sigterm_as_interrupt
+from ..table_options import AllowGaps, StreamColumn, TableFile, TimeColumn
 
 if TYPE_CHECKING:
     from streamlstm.data.table import Table
@@ -24,9 +25,7 @@ def _not_nan(value: float) -> float:
 
 
 def train(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A CSV file (.csv, .csv.gz), or - for stdin.")
-    ],
+    data: TableFile,
     target: Annotated[
         list[str], typer.Option("--target", help="A column to predict. May be repeated.")
     ],
@@ -50,15 +49,9 @@ def train(
             min=1, help="Steps per season of the seasonal baseline; by default estimated."
         ),
     ] = None,
-    stream_column: Annotated[
-        str | None, typer.Option(help="The column that names each row's series.")
-    ] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="The time column, if it is not detected.")
-    ] = None,
-    allow_gaps: Annotated[
-        bool, typer.Option("--allow-gaps", help="Treat the rows around a gap as consecutive.")
-    ] = False,
+    stream_column: StreamColumn = None,
+    time_column: TimeColumn = None,
+    allow_gaps: AllowGaps = False,
     train_fraction: Annotated[
         float, typer.Option(help="Fraction of each series to train on, from its start.")
     ] = 0.7,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ... import wire
-from ...errors import FencedError, StreamLSTMError, WorkerTimeoutError
+from ...errors import FencedError, RemoteError, StreamLSTMError, WorkerTimeoutError
 from ..failures import how_to_check
 
 if TYPE_CHECKING:
@@ -119,36 +119,54 @@ def within_callback(call: str) -> StreamLSTMError:
     )
 
 
-def not_claimed(stream: wire.StreamId, error: wire.Error) -> StreamLSTMError:
+def not_claimed(stream: wire.StreamId, error: wire.Error) -> RemoteError:
     """Return the error for a stream that the worker does not let this publisher claim."""
-    return StreamLSTMError(
+    return _remote(
         f"stream {stream!r}: the worker does not let this publisher send to it ({error.code}: "
         f"{error.message}); nothing more is sent. Solve that, then start again: the observations "
-        "in a journal are sent then"
+        "in a journal are sent then",
+        error,
+        stream,
     )
 
 
-def left_out(stream: wire.StreamId, error: wire.Error) -> str:
-    """Return the message for an observation that the worker refused and that was left out."""
-    return (
+def left_out(stream: wire.StreamId, error: wire.Error) -> RemoteError:
+    """Return the error for an observation that the worker refused and that was left out."""
+    return _remote(
         f"stream {stream!r}: the worker refused an observation, which was left out "
-        f"({error.code}: {error.message})"
+        f"({error.code}: {error.message})",
+        error,
+        stream,
+        error.seq,
     )
 
 
-def refused(stream: wire.StreamId, seq: int, error: wire.Error) -> StreamLSTMError:
+def refused(stream: wire.StreamId, seq: int, error: wire.Error) -> RemoteError:
     """Return the error for an invalid observation that stops the publisher."""
-    return StreamLSTMError(
+    return _remote(
         f"stream {stream!r}: the worker refused observation {seq} ({error.code}: "
         f"{error.message}); it and all after it are not applied, and nothing more is sent. "
-        "Correct it and start again, without a journal that holds the old one"
+        "Correct it and start again, without a journal that holds the old one",
+        error,
+        stream,
+        seq,
     )
 
 
-def not_applied(stream: wire.StreamId, seq: int, error: wire.Error) -> StreamLSTMError:
+def not_applied(stream: wire.StreamId, seq: int, error: wire.Error) -> RemoteError:
     """Return the error for a valid observation that the worker cannot apply."""
-    return StreamLSTMError(
+    return _remote(
         f"stream {stream!r}: the worker does not apply observation {seq} ({error.code}: "
         f"{error.message}); nothing more is sent. Solve that, then start again: the "
-        "observations in a journal are sent then"
+        "observations in a journal are sent then",
+        error,
+        stream,
+        seq,
     )
+
+
+def _remote(
+    message: str, error: wire.Error, stream: wire.StreamId, seq: int | None = None
+) -> RemoteError:
+    """Return an error with the worker's code, as a client raises it."""
+    return RemoteError(message, error.code, stream, seq, last_seq=error.last_seq)

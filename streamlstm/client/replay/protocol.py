@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from ... import wire
 from ...engine.validation import Float32Array
-from ...errors import StreamLSTMError
+from ...errors import RemoteError, StreamLSTMError
 from .claims import Claims
 from .connection import ConnectionBrokenError, ReplayConnection
 from .failures import (
@@ -77,8 +77,8 @@ class ReplayProtocol:
     ----------
     hurry : bool
         Whether to request confirmation as soon as there is anything to confirm.
-    left_out : list of str
-        Messages for observations that were left out.
+    left_out : list of RemoteError
+        Of observations that were left out, not yet raised.
     replayed : int
         Observations that were sent again.
     blocked : bool
@@ -99,7 +99,7 @@ class ReplayProtocol:
         self._journal, self._changed = journal, changed
         self._deliver, self._limit, self._leaves_out = deliver, limit, leave_out
         self.hurry = False
-        self.left_out: list[str] = []
+        self.left_out: list[RemoteError] = []
         self.replayed = 0
         self._batch, self._fitted = BATCH, 0  # observations of a message; messages since it shrank
 
@@ -251,6 +251,8 @@ class ReplayProtocol:
             self._outbox.mark_applied(entries)
 
     def _handle_error(self, request: Request, error: wire.Error) -> None:
+        if isinstance(request, wire.Claim) and error.code == "busy" and error.stream is not None:
+            raise not_claimed(error.stream, error)  # its record is damaged: to wait is no use
         if error.code == "busy":
             if isinstance(request, list):
                 self._connection.rows -= len(request)
@@ -303,7 +305,7 @@ class ReplayProtocol:
         self._halt()
 
 
-def _stop_error(first: Entry, error: wire.Error) -> StreamLSTMError:
+def _stop_error(first: Entry, error: wire.Error) -> RemoteError:
     stream, seq = error.stream, error.seq
     if stream is None or seq is None:  # an error of the whole message: name its first observation
         stream, seq = first.stream, first.seq

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import zmq
 
 from ... import wire
-from ...errors import EndpointError, StreamLSTMError
+from ...errors import EndpointError
 from ..keys import Credentials
 from .connection import ConnectionBrokenError, ReplayConnection
 from .protocol import ReplayProtocol, Request
@@ -76,11 +76,12 @@ class Sender:
         """Raise the error that stopped the thread, or that of observations that were left out."""
         if self._error is not None:
             raise self._error
-        if messages := self._protocol.left_out:
-            first, more = messages[0], len(messages) - 1
-            messages.clear()
-            others = f" ({more} more were left out too)" if more else ""
-            raise StreamLSTMError(first + others)
+        if errors := self._protocol.left_out:
+            first, more = errors[0], len(errors) - 1
+            errors.clear()
+            if more:
+                first.args = (f"{first} ({more} more were left out too)",)
+            raise first
 
     def wake(self) -> None:
         """Let the thread look for something to do."""
@@ -96,7 +97,9 @@ class Sender:
         self._closing = True
         self.wake()
         self._thread.join()
-        os.close(self._wakeup)
+        with self._changed:  # a call of another thread may be about to wake this one
+            os.close(self._wakeup)
+            self._changed.notify_all()  # those that wait find that it is closed
 
     @property
     def is_own_thread(self) -> bool:

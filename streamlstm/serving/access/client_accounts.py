@@ -14,6 +14,7 @@ from .limits import Limits
 
 _LOG = logging.getLogger(__name__)
 _KIND = "throttled"  # of lines in the log
+_END = b"\0"  # of the address in the name of an account
 
 PULL_NAME = "pull socket"  # ZeroMQ's own routing ids and user ids begin otherwise
 THROTTLED = "this client sends more observations than --max-rate allows; wait, then send it again"
@@ -27,7 +28,7 @@ class Account:
     number : int
         No other account of this worker has it, or had it before.
     name : bytes
-        User id or routing id; that of PULL_NAME is the PULL socket's.
+        User id, or what :func:`connection_name` returns; that of PULL_NAME is the PULL socket's.
     authenticated : bool
         Whether it is a user id.
 
@@ -48,11 +49,37 @@ class Account:
             return "clients of the pull socket"
         if self._authenticated:
             return self._name[1:].decode(errors="replace")
-        return f"connection {self._name.hex()}"
+        origin = f" from {self.address}" if self.address else ""
+        return f"connection {self._name.partition(_END)[2].hex()}{origin}"
+
+    @property
+    def address(self) -> str:
+        """Address of the machine that a connection without a key comes from; "" if not known."""
+        if self._authenticated:
+            return ""
+        address, end, _ = self._name.partition(_END)
+        return address.decode(errors="replace") if end else ""
+
+
+def connection_name(address: str, routing_id: bytes) -> bytes:
+    """Return the name of the account of a connection without a key.
+
+    Parameters
+    ----------
+    address : str
+        Of its machine, as libzmq knows it; of a local socket user and group of the process, too.
+    routing_id : bytes
+    """
+    if address.startswith("localhost:"):  # the process at the end is changed at will
+        address = address.rpartition(":")[0]
+    return (address.encode()[: layout.MAX_ADDRESS] + _END + routing_id)[: layout.MAX_IDENTITY]
 
 
 class Accounts:
     """The accounts of the Python loop; the compiled one has its own (native/rate.py).
+
+    A new connection without a key begins with as much time used as the one of its address that has
+    used most, so that who connects again gains nothing by it.
 
     Parameters
     ----------
@@ -69,15 +96,17 @@ class Accounts:
     def __init__(self, limits: Limits, authenticated: bool) -> None:
         self._interval, self._authenticated = limits.interval, authenticated
         self._accounts: OrderedDict[bytes, Account] = OrderedDict()
+        self._most: OrderedDict[str, int] = OrderedDict()  # time used, in ns, by address
         self._made = 0
         self.pull = self.of(PULL_NAME.encode())
 
     def of(self, name: bytes) -> Account:
-        """Return the account of a user id or routing id, a new one if there is none."""
+        """Return the account of a name, a new one if there is none."""
         account = self._accounts.get(name)
         if account is None:
             self._made += 1
             account = self._accounts[name] = Account(self._made, name, self._authenticated)
+            account.paid = self._most.get(account.address, 0)
             if len(self._accounts) > layout.MAX_ACCOUNTS:
                 self._drop_one()
         self._accounts.move_to_end(name)
@@ -99,6 +128,11 @@ class Accounts:
         """Charge a message to an account."""
         paid = max(account.paid, time.monotonic_ns())
         account.paid = paid + self._interval * wire.count_observations(frame)
+        if address := account.address:
+            self._most[address] = max(self._most.get(address, 0), account.paid)
+            self._most.move_to_end(address)
+            if len(self._most) > layout.MAX_ACCOUNTS:
+                self._most.popitem(last=False)
 
 
 class ThrottleLog:

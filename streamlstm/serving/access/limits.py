@@ -1,7 +1,8 @@
 """Limits for one client: observations in a second, and streams in memory.
 
 A client is a key where sockets use CURVE, however many connections it opens, and a connection
-without CURVE. All clients of the PULL socket, where senders are not known, count as one.
+without CURVE; but what connections of one address have used counts for the next one from there. All
+clients of the PULL socket, where senders are not known, count as one.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ...engine.ids import dict_key
 from ...engine.stream_owners import StreamOwners
@@ -16,10 +16,14 @@ from .client_accounts import Account
 
 @dataclass
 class _Usage:
-    """Streams of one client, never too few; and how many had left memory when they were counted."""
+    """Streams of one client, never too few; and how many had left memory when they were counted.
+
+    Or those of all connections of an address, whose numbers are ``owners``.
+    """
 
     streams: int
     left: int
+    owners: set[int] = field(default_factory=set)
 
 
 class StreamQuota:
@@ -35,14 +39,24 @@ class StreamQuota:
         The owners of the engine's streams.
     limit : int
         How many streams of one client may be in memory.
+    connections_of : callable, optional
+        Returns how many connections of an address are open, exactly or as far as is known. All that
+        ever came from there may have as many streams together as those may that are open, so that
+        a client without a key gains nothing by connecting again.
     """
 
-    def __init__(self, owners: StreamOwners, limit: int) -> None:
-        self._owners, self._limit = owners, limit
-        self._usage: OrderedDict[int, _Usage] = OrderedDict()
+    def __init__(
+        self,
+        owners: StreamOwners,
+        limit: int,
+        connections_of: Callable[[str, bool], int] = lambda *_: 1,
+    ) -> None:
+        self._owners, self._limit, self._connections_of = owners, limit, connections_of
+        self._usage: OrderedDict[int | str, _Usage] = OrderedDict()  # by number or address
         self._highest = 0
-        # Admitted streams and the numbers of their clients, by dict_key.
-        self._pending: dict[str | bytes, tuple[StreamId, int]] = {}
+        self._is_shared = False  # whether the last client was bound by others of its address
+        # Admitted streams and their clients, by dict_key.
+        self._pending: dict[str | bytes, tuple[StreamId, Account]] = {}
         self._admitted: list[StreamId] = []  # of the last call of admit
 
     def admit(self, account: Account, streams: Sequence[StreamId]) -> list[bool]:
@@ -51,10 +65,10 @@ class StreamQuota:
         The client owns the admitted streams as soon as :meth:`assign` is called.
         """
         new = [s for s in self._owners.absent(streams) if dict_key(s) not in self._pending]
-        room = self._room(account.number, len(new))
+        room = self._room(account, len(new))
         self._admitted = new[:room]
-        self._pending |= {dict_key(s): (s, account.number) for s in self._admitted}
-        self._usage[account.number].streams += min(room, len(new))
+        self._pending |= {dict_key(s): (s, account) for s in self._admitted}
+        self._add(account, len(self._admitted))
         if room >= len(new):
             return [True] * len(streams)
         refused = set(map(dict_key, new[room:]))
@@ -63,37 +77,66 @@ class StreamQuota:
     def revoke(self) -> None:
         """Take back what was admitted last; it is not stepped after all."""
         for stream in self._admitted:
-            _, number = self._pending.pop(dict_key(stream))
-            self._usage[number].streams -= 1
+            self._add(self._pending.pop(dict_key(stream))[1], -1)
 
     def assign(self) -> None:
         """Record the owners of those admitted streams that are in memory now."""
-        admitted: dict[int, list[StreamId]] = {}
-        for stream, number in self._pending.values():
-            admitted.setdefault(number, []).append(stream)
-        for number, streams in admitted.items():
-            self._usage[number].streams -= self._owners.assign(streams, number)
+        admitted: dict[int, tuple[Account, list[StreamId]]] = {}
+        for stream, account in self._pending.values():
+            admitted.setdefault(account.number, (account, []))[1].append(stream)
+        for number, (account, streams) in admitted.items():
+            self._add(account, -self._owners.assign(streams, number))
         self._pending.clear()
+
+    def _add(self, account: Account, streams: int) -> None:
+        for client in (account.number, account.address):
+            if client in self._usage:
+                self._usage[client].streams += streams
 
     def error(self, account: Account, stream: StreamId) -> CapacityError:
         """Return the error for a stream that a client may not bring into memory."""
+        remedy = "let it forget streams that have ended, or allow more"
+        if self._is_shared:
+            return CapacityError(
+                f"stream {stream!r}: the connections from {account.address}, closed ones "
+                "included, have as many streams in memory as --max-streams-per-client "
+                f"({self._limit}) allows those that are open; {remedy}, or give clients keys."
+            )
         return CapacityError(
             f"stream {stream!r}: {account} has the {self._limit} streams in memory that "
-            "--max-streams-per-client allows; let it forget streams that have ended, or allow more."
+            f"--max-streams-per-client allows; {remedy}."
         )
 
-    def _room(self, number: int, wanted: int) -> int:
+    def _room(self, account: Account, wanted: int) -> int:
         """Return how many streams a client may still bring into memory."""
-        usage, left = self._usage.get(number), self._owners.departures
+        address, number = account.address, account.number
+        room, self._is_shared = self._room_of(number, number, self._limit, wanted), False
+        if address:
+            there = 0
+            for exact in (False, True):  # what is exact takes a while
+                limit = self._limit * max(self._connections_of(address, exact), 1)
+                there = self._room_of(address, number, limit, wanted)
+                if there >= min(room, wanted):
+                    return room
+            room, self._is_shared = there, True
+        return room
+
+    def _room_of(self, client: int | str, number: int, limit: int, wanted: int) -> int:
+        """Return how much of a limit a client, or all of an address, may still use."""
+        usage, left = self._usage.get(client), self._owners.departures
         if usage is None:
             # Numbers rise: a client with a higher one than any before is new, and has nothing.
-            usage = _Usage(0 if number > self._highest else self._owners.count(number), left)
+            is_new = client != number or number > self._highest
+            usage = _Usage(0 if is_new else self._owners.count(number), left)
             self._highest = max(self._highest, number)
-            self._usage[number] = usage
+            self._usage[client] = usage
             if len(self._usage) > layout.MAX_ACCOUNTS:
                 self._usage.popitem(last=False)
-        self._usage.move_to_end(number)
-        if usage.streams + wanted > self._limit and usage.left != left:
-            pending = sum(n == number for _, n in self._pending.values())
-            usage.streams, usage.left = self._owners.count(number) + pending, left
-        return max(self._limit - usage.streams, 0)
+        self._usage.move_to_end(client)
+        usage.owners.add(number)
+        if usage.streams + wanted > limit and usage.left != left:
+            counts = self._owners.counts(usage.owners)
+            pending = sum(each.number in usage.owners for _, each in self._pending.values())
+            usage.streams, usage.left = sum(counts.values()) + pending, left
+            usage.owners.intersection_update({number, *counts})
+        return max(limit - usage.streams, 0)

@@ -8,7 +8,8 @@ from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
 from ...kernels.pointers import call_at, copy_bytes, int64s_at
 from . import layout
-from .ingest import HAND_OVER, ingest, row_of
+from .claim import HAND_OVER, row_of
+from .ingest import ingest
 from .queue import advance, next_record, received, set_received
 from .views import fields_of
 
@@ -164,6 +165,7 @@ def gather(loop, head):
     """
     base = head[id_index.BLOCK] + 1
     loop[layout.LAST_ROUND] = 0
+    loop[layout.REFUSED_ROW] = -1
     loop[layout.ONCE_FROM] = layout.BLOCK_ROOM
     messages, rows, reason = int64(0), int64(0), int64(1)
     while rows < layout.BLOCK and reason > 0:

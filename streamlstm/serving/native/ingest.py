@@ -8,38 +8,20 @@ of a STEPS, whose rows may be of one stream: there changes are undone.
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels import dirty, id_index
+from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
-from ...kernels.id_index import (
-    BLOCK_SHIFT,
-    META,
-    SEQ,
-    TIME,
-    column_of,
-    generation_of,
-    producer_of,
-    set_column,
-    set_producer,
-)
+from ...kernels.id_index import TIME, set_column
 from ...kernels.pointers import bits_of, floats_at, int64s_at, word_at
 from ...kernels.single_step import is_valid
 from . import layout, reader
-from .layout import ID, LENGTH, ROUND, ROW
+from .claim import HAND_OVER, NEXT_BLOCK, claim_row, note_refused, row_of, undo_rows
+from .layout import ID, LENGTH
 from .views import fields_of
 
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ZERO = np.uint64(0)
 _FOUR_BYTES, _MAGIC = np.uint64(2**32 - 1), np.uint64(layout.PRODUCER_MAGIC)
-
-# Results other than a number of rows.
-HAND_OVER, NEEDS_ROOM, NEXT_BLOCK = 0, -1, -2
-
-
-@internal
-def row_of(loop, row):
-    """View a row of the block."""
-    return int64s_at(loop[layout.ROWS] + 8 * ROW * row, ROW)
 
 
 @internal
@@ -55,33 +37,6 @@ def _inputs_at(loop, row):
 
 
 @internal
-def find(head, id, length):
-    """Return the slot of a stream whose id the reader gave, a negative number if it has none."""
-    if length == 0:
-        return id_index.find_integer(head, uint64(id))
-    return id_index.find_text_at(head, id, length)
-
-
-@internal
-def _claim(head, id, length):
-    """Allocate a slot to a new stream; negative results are those of id_index.py."""
-    if length == 0:
-        return id_index.claim_integer(head, uint64(id))
-    if not reader.is_utf8(id, length):
-        return id_index.INVALID_ID
-    return id_index.claim_text_at(head, id, length)
-
-
-@internal
-def _round_of(head, slot, base):
-    """Return how many rows of the block a stream has already.
-
-    META has the last block of a slot; a block has a number for each of its rounds, ``base`` first.
-    """
-    return max(int64(column_of(head, slot, META) >> BLOCK_SHIFT) - base + 1, 0)
-
-
-@internal
 def _note_producer(loop, record):
     """Set PRODUCER to the identity in the last frame of the envelope, 0 if it names none."""
     fields = fields_of(record)
@@ -93,62 +48,6 @@ def _note_producer(loop, record):
     at = fields[layout.MESSAGE] - size
     if size >= layout.PRODUCER_FRAME and word_at(at) & _FOUR_BYTES == _MAGIC:
         loop[layout.PRODUCER] = int64(word_at(at + 4))
-
-
-@internal
-def _claim_row(loop, head, row, base):
-    """Find or allocate the slot of a row whose id, number and values are valid.
-
-    Returns
-    -------
-    int64
-        1, and the number is stored; or HAND_OVER, NEEDS_ROOM or NEXT_BLOCK, and nothing has
-        changed.
-    """
-    fields = row_of(loop, row)
-    id, length, seq = fields[ID], fields[LENGTH], uint64(fields[layout.SEQ])
-    slot = find(head, id, length)
-    if slot < 0 and loop[layout.STORED] != 0:
-        return int64(HAND_OVER)
-    if row >= loop[layout.ONCE_FROM] and slot >= 0 and _round_of(head, slot, base) > 0:
-        return int64(NEXT_BLOCK)
-    if seq != _ZERO:
-        last = column_of(head, slot, SEQ) if slot >= 0 else _ZERO
-        if seq != last + _ONE:
-            return int64(HAND_OVER)
-        # Whether a stream may change its producer is for Python; so there is none to be restored.
-        if slot >= 0 and producer_of(head, slot) != uint64(loop[layout.PRODUCER]):
-            return int64(HAND_OVER)
-    if slot < 0:
-        slot = _claim(head, id, length)
-        if slot == id_index.NEEDS_ROOM:
-            return int64(NEEDS_ROOM)
-        if slot < 0:
-            return int64(HAND_OVER)
-        if seq != _ZERO and loop[layout.PRODUCER] != 0:
-            set_producer(head, slot, uint64(loop[layout.PRODUCER]))
-    if seq != _ZERO:
-        set_column(head, slot, SEQ, seq)
-    meta = column_of(head, slot, META)
-    round_ = _round_of(head, slot, base)
-    low = dirty.mark_in_meta(head, slot, meta)
-    set_column(head, slot, META, uint64(base + round_) << BLOCK_SHIFT | low)
-    fields[ROUND] = round_
-    loop[layout.LAST_ROUND] = max(loop[layout.LAST_ROUND], round_)
-    int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0] = slot
-    return int64(1)
-
-
-@internal
-def _undo_rows(loop, head, first, stop, arrived):
-    """Undo what claiming these rows has changed, the newest first."""
-    for row in range(stop - 1, first - 1, -1):
-        slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
-        if row_of(loop, row)[layout.SEQ] != 0:
-            set_column(head, slot, SEQ, column_of(head, slot, SEQ) - _ONE)
-        # The first row of a stream that came with this message is the last to be undone.
-        if row_of(loop, row)[ROUND] == 0 and generation_of(head, slot, 0) > uint64(arrived):
-            id_index.free_slot(head, slot)
 
 
 @internal
@@ -221,7 +120,7 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
     if program[plan.TIMED] != 0 and not timed:
         return int64(HAND_OVER)
     int64s_at(loop[layout.TIMES] + 8 * row, int64(1))[0] = int64(bits_of(time))
-    entered = _claim_row(loop, head, row, base)
+    entered = claim_row(loop, head, row, base)
     if entered == 1 and timed:
         slot = int64s_at(loop[layout.SLOTS] + 8 * row, int64(1))[0]
         set_column(head, slot, TIME, bits_of(time))
@@ -236,8 +135,8 @@ def _ingest_steps(loop, head, record, at, end, row, base):
     if row > 0 and row + count > layout.BLOCK:
         return int64(NEXT_BLOCK)  # so that none of this block waits for the arithmetic of so many
     for n in range(count):
-        fields = row_of(loop, row + n)
-        at, fields[ID], fields[LENGTH] = reader.read_id(at, end)
+        place = row_of(loop, row + n)
+        at, place[ID], place[LENGTH] = reader.read_id(at, end)
         if at == 0:
             return int64(HAND_OVER)
     at = _read_numbers(loop, at, end, row, count)
@@ -256,11 +155,13 @@ def _ingest_steps(loop, head, record, at, end, row, base):
         if not is_valid(program, floats_at(_inputs_at(loop, row + n), inputs)):
             return int64(HAND_OVER)
         int64s_at(loop[layout.TIMES] + 8 * (row + n), int64(1))[0] = int64(bits_of(np.nan))
-    arrived = head[id_index.GENERATION]
+    arrived, fields = head[id_index.GENERATION], fields_of(record)
     for n in range(count):
-        entered = _claim_row(loop, head, row + n, base)
+        entered = claim_row(loop, head, row + n, base)
         if entered != 1:
-            _undo_rows(loop, head, row, row + n, arrived)
+            if entered == HAND_OVER and fields[layout.CLIENT] != loop[layout.MAX_MESSAGES]:
+                note_refused(loop, head, row + n, count, base)
+            undo_rows(loop, head, row, row + n, arrived)
             return entered
     return count
 

@@ -5,7 +5,7 @@ from numba import int64, uint64
 from ...kernels.cache import internal
 from ...kernels.id_index import SEQ, column_of
 from . import layout, reader, writer
-from .ingest import find
+from .claim import find
 from .send import send_reply
 from .views import fields_of
 

@@ -103,8 +103,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     SEND_BUDGET,  # ns for which the loop may still wait for full queues to clients
     MANY,  # 1 if the message decoded last is a STEPS,
     NUMBERED,  # and 1 if it has sequence numbers
-    # For CURVE (serving/access/authenticator.py).
-    MESSAGE_OBJECT,  # address of a zmq_msg_t, 0 without CURVE
+    # For CURVE (serving/access/authenticator.py), and for rate limits without it.
+    MESSAGE_OBJECT,  # address of a zmq_msg_t, 0 where nobody asks who the sender is
     RECEIVE_MESSAGE,  # addresses of functions of libzmq
     DATA_OF,
     PROPERTY_OF,
@@ -117,7 +117,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     SPARE_NAMES,  # address of room that its texts are compacted into
     ACCOUNT_HAND,  # the account at which the search for one to evict goes on
     INTERVAL,  # ns that an observation takes of its account's time, 0 without a limit
-    USER,  # address of the user id of the sender of the message in the scratch, 0 if it has none
+    USER,  # address of that property of the message in the scratch, 0 if it has none
     RATE_WORDS,  # address and size of code and sentence of the reply to one above its rate, packed
     RATE_SIZE,
     LAST_THROTTLED,  # account
@@ -133,6 +133,11 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     HELD,  # address of int64[MAX_HELD, HELD_REPLY], large replies that libzmq holds,
     HELD_COUNT,  # their number and bytes
     HELD_BYTES,
+    BY_ADDRESS,  # 1 if USER is the address of the sender's machine, not a user id
+    ACCOUNT_NAME,  # address of uint8[MAX_IDENTITY]: whose account is charged for the message
+    ADDRESS_SIZE,  # bytes of the address that it begins with
+    REFUSED_ROW,  # of the STEPS that Python answers, the row refused for its number; -1: not known
+    REFUSED_COUNT,  # and how many rows it has
     # For an online stage.
     TIMES,  # addresses of the block's event times, and of the same sorted by round
     TIMES_SORTED,
@@ -141,7 +146,7 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     WORDS,  # address of uint8[words, WORD]: each its size and its bytes
     LEVELS,  # address and size of the map's head and levels in a PREDICTIONS
     LEVELS_SIZE,
-) = range(101)
+) = range(106)
 LOOP = 112
 
 POLL_ITEM = 8
@@ -199,6 +204,7 @@ MAX_IDENTITY = 255
 PRODUCER_MAGIC = int.from_bytes(b"PRD\x01", "little")  # in the last frame of an envelope, then
 PRODUCER_FRAME = 12  # the identity (wire/producers.py), so that the frame has so many bytes or more
 MAX_ACCOUNTS = 16_384
+MAX_ADDRESS = 64  # bytes of an address of a machine in the name of an account
 PULL_ACCOUNT = 0  # shared by all publishers at the PULL socket
 BURST = 1_000_000_000  # ns that an account may be ahead of its rate
 MAX_ROWS = 16_384  # of a STEPS, and elements of any array

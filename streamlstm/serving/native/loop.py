@@ -10,7 +10,7 @@ from ...kernels.cache import internal, kernel
 from ...kernels.pointers import byte_at, c_int, int64s_at, leading_zeros, put_byte
 from . import layout
 from .block import gather, gather_between, message_of, step, step_rows
-from .ingest import NEEDS_ROOM
+from .claim import NEEDS_ROOM
 from .large import free_sent
 from .last import answer_last
 from .layout import LOOP, RECORD_HEAD

@@ -19,10 +19,10 @@ def _receive_frame(loop, socket, at, room, flags):
 
 @internal
 def _receive_identity(loop, socket, at, head):
-    """Receive an identity, and set user id and role of the sender.
+    """Receive an identity, and set user id and role, or else the address, of the sender.
 
-    The user id is a property of the message itself, which the authenticator gave to its connection:
-    nothing that a client says about itself can change it.
+    Both are properties of the message itself, which the authenticator or libzmq gave to its
+    connection: nothing that a client says about itself can change them.
     """
     message = loop[layout.MESSAGE_OBJECT]
     size = c_int(loop[layout.RECEIVE_MESSAGE], message, socket, int64(DONT_WAIT), int64(0))
@@ -33,6 +33,8 @@ def _receive_identity(loop, socket, at, head):
     copy_bytes(at, data, size)
     user = c_word(loop[layout.PROPERTY_OF], message, loop[layout.USER_ID], int64(0), int64(0))
     loop[layout.USER] = user
+    if loop[layout.BY_ADDRESS] != 0:
+        return size
     head[layout.ROLE] = int64(0)
     if user != 0:
         head[layout.ROLE] = int64(byte_at(user))

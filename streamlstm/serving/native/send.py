@@ -12,7 +12,7 @@ from numba import int64, uint64
 from ...kernels.cache import internal
 from ...kernels.pointers import c_int, int64s_at
 from . import layout, reader, writer
-from .ingest import row_of
+from .claim import row_of
 from .large import may_hold, send_large
 from .layout import DATA, ID, LENGTH, SEQ
 from .views import (

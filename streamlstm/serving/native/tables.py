@@ -2,7 +2,7 @@
 
 from numba import int64
 
-from ...kernels import id_index
+from ...kernels import id_growth, id_index
 from ...kernels.cache import internal
 from ...kernels.keyed_hash import KEYS
 from ...kernels.pointers import c_word
@@ -24,9 +24,9 @@ def make_room(loop, table, spare):
     if table[id_index.LONG_RUN] != 0:
         keys = id_index.keys_at(table)
         c_word(loop[layout.RANDOM], keys, int64(8 * KEYS), int64(0), int64(0))
-        id_index.refill_index(table)
+        id_growth.refill_index(table)
         return
     # Long names of evicted ids fill the room for texts: compact into the spare room.
     texts = table[id_index.TEXTS]
-    id_index.replace_texts(table, loop[spare], table[id_index.TEXT_SIZE])
+    id_growth.replace_texts(table, loop[spare], table[id_index.TEXT_SIZE])
     loop[spare] = texts

@@ -9,20 +9,15 @@ batch is retried until it is written; predictions continue meanwhile.
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from ...backends.plan import initial_row
 from ...engine.dirty_tracker import DirtyTracker
-from ...engine.engine import Engine
 from ...engine.records import NEVER, RecordBatch
+from .commit_thread import CommitThread
 from .epochs import Epochs
-from .header import Header, header_of
-from .open import open_store
-from .outage import Outage
+from .header import Header
 from .store import FencedError, Loss, Store
 from .stored_streams import StoredStreams
 
@@ -35,7 +30,6 @@ YIELD_SECONDS = 0.002  # for which the loop runs between two chunks
 # Until a batch that is being written is looked at again. Whoever comes back to Python meanwhile
 # may have to wait for the thread that writes.
 POLL_SECONDS = 0.05
-CHECK_SECONDS = 0.5  # between two looks at the store while nothing is committed
 FINISH_SECONDS = 5.0  # for which a worker that stops waits for its last commit
 
 
@@ -64,8 +58,6 @@ class Checkpointer:
         Batches that are in the store; a commit has one or more.
     lost : int
         Changes that could not be committed when the worker stopped.
-    losses : int
-        Times that the store had lost what was committed.
     on_commit : callable
         Called after each commit, from the commit thread.
     """
@@ -80,23 +72,15 @@ class Checkpointer:
         self._tracker, self._store, self._seconds = tracker, store, seconds
         self.stored = StoredStreams(tracker, store)
         self.start_epoch(epochs)
-        self.begun = self.committed = self.written = self.lost = self.losses = 0
+        self.begun = self.committed = self.written = self.lost = 0
         self.on_commit: Callable[[], object] = lambda: None
         self._promised = 0  # the number of a commit that has to come, even without changes
         self._uncopied = 0  # changes that the commit under way has still to copy
         self._copying = False
-        self._loss: Loss | None = None  # of the store, that was found and not dealt with yet
         self._rewritten = 0  # the commit by which all is in the store again
         self._recount = False  # whether to count what is in the store, and there only
-        self._fenced: FencedError | None = None
         self._due = time.monotonic() + seconds
-        self._outage = Outage("written")
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._idle = threading.Event()  # set while the commit thread has nothing to write
-        self._idle.set()
-        self._finishing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
-        self._thread.start()
+        self._thread = CommitThread(store, self.stored.outage, lambda: self.on_commit())
 
     def start_epoch(self, epochs: Epochs | None) -> None:
         """Write records of another epoch and size; only :attr:`between_commits`.
@@ -113,7 +97,7 @@ class Checkpointer:
 
     def ticket(self) -> int:
         """Return the number of the commit after which all that was applied so far is stored."""
-        clean = not self._tracker.pending and not self._copying and self._loss is None
+        clean = not self._tracker.pending and not self._copying and self._thread.loss is None
         number = self.begun if clean and self._store.intact else self.begun + 1
         self._promised = max(self._promised, number)
         return number
@@ -136,16 +120,16 @@ class Checkpointer:
     def _copy(self, most: int) -> float:
         """Copy a chunk of records; have them written when all or ``most`` are in the batch."""
         self._check_ownership()
-        if not self._idle.is_set():
+        if not self._thread.is_idle:
             return POLL_SECONDS
         if not self._copying:
             now = time.monotonic()
             if self._uncopied == 0:
-                if now < self._due and self._loss is None:
+                if now < self._due and self._thread.loss is None:
                     return self._due - now
                 self._due = now + self._seconds
-                if self._loss is not None:
-                    self._write_again(self._loss)
+                if self._thread.loss is not None:
+                    self._write_again(self._thread.loss)
                 self._uncopied = self._tracker.pending
                 # A store that is not intact is mended by a commit, or fails.
                 due = max(self._promised, self._rewritten) > self.begun or not self._store.intact
@@ -162,21 +146,16 @@ class Checkpointer:
         self._uncopied -= limit
         if self._uncopied == 0 or self._batch.count >= most:
             self._copying = False
-            self._start(self._write_batch)
+            self._thread.start(self._write_batch)
             return POLL_SECONDS
         return YIELD_SECONDS
 
-    def _start(self, task: Callable[[], None]) -> None:
-        """Let the commit thread do something."""
-        self._idle.clear()
-        self._work.put(task)
-
     def _check_ownership(self) -> None:
-        if self._fenced is not None:
+        if self._thread.fenced is not None:
             pending = self._tracker.pending + self._batch.count
             raise FencedError(
-                f"{self._fenced} This worker ends; {pending} changes that it had not committed are "
-                "not in the store."
+                f"{self._thread.fenced} This worker ends; {pending} changes that it had not "
+                "committed are not in the store."
             )
 
     def _write_again(self, loss: Loss) -> None:
@@ -191,20 +170,20 @@ class Checkpointer:
             self.stored.count,
             rest,
         )
-        self._loss, self._recount = None, True
+        self._thread.loss, self._recount = None, True
         self.stored.recount(loss.left)
         self._tracker.mark_all()
         self._rewritten = self.begun + 1
 
     def commit_early(self) -> None:
         """Copy what changed first and have it written now, a small batch; only if none is."""
-        while self._idle.is_set() and (self._copying or self.has_changes or self._must_commit):
+        while self._thread.is_idle and (self._copying or self.has_changes or self._must_commit):
             self._due = 0.0
             self._copy(self._early)
 
     def wait(self, seconds: float) -> None:
         """Wait, at most ``seconds``, until the batch that is being written is in the store."""
-        self._idle.wait(seconds)
+        self._thread.wait(seconds)
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
         """Commit the last changes when the loop has ended; log how many are lost if that fails.
@@ -214,18 +193,18 @@ class Checkpointer:
         FencedError
             As for :meth:`turn`.
         """
-        self._finishing.set()
+        self._thread.finish()
         deadline = time.monotonic() + seconds
-        works = self._outage.error is None and self._idle.wait(seconds)
-        if works and self._outage.error is None:
-            self._start(self._check)  # what it has lost is in the last commit
-        while self.ticket() > self.begun or self._uncopied or not self._idle.is_set():
+        works = self._thread.outage.error is None and self._thread.wait(seconds)
+        if works and self._thread.outage.error is None:
+            self._thread.start(self._thread.check)  # what it has lost is in the last commit
+        while self.ticket() > self.begun or self._uncopied or not self._thread.is_idle:
             self._due = 0.0
             self.turn()
             left = deadline - time.monotonic()
-            if not self._idle.is_set() and not self._idle.wait(max(left, 0)):
+            if not self._thread.is_idle and not self._thread.wait(max(left, 0)):
                 break
-            if self._outage.error is not None or left <= 0:
+            if self._thread.outage.error is not None or left <= 0:
                 break
         self.lost = self.uncommitted
         if not self._store.intact:  # nor is there what was committed before
@@ -235,66 +214,25 @@ class Checkpointer:
         if self.lost:
             _LOG.error("store: %d changes are lost, they could not be committed", self.lost)
 
-    # --- the commit thread ---
-
-    def _run(self) -> None:
-        """Do what the loop asks for; in between, check the store."""
-        while True:
-            try:
-                task = self._work.get(timeout=CHECK_SECONDS)
-            except queue.Empty:
-                if not self._finishing.is_set():
-                    self._check()
-                continue
-            if task is None:
-                return
-            task()
-            self._idle.set()
-            self.on_commit()
+    # --- in the commit thread ---
 
     def _write_batch(self) -> None:
         self._tracker.seal(self._batch)
         if self._epochs is not None:
             self._epochs.mark(self._batch)
-        if self._write():
-            self.stored.outage.end()  # a store that takes a commit can be read again
+        if self._thread.commit(self._batch):
             self._batch.clear()
             self.written += 1
-            self._note_loss()
             # What was committed before is to be written again if it is lost.
-            if self._uncopied == 0 and self._loss is None:
+            if self._uncopied == 0 and self._thread.loss is None:
                 self.committed = self.begun
 
-    def _note_loss(self) -> None:
-        if self._store.loss is not None:
-            self._loss, self._store.loss = self._store.loss, None
-            self.losses += 1
-
-    def _write(self) -> bool:
-        """Write the batch, retrying until that succeeds; return False if the worker stops first."""
-        while not self._attempt(lambda: self._store.commit(self._batch.deleted, self._batch)):
-            if self._finishing.is_set() or self._fenced is not None:
-                return False
-            self._finishing.wait(self._outage.retry_in())
-        return True
-
-    def _check(self) -> None:
-        """Check the store while no commit does that."""
-        if self._fenced is None and self._attempt(self._store.check):
-            if self._store.intact:  # it can be read again, too
-                self.stored.outage.end()
-            self._note_loss()
-
-    def _attempt(self, access: Callable[[], None]) -> bool:
-        """Access the store; return whether that succeeded."""
-        try:
-            return self._outage.attempt(access, self._store.place)
-        except FencedError as error:
-            self._fenced = error
-            self.on_commit()
-            return False
-
     # --- state ---
+
+    @property
+    def losses(self) -> int:
+        """How often the store had lost what was committed."""
+        return self._thread.losses
 
     @property
     def has_changes(self) -> bool:
@@ -314,7 +252,7 @@ class Checkpointer:
     @property
     def writing(self) -> bool:
         """True while a batch is being written."""
-        return not self._idle.is_set()
+        return not self._thread.is_idle
 
     @property
     def safe_before(self) -> int:
@@ -322,7 +260,7 @@ class Checkpointer:
 
         Those of the batch under way were all used later. 0 while the store fails.
         """
-        idle = self._idle.is_set()  # first: the commit thread sets it last
+        idle = self._thread.is_idle  # first: the commit thread sets it last
         if not self._sound:
             return 0
         return NEVER if idle and self._batch_empty else int(self._batch.oldest[0])
@@ -330,35 +268,35 @@ class Checkpointer:
     @property
     def _sound(self) -> bool:
         """True if the store works and has what was committed to it."""
-        lost = self._loss or self._store.loss or self.committed < self._rewritten
-        return not (lost or self._fenced or self.failing) and self._store.intact
+        lost = self._thread.loss or self._store.loss or self.committed < self._rewritten
+        return not (lost or self._thread.fenced or self.failing) and self._store.intact
 
     @property
     def _must_commit(self) -> bool:
         """True if the store has lost what was committed to it, even if nothing has changed."""
-        return self._loss is not None or not self._store.intact
+        return self._thread.loss is not None or not self._store.intact
 
     @property
     def between_commits(self) -> bool:
         """True if no commit is under way, so that streams may restart."""
         return (
-            self._idle.is_set() and not self._copying and self._uncopied == 0 and self._batch_empty
+            self._thread.is_idle and not self._copying and self._uncopied == 0 and self._batch_empty
         )
 
     @property
     def settled(self) -> bool:
         """True if all that was copied from the table is in the store, and the store works."""
-        return self._idle.is_set() and self._sound and self._batch_empty
+        return self._thread.is_idle and self._sound and self._batch_empty
 
     @property
     def fenced(self) -> bool:
         """True if another worker owns the store now."""
-        return self._fenced is not None
+        return self._thread.fenced is not None
 
     @property
     def failing(self) -> bool:
         """True if the last attempt to write or to read the store failed."""
-        return self._outage.error is not None or self.stored.outage.error is not None
+        return self._thread.outage.error is not None or self.stored.outage.error is not None
 
     @property
     def _batch_empty(self) -> bool:
@@ -366,7 +304,9 @@ class Checkpointer:
 
     def status(self) -> dict[str, Any]:
         """Return what INFO shows under ``store``."""
-        outage = self._outage if self._outage.since is not None else self.stored.outage
+        outage = (
+            self._thread.outage if self._thread.outage.since is not None else self.stored.outage
+        )
         since, error = outage.since, outage.error
         return {
             "kind": self._store.kind,
@@ -396,30 +336,10 @@ class Checkpointer:
 
     def close(self) -> None:
         """Close the store; what was not committed is lost."""
-        self._finishing.set()
-        self._work.put(None)
-        self._thread.join(FINISH_SECONDS)
-        self._store.close()
+        self._thread.close()
 
     def __enter__(self) -> Checkpointer:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def open_checkpointer(
-    engine: Engine, where: str, seconds: float, other: str = "refuse", take_over: bool = False
-) -> Checkpointer | None:
-    """Return a checkpointer to what ``--store`` names; None for ``memory``.
-
-    Raises
-    ------
-    StoreError
-        As for :func:`streamlstm.serving.stores.open.open_store`.
-    """
-    if where == "memory":
-        return None
-    tracker = engine.dirty_tracker()
-    store = open_store(where, header_of(engine.model, tracker.record_size), other, take_over)
-    return Checkpointer(tracker, store, seconds, Epochs(store.header, initial_row(engine.model)))

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from ...backends.plan import initial_row
+from ...engine.engine import Engine
 from ...errors import StoreError
-from .header import Header
+from .checkpointer import Checkpointer
+from .epochs import Epochs
+from .header import Header, header_of
 from .store import Store
+
+
+def open_checkpointer(
+    engine: Engine, where: str, seconds: float, other: str = "refuse", take_over: bool = False
+) -> Checkpointer | None:
+    """Return a checkpointer of an engine to what ``--store`` names; None for ``memory``.
+
+    Parameters
+    ----------
+    engine : Engine
+    seconds : float
+        Between two commits.
+    where, other, take_over
+        As for :func:`open_store`.
+
+    Raises
+    ------
+    StoreError
+        As for :func:`open_store`.
+    """
+    if where == "memory":
+        return None
+    tracker = engine.dirty_tracker()
+    store = open_store(where, header_of(engine.model, tracker.record_size), other, take_over)
+    return Checkpointer(tracker, store, seconds, Epochs(store.header, initial_row(engine.model)))
 
 
 def open_store(where: str, header: Header, other: str = "refuse", take_over: bool = False) -> Store:
@@ -32,8 +61,9 @@ def open_store(where: str, header: Header, other: str = "refuse", take_over: boo
     kind, _, path = where.partition(":")
     if kind == "lmdb" and path:
         from .lmdb import LmdbStore
+        from .lmdb.folder import folder_of
 
-        return LmdbStore(path, header, other)
+        return LmdbStore(folder_of(where), header, other)
     if kind in ("redis", "rediss", "unix"):
         from .redis import RedisStore
 

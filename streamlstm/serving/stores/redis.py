@@ -75,13 +75,13 @@ class RedisStore:
             try:
                 self._space = RedisNamespace(url, prefix)
             except ValueError as error:
-                raise StoreError(f"{self.place}: cannot be opened: {error}.") from None
+                raise StoreError(f"{self.place}: cannot be opened: {_sentence(error)}") from None
             try:
                 self._take(header, other, take_over)
                 self._complete_order()
             except TypeError as error:  # an option that redis does not know, at its first use
                 self._space.close()
-                raise StoreError(f"{self.place}: cannot be opened: {error}.") from None
+                raise StoreError(f"{self.place}: cannot be opened: {_sentence(error)}") from None
             except BaseException:
                 self._space.close()
                 raise
@@ -267,7 +267,12 @@ class RedisStore:
         try:
             yield
         except self._error as error:
-            raise StoreError(f"{self.place}: cannot be {what}: {error}.") from None
+            raise StoreError(f"{self.place}: cannot be {what}: {_sentence(error)}") from None
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error of the package redis says, with one full stop."""
+    return f"{str(error).rstrip('.')}."
 
 
 def _parse(url: str) -> tuple[str, str, str]:

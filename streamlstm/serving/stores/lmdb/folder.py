@@ -22,6 +22,28 @@ RESTORE = (
 _PARTIAL = ".streamlstm-"  # beginning of the name of a folder for a data file that is being written
 
 
+def folder_of(where: str) -> str:
+    """Return the folder that ``lmdb:PATH``, or a plain path, names.
+
+    Raises
+    ------
+    StoreError
+        If it is a URL.
+    """
+    kind, separator, rest = where.partition("://")
+    if not separator or (kind == "lmdb" and rest.startswith("/")):
+        return where.removeprefix("lmdb:")
+    if kind == "lmdb":
+        raise StoreError(
+            f"{where}: expected lmdb:PATH; write lmdb:{rest} for the folder {rest} in this one, "
+            f"or lmdb:/{rest} for one at the root."
+        )
+    raise StoreError(
+        f"{where}: expected the folder of an LMDB store; another store is checked and copied with "
+        f"tools of its own. Of one that a worker uses, streamlstm info shows the state."
+    )
+
+
 class Folder:
     """A store's folder, created if it does not exist, and locked.
 
@@ -54,6 +76,8 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileExistsError, NotADirectoryError):
+            raise no_folder(self.path, self._place) from None
         except OSError as error:
             raise StoreError(f"{self._place}: cannot be opened: {error.strerror}.") from None
         try:
@@ -121,9 +145,17 @@ def has_data(path: Path, place: str) -> bool:
         raise StoreError(
             f"{place}: {DATA} is missing, though {left[0]} shows that a store was here; {RESTORE}."
         ) from None
+    except NotADirectoryError:
+        raise no_folder(path, place) from None
     except OSError as error:
         raise StoreError(f"{place}: cannot be opened: {error.strerror}.") from None
     raise StoreError(f"{place}: {DATA} is empty (0 bytes), the store was lost; {RESTORE}.")
+
+
+def no_folder(path: Path, place: str) -> StoreError:
+    """Return the error for a path that leads to or through a file."""
+    file = next(part for part in (path, *path.parents) if part.exists())
+    return StoreError(f"{place}: expected a folder, and {file} is a file; choose another path.")
 
 
 def is_in_use(path: Path) -> bool:

@@ -21,7 +21,7 @@ from ..record_check import RecordCheck
 from .check import damaged, structure_problems
 from .data_file import DATA, LOCK, FileStatus
 from .environment import is_locked_for_another_file, last_transaction, open_environment
-from .folder import has_data, is_in_use, sync
+from .folder import folder_of, has_data, is_in_use, no_folder, sync
 from .pages import PageCounts
 from .seal import Seal
 
@@ -48,7 +48,7 @@ class Snapshot:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path.removeprefix("lmdb:"))
+        self._path = Path(folder_of(path))
         self.place = f"lmdb:{self._path}"
         if not has_data(self._path, self.place):
             raise StoreError(f"{self.place}: there is no store.")
@@ -175,8 +175,15 @@ class Snapshot:
         try:
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise StoreError(f"{out}: expected a folder that does not exist, or an empty one.")
+            if self._path.resolve() in out.resolve().parents:
+                raise StoreError(
+                    f"{out}: is inside the store, and would be lost with it; choose a folder "
+                    "elsewhere."
+                )
             out.parent.mkdir(parents=True, exist_ok=True)
             folder = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        except (FileExistsError, NotADirectoryError):
+            raise no_folder(out, str(out)) from None
         except OSError as error:
             raise StoreError(f"{out}: cannot be written: {error.strerror}.") from None
         try:

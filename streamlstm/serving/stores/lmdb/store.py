@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import lmdb
@@ -28,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 # A start compacts a file of which so many bytes are free, and so many times what is in use. Commits
 # level off at three times that at most: the file had grown while it was read for long.
 COMPACT_BYTES, COMPACT_TIMES = 2**26, 5
+CHECK_EVERY = 64  # records between two looks at a file that is read as a whole
 
 
 class LmdbStore:
@@ -199,9 +201,10 @@ class LmdbStore:
         try:
             self._guard.check_read(self._writing.locked)
             with self._env.begin() as read, read.cursor() as cursor:
-                for key, record in cursor:
-                    if key != HEADER_KEY:
-                        yield key, record
+                records = ((key, record) for key, record in cursor if key != HEADER_KEY)
+                while found := list(islice(records, CHECK_EVERY)):
+                    yield from found
+                    self._guard.check_read(self._writing.locked)  # before more pages are read
         except (lmdb.Error, OSError) as error:
             raise self._failed("read", error) from None
 
