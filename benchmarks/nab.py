@@ -53,7 +53,9 @@ def main() -> None:
             [judge(s.values, e, s.times)[:, 0] for s, e in zip(series, errors, strict=True)]
         )
     parts = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
-    rows = [_row(name, series[part], [made[part] for made in scores]) for name, part in parts.items()]
+    rows = [
+        _row(name, series[part], [made[part] for made in scores]) for name, part in parts.items()
+    ]
     ratios = {name: float(value) for name, value in rows[0].items() if name in all_profiles([], [])}
     known = ", ".join(f"{name} {value}" for name, value in PUBLISHED.items())
     note = f"Published, of all 58 files, standard: {known}. Silence has 0, perfection 100."

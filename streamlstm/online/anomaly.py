@@ -161,6 +161,8 @@ def _judge(
     ]
     novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
     return s, u
+
+
 def _conclude(
     s: State, surprise: Array, whole: Array, parts: Array, count: Array, early: Array, rate: float
 ) -> tuple[tuple[Array, Array, Array, Array], State]:

@@ -49,7 +49,11 @@ BAD_OBSERVATIONS = [
     ([1j, 0, 0], BadValueError, "expected numbers"),
     ([True, False, True], BadValueError, "got True"),
     ([10**400, 0, 0], BadValueError, "fit float32"),
-    (np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]), BadValueError, r"for x\d, got a missing value"),
+    (
+        np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]),
+        BadValueError,
+        r"for x\d, got a missing value",
+    ),
     ("abc", BadValueError, "expected numbers"),
     (None, BadValueError, "expected numbers"),
 ]

@@ -324,6 +324,4 @@ def test_a_prediction_buffer_of_the_wrong_size_is_not_written_to() -> None:
         y = np.zeros(outputs, np.float32)
         assert not engine._step_text(engine._head, engine._task, "a", x, 1, np.nan, y)
     assert engine.export_stream("a") == state
-    assert engine._step_text(
-        engine._head, engine._task, "a", x, 1, np.nan, np.zeros(3, np.float32)
-    )
+    assert engine._step_text(engine._head, engine._task, "a", x, 1, np.nan, np.zeros(3, np.float32))

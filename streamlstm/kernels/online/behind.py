@@ -15,6 +15,8 @@ from .anomaly import MISSING, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
 from .intervals import interval_bounds, interval_update
 from .scaling import mean_of, width_of
+
+
 @internal
 def to_training(weights, program, S, row, n, value):
     """Return a value of input ``n`` in the unit of training."""
