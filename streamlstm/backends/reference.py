@@ -69,12 +69,12 @@ class ReferenceBackend:
         else:
             if times is None or not len(times):
                 times = np.full(len(X), np.nan)
-            columns = rows[slots, self._columns]
-            values = self._stage.before(X.astype(self._dtype), times, columns)
+            kept = rows[slots, self._columns]
+            values = self._stage.before(X.astype(self._dtype), times, kept)
             values, state, _ = self._network(values, state, traced=False)
             hidden = [vectors["h"] for vectors in state if "h" in vectors]
-            Y[:] = self._stage.behind(values, hidden[-1] if hidden else values, columns)
-            rows[slots, self._columns] = columns
+            Y[:] = self._stage.behind(values, hidden[-1] if hidden else values, kept)
+            rows[slots, self._columns] = kept
         for (_, place), vectors in zip(self._layers, state, strict=True):
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]

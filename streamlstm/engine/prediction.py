@@ -169,7 +169,7 @@ class Predictions(_Result):
     @property
     def filled(self) -> NDArray[np.int64]:
         """How many inputs were missing and filled: int64[B]."""
-        return np.nan_to_num(self._number("filled")).astype(np.int64)
+        return np.asarray(np.nan_to_num(self._number("filled")), np.int64)
 
     def __len__(self) -> int:
         """Return B."""

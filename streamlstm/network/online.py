@@ -252,5 +252,6 @@ def result_places(outputs: int, levels: int) -> ResultPlaces:
 
 
 def _is_between(value: object, low: float, high: float) -> bool:
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and low < value < high  # type: ignore[arg-type]
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and bool(low < value < high)

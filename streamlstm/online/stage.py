@@ -134,7 +134,8 @@ class Stage:
             return values
         mean, width = self._moments(columns)
         constants = self._model.input_scaling
-        return mean + (values - constants.mean[columns]) / constants.scale[columns] * width
+        z = (values - constants.mean[columns]) / constants.scale[columns]
+        return np.asarray(mean + z * width)
 
     def behind(self, outputs: Array, hidden: Array, state: Array) -> Array:
         """Return results float[B, W] from the network's outputs [B, O] and last hidden state."""

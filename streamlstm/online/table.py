@@ -18,6 +18,7 @@ from .layout import (
     fill_methods,
     fills,
     forecast_inputs,
+    initial_parts,
     interval_constants,
     ring_length,
     stage_places,
@@ -101,10 +102,9 @@ def _parts(
             table.INTERVAL_CONSTANTS: add(interval_constants(model)),
         }
     if online.anomaly:
-        place = stage_places(model)["anomaly"]
         numbers |= {
             table.ANOMALY: places["anomaly"],
-            table.ANOMALY_SIZE: (place.stop - place.start) // len(watched(model)),
+            table.ANOMALY_SIZE: len(initial_parts(model)["anomaly"]) // len(watched(model)),
             table.ANOMALY_CONSTANTS: add(anomaly_constants(model)),
             table.WATCHED_COUNT: len(watched(model)),
         }
@@ -112,5 +112,4 @@ def _parts(
 
 
 def _size(model: Model) -> int:
-    place = stage_places(model)["intervals"]
-    return (place.stop - place.start) // model.output_size
+    return len(initial_parts(model)["intervals"]) // model.output_size

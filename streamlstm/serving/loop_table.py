@@ -185,13 +185,12 @@ class LoopTable:
         for row, (head, what, start, count), extra in zip(
             table, extras.template(), extras.extras, strict=True
         ):
-            row[:] = 0
             row[[layout.EXTRA_AT, layout.EXTRA_SIZE]] = place(head)
             row[[layout.EXTRA_WHAT, layout.EXTRA_START, layout.EXTRA_COUNTED]] = what, start, count
             row[[layout.KEY_AT, layout.KEY_SIZE]] = place(wire.pack_words([extra.key])[0])
         words = np.zeros((len(extras.words), layout.WORD), np.uint8)
-        for row, word in zip(words, wire.pack_words(extras.words), strict=True):
-            row[0], row[1 : 1 + len(word)] = len(word), np.frombuffer(word, np.uint8)
+        for place_of, word in zip(words, wire.pack_words(extras.words), strict=True):
+            place_of[0], place_of[1 : 1 + len(word)] = len(word), np.frombuffer(word, np.uint8)
         keep += [table, words]
         fields[layout.EXTRAS], fields[layout.EXTRA_COUNT] = table.ctypes.data, len(table)
         fields[layout.WORDS] = words.ctypes.data

@@ -20,12 +20,12 @@ FLOATS, NUMBER, FLAG, COUNT, WORD = range(5)
 
 
 class Extra(NamedTuple):
-    """One key of the map: ``count`` numbers of a result, from ``start`` on."""
+    """One key of the map: ``size`` numbers of a result, from ``start`` on."""
 
     key: str
     what: int
     start: int
-    count: int = 1
+    size: int = 1
 
 
 class Extras(NamedTuple):
@@ -53,10 +53,10 @@ class Extras(NamedTuple):
     def of_row(self, result: NDArray[np.float32]) -> dict[str, Any]:
         """Return the map of a PREDICTION of one result, float32[W]."""
         found = self._levels()
-        for key, what, start, count in self.extras:
+        for key, what, start, size in self.extras:
             number = float(result[start])
             if what == FLOATS:
-                found[key] = result[start : start + count].astype("<f4", copy=False).tobytes()
+                found[key] = result[start : start + size].astype("<f4", copy=False).tobytes()
             elif what == NUMBER:
                 found[key] = number
             elif what == FLAG:
@@ -69,8 +69,8 @@ class Extras(NamedTuple):
     def of_rows(self, results: NDArray[np.float32]) -> dict[str, Any]:
         """Return the map of a PREDICTIONS of results, float32[B, W]."""
         bins = {
-            key: results[:, start : start + count].astype("<f4").tobytes()
-            for key, _, start, count in self.extras
+            key: results[:, start : start + size].astype("<f4").tobytes()
+            for key, _, start, size in self.extras
         }
         return self._levels() | bins
 
@@ -83,11 +83,11 @@ class Extras(NamedTuple):
     def template(self) -> list[tuple[bytes, int, int, int]]:
         """Return for each extra the bytes before it, and how, from where, how much is written."""
         head, parts = self.head(), []
-        for key, what, start, count in self.extras:
+        for key, what, start, size in self.extras:
             head += _pack(key)
             if what == FLOATS:
-                head += _pack(bytes(4 * count))[: -4 * count]
-            parts.append((head, what, start, count))
+                head += _pack(bytes(4 * size))[: -4 * size]
+            parts.append((head, what, start, size))
             head = b""
         return parts
 

@@ -19,7 +19,7 @@ from streamlstm import LSTM, Dense, Embedding, Engine, wire
 from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
 
-from ..contract.models import random_model
+from ..contract.models import STAGES, random_model, staged
 from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
 from .test_wire_fuzz import anything
 from .worker_harness import Harness, harness
@@ -95,6 +95,25 @@ def agree(
 def test_any_messages(frames: list[bytes], capacity: int) -> None:
     with harness(Engine(MODEL, capacity, threads=1)) as both:
         agree(both, Service(Engine(MODEL, capacity, threads=1)), frames)
+
+
+LABELS = [wire.Label(s, n, wire.to_floats([1.0, np.nan])) for s in ("a", 7) for n in (0, 1, 2, 9)]
+STAGED = st.one_of(
+    good_step(inputs=3),
+    good_steps(inputs=3),
+    good_step(inputs=3, values=ANY_VALUES),
+    good_steps(inputs=3, values=ANY_VALUES),
+    st.sampled_from([wire.encode(m) for m in QUESTIONS + LABELS]),
+)
+
+
+@pytest.mark.parametrize("stage", ["intervals", "filled", "adapted", "all"])
+@settings(max_examples=30, deadline=None)
+@given(frames=st.lists(STAGED, min_size=1, max_size=8))
+def test_any_messages_to_a_model_with_an_online_stage(stage: str, frames: list[bytes]) -> None:
+    model = staged(STAGES[stage])
+    with harness(Engine(model, 100)) as both:
+        agree(both, Service(Engine(model, 100)), frames)
 
 
 @settings(max_examples=150, deadline=None)

@@ -179,8 +179,8 @@ def _seconds(option: str, given: str) -> float:
 
 def _check_values(table: Table, rows: Any, values: NDArray[np.float32], model: Model) -> None:
     """Raise for values that the engine would refuse, such as invalid categories, with the line."""
-    from streamlstm.engine.validation import bad_rows, bad_value
+    from streamlstm.engine.input_schema import InputSchema
 
-    for n in bad_rows(values, model.categories):
-        where = f"{table.path}:{table.lines[rows[n]]}"
-        raise DataError(str(bad_value(values[n], model.inputs, model.categories, where)))
+    schema = InputSchema(model)
+    for n in schema.bad_rows(values):
+        raise DataError(str(schema.error(values[n], f"{table.path}:{table.lines[rows[n]]}")))

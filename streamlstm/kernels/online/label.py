@@ -9,6 +9,7 @@ from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
 from .behind import to_training
+from .outcomes import TOO_OLD
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -42,7 +43,7 @@ def learn_label(task, slot, back, labels):
             labels[n] = to_training(weights, program, S, row, target, value)
     number = steps_of(S, row + program[stage + table.COUNT]) - 1 - back
     if number < 0:
-        return int64(adaptation.TOO_OLD)
+        return int64(TOO_OLD)
     at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
     work = work_at(program)[2]
     return int64(
