@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
     from .network.online import Online
+    from .online.detector import detector
     from .network.scaling import Scaling
 
 __version__ = "0.1.0"
@@ -61,6 +62,7 @@ _HOMES = {
     "Stream": "engine.stream",
     "StreamLSTMError": "errors",
     "check_precision": "backends.precision_check",
+    "detector": "online.detector",
     "from_guitarml": "convert.json.guitarml",
     "from_keras": "convert.keras.importer",
     "from_onnx": "convert.onnx.importer",
@@ -100,6 +102,7 @@ __all__ = [
     "Subscriber",
     "__version__",
     "check_precision",
+    "detector",
     "from_guitarml",
     "from_keras",
     "from_onnx",

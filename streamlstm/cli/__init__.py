@@ -27,6 +27,7 @@ COMMANDS = (
     "convert",
     "online",
     "predict",
+    "detect",
     "gates",
     "serve",
     "publish",

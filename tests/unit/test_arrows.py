@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "client": "engine wire network files",
     "serving": "client engine wire backends network kernels lazy_arrays",
     "inside": "engine network",
-    "cli": "inside serving convert learn client engine wire data backends network kernels files",
+    "cli": "inside serving convert learn client engine wire data backends online network kernels "
+    "files",
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
     "examples": "inside client engine wire data network",
