@@ -80,7 +80,7 @@ def constants(
                 f"intervals: expected a share between 0 and 1 and a side ({', '.join(SIDES)}), "
                 f"got {level.share} and {level.side!r}"
             )
-    order = [(SIDES[level.side], level.share) for level in levels]
+    order = [(list(SIDES).index(level.side), level.share) for level in levels]
     if order != sorted(set(order)):
         raise ModelError(
             "intervals: expected levels of both sides, then above, then below, each rising and "
@@ -90,8 +90,8 @@ def constants(
     pace = 2 / (1 + horizon)
     rate = pace * kernel.RATE
     ends = [
-        (1 - share, side, tied, np.exp(rate * share), np.exp(-rate * (1 - share)))
-        for (side, share), tied in zip(order, firsts, strict=True)
+        (1 - share, SIDES[side], tied, np.exp(rate * share), np.exp(-rate * (1 - share)))
+        for (share, side), tied in zip(levels, firsts, strict=True)
     ]
     return np.array([len(levels), pace, lower, upper, *np.ravel(ends)], np.float32)
 

@@ -17,7 +17,7 @@ LEVELS, PACE, LOWER, UPPER = range(4)
 LEVEL = 4  # of the first level
 MISS, SIDE, TIED, WIDER, NARROWER = range(5)
 LEVEL_SIZE = 5
-BOTH, ABOVE, BELOW = range(3)
+BOTH, ABOVE, BELOW = 0, 1, -1  # values of SIDE
 
 # Rates of one step ahead, each times PACE.
 FAST_RATE, SLOW_RATE = 0.4, 0.01  # of the two means of |residual|
@@ -48,7 +48,9 @@ def _learn_scale(S, at, pace, size, shown):
         surprise = min(size / S[shown + SCALE], SURPRISE) - 1.0
         weight = S[at + WEIGHT] + pace * WEIGHT_RATE * S[shown + LEAN] * surprise
         S[at + WEIGHT] = min(max(weight, WEIGHT_LEAST), WEIGHT_MOST)
-    size, first = min(size, APART * max(fast, slow)), 1.0 / count
+    size, first = min(size, APART * max(fast, slow)), 0.0
+    if pace * SLOW_RATE * count < 1.0:
+        first = 1.0 / count
     fast += max(pace * FAST_RATE, first) * (size - fast)
     if size > 0.0:
         slow += max(pace * SLOW_RATE, first) * (size - slow)
@@ -65,17 +67,16 @@ def _learn_ratios(S, at, K, k, residual, shown):
     for n in range(int(K[k + LEVELS]) - 1, -1, -1):
         level = k + LEVEL + n * LEVEL_SIZE
         ratio, side, half = float(S[at + RATIOS + n]), K[level + SIDE], S[shown + HALVES + n]
-        above = residual > half and side != BELOW
-        below = -residual > half and side != ABOVE
-        missed = above or below
+        missed = (abs(residual) if side == BOTH else side * residual) > half
         if half == half and (residual != 0.0 or missed or ratio > K[level + TIED]):
-            move = rate * ((1.0 if missed else 0.0) - K[level + MISS])
-            if side != BOTH:
-                ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
-            elif count < STARTED:
-                ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
-            else:
+            if side == BOTH and count >= STARTED:
                 ratio = max(ratio * K[level + (WIDER if missed else NARROWER)], RATIO_SMALLEST)
+            else:
+                move = rate * ((1.0 if missed else 0.0) - K[level + MISS])
+                if side == BOTH:
+                    ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
+                else:
+                    ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
         if side != side_before:
             most, side_before = RATIO_LARGEST, side
         most = min(ratio, most)
