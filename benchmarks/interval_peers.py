@@ -58,7 +58,8 @@ def _adaptive(r: Array, h: int, rate: float) -> Array:
 @njit
 def rolling_quantile(r: Array, h: int) -> Array:
     """Return the quantile of the last 500 residuals."""
-    return _adaptive(r, h, 0.0)
+    half: Array = _adaptive(r, h, 0.0)
+    return half
 
 
 @njit
@@ -68,7 +69,7 @@ def adaptive_conformal(r: Array, h: int) -> Array:
     Where its level is above that of any interval it says infinity; here the largest residual times
     1.5, so that its score is finite.
     """
-    half = _adaptive(r, h, 0.02)
+    half: Array = _adaptive(r, h, 0.02)
     largest = 0.0
     for t in range(h, r.size):
         largest = max(largest, r[t - h])

@@ -88,9 +88,10 @@ def best_constant(residuals: Array) -> tuple[float, float]:
     return float(high - low), score
 
 
-def _moving_mean(values: Array, rows: int) -> Array:
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    return (total[rows:] - total[:-rows]) / rows
+def _moving_share(true: NDArray[np.bool_], rows: int) -> Array:
+    total = np.concatenate([[0.0], np.cumsum(true)])
+    share: Array = (total[rows:] - total[:-rows]) / rows
+    return share
 
 
 def judge(residuals: Array, bounds: Bounds, horizon: int) -> Judged:
@@ -98,8 +99,8 @@ def judge(residuals: Array, bounds: Bounds, horizon: int) -> Judged:
     r, low, high = residuals[BURN:], bounds[0][BURN:], bounds[1][BURN:]
     low, high = np.maximum(low, -1e9), np.minimum(high, 1e9)
     rows = WINDOWS[horizon]
-    expected = np.maximum(1 - ALPHA, _moving_mean(r == 0, rows))
-    off = _moving_mean((low <= r) & (r <= high), rows) - expected
+    expected = np.maximum(1 - ALPHA, _moving_share(r == 0, rows))
+    off = _moving_share((low <= r) & (r <= high), rows) - expected
     width, score = best_constant(r)
     return Judged(
         bool(np.mean(r == 0) >= TIES),

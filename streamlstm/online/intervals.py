@@ -116,7 +116,8 @@ def _first_ratios(levels: Sequence[Level]) -> Array:
     share = np.array([level.share for level in levels])
     sides = np.array([1 if level.side == "both" else 2 for level in levels])
     upper = -np.log((1 - share) * sides)
-    return np.where((sides == 2) & (share < 0.5), np.log(2 * share), upper)
+    ratios: Array = np.where((sides == 2) & (share < 0.5), np.log(2 * share), upper)
+    return ratios
 
 
 def step(

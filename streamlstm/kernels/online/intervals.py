@@ -32,7 +32,7 @@ START_END = 300.0  # until PACE count is this
 APART = 20.0  # the two means differ by this factor at most; |residual| counts as at most this many
 SMALLEST, LARGEST = 1e-30, 1e30  # of a scale
 RATIO_SMALLEST, RATIO_LARGEST = 0.001, 1000.0
-TIED_SHARE = 0.13  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
+TIED_SHARE = 0.09  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
 COUNTED = 10_000.0  # where the count stops
 
 
