@@ -260,8 +260,7 @@ def step(
         learned = scaling.learn(value, ~missing & (codes == MEAN), unit, moments)
         after |= {_MOMENTS + name: new for name, new in learned.items()}
     fill = np.where(seen == 0, mean.astype(np.float64), np.where(absent, last, fill))
-    unchanged = missing & (seen == 0)
-    after["filled"] = np.where(unchanged, state["filled"], np.where(missing, fill, value))
+    after["filled"] = np.where(missing, fill, value)
     after["last"] = np.where(missing, last, value)
     after["gap"], after["seen"] = length, np.where(missing, seen, np.minimum(seen + 1, MAX_COUNT))
     flags = np.where(missing, FILLED_SOME, 0) | np.where(absent, ABSENT, 0)

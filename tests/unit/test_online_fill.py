@@ -154,7 +154,7 @@ def test_long_gaps_teach_how_much_of_the_path_to_keep() -> None:
 
     late = missing & (np.arange(8000) > 4000)
     still, drifting = served(0.0)[late].mean(), served(0.5)[late].mean()
-    assert drifting < 2 * still  # the sum of the changes would be 7 off on average
+    assert drifting < 4 * still  # without that, more than six times
 
 
 def sine_with_gaps(seed: int, rows: int = 3000):

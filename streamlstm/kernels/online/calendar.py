@@ -85,10 +85,11 @@ def year_fraction(days, clock):
 
 
 @inlined
-def _put(X, x, turns):
+def _put(X, x, turns, given):
     sine, cosine = sine_cosine(turns)
-    X[x] = sine
-    X[x + 1] = cosine
+    X[x] = sine if given else 0.0
+    X[x + 1] = cosine if given else 0.0
+    return x + 2
 
 
 @inlined
@@ -135,32 +136,23 @@ def calendar_step(S, at, time, T, t, count, X, x, K, k):
     int64
         0, TIMELESS if no time was given, or BACK if it was not later than the last.
     """
-    chosen = int64(K[k + FEATURES])
-    if not abs(time) <= MAX_TIME:
-        for _ in range(3):
-            if chosen & 1:
-                X[x] = 0.0
-                X[x + 1] = 0.0
-                x += 2
-            chosen >>= 1
-        if chosen & 1:
-            X[x] = 0.0
-        return int64(TIMELESS)
+    chosen, flag = int64(K[k + FEATURES]), int64(TIMELESS)
+    given = abs(time) <= MAX_TIME
+    if not given:
+        time = 0.0
     local = (time + offset_at(T, t, count, time)) / DAY
     days = math.floor(local)
     clock = local - days
+    week = (local + THURSDAY) / 7.0
     if chosen & HOUR:
-        _put(X, x, clock)
-        x += 2
+        x = _put(X, x, clock, given)
     if chosen & WEEKDAY:
-        week = (local + THURSDAY) / 7.0
-        _put(X, x, week - math.floor(week))
-        x += 2
+        x = _put(X, x, week - math.floor(week), given)
     if chosen & YEARDAY:
-        _put(X, x, year_fraction(days, clock))
-        x += 2
-    spacing = float64(K[k + SPACING])
-    passed, back = since_last(S, at, time, spacing)
+        x = _put(X, x, year_fraction(days, clock), given)
+    passed, spacing = 0.0, float64(K[k + SPACING])
+    if given:
+        passed, flag = since_last(S, at, time, spacing)
     if chosen & SINCE:
         X[x] = math.log1p(passed / spacing)
-    return back
+    return flag

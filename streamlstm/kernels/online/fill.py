@@ -38,9 +38,10 @@ def trust_of(S, at, F, i):
     """Return how much of a forecast change is believed, from 0 to 1."""
     prior = TRUST_PRIOR * float64(S[at + SIZE * F + i])
     total = float64(S[at + TRUST_XX * F + i]) + prior
-    if total <= 0.0:
-        return TRUST
-    return max(0.0, min(1.0, (float64(S[at + TRUST_XY * F + i]) + TRUST * prior) / total))
+    trust = TRUST
+    if total > 0.0:
+        trust = (float64(S[at + TRUST_XY * F + i]) + TRUST * prior) / total
+    return max(0.0, min(1.0, trust))
 
 
 @inlined
@@ -55,11 +56,8 @@ def _octave(gap):
 @inlined
 def _keep_of(S, at, F, i, gap, distance):
     """Return how much to keep of a path that has gone so far from the last value."""
-    keep = 1.0
-    if gap < LONG:
-        return keep
-    prior = KEEP_PRIOR * abs(distance)
-    for octave in range(_octave(gap) + 1):
+    keep, prior = 1.0, KEEP_PRIOR * abs(distance)
+    for octave in range(_octave(gap) + 1 if gap >= LONG else 0):
         total = float64(S[at + (KEEP_XX + octave) * F + i]) + prior
         if total > 0.0:
             product = float64(S[at + (KEEP_XY + octave) * F + i])
@@ -89,18 +87,19 @@ def _learn_trust(S, at, F, i, value, own):
     c = at + i
     size, gap, last = float64(S[c + SIZE * F]), float64(S[c + GAP * F]), float64(S[c + LAST * F])
     x, y = own - last, value - last
-    if size == 0.0:  # the first change tells how large changes are, and nothing else
-        S[c + SIZE * F] = min(abs(y), MAX_SIZE)
-        return
-    if gap >= LONG:
-        octave = _octave(gap)
-        product, square = c + (KEEP_XY + octave) * F, c + (KEEP_XX + octave) * F
-        distance = _next_on_path(S, at, F, i, own) - last
-        _learn(S, product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
-    weight = WEIGHT if gap == 0.0 else WEIGHT_OF_GAP
-    _learn(S, c + TRUST_XY * F, c + TRUST_XX * F, weight, CLIP * size, x, y)
-    if gap == 0.0:
-        S[c + SIZE * F] = min(size + USUAL * (min(abs(y), CLIP * size) - size), MAX_SIZE)
+    if size > 0.0:
+        if gap >= LONG:
+            octave = _octave(gap)
+            product, square = c + (KEEP_XY + octave) * F, c + (KEEP_XX + octave) * F
+            distance = _next_on_path(S, at, F, i, own) - last
+            _learn(S, product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
+        weight = WEIGHT if gap == 0.0 else WEIGHT_OF_GAP
+        _learn(S, c + TRUST_XY * F, c + TRUST_XX * F, weight, CLIP * size, x, y)
+        if gap == 0.0:
+            size += USUAL * (min(abs(y), CLIP * size) - size)
+    else:  # the first change tells how large changes are, and nothing else
+        size = abs(y)
+    S[c + SIZE * F] = min(size, MAX_SIZE)
 
 
 @inlined
@@ -136,13 +135,13 @@ def _predict(S, at, F, i, gap, own):
 def _fill(S, at, F, i, own, K, k):
     """Return the value that stands for a missing one, and the flags."""
     c, method = at + i, K[k + METHOD + i]
-    gap = min(float64(S[c + GAP * F]) + 1.0, MAX_COUNT)
+    gap, seen = min(float64(S[c + GAP * F]) + 1.0, MAX_COUNT), S[c + SEEN * F] > 0.0
     S[c + GAP * F] = gap
-    if S[c + SEEN * F] == 0.0:
-        return float64(K[k + METHOD + F + i]), FILLED_SOME | ABSENT
-    value, flags = float64(S[c + LAST * F]), FILLED_SOME
-    if gap > K[k + MAX_GAP]:
-        flags = FILLED_SOME | ABSENT
+    value, flags = float64(S[c + LAST * F]), int64(FILLED_SOME)
+    if not seen:
+        value = float64(K[k + METHOD + F + i])
+    if not seen or gap > K[k + MAX_GAP]:
+        flags |= ABSENT
     elif method == MEAN:
         value = mean_of(S, at + MOMENTS * F, F, i)
     elif method == ZERO:
@@ -151,6 +150,14 @@ def _fill(S, at, F, i, own, K, k):
         value = _predict(S, at, F, i, gap, own)
     S[c + FILLED * F] = value
     return value, flags
+
+
+@inlined
+def _is_refused(F, X, x, K, k):
+    refused = False
+    for i in range(F):
+        refused |= K[k + METHOD + i] == REFUSE and math.isnan(X[x + i])
+    return refused
 
 
 @inlined
@@ -181,15 +188,15 @@ def fill_step(S, at, F, X, x, Y, y, K, k):
         A sum of FILLED_SOME, ABSENT (an input has not come for more rows than a gap may have, or
         never) and REFUSED (an input is missing that must not be: nothing was changed).
     """
-    flags = int64(0)
-    for i in range(F):
-        if K[k + METHOD + i] == REFUSE and math.isnan(X[x + i]):
-            return int64(REFUSED)
-    for i in range(F):
-        if math.isnan(X[x + i]):
-            value, flag = _fill(S, at, F, i, float64(Y[y + i]), K, k)
-            X[x + i] = float32(value)
-            flags |= flag
-        else:
-            _observe(S, at, F, i, float64(X[x + i]), float64(Y[y + i]), K, k)
+    flags = int64(REFUSED)
+    if not _is_refused(F, X, x, K, k):
+        flags = int64(0)
+        for i in range(F):
+            value, own = float64(X[x + i]), float64(Y[y + i])
+            if math.isnan(value):
+                value, flag = _fill(S, at, F, i, own, K, k)
+                X[x + i] = float32(value)
+                flags |= flag
+            else:
+                _observe(S, at, F, i, value, own, K, k)
     return flags
