@@ -108,7 +108,7 @@ class Adaptation:
     def scratch(self) -> int:
         """Floats of working memory that the kernels need."""
         padded = -(-self.features // kernel.PAD) * kernel.PAD
-        return 3 * padded + kernel.PAD
+        return (3 + kernel.SUMS + self.features) * padded + kernel.PAD
 
 
 def columns(head: Adaptation) -> dict[str, int]:

@@ -9,7 +9,7 @@ from numba import int64
 from ..cache import internal
 from ..layout import PAD
 from . import mixing
-from .least_squares import add_multiple, dot, downdate, gain
+from .least_squares import SUMS, add_multiple, dot, downdate, gain, read, write
 
 # Constants: whole numbers, then the lags of the seasons, then the scale of each output.
 UNITS, OUTPUTS, HORIZON, KEPT, ADAPTED, SEASONS, LAGS = range(7)
@@ -52,39 +52,53 @@ def _places(at, O, experts, D, values):
 
 
 @internal
+def _padded(D):
+    return (D + PAD - 1) // PAD * PAD
+
+
+@internal
 def _bounded(value, bound):
     """Clip to [-bound, bound]; zero for NaN."""
     return min(max(value, -bound), bound) if value == value else 0.0
 
 
 @internal
-def _past(S, at, O, values, o, lag):
-    """Return the value of ``lag`` steps before the one that is about to be stored."""
-    place = (int64(S[at + PLACE]) - lag) % values
-    return S[at + HISTORY + place * O + o]
+def _wrapped(place, length):
+    """Return a place in a ring that is less than a round away."""
+    if place < 0:
+        return place + length
+    return place - length if place >= length else place
 
 
 @internal
-def _features(S, at, K, k, hidden, X, x, phi):
-    """Write the vector of features to ``S[phi]``: h, 1, and the changes of each output's value."""
+def _past(S, at, O, values, o, lag):
+    """Return the value of ``lag`` steps before the one that is about to be stored."""
+    place = _wrapped(int64(S[at + PLACE]) - lag, values)
+    return float(S[at + HISTORY + place * O + o])
+
+
+@internal
+def _features(S, at, K, k, hidden, X, x, W, w):
+    """Write the vector of features to ``W[w]``: h, 1, and the changes of each output's value."""
     H, O, experts, D, values, size = _sizes(K, k)
     seasons, horizon = int64(K[k + SEASONS]), int64(K[k + HORIZON])
-    for n in range(H):
-        S[phi + n] = _bounded(S[hidden + n], LARGEST_FEATURE)
-    S[phi + H] = 1.0
-    place = phi + H + 1
+    read(S, hidden, W, w, H, LARGEST_FEATURE)
+    W[w + H] = 1.0
+    place = w + H + 1
     for o in range(O):
-        now, scale = float(X[x + o]), float(K[k + LAGS + seasons + o])
+        now, per_scale = float(X[x + o]), 1.0 / K[k + LAGS + seasons + o]
         for lag in range(1, 3):
-            change = (now - _past(S, at, O, values, o, lag)) / scale
-            S[place] = _bounded(change, LARGEST_FEATURE)
+            change = (now - _past(S, at, O, values, o, lag)) * per_scale
+            W[place] = _bounded(change, LARGEST_FEATURE)
             place += 1
         for n in range(seasons):
             lag = int64(K[k + LAGS + n])
-            then = float(_past(S, at, O, values, o, lag))
-            after = now if lag == horizon else float(_past(S, at, O, values, o, lag - horizon))
-            S[place] = _bounded((after - then) / scale, LARGEST_FEATURE)
+            after = now if lag == horizon else _past(S, at, O, values, o, lag - horizon)
+            change = (after - _past(S, at, O, values, o, lag)) * per_scale
+            W[place] = _bounded(change, LARGEST_FEATURE)
             place += 1
+    for n in range(place, w + _padded(D)):
+        W[n] = 0.0
 
 
 @internal
@@ -110,8 +124,8 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
     S[row + NUMBER_HIGH] = (number + 1) // DIGITS
     S[row + NUMBER_LOW] = (number + 1) % DIGITS
     if D > 0:
-        _features(S, at, K, k, hidden, X, x, phi)
-        _load_features(S, phi, D, W, w)
+        _features(S, at, K, k, hidden, X, x, W, w)
+        write(W, w, S, phi, D)
     for o in range(O):
         forecasts = row + FORECASTS + o * (experts + 2) + EXPERTS
         S[forecasts - EXPERTS + OPEN] = 1.0
@@ -130,22 +144,8 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
     place = int64(S[at + PLACE])
     for o in range(O):
         S[at + HISTORY + place * O + o] = X[x + o]
-    S[at + PLACE] = (place + 1) % values
-    S[at + POSITION] = (int64(S[at + POSITION]) + 1) % int64(K[k + KEPT])
-
-
-@internal
-def _padded(D):
-    return (D + PAD - 1) // PAD * PAD
-
-
-@internal
-def _load_features(S, phi, D, W, w):
-    """Copy a vector of features to the working memory, padded with zeros."""
-    for n in range(D):
-        W[w + n] = S[phi + n]
-    for n in range(D, _padded(D)):
-        W[w + n] = 0.0
+    S[at + PLACE] = _wrapped(place + 1, values)
+    S[at + POSITION] = _wrapped(int64(S[at + POSITION]) + 1, int64(K[k + KEPT]))
 
 
 @internal
@@ -161,27 +161,27 @@ def _learn(S, at, K, k, row, Y, y, W, w):
     seasons, news, trace = int64(K[k + SEASONS]), 0.0, 0.0
     gains, z = w + _padded(D), w + 2 * _padded(D)
     if D > 0:
-        _load_features(S, row + FORECASTS + O * (experts + 2), D, W, w)
+        read(S, row + FORECASTS + O * (experts + 2), W, w, D, LARGEST_FEATURE)
         news, trace = gain(S, P, W, w, gains, D, z)
         if not news >= 0:  # rounding has made P indefinite
             _first_P(S, P, D)
             news, trace = gain(S, P, W, w, gains, D, z)
     share = 1.0 / (news + FORGETTING)
     for o in range(O):
-        label, scale = float(Y[y + o]), float(K[k + LAGS + seasons + o])
+        label, per_scale = float(Y[y + o]), 1.0 / K[k + LAGS + seasons + o]
         place = row + FORECASTS + o * (experts + 2)
         if label == label and S[place + OPEN] != 0:
             S[place + OPEN] = 0.0
             losses = mixed + o * (mixing.LOSSES + experts)
             if D > 0:
-                error = (label - S[place + EXPERTS + 1]) / scale
+                error = (label - S[place + EXPERTS + 1]) * per_scale
                 error -= dot(S, weights + o * D, W, w, D, z)
                 error = _bounded(error, mixing.limit(S, losses))
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
-            mixing.score(S, losses, experts, place + EXPERTS, label, scale)
+            mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
         grown = 1.0 if trace > D * LARGEST_P else 1.0 / FORGETTING
-        downdate(S, P, W, gains, D, share, grown)
+        downdate(S, P, W, gains, D, z, share, grown)
     return True
 
 
@@ -209,7 +209,7 @@ def update(S, at, K, k, Y, y, W, w):
     H, O, experts, D, values, size = _sizes(K, k)
     ring = _places(at, O, experts, D, values)[3]
     kept, horizon = int64(K[k + KEPT]), int64(K[k + HORIZON])
-    row = ring + (int64(S[at + POSITION]) - horizon) % kept * size
+    row = ring + _wrapped(int64(S[at + POSITION]) - horizon, kept) * size
     _learn(S, at, K, k, row, Y, y, W, w)
 
 
@@ -226,7 +226,7 @@ def label_update(S, at, K, k, number, Y, y, W, w):
     ring = _places(at, O, experts, D, values)[3]
     kept, position = int64(K[k + KEPT]), int64(S[at + POSITION])
     for n in range(1, kept + 1):
-        row = ring + (position - n) % kept * size
+        row = ring + _wrapped(position - n, kept) * size
         there = int64(S[row + NUMBER_HIGH]) * DIGITS + int64(S[row + NUMBER_LOW]) - 1
         if there == number:
             return APPLIED if _learn(S, at, K, k, row, Y, y, W, w) else TWICE
