@@ -8,10 +8,10 @@ network's forecast of an output
     phi = (h, 1, v[t] - v[t-1], v[t] - v[t-2], v[t-L+horizon] - v[t-L], ...)
 
 with the hidden state h, the latest changes of each output's value v, and those that followed a
-season L ago, all divided by the target's scale and clipped to 8. ``w`` begins at zero: the head is
+season L ago, all divided by the target's scale and clipped to 64. ``w`` begins at zero: the head is
 the network's own until labels have come. When the label of phi arrives, ``horizon`` steps later,
 
-    k = P phi,   s = 0.9995 + phi . k,   e = (label - y') / scale, clipped to 4 running errors
+    k = P phi,   s = 0.9995 + phi . k,   e = (label - y') / scale, clipped to 2 running errors
     w <- w + k e / s
     P <- (P - k k^T / s) / 0.9995        unless phi . k <= 0.001
 
@@ -38,6 +38,7 @@ from ..kernels.online import adaptation as kernel
 from ..kernels.online.adaptation import (
     FIRST_P,
     FORGETTING,
+    HEAD_CLIP,
     LARGEST,
     LARGEST_FEATURE,
     LARGEST_P,
@@ -286,7 +287,7 @@ def _learn(labels: Array, places: Array, steps: Array, state: State, head: Adapt
     if head.adapted:
         phi = steps[rows, places, -head.features :]
         changed["weights"], changed["P"] = _recursive_least_squares(
-            phi, (labels - experts[:, :, 1]) / scale, due, state, mixing.limit(*_errors(mixed))
+            phi, (labels - experts[:, :, 1]) / scale, due, state, HEAD_CLIP * mixing.limit(*_errors(mixed))
         )
     missed = np.abs(experts - labels[:, :, None]) / scale[:, None]
     error, count, losses = mixing.score(

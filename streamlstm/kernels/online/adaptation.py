@@ -24,7 +24,8 @@ FORGETTING = 0.9995
 FIRST_P = 0.01  # P begins as this times the identity
 LARGEST_P = 1.0  # mean of P's diagonal from which it grows no more
 NEWS = 2 * (1 - FORGETTING)  # phi . P phi below which a vector of features tells nothing new
-LARGEST_FEATURE = 8.0
+HEAD_CLIP = 0.5  # errors are clipped at this times what counts in the mix
+LARGEST_FEATURE = 64.0
 LARGEST = 3e38  # of a forecast: float32 ends at 3.4e38
 DIGITS = 1 << 24  # whole numbers that float32 holds
 
@@ -176,7 +177,7 @@ def _learn(S, at, K, k, row, Y, y, W, w):
             if D > 0:
                 error = (label - S[place + EXPERTS + 1]) * per_scale
                 error -= dot(S, weights + o * D, W, w, D, z)
-                error = _bounded(error, mixing.limit(S, losses))
+                error = _bounded(error, HEAD_CLIP * mixing.limit(S, losses))
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
             mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
