@@ -1,4 +1,4 @@
-"""What do the head that learns and the mix of forecasts gain, and cost, next to River?
+"""What the head that learns and the mix of forecasts gain, and what they cost, next to River.
 
     python -m benchmarks.online [--data DIR] [--cache DIR] [--json FILE]
 
@@ -13,6 +13,8 @@ there is left out. River's SNARIMAX steps over the same series, its error counte
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ Float32Array = NDArray[np.float32]
 
 
 @njit(error_model="numpy")
-def _run(S, K, W, hidden, H, X, Y, A, adapted, steps):  # type: ignore[no-untyped-def]
+def _run(S, K, W, hidden, H, X, Y, A, adapted, steps):
     """Step a stream over a series; Y holds the network's forecasts, then the mix's; A the head's.
 
     All but the sizes are addresses: arrays of Python would be counted in every call.
@@ -75,7 +77,9 @@ def forecasts(
     model: Model, H: Float32Array, y: Float32Array, now: Float32Array, seasons: Sequence[int]
 ) -> tuple[dict[str, Float32Array], float]:
     """Return what the head and the mix forecast at each row, and the seconds a step."""
-    head = Adaptation(HIDDEN, model.horizon, (float(model.output_scaling.scale[0]),), tuple(seasons))
+    head = Adaptation(
+        HIDDEN, model.horizon, (float(model.output_scaling.scale[0]),), tuple(seasons)
+    )
     names = list(columns(head).values())
     width = names[-1] // head.kept
     place = sum(names[:-1]) + kernel.FORECASTS + kernel.EXPERTS + head.experts - 1
@@ -114,23 +118,26 @@ def error(forecast: Float32Array, y: Float32Array, horizon: int) -> float:
     return float(np.abs(forecast[first:-horizon] - y[first + horizon :]).mean(dtype=np.float64))
 
 
-def river_models(season: int) -> dict[str, Callable[[], Any]]:
-    """Return SNARIMAX models by name; none if River is not installed."""
+def river_models(season: int) -> list[Callable[[], Any]]:
+    """Return River's models, made as its documentation shows; none if it is not installed."""
     try:
-        from river.time_series import SNARIMAX
+        make = import_module("river.time_series").SNARIMAX
+        linear = import_module("river.linear_model").LinearRegression
+        scaler = import_module("river.preprocessing").StandardScaler
     except ImportError:
-        return {}
-    return {
-        "p=12": lambda: SNARIMAX(p=12, d=0, q=0),
-        "p=2 d=1 q=2": lambda: SNARIMAX(p=2, d=1, q=2),
-        "p=2 d=1 m=season": lambda: SNARIMAX(p=2, d=1, q=0, m=season, sp=1, sq=0),
-    }
+        return []
+    sizes = ({"p": 12, "d": 0, "q": 0}, {"p": 2, "d": 1, "q": 2})
+    seasonal = {"p": 2, "d": 1, "q": 0, "m": season, "sp": 1, "sq": 0}
+    return [
+        *(partial(make, **size) for size in sizes),
+        *(lambda n=n: make(**n, regressor=scaler() | linear()) for n in (*sizes, seasonal)),
+    ]
 
 
 def river(series: Series, horizon: int) -> tuple[float, float] | None:
-    """Return the lowest error of River's models, and the seconds a step of the quickest."""
+    """Return the lowest error of River's models, and the seconds a step of the one that has it."""
     y, found = series.y, []
-    for make in river_models(series.seasons[0]).values():
+    for make in river_models(series.seasons[0]):
         model, forecast = make(), y.copy()
         start = time.perf_counter()
         for t, value in enumerate(y.tolist()):
@@ -138,7 +145,7 @@ def river(series: Series, horizon: int) -> tuple[float, float] | None:
             if t > series.seasons[0] + 24:
                 forecast[t] = np.clip(model.forecast(horizon)[-1], -3e38, 3e38)
         found.append((error(forecast, y, horizon), (time.perf_counter() - start) / len(y)))
-    return (min(e for e, _ in found), min(s for _, s in found)) if found else None
+    return min(found, default=None)
 
 
 def measure(series: Series, horizon: int, cache: Path) -> Row:
@@ -206,14 +213,16 @@ def main() -> None:
     if not found:
         raise SystemExit(f"{arguments.data}: expected nab/data or ett/ETTh1.csv in this folder")
     cases = [(series, horizon) for horizon in HORIZONS for series in found]
-    rows = [measure(*case, arguments.cache) for case in steps(cases, "online")]
+    rows = [measure(series, horizon, arguments.cache) for series, horizon in steps(cases, "online")]
     figures = ratios(rows, "")
     for kind, answer in ((" (chosen on)", "yes"), (" (the others)", "no")):
         if some := [row for row in rows if row["chosen on"] == answer]:
             figures |= ratios(some, kind)
     note = "Errors in multiples of persistence's."
     for name, value in figures.items():
-        note += f"\n{value:10.3f}  {name}" + (f", target {TARGETS[name]:g}" if name in TARGETS else "")
+        note += f"\n{value:10.3f}  {name}" + (
+            f", target {TARGETS[name]:g}" if name in TARGETS else ""
+        )
     if "River" not in rows[0]:
         note += "\nNot installed, left out: River (pip install river)."
     report("online", rows, figures, arguments.json, note, TARGETS)

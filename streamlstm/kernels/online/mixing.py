@@ -10,7 +10,7 @@ from ..cache import internal
 
 ERROR, COUNT, LOSSES = range(3)  # offsets of an output's columns
 
-MEMORY = 500  # labels over which losses and errors are averaged
+MEMORY = 1000  # labels over which losses and errors are averaged
 SHARPNESS = 20.0  # of the weights
 CLIP = 4.0  # times the running error, above which an error counts no more
 SURPRISE = 50  # labels over which the running error follows errors that were clipped
