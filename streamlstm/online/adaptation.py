@@ -7,8 +7,8 @@ network's forecast of an output
     y' = y + scale (w . phi),
     phi = (h, 1, v[t] - v[t-1], v[t] - v[t-2], v[t] - m[t], v[t-L+horizon] - v[t-L], ...)
 
-with the hidden state h, and of each output's value v its latest changes, its distance from a running
-mean m over 200 values, and the change that followed a season L ago, all divided by the target's
+with the hidden state h, and of each output's value v its latest changes, its distance from its mean
+m over some 200 values, and the change that followed a season L ago, all divided by the target's
 scale and clipped to 64. ``w`` begins at zero: the head is the network's own until labels have come.
 When the label of phi arrives, ``horizon`` steps later,
 
