@@ -29,10 +29,9 @@ def columns() -> dict[str, int]:
     return {"season_weights": D, "season_inverse": D * (D + 1) // 2}
 
 
-def initial() -> NDArray[np.float32]:
-    """Return what the columns hold before the first value: weights 0, P the identity."""
-    triangle = np.eye(kernel.FEATURES)[np.tril_indices(kernel.FEATURES)]
-    return np.concatenate([np.zeros(kernel.FEATURES), triangle]).astype(np.float32)
+def identity() -> Array:
+    """Return the triangle P[45] before the first value, with weights 0."""
+    return np.eye(kernel.FEATURES)[np.tril_indices(kernel.FEATURES)]
 
 
 def features(time: Array) -> Array:
@@ -69,8 +68,9 @@ def step(z: Array, time: Array, bound: Array, state: State) -> tuple[Array, Stat
     s = forgetting + np.where(sound, size, 0.0)
     step = (np.clip(error, -bound, bound) / s)[:, None]
     P = (P - g[:, :, None] * g[:, None, :] / s[:, None, None]) / forgetting[:, None, None]
-    learned = np.where(sound[:, None], P[:, rows, places], initial()[D:])
+    learned = np.where(sound[:, None], P[:, rows, places], identity())
+    weights = np.where(sound[:, None], w + g * step, 0.0)
     return np.where(known, error, z), {
-        "season_weights": np.where((known & sound)[:, None], w + g * step, w),
+        "season_weights": np.where(known[:, None], weights, w),
         "season_inverse": np.where(known[:, None], learned, triangle),
     }
