@@ -1,40 +1,46 @@
 """How abnormal a value is: score, p-value, alarm and kind: the specification.
 
-A value x has, in units of the running standard deviation, the error e of the forecast that was made
-of it, and the error f of a calendar model (season.py). With the usual size of either over a long
-time (errors clipped at 5 times that, Huber 1964), u = e / usual and v = f / usual, clipped at 6:
+A value x has, in units of the running standard deviation, the error of the forecast that was made
+of it, and the error of a calendar model (season.py). Let u and v be these in units of their mean
+size so far, which learns from errors clipped at 5 times that (Huber 1964):
 
-    short    = mean of u over 3 rows                                a single value, kind "spike"
-    long     = mean of v over 16 rows                               kind "level"
-    unrest   = log activity - its mean over a long time             kind "variance"
-    calm     = mean over a long time - log activity                 kind "calm"
-    activity = mean of |u| over 10 rows
+    short    = mean of u, clipped at 4, over 5 rows
+    long     = mean of v, clipped at 4, over 24 rows
+    activity = mean of |u|, clipped at 4, over 6 rows
+    change   = log(activity + 0.02) - its mean over a long time
 
-Each is compared with its record, the largest size so far, which is forgotten at 0.0003 a row:
+Means over a long time weigh a row by 0.001, or 1 / rows so far. Of n values, m were outside the range
+of all before them, by a part d of it; with y = log(1 + 10 d), and the mean of y over those,
 
-    surprise = sum of max(0, log(2 size / record)), "variance" by a quarter, + novelty / 2
+    novelty  = log10((n + 1) / (m + 1)) + y / (mean y ln 10)            decades; an exponential law
 
-"novelty": of n values m lay outside the range of all before them, by d of its span; with
-y = log(1 + 10 d), novelty = log10((n + 1) / (m + 1)) + y / (mean y) / ln 10 decades, the tail of
-an exponential law.
+**Score**: what is news. A record is the largest size so far, forgotten at 0.0003 a row;
 
-The **score** is the surprise where it is news: above the highest so far, which is forgotten in a
-tenth of all rows. It ranks rows, also across streams. The **p-value** is the share of rows before
-this one that were as surprising: the quantiles exceeded by 1/2, 1/10, 1/100 and 1/1000 of rows are
-tracked (stochastic approximation, Robbins and Monro 1951) and joined and continued by exponentials. An
-**alarm** is raised in the row in which p falls below rate 10^-(0.2 + rise), unless one still
-stands: that is, none of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row
-takes 0.06 rate from it. So the number of alarms in T rows is at most 0.6 rate T + 10 (change of
-rise), whatever the stream is (the argument of adaptive conformal inference, Gibbs and Candès 2021),
-as long as rise is within its bounds, -1 and 4.
+    surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record) + novelty / 2
+
+with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest so
+far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also across streams.
+
+**p-value**: what is rare. How many times its usual size is the most unusual of
+
+    |u| ("spike"), |short|, |long| ("level"), change up ("variance"), down ("calm"), 1.4 novelty ("novelty")
+
+and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed are
+tracked, as logarithms (Robbins and Monro 1951), and joined and continued by exponentials.
+
+**Alarm**: raised in the row in which p falls below rate 10^-(1 + rise), unless one still stands: one
+of the last 16 rows had p < 0.01. Each alarm adds 0.1 to ``rise``, each row takes 0.06 rate from it.
+So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
+adaptive conformal inference, Gibbs and Candès 2021), while rise is within its bounds, -2 and 4. The
+kind is told as long as the alarm stands.
 
 A missing value has score 0, p-value 1 and kind "missing"; an alarm is raised when 8 are missing in
-succession, or twice as many as ever before. If 32 rows in succession are out of all bounds, the
-stream has become another one, and everything but the quantiles is learnt anew; for the first 100
-rows after that, and of a stream, nothing is said.
+succession, or twice as many as ever before. Where 32 rows in succession are out of all bounds, or
+change by less than a millionth of the standard deviation but not by 0, the stream has become
+another one, and all but the shares is learnt anew. Of the first 100 rows nothing is said.
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
-The p-value says how rare the surprise is among all rows, not among rows of a certain hour.
+The p-value says how rare the value is among all rows, not among rows of a certain hour.
 """
 
 import math
@@ -59,8 +65,8 @@ _TAIL_NAMES = (
 )  # fmt: skip
 _NAMES = (
     "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
-    "activity", "usual", "record", "record_short", "record_long", "record_calm", "record_unrest",
-    "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
+    "activity", "usual", "short_record", "long_record", "calm_record", "short_size", "long_size",
+    "change_size", "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
     *_TAIL_NAMES,
 )  # fmt: skip
 
@@ -156,23 +162,22 @@ def _judge(
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
     u = _errors(s, residual / spread, z, time, weight)
     change = _change(s, weight)
-    ratios = (
-        _ratio(s, "record", abs(u)),
-        _ratio(s, "record_short", abs(s["short"])),
-        _ratio(s, "record_long", abs(s["long"])),
-        _ratio(s, "record_unrest", np.maximum(change, 0.0)),
-        _ratio(s, "record_calm", np.maximum(-change, 0.0)),
+    short, long = abs(s["short"]), abs(s["long"])
+    novelty = _novelty(s, x, spread)
+    surprise = kernel.NOVELTY_WEIGHT * novelty
+    for name, size in (("short", short), ("long", long), ("calm", np.maximum(-change, 0.0))):
+        surprise = surprise + _news(s, f"{name}_record", size)
+    of_short, of_long, unrest = (
+        _times_usual(s, f"{name}_size", size, weight)
+        for name, size in (("short", short), ("long", long), ("change", abs(change)))
     )
-    spike, short, long, unrest, calm = np.log(np.maximum(ratios, 1.0))
-    novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
-    surprise = short + long + calm + novelty
-    whole = surprise + spike + unrest
-    whole = np.where(whole > 0, whole, np.log(np.max(ratios, axis=0)))
+    up, level = change >= 0, np.maximum(of_short, of_long)
+    sizes = [abs(u), level, np.where(up, unrest, 0.0), np.where(up, 0.0, unrest)]
+    parts = np.array([*sizes, kernel.DECADE * novelty])
     _count_strange(s, x, spread, u, z)
     _scale(s, x, spread, weight)
     s["count"] = np.minimum(count + 1, kernel.COUNTED)
-    parts = np.array([spike, np.maximum(short, long), unrest, calm, novelty])
-    return _conclude(s, surprise, whole, parts, count, K)
+    return _conclude(s, surprise, parts, count, K)
 
 
 def _restart(s: State, where: Array, x: Array) -> None:
@@ -189,20 +194,21 @@ def _count_strange(s: State, x: Array, spread: Array, u: Array, z: Array) -> Non
     """Count rows beyond all bounds, and those with changes that are far too small but not 0."""
     change = abs(x.astype(np.float32) - s["last"].astype(np.float32)).astype(np.float64)
     s["last"] = x
-    strange = (abs(u) >= kernel.ERROR_BOUND) | (abs(z) >= kernel.BOUND)
+    strange = (abs(u) >= kernel.BOUND) | (abs(z) >= kernel.BOUND)
     strange |= (change > 0) & (change < kernel.STILL * spread)
     s["strange"] = np.where(strange, s["strange"] + 1, 0)
 
 
 def _conclude(
-    s: State, surprise: Array, whole: Array, parts: Array, count: Array, K: Array
+    s: State, surprise: Array, parts: Array, count: Array, K: Array
 ) -> tuple[tuple[Array, Array, Array, Array], State]:
     """Return score, p-value, alarm and kind; nothing of them is learnt of the first values."""
     told, early = dict(s), count < kernel.START
     score = np.where(surprise > told["peak"], surprise, 0.0)
     fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
     told["peak"] = np.maximum(surprise, told["peak"] * fade)
-    log_p = _log_tail_probability(told, whole)
+    most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
+    log_p = _log_tail_probability(told, np.log(most))
     alarm, stands = _alarmed(told, log_p, K)
     kind = np.where(alarm, 1 + np.argmax(parts, axis=0), np.where(stands, told["kind"], 0))
     told["kind"] = kind
@@ -239,7 +245,8 @@ def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Arr
     ):  # fmt: skip
         s[name] = np.where(made, s[name] + (now - s[name]) / rows, s[name])
     bound = np.where(late, 4.0 * s["season_error"], kernel.HUGE)
-    miss, of_season = season.step(z, time, bound, {n: s[n] for n in season.columns()})
+    learns = (s["count"] < kernel.SETTLED) | (s["count"] % 2 == 0)
+    miss, of_season = season.step(z, time, bound, learns, {n: s[n] for n in season.columns()})
     s.update(of_season)
     v, s["season_error"] = _unit(s["season_error"], miss, weight)
     bounded = np.clip(v, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
@@ -252,7 +259,7 @@ def _unit(usual: Array, error: Array, weight: Array) -> tuple[Array, Array]:
     unit = np.where(known, error / np.where(known, usual, 1.0), 0.0)
     learned = np.where(known, np.minimum(size, kernel.LEARNED_BOUND * usual), size)
     usual = np.maximum(usual + weight * (learned - usual), kernel.LEAST_ERROR)
-    return np.clip(unit, -kernel.SPIKE_BOUND, kernel.SPIKE_BOUND), usual
+    return np.clip(unit, -kernel.SINGLE_BOUND, kernel.SINGLE_BOUND), usual
 
 
 def _change(s: State, weight: Array) -> Array:
@@ -261,18 +268,23 @@ def _change(s: State, weight: Array) -> Array:
     return active - s["usual"]
 
 
-def _ratio(s: State, name: str, size: Array) -> Array:
-    """Return 2 size / record, and let the record grow and fade."""
+def _news(s: State, name: str, size: Array) -> Array:
+    """Return log(2 size / record), at least 0, and let the record grow and fade."""
     record = s[name]
     known = record > 0
     ratio = np.where(known, 2.0 * size / np.where(known, record, 1.0), 0.0)
-    ratio = np.clip(ratio, kernel.LEAST_RATIO, kernel.RATIO)
     record = record * (1.0 - kernel.FORGET)
-    step = record + kernel.RECORD_STEP * (size - record)
-    grown = np.where(known, np.minimum(step, kernel.RECORD_GROWTH * record), size)
+    grown = np.where(known, np.minimum(size, kernel.RECORD_GROWTH * record), size)
     record = np.where(size > record, grown, record)
     s[name] = np.where(record > kernel.TINY, record, 0.0)
-    return ratio
+    return np.log(np.clip(ratio, 1.0, kernel.RATIO))
+
+
+def _times_usual(s: State, name: str, size: Array, weight: Array) -> Array:
+    """Return a size in units of its mean, and learn that."""
+    usual = np.maximum(s[name], kernel.LEAST_SIZE)
+    s[name] = usual + weight * (np.minimum(size, kernel.LEARNED_BOUND * usual) - usual)
+    return size / usual
 
 
 def _novelty(s: State, x: Array, spread: Array) -> Array:
@@ -285,7 +297,7 @@ def _novelty(s: State, x: Array, spread: Array) -> Array:
     s["high"] = np.where(new, np.minimum(np.maximum(high, x), high + span), high)
     new &= s["count"] >= kernel.START
     size = np.log1p(np.minimum(np.where(new, distance, 0.0) / span, kernel.HUGE) / _UNIT)
-    count, mean = s["novelties"] + 1, kernel.NOVELTY_FIRST + s["novelty"]
+    count, mean = s["novelties"] + 1, kernel.FIRST_NOVELTY + s["novelty"]
     surprise = np.log10((s["count"] + 1) / count) + size / (tail_kernel.LOG10 * mean)
     s["novelties"] = np.where(new, np.minimum(count, kernel.COUNTED), s["novelties"])
     s["novelty"] = np.where(new, s["novelty"] + (size - mean) / (count + 1), s["novelty"])
@@ -312,7 +324,7 @@ def _log_tail_probability(s: State, surprise: Array) -> Array:
     log_p = np.select(below, [lower, *beyond[:3]], beyond[3])
     for name, tail, scale in zip(names, tails, scales, strict=True):
         rows = tail_kernel.START_GAIN / (1.0 + tail * s["seen"])
-        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(1.0, rows))
+        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(tail_kernel.MOST_GAIN, rows))
         moved = s[name] + gain * ((surprise > s[name]) - tail)
         s[name] = np.clip(moved, -tail_kernel.LARGEST, tail_kernel.LARGEST)
     s["seen"] = np.minimum(s["seen"] + 1, tail_kernel.SEEN_MOST)

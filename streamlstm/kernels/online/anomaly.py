@@ -48,17 +48,18 @@ NONE, SPIKE, LEVEL, VARIANCE, CALM, NOVEL, MISSING = range(7)
 
 START = 100.0  # values before anything is said
 MEMORY = 0.001  # weight of a value in means over a long time, 1 / count before
-COUNTED = 2.0**24 - 1.0
+COUNTED = 2.0**24 - 2.0  # even, see SETTLED
+SETTLED = 1000.0  # values; later the calendar model learns from every other one: half of its cost
 HUGE, TINY = 1e37, 1e-37
 SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 5.0, 24.0, 6.0
 BOUND = 8.0  # of a value, in spreads
-ERROR_BOUND = 5.0  # of an error that enters a mean, in units of the usual one
+ERROR_BOUND = 4.0  # of an error that enters a mean, in units of the usual one
 LEARNED_BOUND = 5.0  # and of one that the usual one learns from
 LEAST_ERROR = 1e-3
 LEAST_ACTIVITY = 0.02
 FORGET = 3e-4  # of a record, a row
 RECORD_GROWTH = 5.0
-LEAST_RATIO, RATIO = 0.0025, 40.0  # of twice a size to its record
+RATIO = 40.0  # of twice a size to its record
 NOVELTY_UNIT = 0.1  # of the range: novelties are told apart by log(1 + distance / this)
 FIRST_NOVELTY = 0.5  # such a logarithm, before any is known
 NOVELTY_WEIGHT = 0.5
@@ -86,9 +87,9 @@ def _spread(S, at):
 
 @internal
 def _ratio(S, at, size):
-    """Return 2 size / record, and let the record grow and fade."""
+    """Return 2 size / record, at least 1, and let the record grow and fade."""
     record, known = float64(S[at]), S[at] > 0.0
-    ratio = min(max(2.0 * size / record, LEAST_RATIO), RATIO) if known else LEAST_RATIO
+    ratio = min(max(2.0 * size / record, 1.0), RATIO) if known else 1.0
     record *= 1.0 - FORGET
     if size > record:
         record = min(size, RECORD_GROWTH * record) if known else size
@@ -218,7 +219,9 @@ def anomaly_step(S, at, value, residual, time, K, k):
         S[at + SHORT] += (bounded - S[at + SHORT]) / SHORT_ROWS
         S[at + ACTIVITY] += (abs(bounded) - S[at + ACTIVITY]) / ACTIVITY_ROWS
     bound = 4.0 * S[at + SEASON_ERROR] if count > 30.0 else HUGE
-    v = _error(S, at, SEASON_ERROR, season_error(S, at + SEASON, z, time, bound), weight)
+    learns = count < SETTLED or count % 2.0 == 0.0
+    error = season_error(S, at + SEASON, z, time, bound, learns)
+    v = _error(S, at, SEASON_ERROR, error, weight)
     S[at + LONG] += (_bounded(v, ERROR_BOUND) - S[at + LONG]) / LONG_ROWS
     active = math.log(S[at + ACTIVITY] + LEAST_ACTIVITY)
     S[at + USUAL] += weight * (active - S[at + USUAL])
@@ -228,9 +231,9 @@ def anomaly_step(S, at, value, residual, time, K, k):
     short, long = abs(float64(S[at + SHORT])), abs(float64(S[at + LONG]))
     novelty = _novelty(S, at, value, spread)
     surprise = NOVELTY_WEIGHT * novelty + math.log(
-        max(_ratio(S, at + SHORT_RECORD, short), 1.0)
-        * max(_ratio(S, at + LONG_RECORD, long), 1.0)
-        * max(_ratio(S, at + CALM_RECORD, max(-change, 0.0)), 1.0)
+        _ratio(S, at + SHORT_RECORD, short)
+        * _ratio(S, at + LONG_RECORD, long)
+        * _ratio(S, at + CALM_RECORD, max(-change, 0.0))
     )
     # What is rare: many times its usual size.
     spike, calm = abs(u), 0.0

@@ -27,13 +27,13 @@ LOG2, LOG5, LOG10 = math.log(2.0), math.log(5.0), math.log(10.0)
 LEAST_SCALE = 0.02  # of the exponential law between and beyond the quantiles
 LEAST_LOG_P = -12.0 * LOG10
 LARGEST = 50.0
-GAIN = 0.1  # of a quantile: the part of the scale by which one surprise moves it
-START_GAIN = 3.0
+GAIN = 0.1  # of a quantile: the part of the scale by which one surprise moves it, after the start
+START_GAIN, MOST_GAIN = 1.0, 0.3
 FIRST_HALF, FIRST_TENTH, FIRST_HUNDREDTH, FIRST_THOUSANDTH = 0.5, 1.0, 1.4, 1.8
 SHARE = 0.6  # of the owner's rate that is aimed at
 MARGIN = 1.0  # decades by which the first threshold is higher
 RAISE = 0.1  # decades, of the threshold by an alarm
-LOWEST, HIGHEST = -1.0, 4.0  # decades
+LOWEST, HIGHEST = -2.0, 4.0  # decades
 HOLD = 16.0
 HELD_BY = -2.0 * LOG10  # log p
 
@@ -41,7 +41,7 @@ HELD_BY = -2.0 * LOG10  # log p
 @internal
 def _move(S, at, column, surprise, tail, scale):
     """Move the quantile that is exceeded with probability ``tail``."""
-    gain = scale * max(GAIN, min(1.0, START_GAIN / (1.0 + tail * S[at + SEEN])))
+    gain = scale * max(GAIN, min(MOST_GAIN, START_GAIN / (1.0 + tail * S[at + SEEN])))
     above = 1.0 if surprise > S[at + column] else 0.0
     S[at + column] = min(max(S[at + column] + gain * (above - tail), -LARGEST), LARGEST)
 
