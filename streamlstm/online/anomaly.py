@@ -6,7 +6,7 @@ size so far, which learns from errors clipped at 5 times that (Huber 1964):
 
     short    = mean of u, clipped at 4, over 5 rows
     long     = mean of v, clipped at 4, over 24 rows
-    activity = mean of |u|, clipped at 4, over 6 rows
+    activity = mean of |u|, clipped at 8, over 6 rows
     change   = log(activity + 0.02) - its mean over a long time
 
 Means over a long time weigh a row by 0.001, or 1 / rows so far. Of n values, m were outside the range
@@ -23,7 +23,8 @@ far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows
 
 **p-value**: what is rare. How many times its usual size is the most unusual of
 
-    |u| ("spike"), |short|, |long| ("level"), change up ("variance"), down ("calm"), 1.4 novelty ("novelty")
+    |u| ("spike"), |short| and |long| ("level"), change up by 1.2 ("variance"), down by 0.9 ("calm"),
+    1.8 1.5^novelty ("novelty"; this needs no usual size)
 
 and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed are
 tracked, as logarithms (Robbins and Monro 1951), and joined and continued by exponentials.
@@ -32,12 +33,13 @@ tracked, as logarithms (Robbins and Monro 1951), and joined and continued by exp
 of the last 16 rows had p < 0.01. Each alarm adds 0.1 to ``rise``, each row takes 0.06 rate from it.
 So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
 adaptive conformal inference, Gibbs and Candès 2021), while rise is within its bounds, -2 and 4. The
-kind is told as long as the alarm stands.
+kind is told as long as the alarm stands; it is that of its last row with p < 0.01 that is not a
+spike.
 
 A missing value has score 0, p-value 1 and kind "missing"; an alarm is raised when 8 are missing in
 succession, or twice as many as ever before. Where 32 rows in succession are out of all bounds, or
 change by less than a millionth of the standard deviation but not by 0, the stream has become
-another one, and all but the shares is learnt anew. Of the first 100 rows nothing is said.
+another one, and all is learnt anew but the threshold. Of the first 100 rows nothing is said.
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
 The p-value says how rare the value is among all rows, not among rows of a certain hour.
@@ -172,8 +174,9 @@ def _judge(
         for name, size in (("short", short), ("long", long), ("change", abs(change)))
     )
     up, level = change >= 0, np.maximum(of_short, of_long)
-    sizes = [abs(u), level, np.where(up, unrest, 0.0), np.where(up, 0.0, unrest)]
-    parts = np.array([*sizes, kernel.DECADE * novelty])
+    changes = np.where(up, kernel.UNREST * unrest, 0.0), np.where(up, 0.0, kernel.CALMNESS * unrest)
+    novel = np.where(novelty > 0, kernel.NOVEL_SIZE * kernel.DECADE**novelty, 0.0)
+    parts = np.array([abs(u), level, *changes, novel])
     _count_strange(s, x, spread, u, z)
     _scale(s, x, spread, weight)
     s["count"] = np.minimum(count + 1, kernel.COUNTED)
@@ -181,8 +184,8 @@ def _judge(
 
 
 def _restart(s: State, where: Array, x: Array) -> None:
-    """Forget everything but the gaps and how rare a surprise is."""
-    kept = ("gap", "longest_gap", "kind", *_TAIL_NAMES)
+    """Forget everything but the gaps, and where the threshold of alarms is."""
+    kept = ("gap", "longest_gap", "kind", *_TAIL_NAMES[1:])
     first = {"mean": x, "low": x, "high": x, "last": x}
     season_first = {"season_weights": 0.0, "season_inverse": season.identity()}
     for name in s.keys() - set(kept):
@@ -210,7 +213,9 @@ def _conclude(
     most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
     log_p = _log_tail_probability(told, np.log(most))
     alarm, stands = _alarmed(told, log_p, K)
-    kind = np.where(alarm, 1 + np.argmax(parts, axis=0), np.where(stands, told["kind"], 0))
+    kind = 1 + np.argmax(parts, axis=0)
+    newer = (alarm > 0) | ((stands > 0) & (log_p < tail_kernel.HELD_BY) & (kind > 1))
+    kind = np.where(newer, kind, np.where(stands > 0, told["kind"], 0))
     told["kind"] = kind
     s["kind"] = np.zeros_like(kind)
     state = {
@@ -241,8 +246,9 @@ def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Arr
     s["error"] = np.where(made, usual, s["error"])
     bounded = np.clip(u, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
     for name, now, rows in (
-        ("short", bounded, kernel.SHORT_ROWS), ("activity", abs(bounded), kernel.ACTIVITY_ROWS),
-    ):  # fmt: skip
+        ("short", bounded, kernel.SHORT_ROWS),
+        ("activity", np.minimum(abs(u), kernel.ACTIVITY_BOUND), kernel.ACTIVITY_ROWS),
+    ):
         s[name] = np.where(made, s[name] + (now - s[name]) / rows, s[name])
     bound = np.where(late, 4.0 * s["season_error"], kernel.HUGE)
     learns = (s["count"] < kernel.SETTLED) | (s["count"] % 2 == 0)

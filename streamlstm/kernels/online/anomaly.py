@@ -9,7 +9,7 @@ from numba import float64
 
 from ..cache import internal
 from .season import SEASON_SIZE, season_error, season_restart
-from .tail import LOG10, TAIL_SIZE, alarmed, log_tail_probability
+from .tail import HELD_BY, LOG10, SEEN, TAIL_SIZE, alarmed, log_tail_probability
 
 # Columns of the state; after them those of tail.py and season.py.
 (
@@ -64,11 +64,13 @@ NOVELTY_UNIT = 0.1  # of the range: novelties are told apart by log(1 + distance
 FIRST_NOVELTY = 0.5  # such a logarithm, before any is known
 NOVELTY_WEIGHT = 0.5
 NOVELTY_MOST = 6.0
-DECADE = 1.4  # a decade of novelty is as rare as a size this many times the usual one
+NOVEL_SIZE, DECADE = 1.8, 1.5  # novelty is as rare as a size of 1.8 1.5^decades times the usual
 LEAST_SIZE = 1e-3
+UNREST, CALMNESS = 1.2, 0.9  # give changes of normal noise the tail that its errors have
 QUIET, QUIET_LEAST = 0.1, 20.0  # a peak is forgotten in this share of the rows so far
 STRANGE_ROWS = 32.0
 STILL = 1e-6  # of a spread: changes below it, but not 0, are of another size
+ACTIVITY_BOUND = 8.0
 SINGLE_BOUND = 50.0  # of a single error, in units of the usual one
 GAP_ALARM, GAP_RATIO = 8.0, 2.0
 
@@ -128,9 +130,10 @@ def _scale(S, at, value, weight):
 
 @internal
 def _restart(S, at, value):
-    """Forget everything but the gaps and how rare a surprise is."""
+    """Forget everything but the gaps, and where the threshold of alarms is."""
     for column in range(at, at + STRANGE + 1):
         S[column] = 0.0
+    S[at + TAIL + SEEN] = 0.0
     S[at + MEAN] = S[at + LOW] = S[at + HIGH] = S[at + LAST] = value
     season_restart(S, at + SEASON)
 
@@ -217,7 +220,7 @@ def anomaly_step(S, at, value, residual, time, K, k):
         u = _error(S, at, ERROR, _bounded(residual / spread, HUGE), weight)
         bounded = _bounded(u, ERROR_BOUND)
         S[at + SHORT] += (bounded - S[at + SHORT]) / SHORT_ROWS
-        S[at + ACTIVITY] += (abs(bounded) - S[at + ACTIVITY]) / ACTIVITY_ROWS
+        S[at + ACTIVITY] += (min(abs(u), ACTIVITY_BOUND) - S[at + ACTIVITY]) / ACTIVITY_ROWS
     bound = 4.0 * S[at + SEASON_ERROR] if count > 30.0 else HUGE
     learns = count < SETTLED or count % 2.0 == 0.0
     error = season_error(S, at + SEASON, z, time, bound, learns)
@@ -243,8 +246,11 @@ def anomaly_step(S, at, value, residual, time, K, k):
     )
     unrest = _times_usual(S, at + CHANGE_SIZE, abs(change), weight)
     if change < 0.0:
-        calm, unrest = unrest, 0.0
-    most = max(max(max(spike, level), max(calm, unrest)), max(DECADE * novelty, LEAST_SIZE))
+        calm, unrest = CALMNESS * unrest, 0.0
+    unrest *= UNREST
+    most = max(max(max(spike, level), max(calm, unrest)), LEAST_SIZE)
+    if novelty > 0.0:
+        most = max(most, NOVEL_SIZE * DECADE**novelty)
     strange = _is_of_another_size(S, at, value, spread, u, z)
     S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
     _scale(S, at, value, weight)
@@ -258,8 +264,9 @@ def anomaly_step(S, at, value, residual, time, K, k):
     S[at + PEAK] = max(surprise, S[at + PEAK] * fade)
     log_p = log_tail_probability(S, at + TAIL, math.log(most))
     alarm, stands = alarmed(S, at + TAIL, log_p, K[k + ALARM_RATE], K[k + LOG_ALARM_RATE])
-    if alarm:
-        S[at + KIND] = _kind(spike, level, unrest, calm, most)
+    kind = _kind(spike, level, unrest, calm, most)
+    if alarm or (stands and log_p < HELD_BY and kind != SPIKE):
+        S[at + KIND] = kind
     elif not stands:
         S[at + KIND] = NONE
     return score, math.exp(log_p), 1.0 if alarm else 0.0, float64(S[at + KIND])
