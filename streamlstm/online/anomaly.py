@@ -164,18 +164,6 @@ def _judge(
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
     u = _errors(s, residual / spread, z, time, weight)
     change = _change(s, weight)
-<<<<<<< HEAD
-    ratios = [
-        _ratio(s, "record", abs(u)),
-        np.maximum(
-            _ratio(s, "record_short", abs(s["short"])), _ratio(s, "record_long", abs(s["long"]))
-        ),
-        _ratio(s, "record_unrest", np.maximum(change, 0.0)),
-        _ratio(s, "record_calm", np.maximum(-change, 0.0)),
-    ]
-    novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
-    return s, u
-=======
     short, long = abs(s["short"]), abs(s["long"])
     novelty = _novelty(s, x, spread)
     surprise = kernel.NOVELTY_WEIGHT * novelty
@@ -212,7 +200,6 @@ def _count_strange(s: State, x: Array, spread: Array, u: Array, z: Array) -> Non
     strange = (abs(u) >= kernel.BOUND) | (abs(z) >= kernel.BOUND)
     strange |= (change > 0) & (change < kernel.STILL * spread)
     s["strange"] = np.where(strange, s["strange"] + 1, 0)
->>>>>>> h-anomaly
 
 
 def _conclude(
