@@ -35,8 +35,8 @@ stands for it, and the step says so, until one comes. An input that never came i
 training, and absent too.
 
 What it promises: a filled value is finite, and gaps do not change running means. What it does not:
-that a network is better than the last value in the first long gaps of a stream. There ``a`` is all
-that is known, and one network in ten forecasts 48 rows worse than it forecasts one.
+that it is better than the last value in the first long gaps of a stream, where only forecasts of
+one step have been seen. Networks of irregular series forecast one step well and 48 badly.
 """
 
 from __future__ import annotations
