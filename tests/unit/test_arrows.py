@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "files": "",
     "lazy_arrays": "",
     "kernels": "",
+    "online": "kernels",
     "network": "files kernels",
     "backends": "network kernels lazy_arrays",
     "data": "",
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
     "examples": "inside client engine wire data network",
-    "benchmarks": "serving convert learn client engine wire data backends network kernels",
+    "benchmarks": "serving convert learn client engine wire data backends network online kernels",
 }
 # Packages of others, and who alone may import them.
 ONLY = {
