@@ -215,7 +215,7 @@ def _a_constant_run_is_forgotten(rows: int) -> None:
     usual = high[1:1000, 0].mean()
     assert np.isfinite(low[1:]).all()
     assert usual / 2 < high[1000 + rows + 200, 0] < usual * 2
-    assert covered(residuals)[-1000:-800].mean() > 0.6
+    assert covered(residuals)[-1000:-800].mean() > 0.75
 
 
 def test_a_stream_that_never_changed_has_intervals_of_no_width() -> None:

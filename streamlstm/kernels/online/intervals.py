@@ -167,7 +167,7 @@ def interval_bounds(S, at, K, k, position, y, n):
     half = float(S[at + RATIOS + levels + position * (HALVES + levels) + HALVES + n])
     side = K[k + LEVEL + n * LEVEL_SIZE + SIDE]
     lower, upper = float(K[k + LOWER]), float(K[k + UPPER])
-    count = K[k + PACE] * S[at + COUNT]
+    count = K[k + PACE] * float(S[at + COUNT])
     if count < START_END:
         half += abs(half) * START_WIDTH / max(count, 1.0)
     low, high = y - half, y + half
