@@ -1,12 +1,12 @@
-"""The Numenta Anomaly Benchmark: how well are labelled anomalies found, in one pass?
+"""The Numenta Anomaly Benchmark: labelled anomalies found in one pass.
 
     python -m benchmarks.nab --data DIR [--json FILE] [--seeds N]
 
 DIR holds the `data/` and `labels/` of the benchmark; all files that are there are scored, with one
 setting, without looking ahead, with a threshold as the benchmark sets it (nab_scorer.py). The
-forecasts are those of a stand-in (stand_in.py) with a random network: the score is the mean over
-several of them. "even" and "odd" are the files by their place in the order of names: the setting was
-chosen on the even ones.
+forecasts are those of a stand-in (stand_in.py) with a random network: a score is the mean over
+several of them. "even" and "odd" are the files by their place in the order of names: the setting
+was chosen on the even ones of those in four of the benchmark's seven folders.
 """
 
 from pathlib import Path
@@ -53,7 +53,9 @@ def main() -> None:
             [judge(s.values, e, s.times)[:, 0] for s, e in zip(series, errors, strict=True)]
         )
     parts = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
-    rows = [_row(name, series[part], [made[part] for made in scores]) for name, part in parts.items()]
+    rows = [
+        _row(name, series[part], [made[part] for made in scores]) for name, part in parts.items()
+    ]
     ratios = {name: float(value) for name, value in rows[0].items() if name in all_profiles([], [])}
     known = ", ".join(f"{name} {value}" for name, value in PUBLISHED.items())
     note = f"Published, of all 58 files, standard: {known}. Silence has 0, perfection 100."

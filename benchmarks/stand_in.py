@@ -83,6 +83,10 @@ def _learn(P, w, f, error):
 @njit(error_model="numpy")
 def _step(W, U, b, x, h, c):
     z = W @ x + U @ h + b
-    i, f, o = 1 / (1 + np.exp(-z[:H])), 1 / (1 + np.exp(-z[H : 2 * H])), 1 / (1 + np.exp(-z[3 * H :]))
+    i, f, o = (
+        1 / (1 + np.exp(-z[:H])),
+        1 / (1 + np.exp(-z[H : 2 * H])),
+        1 / (1 + np.exp(-z[3 * H :])),
+    )
     c[:] = f * c + i * np.tanh(z[2 * H : 3 * H])
     h[:] = o * np.tanh(c)

@@ -1,22 +1,24 @@
 """How abnormal a value is: score, p-value, alarm and kind: the specification.
 
-A value x has, in units of the running standard deviation, the error of the forecast that was made
-of it, and the error of a calendar model (season.py). Let u and v be these in units of their mean
-size so far, which learns from errors clipped at 5 times that (Huber 1964):
+A value has, in units of the running standard deviation, the error of the forecast that was made of
+it, and the error of a calendar model (season.py). Let u and v be these in units of their mean size
+so far, which learns from errors clipped at 5 times that (Huber 1964):
 
     short    = mean of u, clipped at 4, over 5 rows
     long     = mean of v, clipped at 4, over 24 rows
     activity = mean of |u|, clipped at 8, over 6 rows
     change   = log(activity + 0.02) - its mean over a long time
 
-Means over a long time weigh a row by 0.001, or 1 / rows so far. Of n values, m were outside the range
-of all before them, by a part d of it; with y = log(1 + 10 d), and the mean of y over those,
+Means over a long time weigh a row by 0.001, at first by 1 / (rows so far + 1); those of sizes and
+of the logarithm by 2 / (rows so far + 2), so that they forget the start. Of n values, m were outside
+the range of all before them, by a part d of it; with y = log(1 + 10 d) and its mean,
 
-    novelty  = log10((n + 1) / (m + 1)) + y / (mean y ln 10)            decades; an exponential law
+    novelty  = log10((n + 1) / (m + 1)) + y / (mean of y ln 10)         decades; an exponential law
 
 **Score**: what is news. A record is the largest size so far, forgotten at 0.0003 a row;
 
-    surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record) + novelty / 2
+    surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record)
+               + novelty / 2
 
 with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest so
 far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also across streams.
@@ -26,15 +28,14 @@ far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows
     |u| ("spike"), |short| and |long| ("level"), change up by 1.2 ("variance"), down by 0.9 ("calm"),
     1.8 1.5^novelty ("novelty"; this needs no usual size)
 
-and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed are
-tracked, as logarithms (Robbins and Monro 1951), and joined and continued by exponentials.
+and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed
+are tracked, as logarithms (Robbins and Monro 1951), joined and continued by exponentials.
 
-**Alarm**: raised in the row in which p falls below rate 10^-(1 + rise), unless one still stands: one
-of the last 16 rows had p < 0.01. Each alarm adds 0.1 to ``rise``, each row takes 0.06 rate from it.
+**Alarm**: raised in the row in which p falls below rate 10^-(0.5 + rise), unless one still stands:
+one of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row takes 0.06 rate from it.
 So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
 adaptive conformal inference, Gibbs and Candès 2021), while rise is within its bounds, -2 and 4. The
-kind is told as long as the alarm stands; it is that of its last row with p < 0.01 that is not a
-spike.
+kind is told as long as the alarm stands; it becomes another one where another lasts.
 
 A missing value has score 0, p-value 1 and kind "missing"; an alarm is raised when 8 are missing in
 succession, or twice as many as ever before. Where 32 rows in succession are out of all bounds, or
@@ -42,7 +43,8 @@ change by less than a millionth of the standard deviation but not by 0, the stre
 another one, and all is learnt anew but the threshold. Of the first 100 rows nothing is said.
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
-The p-value says how rare the value is among all rows, not among rows of a certain hour.
+The p-value says how rare the value is among all rows, not among rows of a certain hour. What comes
+so slowly that it becomes usual on its way is missed.
 """
 
 import math
@@ -161,16 +163,17 @@ def _judge(
     _restart(s, (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS), x)
     count, spread = s["count"], _spread(s)
     weight = np.maximum(kernel.MEMORY, 1.0 / (count + 1.0))
+    fresh = np.maximum(kernel.MEMORY, kernel.FRESH / (count + kernel.FRESH))
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
     u = _errors(s, residual / spread, z, time, weight)
-    change = _change(s, weight)
+    change = _change(s, fresh)
     short, long = abs(s["short"]), abs(s["long"])
     novelty = _novelty(s, x, spread)
     surprise = kernel.NOVELTY_WEIGHT * novelty
     for name, size in (("short", short), ("long", long), ("calm", np.maximum(-change, 0.0))):
         surprise = surprise + _news(s, f"{name}_record", size)
     of_short, of_long, unrest = (
-        _times_usual(s, f"{name}_size", size, weight)
+        _times_usual(s, f"{name}_size", size, fresh)
         for name, size in (("short", short), ("long", long), ("change", abs(change)))
     )
     up, level = change >= 0, np.maximum(of_short, of_long)
@@ -214,7 +217,8 @@ def _conclude(
     log_p = _log_tail_probability(told, np.log(most))
     alarm, stands = _alarmed(told, log_p, K)
     kind = 1 + np.argmax(parts, axis=0)
-    newer = (alarm > 0) | ((stands > 0) & (log_p < tail_kernel.HELD_BY) & (kind > 1))
+    lasts = (kind > kernel.SPIKE) & ((kind != kernel.VARIANCE) | (parts[0] > kernel.LASTING))
+    newer = (alarm > 0) | ((stands > 0) & (log_p < tail_kernel.HELD_BY) & lasts)
     kind = np.where(newer, kind, np.where(stands > 0, told["kind"], 0))
     told["kind"] = kind
     s["kind"] = np.zeros_like(kind)
@@ -242,7 +246,8 @@ def _scale(s: State, x: Array, spread: Array, weight: Array) -> None:
 def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Array:
     """Update the means of both errors; return that of the forecast in units of the usual one."""
     made, late = ~np.isnan(error), s["count"] > 30
-    u, usual = _unit(s["error"], np.where(made, error, 0.0), weight)
+    error = np.clip(np.where(made, error, 0.0), -2 * kernel.BOUND, 2 * kernel.BOUND)
+    u, usual = _unit(s["error"], error, weight)
     s["error"] = np.where(made, usual, s["error"])
     bounded = np.clip(u, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
     for name, now, rows in (
@@ -261,7 +266,7 @@ def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Arr
 
 
 def _unit(usual: Array, error: Array, weight: Array) -> tuple[Array, Array]:
-    known, size = usual > 0, np.minimum(abs(error), kernel.HUGE)
+    known, size = usual > 0, abs(error)
     unit = np.where(known, error / np.where(known, usual, 1.0), 0.0)
     learned = np.where(known, np.minimum(size, kernel.LEARNED_BOUND * usual), size)
     usual = np.maximum(usual + weight * (learned - usual), kernel.LEAST_ERROR)

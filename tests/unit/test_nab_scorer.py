@@ -55,7 +55,9 @@ def test_the_best_row_of_a_window_counts_once() -> None:
     one = series((40, 49))
     worth, window = row_values(ROWS, one.windows)
     assert (window == 0).sum() == 10
-    early, late, both = (at_threshold(one, marks(*r), STANDARD, 1.0) for r in ((40,), (47,), (40, 47)))
+    early, late, both = (
+        at_threshold(one, marks(*r), STANDARD, 1.0) for r in ((40,), (47,), (40, 47))
+    )
     assert early == both == pytest.approx(1.0)
     assert late == pytest.approx(worth[47])
     assert worth[47] == pytest.approx((2 / (1 + math.exp(-1.5)) - 1) / position_score(-1.0))
@@ -77,7 +79,9 @@ def test_rows_on_probation_count_for_nothing() -> None:
 def test_profiles_weigh_errors() -> None:
     one = series((40, 49))
     sums = {name: at_threshold(one, marks(20), p, 1.0) for name, p in PROFILES.items()}
-    assert sums == pytest.approx({"standard": -1.11, "reward_low_FP": -1.22, "reward_low_FN": -2.11})
+    assert sums == pytest.approx(
+        {"standard": -1.11, "reward_low_FP": -1.22, "reward_low_FN": -2.11}
+    )
 
 
 def test_one_threshold_for_all_files_is_the_best_of_all() -> None:
@@ -88,7 +92,9 @@ def test_one_threshold_for_all_files_is_the_best_of_all() -> None:
     assert thresholds[0] == np.inf
     assert (np.diff(thresholds) < 0).all()
     for threshold, total in zip(thresholds, totals, strict=True):
-        by_file = [at_threshold(f, s, STANDARD, threshold) for f, s in zip(files, scores, strict=True)]
+        by_file = [
+            at_threshold(f, s, STANDARD, threshold) for f, s in zip(files, scores, strict=True)
+        ]
         assert sum(by_file) == pytest.approx(total)
     score, threshold = normalised(files, scores, STANDARD)
     assert totals[thresholds == threshold] == totals.max()
