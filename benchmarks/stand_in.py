@@ -45,7 +45,7 @@ def _residuals(values, waves, W, U, b, made):
         z = _scaled(values[n], mean, spread)
         if n > 0:
             made[n] = values[n] - forecast
-            error = z - last - w @ f
+            error = z - last - np.sum(w * f)
             bound = ERROR_BOUND * usual if n > 30 else np.inf
             _learn(P, w, f, min(max(error, -bound), bound))
             usual = max(usual + weight * (min(abs(error), 5.0 * usual) - usual), 1e-3)
@@ -58,7 +58,7 @@ def _residuals(values, waves, W, U, b, made):
         lags[0] = z - last
         f[0], f[1 : 1 + LAGS], f[1 + LAGS :] = 1.0, lags, h
         last = z
-        forecast = mean + (z + w @ f) * _unit(mean, spread)
+        forecast = mean + (z + np.sum(w * f)) * _unit(mean, spread)
 
 
 @njit(error_model="numpy")
@@ -73,8 +73,8 @@ def _scaled(value, mean, spread):
 
 @njit(error_model="numpy")
 def _learn(P, w, f, error):
-    g = P @ f
-    s = FORGETTING + g @ f
+    g = np.sum(P * f, axis=1)
+    s = FORGETTING + np.sum(g * f)
     w += g * (error / s)
     P -= np.outer(g, g) / s
     P /= FORGETTING
@@ -82,7 +82,7 @@ def _learn(P, w, f, error):
 
 @njit(error_model="numpy")
 def _step(W, U, b, x, h, c):
-    z = W @ x + U @ h + b
+    z = np.sum(W * x, axis=1) + np.sum(U * h, axis=1) + b
     i, f, o = (
         1 / (1 + np.exp(-z[:H])),
         1 / (1 + np.exp(-z[H : 2 * H])),

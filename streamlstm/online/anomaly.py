@@ -10,8 +10,8 @@ so far, which learns from errors clipped at 5 times that (Huber 1964):
     change   = log(activity + 0.02) - its mean over a long time
 
 Means over a long time weigh a row by 0.001, at first by 1 / (rows so far + 1); those of sizes and
-of the logarithm by 2 / (rows so far + 2), so that they forget the start. Of n values, m were outside
-the range of all before them, by a part d of it; with y = log(1 + 10 d) and its mean,
+of the logarithm by 2 / (rows so far + 2), so that they forget the start. Of n values, m were
+outside the range of all before them, by a part d of it; with y = log(1 + 10 d) and its mean,
 
     novelty  = log10((n + 1) / (m + 1)) + y / (mean of y ln 10)         decades; an exponential law
 
@@ -20,20 +20,21 @@ the range of all before them, by a part d of it; with y = log(1 + 10 d) and its 
     surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record)
                + novelty / 2
 
-with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest so
-far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also across streams.
+with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest
+so far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also those of
+several streams.
 
 **p-value**: what is rare. How many times its usual size is the most unusual of
 
-    |u| ("spike"), |short| and |long| ("level"), change up by 1.2 ("variance"), down by 0.9 ("calm"),
+    |u| ("spike"), |short| and |long| ("level"), 1.2 change ("variance"), -0.9 change ("calm"),
     1.8 1.5^novelty ("novelty"; this needs no usual size)
 
 and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed
 are tracked, as logarithms (Robbins and Monro 1951), joined and continued by exponentials.
 
 **Alarm**: raised in the row in which p falls below rate 10^-(0.5 + rise), unless one still stands:
-one of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row takes 0.06 rate from it.
-So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
+one of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row takes 0.06 rate from
+it. So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
 adaptive conformal inference, Gibbs and Candès 2021), while rise is within its bounds, -2 and 4. The
 kind is told as long as the alarm stands; it becomes another one where another lasts.
 

@@ -110,6 +110,6 @@ def test_files_are_read_with_their_windows(tmp_path: Path) -> None:
     labels = {**windows, "real/not_here.csv": []}
     (tmp_path / "labels" / "combined_windows.json").write_text(json.dumps(labels))
     (one,) = load(tmp_path)
-    assert (one.name, one.windows) == ("real/a.csv", [(20, 29)])
+    assert (one.name, one.windows) == ("real/a.csv", ((20, 29),))
     assert one.values[:2].tolist() == [0.5, 1.5]
     assert one.times[1] - one.times[0] == 60.0
