@@ -34,7 +34,7 @@ def autoregression(noise: Array, a: float, b: float) -> Array:
 def seasonal(noise: Array, a: float) -> Array:
     """Return an autoregression plus a day and a week."""
     turns = 2 * np.pi * np.arange(noise.size) / DAY
-    return autoregression(noise, a, 0.0) + 8 * np.sin(turns) + 3 * np.sin(turns / 7)
+    return np.asarray(autoregression(noise, a, 0.0) + 8 * np.sin(turns) + 3 * np.sin(turns / 7))
 
 
 CASES: dict[str, Callable[[Array], Array]] = {
@@ -53,7 +53,9 @@ def case(name: str, rows: int, rate: float, seed: int) -> Row:
     """Return how many alarms there were, over the rate, and how true the p-values are."""
     random = np.random.default_rng(seed)
     heavy = name.startswith("Student")
-    noise = random.standard_t(3, rows) if heavy else random.standard_normal(rows)
+    noise: Array = np.asarray(
+        random.standard_t(3, rows) if heavy else random.standard_normal(rows), np.float64
+    )
     values, times = CASES[name](noise), 1.4e9 + 300.0 * np.arange(rows)
     start = time.process_time()
     made = judge(values, noise, times, rate)

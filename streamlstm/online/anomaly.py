@@ -56,8 +56,8 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..kernels.online import anomaly as kernel
-from ..kernels.online import tail as tail_kernel
-from . import season
+from ..kernels.online.tail import HELD_BY, LOG10
+from . import season, tail
 
 Array = NDArray[Any]
 State = dict[str, Array]
@@ -65,14 +65,11 @@ State = dict[str, Array]
 KINDS = ("none", "spike", "level", "variance", "calm", "novelty", "missing")
 ALARM_RATE = 1e-4  # by default
 _UNIT = kernel.NOVELTY_UNIT
-_TAIL_NAMES = (
-    "seen", "half", "tenth", "hundredth", "thousandth", "threshold", "since", "held",
-)  # fmt: skip
 _NAMES = (
     "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
     "activity", "usual", "short_record", "long_record", "calm_record", "short_size", "long_size",
     "change_size", "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
-    *_TAIL_NAMES,
+    *tail.NAMES,
 )  # fmt: skip
 
 
@@ -143,10 +140,14 @@ def step(
         name: np.where(here if a.ndim == 1 else here[:, None], a, columns_of_missing[name])
         for name, a in new.items()
     }
-    absent = (0.0, 1.0, alarm, float(KINDS.index("missing")))
-    result = tuple(np.where(here, a, b) for a, b in zip(outputs, absent, strict=True))
+    score, p_value, alarm_now, kind = outputs
     rows = {n: (a[:, None] if n in _NAMES else a).astype(dtype) for n, a in made.items()}
-    return result, rows  # type: ignore[return-value]
+    return (
+        np.where(here, score, 0.0),
+        np.where(here, p_value, 1.0),
+        np.where(here, alarm_now, alarm),
+        np.where(here, kind, kernel.MISSING),
+    ), rows
 
 
 def _missing(s: State) -> tuple[Array, Array]:
@@ -189,12 +190,12 @@ def _judge(
 
 def _restart(s: State, where: Array, x: Array) -> None:
     """Forget everything but the gaps, and where the threshold of alarms is."""
-    kept = ("gap", "longest_gap", "kind", *_TAIL_NAMES[1:])
-    first = {"mean": x, "low": x, "high": x, "last": x}
-    season_first = {"season_weights": 0.0, "season_inverse": season.identity()}
+    kept = ("gap", "longest_gap", "kind", *tail.NAMES[1:])
+    first: dict[str, Any] = {"mean": x, "low": x, "high": x, "last": x}
+    first["season_inverse"] = season.identity()
     for name in s.keys() - set(kept):
         here = where if s[name].ndim == 1 else where[:, None]
-        s[name] = np.where(here, {**first, **season_first}.get(name, 0.0), s[name])
+        s[name] = np.where(here, first.get(name, 0.0), s[name])
 
 
 def _count_strange(s: State, x: Array, spread: Array, u: Array, z: Array) -> None:
@@ -215,11 +216,11 @@ def _conclude(
     fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
     told["peak"] = np.maximum(surprise, told["peak"] * fade)
     most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
-    log_p = _log_tail_probability(told, np.log(most))
-    alarm, stands = _alarmed(told, log_p, K)
+    log_p = tail.log_tail_probability(told, np.log(most))
+    alarm, stands = tail.alarmed(told, log_p, K)
     kind = 1 + np.argmax(parts, axis=0)
     lasts = (kind > kernel.SPIKE) & ((kind != kernel.VARIANCE) | (parts[0] > kernel.LASTING))
-    newer = (alarm > 0) | ((stands > 0) & (log_p < tail_kernel.HELD_BY) & lasts)
+    newer = (alarm > 0) | ((stands > 0) & (log_p < HELD_BY) & lasts)
     kind = np.where(newer, kind, np.where(stands > 0, told["kind"], 0))
     told["kind"] = kind
     s["kind"] = np.zeros_like(kind)
@@ -227,8 +228,12 @@ def _conclude(
         name: np.where(early if a.ndim == 1 else early[:, None], s[name], a)
         for name, a in told.items()
     }
-    outputs = zip((score, np.exp(log_p), alarm, kind), (0.0, 1.0, 0.0, 0.0), strict=True)
-    return tuple(np.where(early, b, a) for a, b in outputs), state  # type: ignore[return-value]
+    return (
+        np.where(early, 0.0, score),
+        np.where(early, 1.0, np.exp(log_p)),
+        np.where(early, 0.0, alarm),
+        np.where(early, 0.0, kind),
+    ), state
 
 
 def _spread(s: State) -> Array:
@@ -289,7 +294,7 @@ def _news(s: State, name: str, size: Array) -> Array:
     grown = np.where(known, np.minimum(size, kernel.RECORD_GROWTH * record), size)
     record = np.where(size > record, grown, record)
     s[name] = np.where(record > kernel.TINY, record, 0.0)
-    return np.log(np.clip(ratio, 1.0, kernel.RATIO))
+    return np.asarray(np.log(np.clip(ratio, 1.0, kernel.RATIO)))
 
 
 def _times_usual(s: State, name: str, size: Array, weight: Array) -> Array:
@@ -310,48 +315,7 @@ def _novelty(s: State, x: Array, spread: Array) -> Array:
     new &= s["count"] >= kernel.START
     size = np.log1p(np.minimum(np.where(new, distance, 0.0) / span, kernel.HUGE) / _UNIT)
     count, mean = s["novelties"] + 1, kernel.FIRST_NOVELTY + s["novelty"]
-    surprise = np.log10((s["count"] + 1) / count) + size / (tail_kernel.LOG10 * mean)
+    surprise = np.log10((s["count"] + 1) / count) + size / (LOG10 * mean)
     s["novelties"] = np.where(new, np.minimum(count, kernel.COUNTED), s["novelties"])
     s["novelty"] = np.where(new, s["novelty"] + (size - mean) / (count + 1), s["novelty"])
     return np.where(new, np.clip(surprise, 0.0, kernel.NOVELTY_MOST), 0.0)
-
-
-def _log_tail_probability(s: State, surprise: Array) -> Array:
-    """Return the log probability of such a surprise or a larger one; move the quantiles."""
-    names, tails = _TAIL_NAMES[1:5], (0.5, 0.1, 0.01, 0.001)
-    first = (
-        tail_kernel.FIRST_HALF, tail_kernel.FIRST_TENTH,
-        tail_kernel.FIRST_HUNDREDTH, tail_kernel.FIRST_THOUSANDTH,
-    )  # fmt: skip
-    for name, begin in zip(names, first, strict=True):
-        s[name] = np.where(s["seen"] == 0, begin, s[name])
-    q = [s[name] for name in names]
-    drops = (tail_kernel.LOG5, tail_kernel.LOG10, tail_kernel.LOG10)
-    least = tail_kernel.LEAST_SCALE
-    scales = [np.maximum((b - a) / d, least) for a, b, d in zip(q, q[1:], drops, strict=False)]
-    scales.append(scales[-1])
-    lower = np.log(1.0 - 0.5 * np.exp(np.minimum(surprise - q[0], 0.0) / scales[0]))
-    beyond = [math.log(t) - (surprise - a) / b for t, a, b in zip(tails, q, scales, strict=True)]
-    below = [surprise < quantile for quantile in q]
-    log_p = np.select(below, [lower, *beyond[:3]], beyond[3])
-    for name, tail, scale in zip(names, tails, scales, strict=True):
-        rows = tail_kernel.START_GAIN / (1.0 + tail * s["seen"])
-        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(tail_kernel.MOST_GAIN, rows))
-        moved = s[name] + gain * ((surprise > s[name]) - tail)
-        s[name] = np.clip(moved, -tail_kernel.LARGEST, tail_kernel.LARGEST)
-    s["seen"] = np.minimum(s["seen"] + 1, tail_kernel.SEEN_MOST)
-    return np.maximum(log_p, tail_kernel.LEAST_LOG_P)
-
-
-def _alarmed(s: State, log_p: Array, K: Array) -> tuple[Array, Array]:
-    """Return where an alarm begins, and where one stands; move the threshold."""
-    rate, log_rate = K.astype(np.float64)
-    fall = tail_kernel.RAISE * tail_kernel.SHARE * rate * s["since"]
-    rise = np.maximum(np.minimum(s["threshold"], tail_kernel.HIGHEST) - fall, tail_kernel.LOWEST)
-    stood = s["held"] > 0
-    alarm = ~stood & (log_p < log_rate - tail_kernel.LOG10 * (tail_kernel.MARGIN + rise))
-    s["threshold"] = np.where(alarm, rise + tail_kernel.RAISE, s["threshold"])
-    s["since"] = np.where(alarm, 0, np.minimum(s["since"] + 1, tail_kernel.SEEN_MOST))
-    hold = alarm | (stood & (log_p < tail_kernel.HELD_BY))
-    s["held"] = np.where(hold, tail_kernel.HOLD, np.maximum(s["held"] - 1, 0))
-    return alarm.astype(float), (alarm | stood).astype(float)
