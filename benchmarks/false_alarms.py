@@ -56,7 +56,8 @@ def case(name: str, rows: int, rate: float, seed: int) -> Row:
     noise: Array = np.asarray(
         random.standard_t(3, rows) if heavy else random.standard_normal(rows), np.float64
     )
-    values, times = CASES[name](noise), 1.4e9 + 300.0 * np.arange(rows)
+    values: Array = CASES[name](noise)
+    times: Array = 1.4e9 + 300.0 * np.arange(rows, dtype=np.float64)
     start = time.process_time()
     made = judge(values, noise, times, rate)
     nanoseconds = (time.process_time() - start) / rows * 1e9
