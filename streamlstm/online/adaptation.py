@@ -31,24 +31,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.layout import PAD
 from ..kernels.online import adaptation as kernel
-<<<<<<< HEAD
 from ..kernels.online import outcomes
-from ..kernels.online.adaptation import (
-    FIRST_P,
-    FORGETTING,
-    LARGEST,
-    LARGEST_FEATURE,
-    LARGEST_P,
-    NEWS,
-)
-from ..kernels.online.mixing import LOSSES
-from . import mixing
-=======
 from ..kernels.online.adaptation import FIRST_P, HEAD_CLIP, LARGEST, LARGEST_FEATURE, MEMORY
 from ..kernels.online.least_squares import SUMS
 from ..kernels.online.mixing import COUNT, ERROR, LOSSES
 from . import least_squares, mixing
->>>>>>> h-adapt
 
 Array = NDArray[Any]
 State = dict[str, Array]

@@ -9,12 +9,8 @@ from numba import int64
 from ..cache import internal
 from ..layout import PAD
 from . import mixing
-<<<<<<< HEAD
-from .least_squares import add_multiple, dot, downdate, gain
-from .outcomes import APPLIED, NOT_YET, TOO_OLD, TWICE
-=======
 from .least_squares import add_multiple, dot, downdate, gain, read, write
->>>>>>> h-adapt
+from .outcomes import APPLIED, NOT_YET, TOO_OLD, TWICE
 
 # Constants: whole numbers, then the lags of the seasons, then the scale of each output.
 UNITS, OUTPUTS, HORIZON, KEPT, ADAPTED, SEASONS, LAGS = range(7)
