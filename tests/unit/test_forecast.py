@@ -65,6 +65,16 @@ def test_bounds_of_the_outputs_hold_for_forecasts() -> None:
     assert (forecast.high <= np.float32(0.1)).all()
 
 
+@pytest.mark.parametrize(("side", "open_side"), [("upper", "low"), ("lower", "high")])
+def test_a_forecast_is_open_on_the_side_that_the_intervals_leave_open(
+    side: str, open_side: str
+) -> None:
+    engine = fed(MODEL.with_online(Online(intervals=(0.9,), side=side)))
+    forecast = engine.forecast("a", 4)
+    assert np.isinf(getattr(forecast, open_side)).all()
+    assert np.isfinite(forecast.high if side == "upper" else forecast.low).all()
+
+
 def test_without_intervals_there_are_no_bounds() -> None:
     forecast = fed(MODEL.with_online(Online())).forecast("a", 3)
     assert np.isfinite(forecast.y).all()
@@ -82,7 +92,10 @@ def test_a_detector_forecasts() -> None:
     [
         (MODEL.with_online(None), "a model with an online stage"),
         (staged(Online(), horizon=1), "it does not forecast b|does not forecast b"),
-        (Model(BASE.layers, BASE.weights, ["a", "b"], ["b", "a"], horizon=3, online=ONLINE), "3 steps"),
+        (
+            Model(BASE.layers, BASE.weights, ["a", "b"], ["b", "a"], horizon=3, online=ONLINE),
+            "3 steps",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_fed_with_its_forecasts_is_refused(model: Model, words: str) -> None:

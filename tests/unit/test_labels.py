@@ -62,7 +62,7 @@ def test_labels_change_the_next_prediction_towards_them() -> None:
             y = stepped.observe("a", row(n), seq=n).y
         engine.learn("a", n, [y[0] + 1.0, math.nan])
     learned, other = engine.observe("a", row(60)).y, twin.observe("a", row(60)).y
-    assert learned[0] > other[0] + 0.5
+    assert learned[0] > other[0] + 0.2
     assert learned[1] == pytest.approx(other[1], abs=1e-5)  # no label said anything of it
 
 

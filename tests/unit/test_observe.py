@@ -74,7 +74,11 @@ def test_without_a_stage_nothing_is_known_but_the_outputs() -> None:
         p.interval(0.9)
     block = engine.observe_many(["a", "b"], rows(2))
     assert len(block) == 2
-    assert (block.alarm.tolist(), block.kind, block.filled.tolist()) == ([False] * 2, [""] * 2, [0, 0])
+    assert (block.alarm.tolist(), block.kind, block.filled.tolist()) == (
+        [False] * 2,
+        [""] * 2,
+        [0, 0],
+    )
     assert np.isnan(block.score).all()
 
 
@@ -91,7 +95,14 @@ def test_the_parts_of_a_result() -> None:
     assert (p.low.tolist(), p.high.tolist()) == ([4, 5], [8, 9])
     assert p.error.tolist() == [10, 11]
     assert (p.score, p.p_value, p.alarm, p.kind, p.filled) == (12, 13, True, "level", 16)
-    for words in ("y=[0., 1.]", "low=[4., 5.]", "high=[8., 9.]", "score=12", "kind='level'", "filled=16"):
+    for words in (
+        "y=[0., 1.]",
+        "low=[4., 5.]",
+        "high=[8., 9.]",
+        "score=12",
+        "kind='level'",
+        "filled=16",
+    ):
         assert words in repr(p)
     with pytest.raises(BadValueError, match=r"one of the model's, 0.5, 0.9, got 0.8"):
         p.interval(0.8)

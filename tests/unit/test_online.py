@@ -11,6 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from streamlstm import LSTM, Dense, Engine, Model, Online
+from streamlstm.backends.plan import prediction_place, row_layout
+from streamlstm.engine.export import unpack_state
 from streamlstm.errors import ModelError, ModelFileError, ModelMismatchError
 from streamlstm.network.compatibility import (
     compatibility_key,
@@ -133,7 +135,12 @@ def test_a_model_without_a_stage_is_what_it_was(tmp_path: Path, root: Path) -> N
 
 
 def test_every_option_changes_the_fingerprint() -> None:
-    stages = [Online(), *STAGES.values(), Online(anomaly=True), Online(anomaly=True, alarm_rate=1e-3)]
+    stages = [
+        Online(),
+        *STAGES.values(),
+        Online(anomaly=True),
+        Online(anomaly=True, alarm_rate=1e-3),
+    ]
     models = [staged(online) for online in stages] + [staged(Online()).with_online(None)]
     assert len({model.fingerprint for model in models}) == len(models)
 
@@ -167,13 +174,19 @@ def test_a_description_is_the_code_that_makes_it() -> None:
     assert "Online(anomaly=True" in repr(staged(Online(anomaly=True)))
 
 
-FULL = Online(
-    fill="last", adapt="rls", season=4, labels=5, intervals=(0.5, 0.9), anomaly=True
-)  # fmt: skip
+FULL = Online(fill="last", adapt="rls", season=4, labels=5, intervals=(0.5, 0.9), anomaly=True)
+
+
+def row_of(engine: Engine) -> np.ndarray:
+    """Return the state row of stream "a"."""
+    model = engine.model
+    size, place = row_layout(model)[1], prediction_place(model).start
+    return unpack_state(engine.export_stream("a"), model.fingerprint, size, place)[0]
 
 
 @pytest.mark.parametrize(
-    "change", [{"alarm_rate": 0.01}, {"max_gap": 7}, {"lower": -2.0}, {"upper": 9.0}, {"targets": (2, 0)}]
+    "change",
+    [{"alarm_rate": 0.01}, {"max_gap": 7}, {"lower": -2.0}, {"upper": 9.0}, {"targets": (2, 0)}],
 )
 def test_streams_continue_with_options_that_keep_nothing(change: dict[str, Any]) -> None:
     options = FULL.to_dict()
@@ -182,9 +195,9 @@ def test_streams_continue_with_options_that_keep_nothing(change: dict[str, Any])
     assert compatibility_key(running) == compatibility_key(new)
     engine = Engine(running, 3)
     engine.step("a", [0.1, 0.2, 0.3])
-    before = engine.export_stream("a")[-200:]
+    before = row_of(engine)
     result = engine.reload(new)
-    assert engine.export_stream("a")[-200:] == before
+    assert np.array_equal(row_of(engine), before, equal_nan=True)
     assert result.changes == ["the online stage"] or change == {"targets": (2, 0)}
 
 
@@ -210,7 +223,7 @@ def test_streams_cannot_continue_with_another_memory(change: dict[str, Any]) -> 
     assert compatibility_key(running) != compatibility_key(new)
     assert describe_changes(running, new)[0] == reason
     engine = Engine(running, 3)
-    y = engine.observe("a", [0.1, 0.2, 0.3], seq=1)
+    engine.observe("a", [0.1, 0.2, 0.3], seq=1)
     with pytest.raises(ModelMismatchError, match="remembers other things"):
         engine.reload(new)
     again = Engine(running, 3)
@@ -218,7 +231,7 @@ def test_streams_cannot_continue_with_another_memory(change: dict[str, Any]) -> 
     twin, other = (e.observe("a", [0.2, 0.2, 0.3], seq=2) for e in (engine, again))
     assert np.array_equal(twin._result, other._result, equal_nan=True)
     engine.reload(new, anew=True)
-    assert np.array_equal(engine.observe("a", [0.1, 0.2, 0.3], seq=3).y.shape, y.y.shape)
+    assert engine.observe("a", [0.1, 0.2, 0.3], seq=3).y.shape == (2,)
 
 
 def test_a_stage_is_no_part_of_a_state_without_one() -> None:
