@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Row, interleaved, parser, report
+from .harness import Row, interleaved, parser, report
 from streamlstm import LSTM, Dense, Engine, Model, Online
 from streamlstm.backends.plan import row_layout
 
