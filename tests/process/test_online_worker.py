@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,32 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.stop()
 
 
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """A worker of the model with everything; each test uses streams of its own."""
+    path = tmp_path_factory.mktemp("full") / "model.safetensors"
+    FULL.save(path)
+    process = WorkerProcess(path)
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """A worker of the model with a calendar, which fills nothing and takes no labels."""
+    path = tmp_path_factory.mktemp("timed") / "model.safetensors"
+    TIMED.save(path)
+    process = WorkerProcess(path)
+    yield process
+    process.stop()
+
+
 @pytest.mark.parametrize("loop", ["native", exhaustive("python")])
-async def test_clients_are_told_what_an_engine_says(start: Start, loop: str) -> None:
-    worker, engine = start("--loop", loop), Engine(FULL, threads=1)
-    alarms = 0
+async def test_clients_are_told_what_an_engine_says(
+    full: WorkerProcess, start: Start, loop: str
+) -> None:
+    worker = full if loop == "native" else start("--loop", loop)
+    engine, alarms = Engine(FULL, threads=1), 0
     async with AsyncClient(worker.endpoints["router"], timeout=20) as aio:
         with worker.client() as client:
             for n, x in enumerate(rows(160), start=1):
@@ -90,43 +113,43 @@ async def test_clients_are_told_what_an_engine_says(start: Start, loop: str) -> 
             assert client.info()["model"]["online"]["intervals"] == [0.5, 0.9]
 
 
-def test_labels_are_applied_once_by_a_worker(start: Start) -> None:
-    worker, engine = start(), Engine(FULL, threads=1)
-    with worker.client() as client:
+def test_labels_are_applied_once_by_a_worker(full: WorkerProcess) -> None:
+    engine = Engine(FULL, threads=1)
+    with full.client() as client:
         for n, x in enumerate(rows(30), start=1):
-            client.step("a", x, seq=n)
-            engine.step("a", x, seq=n)
+            client.step("l", x, seq=n)
+            engine.step("l", x, seq=n)
         # Outputs forecast inputs, so these labels have been learned; that of the last has not come.
-        client.learn("a", 30, [1.0, None])
-        engine.learn("a", 30, [1.0, math.nan])
-        assert_same_state(client, engine, "a")
+        client.learn("l", 30, [1.0, None])
+        engine.learn("l", 30, [1.0, math.nan])
+        assert_same_state(client, engine, "l")
         for stream, seq, y, code in (
-            ("a", 30, [1.0, math.nan], "label"),
-            ("a", 31, [1.0, 1.0], "label"),
-            ("a", 9, [1.0, 1.0], "label"),
-            ("a", 29, [1.0], "bad-shape"),
-            ("a", 29, [math.inf, 1.0], "label"),
-            ("b", 1, [1.0, 1.0], "unknown-stream"),
+            ("l", 30, [1.0, math.nan], "label"),
+            ("l", 31, [1.0, 1.0], "label"),
+            ("l", 9, [1.0, 1.0], "label"),
+            ("l", 29, [1.0], "bad-shape"),
+            ("l", 29, [math.inf, 1.0], "label"),
+            ("nobody", 1, [1.0, 1.0], "unknown-stream"),
         ):
             with pytest.raises(RemoteError) as caught:
                 client.learn(stream, seq, y)
             assert caught.value.code == code, (stream, seq)
-        assert_same_state(client, engine, "a")
+        assert_same_state(client, engine, "l")
         x = rows(31)[30]
-        assert same(client.observe("a", x, seq=31), engine.observe("a", x, seq=31))
+        assert same(client.observe("l", x, seq=31), engine.observe("l", x, seq=31))
 
 
-def test_a_worker_whose_model_takes_no_labels_says_so(start: Start) -> None:
-    worker = start(model=TIMED)
-    with worker.client() as client:
-        client.step("a", [0.1, 0.2, 0.3], time=60.0)
+def test_a_worker_whose_model_takes_no_labels_says_so(timed: WorkerProcess) -> None:
+    with timed.client() as client:
+        client.step("l", [0.1, 0.2, 0.3], time=60.0)
         with pytest.raises(RemoteError, match="accepts labels"):
-            client.learn("a", 1, [1.0, 1.0])
+            client.learn("l", 1, [1.0, 1.0])
 
 
-def test_a_calendar_needs_times_over_the_wire_too(start: Start) -> None:
-    worker, engine, x = start(model=TIMED), Engine(TIMED, threads=1), [0.1, 0.2, 0.3]
-    with worker.client() as client:
+def test_a_calendar_needs_times_over_the_wire_too(timed: WorkerProcess) -> None:
+    engine, x = Engine(TIMED, threads=1), [0.1, 0.2, 0.3]
+    with timed.client() as client:
+        before = client.info()["streams"]
         for refused in (
             lambda: client.step("a", x),
             lambda: client.observe("a", x),
@@ -135,34 +158,32 @@ def test_a_calendar_needs_times_over_the_wire_too(start: Start) -> None:
             with pytest.raises(RemoteError, match="event time") as caught:
                 refused()
             assert caught.value.code == "bad-value"
-        assert client.info()["streams"] == 0
+        assert client.info()["streams"] == before
         for n in range(5):
             expected = engine.observe("a", x, time=1e9 + 3600.0 * n)
             assert same(client.observe("a", x, time=1e9 + 3600.0 * n), expected)
 
 
-def test_a_missing_value_is_refused_where_nothing_is_filled(start: Start) -> None:
-    worker = start(model=staged(Online(intervals=(0.9,))))
-    with worker.client() as client:
+def test_a_missing_value_is_refused_where_nothing_is_filled(timed: WorkerProcess) -> None:
+    with timed.client() as client:
         for x in ([0.1, None, 0.3], [math.nan, 0.2, 0.3]):
             with pytest.raises(RemoteError) as caught:
-                client.observe("a", x)
+                client.observe("new", x, time=60.0)
             assert caught.value.code == "bad-value"
-        assert client.info()["streams"] == 0
 
 
-def test_subscribers_hear_the_same(start: Start) -> None:
-    worker = start()
-    with worker.client() as client, Subscriber(worker.endpoints["xpub"], timeout=0.05) as heard:
-        told = None
-        while told is None:  # its subscription takes a moment to arrive
-            expected = client.observe("a", rows(1)[0])
-            try:
-                told = heard.receive()
-            except WorkerTimeoutError:
-                continue
-        assert isinstance(told, wire.Prediction)
-        assert same(told.observed, expected) or told.observed.interval(0.5) is not None
+def test_subscribers_hear_the_same(full: WorkerProcess) -> None:
+    told: dict[int, Prediction] = {}
+    X = rows(50)
+    with full.client() as client, Subscriber(full.endpoints["xpub"], ["s"], timeout=0.05) as heard:
+        heard_of = None
+        while heard_of is None:  # its subscription takes a moment to arrive
+            seq = len(told) + 1
+            told[seq] = client.observe("s", X[seq % 50], seq=seq)
+            with suppress(WorkerTimeoutError):
+                heard_of = heard.receive()
+        assert isinstance(heard_of, wire.Prediction)
+        assert same(heard_of.observed, told[heard_of.seq])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -199,12 +220,13 @@ def test_a_store_of_another_stage_is_refused(start: Start, tmp_path: Path) -> No
     assert worker.stop() == 0
     assert FULL.online is not None
     rated = Online.from_dict(FULL.online.to_dict() | {"alarm_rate": 0.001, "lower": -9.0})
-    worker = start(*store, model=FULL.with_online(rated))  # this keeps the same numbers
+    keep = (*store, "--other-model", "keep")  # it keeps the same numbers of a stream
+    worker = start(*keep, model=FULL.with_online(rated))
     with worker.client() as client:
         client.step("a", rows(2)[1], seq=2)
     assert worker.stop() == 0
-    with pytest.raises(AssertionError, match="did not become ready.*another model"):
-        start(*store, model=FULL.with_online(Online(fill="last", intervals=(0.9,))))
+    with pytest.raises(AssertionError, match=r"(?s)did not become ready.*whose layout differs"):
+        start(*keep, model=FULL.with_online(Online(fill="last", intervals=(0.9,))))
 
 
 def settle(client: Client) -> None:

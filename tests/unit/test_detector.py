@@ -117,7 +117,7 @@ def test_detect_lists_alarms_and_writes_scores(table: Path, tmp_path: Path) -> N
     assert "2 alarms" in said
     assert "low" in said
     assert "high" in said
-    header, *rows = list(csv.reader(out.open()))
+    header, *rows = list(csv.reader(out.read_text().splitlines()))
     assert header == ["time", "pump", "score", "p_value", "alarm", "kind"]
     assert len(rows) == 2 * ROWS
     assert [row[0] for row in rows if row[4] == "1"] == [str(60 * SPIKE)] * 2
