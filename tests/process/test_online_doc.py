@@ -88,4 +88,3 @@ def test_what_the_page_links_to_exists() -> None:
     named = re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", PAGE)
     assert named
     assert [name for name in named if not (ROOT / "docs" / name).exists()] == []
-

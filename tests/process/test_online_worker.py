@@ -1,4 +1,4 @@
-"""The online stage in real workers: what they answer is what an engine says, and a store keeps it."""
+"""The online stage in real workers: they answer what an engine says, and a store keeps it."""
 
 from __future__ import annotations
 

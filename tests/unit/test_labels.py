@@ -48,7 +48,7 @@ def test_a_label_is_applied_once(numbered: bool) -> None:
     engine.learn("a", 8, [3.0, -3.0])
     assert engine.export_stream("a") != twin.export_stream("a")
     learned = engine.export_stream("a")
-    with pytest.raises(LabelError, match="observation 8 has got these labels before.*Nothing has"):
+    with pytest.raises(LabelError, match=r"observation 8 has got these labels before.*Nothing has"):
         engine.learn("a", 8, [3.0, -3.0])
     assert engine.export_stream("a") == learned
     changed = engine.observe("a", row(11)).y

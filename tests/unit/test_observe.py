@@ -70,7 +70,7 @@ def test_without_a_stage_nothing_is_known_but_the_outputs() -> None:
     assert math.isnan(p.p_value)
     assert (p.alarm, p.kind, p.filled) == (False, "", 0)
     assert repr(p) == f"<Prediction y={np.array2string(p.y, precision=5, separator=', ')}>"
-    with pytest.raises(BadValueError, match="one of the model's, none, got 0.9"):
+    with pytest.raises(BadValueError, match=r"one of the model's, none, got 0.9"):
         p.interval(0.9)
     block = engine.observe_many(["a", "b"], rows(2))
     assert len(block) == 2

@@ -1,4 +1,4 @@
-"""The specification of an online stage: what is refused, what a model file keeps, who can continue."""
+"""The specification of an online stage: what is refused, what a file keeps, who can continue."""
 
 import json
 from dataclasses import fields
@@ -28,7 +28,7 @@ NAMED = Model(PLAIN.layers, PLAIN.weights, inputs=["a", "b"], outputs=["b", "oth
 SHIPPED = "e7d2d13e8f37e01e9a273b5e3dcbfc56"  # as before models had an online stage
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
-    "fill": [("often", "one of refuse, last"), ((), "one of refuse"), (("last", 3), "one of"), (7, "one of")],
+    "fill": [("often", "one of refuse, last"), ((), "one of"), (("last", 3), "one of"), (7, "one of")],
     "max_gap": [(0, "from 1 to"), (2**21, "from 1 to"), (1.5, "an integer"), (True, "an integer")],
     "calendar": [
         (("day",), "some of hour, weekday"),
@@ -78,11 +78,11 @@ def test_transitions_are_pairs_that_rise(table: Any) -> None:
 
 
 def test_values_that_do_not_fit_together() -> None:
-    with pytest.raises(ModelError, match="lower to be a number below upper, 0.0"):
+    with pytest.raises(ModelError, match=r"lower to be a number below upper, 0.0"):
         Online(lower=1.0, upper=0.0)
     with pytest.raises(ModelError, match="expected a time zone such as Europe/Zurich"):
         Online(calendar=("hour",), zone="Mars/Olympus")
-    with pytest.raises(ModelError, match="these fields cannot be.*colour"):
+    with pytest.raises(ModelError, match=r"these fields cannot be.*colour"):
         Online.from_dict({"colour": "red"})
 
 
