@@ -35,14 +35,14 @@ def run(*arguments: object, status: int = 0) -> str:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Two series, one of them a thousand times the other."""
+    """Two series, one of them a thousand times the other, with an empty cell."""
     path = tmp_path / "waves.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["time", "pump", "value"])
         for t, (low, high) in enumerate(zip(wave(), wave(6e4, 5e3, 1), strict=True)):
             for name, value in (("low", low), ("high", high)):
-                writer.writerow([60 * t, name, f"{value:.6g}"])
+                writer.writerow([60 * t, name, "" if t == 300 else f"{value:.6g}"])
     return path
 
 

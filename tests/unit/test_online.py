@@ -28,7 +28,7 @@ NAMED = Model(PLAIN.layers, PLAIN.weights, inputs=["a", "b"], outputs=["b", "oth
 SHIPPED = "e7d2d13e8f37e01e9a273b5e3dcbfc56"  # as before models had an online stage
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
-    "fill": [("often", "one of refuse, last"), ((), "one of"), (("last", 3), "one of"), (7, "one of")],
+    "fill": [("often", "one of refuse, last"), ((), "one of"), (("last", 3), "one of"), (7, "one")],
     "max_gap": [(0, "from 1 to"), (2**21, "from 1 to"), (1.5, "an integer"), (True, "an integer")],
     "calendar": [
         (("day",), "some of hour, weekday"),
