@@ -53,6 +53,7 @@ def predict(
     from streamlstm.cli.offline_prediction import predict_rows, result_columns
     from streamlstm.data.csv import read_csv
     from streamlstm.network.model import Model
+    from streamlstm.online.layout import fills
 
     network = Model.load(model)
     table = read_csv(
@@ -61,6 +62,7 @@ def predict(
         stream_column=stream_column,
         columns=network.inputs,
         allow_gaps=allow_gaps,
+        missing=fills(network),
     )
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
