@@ -53,6 +53,7 @@ from .messages import (
     from_floats,
     is_port,
     to_floats,
+    alarm_topic,
     topic,
 )
 from .producers import PRODUCER_MAGIC, envelope_of, producer_of
