@@ -123,7 +123,9 @@ class Scoreboard:
             self.round_trips.append(line["round_trip_us"])
         if "value" in line:
             # A refused observation still counts as a time step, without a prediction.
-            said = (line[key][0] if line.get(key) else None for key in ("prediction", "low", "high"))
+            said = (
+                line[key][0] if line.get(key) else None for key in ("prediction", "low", "high")
+            )
             alarm = line.get("kind", "") if line.get("alarm") else ""
             self.streams[line["stream"]].add(Sample(line["value"][0], *said), alarm)
 

@@ -50,10 +50,10 @@ from .messages import (
     Step,
     Steps,
     StreamId,
+    alarm_topic,
     from_floats,
     is_port,
     to_floats,
-    alarm_topic,
     topic,
 )
 from .producers import PRODUCER_MAGIC, envelope_of, producer_of

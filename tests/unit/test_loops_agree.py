@@ -149,8 +149,7 @@ def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(lo
             frames = [wire.encode(wire.Steps(["a", 7], None, b"".join(rows)))]
             if n % 2:
                 frames = [
-                    wire.encode(wire.Step(s, 0, row))
-                    for s, row in zip(["a", 7], rows, strict=True)
+                    wire.encode(wire.Step(s, 0, row)) for s, row in zip(["a", 7], rows, strict=True)
                 ]
             agree(both, service, frames)
         paged = received(pager)

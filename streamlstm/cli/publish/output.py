@@ -36,9 +36,7 @@ class PredictionPrinter:
         """Number of observations that were answered or refused."""
         return len(self._round_trips) + self.refusals
 
-    def answered(
-        self, observation: Observation, observed: Prediction, seconds: float
-    ) -> None:
+    def answered(self, observation: Observation, observed: Prediction, seconds: float) -> None:
         """Print a prediction, how sure it is, and its round trip in seconds."""
         self._round_trips.append(1e6 * seconds)
         self.alarms += observed.alarm
