@@ -166,10 +166,19 @@ def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(lo
     assert 0.8 < counters["covered"] / counters["judged"] < 1
 
 
-def test_nobody_s_alarms_are_published_once() -> None:
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_alarms_for_which_nobody_listens_any_more_are_published_once(loop: str) -> None:
     model = staged(Online(anomaly=True, alarm_rate=0.01), 1)
     service = Service(Engine(model, 100))
-    with harness(Engine(model, 100)) as both:
+    with harness(Engine(model, 100), loop=loop) as both:
+        pager = both.connect(zmq.SUB, "xpub")
+        for change, expected in ((pager.subscribe, 1), (pager.unsubscribe, 0)):
+            change(wire.alarm_topic("a"))
+            for _ in range(100):
+                both.turn()
+                if both.service.counters[layout.ALARM_TOPICS] == expected:
+                    break
+            assert both.service.counters[layout.ALARM_TOPICS] == expected
         for n in range(200):
             agree(both, service, [wire.encode(wire.Step("a", 0, wire.to_floats([n % 7] * 3)))])
         agree(both, service, [wire.encode(wire.Step("a", 0, wire.to_floats([900.0] * 3)))])
