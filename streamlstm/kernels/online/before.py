@@ -6,6 +6,7 @@ from numba import float64, int64
 from .. import layout
 from ..arguments import UNBOUNDED
 from ..cache import by_address, internal
+from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, int64s_at
 from . import table
 from .arguments import steps_of, time_of, unpack, work_at
@@ -85,6 +86,7 @@ def before(task, group, _c, _d):
     first, stage = streams[layout.GROUP_FIRST], program[layout.STAGE]
     base = int64s_at(task, layout.TASK)[layout.TASK_PROGRAM]
     own = work_at(program)[1]
+    denormals = flush_denormals()
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x = (first + m) * program[layout.INPUTS]
@@ -94,3 +96,4 @@ def before(task, group, _c, _d):
         if program[stage + table.CALENDAR] != 0:
             time = float64(time_of(task, first + m))
             _derive(weights, program, base, S, row, time, Z, z)
+    restore(denormals)
