@@ -167,10 +167,14 @@ def follow(worker: Child, publisher: Child, board: Scoreboard, screen: Screen) -
 
 
 def watching(model: Model) -> Model:
-    """Return the model with intervals, alarms and adaptation, unless it has a stage of its own."""
+    """Return the model with intervals and alarms, unless it has a stage of its own.
+
+    The shipped model gains nothing from adaptation: on its recording, one second ahead, the error
+    against persistence rises from 0.85 to 0.90.
+    """
     if model.online is not None:
         return model
-    return model.with_online(Online(adapt="rls", intervals=(LEVEL,), anomaly=True))
+    return model.with_online(Online(intervals=(LEVEL,), anomaly=True))
 
 
 def run(network: Model, seconds: float, board: Scoreboard) -> None:
