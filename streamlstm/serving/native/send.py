@@ -136,10 +136,7 @@ def send_results(loop, message, size, width, alarm):
     wants_reply = head[layout.CLIENT] != loop[layout.MAX_MESSAGES]
     many = message[layout.BATCH_MANY] != 0
     has_subscribers = counts_of(loop)[layout.SUBSCRIPTIONS] > 0
-    prefix = loop[layout.REPLY]
-    topic = writer.write_big_endian(
-        prefix, uint64(layout.ALARM_TOPIC), int64(layout.ALARM_TOPIC_SIZE)
-    )
+    topic = loop[layout.REPLY] + layout.ALARM_TOPIC_SIZE
     first, count = message[layout.BATCH_FIRST], message[layout.BATCH_COUNT]
     if has_subscribers or not many:
         for row in range(first, first + count):
@@ -157,12 +154,20 @@ def send_results(loop, message, size, width, alarm):
             if has_subscribers:
                 _publish(loop, topic, at, end)
             if alarm != 0 and floats_at(result + alarm, int64(1))[0] > 0.0:
-                _publish(loop, prefix, at, end)
+                _publish(loop, _write_before(topic), at, end)
             if wants_reply and not many:
                 send_reply(loop, head, at, end - at)
     if wants_reply and many:
         end = _write_predictions(loop, topic, message, size, width)
         send_reply(loop, head, topic, end - topic)
+
+
+@internal
+def _write_before(topic):
+    """Make a topic that of alarms: write what these begin with before it."""
+    prefix = topic - layout.ALARM_TOPIC_SIZE
+    writer.write_big_endian(prefix, uint64(layout.ALARM_TOPIC), int64(layout.ALARM_TOPIC_SIZE))
+    return prefix
 
 
 @internal
