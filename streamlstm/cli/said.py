@@ -47,10 +47,14 @@ def _outputs(observed: Prediction, with_bounds: bool) -> str:
 
 
 def as_fields(observed: Prediction) -> dict[str, Any]:
-    """Return the outputs and what else is known, for JSON: what is not finite there is null."""
+    """Return the outputs and what else is known, for JSON: what is not finite there is null.
+
+    What came less what had been predicted for it is ``residual``: ``error`` says in the output of
+    ``publish`` why an observation was refused.
+    """
     found: dict[str, Any] = {"prediction": list(_finite(observed.y))}
-    for name in ("low", "high", "error"):
-        values = getattr(observed, name)
+    vectors = {"low": observed.low, "high": observed.high, "residual": observed.error}
+    for name, values in vectors.items():
         if (values == values).any():
             found[name] = list(_finite(values))
     if observed.score == observed.score:

@@ -202,6 +202,8 @@ def test_publish_prints_what_the_online_stage_says(watched: WorkerProcess, tmp_p
     assert last["alarm"] is True
     assert last["kind"] == "spike"
     assert last["low"] < last["prediction"] < last["high"]
+    assert last["residual"][0] > 20
+    assert "error" not in last
     printed = streamlstm("publish", str(path), *where, "--stream", "as-text")
     assert "  ALARM: spike   " in printed.stdout.splitlines()[-1]
     assert "[" in printed.stdout.splitlines()[-2]

@@ -24,7 +24,14 @@ def said(**numbers: object) -> Prediction:
 
 
 FULL = said(
-    low=[1, -4, 0, -5], high=[2, -3, 3, np.inf], score=5.0, p_value=1e-5, alarm=1, kind=1, filled=1
+    low=[1, -4, 0, -5],
+    high=[2, -3, 3, np.inf],
+    error=[0.5, np.nan],
+    score=5.0,
+    p_value=1e-5,
+    alarm=1,
+    kind=1,
+    filled=1,
 )
 
 
@@ -44,6 +51,7 @@ def test_everything_in_words_and_in_json() -> None:
         "prediction": [1.25, -3.5],
         "low": [0, -5],
         "high": [3, None],
+        "residual": [0.5, None],
         "score": 5.0,
         "p_value": pytest.approx(1e-5),
         "alarm": True,
