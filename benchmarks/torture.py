@@ -10,7 +10,9 @@ recovery. Every other worker has room for a quarter of the streams and evicts th
 of the rounds has a store in LMDB, the other half one in Redis, which is killed as well, unless
 --store says which. After every 20 rounds the publisher flushes and ends, and
 everything is compared with an undisturbed engine: the state of each stream, bit for bit, its
-sequence number, and every prediction. The exit status is 1 if anything is wrong.
+sequence number, and every prediction. The model has an online stage with all its parts, and some
+values are missing; the state of a stream holds what the stage has learned, and the whole result of
+its last observation: intervals, score, alarm. The exit status is 1 if anything is wrong.
 """
 
 import argparse

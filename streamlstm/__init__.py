@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
     from .network.online import Online
-    from .online.detector import detector
     from .network.scaling import Scaling
+    from .online.detector import detector
 
 __version__ = "0.1.0"
 

@@ -3,9 +3,19 @@
 import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+LEVEL = 0.9  # of the intervals that are shown
 STEADY = 5e-3  # a stream whose mean change per second, in the model's unit, is less is steady
+
+
+class Sample(NamedTuple):
+    """An observation, and the prediction made with it; None where there is none."""
+
+    value: float
+    prediction: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass
@@ -16,29 +26,41 @@ class StreamScore:
     ----------
     horizon : int
         Steps ahead of a prediction.
+    quiet : int
+        First observations that are not scored: the model gets to know the stream.
     """
 
     horizon: int
-    past: deque[tuple[float, float | None]] = field(default_factory=lambda: deque(maxlen=600))
+    quiet: int = 0
+    past: deque[Sample] = field(default_factory=lambda: deque(maxlen=600))
     seen: int = 0
     scored: int = 0
+    judged: int = 0  # values that had an interval, and those inside
+    covered: int = 0
+    alarms: int = 0
+    alarm: str = ""  # the kind of the alarm that the last observation has
     model_error: float = 0.0  # sums of |error|, in the model's unit
     persistence_error: float = 0.0
 
     @property
     def value(self) -> float:
         """The last observation."""
-        return self.past[-1][0]
+        return self.past[-1].value
 
     @property
     def prediction(self) -> float | None:
         """The last prediction, for `horizon` steps from now."""
-        return self.past[-1][1]
+        return self.past[-1].prediction
 
     @property
     def predicted_for_now(self) -> float | None:
         """The prediction made `horizon` steps ago, for now."""
-        return self.past[-1 - self.horizon][1] if len(self.past) > self.horizon else None
+        return self._before.prediction if self._before else None
+
+    @property
+    def _before(self) -> Sample | None:
+        """What came `horizon` steps ago."""
+        return self.past[-1 - self.horizon] if len(self.past) > self.horizon else None
 
     @property
     def ratio(self) -> float | None:
@@ -50,15 +72,26 @@ class StreamScore:
         """Whether the stream hardly changes, so that its ratio means nothing."""
         return self.scored > 0 and self.persistence_error < STEADY * self.scored
 
-    def add(self, value: float, prediction: float | None) -> None:
+    @property
+    def is_learning(self) -> bool:
+        """Whether the observations so far are too few for a verdict."""
+        return self.seen <= self.quiet
+
+    def add(self, sample: Sample, alarm: str = "") -> None:
         """Add an observation and its prediction; score the earlier prediction for now."""
         self.seen += 1
-        self.past.append((value, prediction))
-        expected = self.predicted_for_now
-        if expected is not None:
-            self.scored += 1
-            self.model_error += abs(expected - value)
-            self.persistence_error += abs(self.past[-1 - self.horizon][0] - value)
+        self.past.append(sample)
+        self.alarm = alarm
+        self.alarms += bool(alarm)
+        before = self._before
+        if before is None or before.prediction is None or self.is_learning:
+            return
+        self.scored += 1
+        self.model_error += abs(before.prediction - sample.value)
+        self.persistence_error += abs(before.value - sample.value)
+        if before.low is not None and before.high is not None:
+            self.judged += 1
+            self.covered += before.low <= sample.value <= before.high
 
 
 class Scoreboard:
@@ -68,10 +101,12 @@ class Scoreboard:
     ----------
     horizon : int
         Steps ahead of a prediction.
+    quiet : int
+        First observations of each stream that are not scored.
     """
 
-    def __init__(self, horizon: int) -> None:
-        self.streams: dict[str, StreamScore] = defaultdict(lambda: StreamScore(horizon))
+    def __init__(self, horizon: int, quiet: int = 0) -> None:
+        self.streams: dict[str, StreamScore] = defaultdict(lambda: StreamScore(horizon, quiet))
         self.observations = 0
         self.predictions = 0
         self.errors: list[str] = []
@@ -88,8 +123,28 @@ class Scoreboard:
             self.round_trips.append(line["round_trip_us"])
         if "value" in line:
             # A refused observation still counts as a time step, without a prediction.
-            first = None if prediction is None else prediction[0]
-            self.streams[line["stream"]].add(line["value"][0], first)
+            said = (
+                line[key][0] if line.get(key) else None for key in ("prediction", "low", "high")
+            )
+            alarm = line.get("kind", "") if line.get("alarm") else ""
+            self.streams[line["stream"]].add(Sample(line["value"][0], *said), alarm)
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether no stream has had enough observations for a verdict."""
+        return all(score.is_learning for score in self.streams.values())
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of values that were inside the interval forecast for them."""
+        judged = sum(score.judged for score in self.streams.values())
+        covered = sum(score.covered for score in self.streams.values())
+        return covered / judged if judged else None
+
+    @property
+    def alarms(self) -> int:
+        """Observations with an alarm."""
+        return sum(score.alarms for score in self.streams.values())
 
     @property
     def ratio(self) -> float | None:
@@ -116,6 +171,8 @@ class Scoreboard:
             "predictions": self.predictions,
             "refused": len(self.errors),
             "scored": scored,
+            "alarms": self.alarms,
+            "coverage": self.coverage,
             "round_trip_us": {"p50": self.round_trip(50), "p99": self.round_trip(99)},
             "error": _errors(
                 scored,

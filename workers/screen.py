@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from score import STEADY, Scoreboard, StreamScore
+from score import LEVEL, STEADY, Scoreboard, StreamScore
 
-from streamlstm.cli.console import sparkline
+from streamlstm.cli.console import counted, sparkline
 from streamlstm.data.host import Metric
 
 FRAMES_PER_SECOND = 5
@@ -112,7 +112,7 @@ def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
     """Return the cells of one stream."""
     metric = Metric.of(name)
     cells = [
-        Text(name),
+        Text(f"{name}: {score.alarm}", "bold red") if score.alarm else Text(name),
         Text(_short(metric, score.value), style="bold"),
         Text(_short(metric, score.predicted_for_now), style="magenta"),
     ]
@@ -127,6 +127,8 @@ def _short(metric: Metric, value: float | None) -> str:
 
 def _verdict(score: StreamScore) -> Text:
     """Format the error relative to persistence: green below it, yellow above."""
+    if score.is_learning:
+        return Text("learning", style="dim")
     if score.is_steady or score.ratio is None:
         return Text("steady" if score.scored else "", style="dim")
     percent = round(100 * (score.ratio - 1))
@@ -136,7 +138,7 @@ def _verdict(score: StreamScore) -> Text:
 
 def _history(metric: Metric, score: StreamScore, bars: int) -> Text:
     """Draw the past as bars, and the prediction as one more."""
-    past = [value for value, _ in score.past]
+    past = [sample.value for sample in score.past]
     # Groups are aligned to the stream's first sample, so that bars move but never change.
     start = -(score.seen - len(past)) % BAR_SAMPLES
     groups = [past[i : i + BAR_SAMPLES] for i in range(start, len(past), BAR_SAMPLES)]
@@ -157,7 +159,13 @@ def _tally(board: Scoreboard) -> str:
     p50, p99 = board.round_trip(50), board.round_trip(99)
     if p50 is not None and p99 is not None:
         parts.append(f"round trip {milliseconds(p50)} (p99 {milliseconds(p99)})")
+    if board.is_learning:
+        return " · ".join([*parts, "learning"])
     parts.append(f"error {below(board.ratio)}")
+    if board.coverage is not None:
+        parts.append(f"{100 * board.coverage:.0f} % inside")
+    if board.alarms:
+        parts.append(counted(board.alarms, "alarm"))
     return " · ".join(parts)
 
 
@@ -185,6 +193,11 @@ def print_summary(console: Console, board: Scoreboard) -> None:
     if p50 is not None and p99 is not None:
         rows.append(("round trip", f"p50 {milliseconds(p50)}, p99 {milliseconds(p99)}"))
     rows.append(("error", f"{below(board.ratio)}{_ratio(board.ratio)}"))
+    if board.coverage is not None:
+        share = f"{100 * board.coverage:.0f} % of all values were inside the interval for them"
+        rows.append(("intervals", f"{share}, which aims at {100 * LEVEL:.0f} %"))
+    alarmed = [f"{name} ({n})" for name, score in board.streams.items() if (n := score.alarms)]
+    rows.append(("alarms", ", ".join(alarmed) or "none"))
     moved = {name: score for name, score in board.streams.items() if not score.is_steady}
     ranked = sorted((score.ratio, name) for name, score in moved.items() if score.ratio is not None)
     if len(moved) < len(board.streams):

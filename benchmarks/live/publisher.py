@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from streamlstm import LSTM, Dense, Model, ReplayingPublisher, wire
+from streamlstm import LSTM, Dense, Model, Online, ReplayingPublisher, wire
 from streamlstm.network.layers import Layer
 
 F, H, O = 3, 12, 2
@@ -29,10 +29,14 @@ BLOCK = 128  # streams of a call: their records fit into an atomic write to a pi
 NEW_STREAMS = 40  # streams that start in each pass
 SILENT_EVERY, TIMED_EVERY = 4, 50  # one stream in so many has no callback, or has event times
 TIMEOUT = 60.0  # seconds
+MISSING = 8  # of 256 values
+ONLINE = Online(
+    fill="last", scale="stream", adapt="rls", intervals=(0.5, 0.9), anomaly=True, alarm_rate=0.01
+)
 
 
 def model(variant: int = 0) -> Model:
-    """Return the model: two LSTMs and a head, so that a state has several parts.
+    """Return the model: two LSTMs, a head and an online stage, so that a state has many parts.
 
     Variant 1 is another model for everyone who compares fingerprints, and gives the same bits: a
     bias that is 0 in one is -0 in the other.
@@ -44,7 +48,8 @@ def model(variant: int = 0) -> Model:
         for layer in layers
     ]
     weights[-1]["bias"][0] = -0.0 if variant else 0.0
-    return Model(layers, weights)
+    names = [f"x{n}" for n in range(F)]
+    return Model(layers, weights, inputs=names, outputs=names[:O], online=ONLINE)
 
 
 def name(n: int) -> wire.StreamId:
@@ -63,14 +68,18 @@ def event_time(seq: int) -> float:
 
 
 def observations(seed: int, streams: Any, seqs: Any) -> Any:
-    """Return the observations of streams int[B] with sequence numbers int[B], float32[B, F]."""
+    """Return the observations of streams int[B] with sequence numbers int[B], float32[B, F].
+
+    Some values are missing: NaN.
+    """
     z = np.arange(1, F + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z = z + np.asarray(streams, np.uint64)[:, None] * np.uint64(0xD1B54A32D192ED03)
     z = z + np.asarray(seqs, np.uint64)[:, None] * np.uint64(0x8CB92BA72F3D8DD7)
     z = z + np.full(F, seed, np.uint64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # splitmix64
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((z >> np.uint64(40)).astype(np.float32) / 2**23 - 1).astype(np.float32)
+    x = ((z >> np.uint64(40)).astype(np.float32) / 2**23 - 1).astype(np.float32)
+    return np.where((z & np.uint64(255)) < MISSING, np.float32(np.nan), x)
 
 
 def write_records(kind: int, streams: Any, seqs: Any, y: Any = 0.0) -> None:

@@ -33,6 +33,22 @@ def info(
         return
     for name, value in _lines(answer):
         print(f"{name:30} {value}")
+    counters = answer.get("counters", {})
+    if judged := counters.get("judged"):
+        share = f"{counters['covered'] / judged:.1%} of {judged:,}"
+        print(f"{'inside the widest interval':30} {share}")
+
+
+def _online(stage: Mapping[str, Any] | None) -> str:
+    """Format what the online stage does, in one line."""
+    if stage is None:
+        return "none"
+    words = (
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in stage.items()
+        if name != "transitions"  # of a time zone, hundreds of numbers
+    )
+    return ", ".join(words) or "on"
 
 
 def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -42,6 +58,8 @@ def _lines(answer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         if key == "histograms":
             for metric, histogram in value.items():
                 yield metric.replace("_", " "), _summary(metric, histogram)
+        elif key == "online":
+            yield "online stage", _online(value)
         elif key == "memory":
             yield name, f"{value / 2**20:,.1f} MiB"
         elif isinstance(value, Mapping):

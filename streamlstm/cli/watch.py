@@ -12,7 +12,6 @@ from .worker_options import Endpoints, Key, Server
 if TYPE_CHECKING:
     from streamlstm.client.observing import Published
     from streamlstm.client.subscriber import Subscriber
-    from streamlstm.engine.prediction import Prediction as Observed
     from streamlstm.wire import Done
 
 # Events of a stream other than steps, by the kind in the published DONE message.
@@ -28,6 +27,9 @@ def watch(
     ] = None,
     endpoints: Endpoints = None,
     stream: Annotated[str, Option(help="Only streams whose id has this prefix.")] = "",
+    alarms: Annotated[
+        bool, Option("--alarms", help="Only predictions with an alarm; they alone are sent.")
+    ] = False,
     count: Annotated[int | None, Option(min=1, help="Stop after this many predictions.")] = None,
     key: Key = None,
     server: Server = None,
@@ -35,12 +37,15 @@ def watch(
 ) -> None:
     """Print the predictions of a worker, whoever requested them, until Ctrl-C.
 
-    Other events of streams are printed too: reset, import, deletion, eviction from memory.
+    Of a model with an online stage also the widest interval, how unusual the observation is
+    (a bar, and the score), and alarms. Other events of streams are printed too: reset, import,
+    deletion, eviction from memory.
 
     \b
     Example:
       streamlstm watch --stream pump-
       streamlstm watch --json --count 100
+      streamlstm watch --alarms
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm import wire
     from streamlstm.client.subscriber import Subscriber
@@ -49,72 +54,54 @@ def watch(
     if xpub is not None and endpoints is not None:
         raise BadParameter("expected only one of --xpub and --endpoints")
     endpoint = read_endpoints(endpoints)["xpub"] if endpoints else xpub or wire.XPUB
-    with Subscriber(endpoint, [stream], timeout=QUIET, key=key, server=server) as subscriber:
+    with Subscriber(
+        endpoint, [stream], timeout=QUIET, alarms=alarms, key=key, server=server
+    ) as subscriber:
         left = count
         for event in _events(subscriber):
-            print(_line(event, json), flush=True)
+            _print(event, json)
             if left is not None and isinstance(event, wire.Prediction):
                 left -= 1
                 if left == 0:
                     return
 
 
-def _line(event: Published | Done, json: bool) -> str:
-    """Format a prediction or another event of a stream."""
+def _print(event: Published | Done, json: bool) -> None:
+    """Print a prediction or another event of a stream on a line, in a terminal on one that fits."""
     from json import dumps
     from time import time
 
+    from rich.text import Text
+
+    from streamlstm import wire
+    from streamlstm.cli.console import console
+    from streamlstm.cli.said import as_fields, in_words
+
+    is_alarm = False
+    if isinstance(event, wire.Done):
+        fields = _event(event)
+        said = fields["event"] + ("" if fields.get("kept", True) else ", not stored")
+    else:
+        observed = event.observed
+        head, is_alarm = f"{event.stream}  ", observed.alarm
+        room = console.width - len(head) if console.is_terminal else None
+        fields = {} if not json else {"seq": event.seq, **as_fields(observed)}
+        said = "" if json else in_words(observed, room)
+    if json:
+        print(dumps({"time": time(), "stream": event.stream, **fields}), flush=True)
+    elif console.is_terminal:
+        line = Text(f"{event.stream}  {said}", "bold red" if is_alarm else "", overflow="ellipsis")
+        console.print(line, no_wrap=True, soft_wrap=False, crop=True)
+    else:
+        print(f"{event.stream}  {said}", flush=True)
+
+
+def _event(event: Done) -> dict[str, Any]:
+    """Return an event of a stream other than a prediction, for JSON."""
     from streamlstm import wire
 
-    if not isinstance(event, wire.Done):
-        values = event.values.tolist()
-        if not json:
-            return f"{event.stream}  {_values(event.observed)}"
-        fields: dict[str, Any] = {"seq": event.seq, "prediction": values, **_said(event.observed)}
-    else:
-        name = _EVENTS.get(event.kind, str(event.kind))
-        ended = event.kind == wire.EVICTED and not event.value
-        if not json:
-            return f"{event.stream}  {name}{', not stored' if ended else ''}"
-        fields = {"event": name}
-        if event.kind == wire.EVICTED:
-            fields["kept"] = not ended
-    return dumps({"time": time(), "stream": event.stream, **fields})
-
-
-def _values(observed: Observed) -> str:
-    """Format the outputs, each with its widest interval, then score and alarm."""
-    from streamlstm.cli.console import bar
-
-    words = []
-    for y, low, high in zip(observed.y, observed.low, observed.high, strict=True):
-        bounds = "" if low != low else f" [{low:.6g}, {high:.6g}]"
-        words.append(f"{y:.6g}{bounds}")
-    if observed.score == observed.score:
-        words.append(f" {bar(observed.score)} {observed.score:.1f}")
-    if observed.alarm:
-        words.append(f" ALARM: {observed.kind}")
-    if observed.filled:
-        words.append(f" ({observed.filled} missing)")
-    return " ".join(words)
-
-
-def _said(observed: Observed) -> dict[str, Any]:
-    """Return what is known besides the outputs, for JSON, which has no NaN."""
-    found: dict[str, Any] = {}
-    for name in ("low", "high", "error"):
-        values = getattr(observed, name)
-        if _is_known(values):
-            found[name] = [None if v != v or abs(v) == float("inf") else v for v in values.tolist()]
-    if observed.score == observed.score:
-        found |= {"score": observed.score, "p_value": observed.p_value, "alarm": observed.alarm}
-        found |= {"kind": observed.kind} if observed.alarm else {}
-    return found | ({"filled": observed.filled} if observed.filled else {})
-
-
-def _is_known(values: Any) -> bool:
-    """Tell whether one of some numbers is not NaN."""
-    return any(value == value for value in values.tolist())
+    fields: dict[str, Any] = {"event": _EVENTS.get(event.kind, str(event.kind))}
+    return fields | ({"kept": bool(event.value)} if event.kind == wire.EVICTED else {})
 
 
 def _events(subscriber: Subscriber) -> Iterator[Published | Done]:

@@ -46,9 +46,10 @@ class Histogram:
 
 
 class Gauges(NamedTuple):
-    """Values at the moment of a reply; `overflows` counts from the worker's start.
+    """Values at the moment of a reply; `overflows` and what follows `absent` count from the start.
 
-    `absent` is the number of streams that are in the store and not in memory.
+    `absent` is the number of streams that are in the store and not in memory, `judged` how many
+    values came that had an interval forecast for them, `covered` how many of those were inside.
     """
 
     streams: int
@@ -57,6 +58,14 @@ class Gauges(NamedTuple):
     overflows: int
     memory: int
     absent: int
+    alarms: int
+    judged: int
+    covered: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of values inside the widest interval; NaN if none was compared."""
+        return self.covered / self.judged if self.judged else float("nan")
 
 
 class Rates(NamedTuple):
@@ -133,6 +142,9 @@ class Snapshot:
                     counters["subscriber_overflows"],
                     info["memory"],
                     info["store"]["absent"] if info["store"] else 0,
+                    counters["alarms"],
+                    counters["judged"],
+                    counters["covered"],
                 ),
                 np.array(totals, float),
                 (

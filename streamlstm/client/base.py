@@ -20,6 +20,7 @@ from .connection import (
 )
 from .failures import no_prediction
 from .keys import KeyPath
+from .observing import Published, decode_published
 from .request_queue import WINDOW, check_window
 from .requests import topics
 
@@ -93,15 +94,25 @@ class BaseSubscriber(ConnectedSocket[SocketType]):
         streams: Sequence[wire.StreamId] = ("",),
         *,
         timeout: float | None = None,
+        alarms: bool = False,
         key: KeyPath = None,
         server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
     ) -> None:
+        self._alarms = alarms
         self.timeout = None if timeout is None else check_seconds("timeout", timeout)
-        subscriptions = topics(streams)
+        subscriptions = topics(streams, alarms)
         super().__init__(xpub, context, key=key, server=server)
         for topic in subscriptions:
             self._open().subscribe(topic)
+
+    def _decode(self, frames: Sequence[bytes]) -> Published | wire.Done | None:
+        """Return what was published; None if it is to be skipped."""
+        event = decode_published(frames[-1])
+        if event is None or event.stream is None:
+            return None if self._alarms else event
+        is_alarm = frames[0] == wire.alarm_topic(event.stream)  # everything matches those too
+        return event if is_alarm == self._alarms else None
 
     def _timed_out(self) -> Exception:
         return no_prediction(self.endpoint, self.timeout or 0.0, self._handshake.failure())

@@ -68,7 +68,7 @@ def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Arra
             ("p", places.p_value, places.alarm),
             ("alarm", places.alarm, places.kind),
             ("kind", places.kind, places.filled),
-            ("filled", places.filled, places.size),
+            ("filled", places.filled, places.covered),
         ):
             if key in extra:
                 results[:, start:stop] = _numbers(extra[key]).reshape(rows, -1)

@@ -113,8 +113,8 @@ def id_chunks(streams: Sequence[wire.StreamId]) -> list[list[wire.StreamId]]:
     return [ids[n : n + _MAX_IDS] for n in range(0, len(ids), _MAX_IDS)]
 
 
-def topics(streams: Sequence[wire.StreamId]) -> list[bytes]:
-    """Return the subscriptions for prefixes of text ids and for integer ids.
+def topics(streams: Sequence[wire.StreamId], alarms: bool = False) -> list[bytes]:
+    """Return the subscriptions for prefixes of text ids and for integer ids; or to their alarms.
 
     Raises
     ------
@@ -138,4 +138,4 @@ def topics(streams: Sequence[wire.StreamId]) -> list[bytes]:
     ]
     if not found:
         raise BadValueError("streams: expected at least one; leave it out to receive everything")
-    return found
+    return [wire.ALARM_TOPIC + topic for topic in found] if alarms else found

@@ -11,7 +11,7 @@ import zmq
 from .. import wire
 from .base import BaseSubscriber
 from .connection import Connection, milliseconds
-from .observing import Published, decode_published
+from .observing import Published
 
 
 class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]]):
@@ -26,6 +26,9 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
         Left out, everything.
     timeout : float, optional
         Seconds to wait for a prediction; forever if left out.
+    alarms : bool
+        Receive only predictions that have an alarm, and no other events. The model needs the
+        anomaly stage (:class:`Online`).
     key, server : path-like, optional
         As for :class:`Client`.
     context : zmq.Context, optional
@@ -101,7 +104,7 @@ class Subscriber(BaseSubscriber[zmq.Socket[bytes]], Connection[zmq.Socket[bytes]
                     frames = socket.recv_multipart()
                 except zmq.Again:
                     raise self._timed_out() from None
-                event = decode_published(frames[-1])
+                event = self._decode(frames)
         return event
 
     def __iter__(self) -> Iterator[Published]:

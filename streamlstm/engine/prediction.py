@@ -116,7 +116,7 @@ class Prediction(_Result):
     @property
     def alarm(self) -> bool:
         """Whether this observation raises an alarm; one that stands already is told once."""
-        return self._layout.has_stage and self._number("alarm") > 0
+        return self._layout.has_stage and bool(self._number("alarm") > 0)
 
     @property
     def kind(self) -> str:

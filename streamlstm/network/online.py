@@ -230,6 +230,9 @@ class ResultPlaces(NamedTuple):
         :data:`KINDS`.
     filled : int
         How many inputs were missing and filled.
+    covered : int
+        O numbers: 1 if what came was inside the widest interval that had been forecast for it, 0 if
+        not; NaN where nothing is known. For statistics: it is not sent.
     size : int
         W.
     """
@@ -242,6 +245,7 @@ class ResultPlaces(NamedTuple):
     alarm: int
     kind: int
     filled: int
+    covered: int
     size: int
 
 
@@ -250,8 +254,18 @@ def result_places(outputs: int, levels: int) -> ResultPlaces:
     high = outputs * (1 + levels)
     error = high + outputs * levels
     score = error + outputs
+    filled = score + 4
     return ResultPlaces(
-        outputs, high, error, score, score + 1, score + 2, score + 3, score + 4, score + 5
+        low=outputs,
+        high=high,
+        error=error,
+        score=score,
+        p_value=score + 1,
+        alarm=score + 2,
+        kind=score + 3,
+        filled=filled,
+        covered=filled + 1,
+        size=filled + 1 + outputs,
     )
 
 

@@ -28,6 +28,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``count``: 2, the number of steps, as a multiple of 2**24 and the rest.
     - ``forecasts``: O for each step of the horizon, a ring.
     - ``fill``, ``calendar``, ``scaling``, ``adaptation``: as those modules say.
+    - ``bounds``: low and high of the widest interval of each output, for each of ``forecasts``.
     - ``intervals``: for each output as that module says.
     - ``anomaly``: for each pair of :func:`watched` as that module says.
 
@@ -59,6 +60,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     if (head := adaptation_of(model)) is not None:
         parts["adaptation"] = adaptation.initial(head)
     if online.intervals:
+        parts["bounds"] = np.full(2 * outputs * ring, np.nan)
         parts["intervals"] = np.tile(intervals.initial(interval_levels(online), ring), outputs)
     if online.anomaly:
         parts["anomaly"] = np.tile(anomaly.initial(), len(watched(model)))

@@ -165,6 +165,7 @@ class Stage:
         result[:, results.error : results.score] = error
         if self._online.intervals:
             self._put_intervals(error, Y.astype(self._dtype), place, state, result)
+            self._cover(came, place, state, result)
         result[:, [results.alarm, results.kind]] = 0
         if self._online.anomaly:
             self._judge(error.astype(self._dtype), state, result)
@@ -278,6 +279,19 @@ class Stage:
                 state[rows, part] = _join(kept)
                 for places, bound in zip((results.low, results.high), bounds, strict=True):
                     result[rows[:, None], places + np.arange(levels) * O + n] = bound
+
+    def _cover(self, came: Array, place: Array, state: Array, result: Array) -> None:
+        """Say whether what came was inside the widest interval for it, and keep the new bounds."""
+        O, results = self._model.output_size, self._results
+        ring = state[:, self._places["bounds"]].reshape(len(came), -1, O, 2).copy()
+        rows = np.arange(len(came))
+        low, high = np.moveaxis(ring[rows, place], -1, 0)
+        error = result[:, results.error : results.score]
+        inside = np.where(np.isnan(error) | np.isnan(low), np.nan, (low <= came) & (came <= high))
+        result[:, results.covered : results.size] = inside
+        widest = (result[:, end - O : end] for end in (results.high, results.error))
+        ring[rows, place] = np.stack([*widest], axis=-1)
+        state[:, self._places["bounds"]] = ring.reshape(len(came), -1)
 
 
 def _split(rows: Array, columns: Mapping[str, int]) -> dict[str, Array]:

@@ -100,6 +100,7 @@ def _parts(
             table.INTERVALS: places["intervals"],
             table.INTERVAL_SIZE: _size(model),
             table.INTERVAL_CONSTANTS: add(interval_constants(model)),
+            table.BOUNDS: places["bounds"],
         }
     if online.anomaly:
         numbers |= {

@@ -7,12 +7,16 @@ from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
+import numpy as np
+
 from .. import wire
 from ..engine.engine import Engine
 from ..errors import StreamLSTMError
+from ..network.online import ResultPlaces, result_places
 from .access.stream_quota import StreamQuota
 from .counters import Counters
 from .extras import model_extras
+from .native import layout
 from .observations import (
     Float32Array,
     Observations,
@@ -29,6 +33,7 @@ from .observations import (
 )
 from .residency import Residency
 from .response import Publication, Refusals, Response
+from .results import count_results
 from .sessions import Session
 
 
@@ -56,7 +61,7 @@ class BatchStepper:
         self._engine, self._counters, self._refusals = engine, counters, refusals
         self._residency, self._quota = residency, quota
         self._producers = engine.stream_producers()
-        self._model, self._of_model = engine.model, model_extras(engine.model)
+        self._follow_model()
 
     def step(
         self,
@@ -233,7 +238,9 @@ class BatchStepper:
             self._producers.assign(streams, seqs, senders)
         self._counters.stepped(len(streams), time.perf_counter_ns() - start)
         extras = self._extras()
+        self._count(results)
         frames = wire.encode_predictions(streams, seqs, results, extras)
+        publications = self._publications(streams, frames, results, publish)
         responses = []
         start = 0
         for message in messages:
@@ -243,7 +250,7 @@ class BatchStepper:
             else:
                 stop = start + len(message.streams)
                 reply = _predictions(message, results[start:stop], extras)
-            published = _publications(streams[start:stop], frames[start:stop]) if publish else []
+            published = [publication for n in range(start, stop) for publication in publications[n]]
             responses.append(Response(reply, published))
             start = stop
         return responses
@@ -259,6 +266,8 @@ class BatchStepper:
         if len(errors) < len(streams):
             self._counters.stepped(len(streams) - len(errors), time.perf_counter_ns() - begin)
         frames = wire.encode_predictions(streams, seqs, results, self._extras())
+        self._count(np.delete(results, list(errors), axis=0))
+        publications = self._publications(streams, frames, results, publish)
         responses = []
         start = 0
         for message in run:
@@ -268,18 +277,48 @@ class BatchStepper:
                 self._refusals.refuse(errors[n], streams[n], seqs[n]) for n in rows if n in errors
             ]
             good = [n for n in rows if n not in errors] if refused else rows
-            published = [Publication(wire.topic(streams[n]), frames[n]) for n in good]
+            published = [publication for n in good for publication in publications[n]]
             # the reply to a STEPS of the PULL socket is sent to nobody, so it is not encoded
             first = refused[0] if refused else Response(frames[rows[0]], [])
-            responses.append(first._replace(publications=published if publish else []))
+            responses.append(first._replace(publications=published))
         return responses
 
     def _extras(self) -> wire.Extras | None:
         """Return what predictions of the running model have besides outputs."""
         if self._engine.model is not self._model:
-            self._model = self._engine.model
-            self._of_model = model_extras(self._model)
+            self._follow_model()
         return self._of_model
+
+    def _follow_model(self) -> None:
+        self._model = model = self._engine.model
+        self._of_model = model_extras(model)
+        self._places: ResultPlaces | None = None
+        if model.online is not None:
+            self._places = result_places(model.output_size, len(model.online.intervals))
+
+    def _count(self, results: Float32Array) -> None:
+        """Count what the online stage says of observations that were applied."""
+        if self._places is not None:
+            count_results(self._counters, results, self._places)
+
+    def _publications(
+        self,
+        streams: Sequence[wire.StreamId],
+        frames: Sequence[bytes],
+        results: Float32Array,
+        publish: bool,
+    ) -> list[list[Publication]]:
+        """Return what is published of each observation: one with an alarm twice, if one listens."""
+        if not publish:
+            return [[] for _ in streams]
+        found = [
+            [Publication(wire.topic(stream), frame)]
+            for stream, frame in zip(streams, frames, strict=True)
+        ]
+        if self._places is not None and self._counters[layout.ALARM_TOPICS]:
+            for n in np.flatnonzero(results[:, self._places.alarm] > 0).tolist():
+                found[n].append(Publication(wire.alarm_topic(streams[n]), frames[n]))
+        return found
 
     def _step_atomic(
         self, positioned: Positioned, publish: bool, producers: Mapping[int, int]
@@ -305,10 +344,3 @@ def _predictions(steps: wire.Steps, results: Float32Array, extras: wire.Extras |
     Y = wire.to_floats(results if extras is None else results[:, : extras.outputs])
     extra = None if extras is None else extras.of_rows(results)
     return wire.encode(wire.Predictions(steps.streams, steps.seqs, Y, extra))
-
-
-def _publications(streams: Sequence[wire.StreamId], frames: Sequence[bytes]) -> list[Publication]:
-    return [
-        Publication(wire.topic(stream), frame)
-        for stream, frame in zip(streams, frames, strict=True)
-    ]

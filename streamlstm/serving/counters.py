@@ -23,6 +23,11 @@ NAMES = {
     "handed_over": layout.HANDED_OVER,
     "blocks": layout.BLOCKS,
     "cut_subscribers": layout.CUT_SUBSCRIBERS,
+    "alarms": layout.ALARMS,
+    "filled": layout.FILLED,
+    "absent": layout.ABSENT,
+    "judged": layout.JUDGED,
+    "covered": layout.COVERED,
 }
 
 

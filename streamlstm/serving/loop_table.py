@@ -159,7 +159,7 @@ class LoopTable:
             return
         self._sizes = sizes
         # A reply: an encoded id and numbers, no more bytes than these.
-        reply = 64 + size + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * view.result)
+        reply = 128 + size + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * view.result)
         arrays = {
             **dict.fromkeys((layout.X, layout.X_SORTED), 4 * room * view.inputs),
             **dict.fromkeys((layout.Y, layout.Y_SORTED), 4 * room * view.result),

@@ -55,6 +55,15 @@ _COUNTERS = (
         "Connections that were cut because they had too many subscriptions.",
         layout.CUT_SUBSCRIBERS,
     ),
+    ("alarms", "Observations with an alarm.", layout.ALARMS),
+    ("filled", "Values that were missing and filled.", layout.FILLED),
+    (
+        "absent",
+        "Observations without a prediction, because a value has not come for too long.",
+        layout.ABSENT,
+    ),
+    ("judged", "Values that came and had an interval forecast for them.", layout.JUDGED),
+    ("covered", "Of these, values inside their widest interval.", layout.COVERED),
 )
 # Gauges, likewise.
 _GAUGES = (

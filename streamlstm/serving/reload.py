@@ -89,8 +89,9 @@ class Reloader:
         """
         if self._file is None:
             raise ModelError(
-                "reload: this worker was not started with a model file; in a program of yours call "
-                "Engine.reload, or give Service the file."
+                "reload: this worker was not started with a model file, so there is none to read "
+                "again; a detector never changes, and in a program of yours call Engine.reload, or "
+                "give Service the file."
             )
         if self._thread is not None:
             raise BusyError("reload: another one is under way; ask again when it is done.")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import zmq
 
+from .. import wire
 from .connections import cut, inode_of, local_addresses
 from .counters import Counters
 from .line_limit import LineLimit
@@ -45,11 +46,11 @@ _WITHIN = _Connection(-1, -1)  # all subscribers of inproc://, who are part of t
 class _Topics:
     """The topics of one connection."""
 
-    __slots__ = ("bytes", "topics")
+    __slots__ = ("alarms", "bytes", "topics")
 
     def __init__(self) -> None:
         self.topics: set[bytes] = set()
-        self.bytes = 0
+        self.bytes = self.alarms = 0
 
 
 class Subscriptions:
@@ -60,7 +61,7 @@ class Subscriptions:
     xpub : zmq.Socket
         Bound, with XPUB_VERBOSER: every subscription and every cancellation is passed.
     counters : Counters
-        SUBSCRIPTIONS, TOPIC_BYTES and CUT_SUBSCRIBERS are kept here.
+        SUBSCRIPTIONS, TOPIC_BYTES, ALARM_TOPICS and CUT_SUBSCRIBERS are kept here.
     """
 
     def __init__(self, xpub: zmq.Socket[bytes], counters: Counters) -> None:
@@ -70,7 +71,7 @@ class Subscriptions:
         self._within = endpoint.startswith("inproc")
         self._of: dict[_Connection, _Topics] = {}
         self._cut: set[_Connection] = set()
-        self._topics = self._bytes = 0
+        self._topics = self._bytes = self._alarms = 0
         self._looked = time.monotonic()
         self._lines = LineLimit()
 
@@ -114,15 +115,22 @@ class Subscriptions:
         if topic in of.topics:
             return
         of.topics.add(topic)
-        of.bytes += len(topic)
-        self._topics += 1
-        self._bytes += len(topic)
+        self._count_topic(of, topic, 1)
         if connection == _WITHIN:
             return
         if len(of.topics) > TOPICS or of.bytes > TOPIC_BYTES:
             self._cut_off(connection)
         elif self._topics > ALL_TOPICS or self._bytes > ALL_TOPIC_BYTES:
             self._cut_off(max(self._of, key=self._size))
+
+    def _count_topic(self, of: _Topics, topic: bytes, one: int) -> None:
+        """Count a topic that came or went, as 1 or -1."""
+        size, alarm = one * len(topic), one * topic.startswith(wire.ALARM_TOPIC)
+        of.bytes += size
+        of.alarms += alarm
+        self._topics += one
+        self._bytes += size
+        self._alarms += alarm
 
     def _size(self, connection: _Connection) -> float:
         of = self._of[connection]
@@ -133,9 +141,7 @@ class Subscriptions:
         if of is None or topic not in of.topics:
             return
         of.topics.remove(topic)
-        of.bytes -= len(topic)
-        self._topics -= 1
-        self._bytes -= len(topic)
+        self._count_topic(of, topic, -1)
         if not of.topics:
             del self._of[connection]
 
@@ -143,6 +149,7 @@ class Subscriptions:
         of = self._of.pop(connection, _Topics())
         self._topics -= len(of.topics)
         self._bytes -= of.bytes
+        self._alarms -= of.alarms
 
     def _cut_off(self, connection: _Connection) -> None:
         of = self._of[connection]
@@ -160,6 +167,7 @@ class Subscriptions:
     def _count(self) -> None:
         self._counters.cells[layout.SUBSCRIPTIONS] = self._topics
         self._counters.cells[layout.TOPIC_BYTES] = self._bytes
+        self._counters.cells[layout.ALARM_TOPICS] = self._alarms
 
 
 def _connection_of(event: zmq.Frame) -> _Connection | None:

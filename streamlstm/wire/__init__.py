@@ -11,6 +11,7 @@ from .decoding import count_observations, decode_reply, decode_request, too_larg
 from .encoding import encode, encode_busy, encode_predictions
 from .extras import COUNT, FLAG, FLOATS, NUMBER, WORD, Extra, Extras, pack_words
 from .messages import (
+    ALARM_TOPIC,
     CODES,
     EVICTED,
     MAX_ENVELOPE,
@@ -50,6 +51,7 @@ from .messages import (
     Step,
     Steps,
     StreamId,
+    alarm_topic,
     from_floats,
     is_port,
     to_floats,

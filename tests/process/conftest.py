@@ -36,8 +36,10 @@ MODEL = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True)
 class WorkerProcess:
     """`streamlstm serve` in a process of its own, ready."""
 
-    def __init__(self, model: Path, *options: str, files: int | None = None) -> None:
-        """Start one; with ``files`` it may open no more."""
+    def __init__(
+        self, model: Path, *options: str, files: int | None = None, serves: str | None = None
+    ) -> None:
+        """Start one; with ``files`` it may open no more, with ``serves`` that is its MODEL."""
         self._file = model.with_suffix(".endpoints.json")
         where = ("--endpoints", str(self._file), "--threads", "1")
         self.process = subprocess.Popen(
@@ -46,7 +48,7 @@ class WorkerProcess:
                 "-m",
                 "streamlstm",
                 "serve",
-                str(model),
+                str(model) if serves is None else serves,
                 *FREE_PORTS,
                 *where,
                 *options,

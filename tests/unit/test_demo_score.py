@@ -66,6 +66,38 @@ def test_a_refused_observation_counts_as_a_time_step():
     assert summary["error"]["model"] == 8.0
 
 
+def test_nothing_is_scored_before_the_model_knows_the_stream():
+    board = Scoreboard(horizon=1, quiet=3)
+    for value in (0.0, 50.0, 0.0):
+        board.add(line("a", value, 0.0))
+    assert board.is_learning
+    assert "learning" in screen._tally(board)
+    assert "persistence" not in screen._tally(board)
+    assert screen._verdict(board.streams["a"]).plain == "learning"
+    board.add(line("a", 2.0, 1.0))
+    board.add(line("a", 4.0, 0.0))
+    score = board.streams["a"]
+    assert not board.is_learning
+    assert (score.scored, score.model_error, score.persistence_error) == (2, 2.0 + 3.0, 2.0 + 2.0)
+    assert "25 % above persistence" in screen._tally(board)
+
+
+def test_intervals_and_alarms_are_counted():
+    board = Scoreboard(horizon=1, quiet=1)
+    for value, low, high in [(9.0, 0.0, 1.0), (0.5, 2.0, 3.0), (2.5, 0.0, None), (9.0, 5.0, 6.0)]:
+        board.add(line("a", value, 0.0) | {"low": [low], "high": [high]})
+    assert board.coverage == 1.0  # of two: what has no upper bound is not judged
+    board.add(line("a", 7.0, 0.0) | {"low": None, "alarm": True, "kind": "spike"})
+    assert board.coverage == pytest.approx(2 / 3)
+    assert board.streams["a"].alarm == "spike"
+    assert "67 % inside · 1 alarm" in screen._tally(board)
+    assert screen._row("a", board.streams["a"], False, 20)[0].plain == "a: spike"
+    board.add(line("a", 7.0, 0.0))
+    assert (board.streams["a"].alarm, board.alarms) == ("", 1)
+    summary = board.summary()
+    assert (summary["alarms"], summary["coverage"]) == (1, pytest.approx(2 / 3))
+
+
 def test_round_trips_are_ranked():
     board = Scoreboard(horizon=1)
     for microseconds in range(100, 0, -1):

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 import msgpack
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlstm import LSTM, Dense, Embedding, Engine, wire
+from streamlstm import LSTM, Dense, Embedding, Engine, Online, wire
+from streamlstm.network.online import result_places
 from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
 
 from ..contract.models import STAGES, random_model, staged
 from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
 from .test_wire_fuzz import anything
-from .worker_harness import Harness, harness
+from .worker_harness import Harness, harness, received
 
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)], scaled=True)
 CATEGORIES = random_model([Embedding(2, 4, 3), LSTM(4, 5), Dense(5, 2)])
@@ -85,6 +87,8 @@ def agree(
     for stream in there.streams():
         assert here.export_stream(stream) == there.export_stream(stream)
     assert harness.service.counters.errors == service.counters.errors
+    said = slice(layout.ALARMS, layout.COVERED + 1)
+    assert harness.service.counters.cells[said].tolist() == service.counters.cells[said].tolist()
     harness.turn()  # which gives back what was handed over
     assert harness.service.counters[layout.QUEUED] == 0
     assert harness.service.counters[layout.QUEUED_BYTES] == 0
@@ -114,6 +118,72 @@ def test_any_messages_to_a_model_with_an_online_stage(stage: str, frames: list[b
     model = staged(STAGES[stage])
     with harness(Engine(model, 100)) as both:
         agree(both, Service(Engine(model, 100)), frames)
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(loop: str) -> None:
+    """Spikes, gaps and a forecast interval: of STEP and STEPS, in both loops and by the engine."""
+    model = staged(
+        Online(fill="last", max_gap=2, intervals=(0.5, 0.9), anomaly=True, alarm_rate=0.01), 1
+    )
+    random = np.random.default_rng(1)
+    X = random.normal(size=(400, 3)).astype(np.float32)
+    X[200::25, 0] += 40
+    X[random.random(X.shape) < 0.05] = np.nan
+    X[300:310, 1] = np.nan
+    service, engine = Service(Engine(model, 100)), Engine(model, 100)
+    results = [engine.result_many(["a", 7], np.stack([x, x[::-1]])) for x in X]
+    said = np.concatenate(results)
+    at = result_places(2, 2)
+    alarms = int((said[:, at.alarm] > 0).sum())
+    covered = said[:, at.covered : at.size]
+    with harness(Engine(model, 100), loop=loop) as both:
+        both.listener.subscribe(wire.ALARM_TOPIC)
+        both.turn()
+        service.counters.cells[layout.ALARM_TOPICS] = 1
+        pager = both.connect(zmq.SUB, "xpub")
+        pager.subscribe(wire.alarm_topic(7)[:-3])
+        both.turn()
+        for n, x in enumerate(X):
+            rows = [wire.to_floats(row) for row in (x, x[::-1])]
+            frames = [wire.encode(wire.Steps(["a", 7], None, b"".join(rows)))]
+            if n % 2:
+                frames = [
+                    wire.encode(wire.Step(s, 0, row)) for s, row in zip(["a", 7], rows, strict=True)
+                ]
+            agree(both, service, frames)
+        paged = received(pager)
+        counters = both.service.info()["counters"]
+    assert 0 < len(paged) < alarms
+    assert all(topic == wire.alarm_topic(7) for topic, _ in paged)
+    assert all(wire.decode_reply(frame).extra["alarm"] for _, frame in paged)
+    assert counters["publications"] == 800 + alarms
+    assert counters["alarms"] == alarms
+    assert counters["filled"] == np.isnan(np.concatenate([X, X])).sum()
+    assert counters["absent"] == np.isnan(said[:, 0]).sum() >= 2 * 8
+    assert counters["judged"] == (covered == covered).sum() > 1000
+    assert counters["covered"] == (covered == 1).sum()
+    assert 0.8 < counters["covered"] / counters["judged"] < 1
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+def test_alarms_for_which_nobody_listens_any_more_are_published_once(loop: str) -> None:
+    model = staged(Online(anomaly=True, alarm_rate=0.01), 1)
+    service = Service(Engine(model, 100))
+    with harness(Engine(model, 100), loop=loop) as both:
+        pager = both.connect(zmq.SUB, "xpub")
+        for change, expected in ((pager.subscribe, 1), (pager.unsubscribe, 0)):
+            change(wire.alarm_topic("a"))
+            for _ in range(100):
+                both.turn()
+                if both.service.counters[layout.ALARM_TOPICS] == expected:
+                    break
+            assert both.service.counters[layout.ALARM_TOPICS] == expected
+        for n in range(200):
+            agree(both, service, [wire.encode(wire.Step("a", 0, wire.to_floats([n % 7] * 3)))])
+        agree(both, service, [wire.encode(wire.Step("a", 0, wire.to_floats([900.0] * 3)))])
+        assert both.service.counters[layout.ALARMS] > 0
+        assert both.service.counters[layout.PUBLICATIONS] == 201
 
 
 @settings(max_examples=150, deadline=None)

@@ -51,6 +51,11 @@ def busy_service() -> Service:
             layout.QUEUED,
             layout.QUEUED_BYTES,
             layout.SUBSCRIPTIONS,
+            layout.ALARMS,
+            layout.FILLED,
+            layout.ABSENT,
+            layout.JUDGED,
+            layout.COVERED,
         )
     ):
         service.counters.add(place, 99 + n)
@@ -93,6 +98,11 @@ def test_a_scrape_shows_the_counters() -> None:
         "queue_messages": 106,
         "queue_bytes": 107,
         "subscriptions": 108,
+        "alarms_total": 109,
+        "filled_total": 110,
+        "absent_total": 111,
+        "judged_total": 112,
+        "covered_total": 113,
         "streams": 7,
         "capacity": 100,
         "latency_seconds_count": 4,

@@ -17,7 +17,7 @@ EXAMPLES = [
     for block in BLOCKS
     for said, frame in zip(*[iter(block.splitlines())] * 2, strict=True)
 ]
-MESSAGES = [(said, frame) for said, frame in EXAMPLES if not said.startswith("topic")]
+MESSAGES = [(said, frame) for said, frame in EXAMPLES if said.startswith("[")]
 MAKERS = {
     1: wire.Step,
     2: wire.Steps,
@@ -68,6 +68,10 @@ def test_topics_are_as_described() -> None:
     assert len(topics) == 2
     for said, frame in topics:
         assert wire.topic(json.loads(said.removeprefix("topic of "))) == frame
+    alarms = [(said, frame) for said, frame in EXAMPLES if said.startswith("alarm topic of ")]
+    assert len(alarms) == 2
+    for said, frame in alarms:
+        assert wire.alarm_topic(json.loads(said.removeprefix("alarm topic of "))) == frame
 
 
 def test_every_code_is_in_the_table() -> None:

@@ -103,9 +103,15 @@ def test_the_sum_of_workers(service: Service) -> None:
     assert both.cpu == 1.5
     assert both.block_size.counts.sum() == 40
     assert both.arithmetic == pytest.approx((0.01 + 0.09) / 3)
-    gauges = sum_gauges([snapshot.gauges for snapshot in after])
+    for places, count in ((service, 1), (other, 3)):
+        places.counters.add(layout.ALARMS, count)
+        places.counters.add(layout.JUDGED, 10)
+        places.counters.add(layout.COVERED, 10 - count)
+    gauges = sum_gauges([answer(service, 12.0).gauges, answer(other, 103.0).gauges])
     assert gauges is not None
     assert gauges.capacity == 150
+    assert (gauges.alarms, gauges.coverage) == (4, 0.8)
+    assert math.isnan(after[0].gauges.coverage)
     assert (sum_gauges([]), sum_rates([])) == (None, None)
 
 

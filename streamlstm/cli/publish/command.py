@@ -156,7 +156,7 @@ def _step(client: Client, observations: Iterator[Observation], printer: Predicti
         for observation in observations:
             start = perf_counter()
             try:
-                prediction = client.step(
+                prediction = client.observe(
                     observation.stream, observation.values, time=observation.time
                 )
             except RemoteError as error:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamlstm.engine.prediction import Prediction
 from streamlstm.errors import RemoteError
 
 from ..console import counted, err
+from ..said import as_fields, in_words
 from .sources import Observation
 
 
@@ -27,28 +29,27 @@ class PredictionPrinter:
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
         self._round_trips: list[float] = []  # in microseconds
-        self.refusals = 0
+        self.refusals = self.alarms = 0
 
     @property
     def observations(self) -> int:
         """Number of observations that were answered or refused."""
         return len(self._round_trips) + self.refusals
 
-    def answered(
-        self, observation: Observation, prediction: NDArray[np.float32], seconds: float
-    ) -> None:
-        """Print a prediction, float32[O], and its round trip in seconds."""
+    def answered(self, observation: Observation, observed: Prediction, seconds: float) -> None:
+        """Print a prediction, how sure it is, and its round trip in seconds."""
         self._round_trips.append(1e6 * seconds)
+        self.alarms += observed.alarm
         if self._json:
             self._line(
                 **_fields(observation),
-                prediction=prediction.tolist(),
+                **as_fields(observed),
                 round_trip_us=round(1e6 * seconds, 1),
             )
         else:
             print(
                 f"{observation.stream}  {numbers(observation.values)}  ->  "
-                f"{numbers(prediction)}   {1e6 * seconds:.0f} us",
+                f"{in_words(observed)}   {1e6 * seconds:.0f} us",
                 flush=True,
             )
 
@@ -64,6 +65,8 @@ class PredictionPrinter:
     def summarize(self) -> None:
         """Print the summary on stderr."""
         summary = f"{counted(len(self._round_trips), 'prediction')}, {self.refusals:,} refused"
+        if self.alarms:
+            summary += f", {counted(self.alarms, 'alarm')}"
         if self._round_trips:
             p50, p99 = np.percentile(self._round_trips, [50, 99])
             summary += f"; round trip p50 {p50:.0f} us, p99 {p99:.0f} us"

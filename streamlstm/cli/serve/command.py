@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, BadParameter, Exit, Option
 
 from ..signals import exit_on_interrupt
+from .model import check_served, load_served
 
 if TYPE_CHECKING:
     from streamlstm.serving.access.curve_server import CurveServer
@@ -13,7 +14,22 @@ if TYPE_CHECKING:
 
 
 def serve(
-    model: Annotated[Path, Argument(help="Model file of streamlstm train or convert.")],
+    model: Annotated[
+        str | None,
+        Argument(
+            metavar="MODEL",
+            help="Model file of streamlstm train or convert; with --detector the names of its "
+            "inputs, separated by commas.",
+        ),
+    ] = None,
+    detector: Annotated[
+        bool,
+        Option(
+            "--detector",
+            help="Serve no model file, but a detector that scores any numbers from their first "
+            "row on, without training; of one input if no names are given.",
+        ),
+    ] = False,
     router: Annotated[
         str,
         Option(
@@ -169,9 +185,11 @@ def serve(
     Example:
       streamlstm serve model.safetensors
       streamlstm serve model.safetensors --router 'tcp://127.0.0.1:*' --endpoints worker.json
+      streamlstm serve --detector temperature,pressure
     """  # noqa: D301 - \b keeps the lines of the example apart
+    file = check_served(model, detector)
     if endpoints is not None:
-        endpoints = _remove_stale(endpoints, model)
+        endpoints = _remove_stale(endpoints, file)
     import gc
     import logging
     import os
@@ -183,7 +201,6 @@ def serve(
     from streamlstm.engine.engine import Engine
     from streamlstm.errors import EndpointError
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
-    from streamlstm.network.model import Model
     from streamlstm.serving.access.limits import Limits
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
@@ -243,7 +260,7 @@ def serve(
         from streamlstm.serving.metrics_port import parse_address, serving_metrics
 
         parse_address(metrics, insecure)
-    network = Model.load(model)
+    network = load_served(file, model)
     if backend in ("auto", "cpu"):
         also = [NAME] if loop != "python" else []
         also += [DIRTY_TRACKING] if store != "memory" or leaving else []
@@ -263,7 +280,7 @@ def serve(
                 checkpointer,
                 limits=limits,
                 eviction=make_eviction(engine, checkpointer, when_full, idle_ttl),
-                model_file=model,
+                model_file=file,
             ),
             router,
             pull,
@@ -307,13 +324,14 @@ def _curve_server(key: Path | None, allow: Path | None) -> "CurveServer | None":
     return CurveServer(key, allow)
 
 
-def _remove_stale(endpoints: Path, model: Path) -> Path:
+def _remove_stale(endpoints: Path, model: Path | None) -> Path:
     """Remove the endpoints file of a worker that is gone; symbolic links are followed."""
     from streamlstm.serving.endpoints_file import is_of_a_worker
 
     from ..output_path import check_output
 
-    target = check_output("--endpoints", endpoints, model=model)
+    inputs = {} if model is None else {"model": model}
+    target = check_output("--endpoints", endpoints, **inputs)
     if not is_of_a_worker(target):
         target.unlink(missing_ok=True)
     return target

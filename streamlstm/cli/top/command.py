@@ -40,8 +40,10 @@ def top(
 
     Rates per second, and the p50 and p99 of the latency, are those of the last interval.
     Arithmetic is the fraction of the time in which a worker computed; overflows counts how often
-    a subscriber's queue was full since the worker started. Into a pipe, one table is printed
-    after each interval. With --once the exit status is 1 if a worker did not answer.
+    a subscriber's queue was full since the worker started, alarms the observations that had one,
+    and coverage is the share of values that were inside the widest interval forecast for them.
+    Into a pipe, one table is printed after each interval. With --once the exit status is 1 if a
+    worker did not answer.
 
     \b
     Example:

@@ -10,7 +10,7 @@ import zmq.asyncio
 
 from ... import wire
 from ..base import BaseSubscriber
-from ..observing import Published, decode_published
+from ..observing import Published
 from .connection import AsyncConnection
 
 
@@ -57,7 +57,7 @@ class AsyncSubscriber(BaseSubscriber[zmq.asyncio.Socket], AsyncConnection[zmq.as
             raise self._timed_out() from None
 
     async def _receive(self) -> Published | wire.Done:
-        while (event := decode_published((await self._open().recv_multipart())[-1])) is None:
+        while (event := self._decode(await self._open().recv_multipart())) is None:
             pass
         return event
 

@@ -103,12 +103,19 @@ def _intervals(weights, program, S, row, position, n, Y, y):
     columns = program[stage + table.INTERVALS] + n * program[stage + table.INTERVAL_SIZE]
     k, levels = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
     error = float64(Y[y + program[stage + table.ERROR] + n])
+    shown = row + program[stage + table.BOUNDS] + 2 * (position * O + n)
+    if error == error and S[shown] == S[shown]:
+        value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
+        inside = S[shown] <= value and value <= S[shown + 1]
+        Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
     interval_update(S, row + columns, weights, k, position, error)
+    low = high = np.nan
     for level in range(levels):
         forecast = float64(Y[y + n])
         low, high = interval_bounds(S, row + columns, weights, k, position, forecast, level)
         Y[y + program[stage + table.LOW] + level * O + n] = low
         Y[y + program[stage + table.HIGH] + level * O + n] = high
+    S[shown], S[shown + 1] = low, high  # of the last level, which is the widest
 
 
 @inlined

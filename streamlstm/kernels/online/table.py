@@ -19,6 +19,7 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ALARM,
     KIND,
     FILLED,
+    COVERED,
     # Fill: columns, constants.
     FILL,
     FILL_CONSTANTS,
@@ -35,11 +36,13 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ADAPTATION_CONSTANTS,
     HIDDEN,
     SCRATCH,  # floats of working memory
-    # Intervals: their number, the columns of the first output, columns of each output, constants.
+    # Intervals: their number, the columns of the first output, columns of each output, constants;
+    # and the ring of the bounds of the widest one, low and high of each output of a forecast.
     LEVELS,
     INTERVALS,
     INTERVAL_SIZE,
     INTERVAL_CONSTANTS,
+    BOUNDS,
     # Anomalies: columns of the first that is watched, of each, constants; and the offset from here
     # of pairs of an input and the output that forecasts it, -1 for none.
     ANOMALY,
@@ -47,5 +50,5 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ANOMALY_CONSTANTS,
     WATCHED,
     WATCHED_COUNT,
-) = range(33)
+) = range(35)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none

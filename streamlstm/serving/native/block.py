@@ -11,6 +11,7 @@ from . import layout
 from .claim import HAND_OVER, row_of
 from .ingest import ingest
 from .queue import advance, next_record, received, set_received
+from .results import count_results
 from .views import fields_of
 
 
@@ -42,7 +43,7 @@ def step(loop, rows):
     fields[plan.TASK_STEPS] += rows
     program = int64s_at(fields[plan.TASK_PROGRAM], UNBOUNDED)
     _step_rounds(loop, task, program, rows)
-    _store_predictions(loop, program, int64(0), rows)
+    _finish(loop, program, int64(0), rows)
 
 
 @internal
@@ -54,11 +55,13 @@ def step_rows(loop, first, stop):
     arrays = loop[layout.SLOTS], loop[layout.X], loop[layout.Y], loop[layout.TIMES]
     _run(loop, task, arrays[0], arrays[1], arrays[2], arrays[3], first, stop)
     program = int64s_at(fields[plan.TASK_PROGRAM], UNBOUNDED)
-    _store_predictions(loop, program, first, stop)
+    _finish(loop, program, first, stop)
 
 
 @internal
-def _store_predictions(loop, program, first, stop):
+def _finish(loop, program, first, stop):
+    """Keep the predictions of numbered observations, and count what the results say."""
+    count_results(loop, program, first, stop)
     head, size = int64s_at(loop[layout.TABLE], id_index.HEAD), 4 * program[plan.RESULT]
     slots = int64s_at(loop[layout.SLOTS], stop)
     for n in range(first, stop):  # in their order: the last one of a stream stays

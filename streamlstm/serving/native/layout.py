@@ -17,10 +17,17 @@
     THROTTLED,  # messages refused or delayed because their account exceeded its rate
     TOPIC_BYTES,  # of the subscriptions at present
     CUT_SUBSCRIBERS,  # connections that were cut since they had too many subscriptions
-) = range(15)
+    ALARM_TOPICS,  # those of the subscriptions that are for alarms alone
+    # What the online stage said (native/results.py).
+    ALARMS,  # observations with an alarm
+    FILLED,  # values that were missing
+    ABSENT,  # observations without a prediction, since an input has not come for long
+    JUDGED,  # values that came and had an interval forecast for them,
+    COVERED,  # and how many were inside
+) = range(21)
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
-LATENCY = 16  # ns from the receipt of a message that was stepped to its reply
+LATENCY = 24  # ns from the receipt of a message that was stepped to its reply
 HISTOGRAM = 64  # cells reserved for one
 STEP_TIME = LATENCY + HISTOGRAM  # ns that the arithmetic of a block takes
 BLOCK_SIZE = STEP_TIME + HISTOGRAM  # observations in a block
@@ -199,6 +206,8 @@ WORD = 32
 MAY_ALL, MAY_STEP, MAY_READ = ord("A"), ord("P"), ord("R")  # roles (serving/access/roles.py)
 
 STEP, STEPS, LAST_SEQS, PREDICTION, PREDICTIONS, DONE, ERROR = 1, 2, 10, 129, 130, 131, 255
+# Before the topic of a prediction that has an alarm (wire/messages.py).
+ALARM_TOPIC, ALARM_TOPIC_SIZE = int.from_bytes(b"\0alarm/"), 7
 MAX_ENVELOPE, MAX_ENVELOPE_BYTES = 8, 255
 MAX_IDENTITY = 255
 PRODUCER_MAGIC = int.from_bytes(b"PRD\x01", "little")  # in the last frame of an envelope, then

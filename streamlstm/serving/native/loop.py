@@ -25,6 +25,7 @@ from .queue import (
 )
 from .rate import account_of, charge, note_throttled, wait_time
 from .receive import receive
+from .results import alarm_offset
 from .send import reply_busy, reply_throttled, send_reply, send_results
 from .views import (
     EINTR,
@@ -244,10 +245,11 @@ def _send_replies(loop, first, stop):
     task = int64s_at(loop[layout.TASK], plan.TASK)
     program = int64s_at(task[plan.TASK_PROGRAM], UNBOUNDED)
     size, width = 4 * program[plan.OUTPUTS], 4 * program[plan.RESULT]
+    alarm = alarm_offset(loop, program)
     after = loop[layout.NOW]
     since = first
     for n in range(first, stop):
-        send_results(loop, message_of(loop, n), size, width)
+        send_results(loop, message_of(loop, n), size, width, alarm)
         if n - since == _CLOCK_EVERY - 1 or n == stop - 1:
             after = now(loop)
             for done in range(since, n + 1):

@@ -10,7 +10,7 @@ later chance to ask for these replies again.
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.pointers import c_int, int64s_at
+from ...kernels.pointers import c_int, floats_at, int64s_at
 from . import layout, reader, writer
 from .claim import row_of
 from .large import may_hold, send_large
@@ -118,7 +118,7 @@ def _publish(loop, topic, at, end):
 
 
 @internal
-def send_results(loop, message, size, width):
+def send_results(loop, message, size, width, alarm):
     """Publish the predictions of a message of the block, and reply to it.
 
     Parameters
@@ -129,16 +129,18 @@ def send_results(loop, message, size, width):
         Bytes of a prediction's outputs,
     width : int64
         And of a whole result.
+    alarm : int64
+        Where in it the alarm stands, in bytes; 0 if nobody subscribes to alarms.
     """
     head = fields_of(message[layout.BATCH_RECORD])
     wants_reply = head[layout.CLIENT] != loop[layout.MAX_MESSAGES]
     many = message[layout.BATCH_MANY] != 0
     has_subscribers = counts_of(loop)[layout.SUBSCRIPTIONS] > 0
-    topic = loop[layout.REPLY]
+    topic = loop[layout.REPLY] + layout.ALARM_TOPIC_SIZE
     first, count = message[layout.BATCH_FIRST], message[layout.BATCH_COUNT]
     if has_subscribers or not many:
         for row in range(first, first + count):
-            fields = row_of(loop, row)
+            fields, result = row_of(loop, row), loop[layout.Y] + width * row
             at = writer.write_topic(topic, fields[ID], fields[LENGTH])
             end = writer.write_prediction(
                 loop,
@@ -146,16 +148,26 @@ def send_results(loop, message, size, width):
                 fields[ID],
                 fields[LENGTH],
                 uint64(fields[SEQ]),
-                loop[layout.Y] + width * row,
+                result,
                 size,
             )
             if has_subscribers:
                 _publish(loop, topic, at, end)
+            if alarm != 0 and floats_at(result + alarm, int64(1))[0] > 0.0:
+                _publish(loop, _write_before(topic), at, end)
             if wants_reply and not many:
                 send_reply(loop, head, at, end - at)
     if wants_reply and many:
         end = _write_predictions(loop, topic, message, size, width)
         send_reply(loop, head, topic, end - topic)
+
+
+@internal
+def _write_before(topic):
+    """Make a topic that of alarms: write what these begin with before it."""
+    prefix = topic - layout.ALARM_TOPIC_SIZE
+    writer.write_big_endian(prefix, uint64(layout.ALARM_TOPIC), int64(layout.ALARM_TOPIC_SIZE))
+    return prefix
 
 
 @internal

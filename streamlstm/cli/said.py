@@ -1,0 +1,69 @@
+"""What a prediction and its online stage say, as a line for people and as fields for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .console import bar
+
+if TYPE_CHECKING:
+    from streamlstm.engine.prediction import Prediction
+
+_BARS, _BOUNDS = range(2)  # what a narrow terminal has no room for, the first to go first
+
+
+def in_words(observed: Prediction, room: int | None = None) -> str:
+    """Format outputs with their widest intervals, score, alarm and missing values.
+
+    Parameters
+    ----------
+    observed : Prediction
+    room : int, optional
+        Columns that there are. Where they do not suffice the bar is left out, then the intervals,
+        then the last outputs: an alarm stays.
+    """
+    end = f"  ALARM: {observed.kind}" if observed.alarm else ""
+    if observed.filled:
+        end += f"  ({observed.filled} missing)"
+    line = ""
+    for left_out in ((), (_BARS,), (_BARS, _BOUNDS)):
+        line = _outputs(observed, _BOUNDS not in left_out)
+        if _BARS not in left_out and observed.score == observed.score:
+            line += f"  {bar(observed.score)} {observed.score:.1f}"
+        if room is None or len(line) + len(end) <= room:
+            return line + end
+    assert room is not None
+    return (line[: max(room - len(end) - 1, 0)] + "\N{HORIZONTAL ELLIPSIS}" + end)[: max(room, 0)]
+
+
+def _outputs(observed: Prediction, with_bounds: bool) -> str:
+    """Format the outputs, each with its widest interval if there is one."""
+    words = []
+    for y, low, high in zip(observed.y, observed.low, observed.high, strict=True):
+        known = with_bounds and low == low
+        words.append(f"{y:.6g} [{low:.6g}, {high:.6g}]" if known else f"{y:.6g}")
+    return " ".join(words)
+
+
+def as_fields(observed: Prediction) -> dict[str, Any]:
+    """Return the outputs and what else is known, for JSON: what is not finite there is null.
+
+    What came less what had been predicted for it is ``residual``: ``error`` says in the output of
+    ``publish`` why an observation was refused.
+    """
+    found: dict[str, Any] = {"prediction": list(_finite(observed.y))}
+    vectors = {"low": observed.low, "high": observed.high, "residual": observed.error}
+    for name, values in vectors.items():
+        if (values == values).any():
+            found[name] = list(_finite(values))
+    if observed.score == observed.score:
+        found |= {"score": observed.score, "p_value": observed.p_value, "alarm": observed.alarm}
+    if observed.kind:
+        found["kind"] = observed.kind
+    return found | ({"filled": observed.filled} if observed.filled else {})
+
+
+def _finite(values: Any) -> Iterator[float | None]:
+    for value in values.tolist():
+        yield value if abs(value) < float("inf") else None

@@ -1,0 +1,224 @@
+"""`streamlstm serve --detector`, and what people see of its alarms, intervals and counters."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from streamlstm import Engine, Prediction, detector
+from streamlstm.cli import app
+from streamlstm.client.aio.subscriber import AsyncSubscriber
+from streamlstm.client.subscriber import Subscriber
+from streamlstm.errors import RemoteError
+
+from .conftest import WorkerProcess
+from .test_serving_cli import STREAMLSTM, streamlstm
+
+INPUTS = ["temperature", "pressure"]
+QUIET, SPIKES = 300, 4  # rows before the first spike, and spikes 40 rows apart
+STREAMS = ["pump-1", "pump-2", 0x616C61726D2F6162]  # the topic of the last is that of an alarm
+
+
+def rows() -> np.ndarray:
+    random = np.random.default_rng(3)
+    t = np.arange(QUIET + 40 * SPIKES)
+    X = np.stack([np.sin(t / 9), np.cos(t / 5)], axis=1) + random.normal(0, 0.1, (len(t), 2))
+    X[QUIET::40, 0] += 30
+    X[100:103] = np.nan
+    return X.astype(np.float32)
+
+
+def shown(numbers: Prediction) -> str:
+    return repr((numbers, numbers.error.tolist(), numbers.score, numbers.p_value, numbers.kind))
+
+
+@pytest.fixture(scope="module", params=["native", "python"])
+def watched(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
+    path = tmp_path_factory.mktemp("detector") / "detector"
+    options = ("--detector", "--loop", request.param, "--metrics", "127.0.0.1:*")
+    process = WorkerProcess(path, *options, serves=",".join(INPUTS))
+    yield process
+    process.stop(signal.SIGKILL)
+
+
+def test_a_detector_is_served_and_its_alarms_are_published_apart(watched: WorkerProcess) -> None:
+    engine, xpub = Engine(detector(INPUTS)), watched.endpoints["xpub"]
+    with (
+        watched.client() as client,
+        Subscriber(xpub, timeout=20) as everything,
+        Subscriber(xpub, ["pump-2"], timeout=20, alarms=True) as pager,
+    ):
+        before = client.info()
+        assert before["model"]["inputs"] == before["model"]["outputs"] == INPUTS
+        assert before["model"]["online"]["anomaly"] is True
+        wait_for_subscriptions(client, 2)
+        alarms = []
+        for n, x in enumerate(rows()):
+            for stream in STREAMS:
+                seen = client.observe(stream, x, seq=n + 1)
+                assert shown(seen) == shown(engine.observe(stream, x, seq=n + 1))
+                heard = everything.receive()  # once, alarm or not
+                assert (heard.stream, heard.seq) == (stream, n + 1)
+                if seen.alarm and stream == "pump-2":
+                    alarms.append(n + 1)
+        assert SPIKES <= len(alarms) < 40
+        paged = [pager.receive() for _ in alarms]
+        assert {event.stream for event in paged} == {"pump-2"}
+        assert [event.seq for event in paged] == alarms
+        assert all(event.observed.alarm and event.observed.kind for event in paged)
+        pager.timeout = 0.01
+        with pytest.raises(TimeoutError):
+            pager.receive()
+        counters = client.info()["counters"]
+        assert counters["alarms"] == 3 * len(alarms)
+        assert counters["filled"] == 3 * 6
+        assert counters["publications"] == 3 * (len(rows()) + len(alarms))
+        assert 0.8 < counters["covered"] / counters["judged"] < 1
+        with pytest.raises(RemoteError, match="not started with a model file"):
+            client.reload()
+    with urllib.request.urlopen(watched.endpoints["metrics"], timeout=20) as response:
+        metrics = response.read().decode()
+    for name in ("alarms", "filled", "absent", "judged", "covered"):
+        assert f"streamlstm_{name}_total {float(counters[name])}" in metrics
+    shown_info = streamlstm("info", "--router", watched.endpoints["router"])
+    share = f"{counters['covered'] / counters['judged']:.1%} of {counters['judged']:,}"
+    assert share in shown_info.stdout, shown_info.stderr
+    assert "intervals 0.9, anomaly True" in shown_info.stdout
+    top = streamlstm("top", "--once", "--every", "0.1", "--router", watched.endpoints["router"])
+    head, line = top.stdout.splitlines()
+    assert {"alarms", "coverage"} <= set(head.split())
+    assert share.split()[0] in line.split()
+
+
+def wait_for_subscriptions(client, count: int) -> None:
+    for _ in range(10_000):
+        if client.info()["subscriptions"] == count:
+            return
+    raise AssertionError(f"there are no {count} subscriptions")
+
+
+async def test_an_async_subscriber_to_alarms(watched: WorkerProcess) -> None:
+    async with AsyncSubscriber(watched.endpoints["xpub"], timeout=20, alarms=True) as pager:
+        with watched.client() as client:
+            wait_for_subscriptions(client, 1)
+            seen = [client.observe("aio", x).alarm for x in rows()]
+        paged = [await pager.receive() for _ in range(sum(seen))]
+    assert {event.stream for event in paged} == {"aio"}
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_watch_prints_alarms_alone(
+    watched: WorkerProcess, started: list[subprocess.Popen[str]]
+) -> None:
+    xpub = watched.endpoints["xpub"]
+    for options in (["--json"], []):
+        started.append(
+            subprocess.Popen(
+                [*STREAMLSTM, "watch", "--xpub", xpub, "--alarms", "--count", "3", *options],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+    with watched.client() as client:
+        wait_for_subscriptions(client, 2)
+        for x in rows():
+            client.observe("seen", x)
+    as_json, as_text = (process.communicate(timeout=60)[0].splitlines() for process in started)
+    assert [process.returncode for process in started] == [0, 0]
+    for line in map(json.loads, as_json):
+        assert line["stream"] == "seen"
+        assert line["alarm"] is True
+        assert line["kind"]
+        assert len(line["low"]) == len(line["high"]) == len(line["prediction"]) == 2
+    assert all(line.startswith("seen  ") and "  ALARM: " in line for line in as_text)
+    assert all(line.count("[") == 2 for line in as_text)
+
+
+def test_watch_keeps_to_a_narrow_terminal(
+    watched: WorkerProcess, started: list[subprocess.Popen[str]]
+) -> None:
+    ours, theirs = os.openpty()
+    try:
+        process = subprocess.Popen(
+            [*STREAMLSTM, "watch", "--xpub", watched.endpoints["xpub"], "--alarms", "--count", "1"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "40", "NO_COLOR": "1"},
+            text=True,
+        )
+        started.append(process)
+        os.close(theirs)
+        with watched.client() as client:
+            wait_for_subscriptions(client, 1)
+            for x in rows():
+                client.observe("narrow", x)
+        drawn = b""
+        while True:
+            try:
+                drawn += os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+        assert process.wait(timeout=20) == 0
+    finally:
+        os.close(ours)
+    lines = drawn.decode().split("\r\n")
+    line = next(line for line in lines if "narrow" in line)
+    assert len(line.replace("\x1b[1m", "").replace("\x1b[0m", "")) <= 40
+    assert "ALARM: " in line
+
+
+def test_publish_prints_what_the_online_stage_says(watched: WorkerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "sensor.csv"
+    values = [*np.nan_to_num(rows())[: QUIET + 1]]
+    lines = (f"{n},{a:.9g},{b:.9g}\n" for n, (a, b) in enumerate(values))
+    path.write_text("time,temperature,pressure\n" + "".join(lines))
+    where = ("--router", watched.endpoints["router"])
+    printed = streamlstm("publish", str(path), *where, "--stream", "as-json", "--json")
+    assert printed.returncode == 0, printed.stderr
+    last = json.loads(printed.stdout.splitlines()[-1])
+    assert last["alarm"] is True
+    assert last["kind"] == "spike"
+    assert last["low"] < last["prediction"] < last["high"]
+    assert last["residual"][0] > 20
+    assert "error" not in last
+    printed = streamlstm("publish", str(path), *where, "--stream", "as-text")
+    assert "  ALARM: spike   " in printed.stdout.splitlines()[-1]
+    assert "[" in printed.stdout.splitlines()[-2]
+    assert "refused, " in printed.stderr
+    assert " alarm" in printed.stderr
+
+
+def test_either_a_model_file_or_the_detector(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    detector().save(file)
+    for arguments, said in (
+        ([], "expected a model file, or --detector"),
+        ([str(file), "--detector"], "not both"),
+        (["a,,b", "--detector"], "names between the commas"),
+    ):
+        refused = CliRunner().invoke(app, ["serve", *arguments])
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.output.replace("\u2502", " ").split())
