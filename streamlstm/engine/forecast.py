@@ -87,7 +87,9 @@ def roll_out(
     half = np.full(O, np.nan, np.float32)
     if levels:  # the half widths that were shown with the last forecast stand last
         half = row[places["intervals"]].reshape(O, -1)[:, -1]
-    rows, slots = row[None].copy(), np.zeros(1, np.int64)
+    make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
+    rows = row[None].copy() if make_rows is None else make_rows(1, row)
+    slots = np.zeros(1, np.int64)
     x, result = np.empty((1, model.input_size), np.float32), np.empty((1, model.result_size))
     result = result.astype(np.float32)
     order = [model.targets.index(n) for n in range(model.input_size)]

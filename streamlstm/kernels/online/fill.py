@@ -47,7 +47,7 @@ def _learn_trust(S, at, F, i, forecast, change, weight):
     if size == 0.0:  # the first change tells how large changes are, and nothing else
         S[c + SIZE * F] = min(abs(change), MAX_SIZE)
         return
-    shorter = min(1.0, CLIP * size / max(abs(forecast), abs(change), size))
+    shorter = min(1.0, CLIP * size / max(max(abs(forecast), abs(change)), size))
     forecast, change = shorter * forecast, shorter * change
     root = float64(S[c + ROOT * F])
     products = weight * float64(S[c + CROSS * F]) * root + forecast * change
