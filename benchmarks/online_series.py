@@ -22,13 +22,13 @@ from streamlstm.network.model import Model
 
 TRAIN, VALIDATION = 0.5, 0.1
 _NAB, _ETT = "nab/data", "ett/ETTh1.csv"
-# Name: file below the folder of data, target, steps of a day and of a week.
+# Name: file below the folder of data, target, steps of a day and, where it is not long, of a week.
 SERIES = {
     "taxi": (f"{_NAB}/realKnownCause/nyc_taxi.csv", "value", (48, 336)),
     "machine": (
         f"{_NAB}/realKnownCause/machine_temperature_system_failure.csv",
         "value",
-        (288, 2016),
+        (288,),
     ),
     "ETTh1 OT": (_ETT, "OT", (24, 168)),
     "ambient": (
@@ -36,7 +36,7 @@ SERIES = {
         "value",
         (24, 168),
     ),
-    "AAPL": (f"{_NAB}/realTweets/Twitter_volume_AAPL.csv", "value", (288, 2016)),
+    "AAPL": (f"{_NAB}/realTweets/Twitter_volume_AAPL.csv", "value", (288,)),
     "ETTh1 HUFL": (_ETT, "HUFL", (24, 168)),
     "ETTh1 LULL": (_ETT, "LULL", (24, 168)),
 }

@@ -5,23 +5,18 @@ where it is served, for each stream on its own, by what has come since. The head
 network's forecast of an output
 
     y' = y + scale (w . phi),
-    phi = (h, 1, v[t] - v[t-1], v[t] - v[t-2], v[t-L+horizon] - v[t-L], ...)
+    phi = (h, 1, v[t] - v[t-1], v[t] - v[t-2], v[t] - m[t], v[t-L+horizon] - v[t-L], ...)
 
-with the hidden state h, the latest changes of each output's value v, and those that followed a
-season L ago, all divided by the target's scale and clipped to 8. ``w`` begins at zero: the head is
-the network's own until labels have come. When the label of phi arrives, ``horizon`` steps later,
+with the hidden state h, and of each output's value v its latest changes, its distance from its mean
+m over some 200 values, and the change that followed a season L ago, all divided by the target's
+scale and clipped to 64. ``w`` begins at zero: the head is the network's own until labels have come.
+When the label of phi arrives, ``horizon`` steps later,
 
-    k = P phi,   s = 0.9995 + phi . k,   e = (label - y') / scale, clipped to 4 running errors
-    w <- w + k e / s
-    P <- (P - k k^T / s) / 0.9995        unless phi . k <= 0.001
+    e = (label - y') / scale, clipped to 2 running errors of the mix
+    w <- w + P phi e / (0.9995 + phi . P phi)
 
-which minimises squares of errors with weights that fall by 0.05 % a step (Haykin, Adaptive Filter
-Theory, chapter 10). P begins as 0.01 times the identity: as if the trained head had already seen
-enough to be moved slowly. One P serves all outputs, since phi is the same for them. Three bounds
-keep it sound for as long as a stream lives. Only one triangle is kept, so that P stays symmetric;
-the textbook's form loses that, and diverges. Features that tell nothing new (phi . k <= 0.001, as
-those of a constant stream) leave P alone, which otherwise would grow by 0.05 % with each of them.
-And above a mean of 1 on its diagonal it does not grow at all.
+and P begins as 0.01 times the identity, as if the trained head had already seen enough to be moved
+slowly (least_squares.py). One P serves all outputs, since phi is the same for them.
 
 It promises errors that are finite whatever comes, and no memory of more than some 2,000 steps. It
 does not promise lower errors: a head may follow noise, most of all far ahead, where its labels
@@ -34,18 +29,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..kernels.layout import PAD
 from ..kernels.online import adaptation as kernel
 from ..kernels.online import outcomes
-from ..kernels.online.adaptation import (
-    FIRST_P,
-    FORGETTING,
-    LARGEST,
-    LARGEST_FEATURE,
-    LARGEST_P,
-    NEWS,
-)
-from ..kernels.online.mixing import LOSSES
-from . import mixing
+from ..kernels.online.adaptation import FIRST_P, HEAD_CLIP, LARGEST, LARGEST_FEATURE, MEMORY
+from ..kernels.online.least_squares import SUMS
+from ..kernels.online.mixing import COUNT, ERROR, LOSSES
+from . import least_squares, mixing
 
 Array = NDArray[Any]
 State = dict[str, Array]
@@ -103,19 +93,20 @@ class Adaptation:
         """D, 0 if there is no head."""
         if not self.adapted:
             return 0
-        return self.units + 1 + (2 + len(self.seasons)) * len(self.scale)
+        return self.units + 1 + (3 + len(self.seasons)) * len(self.scale)
 
     @property
     def scratch(self) -> int:
         """Floats of working memory that the kernels need."""
-        padded = -(-self.features // kernel.PAD) * kernel.PAD
-        return 3 * padded + kernel.PAD
+        padded = -(-self.features // PAD) * PAD
+        return (3 + SUMS + self.features) * padded + PAD
 
 
 def columns(head: Adaptation) -> dict[str, int]:
     """Return how many floats are kept of a stream, by name, in the order of the row.
 
     - ``places``: places in the rings of steps and of values.
+    - ``levels``: the running mean of each output's value, for a head.
     - ``history``: the latest values of each output.
     - ``mix``: of each output the running error, the number of labels and the experts' losses.
     - ``weights``: w of each output.
@@ -126,6 +117,7 @@ def columns(head: Adaptation) -> dict[str, int]:
     O, D, E = len(head.scale), head.features, head.experts
     return {
         "places": 2,
+        "levels": O * head.adapted,
         "history": head.values * O,
         "mix": O * (LOSSES + E),
         "weights": O * D,
@@ -135,9 +127,9 @@ def columns(head: Adaptation) -> dict[str, int]:
 
 
 def initial(head: Adaptation) -> NDArray[np.float32]:
-    """Return the columns of a new stream: no values (NaN), P on its diagonal, zeros elsewhere."""
+    """Return the columns of a new stream: NaN for its values, P's diagonal, zeros elsewhere."""
     parts = {name: np.zeros(n, np.float32) for name, n in columns(head).items()}
-    parts["history"][:] = np.nan
+    parts["levels"][:] = parts["history"][:] = np.nan
     diagonal = np.arange(head.features)
     parts["P"][diagonal * (diagonal + 3) // 2] = FIRST_P
     return np.concatenate(list(parts.values()))
@@ -197,9 +189,10 @@ def predict(
 
     mixed, steps = _mixed(state, head), _steps(state, head)
     forecasts = [now, y, *(past(lag - head.horizon) for lag in head.lags)]
-    phi = np.zeros((B, 0), dtype)
+    phi, levels = np.zeros((B, 0), dtype), state["levels"]
     if head.adapted:
-        changes = [now - past(1), now - past(2)]
+        levels = _follow(state["levels"], now, scale)
+        changes = [now - past(1), now - past(2), now - levels]
         changes += [past(lag - head.horizon) - past(lag) for lag in head.lags]
         change = np.nan_to_num(np.stack(changes, axis=2) / scale[:, None], posinf=np.inf)
         phi = np.concatenate([h, np.ones((B, 1), dtype), change.reshape(B, -1)], axis=1)
@@ -214,12 +207,20 @@ def predict(
     high, low = number // kernel.DIGITS, number % kernel.DIGITS
     steps[rows, at] = np.concatenate([high[:, None], low[:, None], entry.reshape(B, -1), phi], 1)
     history[rows, place] = now
-    places = np.stack([(at + 1) % head.kept, (place + 1) % head.values], axis=1)
+    ends = np.stack([(at + 1) % head.kept, (place + 1) % head.values], axis=1)
     return told.astype(dtype), state | {
-        "places": places.astype(dtype),
+        "places": ends.astype(dtype),
+        "levels": levels,
         "history": history.reshape(B, -1),
         "steps": steps.reshape(B, -1),
     }
+
+
+def _follow(levels: Array, now: Array, scale: Array) -> Array:
+    """Return the running means after the values now[B, O]; what is too far is a new level."""
+    near = np.abs(now - levels) / scale <= LARGEST_FEATURE
+    followed = np.where(near, levels + (now - levels) / MEMORY, now)
+    return np.where(np.isnan(now), levels, followed)
 
 
 def step(
@@ -286,9 +287,15 @@ def _learn(labels: Array, places: Array, steps: Array, state: State, head: Adapt
     changed = state.copy()
     if head.adapted:
         phi = steps[rows, places, -head.features :]
-        changed["weights"], changed["P"] = _recursive_least_squares(
-            phi, (labels - experts[:, :, 1]) / scale, due, state, mixing.limit(*_errors(mixed))
+        targets = (labels - experts[:, :, 1]) / scale
+        w, changed["P"] = least_squares.update(
+            phi,
+            targets,
+            state["weights"].reshape(B, O, -1),
+            state["P"],
+            HEAD_CLIP * mixing.limit(*_errors(mixed)),
         )
+        changed["weights"] = w.reshape(B, -1)
     missed = np.abs(experts - labels[:, :, None]) / scale[:, None]
     error, count, losses = mixing.score(
         missed[:, :, :-1], missed[:, :, -1], *_errors(mixed), mixed[:, :, LOSSES:]
@@ -303,28 +310,4 @@ def _learn(labels: Array, places: Array, steps: Array, state: State, head: Adapt
 
 
 def _errors(mixed: Array) -> tuple[Array, Array]:
-    return mixed[:, :, kernel.mixing.ERROR], mixed[:, :, kernel.mixing.COUNT]
-
-
-def _recursive_least_squares(
-    phi: Array, targets: Array, due: Array, state: State, limits: Array
-) -> tuple[Array, Array]:
-    """Return w and P after targets[B, O] of phi[B, D], where due."""
-    B, D = phi.shape
-    w = state["weights"].reshape(B, -1, D)
-    lower = np.tril_indices(D)
-    P = np.zeros((B, D, D), phi.dtype)
-    P[:, lower[0], lower[1]] = P[:, lower[1], lower[0]] = state["P"]
-    broken = np.einsum("bi,bij,bj->b", phi, P, phi) < 0  # by rounding: it begins again
-    P[broken] = FIRST_P * np.eye(D, dtype=phi.dtype)
-    k = (P @ phi[:, :, None])[:, :, 0]
-    news = (phi * k).sum(axis=1)
-    share = 1 / (news + FORGETTING)
-    error = np.clip(targets - (w @ phi[:, :, None])[:, :, 0], -limits, limits)
-    moved = w + (error * share[:, None])[:, :, None] * k[:, None, :]
-    learned = due.any(axis=1)
-    grown = np.where(np.trace(P, axis1=1, axis2=2) > D * LARGEST_P, 1, 1 / FORGETTING)
-    less = (P - share[:, None, None] * k[:, :, None] * k[:, None, :]) * grown[:, None, None]
-    P = np.where((learned & (news > NEWS))[:, None, None], less, P)
-    packed = np.where(learned[:, None], P[:, lower[0], lower[1]], state["P"])
-    return np.where(due[:, :, None], moved, w).reshape(B, -1), packed
+    return mixed[:, :, ERROR], mixed[:, :, COUNT]

@@ -1,40 +1,48 @@
 """How abnormal a value is: score, p-value, alarm and kind: the specification.
 
-A value x has, in units of the running standard deviation, the error e of the forecast that was made
-of it, and the error f of a calendar model (season.py). With the usual size of either over a long
-time (errors clipped at 5 times that, Huber 1964), u = e / usual and v = f / usual, clipped at 6:
+A value x has, in units of the running standard deviation, the error of the forecast that was made
+of it, and the error of a calendar model (season.py). Let u and v be these in units of their mean
+size so far, which learns from errors clipped at 5 times that (Huber 1964):
 
-    short    = mean of u over 3 rows                                a single value, kind "spike"
-    long     = mean of v over 16 rows                               kind "level"
-    unrest   = log activity - its mean over a long time             kind "variance"
-    calm     = mean over a long time - log activity                 kind "calm"
-    activity = mean of |u| over 10 rows
+    short    = mean of u, clipped at 4, over 5 rows
+    long     = mean of v, clipped at 4, over 24 rows
+    activity = mean of |u|, clipped at 8, over 6 rows
+    change   = log(activity + 0.02) - its mean over a long time
 
-Each is compared with its record, the largest size so far, which is forgotten at 0.0003 a row:
+Means over a long time weigh a row by 0.001, or 1 / rows so far. Of n values, m were outside the range
+of all before them, by a part d of it; with y = log(1 + 10 d), and the mean of y over those,
 
-    surprise = sum of max(0, log(2 size / record)), "variance" by a quarter, + novelty / 2
+    novelty  = log10((n + 1) / (m + 1)) + y / (mean y ln 10)            decades; an exponential law
 
-"novelty": of n values m lay outside the range of all before them, by d of its span; with
-y = log(1 + 10 d), novelty = log10((n + 1) / (m + 1)) + y / (mean y) / ln 10 decades, the tail of
-an exponential law.
+**Score**: what is news. A record is the largest size so far, forgotten at 0.0003 a row;
 
-The **score** is the surprise where it is news: above the highest so far, which is forgotten in a
-tenth of all rows. It ranks rows, also across streams. The **p-value** is the share of rows before
-this one that were as surprising: the quantiles exceeded by 1/2, 1/10, 1/100 and 1/1000 of rows are
-tracked (stochastic approximation, Robbins and Monro 1951) and joined and continued by exponentials. An
-**alarm** is raised in the row in which p falls below rate 10^-(0.2 + rise), unless one still
-stands: that is, none of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row
-takes 0.06 rate from it. So the number of alarms in T rows is at most 0.6 rate T + 10 (change of
-rise), whatever the stream is (the argument of adaptive conformal inference, Gibbs and Candès 2021),
-as long as rise is within its bounds, -1 and 4.
+    surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record) + novelty / 2
+
+with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest so
+far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also across streams.
+
+**p-value**: what is rare. How many times its usual size is the most unusual of
+
+    |u| ("spike"), |short| and |long| ("level"), change up by 1.2 ("variance"), down by 0.9 ("calm"),
+    1.8 1.5^novelty ("novelty"; this needs no usual size)
+
+and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed are
+tracked, as logarithms (Robbins and Monro 1951), and joined and continued by exponentials.
+
+**Alarm**: raised in the row in which p falls below rate 10^-(1 + rise), unless one still stands: one
+of the last 16 rows had p < 0.01. Each alarm adds 0.1 to ``rise``, each row takes 0.06 rate from it.
+So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
+adaptive conformal inference, Gibbs and Candès 2021), while rise is within its bounds, -2 and 4. The
+kind is told as long as the alarm stands; it is that of its last row with p < 0.01 that is not a
+spike.
 
 A missing value has score 0, p-value 1 and kind "missing"; an alarm is raised when 8 are missing in
-succession, or twice as many as ever before. If 32 rows in succession are out of all bounds, the
-stream has become another one, and everything but the quantiles is learnt anew; for the first 100
-rows after that, and of a stream, nothing is said.
+succession, or twice as many as ever before. Where 32 rows in succession are out of all bounds, or
+change by less than a millionth of the standard deviation but not by 0, the stream has become
+another one, and all is learnt anew but the threshold. Of the first 100 rows nothing is said.
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
-The p-value says how rare the surprise is among all rows, not among rows of a certain hour.
+The p-value says how rare the value is among all rows, not among rows of a certain hour.
 """
 
 import math
@@ -53,11 +61,15 @@ State = dict[str, Array]
 
 KINDS = ("none", "spike", "level", "variance", "calm", "novelty", "missing")
 ALARM_RATE = 1e-4  # by default
+_UNIT = kernel.NOVELTY_UNIT
+_TAIL_NAMES = (
+    "seen", "half", "tenth", "hundredth", "thousandth", "threshold", "since", "held",
+)  # fmt: skip
 _NAMES = (
     "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
-    "activity", "usual", "record", "record_short", "record_long", "record_calm", "record_unrest",
-    "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
-    "seen", "half", "tenth", "hundredth", "thousandth", "threshold", "since", "held",
+    "activity", "usual", "short_record", "long_record", "calm_record", "short_size", "long_size",
+    "change_size", "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
+    *_TAIL_NAMES,
 )  # fmt: skip
 
 
@@ -79,7 +91,7 @@ def constants(alarm_rate: float = ALARM_RATE) -> NDArray[np.float32]:
             f"anomaly: expected an alarm rate above 0 and at most 0.05, got {alarm_rate}: it is "
             "the share of rows that may raise a false alarm, such as 0.0001."
         )
-    return np.array([alarm_rate], np.float32)
+    return np.array([alarm_rate, math.log(alarm_rate)], np.float32)
 
 
 def columns() -> dict[str, int]:
@@ -105,8 +117,8 @@ def step(
         Value minus forecast; NaN where there was none.
     time : float64[B]
         Seconds since 1970; NaN where unknown, then the calendar model is left alone.
-    K : float[1]
-        The alarm rate.
+    K : float[2]
+        As :func:`constants` returns it.
     state : dict of float[B, n]
         By the names of :func:`columns`.
 
@@ -147,40 +159,70 @@ def _judge(
     s = {name: a.astype(np.float64, copy=True) for name, a in s.items()}
     s["longest_gap"], s["gap"] = np.maximum(s["longest_gap"], s["gap"]), np.zeros_like(x)
     _restart(s, (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS), x)
-    count, weight, spread = s["count"], np.maximum(kernel.MEMORY, 1 / (s["count"] + 1)), _spread(s)
+    count, spread = s["count"], _spread(s)
+    weight = np.maximum(kernel.MEMORY, 1.0 / (count + 1.0))
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
     u = _errors(s, residual / spread, z, time, weight)
     change = _change(s, weight)
-    ratios = [
-        _ratio(s, "record", abs(u)),
-        np.maximum(
-            _ratio(s, "record_short", abs(s["short"])), _ratio(s, "record_long", abs(s["long"]))
-        ),
-        _ratio(s, "record_unrest", np.maximum(change, 0.0)),
-        _ratio(s, "record_calm", np.maximum(-change, 0.0)),
-    ]
-    novelty = kernel.NOVELTY_WEIGHT * _novelty(s, x, spread)
-    return s, u
+    short, long = abs(s["short"]), abs(s["long"])
+    novelty = _novelty(s, x, spread)
+    surprise = kernel.NOVELTY_WEIGHT * novelty
+    for name, size in (("short", short), ("long", long), ("calm", np.maximum(-change, 0.0))):
+        surprise = surprise + _news(s, f"{name}_record", size)
+    of_short, of_long, unrest = (
+        _times_usual(s, f"{name}_size", size, weight)
+        for name, size in (("short", short), ("long", long), ("change", abs(change)))
+    )
+    up, level = change >= 0, np.maximum(of_short, of_long)
+    changes = np.where(up, kernel.UNREST * unrest, 0.0), np.where(up, 0.0, kernel.CALMNESS * unrest)
+    novel = np.where(novelty > 0, kernel.NOVEL_SIZE * kernel.DECADE**novelty, 0.0)
+    parts = np.array([abs(u), level, *changes, novel])
+    _count_strange(s, x, spread, u, z)
+    _scale(s, x, spread, weight)
+    s["count"] = np.minimum(count + 1, kernel.COUNTED)
+    return _conclude(s, surprise, parts, count, K)
+
+
+def _restart(s: State, where: Array, x: Array) -> None:
+    """Forget everything but the gaps, and where the threshold of alarms is."""
+    kept = ("gap", "longest_gap", "kind", *_TAIL_NAMES[1:])
+    first = {"mean": x, "low": x, "high": x, "last": x}
+    season_first = {"season_weights": 0.0, "season_inverse": season.identity()}
+    for name in s.keys() - set(kept):
+        here = where if s[name].ndim == 1 else where[:, None]
+        s[name] = np.where(here, {**first, **season_first}.get(name, 0.0), s[name])
+
+
+def _count_strange(s: State, x: Array, spread: Array, u: Array, z: Array) -> None:
+    """Count rows beyond all bounds, and those with changes that are far too small but not 0."""
+    change = abs(x.astype(np.float32) - s["last"].astype(np.float32)).astype(np.float64)
+    s["last"] = x
+    strange = (abs(u) >= kernel.BOUND) | (abs(z) >= kernel.BOUND)
+    strange |= (change > 0) & (change < kernel.STILL * spread)
+    s["strange"] = np.where(strange, s["strange"] + 1, 0)
 
 
 def _conclude(
-    s: State, surprise: Array, whole: Array, parts: Array, count: Array, early: Array, rate: float
+    s: State, surprise: Array, parts: Array, count: Array, K: Array
 ) -> tuple[tuple[Array, Array, Array, Array], State]:
-    """Return score, p-value, alarm and kind; nothing of them is learnt where it is early."""
-    told = dict(s)
+    """Return score, p-value, alarm and kind; nothing of them is learnt of the first values."""
+    told, early = dict(s), count < kernel.START
     score = np.where(surprise > told["peak"], surprise, 0.0)
     fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
     told["peak"] = np.maximum(surprise, told["peak"] * fade)
-    p = _tail_probability(told, whole)
-    alarm, stands = _alarmed(told, p, rate)
-    kind = np.where(alarm, 1 + np.argmax(parts, axis=0), np.where(stands, told["kind"], 0))
+    most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
+    log_p = _log_tail_probability(told, np.log(most))
+    alarm, stands = _alarmed(told, log_p, K)
+    kind = 1 + np.argmax(parts, axis=0)
+    newer = (alarm > 0) | ((stands > 0) & (log_p < tail_kernel.HELD_BY) & (kind > 1))
+    kind = np.where(newer, kind, np.where(stands > 0, told["kind"], 0))
     told["kind"] = kind
     s["kind"] = np.zeros_like(kind)
     state = {
         name: np.where(early if a.ndim == 1 else early[:, None], s[name], a)
         for name, a in told.items()
     }
-    outputs = zip((score, p, alarm, kind), (0.0, 1.0, 0.0, 0.0), strict=True)
+    outputs = zip((score, np.exp(log_p), alarm, kind), (0.0, 1.0, 0.0, 0.0), strict=True)
     return tuple(np.where(early, b, a) for a, b in outputs), state  # type: ignore[return-value]
 
 
@@ -197,29 +239,33 @@ def _scale(s: State, x: Array, spread: Array, weight: Array) -> None:
     s["spread"] = np.sqrt((1.0 - weight) * (s["spread"] ** 2 + weight * move**2))
 
 
-def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> tuple[Array, Array]:
-    """Return the errors of forecast and season in units of the usual one; update their means."""
+def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Array:
+    """Update the means of both errors; return that of the forecast in units of the usual one."""
     made, late = ~np.isnan(error), s["count"] > 30
-    error = np.clip(np.where(made, error, 0.0), -2.0 * kernel.BOUND, 2.0 * kernel.BOUND)
-    u, usual = _unit(s["error"], error, weight)
+    u, usual = _unit(s["error"], np.where(made, error, 0.0), weight)
     s["error"] = np.where(made, usual, s["error"])
-    short, activity = s["short"], s["activity"]
-    s["short"] = np.where(made, short + (u - short) / kernel.SHORT_ROWS, short)
-    s["activity"] = np.where(made, activity + (abs(u) - activity) / kernel.ACTIVITY_ROWS, activity)
-    bound = np.where(late, 4.0 * s["season_error"], np.inf)
-    miss, of_season = season.step(z, time, bound, {n: s[n] for n in season.columns()})
+    bounded = np.clip(u, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
+    for name, now, rows in (
+        ("short", bounded, kernel.SHORT_ROWS),
+        ("activity", np.minimum(abs(u), kernel.ACTIVITY_BOUND), kernel.ACTIVITY_ROWS),
+    ):
+        s[name] = np.where(made, s[name] + (now - s[name]) / rows, s[name])
+    bound = np.where(late, 4.0 * s["season_error"], kernel.HUGE)
+    learns = (s["count"] < kernel.SETTLED) | (s["count"] % 2 == 0)
+    miss, of_season = season.step(z, time, bound, learns, {n: s[n] for n in season.columns()})
     s.update(of_season)
     v, s["season_error"] = _unit(s["season_error"], miss, weight)
-    s["long"] = s["long"] + (v - s["long"]) / kernel.LONG_ROWS
-    return np.where(made, u, 0.0), v
+    bounded = np.clip(v, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
+    s["long"] = s["long"] + (bounded - s["long"]) / kernel.LONG_ROWS
+    return np.where(made, u, 0.0)
 
 
 def _unit(usual: Array, error: Array, weight: Array) -> tuple[Array, Array]:
-    known, size = usual > 0, abs(error)
+    known, size = usual > 0, np.minimum(abs(error), kernel.HUGE)
     unit = np.where(known, error / np.where(known, usual, 1.0), 0.0)
     learned = np.where(known, np.minimum(size, kernel.LEARNED_BOUND * usual), size)
     usual = np.maximum(usual + weight * (learned - usual), kernel.LEAST_ERROR)
-    return np.clip(unit, -kernel.ERROR_BOUND, kernel.ERROR_BOUND), usual
+    return np.clip(unit, -kernel.SINGLE_BOUND, kernel.SINGLE_BOUND), usual
 
 
 def _change(s: State, weight: Array) -> Array:
@@ -228,78 +274,78 @@ def _change(s: State, weight: Array) -> Array:
     return active - s["usual"]
 
 
-def _ratio(s: State, name: str, size: Array) -> Array:
-    """Return log(2 size / record), and let the record grow and fade."""
+def _news(s: State, name: str, size: Array) -> Array:
+    """Return log(2 size / record), at least 0, and let the record grow and fade."""
     record = s[name]
     known = record > 0
-    with np.errstate(divide="ignore"):
-        ratio = np.log(2.0 * size / np.where(known, record, 1.0))
-    ratio = np.where(known, np.clip(ratio, kernel.FLOOR, kernel.LOG_RATIO), kernel.FLOOR)
+    ratio = np.where(known, 2.0 * size / np.where(known, record, 1.0), 0.0)
     record = record * (1.0 - kernel.FORGET)
     grown = np.where(known, np.minimum(size, kernel.RECORD_GROWTH * record), size)
     record = np.where(size > record, grown, record)
     s[name] = np.where(record > kernel.TINY, record, 0.0)
-    return ratio
+    return np.log(np.clip(ratio, 1.0, kernel.RATIO))
+
+
+def _times_usual(s: State, name: str, size: Array, weight: Array) -> Array:
+    """Return a size in units of its mean, and learn that."""
+    usual = np.maximum(s[name], kernel.LEAST_SIZE)
+    s[name] = usual + weight * (np.minimum(size, kernel.LEARNED_BOUND * usual) - usual)
+    return size / usual
 
 
 def _novelty(s: State, x: Array, spread: Array) -> Array:
     """Return the surprise, in decades, of a value outside the range so far; learn the range."""
-    span = np.maximum(s["high"] - s["low"], 0.1 * spread)
-    distance = np.maximum(x - s["high"], s["low"] - x)
-    new, count, mean = distance > 0, s["novelties"] + 1, s["novelty"]
-    far = np.minimum(np.where(new, distance, 0.0) / span, kernel.HUGE)
-    size = np.log1p(far / kernel.NOVELTY_UNIT)
-    surprise = np.log10((s["count"] + 1) / count)
-    surprise = surprise + np.where(mean > 0, size / (2.302585093 * np.where(mean > 0, mean, 1)), 0)
-    s["novelties"] = np.where(new, np.minimum(count, kernel.COUNTED), s["novelties"])
-    s["novelty"] = np.where(new, np.maximum(mean + (size - mean) / (count + 1), 1e-3), mean)
     low, high = s["low"], s["high"]
+    span = np.maximum(high - low, 0.1 * spread)
+    distance = np.maximum(x - high, low - x)
+    new = distance > 0
     s["low"] = np.where(new, np.maximum(np.minimum(low, x), low - span), low)
     s["high"] = np.where(new, np.minimum(np.maximum(high, x), high + span), high)
+    new &= s["count"] >= kernel.START
+    size = np.log1p(np.minimum(np.where(new, distance, 0.0) / span, kernel.HUGE) / _UNIT)
+    count, mean = s["novelties"] + 1, kernel.FIRST_NOVELTY + s["novelty"]
+    surprise = np.log10((s["count"] + 1) / count) + size / (tail_kernel.LOG10 * mean)
+    s["novelties"] = np.where(new, np.minimum(count, kernel.COUNTED), s["novelties"])
+    s["novelty"] = np.where(new, s["novelty"] + (size - mean) / (count + 1), s["novelty"])
     return np.where(new, np.clip(surprise, 0.0, kernel.NOVELTY_MOST), 0.0)
 
 
-def _start_afresh(s: State, strange: Array) -> None:
-    s["strange"] = np.where(strange, s["strange"] + 1, 0)
-    again = s["strange"] >= kernel.STRANGE_ROWS
-    s["strange"] = np.where(again, 0, s["strange"])
-    s["count"] = np.where(again, kernel.AFRESH, s["count"])
-
-
-def _tail_probability(s: State, surprise: Array) -> Array:
-    """Return the probability of such a surprise or a larger one; move the quantiles."""
-    names, tails = ("half", "tenth", "hundredth", "thousandth"), (0.5, 0.1, 0.01, 0.001)
-    q, least = [s[name] for name in names], tail_kernel.LEAST_SCALE
-    drops = (math.log(5.0), tail_kernel.LOG10, tail_kernel.LOG10)
+def _log_tail_probability(s: State, surprise: Array) -> Array:
+    """Return the log probability of such a surprise or a larger one; move the quantiles."""
+    names, tails = _TAIL_NAMES[1:5], (0.5, 0.1, 0.01, 0.001)
+    first = (
+        tail_kernel.FIRST_HALF, tail_kernel.FIRST_TENTH,
+        tail_kernel.FIRST_HUNDREDTH, tail_kernel.FIRST_THOUSANDTH,
+    )  # fmt: skip
+    for name, begin in zip(names, first, strict=True):
+        s[name] = np.where(s["seen"] == 0, begin, s[name])
+    q = [s[name] for name in names]
+    drops = (tail_kernel.LOG5, tail_kernel.LOG10, tail_kernel.LOG10)
+    least = tail_kernel.LEAST_SCALE
     scales = [np.maximum((b - a) / d, least) for a, b, d in zip(q, q[1:], drops, strict=False)]
     scales.append(scales[-1])
-    p = 1.0 - 0.5 * np.exp(np.minimum(surprise - q[0], 0.0) / scales[0])
-    # The last quantile below the surprise decides; one that is not above the one before is skipped.
-    below = np.zeros(surprise.shape, bool)
-    for n in reversed(range(4)):
-        use = ~below & (surprise >= q[n])
-        use &= np.all([surprise >= lower for lower in q[:n]], axis=0) if n else True
-        p = np.where(use, tails[n] * np.exp(-np.maximum(surprise - q[n], 0.0) / scales[n]), p)
-        below |= use
-    start = s["seen"] == 0
+    lower = np.log(1.0 - 0.5 * np.exp(np.minimum(surprise - q[0], 0.0) / scales[0]))
+    beyond = [math.log(t) - (surprise - a) / b for t, a, b in zip(tails, q, scales, strict=True)]
+    below = [surprise < quantile for quantile in q]
+    log_p = np.select(below, [lower, *beyond[:3]], beyond[3])
     for name, tail, scale in zip(names, tails, scales, strict=True):
-        base = np.where(start, surprise, s[name])
         rows = tail_kernel.START_GAIN / (1.0 + tail * s["seen"])
-        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(1.0, rows))
-        moved = base + gain * ((surprise > base) - tail)
+        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(tail_kernel.MOST_GAIN, rows))
+        moved = s[name] + gain * ((surprise > s[name]) - tail)
         s[name] = np.clip(moved, -tail_kernel.LARGEST, tail_kernel.LARGEST)
     s["seen"] = np.minimum(s["seen"] + 1, tail_kernel.SEEN_MOST)
-    return np.where(start, 1.0, np.clip(p, tail_kernel.LEAST_P, 1.0))
+    return np.maximum(log_p, tail_kernel.LEAST_LOG_P)
 
 
-def _alarmed(s: State, p: Array, rate: float) -> tuple[Array, Array]:
+def _alarmed(s: State, log_p: Array, K: Array) -> tuple[Array, Array]:
     """Return where an alarm begins, and where one stands; move the threshold."""
+    rate, log_rate = K.astype(np.float64)
     fall = tail_kernel.RAISE * tail_kernel.SHARE * rate * s["since"]
     rise = np.maximum(np.minimum(s["threshold"], tail_kernel.HIGHEST) - fall, tail_kernel.LOWEST)
     stood = s["held"] > 0
-    alarm = ~stood & (p < rate * np.exp(-tail_kernel.LOG10 * (tail_kernel.MARGIN + rise)))
+    alarm = ~stood & (log_p < log_rate - tail_kernel.LOG10 * (tail_kernel.MARGIN + rise))
     s["threshold"] = np.where(alarm, rise + tail_kernel.RAISE, s["threshold"])
     s["since"] = np.where(alarm, 0, np.minimum(s["since"] + 1, tail_kernel.SEEN_MOST))
-    hold = alarm | (stood & (p < tail_kernel.HELD_BY))
+    hold = alarm | (stood & (log_p < tail_kernel.HELD_BY))
     s["held"] = np.where(hold, tail_kernel.HOLD, np.maximum(s["held"] - 1, 0))
     return alarm.astype(float), (alarm | stood).astype(float)

@@ -4,8 +4,9 @@ With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
 
     fast   <- fast + 0.4 pace (|r| - fast)
     slow   <- slow + 0.01 pace (|r| - slow)                     where r is not 0
-    lean    = ln(fast / slow),  scale = slow exp(w lean)
-    w      <- w + 0.015 pace lean (|r| / scale - 1)
+    lean    = (fast - slow) / (fast + slow)
+    scale   = slow (1 + w lean) / (1 - w lean)                  fast for w = 1, slow for w = 0
+    w      <- w + 0.03 pace lean (|r| / scale - 1)
     q_n    <- q_n exp(0.15 pace (missed_n - alpha_n))           for each level n
     half width of level n = q_n scale                           of one side: q_n has a sign, and
     q_n    <- q_n + 4 * 0.15 pace (missed_n - alpha_n)
@@ -13,7 +14,7 @@ With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
 w follows the gradient of the likelihood of a Laplace distribution, with lean and scale of the
 time of the forecast: a stream whose large errors come together gets w near 1, noise w near 0.
 ``missed`` is judged by the half width of that time. So ln q_n counts the misses, and coverage
-over a window of N rows differs from 1 - alpha_n by the change of ln q_n over it, divided by 0.12
+over a window of N rows differs from 1 - alpha_n by the change of ln q_n over it, divided by 0.15
 pace N, whatever the series is: the identity of adaptive conformal inference (Gibbs and Candès
 2021) and of the quantile tracker (Angelopoulos, Candès and Tibshirani 2023), here with steps in
 proportion to the ratio. It says nothing of coverage at a certain hour or at a certain value:
@@ -79,15 +80,20 @@ def constants(
                 f"intervals: expected a share between 0 and 1 and a side ({', '.join(SIDES)}), "
                 f"got {level.share} and {level.side!r}"
             )
-    order = [(SIDES[level.side], level.share) for level in levels]
+    order = [(list(SIDES).index(level.side), level.share) for level in levels]
     if order != sorted(set(order)):
         raise ModelError(
             "intervals: expected levels of both sides, then above, then below, each rising and "
             f"none twice, got {', '.join(f'{level.share} {level.side}' for level in levels)}"
         )
     firsts = kernel.TIED_SHARE * np.maximum(_first_ratios(levels), 0)
-    ends = [(1 - share, side, tied) for (side, share), tied in zip(order, firsts, strict=True)]
-    return np.array([len(levels), 2 / (1 + horizon), lower, upper, *np.ravel(ends)], np.float32)
+    pace = 2 / (1 + horizon)
+    rate = pace * kernel.RATE
+    ends = [
+        (1 - share, SIDES[side], tied, np.exp(rate * share), np.exp(-rate * (1 - share)))
+        for (share, side), tied in zip(levels, firsts, strict=True)
+    ]
+    return np.array([len(levels), pace, lower, upper, *np.ravel(ends)], np.float32)
 
 
 def columns(levels: int, horizon: int) -> dict[str, int]:
@@ -110,7 +116,8 @@ def _first_ratios(levels: Sequence[Level]) -> Array:
     share = np.array([level.share for level in levels])
     sides = np.array([1 if level.side == "both" else 2 for level in levels])
     upper = -np.log((1 - share) * sides)
-    return np.where((sides == 2) & (share < 0.5), np.log(2 * share), upper)
+    ratios: Array = np.where((sides == 2) & (share < 0.5), np.log(2 * share), upper)
+    return ratios
 
 
 def step(
@@ -146,28 +153,31 @@ def step(
     state["ratios"] = np.where(known[:, None], ratios, state["ratios"])
     _learn_scale(np.abs(r), shown, known, K[kernel.PACE], state)
     shown[:] = _shown(state)
-    half = shown[:, kernel.HALVES :]
-    wide = kernel.START_WIDTH / np.maximum(K[kernel.PACE] * state["count"], 1)
+    half, rows = shown[:, kernel.HALVES :], K[kernel.PACE] * state["count"]
+    wide = np.where(rows < kernel.START_END, kernel.START_WIDTH / np.maximum(rows, 1), 0)
     return _bounds(y[:, None], half + np.abs(half) * wide, K), state
 
 
 def _ends(K: Array) -> Any:
-    """Return the share of misses, the side and the least ratio by ties of every level."""
+    """Return the constants of every level, each as an array [L]."""
     return K[kernel.LEVEL :].reshape(-1, kernel.LEVEL_SIZE).T
 
 
 def _ratios(r: Array, half: Array, K: Array, state: State) -> Array:
-    alpha, side, least = _ends(K)
+    alpha, side, least, wider, narrower = _ends(K)
     above = (r[:, None] > half) & (side != BELOW)
     below = (-r[:, None] > half) & (side != ABOVE)
     missed = above | below
-    start = kernel.START_RATE / np.maximum(state["count"] + 1, kernel.START_ROWS)
-    move = K[kernel.PACE] * np.maximum(kernel.RATE, start) * (missed - alpha)
-    tied = (r == 0)[:, None] & ~missed & (state["ratios"] <= least)
-    move = np.where(tied | np.isnan(half), 0, move)
-    both = np.maximum(state["ratios"] * np.exp(move), kernel.RATIO_SMALLEST)
+    count = state["count"] + 1
+    start = kernel.START_RATE / np.maximum(count, kernel.START_ROWS)
+    move = K[kernel.PACE] * np.where(count >= kernel.STARTED, kernel.RATE, start) * (missed - alpha)
+    factor = np.where(count < kernel.STARTED, np.exp(move), np.where(missed, wider, narrower))
+    both = np.maximum(state["ratios"] * factor, kernel.RATIO_SMALLEST)
     one = np.maximum(state["ratios"] + kernel.ONE_SIDED * move, -kernel.RATIO_LARGEST)
-    ratios = np.minimum(np.where(side == BOTH, both, one), kernel.RATIO_LARGEST)
+    ratios = np.where(side == BOTH, both, one)
+    tied = (r == 0)[:, None] & ~missed & (state["ratios"] <= least)
+    ratios = np.where(tied | np.isnan(half), state["ratios"], ratios)
+    ratios = np.minimum(ratios, kernel.RATIO_LARGEST)
     for same in (side == BOTH, side == ABOVE, side == BELOW):
         ratios[:, same] = np.minimum.accumulate(ratios[:, same][:, ::-1], axis=1)[:, ::-1]
     return ratios
@@ -201,14 +211,15 @@ def _learn_scale(size: Array, shown: Array, known: Array, pace: Any, state: Stat
 
 def _shown(state: State) -> Array:
     """Return lean, scale and half widths of the forecast of this step."""
-    fast, slow, begun = state["fast"], state["slow"], state["slow"] > 0
-    lean = np.log(np.where(begun, fast, 1) / np.where(begun, slow, 1))
-    scale = np.where(state["count"] > 0, slow * np.exp(state["weight"] * lean), np.nan)
+    fast, slow = state["fast"], state["slow"]
+    lean = np.where(slow > 0, (fast - slow) / np.where(slow > 0, fast + slow, 1), 0)
+    turn = state["weight"] * lean
+    scale = np.where(state["count"] > 0, slow * (1 + turn) / (1 - turn), np.nan)
     return np.concatenate([lean, scale, state["ratios"] * scale], axis=1)
 
 
 def _bounds(y: Array, half: Array, K: Array) -> tuple[Array, Array]:
-    _, side, _ = _ends(K)
+    side = _ends(K)[kernel.SIDE]
     lower, upper = K[kernel.LOWER], K[kernel.UPPER]
     low, high = np.clip(y - half, lower, upper), np.clip(y + half, lower, upper)
     unknown = np.isnan(low)

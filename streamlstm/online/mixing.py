@@ -1,17 +1,17 @@
 """The mix of experts: the mean of several forecasts, weighted by how well each has done.
 
 An expert is a forecast: persistence, the value of a season ago, the network, the adapted head. A
-loss ``L`` is the running mean of an expert's absolute error ``|e|``, over the last 500 labels or so:
+loss ``L`` is the running mean of an expert's absolute error ``|e|``, over some 1,000 labels:
 
-    L <- L + a (min(|e|, 4 s) - L),    a = max(1 / labels, 1 / 500)
+    L <- L + a (min(|e|, 4 s) - L),    a = max(1 / labels, 1 / 1000)
     weight = exp(-20 (L - min L) / min L)
 
 An expert whose loss is 5 % above the best's has 1 / e of its weight. Weights of exponentials of
 losses are those of the aggregating algorithm of Vovk (1990); that the losses forget is due to
 Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006), chapter 2.11. ``s`` is the running
 error of the mix itself; errors above 4 s count as 4 s, or one outlier would decide for hundreds of
-steps. ``s`` follows such errors ten times as quickly, so that a series that has changed its size is
-not taken for outliers.
+steps. ``s`` follows such errors twenty times as quickly, so that a series that has changed its
+size is not taken for outliers.
 
 It promises that the mix is hardly worse than its best expert over a few hundred steps, and often
 better, since errors of different experts cancel. It promises nothing for the next step.

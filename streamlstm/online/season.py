@@ -7,9 +7,10 @@ weights w learnt by recursive least squares with forgetting (Ljung and Söderstr
     error = z - w f
     g = P f,   s = 0.9995 + f g,   w <- w + g error / s,   P <- (P - g g^T / s) / 0.9995
 
-P is kept as one triangle, so that it stays symmetric: otherwise its asymmetry grows by 1/0.9995 a
-step. Where the features hardly change for long (a million rows of one minute), P grows in the
-directions that are not seen: nothing is forgotten while its trace is 20 or more.
+computed as ``u = g / sqrt(s); P <- (P - u u^T) / 0.9995``, which is symmetric to the last bit: any
+asymmetry would grow by 1/0.9995 a step. Where the features hardly change for long (a million rows of
+one minute), P grows in the directions that are not seen: nothing is forgotten while its trace is 20
+or more.
 """
 
 from typing import Any
@@ -25,14 +26,12 @@ State = dict[str, Array]
 
 def columns() -> dict[str, int]:
     """Return how many floats are kept of a value, by name, in their order."""
-    D = kernel.FEATURES
-    return {"season_weights": D, "season_inverse": D * (D + 1) // 2}
+    return {"season_weights": kernel.FEATURES, "season_inverse": kernel.FEATURES**2}
 
 
-def initial() -> NDArray[np.float32]:
-    """Return what the columns hold before the first value: weights 0, P the identity."""
-    triangle = np.eye(kernel.FEATURES)[np.tril_indices(kernel.FEATURES)]
-    return np.concatenate([np.zeros(kernel.FEATURES), triangle]).astype(np.float32)
+def identity() -> Array:
+    """Return P[81] before the first value; the weights are 0."""
+    return np.eye(kernel.FEATURES).ravel()
 
 
 def features(time: Array) -> Array:
@@ -43,7 +42,7 @@ def features(time: Array) -> Array:
     return np.concatenate([np.ones((len(time), 1)), waves], axis=1)
 
 
-def step(z: Array, time: Array, bound: Array, state: State) -> tuple[Array, State]:
+def step(z: Array, time: Array, bound: Array, learns: Array, state: State) -> tuple[Array, State]:
     """Return ``z`` minus what the model makes of ``time``, and what it has learnt.
 
     Parameters
@@ -52,25 +51,26 @@ def step(z: Array, time: Array, bound: Array, state: State) -> tuple[Array, Stat
         Scaled values and their times; where the time is NaN, the error is ``z``.
     bound : float[B]
         The model learns from no error larger than this.
+    learns : bool[B]
+        Whether it learns at all from this value.
     state : dict
-        ``season_weights[B, 9]`` and ``season_inverse[B, 45]``.
+        ``season_weights[B, 9]`` and ``season_inverse[B, 81]``.
     """
     D, known = kernel.FEATURES, ~np.isnan(time)
     f = features(np.where(known, time, 0.0))
-    w, triangle = state["season_weights"], state["season_inverse"]
-    P = np.zeros((len(z), D, D))
-    rows, places = np.tril_indices(D)
-    P[:, rows, places] = P[:, places, rows] = triangle
+    w, P = state["season_weights"], state["season_inverse"].reshape(-1, D, D)
     error = z - np.sum(w * f, axis=1)
     g = np.einsum("bij,bj->bi", P, f)
     size, trace = np.sum(g * f, axis=1), np.trace(P, axis1=1, axis2=2)
-    forgetting = np.where(trace < kernel.LARGEST, kernel.FORGETTING, 1.0)
     sound = (size >= 0) & (trace > 0) & (trace < 2 * kernel.LARGEST)
-    s = forgetting + np.where(sound, size, 0.0)
-    step = (np.clip(error, -bound, bound) / s)[:, None]
-    P = (P - g[:, :, None] * g[:, None, :] / s[:, None, None]) / forgetting[:, None, None]
-    learned = np.where(sound[:, None], P[:, rows, places], initial()[D:])
+    forgetting = np.where(trace < kernel.LARGEST, kernel.FORGETTING, 1.0)[:, None]
+    s = forgetting + np.where(sound, size, 0.0)[:, None]
+    u = g / np.sqrt(s)
+    shrunk = (P - u[:, :, None] * u[:, None, :]) / forgetting[:, :, None]
+    inverse = np.where(sound[:, None], shrunk.reshape(len(z), -1), identity())
+    weights = np.where(sound[:, None], w + g / s * np.clip(error, -bound, bound)[:, None], 0.0)
+    learned = (known & learns)[:, None]
     return np.where(known, error, z), {
-        "season_weights": np.where((known & sound)[:, None], w + g * step, w),
-        "season_inverse": np.where(known[:, None], learned, triangle),
+        "season_weights": np.where(learned, weights, w),
+        "season_inverse": np.where(learned, inverse, state["season_inverse"]),
     }

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from streamlstm.data.table import Table
     from streamlstm.learn.dataset import Dataset, Split
     from streamlstm.learn.fit import FitResult
-    from streamlstm.learn.scores import Score
     from streamlstm.learn.settings import Settings
     from streamlstm.network.model import Model
 
@@ -93,6 +92,13 @@ def train(
         bool, typer.Option(help="Predict the change from the last value instead of the value.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
+    online: Annotated[
+        bool,
+        typer.Option(
+            help="Add prediction intervals and anomaly scores, and adaptation where it helped on "
+            "the validation rows."
+        ),
+    ] = True,
 ) -> None:
     """Train a model on a CSV file and report its errors.
 
@@ -110,10 +116,12 @@ def train(
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
+        from streamlstm.cli.train.stage import add_stage, coverage, predict_all
         from streamlstm.learn import lstm_cell
         from streamlstm.learn.build import build_model
         from streamlstm.learn.dataset import Split
         from streamlstm.learn.fit import fit
+        from streamlstm.learn.scores import score
         from streamlstm.learn.settings import Settings
 
     split = Split(train_fraction, validation_fraction)
@@ -146,10 +154,14 @@ def train(
     metadata = _metadata(data, target, settings, split, season, fitted)
     model = build_model(fitted.network, dataset, names, target, metadata)
     model.save(out)  # before it is scored: an interrupt must not lose it
-    scores = _scores(model, dataset, target, season)
+    if online:
+        model = add_stage(model, dataset)
+    results = predict_all(model, dataset)
+    scores = score(dataset, results[:, : model.output_size], target, season)
     model.metadata["scores"] = _as_json([vars(score) for score in scores])
     model.save(out)
-    print_result(out, model, fitted, scores, season, interruption.name)
+    inside = coverage(model, dataset, results)
+    print_result(out, model, fitted, scores, season, interruption.name, inside)
     if fitted.ended == "interrupted":
         raise typer.Exit(interruption.status)
 
@@ -242,21 +254,6 @@ def _shorten_window(settings: "Settings", dataset: "Dataset") -> "Settings":
         return settings
     err.print(f"--window {settings.window}: shortened to {rows}, the longest stretch to train on")
     return replace(settings, window=rows)
-
-
-def _scores(
-    model: "Model", dataset: "Dataset", targets: list[str], season: int | None
-) -> "list[Score]":
-    import numpy as np
-
-    from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.offline_prediction import predict_rows
-    from streamlstm.learn.scores import score
-
-    compile_for(model)
-    values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
-    groups = [np.arange(s.offset, s.offset + len(s)) for s in dataset.series]
-    return score(dataset, predict_rows(model, values, groups), targets, season)
 
 
 def _metadata(

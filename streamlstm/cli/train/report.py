@@ -44,6 +44,7 @@ def print_result(
     scores: list[Score],
     season: int | None,
     interruption: str,
+    inside: dict[float, float],
 ) -> None:
     """Print how training ended, and the errors on the test rows."""
     reason = {
@@ -65,6 +66,10 @@ def print_result(
         _compare("persistence", score.model, score.persistence)
         if score.seasonal is not None:
             _compare(f"season of {season}", score.model, score.seasonal)
+    for level, share in inside.items():
+        console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    if model.online is not None and model.online.adapt != "none":
+        console.print("the last layer goes on learning from each stream while it is served")
     console.print(f"wrote {out} ({counted(model.horizon, 'step')} ahead)")
 
 

@@ -9,13 +9,13 @@ from numba import int64
 from ..cache import internal
 from ..layout import PAD
 from . import mixing
-from .least_squares import add_multiple, dot, downdate, gain
+from .least_squares import add_multiple, dot, downdate, gain, read, write
 from .outcomes import APPLIED, NOT_YET, TOO_OLD, TWICE
 
 # Constants: whole numbers, then the lags of the seasons, then the scale of each output.
 UNITS, OUTPUTS, HORIZON, KEPT, ADAPTED, SEASONS, LAGS = range(7)
 
-POSITION, PLACE, HISTORY = range(3)  # columns: places in the rings of forecasts and of values
+POSITION, PLACE, LEVELS = range(3)  # columns: places in the rings of steps and of values
 NUMBER_HIGH, NUMBER_LOW, FORECASTS = range(3)  # of each step that is kept; numbers plus 1
 OPEN, EXPERTS = range(2)  # of each of its forecasts: 1 until its label has come, 0 after
 
@@ -24,31 +24,50 @@ FORGETTING = 0.9995
 FIRST_P = 0.01  # P begins as this times the identity
 LARGEST_P = 1.0  # mean of P's diagonal from which it grows no more
 NEWS = 2 * (1 - FORGETTING)  # phi . P phi below which a vector of features tells nothing new
-LARGEST_FEATURE = 8.0
+HEAD_CLIP = 0.5  # errors are clipped at this times what counts in the mix
+LARGEST_FEATURE = 64.0
+MEMORY = 200  # values over which the level of a series is averaged
 LARGEST = 3e38  # of a forecast: float32 ends at 3.4e38
 DIGITS = 1 << 24  # whole numbers that float32 holds
 
 
 @internal
 def _sizes(K, k):
-    """Return H, O, experts, features, values kept, and floats of a kept step."""
-    H, O, seasons = int64(K[k + UNITS]), int64(K[k + OUTPUTS]), int64(K[k + SEASONS])
+    """Return O, the number of experts, D, and how many values of an output are kept."""
+    O, seasons = int64(K[k + OUTPUTS]), int64(K[k + SEASONS])
     experts, D = 2 + seasons, int64(0)
     if K[k + ADAPTED] != 0:
-        experts, D = experts + 1, H + 1 + (2 + seasons) * O
+        experts, D = experts + 1, int64(K[k + UNITS]) + 1 + (3 + seasons) * O
     values = int64(2)
     for n in range(seasons):
         values = max(values, int64(K[k + LAGS + n]))
-    return H, O, experts, D, values, FORECASTS + O * (experts + 2) + D
+    return O, experts, D, values
+
+
+@internal
+def _step_size(O, experts, D):
+    """Return the floats of a step that is kept."""
+    return FORECASTS + O * (experts + 2) + D
+
+
+@internal
+def _history(at, O, D):
+    """Return the offset of the latest values; levels are kept for a head only."""
+    return at + LEVELS + (O if D > 0 else 0)
 
 
 @internal
 def _places(at, O, experts, D, values):
     """Return the offsets of the mix, of the head's weights, of P and of the kept steps."""
-    mixed = at + HISTORY + values * O
+    mixed = _history(at, O, D) + values * O
     weights = mixed + O * (mixing.LOSSES + experts)
     P = weights + O * D
     return mixed, weights, P, P + D * (D + 1) // 2
+
+
+@internal
+def _padded(D):
+    return (D + PAD - 1) // PAD * PAD
 
 
 @internal
@@ -58,33 +77,59 @@ def _bounded(value, bound):
 
 
 @internal
-def _past(S, at, O, values, o, lag):
-    """Return the value of ``lag`` steps before the one that is about to be stored."""
-    place = (int64(S[at + PLACE]) - lag) % values
-    return S[at + HISTORY + place * O + o]
+def _wrapped(place, length):
+    """Return a place in a ring that is less than a round away."""
+    if place < 0:
+        return place + length
+    return place - length if place >= length else place
 
 
 @internal
-def _features(S, at, K, k, hidden, X, x, phi):
-    """Write the vector of features to ``S[phi]``: h, 1, and the changes of each output's value."""
-    H, O, experts, D, values, size = _sizes(K, k)
-    seasons, horizon = int64(K[k + SEASONS]), int64(K[k + HORIZON])
-    for n in range(H):
-        S[phi + n] = _bounded(S[hidden + n], LARGEST_FEATURE)
-    S[phi + H] = 1.0
-    place = phi + H + 1
+def _past(S, at, O, D, values, o, lag):
+    """Return the value of ``lag`` steps before the one that is about to be stored."""
+    place = _wrapped(int64(S[at + PLACE]) - lag, values)
+    return float(S[_history(at, O, D) + place * O + o])
+
+
+@internal
+def _deviation(S, level, now, per_scale):
+    """Return how far a value is from its running mean at ``S[level]``, after that has followed it.
+
+    What is too far to be a feature is a new level.
+    """
+    far = (now - S[level]) * per_scale
+    if now == now:
+        if abs(far) <= LARGEST_FEATURE:
+            S[level] += (now - S[level]) / MEMORY
+        else:
+            S[level] = now
+    return _bounded((now - S[level]) * per_scale, LARGEST_FEATURE)
+
+
+@internal
+def _features(S, at, K, k, hidden, X, x, W, w):
+    """Write the vector of features to ``W[w]``: h, 1, and each output's changes and level."""
+    O, _, D, values = _sizes(K, k)
+    H, seasons, horizon = int64(K[k + UNITS]), int64(K[k + SEASONS]), int64(K[k + HORIZON])
+    read(S, hidden, W, w, H, LARGEST_FEATURE)
+    W[w + H] = 1.0
+    place = w + H + 1
     for o in range(O):
-        now, scale = float(X[x + o]), float(K[k + LAGS + seasons + o])
+        now, per_scale = float(X[x + o]), 1.0 / K[k + LAGS + seasons + o]
         for lag in range(1, 3):
-            change = (now - _past(S, at, O, values, o, lag)) / scale
-            S[place] = _bounded(change, LARGEST_FEATURE)
+            change = (now - _past(S, at, O, D, values, o, lag)) * per_scale
+            W[place] = _bounded(change, LARGEST_FEATURE)
             place += 1
+        W[place] = _deviation(S, at + LEVELS + o, now, per_scale)
+        place += 1
         for n in range(seasons):
             lag = int64(K[k + LAGS + n])
-            then = float(_past(S, at, O, values, o, lag))
-            after = now if lag == horizon else float(_past(S, at, O, values, o, lag - horizon))
-            S[place] = _bounded((after - then) / scale, LARGEST_FEATURE)
+            after = now if lag == horizon else _past(S, at, O, D, values, o, lag - horizon)
+            change = (after - _past(S, at, O, D, values, o, lag)) * per_scale
+            W[place] = _bounded(change, LARGEST_FEATURE)
             place += 1
+    for n in range(place, w + _padded(D)):
+        W[n] = 0.0
 
 
 @internal
@@ -102,16 +147,16 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
     number : int
         Sequence number of the observation, from 0, below 2**48 - 1.
     """
-    H, O, experts, D, values, size = _sizes(K, k)
-    mixed, weights, P, ring = _places(at, O, experts, D, values)
+    O, experts, D, values = _sizes(K, k)
+    mixed, weights, _, ring = _places(at, O, experts, D, values)
     seasons, horizon = int64(K[k + SEASONS]), int64(K[k + HORIZON])
-    row = ring + int64(S[at + POSITION]) * size
+    row = ring + int64(S[at + POSITION]) * _step_size(O, experts, D)
     phi = row + FORECASTS + O * (experts + 2)
     S[row + NUMBER_HIGH] = (number + 1) // DIGITS
     S[row + NUMBER_LOW] = (number + 1) % DIGITS
     if D > 0:
-        _features(S, at, K, k, hidden, X, x, phi)
-        _load_features(S, phi, D, W, w)
+        _features(S, at, K, k, hidden, X, x, W, w)
+        write(W, w, S, phi, D)
     for o in range(O):
         forecasts = row + FORECASTS + o * (experts + 2) + EXPERTS
         S[forecasts - EXPERTS + OPEN] = 1.0
@@ -119,7 +164,7 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
         S[forecasts + 1] = Y[y + o]
         for n in range(seasons):
             lag = int64(K[k + LAGS + n]) - horizon
-            S[forecasts + 2 + n] = X[x + o] if lag == 0 else _past(S, at, O, values, o, lag)
+            S[forecasts + 2 + n] = X[x + o] if lag == 0 else _past(S, at, O, D, values, o, lag)
         if D > 0:
             change = dot(S, weights + o * D, W, w, D, w + 2 * _padded(D))
             adapted = Y[y + o] + change * float(K[k + LAGS + seasons + o])
@@ -129,23 +174,9 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
         Y[y + o] = told
     place = int64(S[at + PLACE])
     for o in range(O):
-        S[at + HISTORY + place * O + o] = X[x + o]
-    S[at + PLACE] = (place + 1) % values
-    S[at + POSITION] = (int64(S[at + POSITION]) + 1) % int64(K[k + KEPT])
-
-
-@internal
-def _padded(D):
-    return (D + PAD - 1) // PAD * PAD
-
-
-@internal
-def _load_features(S, phi, D, W, w):
-    """Copy a vector of features to the working memory, padded with zeros."""
-    for n in range(D):
-        W[w + n] = S[phi + n]
-    for n in range(D, _padded(D)):
-        W[w + n] = 0.0
+        S[_history(at, O, D) + place * O + o] = X[x + o]
+    S[at + PLACE] = _wrapped(place + 1, values)
+    S[at + POSITION] = _wrapped(int64(S[at + POSITION]) + 1, int64(K[k + KEPT]))
 
 
 @internal
@@ -154,34 +185,34 @@ def _learn(S, at, K, k, row, Y, y, W, w):
 
     Returns whether there was one that had not come before.
     """
-    H, O, experts, D, values, size = _sizes(K, k)
-    mixed, weights, P, ring = _places(at, O, experts, D, values)
+    O, experts, D, values = _sizes(K, k)
+    mixed, weights, P, _ = _places(at, O, experts, D, values)
     if not _is_news(S, row, O, experts, Y, y):
         return False
     seasons, news, trace = int64(K[k + SEASONS]), 0.0, 0.0
     gains, z = w + _padded(D), w + 2 * _padded(D)
     if D > 0:
-        _load_features(S, row + FORECASTS + O * (experts + 2), D, W, w)
+        read(S, row + FORECASTS + O * (experts + 2), W, w, D, LARGEST_FEATURE)
         news, trace = gain(S, P, W, w, gains, D, z)
         if not news >= 0:  # rounding has made P indefinite
-            _first_P(S, P, D)
+            _reset(S, P, D)
             news, trace = gain(S, P, W, w, gains, D, z)
     share = 1.0 / (news + FORGETTING)
     for o in range(O):
-        label, scale = float(Y[y + o]), float(K[k + LAGS + seasons + o])
+        label, per_scale = float(Y[y + o]), 1.0 / K[k + LAGS + seasons + o]
         place = row + FORECASTS + o * (experts + 2)
         if label == label and S[place + OPEN] != 0:
             S[place + OPEN] = 0.0
             losses = mixed + o * (mixing.LOSSES + experts)
             if D > 0:
-                error = (label - S[place + EXPERTS + 1]) / scale
+                error = (label - S[place + EXPERTS + 1]) * per_scale
                 error -= dot(S, weights + o * D, W, w, D, z)
-                error = _bounded(error, mixing.limit(S, losses))
+                error = _bounded(error, HEAD_CLIP * mixing.limit(S, losses))
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
-            mixing.score(S, losses, experts, place + EXPERTS, label, scale)
+            mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
         grown = 1.0 if trace > D * LARGEST_P else 1.0 / FORGETTING
-        downdate(S, P, W, gains, D, share, grown)
+        downdate(S, P, W, gains, D, z, share, grown)
     return True
 
 
@@ -195,7 +226,7 @@ def _is_news(S, row, O, experts, Y, y):
 
 
 @internal
-def _first_P(S, P, D):
+def _reset(S, P, D):
     """Write the P of a new stream."""
     for n in range(D * (D + 1) // 2):
         S[P + n] = 0.0
@@ -206,10 +237,10 @@ def _first_P(S, P, D):
 @internal
 def update(S, at, K, k, Y, y, W, w):
     """Learn from the values that have come, ``Y[y:y+O]``: labels of the forecast due now."""
-    H, O, experts, D, values, size = _sizes(K, k)
+    O, experts, D, values = _sizes(K, k)
     ring = _places(at, O, experts, D, values)[3]
     kept, horizon = int64(K[k + KEPT]), int64(K[k + HORIZON])
-    row = ring + (int64(S[at + POSITION]) - horizon) % kept * size
+    row = ring + _wrapped(int64(S[at + POSITION]) - horizon, kept) * _step_size(O, experts, D)
     _learn(S, at, K, k, row, Y, y, W, w)
 
 
@@ -222,11 +253,11 @@ def label_update(S, at, K, k, number, Y, y, W, w):
     int
         APPLIED, or why not: TOO_OLD (not kept any more, or never seen), NOT_YET, TWICE.
     """
-    H, O, experts, D, values, size = _sizes(K, k)
+    O, experts, D, values = _sizes(K, k)
     ring = _places(at, O, experts, D, values)[3]
     kept, position = int64(K[k + KEPT]), int64(S[at + POSITION])
     for n in range(1, kept + 1):
-        row = ring + (position - n) % kept * size
+        row = ring + _wrapped(position - n, kept) * _step_size(O, experts, D)
         there = int64(S[row + NUMBER_HIGH]) * DIGITS + int64(S[row + NUMBER_LOW]) - 1
         if there == number:
             return APPLIED if _learn(S, at, K, k, row, Y, y, W, w) else TWICE

@@ -1,6 +1,6 @@
 """How abnormal the value of one target of one stream is; the equations are in online/anomaly.py.
 
-Constants of the owner, in ``K`` from ``k`` on: ALARM_RATE.
+Constants of the owner, in ``K`` from ``k`` on: ALARM_RATE and its natural logarithm.
 """
 
 import math
@@ -9,7 +9,7 @@ from numba import float64
 
 from ..cache import internal
 from .season import SEASON_SIZE, season_error, season_restart
-from .tail import TAIL_SIZE, alarmed, tail_probability
+from .tail import HELD_BY, LOG10, SEEN, TAIL_SIZE, alarmed, log_tail_probability
 
 # Columns of the state; after them those of tail.py and season.py.
 (
@@ -24,49 +24,54 @@ from .tail import TAIL_SIZE, alarmed, tail_probability
     LONG,  # and of the season
     ACTIVITY,  # mean size of the last errors of forecasts,
     USUAL,  # and of its logarithm over a long time
-    RECORD,  # what single errors, SHORT, LONG, calm and unrest have reached, slowly forgotten
-    RECORD_SHORT,
-    RECORD_LONG,
-    RECORD_CALM,
-    RECORD_UNREST,
+    SHORT_RECORD,  # what SHORT, LONG and calm have reached, slowly forgotten
+    LONG_RECORD,
+    CALM_RECORD,
+    SHORT_SIZE,  # the mean size of SHORT, LONG and the change of activity
+    LONG_SIZE,
+    CHANGE_SIZE,
     NOVELTIES,  # values outside the range so far,
-    NOVELTY,  # and the mean of how far, as a logarithm, above NOVELTY_FIRST
+    NOVELTY,  # and the mean of how far, as a logarithm, above FIRST_NOVELTY
     PEAK,  # of the score, soon forgotten
     LAST,  # value
     STRANGE,  # rows in succession that are of another size than all before
     GAP,  # missing values in succession,
     LONGEST_GAP,  # and the most so far
     KIND,  # of the alarm that stands
-) = range(24)
-TAIL = 24
+) = range(25)
+TAIL = 25
 SEASON = TAIL + TAIL_SIZE
 SIZE = SEASON + SEASON_SIZE
 
-ALARM_RATE = 0
+ALARM_RATE, LOG_ALARM_RATE = range(2)
 NONE, SPIKE, LEVEL, VARIANCE, CALM, NOVEL, MISSING = range(7)
 
 START = 100.0  # values before anything is said
 MEMORY = 0.001  # weight of a value in means over a long time, 1 / count before
-COUNTED = 2.0**24 - 1.0
+COUNTED = 2.0**24 - 2.0  # even, see SETTLED
+SETTLED = 1000.0  # values; later the calendar model learns from every other one: half of its cost
 HUGE, TINY = 1e37, 1e-37
-SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 4.0, 24.0, 6.0
+SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 5.0, 24.0, 6.0
 BOUND = 8.0  # of a value, in spreads
-ERROR_BOUND = 6.0  # of an error, in units of the usual one
+ERROR_BOUND = 4.0  # of an error that enters a mean, in units of the usual one
 LEARNED_BOUND = 5.0  # and of one that the usual one learns from
 LEAST_ERROR = 1e-3
 LEAST_ACTIVITY = 0.02
 FORGET = 3e-4  # of a record, a row
 RECORD_GROWTH = 5.0
-LOG_RATIO = 3.7  # at most, of a record broken
-FLOOR = -6.0  # of the logarithm of a ratio
+RATIO = 40.0  # of twice a size to its record
 NOVELTY_UNIT = 0.1  # of the range: novelties are told apart by log(1 + distance / this)
-NOVELTY_FIRST = 0.5  # such a logarithm, before any is known
+FIRST_NOVELTY = 0.5  # such a logarithm, before any is known
 NOVELTY_WEIGHT = 0.5
 NOVELTY_MOST = 6.0
+NOVEL_SIZE, DECADE = 1.8, 1.5  # novelty is as rare as a size of 1.8 1.5^decades times the usual
+LEAST_SIZE = 1e-3
+UNREST, CALMNESS = 1.2, 0.9  # give changes of normal noise the tail that its errors have
 QUIET, QUIET_LEAST = 0.1, 20.0  # a peak is forgotten in this share of the rows so far
 STRANGE_ROWS = 32.0
 STILL = 1e-6  # of a spread: changes below it, but not 0, are of another size
-SPIKE_BOUND = 30.0  # of a single error, in units of the usual one
+ACTIVITY_BOUND = 8.0
+SINGLE_BOUND = 50.0  # of a single error, in units of the usual one
 GAP_ALARM, GAP_RATIO = 8.0, 2.0
 
 
@@ -84,16 +89,14 @@ def _spread(S, at):
 
 @internal
 def _ratio(S, at, size):
-    """Return log(2 size / record), and let the record grow and fade."""
+    """Return 2 size / record, at least 1, and let the record grow and fade."""
     record, known = float64(S[at]), S[at] > 0.0
-    ratio = FLOOR
-    if known and size > 0.0:
-        ratio = _bounded(math.log(2.0 * size / record), -FLOOR)
+    ratio = min(max(2.0 * size / record, 1.0), RATIO) if known else 1.0
     record *= 1.0 - FORGET
     if size > record:
         record = min(size, RECORD_GROWTH * record) if known else size
     S[at] = record if record > TINY else 0.0
-    return min(ratio, LOG_RATIO)
+    return ratio
 
 
 @internal
@@ -108,8 +111,8 @@ def _novelty(S, at, value, spread):
     if S[at + COUNT] < START:
         return 0.0
     size = math.log1p(min(distance / span, HUGE) / NOVELTY_UNIT)
-    count, mean = S[at + NOVELTIES] + 1.0, NOVELTY_FIRST + S[at + NOVELTY]
-    surprise = math.log10((S[at + COUNT] + 1.0) / count) + size / (2.302585093 * mean)
+    count, mean = S[at + NOVELTIES] + 1.0, FIRST_NOVELTY + S[at + NOVELTY]
+    surprise = math.log10((S[at + COUNT] + 1.0) / count) + size / (LOG10 * mean)
     S[at + NOVELTIES] = min(count, COUNTED)
     S[at + NOVELTY] += (size - mean) / (count + 1.0)
     return min(max(surprise, 0.0), NOVELTY_MOST)
@@ -127,9 +130,10 @@ def _scale(S, at, value, weight):
 
 @internal
 def _restart(S, at, value):
-    """Forget everything but the gaps and how rare a surprise is."""
+    """Forget everything but the gaps, and where the threshold of alarms is."""
     for column in range(at, at + STRANGE + 1):
         S[column] = 0.0
+    S[at + TAIL + SEEN] = 0.0
     S[at + MEAN] = S[at + LOW] = S[at + HIGH] = S[at + LAST] = value
     season_restart(S, at + SEASON)
 
@@ -140,7 +144,7 @@ def _is_of_another_size(S, at, value, spread, u, z):
     last = float64(S[at + LAST])
     S[at + LAST] = value
     change = abs(S[at + LAST] - last)
-    return abs(u) >= ERROR_BOUND or abs(z) >= BOUND or 0.0 < change < STILL * spread
+    return abs(u) >= BOUND or abs(z) >= BOUND or 0.0 < change < STILL * spread
 
 
 @internal
@@ -158,22 +162,27 @@ def _error(S, at, column, error, weight):
     unit = error / usual if usual > 0.0 else 0.0
     learned = min(size, LEARNED_BOUND * usual) if usual > 0.0 else size
     S[at + column] = max(usual + weight * (learned - usual), LEAST_ERROR)
-    return _bounded(unit, SPIKE_BOUND)
+    return _bounded(unit, SINGLE_BOUND)
 
 
 @internal
-def _kind(spike, level, unrest, calm, novelty):
-    """Return the kind whose part of the surprise is the largest."""
-    kind, most = SPIKE, max(spike, 0.0)
-    if level > most:
-        kind, most = LEVEL, level
-    if unrest > most:
-        kind, most = VARIANCE, unrest
-    if calm > most:
-        kind, most = CALM, calm
-    if novelty > most:
-        kind = NOVEL
-    return kind
+def _times_usual(S, at, size, weight):
+    """Return a size in units of its mean, and learn that."""
+    usual = max(float64(S[at]), LEAST_SIZE)
+    S[at] = usual + weight * (min(size, LEARNED_BOUND * usual) - usual)
+    return size / usual
+
+
+@internal
+def _kind(spike, level, unrest, calm, most):
+    """Return the kind that is as unusual as the most unusual one."""
+    if spike >= most:
+        return SPIKE
+    if level >= most:
+        return LEVEL
+    if unrest >= most:
+        return VARIANCE
+    return CALM if calm >= most else NOVEL
 
 
 @internal
@@ -211,25 +220,37 @@ def anomaly_step(S, at, value, residual, time, K, k):
         u = _error(S, at, ERROR, _bounded(residual / spread, HUGE), weight)
         bounded = _bounded(u, ERROR_BOUND)
         S[at + SHORT] += (bounded - S[at + SHORT]) / SHORT_ROWS
-        S[at + ACTIVITY] += (abs(bounded) - S[at + ACTIVITY]) / ACTIVITY_ROWS
+        S[at + ACTIVITY] += (min(abs(u), ACTIVITY_BOUND) - S[at + ACTIVITY]) / ACTIVITY_ROWS
     bound = 4.0 * S[at + SEASON_ERROR] if count > 30.0 else HUGE
-    v = _error(S, at, SEASON_ERROR, season_error(S, at + SEASON, z, time, bound), weight)
+    learns = count < SETTLED or count % 2.0 == 0.0
+    error = season_error(S, at + SEASON, z, time, bound, learns)
+    v = _error(S, at, SEASON_ERROR, error, weight)
     S[at + LONG] += (_bounded(v, ERROR_BOUND) - S[at + LONG]) / LONG_ROWS
     active = math.log(S[at + ACTIVITY] + LEAST_ACTIVITY)
     S[at + USUAL] += weight * (active - S[at + USUAL])
     change = active - S[at + USUAL]
 
-    # Each against what it has been before.
-    spike = _ratio(S, at + RECORD, abs(u))
-    short = _ratio(S, at + RECORD_SHORT, abs(float64(S[at + SHORT])))
-    long = _ratio(S, at + RECORD_LONG, abs(float64(S[at + LONG])))
-    calm = _ratio(S, at + RECORD_CALM, max(-change, 0.0))
-    unrest = _ratio(S, at + RECORD_UNREST, max(change, 0.0))
-    novelty = NOVELTY_WEIGHT * _novelty(S, at, value, spread)
-    surprise = max(short, 0.0) + max(long, 0.0) + max(calm, 0.0) + novelty
-    whole = surprise + max(spike, 0.0) + max(unrest, 0.0)
-    if whole <= 0.0:
-        whole = max(max(max(spike, short), long), max(calm, unrest))
+    # What is news: more than ever, or not for long.
+    short, long = abs(float64(S[at + SHORT])), abs(float64(S[at + LONG]))
+    novelty = _novelty(S, at, value, spread)
+    surprise = NOVELTY_WEIGHT * novelty + math.log(
+        _ratio(S, at + SHORT_RECORD, short)
+        * _ratio(S, at + LONG_RECORD, long)
+        * _ratio(S, at + CALM_RECORD, max(-change, 0.0))
+    )
+    # What is rare: many times its usual size.
+    spike, calm = abs(u), 0.0
+    level = max(
+        _times_usual(S, at + SHORT_SIZE, short, weight),
+        _times_usual(S, at + LONG_SIZE, long, weight),
+    )
+    unrest = _times_usual(S, at + CHANGE_SIZE, abs(change), weight)
+    if change < 0.0:
+        calm, unrest = CALMNESS * unrest, 0.0
+    unrest *= UNREST
+    most = max(max(max(spike, level), max(calm, unrest)), LEAST_SIZE)
+    if novelty > 0.0:
+        most = max(most, NOVEL_SIZE * DECADE**novelty)
     strange = _is_of_another_size(S, at, value, spread, u, z)
     S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
     _scale(S, at, value, weight)
@@ -238,14 +259,14 @@ def anomaly_step(S, at, value, residual, time, K, k):
         S[at + KIND] = NONE
         return 0.0, 1.0, 0.0, float64(NONE)
 
-    # What is news is a score; how rare it is decides on an alarm.
     score = surprise if surprise > S[at + PEAK] else 0.0
     fade = 1.0 - 1.0 / max(QUIET * count, QUIET_LEAST)
     S[at + PEAK] = max(surprise, S[at + PEAK] * fade)
-    p_value = tail_probability(S, at + TAIL, whole)
-    alarm, stands = alarmed(S, at + TAIL, p_value, K[k + ALARM_RATE])
-    if alarm:
-        S[at + KIND] = _kind(spike, max(short, long), unrest, calm, novelty)
+    log_p = log_tail_probability(S, at + TAIL, math.log(most))
+    alarm, stands = alarmed(S, at + TAIL, log_p, K[k + ALARM_RATE], K[k + LOG_ALARM_RATE])
+    kind = _kind(spike, level, unrest, calm, most)
+    if alarm or (stands and log_p < HELD_BY and kind != SPIKE):
+        S[at + KIND] = kind
     elif not stands:
         S[at + KIND] = NONE
-    return score, p_value, 1.0 if alarm else 0.0, float64(S[at + KIND])
+    return score, math.exp(log_p), 1.0 if alarm else 0.0, float64(S[at + KIND])

@@ -4,7 +4,7 @@ import math
 
 from numba import float32, float64, int64
 
-from ..cache import internal
+from ..cache import inlined
 
 # Columns: the last time as two floats, whether there was one, and how often time did not advance.
 TIME, TIME_LOW, SEEN, BACKWARD = range(4)
@@ -31,7 +31,7 @@ C2, C4, C6, C8, C10, C12 = -1 / 2, 1 / 24, -1 / 720, 1 / 40_320, -1 / 3_628_800,
 TIMELESS, BACK = 1, 2
 
 
-@internal
+@inlined
 def sine_cosine(turns):
     """Return the sine and the cosine of an angle in turns, to 1e-11.
 
@@ -53,7 +53,7 @@ def sine_cosine(turns):
     return -cosine, sine
 
 
-@internal
+@inlined
 def offset_at(T, t, count, time):
     """Return the offset of local time in seconds: of the last transition that is not later."""
     low, high = int64(0), int64(count)
@@ -66,7 +66,7 @@ def offset_at(T, t, count, time):
     return T[t + 2 * low + 1]
 
 
-@internal
+@inlined
 def year_fraction(days, clock):
     """Return how much of its year has passed; ``clock`` is the fraction of the day.
 
@@ -84,16 +84,17 @@ def year_fraction(days, clock):
     return (float64(day_of_year) + clock) / (365.0 + leap)
 
 
-@internal
-def _put(X, x, turns):
+@inlined
+def _put(X, x, turns, given):
     sine, cosine = sine_cosine(turns)
-    X[x] = sine
-    X[x + 1] = cosine
+    X[x] = sine if given else 0.0
+    X[x + 1] = cosine if given else 0.0
+    return x + 2
 
 
-@internal
+@inlined
 def since_last(S, at, time, spacing):
-    """Store a time; return ``log1p`` of the time since the last one, and whether it went back."""
+    """Store a time; return the seconds since the last one, and BACK if it is not later."""
     high = float32(time)
     low = float32(time - float64(high))
     now = float64(high) + float64(low)
@@ -104,10 +105,10 @@ def since_last(S, at, time, spacing):
             passed, back = 0.0, int64(BACK)
             S[at + BACKWARD] = min(float64(S[at + BACKWARD]) + 1.0, MAX_COUNT)
     S[at + TIME], S[at + TIME_LOW], S[at + SEEN] = high, low, 1.0
-    return math.log1p(passed / spacing), back
+    return passed, back
 
 
-@internal
+@inlined
 def calendar_step(S, at, time, T, t, count, X, x, K, k):
     """Write the features of a time behind the inputs of one stream.
 
@@ -135,31 +136,23 @@ def calendar_step(S, at, time, T, t, count, X, x, K, k):
     int64
         0, TIMELESS if no time was given, or BACK if it was not later than the last.
     """
-    chosen = int64(K[k + FEATURES])
-    if not abs(time) <= MAX_TIME:
-        for _ in range(3):
-            if chosen & 1:
-                X[x] = 0.0
-                X[x + 1] = 0.0
-                x += 2
-            chosen >>= 1
-        if chosen & 1:
-            X[x] = 0.0
-        return int64(TIMELESS)
+    chosen, flag = int64(K[k + FEATURES]), int64(TIMELESS)
+    given = abs(time) <= MAX_TIME
+    if not given:
+        time = 0.0
     local = (time + offset_at(T, t, count, time)) / DAY
     days = math.floor(local)
     clock = local - days
+    week = (local + THURSDAY) / 7.0
     if chosen & HOUR:
-        _put(X, x, clock)
-        x += 2
+        x = _put(X, x, clock, given)
     if chosen & WEEKDAY:
-        week = (local + THURSDAY) / 7.0
-        _put(X, x, week - math.floor(week))
-        x += 2
+        x = _put(X, x, week - math.floor(week), given)
     if chosen & YEARDAY:
-        _put(X, x, year_fraction(days, clock))
-        x += 2
-    since, back = since_last(S, at, time, float64(K[k + SPACING]))
+        x = _put(X, x, year_fraction(days, clock), given)
+    passed, spacing = 0.0, float64(K[k + SPACING])
+    if given:
+        passed, flag = since_last(S, at, time, spacing)
     if chosen & SINCE:
-        X[x] = since
-    return back
+        X[x] = math.log1p(passed / spacing)
+    return flag

@@ -4,13 +4,16 @@ import math
 
 from numba import float32, float64, int64
 
-from ..cache import internal
+from ..cache import inlined
 from .scaling import learn_scale, mean_of
 
-# Columns of each input; column c of input i stands at ``at + c F + i``. Those from ROOT on are
+# Columns of each input; column c of input i stands at ``at + c F + i``. Those from PATH on are
 # there if an input is filled with "predict", those of running moments (scaling.py), from MOMENTS
 # on, if one is filled with "mean".
-LAST, FILLED, GAP, SEEN, ROOT, CROSS, SIZE, MOMENTS = range(8)
+LAST, FILLED, GAP, SEEN, PATH, SIZE, TRUST_XY, TRUST_XX, KEEP_XY = range(9)
+OCTAVES = 4  # of the length of a gap, from LONG on
+KEEP_XX = KEEP_XY + OCTAVES
+MOMENTS = KEEP_XX + OCTAVES
 
 # Constants: rows that a gap may have, then the method of each input, its mean and its standard
 # deviation in training.
@@ -21,84 +24,143 @@ REFUSE, REPEAT, MEAN, ZERO, PREDICT = range(5)
 FILLED_SOME, ABSENT, REFUSED = 1, 2, 4
 
 WEIGHT, WEIGHT_OF_GAP = 0.998, 0.9  # what older values still weigh after one more, and at a gap
-PRIOR, PRIOR_TRUST = 5.0, 0.5  # of so many changes of the usual size, before there are any
-USUAL, CLIP = 0.05, 10.0  # rate of the usual size of a change; larger ones weigh as this many
-MAX_SIZE = 1e37
+TRUST, TRUST_PRIOR = 0.5, 5.0  # before there is evidence: as so many changes of the usual size
+KEEP_PRIOR = 1.0  # gaps as this one that speak for what shorter ones said
+LONG = 8  # rows from which on a gap teaches how much of its path to keep
+USUAL = 0.05  # rate of the usual size of a change
+CLIP, CLIP_OF_GAP = 10.0, 100.0  # usual sizes that a change weighs at most
+MAX_SIZE, MAX_VALUE = 1e33, 3e38
 MAX_COUNT = 2.0**24 - 1.0
 
 
-@internal
+@inlined
 def trust_of(S, at, F, i):
     """Return how much of a forecast change is believed, from 0 to 1."""
+    prior = TRUST_PRIOR * float64(S[at + SIZE * F + i])
+    total = float64(S[at + TRUST_XX * F + i]) + prior
+    trust = TRUST
+    if total > 0.0:
+        trust = (float64(S[at + TRUST_XY * F + i]) + TRUST * prior) / total
+    return max(0.0, min(1.0, trust))
+
+
+@inlined
+def _octave(gap):
+    octave, longer = int64(0), 2.0 * LONG
+    while octave < OCTAVES - 1 and gap >= longer:
+        octave += 1
+        longer *= 2.0
+    return octave
+
+
+@inlined
+def _keep_of(S, at, F, i, gap, distance):
+    """Return how much to keep of a path that has gone so far from the last value."""
+    keep, prior = 1.0, KEEP_PRIOR * abs(distance)
+    for octave in range(_octave(gap) + 1 if gap >= LONG else 0):
+        total = float64(S[at + (KEEP_XX + octave) * F + i]) + prior
+        if total > 0.0:
+            product = float64(S[at + (KEEP_XY + octave) * F + i])
+            keep = max(0.0, min(1.0, (product + keep * prior) / total))
+    return keep
+
+
+@inlined
+def _learn(S, product, square, weight, longest, x, y):
+    """Add a change that came, ``y``, and the one that was forecast to a regression."""
+    largest = max(abs(x), abs(y))
+    if largest > 0.0:
+        shorter = min(1.0, longest / largest)
+        S[product] = weight * float64(S[product]) + shorter * x * (y / largest)
+        S[square] = weight * float64(S[square]) + shorter * x * (x / largest)
+
+
+@inlined
+def _next_on_path(S, at, F, i, own):
     c = at + i
-    root, size = float64(S[c + ROOT * F]), float64(S[c + SIZE * F])
-    usual = PRIOR * size * size
-    total = root * root + usual
-    if not total > 0.0:
-        return PRIOR_TRUST
-    return max(0.0, min(1.0, (float64(S[c + CROSS * F]) * root + PRIOR_TRUST * usual) / total))
+    return float64(S[c + PATH * F]) + trust_of(S, at, F, i) * (own - float64(S[c + FILLED * F]))
 
 
-@internal
-def _learn_trust(S, at, F, i, forecast, change, weight):
-    """Compare the change that was forecast with the one that came, a large one shortened."""
+@inlined
+def _learn_trust(S, at, F, i, value, own):
+    """Learn from a value that came and the forecast of it."""
     c = at + i
-    size = float64(S[c + SIZE * F])
-    if size == 0.0:  # the first change tells how large changes are, and nothing else
-        S[c + SIZE * F] = min(abs(change), MAX_SIZE)
-        return
-    shorter = min(1.0, CLIP * size / max(max(abs(forecast), abs(change)), size))
-    forecast, change = shorter * forecast, shorter * change
-    root = float64(S[c + ROOT * F])
-    products = weight * float64(S[c + CROSS * F]) * root + forecast * change
-    root = math.sqrt(weight * root * root + forecast * forecast)
-    S[c + ROOT * F] = root
-    S[c + CROSS * F] = products / root if root > 0.0 else 0.0
-    S[c + SIZE * F] = min(size + USUAL * (abs(change) - size), MAX_SIZE)
+    size, gap, last = float64(S[c + SIZE * F]), float64(S[c + GAP * F]), float64(S[c + LAST * F])
+    x, y = own - last, value - last
+    if size > 0.0:
+        if gap >= LONG:
+            octave = _octave(gap)
+            product, square = c + (KEEP_XY + octave) * F, c + (KEEP_XX + octave) * F
+            distance = _next_on_path(S, at, F, i, own) - last
+            _learn(S, product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
+        weight = WEIGHT if gap == 0.0 else WEIGHT_OF_GAP
+        _learn(S, c + TRUST_XY * F, c + TRUST_XX * F, weight, CLIP * size, x, y)
+        if gap == 0.0:
+            size += USUAL * (min(abs(y), CLIP * size) - size)
+    else:  # the first change tells how large changes are, and nothing else
+        size = abs(y)
+    S[c + SIZE * F] = min(size, MAX_SIZE)
 
 
-@internal
+@inlined
 def _observe(S, at, F, i, value, own, K, k):
     """Store an observed value, and learn from it."""
-    c, method = at + i, K[k + METHOD + i]
-    gap = S[c + GAP * F]
-    if method == PREDICT and S[c + SEEN * F] > 0.0 and math.isfinite(own) and gap <= K[k + MAX_GAP]:
-        last = float64(S[c + LAST * F])
-        weight = WEIGHT if gap == 0.0 else WEIGHT_OF_GAP
-        _learn_trust(S, at, F, i, own - last, value - last, weight)
-    if method == MEAN:
+    c, method, seen = at + i, K[k + METHOD + i], float64(S[at + SEEN * F + i])
+    if method == PREDICT:
+        if seen > 0.0 and math.isfinite(own) and S[c + GAP * F] <= K[k + MAX_GAP]:
+            _learn_trust(S, at, F, i, value, own)
+        S[c + PATH * F] = value
+    elif method == MEAN:
         learn_scale(S, at + MOMENTS * F, F, i, value, float64(K[k + METHOD + 2 * F + i]))
     S[c + LAST * F] = value
     S[c + FILLED * F] = value
     S[c + GAP * F] = 0.0
-    S[c + SEEN * F] = min(float64(S[c + SEEN * F]) + 1.0, MAX_COUNT)
+    S[c + SEEN * F] = min(seen + 1.0, MAX_COUNT)
 
 
-@internal
+@inlined
+def _predict(S, at, F, i, gap, own):
+    """Return the filled value of "predict", one row further."""
+    c = at + i
+    last = float64(S[c + LAST * F])
+    path = float64(S[c + PATH * F])
+    if math.isfinite(own):
+        path = _next_on_path(S, at, F, i, own)
+    path = max(-MAX_VALUE, min(MAX_VALUE, path))
+    S[c + PATH * F] = path
+    return last + _keep_of(S, at, F, i, gap, path - last) * (path - last)
+
+
+@inlined
 def _fill(S, at, F, i, own, K, k):
     """Return the value that stands for a missing one, and the flags."""
     c, method = at + i, K[k + METHOD + i]
-    gap = min(float64(S[c + GAP * F]) + 1.0, MAX_COUNT)
+    gap, seen = min(float64(S[c + GAP * F]) + 1.0, MAX_COUNT), S[c + SEEN * F] > 0.0
     S[c + GAP * F] = gap
-    if S[c + SEEN * F] == 0.0:
-        return float64(K[k + METHOD + F + i]), FILLED_SOME | ABSENT
-    value = float64(S[c + LAST * F])
-    if gap > K[k + MAX_GAP]:
-        S[c + FILLED * F] = value
-        return value, FILLED_SOME | ABSENT
-    if method == MEAN:
+    value, flags = float64(S[c + LAST * F]), int64(FILLED_SOME)
+    if not seen:
+        value = float64(K[k + METHOD + F + i])
+    if not seen or gap > K[k + MAX_GAP]:
+        flags |= ABSENT
+    elif method == MEAN:
         value = mean_of(S, at + MOMENTS * F, F, i)
     elif method == ZERO:
         value = 0.0
     elif method == PREDICT:
-        value = float64(S[c + FILLED * F])
-        if math.isfinite(own):
-            value += trust_of(S, at, F, i) * (own - value)
+        value = _predict(S, at, F, i, gap, own)
     S[c + FILLED * F] = value
-    return value, FILLED_SOME
+    return value, flags
 
 
-@internal
+@inlined
+def _is_refused(F, X, x, K, k):
+    refused = False
+    for i in range(F):
+        refused |= K[k + METHOD + i] == REFUSE and math.isnan(X[x + i])
+    return refused
+
+
+@inlined
 def fill_step(S, at, F, X, x, Y, y, K, k):
     """Fill the missing inputs of one stream in place, and learn from those that came.
 
@@ -126,15 +188,15 @@ def fill_step(S, at, F, X, x, Y, y, K, k):
         A sum of FILLED_SOME, ABSENT (an input has not come for more rows than a gap may have, or
         never) and REFUSED (an input is missing that must not be: nothing was changed).
     """
-    flags = int64(0)
-    for i in range(F):
-        if K[k + METHOD + i] == REFUSE and math.isnan(X[x + i]):
-            return int64(REFUSED)
-    for i in range(F):
-        if math.isnan(X[x + i]):
-            value, flag = _fill(S, at, F, i, float64(Y[y + i]), K, k)
-            X[x + i] = float32(value)
-            flags |= flag
-        else:
-            _observe(S, at, F, i, float64(X[x + i]), float64(Y[y + i]), K, k)
+    flags = int64(REFUSED)
+    if not _is_refused(F, X, x, K, k):
+        flags = int64(0)
+        for i in range(F):
+            value, own = float64(X[x + i]), float64(Y[y + i])
+            if math.isnan(value):
+                value, flag = _fill(S, at, F, i, own, K, k)
+                X[x + i] = float32(value)
+                flags |= flag
+            else:
+                _observe(S, at, F, i, value, own, K, k)
     return flags

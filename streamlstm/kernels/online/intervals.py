@@ -1,7 +1,7 @@
 """Prediction intervals of one output of one stream; the equations are in online/intervals.py.
 
-Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, then MISS, SIDE
-and TIED of each level, levels of one side one after another and rising.
+Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, then of each
+level MISS, SIDE, TIED, WIDER and NARROWER; levels of one side one after another and rising.
 """
 
 import math
@@ -15,22 +15,24 @@ LEAN, SCALE, HALVES = range(3)
 
 LEVELS, PACE, LOWER, UPPER = range(4)
 LEVEL = 4  # of the first level
-MISS, SIDE, TIED = range(3)
-LEVEL_SIZE = 3
-BOTH, ABOVE, BELOW = range(3)
+MISS, SIDE, TIED, WIDER, NARROWER = range(5)
+LEVEL_SIZE = 5
+BOTH, ABOVE, BELOW = 0, 1, -1  # values of SIDE
 
 # Rates of one step ahead, each times PACE.
 FAST_RATE, SLOW_RATE = 0.4, 0.01  # of the two means of |residual|
-WEIGHT_RATE, RATE = 0.015, 0.15  # of the weight, and of the logarithm of a ratio
+WEIGHT_RATE, RATE = 0.03, 0.15  # of the weight, and of the logarithm of a ratio
 WEIGHT_START, WEIGHT_LEAST, WEIGHT_MOST = 0.5, -1.0, 1.0
 SURPRISE = 8.0  # |residual| / scale counts as at most this for the weight
 ONE_SIDED = 4.0  # times the rate, for the ratio itself, of a level of one side
-START_RATE, START_ROWS = 3.0, 10.0  # of the first rows: RATE is this / count, or / START_ROWS
-START_WIDTH = 3.0  # bounds are 1 + this / (PACE count) times as wide, or 1 + this, at the start
+START_RATE, START_ROWS = 3.0, 10.0  # of the first rows: RATE is this / count, or / START_ROWS,
+STARTED = 20.0  # until the count is this
+START_WIDTH = 3.0  # bounds are 1 + this / (PACE count) times as wide, or 1 + this, at the start,
+START_END = 300.0  # until PACE count is this
 APART = 20.0  # the two means differ by this factor at most; |residual| counts as at most this many
 SMALLEST, LARGEST = 1e-30, 1e30  # of a scale
 RATIO_SMALLEST, RATIO_LARGEST = 0.001, 1000.0
-TIED_SHARE = 0.13  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
+TIED_SHARE = 0.09  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
 COUNTED = 10_000.0  # where the count stops
 
 
@@ -46,10 +48,12 @@ def _learn_scale(S, at, pace, size, shown):
         surprise = min(size / S[shown + SCALE], SURPRISE) - 1.0
         weight = S[at + WEIGHT] + pace * WEIGHT_RATE * S[shown + LEAN] * surprise
         S[at + WEIGHT] = min(max(weight, WEIGHT_LEAST), WEIGHT_MOST)
-    size = min(size, APART * max(fast, slow))
-    fast += max(pace * FAST_RATE, 1.0 / count) * (size - fast)
+    size, first = min(size, APART * max(fast, slow)), 0.0
+    if pace * SLOW_RATE * count < 1.0:
+        first = 1.0 / count
+    fast += max(pace * FAST_RATE, first) * (size - fast)
     if size > 0.0:
-        slow += max(pace * SLOW_RATE, 1.0 / count) * (size - slow)
+        slow += max(pace * SLOW_RATE, first) * (size - slow)
         slow = min(max(min(slow, APART * fast), SMALLEST), LARGEST)
     S[at + FAST], S[at + SLOW] = min(max(fast, slow / APART), LARGEST), slow
 
@@ -57,21 +61,22 @@ def _learn_scale(S, at, pace, size, shown):
 @internal
 def _learn_ratios(S, at, K, k, residual, shown):
     """Widen each level that missed, narrow each that did not; keep them in their order."""
-    start = START_RATE / max(S[at + COUNT] + 1.0, START_ROWS)
-    rate = K[k + PACE] * max(RATE, start)
+    count = S[at + COUNT] + 1.0
+    rate = K[k + PACE] * (RATE if count >= STARTED else START_RATE / max(count, START_ROWS))
     most, side_before = RATIO_LARGEST, -1.0
     for n in range(int(K[k + LEVELS]) - 1, -1, -1):
         level = k + LEVEL + n * LEVEL_SIZE
         ratio, side, half = float(S[at + RATIOS + n]), K[level + SIDE], S[shown + HALVES + n]
-        above = residual > half and side != BELOW
-        below = -residual > half and side != ABOVE
-        missed = 1.0 if above or below else 0.0
-        if half == half and (residual != 0.0 or missed == 1.0 or ratio > K[level + TIED]):
-            move = rate * (missed - K[level + MISS])
-            if side == BOTH:
-                ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
+        missed = (abs(residual) if side == BOTH else side * residual) > half
+        if half == half and (residual != 0.0 or missed or ratio > K[level + TIED]):
+            if side == BOTH and count >= STARTED:
+                ratio = max(ratio * K[level + (WIDER if missed else NARROWER)], RATIO_SMALLEST)
             else:
-                ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
+                move = rate * ((1.0 if missed else 0.0) - K[level + MISS])
+                if side == BOTH:
+                    ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
+                else:
+                    ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
         if side != side_before:
             most, side_before = RATIO_LARGEST, side
         most = min(ratio, most)
@@ -82,8 +87,9 @@ def _learn_ratios(S, at, K, k, residual, shown):
 def _show(S, at, K, k, shown):
     """Size the intervals of the forecast of this step."""
     slow = float(S[at + SLOW])
-    lean = math.log(S[at + FAST] / slow) if slow > 0.0 else 0.0
-    scale = slow * math.exp(S[at + WEIGHT] * lean) if S[at + COUNT] > 0.0 else math.nan
+    lean = (S[at + FAST] - slow) / (S[at + FAST] + slow) if slow > 0.0 else 0.0
+    turn = S[at + WEIGHT] * lean
+    scale = slow * (1.0 + turn) / (1.0 - turn) if S[at + COUNT] > 0.0 else math.nan
     S[shown + LEAN], S[shown + SCALE] = lean, scale
     for n in range(int(K[k + LEVELS])):
         S[shown + HALVES + n] = S[at + RATIOS + n] * scale
@@ -141,7 +147,9 @@ def interval_bounds(S, at, K, k, position, y, n):
     half = float(S[at + RATIOS + levels + position * (HALVES + levels) + HALVES + n])
     side = K[k + LEVEL + n * LEVEL_SIZE + SIDE]
     lower, upper = float(K[k + LOWER]), float(K[k + UPPER])
-    half += abs(half) * START_WIDTH / max(K[k + PACE] * S[at + COUNT], 1.0)
+    count = K[k + PACE] * S[at + COUNT]
+    if count < START_END:
+        half += abs(half) * START_WIDTH / max(count, 1.0)
     low, high = y - half, y + half
     if low != low:
         return math.nan, math.nan

@@ -12,9 +12,11 @@ import numpy as np
 from ..cache import inlined, internal
 from ..layout import PAD
 from ..norms import add_cache_line
-from ..simd import LANES, fma, load, load_first, splat, store, store_first
+from ..simd import LANES, fma, load, load_first, maximum, minimum, splat, store, store_first
 
 f32 = np.float32
+
+SUMS = 4  # that gain() adds to in turn, or each row would wait for the sum of the row before
 
 
 @inlined
@@ -28,6 +30,22 @@ def _store(S, a, value, left):
         store(S, a, value)
     else:
         store_first(S, a, value, left)
+
+
+@internal
+def read(S, a, W, b, n, bound):
+    """Copy ``S[a:a+n]``, clipped to [-bound, bound], to ``W[b]``, and pad it with zeros."""
+    high, low = splat(f32(bound)), splat(f32(-bound))
+    for begin in range(0, n, PAD):
+        for j in range(begin, begin + PAD, LANES):
+            store(W, b + j, maximum(minimum(load_first(S, a + j, n - j), high), low))
+
+
+@internal
+def write(W, b, S, a, n):
+    """Copy ``W[b:b+n]`` to ``S[a]``."""
+    for j in range(0, n, LANES):
+        _store(S, a + j, load(W, b + j), n - j)
 
 
 @internal
@@ -53,41 +71,56 @@ def add_multiple(S, a, factor, W, b, n):
 def gain(S, P, W, phi, k, D, z):
     """Write ``P phi`` to ``W[k]``; return ``phi . P phi`` and the trace of P.
 
-    A row of the triangle is read once, for its own sum and for those of the columns that it
-    stands for. ``W[z]`` has room for a cache line and another D floats.
+    A row of the triangle is read once, for its own sum and for those of the columns that it stands
+    for. From ``W[z]`` on there is room for a cache line and 1 + SUMS + D rows of padded D floats;
+    the last D rows are P's, for downdate().
     """
-    below = z + PAD
-    for j in range(0, D, LANES):
-        store(W, k + j, splat(f32(0.0)))
+    wide = (D + PAD - 1) // PAD * PAD
+    below, sums = z + PAD, z + PAD + wide
+    copy = sums + SUMS * wide
+    for j in range(0, (1 + SUMS) * wide, LANES):
         store(W, below + j, splat(f32(0.0)))
     trace = 0.0
     row = P
     for i in range(D):
         x = splat(W[phi + i])
+        mine = sums + i % SUMS * wide
         for begin in range(0, PAD, LANES):
             total = splat(f32(0.0))
             for j in range(begin, i, PAD):
                 p = _load(S, row + j, i - j)
+                store(W, copy + j, p)
                 total = fma(p, load(W, phi + j), total)
-                store(W, k + j, fma(p, x, load(W, k + j)))
+                store(W, mine + j, fma(p, x, load(W, mine + j)))
             store(W, z + begin, total)
         diagonal = S[row + i]
+        W[copy + i] = diagonal
         trace += diagonal
         W[below + i] = add_cache_line(W, z) + diagonal * W[phi + i]
         row += i + 1
-    for j in range(0, D, LANES):
-        store(W, k + j, load(W, k + j) + load(W, below + j))
+        copy += wide
+    for j in range(0, wide, LANES):
+        total = load(W, below + j)
+        for n in range(SUMS):
+            total = total + load(W, sums + n * wide + j)
+        store(W, k + j, total)
     return dot(W, k, W, phi, D, z), trace
 
 
 @internal
-def downdate(S, P, W, k, D, share, factor):
-    """Replace P by ``factor (P - share k k^T)``."""
+def downdate(S, P, W, k, D, z, share, factor):
+    """Replace P by ``factor (P - share k k^T)``; ``W[z]`` is as gain() left it.
+
+    A row's last vector reaches into the next row, which is written after it.
+    """
+    wide = (D + PAD - 1) // PAD * PAD
+    copy = z + PAD + (1 + SUMS) * wide
     grown = splat(f32(factor))
     row = P
     for i in range(D):
         x = splat(f32(-share) * W[k + i])
         for j in range(0, i + 1, LANES):
-            left = i + 1 - j
-            _store(S, row + j, fma(x, load(W, k + j), _load(S, row + j, left)) * grown, left)
+            value = fma(x, load(W, k + j), load(W, copy + j)) * grown
+            _store(S, row + j, value, P + D * (D + 1) // 2 - row - j)
         row += i + 1
+        copy += wide

@@ -11,6 +11,20 @@ f32 = np.float32
 
 
 @internal
+def read(S, a, W, b, n, bound):
+    """Copy ``S[a:a+n]``, clipped to [-bound, bound], to ``W[b]``."""
+    for j in range(n):
+        W[b + j] = max(min(S[a + j], f32(bound)), f32(-bound))
+
+
+@internal
+def write(W, b, S, a, n):
+    """Copy ``W[b:b+n]`` to ``S[a]``."""
+    for j in range(n):
+        S[a + j] = W[b + j]
+
+
+@internal
 def dot(S, a, W, b, n, z):
     """Return ``S[a:a+n] . W[b:b+n]``."""
     total = f32(0.0)
@@ -43,7 +57,7 @@ def gain(S, P, W, phi, k, D, z):
 
 
 @internal
-def downdate(S, P, W, k, D, share, factor):
+def downdate(S, P, W, k, D, z, share, factor):
     """Replace P by ``factor (P - share k k^T)``."""
     row = P
     for i in range(D):

@@ -10,7 +10,7 @@ from ..cache import internal
 
 ERROR, COUNT, LOSSES = range(3)  # offsets of an output's columns
 
-MEMORY = 500  # labels over which losses and errors are averaged
+MEMORY = 1000  # labels over which losses and errors are averaged
 SHARPNESS = 20.0  # of the weights
 CLIP = 4.0  # times the running error, above which an error counts no more
 SURPRISE = 50  # labels over which the running error follows errors that were clipped
@@ -26,17 +26,18 @@ def limit(S, at):
 
 
 @internal
-def score(S, at, experts, forecasts, label, scale):
+def score(S, at, experts, forecasts, label, per_scale):
     """Score the forecasts that were made for a label: of each expert, and behind them the mix's.
 
-    An expert that had none, NaN, begins with the largest loss of the others.
+    ``per_scale`` is 1 / the target's scale. An expert that had no forecast, NaN, begins with the
+    largest loss of the others.
     """
     bound = limit(S, at)
     S[at + COUNT] = min(S[at + COUNT] + 1, MEMORY)
     share = 1.0 / S[at + COUNT]
     worst = 0.0
     for n in range(experts):
-        error = abs(S[forecasts + n] - label) / scale
+        error = abs(S[forecasts + n] - label) * per_scale
         if error == error:
             loss = S[at + LOSSES + n] + share * (min(error, bound) - S[at + LOSSES + n])
             S[at + LOSSES + n] = loss
@@ -44,7 +45,7 @@ def score(S, at, experts, forecasts, label, scale):
     for n in range(experts):
         if S[forecasts + n] != S[forecasts + n]:
             S[at + LOSSES + n] = worst
-    error = abs(S[forecasts + experts] - label) / scale
+    error = abs(S[forecasts + experts] - label) * per_scale
     if error > bound:
         error, share = bound, max(share, 1.0 / SURPRISE)
     S[at + ERROR] += share * (error - S[at + ERROR])
@@ -57,13 +58,13 @@ def mix(S, at, experts, forecasts):
     for n in range(experts):
         if S[forecasts + n] == S[forecasts + n]:
             best = min(best, S[at + LOSSES + n])
+    sharpness = -SHARPNESS / (best + 1e-30)
     total = 0.0
     weights = 0.0
     for n in range(experts):
         forecast = S[forecasts + n]
         if forecast == forecast:
-            excess = (S[at + LOSSES + n] - best) / (best + 1e-30)
-            weight = math.exp(-SHARPNESS * excess)
+            weight = math.exp(sharpness * (S[at + LOSSES + n] - best))
             total += weight * forecast
             weights += weight
     return total / weights

@@ -4,7 +4,7 @@ import math
 
 from numba import float32, float64
 
-from ..cache import internal
+from ..cache import inlined
 
 # Columns of each input; column c of input i stands at ``at + c F + i``. The mean is two floats: a
 # float32 alone would not notice the thousandth part of a small change of a large value.
@@ -23,20 +23,20 @@ MAX_COUNT = 2.0**24 - 1.0
 MAX_SPREAD = 1e38
 
 
-@internal
+@inlined
 def mean_of(S, at, F, i):
     """Return the running mean of an input."""
     return float64(S[at + MEAN * F + i]) + float64(S[at + MEAN_LOW * F + i])
 
 
-@internal
+@inlined
 def width_of(S, at, F, i, unit):
     """Return the length, in the input's unit, that is 1 after scaling."""
     mean, spread = abs(mean_of(S, at, F, i)), float64(S[at + SPREAD * F + i])
     return spread if spread > CONSTANT * mean else FRACTION * mean + FLOOR * unit
 
 
-@internal
+@inlined
 def learn_scale(S, at, F, i, value, unit):
     """Update the mean and the standard deviation of input ``i`` by one observed value."""
     mean, spread = mean_of(S, at, F, i), float64(S[at + SPREAD * F + i])
@@ -62,7 +62,7 @@ def learn_scale(S, at, F, i, value, unit):
     S[at + RUN * F + i] = run
 
 
-@internal
+@inlined
 def scale_value(S, at, F, i, value, unit):
     """Return a value of input ``i`` in running standard deviations from the mean, at most BOUND."""
     if S[at + COUNT * F + i] == 0.0:
@@ -71,13 +71,13 @@ def scale_value(S, at, F, i, value, unit):
     return max(-BOUND, min(BOUND, z))
 
 
-@internal
+@inlined
 def unscale_value(S, at, F, i, z, unit):
     """Return what ``z`` standard deviations from the mean of input ``i`` are in its unit."""
     return z * width_of(S, at, F, i, unit) + mean_of(S, at, F, i)
 
 
-@internal
+@inlined
 def scaling_step(S, at, F, X, x, gaps, K, k):
     """Learn from the observed values of one stream, then scale all of them in place.
 

@@ -1,0 +1,70 @@
+"""Gives a trained model its online stage: intervals, anomaly scores, and adaptation if it helps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamlstm.backends.warmup import compile_for
+from streamlstm.cli.offline_prediction import predict_rows
+from streamlstm.learn.dataset import Dataset
+from streamlstm.network.model import Model
+from streamlstm.network.online import Online, result_places
+from streamlstm.online.layout import MAX_HORIZON
+
+Array = NDArray[Any]
+LEVELS = (0.5, 0.9)
+WORTH = 0.995  # adaptation is switched on if it leaves less than this of the validation error
+
+
+def predict_all(model: Model, dataset: Dataset) -> Array:
+    """Return the results of all rows of a data set, float32[n, W], each series stepped as live."""
+    compile_for(model)
+    values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
+    groups = [np.arange(s.offset, s.offset + len(s)) for s in dataset.series]
+    return predict_rows(model, values, groups)
+
+
+def add_stage(model: Model, dataset: Dataset) -> Model:
+    """Return the model with an online stage; as it is if no output forecasts an input."""
+    if max(model.targets) < 0 or model.horizon > MAX_HORIZON:
+        return model
+    online = Online(intervals=LEVELS, anomaly=True)
+    candidates = [replace(online, adapt=adapt) for adapt in ("none", "rls")]
+    plain, adapted = (model.with_online(candidate) for candidate in candidates)
+    before, after = (_validation_error(staged, dataset) for staged in (plain, adapted))
+    return adapted if after < WORTH * before else plain
+
+
+def _validation_error(model: Model, dataset: Dataset) -> float:
+    """Return the mean absolute error on the validation stretch, over the spread of each target."""
+    results, errors = predict_all(model, dataset), []
+    spread = model.output_scaling.scale
+    for s in dataset.series:
+        rows = np.arange(max(s.train_end, dataset.horizon), s.validation_end)
+        truth = s.values[rows][:, dataset.targets]
+        made = results[s.offset + rows - dataset.horizon, : model.output_size]
+        errors.append(np.abs(made - truth) / spread)
+    return float(np.nan_to_num(np.concatenate(errors).mean(), nan=np.inf))
+
+
+def coverage(model: Model, dataset: Dataset, results: Array) -> dict[float, float]:
+    """Return for each interval the share of values of the test stretch that fell inside."""
+    if model.online is None:
+        return {}
+    O, found = model.output_size, {}
+    places = result_places(O, len(model.online.intervals))
+    for n, level in enumerate(model.online.intervals):
+        inside = []
+        for s in dataset.series:
+            rows = np.arange(max(s.validation_end, dataset.horizon), len(s))
+            truth = s.values[rows][:, dataset.targets]
+            made = results[s.offset + rows - dataset.horizon]
+            low = made[:, places.low + n * O : places.low + (n + 1) * O]
+            high = made[:, places.high + n * O : places.high + (n + 1) * O]
+            inside.append((low <= truth) & (truth <= high))
+        found[level] = float(np.concatenate(inside).mean()) if inside[0].size else float("nan")
+    return found
