@@ -45,7 +45,16 @@ IGNORED = {
     "full",
 }
 FLUSHING = {"ex2", "rcp", "div", "lg2", "sqrt", "rsqrt", "add", "mul", "fma"}
-DOUBLES = {"mov", "add", "sub", "mul", "div", "neg"}  # as C has them, rounded once
+DOUBLES = {
+    **{name: "" for name in ("mov", "add", "sub", "mul", "div", "neg")},  # as floats
+    "abs": "fabs({0})",
+    "fma": "fma({0}, {1}, {2})",
+    "min": "fmin({0}, {1})",
+    "max": "fmax({0}, {1})",
+    "rcp": "1.0 / {0}",
+    "sqrt": "sqrt({0})",
+    "rcp approx ftz": "number64(bits64(1.0 / {0}) & ~0xffffffffull)",  # no lower half
+}
 ROUNDING = {"rzi": "trunc", "rni": "rint", "rmi": "floor", "rpi": "ceil"}
 
 
@@ -195,8 +204,12 @@ def _value(parts: list[str], operands: list[str], symbols: dict[str, int], targe
         low, high = (_read(o, "b32", symbols) for o in _halves(operands[0]))
         return _widened(target, f"((uint64_t){high} << 32 | {low})", kind)
     values = [_read(o, kind, symbols) for o in operands]
-    if kind == "f64" and name not in DOUBLES:
-        raise UnknownError("arithmetic of doubles")
+    if kind == "f64":
+        key = " ".join([name, *(m for m in parts[1:-1] if m != "rn")])
+        if key not in DOUBLES:
+            raise UnknownError("arithmetic of doubles")
+        if DOUBLES[key]:
+            return _widened(target, DOUBLES[key].format(*values), kind)
     computed = (
         _floating(name, modifiers, values)
         if kind in ("f32", "f64")
