@@ -60,7 +60,7 @@ def one_a_message(ids: list[wire.StreamId] = IDS) -> Messages:
         wire.encode(wire.Step(id, 0, wire.to_floats(x))) for id, x in zip(ids, rows, strict=True)
     ]
     replies = [wire.encode(wire.Prediction(id, 0, bytes(4 * O))) for id in ids]
-    return _pack(frames, replies, 4 * O)
+    return pack(frames, replies, 4 * O)
 
 
 def blocks(ids: list[wire.StreamId] = IDS, size: int = BLOCK) -> Messages:
@@ -71,7 +71,7 @@ def blocks(ids: list[wire.StreamId] = IDS, size: int = BLOCK) -> Messages:
         part = slice(start, start + size)
         frames.append(wire.encode(wire.Steps(ids[part], None, wire.to_floats(rows[part]))))
         replies.append(wire.encode(wire.Predictions(ids[part], None, bytes(4 * O * size))))
-    return _pack(frames, replies, 4 * O * size)
+    return pack(frames, replies, 4 * O * size)
 
 
 def echoed(messages: Messages) -> Messages:
@@ -80,7 +80,7 @@ def echoed(messages: Messages) -> Messages:
     return messages._replace(heads=messages.frames, head_at=messages.frame_at, sizes=sizes)
 
 
-def _pack(frames: list[bytes], replies: list[bytes], unknown: int) -> Messages:
+def pack(frames: list[bytes], replies: list[bytes], unknown: int) -> Messages:
     return Messages(
         *joined(frames),
         *joined([reply[: len(reply) - unknown] for reply in replies]),

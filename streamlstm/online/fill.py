@@ -35,8 +35,8 @@ stands for it, and the step says so, until one comes. An input that never came i
 training, and absent too.
 
 What it promises: a filled value is finite, and gaps do not change running means. What it does not:
-that a network is better than the last value in the first long gaps of a stream. There ``a`` is all
-that is known, and one network in ten forecasts 48 rows worse than it forecasts one.
+that it is better than the last value in the first long gaps of a stream, where only forecasts of
+one step have been seen. Networks of irregular series forecast one step well and 48 badly.
 """
 
 from __future__ import annotations
@@ -173,22 +173,20 @@ def _learn_trust(value: Array, own: Array, learns: Array, state: State) -> State
     }
     after["size"] = np.minimum(np.where(first, np.abs(y), after["size"]), MAX_SIZE)
     weight = np.where(gap == 0, WEIGHT, WEIGHT_OF_GAP)
-    sums = _wide(state, "trust_xy", "trust_xx")
-    for name, new, old in zip(
-        ("trust_xy", "trust_xx"), _regress(*sums, weight, CLIP * size, x, y), sums, strict=True
-    ):
-        after[name] = np.where(first, old, new)
+    product, square = _wide(state, "trust_xy", "trust_xx")
+    sums = _regress(product, square, weight, CLIP * size, x, y)
+    after["trust_xy"] = np.where(first, product, sums[0])
+    after["trust_xx"] = np.where(first, square, sums[1])
     distance = path + trust(state) * (own - filled) - last
-    sums = _wide(state, "keep_xy", "keep_xx")
+    products, squares = _wide(state, "keep_xy", "keep_xx")
     for octave in range(OCTAVES):
         top = LONG * 2 ** (octave + 1) if octave < OCTAVES - 1 else np.inf
         here = learns & ~first & (gap >= LONG * 2**octave) & (gap < top)
-        product, square = (_octaves(each)[:, octave] for each in sums)
-        new = _regress(product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
-        for each, changed in zip((product, square), new, strict=True):
-            each[:] = np.where(here, changed, each)
+        product, square = _octaves(products)[:, octave], _octaves(squares)[:, octave]
+        sums = _regress(product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
+        product[:], square[:] = np.where(here, sums[0], product), np.where(here, sums[1], square)
     after = {name: np.where(learns, new, state[name]) for name, new in after.items()}
-    return after | {"keep_xy": sums[0], "keep_xx": sums[1]}
+    return after | {"keep_xy": products, "keep_xx": squares}
 
 
 def _predict(own: Array, gap: Array, state: State) -> tuple[Array, Array]:

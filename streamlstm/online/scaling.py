@@ -3,11 +3,10 @@
 One model then serves sensors of different level and spread. With ``v`` the value, ``m`` the mean,
 ``s`` the standard deviation and ``n`` the number of values::
 
-    d = v - m               if it is beyond 8 s: 4 s of its sign,
-    a = max(4 / (n + 3), 0.001)                  and a = 0.001
-    m = m + a d
-    s = sqrt((1 - a) (s^2 + a d^2))
-    z = (v - m) / s,        clipped to 8
+    a = max(4 / (n + 3), 0.001),    d = v - m
+    m <- m + a d
+    s <- sqrt((1 - a) (s^2 + a d^2))
+    z = (v - m) / s,    clipped to 8
 
 This is the update of an exponentially weighted mean and variance (T. Finch, Incremental calculation
 of weighted mean and variance, 2009) with a rate that falls from 1 to 0.001: by then the first value
@@ -17,15 +16,18 @@ standard deviation, since the square of 1e30 is not a float32.
 - **First value**: z is 0. **Second**: z is 0.5 or -0.5. The value of a row is learned before it is
   scaled, so the first rows are of the size of later ones. From about the hundredth on the scale is
   that of the last 0.4 n rows, later of the last thousand.
+- **A value beyond 8 s** is learned as one of 8 s: a spike of 1e30 too. If the next ones are as far,
+  s grows by 3 % a row, in a young stream by half and more, and stays: it covers all that comes.
 - **A constant** (s below 1e-9 of the mean) has 1 % of its mean and a millionth of its unit as its
-  scale. Its first change is learned up to a hundred times the smaller of both values and the unit:
+  scale. Its first change is learned up to ten times the smaller of both values and the unit:
   enough for a sensor that wakes up, too little for a glitch of 1e30 to be a scale.
-- **Fifty values in a row beyond 8 s**, of a young stream half as many as it has had, and it starts
+- **Fifty values in a row beyond that**, of a young stream half as many as it has had, and it starts
   anew with the value that has come: after a change of unit, or a wrong first value.
 - **A missing value** changes nothing, however it was filled.
 
-What it does not promise: a level that changes by less than 8 s is followed slowly, as its change is
-what the network is to see. 50 rows of nonsense are learned like any other 50 rows.
+What it does not promise: another level is followed, and an old spread forgotten, with a memory of
+a thousand rows, as changes are what the network is to see. 50 rows of nonsense are learned like any
+other 50.
 """
 
 from __future__ import annotations
@@ -41,7 +43,6 @@ from ..kernels.online.scaling import (
     FLOOR,
     FRACTION,
     JUMP,
-    LEARNED,
     MAX_COUNT,
     MAX_SPREAD,
     PATIENCE,
@@ -103,10 +104,9 @@ def learn(x: Array, observed: Array, unit: Array, state: State) -> State:
     change = v - mean
     constant = spread <= CONSTANT * np.abs(mean)
     jump = JUMP * (np.minimum(np.abs(v), np.abs(mean)) + unit)
-    learned = np.where(constant, jump, LEARNED * spread)
-    beyond = (count > 1) & (np.abs(change) > np.where(constant, jump, BOUND * spread))
-    change = np.where(beyond, np.clip(change, -learned, learned), change)
-    rate = np.where(beyond, SLOW, rate)
+    bound = np.where(constant, jump, BOUND * spread)
+    beyond = (count > 1) & (np.abs(change) > bound)
+    change = np.where(beyond, np.clip(change, -bound, bound), change)
     run = np.where(beyond, state["run"].astype(np.float64) + 1, 0)
     anew = run >= np.minimum(PATIENCE, 0.5 * count)
     mean, spread, change = np.where(anew, v, mean), np.where(anew, 0, spread), change * ~anew

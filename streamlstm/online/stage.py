@@ -31,6 +31,7 @@ from .layout import (
 )
 
 Array = NDArray[Any]
+LARGEST_Z = 1e9  # deviations from the mean of a stream: what is further is taken as this far
 DIGITS = 1 << 24  # whole numbers that float32 holds
 
 
@@ -126,7 +127,8 @@ class Stage:
             return values
         mean, width = self._moments(columns)
         constants = self._model.input_scaling
-        return constants.mean[columns] + (values - mean) / width * constants.scale[columns]
+        z = np.clip((values - mean) / width, -LARGEST_Z, LARGEST_Z)
+        return np.asarray(constants.mean[columns] + z * constants.scale[columns])
 
     def _from_training(self, values: Array, columns: Array) -> Array:
         """Return values of these inputs in the stream's own unit."""

@@ -28,6 +28,7 @@ SPECIAL = {
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 UNSIGNED = {"lo": "<", "ls": "<=", "hi": ">", "hs": ">="}
 SPACES = {"global": "global_at", "shared": "shared_at"}
+UNREAD = "%temp"  # a register of a block of its own, for the half of a double that nobody reads
 IGNORED = {
     "nc",
     "volatile",
@@ -89,15 +90,17 @@ def _class(name: str) -> str:
 def _assign(target: str, value: str) -> str:
     if target.startswith("{"):
         low, high = _halves(target)
-        halves = f"{_register(low)} = (uint32_t)both; {_register(high)} = both >> 32;"
-        return f"uint64_t both = {value}; {halves}"
+        halves = {low: "(uint32_t)both", high: "both >> 32"}
+        halves.pop(UNREAD, None)
+        kept = "".join(f"{_register(name)} = {half};" for name, half in halves.items())
+        return f"uint64_t both = {value}; {kept}"
     return f"{_register(target)} = {value};"
 
 
 def _halves(pair: str) -> list[str]:
     """Return the two registers of 32 bits that make one of 64."""
     names = [name.strip() for name in pair[1:-1].split(",")]
-    if len(names) != 2 or {_class(name) for name in names} != {"uint32_t"}:
+    if len(names) != 2 or {_class(name) for name in names if name != UNREAD} != {"uint32_t"}:
         raise UnknownError("packing of anything but two registers of 32 bits")
     return names
 

@@ -28,6 +28,7 @@ from streamlstm.kernels import id_index
 from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import ingest, layout, reader
+from streamlstm.wire import elements
 
 from ..contract.models import random_model
 from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
@@ -155,6 +156,18 @@ def test_numbers_are_what_msgpack_reads(value: float, single: bool) -> None:
     np.testing.assert_array_equal(got, float(msgpack.unpackb(frame)))
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.none() | st.integers(-(2**63), 2**64 - 1) | st.floats(), max_size=20))
+def test_vectors_are_what_the_wire_decodes(values: list[float | None]) -> None:
+    """Nil, a missing value, is NaN in both."""
+    memory = Memory(msgpack.packb(values))
+    with in_python(memory):
+        after = reader.read_vector(START, memory.end, len(values), END)
+    assert after == memory.end
+    expected = np.frombuffer(elements.vector(values), np.float32)
+    np.testing.assert_array_equal(memory.values[: len(values)], expected)
+
+
 EVERY_WAY = [
     b"",
     b"\x94\x01\xa1a\x00\xc4\x08" + b"\0" * 8,
@@ -165,6 +178,7 @@ EVERY_WAY = [
     *(bytes([head]) for head in range(256)),
     *(b"\x92" + bytes([head]) + b"\xff" * 9 for head in range(0xC0, 0xD4)),
     b"\x92\x01\xc1",
+    b"\x92\x01\xc0",
     b"\xa2\x00a",
     b"\xa8abcdefgh",
     b"\xa9abcdefgh\xff",

@@ -6,6 +6,7 @@ from numba import float64
 from .. import layout
 from ..arguments import UNBOUNDED
 from ..cache import by_address, internal
+from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, int64s_at
 from . import table
 from .arguments import steps_of, time_of, unpack, work_at
@@ -105,9 +106,11 @@ def before(task, group, _c, _d):
     first = streams[layout.GROUP_FIRST]
     doubles = doubles_at(int64s_at(task, layout.TASK)[layout.TASK_PROGRAM], UNBOUNDED)
     own = work_at(program)[1]
+    denormals = flush_denormals()
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x = (first + m) * program[layout.INPUTS]
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
         time = float64(time_of(task, first + m))
         network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own)
+    restore(denormals)

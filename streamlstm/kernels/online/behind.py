@@ -9,12 +9,15 @@ from numba import float64
 
 from .. import layout
 from ..cache import by_address, internal
+from ..denormals import flush_denormals, restore
 from ..pointers import int64s_at
 from . import adaptation, fill, table
 from .anomaly import MISSING, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
 from .intervals import interval_bounds, interval_update
 from .scaling import mean_of, width_of
+
+LARGEST_Z = 1e9  # deviations from the mean of a stream: what is further is taken as this far
 
 
 @internal
@@ -27,7 +30,7 @@ def to_training(weights, program, S, row, n, value):
     at, mean = row + columns, program[layout.INPUT_SCALING]
     unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
     z = (value - mean_of(S, at, F, n)) / width_of(S, at, F, n, unit)
-    return weights[mean + n] + z * unit
+    return weights[mean + n] + min(max(z, -LARGEST_Z), LARGEST_Z) * unit
 
 
 @internal
@@ -191,9 +194,11 @@ def behind(task, group, _c, _d):
     streams = int64s_at(group, layout.GROUP_SIZE)
     F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
     places = work_at(program)
+    denormals = flush_denormals()
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x, y = (first + m) * F, (first + m) * W
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
         time = float64(time_of(task, first + m))
         write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places)
+    restore(denormals)

@@ -13,12 +13,11 @@ COLUMNS = 5
 
 START = 4  # the n-th value weighs START / (n + START - 1), the first 1 ...
 SLOW = 1e-3  # ... and never less than this
-BOUND = 8.0  # standard deviations from the mean: z is clipped there, and what is beyond it ...
-LEARNED = 4.0  # ... is learned as this many, at the slow rate
+BOUND = 8.0  # standard deviations from the mean: z and what is learned are clipped there
 PATIENCE = 50  # values in a row beyond the bound, or half of all, after which it starts anew
 CONSTANT = 1e-9  # a standard deviation below this fraction of the mean is that of a constant,
 FRACTION, FLOOR = 1e-2, 1e-6  # for which this fraction of the mean and of the unit stands
-JUMP = 1e2  # what a constant's change may be, of the smaller value and the unit
+JUMP = 10.0  # what a constant's change may be, of the smaller value and the unit
 MAX_COUNT = 2.0**24 - 1.0
 MAX_SPREAD = 1e38
 
@@ -44,13 +43,12 @@ def learn_scale(S, at, F, i, value, unit):
     rate = max(START / (count + START - 1.0), SLOW)
     change = value - mean
     if count > 1.0:
-        bound, learned = BOUND * spread, LEARNED * spread
+        bound = BOUND * spread
         if spread <= CONSTANT * abs(mean):
             bound = JUMP * (min(abs(value), abs(mean)) + unit)
-            learned = bound
         if abs(change) > bound:
             run = float64(S[at + RUN * F + i]) + 1.0
-            change, rate = max(-learned, min(learned, change)), SLOW
+        change = max(-bound, min(bound, change))
     if run >= min(PATIENCE, 0.5 * count):
         mean, spread, count, run, change = value, 0.0, 1.0, 0.0, 0.0
     mean += rate * change

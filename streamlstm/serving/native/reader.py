@@ -155,6 +155,8 @@ def read_number(at, end):
 def read_vector(at, end, count, to):
     """Read a bin of ``count`` float32, or an array of as many numbers, and write them to ``to``.
 
+    In an array nil is a missing value and becomes NaN, as in wire/elements.py.
+
     Returns
     -------
     int64
@@ -172,7 +174,10 @@ def read_vector(at, end, count, to):
     values = floats_at(to, count)
     at = start
     for n in range(count):
-        at, value = read_number(at, end)
+        if is_nil(at, end):
+            at, value = at + 1, np.nan
+        else:
+            at, value = read_number(at, end)
         if at == 0:
             return int64(0)
         values[n] = f32(value)
