@@ -277,9 +277,11 @@ def _whole(
     if name in ("mul", "mad") and modifiers in ({"lo"}, {"wide"}, {"hi"}):
         wide = f"{'' if signed else 'u'}int64_t"
         if modifiers == {"hi"}:
-            if size != "32":
+            if size not in ("32", "64"):
                 return None
-            made = f"(uint32_t)((({wide}){v[0]} * {v[1]}) >> 32)"
+            if size == "64":
+                wide = "__int128" if signed else "unsigned __int128"
+            made = f"({unsigned})((({wide}){v[0]} * {v[1]}) >> {size})"
         elif modifiers == {"wide"}:
             if size != "32":
                 return None

@@ -97,7 +97,9 @@ def test_a_barrier_makes_what_was_written_readable() -> None:
         "mov.b32 %r3, {%rs1, %rs2}",
         "mov.b32 {%rs1, %rs2}, %r3",
         "mov.b64 {%f1, %f2}, %rd6",
-        "fma.rn.f64 %fd1, %fd1, %fd2, %fd3",
+        "fma.rz.f64 %fd1, %fd1, %fd2, %fd3",
+        "copysign.f64 %fd1, %fd1, %fd2",
+        "mov.b64 {%temp, %temp}, %fd1; mov.u32 %r1, %temp",
         "shl.b16 %rs1, %rs2, 1",
     ],
 )

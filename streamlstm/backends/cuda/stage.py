@@ -30,8 +30,10 @@ def network_alone(plan: Plan) -> Plan:
     program[layout.INPUTS], program[layout.SKIP] = inputs, -1
     program[layout.INPUT_SCALING] = len(weights)
     program[layout.OUTPUT_SCALING] = len(weights) + 2 * inputs
-    scaling = [zeros, ones, np.ones(outputs, np.float32), np.zeros(outputs, np.float32)]
-    return replace(plan, program=program, weights=np.concatenate([weights, *scaling]))
+    size = 2 * (inputs + outputs)
+    padding = np.zeros(padded(size) - size, np.float32)  # the kernels align what is behind weights
+    added = zeros, ones, np.ones(outputs, np.float32), np.zeros(outputs, np.float32), padding
+    return replace(plan, program=program, weights=np.concatenate([weights, *added]))
 
 
 class DeviceStage:
