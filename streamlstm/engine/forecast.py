@@ -90,8 +90,8 @@ def roll_out(
     make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
     rows = row[None].copy() if make_rows is None else make_rows(1, row)
     slots = np.zeros(1, np.int64)
-    x, result = np.empty((1, model.input_size), np.float32), np.empty((1, model.result_size))
-    result = result.astype(np.float32)
+    sizes = model.input_size, model.result_size
+    x, result = (np.empty((1, size), np.float32) for size in sizes)
     order = [model.targets.index(n) for n in range(model.input_size)]
     for t in range(1, steps):
         x[0] = Y[t - 1, order]
