@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Windows = tuple[tuple[int, int], ...]  # first and last row of each
 PROBATION, PROBATION_ROWS = 0.15, 5000
 FAR = 3.0  # window widths after a window from which on a false detection costs all
 
@@ -46,7 +48,7 @@ class Series(NamedTuple):
     name: str
     times: Array
     values: Array
-    windows: Sequence[tuple[int, int]]
+    windows: Windows
 
 
 def load(folder: Path) -> list[Series]:
@@ -61,7 +63,7 @@ def _series(path: Path, name: str, windows: Sequence[Sequence[str]]) -> Series:
         rows = [(_seconds(row["timestamp"]), float(row["value"])) for row in csv.DictReader(file)]
     times, values = np.array(rows).T
     first_row = {time: n for n, time in reversed(list(enumerate(times)))}
-    spans = [(first_row[_seconds(a)], first_row[_seconds(b)]) for a, b in windows]
+    spans = tuple((first_row[_seconds(a)], first_row[_seconds(b)]) for a, b in windows)
     return Series(name, times, values, spans)
 
 
@@ -80,7 +82,8 @@ def position_score(position: float) -> float:
     return -1.0 if position >= FAR else 2.0 / (1.0 + math.exp(5.0 * position)) - 1.0
 
 
-def row_values(rows: int, windows: Sequence[tuple[int, int]]) -> tuple[Array, NDArray[np.int64]]:
+@cache
+def row_values(rows: int, windows: Windows) -> tuple[Array, NDArray[np.int64]]:
     """Return what a detection in each row is worth, and its window: -1 outside, -2 on probation."""
     worth, window = np.full(rows, -1.0), np.full(rows, -1)
     for number, (first, last) in enumerate(windows):

@@ -32,6 +32,7 @@ from .harness import Row, parser, report, steps
 from .online_series import CHOSEN_ON, TRAIN, Series, load, network
 
 HIDDEN, HORIZONS, SCORED = 32, (1, 24), 0.4
+DIVERGED = 1000.0  # times persistence's error
 TARGETS = {
     "1 ahead: adapted / static, highest": 1.0,
     "1 ahead: mix / static, highest": 1.0,
@@ -171,7 +172,8 @@ def measure(series: Series, horizon: int, cache: Path) -> Row:
     }
     peer = river(series, horizon)
     if peer is not None:
-        row |= {"River": peer[0] / persistence, "River us a step": peer[1] * 1e6}
+        missed = peer[0] / persistence
+        row |= {"River": missed if missed < DIVERGED else None, "River us a step": peer[1] * 1e6}
     return row
 
 
@@ -181,7 +183,7 @@ def ratios(rows: Sequence[Row], kind: str) -> dict[str, float]:
     def over(ahead: int, name: str, *others: str) -> NDArray[np.float64]:
         return np.array(
             [
-                float(row[name] or 0) / min(float(row[other] or 0) for other in others)
+                float(row[name] or 0) / min(float(row[other] or np.inf) for other in others)
                 for row in rows
                 if row["ahead"] == str(ahead) and all(other in row for other in others)
             ]
@@ -227,6 +229,8 @@ def main() -> None:
         note += f"\n{value:10.3f}  {name}" + (
             f", target {TARGETS[name]:g}" if name in TARGETS else ""
         )
+    if any("River" in row and row["River"] is None for row in rows):
+        note += "\nNo error of River: all of its models diverged."
     if "River" not in rows[0]:
         note += "\nNot installed, left out: River (pip install river)."
     report("online", rows, figures, arguments.json, note, TARGETS)

@@ -61,8 +61,8 @@ def forecasts(series: Series, horizon: int) -> dict[str, Forecast]:
         squares on the last changes and on the change of a day before, learning as it goes).
     """
     y, day = series.values, series.day
-    first = 2 * day + LAGS  # of which there are all lags
     lag = day * -(-horizon // day)
+    first = max(2 * day, lag + horizon) + LAGS  # of which there are all lags
     made = {
         "persistence": y[first - horizon : -horizon],
         "seasonal": y[first - lag : -lag],

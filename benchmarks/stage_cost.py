@@ -31,6 +31,7 @@ from .live.messages import Messages, pack
 H, BLOCK, STEPS = 32, 256, 512
 TOLD = Online(fill="predict", intervals=(0.9,), anomaly=True)
 STAGES = {
+    "empty": Online(),
     "fill": Online(fill="predict"),
     "scaling by stream": Online(scale="stream"),
     "interval": Online(intervals=(0.9,)),

@@ -45,7 +45,7 @@ def _residuals(values, waves, W, U, b, made):
         z = _scaled(values[n], mean, spread)
         if n > 0:
             made[n] = values[n] - forecast
-            error = z - last - w @ f
+            error = z - last - np.sum(w * f)
             bound = ERROR_BOUND * usual if n > 30 else np.inf
             _learn(P, w, f, min(max(error, -bound), bound))
             usual = max(usual + weight * (min(abs(error), 5.0 * usual) - usual), 1e-3)
@@ -58,7 +58,7 @@ def _residuals(values, waves, W, U, b, made):
         lags[0] = z - last
         f[0], f[1 : 1 + LAGS], f[1 + LAGS :] = 1.0, lags, h
         last = z
-        forecast = mean + (z + w @ f) * _unit(mean, spread)
+        forecast = mean + (z + np.sum(w * f)) * _unit(mean, spread)
 
 
 @njit(error_model="numpy")
@@ -73,20 +73,31 @@ def _scaled(value, mean, spread):
 
 @njit(error_model="numpy")
 def _learn(P, w, f, error):
-    g = P @ f
-    s = FORGETTING + g @ f
-    w += g * (error / s)
-    P -= np.outer(g, g) / s
-    P /= FORGETTING
+    g, s = np.zeros(SIZE), FORGETTING
+    for i in range(SIZE):
+        for j in range(SIZE):
+            g[i] += P[i, j] * f[j]
+        s += g[i] * f[i]
+    for i in range(SIZE):
+        w[i] += g[i] * error / s
+        for j in range(i + 1):  # and the other triangle: asymmetry would grow
+            P[i, j] = P[j, i] = (P[i, j] - g[i] * g[j] / s) / FORGETTING
 
 
 @njit(error_model="numpy")
 def _step(W, U, b, x, h, c):
-    z = W @ x + U @ h + b
-    i, f, o = (
-        1 / (1 + np.exp(-z[:H])),
-        1 / (1 + np.exp(-z[H : 2 * H])),
-        1 / (1 + np.exp(-z[3 * H :])),
-    )
-    c[:] = f * c + i * np.tanh(z[2 * H : 3 * H])
-    h[:] = o * np.tanh(c)
+    z = b.copy()
+    for k in range(4 * H):
+        for j in range(INPUTS):
+            z[k] += W[k, j] * x[j]
+        for j in range(H):
+            z[k] += U[k, j] * h[j]
+    for k in range(H):
+        i, f, o = _sigmoid(z[k]), _sigmoid(z[H + k]), _sigmoid(z[3 * H + k])
+        c[k] = f * c[k] + i * math.tanh(z[2 * H + k])
+        h[k] = o * math.tanh(c[k])
+
+
+@njit(error_model="numpy")
+def _sigmoid(x):
+    return 1.0 / (1.0 + math.exp(-x))

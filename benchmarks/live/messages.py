@@ -81,6 +81,7 @@ def echoed(messages: Messages) -> Messages:
 
 
 def pack(frames: list[bytes], replies: list[bytes], unknown: int) -> Messages:
+    """Return messages, and what the reply to each is but for its last ``unknown`` bytes."""
     return Messages(
         *joined(frames),
         *joined([reply[: len(reply) - unknown] for reply in replies]),

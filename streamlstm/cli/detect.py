@@ -59,6 +59,7 @@ def detect(
         stream_column=stream_column,
         columns=column or None,
         allow_gaps=True,
+        missing=True,
     )
     model = detector(table.names, alarm_rate=alarm_rate)
     with exit_on_interrupt():  # the compiler swallows some interrupts

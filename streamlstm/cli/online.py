@@ -116,10 +116,9 @@ def _show(network: Model) -> None:
         print("no online stage: a step answers with outputs alone")
     else:
         table = Table("online stage", "")
-        for name, value in network.online.to_dict().items():
-            if name != "transitions":
-                shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                table.add_row(name, shown)
+        for name, value in network.online.options().items():
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            table.add_row(name, shown)
         aims = (
             f"{name} is {network.inputs[target]}, {network.horizon} steps later"
             for name, target in zip(network.outputs, network.targets, strict=True)

@@ -36,7 +36,8 @@ def predict(
     """Predict from a CSV file offline, and write the predictions as CSV.
 
     The output has one row for each row of the file, in the same order: time and series where
-    there are any, then the model's outputs by name. The prediction in a row is for the row
+    there are any, then the model's outputs by name, and what its online stage says of them:
+    bounds of intervals, such as `value_low_90`, score, p-value and alarm. The prediction in a row is for the row
     `horizon` steps later in the same series. Every series starts from a fresh state, like a new
     stream in `serve`, so its first predictions know little of the past.
 
@@ -52,6 +53,7 @@ def predict(
     from streamlstm.cli.offline_prediction import predict_rows, result_columns
     from streamlstm.data.csv import read_csv
     from streamlstm.network.model import Model
+    from streamlstm.online.layout import fills
 
     network = Model.load(model)
     table = read_csv(
@@ -60,6 +62,7 @@ def predict(
         stream_column=stream_column,
         columns=network.inputs,
         allow_gaps=allow_gaps,
+        missing=fills(network),
     )
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
@@ -68,8 +71,13 @@ def predict(
     _write(out, table, names, results[:, columns])
 
 
+def _cells(values: "NDArray[Any]") -> list[str]:
+    """Return numbers in the fewest digits that give the same float32; what is unknown is empty."""
+    return ["" if cell == "nan" else cell for cell in values.astype(str).tolist()]
+
+
 def _write(out: Path | None, table: "Table", outputs: "Sequence[str]", Y: "NDArray[Any]") -> None:
-    """Write time, stream and predictions, each in the fewest digits that give the same float32."""
+    """Write time, stream and predictions."""
     import csv
     import gzip
     import io
@@ -84,7 +92,7 @@ def _write(out: Path | None, table: "Table", outputs: "Sequence[str]", Y: "NDArr
     ]
     columns = [cells for name, cells in leading if name is not None and cells is not None]
     header = [name for name, cells in leading if name is not None and cells is not None]
-    columns += [Y[:, o].astype(str).tolist() for o in range(Y.shape[1])]
+    columns += [_cells(Y[:, o]) for o in range(Y.shape[1])]
     file = io.StringIO() if out else sys.stdout
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*header, *outputs])

@@ -26,7 +26,7 @@ class Table:
     names : tuple of str
         The numeric columns.
     values : float32[n, F]
-        Their cells, all finite.
+        Their cells: finite, or NaN where a cell was missing and might be.
     streams : list of str or None
         The stream of each row, if there is a stream column.
     lines : int64[n]

@@ -196,9 +196,13 @@ class Online:
         except TypeError as error:
             raise ModelError(f"online: these fields cannot be: {error}.") from None
 
+    def options(self) -> dict[str, Any]:
+        """Return what :meth:`to_dict` does but for the table of the time zone, for people."""
+        return {name: value for name, value in self.to_dict().items() if name != "transitions"}
+
     def describe(self) -> str:
         """Return the specification as Python code, without fields that have their default value."""
-        words = (f"{name}={value!r}" for name, value in self.to_dict().items())
+        words = (f"{name}={value!r}" for name, value in self.options().items())
         return f"Online({', '.join(words)})"
 
     @property

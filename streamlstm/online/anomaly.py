@@ -1,40 +1,42 @@
 """How abnormal a value is: score, p-value, alarm and kind: the specification.
 
-A value x has, in units of the running standard deviation, the error of the forecast that was made
-of it, and the error of a calendar model (season.py). Let u and v be these in units of their mean
-size so far, which learns from errors clipped at 5 times that (Huber 1964):
+A value has, in units of the running standard deviation, the error of the forecast that was made of
+it, and the error of a calendar model (season.py). Let u and v be these in units of their mean size
+so far, which learns from errors clipped at 5 times that (Huber 1964):
 
     short    = mean of u, clipped at 4, over 5 rows
     long     = mean of v, clipped at 4, over 24 rows
     activity = mean of |u|, clipped at 8, over 6 rows
     change   = log(activity + 0.02) - its mean over a long time
 
-Means over a long time weigh a row by 0.001, or 1 / rows so far. Of n values, m were outside the range
-of all before them, by a part d of it; with y = log(1 + 10 d), and the mean of y over those,
+Means over a long time weigh a row by 0.001, at first by 1 / (rows so far + 1); those of sizes and
+of the logarithm by 2 / (rows so far + 2), so that they forget the start. Of n values, m were
+outside the range of all before them, by a part d of it; with y = log(1 + 10 d) and its mean,
 
-    novelty  = log10((n + 1) / (m + 1)) + y / (mean y ln 10)            decades; an exponential law
+    novelty  = log10((n + 1) / (m + 1)) + y / (mean of y ln 10)         decades; an exponential law
 
 **Score**: what is news. A record is the largest size so far, forgotten at 0.0003 a row;
 
-    surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record) + novelty / 2
+    surprise = log+(2 |short| / record) + log+(2 |long| / record) + log+(2 calm / record)
+               + novelty / 2
 
-with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest so
-far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also across streams.
+with log+ = max(0, log) and calm = max(0, -change). It is the score where it is above the highest
+so far, which is forgotten over a tenth of all rows, and 0 elsewhere. It ranks rows, also those of
+several streams.
 
 **p-value**: what is rare. How many times its usual size is the most unusual of
 
-    |u| ("spike"), |short| and |long| ("level"), change up by 1.2 ("variance"), down by 0.9 ("calm"),
+    |u| ("spike"), |short| and |long| ("level"), 1.2 change ("variance"), -0.9 change ("calm"),
     1.8 1.5^novelty ("novelty"; this needs no usual size)
 
-and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed are
-tracked, as logarithms (Robbins and Monro 1951), and joined and continued by exponentials.
+and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed
+are tracked, as logarithms (Robbins and Monro 1951), joined and continued by exponentials.
 
-**Alarm**: raised in the row in which p falls below rate 10^-(1 + rise), unless one still stands: one
-of the last 16 rows had p < 0.01. Each alarm adds 0.1 to ``rise``, each row takes 0.06 rate from it.
-So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
+**Alarm**: raised in the row in which p falls below rate 10^-(0.5 + rise), unless one still stands:
+one of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row takes 0.06 rate from
+it. So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
 adaptive conformal inference, Gibbs and Candès 2021), while rise is within its bounds, -2 and 4. The
-kind is told as long as the alarm stands; it is that of its last row with p < 0.01 that is not a
-spike.
+kind is told as long as the alarm stands; it becomes another one where another lasts.
 
 A missing value has score 0, p-value 1 and kind "missing"; an alarm is raised when 8 are missing in
 succession, or twice as many as ever before. Where 32 rows in succession are out of all bounds, or
@@ -42,7 +44,8 @@ change by less than a millionth of the standard deviation but not by 0, the stre
 another one, and all is learnt anew but the threshold. Of the first 100 rows nothing is said.
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
-The p-value says how rare the value is among all rows, not among rows of a certain hour.
+The p-value says how rare the value is among all rows, not among rows of a certain hour. What comes
+so slowly that it becomes usual on its way is missed.
 """
 
 import math
@@ -53,8 +56,8 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..kernels.online import anomaly as kernel
-from ..kernels.online import tail as tail_kernel
-from . import season
+from ..kernels.online.tail import HELD_BY, LOG10
+from . import season, tail
 
 Array = NDArray[Any]
 State = dict[str, Array]
@@ -62,14 +65,11 @@ State = dict[str, Array]
 KINDS = ("none", "spike", "level", "variance", "calm", "novelty", "missing")
 ALARM_RATE = 1e-4  # by default
 _UNIT = kernel.NOVELTY_UNIT
-_TAIL_NAMES = (
-    "seen", "half", "tenth", "hundredth", "thousandth", "threshold", "since", "held",
-)  # fmt: skip
 _NAMES = (
     "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
     "activity", "usual", "short_record", "long_record", "calm_record", "short_size", "long_size",
     "change_size", "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
-    *_TAIL_NAMES,
+    *tail.NAMES,
 )  # fmt: skip
 
 
@@ -140,10 +140,14 @@ def step(
         name: np.where(here if a.ndim == 1 else here[:, None], a, columns_of_missing[name])
         for name, a in new.items()
     }
-    absent = (0.0, 1.0, alarm, float(KINDS.index("missing")))
-    result = tuple(np.where(here, a, b) for a, b in zip(outputs, absent, strict=True))
+    score, p_value, alarm_now, kind = outputs
     rows = {n: (a[:, None] if n in _NAMES else a).astype(dtype) for n, a in made.items()}
-    return result, rows  # type: ignore[return-value]
+    return (
+        np.where(here, score, 0.0),
+        np.where(here, p_value, 1.0),
+        np.where(here, alarm_now, alarm),
+        np.where(here, kind, kernel.MISSING),
+    ), rows
 
 
 def _missing(s: State) -> tuple[Array, Array]:
@@ -161,16 +165,17 @@ def _judge(
     _restart(s, (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS), x)
     count, spread = s["count"], _spread(s)
     weight = np.maximum(kernel.MEMORY, 1.0 / (count + 1.0))
+    fresh = np.maximum(kernel.MEMORY, kernel.FRESH / (count + kernel.FRESH))
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
     u = _errors(s, residual / spread, z, time, weight)
-    change = _change(s, weight)
+    change = _change(s, fresh)
     short, long = abs(s["short"]), abs(s["long"])
     novelty = _novelty(s, x, spread)
     surprise = kernel.NOVELTY_WEIGHT * novelty
     for name, size in (("short", short), ("long", long), ("calm", np.maximum(-change, 0.0))):
         surprise = surprise + _news(s, f"{name}_record", size)
     of_short, of_long, unrest = (
-        _times_usual(s, f"{name}_size", size, weight)
+        _times_usual(s, f"{name}_size", size, fresh)
         for name, size in (("short", short), ("long", long), ("change", abs(change)))
     )
     up, level = change >= 0, np.maximum(of_short, of_long)
@@ -185,12 +190,12 @@ def _judge(
 
 def _restart(s: State, where: Array, x: Array) -> None:
     """Forget everything but the gaps, and where the threshold of alarms is."""
-    kept = ("gap", "longest_gap", "kind", *_TAIL_NAMES[1:])
-    first = {"mean": x, "low": x, "high": x, "last": x}
-    season_first = {"season_weights": 0.0, "season_inverse": season.identity()}
+    kept = ("gap", "longest_gap", "kind", *tail.NAMES[1:])
+    first: dict[str, Any] = {"mean": x, "low": x, "high": x, "last": x}
+    first["season_inverse"] = season.identity()
     for name in s.keys() - set(kept):
         here = where if s[name].ndim == 1 else where[:, None]
-        s[name] = np.where(here, {**first, **season_first}.get(name, 0.0), s[name])
+        s[name] = np.where(here, first.get(name, 0.0), s[name])
 
 
 def _count_strange(s: State, x: Array, spread: Array, u: Array, z: Array) -> None:
@@ -211,10 +216,11 @@ def _conclude(
     fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
     told["peak"] = np.maximum(surprise, told["peak"] * fade)
     most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
-    log_p = _log_tail_probability(told, np.log(most))
-    alarm, stands = _alarmed(told, log_p, K)
+    log_p = tail.log_tail_probability(told, np.log(most))
+    alarm, stands = tail.alarmed(told, log_p, K)
     kind = 1 + np.argmax(parts, axis=0)
-    newer = (alarm > 0) | ((stands > 0) & (log_p < tail_kernel.HELD_BY) & (kind > 1))
+    lasts = (kind > kernel.SPIKE) & ((kind != kernel.VARIANCE) | (parts[0] > kernel.LASTING))
+    newer = (alarm > 0) | ((stands > 0) & (log_p < HELD_BY) & lasts)
     kind = np.where(newer, kind, np.where(stands > 0, told["kind"], 0))
     told["kind"] = kind
     s["kind"] = np.zeros_like(kind)
@@ -222,8 +228,12 @@ def _conclude(
         name: np.where(early if a.ndim == 1 else early[:, None], s[name], a)
         for name, a in told.items()
     }
-    outputs = zip((score, np.exp(log_p), alarm, kind), (0.0, 1.0, 0.0, 0.0), strict=True)
-    return tuple(np.where(early, b, a) for a, b in outputs), state  # type: ignore[return-value]
+    return (
+        np.where(early, 0.0, score),
+        np.where(early, 1.0, np.exp(log_p)),
+        np.where(early, 0.0, alarm),
+        np.where(early, 0.0, kind),
+    ), state
 
 
 def _spread(s: State) -> Array:
@@ -242,7 +252,8 @@ def _scale(s: State, x: Array, spread: Array, weight: Array) -> None:
 def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Array:
     """Update the means of both errors; return that of the forecast in units of the usual one."""
     made, late = ~np.isnan(error), s["count"] > 30
-    u, usual = _unit(s["error"], np.where(made, error, 0.0), weight)
+    error = np.clip(np.where(made, error, 0.0), -2 * kernel.BOUND, 2 * kernel.BOUND)
+    u, usual = _unit(s["error"], error, weight)
     s["error"] = np.where(made, usual, s["error"])
     bounded = np.clip(u, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
     for name, now, rows in (
@@ -261,7 +272,7 @@ def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Arr
 
 
 def _unit(usual: Array, error: Array, weight: Array) -> tuple[Array, Array]:
-    known, size = usual > 0, np.minimum(abs(error), kernel.HUGE)
+    known, size = usual > 0, abs(error)
     unit = np.where(known, error / np.where(known, usual, 1.0), 0.0)
     learned = np.where(known, np.minimum(size, kernel.LEARNED_BOUND * usual), size)
     usual = np.maximum(usual + weight * (learned - usual), kernel.LEAST_ERROR)
@@ -283,7 +294,7 @@ def _news(s: State, name: str, size: Array) -> Array:
     grown = np.where(known, np.minimum(size, kernel.RECORD_GROWTH * record), size)
     record = np.where(size > record, grown, record)
     s[name] = np.where(record > kernel.TINY, record, 0.0)
-    return np.log(np.clip(ratio, 1.0, kernel.RATIO))
+    return np.asarray(np.log(np.clip(ratio, 1.0, kernel.RATIO)))
 
 
 def _times_usual(s: State, name: str, size: Array, weight: Array) -> Array:
@@ -304,48 +315,7 @@ def _novelty(s: State, x: Array, spread: Array) -> Array:
     new &= s["count"] >= kernel.START
     size = np.log1p(np.minimum(np.where(new, distance, 0.0) / span, kernel.HUGE) / _UNIT)
     count, mean = s["novelties"] + 1, kernel.FIRST_NOVELTY + s["novelty"]
-    surprise = np.log10((s["count"] + 1) / count) + size / (tail_kernel.LOG10 * mean)
+    surprise = np.log10((s["count"] + 1) / count) + size / (LOG10 * mean)
     s["novelties"] = np.where(new, np.minimum(count, kernel.COUNTED), s["novelties"])
     s["novelty"] = np.where(new, s["novelty"] + (size - mean) / (count + 1), s["novelty"])
     return np.where(new, np.clip(surprise, 0.0, kernel.NOVELTY_MOST), 0.0)
-
-
-def _log_tail_probability(s: State, surprise: Array) -> Array:
-    """Return the log probability of such a surprise or a larger one; move the quantiles."""
-    names, tails = _TAIL_NAMES[1:5], (0.5, 0.1, 0.01, 0.001)
-    first = (
-        tail_kernel.FIRST_HALF, tail_kernel.FIRST_TENTH,
-        tail_kernel.FIRST_HUNDREDTH, tail_kernel.FIRST_THOUSANDTH,
-    )  # fmt: skip
-    for name, begin in zip(names, first, strict=True):
-        s[name] = np.where(s["seen"] == 0, begin, s[name])
-    q = [s[name] for name in names]
-    drops = (tail_kernel.LOG5, tail_kernel.LOG10, tail_kernel.LOG10)
-    least = tail_kernel.LEAST_SCALE
-    scales = [np.maximum((b - a) / d, least) for a, b, d in zip(q, q[1:], drops, strict=False)]
-    scales.append(scales[-1])
-    lower = np.log(1.0 - 0.5 * np.exp(np.minimum(surprise - q[0], 0.0) / scales[0]))
-    beyond = [math.log(t) - (surprise - a) / b for t, a, b in zip(tails, q, scales, strict=True)]
-    below = [surprise < quantile for quantile in q]
-    log_p = np.select(below, [lower, *beyond[:3]], beyond[3])
-    for name, tail, scale in zip(names, tails, scales, strict=True):
-        rows = tail_kernel.START_GAIN / (1.0 + tail * s["seen"])
-        gain = scale * np.maximum(tail_kernel.GAIN, np.minimum(tail_kernel.MOST_GAIN, rows))
-        moved = s[name] + gain * ((surprise > s[name]) - tail)
-        s[name] = np.clip(moved, -tail_kernel.LARGEST, tail_kernel.LARGEST)
-    s["seen"] = np.minimum(s["seen"] + 1, tail_kernel.SEEN_MOST)
-    return np.maximum(log_p, tail_kernel.LEAST_LOG_P)
-
-
-def _alarmed(s: State, log_p: Array, K: Array) -> tuple[Array, Array]:
-    """Return where an alarm begins, and where one stands; move the threshold."""
-    rate, log_rate = K.astype(np.float64)
-    fall = tail_kernel.RAISE * tail_kernel.SHARE * rate * s["since"]
-    rise = np.maximum(np.minimum(s["threshold"], tail_kernel.HIGHEST) - fall, tail_kernel.LOWEST)
-    stood = s["held"] > 0
-    alarm = ~stood & (log_p < log_rate - tail_kernel.LOG10 * (tail_kernel.MARGIN + rise))
-    s["threshold"] = np.where(alarm, rise + tail_kernel.RAISE, s["threshold"])
-    s["since"] = np.where(alarm, 0, np.minimum(s["since"] + 1, tail_kernel.SEEN_MOST))
-    hold = alarm | (stood & (log_p < tail_kernel.HELD_BY))
-    s["held"] = np.where(hold, tail_kernel.HOLD, np.maximum(s["held"] - 1, 0))
-    return alarm.astype(float), (alarm | stood).astype(float)

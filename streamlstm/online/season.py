@@ -3,14 +3,14 @@
 The value, scaled, is a constant plus two harmonics of the week and two of the day, in UTC, with
 weights w learnt by recursive least squares with forgetting (Ljung and Söderström 1983):
 
-    f = (1, cos a, sin a, cos 2a, sin 2a, cos 7a, sin 7a, cos 14a, sin 14a),   a = 2 pi (week's part)
+    f = (1, cos a, sin a, cos 2a, sin 2a, cos 7a, sin 7a, cos 14a, sin 14a),  2 pi a week
     error = z - w f
     g = P f,   s = 0.9995 + f g,   w <- w + g error / s,   P <- (P - g g^T / s) / 0.9995
 
 computed as ``u = g / sqrt(s); P <- (P - u u^T) / 0.9995``, which is symmetric to the last bit: any
-asymmetry would grow by 1/0.9995 a step. Where the features hardly change for long (a million rows of
-one minute), P grows in the directions that are not seen: nothing is forgotten while its trace is 20
-or more.
+asymmetry would grow by 1/0.9995 a step. Where the features hardly change for long (a million rows
+of one minute), P grows in the directions that are not seen: nothing is forgotten while its trace is
+20 or more.
 """
 
 from typing import Any

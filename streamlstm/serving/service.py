@@ -304,7 +304,7 @@ class Service:
                 "outputs": list(model.outputs),
                 "horizon": model.horizon,
                 "fingerprint": model.fingerprint,
-                "online": None if model.online is None else model.online.to_dict(),
+                "online": None if model.online is None else model.online.options(),
             },
             "backend": engine.backend,
             "streams": len(engine),

@@ -81,7 +81,8 @@ def compare_with_an_engine(start: Any, sockets: Sockets, loop: str) -> None:
                 asker.send(wire.encode(wire.Step(stream, seq, x.tobytes())))
                 expected.append(wire.encode(wire.Prediction(stream, seq, y.tobytes())))
         while len(expected) - sent > 200:  # fewer under way than the worker's queue holds
-            assert asker.recv() == expected[sent]
+            reply = asker.recv()
+            assert reply == expected[sent], wire.decode_reply(reply)
             sent += 1
     for frame in expected[sent:]:
         assert asker.recv() == frame

@@ -168,7 +168,7 @@ def test_a_store_that_cannot_be_this_workers_is_refused(
     said = refused(str(other), "--store", where)
     assert f"holds streams of the model {MODEL.fingerprint[:8]}, this worker runs" in said
     assert "expected lmdb:PATH" in refused(str(model_file), "--store", "mysql://x")
-    assert "cannot be opened" in refused(str(model_file), "--store", f"lmdb:{other}")
+    assert "is a file; choose another path" in refused(str(model_file), "--store", f"lmdb:{other}")
     with start().client() as client:
         assert store_of(client)["kind"] == "lmdb"
 

@@ -99,13 +99,18 @@ def test_the_same_command_gives_the_same_model(
     assert Model.load(again).fingerprint == Model.load(trained[0]).fingerprint
 
 
+SCORES = ["score", "p_value", "alarm"]
+BOUNDS = [f"value_{side}_{level}" for level in (50, 90) for side in ("low", "high")]
+COLUMNS = ["value", *BOUNDS, *SCORES]
+
+
 def test_predict_gives_a_row_for_each_row(
     wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     done = run("predict", trained[0], wave)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
-    assert list(rows[0]) == ["time", "value"]
+    assert list(rows[0]) == ["time", *COLUMNS]
     with wave.open() as file:
         observed = list(csv.DictReader(file))
     assert [row["time"] for row in rows] == [row["time"] for row in observed]
@@ -129,7 +134,9 @@ def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
     assert f"wrote {out} (400 predictions)" in done.stderr
     with out.open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["time", "pump", "value", "other"]
+    sides = [f"{side}_{level}" for level in (50, 90) for side in ("low", "high")]
+    bounds = [f"{name}_{side}" for side in sides for name in ("value", "other")]
+    assert list(rows[0]) == ["time", "pump", "value", "other", *bounds, *SCORES]
     assert [row["pump"] for row in rows[:3]] == ["north", "south", "north"]
     engine = Engine(loaded)
     with data.open() as file:
@@ -155,7 +162,7 @@ def test_predict_reads_from_a_pipe(
 ) -> None:
     done = run("predict", trained[0], "-", stdin="value\n10\n11\n")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "value"
+    assert done.stdout.splitlines()[0] == ",".join(COLUMNS)
     assert len(done.stdout.splitlines()) == 3
 
 

@@ -227,3 +227,17 @@ def test_standard_input_that_is_closed_is_a_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(DataError, match="standard input, but it is closed"):
         read_csv("-")
+
+
+def test_missing_cells_are_nan_where_they_may_be() -> None:
+    text = "time,a,b\n1,1.5,2\n2,,3\n3,NA,null\n4,4,\n"
+    table = read_csv(io.StringIO(text), missing=True)
+    assert np.array_equal(
+        table.values, [[1.5, 2], [np.nan, 3], [np.nan, np.nan], [4, np.nan]], equal_nan=True
+    )
+    rows = list(iterate_csv(io.StringIO(text), columns=["b", "a"], missing=True))
+    assert np.array_equal(rows[1].values, [3, np.nan], equal_nan=True)
+    with pytest.raises(DataError, match=r"expected a number, got 'x'"):
+        read_csv(io.StringIO(text.replace("1.5", "x")), missing=True)
+    with pytest.raises(DataError, match="an empty cell"):
+        read_csv(io.StringIO(text))

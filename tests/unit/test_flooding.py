@@ -139,14 +139,12 @@ def test_a_worker_whose_keys_are_known_takes_others() -> None:
         assert engine.streams() == twin.streams() == streams
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(rate=1e9)])
-def test_a_table_of_clients_whose_ids_collide_gets_other_keys(limits: Limits) -> None:
-    """Routing ids come from outside too; their tables never grow, and get new keys in place."""
+def test_a_table_of_clients_whose_ids_collide_gets_other_keys() -> None:
+    """Routing ids come from outside too; their table never grows, and gets new keys in place."""
     queue_limits = QueueLimits(messages=256)
-    with harness(Engine(MODEL, threads=1), queue_limits=queue_limits, limits=limits) as worker:
+    with harness(Engine(MODEL, threads=1), queue_limits=queue_limits) as worker:
         assert isinstance(worker.worker._loop, CompiledLoop)
-        loop = worker.worker._loop.table
-        table = loop.clients if loop.accounts is None else loop.accounts
+        table = worker.worker._loop.table.clients
         before = table.streams()
         set_keys(table, {})  # so all ids of three bytes have one hash
         table.head[id_index.PROBE_LIMIT] = 20

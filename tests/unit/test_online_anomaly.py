@@ -207,17 +207,18 @@ HARD = {
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_everything_stays_finite_and_recovers(name: str) -> None:
-    after = noise(1500, 9)
+def test_everything_stays_finite_and_recovers_within_200_rows(name: str) -> None:
+    after = noise(500, 9)
     x = np.concatenate([HARD[name], after])
     with np.errstate(invalid="ignore"):
         made, rows = run(x, record=True)
     assert np.isfinite(rows).all()
     assert np.isfinite(made).all()
     assert ((made[:, 1] > 0) & (made[:, 1] <= 1)).all()
-    end = rows[-1]
-    assert 0.5 < end[kernel.SPREAD] < 2.0
-    assert abs(end[kernel.MEAN]) < 0.5
+    then = rows[3200]
+    assert 0.5 < then[kernel.SPREAD] < 2.0
+    assert abs(then[kernel.MEAN]) < 0.5
+    assert np.median(made[3200:, 1]) > 0.05
 
 
 def test_after_a_million_constant_rows_a_step_is_an_alarm_and_noise_is_normal_again() -> None:
@@ -247,10 +248,9 @@ def test_a_season_is_learnt_from_event_time_and_what_breaks_it_is_told() -> None
     times = 300.0 * np.arange(rows)
     made, _ = run(x, np.full(rows, NAN), times)
     without, _ = run(x, np.full(rows, NAN), np.full(rows, NAN))
-    there = slice(288 * 20, 288 * 20 + 100)
-    assert made[there, 2].any()
-    assert not made[288 * 10 : 288 * 20, 2].any()
-    assert not without[there, 2].any()
+    there, before = slice(288 * 20, 288 * 20 + 100), slice(288 * 10, 288 * 20)
+    assert made[there, 1].min() < min(1e-3, made[before, 1].min())
+    assert without[there, 1].min() > 1e-2
 
 
 def test_every_step_is_the_same_whatever_came_of_other_streams() -> None:

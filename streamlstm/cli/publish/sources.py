@@ -33,6 +33,7 @@ def from_csv(
     rate: float | None,
     seconds: float | None,
     applied: Callable[[str], int] | None = None,
+    missing: bool = False,
 ) -> Iterator[Observation]:
     """Yield the rows of a CSV file or, for ``-``, of standard input.
 
@@ -49,13 +50,16 @@ def from_csv(
         Stop after this time.
     applied : callable, optional
         Returns how many rows of a stream were applied before; they are skipped without a pause.
+    missing : bool
+        Whether cells may be missing, which the model fills.
     """
     name = stream or ("stdin" if source == "-" else Path(source).name.partition(".")[0])
     start = time.monotonic()
     end = start + seconds if seconds is not None else float("inf")
     count: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
-    for row in iterate_csv(source, stream_column=stream_column, columns=columns):
+    rows = iterate_csv(source, stream_column=stream_column, columns=columns, missing=missing)
+    for row in rows:
         observation = Observation(row.stream or name, row.time, row.values)
         if applied is not None and skipped[observation.stream] < applied(observation.stream):
             skipped[observation.stream] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,13 @@ from .layout import Layout
 _NULLS = ("nan", "null", "none", "na", "n/a")
 
 
-def to_number(layout: Layout, column: int, cell: str, line: int) -> float:
-    """Return the number in a cell; raise DataError if float32 cannot hold it."""
+def to_number(layout: Layout, column: int, cell: str, line: int, missing: bool = False) -> float:
+    """Return the number in a cell; raise DataError if float32 cannot hold it.
+
+    With ``missing`` an empty cell, and one that says that there is no value, is NaN.
+    """
+    if missing and _is_missing(cell):
+        return nan
     value = parse_float(cell)
     if value is None or not abs(value) <= MAX_FLOAT32:
         too_large = value is not None and abs(value) > MAX_FLOAT32  # nan is not
@@ -26,18 +32,21 @@ def to_number(layout: Layout, column: int, cell: str, line: int) -> float:
 
 
 def to_numbers(
-    layout: Layout, column: int, cells: Sequence[str], lines: Sequence[int]
+    layout: Layout,
+    column: int,
+    cells: Sequence[str],
+    lines: Sequence[int],
+    missing: bool = False,
 ) -> NDArray[np.float64]:
-    """Return the numbers of a column; it is converted cell by cell only to find an error."""
+    """Return the numbers of a column; it is converted cell by cell only where one is none."""
     try:
         values = np.array(list(map(float, cells)), np.float64)
         if (np.abs(values) <= MAX_FLOAT32).all() and is_plain("".join(cells)):
             return values
     except ValueError:
         pass
-    for cell, line in zip(cells, lines, strict=True):
-        to_number(layout, column, cell, line)
-    raise AssertionError("a column that cannot be converted has a cell that cannot")
+    pairs = zip(cells, lines, strict=True)
+    return np.array([to_number(layout, column, cell, line, missing) for cell, line in pairs])
 
 
 def to_time(layout: Layout, column: int, cell: str, line: int) -> float:
@@ -69,9 +78,14 @@ def to_stream(layout: Layout, column: int, cell: str, line: int) -> str:
     return cell
 
 
+def _is_missing(cell: str) -> bool:
+    text = cell.strip()
+    return not text or text.lower() in _NULLS
+
+
 def _cell_error(layout: Layout, column: int, line: int, expected: str, cell: str) -> DataError:
     text = cell.strip()
-    if not text or text.lower() in _NULLS:
+    if _is_missing(cell):
         came, advice = (
             repr(text) if text else "an empty cell",
             "fill it, for instance with the value before",

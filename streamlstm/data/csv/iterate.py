@@ -43,12 +43,13 @@ def iterate_csv(
     time_column: str | None = None,
     stream_column: str | None = None,
     columns: Sequence[str] | None = None,
+    missing: bool = False,
 ) -> Iterator[CsvRow]:
     """Read a CSV file row by row; works on pipes that never end.
 
     Parameters
     ----------
-    source, time_column, stream_column, columns
+    source, time_column, stream_column, columns, missing
         As for :func:`streamlstm.data.csv.read_csv`. By default the numeric columns are those that
         hold a number in the first row.
 
@@ -79,5 +80,5 @@ def iterate_csv(
                     equal = time == before
                     raise time_order_error(path, column, line, before_line, equal, stream)
                 latest[stream] = (time, line)
-            values = [to_number(layout, k, row[k], line) for k in numeric]
+            values = [to_number(layout, k, row[k], line, missing) for k in numeric]
             yield CsvRow(line, stream, time, np.array(values, np.float32))

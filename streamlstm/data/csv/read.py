@@ -22,6 +22,7 @@ def read_csv(
     stream_column: str | None = None,
     columns: Sequence[str] | None = None,
     allow_gaps: bool = True,
+    missing: bool = False,
 ) -> Table:
     """Read a whole CSV file.
 
@@ -37,7 +38,9 @@ def read_csv(
     columns : sequence of str, optional
         The numeric columns to read, in this order; by default every column that holds numbers.
     allow_gaps : bool
-        Whether rows may be missing in an evenly spaced series. Empty cells are always refused.
+        Whether rows may be missing in an evenly spaced series.
+    missing : bool
+        Whether cells may be empty, or say "NA" or "null": they are NaN. Otherwise they are refused.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def read_csv(
         )
     values = np.empty((len(lines), len(numeric)), np.float32)
     for n, k in enumerate(numeric):
-        values[:, n] = to_numbers(layout, k, by_column[k], lines)
+        values[:, n] = to_numbers(layout, k, by_column[k], lines, missing)
     time = stamps = streams = None
     if layout.time is not None:
         stamps = by_column[layout.time]

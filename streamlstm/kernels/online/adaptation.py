@@ -4,6 +4,8 @@ Functions take the state rows ``S``, the offset ``at`` of a stream's columns in 
 from ``k`` on, and working memory ``W`` from ``w`` on, whose content is undefined between calls.
 """
 
+import math
+
 from numba import int64
 
 from ..cache import internal
@@ -22,7 +24,7 @@ OPEN, EXPERTS = range(2)  # of each of its forecasts: 1 until its label has come
 
 FORGETTING = 0.9995
 FIRST_P = 0.01  # P begins as this times the identity
-LARGEST_P = 1.0  # mean of P's diagonal from which it grows no more
+LARGEST_P = 1.0  # on P's diagonal
 NEWS = 2 * (1 - FORGETTING)  # phi . P phi below which a vector of features tells nothing new
 HEAD_CLIP = 0.5  # errors are clipped at this times what counts in the mix
 LARGEST_FEATURE = 64.0
@@ -189,14 +191,14 @@ def _learn(S, at, K, k, row, Y, y, W, w):
     mixed, weights, P, _ = _places(at, O, experts, D, values)
     if not _is_news(S, row, O, experts, Y, y):
         return False
-    seasons, news, trace = int64(K[k + SEASONS]), 0.0, 0.0
+    seasons, news = int64(K[k + SEASONS]), 0.0
     gains, z = w + _padded(D), w + 2 * _padded(D)
     if D > 0:
         read(S, row + FORECASTS + O * (experts + 2), W, w, D, LARGEST_FEATURE)
-        news, trace = gain(S, P, W, w, gains, D, z)
+        news = gain(S, P, W, w, gains, D, z)
         if not news >= 0:  # rounding has made P indefinite
             _reset(S, P, D)
-            news, trace = gain(S, P, W, w, gains, D, z)
+            news = gain(S, P, W, w, gains, D, z)
     share = 1.0 / (news + FORGETTING)
     for o in range(O):
         label, per_scale = float(Y[y + o]), 1.0 / K[k + LAGS + seasons + o]
@@ -211,8 +213,8 @@ def _learn(S, at, K, k, row, Y, y, W, w):
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
             mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
-        grown = 1.0 if trace > D * LARGEST_P else 1.0 / FORGETTING
-        downdate(S, P, W, gains, D, z, share, grown)
+        downdate(S, P, W, gains, D, z, share, 1.0 / FORGETTING)
+        _bound_diagonal(S, P, D)
     return True
 
 
@@ -223,6 +225,19 @@ def _is_news(S, row, O, experts, Y, y):
         if Y[y + o] == Y[y + o] and S[row + FORECASTS + o * (experts + 2) + OPEN] != 0:
             return True
     return False
+
+
+@internal
+def _bound_diagonal(S, P, D):
+    """Scale rows and columns of P whose diagonal has grown beyond LARGEST_P back to it."""
+    for i in range(D):
+        diagonal = S[P + i * (i + 3) // 2]
+        if diagonal > LARGEST_P:
+            factor = math.sqrt(LARGEST_P / diagonal)
+            for j in range(D):
+                row, column = max(i, j), min(i, j)
+                S[P + row * (row + 1) // 2 + column] *= factor
+            S[P + i * (i + 3) // 2] = LARGEST_P
 
 
 @internal

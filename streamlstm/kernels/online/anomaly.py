@@ -47,7 +47,8 @@ ALARM_RATE, LOG_ALARM_RATE = range(2)
 NONE, SPIKE, LEVEL, VARIANCE, CALM, NOVEL, MISSING = range(7)
 
 START = 100.0  # values before anything is said
-MEMORY = 0.001  # weight of a value in means over a long time, 1 / count before
+MEMORY = 0.001  # weight of a value in means over a long time; before, 1 / (count + 1)
+FRESH = 2.0  # those of sizes weigh 2 / (count + 2), so that they soon forget the start
 COUNTED = 2.0**24 - 2.0  # even, see SETTLED
 SETTLED = 1000.0  # values; later the calendar model learns from every other one: half of its cost
 HUGE, TINY = 1e37, 1e-37
@@ -67,6 +68,7 @@ NOVELTY_MOST = 6.0
 NOVEL_SIZE, DECADE = 1.8, 1.5  # novelty is as rare as a size of 1.8 1.5^decades times the usual
 LOG_DECADE = math.log(DECADE)
 LEAST_SIZE = 1e-3
+LASTING = 2.0  # variance is told of rows with an error this many times its usual size
 UNREST, CALMNESS = 1.2, 0.9  # give changes of normal noise the tail that its errors have
 QUIET, QUIET_LEAST = 0.1, 20.0  # a peak is forgotten in this share of the rows so far
 STRANGE_ROWS = 32.0
@@ -213,12 +215,13 @@ def anomaly_step(S, at, value, residual, time, K, k):
         _restart(S, at, value)
     count = float64(S[at + COUNT])
     weight, spread = max(MEMORY, 1.0 / (count + 1.0)), _spread(S, at)
+    fresh = max(MEMORY, FRESH / (count + FRESH))
     z = _bounded((value - S[at + MEAN]) / spread, BOUND)
 
     # Errors of the forecast and of the season, and their means over a few rows.
     u = 0.0
     if not math.isnan(residual):
-        u = _error(S, at, ERROR, _bounded(residual / spread, HUGE), weight)
+        u = _error(S, at, ERROR, _bounded(residual / spread, 2.0 * BOUND), weight)
         bounded = _bounded(u, ERROR_BOUND)
         S[at + SHORT] += (bounded - S[at + SHORT]) / SHORT_ROWS
         S[at + ACTIVITY] += (min(abs(u), ACTIVITY_BOUND) - S[at + ACTIVITY]) / ACTIVITY_ROWS
@@ -228,7 +231,7 @@ def anomaly_step(S, at, value, residual, time, K, k):
     v = _error(S, at, SEASON_ERROR, error, weight)
     S[at + LONG] += (_bounded(v, ERROR_BOUND) - S[at + LONG]) / LONG_ROWS
     active = math.log(S[at + ACTIVITY] + LEAST_ACTIVITY)
-    S[at + USUAL] += weight * (active - S[at + USUAL])
+    S[at + USUAL] += fresh * (active - S[at + USUAL])
     change = active - S[at + USUAL]
 
     # What is news: more than ever, or not for long.
@@ -242,10 +245,10 @@ def anomaly_step(S, at, value, residual, time, K, k):
     # What is rare: many times its usual size.
     spike, calm = abs(u), 0.0
     level = max(
-        _times_usual(S, at + SHORT_SIZE, short, weight),
-        _times_usual(S, at + LONG_SIZE, long, weight),
+        _times_usual(S, at + SHORT_SIZE, short, fresh),
+        _times_usual(S, at + LONG_SIZE, long, fresh),
     )
-    unrest = _times_usual(S, at + CHANGE_SIZE, abs(change), weight)
+    unrest = _times_usual(S, at + CHANGE_SIZE, abs(change), fresh)
     if change < 0.0:
         calm, unrest = CALMNESS * unrest, 0.0
     unrest *= UNREST
@@ -266,7 +269,8 @@ def anomaly_step(S, at, value, residual, time, K, k):
     log_p = log_tail_probability(S, at + TAIL, math.log(most))
     alarm, stands = alarmed(S, at + TAIL, log_p, K[k + ALARM_RATE], K[k + LOG_ALARM_RATE])
     kind = _kind(spike, level, unrest, calm, most)
-    if alarm or (stands and log_p < HELD_BY and kind != SPIKE):
+    lasts = kind != SPIKE and (kind != VARIANCE or spike > LASTING)
+    if alarm or (stands and log_p < HELD_BY and lasts):
         S[at + KIND] = kind
     elif not stands:
         S[at + KIND] = NONE

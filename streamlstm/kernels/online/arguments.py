@@ -5,7 +5,7 @@ from numba import int64, njit, uint64
 
 from .. import layout
 from ..arguments import ROWS_AT, UNBOUNDED, arrays
-from ..cache import internal
+from ..cache import inlined
 from ..layout import GROUP, PAD
 from ..pointers import float_of, floats_at, int64s_at
 
@@ -32,7 +32,7 @@ def time_of(task, n):
     return float_of(uint64(int64s_at(times + 8 * n, int64(1))[0]))
 
 
-@internal
+@inlined
 def work_at(program):
     """Return where in the scratch outputs, the stage's vectors, and other work have their room.
 
@@ -43,13 +43,13 @@ def work_at(program):
     return out, out + room, out + 2 * room
 
 
-@internal
+@inlined
 def steps_of(S, at):
     """Return the number of steps in two floats."""
     return int64(S[at]) * DIGITS + int64(S[at + 1])
 
 
-@internal
+@inlined
 def count_step(S, at):
     """Count a step in two floats; return how many there were before."""
     count = steps_of(S, at)

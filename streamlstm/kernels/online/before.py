@@ -5,7 +5,7 @@ from numba import float64
 
 from .. import layout
 from ..arguments import UNBOUNDED
-from ..cache import by_address, internal
+from ..cache import by_address, inlined
 from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, int64s_at
 from . import table
@@ -15,7 +15,7 @@ from .fill import fill_step
 from .scaling import learn_scale, scale_value
 
 
-@internal
+@inlined
 def _own_forecasts(program, S, row, Z, own):
     """Write the forecast of each input for this step, made earlier, to ``Z[own]``."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
@@ -28,7 +28,7 @@ def _own_forecasts(program, S, row, Z, own):
             Z[own + program[stage + table.TARGETS + n]] = S[due + n]
 
 
-@internal
+@inlined
 def _fill(weights, program, S, row, X, x, Z, z, own):
     """Write the inputs as they are filled to ``Z[z]`` and to the row."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
@@ -42,7 +42,7 @@ def _fill(weights, program, S, row, X, x, Z, z, own):
         S[row + program[stage + table.INPUTS] + n] = Z[z + n]
 
 
-@internal
+@inlined
 def _scale(weights, program, S, row, X, x, Z, z):
     """Scale the filled inputs at ``Z[z]`` by the constants of training, or by the stream's own."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
@@ -59,7 +59,7 @@ def _scale(weights, program, S, row, X, x, Z, z):
         Z[z + n] = (Z[z + n] - weights[mean + n]) * weights[mean + F + n]
 
 
-@internal
+@inlined
 def _derive(weights, program, doubles, S, row, time, Z, z):
     """Write the features of the event time behind the inputs."""
     stage = program[layout.STAGE]
@@ -77,7 +77,7 @@ def _derive(weights, program, doubles, S, row, time, Z, z):
     )
 
 
-@internal
+@inlined
 def network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own):
     """Write the inputs of the network for one stream to ``Z[z]`` and behind.
 

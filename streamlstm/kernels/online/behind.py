@@ -8,7 +8,7 @@ import numpy as np
 from numba import float64
 
 from .. import layout
-from ..cache import by_address, internal
+from ..cache import by_address, inlined
 from ..denormals import flush_denormals, restore
 from ..pointers import int64s_at
 from . import adaptation, fill, table
@@ -20,7 +20,7 @@ from .scaling import mean_of, width_of
 LARGEST_Z = 1e9  # deviations from the mean of a stream: what is further is taken as this far
 
 
-@internal
+@inlined
 def to_training(weights, program, S, row, n, value):
     """Return a value of input ``n`` in the unit of training."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
@@ -33,7 +33,7 @@ def to_training(weights, program, S, row, n, value):
     return weights[mean + n] + min(max(z, -LARGEST_Z), LARGEST_Z) * unit
 
 
-@internal
+@inlined
 def from_training(weights, program, S, row, n, value):
     """Return a value of input ``n`` in the stream's own unit."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
@@ -46,7 +46,7 @@ def from_training(weights, program, S, row, n, value):
     return mean_of(S, at, F, n) + z * width_of(S, at, F, n, unit)
 
 
-@internal
+@inlined
 def _network(weights, program, S, row, Z, z, out):
     """Write the network's outputs in the unit of training to ``Z[out]``."""
     O, scale = program[layout.OUTPUTS], program[layout.OUTPUT_SCALING]
@@ -61,7 +61,7 @@ def _network(weights, program, S, row, Z, z, out):
         Z[out + n] = y
 
 
-@internal
+@inlined
 def _is_absent(weights, program, S, row):
     """Tell whether an input has not come for longer than a gap may be, or never."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
@@ -75,7 +75,7 @@ def _is_absent(weights, program, S, row):
     return False
 
 
-@internal
+@inlined
 def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
     """Learn from what has come, and replace the outputs at ``Z[out]`` by those of the mix."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
@@ -96,7 +96,7 @@ def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
     adaptation.predict(S, at, weights, k, hidden, Z, came, Z, out, count, Z, work)
 
 
-@internal
+@inlined
 def _intervals(weights, program, S, row, position, n, Y, y):
     """Learn from the error of output ``n``, and write the bounds of its new forecast."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
@@ -111,7 +111,7 @@ def _intervals(weights, program, S, row, position, n, Y, y):
         Y[y + program[stage + table.HIGH] + level * O + n] = high
 
 
-@internal
+@inlined
 def _anomalies(weights, program, S, row, X, x, time, Y, y):
     """Judge what came: the most unusual of what is watched is told, and any alarm."""
     stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
@@ -134,7 +134,7 @@ def _anomalies(weights, program, S, row, X, x, time, Y, y):
     Y[y + program[stage + table.KIND]] = kind
 
 
-@internal
+@inlined
 def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     """Write the result of one stream to ``Y[y]``.
 

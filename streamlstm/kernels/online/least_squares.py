@@ -69,7 +69,7 @@ def add_multiple(S, a, factor, W, b, n):
 
 @internal
 def gain(S, P, W, phi, k, D, z):
-    """Write ``P phi`` to ``W[k]``; return ``phi . P phi`` and the trace of P.
+    """Write ``P phi`` to ``W[k]``; return ``phi . P phi``.
 
     A row of the triangle is read once, for its own sum and for those of the columns that it stands
     for. From ``W[z]`` on there is room for a cache line and 1 + SUMS + D rows of padded D floats;
@@ -80,7 +80,6 @@ def gain(S, P, W, phi, k, D, z):
     copy = sums + SUMS * wide
     for j in range(0, (1 + SUMS) * wide, LANES):
         store(W, below + j, splat(f32(0.0)))
-    trace = 0.0
     row = P
     for i in range(D):
         x = splat(W[phi + i])
@@ -95,7 +94,6 @@ def gain(S, P, W, phi, k, D, z):
             store(W, z + begin, total)
         diagonal = S[row + i]
         W[copy + i] = diagonal
-        trace += diagonal
         W[below + i] = add_cache_line(W, z) + diagonal * W[phi + i]
         row += i + 1
         copy += wide
@@ -104,7 +102,7 @@ def gain(S, P, W, phi, k, D, z):
         for n in range(SUMS):
             total = total + load(W, sums + n * wide + j)
         store(W, k + j, total)
-    return dot(W, k, W, phi, D, z), trace
+    return dot(W, k, W, phi, D, z)
 
 
 @internal

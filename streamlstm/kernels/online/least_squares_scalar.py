@@ -42,18 +42,16 @@ def add_multiple(S, a, factor, W, b, n):
 
 @internal
 def gain(S, P, W, phi, k, D, z):
-    """Write ``P phi`` to ``W[k]``; return ``phi . P phi`` and the trace of P."""
-    trace = 0.0
+    """Write ``P phi`` to ``W[k]``; return ``phi . P phi``."""
     row = P
     for i in range(D):
         x, total = W[phi + i], f32(0.0)
         for j in range(i):
             total += S[row + j] * W[phi + j]
             W[k + j] += S[row + j] * x
-        trace += S[row + i]
         W[k + i] = total + S[row + i] * x
         row += i + 1
-    return dot(W, k, W, phi, D, z), trace
+    return dot(W, k, W, phi, D, z)
 
 
 @internal
