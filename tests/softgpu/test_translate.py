@@ -177,9 +177,9 @@ def without_lower_half(x: np.float64) -> np.float64:
         ("fma.rn.f64 %fd3, %fd1, 0d4000000000000000, %fd2", lambda x, y: 2 * x + y),
         (
             "mov.b64 {%temp, %r3}, %fd1; mov.b64 {%r4, %temp}, %fd2; mov.b64 %fd3, {%r4, %r3}",
-            lambda x, y: (
-                (x.view(np.uint64) >> 32 << 32) | (y.view(np.uint64) & 0xFFFFFFFF)
-            ).view(np.float64),
+            lambda x, y: ((x.view(np.uint64) >> 32 << 32) | (y.view(np.uint64) & 0xFFFFFFFF)).view(
+                np.float64
+            ),
         ),
     ],
 )
