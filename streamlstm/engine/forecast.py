@@ -84,9 +84,11 @@ def roll_out(
     places = stage_places(model, stage_start(model))
     Y = np.empty((steps, model.output_size), np.float32)
     Y[0] = row[places["forecasts"]]
-    rows, slots = row[None].copy(), np.zeros(1, np.int64)
-    x, result = np.empty((1, model.input_size), np.float32), np.empty((1, model.result_size))
-    result = result.astype(np.float32)
+    make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
+    rows = row[None].copy() if make_rows is None else make_rows(1, row)
+    slots = np.zeros(1, np.int64)
+    sizes = model.input_size, model.result_size
+    x, result = (np.empty((1, size), np.float32) for size in sizes)
     order = [model.targets.index(n) for n in range(model.input_size)]
     for t in range(1, steps):
         x[0] = Y[t - 1, order]
