@@ -450,9 +450,7 @@ class Engine(StreamStates):
         """Return a handle to one stream that skips the look-up of its id."""
         return Stream(self, check_stream_id(stream))
 
-    def explain(
-        self, stream: StreamId, x: ArrayLike, *, time: float | None = None
-    ) -> Explanation:
+    def explain(self, stream: StreamId, x: ArrayLike, *, time: float | None = None) -> Explanation:
         """Return the values that the network would compute, without advancing the stream.
 
         Parameters
