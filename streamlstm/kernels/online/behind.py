@@ -1,4 +1,4 @@
-"""The online stage behind the layers: outputs, adaptation, intervals; called by address for a group.
+"""The online stage behind the layers: outputs, adaptation, intervals; called by address.
 
 A network that is scaled by the stream's own mean and deviation works in the unit of training: there
 inputs and outputs are what they would be if the stream had the level and the spread of that series.
