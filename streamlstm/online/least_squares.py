@@ -14,7 +14,7 @@ and its sign. So
   diverges within some ten thousand steps of float32;
 - features that tell nothing new, ``phi . k <= 2 (1 - l)``, leave P alone. Those of a constant
   stream come to that within 1,400 steps;
-- a row and column of P whose diagonal exceeds 1 are scaled back to it: those of a feature that has
+- a row and column of P whose diagonal exceeds 2 are scaled back to 1: those of a feature that has
   not moved for long, as of a unit that is always zero, while all others go on forgetting;
 - where ``phi . k`` is negative, which only rounding can do, P begins again as 0.01 times the
   identity.
@@ -65,8 +65,9 @@ def update(
     errors = np.clip(targets - _product(w, phi), -limits, limits)
     moved = w + (errors * share[:, None])[:, :, None] * k[:, None, :]
     less = (P - share[:, None, None] * k[:, :, None] * k[:, None, :]) / FORGETTING
-    diagonal = np.maximum(np.diagonal(less, axis1=1, axis2=2), LARGEST_P)
-    factors = np.sqrt(LARGEST_P / diagonal)
+    diagonal = np.diagonal(less, axis1=1, axis2=2)
+    beyond = diagonal > 2 * LARGEST_P
+    factors = np.sqrt(LARGEST_P / np.where(beyond, diagonal, LARGEST_P))
     less = less * factors[:, :, None] * factors[:, None, :]
     P = np.where((news > NEWS)[:, None, None], less, P)
     learned = due.any(axis=1, keepdims=True)

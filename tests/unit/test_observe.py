@@ -83,10 +83,11 @@ def test_without_a_stage_nothing_is_known_but_the_outputs() -> None:
 
 
 def test_the_parts_of_a_result() -> None:
-    """A result is cut into its parts by its layout, which is written out here once more."""
     layout = ResultLayout(2, (0.5, 0.9), True)
     at = result_places(2, 2)
-    result = np.arange(at.size, dtype=np.float32)
+    result = np.zeros(at.size, np.float32)
+    result[: at.error + 2] = np.arange(at.error + 2)  # y, then low and high of each level, error
+    result[at.score], result[at.p_value], result[at.filled] = 12, 13, 16
     result[at.alarm], result[at.kind] = 1, KINDS.index("level")
     p = Prediction(result, layout)
     assert p.y.tolist() == [0, 1]

@@ -19,7 +19,7 @@ from streamlstm.network.compatibility import (
     describe_changes,
     incompatibility,
 )
-from streamlstm.network.online import KINDS, STATE_VERSION, result_places
+from streamlstm.network.online import KINDS, STATE_VERSION
 
 from ..contract.models import STAGES, random_model, staged
 
@@ -243,5 +243,3 @@ def test_the_numbers_that_records_depend_on() -> None:
     """A change of these needs a new STATE_VERSION, or old records would be read wrongly."""
     assert STATE_VERSION == 1
     assert KINDS == ("", "spike", "level", "variance", "calm", "novelty", "missing")
-    places = result_places(2, 3)
-    assert tuple(places) == (2, 8, 14, 16, 17, 18, 19, 20, 21)

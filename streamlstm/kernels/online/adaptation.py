@@ -24,7 +24,8 @@ OPEN, EXPERTS = range(2)  # of each of its forecasts: 1 until its label has come
 
 FORGETTING = 0.9995
 FIRST_P = 0.01  # P begins as this times the identity
-LARGEST_P = 1.0  # on P's diagonal
+LARGEST_P = 1.0  # on P's diagonal: from twice this it is scaled back to this. Not at once, as that
+# would be work of D^2 in every step where many units tell nothing, and is once in 1,400 steps so.
 NEWS = 2 * (1 - FORGETTING)  # phi . P phi below which a vector of features tells nothing new
 HEAD_CLIP = 0.5  # errors are clipped at this times what counts in the mix
 LARGEST_FEATURE = 64.0
@@ -229,10 +230,10 @@ def _is_news(S, row, O, experts, Y, y):
 
 @internal
 def _bound_diagonal(S, P, D):
-    """Scale rows and columns of P whose diagonal has grown beyond LARGEST_P back to it."""
+    """Scale rows and columns of P whose diagonal has grown to twice LARGEST_P back to it."""
     for i in range(D):
         diagonal = S[P + i * (i + 3) // 2]
-        if diagonal > LARGEST_P:
+        if diagonal > 2.0 * LARGEST_P:
             factor = math.sqrt(LARGEST_P / diagonal)
             for j in range(D):
                 row, column = max(i, j), min(i, j)
