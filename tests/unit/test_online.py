@@ -244,4 +244,4 @@ def test_the_numbers_that_records_depend_on() -> None:
     assert STATE_VERSION == 1
     assert KINDS == ("", "spike", "level", "variance", "calm", "novelty", "missing")
     places = result_places(2, 3)
-    assert tuple(places) == (2, 8, 14, 16, 17, 18, 19, 20, 21)
+    assert tuple(places) == (2, 8, 14, 16, 17, 18, 19, 20, 21, 22, 24)
