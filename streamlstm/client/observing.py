@@ -59,7 +59,7 @@ def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Arra
         places = layout.places
         results = np.full((rows, places.size), np.nan, np.float32)
         results[:, :outputs] = Y
-        results[:, [places.alarm, places.kind, places.filled]] = 0
+        results[:, [places.alarm, places.kind, places.filled, places.drift]] = 0
         for key, start, stop in (
             ("low", places.low, places.high),
             ("high", places.high, places.error),
@@ -68,7 +68,8 @@ def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Arra
             ("p", places.p_value, places.alarm),
             ("alarm", places.alarm, places.kind),
             ("kind", places.kind, places.filled),
-            ("filled", places.filled, places.covered),
+            ("filled", places.filled, places.drift),
+            ("drift", places.drift, places.covered),
         ):
             if key in extra:
                 results[:, start:stop] = _numbers(extra[key]).reshape(rows, -1)

@@ -124,6 +124,11 @@ class Prediction(_Result):
         return KINDS[int(self._number("kind"))] if self._layout.has_stage else KINDS[0]
 
     @property
+    def drift(self) -> bool:
+        """Whether forecasts have become worse than they were before: told once."""
+        return self._layout.has_stage and bool(self._number("drift") > 0)
+
+    @property
     def filled(self) -> int:
         """How many inputs were missing and filled."""
         return int(self._number("filled")) if self._layout.has_stage else 0
@@ -165,6 +170,11 @@ class Predictions(_Result):
         """Why the alarm that stands was raised, one word for each observation."""
         codes = np.nan_to_num(self._number("kind")).astype(int)
         return [KINDS[code] for code in codes.tolist()]
+
+    @property
+    def drift(self) -> NDArray[np.bool_]:
+        """Whether forecasts have become worse than they were before: bool[B]."""
+        return np.asarray(self._number("drift") > 0)
 
     @property
     def filled(self) -> NDArray[np.int64]:

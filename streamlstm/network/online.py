@@ -69,7 +69,8 @@ class Online:
     lower, upper : float, optional
         Bounds of the outputs themselves, such as 0 for what cannot be negative.
     anomaly : bool
-        Whether observations get an anomaly score, a p-value and an alarm.
+        Whether observations get an anomaly score, a p-value and an alarm, and whether it is told
+        when forecasts become worse than they were (drift).
     alarm_rate : float
         At most so many false alarms a row, on a stream that does not change.
     targets : sequence of int, optional
@@ -230,6 +231,8 @@ class ResultPlaces(NamedTuple):
         :data:`KINDS`.
     filled : int
         How many inputs were missing and filled.
+    drift : int
+        1 if forecasts have become worse than they were before, else 0: told once.
     covered : int
         O numbers: 1 if what came was inside the widest interval that had been forecast for it, 0 if
         not; NaN where nothing is known. For statistics: it is not sent.
@@ -245,6 +248,7 @@ class ResultPlaces(NamedTuple):
     alarm: int
     kind: int
     filled: int
+    drift: int
     covered: int
     size: int
 
@@ -264,8 +268,9 @@ def result_places(outputs: int, levels: int) -> ResultPlaces:
         alarm=score + 2,
         kind=score + 3,
         filled=filled,
-        covered=filled + 1,
-        size=filled + 1 + outputs,
+        drift=filled + 1,
+        covered=filled + 2,
+        size=filled + 2 + outputs,
     )
 
 

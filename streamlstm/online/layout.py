@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..network.model import Model
 from ..network.online import Online
-from . import adaptation, anomaly, calendar, fill, intervals, scaling
+from . import adaptation, anomaly, calendar, drift, fill, intervals, scaling
 from .adaptation import Adaptation
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -62,6 +62,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     if online.intervals:
         parts["bounds"] = np.full(2 * outputs * ring, np.nan)
         parts["intervals"] = np.tile(intervals.initial(interval_levels(online), ring), outputs)
+    if online.anomaly and max(forecast_inputs(model)) >= 0:
+        parts["drift"] = np.tile(drift.initial(), outputs)
     if online.anomaly:
         parts["anomaly"] = np.tile(anomaly.initial(), len(watched(model)))
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}

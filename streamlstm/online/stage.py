@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..kernels.online.outcomes import TOO_OLD
 from ..network.model import Model
 from ..network.online import KINDS, result_places
-from . import adaptation, anomaly, calendar, fill, intervals, scaling
+from . import adaptation, anomaly, calendar, drift, fill, intervals, scaling
 from .layout import (
     adaptation_of,
     anomaly_constants,
@@ -167,6 +167,9 @@ class Stage:
             self._put_intervals(error, Y.astype(self._dtype), place, state, result)
             self._cover(came, place, state, result)
         result[:, [results.alarm, results.kind]] = 0
+        result[:, results.drift] = 0
+        if "drift" in self._places:
+            self._put_drift(error.astype(self._dtype), state, result)
         if self._online.anomaly:
             self._judge(error.astype(self._dtype), state, result)
         result[self._absent, results.kind] = KINDS.index("missing")
@@ -237,6 +240,16 @@ class Stage:
         outcome, kept = adaptation.label_update(number, y[0].astype(self._dtype), kept, self._head)
         state[:, place] = _join(kept)
         return outcome
+
+    def _put_drift(self, error: Array, state: Array, result: Array) -> None:
+        """Tell whether the forecasts of any output have become worse."""
+        start, columns = self._places["drift"].start, drift.columns()
+        constants = drift.constants(ring_length(self._model))
+        for n in range(error.shape[1]):
+            part = slice(start + n * len(columns), start + (n + 1) * len(columns))
+            told, kept = drift.step(error[:, n], constants, _split(state[:, part], columns))
+            state[:, part] = _join(kept)
+            result[told, self._results.drift] = 1
 
     def _judge(self, error: Array, state: Array, result: Array) -> None:
         """Judge what came: the most unusual of what is watched is told, and any alarm."""

@@ -10,7 +10,7 @@ from ..kernels.layout import padded
 from ..kernels.online import table
 from ..network.model import Model
 from ..network.online import Online, result_places
-from . import adaptation, calendar, fill, scaling
+from . import adaptation, calendar, drift, fill, scaling
 from .layout import (
     Float32Array,
     adaptation_of,
@@ -102,6 +102,9 @@ def _parts(
             table.INTERVAL_CONSTANTS: add(interval_constants(model)),
             table.BOUNDS: places["bounds"],
         }
+    if "drift" in places:
+        constants = drift.constants(ring_length(model))
+        numbers |= {table.DRIFTS: places["drift"], table.DRIFT_CONSTANTS: add(constants)}
     if online.anomaly:
         numbers |= {
             table.ANOMALY: places["anomaly"],

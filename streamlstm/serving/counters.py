@@ -28,6 +28,7 @@ NAMES = {
     "absent": layout.ABSENT,
     "judged": layout.JUDGED,
     "covered": layout.COVERED,
+    "drifts": layout.DRIFTS,
 }
 
 

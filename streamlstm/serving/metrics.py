@@ -64,6 +64,7 @@ _COUNTERS = (
     ),
     ("judged", "Values that came and had an interval forecast for them.", layout.JUDGED),
     ("covered", "Of these, values inside their widest interval.", layout.COVERED),
+    ("drifts", "Times that forecasts of a stream were found to have become worse.", layout.DRIFTS),
 )
 # Gauges, likewise.
 _GAUGES = (

@@ -23,6 +23,7 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         (layout.ALARMS, (results[:, places.alarm] > 0).sum()),
         (layout.FILLED, results[:, places.filled].sum()),
         (layout.ABSENT, np.isnan(results[:, 0]).sum()),
+        (layout.DRIFTS, (results[:, places.drift] > 0).sum()),
         (layout.JUDGED, (covered == covered).sum()),
         (layout.COVERED, (covered > 0).sum()),
     ):

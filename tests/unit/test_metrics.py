@@ -56,6 +56,7 @@ def busy_service() -> Service:
             layout.ABSENT,
             layout.JUDGED,
             layout.COVERED,
+            layout.DRIFTS,
         )
     ):
         service.counters.add(place, 99 + n)
@@ -103,6 +104,7 @@ def test_a_scrape_shows_the_counters() -> None:
         "absent_total": 111,
         "judged_total": 112,
         "covered_total": 113,
+        "drifts_total": 114,
         "streams": 7,
         "capacity": 100,
         "latency_seconds_count": 4,

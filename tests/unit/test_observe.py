@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from streamlstm import AsyncEngine, Engine, Model, Online, Prediction, Predictions
+from streamlstm import AsyncEngine, Engine, Model, Online, Prediction, Predictions, detector
 from streamlstm.engine.prediction import ResultLayout
 from streamlstm.errors import BadValueError, StreamLSTMError
 from streamlstm.network.online import KINDS, result_places
@@ -259,3 +259,14 @@ def test_a_refused_observation_changes_nothing() -> None:
         with pytest.raises(StreamLSTMError):
             engine.observe("a", x, seq=seq)
     assert engine.export_stream("a") == before
+
+
+def test_forecasts_that_become_worse_are_told_once() -> None:
+    engine = Engine(detector(), 1)
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=4_000)
+    values[2_000:] *= 5.0
+    told = [n for n, x in enumerate(values) if engine.observe("a", [x]).drift]
+    assert told
+    assert 2_000 < told[0] < 2_500
+    assert len(told) <= 3

@@ -14,6 +14,8 @@ from ..pointers import int64s_at
 from . import adaptation, fill, table
 from .anomaly import MISSING, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
+from .drift import SIZE as DRIFT_SIZE
+from .drift import drift_step
 from .intervals import interval_bounds, interval_update
 from .scaling import mean_of, width_of
 
@@ -119,6 +121,17 @@ def _intervals(weights, program, S, row, position, n, Y, y):
 
 
 @inlined
+def _drifts(weights, program, S, row, Y, y):
+    """Tell whether the forecasts of any output have become worse."""
+    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.DRIFT_CONSTANTS]
+    for n in range(program[layout.OUTPUTS]):
+        error = float64(Y[y + program[stage + table.ERROR] + n])
+        at = row + program[stage + table.DRIFTS] + DRIFT_SIZE * n
+        if drift_step(S, at, weights, k, error):
+            Y[y + program[stage + table.DRIFT]] = 1
+
+
+@inlined
 def _anomalies(weights, program, S, row, X, x, time, Y, y):
     """Judge what came: the most unusual of what is watched is told, and any alarm."""
     stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
@@ -181,6 +194,9 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
         S[due + n] = value
         if program[stage + table.LEVELS] > 0:
             _intervals(weights, program, S, row, position, n, Y, y)
+    Y[y + program[stage + table.DRIFT]] = 0
+    if program[stage + table.DRIFTS] != 0:
+        _drifts(weights, program, S, row, Y, y)
     missing = 0
     for n in range(F):
         if X[x + n] != X[x + n]:

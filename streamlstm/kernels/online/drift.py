@@ -2,9 +2,10 @@
 
 import math
 
-from ..cache import internal
+from ..cache import inlined
 
 SCALE, MEAN, COUNT, SUM = range(4)  # columns of the state
+SIZE = 4
 PACE = 0  # the constant of the owner
 
 SLACK = 0.25  # by which the mean may grow
@@ -16,7 +17,7 @@ OUTLIER = 50.0  # and as this many for SCALE itself
 SMALLEST, LARGEST = 1e-30, 1e30
 
 
-@internal
+@inlined
 def drift_step(S, at, K, k, residual):
     """Compare one error with those before.
 

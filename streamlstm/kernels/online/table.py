@@ -19,6 +19,7 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ALARM,
     KIND,
     FILLED,
+    DRIFT,
     COVERED,
     # Fill: columns, constants.
     FILL,
@@ -50,5 +51,8 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ANOMALY_CONSTANTS,
     WATCHED,
     WATCHED_COUNT,
-) = range(35)
+    # Tests for drift: columns of the first output, and the constant.
+    DRIFTS,
+    DRIFT_CONSTANTS,
+) = range(38)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none

@@ -24,7 +24,8 @@
     ABSENT,  # observations without a prediction, since an input has not come for long
     JUDGED,  # values that came and had an interval forecast for them,
     COVERED,  # and how many were inside
-) = range(21)
+    DRIFTS,  # observations with which forecasts were found to have become worse
+) = range(22)
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
 LATENCY = 24  # ns from the receipt of a message that was stepped to its reply

@@ -18,6 +18,7 @@ def count_results(loop, program, first, stop):
         return
     counts, width = counts_of(loop), program[plan.RESULT]
     alarm, filled = program[stage + table.ALARM], program[stage + table.FILLED]
+    drift = program[stage + table.DRIFT]
     covered, end = program[stage + table.COVERED], program[plan.OUTPUTS]
     if program[stage + table.LEVELS] == 0:
         end = int64(0)
@@ -26,6 +27,7 @@ def count_results(loop, program, first, stop):
         counts[layout.ALARMS] += y[alarm] > 0.0
         counts[layout.FILLED] += int64(y[filled])
         counts[layout.ABSENT] += y[0] != y[0]
+        counts[layout.DRIFTS] += y[drift] > 0.0
         for output in range(end):
             inside = y[covered + output]
             counts[layout.JUDGED] += inside == inside
