@@ -256,7 +256,7 @@ def test_units_that_are_silent_neither_blow_up_nor_stop_the_learning() -> None:
         ends.append(unpacked(adaptation.split(head, stream.columns.copy())["P"][0]).astype(float))
     for P in ends:
         assert np.diagonal(P)[:4].min() > 1e-4  # what moves goes on forgetting
-        assert np.diagonal(P).max() <= 1.001
+        assert np.diagonal(P).max() <= 2.001
         assert np.linalg.eigvalsh(P).min() > -1e-5
     assert np.diagonal(ends[-1])[4:8].min() > 0.99
     told = stream.step(awake)
