@@ -3,10 +3,13 @@
     python -m benchmarks.nab --data DIR [--json FILE] [--seeds N]
 
 DIR holds the `data/` and `labels/` of the benchmark; all files that are there are scored, with one
-setting, without looking ahead, with a threshold as the benchmark sets it (nab_scorer.py). The
-forecasts are those of a stand-in (stand_in.py) with a random network: a score is the mean over
-several of them. The setting was chosen on the "tuned" files: every other one, in the order of
-names, of four of the benchmark's folders. The others were looked at once, or never.
+setting, without looking ahead, with a threshold as the benchmark sets it (nab_scorer.py).
+
+"detector" is what `streamlstm.detector()` says, stepped through an engine. "stage" is the anomaly
+stage alone, on the errors of a stand-in (stand_in.py) with a random network: the mean over several
+of them. The stage's setting was chosen on the "tuned" files with such stand-ins: every other one,
+in the order of names, of four of the benchmark's folders. The others were looked at twice, by two
+stand-ins.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamlstm import Engine, detector
 from streamlstm.kernels.online.anomaly import anomaly_step
 from streamlstm.online import anomaly
 
@@ -41,6 +45,13 @@ def judge(values: Array, errors: Array, times: Array, rate: float = anomaly.ALAR
     return made
 
 
+def detect(one: Series) -> Array:
+    """Return the detector's score of each row, float64[T]."""
+    stream = Engine(detector(intervals=())).stream("series")
+    rows = zip(one.values[:, None].astype(np.float32), one.times.tolist(), strict=True)
+    return np.nan_to_num([stream.observe(x, time=time).score for x, time in rows])
+
+
 def tuned(series: Sequence[Series]) -> set[str]:
     """Return the names of the files on which the setting was chosen."""
     names = [one.name for one in series if one.name.split("/")[0] in TUNED_FOLDERS]
@@ -60,6 +71,7 @@ def main() -> None:
         scores.append(
             [judge(s.values, e, s.times)[:, 0] for s, e in zip(series, errors, strict=True)]
         )
+    detected = [[detect(one) for one in steps(series, "detector")]]
     known = tuned(series)
     parts = {
         "all": range(len(series)),
@@ -67,7 +79,10 @@ def main() -> None:
         "unseen": [n for n, one in enumerate(series) if one.name not in known],
     }
     rows = [
-        _row(name, [series[n] for n in part], [[made[n] for n in part] for made in scores])
+        _row(
+            f"{who}, {name}", [series[n] for n in part], [[made[n] for n in part] for made in all_]
+        )
+        for who, all_ in (("detector", detected), ("stage", scores))
         for name, part in parts.items()
     ]
     ratios = {name: float(rows[0][name] or 0) for name in PROFILES}

@@ -141,7 +141,8 @@ def main() -> None:
     one, sizes = costs(1, given.rounds)
     block, _ = costs(BLOCK, given.rounds)
     rows: list[Row] = []
-    ratios, targets = {}, {}
+    ratios: dict[str, float] = {}
+    targets: dict[str, float] = {}
     for name in one:
         more, times = 1e9 * (one[name] - one["plain"]), block[name] / block["plain"]
         rows.append(

@@ -59,7 +59,7 @@ class Backend(Protocol):
         """Return compiled functions that step single streams of a table, if there are any."""
 
     def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
-        """Make a first step, of a temporary stream with the row ``initial[R]``, F inputs and W results."""
+        """Make a first step of a temporary stream, ``initial[R]``, with F inputs and W results."""
 
     def take_over(self, old: Any, rows: Any) -> None:
         """Replace a backend of the same class, which must not be used any more.

@@ -64,17 +64,11 @@ class ReferenceBackend:
             {name: rows[slots, columns] for name, columns in place.items()}
             for _, place in self._layers
         ]
-        if self._stage is None:
-            Y[:], state, _ = self.compute(X, state)
-        else:
-            if times is None or not len(times):
-                times = np.full(len(X), np.nan)
-            kept = rows[slots, self._columns]
-            values = self._stage.before(X.astype(self._dtype), times, kept)
-            values, state, _ = self._network(values, state, traced=False)
-            hidden = [vectors["h"] for vectors in state if "h" in vectors]
-            Y[:] = self._stage.behind(values, hidden[-1] if hidden else values, kept)
-            rows[slots, self._columns] = kept
+        if times is None or not len(times):
+            times = np.full(len(X), np.nan)
+        kept = rows[slots, self._columns]
+        Y[:], state, _ = self._step(X, times, state, kept)
+        rows[slots, self._columns] = kept
         for (_, place), vectors in zip(self._layers, state, strict=True):
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]
@@ -89,6 +83,39 @@ class ReferenceBackend:
         outcome = self._stage.learn(back, labels, columns)
         rows[[slot], self._columns] = columns
         return outcome
+
+    def trace(
+        self, rows: NDArray[Any], X: NDArray[Any], times: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]]]:
+        """Step rows[B, R] by X[B, F], but for the layers' states; return predictions and traces.
+
+        Returns
+        -------
+        Y : float[B, O]
+        traces : list of dict
+            As :meth:`compute` returns them.
+        """
+        state = [
+            {name: rows[:, columns] for name, columns in place.items()} for _, place in self._layers
+        ]
+        Y, _, traces = self._step(X, times, state, rows[:, self._columns], traced=True)
+        return Y[:, : self._model.output_size], traces
+
+    def _step(
+        self,
+        X: NDArray[Any],
+        times: NDArray[np.float64],
+        state: list[dict[str, NDArray[Any]]],
+        kept: NDArray[Any],
+        traced: bool = False,
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+        """Compute results, new states and traces; what the stage keeps is updated in place."""
+        if self._stage is None:
+            return self.compute(X, state, traced)
+        values = self._stage.before(X.astype(self._dtype), times, kept)
+        values, state, traces = self._network(values, state, traced)
+        hidden = [vectors["h"] for vectors in state if "h" in vectors]
+        return self._stage.behind(values, hidden[-1] if hidden else values, kept), state, traces
 
     def reserve(self, count: int) -> None:
         """Do nothing: a block needs no further memory."""

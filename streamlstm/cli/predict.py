@@ -37,9 +37,9 @@ def predict(
 
     The output has one row for each row of the file, in the same order: time and series where
     there are any, then the model's outputs by name, and what its online stage says of them:
-    bounds of intervals, such as `value_low_90`, score, p-value and alarm. The prediction in a row is for the row
-    `horizon` steps later in the same series. Every series starts from a fresh state, like a new
-    stream in `serve`, so its first predictions know little of the past.
+    bounds of intervals, such as `value_low_90`, score, p-value and alarm. The prediction in a row
+    is for the row `horizon` steps later in the same series. Every series starts from a fresh state,
+    like a new stream in `serve`, so its first predictions know little of the past.
 
     \b
     Example:

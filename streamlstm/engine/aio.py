@@ -92,8 +92,9 @@ class AsyncEngine:
         StreamLSTMError
             As :meth:`Engine.step`. Whatever is raised, no stream has changed.
         """
-        results = await self._result(stream, x, seq, time)
-        return results[: self.engine.model.output_size]
+        result = await self._result(stream, x, seq, time)
+        outputs = self.engine.model.output_size
+        return result if len(result) == outputs else result[:outputs].copy()
 
     async def observe(
         self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None

@@ -450,14 +450,14 @@ class Engine(StreamStates):
         """Return a handle to one stream that skips the look-up of its id."""
         return Stream(self, check_stream_id(stream))
 
-    def explain(self, stream: StreamId, x: ArrayLike) -> Explanation:
+    def explain(self, stream: StreamId, x: ArrayLike, *, time: float | None = None) -> Explanation:
         """Return the values that the network would compute, without advancing the stream.
 
         Parameters
         ----------
         stream : str or int
             A stream that has no state here is explained from the initial state.
-        x : float32[F]
+        x, time
             The observation, as for :meth:`step`.
 
         Returns
@@ -481,7 +481,7 @@ class Engine(StreamStates):
             if self._explainer is None or self._explainer.model is not self._model:
                 self._explainer = Explainer(self._model)
             explainer = self._explainer
-        return explainer.explain(state, row)
+        return explainer.explain(state, row, check_time(stream, time, schema.timed))
 
     def reload(self, model: Model, anew: bool = False) -> ReloadResult:
         """Replace the model between two steps.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.plan import row_layout
 from ..backends.reference import ReferenceBackend
 from ..network.layers import Layer
 from ..network.model import Model
@@ -72,14 +71,11 @@ class Explainer:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._reference = ReferenceBackend(model)
-        self._places, _ = row_layout(model)
 
-    def explain(self, row: Float32Array, x: Float32Array) -> Explanation:
+    def explain(self, row: Float32Array, x: Float32Array, time: float | None) -> Explanation:
         """Trace one observation x[F] through all layers, starting from the state row[R]."""
-        state = [
-            {name: row[None, columns] for name, columns in place.items()} for place in self._places
-        ]
-        y, _, traces = self._reference.compute(x[None], state, traced=True)
+        moment = np.array([np.nan if time is None else time])
+        y, traces = self._reference.trace(row[None].copy(), x[None], moment)
         layers = []
         for layer, trace in zip(self.model.layers, traces, strict=True):
             output = trace.pop("output")

@@ -9,7 +9,8 @@ from ..backends.backend import Backend
 from ..backends.plan import stage_start
 from ..errors import BadValueError, ModelError, shown
 from ..network.model import Model
-from ..online.layout import stage_places
+from ..online import intervals
+from ..online.layout import interval_constants, ring_length, stage_places
 
 Float32Array = NDArray[np.float32]
 MAX_STEPS = 100_000
@@ -80,24 +81,42 @@ def roll_out(
         T.
     """
     assert model.online is not None
-    O, levels = model.output_size, len(model.online.intervals)
     places = stage_places(model, stage_start(model))
-    Y = np.empty((steps, O), np.float32)
+    Y = np.empty((steps, model.output_size), np.float32)
     Y[0] = row[places["forecasts"]]
-    half = np.full(O, np.nan, np.float32)
-    if levels:  # the half widths that were shown with the last forecast stand last
-        half = row[places["intervals"]].reshape(O, -1)[:, -1]
-    rows, slots = row[None].copy(), np.zeros(1, np.int64)
-    x, result = np.empty((1, model.input_size), np.float32), np.empty((1, model.result_size))
-    result = result.astype(np.float32)
+    make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
+    rows = row[None].copy() if make_rows is None else make_rows(1, row)
+    slots = np.zeros(1, np.int64)
+    sizes = model.input_size, model.result_size
+    x, result = (np.empty((1, size), np.float32) for size in sizes)
     order = [model.targets.index(n) for n in range(model.input_size)]
     for t in range(1, steps):
         x[0] = Y[t - 1, order]
         moment = np.array([time + t * model.online.spacing])
         backend.step_block(rows, slots, x, result, None, moment)
-        Y[t] = result[0, :O]
-    spread = half * np.sqrt(np.arange(1, steps + 1, dtype=np.float32))[:, None]
-    low = -np.inf if model.online.lower is None else model.online.lower
-    high = np.inf if model.online.upper is None else model.online.upper
-    bounds = np.clip(Y - spread, low, high), np.clip(Y + spread, low, high)
-    return Forecast(Y, *(bound.astype(np.float32) for bound in bounds))
+        Y[t] = result[0, : Y.shape[1]]
+    if not model.online.intervals:
+        unknown = np.full_like(Y, np.nan)
+        return Forecast(Y, unknown, unknown.copy())
+    return Forecast(Y, *_bounds(model, row[places["intervals"]], Y))
+
+
+def _bounds(model: Model, kept: Float32Array, Y: Float32Array) -> list[Float32Array]:
+    """Return low and high, float32[T, O], of the widest interval around forecasts Y[T, O].
+
+    Parameters
+    ----------
+    model : Model
+    kept : float32[N]
+        What the stream remembers of its intervals.
+    Y : float32[T, O]
+    """
+    assert model.online is not None
+    levels, outputs = len(model.online.intervals), model.output_size
+    names = intervals.columns(levels, ring_length(model))
+    parts = np.split(kept.reshape(outputs, -1), np.cumsum(list(names.values()))[:-1], axis=1)
+    constants = interval_constants(model)
+    half = intervals.widths(0, constants, dict(zip(names, parts, strict=True)))  # [O, L]
+    growth = np.sqrt(np.arange(1, len(Y) + 1))[:, None, None]
+    found = intervals.bounds(Y[..., None], half * growth, constants)
+    return [bound[..., -1].astype(np.float32) for bound in found]

@@ -59,7 +59,7 @@ def steps_back(stream: StreamId, seq: Any, last: int, count: int) -> int:
     LabelError
         If ``seq`` is no number of an observation, or none that has come.
     """
-    if not is_number(seq) or int(seq) != seq or not 1 <= seq <= MAX_SEQ:
+    if not is_number(seq) or not 1 <= seq <= MAX_SEQ or int(seq) != seq:
         raise LabelError(
             f"stream {shown(stream)}: expected seq from 1 to 2**64 - 1, got {shown(seq)}."
         )

@@ -115,12 +115,12 @@ class Prediction(_Result):
 
     @property
     def alarm(self) -> bool:
-        """Whether an alarm begins or lasts with this observation."""
+        """Whether this observation raises an alarm; one that stands already is told once."""
         return self._layout.has_stage and bool(self._number("alarm") > 0)
 
     @property
     def kind(self) -> str:
-        """What is unusual, one of the words of ``streamlstm.network.online.KINDS``."""
+        """Why the alarm that stands was raised: of ``streamlstm.network.online.KINDS``."""
         return KINDS[int(self._number("kind"))] if self._layout.has_stage else KINDS[0]
 
     @property
@@ -157,12 +157,12 @@ class Predictions(_Result):
 
     @property
     def alarm(self) -> NDArray[np.bool_]:
-        """Whether there is an alarm: bool[B]."""
+        """Whether each observation raises an alarm: bool[B]."""
         return np.asarray(self._number("alarm") > 0)
 
     @property
     def kind(self) -> list[str]:
-        """What is unusual, one word for each observation."""
+        """Why the alarm that stands was raised, one word for each observation."""
         codes = np.nan_to_num(self._number("kind")).astype(int)
         return [KINDS[code] for code in codes.tolist()]
 

@@ -100,6 +100,7 @@ def record(
     units: Sequence[int] | None = None,
     backend: str = "auto",
     on_step: Callable[[int], None] | None = None,
+    times: Sequence[float] | None = None,
 ) -> Recording:
     """Step a fresh stream through a series and record its gates.
 
@@ -119,6 +120,8 @@ def record(
         As for :class:`streamlstm.Engine`.
     on_step : callable, optional
         Called after each observation with the number of observations so far.
+    times : sequence of float, length n, optional
+        Event times in seconds, for a model that needs them.
 
     Returns
     -------
@@ -138,13 +141,14 @@ def record(
     traces: dict[int, dict[str, list[Float32Array]]] = {n: {} for n in chosen}
     engine = Engine(model, capacity=1, backend=backend)
     for row, x in enumerate(X):
+        time = None if times is None else float(times[row])
         try:
             if row >= first:
-                explained = engine.explain(0, x).layers
+                explained = engine.explain(0, x, time=time).layers
                 for n in chosen:
                     for name, vector in explained[n].values.items():
                         traces[n].setdefault(name, []).append(vector)
-            y = engine.step(0, x)
+            y = engine.step(0, x, time=time)
         except StreamLSTMError as error:
             raise type(error)(f"row {row + 1}: {error}") from None
         if row >= first:

@@ -1,4 +1,4 @@
-"""The online stage of a model: what is done with an observation and a prediction beside the network.
+"""The online stage of a model: what is done with observations and predictions beside the network.
 
 A specification is data in the model file. What it means is in the NumPy functions of
 streamlstm/online; what it remembers of a stream is in the stream's state row (backends/plan.py).

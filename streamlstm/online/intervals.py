@@ -153,9 +153,16 @@ def step(
     state["ratios"] = np.where(known[:, None], ratios, state["ratios"])
     _learn_scale(np.abs(r), shown, known, K[kernel.PACE], state)
     shown[:] = _shown(state)
-    half, rows = shown[:, kernel.HALVES :], K[kernel.PACE] * state["count"]
+    return bounds(y[:, None], widths(position, K, state), K), state
+
+
+def widths(position: int, K: Array, state: State) -> Array:
+    """Return the half widths, float[B, L], around the forecasts at a position in the ring."""
+    size = kernel.HALVES + int(K[kernel.LEVELS])
+    half = state["shown"][:, position * size + kernel.HALVES : (position + 1) * size]
+    rows = K[kernel.PACE] * state["count"]
     wide = np.where(rows < kernel.START_END, kernel.START_WIDTH / np.maximum(rows, 1), 0)
-    return _bounds(y[:, None], half + np.abs(half) * wide, K), state
+    return np.asarray(half + np.abs(half) * wide)
 
 
 def _ends(K: Array) -> Any:
@@ -218,7 +225,8 @@ def _shown(state: State) -> Array:
     return np.concatenate([lean, scale, state["ratios"] * scale], axis=1)
 
 
-def _bounds(y: Array, half: Array, K: Array) -> tuple[Array, Array]:
+def bounds(y: Array, half: Array, K: Array) -> tuple[Array, Array]:
+    """Return low and high, float[..., L], of forecasts y[..., 1] and half widths[..., L]."""
     side = _ends(K)[kernel.SIDE]
     lower, upper = K[kernel.LOWER], K[kernel.UPPER]
     low, high = np.clip(y - half, lower, upper), np.clip(y + half, lower, upper)

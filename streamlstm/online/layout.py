@@ -42,7 +42,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         return {}
     if model.horizon > MAX_HORIZON:
         raise ModelError(
-            f"online: expected a horizon of at most {MAX_HORIZON} steps, got {model.horizon}: every "
+            f"online: expected a horizon of at most {MAX_HORIZON} steps, got {model.horizon}: each "
             "stream keeps its forecasts until what they speak of has come."
         )
     ring = ring_length(model)

@@ -182,7 +182,7 @@ class Stage:
         return count
 
     def _compare(self, came: Array, Y: Array, count: Array, state: Array) -> tuple[Array, Array]:
-        """Put new forecasts Y into the ring; return the errors of those that were due, and where."""
+        """Put forecasts Y into the ring; return the errors of those that were due, and where."""
         ring = state[:, self._places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
         rows, place = np.arange(len(Y)), count % ring.shape[1]
         error = came - ring[rows, place]

@@ -7,7 +7,7 @@ from ..wire import COUNT, FLAG, FLOATS, NUMBER, WORD, Extra
 
 
 def model_extras(model: Model) -> wire.Extras | None:
-    """Return the map that a model's predictions have (docs/protocol.md); None if it has no stage."""
+    """Return the map of a model's predictions (docs/protocol.md); None if it has no stage."""
     online, outputs = model.online, model.output_size
     if online is None:
         return None

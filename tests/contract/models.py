@@ -156,9 +156,9 @@ STAGES = {
 }
 
 
-def staged(online: Online, horizon: int = 2) -> Model:
+def staged(online: Online, horizon: int = 2, units: int = 17) -> Model:
     """Return a model with an online stage, which forecasts two of its three inputs."""
-    network = random_model([LSTM(3 + online.derived, 17), Dense(17, 2)], seed=5)
+    network = random_model([LSTM(3 + online.derived, units), Dense(units, 2)], seed=5)
     return Model(
         network.layers,
         network.weights,
@@ -194,6 +194,8 @@ FEW = (
     "softmax",
     "embedding",
     "skip with factors",
+    "online, all",
+    "online, filled",
 )
 
 # How much the suite steps: blocks of these sizes, so often, among so many streams.

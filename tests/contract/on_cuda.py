@@ -19,7 +19,7 @@ from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
 
 from . import models
-from .models import random_model, with_scaled_skip
+from .models import STAGES, random_model, staged, with_scaled_skip
 from .simulator import hurry
 
 LAYERS = {
@@ -75,6 +75,7 @@ SMALL = {
     **{f"dense {name}": random_model([Dense(2, 5, name)]) for name in PARAMETERS},
     "scaled": random_model([LSTM(3, 5), Dense(5, 4)], scaled=True),
     "skip with factors": with_scaled_skip(random_model([Dense(3, 7)], scaled=True)),
+    **{f"online, {name}": staged(online, units=5) for name, online in STAGES.items()},
 }
 KERNELS = ("any", "resident", "shared", "spilled", "scalar")
 

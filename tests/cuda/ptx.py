@@ -23,20 +23,28 @@ warnings.simplefilter("ignore")  # of numba's imports
 from numba import cuda, types  # noqa: E402
 from numba.cuda import dispatcher  # noqa: E402
 
-from streamlstm.kernels.cuda import fused, rows, scalar, sizes  # noqa: E402
+from streamlstm.kernels.cuda import fused, online, rows, scalar, sizes  # noqa: E402
 
 from .sass import inner_loops  # noqa: E402
 
-_floats, _longs, _ints = (
-    types.Array(kind, 1, "C") for kind in (types.float32, types.int64, types.int32)
+_floats, _longs, _ints, _doubles = (
+    types.Array(kind, 1, "C") for kind in (types.float32, types.int64, types.int32, types.float64)
 )
 _step = (_floats, _longs, _floats, _ints, _floats, _floats, _floats, types.int64)
+_block = (_floats, _ints, _doubles, _floats, _floats, *[types.int64] * 2)
 _move = (_floats, types.int64, _longs, *[types.int64] * 3, _floats)
 KERNELS = {
     "resident": (fused.step_resident, _step, None),
     "shared": (fused.step_shared, _step, sizes.REGISTERS),
     "spilled": (fused.step_global, _step, None),
     "scalar": (scalar.step, _step, None),
+    "prepare": (online.prepare, (_floats, _longs, _doubles, *_block), None),
+    "conclude": (online.conclude, (_floats, _longs, *_block, types.int64, _floats), None),
+    "learn": (
+        online.learn,
+        (_floats, _longs, _floats, _longs, types.int64, _floats, _floats, _longs),
+        None,
+    ),
     "fill": (rows.fill, (_floats, _floats, types.int64, types.int64), None),
     "gather": (rows.gather, _move, None),
     "scatter": (rows.scatter, _move, None),

@@ -28,6 +28,7 @@ SPECIAL = {
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 UNSIGNED = {"lo": "<", "ls": "<=", "hi": ">", "hs": ">="}
 SPACES = {"global": "global_at", "shared": "shared_at"}
+UNREAD = "%temp"  # a register of a block of its own, for the half of a double that nobody reads
 IGNORED = {
     "nc",
     "volatile",
@@ -45,7 +46,16 @@ IGNORED = {
     "full",
 }
 FLUSHING = {"ex2", "rcp", "div", "lg2", "sqrt", "rsqrt", "add", "mul", "fma"}
-DOUBLES = {"mov", "add", "sub", "mul", "div", "neg"}  # as C has them, rounded once
+DOUBLES = {
+    **dict.fromkeys(("mov", "add", "sub", "mul", "div", "neg"), ""),  # as floats
+    "abs": "fabs({0})",
+    "fma": "fma({0}, {1}, {2})",
+    "min": "fmin({0}, {1})",
+    "max": "fmax({0}, {1})",
+    "rcp": "1.0 / {0}",
+    "sqrt": "sqrt({0})",
+    "rcp approx ftz": "number64(bits64(1.0 / {0}) & ~0xffffffffull)",  # no lower half
+}
 ROUNDING = {"rzi": "trunc", "rni": "rint", "rmi": "floor", "rpi": "ceil"}
 
 
@@ -80,15 +90,17 @@ def _class(name: str) -> str:
 def _assign(target: str, value: str) -> str:
     if target.startswith("{"):
         low, high = _halves(target)
-        halves = f"{_register(low)} = (uint32_t)both; {_register(high)} = both >> 32;"
-        return f"uint64_t both = {value}; {halves}"
+        halves = {low: "(uint32_t)both", high: "both >> 32"}
+        halves.pop(UNREAD, None)
+        kept = "".join(f"{_register(name)} = {half};" for name, half in halves.items())
+        return f"uint64_t both = {value}; {kept}"
     return f"{_register(target)} = {value};"
 
 
 def _halves(pair: str) -> list[str]:
     """Return the two registers of 32 bits that make one of 64."""
     names = [name.strip() for name in pair[1:-1].split(",")]
-    if len(names) != 2 or {_class(name) for name in names} != {"uint32_t"}:
+    if len(names) != 2 or {_class(name) for name in names if name != UNREAD} != {"uint32_t"}:
         raise UnknownError("packing of anything but two registers of 32 bits")
     return names
 
@@ -195,8 +207,12 @@ def _value(parts: list[str], operands: list[str], symbols: dict[str, int], targe
         low, high = (_read(o, "b32", symbols) for o in _halves(operands[0]))
         return _widened(target, f"((uint64_t){high} << 32 | {low})", kind)
     values = [_read(o, kind, symbols) for o in operands]
-    if kind == "f64" and name not in DOUBLES:
-        raise UnknownError("arithmetic of doubles")
+    if kind == "f64":
+        key = " ".join([name, *(m for m in parts[1:-1] if m != "rn")])
+        if key not in DOUBLES:
+            raise UnknownError("arithmetic of doubles")
+        if DOUBLES[key]:
+            return _widened(target, DOUBLES[key].format(*values), kind)
     computed = (
         _floating(name, modifiers, values)
         if kind in ("f32", "f64")
@@ -261,9 +277,11 @@ def _whole(
     if name in ("mul", "mad") and modifiers in ({"lo"}, {"wide"}, {"hi"}):
         wide = f"{'' if signed else 'u'}int64_t"
         if modifiers == {"hi"}:
-            if size != "32":
+            if size not in ("32", "64"):
                 return None
-            made = f"(uint32_t)((({wide}){v[0]} * {v[1]}) >> 32)"
+            if size == "64":
+                wide = "__int128" if signed else "unsigned __int128"
+            made = f"({unsigned})((({wide}){v[0]} * {v[1]}) >> {size})"
         elif modifiers == {"wide"}:
             if size != "32":
                 return None

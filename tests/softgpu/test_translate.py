@@ -97,7 +97,9 @@ def test_a_barrier_makes_what_was_written_readable() -> None:
         "mov.b32 %r3, {%rs1, %rs2}",
         "mov.b32 {%rs1, %rs2}, %r3",
         "mov.b64 {%f1, %f2}, %rd6",
-        "fma.rn.f64 %fd1, %fd1, %fd2, %fd3",
+        "fma.rz.f64 %fd1, %fd1, %fd2, %fd3",
+        "copysign.f64 %fd1, %fd1, %fd2",
+        "mov.b64 {%temp, %temp}, %fd1; mov.u32 %r1, %temp",
         "shl.b16 %rs1, %rs2, 1",
     ],
 )
@@ -154,6 +156,47 @@ def test_floats(instruction: str, truth) -> None:
     np.testing.assert_array_equal(found, np.array(expected, np.float32))
 
 
+def f64(value: float) -> str:
+    return f"0d{np.float64(value).view(np.uint64):016X}"
+
+
+def without_lower_half(x: np.float64) -> np.float64:
+    return np.float64((x.view(np.uint64) >> 32 << 32).view(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "truth"),
+    [
+        ("add.f64 %fd3, %fd1, %fd2", lambda x, y: x + y),
+        ("abs.f64 %fd3, %fd1", lambda x, y: abs(x)),
+        ("min.f64 %fd3, %fd1, %fd2", np.fmin),
+        ("max.f64 %fd3, %fd1, %fd2", np.fmax),
+        ("rcp.rn.f64 %fd3, %fd1", lambda x, y: 1 / x),
+        ("rcp.approx.ftz.f64 %fd3, %fd1", lambda x, y: without_lower_half(1 / x)),
+        ("abs.f64 %fd3, %fd1; sqrt.rn.f64 %fd3, %fd3", lambda x, y: np.sqrt(abs(x))),
+        ("fma.rn.f64 %fd3, %fd1, 0d4000000000000000, %fd2", lambda x, y: 2 * x + y),
+        (
+            "mov.b64 {%temp, %r3}, %fd1; mov.b64 {%r4, %temp}, %fd2; mov.b64 %fd3, {%r4, %r3}",
+            lambda x, y: ((x.view(np.uint64) >> 32 << 32) | (y.view(np.uint64) & 0xFFFFFFFF)).view(
+                np.float64
+            ),
+        ),
+    ],
+)
+def test_doubles(instruction: str, truth) -> None:
+    values = [0.0, -1 / 3, 7.1e300, -np.inf, np.nan]
+    pairs = [(np.float64(x), np.float64(y)) for x in values for y in (1.5, -0.1, np.nan)]
+    body = ";".join(
+        f"mov.f64 %fd1, {f64(x)}; mov.f64 %fd2, {f64(y)}; {instruction};"
+        f"st.global.f64 [%rd1+{8 * n}], %fd3"
+        for n, (x, y) in enumerate(pairs)
+    )
+    found = run(body, block=1).view(np.float64)[: len(pairs)]
+    with np.errstate(all="ignore"):
+        expected = [truth(x, y) for x, y in pairs]
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("instruction", "truth"),
     [
@@ -173,6 +216,14 @@ def test_floats(instruction: str, truth) -> None:
         ),
         ("mul.wide.s32 %rd6, %r3, %r4; cvt.u32.u64 %r5, %rd6", lambda x, y: x * y),
         ("not.b32 %r5, %r3", lambda x, y: ~x),
+        (
+            "cvt.s64.s32 %rd6, %r3; mul.hi.s64 %rd6, %rd6, 6442450944; cvt.u32.u64 %r5, %rd6",
+            lambda x, y: (x * 6442450944) >> 64,
+        ),
+        (
+            "cvt.s64.s32 %rd6, %r3; mul.hi.u64 %rd6, %rd6, 3; cvt.u32.u64 %r5, %rd6",
+            lambda x, y: (x % 2**64 * 3) >> 64,
+        ),
     ],
 )
 def test_integers(instruction: str, truth) -> None:

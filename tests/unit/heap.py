@@ -47,7 +47,7 @@ def kernel(model: Model, B: int, weights: str = "float32") -> Run:
     backend = CpuBackend(round_weights(model, weights), 1, weights)
     rows = np.zeros((B, backend.row_size), np.float32)
     X = np.ones((B, model.input_size), np.float32)
-    arrays = (rows, np.arange(B), X, np.empty((B, model.output_size), np.float32))
+    arrays = (rows, np.arange(B), X, np.empty((B, model.result_size), np.float32))
     function, task = backend.prepare(*arrays)
 
     def run(n: int, _alive: object = (backend, arrays)) -> None:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "backends": "online network kernels lazy_arrays",
     "data": "",
     "wire": "",
-    "engine": "backends network kernels lazy_arrays",
+    "engine": "backends online network kernels lazy_arrays",
     "learn": "network kernels",
     "convert": "backends network kernels files",
     "client": "engine wire network files",
@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "files",
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
-    "examples": "inside client engine wire data network",
+    "examples": "inside client engine wire data online network",
     "benchmarks": "serving convert learn client engine wire data online backends network kernels",
 }
 # Packages of others, and who alone may import them.

@@ -37,13 +37,13 @@ def engine() -> AsyncEngine:
 def blocks(engine: AsyncEngine) -> list[int]:
     """Return a list that will hold how many observations each block had."""
     sizes: list[int] = []
-    step_each = engine.engine.step_each
+    result_each = engine.engine.result_each
 
     def counted(streams, X, **rest):
         sizes.append(len(streams))
-        return step_each(streams, X, **rest)
+        return result_each(streams, X, **rest)
 
-    engine.engine.step_each = counted  # type: ignore[method-assign]
+    engine.engine.result_each = counted  # type: ignore[method-assign]
     return sizes
 
 
@@ -189,7 +189,7 @@ async def test_a_bug_in_the_engine_reaches_every_caller(
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.engine, "step_each", fail)
+        patched.setattr(engine.engine, "result_each", fail)
         ends = await asyncio.gather(
             engine.step("a", [1, 2]), engine.step("b", [1, 2]), return_exceptions=True
         )

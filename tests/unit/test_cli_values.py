@@ -44,6 +44,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
             "train": [str(data), "--target", "none", "--out", str(folder / "out.safetensors")],
             "convert": [str(model), "--out", str(folder / "out.safetensors")],
             "predict": [str(model), str(data), "--out", str(folder / "predictions.csv")],
+            "online": [str(model), "--out", str(folder / "online.safetensors")],
+            "detect": [str(data), "--out", str(folder / "scores.csv")],
             "gates": [str(model), str(data), "--csv", str(folder / "gates.csv")],
             "serve": [str(model), *free, "--metrics", busy],
             "publish": [str(data), "--endpoints", NOWHERE],

@@ -20,12 +20,12 @@ from tests.exhaustive import exhaustive
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        exhaustive(["tests.contract.on_cuda", "any"], 480),
+        exhaustive(["tests.contract.on_cuda", "any"], 570),
         # The others step the same models, in blocks of one size.
-        (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 7),
-        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 40),
-        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 40),
-        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 40),
+        (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 9),
+        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 49),
+        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 49),
+        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 49),
         exhaustive(["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
     ],
 )

@@ -19,10 +19,10 @@ def test_an_explanation_predicts_the_step_and_changes_nothing(name: str) -> None
         if model.categories:
             x[0] = rng.integers(model.categories)
         before = engine.export_stream("a") if n else b""
-        explanation = engine.explain("a", x)
+        explanation = engine.explain("a", x, time=60.0 * n)
         assert ("a" in engine) == bool(n)
         assert not n or engine.export_stream("a") == before
-        y = engine.step("a", x)
+        y = engine.step("a", x, time=60.0 * n)
         assert np.allclose(explanation.prediction, y, rtol=1e-5, atol=1e-5)
         assert [trace.layer for trace in explanation.layers] == list(model.layers)
 

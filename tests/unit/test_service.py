@@ -258,6 +258,7 @@ def test_info_has_the_keys_of_the_specification() -> None:
         "outputs": ["y0", "y1", "y2"],
         "horizon": 1,
         "fingerprint": MODEL.fingerprint,
+        "online": None,
     }
     assert (info["streams"], info["capacity"], info["backend"]) == (1, 9, "cpu")
     assert info["limits"] == {
@@ -285,7 +286,7 @@ def test_a_failure_of_the_engine_is_answered_and_logged(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(service.engine, "step_many", fail)
+    monkeypatch.setattr(service.engine, "result_many", fail)
     monkeypatch.setattr(service.engine, "export_stream", fail)
     with caplog.at_level(logging.ERROR):
         answers = service.handle([step("a", [1, 1]), wire.encode(wire.Export("a"))])
@@ -297,8 +298,8 @@ def test_arrays_given_to_the_engine_can_be_written() -> None:
     # The kernels are compiled for such arrays; for any other they would be compiled again.
     service = Service(engine())
     seen = []
-    step_many = service.engine.step_many
-    service.engine.step_many = lambda s, X, **k: (seen.append(X), step_many(s, X, **k))[1]  # type: ignore[method-assign]
+    stepped = service.engine.result_many
+    service.engine.result_many = lambda s, X, *k: (seen.append(X), stepped(s, X, *k))[1]  # type: ignore[method-assign]
     service.handle([step("a", [1, 2])])
     assert seen[0].flags.writeable
     assert seen[0].flags.c_contiguous

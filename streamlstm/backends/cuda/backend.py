@@ -19,11 +19,12 @@ from ...errors import CapacityError, ModelError
 from ...kernels.cuda import fused
 from ...kernels.cuda.sizes import LANES, MAX_SHARED
 from ...network.model import Model
-from ..plan import compile_plan
+from ..plan import compile_plan, initial_row
 from . import graph
 from .buffers import Buffers
 from .launch import Launch
 from .rows import DeviceRows
+from .stage import DeviceStage, network_alone
 
 Float32Array = NDArray[np.float32]
 
@@ -77,22 +78,22 @@ class CudaBackend:
     ) -> None:
         if kernel not in (None, *KERNELS):
             raise ModelError(f"kernel: expected {', '.join(KERNELS)}, or None, got {kernel!r}.")
-        if model.online is not None:
-            raise ModelError(
-                "backend: expected cpu for a model with an online stage, got cuda, which does not "
-                "compute it yet; model.with_online(None) leaves it out."
-            )
         check_device(device)
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)
         self.row_size = plan.row_size
-        self._sizes = model.input_size, model.output_size
+        self._sizes = model.input_size, model.result_size
+        self._initial = initial_row(model)
+        network = plan if model.online is None else network_alone(plan)
         self._buffers: dict[tuple[int, int], Buffers] = {}
         with self._device, self._memory():
-            self._weights = cuda.to_device(plan.weights)
-            self._program = cuda.to_device(plan.program)
+            self._weights = cuda.to_device(network.weights)
+            self._program = cuda.to_device(network.program)
+            self._stage: DeviceStage | None = None
+            if model.online is not None:
+                self._stage = DeviceStage(plan, self._weights, model.online.labels > 0)
             cuda.synchronize()  # the buffers' streams do not wait for these copies
-            self._config = Launch.of(plan, kernel, device)
+            self._config = Launch.of(network, kernel, device)
             # One for each of two chunks in flight.
             self._scratch = [cuda.device_array(self._config.scratch, np.float32) for _ in range(2)]
             self._compile()
@@ -111,12 +112,14 @@ class CudaBackend:
         X: Float32Array,
         Y: Float32Array,
         seqs: NDArray[np.uint64] | None = None,
-        times: NDArray[np.float64] | None = None,  # noqa: ARG002
+        times: NDArray[np.float64] | None = None,
     ) -> None:
-        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; predictions to Y[B, O].
+        """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W].
 
-        Where a number of ``seqs`` is not 0, the prediction is stored in the row as well.
+        Where a number of ``seqs`` is not 0, the result is stored in the row as well.
         """
+        if times is not None and not len(times):
+            times = None
         if seqs is None or not len(seqs):
             slots = ~slots
         elif not np.all(seqs):
@@ -129,7 +132,8 @@ class CudaBackend:
             for part, buffers in zip(parts, ready, strict=True):
                 if len(in_flight) == 2:
                     in_flight.pop(0).finish()
-                buffers.fill(slots[part], X[part], Y[part])
+                due = None if times is None else times[part]
+                buffers.fill(slots[part], X[part], Y[part], due)
                 self._enqueue(rows.memory, buffers)
                 in_flight.append(buffers)
             for buffers in in_flight:
@@ -157,7 +161,7 @@ class CudaBackend:
         For benchmarks of the launch alone.
         """
         with self._device:
-            buffers = Buffers(len(slots), *self._sizes, self._scratch[0])
+            buffers = self._make_buffers(len(slots), 0)
             buffers.fill(slots, X, np.empty(0, np.float32))
             buffers.send()
             buffers.stream.synchronize()
@@ -175,8 +179,10 @@ class CudaBackend:
         """Do nothing: rows are given with every block."""
 
     def learn(self, rows: DeviceRows, slot: int, back: int, labels: Float32Array) -> int:
-        """Raise: no model on a GPU has a stage that learns."""
-        raise AssertionError(rows, slot, back, labels)
+        """Learn from labels[O] of a step, as :meth:`..backend.Backend.learn` says."""
+        assert self._stage is not None
+        with self._device:
+            return self._stage.learn(rows.memory, [slot], back, labels)
 
     def warm_up(self, initial: Float32Array, inputs: int, results: int) -> None:
         """Do nothing: the constructor has launched kernels and copied weights."""
@@ -195,6 +201,10 @@ class CudaBackend:
         threads, shared = launch.threads, 4 * fused.STARTS
         kernel = launch.kernel[1, threads, buffers.stream, shared]
         kernel(*arrays, buffers.scratch, launch.argument or width)
+        if self._stage is not None:
+            self._stage.prepare(none, buffers)
+            self._stage.conclude(none, buffers)
+            self._stage.compile_learning(none)
         buffers.stream.synchronize()
         if launch.shared(launch.widths[-1]) > MAX_SHARED:
             graph.allow_shared(launch.kernel, self._number)
@@ -226,8 +236,10 @@ class CudaBackend:
         )
 
     def _launch(self, memory: Any, buffers: Buffers) -> None:
-        """Enqueue the kernel, for as many streams as the buffers have room for."""
-        launch = self._config
+        """Enqueue the kernels, for as many streams as the buffers have room for."""
+        launch, X, Y = self._config, buffers.X, buffers.Y
+        if self._stage is not None:
+            X, Y = self._stage.prepare(memory, buffers)
         width = launch.width(buffers.room)
         blocks = min(-(-buffers.room // width), launch.blocks)
         shared = launch.shared(width)
@@ -236,11 +248,13 @@ class CudaBackend:
             self._program,
             memory,
             buffers.slots,
-            buffers.X,
-            buffers.Y,
+            X,
+            Y,
             buffers.scratch,
             launch.argument or width,
         )
+        if self._stage is not None:
+            self._stage.conclude(memory, buffers)
 
     def _try_graphs(self) -> None:
         """Step some streams with and without a graph; every bit must be the same.
@@ -253,7 +267,7 @@ class CudaBackend:
         X = rng.uniform(0, 1, (3, count, self._sizes[0])).astype(np.float32)
         seqs, wanted = rng.integers(0, 2, count).astype(np.uint64), self.graphs
         for self.graphs in (False, wanted):
-            rows = self.make_rows(_TRIED, np.zeros(self.row_size, np.float32))
+            rows = self.make_rows(_TRIED, self._initial)
             Y = np.zeros((3, count, self._sizes[1]), np.float32)
             for n in range(3):
                 self.step_block(rows, np.roll(slots, n)[:count], X[n], Y[n], seqs)
@@ -274,13 +288,17 @@ class CudaBackend:
         if key not in self._buffers:
             try:
                 with self._memory():
-                    self._buffers[key] = Buffers(room, *self._sizes, self._scratch[turn])
+                    self._buffers[key] = self._make_buffers(room, turn)
             except CapacityError:  # use larger ones if there are any
                 larger = [key for key in self._buffers if key[0] > room and key[1] == turn]
                 if not larger:
                     raise
                 self._buffers[key] = self._buffers[min(larger)]
         return self._buffers[key]
+
+    def _make_buffers(self, room: int, turn: int) -> Buffers:
+        between = 0 if self._stage is None else self._stage.between(room)
+        return Buffers(room, *self._sizes, self._scratch[turn], between)
 
     @contextmanager
     def _memory(self) -> Iterator[None]:

@@ -107,6 +107,7 @@ def gates(
             layers=layer,
             units=chosen_units,
             on_step=on_step,
+            times=None if series.time is None else series.time.tolist(),
         )
     if csv is not None:
         _write_numbers(csv, recording, series)

@@ -107,12 +107,14 @@ def publish(
     if journal is not None and not replay:
         raise BadParameter("expected --replay with it", param_hint="--journal")
 
+    fills = False  # whether cells may be missing
+
     def observations(
         columns: Sequence[str] | None, applied: Callable[[str], int] | None = None
     ) -> Iterator[Observation]:
         if source is None:
             return from_host(rate or HOST_RATE, seconds)
-        return from_csv(source, stream, stream_column, columns, rate, seconds, applied)
+        return from_csv(source, stream, stream_column, columns, rate, seconds, applied, fills)
 
     if pull is not None:
         with Working(), Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
@@ -122,7 +124,8 @@ def publish(
     printer = PredictionPrinter(json)
     with Client(endpoint, key=key, server=server) as client:
         # A request in any case: a missing worker is reported before anything is read.
-        inputs = client.info()["model"]["inputs"]
+        model = client.info()["model"]
+        inputs, fills = model["inputs"], "fill" in (model.get("online") or {})
         if host and not json:
             err.print(HOST_UNITS)
         if not replay:

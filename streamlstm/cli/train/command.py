@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from streamlstm.learn.dataset import Dataset, Split
     from streamlstm.learn.fit import FitResult
     from streamlstm.learn.settings import Settings
-    from streamlstm.network.model import Model
 
 
 def _not_nan(value: float) -> float:

@@ -66,6 +66,7 @@ FIRST_NOVELTY = 0.5  # such a logarithm, before any is known
 NOVELTY_WEIGHT = 0.5
 NOVELTY_MOST = 6.0
 NOVEL_SIZE, DECADE = 1.8, 1.5  # novelty is as rare as a size of 1.8 1.5^decades times the usual
+LOG_DECADE = math.log(DECADE)
 LEAST_SIZE = 1e-3
 LASTING = 2.0  # variance is told of rows with an error this many times its usual size
 UNREST, CALMNESS = 1.2, 0.9  # give changes of normal noise the tail that its errors have
@@ -253,7 +254,7 @@ def anomaly_step(S, at, value, residual, time, K, k):
     unrest *= UNREST
     most = max(max(max(spike, level), max(calm, unrest)), LEAST_SIZE)
     if novelty > 0.0:
-        most = max(most, NOVEL_SIZE * DECADE**novelty)
+        most = max(most, NOVEL_SIZE * math.exp(LOG_DECADE * novelty))
     strange = _is_of_another_size(S, at, value, spread, u, z)
     S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
     _scale(S, at, value, weight)

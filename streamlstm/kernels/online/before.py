@@ -1,7 +1,7 @@
 """The online stage before the layers: fill, calendar, scaling; called by address for a group."""
 
 import numpy as np
-from numba import float64, int64
+from numba import float64
 
 from .. import layout
 from ..arguments import UNBOUNDED
@@ -60,16 +60,15 @@ def _scale(weights, program, S, row, X, x, Z, z):
 
 
 @inlined
-def _derive(weights, program, base, S, row, time, Z, z):
+def _derive(weights, program, doubles, S, row, time, Z, z):
     """Write the features of the event time behind the inputs."""
     stage = program[layout.STAGE]
-    T = doubles_at(base + 8 * (stage + program[stage + table.TRANSITIONS]), UNBOUNDED)
     calendar_step(
         S,
         row + program[stage + table.CALENDAR],
         time,
-        T,
-        int64(0),
+        doubles,
+        stage + program[stage + table.TRANSITIONS],
         program[stage + table.TRANSITION_COUNT],
         Z,
         z + program[layout.INPUTS],
@@ -78,22 +77,40 @@ def _derive(weights, program, base, S, row, time, Z, z):
     )
 
 
+@inlined
+def network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own):
+    """Write the inputs of the network for one stream to ``Z[z]`` and behind.
+
+    Parameters
+    ----------
+    doubles : float64[...]
+        The program once more, of which a time zone's table is read.
+    row : int64
+        Offset in S of the stream's state row.
+    time : float64
+        Event time, NaN if there is none.
+    own : int64
+        Offset in Z of working memory, F floats.
+    """
+    _fill(weights, program, S, row, X, x, Z, z, own)
+    _scale(weights, program, S, row, X, x, Z, z)
+    if program[program[layout.STAGE] + table.CALENDAR] != 0:
+        _derive(weights, program, doubles, S, row, time, Z, z)
+
+
 @by_address
 def before(task, group, _c, _d):
     """Fill the observations of a group, and write the inputs of the network to its rows."""
     weights, program, S, slots, X, _, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
-    first, stage = streams[layout.GROUP_FIRST], program[layout.STAGE]
-    base = int64s_at(task, layout.TASK)[layout.TASK_PROGRAM]
+    first = streams[layout.GROUP_FIRST]
+    doubles = doubles_at(int64s_at(task, layout.TASK)[layout.TASK_PROGRAM], UNBOUNDED)
     own = work_at(program)[1]
     denormals = flush_denormals()
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x = (first + m) * program[layout.INPUTS]
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        _fill(weights, program, S, row, X, x, Z, z, own)
-        _scale(weights, program, S, row, X, x, Z, z)
-        if program[stage + table.CALENDAR] != 0:
-            time = float64(time_of(task, first + m))
-            _derive(weights, program, base, S, row, time, Z, z)
+        time = float64(time_of(task, first + m))
+        network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own)
     restore(denormals)

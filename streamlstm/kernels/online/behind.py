@@ -1,4 +1,4 @@
-"""The online stage behind the layers: outputs, adaptation, intervals; called by address for a group.
+"""The online stage behind the layers: outputs, adaptation, intervals; called by address.
 
 A network that is scaled by the stream's own mean and deviation works in the unit of training: there
 inputs and outputs are what they would be if the stream had the level and the spread of that series.
@@ -142,13 +142,25 @@ def _anomalies(weights, program, S, row, X, x, time, Y, y):
 
 
 @inlined
-def _result(weights, program, S, row, X, x, time, Z, z, Y, y):
-    """Write the result of one stream to ``Y[y]``."""
+def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
+    """Write the result of one stream to ``Y[y]``.
+
+    Parameters
+    ----------
+    row : int64
+        Offset in S of the stream's state row.
+    time : float64
+        Event time, NaN if there is none.
+    z : int64
+        Offset in Z of the network's outputs, which are not scaled back.
+    places : (int64, int64, int64)
+        Offsets in Z of working memory, as of :func:`.arguments.work_at`.
+    """
     stage, F, O = program[layout.STAGE], program[layout.INPUTS], program[layout.OUTPUTS]
     inputs = row + program[stage + table.INPUTS]
     for n in range(program[layout.RESULT]):
         Y[y + n] = np.nan
-    out, came, work = work_at(program)
+    out, came, work = places
     count = count_step(S, row + program[stage + table.COUNT])
     _network(weights, program, S, row, Z, z, out)
     if program[stage + table.ADAPTATION] != 0:
@@ -188,11 +200,12 @@ def behind(task, group, _c, _d):
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
     F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
+    places = work_at(program)
     denormals = flush_denormals()
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x, y = (first + m) * F, (first + m) * W
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
         time = float64(time_of(task, first + m))
-        _result(weights, program, S, row, X, x, time, Z, z, Y, y)
+        write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places)
     restore(denormals)

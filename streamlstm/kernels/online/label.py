@@ -4,12 +4,32 @@ from numba import float32, float64, int64, types
 
 from .. import layout
 from ..arguments import UNBOUNDED
-from ..cache import kernel
+from ..cache import internal, kernel
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
 from .behind import to_training
 from .outcomes import TOO_OLD
+
+
+@internal
+def learn_row(weights, program, S, row, back, labels, W, work):
+    """Learn from labels of the stream whose state row begins at ``S[row]``.
+
+    ``W`` has room for the working memory of the adaptation from ``work`` on.
+    """
+    stage = program[layout.STAGE]
+    for n in range(labels.shape[0]):
+        target = program[stage + table.TARGETS + n]
+        if target >= 0:
+            value = float64(labels[n])
+            labels[n] = to_training(weights, program, S, row, target, value)
+    number = steps_of(S, row + program[stage + table.COUNT]) - 1 - back
+    if number < 0:
+        return int64(TOO_OLD)
+    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
+    outcome = adaptation.label_update(S, at, weights, k, number, labels, int64(0), W, work)
+    return int64(outcome)
 
 
 @kernel(no_cfunc_wrapper=True)
@@ -34,21 +54,8 @@ def learn_label(task, slot, back, labels):
     program = int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
     S = floats_at(fields[layout.TASK_ROWS], UNBOUNDED)
     scratch = floats_at(fields[layout.TASK_SCRATCH], UNBOUNDED)
-    stage = program[layout.STAGE]
     row = slot * program[layout.ROW_SIZE]
-    for n in range(labels.shape[0]):
-        target = program[stage + table.TARGETS + n]
-        if target >= 0:
-            value = float64(labels[n])
-            labels[n] = to_training(weights, program, S, row, target, value)
-    number = steps_of(S, row + program[stage + table.COUNT]) - 1 - back
-    if number < 0:
-        return int64(TOO_OLD)
-    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
-    work = work_at(program)[2]
-    return int64(
-        adaptation.label_update(S, at, weights, k, number, labels, int64(0), scratch, work)
-    )
+    return learn_row(weights, program, S, row, back, labels, scratch, work_at(program)[2])
 
 
 # The entry point, and the one signature that it is compiled for.
