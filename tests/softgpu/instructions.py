@@ -47,7 +47,7 @@ IGNORED = {
 }
 FLUSHING = {"ex2", "rcp", "div", "lg2", "sqrt", "rsqrt", "add", "mul", "fma"}
 DOUBLES = {
-    **{name: "" for name in ("mov", "add", "sub", "mul", "div", "neg")},  # as floats
+    **dict.fromkeys(("mov", "add", "sub", "mul", "div", "neg"), ""),  # as floats
     "abs": "fabs({0})",
     "fma": "fma({0}, {1}, {2})",
     "min": "fmin({0}, {1})",

@@ -16,8 +16,9 @@ Float32Array = NDArray[np.float32]
 class Buffers:
     """A CUDA stream, with pinned and device memory for a block.
 
-    Event times, slots and observations are contiguous and go to the device in one copy. The whole room is always
-    copied, and the count is sent with the slots: so that one graph serves every block.
+    Event times, slots and observations are contiguous and go to the device in one copy. The whole
+    room is always copied, and the count is sent with the slots: so that one graph serves every
+    block.
 
     Parameters
     ----------
