@@ -212,4 +212,6 @@ def print_summary(console: Console, board: Scoreboard) -> None:
 
 
 def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f" (ratio {ratio:.3f}, every stream and moment counted)"
+    return (
+        "" if ratio is None else f" (ratio {ratio:.3f}, all streams, from the end of learning on)"
+    )
