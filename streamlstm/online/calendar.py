@@ -5,7 +5,7 @@ part of the day, of the week (from Monday) or of the year that has passed in loc
 is ``log(1 + d / spacing)``, with ``d`` the seconds since the stream's last observation and
 ``spacing`` the usual ones in training: log 2 for a regular stream, and for its first row.
 
-Local time is a table of transitions, made once from a time zone by :func:`transitions` and stored
+Local time is a table of transitions, made once from a time zone (network/time_zone.py) and stored
 in the model file: a machine that serves the model needs no data of time zones, and all of them
 agree. After the last transition of the table its offset stays.
 
@@ -19,14 +19,11 @@ Times are remembered to 4 microseconds: two float32, as all of a state row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
 from ..kernels.online.calendar import (
     C2,
     C4,
@@ -56,8 +53,6 @@ Array = NDArray[Any]
 State = dict[str, Array]
 
 FEATURES = {"hour": HOUR, "weekday": WEEKDAY, "yearday": YEARDAY, "since": SINCE}
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
-_SCAN = timedelta(hours=6)  # no zone has had two transitions that were closer
 
 
 def columns() -> dict[str, int]:
@@ -83,66 +78,11 @@ def constants(features: Sequence[str], spacing: float) -> NDArray[np.float32]:
     return np.array([sum(FEATURES[name] for name in features), spacing], np.float32)
 
 
-def width(features: Sequence[str]) -> int:
-    """Return how many inputs of the network the features are: one for "since", else two."""
-    return sum(1 if name == "since" else 2 for name in features)
-
-
 def usual_spacing(times: Array) -> float:
     """Return the median of the positive differences of times; 1 if there are none."""
     differences = np.diff(np.asarray(times, np.float64))
     positive = differences[differences > 0]
     return float(np.median(positive)) if positive.size else 1.0
-
-
-def transitions(zone: str, start: int = 1970, end: int = 2100) -> NDArray[np.float64]:
-    """Return the offsets of a time zone from UTC, and since when each holds.
-
-    Parameters
-    ----------
-    zone : str
-        An IANA name such as "Europe/Zurich".
-    start, end : int
-        First year, and the year before which the table ends.
-
-    Returns
-    -------
-    float64[N, 2]
-        Seconds since 1970 (the first one is minus infinity), and seconds to add to UTC from then.
-
-    Raises
-    ------
-    DataError
-        If there is no such zone, or its data are not installed.
-    """
-    try:
-        place = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise DataError(
-            f"time zone: expected an IANA name such as Europe/Zurich, got {zone!r}; if the name is "
-            "right, this machine lacks its data: pip install tzdata"
-        ) from None
-
-    def offset(moment: datetime) -> float:
-        there = moment.astimezone(place).utcoffset()
-        return there.total_seconds() if there is not None else 0.0
-
-    moment, last = datetime(start, 1, 1, tzinfo=UTC), datetime(end, 1, 1, tzinfo=UTC)
-    table = [(-np.inf, offset(moment))]
-    while moment < last:
-        after = moment + _SCAN
-        if offset(after) != table[-1][1]:
-            low, high = 0, int(_SCAN.total_seconds())
-            while high - low > 1:
-                middle = (low + high) // 2
-                if offset(moment + timedelta(seconds=middle)) == table[-1][1]:
-                    low = middle
-                else:
-                    high = middle
-            since = moment + timedelta(seconds=high)
-            table.append(((since - _UNIX).total_seconds(), offset(since)))
-        moment = after
-    return np.array(table)
 
 
 def sine_cosine(turns: Array) -> tuple[Array, Array]:
@@ -182,7 +122,7 @@ def step(
     time : float64[B]
         Seconds since 1970; NaN if none was given.
     table : float64[N, 2]
-        From :func:`transitions`.
+        From :func:`streamlstm.network.time_zone.transitions`.
     features : sequence of str
         Any of :data:`FEATURES`.
     spacing : float
@@ -192,7 +132,7 @@ def step(
 
     Returns
     -------
-    z : float[B, width(features)]
+    z : float[B, N]
         In the order of :data:`FEATURES`.
     state : dict
         After the step.
