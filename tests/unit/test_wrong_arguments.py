@@ -365,5 +365,8 @@ def raw_errors(call: Call, argument: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("name", "argument"), [(name, argument) for name in CALLS for argument in CALLS[name].arguments]
 )
-def test_a_wrong_argument_is_refused_with_an_error_of_ours(name: str, argument: str) -> None:
+def test_a_wrong_argument_is_refused_with_an_error_of_ours(
+    name: str, argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some of the values are names of files to write
     assert not list(raw_errors(CALLS[name], argument))
