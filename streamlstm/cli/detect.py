@@ -66,9 +66,10 @@ def detect(
         compile_for(model)
     results = predict_rows(model, table.values, list(table.groups().values()), table.time)
     said = Predictions(results, ResultLayout.of(model))
+    if out is not None:  # before anything is printed into a pipe that may be closed
+        _write(out, table, said)
     _list(table, said)
     if out is not None:
-        _write(out, table, said)
         print(f"written to {out}")
 
 

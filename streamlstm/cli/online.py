@@ -18,7 +18,17 @@ def online(
     ] = None,
     fill: Annotated[
         str | None,
-        Option(help="What takes the place of missing values: refuse, last, mean, zero, predict."),
+        Option(
+            help="What takes the place of missing values: refuse, last, mean, zero, predict; one "
+            "word, or one for each input with commas between."
+        ),
+    ] = None,
+    targets: Annotated[
+        str | None,
+        Option(
+            help="For each output the input that it forecasts, by name, with commas between; - for "
+            "none."
+        ),
     ] = None,
     max_gap: Annotated[
         int | None, Option(help="After so many missing values in a row nothing is predicted.")
@@ -62,7 +72,8 @@ def online(
 
     network = Model.load(model)
     options = {
-        "fill": fill,
+        "fill": tuple(fill.split(",")) if fill and "," in fill else fill,
+        "targets": None if targets is None else _targets(network, targets),
         "max_gap": max_gap,
         "scale": scale,
         "adapt": adapt,
@@ -95,6 +106,17 @@ def _levels(given: list[str]) -> tuple[float, ...]:
         raise BadParameter(
             f"expected levels such as 0.5,0.9, got {','.join(given)}", param_hint="--intervals"
         ) from None
+
+
+def _targets(network: Model, given: str) -> tuple[int, ...]:
+    names = given.split(",")
+    for name in names:
+        if name != "-" and name not in network.inputs:
+            raise BadParameter(
+                f"expected inputs of the model ({', '.join(network.inputs)}) or -, got {name}",
+                param_hint="--targets",
+            )
+    return tuple(-1 if name == "-" else network.inputs.index(name) for name in names)
 
 
 def _changed(network: Model, chosen: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import LabelError, ModelError, ShapeError, shown
+from ..errors import BadValueError, LabelError, ModelError, ShapeError, shown
 from ..kernels.online.outcomes import APPLIED, NOT_YET, TWICE
 from ..network.model import Model
 from .ids import StreamId
@@ -21,8 +21,8 @@ def check_labels(model: Model, y: ArrayLike) -> Float32Array:
     ------
     ModelError
         If the model takes no labels.
-    ShapeError, BadValueError, LabelError
-        If they are not O numbers, or one is infinite.
+    ShapeError, BadValueError
+        If they are not O numbers, one is infinite, or all are NaN.
     """
     if model.online is None or not model.online.labels:
         raise ModelError(
@@ -36,7 +36,9 @@ def check_labels(model: Model, y: ArrayLike) -> Float32Array:
             f"{labels.shape}."
         )
     if np.isinf(labels).any():
-        raise LabelError(f"labels: expected numbers, or NaN for none, got {labels}.")
+        raise BadValueError(f"labels: expected numbers, or NaN for none, got {labels}.")
+    if np.isnan(labels).all():
+        raise BadValueError("labels: expected one at least that is known, got none.")
     return labels
 
 
@@ -56,12 +58,19 @@ def steps_back(stream: StreamId, seq: Any, last: int, count: int) -> int:
 
     Raises
     ------
+    BadValueError
+        If ``seq`` is no number of an observation.
     LabelError
-        If ``seq`` is no number of an observation, or none that has come.
+        If it is none that has come, or only some of the stream's observations are numbered.
     """
     if not is_number(seq) or not 1 <= seq <= MAX_SEQ or int(seq) != seq:
-        raise LabelError(
+        raise BadValueError(
             f"stream {shown(stream)}: expected seq from 1 to 2**64 - 1, got {shown(seq)}."
+        )
+    if 0 < last < count:
+        raise LabelError(
+            f"stream {shown(stream)}: expected a stream whose observations are all numbered, or "
+            "none, so that a label finds its own; some of this one's are. Nothing has changed."
         )
     back = (last or count) - int(seq)
     if back < 0:

@@ -140,7 +140,9 @@ class Prediction(_Result):
             words.append(f"low={_short(self.low)}, high={_short(self.high)}")
         if not np.isnan(self.score):
             words.append(f"score={self.score:.3g}, p_value={self.p_value:.2g}")
-        words += [f"alarm={self.alarm}, kind={self.kind!r}"] if self.alarm else []
+        words += ["alarm=True"] if self.alarm else []
+        words += [f"kind={self.kind!r}"] if self.kind else []
+        words += ["drift=True"] if self.drift else []
         words += [f"filled={self.filled}"] if self.filled else []
         return f"<Prediction {', '.join(words)}>"
 

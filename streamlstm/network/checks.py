@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ..errors import ModelError, shown
 from .arrays import Float32Array, as_float32
 from .layers import Embedding, Layer
+from .online import MAX_HORIZON as STAGE_HORIZON
 from .online import Online
 from .scaling import Scaling
 
@@ -182,8 +183,9 @@ def check_horizon(horizon: int) -> int:
     return horizon
 
 
-def check_stage(online: Online | None, first: Layer) -> Online | None:
-    """Return the online stage; it must leave an input of the first layer to observations."""
+def check_stage(online: Online | None, layers: Sequence[Layer], horizon: int) -> Online | None:
+    """Return the online stage, if it fits the network and its horizon."""
+    first = layers[0]
     if online is not None and not isinstance(online, Online):
         raise ModelError(f"online: expected an Online, got {type(online).__name__}.")
     if online is not None and online.derived >= first.input_size:
@@ -191,6 +193,13 @@ def check_stage(online: Online | None, first: Layer) -> Online | None:
             f"online: expected a first layer with more than the {online.derived} inputs of the "
             f"calendar, got {first.input_size}."
         )
+    if online is not None and check_horizon(horizon) > STAGE_HORIZON:
+        raise ModelError(
+            f"online: expected a horizon of at most {STAGE_HORIZON} steps, got {horizon}: each "
+            "stream keeps its forecasts until what they speak of has come."
+        )
+    if online is not None and online.adapt != "none" and not any(x.state for x in layers):
+        raise ModelError("online: expected a recurrent layer to adapt, the model has none.")
     return online
 
 

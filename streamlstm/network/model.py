@@ -83,7 +83,7 @@ class Model:
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
-        self.online = check_stage(online, self.layers[0])
+        self.online = check_stage(online, self.layers, horizon)
         F, O = self.input_size, self.output_size
         self.inputs = check_names("inputs", inputs, "x", F)
         self.outputs = check_names("outputs", outputs, "y", O)

@@ -25,6 +25,7 @@ MAX_LEVELS = 8
 MAX_GAP = 2**20
 MAX_SEASON = 2**16
 MAX_LABELS = 2**12
+MAX_HORIZON = 1_024  # of a model with a stage, which keeps forecasts until they can be judged
 
 
 @dataclass(frozen=True)

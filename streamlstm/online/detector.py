@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ModelError, shown
 from ..network.layers import LSTM, Dense
 from ..network.model import Model
 from ..network.online import Online
@@ -51,9 +52,18 @@ def detector(
     >>> engine.observe("pump-7", [21.3]).score  # doctest: +SKIP
     0.0
     """
-    names = [inputs] if isinstance(inputs, str) else list(inputs)
+    try:
+        names = [inputs] if isinstance(inputs, str) else list(inputs)
+        levels = tuple(intervals)
+    except TypeError:
+        raise ModelError(
+            "detector: expected sequences of names and of levels, got "
+            f"{shown(inputs)} and {shown(intervals)}."
+        ) from None
     F = len(names)
-    network = [LSTM(max(F, 1), UNITS), Dense(UNITS, max(F, 1))]
+    if not F:
+        raise ModelError("detector: expected the name of at least one input, got none.")
+    network = [LSTM(F, UNITS), Dense(UNITS, F)]
     share = np.linspace(0.0, 1.0, UNITS)
     bias = np.zeros((4, UNITS))
     bias[0], bias[1] = LEAST_INPUT * share, SLOWEST * share
@@ -62,17 +72,17 @@ def detector(
     from_state = numbers[from_input.size :].reshape(4 * UNITS, UNITS)
     weights = [
         {
-            "weight_ih": INPUT_SPREAD * from_input / np.sqrt(max(F, 1)),
+            "weight_ih": INPUT_SPREAD * from_input / np.sqrt(F),
             "weight_hh": STATE_SPREAD * from_state / np.sqrt(UNITS),
             "bias": bias.ravel(),
         },
-        {"weight": np.zeros((max(F, 1), UNITS)), "bias": np.zeros(max(F, 1))},
+        {"weight": np.zeros((F, UNITS)), "bias": np.zeros(F)},
     ]
     online = Online(
         fill="predict",
         scale="stream",
         adapt="rls",
-        intervals=tuple(intervals),
+        intervals=levels,
         anomaly=True,
         alarm_rate=alarm_rate,
     )

@@ -5,15 +5,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
 from ..network.model import Model
 from ..network.online import Online
 from . import adaptation, anomaly, calendar, drift, fill, intervals, scaling
 from .adaptation import Adaptation
 
 Float32Array: TypeAlias = NDArray[np.float32]
-
-MAX_HORIZON = 1_024  # of a model whose stage compares forecasts with what comes
 
 
 def ring_length(model: Model) -> int:
@@ -31,20 +28,10 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``bounds``: low and high of the widest interval of each output, for each of ``forecasts``.
     - ``intervals``: for each output as that module says.
     - ``anomaly``: for each pair of :func:`watched` as that module says.
-
-    Raises
-    ------
-    ModelError
-        If the horizon is too long for that.
     """
     online, outputs = model.online, model.output_size
     if online is None:
         return {}
-    if model.horizon > MAX_HORIZON:
-        raise ModelError(
-            f"online: expected a horizon of at most {MAX_HORIZON} steps, got {model.horizon}: each "
-            "stream keeps its forecasts until what they speak of has come."
-        )
     ring = ring_length(model)
     parts: dict[str, Any] = {
         "inputs": model.input_scaling.mean,
@@ -146,14 +133,8 @@ def adaptation_of(model: Model) -> Adaptation | None:
 
 
 def hidden_layer(model: Model) -> tuple[int, int]:
-    """Return the number and the width of the last layer that has a hidden state.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
-    """
+    """Return the number and the width of the last layer that has a hidden state."""
     for n in reversed(range(len(model.layers))):
         if "h" in model.layers[n].state:
             return n, model.layers[n].state["h"]
-    raise ModelError("online: expected a recurrent layer to adapt, the model has none.")
+    raise AssertionError("a model that adapts has a recurrent layer")

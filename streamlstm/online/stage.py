@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.online.anomaly import GAP_ALARM
 from ..kernels.online.outcomes import TOO_OLD
 from ..network.model import Model
 from ..network.online import KINDS, result_places
@@ -81,7 +82,7 @@ class Stage:
 
     def _fill(self, X: Array, state: Array) -> Array:
         """Return the inputs as they are filled."""
-        self._absent = np.zeros(len(X), bool)
+        self._absent: Array = np.zeros(X.shape, bool)
         if not fills(self._model):
             return X
         place, methods = self._places["fill"], fill_methods(self._model)
@@ -95,9 +96,21 @@ class Stage:
         scaling = self._model.input_scaling
         gap = self._online.max_gap
         X, _, kept = fill.step(X, own, methods, gap, scaling.mean, scaling.scale, kept)
-        self._absent = ((kept["seen"] == 0) | (kept["gap"] > gap)).any(axis=1)
+        self._absent = (kept["seen"] == 0) | (kept["gap"] > gap)
         state[:, place] = _join(kept)
         return X
+
+    def _without_forecast(self) -> Array:
+        """Return which outputs have no forecast, bool[B, O].
+
+        One whose own input is absent has none; and all have none if an input is absent that no
+        output forecasts.
+        """
+        found = np.zeros((len(self._absent), len(self._targets)), bool)
+        for n in range(self._absent.shape[1]):
+            concerned = (self._targets == n) | (self._targets < 0) | (n not in self._targets)
+            found[:, concerned] |= self._absent[:, n : n + 1]
+        return found
 
     def _steps(self, state: Array) -> Array:
         """Return how many steps each stream has made."""
@@ -158,7 +171,7 @@ class Stage:
         if self._head is not None:
             Y = self._adapt(hidden, now, came, Y, count, state)
         Y[:, aimed] = self._from_training(Y[:, aimed], columns)
-        Y[self._absent] = np.nan
+        Y[self._without_forecast()] = np.nan
         error, place = self._compare(came, Y, count, state)
         result = np.full((len(Y), results.size), np.nan, self._dtype)
         result[:, : results.low] = Y
@@ -172,7 +185,8 @@ class Stage:
             self._put_drift(error.astype(self._dtype), state, result)
         if self._online.anomaly:
             self._judge(error.astype(self._dtype), state, result)
-        result[self._absent, results.kind] = KINDS.index("missing")
+        untold = self._absent.any(axis=1) & (result[:, results.kind] == 0)
+        result[untold, results.kind] = KINDS.index("missing")
         result[:, results.filled] = self._missing.sum(axis=1)
         return result
 
@@ -257,7 +271,7 @@ class Stage:
         pairs, constants = watched(self._model), anomaly_constants(self._model)
         size, columns = (place.stop - place.start) // len(pairs), anomaly.columns()
         inputs = np.where(self._missing, np.nan, state[:, self._places["inputs"]])
-        told = []
+        told, gaps = [], []
         for n, (target, output) in enumerate(pairs):
             part = slice(place.start + n * size, place.start + (n + 1) * size)
             residual = error[:, output] if output >= 0 else np.full(len(error), np.nan)
@@ -265,9 +279,16 @@ class Stage:
             said, kept = anomaly.step(inputs[:, target], residual, self._times, constants, kept)
             state[:, part] = _join(kept)
             told.append(said)
+            gaps.append(kept["gap"][:, 0])
         score, p_value, alarm, kind = (np.stack(part, axis=1) for part in zip(*told, strict=True))
         p_value = np.minimum(p_value * len(pairs), 1)
-        first = np.argmin(p_value - 2 * alarm, axis=1)
+        # The kind of an alarm that begins, else of one that stands, else that values are missing.
+        missing = (kind == KINDS.index("missing")) & (alarm == 0)
+        short = np.stack(gaps, axis=1) < GAP_ALARM
+        ranks = [alarm > 0, missing & short, missing, kind > 0]
+        rank = np.select(ranks, [3, 0, 1, 2], 0)
+        kind = np.where(rank > 0, kind, 0)
+        first = np.argmax(2 * rank - p_value, axis=1)
         result[:, results.score] = score.max(axis=1)
         result[:, results.p_value] = p_value.min(axis=1)
         result[:, results.alarm] = alarm.max(axis=1)

@@ -106,7 +106,7 @@ def test_folders_and_other_zips_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_lists_the_options_of_each_reader(tmp_path: Path) -> None:
-    shared = set(inspect.signature(sl.Model).parameters) - {"layers", "weights"}
+    shared = set(inspect.signature(sl.Model).parameters) - {"layers", "weights", "online"}
     for kind, format_ in FORMATS.items():
         if kind == "streamlstm":
             assert not format_.options

@@ -130,7 +130,7 @@ def test_labels_are_applied_once_by_a_worker(full: WorkerProcess) -> None:
             ("l", 31, [1.0, 1.0], "label"),
             ("l", 9, [1.0, 1.0], "label"),
             ("l", 29, [1.0], "bad-shape"),
-            ("l", 29, [math.inf, 1.0], "label"),
+            ("l", 29, [math.inf, 1.0], "bad-value"),
             ("nobody", 1, [1.0, 1.0], "unknown-stream"),
         ):
             with pytest.raises(RemoteError) as caught:

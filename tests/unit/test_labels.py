@@ -85,9 +85,17 @@ def test_labels_change_the_next_prediction_towards_them() -> None:
 def test_a_label_that_cannot_be_applied_changes_nothing(seq: Any, words: str) -> None:
     engine = fed(10)
     before = engine.export_stream("a")
-    with pytest.raises(LabelError, match=words):
+    kind = BadValueError if words == "expected seq from 1" else LabelError
+    with pytest.raises(kind, match=words):
         engine.learn("a", seq, [1.0, 2.0])
     assert engine.export_stream("a") == before
+
+
+def test_a_stream_of_which_only_some_observations_are_numbered_takes_no_labels() -> None:
+    engine = fed(10)
+    engine.observe("a", row(11))
+    with pytest.raises(LabelError, match="all numbered, or none"):
+        engine.learn("a", 10, [1.0, 2.0])
 
 
 def test_the_oldest_that_is_kept_is_accepted() -> None:
@@ -112,7 +120,8 @@ def test_late_and_out_of_order_is_the_order_of_arrival() -> None:
         ([1.0], ShapeError, r"one for each output \(quality, yield\), got shape \(1,\)"),
         (3.0, ShapeError, "one for each output"),
         ([[1.0, 2.0]], ShapeError, "one for each output"),
-        ([math.inf, 1.0], LabelError, "NaN for none"),
+        ([math.inf, 1.0], BadValueError, "NaN for none"),
+        ([math.nan, None], BadValueError, "one at least that is known"),
         (["good", 1.0], BadValueError, "expected numbers"),
     ],
 )

@@ -192,9 +192,9 @@ def test_a_long_gap_ends_in_no_prediction_until_a_value_comes() -> None:
     for x in rows(20):
         engine.observe("a", x)
     said = [engine.observe("a", [None, 0.1, 0.2]) for _ in range(6)]
-    assert [bool(np.isnan(p.y).all()) for p in said] == [False] * 3 + [True] * 3
+    assert [np.isnan(p.y).tolist() for p in said] == [[False] * 2] * 3 + [[False, True]] * 3
     assert [p.kind for p in said[3:]] == ["missing"] * 3
-    assert np.isnan(said[-1].low).all()
+    assert np.isnan(said[-1].low).tolist() == [False, True]
     back = engine.observe("a", [0.3, 0.1, 0.2])
     assert np.isfinite(back.y).all()
     assert (back.filled, back.kind) == (0, "")
@@ -202,8 +202,41 @@ def test_a_long_gap_ends_in_no_prediction_until_a_value_comes() -> None:
 
 def test_an_input_that_never_came_is_no_basis_for_a_prediction() -> None:
     engine = Engine(FULL, 3)
-    assert np.isnan(engine.observe("a", [None, 0.1, 0.2]).y).all()
+    assert np.isnan(engine.observe("a", [None, 0.1, 0.2]).y).tolist() == [False, True]
     assert np.isfinite(engine.observe("a", [0.3, 0.1, 0.2]).y).all()
+
+
+def test_without_an_input_that_is_not_forecast_there_is_no_prediction() -> None:
+    engine = Engine(staged(Online(fill="last", max_gap=3, anomaly=True)), 3)
+    for x in rows(20):
+        engine.observe("a", x)
+    said = [engine.observe("a", [0.1, None, 0.2]) for _ in range(6)]
+    assert [bool(np.isnan(p.y).all()) for p in said] == [False] * 3 + [True] * 3
+    assert [p.kind for p in said] == [""] * 3 + ["missing"] * 3
+
+
+def test_one_dead_sensor_of_a_detector_does_not_hide_the_others() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(50, 1, (3_000, 2)).astype(np.float32)
+    X[500:, 1], X[2_000:2_100, 0] = np.nan, rng.normal(50, 12, 100)
+    told = Engine(detector(["a", "b"])).observe_many(["s"] * len(X), X)
+    assert np.isfinite(told.y[1_000:, 0]).all()
+    assert np.isnan(told.y[1_000:, 1]).all()
+    alarms = np.flatnonzero(told.alarm)
+    assert any(500 <= n < 520 for n in alarms)
+    assert any(2_000 <= n < 2_100 for n in alarms)
+    assert all(told.kind[n] not in ("", "missing") for n in alarms if n >= 2_000)
+
+
+def test_a_single_missing_value_is_no_kind_of_alarm() -> None:
+    for missing in (0, 1):
+        engine, x = Engine(detector(["a", "b"]), 1), [1.0, 2.0]
+        for _ in range(200):
+            engine.observe("s", x)
+        x[missing] = None  # type: ignore[call-overload]
+        said = [engine.observe("s", x) for _ in range(9)]
+        assert [p.kind for p in said] == [""] * 7 + ["missing"] * 2
+        assert [p.alarm for p in said] == [False] * 7 + [True, False]
 
 
 @pytest.mark.parametrize("time", [None, math.nan, math.inf, "now"])

@@ -80,7 +80,7 @@ def _fields(observation: Observation) -> dict[str, Any]:
     return {
         "time": time.time() if observation.time is None else observation.time,
         "stream": observation.stream,
-        "value": observation.values.tolist(),
+        "value": [None if v != v else v for v in observation.values.tolist()],
     }
 
 

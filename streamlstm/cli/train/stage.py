@@ -12,8 +12,7 @@ from streamlstm.backends.warmup import compile_for
 from streamlstm.cli.offline_prediction import predict_rows
 from streamlstm.learn.dataset import Dataset
 from streamlstm.network.model import Model
-from streamlstm.network.online import Online, result_places
-from streamlstm.online.layout import MAX_HORIZON
+from streamlstm.network.online import MAX_HORIZON, Online, result_places
 
 Array = NDArray[Any]
 LEVELS = (0.5, 0.9)

@@ -51,10 +51,19 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     Raises
     ------
     ConvertError
-        If onnx is not installed.
+        If onnx is not installed, or the model's online stage changes what the network gets or
+        says: a graph holds the network alone.
     """
     if not isinstance(model, Model):
         raise ConvertError(f"to_onnx: expected a Model, got {type(model).__name__}.")
+    online = model.online
+    if online is not None and (
+        online.calendar or online.scale != "model" or online.adapt != "none"
+    ):
+        raise ConvertError(
+            "to_onnx: expected a model whose outputs are those of its network, got one whose "
+            "online stage changes them; model.with_online(None) is the network alone."
+        )
     target = check_path(path, ConvertError, "an .onnx file to write")
     onnx = require("onnx", "write ONNX files")
     proto = _Export(model).proto()

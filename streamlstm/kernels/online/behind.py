@@ -12,7 +12,7 @@ from ..cache import by_address, inlined
 from ..denormals import flush_denormals, restore
 from ..pointers import int64s_at
 from . import adaptation, fill, table
-from .anomaly import MISSING, anomaly_step
+from .anomaly import GAP, GAP_ALARM, MISSING, NONE, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
 from .drift import SIZE as DRIFT_SIZE
 from .drift import drift_step
@@ -64,17 +64,28 @@ def _network(weights, program, S, row, Z, z, out):
 
 
 @inlined
-def _is_absent(weights, program, S, row):
-    """Tell whether an input has not come for longer than a gap may be, or never."""
+def _is_absent(weights, program, S, row, n):
+    """Tell whether input ``n`` has not come for longer than a gap may be, or never."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
     if program[stage + table.FILL] == 0:
         return False
     at, k = row + program[stage + table.FILL], program[stage + table.FILL_CONSTANTS]
-    for n in range(F):
-        gap, seen = S[at + fill.GAP * F + n], S[at + fill.SEEN * F + n]
-        if seen == 0.0 or gap > weights[k + fill.MAX_GAP]:
-            return True
-    return False
+    return S[at + fill.SEEN * F + n] == 0.0 or S[at + fill.GAP * F + n] > weights[k + fill.MAX_GAP]
+
+
+@inlined
+def _absent(weights, program, S, row):
+    """Tell whether any input is absent, and whether one is that no output forecasts."""
+    stage, any_input, unforecast = program[layout.STAGE], False, False
+    for n in range(program[layout.INPUTS]):
+        if _is_absent(weights, program, S, row, n):
+            any_input, forecast = True, False
+            for output in range(program[layout.OUTPUTS]):
+                if program[stage + table.TARGETS + output] == n:
+                    forecast = True
+            if not forecast:
+                unforecast = True
+    return any_input, unforecast
 
 
 @inlined
@@ -137,6 +148,7 @@ def _anomalies(weights, program, S, row, X, x, time, Y, y):
     stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
     count, pairs = program[stage + table.WATCHED_COUNT], stage + program[stage + table.WATCHED]
     score, p_value, alarm, kind = 0.0, 1.0, 0.0, 0.0
+    best, of_kind = -1, 2.0
     for n in range(count):
         at = row + program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
         output, residual = program[pairs + 2 * n + 1], np.nan
@@ -145,8 +157,12 @@ def _anomalies(weights, program, S, row, X, x, time, Y, y):
         value = float64(X[x + program[pairs + 2 * n]])
         s, p, a, what = anomaly_step(S, at, value, residual, time, weights, k)
         p = min(p * count, 1.0)
-        if n == 0 or a > alarm or (a == alarm and p < p_value):
-            kind = what
+        # The kind of an alarm that begins, else of one that stands, else that values are missing.
+        rank = 3 if a > 0.0 else 0 if what == NONE else 2
+        if what == MISSING and a == 0.0:
+            rank = 1 if S[at + GAP] >= GAP_ALARM else 0
+        if rank > best or (rank == best and p < of_kind):
+            best, of_kind, kind = rank, p, what if rank > 0 else float64(NONE)
         score, p_value, alarm = max(score, s), min(p_value, p), max(alarm, a)
     Y[y + program[stage + table.SCORE]] = score
     Y[y + program[stage + table.P_VALUE]] = p_value
@@ -180,7 +196,7 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
         _adapt(weights, program, S, row, X, x, count, Z, out, came, work)
     position = count % program[stage + table.RING]
     due = row + program[stage + table.FORECASTS] + position * O
-    absent = _is_absent(weights, program, S, row)
+    absent, unforecast = _absent(weights, program, S, row)
     for n in range(O):
         target = program[stage + table.TARGETS + n]
         value = float64(Z[out + n])
@@ -188,7 +204,10 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
             value = from_training(weights, program, S, row, target, value)
             if X[x + target] == X[x + target]:
                 Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
-        if absent:
+        unknown = absent
+        if target >= 0 and not unforecast:
+            unknown = _is_absent(weights, program, S, row, target)
+        if unknown:
             value = np.nan
         Y[y + n] = value
         S[due + n] = value
@@ -206,7 +225,7 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     Y[y + program[stage + table.KIND]] = 0
     if program[stage + table.ANOMALY] != 0:
         _anomalies(weights, program, S, row, X, x, time, Y, y)
-    if absent:
+    if absent and Y[y + program[stage + table.KIND]] == NONE:
         Y[y + program[stage + table.KIND]] = MISSING
 
 
