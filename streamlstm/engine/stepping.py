@@ -1,0 +1,280 @@
+"""Steps of an engine: one observation or many, answered with outputs or with all that is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import StreamLSTMError, shown
+from .blocks import fast_block
+from .ids import StreamId, check_stream_id, id_list
+from .prediction import Prediction, Predictions
+from .row_checks import block_of_all, block_of_valid, fill_from_block, repeated_last
+from .stream_states import StreamStates
+from .validation import check_column, check_seq, check_time, is_time
+
+Float32Array = NDArray[np.float32]
+# Looked up once: a step of a small network takes less time than a few attributes of modules.
+_ARRAY, _EMPTY, _FLOAT32 = np.ndarray, np.empty, np.dtype(np.float32)
+_NAN = float("nan")
+
+
+class Stepping(StreamStates):
+    """The methods of :class:`Engine` that advance streams."""
+
+    def step(
+        self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Float32Array:
+        """Advance one stream by one observation.
+
+        Parameters
+        ----------
+        stream : str or int
+            The stream's id; a new one begins with the initial state.
+        x : float32[F]
+            The observation, finite, in the unit of the series.
+        seq : int
+            Its number in the stream, rising by one from 1; 0 if observations are not numbered.
+        time : float, optional
+            Event time in seconds. It is stored with the state; without an online stage that reads
+            it, it changes no prediction.
+
+        Returns
+        -------
+        float32[O]
+            The prediction, in the unit of the series.
+
+        Raises
+        ------
+        ShapeError, BadValueError, StreamIdError
+            If an argument is not as described.
+        GapError, DuplicateError
+            If ``seq`` is not the next one of the stream.
+        CapacityError
+            If the stream is new and all slots are taken.
+
+        Notes
+        -----
+        Whatever is raised, no stream has changed. The exceptions are in streamlstm.errors, and all
+        are StreamLSTMError.
+        """
+        # As _result does, without a further call, which would be a sixth of a small step.
+        if time is None and type(seq) is int and self._is_quick:
+            if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
+                x = self._to_row(x)
+            y = _EMPTY(self._outputs, _FLOAT32)
+            try:
+                if type(stream) is str:
+                    if self._step_text(self._head, self._task, stream, x, seq, _NAN, y):
+                        return y
+                elif type(stream) is int and self._step_integer(
+                    self._head, self._task, stream, x, seq, _NAN, y
+                ):
+                    return y
+            except OverflowError:
+                pass  # an integer beyond 64 bits
+        return self._result(stream, x, seq, time)[: self._outputs]
+
+    def observe(
+        self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
+    ) -> Prediction:
+        """Advance one stream by one observation; return the prediction and how sure it is.
+
+        Parameters
+        ----------
+        stream, x, seq, time
+            As for :meth:`step`.
+
+        Returns
+        -------
+        Prediction
+            ``y``, float32[O], and what the model's online stage adds: ``low`` and ``high``,
+            ``score``, ``p_value``, ``alarm``, ``kind``, ``filled``, ``error``. Without such a stage
+            these are NaN, False, "" and 0; ``model.with_online(...)`` adds one.
+
+        Raises
+        ------
+        StreamLSTMError
+            As for :meth:`step`.
+        """
+        return Prediction(self._result(stream, x, seq, time), self._layout)
+
+    def _result(self, stream: StreamId, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
+        """Advance one stream by one observation; return float32[W]."""
+        if type(seq) is int and self._is_fast and (time is None or is_time(time)):
+            if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
+                x = self._to_row(x)
+            y = _EMPTY(self._width, _FLOAT32)
+            at = _NAN if time is None else time
+            try:
+                if type(stream) is str:
+                    if self._step_text(self._head, self._task, stream, x, seq, at, y):
+                        return y
+                elif type(stream) is int and self._step_integer(
+                    self._head, self._task, stream, x, seq, at, y
+                ):
+                    return y
+            except OverflowError:
+                pass  # an integer beyond 64 bits
+        # The slow path handles new streams, other types and every error.
+        if type(stream) is not str:
+            stream = check_stream_id(stream)
+        schema = self._schema
+        row = schema.check_row(x)
+        with self._lock, self._flag:
+            if self._schema is not schema:
+                row = self._schema.check_row(row)
+            slot = self._table.find(stream)
+            if type(seq) is not int or seq != 0 or time is not None or self._schema.timed:
+                seq = check_seq(stream, seq, self._table.last_seq(slot))
+                time = check_time(stream, time, self._schema.timed)
+            if slot < 0:
+                slot = self._table.claim(check_stream_id(stream))
+            return self._step_one(slot, row, seq, time)
+
+    def step_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Float32Array:
+        """Advance many streams, all or none; a stream may come more than once.
+
+        Parameters
+        ----------
+        streams : sequence of str or int, or integer array, length B
+            Observations of one stream are applied in this order. Ids that are all text or all
+            integers are found several times quicker than a mixture.
+        X : float32[B, F]
+            The observations.
+        seqs, times : sequences of length B, optional
+            As for :meth:`step`.
+
+        Returns
+        -------
+        float32[B, O]
+            The predictions, in the same order.
+
+        Raises
+        ------
+        StreamLSTMError
+            As for :meth:`step`, naming the first observation at fault. Then none was applied.
+        """
+        return self._outputs_of(self.result_many(streams, X, seqs, times))
+
+    def observe_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Predictions:
+        """Advance many streams, all or none; return predictions and how sure they are.
+
+        Parameters
+        ----------
+        streams, X, seqs, times
+            As for :meth:`step_many`.
+
+        Returns
+        -------
+        Predictions
+            As of :meth:`observe`, one row or value for each observation.
+
+        Raises
+        ------
+        StreamLSTMError
+            As for :meth:`step_many`.
+        """
+        return Predictions(self.result_many(streams, X, seqs, times), self._layout)
+
+    def _outputs_of(self, results: Float32Array) -> Float32Array:
+        """Return the outputs in results[B, W], C-contiguous."""
+        return results if self._is_plain else results[:, : self._outputs].copy()
+
+    def result_many(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Float32Array:
+        """Do what :meth:`step_many` does, and return whole results, float32[B, W], for a worker."""
+        schema = self._schema
+        ids, X = schema.to_rows(streams, X)
+        seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
+        schema.check_rows(ids, X)
+        with self._lock, self._flag:
+            if self._schema is not schema:
+                self._schema.check_rows(*self._schema.to_rows(ids, X))
+            self._backend.reserve(len(ids))
+            block = fast_block(self._table, ids, seqs, times, self._schema.timed)
+            if block is None:
+                block = block_of_all(self._table, id_list(ids), seqs, times, self._schema.timed)
+            return self._step_block(block, X)
+
+    def step_each(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> tuple[Float32Array, dict[int, StreamLSTMError]]:
+        """Apply every observation that is valid, and return the errors of the others.
+
+        This is how a server steps the messages of many clients.
+
+        Parameters
+        ----------
+        streams, X, seqs, times
+            As for :meth:`step_many`; X itself must have the right shape.
+
+        Returns
+        -------
+        Y : float32[B, O]
+            Predictions; NaN where there is none.
+        errors : dict of int to StreamLSTMError
+            What :meth:`step` would have raised, by the position of the observation; with a
+            DuplicateError for the last one of a stream also its prediction.
+        """
+        results, errors = self.result_each(streams, X, seqs, times)
+        return self._outputs_of(results), errors
+
+    def result_each(
+        self,
+        streams: Sequence[StreamId],
+        X: ArrayLike,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> tuple[Float32Array, dict[int, StreamLSTMError]]:
+        """Do what :meth:`step_each` does, and return whole results, float32[B, W]."""
+        schema = self._schema
+        ids, X = schema.to_rows(streams, X)
+        seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
+        bad = schema.bad_rows(X)
+        with self._lock, self._flag:
+            if self._schema is not schema:
+                schema = self._schema
+                bad = schema.bad_rows(schema.to_rows(ids, X)[1])
+            self._backend.reserve(len(ids))
+            block = None if bad else fast_block(self._table, ids, seqs, times, self._schema.timed)
+            if block is not None:
+                return self._step_block(block, X), {}
+            given = id_list(ids)
+            errors: dict[int, StreamLSTMError] = {
+                n: schema.error(X[n], f"stream {shown(given[n])}") for n in bad
+            }
+            block, valid = block_of_valid(
+                self._table, given, seqs, times, self._schema.timed, errors
+            )
+            repeated = repeated_last(seqs, errors)
+            for n, error in repeated.items():
+                error.values = self._last_prediction(given[n], error.last)
+            Y = np.full((len(given), self._width), np.nan, np.float32)
+            Y[valid] = self._step_block(block, X[valid])
+            fill_from_block(repeated, valid, given, seqs, Y, self._outputs)
+            return Y, dict(sorted(errors.items()))
