@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Engine
-from streamlstm.engine import engine
+from streamlstm.engine import stepping
 from streamlstm.engine.block_packing import pack_ids, pack_times, pack_unsigned
 from streamlstm.engine.blocks import fast_block, split_rounds
 from streamlstm.errors import StreamIdError, StreamLSTMError
@@ -75,7 +75,7 @@ def test_the_fast_path_does_what_the_slow_path_does(blocks: list[Any]) -> None:
         before = everything(fast)
         got = outcome(fast, method, streams, X, **options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine, "fast_block", no_fast_block)
+            patch.setattr(stepping, "fast_block", no_fast_block)
             expected = outcome(slow, method, streams, X, **options)
         assert got == expected
         assert everything(fast) == everything(slow)
