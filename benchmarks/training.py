@@ -7,24 +7,18 @@ with a dense head of one output; streamlstm also keeps its running average of th
 one thread. Gradients are compared before anything is timed.
 """
 
-import os
+from collections.abc import Callable
+from typing import Any
 
-# Read once, when numpy loads its BLAS; PyTorch is told below.
-for _library in ("OPENBLAS", "MKL", "BLIS"):
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
+import numpy as np
+from numpy.typing import NDArray
 
-from collections.abc import Callable  # noqa: E402
-from typing import Any  # noqa: E402
+from streamlstm.learn.adam import Adam
+from streamlstm.learn.bptt import Tape
+from streamlstm.learn.loss import huber
+from streamlstm.learn.stacked_lstm import StackedLSTM
 
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from streamlstm.learn.adam import Adam  # noqa: E402
-from streamlstm.learn.bptt import Tape  # noqa: E402
-from streamlstm.learn.loss import huber  # noqa: E402
-from streamlstm.learn.stacked_lstm import StackedLSTM  # noqa: E402
-
-from .harness import Row, interleaved, parser, report, steps  # noqa: E402
+from .harness import Row, interleaved, parser, report, steps
 
 # H, F, T, B: the defaults of `streamlstm train`, and wider batches.
 SIZES = ((64, 1, 64, 8), (32, 8, 64, 64), (64, 8, 64, 64), (128, 8, 64, 64), (256, 8, 64, 64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -145,6 +146,16 @@ def start_on_redis(model_file: Path, redis: Redis) -> Iterator[Callable[..., Wor
 def engine() -> Engine:
     """An engine of the same model that nothing disturbs: what the worker should answer."""
     return Engine(MODEL, threads=1)
+
+
+def rest_of(terminal: int) -> bytes:
+    """Read what is written to a pseudo-terminal until its other end is closed."""
+    found = b""
+    while True:
+        try:
+            found += os.read(terminal, 4096)
+        except OSError:
+            return found
 
 
 def normal(*shape: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from streamlstm.client.aio.subscriber import AsyncSubscriber
 from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import RemoteError
 
-from .conftest import WorkerProcess
+from .conftest import WorkerProcess, rest_of
 from .test_serving_cli import STREAMLSTM, streamlstm
 
 INPUTS = ["temperature", "pressure"]
@@ -175,12 +175,7 @@ def test_watch_keeps_to_a_narrow_terminal(
             wait_for_subscriptions(client, 1)
             for x in rows():
                 client.observe("narrow", x)
-        drawn = b""
-        while True:
-            try:
-                drawn += os.read(ours, 4096)
-            except OSError:  # the other end is closed
-                break
+        drawn = rest_of(ours)
         assert process.wait(timeout=20) == 0
     finally:
         os.close(ours)

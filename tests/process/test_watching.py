@@ -18,7 +18,7 @@ import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
+from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess, rest_of
 from .test_serving_cli import STREAMLSTM, streamlstm
 
 NAME = MODEL.fingerprint[:8]
@@ -253,11 +253,7 @@ def test_top_draws_in_a_terminal_and_exits_quietly(
         while drawn.count(NAME.encode()) < 2:
             drawn += os.read(ours, 4096)
         process.send_signal(signal.SIGINT)
-        while True:
-            try:
-                drawn += os.read(ours, 4096)
-            except OSError:  # the other end is closed
-                break
+        drawn += rest_of(ours)
         assert process.wait(timeout=20) == 130
     finally:
         os.close(ours)

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from streamlstm.errors import ModelError
 from streamlstm.kernels.online.intervals import (
     interval_bounds,
-    interval_learn,
-    interval_show,
     interval_update,
 )
 from streamlstm.online.intervals import Level, columns, constants, initial, step
@@ -87,19 +85,6 @@ def test_the_compiled_twin_does_what_the_reference_says(horizon: int, dtype: Any
         np.testing.assert_allclose(low, made[:, 0, b], **tolerance)
         np.testing.assert_allclose(high, made[:, 1, b], **tolerance)
         np.testing.assert_allclose(S, row[b], **tolerance)
-
-
-@njit
-def _apart(S, K, horizon, residuals):
-    for t in range(residuals.size):
-        interval_learn(S, 0, K, 0, t % horizon, residuals[t])
-        interval_show(S, 0, K, 0, t % horizon)
-
-
-def test_learning_and_showing_apart_are_an_update() -> None:
-    S, residuals = initial(LEVELS, 3), noise(100)
-    _apart(S, constants(LEVELS, 3), 3, np.concatenate([np.full(3, np.nan), residuals[:-3]]))
-    np.testing.assert_array_equal(S, run(residuals, LEVELS, 3)[2])
 
 
 def test_columns_are_few() -> None:

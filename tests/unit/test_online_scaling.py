@@ -4,23 +4,31 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
+from numba import float64, njit
 
-from streamlstm.kernels.online.scaling import COLUMNS, COUNT, scaling_step, unscale_value
+from streamlstm.kernels.online.scaling import (
+    COLUMNS,
+    COUNT,
+    learn_scale,
+    mean_of,
+    scale_value,
+    width_of,
+)
 from streamlstm.online import scaling
 
 AT = 3  # an offset, so that an index without it would be seen
 
 
 @njit
-def run(S, gaps, X, missing, K, Z, Y):
+def run(S, X, missing, K, Z, Y):
+    F = X.shape[1]
     for t in range(X.shape[0]):
-        for i in range(X.shape[1]):
-            S[gaps + i] = 1.0 if missing[t, i] else 0.0
-            Z[t, i] = X[t, i]
-        scaling_step(S, AT, X.shape[1], Z[t], 0, gaps, K, 0)
-        for i in range(X.shape[1]):
-            Y[t, i] = unscale_value(S, AT, X.shape[1], i, Z[t, i], K[i])
+        for i in range(F):
+            value, unit = float64(X[t, i]), float64(K[i])
+            if not missing[t, i]:
+                learn_scale(S, AT, F, i, value, unit)
+            Z[t, i] = scale_value(S, AT, F, i, value, unit)
+            Y[t, i] = mean_of(S, AT, F, i) + Z[t, i] * width_of(S, AT, F, i, unit)
 
 
 def compiled(X, missing=None, unit=None):
@@ -29,13 +37,13 @@ def compiled(X, missing=None, unit=None):
     X = X[:, None] if X.ndim == 1 else X
     F = X.shape[1]
     missing = np.zeros(X.shape, bool) if missing is None else missing
-    S = np.full(AT + F * COLUMNS + F, np.nan, np.float32)
-    S[AT : AT + F * COLUMNS] = scaling.initial(F)
+    S = np.full(AT + F * COLUMNS, np.nan, np.float32)
+    S[AT:] = scaling.initial(F)
     Z, Y = np.empty_like(X), np.empty_like(X)
     K = scaling.constants(np.ones(F) if unit is None else unit)
-    run(S, AT + F * COLUMNS, X, missing, K, Z, Y)
+    run(S, X, missing, K, Z, Y)
     assert np.isnan(S[:AT]).all()
-    return Z, Y, S[AT : AT + F * COLUMNS]
+    return Z, Y, S[AT:]
 
 
 def specified(X, missing, unit, dtype):
@@ -185,9 +193,8 @@ def test_missing_values_change_nothing() -> None:
 
 
 def test_the_count_stops() -> None:
-    F = 1
-    S = np.zeros(AT + COLUMNS * F + F, np.float32)
+    S = np.zeros(AT + COLUMNS, np.float32)
     S[AT + COUNT] = 2.0**24 - 1
     X = np.ones((3, 1), np.float32)
-    run(S, AT + COLUMNS, X, np.zeros((3, 1), bool), np.ones(1, np.float32), X.copy(), X.copy())
+    run(S, X, np.zeros((3, 1), bool), np.ones(1, np.float32), X.copy(), X.copy())
     assert S[AT + COUNT] == 2.0**24 - 1

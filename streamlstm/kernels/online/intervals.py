@@ -127,26 +127,6 @@ def interval_update(S, at, K, k, position, residual):
 
 
 @internal
-def interval_learn(S, at, K, k, position, residual):
-    """Learn from the residual of the forecast at a place of the ring, where labels come late.
-
-    Together with :func:`interval_show` what :func:`interval_update` is where they come in time.
-    """
-    levels = int(K[k + LEVELS])
-    shown = at + RATIOS + levels + position * (HALVES + levels)
-    if abs(residual) < math.inf:
-        _learn_ratios(S, at, K, k, residual, shown)
-        _learn_scale(S, at, K[k + PACE], abs(residual), shown)
-
-
-@internal
-def interval_show(S, at, K, k, position):
-    """Size the intervals of the forecast of this step, which gets this place of the ring."""
-    levels = int(K[k + LEVELS])
-    _show(S, at, K, k, at + RATIOS + levels + position * (HALVES + levels))
-
-
-@internal
 def interval_bounds(S, at, K, k, position, y, n):
     """Return the bounds of level ``n`` around the forecast ``y`` made in this step.
 

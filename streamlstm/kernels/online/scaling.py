@@ -67,38 +67,3 @@ def scale_value(S, at, F, i, value, unit):
         return 0.0
     z = (value - mean_of(S, at, F, i)) / width_of(S, at, F, i, unit)
     return max(-BOUND, min(BOUND, z))
-
-
-@inlined
-def unscale_value(S, at, F, i, z, unit):
-    """Return what ``z`` standard deviations from the mean of input ``i`` are in its unit."""
-    return z * width_of(S, at, F, i, unit) + mean_of(S, at, F, i)
-
-
-@inlined
-def scaling_step(S, at, F, X, x, gaps, K, k):
-    """Learn from the observed values of one stream, then scale all of them in place.
-
-    Parameters
-    ----------
-    S : float32[...]
-        State rows.
-    at : int64
-        Offset of this part's first column.
-    F : int64
-        Inputs.
-    X : float32[...]
-        Observations, filled; ``X[x : x + F]`` becomes z.
-    x : int64
-    gaps : int64
-        Offset in S of the lengths of gaps (fill.GAP), of which 0 is an observed value; negative if
-        no value is ever missing.
-    K : float32[...]
-        From ``K[k]`` on the unit of each input: its standard deviation in training.
-    k : int64
-    """
-    for i in range(F):
-        value, unit = float64(X[x + i]), float64(K[k + i])
-        if gaps < 0 or S[gaps + i] == 0.0:
-            learn_scale(S, at, F, i, value, unit)
-        X[x + i] = scale_value(S, at, F, i, value, unit)
