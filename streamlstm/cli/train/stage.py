@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlstm.backends.warmup import compile_for
-from streamlstm.cli.offline_prediction import predict_rows
+from streamlstm.engine.offline import predict_rows
 from streamlstm.learn.dataset import Dataset
 from streamlstm.network.model import Model
 from streamlstm.network.online import MAX_HORIZON, Online, result_places
