@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "data": "",
     "wire": "",
     "engine": "backends online network kernels lazy_arrays",
-    "learn": "network kernels",
+    "learn": "engine data backends network kernels",
     "convert": "backends network kernels files",
     "client": "engine wire network files",
     "serving": "client engine wire backends network kernels lazy_arrays",
