@@ -56,7 +56,8 @@ def train(
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.learn.fit import fit
-        from streamlstm.learn.training import compile_kernels, finish, prepare, to_model
+        from streamlstm.learn.lstm_cell import compile_kernels
+        from streamlstm.learn.training import finish, prepare, to_model
 
     settings = _settings(given)
     check_output("--out", out, data=data)
