@@ -49,7 +49,7 @@ def predict_rows(
     # Row t of every stream with more than t rows goes into one block, while these are enough.
     begun = int(lengths[worth]) if len(lengths) > worth else 0
     for t in range(begun):
-        alive = np.arange(np.count_nonzero(lengths > t))
+        alive = range(int(np.count_nonzero(lengths > t)))
         block = np.array([longest_first[n][t] for n in alive])
         moments = None if times is None else times[block]
         Y[block] = engine.result_many(alive, values[block], times=moments)
