@@ -56,7 +56,7 @@ class CpuBackend:
     def __init__(self, model: Model, threads: int = 1, weights: str = "float32") -> None:
         from ..kernels import compile, simd, step
         from ..kernels.online.before import before
-        from ..kernels.online.behind import behind
+        from ..kernels.online.behind_block import behind
 
         self.threads = threads if threads > 1 and compile.can_run_parallel() else 1
         if self.threads > 1 and compile.is_forked_from_parallel():

@@ -25,7 +25,7 @@ from .cache import is_cached
 from .disk_cache import announce
 from .online import label
 from .online.before import before
-from .online.behind import behind
+from .online.behind_block import behind
 
 Progress = Callable[[int, int, str], None]
 Signature = tuple[Any, ...]

@@ -17,6 +17,7 @@ from .arguments import ROWS_AT, UNBOUNDED
 from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
 from .online import table
+from .online.behind_block import TILE_SCRATCH
 from .pointers import call_at, floats_at, int64s_at
 from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
@@ -34,6 +35,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     stage = program[layout.STAGE]
     if stage:
         rows += 2 * layout.padded(int(program[layout.OUTPUTS])) + program[stage + table.SCRATCH]
+        rows += TILE_SCRATCH
     return layout.padded(int(ROWS_AT + rows))
 
 

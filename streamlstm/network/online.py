@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ModelError, shown
 from .time_zone import transitions
 
-STATE_VERSION = 1  # of the columns that the stage keeps in a state row
+STATE_VERSION = 2  # of the columns that the stage keeps in a state row
 FILLS = ("refuse", "last", "mean", "zero", "predict")
 CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")

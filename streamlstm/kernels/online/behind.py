@@ -1,4 +1,4 @@
-"""The online stage behind the layers: outputs, adaptation, intervals; called by address.
+"""The online stage behind the layers, of one stream: outputs, adaptation, intervals, anomalies.
 
 A network that is scaled by the stream's own mean and deviation works in the unit of training: there
 inputs and outputs are what they would be if the stream had the level and the spread of that series.
@@ -8,14 +8,12 @@ import numpy as np
 from numba import float64
 
 from .. import layout
-from ..cache import by_address, inlined
-from ..denormals import flush_denormals, restore
-from ..pointers import int64s_at
+from ..cache import inlined
 from . import adaptation, fill, table
 from .anomaly import GAP, GAP_ALARM, MISSING, NONE, anomaly_step
-from .arguments import count_step, time_of, unpack, work_at
+from .arguments import count_step
+from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
-from .drift import drift_step
 from .intervals import interval_bounds, interval_update
 from .scaling import mean_of, width_of
 
@@ -110,6 +108,18 @@ def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
 
 
 @inlined
+def _covered(program, S, row, position, n, Y, y):
+    """Tell whether what came was within the widest interval of the forecast that was due."""
+    stage = program[layout.STAGE]
+    shown = row + program[stage + table.BOUNDS] + 2 * (position * program[layout.OUTPUTS] + n)
+    error = Y[y + program[stage + table.ERROR] + n]
+    if error == error and S[shown] == S[shown]:
+        value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
+        inside = S[shown] <= value and value <= S[shown + 1]
+        Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
+
+
+@inlined
 def _intervals(weights, program, S, row, position, n, Y, y):
     """Learn from the error of output ``n``, and write the bounds of its new forecast."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
@@ -117,10 +127,6 @@ def _intervals(weights, program, S, row, position, n, Y, y):
     k, levels = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
     error = float64(Y[y + program[stage + table.ERROR] + n])
     shown = row + program[stage + table.BOUNDS] + 2 * (position * O + n)
-    if error == error and S[shown] == S[shown]:
-        value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
-        inside = S[shown] <= value and value <= S[shown + 1]
-        Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
     interval_update(S, row + columns, weights, k, position, error)
     low = high = np.nan
     for level in range(levels):
@@ -138,54 +144,85 @@ def _drifts(weights, program, S, row, Y, y):
     for n in range(program[layout.OUTPUTS]):
         error = float64(Y[y + program[stage + table.ERROR] + n])
         at = row + program[stage + table.DRIFTS] + DRIFT_SIZE * n
-        if drift_step(S, at, weights, k, error):
+        if drift_step(S, at, 1, float64(weights[k + PACE]), error):
             Y[y + program[stage + table.DRIFT]] = 1
 
 
 @inlined
-def _anomalies(weights, program, S, row, X, x, time, Y, y):
-    """Judge what came: the most unusual of what is watched is told, and any alarm."""
-    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
-    count, pairs = program[stage + table.WATCHED_COUNT], stage + program[stage + table.WATCHED]
-    score, p_value, alarm, kind = 0.0, 1.0, 0.0, 0.0
-    best, of_kind = -1, 2.0
-    for n in range(count):
-        at = row + program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
-        output, residual = program[pairs + 2 * n + 1], np.nan
-        if output >= 0:
-            residual = float64(Y[y + program[stage + table.ERROR] + output])
-        value = float64(X[x + program[pairs + 2 * n]])
-        s, p, a, what = anomaly_step(S, at, value, residual, time, weights, k)
-        p = min(p * count, 1.0)
-        # The kind of an alarm that begins, else of one that stands, else that values are missing.
-        rank = 3 if a > 0.0 else 0 if what == NONE else 2
-        if what == MISSING and a == 0.0:
-            rank = 1 if S[at + GAP] >= GAP_ALARM else 0
-        if rank > best or (rank == best and p < of_kind):
-            best, of_kind, kind = rank, p, what if rank > 0 else float64(NONE)
-        score, p_value, alarm = max(score, s), min(p_value, p), max(alarm, a)
-    Y[y + program[stage + table.SCORE]] = score
-    Y[y + program[stage + table.P_VALUE]] = p_value
-    Y[y + program[stage + table.ALARM]] = alarm
-    Y[y + program[stage + table.KIND]] = kind
-
-
-@inlined
-def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
-    """Write the result of one stream to ``Y[y]``.
+def merge(verdict, most, count, gap):
+    """Add the verdict on one input to what is known of the others: the most unusual is told.
 
     Parameters
     ----------
-    row : int64
-        Offset in S of the stream's state row.
-    time : float64
-        Event time, NaN if there is none.
-    z : int64
-        Offset in Z of the network's outputs, which are not scaled back.
-    places : (int64, int64, int64)
-        Offsets in Z of working memory, as of :func:`.arguments.work_at`.
+    verdict : tuple of float64
+        Score, p-value, alarm and kind.
+    most : tuple of float64
+        The same so far, and rank and p-value of its kind.
+    count : int64
+        Of the inputs that are watched.
+    gap : float64
+        Missing values of this input in succession.
     """
-    stage, F, O = program[layout.STAGE], program[layout.INPUTS], program[layout.OUTPUTS]
+    score, p, alarm, kind = verdict
+    most_score, least_p, any_alarm, told, best, of_kind = most
+    p = min(p * count, 1.0)
+    # The kind of an alarm that begins, else of one that stands, else that values are missing.
+    rank = 3.0 if alarm > 0.0 else 0.0 if kind == NONE else 2.0
+    if kind == MISSING and alarm == 0.0:
+        rank = 1.0 if gap >= GAP_ALARM else 0.0
+    if rank > best or (rank == best and p < of_kind):
+        best, of_kind, told = rank, p, kind if rank > 0.0 else float64(NONE)
+    return max(most_score, score), min(least_p, p), max(any_alarm, alarm), told, best, of_kind
+
+
+NOTHING = (0.0, 1.0, 0.0, 0.0, -1.0, 2.0)  # what is known before the first verdict
+
+
+@inlined
+def write_verdict(program, most, absent, Y, y):
+    """Write score, p-value, alarm and kind to the result."""
+    stage = program[layout.STAGE]
+    Y[y + program[stage + table.SCORE]] = most[0]
+    Y[y + program[stage + table.P_VALUE]] = most[1]
+    Y[y + program[stage + table.ALARM]] = most[2]
+    Y[y + program[stage + table.KIND]] = float64(MISSING) if absent and most[3] == NONE else most[3]
+
+
+@inlined
+def watched(program, n):
+    """Return the ``n``-th input that is watched, the output that forecasts it, and its columns."""
+    stage = program[layout.STAGE]
+    pair = stage + program[stage + table.WATCHED] + 2 * n
+    columns = program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
+    return program[pair], program[pair + 1], columns
+
+
+@inlined
+def _anomalies(weights, program, S, row, X, x, time, absent, Y, y):
+    """Judge what came."""
+    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
+    count, most = program[stage + table.WATCHED_COUNT], NOTHING
+    for n in range(count):
+        source, output, columns = watched(program, n)
+        residual = np.nan
+        if output >= 0:
+            residual = float64(Y[y + program[stage + table.ERROR] + output])
+        value, at = float64(X[x + source]), row + columns
+        verdict = anomaly_step(S, at, value, residual, time, weights, k)
+        most = merge(verdict, most, count, float64(S[at + GAP]))
+    write_verdict(program, most, absent, Y, y)
+
+
+@inlined
+def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
+    """Write outputs and errors of one stream to ``Y[y]``, and all else as not known.
+
+    Returns
+    -------
+    (int64, bool)
+        Which of its forecasts was due, and whether an input is absent.
+    """
+    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
     inputs = row + program[stage + table.INPUTS]
     for n in range(program[layout.RESULT]):
         Y[y + n] = np.nan
@@ -212,35 +249,45 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
         Y[y + n] = value
         S[due + n] = value
         if program[stage + table.LEVELS] > 0:
-            _intervals(weights, program, S, row, position, n, Y, y)
-    Y[y + program[stage + table.DRIFT]] = 0
-    if program[stage + table.DRIFTS] != 0:
-        _drifts(weights, program, S, row, Y, y)
+            _covered(program, S, row, position, n, Y, y)
     missing = 0
-    for n in range(F):
+    for n in range(program[layout.INPUTS]):
         if X[x + n] != X[x + n]:
             missing += 1
     Y[y + program[stage + table.FILLED]] = missing
+    Y[y + program[stage + table.DRIFT]] = 0
     Y[y + program[stage + table.ALARM]] = 0
-    Y[y + program[stage + table.KIND]] = 0
+    Y[y + program[stage + table.KIND]] = MISSING if absent else NONE
+    return position, absent
+
+
+@inlined
+def judge(weights, program, S, row, X, x, time, position, absent, Y, y):
+    """Write to the result of one stream how sure its forecast is, and how unusual what came."""
+    stage = program[layout.STAGE]
+    if program[stage + table.LEVELS] > 0:
+        for n in range(program[layout.OUTPUTS]):
+            _intervals(weights, program, S, row, position, n, Y, y)
+    if program[stage + table.DRIFTS] != 0:
+        _drifts(weights, program, S, row, Y, y)
     if program[stage + table.ANOMALY] != 0:
-        _anomalies(weights, program, S, row, X, x, time, Y, y)
-    if absent and Y[y + program[stage + table.KIND]] == NONE:
-        Y[y + program[stage + table.KIND]] = MISSING
+        _anomalies(weights, program, S, row, X, x, time, absent, Y, y)
 
 
-@by_address
-def behind(task, group, _c, _d):
-    """Write the results of a group: outputs, and what the stage says of them."""
-    weights, program, S, slots, X, Y, Z = unpack(task, group)
-    streams = int64s_at(group, layout.GROUP_SIZE)
-    F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
-    places = work_at(program)
-    denormals = flush_denormals()
-    for m in range(streams[layout.GROUP_COUNT]):
-        row = slots[first + m] * program[layout.ROW_SIZE]
-        x, y = (first + m) * F, (first + m) * W
-        z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        time = float64(time_of(task, first + m))
-        write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places)
-    restore(denormals)
+@inlined
+def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
+    """Write the result of one stream to ``Y[y]``.
+
+    Parameters
+    ----------
+    row : int64
+        Offset in S of the stream's state row.
+    time : float64
+        Event time, NaN if there is none.
+    z : int64
+        Offset in Z of the network's outputs, which are not scaled back.
+    places : (int64, int64, int64)
+        Offsets in Z of working memory, as of :func:`.arguments.work_at`.
+    """
+    position, absent = forecast(weights, program, S, row, X, x, Z, z, Y, y, places)
+    judge(weights, program, S, row, X, x, time, position, absent, Y, y)
