@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 2  # 1 has no online stage, and is what a model without one is written as
+VERSION = 3  # the newest; a model is written as the oldest that can hold it (_version)
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -43,7 +43,7 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
         model.arrays(),
         metadata={
             "format": FORMAT,
-            "version": str(1 if model.online is None else VERSION),
+            "version": str(_version(model)),
             "specification": json.dumps(model.specification()),
             "metadata": json.dumps(model.metadata),
             "fingerprint": model.fingerprint,
@@ -53,6 +53,13 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
         replace_file(path, data)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _version(model: Model) -> int:
+    """Return the oldest version that can hold a model: 2 has online stages, 3 offsets."""
+    if model.input_offsets is not None or model.output_offsets is not None:
+        return 3
+    return 1 if model.online is None else 2
 
 
 def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Model:
@@ -150,6 +157,8 @@ def _arguments(
         "skip": specification["skip"],
         "skip_scale": unused.pop("skip_scale", None),
         "horizon": specification["horizon"],
+        "input_offsets": unused.pop("input_offsets", None),
+        "output_offsets": unused.pop("output_offsets", np.zeros(len(specification["outputs"]))),
     }
     if "online" in specification:
         arguments["online"] = Online.from_dict(specification["online"])

@@ -112,8 +112,9 @@ def interval_constants(model: Model) -> Float32Array:
     """Return the constants of a stage's intervals."""
     online = model.online
     assert online is not None
-    lower = -np.inf if online.lower is None else online.lower
-    upper = np.inf if online.upper is None else online.upper
+    offset = 0.0 if model.output_offsets is None else float(model.output_offsets[0])
+    lower = -np.inf if online.lower is None else online.lower - offset
+    upper = np.inf if online.upper is None else online.upper - offset
     return intervals.constants(interval_levels(online), ring_length(model), lower, upper)
 
 
