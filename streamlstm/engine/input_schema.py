@@ -123,18 +123,19 @@ class InputSchema:
                 raise ShapeError(
                     f"streams: expected a sequence of ids, got {type(streams).__name__}."
                 ) from None
+        rows: NDArray[Any]
         if self.offsets is None:
-            X = to_float32(X, "observations")
+            rows = to_float32(X, "observations")
         else:
-            X = to_float64(X, "observations", self._moved)
+            rows = to_float64(X, "observations", self._moved)
         expected = (len(streams), *self.shape)
-        if X.shape != expected and not (len(streams) == 0 and X.size == 0):
+        if rows.shape != expected and not (len(streams) == 0 and rows.size == 0):
             raise ShapeError(
                 f"observations: expected shape {expected} for {expected[0]} streams and features "
-                f"{', '.join(self._names)}, got {X.shape}."
+                f"{', '.join(self._names)}, got {rows.shape}."
             )
-        X = X.reshape(expected)
-        return streams, X if self.offsets is None else without_offsets(X, self.offsets)
+        rows = rows.reshape(expected)
+        return streams, rows if self.offsets is None else without_offsets(rows, self.offsets)
 
     def bad_rows(self, X: Float32Array) -> list[int]:
         """Return which rows of X[B, F] have a value that is not valid."""

@@ -228,5 +228,9 @@ class Predictions(_Result):
 
 
 def _short(values: NDArray[Any]) -> str:
-    digits = 5 if values.dtype == np.float32 else 12  # with offsets most are the offset's
-    return np.array2string(values, precision=digits, separator=", ", threshold=8)
+    if values.dtype == np.float64:  # with offsets, to which most digits belong
+        digits = "{:.12g}".format
+        return np.array2string(
+            values, separator=", ", threshold=8, formatter={"float_kind": lambda v: digits(v)}
+        )
+    return np.array2string(values, precision=5, separator=", ", threshold=8)
