@@ -193,8 +193,8 @@ class _Sums:
         diagonal = self._squares.diagonal()
         ridge = diagonal / max(self._count, 1) + (diagonal == 0)
         ridge[0] += 1e-9  # the constant is not held back
-        solved: Float64Array = np.linalg.solve(self._squares + np.diag(ridge), self._products)
-        return solved
+        weights = np.linalg.solve(self._squares + np.diag(ridge), self._products)
+        return np.asarray(weights, np.float64)
 
 
 def _blocks(begin: int, end: int) -> Iterator[tuple[int, int]]:
