@@ -14,7 +14,13 @@ class Settings:
     Attributes
     ----------
     hidden_sizes : tuple of int
-        ``H`` of each LSTM layer.
+        ``H`` of each recurrent layer.
+    cell : str
+        "lstm", "gru" or "rnn".
+    layer_norm : bool
+        Whether the outputs of each recurrent layer are normalised.
+    residual : bool
+        Whether each recurrent layer that is as wide as its inputs adds them to its outputs.
     epochs : int
         Maximum number of epochs.
     window : int
@@ -44,6 +50,9 @@ class Settings:
     """
 
     hidden_sizes: tuple[int, ...] = (64,)
+    cell: str = "lstm"
+    layer_norm: bool = False
+    residual: bool = False
     epochs: int = 300
     window: int = 64
     batch: int = 8

@@ -6,16 +6,16 @@ import pytest
 from streamlstm.learn.adam import Adam
 from streamlstm.learn.bptt import State, Tape
 from streamlstm.learn.loss import huber
-from streamlstm.learn.stacked_lstm import StackedLSTM
+from streamlstm.learn.network import RecurrentNetwork
 
 
-def random_network(rng: np.random.Generator, hidden: tuple[int, ...], dtype: type) -> StackedLSTM:
-    network = StackedLSTM(3, hidden, 2, dtype)
+def random_network(rng: np.random.Generator, hidden: tuple[int, ...], dtype: type) -> RecurrentNetwork:
+    network = RecurrentNetwork(3, hidden, 2, dtype)
     network.theta[:] = rng.normal(scale=0.6, size=network.theta.shape)
     return network
 
 
-def random_state(rng: np.random.Generator, network: StackedLSTM, B: int) -> State:
+def random_state(rng: np.random.Generator, network: RecurrentNetwork, B: int) -> State:
     dtype = network.theta.dtype
     return [
         (rng.normal(size=(B, H)).astype(dtype), rng.normal(size=(B, H)).astype(dtype))
@@ -52,7 +52,7 @@ def test_float32_follows_float64() -> None:
     rng = np.random.default_rng(3)
     T, B = 40, 9
     exact = random_network(rng, (7, 5), np.float64)
-    network = StackedLSTM(3, (7, 5), 2)
+    network = RecurrentNetwork(3, (7, 5), 2)
     network.theta[:] = exact.theta
     X, d_Y = rng.normal(size=(T, B, 3)), rng.normal(size=(T, B, 2))
     tapes = Tape(exact, T, B), Tape(network, T, B)

@@ -116,7 +116,7 @@ def train(
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.stage import add_stage, coverage, predict_all
-        from streamlstm.learn import lstm_cell
+        from streamlstm.learn import cells
         from streamlstm.learn.build import build_model
         from streamlstm.learn.dataset import Split
         from streamlstm.learn.fit import fit
@@ -142,7 +142,7 @@ def train(
     settings = _shorten_window(settings, dataset)
     log_setup(table, dataset, names, target, settings)
     with exit_on_interrupt():
-        lstm_cell.compile_kernels()
+        cells.compile_kernels(settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
             with show_progress(settings.epochs) as on_epoch:

@@ -1,0 +1,35 @@
+"""Layers as training sees them, a file each: parameters, kernels forward and backward, export."""
+
+from typing import Any
+
+from . import embedding, gru, layer_norm, lstm, rnn
+from .block import Block as Block
+from .block import BlockTape as BlockTape
+from .block import State as State
+from .embedding import EmbeddingBlock as EmbeddingBlock
+from .gru import GRUBlock
+from .layer_norm import LayerNormBlock as LayerNormBlock
+from .lstm import LSTMBlock
+from .recurrent import RecurrentBlock as RecurrentBlock
+from .rnn import RNNBlock
+
+CELLS: dict[str, type[RecurrentBlock]] = {"lstm": LSTMBlock, "gru": GRUBlock, "rnn": RNNBlock}
+"""Recurrent layers by the name of their cell."""
+
+KERNELS: tuple[Any, ...] = (
+    *lstm.KERNELS,
+    *gru.KERNELS,
+    *rnn.KERNELS,
+    *layer_norm.KERNELS,
+    *embedding.KERNELS,
+)
+"""Those of training, which is in float32."""
+
+
+def compile_kernels(*cells: str) -> None:
+    """Compile the kernels of some cells, by default of all, or load them from the cache."""
+    for cell in cells or CELLS:
+        CELLS[cell](1, 1).run_once()
+    if not cells:
+        LayerNormBlock(1).run_once()
+        EmbeddingBlock(1, 1, 1).run_once()
