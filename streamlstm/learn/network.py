@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..network.layers import Layer
 from . import residual
-from .cells import CELLS, Block, EmbeddingBlock, LayerNormBlock, RecurrentBlock
+from .cells import Block, EmbeddingBlock, LayerNormBlock, RecurrentBlock, block_of
 from .head import Head, LinearHead
 
 Array = NDArray[Any]
@@ -88,7 +88,7 @@ class RecurrentNetwork:
             blocks.append(EmbeddingBlock(size, *self.embedding))
             size = blocks[-1].output_size
         for H in self.hidden_sizes:
-            blocks.append(CELLS[self.cell](size, H))
+            blocks.append(block_of(self.cell)(size, H))
             if self.layer_norm:
                 blocks.append(LayerNormBlock(H))
             size = H

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ...errors import ModelError, shown
 from . import embedding, gru, layer_norm, lstm, rnn
 from .block import Block as Block
 from .block import BlockTape as BlockTape
@@ -26,10 +27,23 @@ KERNELS: tuple[Any, ...] = (
 """Those of training, which is in float32."""
 
 
+def block_of(cell: str) -> type[RecurrentBlock]:
+    """Return the recurrent layer of a cell.
+
+    Raises
+    ------
+    ModelError
+        If there is no such cell.
+    """
+    if cell not in CELLS:
+        raise ModelError(f"cell: expected one of {', '.join(CELLS)}, got {shown(cell)}.")
+    return CELLS[cell]
+
+
 def compile_kernels(*cells: str) -> None:
     """Compile the kernels of some cells, by default of all, or load them from the cache."""
     for cell in cells or CELLS:
-        CELLS[cell](1, 1).run_once()
+        block_of(cell)(1, 1).run_once()
     if not cells:
         LayerNormBlock(1).run_once()
         EmbeddingBlock(1, 1, 1).run_once()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    from streamlstm.network.model import Model
+from streamlstm.engine.engine import Engine
+from streamlstm.network.model import Model
+from streamlstm.network.online import result_places
 
 
 def predict_rows(
@@ -35,10 +37,6 @@ def predict_rows(
     float32[n, W]
         The result of each row: its prediction, and what the online stage says of it.
     """
-    import numpy as np
-
-    from streamlstm.engine.engine import Engine
-
     engine = Engine(model, capacity=max(len(groups), 1))
     Y = np.empty((len(values), model.result_size), np.float32)
     if len(groups) == 1:
@@ -64,8 +62,6 @@ def result_columns(model: Model) -> tuple[list[str], list[int]]:
     The outputs; with an online stage also the bounds of each interval (``value_low_90``), and
     ``score``, ``p_value`` and ``alarm``.
     """
-    from streamlstm.network.online import result_places
-
     names, places = list(model.outputs), list(range(model.output_size))
     online = model.online
     if online is None:
