@@ -16,8 +16,8 @@ from .bptt import State, Tape
 from .dataset import Dataset
 from .inference import SequenceRunner
 from .loss import huber
-from .settings import Settings
 from .network import RecurrentNetwork
+from .settings import Settings
 
 Array = NDArray[Any]
 

@@ -34,7 +34,7 @@ class Head:
         """Return the outputs, float[T, B, O], of the linear values, float[T, B, R]."""
         return raw
 
-    def backward(self, raw: Array, d_output: Array) -> Array:
+    def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002
         """Return the gradient by the linear values."""
         return d_output
 

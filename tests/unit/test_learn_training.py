@@ -11,10 +11,10 @@ from streamlstm.learn.build import build_model
 from streamlstm.learn.dataset import Dataset, Split
 from streamlstm.learn.fit import EpochMetrics, fit
 from streamlstm.learn.inference import SequenceRunner
+from streamlstm.learn.network import RecurrentNetwork
 from streamlstm.learn.scores import score
 from streamlstm.learn.season import find_season
 from streamlstm.learn.settings import Settings
-from streamlstm.learn.network import RecurrentNetwork
 
 SMALL = Settings(hidden_sizes=(8,), epochs=6, window=16, batch=4, rate=1e-2)
 

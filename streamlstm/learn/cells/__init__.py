@@ -1,5 +1,6 @@
 """Layers as training sees them, a file each: parameters, kernels forward and backward, export."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import ModelError, shown
@@ -14,8 +15,12 @@ from .lstm import LSTMBlock
 from .recurrent import RecurrentBlock as RecurrentBlock
 from .rnn import RNNBlock
 
-CELLS: dict[str, type[RecurrentBlock]] = {"lstm": LSTMBlock, "gru": GRUBlock, "rnn": RNNBlock}
-"""Recurrent layers by the name of their cell."""
+CELLS: dict[str, Callable[[int, int], RecurrentBlock]] = {
+    "lstm": LSTMBlock,
+    "gru": GRUBlock,
+    "rnn": RNNBlock,
+}
+"""Recurrent layers by the name of their cell; each takes F and H."""
 
 KERNELS: tuple[Any, ...] = (
     *lstm.KERNELS,
@@ -27,7 +32,7 @@ KERNELS: tuple[Any, ...] = (
 """Those of training, which is in float32."""
 
 
-def block_of(cell: str) -> type[RecurrentBlock]:
+def block_of(cell: str) -> Callable[[int, int], RecurrentBlock]:
     """Return the recurrent layer of a cell.
 
     Raises

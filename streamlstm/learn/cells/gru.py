@@ -74,9 +74,7 @@ def forward(t: int, a: Array, b: Array, h: Array, hidden: Array) -> None:
 
 
 @compiled
-def backward(
-    t: int, a: Array, b: Array, h: Array, d_out: Array, dh: Array, direct: Array
-) -> None:
+def backward(t: int, a: Array, b: Array, h: Array, d_out: Array, dh: Array, direct: Array) -> None:
     """Compute the gradients of both products of step ``t`` from its gates.
 
     Parameters
@@ -169,9 +167,7 @@ class GRUTape(RecurrentTape):
         self.a, self.b = np.empty((T, B, 3 * H), dtype), np.empty((T, B, 3 * H), dtype)
         self.mask: Array | None = None
 
-    def forward(
-        self, below: Array, state: State | None = None, mask: Array | None = None
-    ) -> Array:
+    def forward(self, below: Array, state: State | None = None, mask: Array | None = None) -> Array:
         """Return the outputs, float[T, B, H]."""
         self.mask, rows = mask, self.T * self.B
         self.x[:, :, :-1] = below

@@ -134,9 +134,7 @@ class LSTMBlock(RecurrentBlock):
     state_vectors = 2
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(
-            input_size, hidden_size, [(input_size + hidden_size + 1, 4 * hidden_size)]
-        )
+        super().__init__(input_size, hidden_size, [(input_size + hidden_size + 1, 4 * hidden_size)])
 
     def initialize(self, matrices: Sequence[Array], rng: np.random.Generator) -> None:
         """Draw the initial weights; the forget bias is 1 (Jozefowicz et al., 2015)."""

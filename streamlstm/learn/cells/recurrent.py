@@ -17,11 +17,6 @@ Array = NDArray[Any]
 class RecurrentBlock(Block):
     """A recurrent layer.
 
-    Parameters
-    ----------
-    input_size, hidden_size : int
-        F and H.
-
     Attributes
     ----------
     state_vectors : int
@@ -29,9 +24,6 @@ class RecurrentBlock(Block):
     """
 
     state_vectors = 1
-
-    @abstractmethod
-    def __init__(self, input_size: int, hidden_size: int) -> None: ...
 
     @abstractmethod
     def tape(self, matrices: Sequence[Array], T: int, B: int) -> RecurrentTape:
@@ -42,9 +34,7 @@ class RecurrentTape(BlockTape):
     """Buffers of a recurrent layer."""
 
     @abstractmethod
-    def forward(
-        self, below: Array, state: State | None = None, mask: Array | None = None
-    ) -> Array:
+    def forward(self, below: Array, state: State | None = None, mask: Array | None = None) -> Array:
         """Return the outputs.
 
         Parameters
@@ -103,9 +93,7 @@ class ConcatenatedTape(RecurrentTape):
             Gradient of ``h`` from later steps.
         """
 
-    def forward(
-        self, below: Array, state: State | None = None, mask: Array | None = None
-    ) -> Array:
+    def forward(self, below: Array, state: State | None = None, mask: Array | None = None) -> Array:
         """Return the outputs, float[T, B, H]."""
         self.mask = mask
         self.xh[:-1, :, : self.F] = below

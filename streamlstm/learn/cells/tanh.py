@@ -41,6 +41,5 @@ def tanh32(x: Any) -> Any:
 
 @njit(inline="always")
 def tanh64(x: Any) -> Any:
+    """Return tanh in float64."""
     return math.tanh(x)
-
-
