@@ -16,6 +16,7 @@ from ..network.layers import Layer
 from . import residual
 from .cells import Block, EmbeddingBlock, LayerNormBlock, RecurrentBlock, block_of
 from .head import Head, LinearHead
+from .settings import NetworkSettings
 
 Array = NDArray[Any]
 
@@ -75,6 +76,18 @@ class RecurrentNetwork:
         self._shapes.append((self.hidden_sizes[-1] + 1, self.head.raw_size))
         self.theta = np.zeros(sum(rows * columns for rows, columns in self._shapes), dtype)
         self.matrices, self.head_matrix = self.by_block(self.theta)
+
+    @classmethod
+    def of(cls, settings: NetworkSettings, input_size: int, head: int | Head) -> RecurrentNetwork:
+        """Return the network that the settings ask for, with parameters of zero."""
+        return cls(
+            input_size,
+            settings.hidden_sizes,
+            head,
+            cell=settings.cell,
+            layer_norm=settings.layer_norm,
+            residual=settings.residual,
+        )
 
     @property
     def output_size(self) -> int:

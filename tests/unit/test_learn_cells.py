@@ -1,5 +1,6 @@
 """Training with each cell: it learns, and the model predicts as the trained network."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from streamlstm.learn.dataset import Dataset
 from streamlstm.learn.fit import fit
 from streamlstm.learn.inference import SequenceRunner
 from streamlstm.learn.settings import Settings
+from streamlstm.learn.training import train
 
 
 def sine(n: int) -> NDArray[np.float32]:
@@ -40,3 +42,15 @@ def test_a_cell_that_is_none_is_refused() -> None:
     data = Dataset([("", sine(200))], [0], [0])
     with pytest.raises(ModelError, match="cell: expected one of lstm, gru, rnn, got 'transformer'"):
         fit(data, Settings(cell="transformer"))
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_a_model_of_another_cell_is_trained_on(cell: str, tmp_path: Path) -> None:
+    path = tmp_path / "wave.csv"
+    np.savetxt(path, sine(300), header="value", comments="")
+    more = {"layer_norm": True, "residual": True}
+    first = train(path, target="value", hidden=6, layers=2, cell=cell, epochs=2, window=16, **more)
+    again = train(path, target="value", from_model=first.model, epochs=2)
+    assert again.settings.hidden_sizes == (6, 6)
+    assert again.model.layers == first.model.layers
+    assert again.best.validation <= first.best.validation * 1.001
