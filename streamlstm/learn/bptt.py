@@ -10,7 +10,7 @@ Its speed next to PyTorch: `python -m benchmarks.training`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,8 @@ class Tape:
         network = self.network
         layers = len(network.hidden_sizes)
         self.masks = self._by_block(masks or [None] * layers)
-        states: Iterator[cells.State | None] = iter(state or [None] * layers)
+        initial: Sequence[cells.State | None] = state if state else [None] * layers
+        states = iter(initial)
         steps = iter(recurrent_masks or [None] * layers)
         below: Array = X
         for block, tape, mask in zip(network.blocks, self.blocks, self.masks, strict=True):
