@@ -70,6 +70,12 @@ class Table:
     text: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("streams", "stamps"):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, TextColumn):
+                object.__setattr__(self, name, TextColumn.of(given))
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -1,7 +1,7 @@
 """Options of `streamlstm train`, one of each setting; the defaults are those of `Settings`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,22 @@ Target = Annotated[
     list[str], typer.Option("--target", help="A column to predict. May be repeated.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="The model file to write.")]
+FromModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="A model to train on: its layers, scaling and settings are kept, so that a worker "
+        "that serves it can be reloaded.",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="A file that keeps the state of the training; the same command continues from it "
+        "after a kill. Removed at the end.",
+    ),
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,8 +53,23 @@ ValidationFraction = Annotated[
 ]
 
 # The network.
-Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each LSTM layer.")]
-Layers = Annotated[int, typer.Option(min=1, max=32, help="LSTM layers.")]
+Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each layer.")]
+Layers = Annotated[int, typer.Option(min=1, max=32, help="Recurrent layers.")]
+Cell = Annotated[
+    Literal["lstm", "gru", "rnn"],
+    typer.Option(help="The cell of each layer: LSTM, GRU, or a plain RNN without gates."),
+]
+LayerNorm = Annotated[
+    bool, typer.Option("--layer-norm", help="Normalise the outputs of each recurrent layer.")
+]
+Residual = Annotated[
+    bool,
+    typer.Option(
+        "--residual",
+        help="Add the inputs of each recurrent layer but the first to its outputs. A layer costs "
+        "about three times as much to serve then.",
+    ),
+]
 Dropout = Annotated[
     float, typer.Option(min=0, max=0.95, callback=_not_nan, help="Dropout between layers.")
 ]

@@ -10,10 +10,8 @@ import pyarrow.compute as pc
 
 from .number_format import NumberFormat
 
-MISSING = frozenset(
-    "|na|n/a|#n/a|#na|<na>|-|--|---|null|nil|none|nan|-nan|nat|?|\\n|#null!|#value!|#div/0!|#num!"
-    "|#ref!".split("|")
-)
+_WORDS = "na n/a #n/a #na <na> - -- --- null nil none nan -nan nat ? #null! #value! #div/0! #ref!"
+MISSING = frozenset(("", *_WORDS.split()))
 """Their text in lower case, trimmed."""
 
 
