@@ -24,6 +24,7 @@ from .checkpoint import Checkpoint
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
 from .network import RecurrentNetwork
+from .periods import describe_periods
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
@@ -304,6 +305,10 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
                 "best_sweep": best.number,
                 "validation_of_persistence": round(best.validation, 6),
                 "ended": fitted.ended,
+                "history": [
+                    [round(epoch.loss, 6), round(epoch.validation, 6)] for epoch in fitted.history
+                ],
             }
         ),
+        "periods": describe_periods(prepared.table, settings.target[0], prepared.dataset.series),
     }
