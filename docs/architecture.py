@@ -4,7 +4,7 @@
 
 Reads every import of the repository's own code, as text, and replaces what stands between two
 markers: a picture, and a matrix with a row a package. tests/unit/test_arrows.py checks the imports
-that are read here, and that the picture is that of the code.
+that are read here, and test_architecture.py that the picture is that of the code.
 """
 
 import ast

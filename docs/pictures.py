@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from streamlstm import detector
-from streamlstm.cli.offline_prediction import predict_rows
+from streamlstm.engine.offline import predict_rows
 from streamlstm.engine.prediction import Predictions, ResultLayout
 
 ROOT = Path(__file__).resolve().parent.parent

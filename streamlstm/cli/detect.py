@@ -44,10 +44,10 @@ def detect(
       streamlstm detect sensors.csv --column temperature --out scores.csv
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.offline_prediction import predict_rows
     from streamlstm.cli.output_path import check_output
     from streamlstm.cli.signals import exit_on_interrupt
     from streamlstm.data.csv import read_csv
+    from streamlstm.engine.offline import predict_rows
     from streamlstm.engine.prediction import Predictions, ResultLayout
     from streamlstm.online.detector import detector
 

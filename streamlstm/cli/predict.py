@@ -50,8 +50,8 @@ def predict(
     if out is not None:
         check_output("--out", out, data=data, model=model)
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.offline_prediction import predict_rows, result_columns
     from streamlstm.data.csv import read_csv
+    from streamlstm.engine.offline import predict_rows, result_columns
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
 

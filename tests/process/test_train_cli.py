@@ -212,7 +212,7 @@ def test_other_errors_are_reported_before_training(tmp_path: Path, wave: Path) -
     assert "the file with the data" in refused(*train, wave)
     assert "given twice" in refused(*train, tmp_path / "m", "--target", "value")
     assert "fractions" in refused(*train, tmp_path / "m", "--train-fraction", "0.95")
-    assert "--season 999" in refused(*train, tmp_path / "m", "--season", "999")
+    assert "season 999" in refused(*train, tmp_path / "m", "--season", "999")
 
 
 def test_predict_does_not_overwrite_its_inputs(
@@ -265,7 +265,7 @@ def test_a_window_longer_than_the_series_is_shortened(tmp_path: Path, wave: Path
     few = ["--hidden", "4", "--epochs", "1", "--window", "100000"]
     done = run("train", wave, "--target", "value", "--out", out, *few)
     assert done.returncode == 0, done.stderr
-    assert "--window 100000: shortened to 279, the longest stretch to train on" in done.stderr
+    assert "window 100000: shortened to 279, the longest stretch to train on" in done.stderr
     assert "all epochs done after 1 epoch, " in done.stderr
     assert json.loads(Model.load(out).metadata["settings"])["window"] == 279
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err
-from streamlstm.data.table import Table
-from streamlstm.learn.dataset import Dataset
-from streamlstm.learn.fit import FitResult
-from streamlstm.learn.scores import Score
-from streamlstm.learn.settings import Settings
-from streamlstm.network.model import Model
+from streamlstm.learn.trained import Trained
+from streamlstm.learn.training import Preparation
 
 
 def log(line: str) -> None:
@@ -18,16 +14,14 @@ def log(line: str) -> None:
     err.print(line, markup=False)
 
 
-def log_setup(
-    table: Table,
-    dataset: Dataset,
-    names: list[str],
-    targets: list[str],
-    settings: Settings,
-) -> None:
-    """Print the size of the data and of the network."""
+def log_setup(prepared: Preparation) -> None:
+    """Print the size of the data and of the network, and what was adjusted."""
+    table, dataset, settings = prepared.table, prepared.dataset, prepared.settings
+    for note in prepared.notes:
+        log(note)
     many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
-    log(f"{table.path}: {len(table)} rows{many}; {', '.join(names)} -> {', '.join(targets)}")
+    columns = f"{', '.join(prepared.inputs)} -> {', '.join(settings.target)}"
+    log(f"{table.path}: {len(table)} rows{many}; {columns}")
     for name in table.text:
         log(f"column {name!r} holds text and is left out")
     layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
@@ -37,36 +31,28 @@ def log_setup(
     )
 
 
-def print_result(
-    out: Path,
-    model: Model,
-    fitted: FitResult,
-    scores: list[Score],
-    season: int | None,
-    interruption: str,
-    inside: dict[float, float],
-) -> None:
+def print_result(out: Path, trained: Trained, interruption: str) -> None:
     """Print how training ended, and the errors on the test rows."""
+    model, best = trained.model, trained.best
     reason = {
         "settled": "no more progress",
         "epochs": "all epochs done",
         "interrupted": f"stopped by {interruption}",
-    }[fitted.ended]
-    best = fitted.best
-    epochs = counted(len(fitted.history), "epoch")
+    }[trained.ended]
+    epochs = counted(len(trained.history), "epoch")
     log(
-        f"{reason} after {epochs}, {fitted.history[-1].seconds:.0f} s; kept "
+        f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept "
         f"epoch {best.number}, validation {best.validation:.3f} of persistence"
     )
-    if not scores:
+    if not trained.scores:
         log("nothing was held back, so there is nothing to score")
-    for score in scores:
+    for score in trained.scores:
         console.print(f"{score.target}: mean absolute error on the last {score.values} values")
         console.print(f"  model           {score.model:.6g}")
         _compare("persistence", score.model, score.persistence)
         if score.seasonal is not None:
-            _compare(f"season of {season}", score.model, score.seasonal)
-    for level, share in inside.items():
+            _compare(f"season of {trained.season}", score.model, score.seasonal)
+    for level, share in trained.coverage.items():
         console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")

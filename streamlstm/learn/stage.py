@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.backends.warmup import compile_for
-from streamlstm.cli.offline_prediction import predict_rows
-from streamlstm.learn.dataset import Dataset
-from streamlstm.network.model import Model
-from streamlstm.network.online import MAX_HORIZON, Online, result_places
+from ..backends.warmup import compile_for
+from ..engine.offline import predict_rows
+from ..network.model import Model
+from ..network.online import MAX_HORIZON, Online, result_places
+from .dataset import Dataset
 
 Array = NDArray[Any]
 LEVELS = (0.5, 0.9)

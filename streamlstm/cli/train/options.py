@@ -1,0 +1,83 @@
+"""Options of `streamlstm train`, one of each setting; the defaults are those of `Settings`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _not_nan(value: float) -> float:
+    """Refuse nan, which passes the check of every range."""
+    if value != value:
+        raise typer.BadParameter("expected a number, got nan")
+    return value
+
+
+# What is read and written.
+Target = Annotated[
+    list[str], typer.Option("--target", help="A column to predict. May be repeated.")
+]
+Out = Annotated[Path, typer.Option("--out", help="The model file to write.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", help="An input column; by default every numeric column. May be repeated."
+    ),
+]
+Horizon = Annotated[int, typer.Option(min=1, help="Steps ahead to predict.")]
+Season = Annotated[
+    int | None,
+    typer.Option(min=1, help="Steps per season of the seasonal baseline; by default estimated."),
+]
+TrainFraction = Annotated[
+    float, typer.Option(help="Fraction of each series to train on, from its start.")
+]
+ValidationFraction = Annotated[
+    float, typer.Option(help="Fraction to validate on after that; the rest is the test set.")
+]
+
+# The network.
+Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each LSTM layer.")]
+Layers = Annotated[int, typer.Option(min=1, max=32, help="LSTM layers.")]
+Dropout = Annotated[
+    float, typer.Option(min=0, max=0.95, callback=_not_nan, help="Dropout between layers.")
+]
+Skip = Annotated[
+    bool, typer.Option(help="Predict the change from the last value instead of the value.")
+]
+
+# How it is trained.
+Epochs = Annotated[int, typer.Option(min=1, help="Maximum number of epochs over the data.")]
+Window = Annotated[int, typer.Option(min=2, help="Steps of truncated backpropagation.")]
+Batch = Annotated[int, typer.Option(min=1, help="Windows per update.")]
+Rate = Annotated[
+    float, typer.Option(min=1e-9, max=1, callback=_not_nan, help="Initial learning rate.")
+]
+Shift = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=100,
+        callback=_not_nan,
+        help="Augmentation against drift: shift windows up or down by up to this.",
+    ),
+]
+Delta = Annotated[
+    float,
+    typer.Option(
+        min=1e-6,
+        max=1e6,
+        callback=_not_nan,
+        help="Huber loss: error, in standard deviations, from which the loss is linear.",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")]
+
+# What stands around the network.
+Online = Annotated[
+    bool,
+    typer.Option(
+        help="Add prediction intervals and anomaly scores, and adaptation where it helped on "
+        "the validation rows."
+    ),
+]

@@ -1,0 +1,243 @@
+"""Training from a table to a scored model: read, split, fit, build, online stage, scores.
+
+`train` does it at once. The command does the same step by step, for its messages and signals:
+`prepare`, `compile_kernels`, `fit`, `to_model`, `finish`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..data.csv import read_csv
+from ..data.table import Table
+from ..errors import DataError
+from ..network.model import Model
+from .build import build_model
+from .dataset import Dataset, Split
+from .fit import EpochMetrics, FitResult, fit
+from .lstm_cell import compile_kernels
+from .scores import score
+from .season import find_season
+from .settings import NetworkSettings, OptimizationSettings, Settings
+from .stage import add_stage, coverage, predict_all
+from .trained import Trained
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a training begins with.
+
+    Attributes
+    ----------
+    table : Table
+        The data as it was read.
+    inputs : tuple of str
+        The input columns.
+    dataset : Dataset
+        The data as the network sees it.
+    settings : Settings
+        As given, and adjusted to the data.
+    season : int or None
+        Steps per season of the seasonal baseline, as given or as estimated.
+    notes : tuple of str
+        What was adjusted, in sentences.
+    """
+
+    table: Table
+    inputs: tuple[str, ...]
+    dataset: Dataset
+    settings: Settings
+    season: int | None
+    notes: tuple[str, ...]
+
+
+def train(
+    source: Any,
+    *,
+    target: str | Sequence[str],
+    hidden: int | Sequence[int] = 64,
+    layers: int = 1,
+    inputs: str | Sequence[str] | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a model on a table and score it.
+
+    Parameters
+    ----------
+    source : path
+        The table: a CSV file.
+    target : str or sequence of str
+        The columns to predict.
+    hidden : int or sequence of int
+        Hidden units of each layer; a sequence gives each layer its own number.
+    layers : int
+        Number of layers of ``hidden`` units.
+    inputs : str or sequence of str, optional
+        The input columns; by default every numeric column.
+    on_epoch : callable, optional
+        Called with the `EpochMetrics` of each epoch. KeyboardInterrupt, from here or from anywhere
+        during an epoch, ends training with the best weights so far.
+    **settings
+        Any other setting of `Settings`, by name: ``epochs=50``, ``horizon=24``, ...
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    DataError
+        If the table does not fit what is asked for, or training diverged.
+    TypeError
+        If there is no such setting.
+    """
+    sizes = (hidden,) * layers if isinstance(hidden, int) else tuple(hidden)
+    given = Settings(
+        hidden_sizes=sizes,
+        target=_names(target),
+        inputs=None if inputs is None else _names(inputs),
+        **settings,
+    )
+    prepared = prepare(source, given)
+    compile_kernels()
+    fitted = fit(prepared.dataset, prepared.settings, on_epoch)
+    return finish(prepared, fitted, to_model(prepared, fitted))
+
+
+def prepare(source: Any, settings: Settings) -> Preparation:
+    """Read a table, split it and make a data set of it.
+
+    Raises
+    ------
+    DataError
+        If the table does not fit the settings.
+    """
+    split = Split(settings.train_fraction, settings.validation_fraction)
+    table, inputs = _read(source, settings)
+    dataset = _dataset(table, inputs, settings, split)
+    season = _season(dataset, settings.season)
+    settings, notes = _shorten_window(settings, dataset)
+    return Preparation(table, inputs, dataset, settings, season, notes)
+
+
+def to_model(prepared: Preparation, fitted: FitResult) -> Model:
+    """Return the model of the fitted network, without an online stage and not scored yet."""
+    return build_model(
+        fitted.network,
+        prepared.dataset,
+        prepared.inputs,
+        prepared.settings.target,
+        _metadata(prepared, fitted),
+    )
+
+
+def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
+    """Add the online stage to the model from `to_model`, and score it on the test period."""
+    dataset, settings = prepared.dataset, prepared.settings
+    if settings.online:
+        model = add_stage(model, dataset)
+    results = predict_all(model, dataset)
+    made = results[:, : model.output_size]
+    scores = score(dataset, made, settings.target, prepared.season)
+    model.metadata["scores"] = json.dumps([vars(score) for score in scores])
+    return Trained(
+        model=model,
+        settings=settings,
+        history=fitted.history,
+        ended=fitted.ended,
+        best=fitted.best,
+        season=prepared.season,
+        scores=scores,
+        coverage=coverage(model, dataset, results),
+        dataset=dataset,
+        results=results,
+    )
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
+    """Read the table and determine the input columns."""
+    targets, inputs = settings.target, settings.inputs
+    for option, given in (("target", targets), ("input", inputs or ())):
+        for name in given:
+            if given.count(name) > 1:
+                raise DataError(f"{option} {name!r}: given twice; name each column once")
+    table = read_csv(
+        source,
+        time_column=settings.time_column,
+        stream_column=settings.stream_column,
+        columns=None if not inputs else list(dict.fromkeys([*inputs, *targets])),
+        allow_gaps=settings.allow_gaps,
+    )
+    names = inputs or table.names
+    table.select([*names, *targets])  # raises if a column is missing or holds text
+    return table, names
+
+
+def _dataset(table: Table, inputs: Sequence[str], settings: Settings, split: Split) -> Dataset:
+    columns = list(dict.fromkeys([*inputs, *settings.target]))
+    values = table.select(columns)
+    try:
+        return Dataset(
+            [(stream, values[rows]) for stream, rows in table.groups().items()],
+            [columns.index(name) for name in inputs],
+            [columns.index(name) for name in settings.target],
+            settings.horizon,
+            split,
+            settings.skip,
+        )
+    except DataError as error:
+        raise DataError(f"{table.path}: {error}") from None
+
+
+def _season(dataset: Dataset, given: int | None) -> int | None:
+    """Return the season of the baseline: as given, or as estimated from the longest series."""
+    longest = max(dataset.series, key=len)
+    if given is None:
+        return find_season(longest.values[: longest.train_end, dataset.targets[0]])
+    if given >= longest.train_end:
+        raise DataError(
+            f"season {given}: expected less than the {longest.train_end} rows trained on"
+        )
+    return given
+
+
+def _shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
+    """Limit the window to the longest series of training rows."""
+    rows = max(series.train_end for series in dataset.series) - dataset.horizon
+    if settings.window <= rows:
+        return settings, ()
+    note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
+    return replace(settings, window=rows), (note,)
+
+
+def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
+    """Return the metadata of the model file, the same in every run of the same training."""
+    settings, best = prepared.settings, fitted.best
+    return {
+        "made_by": f"streamlstm train {__version__}",
+        "data": Path(prepared.table.path).name,
+        "targets": json.dumps(settings.target),
+        "settings": json.dumps(
+            settings.of(NetworkSettings, OptimizationSettings)
+            | {"train": settings.train_fraction, "validation": settings.validation_fraction}
+            | {"season": prepared.season}
+        ),
+        "training": json.dumps(
+            {
+                "sweeps": len(fitted.history),
+                "best_sweep": best.number,
+                "validation_of_persistence": round(best.validation, 6),
+                "ended": fitted.ended,
+            }
+        ),
+    }
