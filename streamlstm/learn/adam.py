@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -65,3 +66,19 @@ class Adam:
         # A smaller decay at first, or the average would stay near the initial weights.
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self.average += (1 - decay) * (self.theta - self.average)
+
+    def state(self) -> dict[str, Array]:
+        """Return everything that changes, as arrays by name: ``restore`` continues from it."""
+        return {
+            "theta": self.theta,
+            "average": self.average,
+            "m": self._m,
+            "v": self._v,
+            "updates": np.array([self._updates], np.int64),
+        }
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Continue from what ``state`` returned, bit for bit."""
+        self.theta[:], self.average[:] = state["theta"], state["average"]
+        self._m[:], self._v[:] = state["m"], state["v"]
+        self._updates = int(state["updates"][0])

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from ..errors import ModelError, ModelFileError
-from ..files import check_path, replace_file
+from ..files import check_path
 from .layers import Layer
 from .online import Online
-from .safetensors_file import Arrays, SafetensorsFile
+from .safetensors_file import Arrays, SafetensorsFile, write_safetensors
 from .scaling import Scaling
 
 if TYPE_CHECKING:
@@ -39,18 +38,15 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
         If the file cannot be written.
     """
     check_path(path, ModelFileError, "a model file to write")
-    data = save(
-        model.arrays(),
-        metadata={
-            "format": FORMAT,
-            "version": str(_version(model)),
-            "specification": json.dumps(model.specification()),
-            "metadata": json.dumps(model.metadata),
-            "fingerprint": model.fingerprint,
-        },
-    )
+    metadata = {
+        "format": FORMAT,
+        "version": str(_version(model)),
+        "specification": json.dumps(model.specification()),
+        "metadata": json.dumps(model.metadata),
+        "fingerprint": model.fingerprint,
+    }
     try:
-        replace_file(path, data)
+        write_safetensors(path, model.arrays(), metadata)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}.") from None
 

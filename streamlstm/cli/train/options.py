@@ -18,6 +18,22 @@ Target = Annotated[
     list[str], typer.Option("--target", help="A column to predict. May be repeated.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="The model file to write.")]
+FromModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="A model to train on: its layers, scaling and settings are kept, so that a worker "
+        "that serves it can be reloaded.",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="A file that keeps the state of the training; the same command continues from it "
+        "after a kill. Removed at the end.",
+    ),
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Option(

@@ -52,7 +52,7 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     OWN,
     GROUPS,
     GROUP_COUNT,
-) = range(36)
+) = range(37)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
 
 # Of each group of outputs (online/layout.py):
