@@ -177,7 +177,8 @@ def check_skip_scale(
 def check_horizons(horizon: int | Sequence[int], output_size: int) -> tuple[int, ...]:
     """Return the horizon of each output, 0 or more steps; one number is that of all."""
     several = isinstance(horizon, Sequence | np.ndarray) and not isinstance(horizon, str)
-    horizons = tuple(horizon) if several else (horizon,) * output_size  # type: ignore[arg-type]
+    given: Any = horizon
+    horizons = tuple(given) if several else (given,) * output_size
     if len(horizons) != output_size:
         raise ModelError(
             f"horizon: expected one number, or one for each of {output_size} outputs, got "

@@ -227,8 +227,8 @@ class Stage:
         now, came, Y = (values.astype(self._dtype) for values in (now, came, Y))
         adapted = []
         for group in self._groups:
-            of_group = (values[:, group.group.outputs] for values in (now, came, Y))
-            adapted.append(group.adapt(hidden, *of_group, count, state))
+            of = group.group.outputs
+            adapted.append(group.adapt(hidden, now[:, of], came[:, of], Y[:, of], count, state))
         return np.concatenate(adapted, axis=1).astype(np.float64)
 
     def _count(self, state: Array) -> Array:
