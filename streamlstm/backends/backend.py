@@ -40,6 +40,20 @@ class Backend(Protocol):
         others the table does so.
         """
 
+    def step_run(
+        self,
+        rows: Any,
+        slot: NDArray[np.int64],
+        X: NDArray[Any],
+        Y: NDArray[Any],
+        seqs: NDArray[np.uint64],
+        times: NDArray[np.float64],
+    ) -> None:
+        """Advance one row, that at slot[1], by X[T, F] in order; results go to Y[T, W].
+
+        ``seqs`` and ``times`` are as for :meth:`step_block`, of length T or empty.
+        """
+
     def use_rows(self, rows: Any) -> None:
         """Let compiled functions that step single streams step these rows from now on."""
 
@@ -66,6 +80,21 @@ class Backend(Protocol):
 
         The address of its task stays valid. The rows may differ from those before.
         """
+
+
+def step_one_by_one(
+    backend: Backend,
+    rows: Any,
+    slot: NDArray[np.int64],
+    X: NDArray[Any],
+    Y: NDArray[Any],
+    seqs: NDArray[np.uint64],
+    times: NDArray[np.float64],
+) -> None:
+    """Do what :meth:`Backend.step_run` does in blocks of one observation."""
+    for t in range(len(X)):
+        row = slice(t, t + 1)
+        backend.step_block(rows, slot, X[row], Y[row], seqs[row], times[row])
 
 
 class SingleStream(NamedTuple):

@@ -19,6 +19,10 @@ Float32Array = NDArray[np.float32]
 # in 2 us, one that sleeps in some 10 us, in which a core does about this much.
 THREAD_WORK = 300_000
 
+# A run of one stream is made in calls of so many observations or multiply-adds, some milliseconds:
+# between two of them Python sees to signals.
+RUN_ROWS, RUN_WORK = 10_000, 400_000_000
+
 _OPENMP = "OpenMP, which shares blocks among threads, does not survive a fork"
 
 
@@ -127,6 +131,24 @@ class CpuBackend:
             self._call.step_parallel(self.address, slots, X, Y, at, threads)
         else:
             self._call.step_block(self.address, slots, X, Y, at)
+
+    def step_run(
+        self,
+        rows: Float32Array,
+        slot: NDArray[np.int64],
+        X: Float32Array,
+        Y: Float32Array,
+        seqs: NDArray[np.uint64],  # noqa: ARG002
+        times: NDArray[np.float64],
+    ) -> None:
+        """Advance one row, that at slot[1], by X[T, F] in order; results go to Y[T, W]."""
+        if rows is not self._rows:
+            self.use_rows(rows)
+        size = max(min(RUN_ROWS, RUN_WORK // max(self.work, 1)), 1)
+        for start in range(0, len(X), size):
+            at = times.ctypes.data + 8 * start if len(times) else 0
+            piece = slice(start, start + size)
+            self._call.step_run(self.address, slot, X[piece], Y[piece], at)
 
     def prepare(
         self, rows: Float32Array, slots: NDArray[np.int64], X: Float32Array, Y: Float32Array

@@ -13,6 +13,7 @@ from ..network.layers import Layer
 from ..network.model import Model
 from ..online.layout import stage_size
 from ..online.stage import Stage
+from .backend import step_one_by_one
 from .plan import row_layout, stage_start
 
 Float32Array = NDArray[np.float32]
@@ -72,6 +73,10 @@ class ReferenceBackend:
         for (_, place), vectors in zip(self._layers, state, strict=True):
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]
+
+    def step_run(self, rows: Any, slot: NDArray[np.int64], *arrays: Any) -> None:
+        """Advance one row by many observations, as :meth:`.backend.Backend.step_run` says."""
+        step_one_by_one(self, rows, slot, *arrays)
 
     def use_rows(self, rows: NDArray[Any]) -> None:
         """Do nothing: rows are given with every block."""

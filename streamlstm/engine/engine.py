@@ -20,7 +20,7 @@ from .ids import StreamId, check_stream_id
 from .labels import check_labels, label_error, steps_back
 from .native_view import NativeView
 from .reload import PreparedReload, ReloadResult, prepare_reload
-from .stepping import Stepping
+from .runs import Runs
 from .stream import Stream
 from .stream_owners import StreamOwners
 from .stream_producers import StreamProducers
@@ -32,7 +32,7 @@ from .validation import (
 )
 
 
-class Engine(Stepping):
+class Engine(Runs):
     """Holds the state of many streams and advances it, one observation at a time.
 
     Every method may be called from several threads; one call runs at a time. A call from within

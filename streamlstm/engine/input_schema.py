@@ -137,6 +137,23 @@ class InputSchema:
         rows = rows.reshape(expected)
         return streams, rows if self.offsets is None else without_offsets(rows, self.offsets)
 
+    def to_sequence(self, X: ArrayLike) -> Float32Array:
+        """Return observations of one stream as float32[T, F], their shape checked.
+
+        Raises
+        ------
+        ShapeError, BadValueError
+        """
+        X = to_float32(X, "observations")
+        if X.size == 0 and X.ndim <= 2 and len(X.shape[:1]) and X.shape[0] == 0:
+            return X.reshape(0, *self.shape)
+        if X.ndim != 2 or X.shape[1:] != self.shape:
+            raise ShapeError(
+                f"observations: expected shape (T, {self.shape[0]}) for features "
+                f"{', '.join(self._names)}, got {X.shape}."
+            )
+        return X
+
     def bad_rows(self, X: Float32Array) -> list[int]:
         """Return which rows of X[B, F] have a value that is not valid."""
         return bad_rows(X, self._categories, self._fills)

@@ -78,7 +78,7 @@ def _kernels() -> dict[str, Signatures]:
     kernels[_ID_LOOKUP] = id_lookup.SIGNATURES | listing.SIGNATURES
     kernels[DIRTY_TRACKING] = dirty.SIGNATURES
     kernels[EVICTION] = eviction.SIGNATURES
-    block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK}
+    block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK, step.step_run: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
     kernels[ONLINE] = {before: _BY_ADDRESS, behind: _BY_ADDRESS}
     kernels[LABELS] = label.SIGNATURES

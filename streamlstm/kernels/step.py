@@ -149,6 +149,22 @@ def step_block(task, slots, X, Y, times):
     call_at(function, task, 0, len(slots), 0)
 
 
+@kernel()
+def step_run(task, slot, X, Y, times):
+    """Step one stream, that of slot[1], by X[T, F] row by row; results go to Y[T, W].
+
+    ``times`` is the address of float64[T], event times, NaN for none; 0 if there are none.
+    """
+    function = _point(task, slot, X, Y, times)
+    fields = int64s_at(task, layout.TASK)
+    for _ in range(len(X)):
+        call_at(function, task, int64(0), int64(1), int64(0))
+        fields[layout.TASK_X] += 4 * X.shape[1]
+        fields[layout.TASK_Y] += 4 * Y.shape[1]
+        if times != 0:
+            fields[layout.TASK_TIMES] += 8
+
+
 @kernel(parallel=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def step_shared(task, first, last, threads):
     """Do the same as :func:`step_range` on several threads; results are the same, bit for bit."""

@@ -101,6 +101,8 @@ class Dataset:
         The periods.
     skip : bool
         Whether targets that are among the inputs are predicted as changes from their last value.
+    scalings : (Scaling, Scaling), optional
+        Those of the inputs and of the outputs; by default fitted on the training period.
 
     Attributes
     ----------
@@ -111,7 +113,7 @@ class Dataset:
     skip : tuple of int
         For each target the index of the input that is added to the output, or -1.
     input_scaling, output_scaling : Scaling
-        Fitted on the training period.
+        As given, or fitted on the training period.
     persistence : float64[O]
         Mean absolute error of predicting the last value, scaled, on the validation period.
 
@@ -129,6 +131,7 @@ class Dataset:
         horizon: int = 1,
         split: Split | None = None,
         skip: bool = True,
+        scalings: tuple[Scaling, Scaling] | None = None,
     ) -> None:
         self.inputs, self.targets = tuple(inputs), tuple(targets)
         self.horizon = horizon
@@ -141,10 +144,11 @@ class Dataset:
         self._check_lengths()
         values = np.concatenate([s.values[:, self.inputs] for s in self.series])
         seen = np.concatenate([s.values[: s.train_end, self.inputs] for s in self.series])
-        self.input_scaling = _fit_scaling(seen)
+        self.input_scaling = scalings[0] if scalings else _fit_scaling(seen)
         self.X: Float32Array = self.input_scaling.apply(values).astype(np.float32)
         unscaled = np.concatenate([self._unscaled_targets(s) for s in self.series])
-        self.output_scaling = _fit_scaling(unscaled[self.train_rows])
+        fitted = _fit_scaling(unscaled[self.train_rows])
+        self.output_scaling = scalings[1] if scalings else fitted
         self.Y: Float32Array = np.zeros(unscaled.shape, np.float32)
         for s in self.series:
             rows = slice(s.offset, s.offset + max(len(s) - horizon, 0))

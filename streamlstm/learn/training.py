@@ -7,24 +7,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
-from ..data.csv import read_csv
+from ..data.options import ReadOptions
+from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
 from .build import build_model
+from .cells import compile_kernels
+from .checkpoint import Checkpoint
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
-from .lstm_cell import compile_kernels
+from .network import RecurrentNetwork
+from .periods import describe_periods
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
+from .start import check_fits, settings_of
 from .trained import Trained
 
 
@@ -46,6 +54,8 @@ class Preparation:
         Steps per season of the seasonal baseline, as given or as estimated.
     notes : tuple of str
         What was adjusted, in sentences.
+    start : Model or None
+        The model that is trained on.
     """
 
     table: Table
@@ -54,15 +64,27 @@ class Preparation:
     settings: Settings
     season: int | None
     notes: tuple[str, ...]
+    start: Model | None = None
+
+    @property
+    def start_weights(self) -> Sequence[Mapping[str, Any]] | None:
+        """The weights that training begins with, a dict for each layer; None if drawn."""
+        return None if self.start is None else self.start.weights
+
+    def checkpoint(self, path: str | PathLike[str]) -> Checkpoint:
+        """Return the checkpoint of this training in a file."""
+        return Checkpoint(Path(path), self.dataset, self.settings, self.start_weights)
 
 
 def train(
     source: Any,
     *,
     target: str | Sequence[str],
-    hidden: int | Sequence[int] = 64,
+    hidden: int | Sequence[int] | None = None,
     layers: int = 1,
     inputs: str | Sequence[str] | None = None,
+    from_model: Model | str | PathLike[str] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     **settings: Any,
 ) -> Trained:
@@ -74,12 +96,18 @@ def train(
         The table: a CSV file.
     target : str or sequence of str
         The columns to predict.
-    hidden : int or sequence of int
-        Hidden units of each layer; a sequence gives each layer its own number.
+    hidden : int or sequence of int, optional
+        Hidden units of each layer, 64 by default; a sequence gives each layer its own number.
     layers : int
         Number of layers of ``hidden`` units.
     inputs : str or sequence of str, optional
         The input columns; by default every numeric column.
+    from_model : Model or path, optional
+        A model to train on: its layers, scaling and online stage are kept, so that a worker that
+        serves it can be reloaded. Settings that are not given are those it was trained with.
+    checkpoint : path, optional
+        A file in which the state of the training is kept. If it is there, training continues from
+        it bit for bit; it is removed at the end, unless training was interrupted.
     on_epoch : callable, optional
         Called with the `EpochMetrics` of each epoch. KeyboardInterrupt, from here or from anywhere
         during an epoch, ends training with the best weights so far.
@@ -97,33 +125,70 @@ def train(
     TypeError
         If there is no such setting.
     """
-    sizes = (hidden,) * layers if isinstance(hidden, int) else tuple(hidden)
-    given = Settings(
-        hidden_sizes=sizes,
-        target=_names(target),
-        inputs=None if inputs is None else _names(inputs),
-        **settings,
+    given = settings | {"target": _names(target)}
+    if inputs is not None:
+        given["inputs"] = _names(inputs)
+    if hidden is not None or layers != 1:
+        given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
+    prepared = prepare(source, given, from_model)
+    compile_kernels(prepared.settings.cell)
+    kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
+    fitted = fit(
+        prepared.dataset,
+        prepared.settings,
+        on_epoch,
+        start=prepared.start_weights,
+        checkpoint=kept,
     )
-    prepared = prepare(source, given)
-    compile_kernels()
-    fitted = fit(prepared.dataset, prepared.settings, on_epoch)
-    return finish(prepared, fitted, to_model(prepared, fitted))
+    trained = finish(prepared, fitted, to_model(prepared, fitted))
+    if kept and trained.ended != "interrupted":
+        kept.remove()
+    return trained
 
 
-def prepare(source: Any, settings: Settings) -> Preparation:
+def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:
+    """Return the hidden units of each layer."""
+    return (hidden,) * layers if isinstance(hidden, int) else tuple(hidden)
+
+
+def prepare(
+    source: Any,
+    given: Mapping[str, Any],
+    from_model: Model | str | PathLike[str] | None = None,
+) -> Preparation:
     """Read a table, split it and make a data set of it.
+
+    Parameters
+    ----------
+    source : path
+        The table.
+    given : mapping of str to object
+        The settings that were asked for; the others are those of ``from_model``, or the defaults.
+    from_model : Model or path, optional
+        A model to train on.
 
     Raises
     ------
     DataError
-        If the table does not fit the settings.
+        If the table or the model does not fit the settings.
+    ModelFileError
+        If the model cannot be read.
     """
+    start = from_model if isinstance(from_model, Model | None) else Model.load(from_model)
+    settings = Settings(**(given if start is None else settings_of(start, given)))
+    if not settings.target:
+        raise DataError("target: expected the name of at least one column to predict, got none")
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
-    dataset = _dataset(table, inputs, settings, split)
+    dataset = _dataset(table, inputs, settings, split, start)
     season = _season(dataset, settings.season)
     settings, notes = _shorten_window(settings, dataset)
-    return Preparation(table, inputs, dataset, settings, season, notes)
+    prepared = Preparation(table, inputs, dataset, settings, season, notes, start)
+    if start is not None:
+        name = "the model" if isinstance(from_model, Model) else str(from_model)
+        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
+        check_fits(name, start, build_model(network, dataset, inputs, settings.target))
+    return prepared
 
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:
@@ -140,7 +205,9 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
-    if settings.online:
+    if settings.online and prepared.start is not None:
+        model = model.with_online(prepared.start.online)  # or its streams could not continue
+    elif settings.online:
         model = add_stage(model, dataset)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
@@ -171,21 +238,23 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         for name in given:
             if given.count(name) > 1:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
-    table = read_csv(
-        source,
-        time_column=settings.time_column,
+    options = ReadOptions(
+        time_columns=(settings.time_column,) if settings.time_column else (),
         stream_column=settings.stream_column,
-        columns=None if not inputs else list(dict.fromkeys([*inputs, *targets])),
+        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         allow_gaps=settings.allow_gaps,
     )
+    table = read_table(source, options)
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
 
 
-def _dataset(table: Table, inputs: Sequence[str], settings: Settings, split: Split) -> Dataset:
+def _dataset(
+    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns)
+    values = table.select(columns).astype(np.float32)
     try:
         return Dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],
@@ -194,6 +263,7 @@ def _dataset(table: Table, inputs: Sequence[str], settings: Settings, split: Spl
             settings.horizon,
             split,
             settings.skip,
+            None if start is None else (start.input_scaling, start.output_scaling),
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None
@@ -234,10 +304,14 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
         ),
         "training": json.dumps(
             {
-                "sweeps": len(fitted.history),
+                "sweeps": fitted.history[-1].number,
                 "best_sweep": best.number,
                 "validation_of_persistence": round(best.validation, 6),
                 "ended": fitted.ended,
+                "history": [
+                    [round(epoch.loss, 6), round(epoch.validation, 6)] for epoch in fitted.history
+                ],
             }
         ),
+        "periods": describe_periods(prepared.table, settings.target[0], prepared.dataset.series),
     }

@@ -132,6 +132,16 @@ def test_a_block_gives_what_single_steps_give_bit_for_bit(model: Model) -> None:
             )
 
 
+def test_a_run_gives_what_single_steps_give_bit_for_bit(model: Model, backend: str) -> None:
+    X = observations(model, 12)
+    one, run = Engine(model, 5, backend), Engine(model, 5, backend)
+    alone = np.stack([results_of(one, "a", X[t], t) for t in range(len(X))])
+    first = run.observe_run("a", X[:5], 60.0 * np.arange(5))._result
+    rest = run.result_run("a", X[5:], (60.0 * np.arange(5, 12)).tolist())
+    assert all_equal(np.concatenate([first, rest]), alone)
+    assert run.export_stream("a") == one.export_stream("a")
+
+
 def share_all(engine: Engine) -> None:
     """Let the engine share every block: whatever it takes, one thread would take longer."""
     backend: Any = engine._backend

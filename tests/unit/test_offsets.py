@@ -98,7 +98,8 @@ def test_the_online_stage_sees_the_moved_series_and_bounds_are_where_they_belong
         there = getattr(moved, name).astype(np.float64) + LEVEL
         np.testing.assert_array_equal(getattr(forecast, name), there)
     said = engine.observe_many(["a", "b"], [[SERIES[0]], [SERIES[0]]])
-    assert said.y.dtype == np.float64 and said[0].y[0] == said.y[0, 0]
+    assert said.y.dtype == np.float64
+    assert said[0].y[0] == said.y[0, 0]
 
 
 def test_an_explanation_has_the_prediction_of_the_step() -> None:
@@ -122,7 +123,8 @@ def test_float32_is_refused_since_it_has_lost_the_values() -> None:
     ):
         with pytest.raises(PrecisionError, match="needs of value") as caught:
             call()
-        assert isinstance(caught.value, BadValueError) and caught.value.code == "precision"
+        assert isinstance(caught.value, BadValueError)
+        assert caught.value.code == "precision"
     assert len(engine) == 0
     engine.step("a", np.array([int(LEVEL)]))  # whole numbers lose nothing
     for bad in ([np.inf], [1e60], [np.nan], ["x"]):
@@ -154,7 +156,8 @@ def test_the_last_prediction_is_repeated_with_its_offset() -> None:
     np.testing.assert_array_equal(engine.last_prediction("a", 1), y)
     Y, errors = engine.step_each(["a", "b"], SERIES[:2, None], seqs=[1, 1])
     np.testing.assert_array_equal(errors[0].values, y)
-    assert np.isnan(Y[0, 0]) and Y[1, 0] > LEVEL - 100
+    assert np.isnan(Y[0, 0])
+    assert Y[1, 0] > LEVEL - 100
 
 
 def test_labels_are_moved_too() -> None:
@@ -182,7 +185,8 @@ def test_a_model_file_keeps_offsets_and_one_without_is_as_before(tmp_path: Path)
     assert loaded.input_offsets.dtype == np.float64
     assert b'"version":"3"' in path.read_bytes()
     plain().save(path)
-    assert b'"version":"1"' in path.read_bytes() and b"input_offsets" not in path.read_bytes()
+    assert b'"version":"1"' in path.read_bytes()
+    assert b"input_offsets" not in path.read_bytes()
     assert Model.load(path).input_offsets is None
     for moved in (
         model.with_online(None).with_online(STAGE),
@@ -259,7 +263,8 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 
 def test_vectors_of_full_precision_are_arrays_on_the_wire() -> None:
     vector = wire.Doubles.of([SERIES[0], None])
-    assert wire.from_vector(vector)[0] == SERIES[0] and np.isnan(wire.from_vector(vector)[1])
+    assert wire.from_vector(vector)[0] == SERIES[0]
+    assert np.isnan(wire.from_vector(vector)[1])
     assert vector == wire.to_floats([SERIES[0], np.nan])
     step = wire.decode_request(wire.encode(wire.Step("a", 1, vector)))
     np.testing.assert_array_equal(step.x.full, vector.full)

@@ -172,6 +172,12 @@ CALLS: dict[str, Call] = {
     "Engine.step": Call(stepped("step"), STEP),
     "Engine.step_many": Call(stepped("step_many"), MANY | {"times": [1.0, 2.0]}),
     "Engine.step_each": Call(stepped("step_each"), MANY | {"times": [1.0, 2.0]}),
+    **{
+        f"Engine.{name}": Call(
+            stepped(name), {"stream": "a", "X": [X, X], "times": [1.0, 2.0], "seq": 2}
+        )
+        for name in ("run", "observe_run")
+    },
     "Engine.explain": Call(stepped("explain"), {"stream": "a", "x": X}),
     "Engine.stream": Call(lambda stream: engine().stream(stream).step(X), {"stream": "a"}),
     "Engine.reload": Call(stepped("reload"), {"model": MODEL, "anew": True}),

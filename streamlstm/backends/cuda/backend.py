@@ -19,6 +19,7 @@ from ...errors import CapacityError, ModelError
 from ...kernels.cuda import fused
 from ...kernels.cuda.sizes import LANES, MAX_SHARED
 from ...network.model import Model
+from ..backend import step_one_by_one
 from ..plan import compile_plan, initial_row
 from . import graph
 from .buffers import Buffers
@@ -174,6 +175,10 @@ class CudaBackend:
 
     def single_stream(self, rows: DeviceRows) -> None:
         """Return None: a single stream is stepped as a block."""
+
+    def step_run(self, rows: Any, slot: NDArray[np.int64], *arrays: Any) -> None:
+        """Advance one row by many observations, as :meth:`.backend.Backend.step_run` says."""
+        step_one_by_one(self, rows, slot, *arrays)
 
     def use_rows(self, rows: DeviceRows) -> None:
         """Do nothing: rows are given with every block."""

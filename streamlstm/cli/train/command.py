@@ -1,7 +1,7 @@
 """`streamlstm train`: trains a model on a CSV file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -9,16 +9,19 @@ from ..signals import exit_on_interrupt, sigterm_as_interrupt
 from ..table_options import AllowGaps, StreamColumn, TableFile, TimeColumn
 from . import options
 
-if TYPE_CHECKING:
-    from streamlstm.learn.settings import Settings
-
 
 def train(
+    context: typer.Context,
     data: TableFile,
     target: options.Target,
     out: options.Out = Path("model.safetensors"),
+    from_model: options.FromModel = None,
+    checkpoint: options.Checkpoint = None,
     hidden: options.Hidden = 64,
     layers: options.Layers = 1,
+    cell: options.Cell = "lstm",
+    layer_norm: options.LayerNorm = False,
+    residual: options.Residual = False,
     inputs: options.Inputs = None,
     horizon: options.Horizon = 1,
     season: options.Season = None,
@@ -31,8 +34,10 @@ def train(
     window: options.Window = 64,
     batch: options.Batch = 8,
     rate: options.Rate = 6e-3,
+    weight_decay: options.WeightDecay = 0.0,
     shift: options.Shift = 0.5,
     dropout: options.Dropout = 0.0,
+    recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
     skip: options.Skip = True,
     seed: options.Seed = 0,
@@ -49,26 +54,36 @@ def train(
     Example:
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
-    given = dict(locals())
     _one_blas_thread()
     with exit_on_interrupt():
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
+        from streamlstm.learn.cells import compile_kernels
         from streamlstm.learn.fit import fit
-        from streamlstm.learn.lstm_cell import compile_kernels
         from streamlstm.learn.training import finish, prepare, to_model
 
-    settings = _settings(given)
     check_output("--out", out, data=data)
-    prepared = prepare(data, settings)
+    if checkpoint is not None:
+        start = {} if from_model is None else {"model to train on": from_model}
+        check_output("--checkpoint", checkpoint, data=data, model=out, **start)
+    prepared = prepare(data, _given(context), from_model)
+    kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
     log_setup(prepared)
+    if kept and kept.path.exists():
+        log(f"continuing from {kept.path}")
     with exit_on_interrupt():
-        compile_kernels()
+        compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
-            with show_progress(settings.epochs) as on_epoch:
-                fitted = fit(prepared.dataset, prepared.settings, on_epoch)
+            with show_progress(prepared.settings.epochs) as on_epoch:
+                fitted = fit(
+                    prepared.dataset,
+                    prepared.settings,
+                    on_epoch,
+                    start=prepared.start_weights,
+                    checkpoint=kept,
+                )
         except KeyboardInterrupt:
             log("stopped before the end of the first epoch: there is no model to save")
             raise typer.Exit(interruption.status) from None
@@ -79,20 +94,26 @@ def train(
     print_result(out, trained, interruption.name)
     if trained.ended == "interrupted":
         raise typer.Exit(interruption.status)
+    if kept:
+        kept.remove()
 
 
-def _settings(given: dict[str, Any]) -> "Settings":
-    """Return the settings of the same names as the options."""
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Return the settings of the options that were given, by name."""
     from dataclasses import fields
 
     from streamlstm.learn.settings import Settings
+    from streamlstm.learn.training import hidden_sizes
 
-    given = given | {
-        "hidden_sizes": (given["hidden"],) * given["layers"],
-        "target": tuple(given["target"]),
-        "inputs": tuple(given["inputs"]) if given["inputs"] else None,
-    }
-    return Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
+    options = context.params
+    source = context.get_parameter_source
+    given = {name for name in options if str(getattr(source(name), "name", "")) != "DEFAULT"}
+    settings = {f.name: options[f.name] for f in fields(Settings) if f.name in given}
+    for name in settings.keys() & {"target", "inputs"}:
+        settings[name] = tuple(settings[name])
+    if given & {"hidden", "layers"}:
+        settings["hidden_sizes"] = hidden_sizes(options["hidden"], options["layers"])
+    return settings
 
 
 def _one_blas_thread() -> None:

@@ -24,7 +24,7 @@ def log_setup(prepared: Preparation) -> None:
     log(f"{table.path}: {len(table)} rows{many}; {columns}")
     for name in table.text:
         log(f"column {name!r} holds text and is left out")
-    layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
+    layers = " x ".join(f"{settings.cell.upper()}({H})" for H in settings.hidden_sizes)
     log(
         f"training {layers} on {len(dataset.train_rows)} values, validating on "
         f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"
@@ -39,10 +39,11 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         "epochs": "all epochs done",
         "interrupted": f"stopped by {interruption}",
     }[trained.ended]
-    epochs = counted(len(trained.history), "epoch")
+    epochs = counted(trained.history[-1].number, "epoch")
+    kept = f"epoch {best.number}" if best.number else "the model that it began with"
     log(
-        f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept "
-        f"epoch {best.number}, validation {best.validation:.3f} of persistence"
+        f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept {kept}, "
+        f"validation {best.validation:.3f} of persistence"
     )
     if not trained.scores:
         log("nothing was held back, so there is nothing to score")
