@@ -48,10 +48,10 @@ class InputSchema:
         self.shape = (model.input_size,)
         self.offsets = model.input_offsets
         self.row_type = _FLOAT32 if self.offsets is None else None
-        self._moved: list[str] = []  # inputs that have an offset
+        self._large: list[str] = []  # inputs that have an offset
         if self.offsets is not None:
             pairs = zip(model.inputs, self.offsets, strict=True)
-            self._moved = [name for name, offset in pairs if offset]
+            self._large = [name for name, offset in pairs if offset]
         self._pack = struct.Struct(f"{model.input_size}f").pack
 
     def to_row(self, x: ArrayLike) -> Float32Array:
@@ -79,7 +79,7 @@ class InputSchema:
         """Return a copy of one observation that :meth:`to_row` takes later; raises as that does."""
         if self.offsets is None:
             return self.to_row(x).copy()
-        row = to_float64(x, "observation", self._moved)
+        row = to_float64(x, "observation", self._large)
         if row.shape != self.shape:
             raise self.shape_error(row)
         return row
@@ -123,19 +123,14 @@ class InputSchema:
                 raise ShapeError(
                     f"streams: expected a sequence of ids, got {type(streams).__name__}."
                 ) from None
-        rows: NDArray[Any]
-        if self.offsets is None:
-            rows = to_float32(X, "observations")
-        else:
-            rows = to_float64(X, "observations", self._moved)
+        rows = self._numbers(X)
         expected = (len(streams), *self.shape)
         if rows.shape != expected and not (len(streams) == 0 and rows.size == 0):
             raise ShapeError(
                 f"observations: expected shape {expected} for {expected[0]} streams and features "
                 f"{', '.join(self._names)}, got {rows.shape}."
             )
-        rows = rows.reshape(expected)
-        return streams, rows if self.offsets is None else without_offsets(rows, self.offsets)
+        return streams, self._moved(rows.reshape(expected))
 
     def to_sequence(self, X: ArrayLike) -> Float32Array:
         """Return observations of one stream as float32[T, F], their shape checked.
@@ -144,15 +139,25 @@ class InputSchema:
         ------
         ShapeError, BadValueError
         """
-        X = to_float32(X, "observations")
-        if X.size == 0 and X.ndim <= 2 and len(X.shape[:1]) and X.shape[0] == 0:
-            return X.reshape(0, *self.shape)
-        if X.ndim != 2 or X.shape[1:] != self.shape:
+        rows = self._numbers(X)
+        if rows.size == 0 and rows.ndim <= 2 and len(rows.shape[:1]) and rows.shape[0] == 0:
+            return np.empty((0, *self.shape), np.float32)
+        if rows.ndim != 2 or rows.shape[1:] != self.shape:
             raise ShapeError(
                 f"observations: expected shape (T, {self.shape[0]}) for features "
-                f"{', '.join(self._names)}, got {X.shape}."
+                f"{', '.join(self._names)}, got {rows.shape}."
             )
-        return X
+        return self._moved(rows)
+
+    def _numbers(self, X: ArrayLike) -> NDArray[Any]:
+        """Return observations in the precision that their offsets need."""
+        if self.offsets is None:
+            return to_float32(X, "observations")
+        return to_float64(X, "observations", self._large)
+
+    def _moved(self, rows: NDArray[Any]) -> Float32Array:
+        """Return what :meth:`_numbers` has returned without offsets."""
+        return rows if self.offsets is None else without_offsets(rows, self.offsets)
 
     def bad_rows(self, X: Float32Array) -> list[int]:
         """Return which rows of X[B, F] have a value that is not valid."""

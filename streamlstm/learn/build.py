@@ -43,4 +43,6 @@ def build_model(
         skip=data.skip,
         horizon=data.horizon,
         metadata=metadata,
+        input_offsets=data.input_offsets,
+        output_offsets=data.output_offsets,
     )

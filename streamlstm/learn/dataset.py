@@ -103,6 +103,8 @@ class Dataset:
         Whether targets that are among the inputs are predicted as changes from their last value.
     scalings : (Scaling, Scaling), optional
         Those of the inputs and of the outputs; by default fitted on the training period.
+    offsets : float64[C], optional
+        What was subtracted from the columns of the series before they became float32.
 
     Attributes
     ----------
@@ -132,7 +134,9 @@ class Dataset:
         split: Split | None = None,
         skip: bool = True,
         scalings: tuple[Scaling, Scaling] | None = None,
+        offsets: NDArray[np.float64] | None = None,
     ) -> None:
+        self.offsets = offsets
         self.inputs, self.targets = tuple(inputs), tuple(targets)
         self.horizon = horizon
         self.series = _make_series(series, split or Split())
@@ -158,6 +162,16 @@ class Dataset:
         self._ends = np.empty(len(self.X), np.intp)
         for s in self.series:
             self._ends[s.offset : s.offset + len(s)] = s.offset + s.train_end - horizon
+
+    @property
+    def input_offsets(self) -> NDArray[np.float64] | None:
+        """What was subtracted from the inputs, float64[F]; None for nothing."""
+        return None if self.offsets is None else self.offsets[list(self.inputs)]
+
+    @property
+    def output_offsets(self) -> NDArray[np.float64] | None:
+        """What was subtracted from the targets, float64[O]; None for nothing."""
+        return None if self.offsets is None else self.offsets[list(self.targets)]
 
     def _unscaled_targets(self, s: Series) -> Array:
         """Return the target of each row, a change or a value; 0 where there is none."""

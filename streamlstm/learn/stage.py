@@ -20,8 +20,12 @@ WORTH = 0.995  # adaptation is switched on if it leaves less than this of the va
 
 
 def predict_all(model: Model, dataset: Dataset) -> Array:
-    """Return the results of all rows of a data set, float32[n, W], each series stepped as live."""
+    """Return the results of all rows of a data set, float32[n, W], each series stepped as live.
+
+    As the values of the data set they are without offsets.
+    """
     compile_for(model)
+    model = model.with_offsets(None)
     values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
     groups = [np.arange(s.offset, s.offset + len(s)) for s in dataset.series]
     return predict_rows(model, values, groups)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..data.options import ReadOptions
@@ -27,6 +28,7 @@ from .checkpoint import Checkpoint
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
 from .network import RecurrentNetwork
+from .offsets import coarse_columns, fit_offsets
 from .periods import describe_periods
 from .scores import score
 from .season import find_season
@@ -183,6 +185,7 @@ def prepare(
     dataset = _dataset(table, inputs, settings, split, start)
     season = _season(dataset, settings.season)
     settings, notes = _shorten_window(settings, dataset)
+    notes += _offset_notes(table, dataset, tuple(dict.fromkeys([*inputs, *settings.target])))
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start)
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
@@ -254,19 +257,53 @@ def _dataset(
     table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
 ) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns).astype(np.float32)
+    values, groups = table.select(columns), table.groups()
+    seen = [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
+    offsets = fit_offsets(seen) if start is None else _offsets_of(start, columns)
+    moved = (values - offsets).astype(np.float32)
     try:
         return Dataset(
-            [(stream, values[rows]) for stream, rows in table.groups().items()],
+            [(stream, moved[rows]) for stream, rows in groups.items()],
             [columns.index(name) for name in inputs],
             [columns.index(name) for name in settings.target],
             settings.horizon,
             split,
             settings.skip,
             None if start is None else (start.input_scaling, start.output_scaling),
+            offsets if offsets.any() else None,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None
+
+
+def _offsets_of(model: Model, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Return the offsets that a model has for columns of a table."""
+    found: dict[str, float] = {}
+    for names, offsets in (
+        (model.outputs, model.output_offsets),
+        (model.inputs, model.input_offsets),
+    ):
+        found |= {} if offsets is None else dict(zip(names, offsets.tolist(), strict=True))
+    return np.array([found.get(name, 0.0) for name in columns])
+
+
+def _offset_notes(table: Table, dataset: Dataset, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what offsets were found, and of which columns float32 keeps too little even so."""
+    columns = list(dict.fromkeys([*dataset.inputs, *dataset.targets]))
+    offsets = np.zeros(len(columns)) if dataset.offsets is None else dataset.offsets
+    notes = [
+        f"{names[c]}: {offsets[c]:.15g} is subtracted in float64, of which float32 would keep too "
+        "few digits"
+        for c in np.flatnonzero(offsets).tolist()
+    ]
+    values = table.select([names[c] for c in columns])
+    series = [values[rows] for rows in table.groups().values()]
+    notes += [
+        f"{names[c]}: float32 keeps too few of its digits even so, as its range is so large "
+        "against its changes; if it only rises, give its changes instead"
+        for c in coarse_columns(series, offsets)
+    ]
+    return tuple(notes)
 
 
 def _season(dataset: Dataset, given: int | None) -> int | None:

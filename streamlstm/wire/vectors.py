@@ -26,7 +26,7 @@ class Doubles(bytes):
     full: NDArray[np.float64]
 
     @classmethod
-    def of(cls, values: ArrayLike) -> Doubles:
+    def of(cls, values: Any) -> Doubles:
         """Return numbers as a vector, row by row; None stands for a missing one."""
         full = np.asarray(values, np.float64).ravel()
         vector = cls(to_floats(full))
