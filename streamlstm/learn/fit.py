@@ -17,9 +17,8 @@ from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
 from .loss import huber
+from .network import RecurrentNetwork
 from .settings import Settings
-from .stacked_lstm import StackedLSTM
-from .start import set_weights
 
 Array = NDArray[Any]
 
@@ -61,7 +60,7 @@ class FitResult:
 
     Attributes
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         With the best weights.
     history : list of EpochMetrics
         All finished epochs.
@@ -69,7 +68,7 @@ class FitResult:
         Why it ended: "settled" (no more progress), "epochs" (all done) or "interrupted".
     """
 
-    network: StackedLSTM
+    network: RecurrentNetwork
     history: list[EpochMetrics]
     ended: str
 
@@ -151,13 +150,11 @@ class _Trainer:
     ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        F, O = data.X.shape[1], data.Y.shape[1]
-        self.network = StackedLSTM(F, settings.hidden_sizes, O)
+        self.network = RecurrentNetwork.of(settings, data.X.shape[1], data.Y.shape[1])
         self.network.initialize(self._rng)
         if start is not None:
-            set_weights(self.network, start)
-        self._averaged_network = StackedLSTM(F, settings.hidden_sizes, O)
-        self._averaged_network.theta[:] = self.network.theta
+            self.network.load(start)
+        self._averaged_network = self.network.twin()
         self._runner = SequenceRunner(self._averaged_network, data)
         self._adam = Adam(self.network.theta)
         self._tapes: dict[int, Tape] = {}
@@ -267,13 +264,8 @@ class _Trainer:
     def _initial_states(self, starts: NDArray[np.intp]) -> State:
         """Return the initial states of windows, float32[B, H] of each layer."""
         states = [self._states[int(row)] for row in starts]
-        return [
-            (
-                np.stack([state[k][0] for state in states]),
-                np.stack([state[k][1] for state in states]),
-            )
-            for k in range(len(self._settings.hidden_sizes))
-        ]
+        by_layer = (zip(*vectors, strict=True) for vectors in zip(*states, strict=True))
+        return [tuple(np.stack(vectors) for vectors in layer) for layer in by_layer]
 
     def _dropout_masks(self, B: int) -> Sequence[Array | None]:
         """Draw one mask per window, the same for all its steps (Gal and Ghahramani, 2016)."""

@@ -16,7 +16,13 @@ class NetworkSettings:
     Attributes
     ----------
     hidden_sizes : tuple of int
-        ``H`` of each LSTM layer.
+        ``H`` of each recurrent layer.
+    cell : str
+        "lstm", "gru" or "rnn".
+    layer_norm : bool
+        Whether the outputs of each recurrent layer are normalised.
+    residual : bool
+        Whether each recurrent layer that is as wide as its inputs adds them to its outputs.
     dropout : float
         Dropout rate between layers.
     skip : bool
@@ -24,6 +30,9 @@ class NetworkSettings:
     """
 
     hidden_sizes: tuple[int, ...] = (64,)
+    cell: str = "lstm"
+    layer_norm: bool = False
+    residual: bool = False
     dropout: float = 0.0
     skip: bool = True
 

@@ -20,14 +20,15 @@ from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
 from .build import build_model
+from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
-from .lstm_cell import compile_kernels
+from .network import RecurrentNetwork
+from .periods import describe_periods
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
-from .stacked_lstm import StackedLSTM
 from .stage import add_stage, coverage, predict_all
 from .start import check_fits, settings_of
 from .sweep.estimate import Estimate
@@ -150,7 +151,7 @@ def train(
     if sweep > 1 and checkpoint is not None:
         raise DataError("sweep: cannot be continued from a checkpoint; give one of the two")
     prepared = prepare(source, given, from_model)
-    compile_kernels()
+    compile_kernels(prepared.settings.cell)
     if sweep > 1:
         prepared = choose(prepared, sweep, processes=processes)
     kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
@@ -201,7 +202,7 @@ def prepare(
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = StackedLSTM(len(inputs), settings.hidden_sizes, len(settings.target))
+        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
         check_fits(name, start, build_model(network, dataset, inputs, settings.target))
     return prepared
 
@@ -400,6 +401,10 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
                 "best_sweep": best.number,
                 "validation_of_persistence": round(best.validation, 6),
                 "ended": fitted.ended,
+                "history": [
+                    [round(epoch.loss, 6), round(epoch.validation, 6)] for epoch in fitted.history
+                ],
             }
         ),
+        "periods": describe_periods(prepared.table, settings.target[0], prepared.dataset.series),
     }

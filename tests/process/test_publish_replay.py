@@ -241,7 +241,7 @@ def test_every_row_before_a_bad_one_is_applied(
     file = tmp_path / f"late-{journal}.csv"
     rows = 12_000  # more than are confirmed within the time that a publisher waits at its end
     file.write_text("x0,x1\n" + "1,2\n" * rows + "1,\n" + "1,2\n" * 5)
-    command = [str(file), "--replay", "--router", worker.endpoints["router"]]
+    command = [str(file), "--replay", "--router", worker.endpoints["router"], "--on-bad", "stop"]
     command += ["--journal", str(tmp_path / "journal")] if journal else []
     shown = publish(*command)
     assert shown.returncode == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamlstm.data.csv import CsvRow, iterate_csv, read_csv
+from streamlstm.data.csv import read_csv
 from streamlstm.data.table import Table
 from streamlstm.errors import DataError
 
@@ -115,8 +115,6 @@ BAD = [
 def test_bad_files_are_refused(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         table(text)
-    with pytest.raises(DataError, match=message):
-        list(iterate_csv(io.StringIO(text)))
 
 
 @pytest.mark.parametrize("option", ["time_column", "stream_column"])
@@ -132,8 +130,6 @@ def test_equal_times_are_refused_within_a_stream_only() -> None:
     message = r":5: column 'time': .* line 4 of stream 'a', got the same time; keep one"
     with pytest.raises(DataError, match=message):
         table(text, stream_column="s")
-    with pytest.raises(DataError, match=message):
-        list(iterate_csv(io.StringIO(text), stream_column="s"))
 
 
 def test_a_row_without_a_stream_is_refused() -> None:
@@ -165,33 +161,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_csv(latin)
 
 
-def test_iterating_gives_what_reading_gives() -> None:
-    text = "time,s,v,w\n1,a,1,2\n2,b,3,4\n3,a,5,6\n"
-    rows = list(iterate_csv(io.StringIO(text), stream_column="s", columns=["w", "v"]))
-    read = table(text, stream_column="s", columns=["w", "v"])
-    assert [row.values.tolist() for row in rows] == read.values.tolist()
-    assert [row.stream for row in rows] == read.streams
-    assert read.time is not None
-    assert [row.time for row in rows] == read.time.tolist()
-    assert rows[0].line == 2
-    assert rows[0].values.dtype == np.float32
-
-
-def test_a_row_is_there_before_the_next_one_comes() -> None:
-    lines = iter(["a,b\n", "1,2\n"])
-
-    class Live(io.StringIO):
-        def __next__(self) -> str:
-            try:
-                return next(lines)
-            except StopIteration:
-                raise AssertionError("read ahead of the first row") from None
-
-    row = next(iter(iterate_csv(Live())))
-    assert isinstance(row, CsvRow)
-    assert row.values.tolist() == [1, 2]
-
-
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
@@ -207,8 +176,6 @@ def test_numbers_that_others_read_otherwise_are_refused(cell: str, said: str) ->
         line = 3 if text.endswith(f"{cell}\n") else 2
         with pytest.raises(DataError, match=f":{line}: column 'b': {said}"):
             table(text)
-        with pytest.raises(DataError, match=f":{line}: column 'b': {said}"):
-            list(iterate_csv(io.StringIO(text), columns=["b"]))
 
 
 def test_a_column_of_decimal_commas_is_not_left_out_as_text() -> None:
@@ -235,8 +202,6 @@ def test_missing_cells_are_nan_where_they_may_be() -> None:
     assert np.array_equal(
         table.values, [[1.5, 2], [np.nan, 3], [np.nan, np.nan], [4, np.nan]], equal_nan=True
     )
-    rows = list(iterate_csv(io.StringIO(text), columns=["b", "a"], missing=True))
-    assert np.array_equal(rows[1].values, [3, np.nan], equal_nan=True)
     with pytest.raises(DataError, match=r"expected a number, got 'x'"):
         read_csv(io.StringIO(text.replace("1.5", "x")), missing=True)
     with pytest.raises(DataError, match="an empty cell"):

@@ -19,6 +19,7 @@ from streamlstm.serving.endpoints_file import read_endpoints
 
 from ..console import counted, err
 from .output import numbers
+from .problems import Problems
 from .sources import Observation
 
 Result = TypeVar("Result")
@@ -59,6 +60,7 @@ class ReplayPrinter:
 def replay(
     router: str | Path,
     source: Callable[[Callable[[str], int]], Iterator[Observation]],
+    problems: Problems,
     journal: Path | None,
     as_json: bool,
     key: Path | None,
@@ -73,6 +75,8 @@ def replay(
     source : callable
         Called with a function that returns how many observations of a stream were applied; yields
         the observations after those.
+    problems : Problems
+        What was wrong with the source, told at the end.
     journal : Path or None
         File of the unconfirmed observations.
     as_json : bool
@@ -83,7 +87,7 @@ def replay(
     Raises
     ------
     DataError
-        At the first row that cannot be used. The rows before it are applied.
+        What the source raises where it ends early. The rows before are applied.
     StreamLSTMError
         If the worker refuses an observation, or has lost confirmed ones.
     """
@@ -130,6 +134,7 @@ def replay(
                 f"{counted(printer.count, 'prediction')}, {before:,} applied before, "
                 f"{publisher.replayed:,} sent again" + (f", {left:,} not confirmed" if left else "")
             )
+            problems.summarize()
 
 
 class _Rows:

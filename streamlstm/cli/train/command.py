@@ -21,6 +21,9 @@ def train(
     processes: options.Processes = None,
     hidden: options.Hidden = 64,
     layers: options.Layers = 1,
+    cell: options.Cell = "lstm",
+    layer_norm: options.LayerNorm = False,
+    residual: options.Residual = False,
     inputs: options.Inputs = None,
     horizon: options.Horizon = 1,
     season: options.Season = None,
@@ -57,7 +60,7 @@ def train(
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.sweep import print_sweep, show_sweep
-        from streamlstm.learn.lstm_cell import compile_kernels
+        from streamlstm.learn.cells import compile_kernels
         from streamlstm.learn.training import choose, finish, fit_prepared, prepare, to_model
 
     if sweep > 1 and checkpoint is not None:
@@ -72,7 +75,7 @@ def train(
     if kept and kept.path.exists():
         log(f"continuing from {kept.path}")
     with exit_on_interrupt():
-        compile_kernels()
+        compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
             if sweep > 1:

@@ -1,7 +1,7 @@
 """Options of `streamlstm train`, one of each setting; the defaults are those of `Settings`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -67,8 +67,23 @@ ValidationFraction = Annotated[
 ]
 
 # The network.
-Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each LSTM layer.")]
-Layers = Annotated[int, typer.Option(min=1, max=32, help="LSTM layers.")]
+Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each layer.")]
+Layers = Annotated[int, typer.Option(min=1, max=32, help="Recurrent layers.")]
+Cell = Annotated[
+    Literal["lstm", "gru", "rnn"],
+    typer.Option(help="The cell of each layer: LSTM, GRU, or a plain RNN without gates."),
+]
+LayerNorm = Annotated[
+    bool, typer.Option("--layer-norm", help="Normalise the outputs of each recurrent layer.")
+]
+Residual = Annotated[
+    bool,
+    typer.Option(
+        "--residual",
+        help="Add the inputs of each recurrent layer but the first to its outputs. A layer costs "
+        "about three times as much to serve then.",
+    ),
+]
 Dropout = Annotated[
     float, typer.Option(min=0, max=0.95, callback=_not_nan, help="Dropout between layers.")
 ]

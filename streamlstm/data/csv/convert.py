@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..numbers import MAX_FLOAT32, has_decimal_comma, is_plain, parse_float
+from ..numbers import MAX_FLOAT32, has_decimal_comma, is_missing, is_plain, parse_float
 from ..timestamps import parse_time, parse_timestamp
 from .layout import Layout
-
-_NULLS = ("nan", "null", "none", "na", "n/a")
 
 
 def to_number(layout: Layout, column: int, cell: str, line: int, missing: bool = False) -> float:
@@ -21,7 +19,7 @@ def to_number(layout: Layout, column: int, cell: str, line: int, missing: bool =
 
     With ``missing`` an empty cell, and one that says that there is no value, is NaN.
     """
-    if missing and _is_missing(cell):
+    if missing and is_missing(cell):
         return nan
     value = parse_float(cell)
     if value is None or not abs(value) <= MAX_FLOAT32:
@@ -78,14 +76,9 @@ def to_stream(layout: Layout, column: int, cell: str, line: int) -> str:
     return cell
 
 
-def _is_missing(cell: str) -> bool:
-    text = cell.strip()
-    return not text or text.lower() in _NULLS
-
-
 def _cell_error(layout: Layout, column: int, line: int, expected: str, cell: str) -> DataError:
     text = cell.strip()
-    if _is_missing(cell):
+    if is_missing(cell):
         came, advice = (
             repr(text) if text else "an empty cell",
             "fill it, for instance with the value before",

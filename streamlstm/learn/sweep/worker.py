@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
+from ..cells import compile_kernels
 from ..checkpoint import Checkpoint
 from ..dataset import Dataset
 from ..fit import fit
-from ..lstm_cell import compile_kernels
 from ..settings import Settings
 
 DATA, START = "dataset.pickle", "start.pickle"
@@ -55,6 +55,7 @@ def run_job(folder: Path, job: dict[str, Any], data: Dataset, start: Any) -> Non
         settings[name] = tuple(value) if isinstance(value, list) else value
     made = Settings(**settings)
     checkpoint = Checkpoint(folder / job["checkpoint"], data, made, start)
+    compile_kernels(made.cell)
     try:
         fitted = fit(data, made, start=start, checkpoint=checkpoint, on_batch=_Progress())
     except DataError as error:
@@ -76,7 +77,6 @@ def main(folder: Path) -> None:
         data = pickle.load(file)
     with (folder / START).open("rb") as file:
         start = pickle.load(file)
-    compile_kernels()
     np.seterr(all="ignore")  # a trial that diverges is reported as failed
     report(ready=True)
     for line in sys.stdin:
