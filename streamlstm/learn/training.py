@@ -148,8 +148,7 @@ def train(
         given["inputs"] = _names(inputs)
     if hidden is not None or layers != 1:
         given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
-    if sweep > 1 and checkpoint is not None:
-        raise DataError("sweep: cannot be continued from a checkpoint; give one of the two")
+    check_one_of(sweep, checkpoint)
     prepared = prepare(source, given, from_model)
     compile_kernels(prepared.settings.cell)
     if sweep > 1:
@@ -160,6 +159,12 @@ def train(
     if kept and trained.ended != "interrupted":
         kept.remove()
     return trained
+
+
+def check_one_of(sweep: int, checkpoint: object) -> None:
+    """Raise DataError if both a sweep and a checkpoint are asked for."""
+    if sweep > 1 and checkpoint is not None:
+        raise DataError("sweep: cannot be continued from a checkpoint; give one of the two")
 
 
 def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:

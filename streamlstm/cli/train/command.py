@@ -61,10 +61,16 @@ def train(
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
-        from streamlstm.learn.training import choose, finish, fit_prepared, prepare, to_model
+        from streamlstm.learn.training import (
+            check_one_of,
+            choose,
+            finish,
+            fit_prepared,
+            prepare,
+            to_model,
+        )
 
-    if sweep > 1 and checkpoint is not None:
-        raise typer.BadParameter("--sweep cannot be continued from a checkpoint; give one of them")
+    check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
     if checkpoint is not None:
         start = {} if from_model is None else {"model to train on": from_model}

@@ -89,13 +89,15 @@ class _Lines:
 
     def __init__(self, epochs: int) -> None:
         self._epochs, self._left = epochs, _Left(epochs)
-        self._last_line = -_SECONDS_WITHIN_EPOCHS
+        self._next_line = 0.0
+        self._next_within = time.monotonic() + _SECONDS_WITHIN_EPOCHS
 
     def epoch(self, epoch: EpochMetrics) -> None:
         now, left = time.monotonic(), self._left.seconds(epoch.number)
-        if now - self._last_line < _SECONDS_BETWEEN_LINES and epoch.number < epoch.epochs:
+        if now < self._next_line and epoch.number < epoch.epochs:
             return
-        self._last_line = now
+        self._next_line = now + _SECONDS_BETWEEN_LINES
+        self._next_within = now + _SECONDS_WITHIN_EPOCHS
         if left != left:  # the first epoch of all, without a batch before
             left = epoch.seconds / max(epoch.number, 1) * (epoch.epochs - epoch.number)
         err.print(
@@ -105,10 +107,8 @@ class _Lines:
 
     def batch(self, epochs: float) -> None:
         now, left = time.monotonic(), self._left.seconds(epochs)
-        if self._last_line < 0:
-            self._last_line = now
-        if now - self._last_line >= _SECONDS_WITHIN_EPOCHS and epochs % 1:
-            self._last_line = now
+        if now >= self._next_within and epochs % 1:
+            self._next_within = now + _SECONDS_WITHIN_EPOCHS
             number, share = int(epochs) + 1, 100 * (epochs % 1)
             at_most = f"{left:.0f} s left at most"
             err.print(f"epoch {number}/{self._epochs}  {share:.0f} %  {at_most}", markup=False)
