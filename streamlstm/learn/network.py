@@ -134,6 +134,16 @@ class RecurrentNetwork:
         remaining = iter(views)
         return [[next(remaining) for _ in block.shapes] for block in self.blocks], head
 
+    def decayed(self) -> Array:
+        """Return 1 for each parameter that weight decay shrinks, 0 for biases: like ``theta``."""
+        decayed = np.ones_like(self.theta)
+        by_block, head = self.by_block(decayed)
+        for block, matrices in zip(self.blocks, by_block, strict=True):
+            for matrix in matrices:
+                matrix[block.biases] = 0
+        head[-1] = 0
+        return decayed
+
     def adds_input(self, block: Block) -> bool:
         """Tell whether the inputs of a block are added to its outputs."""
         same_width = block.input_size == block.output_size

@@ -14,8 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
-from ..data.csv import read_csv
+from ..data.options import ReadOptions
+from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
@@ -331,13 +334,13 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         for name in given:
             if given.count(name) > 1:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
-    table = read_csv(
-        source,
-        time_column=settings.time_column,
+    options = ReadOptions(
+        time_columns=(settings.time_column,) if settings.time_column else (),
         stream_column=settings.stream_column,
-        columns=None if not inputs else list(dict.fromkeys([*inputs, *targets])),
+        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         allow_gaps=settings.allow_gaps,
     )
+    table = read_table(source, options)
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
@@ -347,7 +350,7 @@ def _dataset(
     table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
 ) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns)
+    values = table.select(columns).astype(np.float32)
     try:
         return Dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],

@@ -205,6 +205,22 @@ def test_adam_finds_the_bottom_and_averages_its_way() -> None:
     assert np.abs(adam.average).max() < 1e-3
 
 
+def test_weights_decay_apart_from_the_gradient_and_biases_do_not() -> None:
+    rng = np.random.default_rng(11)
+    network = random_network(rng, (4, 4), np.float64, cell="gru", layer_norm=True, embedding=(4, 2))
+    before = network.twin()
+    adam = Adam(network.theta, weight_decay=0.5, decayed=network.decayed())
+    adam.update(np.zeros_like(network.theta), 0.1)
+    for now, then in zip(network.weights(), before.weights(), strict=True):
+        for name in now:
+            kept = (
+                1.0
+                if "bias" in name or (set(now) == {"weight", "bias"} and now[name].ndim == 1)
+                else 0.95
+            )
+            np.testing.assert_allclose(now[name], then[name] * kept, rtol=1e-12)
+
+
 def test_adam_clips_long_gradients_and_skips_broken_ones() -> None:
     steps = []
     for length in (1.0, 1e6):

@@ -1,5 +1,6 @@
 """Training with each cell: it learns, and the model predicts as the trained network."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,14 @@ def test_a_model_of_another_cell_is_trained_on(cell: str, tmp_path: Path) -> Non
     assert again.settings.hidden_sizes == (6, 6)
     assert again.model.layers == first.model.layers
     assert again.best.validation <= first.best.validation * 1.001
+
+
+@pytest.mark.parametrize("more", [{"weight_decay": 1.0}, {"recurrent_dropout": 0.3}])
+def test_against_overfitting(more: dict[str, Any]) -> None:
+    rng = np.random.default_rng(12)
+    noise = rng.normal(size=(200, 1)).astype(np.float32)
+    data = Dataset([("", noise)], [0], [0], skip=False)  # nothing to learn but the rows
+    settings = Settings((32,), epochs=150, window=16, rate=1e-2, patience=150)
+    plain, held = fit(data, settings), fit(data, replace(settings, **more))
+    assert plain.history[-1].loss < 0.5 * held.history[-1].loss
+    assert plain.history[-1].validation > 1.1 * held.history[-1].validation

@@ -87,6 +87,15 @@ Residual = Annotated[
 Dropout = Annotated[
     float, typer.Option(min=0, max=0.95, callback=_not_nan, help="Dropout between layers.")
 ]
+RecurrentDropout = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=0.95,
+        callback=_not_nan,
+        help="Dropout between steps, the same units at all steps of a window.",
+    ),
+]
 Skip = Annotated[
     bool, typer.Option(help="Predict the change from the last value instead of the value.")
 ]
@@ -97,6 +106,15 @@ Window = Annotated[int, typer.Option(min=2, help="Steps of truncated backpropaga
 Batch = Annotated[int, typer.Option(min=1, help="Windows per update.")]
 Rate = Annotated[
     float, typer.Option(min=1e-9, max=1, callback=_not_nan, help="Initial learning rate.")
+]
+WeightDecay = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=100,
+        callback=_not_nan,
+        help="How far weights shrink with each update, as a fraction of the learning rate (AdamW).",
+    ),
 ]
 Shift = Annotated[
     float,

@@ -26,7 +26,14 @@ class Block(ABC):
     input_size, output_size : int
     shapes : sequence of (int, int)
         Of its parameters, a matrix each.
+
+    Attributes
+    ----------
+    biases : slice
+        The rows of each matrix that weight decay leaves alone.
     """
+
+    biases = slice(-1, None)
 
     def __init__(
         self, input_size: int, output_size: int, shapes: Sequence[tuple[int, int]]

@@ -43,6 +43,8 @@ KERNELS = (backward,)
 class EmbeddingBlock(Block):
     """Vectors of width D for N categories: ``W[N, D]``; the numeric inputs follow the vector."""
 
+    biases = slice(0)
+
     def __init__(self, input_size: int, categories: int, dimension: int) -> None:
         super().__init__(input_size, dimension + input_size - 1, [(categories, dimension)])
         self.layer = Embedding(input_size, categories, dimension)

@@ -99,6 +99,8 @@ KERNELS = forward, backward
 class LayerNormBlock(Block):
     """Layer normalisation of N values: ``W[2, N]``, weight and bias."""
 
+    biases = slice(None)
+
     def __init__(self, size: int) -> None:
         super().__init__(size, size, [(2, size)])
         self.layer = LayerNorm(size)
