@@ -144,4 +144,4 @@ def work_of(settings: Settings, data: Dataset) -> float:
     widths = (data.X.shape[1], *settings.hidden_sizes)
     products = sum(4 * H * (F + H) for F, H in zip(widths, settings.hidden_sizes, strict=False))
     step = products + _STEP * len(settings.hidden_sizes) / settings.batch
-    return len(data.train_rows) * step * 4 / 1e10
+    return float(len(data.train_rows) * step * 4 / 1e10)
