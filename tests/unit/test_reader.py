@@ -128,8 +128,8 @@ def walk(frame: bytes) -> list[Any]:
             if start:
                 reader.is_utf8(start, length)
             reader.is_nil(at, memory.end)
-            for count in (1, 2):
-                after = reader.read_vector(at, memory.end, count, END, 0)
+            for count, offsets in ((1, 0), (2, 0), (1, END), (2, END)):
+                after = reader.read_vector(at, memory.end, count, END, offsets)
                 assert after == 0 or at < after <= memory.end
     return found
 

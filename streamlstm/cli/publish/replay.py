@@ -94,7 +94,7 @@ def replay(
     printer = ReplayPrinter(as_json)
     for step in _unconfirmed(journal):  # the publisher sends these before a row is read
         printer.expect(
-            Observation(str(step.stream), step.time, wire.from_vector(step.x).astype(np.float64)),
+            Observation(str(step.stream), step.time, _sent(step)),
             step.seq,
         )
     applied_before: dict[str, int] = {}
@@ -163,6 +163,11 @@ class _Rows:
             yield from self._source
         except DataError as error:
             self.error = error
+
+
+def _sent(step: wire.Step) -> NDArray[np.float64]:
+    """Return the values of an observation, those of float32 as they are written in short."""
+    return wire.from_vector(step.x).astype(str).astype(np.float64)
 
 
 def _unconfirmed(journal: Path | None) -> list[wire.Step]:
