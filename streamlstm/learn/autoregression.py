@@ -5,10 +5,10 @@ Of each output the change of its target is foreseen from the target's last value
     z[t + h] - z[t] = bias + sum_k w_k z[t - lag_k]
 
 with lags of the last steps and, where there is a season, around one, two and seven seasons before
-the time that is spoken of. A few sets of lags are fitted by least squares and by Huber's loss
+the time that is spoken of, and one and two seasons before now. A few sets of lags are fitted by least squares and by Huber's loss
 (iteratively reweighted; P. J. Huber, Robust Statistics, 1981), with the level and by differences
-alone, which no drift disturbs. The choice is by the mean absolute error of the series of training
-and validation, in which a row of validation counts twice.
+alone, which no drift disturbs. The choice is by the mean absolute error of the periods of training
+and validation, in which a row of validation counts twice; what was chosen is then fitted to both.
 """
 
 from __future__ import annotations
@@ -107,19 +107,22 @@ def fit_autoregression(
         Without lags, which is persistence, where no other is better.
     """
     longest = min(max(p.train_end for p in series) // 3, _LONGEST)
-    best, least = Autoregression.none(), np.inf
+    none = Autoregression.none()
     found = _Rows(series, horizon, _candidate_lags(horizon, season, longest))
     if not found.enough:
-        return best
+        return none
+    best, least, columns_of_best, kind_of_best = none, found.loss(none, 0), None, 0
     for columns, lags in found.candidates:
-        for made in (*_fitted(found, columns, lags), best):
-            loss = found.loss(made, len(columns) if made.lags else 0)
+        for kind, made in enumerate(_fitted(found, columns, lags, found.training)):
+            loss = found.loss(made, len(columns))
             if loss < least:
-                best, least = made, loss
+                best, least, columns_of_best, kind_of_best = made, loss, columns, kind
     seasonal = _seasonal(horizon, season)
     if seasonal and found.loss(seasonal, 0) < least:
         return seasonal
-    return best
+    if columns_of_best is None:
+        return best
+    return list(_fitted(found, columns_of_best, list(best.lags), found.known))[kind_of_best]
 
 
 def refit(
@@ -134,7 +137,7 @@ def refit(
         return Autoregression.none()
     found = _Rows(series, horizon, [lags])
     by_difference = abs(chosen.weights.sum()) < 1e-9
-    made = list(_fitted(found, list(range(len(lags))), lags))
+    made = list(_fitted(found, list(range(len(lags))), lags, found.known))
     return made[0] if by_difference else made[2]
 
 
@@ -149,7 +152,8 @@ def _seasonal_lags(horizon: int, season: int | None) -> set[int]:
     if season is None:
         return set()
     before = [n * season - horizon + d for n in _SEASONS for d in range(-_AROUND, _AROUND + 1)]
-    return {lag if lag >= 0 else lag + season * -(lag // season) for lag in before}
+    spoken_of = {lag if lag >= 0 else lag + season * -(lag // season) for lag in before}
+    return spoken_of | {n * season for n in _SEASONS[:2]}
 
 
 def _candidate_lags(horizon: int, season: int | None, longest: int) -> list[list[int]]:
@@ -191,8 +195,9 @@ class _Rows:
         self.weight = np.concatenate(weight)
         self.weight[np.isnan(self.change) | np.isnan(self.past).any(axis=1)] = 0
         self.now = np.concatenate([p.values[: max(p.validation_end - horizon, 0)] for p in series])
-        training = np.flatnonzero(self.weight == 1.0)
+        training, known = np.flatnonzero(self.weight == 1.0), np.flatnonzero(self.weight > 0)
         self.training = training[:: -(-len(training) // _ROWS) or 1]
+        self.known = known[:: -(-len(known) // _ROWS) or 1]
         self._every = every
 
     @property
@@ -214,10 +219,11 @@ class _Rows:
         return float((error * weight).sum() / weight.sum())
 
 
-def _fitted(rows: _Rows, columns: list[int], lags: list[int]) -> Iterator[Autoregression]:
+def _fitted(
+    rows: _Rows, columns: list[int], lags: list[int], of: NDArray[np.intp]
+) -> Iterator[Autoregression]:
     """Yield forecasts by differences and by levels, each by least squares and by Huber's loss."""
-    past, change = rows.past[np.ix_(rows.training, columns)], rows.change[rows.training]
-    now = rows.now[rows.training]
+    past, change, now = rows.past[np.ix_(of, columns)], rows.change[of], rows.now[of]
     for by_level in (False, True):
         A = past if by_level else now[:, None] - past[:, 1:]
         ones = np.ones((len(A), 1))

@@ -57,8 +57,8 @@ Inputs = Annotated[
 Horizon = Annotated[
     list[str],
     typer.Option(
-        help="Steps ahead to predict, such as 24, or 1..24 for each of these. May be repeated: each "
-        "target then gets an output for each, such as value@+24."
+        help="Steps ahead to predict, such as 24, or 1..24 for each of these. May be repeated: "
+        "each target then gets an output for each, such as value@+24."
     ),
 ]
 Season = Annotated[
