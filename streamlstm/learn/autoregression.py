@@ -5,10 +5,12 @@ Of each output the change of its target is foreseen from the target's last value
     z[t + h] - z[t] = bias + sum_k w_k z[t - lag_k]
 
 with lags of the last steps and, where there is a season, around one, two and seven seasons before
-the time that is spoken of, and one and two seasons before now. A few sets of lags are fitted by
-least squares and by Huber's loss (iteratively reweighted; P. J. Huber, Robust Statistics, 1981),
-with the level and by differences alone, which no drift disturbs. The choice is by the mean absolute error of the periods of training
-and validation, in which a row of validation counts twice; what was chosen is then fitted to both.
+the time that is spoken of, and one and two seasons before now.
+
+A few sets of lags are fitted by least squares and by Huber's loss (iteratively reweighted; P. J.
+Huber, Robust Statistics, 1981), with the level and by differences alone, which no drift disturbs.
+The choice is by the mean absolute error of the periods of training and validation, in which a row
+of validation counts twice; what was chosen is then fitted to both.
 """
 
 from __future__ import annotations
