@@ -213,7 +213,7 @@ class _Rows:
         if len(columns) < len(made.lags):
             return np.inf
         known = self.weight > 0
-        told = self.past[np.ix_(known, columns)] @ made.weights + made.bias
+        told = self.past[known][:, columns] @ made.weights + made.bias
         error, weight = np.abs(told - self.change[known]), self.weight[known]
         n = len(self.training)
         fitted = (n + parameters) / max(n - parameters, 1)
@@ -225,7 +225,7 @@ def _fitted(
     rows: _Rows, columns: list[int], lags: list[int], of: NDArray[np.intp]
 ) -> Iterator[Autoregression]:
     """Yield forecasts by differences and by levels, each by least squares and by Huber's loss."""
-    past, change, now = rows.past[np.ix_(of, columns)], rows.change[of], rows.now[of]
+    past, change, now = rows.past[of][:, columns], rows.change[of], rows.now[of]
     for by_level in (False, True):
         A = past if by_level else now[:, None] - past[:, 1:]
         ones = np.ones((len(A), 1))
@@ -240,7 +240,7 @@ def _fitted(
 
 def _solve(A: Array, b: Array, robust: bool) -> Array:
     """Solve a regression by least squares, or by Huber's loss with the median error as its bend."""
-    weight = np.ones(len(A))
+    weight: Array = np.ones(len(A))
     w = np.zeros(A.shape[1])
     for _ in range(_ITERATIONS if robust else 1):
         weighted = A * weight[:, None]

@@ -57,7 +57,7 @@ class LinearPart:
         self.used = np.array(
             [o < len(parts) and sources[o] >= 0 and len(parts[o].lags) > 0 for o in range(O)]
         )
-        outputs = np.flatnonzero(self.used)
+        outputs = np.flatnonzero(self.used).tolist()
         self.lags = tuple(sorted(set().union(*(parts[o].lags for o in outputs))))
         self.weights, self.offsets = np.zeros((O, len(self.lags))), np.zeros(O)
         for o in outputs:
