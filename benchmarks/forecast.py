@@ -4,11 +4,11 @@
 
 Two tables. *informer*: the column OT of ETTh1 by the univariate protocol of the Informer paper
 (Zhou et al., 2021): 12 months to train, 4 to validate and 4 to test, standardised by the first; of
-every hour of the test the next 24, 48, 168, 336 or 720 hours are forecast at once, a direct output for
-each; the mean squared error beside those that the paper gives for its networks. *series*: each file
-of NAB and each column of ETTh1, one and 24 steps ahead, by the defaults of `streamlstm train`: the
-mean absolute error over that of the best of persistence, season and autoregression. Where the best
-leaves less than a thousandth of persistence's error, as on a series that repeats itself, that
+every hour of the test the next 24, 48, 168, 336 or 720 hours are forecast at once, a direct output
+for each; the mean squared error beside those that the paper gives for its networks. *series*: each
+file of NAB and each column of ETTh1, one and 24 steps ahead, by the defaults of `streamlstm train`:
+the mean absolute error over that of the best of persistence, season and autoregression. Where the
+best leaves less than a thousandth of persistence's error, as on a series that repeats itself, that
 thousandth stands for it.
 
 DIR holds `nab/data` of NAB (numenta/NAB) and `ett/ETTh1.csv` (zhouhaoyi/ETDataset). A model is
