@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .engine.prediction import Prediction, Predictions
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
-    from .learn.evaluation import Evaluation, evaluate
+    from .learn.evaluation.evaluate import evaluate
+    from .learn.evaluation.evaluation import Evaluation
     from .learn.predict import predict
     from .learn.trained import Trained
     from .learn.training import train

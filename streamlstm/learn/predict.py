@@ -45,7 +45,8 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     DataError
         If the data cannot be read, or lack an input.
     """
-    given = ReadOptions(**({"columns": tuple(model.inputs), "missing": fills(model)} | options))
+    reading: dict[str, Any] = {"columns": tuple(model.inputs), "missing": fills(model)}
+    given = ReadOptions(**(reading | options))
     table = data if isinstance(data, Table) else read_table(data, given)
     compile_for(model)
     groups = list(table.groups().values())
