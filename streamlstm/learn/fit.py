@@ -21,6 +21,7 @@ from .network import RecurrentNetwork
 from .settings import Settings
 
 Array = NDArray[Any]
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network's outputs, tried on the validation period
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def fit(
         if not trainer.history:
             raise
         ended = "interrupted"
-    trainer.network.theta[:] = trainer.best_weights
+    trainer.take_best()
     return FitResult(trainer.network, trainer.history, ended)
 
 
@@ -282,10 +283,22 @@ class _Trainer:
         return [mask.astype(np.float32) / np.float32(1 - rate) for mask in kept]
 
     def _validation_error(self, outputs: Array) -> float:
-        rows = self._data.validation_rows
-        error = np.abs(outputs[rows] - self._data.Y[rows]).mean(axis=0, dtype=np.float64)
+        error = self._data.validation_errors(outputs)
         # Persistence has no error on a constant series.
         return float(np.mean(error / np.maximum(self._data.persistence, 1e-9)))
+
+    def take_best(self) -> None:
+        """Take the best weights, with as much of the network's outputs as validation bears out.
+
+        Each output is multiplied by the factor, from 0 to 1, of the lowest error; with 0 the linear
+        part and persistence are left.
+        """
+        self._averaged_network.theta[:] = self.best_weights
+        outputs, _ = self._runner.run(self._starts[:0])
+        errors = [self._data.validation_errors(outputs * factor) for factor in SHARES]
+        best = np.array(SHARES)[np.argmin(errors, axis=0)]
+        self.network.theta[:] = self.best_weights
+        self.network.head.shrink(self.network.head_matrix, best)
 
     def _update_best(self, validation: float) -> None:
         """Copy the weights if they are the best; after `patience` epochs cut the rate, or stop."""

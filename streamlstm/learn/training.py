@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,11 +23,14 @@ from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
+from ..network.online import MAX_HORIZON
+from .autoregression import Autoregression
 from .build import build_model
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
+from .linear_part import autoregressions, autoregressions_of
 from .network import RecurrentNetwork
 from .periods import describe_periods
 from .scores import score
@@ -204,14 +208,19 @@ def prepare(
         raise DataError("target: expected the name of at least one column to predict, got none")
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
-    dataset = _dataset(table, inputs, settings, split, start)
+    make = partial(_dataset, table, inputs, settings, split, start)
+    dataset = make()
     season = _season(dataset, settings.season)
+    if settings.linear and start is None and dataset.horizon <= MAX_HORIZON:
+        dataset = make(autoregressions(dataset, season))
+    elif start is not None and start.lags:
+        dataset = make(autoregressions_of(start))
     settings, notes = _shorten_window(settings, dataset)
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
-        check_fits(name, start, build_model(network, dataset, inputs, settings.target))
+        network = RecurrentNetwork.of(settings, len(inputs), len(settings.outputs))
+        check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
 
 
@@ -292,7 +301,7 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         fitted.network,
         prepared.dataset,
         prepared.inputs,
-        prepared.settings.target,
+        prepared.settings.outputs,
         _metadata(prepared, fitted),
     )
 
@@ -303,10 +312,10 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
     elif settings.online:
-        model = add_stage(model, dataset)
+        model = add_stage(model, dataset, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made, settings.target, prepared.season)
+    scores = score(dataset, made, settings.outputs, prepared.season)
     model.metadata["scores"] = json.dumps([vars(score) for score in scores])
     return Trained(
         model=model,
@@ -347,7 +356,12 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
 
 
 def _dataset(
-    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+    table: Table,
+    inputs: Sequence[str],
+    settings: Settings,
+    split: Split,
+    start: Model | None,
+    linear: Sequence[Autoregression] = (),
 ) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
     values = table.select(columns).astype(np.float32)
@@ -356,10 +370,11 @@ def _dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],
             [columns.index(name) for name in inputs],
             [columns.index(name) for name in settings.target],
-            settings.horizon,
+            settings.horizons,
             split,
             settings.skip,
             None if start is None else (start.input_scaling, start.output_scaling),
+            linear,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None

@@ -54,7 +54,13 @@ Inputs = Annotated[
         "--input", help="An input column; by default every numeric column. May be repeated."
     ),
 ]
-Horizon = Annotated[int, typer.Option(min=1, help="Steps ahead to predict.")]
+Horizon = Annotated[
+    list[str],
+    typer.Option(
+        help="Steps ahead to predict, such as 24, or 1..24 for each of these. May be repeated: "
+        "each target then gets an output for each, such as value@+24."
+    ),
+]
 Season = Annotated[
     int | None,
     typer.Option(min=1, help="Steps per season of the seasonal baseline; by default estimated."),
@@ -98,6 +104,14 @@ RecurrentDropout = Annotated[
 ]
 Skip = Annotated[
     bool, typer.Option(help="Predict the change from the last value instead of the value.")
+]
+
+Linear = Annotated[
+    bool,
+    typer.Option(
+        help="A linear part from the last values and the season beside the network, chosen and "
+        "fitted first."
+    ),
 ]
 
 # How it is trained.
