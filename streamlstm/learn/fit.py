@@ -16,8 +16,8 @@ from .bptt import State, Tape
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
-from .loss import huber
 from .network import RecurrentNetwork
+from .objective import objective_of
 from .settings import Settings
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ class EpochMetrics:
         Number of this epoch, from 1, and the maximum number; 0 is the model that training began
         with, of which there is no loss.
     loss : float
-        Mean Huber loss of the training windows, scaled.
+        Mean loss of the training windows, scaled.
     validation : float
         Mean absolute error on the validation period, run from the start of each series, as a
         fraction of persistence's.
@@ -143,7 +143,8 @@ class _Trainer:
     ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        self.network = RecurrentNetwork.of(settings, data.X.shape[1], data.Y.shape[1])
+        self._objective = objective_of(settings, data.Y.shape[1])
+        self.network = RecurrentNetwork.of(settings, data.X.shape[1], self._objective.head)
         self.network.initialize(self._rng)
         if start is not None:
             self.network.load(start)
@@ -251,7 +252,7 @@ class _Trainer:
         masks = [*self._masks(B, sizes[:-1], self._settings.dropout), None]
         recurrent_masks = self._masks(B, sizes, self._settings.recurrent_dropout)
         outputs = tape.forward(X, self._initial_states(starts), masks, recurrent_masks)
-        loss, d_outputs = huber(outputs, Y, weights, self._settings.delta)
+        loss, d_outputs = self._objective.loss(outputs, Y, weights)
         self._adam.update(tape.backward(d_outputs), self._rate)
         return loss
 
@@ -275,7 +276,7 @@ class _Trainer:
 
     def _validation_error(self, outputs: Array) -> float:
         rows = self._data.validation_rows
-        error = np.abs(outputs[rows] - self._data.Y[rows]).mean(axis=0, dtype=np.float64)
+        error = self._objective.errors(outputs[rows], self._data.Y[rows])
         # Persistence has no error on a constant series.
         return float(np.mean(error / np.maximum(self._data.persistence, 1e-9)))
 
