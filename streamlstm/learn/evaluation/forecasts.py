@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...network.model import Model
 from ...network.online import result_places
-from ..autoregression import fill_forward, rolling_autoregression, seasonal_lag
+from .autoregression import fill_forward, rolling_autoregression, seasonal_lag
 
 Array = NDArray[Any]
 Float64Array = NDArray[np.float64]

@@ -10,8 +10,7 @@ by least squares with a ridge of one row's weight. Without weights it is persist
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,65 +24,6 @@ LAGS = 32
 _FIRST_FIT = 64  # rows before the first fit: about twice the weights
 _GROWTH = 1.25  # fitted again when there are so many times the rows of the last fit
 _BLOCK = 1 << 15  # rows whose features are in memory at once
-
-
-@dataclass(frozen=True)
-class Autoregression:
-    """A fitted autoregression.
-
-    Attributes
-    ----------
-    horizon : int
-        Rows from an observation to what is forecast, 1 or more.
-    season : int or None
-        Rows of a season; None for none.
-    weights : float64[K]
-        Of the features, in the order of the equation.
-    """
-
-    horizon: int
-    season: int | None
-    weights: Float64Array
-
-    def predict(self, values: Array) -> Float64Array:
-        """Forecast from every row of a series.
-
-        Parameters
-        ----------
-        values : float[n]
-            One series from its start; NaN where a value is missing, for which the last one stands.
-
-        Returns
-        -------
-        float64[n]
-            In row ``t`` the forecast for row ``t + horizon``; NaN before the first value.
-        """
-        lags = _Lags(values, self.horizon, self.season)
-        return lags.forecasts(self.weights, 0, len(lags.values))
-
-
-def fit_autoregression(
-    series: Sequence[Array], horizon: int, season: int | None = None
-) -> Autoregression:
-    """Fit one autoregression to one or more series.
-
-    Parameters
-    ----------
-    series : sequence of float[n]
-        All of their rows are fitted: give those of the training period. NaN is missing.
-    horizon : int
-        Rows from an observation to what is forecast, 1 or more.
-    season : int, optional
-        Rows of a season.
-
-    Returns
-    -------
-    Autoregression
-    """
-    sums = _Sums(_size(season))
-    for values in series:
-        sums.add(_Lags(values, horizon, season), 0, len(values) - horizon)
-    return Autoregression(horizon, season, sums.solve())
 
 
 def rolling_autoregression(
