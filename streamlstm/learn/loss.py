@@ -43,9 +43,7 @@ def huber(outputs: Array, targets: Array, weights: Array, delta: float) -> tuple
     return float(loss.sum() / count), gradient
 
 
-def pinball(
-    outputs: Array, targets: Array, weights: Array, levels: Array
-) -> tuple[float, Array]:
+def pinball(outputs: Array, targets: Array, weights: Array, levels: Array) -> tuple[float, Array]:
     """Return the pinball loss and its gradient by the outputs.
 
     ``q e`` for errors ``e = target - output`` above 0, ``(q - 1) e`` below: smallest where the

@@ -1,4 +1,4 @@
-"""What a network is trained for: its head, the loss of training, and the error that is validated."""
+"""What a network is trained for: its head, its loss, and the error that is validated."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """Quantiles that never cross: the median, and the distances to its neighbours, which are positive.
 
-Of each target the last layer makes the median m and a number g for each distance. The quantile above
-the median is ``m + softplus(g)``, the next one ``softplus(g')`` above that, and likewise below.
+Of each target the last layer makes the median m and a number g for each distance. The quantile
+above the median is ``m + softplus(g)``, the next one ``softplus(g')`` above that, and likewise
+below.
 
 A served network is a chain of layers with one activation for all outputs of each. As ``m =
-softplus(m) - softplus(-m)``, this one is a dense layer with softplus, which makes m, -m and every g,
-and a dense layer that adds and subtracts. Rounding is monotone and the sums of all quantiles have
-the same order, so that quantiles do not cross by rounding either.
+softplus(m) - softplus(-m)``, this one is a dense layer with softplus of m, -m and every g, and a
+dense layer that adds and subtracts. Rounding is monotone and the sums of all quantiles have the
+same order, so that quantiles do not cross by rounding either.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class QuantileHead(Head):
         """Return the quantiles, float[T, B, K Q]."""
         parts = self._by_target(raw)
         distances = np.logaddexp(parts[..., 1:], raw.dtype.type(0))
-        return (parts[..., :1] + distances @ self._sums.T).reshape(raw.shape)
+        quantiles: Array = parts[..., :1] + distances @ self._sums.T
+        return quantiles.reshape(raw.shape)
 
     def backward(self, raw: Array, d_output: Array) -> Array:
         """Return the gradient by the medians and the distances."""
@@ -149,9 +151,11 @@ def calibration(
     Returns
     -------
     dict of str to float
-        By the name of the output; a quantile of 0.1 is right if it is 0.1. Empty without a test
-        period.
+        By the name of the output; 0.1 is right for a quantile of 0.1. Empty without quantiles or
+        without a test period.
     """
+    if not quantiles:
+        return {}
     below = []
     for s in data.series:
         rows = np.arange(max(s.validation_end, data.horizon), len(s))

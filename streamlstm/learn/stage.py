@@ -27,10 +27,24 @@ def predict_all(model: Model, dataset: Dataset) -> Array:
     return predict_rows(model, values, groups)
 
 
-def add_stage(model: Model, dataset: Dataset) -> Model:
-    """Return the model with an online stage; as it is if no output forecasts an input."""
-    if max(model.targets) < 0 or model.horizon > MAX_HORIZON:
+def add_stage(model: Model, dataset: Dataset, points: NDArray[np.intp]) -> Model:
+    """Return the model with an online stage; as it is if no output forecasts an input.
+
+    Parameters
+    ----------
+    model : Model
+    dataset : Dataset
+    points : int[K]
+        For each target the output that is its forecast. The others are quantiles: what came is
+        compared with the median alone, and no interval is added to those that were learned.
+    """
+    if not set(dataset.targets) & set(dataset.inputs) or model.horizon > MAX_HORIZON:
         return model
+    if len(points) < model.output_size:
+        inputs = {column: n for n, column in enumerate(dataset.inputs)}
+        targets = np.full(model.output_size, -1)
+        targets[points] = [inputs.get(column, -1) for column in dataset.targets]
+        return model.with_online(Online(anomaly=True, targets=tuple(targets.tolist())))
     online = Online(intervals=LEVELS, anomaly=True)
     candidates = [replace(online, adapt=adapt) for adapt in ("none", "rls")]
     plain, adapted = (model.with_online(candidate) for candidate in candidates)

@@ -24,12 +24,14 @@ from .checkpoint import Checkpoint
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
 from .network import RecurrentNetwork
+from .objective import objective_of
 from .periods import describe_periods
+from .quantiles import calibration
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
-from .start import check_fits, settings_of
+from .start import check_fits, scalings_of, settings_of
 from .trained import Trained
 
 
@@ -175,6 +177,7 @@ def prepare(
     settings = Settings(**(given if start is None else settings_of(start, given)))
     if not settings.target:
         raise DataError("target: expected the name of at least one column to predict, got none")
+    objective = objective_of(settings, len(settings.target))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
     dataset = _dataset(table, inputs, settings, split, start)
@@ -183,7 +186,7 @@ def prepare(
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start)
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
+        network = RecurrentNetwork.of(settings, len(inputs), objective.head)
         check_fits(name, start, build_model(network, dataset, inputs, settings.target))
     return prepared
 
@@ -202,13 +205,14 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
+    points = objective_of(settings, len(settings.target)).points
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
     elif settings.online:
-        model = add_stage(model, dataset)
+        model = add_stage(model, dataset, points)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made, settings.target, prepared.season)
+    scores = score(dataset, made[:, points], settings.target, prepared.season)
     model.metadata["scores"] = json.dumps([vars(score) for score in scores])
     return Trained(
         model=model,
@@ -219,6 +223,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         season=prepared.season,
         scores=scores,
         coverage=coverage(model, dataset, results),
+        calibration=calibration(dataset, made, settings.quantiles, settings.target),
         dataset=dataset,
         results=results,
     )
@@ -250,6 +255,7 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
 def _dataset(
     table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
 ) -> Dataset:
+    points = objective_of(settings, len(settings.target)).points
     columns = list(dict.fromkeys([*inputs, *settings.target]))
     values = table.select(columns)
     try:
@@ -260,7 +266,7 @@ def _dataset(
             settings.horizon,
             split,
             settings.skip,
-            None if start is None else (start.input_scaling, start.output_scaling),
+            None if start is None else scalings_of(start, points),
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None
