@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..network.model import Model
+from ..network.online import Online
 from ..network.scaling import Scaling
 from .dataset import Dataset
 from .network import RecurrentNetwork
@@ -26,7 +27,7 @@ def build_model(
     network : RecurrentNetwork
         From `fit`.
     data : Dataset
-        The data set it was trained on; gives scaling, skip and horizon.
+        The data set it was trained on; gives scaling, skip, horizons and the linear part.
     inputs, targets : sequence of str
         Names of the F inputs and the K targets; a head with several outputs for each target makes
         names of its own of them.
@@ -47,6 +48,9 @@ def build_model(
         input_scaling=data.input_scaling,
         output_scaling=Scaling(np.repeat(scaling.mean, outputs), np.repeat(scaling.scale, outputs)),
         skip=np.repeat(data.skip, outputs).tolist(),
-        horizon=data.horizon,
+        horizon=np.repeat(data.horizons, outputs).tolist(),
         metadata=metadata,
+        online=Online() if data.lags else None,
+        lags=data.lags,
+        lag_weights=data.lag_weights,
     )

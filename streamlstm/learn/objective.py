@@ -38,18 +38,20 @@ class Objective(ABC):
         ----------
         outputs : float[T, B, O]
         targets : float[T, B, K]
-        weights : float[T, B, 1]
+        weights : float[T, B, K]
             1 where there is a target, else 0.
         """
 
     @abstractmethod
-    def errors(self, outputs: Array, targets: Array) -> NDArray[np.float64]:
+    def errors(self, outputs: Array, targets: Array, known: Array) -> NDArray[np.float64]:
         """Return the mean error of each target, float64[K], in the unit of the baseline's.
 
         Parameters
         ----------
         outputs : float[n, O]
         targets : float[n, K]
+        known : bool[n, K]
+            Which targets count.
         """
 
 
@@ -63,10 +65,9 @@ class Forecasts(Objective):
         """Return Huber's loss and its gradient."""
         return huber(outputs, targets, weights, self._delta)
 
-    def errors(self, outputs: Array, targets: Array) -> NDArray[np.float64]:
+    def errors(self, outputs: Array, targets: Array, known: Array) -> NDArray[np.float64]:
         """Return the mean absolute error of each target."""
-        mean: NDArray[np.float64] = np.abs(outputs - targets).mean(axis=0, dtype=np.float64)
-        return mean
+        return _means(np.abs(outputs - targets), known)
 
 
 class QuantileForecasts(Objective):
@@ -79,18 +80,23 @@ class QuantileForecasts(Objective):
 
     def loss(self, outputs: Array, targets: Array, weights: Array) -> tuple[float, Array]:
         """Return the pinball loss and its gradient."""
-        return pinball(outputs, self._each(targets), weights, self._levels)
+        return pinball(outputs, self._each(targets), self._each(weights), self._levels)
 
-    def errors(self, outputs: Array, targets: Array) -> NDArray[np.float64]:
+    def errors(self, outputs: Array, targets: Array, known: Array) -> NDArray[np.float64]:
         """Return twice the mean pinball loss: of a median that is its mean absolute error."""
         error = self._each(targets) - outputs
         losses = np.maximum(self._levels * error, (self._levels - 1) * error)
-        mean = 2 * losses.mean(axis=0, dtype=np.float64)
-        by_target: NDArray[np.float64] = mean.reshape(len(self.points), -1).mean(axis=1)
-        return by_target
+        by_target = losses.reshape(len(losses), len(self.points), -1).mean(axis=2)
+        return 2 * _means(by_target, known)
 
     def _each(self, targets: Array) -> Array:
         return np.repeat(targets, self.head.outputs_per_target, axis=-1)
+
+
+def _means(values: Array, known: Array) -> NDArray[np.float64]:
+    """Return the mean of the known values of each column."""
+    means: NDArray[np.float64] = (values * known).sum(axis=0, dtype=np.float64) / known.sum(axis=0)
+    return means
 
 
 def objective_of(settings: Settings, targets: int) -> Objective:

@@ -156,11 +156,16 @@ def calibration(
     """
     if not quantiles:
         return {}
-    below = []
+    below: list[Array] = []
+    by_level = predictions.reshape(len(predictions), -1, len(quantiles))
     for s in data.series:
         rows = np.arange(max(s.validation_end, data.horizon), len(s))
-        truth = np.repeat(s.values[rows][:, data.targets], len(quantiles), axis=1)
-        below.append(truth <= predictions[s.offset + rows - data.horizon])
-    shares = np.concatenate(below)
+        truth = s.values[rows][:, data.targets]
+        said = [data.said_of(s, rows, by_level[:, :, q]) for q in range(len(quantiles))]
+        not_above = truth[:, :, None] <= np.stack(said, axis=2)
+        below.append(np.where(np.isnan(truth)[:, :, None], np.nan, not_above))
+    shares = np.concatenate(below).reshape(-1, predictions.shape[1])
     names = [quantile_name(target, level) for target in targets for level in quantiles]
-    return dict(zip(names, map(float, shares.mean(axis=0)), strict=True)) if len(shares) else {}
+    if np.isnan(shares).all(axis=0).any() or not len(shares):
+        return {}
+    return dict(zip(names, map(float, np.nanmean(shares, axis=0)), strict=True))

@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .fit import EpochMetrics
 from .scores import Score
 from .settings import Settings
+from .sweep.halving import Sweep
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Trained:
         The series and their periods.
     results : float32[N, W]
         The result of every row of the data set, each series stepped as live.
+    sweep : Sweep or None
+        What was tried before.
     """
 
     model: Model
@@ -57,3 +60,4 @@ class Trained:
     calibration: dict[str, float]
     dataset: Dataset
     results: NDArray[Any]
+    sweep: Sweep | None = None
