@@ -214,7 +214,12 @@ def prepare(
     make = partial(_dataset, table, inputs, settings, split, start)
     dataset = make()
     season = _season(dataset, settings.season)
-    if settings.linear and not settings.quantiles and start is None and dataset.horizon <= MAX_HORIZON:
+    if (
+        settings.linear
+        and not settings.quantiles
+        and start is None
+        and dataset.horizon <= MAX_HORIZON
+    ):
         dataset = make(autoregressions(dataset, season))
     elif start is not None and start.lags:
         dataset = make(autoregressions_of(start))
