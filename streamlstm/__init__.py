@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .engine.prediction import Prediction, Predictions
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
+    from .learn.evaluation import Evaluation, evaluate
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
     from .network.online import Online
@@ -49,6 +50,7 @@ _HOMES = {
     "Dense": "network.layers",
     "Embedding": "network.layers",
     "Engine": "engine.engine",
+    "Evaluation": "learn.evaluation",
     "GRU": "network.layers",
     "LSTM": "network.layers",
     "LayerNorm": "network.layers",
@@ -63,6 +65,7 @@ _HOMES = {
     "StreamLSTMError": "errors",
     "check_precision": "backends.precision_check",
     "detector": "online.detector",
+    "evaluate": "learn.evaluation",
     "from_guitarml": "convert.json.guitarml",
     "from_keras": "convert.keras.importer",
     "from_onnx": "convert.onnx.importer",
@@ -88,6 +91,7 @@ __all__ = [
     "Dense",
     "Embedding",
     "Engine",
+    "Evaluation",
     "LayerNorm",
     "Model",
     "Online",
@@ -103,6 +107,7 @@ __all__ = [
     "__version__",
     "check_precision",
     "detector",
+    "evaluate",
     "from_guitarml",
     "from_keras",
     "from_onnx",

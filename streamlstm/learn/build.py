@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..network.layers import LSTM, Dense, Layer
 from ..network.model import Model
 from .dataset import Dataset
-from .stacked_lstm import StackedLSTM
+from .network import RecurrentNetwork
 
 
 def build_model(
-    network: StackedLSTM,
+    network: RecurrentNetwork,
     data: Dataset,
     inputs: Sequence[str],
     outputs: Sequence[str],
@@ -21,7 +20,7 @@ def build_model(
 
     Parameters
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         From `fit`.
     data : Dataset
         The data set it was trained on; gives scaling, skip and horizon.
@@ -34,14 +33,8 @@ def build_model(
     -------
     Model
     """
-    layers: list[Layer] = []
-    size = network.input_size
-    for H in network.hidden_sizes:
-        layers.append(LSTM(size, H))
-        size = H
-    layers.append(Dense(size, network.output_size))
     return Model(
-        layers,
+        network.layers(),
         network.weights(),
         inputs=inputs,
         outputs=outputs,

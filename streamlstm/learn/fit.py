@@ -17,9 +17,8 @@ from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
 from .loss import huber
+from .network import RecurrentNetwork
 from .settings import Settings
-from .stacked_lstm import StackedLSTM
-from .start import set_weights
 
 Array = NDArray[Any]
 
@@ -61,7 +60,7 @@ class FitResult:
 
     Attributes
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         With the best weights.
     history : list of EpochMetrics
         All finished epochs.
@@ -69,7 +68,7 @@ class FitResult:
         Why it ended: "settled" (no more progress), "epochs" (all done) or "interrupted".
     """
 
-    network: StackedLSTM
+    network: RecurrentNetwork
     history: list[EpochMetrics]
     ended: str
 
@@ -144,15 +143,17 @@ class _Trainer:
     ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        F, O = data.X.shape[1], data.Y.shape[1]
-        self.network = StackedLSTM(F, settings.hidden_sizes, O)
+        self.network = RecurrentNetwork.of(settings, data.X.shape[1], data.Y.shape[1])
         self.network.initialize(self._rng)
         if start is not None:
-            set_weights(self.network, start)
-        self._averaged_network = StackedLSTM(F, settings.hidden_sizes, O)
-        self._averaged_network.theta[:] = self.network.theta
+            self.network.load(start)
+        self._averaged_network = self.network.twin()
         self._runner = SequenceRunner(self._averaged_network, data)
-        self._adam = Adam(self.network.theta)
+        self._adam = Adam(
+            self.network.theta,
+            weight_decay=settings.weight_decay,
+            decayed=self.network.decayed(),
+        )
         self._tapes: dict[int, Tape] = {}
         self._started = time.monotonic()
         self._best = np.inf
@@ -246,7 +247,10 @@ class _Trainer:
             X += self._shift * self._rng.standard_normal((1, *X.shape[1:]), np.float32)
             weights[: len(X) // 8] = 0  # the initial state has not seen the offset
         tape = self._tape(len(starts))
-        outputs = tape.forward(X, self._initial_states(starts), self._dropout_masks(len(starts)))
+        B, sizes = len(starts), self._settings.hidden_sizes
+        masks = [*self._masks(B, sizes[:-1], self._settings.dropout), None]
+        recurrent_masks = self._masks(B, sizes, self._settings.recurrent_dropout)
+        outputs = tape.forward(X, self._initial_states(starts), masks, recurrent_masks)
         loss, d_outputs = huber(outputs, Y, weights, self._settings.delta)
         self._adam.update(tape.backward(d_outputs), self._rate)
         return loss
@@ -259,23 +263,15 @@ class _Trainer:
     def _initial_states(self, starts: NDArray[np.intp]) -> State:
         """Return the initial states of windows, float32[B, H] of each layer."""
         states = [self._states[int(row)] for row in starts]
-        return [
-            (
-                np.stack([state[k][0] for state in states]),
-                np.stack([state[k][1] for state in states]),
-            )
-            for k in range(len(self._settings.hidden_sizes))
-        ]
+        by_layer = (zip(*vectors, strict=True) for vectors in zip(*states, strict=True))
+        return [tuple(np.stack(vectors) for vectors in layer) for layer in by_layer]
 
-    def _dropout_masks(self, B: int) -> Sequence[Array | None]:
+    def _masks(self, B: int, sizes: Sequence[int], rate: float) -> Sequence[Array | None]:
         """Draw one mask per window, the same for all its steps (Gal and Ghahramani, 2016)."""
-        keep_rate = 1 - self._settings.dropout
-        masks: list[Array | None] = [None] * len(self._settings.hidden_sizes)
-        if keep_rate < 1:
-            for k, H in enumerate(self._settings.hidden_sizes[:-1]):
-                kept = self._rng.random((B, H)) < keep_rate
-                masks[k] = kept.astype(np.float32) / np.float32(keep_rate)
-        return masks
+        if not rate:
+            return [None] * len(sizes)
+        kept = [self._rng.random((B, H)) < 1 - rate for H in sizes]
+        return [mask.astype(np.float32) / np.float32(1 - rate) for mask in kept]
 
     def _validation_error(self, outputs: Array) -> float:
         rows = self._data.validation_rows

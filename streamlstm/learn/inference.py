@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .bptt import State, Tape
 from .dataset import Dataset, Series
-from .stacked_lstm import StackedLSTM
+from .network import RecurrentNetwork
 
 Array = NDArray[Any]
 
@@ -28,13 +28,13 @@ class SequenceRunner:
 
     Parameters
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         The network to run.
     data : Dataset
         The series.
     """
 
-    def __init__(self, network: StackedLSTM, data: Dataset) -> None:
+    def __init__(self, network: RecurrentNetwork, data: Dataset) -> None:
         self._data = data
         ordered = sorted(data.series, key=len)
         self._groups = [ordered[k : k + _BATCH] for k in range(0, len(ordered), _BATCH)]
@@ -53,8 +53,8 @@ class SequenceRunner:
         -------
         float32[N, O]
             Scaled outputs; 0 for rows after the validation period.
-        dict of int to list of (h, c)
-            For each row of ``starts``, float32[H] of each layer.
+        dict of int to list of tuple of float32[H]
+            For each row of ``starts`` the state vectors of each recurrent layer.
         """
         outputs = np.zeros_like(self._data.Y)
         states: dict[int, State] = {}

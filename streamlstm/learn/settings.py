@@ -16,15 +16,27 @@ class NetworkSettings:
     Attributes
     ----------
     hidden_sizes : tuple of int
-        ``H`` of each LSTM layer.
+        ``H`` of each recurrent layer.
+    cell : str
+        "lstm", "gru" or "rnn".
+    layer_norm : bool
+        Whether the outputs of each recurrent layer are normalised.
+    residual : bool
+        Whether each recurrent layer that is as wide as its inputs adds them to its outputs.
     dropout : float
         Dropout rate between layers.
+    recurrent_dropout : float
+        Dropout rate between steps, with the same mask at all steps of a window.
     skip : bool
         Whether targets that are among the inputs are predicted as changes from their last value.
     """
 
     hidden_sizes: tuple[int, ...] = (64,)
+    cell: str = "lstm"
+    layer_norm: bool = False
+    residual: bool = False
     dropout: float = 0.0
+    recurrent_dropout: float = 0.0
     skip: bool = True
 
 
@@ -45,6 +57,8 @@ class OptimizationSettings:
         ``B``, windows per update.
     rate : float
         Initial learning rate of Adam.
+    weight_decay : float
+        How far weights shrink towards 0 with each update, as a fraction of the learning rate.
     patience : int
         Epochs without a lower validation error after which the rate is cut, or training ends.
     cuts : int
@@ -67,6 +81,7 @@ class OptimizationSettings:
     window: int = 64
     batch: int = 8
     rate: float = 6e-3
+    weight_decay: float = 0.0
     patience: int = 15
     cuts: int = 2
     shift: float = 0.5

@@ -1,4 +1,4 @@
-"""Training on from a model: its settings, and its weights into the network that is trained.
+"""Training on from a model: its settings, and whether it fits.
 
 A model that serves is retrained every night and reloaded while its streams live. So everything that
 decides whether streams can continue is kept: inputs, outputs, horizon, layers, scaling, and the
@@ -8,19 +8,13 @@ online stage. Weights alone change.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..network.model import Model
 from .settings import NetworkSettings, OptimizationSettings
-from .stacked_lstm import StackedLSTM
-
-Array = NDArray[Any]
 
 
 def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,9 +29,8 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     known = {f.name for theme in (NetworkSettings, OptimizationSettings) for f in fields(theme)}
     recorded = json.loads(model.metadata.get("settings", "{}"))
     kept = {name: value for name, value in recorded.items() if name in known}
-    kept["hidden_sizes"] = tuple(
-        layer.hidden_size for layer in model.layers if hasattr(layer, "hidden_size")
-    )
+    units = (layer.hidden_size for layer in model.layers if hasattr(layer, "hidden_size"))
+    kept["hidden_sizes"] = tuple(kept.get("hidden_sizes", units))  # residual layers have more
     kept["inputs"] = tuple(model.inputs)
     kept["horizon"] = model.horizon
     kept["skip"] = any(source >= 0 for source in model.skip or ())
@@ -79,18 +72,6 @@ def check_fits(name: str, start: Model, made: Model) -> None:
             f"{name}: cannot be trained on: it has {len(start.layers)} layers, the settings make "
             f"{len(made.layers)}; keep the model's, or train a new one"
         )
-
-
-def set_weights(network: StackedLSTM, weights: Sequence[Mapping[str, Array]]) -> None:
-    """Set the parameters of a network from the weights of a model: the inverse of ``weights()``.
-
-    Which parameter goes where is asked of a network whose parameters are their own indices.
-    """
-    indices = StackedLSTM(network.input_size, network.hidden_sizes, network.output_size, np.float64)
-    indices.theta[:] = np.arange(indices.theta.size)
-    for places, arrays in zip(indices.weights(), weights, strict=True):
-        for name, index in places.items():
-            network.theta[index.astype(np.intp)] = arrays[name]
 
 
 def _shown(value: object) -> str:

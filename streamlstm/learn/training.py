@@ -13,20 +13,24 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
-from ..data.csv import read_csv
+from ..data.options import ReadOptions
+from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
 from .build import build_model
+from .cells import compile_kernels
 from .checkpoint import Checkpoint
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
-from .lstm_cell import compile_kernels
+from .network import RecurrentNetwork
+from .periods import describe_periods
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
-from .stacked_lstm import StackedLSTM
 from .stage import add_stage, coverage, predict_all
 from .start import check_fits, settings_of
 from .trained import Trained
@@ -127,7 +131,7 @@ def train(
     if hidden is not None or layers != 1:
         given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
     prepared = prepare(source, given, from_model)
-    compile_kernels()
+    compile_kernels(prepared.settings.cell)
     kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
     fitted = fit(
         prepared.dataset,
@@ -182,7 +186,7 @@ def prepare(
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start)
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = StackedLSTM(len(inputs), settings.hidden_sizes, len(settings.target))
+        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
         check_fits(name, start, build_model(network, dataset, inputs, settings.target))
     return prepared
 
@@ -234,13 +238,13 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         for name in given:
             if given.count(name) > 1:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
-    table = read_csv(
-        source,
-        time_column=settings.time_column,
+    options = ReadOptions(
+        time_columns=(settings.time_column,) if settings.time_column else (),
         stream_column=settings.stream_column,
-        columns=None if not inputs else list(dict.fromkeys([*inputs, *targets])),
+        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         allow_gaps=settings.allow_gaps,
     )
+    table = read_table(source, options)
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
@@ -250,7 +254,7 @@ def _dataset(
     table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
 ) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns)
+    values = table.select(columns).astype(np.float32)
     try:
         return Dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],
@@ -304,6 +308,10 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
                 "best_sweep": best.number,
                 "validation_of_persistence": round(best.validation, 6),
                 "ended": fitted.ended,
+                "history": [
+                    [round(epoch.loss, 6), round(epoch.validation, 6)] for epoch in fitted.history
+                ],
             }
         ),
+        "periods": describe_periods(prepared.table, settings.target[0], prepared.dataset.series),
     }

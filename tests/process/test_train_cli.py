@@ -342,3 +342,13 @@ if SHARED_DATA.is_dir():  # left out elsewhere, as the head of the run says
         (score,) = json.loads(Model.load(out).metadata["scores"])
         for baseline, share in below.items():
             assert score["model"] < share * score[baseline]
+
+
+def test_train_has_other_cells(wave: Path, tmp_path: Path) -> None:
+    model = tmp_path / "gru.safetensors"
+    options = ["--cell", "gru", "--layers", "2", "--layer-norm", "--residual", *QUICK]
+    done = run("train", wave, "--target", "value", "--input", "value", "--out", model, *options)
+    assert done.returncode == 0, done.stderr
+    assert "training GRU(8) x GRU(8)" in done.stderr
+    kinds = [layer.kind for layer in Model.load(model).layers]
+    assert kinds == ["gru", "layer_norm", "gru", "dense", "layer_norm", "dense"]

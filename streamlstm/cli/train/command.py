@@ -19,6 +19,9 @@ def train(
     checkpoint: options.Checkpoint = None,
     hidden: options.Hidden = 64,
     layers: options.Layers = 1,
+    cell: options.Cell = "lstm",
+    layer_norm: options.LayerNorm = False,
+    residual: options.Residual = False,
     inputs: options.Inputs = None,
     horizon: options.Horizon = 1,
     season: options.Season = None,
@@ -31,8 +34,10 @@ def train(
     window: options.Window = 64,
     batch: options.Batch = 8,
     rate: options.Rate = 6e-3,
+    weight_decay: options.WeightDecay = 0.0,
     shift: options.Shift = 0.5,
     dropout: options.Dropout = 0.0,
+    recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
     skip: options.Skip = True,
     seed: options.Seed = 0,
@@ -54,8 +59,8 @@ def train(
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
+        from streamlstm.learn.cells import compile_kernels
         from streamlstm.learn.fit import fit
-        from streamlstm.learn.lstm_cell import compile_kernels
         from streamlstm.learn.training import finish, prepare, to_model
 
     check_output("--out", out, data=data)
@@ -68,7 +73,7 @@ def train(
     if kept and kept.path.exists():
         log(f"continuing from {kept.path}")
     with exit_on_interrupt():
-        compile_kernels()
+        compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
             with show_progress(prepared.settings.epochs) as on_epoch:

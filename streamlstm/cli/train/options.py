@@ -1,7 +1,7 @@
 """Options of `streamlstm train`, one of each setting; the defaults are those of `Settings`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -53,10 +53,34 @@ ValidationFraction = Annotated[
 ]
 
 # The network.
-Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each LSTM layer.")]
-Layers = Annotated[int, typer.Option(min=1, max=32, help="LSTM layers.")]
+Hidden = Annotated[int, typer.Option(min=1, max=16_384, help="Hidden units of each layer.")]
+Layers = Annotated[int, typer.Option(min=1, max=32, help="Recurrent layers.")]
+Cell = Annotated[
+    Literal["lstm", "gru", "rnn"],
+    typer.Option(help="The cell of each layer: LSTM, GRU, or a plain RNN without gates."),
+]
+LayerNorm = Annotated[
+    bool, typer.Option("--layer-norm", help="Normalise the outputs of each recurrent layer.")
+]
+Residual = Annotated[
+    bool,
+    typer.Option(
+        "--residual",
+        help="Add the inputs of each recurrent layer but the first to its outputs. A layer costs "
+        "about three times as much to serve then.",
+    ),
+]
 Dropout = Annotated[
     float, typer.Option(min=0, max=0.95, callback=_not_nan, help="Dropout between layers.")
+]
+RecurrentDropout = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=0.95,
+        callback=_not_nan,
+        help="Dropout between steps, the same units at all steps of a window.",
+    ),
 ]
 Skip = Annotated[
     bool, typer.Option(help="Predict the change from the last value instead of the value.")
@@ -68,6 +92,15 @@ Window = Annotated[int, typer.Option(min=2, help="Steps of truncated backpropaga
 Batch = Annotated[int, typer.Option(min=1, help="Windows per update.")]
 Rate = Annotated[
     float, typer.Option(min=1e-9, max=1, callback=_not_nan, help="Initial learning rate.")
+]
+WeightDecay = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=100,
+        callback=_not_nan,
+        help="How far weights shrink with each update, as a fraction of the learning rate (AdamW).",
+    ),
 ]
 Shift = Annotated[
     float,

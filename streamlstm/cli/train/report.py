@@ -24,7 +24,7 @@ def log_setup(prepared: Preparation) -> None:
     log(f"{table.path}: {len(table)} rows{many}; {columns}")
     for name in table.text:
         log(f"column {name!r} holds text and is left out")
-    layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
+    layers = " x ".join(f"{settings.cell.upper()}({H})" for H in settings.hidden_sizes)
     log(
         f"training {layers} on {len(dataset.train_rows)} values, validating on "
         f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"

@@ -16,51 +16,18 @@ over memory that the same lines cost in NumPy.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ..kernels.cache import kernel
+from ...network.layers import LSTM
+from .block import Exported, State
+from .recurrent import ConcatenatedTape, RecurrentBlock, glorot, orthogonal
+from .tanh import compiled, tanh32, tanh64
 
 Array = NDArray[Any]
-
-
-# Sums may be fused and zeros lose their sign; nothing else that would change a result.
-_compile = kernel(nogil=False, fastmath={"contract", "nsz", "nnan", "ninf"})
-
-
-@njit(inline="always")
-def _tanh32(x: Any) -> Any:
-    """Return tanh to 3e-7 in float32: a rational function that LLVM vectorises.
-
-    libm's tanh is called element by element, at 16 ns each. Coefficients: Eigen's ``ptanh_float``.
-    """
-    f = np.float32
-    limit = f(7.90531110763549805)  # beyond it float32 has only 1 left
-    x = limit if x > limit else x
-    x = -limit if x < -limit else x
-    s = x * x
-    p = f(-2.76076847742355e-16)
-    p = p * s + f(2.00018790482477e-13)
-    p = p * s + f(-8.60467152213735e-11)
-    p = p * s + f(5.12229709037114e-08)
-    p = p * s + f(1.48572235717979e-05)
-    p = p * s + f(6.37261928875436e-04)
-    p = p * s + f(4.89352455891786e-03)
-    q = f(1.19825839466702e-06)
-    q = q * s + f(1.18534705686654e-04)
-    q = q * s + f(2.26843463243900e-03)
-    q = q * s + f(4.89352518554385e-03)
-    return x * p / q
-
-
-@njit(inline="always")
-def _tanh64(x: Any) -> Any:
-    return math.tanh(x)
 
 
 def _make_forward(tanh: Callable[[Any], Any]) -> Any:
@@ -88,11 +55,11 @@ def _make_forward(tanh: Callable[[Any], Any]) -> Any:
             for k in range(H):
                 h[k] = output[k] * tc[k]
 
-    return _compile(forward)
+    return compiled(forward)
 
 
-_forward32 = _make_forward(_tanh32)
-_forward64 = _make_forward(_tanh64)
+_forward32 = _make_forward(tanh32)
+_forward64 = _make_forward(tanh64)
 
 
 def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) -> None:
@@ -116,15 +83,7 @@ def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) ->
     (_forward32 if gates.dtype == np.float32 else _forward64)(t, gates, c, tanh_c, xh, F)
 
 
-def compile_kernels() -> None:
-    """Compile both kernels for float32, or load them from the cache."""
-    gates, one = np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 1), np.float32)
-    c, xh = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1, 3), np.float32)
-    forward(0, gates, c, one, xh, 1)
-    backward(0, gates, c, one, one, one[0].copy(), one[0].copy())
-
-
-@_compile
+@compiled
 def backward(
     t: int, gates: Array, c: Array, tanh_c: Array, d_out: Array, dh: Array, dc: Array
 ) -> None:
@@ -162,4 +121,68 @@ def backward(
             d_cell[k] = dc_k * f
 
 
-KERNELS = _forward32, backward  # those of training, which is in float32
+KERNELS = _forward32, backward
+
+
+class LSTMBlock(RecurrentBlock):
+    """A long short-term memory layer: one matrix, ``W[F + H + 1, 4H]``.
+
+    Rows for the inputs, for the hidden state, and one for the bias, so that a step is one product
+    ``[x, h, 1] @ W``; gates ``i, f, g, o`` side by side.
+    """
+
+    state_vectors = 2
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, [(input_size + hidden_size + 1, 4 * hidden_size)])
+
+    def initialize(self, matrices: Sequence[Array], rng: np.random.Generator) -> None:
+        """Draw the initial weights; the forget bias is 1 (Jozefowicz et al., 2015)."""
+        (W,), F, H = matrices, self.input_size, self.output_size
+        W[:F] = glorot(rng, F, 4 * H, F + H)
+        for gate in range(4):
+            W[F : F + H, gate * H : (gate + 1) * H] = orthogonal(rng, H)
+        W[-1] = 0
+        W[-1, H : 2 * H] = 1
+
+    def tape(self, matrices: Sequence[Array], T: int, B: int) -> LSTMTape:
+        """Return buffers for passes over T steps of B windows."""
+        return LSTMTape(matrices[0], self.output_size, T, B)
+
+    def export(self, matrices: Sequence[Array]) -> list[Exported]:
+        """Return the layer, with weights as PyTorch names them; its two biases are one here."""
+        (W,), F = matrices, self.input_size
+        weights = {"weight_ih": W[:F].T.copy(), "weight_hh": W[F:-1].T.copy(), "bias": W[-1].copy()}
+        return [(LSTM(F, self.output_size), weights)]
+
+    def load(self, matrices: Sequence[Array], weights: Mapping[str, Array]) -> None:
+        """Set the parameters from the weights of a model's layer."""
+        (W,), F = matrices, self.input_size
+        W[:F], W[F:-1], W[-1] = weights["weight_ih"].T, weights["weight_hh"].T, weights["bias"]
+
+
+class LSTMTape(ConcatenatedTape):
+    """Buffers of one forward and backward pass of an LSTM layer."""
+
+    def __init__(self, W: Array, H: int, T: int, B: int) -> None:
+        super().__init__(W, H, T, B)
+        self.c = np.empty((T + 1, B, H), W.dtype)
+        self.tanh_c = np.empty((T, B, H), W.dtype)
+        self.dc = np.empty((B, H), W.dtype)
+
+    def start(self, state: State | None) -> None:
+        """Set the state before the first step."""
+        self.h[0], self.c[0] = (0, 0) if state is None else state
+        self.dc[:] = 0
+
+    def step(self, t: int) -> None:
+        """Compute the state after step ``t``."""
+        forward(t, self.gates, self.c, self.tanh_c, self.xh, self.F)
+
+    def step_back(self, t: int, d_out: Array, dh: Array) -> None:
+        """Replace the gates of step ``t`` by the gradient of their pre-activations."""
+        backward(t, self.gates, self.c, self.tanh_c, d_out, dh, self.dc)
+
+    def state_before(self, t: int) -> State:
+        """Return views of ``(h, c)`` before step ``t``."""
+        return self.h[t], self.c[t]

@@ -1,0 +1,55 @@
+"""Heads: how outputs are made of the last hidden state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..network.layers import Dense
+from .cells.block import Exported
+
+Array = NDArray[Any]
+
+
+class Head:
+    """Makes O outputs of R linear values, ``[h, 1] @ W``; this one passes them on.
+
+    Parameters
+    ----------
+    raw_size : int
+        R.
+    output_size : int
+        O.
+    """
+
+    def __init__(self, raw_size: int, output_size: int) -> None:
+        self.raw_size, self.output_size = raw_size, output_size
+
+    def initialize(self, W: Array) -> None:
+        """Set what of the small random weights, float[H + 1, R], should begin otherwise."""
+
+    def forward(self, raw: Array) -> Array:
+        """Return the outputs, float[T, B, O], of the linear values, float[T, B, R]."""
+        return raw
+
+    def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002
+        """Return the gradient by the linear values."""
+        return d_output
+
+    def export(self, W: Array) -> list[Exported]:
+        """Return layers and weights that compute the same in a `Model`."""
+        weights = {"weight": W[:-1].T.copy(), "bias": W[-1].copy()}
+        return [(Dense(len(W) - 1, self.raw_size), weights)]
+
+    def load(self, W: Array, weights: Mapping[str, Array]) -> None:
+        """Set the parameters from the weights of the first layer that `export` returned."""
+        W[:-1], W[-1] = weights["weight"].T, weights["bias"]
+
+
+class LinearHead(Head):
+    """O linear outputs."""
+
+    def __init__(self, output_size: int) -> None:
+        super().__init__(output_size, output_size)
