@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .order import rows_by_stream, stream_codes
-from .precision import limits
 from .suspects import Column, is_clock, is_id, is_shifted
 from .table import Note, Table
 
@@ -20,8 +19,8 @@ def leave_out_useless(table: Table, targets: Sequence[str], steps: int = 1) -> T
     """Return the table without the columns that are of no use as an input, and notes on them.
 
     They are columns that are constant; that hold what a target is up to ``steps`` rows later (a
-    leak: a prediction would be given its answer) or was one row before; ids; and such that only count the
-    rows or the time, whose later values training never sees.
+    leak: a prediction would be given its answer) or was one row before; ids; and such that only
+    count the rows or the time, whose later values training never sees.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def _reason(
 ) -> str:
     """Return why a column is of no use; empty if none is seen."""
     name, values = table.names[k], table.values[:, k]
-    least, most = limits(values)
+    least, most = _limits(values)
     if least == most:
         return f"{_ALWAYS} {least:g}"
     if np.isnan(least):
@@ -75,6 +74,14 @@ def _reason(
                 return _shifted(target, found)
     column = Column(name, values, streams, table.time)
     return is_clock(column) or is_id(column)
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the least and the largest of values that may be NaN; NaN if all are."""
+    least, most = values.min(), values.max()
+    if np.isnan(least):
+        least, most = np.fmin.reduce(values), np.fmax.reduce(values)
+    return float(least), float(most)
 
 
 def _shifted(target: str, rows: int) -> str:

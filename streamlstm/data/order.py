@@ -60,9 +60,8 @@ def put_in_order(table: Table, sort: bool = False, repeated_times: bool = False)
     elif sort:
         order = kept[np.argsort(table.time[kept], kind="stable")]
         late = int((steps < 0).sum())
-        notes.append(
-            Note(table.time_column, f"sorted by time, which {_times(late)} went back from row to row")
-        )
+        went = f"sorted by time, which went back {_times(late)} from row to row"
+        notes.append(Note(table.time_column, went))
     else:
         raise _no_order(table, by_stream, steps)
     return table.take(order, notes)
@@ -94,9 +93,7 @@ def _steps(
     return steps
 
 
-def _drop_repeated(
-    table: Table, codes: NDArray[np.integer], may_differ: bool
-) -> tuple[Rows, Rows]:
+def _drop_repeated(table: Table, codes: NDArray[np.integer], may_differ: bool) -> tuple[Rows, Rows]:
     """Return the rows to keep, in their order, and those that are there once more."""
     assert table.time is not None
     by_time = np.argsort(table.time, kind="stable")

@@ -66,7 +66,8 @@ def resample(table: Table, resampling: str, missing: bool = True) -> Table:
     step, how = parse_resampling(resampling)
     if table.time is None:
         raise DataError(
-            f"{table.path}: resample: expected a time column, found none; name it with --time-column"
+            f"{table.path}: resample: expected a time column, found none; name it with "
+            "--time-column"
         )
     if not len(table):
         return table
@@ -169,8 +170,8 @@ def _median(values: Values, _present: Present, starts: Starts, counts: Starts) -
         median: Values = (padded[rows, lower] + padded[rows, np.minimum(upper, sizes - 1)]) / 2
         return median
     ranked = values[np.lexsort((values, groups))]
-    median = (ranked[starts + lower] + ranked[np.minimum(starts + upper, len(values) - 1)]) / 2
-    return median
+    upper = np.minimum(starts + upper, len(values) - 1)
+    return (ranked[starts + lower] + ranked[upper]) / 2
 
 
 _REDUCE: dict[str, Callable[[Values, Present, Starts, Starts], Values]] = {
@@ -191,8 +192,8 @@ def _missing(
     first = np.datetime64(round(time[row]), "s")
     return DataError(
         f"{table.path}: resample {resampling!r}: expected a value of {table.names[column]!r} for "
-        f"the interval from {first} on, got none ({what}); choose a longer interval, or how to fill "
-        "missing values with --fill"
+        f"the interval from {first} on, got none ({what}); choose a longer interval, or how to "
+        "fill missing values with --fill"
     )
 
 

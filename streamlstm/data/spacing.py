@@ -87,10 +87,10 @@ def _gaps(
         if len(wide) > _MOST_CHANGES or (np.abs(steps[wide] - usual - 3600) > _EVEN * usual).any():
             saving = ""
         raise DataError(
-            f"{table.path}:{lines[wide[0] + 1]}: column {table.time_column!r}: expected a row every "
-            f"{in_words(usual)}, got none for {in_words(steps[wide[0]])} ({many}); {saving}--resample "
-            f"'{rounded(usual)} mean' makes the missing rows missing values, --allow-gaps "
-            "continues as if none were missing"
+            f"{table.path}:{lines[wide[0] + 1]}: column {table.time_column!r}: expected a row "
+            f"every {in_words(usual)}, got none for {in_words(steps[wide[0]])} ({many}); {saving}"
+            f"--resample '{rounded(usual)} mean' makes the missing rows missing values, "
+            "--allow-gaps continues as if none were missing"
         )
     longest = wide[steps[wide].argmax()]
     return _note(

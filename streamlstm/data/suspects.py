@@ -62,7 +62,9 @@ def is_shifted(
     for k in (1, -1, *range(2, steps + 1)):
         if abs(k) >= len(values):
             break
-        now, later = (slice(None, -k), slice(k, None)) if k > 0 else (slice(-k, None), slice(None, k))
+        now, later = (
+            (slice(None, -k), slice(k, None)) if k > 0 else (slice(-k, None), slice(None, k))
+        )
         if _is_copy(values[now], target[later], target[now], streams[now] == streams[later]):
             return k
     return None

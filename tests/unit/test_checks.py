@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streamlstm.data.checks import leave_out_useless
-from streamlstm.data.precision import check_precision
 from streamlstm.data.table import Table
 
+from ..conftest import SHARED_DATA
 from .tables import make_table, notes
 
 RNG = np.random.default_rng(11)
@@ -130,12 +129,9 @@ def test_a_few_rows_say_nothing() -> None:
     assert leave_out_useless(table, ["y"]) is table
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the series in shared/data")
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the public data sets (conftest.py)")
 def test_no_false_alarm_on_series_of_others() -> None:
-    files = sorted(SHARED.glob("**/*.csv"))
+    files = sorted(SHARED_DATA.glob("**/*.csv"))
     assert files
     for path in files:
         with path.open(newline="") as file:
@@ -147,21 +143,3 @@ def test_no_false_alarm_on_series_of_others() -> None:
             done = leave_out_useless(table, [target], steps=24)
             constant = "flatline" in path.name
             assert done.notes == () or constant, (path.name, notes(done))
-        assert check_precision(table) is table, path.name
-
-
-def test_values_that_float32_cannot_tell_apart_are_told() -> None:
-    i = np.arange(N)
-    table = make_table(
-        T,
-        stamp=1_700_000_000 + 10 * np.sin(i / 9),
-        counter=8.8e10 + 1500.0 * i + 1e9 * (i > 300),
-        plain=WALK,
-        pressure=101_325 + RNG.standard_normal(N),
-    )
-    said = notes(check_precision(table))
-    assert [line.split(":")[0] for line in said] == ["stamp", "counter"]
-    assert "float32 tells them apart by 1.3e+02 only" in said[0]
-    assert "an offset near 1.7e+09 is subtracted in float64" in said[0]
-    assert "--difference counter gives the network the change from row to row" in said[1]
-    assert len(notes(check_precision(table, ["counter"]))) == 1

@@ -30,8 +30,8 @@ def test_rows_in_no_order_are_refused_and_sorted_where_asked() -> None:
     with pytest.raises(DataError) as refused:
         put_in_order(table)
     assert str(refused.value) == (
-        "x.csv:4: column 'time': expected a time later than on line 3, got an earlier time (as on 1 "
-        "more line); where a clock was set back, name its zone with --timezone; else --sort puts "
+        "x.csv:4: column 'time': expected a time later than on line 3, got an earlier time (as on "
+        "1 more line); where a clock was set back, name its zone with --timezone; else --sort puts "
         "the rows in the order of time"
     )
     done = put_in_order(table, sort=True)
@@ -39,7 +39,7 @@ def test_rows_in_no_order_are_refused_and_sorted_where_asked() -> None:
     assert done.time.tolist() == [10, 20, 25, 30, 40]
     assert done.values[:, 0].tolist() == [1, 2, 2.5, 3, 4]
     assert done.lines.tolist() == [2, 4, 6, 3, 5]
-    assert notes(done) == ["time: sorted by time, which 2 times went back from row to row"]
+    assert notes(done) == ["time: sorted by time, which went back 2 times from row to row"]
 
 
 def test_a_long_way_back_is_no_clock() -> None:
@@ -87,8 +87,8 @@ def test_conflicting_rows_are_refused_with_both_lines() -> None:
     with pytest.raises(DataError) as refused:
         put_in_order(table, sort=True)
     assert str(refused.value) == (
-        "x.csv:5: column 'time': expected one row of a time, got other values than on line 3 at the "
-        "same time; where the file holds several series, name the column that tells them apart "
+        "x.csv:5: column 'time': expected one row of a time, got other values than on line 3 at "
+        "the same time; where the file holds several series, name the column that tells them apart "
         "with --stream-column (perhaps 'machine'); where a clock was set back, name its zone with "
         "--timezone; where several readings share a time, combine them with --resample '1s mean'"
     )
@@ -166,8 +166,16 @@ def test_durations(text: str, seconds: float | None) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words", "near"),
-    [(60, "1 min", "1min"), (61.5, "61.5 s", "1min"), (58, "58 s", "1min"), (0.25, "250 ms", "200ms")]
-    + [(3600, "1 h", "1h"), (5000, "83.33 min", "1h"), (86400, "1 d", "1d"), (900, "15 min", "15min")],
+    [
+        (60, "1 min", "1min"),
+        (61.5, "61.5 s", "1min"),
+        (58, "58 s", "1min"),
+        (0.25, "250 ms", "200ms"),
+        (3600, "1 h", "1h"),
+        (5000, "83.33 min", "1h"),
+        (86400, "1 d", "1d"),
+        (900, "15 min", "15min"),
+    ],
 )
 def test_durations_in_words(seconds: float, words: str, near: str) -> None:
     assert in_words(seconds) == words

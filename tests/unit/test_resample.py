@@ -65,8 +65,8 @@ def test_an_empty_interval_is_missing_and_counted() -> None:
     np.testing.assert_array_equal(made.values[:, 0], [2, 5, NAN, 7])
     assert made.lines.tolist() == [2, 4, 4, 5]
     assert notes(made) == [
-        "time: resampled: 4 rows, each the mean of 1 min of 4 readings, 1 of them without a reading "
-        "and missing"
+        "time: resampled: 4 rows, each the mean of 1 min of 4 readings, 1 of them without a "
+        "reading and missing"
     ]
     with pytest.raises(DataError, match=r"from 1970-01-01T00:02:00 on, got none .*--fill"):
         resample(table, "1 min mean", missing=False)
