@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..network.model import Model
+from ..network.online import Online
 from .dataset import Dataset
 from .network import RecurrentNetwork
 
@@ -23,7 +24,7 @@ def build_model(
     network : RecurrentNetwork
         From `fit`.
     data : Dataset
-        The data set it was trained on; gives scaling, skip and horizon.
+        The data set it was trained on; gives scaling, skip, horizons and the linear part.
     inputs, outputs : sequence of str
         Names of the F inputs and O outputs.
     metadata : mapping of str to str, optional
@@ -41,6 +42,9 @@ def build_model(
         input_scaling=data.input_scaling,
         output_scaling=data.output_scaling,
         skip=data.skip,
-        horizon=data.horizon,
+        horizon=data.horizons,
         metadata=metadata,
+        online=Online() if data.lags else None,
+        lags=data.lags,
+        lag_weights=data.lag_weights,
     )

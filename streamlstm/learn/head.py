@@ -38,6 +38,16 @@ class Head:
         """Return the gradient by the linear values."""
         return d_output
 
+    def shrink(self, W: Array, shares: Array) -> None:
+        """Multiply each output by a share of its own; where outputs are not linear, none.
+
+        Parameters
+        ----------
+        W : float[H + 1, R]
+            Changed in place.
+        shares : float[O]
+        """
+
     def export(self, W: Array) -> list[Exported]:
         """Return layers and weights that compute the same in a `Model`."""
         weights = {"weight": W[:-1].T.copy(), "bias": W[-1].copy()}
@@ -53,3 +63,7 @@ class LinearHead(Head):
 
     def __init__(self, output_size: int) -> None:
         super().__init__(output_size, output_size)
+
+    def shrink(self, W: Array, shares: Array) -> None:
+        """Multiply each output by a share of its own."""
+        W *= shares.astype(W.dtype)

@@ -23,7 +23,7 @@ def huber(outputs: Array, targets: Array, weights: Array, delta: float) -> tuple
     ----------
     outputs, targets : float[T, B, O]
         Scaled.
-    weights : float[T, B, 1]
+    weights : float[T, B, O]
         1 where there is a target, else 0.
     delta : float
         Error at which the loss turns from quadratic to linear.
@@ -37,7 +37,7 @@ def huber(outputs: Array, targets: Array, weights: Array, delta: float) -> tuple
     """
     error = (outputs - targets) * weights
     size = np.abs(error)
-    count = max(float(weights.sum()) * outputs.shape[-1], 1.0)
+    count = max(float(np.broadcast_to(weights, error.shape).sum()), 1.0)
     loss = np.where(size < delta, 0.5 * error * error, delta * (size - 0.5 * delta))
     gradient = np.clip(error, -delta, delta) / outputs.dtype.type(count)
     return float(loss.sum() / count), gradient

@@ -32,7 +32,8 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     units = (layer.hidden_size for layer in model.layers if hasattr(layer, "hidden_size"))
     kept["hidden_sizes"] = tuple(kept.get("hidden_sizes", units))  # residual layers have more
     kept["inputs"] = tuple(model.inputs)
-    kept["horizon"] = model.horizon
+    steps = tuple(dict.fromkeys(model.horizons))
+    kept["horizon"] = steps[0] if len(steps) == 1 else steps
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
 
@@ -54,7 +55,7 @@ def check_fits(name: str, start: Model, made: Model) -> None:
     DataError
         What differs, both values, and that the start's has to be kept.
     """
-    for what in ("inputs", "outputs", "horizon", "skip"):
+    for what in ("inputs", "outputs", "horizons", "skip", "lags"):
         mine, theirs = getattr(start, what), getattr(made, what)
         if mine != theirs:
             raise DataError(

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,14 @@ from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
+from ..network.online import MAX_HORIZON
+from .autoregression import Autoregression
 from .build import build_model
 from .cells import compile_kernels
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
+from .linear_part import autoregressions, autoregressions_of
 from .network import RecurrentNetwork
 from .periods import describe_periods
 from .scores import score
@@ -33,6 +38,10 @@ from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
 from .start import check_fits, settings_of
+from .sweep.estimate import Estimate
+from .sweep.halving import Sweep, run_sweep
+from .sweep.pool import cores
+from .sweep.space import candidates
 from .trained import Trained
 
 
@@ -56,6 +65,12 @@ class Preparation:
         What was adjusted, in sentences.
     start : Model or None
         The model that is trained on.
+    given : frozenset of str
+        Names of the settings that were asked for.
+    sweep : Sweep or None
+        What was tried before; the settings are those of the best.
+    snapshot : Snapshot or None
+        How far the best of the sweep was trained.
     """
 
     table: Table
@@ -65,6 +80,9 @@ class Preparation:
     season: int | None
     notes: tuple[str, ...]
     start: Model | None = None
+    given: frozenset[str] = frozenset()
+    sweep: Sweep | None = None
+    snapshot: Snapshot | None = None
 
     @property
     def start_weights(self) -> Sequence[Mapping[str, Any]] | None:
@@ -85,6 +103,8 @@ def train(
     inputs: str | Sequence[str] | None = None,
     from_model: Model | str | PathLike[str] | None = None,
     checkpoint: str | PathLike[str] | None = None,
+    sweep: int = 1,
+    processes: int | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     **settings: Any,
 ) -> Trained:
@@ -108,6 +128,11 @@ def train(
     checkpoint : path, optional
         A file in which the state of the training is kept. If it is there, training continues from
         it bit for bit; it is removed at the end, unless training was interrupted.
+    sweep : int
+        How many settings to try, by successive halving on the validation period. Those that are
+        given are not varied.
+    processes : int, optional
+        How many of them to train at the same time; as many as there are cores by default.
     on_epoch : callable, optional
         Called with the `EpochMetrics` of each epoch. KeyboardInterrupt, from here or from anywhere
         during an epoch, ends training with the best weights so far.
@@ -130,20 +155,23 @@ def train(
         given["inputs"] = _names(inputs)
     if hidden is not None or layers != 1:
         given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
+    check_one_of(sweep, checkpoint)
     prepared = prepare(source, given, from_model)
     compile_kernels(prepared.settings.cell)
+    if sweep > 1:
+        prepared = choose(prepared, sweep, processes=processes)
     kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
-    fitted = fit(
-        prepared.dataset,
-        prepared.settings,
-        on_epoch,
-        start=prepared.start_weights,
-        checkpoint=kept,
-    )
+    fitted = fit_prepared(prepared, on_epoch, checkpoint=kept)
     trained = finish(prepared, fitted, to_model(prepared, fitted))
     if kept and trained.ended != "interrupted":
         kept.remove()
     return trained
+
+
+def check_one_of(sweep: int, checkpoint: object) -> None:
+    """Raise DataError if both a sweep and a checkpoint are asked for."""
+    if sweep > 1 and checkpoint is not None:
+        raise DataError("sweep: cannot be continued from a checkpoint; give one of the two")
 
 
 def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:
@@ -180,15 +208,91 @@ def prepare(
         raise DataError("target: expected the name of at least one column to predict, got none")
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
-    dataset = _dataset(table, inputs, settings, split, start)
+    make = partial(_dataset, table, inputs, settings, split, start)
+    dataset = make()
     season = _season(dataset, settings.season)
+    if settings.linear and start is None and dataset.horizon <= MAX_HORIZON:
+        dataset = make(autoregressions(dataset, season))
+    elif start is not None and start.lags:
+        dataset = make(autoregressions_of(start))
     settings, notes = _shorten_window(settings, dataset)
-    prepared = Preparation(table, inputs, dataset, settings, season, notes, start)
+    prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
-        check_fits(name, start, build_model(network, dataset, inputs, settings.target))
+        network = RecurrentNetwork.of(settings, len(inputs), len(settings.outputs))
+        check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
+
+
+def choose(
+    prepared: Preparation,
+    n: int,
+    *,
+    processes: int | None = None,
+    on_progress: Callable[[Estimate], None] | None = None,
+) -> Preparation:
+    """Try n settings, and return the preparation with the best of them.
+
+    Parameters
+    ----------
+    prepared : Preparation
+    n : int
+    processes : int, optional
+        As many as there are cores by default.
+    on_progress : callable, optional
+        Called with the `Estimate` now and then; KeyboardInterrupt ends the sweep with the best so
+        far.
+
+    Raises
+    ------
+    DataError
+        If all settings failed.
+    KeyboardInterrupt
+        If it comes before the first result.
+    """
+    tried = candidates(
+        prepared.settings,
+        n,
+        prepared.given,
+        longest=_longest_window(prepared.dataset),
+        keep_network=prepared.start is not None,
+    )
+    with TemporaryDirectory(prefix="streamlstm-sweep-") as name:
+        sweep = run_sweep(
+            prepared.dataset,
+            tried,
+            Path(name),
+            processes=processes or cores(),
+            start=prepared.start_weights,
+            on_progress=on_progress,
+        )
+        chosen = replace(prepared, settings=sweep.best.settings, sweep=sweep)
+        snapshot = chosen.checkpoint(Path(name) / sweep.best.checkpoint).load()
+        return replace(chosen, snapshot=snapshot)
+
+
+def fit_prepared(
+    prepared: Preparation,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    *,
+    on_batch: Callable[[float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> FitResult:
+    """Train the network, as `fit` does, from where the preparation or the checkpoint is."""
+    settings = prepared.settings
+    interrupted = prepared.sweep is not None and prepared.sweep.interrupted
+    if interrupted and prepared.sweep:
+        settings = replace(settings, epochs=prepared.sweep.best.epochs)
+    fitted = fit(
+        prepared.dataset,
+        settings,
+        on_epoch,
+        start=prepared.start_weights,
+        checkpoint=checkpoint,
+        snapshot=prepared.snapshot,
+        on_batch=on_batch,
+    )
+    return replace(fitted, ended="interrupted") if interrupted else fitted
 
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:
@@ -197,7 +301,7 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         fitted.network,
         prepared.dataset,
         prepared.inputs,
-        prepared.settings.target,
+        prepared.settings.outputs,
         _metadata(prepared, fitted),
     )
 
@@ -208,10 +312,10 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
     elif settings.online:
-        model = add_stage(model, dataset)
+        model = add_stage(model, dataset, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made, settings.target, prepared.season)
+    scores = score(dataset, made, settings.outputs, prepared.season)
     model.metadata["scores"] = json.dumps([vars(score) for score in scores])
     return Trained(
         model=model,
@@ -224,6 +328,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         coverage=coverage(model, dataset, results),
         dataset=dataset,
         results=results,
+        sweep=prepared.sweep,
     )
 
 
@@ -251,7 +356,12 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
 
 
 def _dataset(
-    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+    table: Table,
+    inputs: Sequence[str],
+    settings: Settings,
+    split: Split,
+    start: Model | None,
+    linear: Sequence[Autoregression] = (),
 ) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
     values = table.select(columns).astype(np.float32)
@@ -260,10 +370,11 @@ def _dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],
             [columns.index(name) for name in inputs],
             [columns.index(name) for name in settings.target],
-            settings.horizon,
+            settings.horizons,
             split,
             settings.skip,
             None if start is None else (start.input_scaling, start.output_scaling),
+            linear,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None
@@ -283,17 +394,22 @@ def _season(dataset: Dataset, given: int | None) -> int | None:
 
 def _shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
     """Limit the window to the longest series of training rows."""
-    rows = max(series.train_end for series in dataset.series) - dataset.horizon
+    rows = _longest_window(dataset)
     if settings.window <= rows:
         return settings, ()
     note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
     return replace(settings, window=rows), (note,)
 
 
+def _longest_window(dataset: Dataset) -> int:
+    return max(series.train_end for series in dataset.series) - dataset.horizon
+
+
 def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
     """Return the metadata of the model file, the same in every run of the same training."""
-    settings, best = prepared.settings, fitted.best
-    return {
+    settings, best, sweep = prepared.settings, fitted.best, prepared.sweep
+    tried = {} if sweep is None else {"sweep": json.dumps(sweep.summary())}
+    return tried | {
         "made_by": f"streamlstm train {__version__}",
         "data": Path(prepared.table.path).name,
         "targets": json.dumps(settings.target),

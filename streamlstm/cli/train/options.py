@@ -34,13 +34,33 @@ Checkpoint = Annotated[
         "after a kill. Removed at the end.",
     ),
 ]
+Sweep = Annotated[
+    int,
+    typer.Option(
+        "--sweep",
+        min=1,
+        max=1000,
+        help="Try so many settings, by successive halving on the validation rows, and train with "
+        "the best; options that are given are not varied.",
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Settings tried at the same time; by default one on each core."),
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
         "--input", help="An input column; by default every numeric column. May be repeated."
     ),
 ]
-Horizon = Annotated[int, typer.Option(min=1, help="Steps ahead to predict.")]
+Horizon = Annotated[
+    list[str],
+    typer.Option(
+        help="Steps ahead to predict, such as 24, or 1..24 for each of these. May be repeated: "
+        "each target then gets an output for each, such as value@+24."
+    ),
+]
 Season = Annotated[
     int | None,
     typer.Option(min=1, help="Steps per season of the seasonal baseline; by default estimated."),
@@ -84,6 +104,14 @@ RecurrentDropout = Annotated[
 ]
 Skip = Annotated[
     bool, typer.Option(help="Predict the change from the last value instead of the value.")
+]
+
+Linear = Annotated[
+    bool,
+    typer.Option(
+        help="A linear part from the last values and the season beside the network, chosen and "
+        "fitted first."
+    ),
 ]
 
 # How it is trained.
