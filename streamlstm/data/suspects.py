@@ -62,9 +62,8 @@ def is_shifted(
     for k in (1, -1, *range(2, steps + 1)):
         if abs(k) >= len(values):
             break
-        now, later = (
-            (slice(None, -k), slice(k, None)) if k > 0 else (slice(-k, None), slice(None, k))
-        )
+        ahead, behind = max(k, 0), max(-k, 0)
+        now, later = slice(behind, len(values) - ahead), slice(ahead, len(values) - behind)
         if _is_copy(values[now], target[later], target[now], streams[now] == streams[later]):
             return k
     return None

@@ -129,17 +129,18 @@ def test_a_few_rows_say_nothing() -> None:
     assert leave_out_useless(table, ["y"]) is table
 
 
-@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the public data sets (conftest.py)")
-def test_no_false_alarm_on_series_of_others() -> None:
-    files = sorted(SHARED_DATA.glob("**/*.csv"))
-    assert files
-    for path in files:
-        with path.open(newline="") as file:
-            header, *rows = csv.reader(file)
-        columns = zip(*[row[1:] for row in rows[:5000]], strict=True)
-        values = {name: np.array(c, float) for name, c in zip(header[1:], columns, strict=True)}
-        table = make_table([float(k) for k in range(min(len(rows), 5000))], **values)
-        for target in table.names:
-            done = leave_out_useless(table, [target], steps=24)
-            constant = "flatline" in path.name
-            assert done.notes == () or constant, (path.name, notes(done))
+if SHARED_DATA.is_dir():  # left out elsewhere, as the head of the run says
+
+    def test_no_false_alarm_on_series_of_others() -> None:
+        files = sorted(SHARED_DATA.glob("**/*.csv"))
+        assert files
+        for path in files:
+            with path.open(newline="") as file:
+                header, *rows = csv.reader(file)
+            columns = zip(*[row[1:] for row in rows[:5000]], strict=True)
+            values = {name: np.array(c, float) for name, c in zip(header[1:], columns, strict=True)}
+            table = make_table([float(k) for k in range(min(len(rows), 5000))], **values)
+            for target in table.names:
+                done = leave_out_useless(table, [target], steps=24)
+                constant = "flatline" in path.name
+                assert done.notes == () or constant, (path.name, notes(done))
