@@ -130,6 +130,8 @@ class Dataset:
         The linear part, as a `Model` has it.
     input_scaling, output_scaling : Scaling
         As given, or fitted on the training period.
+    validated : bool[N, O]
+        Targets in the validation period.
     train_rows, validation_rows : int[n]
         Rows with a target in these periods.
     persistence : float64[O]
@@ -168,9 +170,9 @@ class Dataset:
         unscaled = np.concatenate([self._unscaled_targets(s) for s in self.series])
         self.known = ~np.isnan(unscaled)
         self._training = self._periods([(0, s.train_end) for s in self.series])
-        self._validation = self._periods([(s.train_end, s.validation_end) for s in self.series])
+        self.validated = self._periods([(s.train_end, s.validation_end) for s in self.series])
         self.train_rows = np.flatnonzero(self._training.any(axis=1))
-        self.validation_rows = np.flatnonzero(self._validation.any(axis=1))
+        self.validation_rows = np.flatnonzero(self.validated.any(axis=1))
         self._check_lengths()
         self.persistence = self._persistence()
         whole = fit_scaling(np.where(self._training, unscaled, np.nan))
@@ -216,7 +218,7 @@ class Dataset:
 
     def _check_lengths(self) -> None:
         training, validation = (
-            int(part.sum(axis=0).min()) for part in (self._training, self._validation)
+            int(part.sum(axis=0).min()) for part in (self._training, self.validated)
         )
         if training < MIN_TRAINING or validation < MIN_VALIDATION:
             rows = sum(len(s) for s in self.series)
@@ -231,7 +233,7 @@ class Dataset:
         mean = np.zeros(len(self.targets))
         for o, (column, steps) in enumerate(zip(self.targets, self.horizons, strict=True)):
             values = np.concatenate([s.values[:, column] for s in self.series]).astype(np.float64)
-            rows = np.flatnonzero(self._validation[:, o])
+            rows = np.flatnonzero(self.validated[:, o])
             mean[o] = np.nanmean(np.abs(values[rows + steps] - values[rows]))
         return mean
 
@@ -296,13 +298,6 @@ class Dataset:
         """
         at = s.offset + rows[:, None] - np.array(self.horizons)
         return np.asarray(made[at, np.arange(made.shape[1])])
-
-    def validation_errors(self, outputs: Array) -> NDArray[np.float64]:
-        """Return the mean absolute error of scaled outputs[N, O] on the validation period."""
-        rows, known = self.validation_rows, self._validation[self.validation_rows]
-        size = np.abs(outputs[rows] - self.Y[rows]) * known
-        mean: NDArray[np.float64] = size.sum(axis=0, dtype=np.float64) / known.sum(axis=0)
-        return mean
 
 
 def _make_series(series: Sequence[tuple[str, Float32Array]], split: Split) -> list[Series]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,10 +22,21 @@ class Head:
         R.
     output_size : int
         O.
+
+    Attributes
+    ----------
+    outputs_per_target : int
+        How many outputs in a row speak of the same target.
     """
+
+    outputs_per_target = 1
 
     def __init__(self, raw_size: int, output_size: int) -> None:
         self.raw_size, self.output_size = raw_size, output_size
+
+    def names(self, targets: Sequence[str]) -> list[str]:
+        """Return the names of the outputs, given those of the targets."""
+        return list(targets)
 
     def initialize(self, W: Array) -> None:
         """Set what of the small random weights, float[H + 1, R], should begin otherwise."""

@@ -62,6 +62,8 @@ class NetworkSettings:
         Dropout rate between layers.
     recurrent_dropout : float
         Dropout rate between steps, with the same mask at all steps of a window.
+    quantiles : tuple of float
+        Quantiles of each target in place of one forecast: between 0 and 1, rising, with 0.5.
     skip : bool
         Whether targets that are among the inputs are predicted as changes from their last value.
     linear : bool
@@ -74,6 +76,7 @@ class NetworkSettings:
     residual: bool = False
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    quantiles: tuple[float, ...] = ()
     skip: bool = True
     linear: bool = True
 

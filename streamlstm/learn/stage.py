@@ -28,7 +28,9 @@ def predict_all(model: Model, dataset: Dataset) -> Array:
     return predict_rows(model, values, groups)
 
 
-def add_stage(model: Model, dataset: Dataset, season: int | None = None) -> Model:
+def add_stage(
+    model: Model, dataset: Dataset, points: NDArray[np.intp], season: int | None = None
+) -> Model:
     """Return the model with an online stage; as it is if no output forecasts an input.
 
     Parameters
@@ -36,11 +38,19 @@ def add_stage(model: Model, dataset: Dataset, season: int | None = None) -> Mode
     model : Model
     dataset : Dataset
         What it was trained on; its validation period decides whether it adapts.
+    points : int[K]
+        For each target the output that is its forecast. The others are quantiles: what came is
+        compared with the median alone, and no interval is added to those that were learned.
     season : int, optional
         Steps of a season, for the naive forecasts of the mix.
     """
-    if max(model.targets) < 0 or model.horizon > MAX_HORIZON:
+    if not set(dataset.targets) & set(dataset.inputs) or model.horizon > MAX_HORIZON:
         return model
+    if len(points) < model.output_size:
+        inputs = {column: n for n, column in enumerate(dataset.inputs)}
+        targets = np.full(model.output_size, -1)
+        targets[points] = [inputs.get(column, -1) for column in dataset.targets]
+        return model.with_online(Online(anomaly=True, targets=tuple(targets.tolist())))
     online = Online(intervals=LEVELS, anomaly=True)
     steps = season or 0 if (season or 0) <= MAX_SEASON else 0
     plain = model.with_online(online)

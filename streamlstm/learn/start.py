@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import DataError
 from ..network.model import Model
+from ..network.scaling import Scaling
 from .settings import NetworkSettings, OptimizationSettings
 
 
@@ -36,6 +40,19 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     kept["horizon"] = steps[0] if len(steps) == 1 else steps
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
+
+
+def scalings_of(model: Model, points: NDArray[np.intp]) -> tuple[Scaling, Scaling]:
+    """Return the scaling of the inputs and of the targets, each of which has one of its outputs.
+
+    Parameters
+    ----------
+    model : Model
+    points : int[K]
+        For each target the output that is its forecast.
+    """
+    outputs = model.output_scaling
+    return model.input_scaling, Scaling(outputs.mean[points], outputs.scale[points])
 
 
 def check_fits(name: str, start: Model, made: Model) -> None:

@@ -38,6 +38,9 @@ class Trained:
         nothing was held back.
     coverage : dict of float to float
         For each prediction interval the share of values of the test period inside.
+    calibration : dict of str to float
+        For each quantile that was learned, by the name of its output, the share of values of the
+        test period that were not above it.
     dataset : Dataset
         The series and their periods.
     results : float32[N, W]
@@ -54,6 +57,7 @@ class Trained:
     season: int | None
     scores: list[Score]
     coverage: dict[float, float]
+    calibration: dict[str, float]
     dataset: Dataset
     results: NDArray[Any]
     sweep: Sweep | None = None

@@ -32,12 +32,14 @@ from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
 from .linear_part import autoregressions, autoregressions_of
 from .network import RecurrentNetwork
+from .objective import objective_of
 from .periods import describe_periods
+from .quantiles import calibration
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
-from .start import check_fits, settings_of
+from .start import check_fits, scalings_of, settings_of
 from .sweep.estimate import Estimate
 from .sweep.halving import Sweep, run_sweep
 from .sweep.pool import cores
@@ -206,12 +208,18 @@ def prepare(
     settings = Settings(**(given if start is None else settings_of(start, given)))
     if not settings.target:
         raise DataError("target: expected the name of at least one column to predict, got none")
+    objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
     make = partial(_dataset, table, inputs, settings, split, start)
     dataset = make()
     season = _season(dataset, settings.season)
-    if settings.linear and start is None and dataset.horizon <= MAX_HORIZON:
+    if (
+        settings.linear
+        and not settings.quantiles
+        and start is None
+        and dataset.horizon <= MAX_HORIZON
+    ):
         dataset = make(autoregressions(dataset, season))
     elif start is not None and start.lags:
         dataset = make(autoregressions_of(start))
@@ -219,7 +227,7 @@ def prepare(
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), len(settings.outputs))
+        network = RecurrentNetwork.of(settings, len(inputs), objective.head)
         check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
 
@@ -309,13 +317,14 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
+    points = objective_of(settings, len(settings.outputs)).points
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
     elif settings.online:
-        model = add_stage(model, dataset, prepared.season)
+        model = add_stage(model, dataset, points, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made, settings.outputs, prepared.season)
+    scores = score(dataset, made[:, points], settings.outputs, prepared.season)
     model.metadata["scores"] = json.dumps([vars(score) for score in scores])
     return Trained(
         model=model,
@@ -326,6 +335,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         season=prepared.season,
         scores=scores,
         coverage=coverage(model, dataset, results),
+        calibration=calibration(dataset, made, settings.quantiles, settings.outputs),
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
@@ -363,6 +373,7 @@ def _dataset(
     start: Model | None,
     linear: Sequence[Autoregression] = (),
 ) -> Dataset:
+    points = objective_of(settings, len(settings.outputs)).points
     columns = list(dict.fromkeys([*inputs, *settings.target]))
     values = table.select(columns).astype(np.float32)
     try:
@@ -373,7 +384,7 @@ def _dataset(
             settings.horizons,
             split,
             settings.skip,
-            None if start is None else (start.input_scaling, start.output_scaling),
+            None if start is None else scalings_of(start, points),
             linear,
         )
     except DataError as error:

@@ -41,6 +41,7 @@ def train(
     dropout: options.Dropout = 0.0,
     recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
+    quantiles: options.Quantiles = (),
     skip: options.Skip = True,
     linear: options.Linear = True,
     seed: options.Seed = 0,

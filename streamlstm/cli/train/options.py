@@ -1,7 +1,7 @@
 """Options of `streamlstm train`, one of each setting; the defaults are those of `Settings`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,16 @@ def _not_nan(value: float) -> float:
     if value != value:
         raise typer.BadParameter("expected a number, got nan")
     return value
+
+
+def _numbers(value: str | tuple[float, ...]) -> tuple[float, ...]:
+    """Read numbers that are separated by commas."""
+    if isinstance(value, tuple):
+        return value
+    try:
+        return tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers such as 0.1,0.5,0.9, got {value}") from None
 
 
 # What is read and written.
@@ -100,6 +110,14 @@ RecurrentDropout = Annotated[
         max=0.95,
         callback=_not_nan,
         help="Dropout between steps, the same units at all steps of a window.",
+    ),
+]
+Quantiles = Annotated[
+    Any,
+    typer.Option(
+        parser=_numbers,
+        metavar="Q,Q,...",
+        help="Predict these quantiles of each target, such as 0.1,0.5,0.9, in place of one value.",
     ),
 ]
 Skip = Annotated[

@@ -57,6 +57,8 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
             _compare("autoregression", score.model, score.autoregression)
     for level, share in trained.coverage.items():
         console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    for name, share in trained.calibration.items():
+        console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
     steps = " and ".join(str(h) for h in sorted(set(model.horizons))[:-1][:3])
