@@ -84,7 +84,7 @@ def resample(table: Table, resampling: str, missing: bool = True) -> Table:
     # An interval without rows belongs to the stream, and is after the line, of the one before.
     source = np.repeat(np.arange(len(at)), np.diff(at, append=at[-1] + 1))
     first = np.arange(len(table))[rows][starts][source]
-    time = (bins[starts][source] + np.arange(len(source)) - at[source]) * step
+    time = (bins[starts][source] + np.arange(len(source)) - at[source]).astype(np.float64) * step
     empty = len(source) - len(at)
     gaps = np.isnan(values)
     if gaps.any() and not missing:
@@ -160,18 +160,17 @@ def _last(values: Values, present: Present, starts: Starts, _counts: Starts) -> 
 
 def _median(values: Values, _present: Present, starts: Starts, counts: Starts) -> Values:
     sizes = np.diff(starts, append=len(values))
-    groups = np.repeat(np.arange(len(starts)), sizes)
-    lower, upper = np.maximum(counts - 1, 0) // 2, counts // 2
-    if len(starts) * int(sizes.max()) <= _MOST_PADDED * len(values):
-        padded = np.full((len(starts), int(sizes.max())), np.nan)
+    groups, width = np.repeat(np.arange(len(starts)), sizes), int(sizes.max())
+    if len(starts) * width <= _MOST_PADDED * len(values):
+        padded = np.full((len(starts), width), np.nan)
         padded[groups, np.arange(len(values)) - starts[groups]] = values
         padded.sort(axis=1)  # NaN last in each
-        rows = np.arange(len(starts))
-        median: Values = (padded[rows, lower] + padded[rows, np.minimum(upper, sizes - 1)]) / 2
-        return median
-    ranked = values[np.lexsort((values, groups))]
-    upper = np.minimum(starts + upper, len(values) - 1)
-    return (ranked[starts + lower] + ranked[upper]) / 2
+        ranked, starts = padded.ravel(), width * np.arange(len(starts))
+    else:
+        ranked = values[np.lexsort((values, groups))]
+    lower, upper = starts + np.maximum(counts - 1, 0) // 2, starts + counts // 2
+    middle: Values = (ranked[lower] + ranked[np.minimum(upper, len(ranked) - 1)]) / 2
+    return middle
 
 
 _REDUCE: dict[str, Callable[[Values, Present, Starts, Starts], Values]] = {

@@ -59,6 +59,7 @@ def is_shifted(
         ``k``, from 1 to ``steps`` or -1; None if it is no such copy.
     """
     values, target, streams = values[:_SAMPLE], target[:_SAMPLE], streams[:_SAMPLE]
+    k: int
     for k in (1, -1, *range(2, steps + 1)):
         if abs(k) >= len(values):
             break
