@@ -71,7 +71,7 @@ def load(folder: Path) -> list[Series]:
 def _read(path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Return the cells of a file without its first column, the time, and their names.
 
-    The time of one of NAB's files goes back once, which `read_csv` refuses.
+    The time of one of NAB's files goes back once, which `read_table` refuses.
     """
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)

@@ -46,21 +46,21 @@ def detect(
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.output_path import check_output
     from streamlstm.cli.signals import exit_on_interrupt
-    from streamlstm.data.csv import read_csv
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows
     from streamlstm.engine.prediction import Predictions, ResultLayout
     from streamlstm.online.detector import detector
 
     if out is not None:
         check_output("--out", out, data=data)
-    table = read_csv(
-        data,
-        time_column=time_column,
+    options = ReadOptions(
+        time_columns=(time_column,) if time_column else (),
         stream_column=stream_column,
-        columns=column or None,
-        allow_gaps=True,
+        columns=tuple(column or ()),
         missing=True,
     )
+    table = read_table(data, options)
     model = detector(table.names, alarm_rate=alarm_rate)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(model)

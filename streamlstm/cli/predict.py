@@ -50,20 +50,21 @@ def predict(
     if out is not None:
         check_output("--out", out, data=data, model=model)
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.data.csv import read_csv
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows, result_columns
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
-    table = read_csv(
-        data,
-        time_column=time_column,
+    options = ReadOptions(
+        time_columns=(time_column,) if time_column else (),
         stream_column=stream_column,
         columns=network.inputs,
         allow_gaps=allow_gaps,
         missing=fills(network),
     )
+    table = read_table(data, options)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
     names, columns = result_columns(network)
@@ -90,7 +91,9 @@ def _write(out: Path | None, table: "Table", outputs: "Sequence[str]", Y: "NDArr
         (table.time_column, table.stamps),
         (table.stream_column, table.streams),
     ]
-    columns = [cells for name, cells in leading if name is not None and cells is not None]
+    columns: list[Any] = [
+        cells for name, cells in leading if name is not None and cells is not None
+    ]
     header = [name for name, cells in leading if name is not None and cells is not None]
     columns += [_cells(Y[:, o]) for o in range(Y.shape[1])]
     file = io.StringIO() if out else sys.stdout

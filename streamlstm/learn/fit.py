@@ -85,6 +85,8 @@ def fit(
     *,
     start: Sequence[Mapping[str, Array]] | None = None,
     checkpoint: Checkpoint | None = None,
+    snapshot: Snapshot | None = None,
+    on_batch: Callable[[float], None] | None = None,
 ) -> FitResult:
     """Train a network.
 
@@ -101,6 +103,10 @@ def fit(
         They are kept where no epoch is better on the validation period.
     checkpoint : Checkpoint, optional
         Where the state between epochs is stored; training continues from what is there.
+    snapshot : Snapshot, optional
+        The state to continue from, if it is not that of the checkpoint.
+    on_batch : callable, optional
+        Called after each update with the epochs so far, such as 2.25.
 
     Returns
     -------
@@ -113,12 +119,13 @@ def fit(
     KeyboardInterrupt
         If it comes before the first epoch is done.
     """
-    snapshot = checkpoint.load() if checkpoint else None
+    if snapshot is None and checkpoint:
+        snapshot = checkpoint.load()
     trainer = _Trainer(data, settings, start, snapshot)
     ended = ""
     try:
         while not (ended := trainer.ended):
-            epoch = trainer.run_epoch()
+            epoch = trainer.run_epoch(on_batch)
             if checkpoint:
                 checkpoint.save(trainer.snapshot, last=bool(trainer.ended))
             if on_epoch:
@@ -182,13 +189,14 @@ class _Trainer:
     def _finished(self) -> int:
         return self.history[-1].number if self.history else 0
 
-    def run_epoch(self) -> EpochMetrics:
+    def run_epoch(self, on_batch: Callable[[float], None] | None = None) -> EpochMetrics:
         """Train on every window once, then validate."""
-        number = self._finished + 1
-        B = self._settings.batch
-        losses = [
-            self._train_batch(self._starts[k : k + B]) for k in range(0, len(self._starts), B)
-        ]
+        number, losses = self._finished + 1, []
+        B, count = self._settings.batch, len(self._starts)
+        for k in range(0, count, B):
+            losses.append(self._train_batch(self._starts[k : k + B]))
+            if on_batch:
+                on_batch(number - 1 + min(k + B, count) / count)
         self._starts = self._data.window_starts(self._settings.window, self._rng)
         self._averaged_network.theta[:] = self._adam.average
         outputs, self._states = self._runner.run(self._starts)

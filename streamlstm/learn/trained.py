@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .fit import EpochMetrics
 from .scores import Score
 from .settings import Settings
+from .sweep.halving import Sweep
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Trained:
         The series and their periods.
     results : float32[N, W]
         The result of every row of the data set, each series stepped as live.
+    sweep : Sweep or None
+        What was tried before.
     """
 
     model: Model
@@ -53,3 +56,4 @@ class Trained:
     coverage: dict[float, float]
     dataset: Dataset
     results: NDArray[Any]
+    sweep: Sweep | None = None

@@ -11,16 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
-from ..data.csv import read_csv
+from ..data.options import ReadOptions
+from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
 from .build import build_model
 from .cells import compile_kernels
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
 from .network import RecurrentNetwork
@@ -30,6 +34,10 @@ from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
 from .start import check_fits, settings_of
+from .sweep.estimate import Estimate
+from .sweep.halving import Sweep, run_sweep
+from .sweep.pool import cores
+from .sweep.space import candidates
 from .trained import Trained
 
 
@@ -53,6 +61,12 @@ class Preparation:
         What was adjusted, in sentences.
     start : Model or None
         The model that is trained on.
+    given : frozenset of str
+        Names of the settings that were asked for.
+    sweep : Sweep or None
+        What was tried before; the settings are those of the best.
+    snapshot : Snapshot or None
+        How far the best of the sweep was trained.
     """
 
     table: Table
@@ -62,6 +76,9 @@ class Preparation:
     season: int | None
     notes: tuple[str, ...]
     start: Model | None = None
+    given: frozenset[str] = frozenset()
+    sweep: Sweep | None = None
+    snapshot: Snapshot | None = None
 
     @property
     def start_weights(self) -> Sequence[Mapping[str, Any]] | None:
@@ -82,6 +99,8 @@ def train(
     inputs: str | Sequence[str] | None = None,
     from_model: Model | str | PathLike[str] | None = None,
     checkpoint: str | PathLike[str] | None = None,
+    sweep: int = 1,
+    processes: int | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
     **settings: Any,
 ) -> Trained:
@@ -105,6 +124,11 @@ def train(
     checkpoint : path, optional
         A file in which the state of the training is kept. If it is there, training continues from
         it bit for bit; it is removed at the end, unless training was interrupted.
+    sweep : int
+        How many settings to try, by successive halving on the validation period. Those that are
+        given are not varied.
+    processes : int, optional
+        How many of them to train at the same time; as many as there are cores by default.
     on_epoch : callable, optional
         Called with the `EpochMetrics` of each epoch. KeyboardInterrupt, from here or from anywhere
         during an epoch, ends training with the best weights so far.
@@ -127,20 +151,23 @@ def train(
         given["inputs"] = _names(inputs)
     if hidden is not None or layers != 1:
         given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
+    check_one_of(sweep, checkpoint)
     prepared = prepare(source, given, from_model)
     compile_kernels(prepared.settings.cell)
+    if sweep > 1:
+        prepared = choose(prepared, sweep, processes=processes)
     kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
-    fitted = fit(
-        prepared.dataset,
-        prepared.settings,
-        on_epoch,
-        start=prepared.start_weights,
-        checkpoint=kept,
-    )
+    fitted = fit_prepared(prepared, on_epoch, checkpoint=kept)
     trained = finish(prepared, fitted, to_model(prepared, fitted))
     if kept and trained.ended != "interrupted":
         kept.remove()
     return trained
+
+
+def check_one_of(sweep: int, checkpoint: object) -> None:
+    """Raise DataError if both a sweep and a checkpoint are asked for."""
+    if sweep > 1 and checkpoint is not None:
+        raise DataError("sweep: cannot be continued from a checkpoint; give one of the two")
 
 
 def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:
@@ -180,12 +207,83 @@ def prepare(
     dataset = _dataset(table, inputs, settings, split, start)
     season = _season(dataset, settings.season)
     settings, notes = _shorten_window(settings, dataset)
-    prepared = Preparation(table, inputs, dataset, settings, season, notes, start)
+    prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
         network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
         check_fits(name, start, build_model(network, dataset, inputs, settings.target))
     return prepared
+
+
+def choose(
+    prepared: Preparation,
+    n: int,
+    *,
+    processes: int | None = None,
+    on_progress: Callable[[Estimate], None] | None = None,
+) -> Preparation:
+    """Try n settings, and return the preparation with the best of them.
+
+    Parameters
+    ----------
+    prepared : Preparation
+    n : int
+    processes : int, optional
+        As many as there are cores by default.
+    on_progress : callable, optional
+        Called with the `Estimate` now and then; KeyboardInterrupt ends the sweep with the best so
+        far.
+
+    Raises
+    ------
+    DataError
+        If all settings failed.
+    KeyboardInterrupt
+        If it comes before the first result.
+    """
+    tried = candidates(
+        prepared.settings,
+        n,
+        prepared.given,
+        longest=_longest_window(prepared.dataset),
+        keep_network=prepared.start is not None,
+    )
+    with TemporaryDirectory(prefix="streamlstm-sweep-") as name:
+        sweep = run_sweep(
+            prepared.dataset,
+            tried,
+            Path(name),
+            processes=processes or cores(),
+            start=prepared.start_weights,
+            on_progress=on_progress,
+        )
+        chosen = replace(prepared, settings=sweep.best.settings, sweep=sweep)
+        snapshot = chosen.checkpoint(Path(name) / sweep.best.checkpoint).load()
+        return replace(chosen, snapshot=snapshot)
+
+
+def fit_prepared(
+    prepared: Preparation,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    *,
+    on_batch: Callable[[float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> FitResult:
+    """Train the network, as `fit` does, from where the preparation or the checkpoint is."""
+    settings = prepared.settings
+    interrupted = prepared.sweep is not None and prepared.sweep.interrupted
+    if interrupted and prepared.sweep:
+        settings = replace(settings, epochs=prepared.sweep.best.epochs)
+    fitted = fit(
+        prepared.dataset,
+        settings,
+        on_epoch,
+        start=prepared.start_weights,
+        checkpoint=checkpoint,
+        snapshot=prepared.snapshot,
+        on_batch=on_batch,
+    )
+    return replace(fitted, ended="interrupted") if interrupted else fitted
 
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:
@@ -221,6 +319,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         coverage=coverage(model, dataset, results),
         dataset=dataset,
         results=results,
+        sweep=prepared.sweep,
     )
 
 
@@ -235,13 +334,13 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         for name in given:
             if given.count(name) > 1:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
-    table = read_csv(
-        source,
-        time_column=settings.time_column,
+    options = ReadOptions(
+        time_columns=(settings.time_column,) if settings.time_column else (),
         stream_column=settings.stream_column,
-        columns=None if not inputs else list(dict.fromkeys([*inputs, *targets])),
+        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         allow_gaps=settings.allow_gaps,
     )
+    table = read_table(source, options)
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
@@ -251,7 +350,7 @@ def _dataset(
     table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
 ) -> Dataset:
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns)
+    values = table.select(columns).astype(np.float32)
     try:
         return Dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],
@@ -280,17 +379,22 @@ def _season(dataset: Dataset, given: int | None) -> int | None:
 
 def _shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
     """Limit the window to the longest series of training rows."""
-    rows = max(series.train_end for series in dataset.series) - dataset.horizon
+    rows = _longest_window(dataset)
     if settings.window <= rows:
         return settings, ()
     note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
     return replace(settings, window=rows), (note,)
 
 
+def _longest_window(dataset: Dataset) -> int:
+    return max(series.train_end for series in dataset.series) - dataset.horizon
+
+
 def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
     """Return the metadata of the model file, the same in every run of the same training."""
-    settings, best = prepared.settings, fitted.best
-    return {
+    settings, best, sweep = prepared.settings, fitted.best, prepared.sweep
+    tried = {} if sweep is None else {"sweep": json.dumps(sweep.summary())}
+    return tried | {
         "made_by": f"streamlstm train {__version__}",
         "data": Path(prepared.table.path).name,
         "targets": json.dumps(settings.target),

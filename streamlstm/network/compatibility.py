@@ -36,8 +36,9 @@ def incompatibility(running: Model, new: Model) -> str | None:
             f"its first input names {new.categories or 'no'} categories, that of the running model "
             f"{running.categories or 'none'}"
         )
-    if new.horizon != running.horizon:
-        return f"it predicts {new.horizon} steps ahead, the running model {running.horizon}"
+    if new.horizons != running.horizons:
+        steps = (", ".join(map(str, dict.fromkeys(m.horizons))) for m in (new, running))
+        return "it predicts {} steps ahead, the running model {}".format(*steps)
     if _online_memory(new) != _online_memory(running):
         shown = ("none" if m.online is None else m.online.describe() for m in (new, running))
         return "its online stage remembers other things: {}, the running model's {}".format(*shown)
@@ -57,7 +58,7 @@ def compatibility_key(model: Model) -> str:
         "inputs": model.inputs,
         "outputs": model.outputs,
         "categories": model.categories,
-        "horizon": model.horizon,
+        "horizon": model.horizon if len(set(model.horizons)) == 1 else model.horizons,
         "memory": [(layer.kind, layer.state) for _, layer in _recurrent_layers(model)],
     }
     if model.online is not None:
@@ -87,6 +88,8 @@ def describe_changes(running: Model, new: Model) -> list[str]:
             changes.append(f"{side} scaling")
     if new.online != running.online:
         changes.append("the online stage")
+    if new.lags != running.lags or "lag_weights" in changed:
+        changes.append("the linear part")
     if new.skip != running.skip or "skip_scale" in changed:
         changes.append("which inputs are added to outputs")
     return changes
@@ -103,7 +106,8 @@ def _online_memory(model: Model) -> list[Any] | None:
     options = model.online.to_dict()
     for name in ("max_gap", "lower", "upper", "alarm_rate", "targets"):
         options.pop(name, None)
-    return [STATE_VERSION, options, model.targets]
+    remembered = [STATE_VERSION, options, model.targets]
+    return [*remembered, max(model.lags)] if model.lags else remembered
 
 
 def _compare_names(what: str, before: tuple[str, ...], names: tuple[str, ...]) -> str | None:

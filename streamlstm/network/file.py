@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 2  # 1 has no online stage, and is what a model without one is written as
+VERSION = 3  # each model is written in the first version that has all of it: see _version
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -40,7 +40,7 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
     check_path(path, ModelFileError, "a model file to write")
     metadata = {
         "format": FORMAT,
-        "version": str(1 if model.online is None else VERSION),
+        "version": str(_version(model)),
         "specification": json.dumps(model.specification()),
         "metadata": json.dumps(model.metadata),
         "fingerprint": model.fingerprint,
@@ -49,6 +49,13 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
         write_safetensors(path, model.arrays(), metadata)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _version(model: Model) -> int:
+    """Return the first version of the format that can hold a model."""
+    if model.lags or len(set(model.horizons)) > 1:
+        return 3
+    return 1 if model.online is None else 2
 
 
 def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Model:
@@ -146,6 +153,8 @@ def _arguments(
         "skip": specification["skip"],
         "skip_scale": unused.pop("skip_scale", None),
         "horizon": specification["horizon"],
+        "lags": specification.get("lags", ()),
+        "lag_weights": unused.pop("lag_weights", None),
     }
     if "online" in specification:
         arguments["online"] = Online.from_dict(specification["online"])

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from .arrays import Float32Array
 from .checks import (
     check_chain,
-    check_horizon,
+    check_horizons,
+    check_lags,
     check_metadata,
     check_names,
     check_scaling,
@@ -51,12 +52,20 @@ class Model:
     skip_scale : sequence of float, optional
         For each output the factor of that input; 1 for all if left out. The attribute is
         float32[O], or None if all are 1.
-    horizon : int
-        How many steps ahead of its observation a prediction is; 0 if it is no forecast.
+    horizon : int, or sequence of int
+        How many steps ahead of its observation a prediction is, or each output of it; 0 if it is no
+        forecast. The attribute ``horizons`` has one for each output, ``horizon`` is the longest.
     metadata : mapping of str to str, optional
         Anything worth recording about the origin of the model. It changes no result.
     online : Online, optional
         What is done beside the network with observations and predictions; nothing if left out.
+    lags : sequence of int, optional
+        Steps back, rising, of a linear part beside the layers: to each output is added, before it
+        is scaled back, ``sum_k lag_weights[o, k] z[t - lags[k]]``, where ``z`` is the scaled input
+        that the output forecasts; a value before the stream's first is taken as the latest. It
+        needs an online stage, which keeps these values; ``Online()`` is enough.
+    lag_weights : float32[O, K], optional
+        Its weights.
 
     Raises
     ------
@@ -76,14 +85,17 @@ class Model:
         input_scaling: Scaling | None = None,
         output_scaling: Scaling | None = None,
         skip: Sequence[int] | None = None,
-        horizon: int = 1,
+        horizon: int | Sequence[int] = 1,
         metadata: Mapping[str, str] | None = None,
         skip_scale: ArrayLike | None = None,
         online: Online | None = None,
+        lags: Sequence[int] = (),
+        lag_weights: ArrayLike | None = None,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
-        self.online = check_stage(online, self.layers, horizon)
+        self.horizons = check_horizons(horizon, self.output_size)
+        self.online = check_stage(online, self.layers, self.horizon)
         F, O = self.input_size, self.output_size
         self.inputs = check_names("inputs", inputs, "x", F)
         self.outputs = check_names("outputs", outputs, "y", O)
@@ -93,9 +105,16 @@ class Model:
         self.output_scaling = check_scaling("output_scaling", output_scaling, O)
         self.skip = check_skip(skip, F, O)
         self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
-        self.horizon = check_horizon(horizon)
         self.metadata = check_metadata(metadata)
-        self.targets = check_targets(self.online, self.inputs, self.outputs, self.skip)
+        self.targets = check_targets(
+            self.online, self.inputs, self.outputs, self.skip, self.horizons
+        )
+        self.lags, self.lag_weights = check_lags(lags, lag_weights, self.targets, self.online)
+
+    @property
+    def horizon(self) -> int:
+        """The longest of the horizons of the outputs, in steps."""
+        return max(self.horizons)
 
     @property
     def input_size(self) -> int:
@@ -141,10 +160,13 @@ class Model:
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "skip": None if self.skip is None else list(self.skip),
-            "horizon": self.horizon,
+            "horizon": self.horizon if len(set(self.horizons)) == 1 else list(self.horizons),
         }
-        online = {} if self.online is None else {"online": self.online.to_dict()}
-        return specification | online
+        if self.online is not None:
+            specification["online"] = self.online.to_dict()
+        if self.lags:
+            specification["lags"] = list(self.lags)
+        return specification
 
     def arrays(self) -> dict[str, Float32Array]:
         """Return every array by its name in a model file."""
@@ -159,6 +181,8 @@ class Model:
             arrays[f"{side}_scaling.scale"] = scaling.scale
         if self.skip_scale is not None:
             arrays["skip_scale"] = self.skip_scale
+        if self.lag_weights is not None:
+            arrays["lag_weights"] = self.lag_weights
         return arrays
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -205,10 +229,12 @@ class Model:
             self.input_scaling,
             self.output_scaling,
             self.skip,
-            self.horizon,
+            self.horizons,
             self.metadata,
             self.skip_scale,
             online,
+            self.lags,
+            self.lag_weights,
         )
 
     def __repr__(self) -> str:

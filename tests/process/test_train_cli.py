@@ -270,6 +270,30 @@ def test_a_window_longer_than_the_series_is_shortened(tmp_path: Path, wave: Path
     assert json.loads(Model.load(out).metadata["settings"])["window"] == 279
 
 
+def test_a_sweep_says_what_was_tried_and_what_a_guess_would_have_cost(
+    tmp_path: Path, wave: Path
+) -> None:
+    out = tmp_path / "model.safetensors"
+    options = ["--hidden", "8", "--epochs", "6", "--sweep", "3", "--processes", "2"]
+    done = run("train", wave, "--target", "value", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert "sweep, round 1/1" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    header, *tried = done.stdout.splitlines()[:4]
+    assert header.split()[0] == "#"
+    assert header.split()[-3:] == ["epochs", "seconds", "validation"]
+    assert "hidden" not in header  # it was given
+    assert sorted(line.split()[0] for line in tried) == ["1", "2", "3"]
+    errors = [float(line.split()[-1]) for line in tried]
+    assert errors == sorted(errors)
+    assert "a guess would have cost" in done.stdout
+    kept = json.loads(Model.load(out).metadata["sweep"])
+    assert [round(trial["validation"], 4) for trial in kept["tried"]] == errors
+    assert json.loads(Model.load(out).metadata["training"])["sweeps"] == 6
+    both = ["--sweep", "3", "--checkpoint", tmp_path / "c"]
+    assert "give one" in refused("train", wave, "--target", "value", "--out", out, *both)
+
+
 @pytest.mark.parametrize(
     "signals", [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)]
 )

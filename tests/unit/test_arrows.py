@@ -44,6 +44,7 @@ ONLY = {
     "lmdb": "serving",
     "redis": "serving",
     "prometheus_client": "serving",
+    "pyarrow": "data",
     "psutil": "data serving examples benchmarks",
     "typer": "cli",
     "matplotlib": "inside learn",
@@ -179,7 +180,8 @@ def test_a_circle_of_files_is_found(source: str, is_circle: bool) -> None:
 def test_importing_the_package_loads_nothing_heavy() -> None:
     program = (
         "import sys, streamlstm, streamlstm.cli; "
-        "print([m for m in ('numba', 'llvmlite', 'zmq', 'numpy', 'torch') if m in sys.modules])"
+        "heavy = ('numba', 'llvmlite', 'zmq', 'numpy', 'torch', 'pyarrow'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60

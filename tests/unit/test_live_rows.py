@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from streamlstm import wire
-from streamlstm.data.csv import read_csv
 from streamlstm.data.live.cells import Splitter
 from streamlstm.data.live.problems import Kind, OnBad, Problem
 from streamlstm.data.live.rows import MAX_STREAM_BYTES, LiveRow, iterate_rows
+from streamlstm.data.options import ReadOptions
+from streamlstm.data.read import read_table
 from streamlstm.errors import DataError
 
 
@@ -193,9 +194,9 @@ def test_gzip(tmp_path: Path) -> None:
 def test_live_rows_are_what_a_whole_file_reads() -> None:
     text = "time,s,v,w\n1,a,1,2\n2,b,3,4\n3,a,5,6\n"
     rows, _ = read(text, stream_column="s", columns=["w", "v"])
-    table = read_csv(io.StringIO(text), stream_column="s", columns=["w", "v"])
+    table = read_table(io.StringIO(text), ReadOptions(stream_column="s", columns=("w", "v")))
     assert values(rows) == table.values.tolist()
-    assert [row.stream for row in rows] == table.streams
+    assert [row.stream for row in rows] == list(table.streams or ())
     assert table.time is not None
     assert [row.time for row in rows] == table.time.tolist()
 

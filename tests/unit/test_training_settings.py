@@ -10,7 +10,8 @@ from streamlstm.learn.settings import Settings
 from streamlstm.learn.training import train
 
 # Settings of the command that the class has under another name, and settings without an option.
-NOT_SETTINGS = {"context", "data", "out", "from_model", "checkpoint", "hidden", "layers"}
+NOT_SETTINGS = {"context", "data", "out", "from_model", "checkpoint", "sweep", "processes"}
+NOT_SETTINGS |= {"hidden", "layers"}
 NOT_OPTIONS = {"hidden_sizes", "patience", "cuts"}
 
 

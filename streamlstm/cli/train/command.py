@@ -17,6 +17,8 @@ def train(
     out: options.Out = Path("model.safetensors"),
     from_model: options.FromModel = None,
     checkpoint: options.Checkpoint = None,
+    sweep: options.Sweep = 1,
+    processes: options.Processes = None,
     hidden: options.Hidden = 64,
     layers: options.Layers = 1,
     cell: options.Cell = "lstm",
@@ -59,10 +61,18 @@ def train(
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
+        from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
-        from streamlstm.learn.fit import fit
-        from streamlstm.learn.training import finish, prepare, to_model
+        from streamlstm.learn.training import (
+            check_one_of,
+            choose,
+            finish,
+            fit_prepared,
+            prepare,
+            to_model,
+        )
 
+    check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
     if checkpoint is not None:
         start = {} if from_model is None else {"model to train on": from_model}
@@ -76,13 +86,13 @@ def train(
         compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
-            with show_progress(prepared.settings.epochs) as on_epoch:
-                fitted = fit(
-                    prepared.dataset,
-                    prepared.settings,
-                    on_epoch,
-                    start=prepared.start_weights,
-                    checkpoint=kept,
+            if sweep > 1:
+                with show_sweep() as on_progress:
+                    prepared = choose(prepared, sweep, processes=processes, on_progress=on_progress)
+                print_sweep(prepared)
+            with show_progress(prepared.settings.epochs) as progress:
+                fitted = fit_prepared(
+                    prepared, progress.epoch, on_batch=progress.batch, checkpoint=kept
                 )
         except KeyboardInterrupt:
             log("stopped before the end of the first epoch: there is no model to save")

@@ -34,6 +34,20 @@ Checkpoint = Annotated[
         "after a kill. Removed at the end.",
     ),
 ]
+Sweep = Annotated[
+    int,
+    typer.Option(
+        "--sweep",
+        min=1,
+        max=1000,
+        help="Try so many settings, by successive halving on the validation rows, and train with "
+        "the best; options that are given are not varied.",
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Settings tried at the same time; by default one on each core."),
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Option(

@@ -17,35 +17,8 @@ from .arguments import count_step, time_of, unpack, work_at
 from .drift import SIZE as DRIFT_SIZE
 from .drift import drift_step
 from .intervals import interval_bounds, interval_update
-from .scaling import mean_of, width_of
-
-LARGEST_Z = 1e9  # deviations from the mean of a stream: what is further is taken as this far
-
-
-@inlined
-def to_training(weights, program, S, row, n, value):
-    """Return a value of input ``n`` in the unit of training."""
-    stage, F = program[layout.STAGE], program[layout.INPUTS]
-    columns = program[stage + table.SCALING]
-    if columns == 0:
-        return value
-    at, mean = row + columns, program[layout.INPUT_SCALING]
-    unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
-    z = (value - mean_of(S, at, F, n)) / width_of(S, at, F, n, unit)
-    return weights[mean + n] + min(max(z, -LARGEST_Z), LARGEST_Z) * unit
-
-
-@inlined
-def from_training(weights, program, S, row, n, value):
-    """Return a value of input ``n`` in the stream's own unit."""
-    stage, F = program[layout.STAGE], program[layout.INPUTS]
-    columns = program[stage + table.SCALING]
-    if columns == 0:
-        return value
-    at, mean = row + columns, program[layout.INPUT_SCALING]
-    unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
-    z = (value - weights[mean + n]) / unit
-    return mean_of(S, at, F, n) + z * width_of(S, at, F, n, unit)
+from .lags import add_lags
+from .unit import from_training, to_training
 
 
 @inlined
@@ -89,20 +62,21 @@ def _absent(weights, program, S, row):
 
 
 @inlined
-def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
-    """Learn from what has come, and replace the outputs at ``Z[out]`` by those of the mix."""
-    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
+def _adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
+    """Learn from what has come, and replace the group's outputs at ``Z[out]`` by the mix's."""
+    stage, first = program[layout.STAGE], program[group + table.FIRST]
+    O = program[group + table.SIZE]
+    at, k = row + program[group + table.ADAPTATION], program[group + table.ADAPTATION_CONSTANTS]
     inputs, hidden = row + program[stage + table.INPUTS], row + program[stage + table.HIDDEN]
     for n in range(O):
-        target = program[stage + table.TARGETS + n]
+        target = program[stage + table.TARGETS + first + n]
         Z[came + n] = np.nan
         if target >= 0 and X[x + target] == X[x + target]:
             value = float64(S[inputs + target])
             Z[came + n] = to_training(weights, program, S, row, target, value)
     adaptation.update(S, at, weights, k, Z, came, Z, work)
     for n in range(O):  # a missing value's place is taken by what it was filled with
-        target = program[stage + table.TARGETS + n]
+        target = program[stage + table.TARGETS + first + n]
         if target >= 0:
             value = float64(S[inputs + target])
             Z[came + n] = to_training(weights, program, S, row, target, value)
@@ -110,13 +84,15 @@ def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
 
 
 @inlined
-def _intervals(weights, program, S, row, position, n, Y, y):
+def _intervals(weights, program, group, S, row, position, n, Y, y):
     """Learn from the error of output ``n``, and write the bounds of its new forecast."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    columns = program[stage + table.INTERVALS] + n * program[stage + table.INTERVAL_SIZE]
-    k, levels = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
+    of_group = n - program[group + table.FIRST]
+    columns = program[group + table.INTERVALS] + of_group * program[group + table.INTERVAL_SIZE]
+    k, levels = program[group + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
     error = float64(Y[y + program[stage + table.ERROR] + n])
-    shown = row + program[stage + table.BOUNDS] + 2 * (position * O + n)
+    shown = position * program[group + table.SIZE] + of_group
+    shown = row + program[group + table.BOUNDS] + 2 * shown
     if error == error and S[shown] == S[shown]:
         value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
         inside = S[shown] <= value and value <= S[shown + 1]
@@ -132,12 +108,13 @@ def _intervals(weights, program, S, row, position, n, Y, y):
 
 
 @inlined
-def _drifts(weights, program, S, row, Y, y):
-    """Tell whether the forecasts of any output have become worse."""
-    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.DRIFT_CONSTANTS]
-    for n in range(program[layout.OUTPUTS]):
-        error = float64(Y[y + program[stage + table.ERROR] + n])
-        at = row + program[stage + table.DRIFTS] + DRIFT_SIZE * n
+def _drifts(weights, program, group, S, row, Y, y):
+    """Tell whether the forecasts of any output of a group have become worse."""
+    stage, k = program[layout.STAGE], program[group + table.DRIFT_CONSTANTS]
+    error_at = y + program[stage + table.ERROR] + program[group + table.FIRST]
+    for n in range(program[group + table.SIZE]):
+        error = float64(Y[error_at + n])
+        at = row + program[group + table.DRIFTS] + DRIFT_SIZE * n
         if drift_step(S, at, weights, k, error):
             Y[y + program[stage + table.DRIFT]] = 1
 
@@ -171,6 +148,39 @@ def _anomalies(weights, program, S, row, X, x, time, Y, y):
 
 
 @inlined
+def _judge_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places):
+    """Write the outputs of a group, the errors of those that were due, and the new intervals.
+
+    ``absent`` tells whether any input is absent, and whether one is that no output forecasts.
+    """
+    stage, first = program[layout.STAGE], program[group + table.FIRST]
+    size, out = program[group + table.SIZE], places[0] + first
+    inputs = row + program[stage + table.INPUTS]
+    if program[group + table.ADAPTATION] != 0:
+        _adapt(weights, program, group, S, row, X, x, count, Z, out, places[1], places[2])
+    position = count % program[group + table.RING]
+    due = row + program[group + table.FORECASTS] + position * size
+    for n in range(first, first + size):
+        target = program[stage + table.TARGETS + n]
+        value = float64(Z[out + n - first])
+        if target >= 0:
+            value = from_training(weights, program, S, row, target, value)
+            if X[x + target] == X[x + target]:
+                Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n - first]
+        unknown = absent[0]
+        if target >= 0 and not absent[1]:
+            unknown = _is_absent(weights, program, S, row, target)
+        if unknown:
+            value = np.nan
+        Y[y + n] = value
+        S[due + n - first] = value
+        if program[stage + table.LEVELS] > 0:
+            _intervals(weights, program, group, S, row, position, n, Y, y)
+    if program[group + table.DRIFTS] != 0:
+        _drifts(weights, program, group, S, row, Y, y)
+
+
+@inlined
 def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     """Write the result of one stream to ``Y[y]``.
 
@@ -185,37 +195,18 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     places : (int64, int64, int64)
         Offsets in Z of working memory, as of :func:`.arguments.work_at`.
     """
-    stage, F, O = program[layout.STAGE], program[layout.INPUTS], program[layout.OUTPUTS]
-    inputs = row + program[stage + table.INPUTS]
+    stage, F = program[layout.STAGE], program[layout.INPUTS]
     for n in range(program[layout.RESULT]):
         Y[y + n] = np.nan
-    out, came, work = places
     count = count_step(S, row + program[stage + table.COUNT])
-    _network(weights, program, S, row, Z, z, out)
-    if program[stage + table.ADAPTATION] != 0:
-        _adapt(weights, program, S, row, X, x, count, Z, out, came, work)
-    position = count % program[stage + table.RING]
-    due = row + program[stage + table.FORECASTS] + position * O
-    absent, unforecast = _absent(weights, program, S, row)
-    for n in range(O):
-        target = program[stage + table.TARGETS + n]
-        value = float64(Z[out + n])
-        if target >= 0:
-            value = from_training(weights, program, S, row, target, value)
-            if X[x + target] == X[x + target]:
-                Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
-        unknown = absent
-        if target >= 0 and not unforecast:
-            unknown = _is_absent(weights, program, S, row, target)
-        if unknown:
-            value = np.nan
-        Y[y + n] = value
-        S[due + n] = value
-        if program[stage + table.LEVELS] > 0:
-            _intervals(weights, program, S, row, position, n, Y, y)
+    if program[stage + table.LAGS] != 0:
+        add_lags(weights, program, S, row, count, Z, z, places[2])
+    _network(weights, program, S, row, Z, z, places[0])
+    absent = _absent(weights, program, S, row)
     Y[y + program[stage + table.DRIFT]] = 0
-    if program[stage + table.DRIFTS] != 0:
-        _drifts(weights, program, S, row, Y, y)
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
+        _judge_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places)
     missing = 0
     for n in range(F):
         if X[x + n] != X[x + n]:
@@ -225,7 +216,7 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     Y[y + program[stage + table.KIND]] = 0
     if program[stage + table.ANOMALY] != 0:
         _anomalies(weights, program, S, row, X, x, time, Y, y)
-    if absent and Y[y + program[stage + table.KIND]] == NONE:
+    if absent[0] and Y[y + program[stage + table.KIND]] == NONE:
         Y[y + program[stage + table.KIND]] = MISSING
 
 

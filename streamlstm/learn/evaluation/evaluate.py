@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...backends.warmup import compile_for
-from ...data.csv import read_csv
+from ...data.options import ReadOptions
+from ...data.read import read_table
 from ...data.table import Table
 from ...engine.prediction import Predictions, ResultLayout
 from ...errors import DataError
@@ -81,10 +82,13 @@ def evaluate(
     """
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
-    table = data if isinstance(data, Table) else read_csv(
-        data, time_column=time_column, stream_column=stream_column, allow_gaps=allow_gaps,
+    options = ReadOptions(
+        time_columns=(time_column,) if time_column else (),
+        stream_column=stream_column,
+        allow_gaps=allow_gaps,
         missing=True,
-    )  # fmt: skip
+    )
+    table = data if isinstance(data, Table) else read_table(data, options)
     targets = target_columns(network, table.names, given)
     actual = table.select(targets)
     inputs = _inputs(network, table)
