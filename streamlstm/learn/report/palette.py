@@ -62,15 +62,11 @@ class Palette:
 
 
 PRINT = Palette("#1b1f24", "#8a9099", "#0072B2", "#B26A00", "#C0392B", "white")
-# Stand for variables of the page's style sheet, which has them light and dark.
+# Colours that stand for the variables of the page's style sheet, which has them light and dark.
+PAGE = Palette("#010203", "#010204", "#010205", "#010206", "#010207", "none")
 _VARIABLES = {
-    "#010203": "var(--ink)",
-    "#010204": "var(--faint)",
-    "#010205": "var(--made)",
-    "#010206": "var(--other)",
-    "#010207": "var(--alarm)",
+    getattr(PAGE, name): f"var(--{name})" for name in ("ink", "faint", "made", "other", "alarm")
 }
-PAGE = Palette(*_VARIABLES, "none")
 
 
 def check_plots() -> None:
