@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from ..backends.warmup import compile_for
 from ..engine.offline import predict_rows
 from ..network.model import Model
-from ..network.online import MAX_HORIZON, Online, result_places
+from ..network.online import ADAPTATIONS, MAX_HORIZON, MAX_SEASON, Online, result_places
 from .dataset import Dataset
 
 Array = NDArray[Any]
 LEVELS = (0.5, 0.9)
+MANY = 4  # horizons: of more, each with a head that learns, a stream would keep too much
 WORTH = 0.995  # adaptation is switched on if it leaves less than this of the validation error
 
 
@@ -27,15 +28,41 @@ def predict_all(model: Model, dataset: Dataset) -> Array:
     return predict_rows(model, values, groups)
 
 
-def add_stage(model: Model, dataset: Dataset) -> Model:
-    """Return the model with an online stage; as it is if no output forecasts an input."""
-    if max(model.targets) < 0 or model.horizon > MAX_HORIZON:
+def add_stage(
+    model: Model, dataset: Dataset, points: NDArray[np.intp], season: int | None = None
+) -> Model:
+    """Return the model with an online stage; as it is if no output forecasts an input.
+
+    Parameters
+    ----------
+    model : Model
+    dataset : Dataset
+        What it was trained on; its validation period decides whether it adapts.
+    points : int[K]
+        For each target the output that is its forecast. The others are quantiles: what came is
+        compared with the median alone, and no interval is added to those that were learned.
+    season : int, optional
+        Steps of a season, for the naive forecasts of the mix.
+    """
+    if not set(dataset.targets) & set(dataset.inputs) or model.horizon > MAX_HORIZON:
         return model
+    if len(points) < model.output_size:
+        inputs = {column: n for n, column in enumerate(dataset.inputs)}
+        targets = np.full(model.output_size, -1)
+        targets[points] = [inputs.get(column, -1) for column in dataset.targets]
+        return model.with_online(Online(anomaly=True, targets=tuple(targets.tolist())))
     online = Online(intervals=LEVELS, anomaly=True)
-    candidates = [replace(online, adapt=adapt) for adapt in ("none", "rls")]
-    plain, adapted = (model.with_online(candidate) for candidate in candidates)
-    before, after = (_validation_error(staged, dataset) for staged in (plain, adapted))
-    return adapted if after < WORTH * before else plain
+    steps = season or 0 if (season or 0) <= MAX_SEASON else 0
+    plain = model.with_online(online)
+    best, least = plain, WORTH * _validation_error(plain, dataset)
+    for adapt in ADAPTATIONS[1:]:
+        if adapt == "rls" and len(set(model.horizons)) > MANY:
+            continue  # each horizon would keep a matrix of its own for every stream
+        adapted = model.with_online(replace(online, adapt=adapt, season=steps))
+        error = _validation_error(adapted, dataset)
+        if error < least:
+            best, least = adapted, error
+    return best
 
 
 def _validation_error(model: Model, dataset: Dataset) -> float:
@@ -44,10 +71,10 @@ def _validation_error(model: Model, dataset: Dataset) -> float:
     spread = model.output_scaling.scale
     for s in dataset.series:
         rows = np.arange(max(s.train_end, dataset.horizon), s.validation_end)
-        truth = s.values[rows][:, dataset.targets]
-        made = results[s.offset + rows - dataset.horizon, : model.output_size]
-        errors.append(np.abs(made - truth) / spread)
-    return float(np.nan_to_num(np.concatenate(errors).mean(), nan=np.inf))
+        made = dataset.said_of(s, rows, results[:, : model.output_size])
+        errors.append(np.abs(made - s.values[rows][:, dataset.targets]) / spread)
+    every = np.concatenate(errors)
+    return float(np.nanmean(every)) if not np.isnan(every).all() else np.inf
 
 
 def coverage(model: Model, dataset: Dataset, results: Array) -> dict[float, float]:
@@ -61,9 +88,11 @@ def coverage(model: Model, dataset: Dataset, results: Array) -> dict[float, floa
         for s in dataset.series:
             rows = np.arange(max(s.validation_end, dataset.horizon), len(s))
             truth = s.values[rows][:, dataset.targets]
-            made = results[s.offset + rows - dataset.horizon]
-            low = made[:, places.low + n * O : places.low + (n + 1) * O]
-            high = made[:, places.high + n * O : places.high + (n + 1) * O]
-            inside.append((low <= truth) & (truth <= high))
-        found[level] = float(np.concatenate(inside).mean()) if inside[0].size else float("nan")
+            low, high = (
+                dataset.said_of(s, rows, results[:, at + n * O : at + (n + 1) * O])
+                for at in (places.low, places.high)
+            )
+            inside.append(((low <= truth) & (truth <= high))[~np.isnan(truth)])
+        held = np.concatenate(inside)
+        found[level] = float(held.mean()) if held.size else float("nan")
     return found

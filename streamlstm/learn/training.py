@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,18 +23,23 @@ from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
+from ..network.online import MAX_HORIZON
+from .autoregression import Autoregression
 from .build import build_model
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
+from .linear_part import autoregressions, autoregressions_of
 from .network import RecurrentNetwork
+from .objective import objective_of
 from .periods import describe_periods
+from .quantiles import calibration
 from .scores import score
 from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
-from .start import check_fits, settings_of
+from .start import check_fits, scalings_of, settings_of
 from .sweep.estimate import Estimate
 from .sweep.halving import Sweep, run_sweep
 from .sweep.pool import cores
@@ -202,16 +208,27 @@ def prepare(
     settings = Settings(**(given if start is None else settings_of(start, given)))
     if not settings.target:
         raise DataError("target: expected the name of at least one column to predict, got none")
+    objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
-    dataset = _dataset(table, inputs, settings, split, start)
+    make = partial(_dataset, table, inputs, settings, split, start)
+    dataset = make()
     season = _season(dataset, settings.season)
+    if (
+        settings.linear
+        and not settings.quantiles
+        and start is None
+        and dataset.horizon <= MAX_HORIZON
+    ):
+        dataset = make(autoregressions(dataset, season))
+    elif start is not None and start.lags:
+        dataset = make(autoregressions_of(start))
     settings, notes = _shorten_window(settings, dataset)
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
-        check_fits(name, start, build_model(network, dataset, inputs, settings.target))
+        network = RecurrentNetwork.of(settings, len(inputs), objective.head)
+        check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
 
 
@@ -292,7 +309,7 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         fitted.network,
         prepared.dataset,
         prepared.inputs,
-        prepared.settings.target,
+        prepared.settings.outputs,
         _metadata(prepared, fitted),
     )
 
@@ -300,13 +317,14 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
+    points = objective_of(settings, len(settings.outputs)).points
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
     elif settings.online:
-        model = add_stage(model, dataset)
+        model = add_stage(model, dataset, points, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made, settings.target, prepared.season)
+    scores = score(dataset, made[:, points], settings.outputs, prepared.season)
     model.metadata["scores"] = json.dumps([vars(score) for score in scores])
     return Trained(
         model=model,
@@ -317,6 +335,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         season=prepared.season,
         scores=scores,
         coverage=coverage(model, dataset, results),
+        calibration=calibration(dataset, made, settings.quantiles, settings.outputs),
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
@@ -347,8 +366,14 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
 
 
 def _dataset(
-    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+    table: Table,
+    inputs: Sequence[str],
+    settings: Settings,
+    split: Split,
+    start: Model | None,
+    linear: Sequence[Autoregression] = (),
 ) -> Dataset:
+    points = objective_of(settings, len(settings.outputs)).points
     columns = list(dict.fromkeys([*inputs, *settings.target]))
     values = table.select(columns).astype(np.float32)
     try:
@@ -356,10 +381,11 @@ def _dataset(
             [(stream, values[rows]) for stream, rows in table.groups().items()],
             [columns.index(name) for name in inputs],
             [columns.index(name) for name in settings.target],
-            settings.horizon,
+            settings.horizons,
             split,
             settings.skip,
-            None if start is None else (start.input_scaling, start.output_scaling),
+            None if start is None else scalings_of(start, points),
+            linear,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None

@@ -376,3 +376,13 @@ def test_train_has_other_cells(wave: Path, tmp_path: Path) -> None:
     assert "training GRU(8) x GRU(8)" in done.stderr
     kinds = [layer.kind for layer in Model.load(model).layers]
     assert kinds == ["gru", "layer_norm", "gru", "dense", "layer_norm", "dense"]
+
+
+def test_train_predicts_quantiles(wave: Path, tmp_path: Path) -> None:
+    model = tmp_path / "quantiles.safetensors"
+    asked = ("train", wave, "--target", "value", "--input", "value", "--out", model)
+    done = run(*asked, "--quantiles", "0.05,0.5,0.975", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "value_q97.5: " in done.stdout
+    assert Model.load(model).outputs == ("value_q5", "value_q50", "value_q97.5")
+    assert "with 0.5 among them" in refused(*asked, "--quantiles", "0.1,0.9")

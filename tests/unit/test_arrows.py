@@ -45,6 +45,8 @@ ONLY = {
     "redis": "serving",
     "prometheus_client": "serving",
     "pyarrow": "data",
+    "pandas": "data adapters",
+    "polars": "data",
     "psutil": "data serving examples benchmarks",
     "typer": "cli",
     "matplotlib": "inside learn",
