@@ -23,9 +23,10 @@ from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
-from ..network.online import MAX_HORIZON
+from ..network.online import MAX_HORIZON, Online
 from .autoregression import Autoregression
 from .build import build_model
+from .calendar_choice import choose_calendar, parse_calendar, plausible
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
@@ -45,6 +46,15 @@ from .sweep.halving import Sweep, run_sweep
 from .sweep.pool import cores
 from .sweep.space import candidates
 from .trained import Trained
+
+_BEFORE = (
+    "fill",
+    "max_gap",
+    "calendar",
+    "zone",
+    "spacing",
+    "transitions",
+)  # the network, of a stage
 
 
 @dataclass(frozen=True)
@@ -211,23 +221,19 @@ def prepare(
     objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = _read(source, settings)
-    make = partial(_dataset, table, inputs, settings, split, start)
+    stage = _stage(table, inputs, settings, split, start)
+    make = partial(_dataset, table, inputs, settings, split, start, stage)
     dataset = make()
     season = _season(dataset, settings.season)
-    if (
-        settings.linear
-        and not settings.quantiles
-        and start is None
-        and dataset.horizon <= MAX_HORIZON
-    ):
-        dataset = make(autoregressions(dataset, season))
-    elif start is not None and start.lags:
+    if start is None:
+        dataset = make(_linear(dataset, settings, season))
+    elif start.lags:
         dataset = make(autoregressions_of(start))
     settings, notes = _shorten_window(settings, dataset)
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), objective.head)
+        network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
         check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
 
@@ -358,6 +364,7 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         stream_column=settings.stream_column,
         columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         allow_gaps=settings.allow_gaps,
+        missing=settings.fill != "refuse",
     )
     table = read_table(source, options)
     names = inputs or table.names
@@ -371,14 +378,15 @@ def _dataset(
     settings: Settings,
     split: Split,
     start: Model | None,
+    stage: Online | None,
     linear: Sequence[Autoregression] = (),
 ) -> Dataset:
     points = objective_of(settings, len(settings.outputs)).points
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns).astype(np.float32)
+    values, groups = table.select(columns).astype(np.float32), table.groups()
     try:
         return Dataset(
-            [(stream, values[rows]) for stream, rows in table.groups().items()],
+            [(stream, values[rows]) for stream, rows in groups.items()],
             [columns.index(name) for name in inputs],
             [columns.index(name) for name in settings.target],
             settings.horizons,
@@ -386,16 +394,63 @@ def _dataset(
             settings.skip,
             None if start is None else scalings_of(start, points),
             linear,
+            None if table.time is None else table.time[np.concatenate([*groups.values()])],
+            stage,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None
+
+
+def _stage(
+    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+) -> Online | None:
+    """Return what stands before the network: how inputs are filled, and the calendar."""
+    if start is not None:
+        kept = start.online
+        return None if kept is None else Online(**{n: getattr(kept, n) for n in _BEFORE})
+    features = parse_calendar(settings.calendar)
+    spacing = 1.0
+    if table.time is not None:
+        steps = [np.diff(table.time[rows]) for rows in table.groups().values()]
+        found = np.concatenate(steps)
+        spacing = float(np.median(found[found > 0])) if (found > 0).any() else 1.0
+    zoned = partial(Online, fill=settings.fill, zone=settings.zone, spacing=spacing)
+    if features is None:
+        tried = () if table.time is None else plausible(np.sort(table.time), spacing)
+        if not tried:
+            features = ()
+        else:
+            compile_kernels(settings.cell)
+            dataset = _dataset(table, inputs, settings, split, None, zoned())
+            linear = _linear(dataset, settings, _season(dataset, settings.season))
+            features = choose_calendar(
+                lambda some: _dataset(
+                    table, inputs, settings, split, None, zoned(calendar=some), linear
+                ),
+                tried,
+                _shorten_window(settings, dataset)[0],
+            )
+    if not features and settings.fill == "refuse":
+        return None
+    return zoned(calendar=features)
+
+
+def _linear(dataset: Dataset, settings: Settings, season: int | None) -> list[Autoregression]:
+    """Return the autoregressions of the linear part, none where there is none."""
+    wanted = settings.linear and not settings.quantiles and dataset.horizon <= MAX_HORIZON
+    return autoregressions(dataset, season) if wanted else []
 
 
 def _season(dataset: Dataset, given: int | None) -> int | None:
     """Return the season of the baseline: as given, or as estimated from the longest series."""
     longest = max(dataset.series, key=len)
     if given is None:
-        return find_season(longest.values[: longest.train_end, dataset.targets[0]])
+        column = dataset.targets[0]
+        values = longest.values[: longest.train_end, column]
+        if column in dataset.inputs:
+            rows = slice(longest.offset, longest.offset + longest.train_end)
+            values = dataset.filled[rows, dataset.inputs.index(column)]
+        return None if np.isnan(values).any() else find_season(values)
     if given >= longest.train_end:
         raise DataError(
             f"season {given}: expected less than the {longest.train_end} rows trained on"
