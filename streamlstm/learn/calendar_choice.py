@@ -70,7 +70,8 @@ def choose_calendar(
     settings : Settings
     """
     trial = replace(settings, epochs=min(settings.epochs, TRIAL_EPOCHS), quantiles=())
-    best, least = (), WORTH * fit(make(()), trial).best.validation
+    best: tuple[str, ...] = ()
+    least = WORTH * fit(make(best), trial).best.validation
     for tried in dict.fromkeys((features[:1], features)):
         if not tried:
             continue

@@ -214,7 +214,7 @@ class Dataset:
     @property
     def derived(self) -> int:
         """How many features of the time stand behind the inputs."""
-        return self.X.shape[1] - len(self.inputs)
+        return int(self.X.shape[1]) - len(self.inputs)
 
     @property
     def groups(self) -> list[NDArray[np.intp]]:
