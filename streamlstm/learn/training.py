@@ -359,7 +359,7 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         allow_gaps=settings.allow_gaps,
     )
-    table = read_table(source, options)
+    table = source if isinstance(source, Table) else read_table(source, options)
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
