@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,11 +64,12 @@ def test_an_observation_is_one_step_whoever_comes_first(model: sl.Model) -> None
             adapter.learn_one(x, y)
 
 
-def test_a_forecast_of_an_input_learns_by_itself() -> None:
+def test_a_forecast_of_an_input_learns_by_itself(tmp_path: Path) -> None:
     values = [10 + 3 * math.sin(t / 3) for t in range(300)]
-    model = sl.train({"value": np.array(values)}, target="value", hidden=8, epochs=5).model
+    (tmp_path / "wave.csv").write_text("value\n" + "".join(f"{value}\n" for value in values))
+    model = sl.train(tmp_path / "wave.csv", target="value", hidden=8, epochs=5).model
     adapter = StreamRegressor(model)
-    pairs = (({"value": a}, b) for a, b in zip(values, values[1:], strict=False))
+    pairs = (({"value": a}, b) for a, b in pairwise(values))
     metric = evaluate.progressive_val_score(pairs, adapter, metrics.MAE())
     assert metric.get() < 1
 
