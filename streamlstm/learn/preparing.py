@@ -43,7 +43,7 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         allow_gaps=settings.allow_gaps,
         missing=settings.fill != "refuse",
     )
-    table = read_table(source, options)
+    table = source if isinstance(source, Table) else read_table(source, options)
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
