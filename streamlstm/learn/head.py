@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,10 +22,21 @@ class Head:
         R.
     output_size : int
         O.
+
+    Attributes
+    ----------
+    outputs_per_target : int
+        How many outputs in a row speak of the same target.
     """
+
+    outputs_per_target = 1
 
     def __init__(self, raw_size: int, output_size: int) -> None:
         self.raw_size, self.output_size = raw_size, output_size
+
+    def names(self, targets: Sequence[str]) -> list[str]:
+        """Return the names of the outputs, given those of the targets."""
+        return list(targets)
 
     def initialize(self, W: Array) -> None:
         """Set what of the small random weights, float[H + 1, R], should begin otherwise."""
@@ -37,6 +48,16 @@ class Head:
     def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002
         """Return the gradient by the linear values."""
         return d_output
+
+    def shrink(self, W: Array, shares: Array) -> None:
+        """Multiply each output by a share of its own; where outputs are not linear, none.
+
+        Parameters
+        ----------
+        W : float[H + 1, R]
+            Changed in place.
+        shares : float[O]
+        """
 
     def export(self, W: Array) -> list[Exported]:
         """Return layers and weights that compute the same in a `Model`."""
@@ -53,3 +74,7 @@ class LinearHead(Head):
 
     def __init__(self, output_size: int) -> None:
         super().__init__(output_size, output_size)
+
+    def shrink(self, W: Array, shares: Array) -> None:
+        """Multiply each output by a share of its own."""
+        W *= shares.astype(W.dtype)

@@ -35,7 +35,7 @@ class SequenceRunner:
     """
 
     def __init__(self, network: RecurrentNetwork, data: Dataset) -> None:
-        self._data = data
+        self._network, self._data = network, data
         ordered = sorted(data.series, key=len)
         self._groups = [ordered[k : k + _BATCH] for k in range(0, len(ordered), _BATCH)]
         widths = {len(group) for group in self._groups}
@@ -56,7 +56,7 @@ class SequenceRunner:
         dict of int to list of tuple of float32[H]
             For each row of ``starts`` the state vectors of each recurrent layer.
         """
-        outputs = np.zeros_like(self._data.Y)
+        outputs = np.zeros((len(self._data.Y), self._network.output_size), np.float32)
         states: dict[int, State] = {}
         starts = np.unique(starts)
         for group in self._groups:

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.table import Table
+from ..network.model import Model
+
 Float64Array = NDArray[np.float64]
 
 SMALL = 1 / 64  # of a change, that rounding may be
@@ -35,6 +38,46 @@ def coarse_columns(series: Sequence[Float64Array], offsets: Float64Array) -> lis
     """Return the columns of which float32 loses too much even without their offsets."""
     left = np.abs(np.concatenate(series) - offsets)
     return np.flatnonzero(_is_coarse(left, usual_changes(series))).tolist()
+
+
+def offsets_of(model: Model, columns: Sequence[str]) -> Float64Array:
+    """Return the offsets that a model has for columns of a table, 0 where it has none."""
+    found: dict[str, float] = {}
+    for names, offsets in (
+        (model.outputs, model.output_offsets),
+        (model.inputs, model.input_offsets),
+    ):
+        found |= {} if offsets is None else dict(zip(names, offsets.tolist(), strict=True))
+    return np.array([found.get(name, 0.0) for name in columns])
+
+
+def offset_notes(
+    table: Table, offsets: Float64Array | None, columns: Sequence[str]
+) -> tuple[str, ...]:
+    """Return which columns have offsets, and of which float32 keeps too little even so.
+
+    Parameters
+    ----------
+    table : Table
+    offsets : float64[C] or None
+    columns : sequence of str
+        Their names; one that comes twice counts once.
+    """
+    names = list(dict.fromkeys(columns))
+    offsets = np.zeros(len(names)) if offsets is None else offsets
+    notes = [
+        f"{names[c]}: {offsets[c]:.15g} is subtracted in float64, of which float32 would keep too "
+        "few digits"
+        for c in np.flatnonzero(offsets).tolist()
+    ]
+    values = table.select(names)
+    series = [values[rows] for rows in table.groups().values()]
+    notes += [
+        f"{names[c]}: float32 keeps too few of its digits even so, as its range is large against "
+        "its changes; if it only rises, train on its changes instead"
+        for c in coarse_columns(series, offsets)
+    ]
+    return tuple(notes)
 
 
 def usual_changes(series: Sequence[Float64Array]) -> Float64Array:

@@ -9,17 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .. import __version__
-from ..data.options import ReadOptions
-from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
@@ -28,11 +24,22 @@ from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
+from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
-from .offsets import coarse_columns, fit_offsets
+from .objective import objective_of
+from .offsets import offset_notes
 from .periods import describe_periods
+from .preparing import (
+    linear_parts,
+    longest_window,
+    make_dataset,
+    read_for,
+    season_of,
+    shorten_window,
+    stage_before,
+)
+from .quantiles import calibration
 from .scores import score
-from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
 from .start import check_fits, settings_of
@@ -204,17 +211,24 @@ def prepare(
     settings = Settings(**(given if start is None else settings_of(start, given)))
     if not settings.target:
         raise DataError("target: expected the name of at least one column to predict, got none")
+    objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
-    table, inputs = _read(source, settings)
-    dataset = _dataset(table, inputs, settings, split, start)
-    season = _season(dataset, settings.season)
-    settings, notes = _shorten_window(settings, dataset)
-    notes += _offset_notes(table, dataset, tuple(dict.fromkeys([*inputs, *settings.target])))
+    table, inputs = read_for(source, settings)
+    stage = stage_before(table, inputs, settings, split, start)
+    make = partial(make_dataset, table, inputs, settings, split, start, stage)
+    dataset = make()
+    season = season_of(dataset, settings.season)
+    if start is None:
+        dataset = make(linear_parts(dataset, settings, season))
+    elif start.lags:
+        dataset = make(autoregressions_of(start))
+    settings, notes = shorten_window(settings, dataset)
+    notes += offset_notes(table, dataset.offsets, [*inputs, *settings.target])
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), len(settings.target))
-        check_fits(name, start, build_model(network, dataset, inputs, settings.target))
+        network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
+        check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
 
 
@@ -248,7 +262,7 @@ def choose(
         prepared.settings,
         n,
         prepared.given,
-        longest=_longest_window(prepared.dataset),
+        longest=longest_window(prepared.dataset),
         keep_network=prepared.start is not None,
     )
     with TemporaryDirectory(prefix="streamlstm-sweep-") as name:
@@ -295,7 +309,7 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         fitted.network,
         prepared.dataset,
         prepared.inputs,
-        prepared.settings.target,
+        prepared.settings.outputs,
         _metadata(prepared, fitted),
     )
 
@@ -303,13 +317,14 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
+    points = objective_of(settings, len(settings.outputs)).points
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
     elif settings.online:
-        model = add_stage(model, dataset)
+        model = add_stage(model, dataset, points, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made, settings.target, prepared.season)
+    scores = score(dataset, made[:, points], settings.outputs, prepared.season)
     model.metadata["scores"] = json.dumps([vars(score) for score in scores])
     return Trained(
         model=model,
@@ -320,6 +335,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         season=prepared.season,
         scores=scores,
         coverage=coverage(model, dataset, results),
+        calibration=calibration(dataset, made, settings.quantiles, settings.outputs),
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
@@ -328,103 +344,6 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
-    """Read the table and determine the input columns."""
-    targets, inputs = settings.target, settings.inputs
-    for option, given in (("target", targets), ("input", inputs or ())):
-        for name in given:
-            if given.count(name) > 1:
-                raise DataError(f"{option} {name!r}: given twice; name each column once")
-    options = ReadOptions(
-        time_columns=(settings.time_column,) if settings.time_column else (),
-        stream_column=settings.stream_column,
-        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
-        allow_gaps=settings.allow_gaps,
-    )
-    table = read_table(source, options)
-    names = inputs or table.names
-    table.select([*names, *targets])  # raises if a column is missing or holds text
-    return table, names
-
-
-def _dataset(
-    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
-) -> Dataset:
-    columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values, groups = table.select(columns), table.groups()
-    seen = [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
-    offsets = fit_offsets(seen) if start is None else _offsets_of(start, columns)
-    moved = (values - offsets).astype(np.float32)
-    try:
-        return Dataset(
-            [(stream, moved[rows]) for stream, rows in groups.items()],
-            [columns.index(name) for name in inputs],
-            [columns.index(name) for name in settings.target],
-            settings.horizon,
-            split,
-            settings.skip,
-            None if start is None else (start.input_scaling, start.output_scaling),
-            offsets if offsets.any() else None,
-        )
-    except DataError as error:
-        raise DataError(f"{table.path}: {error}") from None
-
-
-def _offsets_of(model: Model, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Return the offsets that a model has for columns of a table."""
-    found: dict[str, float] = {}
-    for names, offsets in (
-        (model.outputs, model.output_offsets),
-        (model.inputs, model.input_offsets),
-    ):
-        found |= {} if offsets is None else dict(zip(names, offsets.tolist(), strict=True))
-    return np.array([found.get(name, 0.0) for name in columns])
-
-
-def _offset_notes(table: Table, dataset: Dataset, names: Sequence[str]) -> tuple[str, ...]:
-    """Return what offsets were found, and of which columns float32 keeps too little even so."""
-    columns = list(dict.fromkeys([*dataset.inputs, *dataset.targets]))
-    offsets = np.zeros(len(columns)) if dataset.offsets is None else dataset.offsets
-    notes = [
-        f"{names[c]}: {offsets[c]:.15g} is subtracted in float64, of which float32 would keep too "
-        "few digits"
-        for c in np.flatnonzero(offsets).tolist()
-    ]
-    values = table.select([names[c] for c in columns])
-    series = [values[rows] for rows in table.groups().values()]
-    notes += [
-        f"{names[c]}: float32 keeps too few of its digits even so, as its range is so large "
-        "against its changes; if it only rises, give its changes instead"
-        for c in coarse_columns(series, offsets)
-    ]
-    return tuple(notes)
-
-
-def _season(dataset: Dataset, given: int | None) -> int | None:
-    """Return the season of the baseline: as given, or as estimated from the longest series."""
-    longest = max(dataset.series, key=len)
-    if given is None:
-        return find_season(longest.values[: longest.train_end, dataset.targets[0]])
-    if given >= longest.train_end:
-        raise DataError(
-            f"season {given}: expected less than the {longest.train_end} rows trained on"
-        )
-    return given
-
-
-def _shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
-    """Limit the window to the longest series of training rows."""
-    rows = _longest_window(dataset)
-    if settings.window <= rows:
-        return settings, ()
-    note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
-    return replace(settings, window=rows), (note,)
-
-
-def _longest_window(dataset: Dataset) -> int:
-    return max(series.train_end for series in dataset.series) - dataset.horizon
 
 
 def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:

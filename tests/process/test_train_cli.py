@@ -172,7 +172,7 @@ BAD_FILES = {
     "gap in a cell": ("time,value\n" + LONG + "12000,\n", "bad.csv:202: column 'value': .*a gap"),
     "gap in time": (
         "time,value\n" + LONG.replace("\n600,0\n", "\n"),
-        "bad.csv:12: column 'time': expected a row every 60 s, got none for 120 s",
+        "bad.csv:12: column 'time': expected a row every 1 min, got none for 2 min",
     ),
     "text": ("time,value\n" + LONG + "12000,high\n", "bad.csv:202: column 'value': .*'high'"),
     "missing column": ("time,level\n" + LONG, "bad.csv: expected a column 'value'; .* 'level'"),
@@ -376,3 +376,13 @@ def test_train_has_other_cells(wave: Path, tmp_path: Path) -> None:
     assert "training GRU(8) x GRU(8)" in done.stderr
     kinds = [layer.kind for layer in Model.load(model).layers]
     assert kinds == ["gru", "layer_norm", "gru", "dense", "layer_norm", "dense"]
+
+
+def test_train_predicts_quantiles(wave: Path, tmp_path: Path) -> None:
+    model = tmp_path / "quantiles.safetensors"
+    asked = ("train", wave, "--target", "value", "--input", "value", "--out", model)
+    done = run(*asked, "--quantiles", "0.05,0.5,0.975", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "value_q97.5: " in done.stdout
+    assert Model.load(model).outputs == ("value_q5", "value_q50", "value_q97.5")
+    assert "with 0.5 among them" in refused(*asked, "--quantiles", "0.1,0.9")

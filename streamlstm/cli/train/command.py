@@ -25,8 +25,11 @@ def train(
     layer_norm: options.LayerNorm = False,
     residual: options.Residual = False,
     inputs: options.Inputs = None,
-    horizon: options.Horizon = 1,
+    horizon: options.Horizon = ["1"],  # noqa: B006 - typer copies it
     season: options.Season = None,
+    fill: options.Fill = "refuse",
+    calendar: options.Calendar = "none",
+    zone: options.Zone = "UTC",
     stream_column: StreamColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,
@@ -41,7 +44,9 @@ def train(
     dropout: options.Dropout = 0.0,
     recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
+    quantiles: options.Quantiles = (),
     skip: options.Skip = True,
+    linear: options.Linear = True,
     seed: options.Seed = 0,
     online: options.Online = True,
 ) -> None:
@@ -49,7 +54,8 @@ def train(
 
     The file needs a header and numeric columns; a time column is optional. The first 70 % of each
     series are for training, the next 10 % for early stopping, and the last 20 % are the test set,
-    scored once against persistence (the last value) and the value of a season ago. Ctrl-C and
+    scored once against persistence (the last value), the value of a season ago and a linear
+    autoregression. Ctrl-C and
     SIGTERM stop training, save the best model so far, and exit with status 130 or 143.
 
     \b
@@ -119,7 +125,7 @@ def _given(context: typer.Context) -> dict[str, Any]:
     source = context.get_parameter_source
     given = {name for name in options if str(getattr(source(name), "name", "")) != "DEFAULT"}
     settings = {f.name: options[f.name] for f in fields(Settings) if f.name in given}
-    for name in settings.keys() & {"target", "inputs"}:
+    for name in settings.keys() & {"target", "inputs", "horizon"}:
         settings[name] = tuple(settings[name])
     if given & {"hidden", "layers"}:
         settings["hidden_sizes"] = hidden_sizes(options["hidden"], options["layers"])

@@ -1,7 +1,7 @@
 """Options of `streamlstm train`, one of each setting; the defaults are those of `Settings`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,16 @@ def _not_nan(value: float) -> float:
     if value != value:
         raise typer.BadParameter("expected a number, got nan")
     return value
+
+
+def _numbers(value: str | tuple[float, ...]) -> tuple[float, ...]:
+    """Read numbers that are separated by commas."""
+    if isinstance(value, tuple):
+        return value
+    try:
+        return tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers such as 0.1,0.5,0.9, got {value}") from None
 
 
 # What is read and written.
@@ -54,11 +64,32 @@ Inputs = Annotated[
         "--input", help="An input column; by default every numeric column. May be repeated."
     ),
 ]
-Horizon = Annotated[int, typer.Option(min=1, help="Steps ahead to predict.")]
+Horizon = Annotated[
+    list[str],
+    typer.Option(
+        help="Steps ahead to predict, such as 24, or 1..24 for each of these. May be repeated: "
+        "each target then gets an output for each, such as value@+24."
+    ),
+]
 Season = Annotated[
     int | None,
     typer.Option(min=1, help="Steps per season of the seasonal baseline; by default estimated."),
 ]
+Fill = Annotated[
+    str,
+    typer.Option(
+        help="What takes the place of a missing value of an input: refuse, last, mean, zero, or "
+        "predict. The model does it in serving too."
+    ),
+]
+Calendar = Annotated[
+    str,
+    typer.Option(
+        help="Inputs that the model makes of the event time: some of hour,weekday,yearday,since; "
+        "none; or auto, by the validation rows. Such a model needs the time of every observation."
+    ),
+]
+Zone = Annotated[str, typer.Option(help="Time zone of the calendar, such as Europe/Berlin.")]
 TrainFraction = Annotated[
     float, typer.Option(help="Fraction of each series to train on, from its start.")
 ]
@@ -96,8 +127,24 @@ RecurrentDropout = Annotated[
         help="Dropout between steps, the same units at all steps of a window.",
     ),
 ]
+Quantiles = Annotated[
+    Any,
+    typer.Option(
+        parser=_numbers,
+        metavar="Q,Q,...",
+        help="Predict these quantiles of each target, such as 0.1,0.5,0.9, in place of one value.",
+    ),
+]
 Skip = Annotated[
     bool, typer.Option(help="Predict the change from the last value instead of the value.")
+]
+
+Linear = Annotated[
+    bool,
+    typer.Option(
+        help="A linear part from the last values and the season beside the network, chosen and "
+        "fitted first."
+    ),
 ]
 
 # How it is trained.

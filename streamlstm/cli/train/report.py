@@ -53,11 +53,17 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         _compare("persistence", score.model, score.persistence)
         if score.seasonal is not None:
             _compare(f"season of {trained.season}", score.model, score.seasonal)
+        if score.autoregression is not None:
+            _compare("autoregression", score.model, score.autoregression)
     for level, share in trained.coverage.items():
         console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    for name, share in trained.calibration.items():
+        console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
-    console.print(f"wrote {out} ({counted(model.horizon, 'step')} ahead)")
+    steps = " and ".join(str(h) for h in sorted(set(model.horizons))[:-1][:3])
+    many = f"{steps}{', ...' if len(set(model.horizons)) > 4 else ''} and " if steps else ""
+    console.print(f"wrote {out} ({many}{counted(model.horizon, 'step')} ahead)")
 
 
 def _compare(name: str, error: float, other: float) -> None:

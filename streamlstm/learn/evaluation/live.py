@@ -12,7 +12,7 @@ from ...engine.engine import Engine
 from ...engine.offline import predict_rows
 from ...engine.prediction import ResultLayout
 from ...network.model import Model
-from .forecasts import Rows, horizons
+from .forecasts import Rows
 
 Array = NDArray[Any]
 
@@ -52,7 +52,7 @@ def _run_with_labels(
 ) -> None:
     """Step one stream, and learn the labels of each row that has come."""
     assert model.online is not None
-    engine, ahead = Engine(model, capacity=1), np.array(horizons(model))
+    engine, ahead = Engine(model, capacity=1), np.array(model.horizons)
     late = int(ahead.max())  # labels of one observation are learnt together
     for position, row in enumerate(rows.tolist()):
         moment = None if time is None else [float(time[row])]
