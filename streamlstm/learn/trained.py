@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..network.html import as_table
 from ..network.model import Model
 from .dataset import Dataset
+from .evaluation.evaluation import Evaluation
 from .fit import EpochMetrics
 from .picture import Picture, draw
 from .predict import predict
@@ -51,6 +52,8 @@ class Trained:
         The result of every row of the data set, each series stepped as live.
     sweep : Sweep or None
         What was tried before.
+    evaluation : Evaluation or None
+        Everything that `evaluate` says of the test period; None if nothing was held back.
     """
 
     model: Model
@@ -65,6 +68,7 @@ class Trained:
     dataset: Dataset
     results: NDArray[Any]
     sweep: Sweep | None = None
+    evaluation: Evaluation | None = None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one .safetensors file, as `Model.save`."""

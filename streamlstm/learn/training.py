@@ -29,6 +29,7 @@ from .build import build_model
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
+from .evaluation.held_back import evaluate_held_back
 from .fit import EpochMetrics, FitResult, fit
 from .linear_part import autoregressions, autoregressions_of
 from .network import RecurrentNetwork
@@ -339,6 +340,14 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
+        evaluation=evaluate_held_back(
+            model,
+            prepared.table,
+            dataset.series,
+            results,
+            prepared.season,
+            [(epoch.loss, epoch.validation) for epoch in fitted.history],
+        ),
     )
 
 

@@ -73,7 +73,7 @@ def evaluate(
 
         check_plots()
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.evaluate.tables import print_evaluation
+    from streamlstm.cli.evaluate.tables import print_evaluation, print_source
     from streamlstm.learn.evaluation import evaluate as judge
     from streamlstm.network.model import Model
 
@@ -96,6 +96,7 @@ def evaluate(
         _write_json(json, found.to_dict())
     if report is not None:
         found.report(report)
+    print_source(found)
     print_evaluation(found)
 
 
