@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .interpret import interpret
 from .options import ReadOptions
+from .order import put_in_order
+from .resample import resample
 from .sources.content import open_content
 from .sources.delimited import read_delimited
+from .spacing import check_spacing
 from .table import Table
-from .time_order import check_time_order
 
 Source = Any
 """A path, ``-`` for standard input, an open stream, a frame, a dict of arrays or an array."""
@@ -38,6 +41,10 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
     """
     options = options or ReadOptions()
     columns = read_delimited(open_content(source))
-    table = interpret(columns, options)
-    check_time_order(table, options.allow_gaps)
-    return table
+    # A reading that is missing may be one of several in its interval.
+    missing = options.missing or options.resample is not None
+    table = interpret(columns, replace(options, missing=missing))
+    table = put_in_order(table, options.sort, repeated_times=options.resample is not None)
+    if options.resample is not None:
+        table = resample(table, options.resample, options.missing)
+    return check_spacing(table, options.allow_gaps)

@@ -22,7 +22,7 @@ def parse_horizons(given: object) -> int | tuple[int, ...]:
     DataError
         If it is none of these.
     """
-    parts = given if isinstance(given, tuple | list) else (given,)
+    parts = given if isinstance(given, tuple | list | range) else (given,)
     steps: set[int] = set()
     for part in parts:
         first, dots, last = str(part).strip().partition("..")

@@ -420,7 +420,7 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         categories=tuple(name for name in categories if name),
         allow_gaps=settings.allow_gaps,
     )
-    table = read_table(source, options)
+    table = source if isinstance(source, Table) else read_table(source, options)
     if sequence and stream and table.streams is not None:
         pairs = zip(table.categories[stream], table.streams, strict=True)
         table = replace(table, streams=TextColumn.of([f"{a}/{b}" for a, b in pairs]))

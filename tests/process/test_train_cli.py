@@ -172,7 +172,7 @@ BAD_FILES = {
     "gap in a cell": ("time,value\n" + LONG + "12000,\n", "bad.csv:202: column 'value': .*a gap"),
     "gap in time": (
         "time,value\n" + LONG.replace("\n600,0\n", "\n"),
-        "bad.csv:12: column 'time': expected a row every 60 s, got none for 120 s",
+        "bad.csv:12: column 'time': expected a row every 1 min, got none for 2 min",
     ),
     "text": ("time,value\n" + LONG + "12000,high\n", "bad.csv:202: column 'value': .*'high'"),
     "missing column": ("time,level\n" + LONG, "bad.csv: expected a column 'value'; .* 'level'"),

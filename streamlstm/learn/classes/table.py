@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.table import Table
+from ...data.table import Table, missing_column
 from ...data.text_column import TextColumn
 from ...errors import DataError
 from ..dataset import Split
@@ -63,6 +63,8 @@ def read_classes(table: Table, name: str) -> tuple[NDArray[np.intp], tuple[str, 
 
     Numbers are in their own order, text is in that of the alphabet.
     """
+    if name not in table.categories:
+        raise missing_column(table.path, name, tuple(table.categories))
     found, texts = TextColumn(table.categories[name].array).codes()
     names = sorted((text for text in texts if text.strip()), key=_order)
     if not 2 <= len(names) <= MAX_CLASSES:
