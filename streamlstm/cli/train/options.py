@@ -100,6 +100,21 @@ SequenceColumn = Annotated[
         help="The column that names the sequence of each row, whose state is not carried on.",
     ),
 ]
+Fill = Annotated[
+    str,
+    typer.Option(
+        help="What takes the place of a missing value of an input: refuse, last, mean, zero, or "
+        "predict. The model does it in serving too."
+    ),
+]
+Calendar = Annotated[
+    str,
+    typer.Option(
+        help="Inputs that the model makes of the event time: some of hour,weekday,yearday,since; "
+        "none; or auto, by the validation rows. Such a model needs the time of every observation."
+    ),
+]
+Zone = Annotated[str, typer.Option(help="Time zone of the calendar, such as Europe/Berlin.")]
 TrainFraction = Annotated[
     float, typer.Option(help="Fraction of each series to train on, from its start.")
 ]

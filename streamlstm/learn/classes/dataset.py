@@ -69,13 +69,14 @@ class ClassDataset(Dataset):
         self.horizon = 1 if next_event else 0
         self.horizons, self.skip = (self.horizon,), (-1,)
         self.lags, self.lag_weights = (), None
+        self.times, self.stage = None, None
         rows = [(name, np.column_stack([X, classes])) for name, X, classes in series]
         self.series = make_series(
             [(name, values.astype(np.float32)) for name, values in rows],
             split or Split(),
             whole=sequences,
         )
-        self.X = self._scaled_inputs()
+        self.X, self.filled = self._scaled_inputs()
         classes = np.concatenate([self._targets_of(s) for s in self.series])
         self.known = (classes != UNKNOWN)[:, None]
         self.Y = np.maximum(classes, 0).astype(np.float32)[:, None]
@@ -92,14 +93,14 @@ class ClassDataset(Dataset):
         for s in self.series:
             self._ends[s.offset : s.offset + len(s)] = s.offset + s.train_end - self.horizon
 
-    def _scaled_inputs(self) -> NDArray[np.float32]:
+    def _scaled_inputs(self) -> tuple[NDArray[np.float32], Array]:
         values = np.concatenate([s.values[:, :-1] for s in self.series])
         seen = np.concatenate([s.values[: s.train_end, :-1] for s in self.series])
         scaling = fit_scaling(seen)
         mean, scale = scaling.mean.copy(), scaling.scale.copy()
         mean[: self.next_event], scale[: self.next_event] = 0, 1  # a category is not scaled
         self.input_scaling = Scaling(mean, scale)
-        return np.asarray(self.input_scaling.apply(values), np.float32)
+        return np.asarray(self.input_scaling.apply(values), np.float32), values
 
     def _targets_of(self, s: Series) -> NDArray[np.intp]:
         """Return the class that each row of a series has to tell."""
