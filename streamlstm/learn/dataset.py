@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..network.online import Online
 from ..network.scaling import Scaling
 from .autoregression import Autoregression
+from .inputs import derive_inputs, fill_inputs
 from .linear_part import LinearPart
 
 Array = NDArray[Any]
@@ -111,6 +113,12 @@ class Dataset:
         Those of the inputs and of the outputs; by default fitted on the training period.
     linear : sequence of Autoregression, optional
         For each output the linear part of the model: the network learns what that leaves.
+    times : float64[N], optional
+        Event times of all rows, in seconds.
+    stage : Online, optional
+        How missing inputs are filled, and which features of the time stand behind the inputs.
+    sequences : bool
+        Each series is a sequence with an end: whole ones are in each period.
 
     Attributes
     ----------
@@ -118,8 +126,14 @@ class Dataset:
         Of each output the column and the steps ahead.
     horizon : int
         The longest.
-    X : float32[N, F]
-        Scaled inputs of all series, one after the other.
+    categories : int
+        Number of categories of the first input; 0, for that is a number.
+    X : float32[N, F + D]
+        Inputs of the network for all series, one after the other: scaled, then derived.
+    filled : float[N, F]
+        The inputs as they are filled, not scaled.
+    derived : int
+        D, features of the time.
     Y : float32[N, O]
         Scaled targets of each row; 0 where there is none.
     known : bool[N, O]
@@ -143,6 +157,8 @@ class Dataset:
         If there are too few rows to train or validate on.
     """
 
+    categories = 0
+
     def __init__(
         self,
         series: Sequence[tuple[str, Float32Array]],
@@ -153,24 +169,28 @@ class Dataset:
         skip: bool = True,
         scalings: tuple[Scaling, Scaling] | None = None,
         linear: Sequence[Autoregression] = (),
+        times: NDArray[np.float64] | None = None,
+        stage: Online | None = None,
+        sequences: bool = False,
     ) -> None:
         steps = (horizon,) if isinstance(horizon, int) else tuple(horizon)
         self.inputs = tuple(inputs)
         self.targets = tuple(targets) * len(steps)
         self.horizons = tuple(h for h in steps for _ in targets)
         self.horizon = max(steps)
-        self.series = _make_series(series, split or Split())
+        self.series = make_series(series, split or Split(), whole=sequences)
         self.skip = tuple(
             self.inputs.index(c) if skip and c in self.inputs else -1 for c in self.targets
         )
         values = np.concatenate([s.values[:, self.inputs] for s in self.series])
         seen = np.concatenate([s.values[: s.train_end, self.inputs] for s in self.series])
         self.input_scaling = scalings[0] if scalings else fit_scaling(seen)
-        self.X: Float32Array = self.input_scaling.apply(values).astype(np.float32)
+        self.times, self.stage = times, stage
+        self.X, self.filled = self._network_inputs(values)
         unscaled = np.concatenate([self._unscaled_targets(s) for s in self.series])
         self.known = ~np.isnan(unscaled)
-        self._training = self._periods([(0, s.train_end) for s in self.series])
-        self.validated = self._periods([(s.train_end, s.validation_end) for s in self.series])
+        self._training = self.periods([(0, s.train_end) for s in self.series])
+        self.validated = self.periods([(s.train_end, s.validation_end) for s in self.series])
         self.train_rows = np.flatnonzero(self._training.any(axis=1))
         self.validation_rows = np.flatnonzero(self.validated.any(axis=1))
         self._check_lengths()
@@ -198,17 +218,37 @@ class Dataset:
             end = s.train_end - min(self.horizons)
             self._ends[s.offset : s.offset + len(s)] = s.offset + end
 
+    @property
+    def derived(self) -> int:
+        """How many features of the time stand behind the inputs."""
+        return int(self.X.shape[1]) - len(self.inputs)
+
+    @property
+    def groups(self) -> list[NDArray[np.intp]]:
+        """The rows of each series."""
+        return [np.arange(s.offset, s.offset + len(s)) for s in self.series]
+
+    def _network_inputs(self, values: Array) -> tuple[Float32Array, Array]:
+        """Return the inputs of the network, and those of the model as they are filled."""
+        stage = self.stage or Online()
+        filled = fill_inputs(values, self.groups, self.input_scaling, stage)
+        X = self.input_scaling.apply(filled).astype(np.float32)
+        if stage.calendar:
+            X = np.concatenate([X, derive_inputs(self.times, self.groups, stage)], axis=1)
+        return X, filled
+
     def _unscaled_targets(self, s: Series) -> Array:
         """Return the target of each row, a change or a value; NaN where there is none."""
         unscaled = np.full((len(s), len(self.targets)), np.nan)
         outputs = zip(self.targets, self.horizons, self.skip, strict=True)
         for o, (column, steps, skip) in enumerate(outputs):
-            values = s.values[:, column].astype(np.float64)
-            before = values[:-steps] if skip >= 0 else 0.0
+            values, before = s.values[:, column].astype(np.float64), np.zeros(1)
+            if skip >= 0:
+                before = self.filled[s.offset : s.offset + len(s) - steps, skip].astype(np.float64)
             unscaled[:-steps, o] = values[steps:] - before
         return unscaled
 
-    def _periods(self, periods: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    def periods(self, periods: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
         """Return where targets lie in a period, given for each series by first and end."""
         inside = np.zeros(self.known.shape, bool)
         for s, (first, end) in zip(self.series, periods, strict=True):
@@ -300,11 +340,26 @@ class Dataset:
         return np.asarray(made[at, np.arange(made.shape[1])])
 
 
-def _make_series(series: Sequence[tuple[str, Float32Array]], split: Split) -> list[Series]:
+def make_series(
+    series: Sequence[tuple[str, Float32Array]], split: Split, *, whole: bool
+) -> list[Series]:
+    """Return the series with their periods.
+
+    Parameters
+    ----------
+    series : sequence of (name, float32[n, C])
+    split : Split
+    whole : bool
+        The first series are for training, those after them for validation; else the first part of
+        each is.
+    """
     made, offset = [], 0
-    for name, values in series:
-        made.append(Series(name, values, offset, *split.bounds(len(values))))
-        offset += len(values)
+    ends = split.bounds(len(series))
+    for n, (name, values) in enumerate(series):
+        rows = len(values)
+        bounds = (rows * (n < ends[0]), rows * (n < ends[1])) if whole else split.bounds(rows)
+        made.append(Series(name, values, offset, *bounds))
+        offset += rows
     return made
 
 

@@ -17,7 +17,7 @@ from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
 from .network import RecurrentNetwork
-from .objective import objective_of
+from .objective import objective_for
 from .settings import Settings
 
 Array = NDArray[Any]
@@ -151,8 +151,10 @@ class _Trainer:
     ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        self._objective = objective_of(settings, data.Y.shape[1])
-        self.network = RecurrentNetwork.of(settings, data.X.shape[1], self._objective.head)
+        self._objective = objective_for(settings, data)
+        self.network = RecurrentNetwork.of(
+            settings, data.X.shape[1], self._objective.head, data.categories
+        )
         self.network.initialize(self._rng)
         if start is not None:
             self.network.load(start)
@@ -254,7 +256,8 @@ class _Trainer:
     def _train_batch(self, starts: NDArray[np.intp]) -> float:
         X, Y, weights = self._data.windows(starts, self._settings.window)
         if self._shift:
-            X += self._shift * self._rng.standard_normal((1, *X.shape[1:]), np.float32)
+            inputs = X[:, :, : X.shape[2] - self._data.derived]  # no clock is shifted
+            inputs += self._shift * self._rng.standard_normal((1, *inputs.shape[1:]), np.float32)
             weights[: len(X) // 8] = 0  # the initial state has not seen the offset
         tape = self._tape(len(starts))
         B, sizes = len(starts), self._settings.hidden_sizes

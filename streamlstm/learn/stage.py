@@ -27,8 +27,7 @@ def predict_all(model: Model, dataset: Dataset) -> Array:
     """Return the results of all rows of a data set, float32[n, W], each series stepped as live."""
     compile_for(model)
     values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
-    groups = [np.arange(s.offset, s.offset + len(s)) for s in dataset.series]
-    return predict_rows(model, values, groups)
+    return predict_rows(model, values, dataset.groups, dataset.times)
 
 
 def add_stage(
@@ -49,12 +48,13 @@ def add_stage(
     """
     if not set(dataset.targets) & set(dataset.inputs) or model.horizon > MAX_HORIZON:
         return model
+    base = model.online or Online()
     if len(points) < model.output_size:
         inputs = {column: n for n, column in enumerate(dataset.inputs)}
         targets = np.full(model.output_size, -1)
         targets[points] = [inputs.get(column, -1) for column in dataset.targets]
-        return model.with_online(Online(anomaly=True, targets=tuple(targets.tolist())))
-    online = Online(intervals=LEVELS, anomaly=True)
+        return model.with_online(replace(base, anomaly=True, targets=tuple(targets.tolist())))
+    online = replace(base, intervals=LEVELS, anomaly=True)
     plain = model.with_online(online)
     if len(set(model.horizons)) > MANY:
         return plain  # each horizon would keep forecasts and a head of its own for every stream

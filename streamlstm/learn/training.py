@@ -15,31 +15,36 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
-from ..data.options import ReadOptions
-from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
-from ..network.online import MAX_HORIZON
-from .autoregression import Autoregression
 from .build import build_model
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
+from .classes.dataset import ClassDataset
+from .classes.scores import score_classes
+from .classes.table import class_dataset
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
-from .linear_part import autoregressions, autoregressions_of
+from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_of
 from .periods import describe_periods
+from .preparing import (
+    linear_parts,
+    longest_window,
+    make_dataset,
+    read_for,
+    season_of,
+    shorten_window,
+    stage_before,
+)
 from .quantiles import calibration
 from .scores import score
-from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
-from .start import check_fits, scalings_of, settings_of
+from .start import check_fits, settings_of
 from .sweep.estimate import Estimate
 from .sweep.halving import Sweep, run_sweep
 from .sweep.pool import cores
@@ -99,7 +104,7 @@ class Preparation:
 def train(
     source: Any,
     *,
-    target: str | Sequence[str],
+    target: str | Sequence[str] = (),
     hidden: int | Sequence[int] | None = None,
     layers: int = 1,
     inputs: str | Sequence[str] | None = None,
@@ -117,7 +122,7 @@ def train(
     source : path
         The table: a CSV file.
     target : str or sequence of str
-        The columns to predict.
+        The columns to predict; none with ``classify`` or ``target_category``.
     hidden : int or sequence of int, optional
         Hidden units of each layer, 64 by default; a sequence gives each layer its own number.
     layers : int
@@ -206,30 +211,56 @@ def prepare(
     """
     start = from_model if isinstance(from_model, Model | None) else Model.load(from_model)
     settings = Settings(**(given if start is None else settings_of(start, given)))
-    if not settings.target:
-        raise DataError("target: expected the name of at least one column to predict, got none")
+    check_what(settings, start)
+    if settings.class_column:
+        return _prepare_classes(source, settings, frozenset(given))
     objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
-    table, inputs = _read(source, settings)
-    make = partial(_dataset, table, inputs, settings, split, start)
+    table, inputs = read_for(source, settings)
+    stage = stage_before(table, inputs, settings, split, start)
+    make = partial(make_dataset, table, inputs, settings, split, start, stage)
     dataset = make()
-    season = _season(dataset, settings.season)
-    if (
-        settings.linear
-        and not settings.quantiles
-        and start is None
-        and dataset.horizon <= MAX_HORIZON
-    ):
-        dataset = make(autoregressions(dataset, season))
-    elif start is not None and start.lags:
+    season = season_of(dataset, settings.season)
+    if start is None:
+        dataset = make(linear_parts(dataset, settings, season))
+    elif start.lags:
         dataset = make(autoregressions_of(start))
-    settings, notes = _shorten_window(settings, dataset)
+    settings, notes = shorten_window(settings, dataset)
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), objective.head)
+        network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
         check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
+
+
+def check_what(settings: Settings, start: Model | None) -> None:
+    """Raise DataError unless the settings say what is to be predicted, in one way."""
+    asked = [bool(settings.target), settings.classify is not None]
+    asked.append(settings.target_category is not None)
+    if sum(asked) != 1:
+        raise DataError(
+            "expected the columns to predict (target), the column of a class (classify) or of a "
+            f"category (target_category), one of these; got {sum(asked) or 'none'}"
+        )
+    if not settings.class_column:
+        return
+    if start is not None:
+        raise DataError("a model of classes cannot be trained on; train a new one")
+    if settings.quantiles or settings.horizons != (1,):
+        raise DataError("classes have neither quantiles nor horizons: leave these out")
+    if settings.fill != "refuse" or settings.calendar != "none":
+        raise DataError("models of classes have no fill and no calendar: leave these out")
+
+
+def _prepare_classes(source: Any, settings: Settings, given: frozenset[str]) -> Preparation:
+    """Read a table and make a data set of its classes."""
+    table, inputs = read_for(source, settings)
+    dataset = class_dataset(table, inputs, settings)
+    if settings.target_category is not None:
+        inputs = (settings.target_category, *inputs)
+    settings, notes = shorten_window(settings, dataset)
+    return Preparation(table, inputs, dataset, settings, None, notes, given=given)
 
 
 def choose(
@@ -262,7 +293,7 @@ def choose(
         prepared.settings,
         n,
         prepared.given,
-        longest=_longest_window(prepared.dataset),
+        longest=longest_window(prepared.dataset),
         keep_network=prepared.start is not None,
     )
     with TemporaryDirectory(prefix="streamlstm-sweep-") as name:
@@ -309,7 +340,7 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         fitted.network,
         prepared.dataset,
         prepared.inputs,
-        prepared.settings.outputs,
+        prepared.settings.outputs or (prepared.settings.class_column,),
         _metadata(prepared, fitted),
     )
 
@@ -317,6 +348,8 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
+    if isinstance(dataset, ClassDataset):
+        return _finish_classes(prepared, fitted, model, dataset)
     points = objective_of(settings, len(settings.outputs)).points
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
@@ -342,103 +375,69 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     )
 
 
+def _finish_classes(
+    prepared: Preparation, fitted: FitResult, model: Model, dataset: ClassDataset
+) -> Trained:
+    """Score the classes on the test period; there is no online stage, which is for numbers."""
+    results = predict_all(model, dataset)
+    scores = score_classes(dataset, results)
+    model.metadata["scores"] = json.dumps(scores.summary())
+    return Trained(
+        model=model,
+        settings=prepared.settings,
+        history=fitted.history,
+        ended=fitted.ended,
+        best=fitted.best,
+        season=None,
+        scores=[],
+        coverage={},
+        calibration={},
+        dataset=dataset,
+        results=results,
+        sweep=prepared.sweep,
+        classes=scores,
+    )
+
+
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
-    """Read the table and determine the input columns."""
-    targets, inputs = settings.target, settings.inputs
-    for option, given in (("target", targets), ("input", inputs or ())):
-        for name in given:
-            if given.count(name) > 1:
-                raise DataError(f"{option} {name!r}: given twice; name each column once")
-    options = ReadOptions(
-        time_columns=(settings.time_column,) if settings.time_column else (),
-        stream_column=settings.stream_column,
-        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
-        allow_gaps=settings.allow_gaps,
-    )
-    table = source if isinstance(source, Table) else read_table(source, options)
-    names = inputs or table.names
-    table.select([*names, *targets])  # raises if a column is missing or holds text
-    return table, names
-
-
-def _dataset(
-    table: Table,
-    inputs: Sequence[str],
-    settings: Settings,
-    split: Split,
-    start: Model | None,
-    linear: Sequence[Autoregression] = (),
-) -> Dataset:
-    points = objective_of(settings, len(settings.outputs)).points
-    columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns).astype(np.float32)
-    try:
-        return Dataset(
-            [(stream, values[rows]) for stream, rows in table.groups().items()],
-            [columns.index(name) for name in inputs],
-            [columns.index(name) for name in settings.target],
-            settings.horizons,
-            split,
-            settings.skip,
-            None if start is None else scalings_of(start, points),
-            linear,
-        )
-    except DataError as error:
-        raise DataError(f"{table.path}: {error}") from None
-
-
-def _season(dataset: Dataset, given: int | None) -> int | None:
-    """Return the season of the baseline: as given, or as estimated from the longest series."""
-    longest = max(dataset.series, key=len)
-    if given is None:
-        return find_season(longest.values[: longest.train_end, dataset.targets[0]])
-    if given >= longest.train_end:
-        raise DataError(
-            f"season {given}: expected less than the {longest.train_end} rows trained on"
-        )
-    return given
-
-
-def _shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
-    """Limit the window to the longest series of training rows."""
-    rows = _longest_window(dataset)
-    if settings.window <= rows:
-        return settings, ()
-    note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
-    return replace(settings, window=rows), (note,)
-
-
-def _longest_window(dataset: Dataset) -> int:
-    return max(series.train_end for series in dataset.series) - dataset.horizon
 
 
 def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
     """Return the metadata of the model file, the same in every run of the same training."""
     settings, best, sweep = prepared.settings, fitted.best, prepared.sweep
     tried = {} if sweep is None else {"sweep": json.dumps(sweep.summary())}
-    return tried | {
-        "made_by": f"streamlstm train {__version__}",
-        "data": Path(prepared.table.path).name,
-        "targets": json.dumps(settings.target),
-        "settings": json.dumps(
-            settings.of(NetworkSettings, OptimizationSettings)
-            | {"train": settings.train_fraction, "validation": settings.validation_fraction}
-            | {"season": prepared.season}
-        ),
-        "training": json.dumps(
-            {
-                "sweeps": fitted.history[-1].number,
-                "best_sweep": best.number,
-                "validation_of_persistence": round(best.validation, 6),
-                "ended": fitted.ended,
-                "history": [
-                    [round(epoch.loss, 6), round(epoch.validation, 6)] for epoch in fitted.history
-                ],
-            }
-        ),
-        "periods": describe_periods(prepared.table, settings.target[0], prepared.dataset.series),
-    }
+    return (
+        tried
+        | {
+            "made_by": f"streamlstm train {__version__}",
+            "data": Path(prepared.table.path).name,
+            "targets": json.dumps(settings.target or [settings.class_column]),
+            "settings": json.dumps(
+                settings.of(NetworkSettings, OptimizationSettings)
+                | {"train": settings.train_fraction, "validation": settings.validation_fraction}
+                | {"season": prepared.season}
+            ),
+            "training": json.dumps(
+                {
+                    "sweeps": fitted.history[-1].number,
+                    "best_sweep": best.number,
+                    "validation_of_persistence": round(best.validation, 6),
+                    "ended": fitted.ended,
+                    "history": [
+                        [round(epoch.loss, 6), round(epoch.validation, 6)]
+                        for epoch in fitted.history
+                    ],
+                }
+            ),
+        }
+        | _periods(prepared)
+    )
+
+
+def _periods(prepared: Preparation) -> dict[str, str]:
+    """Return by which rows the table is recognised: those of a numeric column, if it has one."""
+    names = (*prepared.settings.target, *prepared.table.names)
+    if not names:
+        return {}
+    return {"periods": describe_periods(prepared.table, names[0], prepared.dataset.series)}
