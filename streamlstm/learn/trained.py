@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..network.html import as_table
 from ..network.model import Model
+from .classes.scores import ClassScores
 from .dataset import Dataset
 from .evaluation.evaluation import Evaluation
 from .fit import EpochMetrics
@@ -50,6 +51,8 @@ class Trained:
         The series and their periods.
     results : float32[N, W]
         The result of every row of the data set, each series stepped as live.
+    classes : ClassScores or None
+        Of a model of classes: how good they are on the test period.
     sweep : Sweep or None
         What was tried before.
     evaluation : Evaluation or None
@@ -67,6 +70,7 @@ class Trained:
     calibration: dict[str, float]
     dataset: Dataset
     results: NDArray[Any]
+    classes: ClassScores | None = None
     sweep: Sweep | None = None
     evaluation: Evaluation | None = None
 

@@ -79,6 +79,17 @@ def find_points(
     )
 
 
+def target_columns(model: Model, names: Sequence[str]) -> tuple[str, ...]:
+    """Return for each output the column that it forecasts, of quantiles too.
+
+    Raises
+    ------
+    DataError
+        If there is an output of which nothing in the table says what it forecasts.
+    """
+    return tuple(_column(model, n, names) for n in range(model.output_size))
+
+
 def _column(model: Model, output: int, names: Sequence[str]) -> str:
     """Return the column that an output forecasts, by its name or by its input."""
     name, source = model.outputs[output], model.targets[output]
