@@ -409,3 +409,25 @@ def test_several_horizons_each_get_an_output(wave: Path, tmp_path: Path) -> None
         assert rows[0][f"time@+{steps}"] == rows[steps]["time"]
     done = run("train", wave, "--target", "value", "--horizon", "3..1", "--out", model)
     assert "expected steps from 1" in done.stderr
+
+
+def test_train_tells_classes_and_predict_writes_their_probabilities(tmp_path: Path) -> None:
+    rows = [
+        f"{run},{t},{(run % 2) * 2 + t % 3 / 10},{'ab'[run % 2]}"
+        for run in range(60)
+        for t in range(8)
+    ]
+    data, model = tmp_path / "runs.csv", tmp_path / "classes.safetensors"
+    data.write_text("run,t,x,kind\n" + "\n".join(rows))
+    asked = ("--classify", "kind", "--sequence-column", "run", "--input", "x")
+    done = run("train", data, *asked, "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"accuracy on the last 96 rows: \d", done.stdout)
+    assert "is \\ told" in done.stdout
+    assert "sequences that are right: " in done.stdout
+    done = run("predict", model, data, "--stream-column", "run", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert all(float(row["a"]) + float(row["b"]) == pytest.approx(1, abs=1e-4) for row in told)
+    assert "one of these; got 2" in refused("train", data, "--target", "x", *asked)
