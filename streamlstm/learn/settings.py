@@ -139,7 +139,7 @@ class DataSettings:
     target : tuple of str
         The columns to predict.
     inputs : tuple of str or None
-        The input columns; None for every numeric column.
+        The input columns; None for every numeric column that may help (`data.checks`).
     horizon : int or tuple of int
         Steps ahead to predict; of several each target gets an output for each.
     season : int or None

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..data.checks import leave_out_useless
 from ..data.options import ReadOptions
 from ..data.read import read_table
 from ..data.table import Table
@@ -123,7 +124,8 @@ def train(
     layers : int
         Number of layers of ``hidden`` units.
     inputs : str or sequence of str, optional
-        The input columns; by default every numeric column.
+        The input columns; by default every numeric column that may help: constants, ids, clocks
+        and columns that hold the target's next values are left out.
     from_model : Model or path, optional
         A model to train on: its layers, scaling and online stage are kept, so that a worker that
         serves it can be reloaded. Settings that are not given are those it was trained with.
@@ -360,6 +362,8 @@ def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         allow_gaps=settings.allow_gaps,
     )
     table = read_table(source, options)
+    if not inputs:
+        table = leave_out_useless(table, targets, max(settings.horizons))
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
