@@ -15,8 +15,8 @@ of validation counts twice; what was chosen is then fitted to both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,24 @@ class TargetSeries(NamedTuple):
     validation_end: int
 
 
+class Kind(NamedTuple):
+    """How a regression is fitted.
+
+    Attributes
+    ----------
+    by_level : bool
+        On the values and a constant; else on differences from the last value alone.
+    robust : bool
+        By Huber's loss; else by least squares.
+    """
+
+    by_level: bool
+    robust: bool
+
+
+KINDS = tuple(Kind(by_level, robust) for by_level in (False, True) for robust in (False, True))
+
+
 @dataclass(frozen=True)
 class Autoregression:
     """A linear forecast of a change from the last values.
@@ -60,11 +78,14 @@ class Autoregression:
         Steps back, rising.
     weights : float64[K]
     bias : float
+    kind : Kind or None
+        How it was fitted, if it was chosen among others.
     """
 
     lags: tuple[int, ...]
     weights: Array
     bias: float
+    kind: Kind | None = None
 
     @classmethod
     def none(cls) -> Autoregression:
@@ -113,40 +134,41 @@ def fit_autoregression(
     found = _Rows(series, horizon, _candidate_lags(horizon, season, longest))
     if not found.enough:
         return none
-    best, least, columns_of_best, kind_of_best = none, found.loss(none, 0), None, 0
-    for columns, lags in found.candidates:
-        for kind, made in enumerate(_fitted(found, columns, lags, found.training)):
+    simple = [none] if season is None else [none, _seasonal(horizon, season)]
+    best = min(simple, key=lambda made: found.loss(made, 0))
+    least, chosen = found.loss(best, 0), None
+    for columns in found.candidates:
+        for kind in KINDS:
+            made = _fitted(found, columns, found.training, kind)
             loss = found.loss(made, len(columns))
             if loss < least:
-                best, least, columns_of_best, kind_of_best = made, loss, columns, kind
-    seasonal = _seasonal(horizon, season)
-    if seasonal and found.loss(seasonal, 0) < least:
-        return seasonal
-    if columns_of_best is None:
+                least, chosen = loss, (columns, kind)
+    if chosen is None:
         return best
-    return list(_fitted(found, columns_of_best, list(best.lags), found.known))[kind_of_best]
+    return replace(_fitted(found, chosen[0], found.known, chosen[1]), kind=chosen[1])
 
 
 def refit(
     chosen: Autoregression, series: Sequence[TargetSeries], horizon: int, season: int | None
 ) -> Autoregression:
     """Fit the lags that were chosen for a near horizon to another one, by least squares."""
+    if chosen.kind is None:
+        seasonal = chosen.lags and season is not None
+        return _seasonal(horizon, season) if seasonal else Autoregression.none()  # type: ignore[arg-type]
     longest = min(max(p.train_end for p in series) // 3, _LONGEST)
-    recent = len([lag for lag in chosen.lags if lag < max(_RECENT)])
-    lags = sorted({*range(recent), *_seasonal_lags(horizon, season)} if chosen.lags else set())
-    lags = [lag for lag in lags if lag <= longest]
-    if not lags:
-        return Autoregression.none()
-    found = _Rows(series, horizon, [lags])
-    by_difference = abs(chosen.weights.sum()) < 1e-9
-    made = list(_fitted(found, list(range(len(lags))), lags, found.known))
-    return made[0] if by_difference else made[2]
+    recent = next((n for n, lag in enumerate(chosen.lags) if n != lag), len(chosen.lags))
+    is_seasonal = recent < len(chosen.lags)
+    lags = {*range(recent), *(_seasonal_lags(horizon, season) if is_seasonal else ())}
+    tried = sorted(lag for lag in lags if lag <= longest)
+    found = _Rows(series, horizon, [tried])
+    kind = Kind(chosen.kind.by_level, robust=False)
+    return _fitted(found, found.candidates[0], found.known, kind)
 
 
-def _seasonal(horizon: int, season: int | None) -> Autoregression | None:
-    """Return the forecast that the value is that of a season before."""
-    lag = 0 if season is None else season * -(-horizon // season) - horizon
-    return Autoregression((0, lag), np.array([-1.0, 1.0]), 0.0) if lag else None
+def _seasonal(horizon: int, season: int) -> Autoregression:
+    """Return the forecast that the value is that of a season before: now's, of whole seasons."""
+    lag = season * -(-horizon // season) - horizon
+    return Autoregression((0, lag), np.array([-1.0, 1.0]), 0.0) if lag else Autoregression.none()
 
 
 def _seasonal_lags(horizon: int, season: int | None) -> set[int]:
@@ -184,7 +206,7 @@ class _Rows:
         self, series: Sequence[TargetSeries], horizon: int, tried: Sequence[list[int]]
     ) -> None:
         every = sorted(set().union(*tried)) if tried else []
-        self.candidates = [([every.index(lag) for lag in lags], lags) for lags in tried]
+        self.candidates = [[every.index(lag) for lag in lags] for lags in tried]
         past, change, weight = [], [], []
         for p in series:
             rows = np.arange(max(p.validation_end - horizon, 0))
@@ -200,7 +222,7 @@ class _Rows:
         training, known = np.flatnonzero(self.weight == 1.0), np.flatnonzero(self.weight > 0)
         self.training = training[:: -(-len(training) // _ROWS) or 1]
         self.known = known[:: -(-len(known) // _ROWS) or 1]
-        self._every = every
+        self.every = every
 
     @property
     def enough(self) -> bool:
@@ -209,7 +231,7 @@ class _Rows:
 
     def loss(self, made: Autoregression, parameters: int) -> float:
         """Return the mean absolute error; that of training as of rows that were not fitted."""
-        columns = [self._every.index(lag) for lag in made.lags if lag in self._every]
+        columns = [self.every.index(lag) for lag in made.lags if lag in self.every]
         if len(columns) < len(made.lags):
             return np.inf
         known = self.weight > 0
@@ -221,21 +243,15 @@ class _Rows:
         return float((error * weight).sum() / weight.sum())
 
 
-def _fitted(
-    rows: _Rows, columns: list[int], lags: list[int], of: NDArray[np.intp]
-) -> Iterator[Autoregression]:
-    """Yield forecasts by differences and by levels, each by least squares and by Huber's loss."""
-    past, change, now = rows.past[of][:, columns], rows.change[of], rows.now[of]
-    for by_level in (False, True):
-        A = past if by_level else now[:, None] - past[:, 1:]
-        ones = np.ones((len(A), 1))
-        A = np.concatenate([A, ones], axis=1) if by_level else A
-        for robust in (False, True):
-            w = _solve(A, change, robust)
-            if by_level:
-                yield Autoregression(tuple(lags), w[:-1], float(w[-1]))
-            else:
-                yield Autoregression(tuple(lags), np.concatenate([[w.sum()], -w]), 0.0)
+def _fitted(rows: _Rows, columns: list[int], of: NDArray[np.intp], kind: Kind) -> Autoregression:
+    """Fit the lags in some columns to some rows."""
+    lags = tuple(rows.every[n] for n in columns)
+    past, change = rows.past[of][:, columns], rows.change[of]
+    if kind.by_level:
+        w = _solve(np.concatenate([past, np.ones((len(past), 1))], axis=1), change, kind.robust)
+        return Autoregression(lags, w[:-1], float(w[-1]))
+    w = _solve(rows.now[of][:, None] - past[:, 1:], change, kind.robust)
+    return Autoregression(lags, np.concatenate([[w.sum()], -w]), 0.0)
 
 
 def _solve(A: Array, b: Array, robust: bool) -> Array:

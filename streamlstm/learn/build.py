@@ -50,7 +50,7 @@ def build_model(
         skip=np.repeat(data.skip, outputs).tolist(),
         horizon=np.repeat(data.horizons, outputs).tolist(),
         metadata=metadata,
-        online=Online() if data.lags else None,
+        online=data.stage or (Online() if data.lags else None),
         lags=data.lags,
         lag_weights=data.lag_weights,
     )

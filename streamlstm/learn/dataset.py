@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..network.online import Online
 from ..network.scaling import Scaling
 from .autoregression import Autoregression
+from .inputs import derive_inputs, fill_inputs
 from .linear_part import LinearPart
 
 Array = NDArray[Any]
@@ -111,6 +113,10 @@ class Dataset:
         Those of the inputs and of the outputs; by default fitted on the training period.
     linear : sequence of Autoregression, optional
         For each output the linear part of the model: the network learns what that leaves.
+    times : float64[N], optional
+        Event times of all rows, in seconds.
+    stage : Online, optional
+        How missing inputs are filled, and which features of the time stand behind the inputs.
 
     Attributes
     ----------
@@ -118,8 +124,12 @@ class Dataset:
         Of each output the column and the steps ahead.
     horizon : int
         The longest.
-    X : float32[N, F]
-        Scaled inputs of all series, one after the other.
+    X : float32[N, F + D]
+        Inputs of the network for all series, one after the other: scaled, then derived.
+    filled : float[N, F]
+        The inputs as they are filled, not scaled.
+    derived : int
+        D, features of the time.
     Y : float32[N, O]
         Scaled targets of each row; 0 where there is none.
     known : bool[N, O]
@@ -153,6 +163,8 @@ class Dataset:
         skip: bool = True,
         scalings: tuple[Scaling, Scaling] | None = None,
         linear: Sequence[Autoregression] = (),
+        times: NDArray[np.float64] | None = None,
+        stage: Online | None = None,
     ) -> None:
         steps = (horizon,) if isinstance(horizon, int) else tuple(horizon)
         self.inputs = tuple(inputs)
@@ -166,7 +178,8 @@ class Dataset:
         values = np.concatenate([s.values[:, self.inputs] for s in self.series])
         seen = np.concatenate([s.values[: s.train_end, self.inputs] for s in self.series])
         self.input_scaling = scalings[0] if scalings else fit_scaling(seen)
-        self.X: Float32Array = self.input_scaling.apply(values).astype(np.float32)
+        self.times, self.stage = times, stage
+        self.X, self.filled = self._network_inputs(values)
         unscaled = np.concatenate([self._unscaled_targets(s) for s in self.series])
         self.known = ~np.isnan(unscaled)
         self._training = self._periods([(0, s.train_end) for s in self.series])
@@ -198,13 +211,33 @@ class Dataset:
             end = s.train_end - min(self.horizons)
             self._ends[s.offset : s.offset + len(s)] = s.offset + end
 
+    @property
+    def derived(self) -> int:
+        """How many features of the time stand behind the inputs."""
+        return int(self.X.shape[1]) - len(self.inputs)
+
+    @property
+    def groups(self) -> list[NDArray[np.intp]]:
+        """The rows of each series."""
+        return [np.arange(s.offset, s.offset + len(s)) for s in self.series]
+
+    def _network_inputs(self, values: Array) -> tuple[Float32Array, Array]:
+        """Return the inputs of the network, and those of the model as they are filled."""
+        stage = self.stage or Online()
+        filled = fill_inputs(values, self.groups, self.input_scaling, stage)
+        X = self.input_scaling.apply(filled).astype(np.float32)
+        if stage.calendar:
+            X = np.concatenate([X, derive_inputs(self.times, self.groups, stage)], axis=1)
+        return X, filled
+
     def _unscaled_targets(self, s: Series) -> Array:
         """Return the target of each row, a change or a value; NaN where there is none."""
         unscaled = np.full((len(s), len(self.targets)), np.nan)
         outputs = zip(self.targets, self.horizons, self.skip, strict=True)
         for o, (column, steps, skip) in enumerate(outputs):
-            values = s.values[:, column].astype(np.float64)
-            before = values[:-steps] if skip >= 0 else 0.0
+            values, before = s.values[:, column].astype(np.float64), np.zeros(1)
+            if skip >= 0:
+                before = self.filled[s.offset : s.offset + len(s) - steps, skip].astype(np.float64)
             unscaled[:-steps, o] = values[steps:] - before
         return unscaled
 

@@ -254,7 +254,8 @@ class _Trainer:
     def _train_batch(self, starts: NDArray[np.intp]) -> float:
         X, Y, weights = self._data.windows(starts, self._settings.window)
         if self._shift:
-            X += self._shift * self._rng.standard_normal((1, *X.shape[1:]), np.float32)
+            inputs = X[:, :, : X.shape[2] - self._data.derived]  # no clock is shifted
+            inputs += self._shift * self._rng.standard_normal((1, *inputs.shape[1:]), np.float32)
             weights[: len(X) // 8] = 0  # the initial state has not seen the offset
         tape = self._tape(len(starts))
         B, sizes = len(starts), self._settings.hidden_sizes

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .dataset import Dataset
 
 Array = NDArray[Any]
-_EACH_CHOSEN = 4  # up to so many horizons an autoregression is chosen for each
+_CHOSEN = 6  # of more horizons, so many between the first and the last are chosen for
 
 
 class LinearPart:
@@ -90,7 +90,7 @@ class LinearPart:
 def autoregressions(data: Dataset, season: int | None) -> list[Autoregression]:
     """Return a linear autoregression of each output of a data set.
 
-    Of many horizons those of the first and the last are chosen, and fitted to each.
+    Of many horizons it is chosen for some, and fitted to each.
 
     Parameters
     ----------
@@ -100,7 +100,10 @@ def autoregressions(data: Dataset, season: int | None) -> list[Autoregression]:
     """
     found: dict[tuple[int, int], Autoregression] = {}
     steps = sorted(set(data.horizons))
-    every = steps if len(steps) <= _EACH_CHOSEN else [steps[0], steps[-1]]
+    every = steps
+    if len(steps) > _CHOSEN:
+        ends = np.geomspace(1, len(steps), _CHOSEN).astype(int) - 1
+        every = [steps[n] for n in sorted({0, *ends.tolist(), len(steps) - 1})]
     for column in dict.fromkeys(data.targets):
         if column not in data.inputs:
             found |= {(column, h): Autoregression.none() for h in steps}

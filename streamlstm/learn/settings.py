@@ -22,7 +22,7 @@ def parse_horizons(given: object) -> int | tuple[int, ...]:
     DataError
         If it is none of these.
     """
-    parts = given if isinstance(given, tuple | list) else (given,)
+    parts = given if isinstance(given, tuple | list | range) else (given,)
     steps: set[int] = set()
     for part in parts:
         first, dots, last = str(part).strip().partition("..")
@@ -150,6 +150,14 @@ class DataSettings:
         The time column, if it is not to be detected, and the one that names each row's series.
     allow_gaps : bool
         Treat the rows around a gap as consecutive.
+    fill : str
+        What takes the place of a missing value of an input: "refuse", "last", "mean", "zero" or
+        "predict", as in `Online`.
+    calendar : str or tuple of str
+        Features of the event time that are inputs: some of "hour", "weekday", "yearday" and
+        "since"; "none"; or "auto", by the validation period.
+    zone : str
+        Time zone of the calendar.
     """
 
     target: tuple[str, ...] = ()
@@ -161,6 +169,9 @@ class DataSettings:
     time_column: str | None = None
     stream_column: str | None = None
     allow_gaps: bool = False
+    fill: str = "refuse"
+    calendar: str | tuple[str, ...] = "none"
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)

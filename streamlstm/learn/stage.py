@@ -11,21 +11,23 @@ from numpy.typing import NDArray
 from ..backends.warmup import compile_for
 from ..engine.offline import predict_rows
 from ..network.model import Model
-from ..network.online import ADAPTATIONS, MAX_HORIZON, MAX_SEASON, Online, result_places
+from ..network.online import MAX_HORIZON, MAX_SEASON, Online, result_places
 from .dataset import Dataset
 
 Array = NDArray[Any]
 LEVELS = (0.5, 0.9)
 MANY = 4  # horizons: of more, each with a head that learns, a stream would keep too much
-WORTH = 0.995  # adaptation is switched on if it leaves less than this of the validation error
+# The mix costs little, and follows where the naive forecasts become better than the network: it is
+# taken unless it is this much worse on the validation period. The head that learns costs more, and
+# has to leave less than this of the error.
+HEDGE, WORTH = 1.01, 0.995
 
 
 def predict_all(model: Model, dataset: Dataset) -> Array:
     """Return the results of all rows of a data set, float32[n, W], each series stepped as live."""
     compile_for(model)
     values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
-    groups = [np.arange(s.offset, s.offset + len(s)) for s in dataset.series]
-    return predict_rows(model, values, groups)
+    return predict_rows(model, values, dataset.groups, dataset.times)
 
 
 def add_stage(
@@ -46,23 +48,23 @@ def add_stage(
     """
     if not set(dataset.targets) & set(dataset.inputs) or model.horizon > MAX_HORIZON:
         return model
+    base = model.online or Online()
     if len(points) < model.output_size:
         inputs = {column: n for n, column in enumerate(dataset.inputs)}
         targets = np.full(model.output_size, -1)
         targets[points] = [inputs.get(column, -1) for column in dataset.targets]
-        return model.with_online(Online(anomaly=True, targets=tuple(targets.tolist())))
-    online = Online(intervals=LEVELS, anomaly=True)
-    steps = season or 0 if (season or 0) <= MAX_SEASON else 0
+        return model.with_online(replace(base, anomaly=True, targets=tuple(targets.tolist())))
+    online = replace(base, intervals=LEVELS, anomaly=True)
     plain = model.with_online(online)
-    best, least = plain, WORTH * _validation_error(plain, dataset)
-    for adapt in ADAPTATIONS[1:]:
-        if adapt == "rls" and len(set(model.horizons)) > MANY:
-            continue  # each horizon would keep a matrix of its own for every stream
-        adapted = model.with_online(replace(online, adapt=adapt, season=steps))
-        error = _validation_error(adapted, dataset)
-        if error < least:
-            best, least = adapted, error
-    return best
+    if len(set(model.horizons)) > MANY:
+        return plain  # each horizon would keep forecasts and a head of its own for every stream
+    steps = season if season and season <= MAX_SEASON else 0
+    mixed, adapted = (
+        model.with_online(replace(online, adapt=adapt, season=steps)) for adapt in ("mix", "rls")
+    )
+    errors = [_validation_error(staged, dataset) for staged in (plain, mixed, adapted)]
+    best, least = (mixed, errors[1]) if errors[1] < HEDGE * errors[0] else (plain, errors[0])
+    return adapted if errors[2] < WORTH * least else best
 
 
 def _validation_error(model: Model, dataset: Dataset) -> float:

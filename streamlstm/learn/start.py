@@ -38,6 +38,8 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     kept["inputs"] = tuple(model.inputs)
     steps = tuple(dict.fromkeys(model.horizons))
     kept["horizon"] = steps[0] if len(steps) == 1 else steps
+    if model.online is not None and isinstance(model.online.fill, str):
+        kept["fill"] = model.online.fill
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
 

@@ -15,32 +15,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
-from ..data.checks import leave_out_useless
-from ..data.options import ReadOptions
-from ..data.read import read_table
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
-from ..network.online import MAX_HORIZON
-from .autoregression import Autoregression
 from .build import build_model
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset, Split
 from .fit import EpochMetrics, FitResult, fit
-from .linear_part import autoregressions, autoregressions_of
+from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_of
 from .periods import describe_periods
+from .preparing import (
+    linear_parts,
+    longest_window,
+    make_dataset,
+    read_for,
+    season_of,
+    shorten_window,
+    stage_before,
+)
 from .quantiles import calibration
 from .scores import score
-from .season import find_season
 from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
-from .start import check_fits, scalings_of, settings_of
+from .start import check_fits, settings_of
 from .sweep.estimate import Estimate
 from .sweep.halving import Sweep, run_sweep
 from .sweep.pool import cores
@@ -124,8 +125,7 @@ def train(
     layers : int
         Number of layers of ``hidden`` units.
     inputs : str or sequence of str, optional
-        The input columns; by default every numeric column that may help: constants, ids, clocks
-        and columns that hold the target's next values are left out.
+        The input columns; by default every numeric one that may help (docs/data.md).
     from_model : Model or path, optional
         A model to train on: its layers, scaling and online stage are kept, so that a worker that
         serves it can be reloaded. Settings that are not given are those it was trained with.
@@ -212,24 +212,20 @@ def prepare(
         raise DataError("target: expected the name of at least one column to predict, got none")
     objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
-    table, inputs = _read(source, settings)
-    make = partial(_dataset, table, inputs, settings, split, start)
+    table, inputs = read_for(source, settings)
+    stage = stage_before(table, inputs, settings, split, start)
+    make = partial(make_dataset, table, inputs, settings, split, start, stage)
     dataset = make()
-    season = _season(dataset, settings.season)
-    if (
-        settings.linear
-        and not settings.quantiles
-        and start is None
-        and dataset.horizon <= MAX_HORIZON
-    ):
-        dataset = make(autoregressions(dataset, season))
-    elif start is not None and start.lags:
+    season = season_of(dataset, settings.season)
+    if start is None:
+        dataset = make(linear_parts(dataset, settings, season))
+    elif start.lags:
         dataset = make(autoregressions_of(start))
-    settings, notes = _shorten_window(settings, dataset)
+    settings, notes = shorten_window(settings, dataset)
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
-        network = RecurrentNetwork.of(settings, len(inputs), objective.head)
+        network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
         check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
 
@@ -264,7 +260,7 @@ def choose(
         prepared.settings,
         n,
         prepared.given,
-        longest=_longest_window(prepared.dataset),
+        longest=longest_window(prepared.dataset),
         keep_network=prepared.start is not None,
     )
     with TemporaryDirectory(prefix="streamlstm-sweep-") as name:
@@ -346,78 +342,6 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _read(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
-    """Read the table and determine the input columns."""
-    targets, inputs = settings.target, settings.inputs
-    for option, given in (("target", targets), ("input", inputs or ())):
-        for name in given:
-            if given.count(name) > 1:
-                raise DataError(f"{option} {name!r}: given twice; name each column once")
-    options = ReadOptions(
-        time_columns=(settings.time_column,) if settings.time_column else (),
-        stream_column=settings.stream_column,
-        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
-        allow_gaps=settings.allow_gaps,
-    )
-    table = read_table(source, options)
-    if not inputs:
-        table = leave_out_useless(table, targets, max(settings.horizons))
-    names = inputs or table.names
-    table.select([*names, *targets])  # raises if a column is missing or holds text
-    return table, names
-
-
-def _dataset(
-    table: Table,
-    inputs: Sequence[str],
-    settings: Settings,
-    split: Split,
-    start: Model | None,
-    linear: Sequence[Autoregression] = (),
-) -> Dataset:
-    points = objective_of(settings, len(settings.outputs)).points
-    columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values = table.select(columns).astype(np.float32)
-    try:
-        return Dataset(
-            [(stream, values[rows]) for stream, rows in table.groups().items()],
-            [columns.index(name) for name in inputs],
-            [columns.index(name) for name in settings.target],
-            settings.horizons,
-            split,
-            settings.skip,
-            None if start is None else scalings_of(start, points),
-            linear,
-        )
-    except DataError as error:
-        raise DataError(f"{table.path}: {error}") from None
-
-
-def _season(dataset: Dataset, given: int | None) -> int | None:
-    """Return the season of the baseline: as given, or as estimated from the longest series."""
-    longest = max(dataset.series, key=len)
-    if given is None:
-        return find_season(longest.values[: longest.train_end, dataset.targets[0]])
-    if given >= longest.train_end:
-        raise DataError(
-            f"season {given}: expected less than the {longest.train_end} rows trained on"
-        )
-    return given
-
-
-def _shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
-    """Limit the window to the longest series of training rows."""
-    rows = _longest_window(dataset)
-    if settings.window <= rows:
-        return settings, ()
-    note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
-    return replace(settings, window=rows), (note,)
-
-
-def _longest_window(dataset: Dataset) -> int:
-    return max(series.train_end for series in dataset.series) - dataset.horizon
 
 
 def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -220,6 +221,15 @@ class Model:
             If the stage does not fit the model's inputs and outputs.
         """
         return self._copy(self.weights, online)
+
+    def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
+        """Return a copy whose outputs speak of the row itself, with these names."""
+        made = copy(self)
+        made.inputs = check_names("inputs", inputs, "x", self.input_size)
+        made.outputs = check_names("outputs", outputs, "y", self.output_size)
+        made.horizons = (0,) * self.output_size
+        made.__dict__.pop("fingerprint", None)
+        return made
 
     def _copy(self, weights: Sequence[Mapping[str, ArrayLike]], online: Online | None) -> "Model":
         return Model(

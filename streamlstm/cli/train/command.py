@@ -27,6 +27,9 @@ def train(
     inputs: options.Inputs = None,
     horizon: options.Horizon = ["1"],  # noqa: B006 - typer copies it
     season: options.Season = None,
+    fill: options.Fill = "refuse",
+    calendar: options.Calendar = "none",
+    zone: options.Zone = "UTC",
     stream_column: StreamColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,

@@ -76,6 +76,21 @@ Season = Annotated[
     int | None,
     typer.Option(min=1, help="Steps per season of the seasonal baseline; by default estimated."),
 ]
+Fill = Annotated[
+    str,
+    typer.Option(
+        help="What takes the place of a missing value of an input: refuse, last, mean, zero, or "
+        "predict. The model does it in serving too."
+    ),
+]
+Calendar = Annotated[
+    str,
+    typer.Option(
+        help="Inputs that the model makes of the event time: some of hour,weekday,yearday,since; "
+        "none; or auto, by the validation rows. Such a model needs the time of every observation."
+    ),
+]
+Zone = Annotated[str, typer.Option(help="Time zone of the calendar, such as Europe/Berlin.")]
 TrainFraction = Annotated[
     float, typer.Option(help="Fraction of each series to train on, from its start.")
 ]
