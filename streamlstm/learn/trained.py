@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..network.html import as_table
 from ..network.model import Model
+from .classes.scores import ClassScores
 from .dataset import Dataset
 from .fit import EpochMetrics
 from .picture import Picture, draw
@@ -49,6 +50,8 @@ class Trained:
         The series and their periods.
     results : float32[N, W]
         The result of every row of the data set, each series stepped as live.
+    classes : ClassScores or None
+        Of a model of classes: how good they are on the test period.
     sweep : Sweep or None
         What was tried before.
     """
@@ -64,6 +67,7 @@ class Trained:
     calibration: dict[str, float]
     dataset: Dataset
     results: NDArray[Any]
+    classes: ClassScores | None = None
     sweep: Sweep | None = None
 
     def save(self, path: str | PathLike[str]) -> None:

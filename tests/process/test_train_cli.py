@@ -386,3 +386,25 @@ def test_train_predicts_quantiles(wave: Path, tmp_path: Path) -> None:
     assert "value_q97.5: " in done.stdout
     assert Model.load(model).outputs == ("value_q5", "value_q50", "value_q97.5")
     assert "with 0.5 among them" in refused(*asked, "--quantiles", "0.1,0.9")
+
+
+def test_train_tells_classes_and_predict_writes_their_probabilities(tmp_path: Path) -> None:
+    rows = [
+        f"{run},{t},{(run % 2) * 2 + t % 3 / 10},{'ab'[run % 2]}"
+        for run in range(60)
+        for t in range(8)
+    ]
+    data, model = tmp_path / "runs.csv", tmp_path / "classes.safetensors"
+    data.write_text("run,t,x,kind\n" + "\n".join(rows))
+    asked = ("--classify", "kind", "--sequence-column", "run", "--input", "x")
+    done = run("train", data, *asked, "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"accuracy on the last 96 rows: \d", done.stdout)
+    assert "is \\ told" in done.stdout
+    assert "sequences that are right: " in done.stdout
+    done = run("predict", model, data, "--stream-column", "run", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert all(float(row["a"]) + float(row["b"]) == pytest.approx(1, abs=1e-4) for row in told)
+    assert "one of these; got 2" in refused("train", data, "--target", "x", *asked)

@@ -13,7 +13,7 @@ from . import options
 def train(
     context: typer.Context,
     data: TableFile,
-    target: options.Target,
+    target: options.Target = None,
     out: options.Out = Path("model.safetensors"),
     from_model: options.FromModel = None,
     checkpoint: options.Checkpoint = None,
@@ -27,10 +27,14 @@ def train(
     inputs: options.Inputs = None,
     horizon: options.Horizon = ["1"],  # noqa: B006 - typer copies it
     season: options.Season = None,
+    classify: options.Classify = None,
+    target_category: options.TargetCategory = None,
+    class_weights: options.ClassWeights = "none",
     fill: options.Fill = "refuse",
     calendar: options.Calendar = "none",
     zone: options.Zone = "UTC",
     stream_column: StreamColumn = None,
+    sequence_column: options.SequenceColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,
     train_fraction: options.TrainFraction = 0.7,
@@ -45,6 +49,7 @@ def train(
     recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
     quantiles: options.Quantiles = (),
+    embedding: options.Embedding = 16,
     skip: options.Skip = True,
     linear: options.Linear = True,
     seed: options.Seed = 0,
@@ -62,6 +67,8 @@ def train(
     Example:
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if not (target or classify or target_category):
+        raise typer.BadParameter("expected one of --target, --classify and --target-category")
     _one_blas_thread()
     with exit_on_interrupt():
         from streamlstm.cli.output_path import check_output
