@@ -11,6 +11,7 @@ from .order import put_in_order
 from .resample import resample
 from .sources.content import open_content
 from .sources.delimited import read_delimited
+from .sources.frames import read_frame
 from .spacing import check_spacing
 from .table import Table
 
@@ -23,8 +24,8 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
 
     Parameters
     ----------
-    source : path, "-" for standard input, or an open stream
-        CSV, of which ``.gz`` is unpacked.
+    source : path, "-" for standard input, an open stream, frame, array or dict of arrays
+        CSV, of which ``.gz`` is unpacked; pandas and polars DataFrame or Series, pyarrow Table.
     options : ReadOptions, optional
         What must not be guessed.
 
@@ -40,7 +41,7 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
         settles what can be read in two ways.
     """
     options = options or ReadOptions()
-    columns = read_delimited(open_content(source))
+    columns = read_frame(source) or read_delimited(open_content(source))
     # A reading that is missing may be one of several in its interval.
     missing = options.missing or options.resample is not None
     table = interpret(columns, replace(options, missing=missing))

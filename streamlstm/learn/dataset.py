@@ -117,6 +117,8 @@ class Dataset:
         Event times of all rows, in seconds.
     stage : Online, optional
         How missing inputs are filled, and which features of the time stand behind the inputs.
+    sequences : bool
+        Each series is a sequence with an end: whole ones are in each period.
     offsets : float64[C], optional
         What was subtracted from the columns of the series before they became float32.
 
@@ -126,6 +128,8 @@ class Dataset:
         Of each output the column and the steps ahead.
     horizon : int
         The longest.
+    categories : int
+        Number of categories of the first input; 0, for that is a number.
     X : float32[N, F + D]
         Inputs of the network for all series, one after the other: scaled, then derived.
     filled : float[N, F]
@@ -155,6 +159,8 @@ class Dataset:
         If there are too few rows to train or validate on.
     """
 
+    categories = 0
+
     def __init__(
         self,
         series: Sequence[tuple[str, Float32Array]],
@@ -167,6 +173,7 @@ class Dataset:
         linear: Sequence[Autoregression] = (),
         times: NDArray[np.float64] | None = None,
         stage: Online | None = None,
+        sequences: bool = False,
         offsets: NDArray[np.float64] | None = None,
     ) -> None:
         self.offsets = offsets
@@ -175,7 +182,7 @@ class Dataset:
         self.targets = tuple(targets) * len(steps)
         self.horizons = tuple(h for h in steps for _ in targets)
         self.horizon = max(steps)
-        self.series = _make_series(series, split or Split())
+        self.series = make_series(series, split or Split(), whole=sequences)
         self.skip = tuple(
             self.inputs.index(c) if skip and c in self.inputs else -1 for c in self.targets
         )
@@ -186,8 +193,8 @@ class Dataset:
         self.X, self.filled = self._network_inputs(values)
         unscaled = np.concatenate([self._unscaled_targets(s) for s in self.series])
         self.known = ~np.isnan(unscaled)
-        self._training = self._periods([(0, s.train_end) for s in self.series])
-        self.validated = self._periods([(s.train_end, s.validation_end) for s in self.series])
+        self._training = self.periods([(0, s.train_end) for s in self.series])
+        self.validated = self.periods([(s.train_end, s.validation_end) for s in self.series])
         self.train_rows = np.flatnonzero(self._training.any(axis=1))
         self.validation_rows = np.flatnonzero(self.validated.any(axis=1))
         self._check_lengths()
@@ -255,7 +262,7 @@ class Dataset:
             unscaled[:-steps, o] = values[steps:] - before
         return unscaled
 
-    def _periods(self, periods: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    def periods(self, periods: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
         """Return where targets lie in a period, given for each series by first and end."""
         inside = np.zeros(self.known.shape, bool)
         for s, (first, end) in zip(self.series, periods, strict=True):
@@ -347,11 +354,26 @@ class Dataset:
         return np.asarray(made[at, np.arange(made.shape[1])])
 
 
-def _make_series(series: Sequence[tuple[str, Float32Array]], split: Split) -> list[Series]:
+def make_series(
+    series: Sequence[tuple[str, Float32Array]], split: Split, *, whole: bool
+) -> list[Series]:
+    """Return the series with their periods.
+
+    Parameters
+    ----------
+    series : sequence of (name, float32[n, C])
+    split : Split
+    whole : bool
+        The first series are for training, those after them for validation; else the first part of
+        each is.
+    """
     made, offset = [], 0
-    for name, values in series:
-        made.append(Series(name, values, offset, *split.bounds(len(values))))
-        offset += len(values)
+    ends = split.bounds(len(series))
+    for n, (name, values) in enumerate(series):
+        rows = len(values)
+        bounds = (rows * (n < ends[0]), rows * (n < ends[1])) if whole else split.bounds(rows)
+        made.append(Series(name, values, offset, *bounds))
+        offset += rows
     return made
 
 

@@ -17,7 +17,7 @@ from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
 from .network import RecurrentNetwork
-from .objective import objective_of
+from .objective import objective_for
 from .settings import Settings
 
 Array = NDArray[Any]
@@ -151,8 +151,10 @@ class _Trainer:
     ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        self._objective = objective_of(settings, data.Y.shape[1])
-        self.network = RecurrentNetwork.of(settings, data.X.shape[1], self._objective.head)
+        self._objective = objective_for(settings, data)
+        self.network = RecurrentNetwork.of(
+            settings, data.X.shape[1], self._objective.head, data.categories
+        )
         self.network.initialize(self._rng)
         if start is not None:
             self.network.load(start)

@@ -69,6 +69,32 @@ class Head:
         W[:-1], W[-1] = weights["weight"].T, weights["bias"]
 
 
+class SoftmaxHead(Head):
+    """Probabilities of C classes, or their logarithms; the outputs of training are logits.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of the classes, and of the outputs.
+    logarithms : bool
+    """
+
+    def __init__(self, classes: Sequence[str], logarithms: bool) -> None:
+        super().__init__(len(classes), len(classes))
+        self.outputs_per_target = len(classes)
+        self._classes = list(classes)
+        self._activation = "log_softmax" if logarithms else "softmax"
+
+    def names(self, targets: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """Return the names of the classes."""
+        return self._classes
+
+    def export(self, W: Array) -> list[Exported]:
+        """Return one dense layer."""
+        ((_, weights),) = super().export(W)
+        return [(Dense(len(W) - 1, self.raw_size, self._activation), weights)]
+
+
 class LinearHead(Head):
     """O linear outputs."""
 

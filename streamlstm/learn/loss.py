@@ -70,3 +70,44 @@ def pinball(outputs: Array, targets: Array, weights: Array, levels: Array) -> tu
     loss = np.maximum(levels * error, (levels - 1) * error)
     slope = np.where(error > 0, -levels, np.where(error < 0, 1 - levels, 0))
     return float(loss.sum() / count), (slope / count).astype(outputs.dtype)
+
+
+def cross_entropy(
+    logits: Array, classes: Array, weights: Array, class_weights: Array
+) -> tuple[float, Array]:
+    """Return the weighted cross entropy of a softmax and its gradient by the logits.
+
+    Parameters
+    ----------
+    logits : float[T, B, C]
+    classes : float[T, B, 1]
+        The true classes, whole numbers.
+    weights : float[T, B, 1]
+        1 where there is a class, else 0.
+    class_weights : float[C]
+        How much each class counts.
+
+    Returns
+    -------
+    float
+        Mean over the weights.
+    float[T, B, C]
+        Its gradient.
+    """
+    at = classes.astype(np.intp)
+    weight = weights * class_weights[at]
+    logs = log_softmax(logits)
+    total = max(float(weight.sum()), 1e-12)
+    gradient = np.exp(logs)
+    truth = np.take_along_axis(gradient, at, axis=-1)
+    np.put_along_axis(gradient, at, truth - 1, axis=-1)
+    gradient *= weight / logits.dtype.type(total)
+    said = np.take_along_axis(logs, at, axis=-1)
+    return float(-(said * weight).sum() / total), gradient
+
+
+def log_softmax(logits: Array) -> Array:
+    """Return the logarithms of the probabilities, along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .head import Head, LinearHead
-from .loss import huber, pinball
+from .classes.dataset import ClassDataset
+from .dataset import Dataset
+from .head import Head, LinearHead, SoftmaxHead
+from .loss import cross_entropy, huber, pinball
 from .quantiles import QuantileHead
 from .settings import Settings
 
@@ -93,10 +95,35 @@ class QuantileForecasts(Objective):
         return np.repeat(targets, self.head.outputs_per_target, axis=-1)
 
 
+class Classes(Objective):
+    """The class of each row: cross entropy, judged by the same."""
+
+    def __init__(self, data: ClassDataset) -> None:
+        self.head = SoftmaxHead(data.class_names, logarithms=data.next_event)
+        self.points = np.zeros(1, np.intp)
+        self._class_weights = data.class_weights
+
+    def loss(self, outputs: Array, targets: Array, weights: Array) -> tuple[float, Array]:
+        """Return the cross entropy and its gradient."""
+        return cross_entropy(outputs, targets, weights, self._class_weights)
+
+    def errors(self, outputs: Array, targets: Array, known: Array) -> NDArray[np.float64]:
+        """Return the cross entropy."""
+        weights = known.astype(outputs.dtype)
+        return np.array([cross_entropy(outputs, targets, weights, self._class_weights)[0]])
+
+
 def _means(values: Array, known: Array) -> NDArray[np.float64]:
     """Return the mean of the known values of each column."""
     means: NDArray[np.float64] = (values * known).sum(axis=0, dtype=np.float64) / known.sum(axis=0)
     return means
+
+
+def objective_for(settings: Settings, data: Dataset) -> Objective:
+    """Return the objective of training on a data set."""
+    if isinstance(data, ClassDataset):
+        return Classes(data)
+    return objective_of(settings, len(data.targets))
 
 
 def objective_of(settings: Settings, targets: int) -> Objective:

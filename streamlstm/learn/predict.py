@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..backends.warmup import compile_for
 from ..data.options import ReadOptions
@@ -12,8 +13,11 @@ from ..data.read import read_table
 from ..data.results import table_like
 from ..data.table import Table
 from ..engine.offline import predict_rows, result_columns
+from ..errors import DataError
 from ..network.model import Model
 from ..online.layout import fills
+
+Array = NDArray[Any]
 
 
 def predict(model: Model, data: Any, **options: Any) -> Any:
@@ -47,7 +51,8 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     """
     reading: dict[str, Any] = {"columns": tuple(model.inputs), "missing": fills(model)}
     given = ReadOptions(**(reading | options))
-    table = data if isinstance(data, Table) else read_table(data, given)
+    named = _name(model, data) if isinstance(data, np.ndarray) else data
+    table = data if isinstance(data, Table) else read_table(named, given)
     compile_for(model)
     groups = list(table.groups().values())
     results = predict_rows(model, table.select(model.inputs), groups, table.time)
@@ -55,3 +60,16 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     names, places = result_columns(model)
     columns = {name: results[order, place] for name, place in zip(names, places, strict=True)}
     return table_like(data, table, order, columns, model.outputs)
+
+
+def _name(model: Model, data: Array) -> Any:
+    """Give the columns of an array the names of the inputs."""
+    if data.dtype.names:
+        return data
+    wide = data[:, None] if data.ndim == 1 else data
+    if wide.ndim != 2 or wide.shape[1] != model.input_size:
+        raise DataError(
+            f"the array: expected [rows, {model.input_size}] with the inputs "
+            f"{', '.join(model.inputs)}, got {data.shape}"
+        )
+    return dict(zip(model.inputs, wide.T, strict=True))

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data.checks import leave_out_useless
 from ..data.options import ReadOptions
 from ..data.read import read_table
 from ..data.table import Table
+from ..data.text_column import TextColumn
 from ..errors import DataError
 from ..network.model import Model
 from ..network.online import MAX_HORIZON, Online
@@ -37,14 +39,22 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         for name in given:
             if given.count(name) > 1:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
+    sequence, stream = settings.sequence_column, settings.stream_column
+    categories = [settings.class_column, stream if sequence else None]
     options = ReadOptions(
         time_columns=(settings.time_column,) if settings.time_column else (),
-        stream_column=settings.stream_column,
+        stream_column=sequence or stream,
         columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
+        categories=tuple(name for name in categories if name),
         allow_gaps=settings.allow_gaps,
         missing=settings.fill != "refuse",
     )
     table = source if isinstance(source, Table) else read_table(source, options)
+    if sequence and stream and stream in table.categories and table.streams is not None:
+        pairs = zip(table.categories[stream], table.streams, strict=True)
+        table = replace(table, streams=TextColumn.of([f"{a}/{b}" for a, b in pairs]))
+    if not inputs:
+        table = leave_out_useless(table, targets, max(settings.horizons))
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names
@@ -78,7 +88,8 @@ def make_dataset(
             linear,
             None if table.time is None else table.time[np.concatenate([*groups.values()])],
             stage,
-            offsets if offsets.any() else None,
+            sequences=settings.sequence_column is not None,
+            offsets=offsets if offsets.any() else None,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None
@@ -133,7 +144,7 @@ def linear_parts(dataset: Dataset, settings: Settings, season: int | None) -> li
 
 def season_of(dataset: Dataset, given: int | None) -> int | None:
     """Return the season of the baseline: as given, or as estimated from the longest series."""
-    longest = max(dataset.series, key=len)
+    longest = max(dataset.series, key=lambda s: s.train_end)
     if given is None:
         column = dataset.targets[0]
         values = longest.values[: longest.train_end, column]

@@ -62,6 +62,8 @@ class NetworkSettings:
         Dropout rate between layers.
     recurrent_dropout : float
         Dropout rate between steps, with the same mask at all steps of a window.
+    embedding : int
+        Width of the vector of each category, where the first input is one.
     quantiles : tuple of float
         Quantiles of each target in place of one forecast: between 0 and 1, rising, with 0.5.
     skip : bool
@@ -76,6 +78,7 @@ class NetworkSettings:
     residual: bool = False
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    embedding: int = 16
     quantiles: tuple[float, ...] = ()
     skip: bool = True
     linear: bool = True
@@ -138,8 +141,17 @@ class DataSettings:
     ----------
     target : tuple of str
         The columns to predict.
+    classify : str or None
+        The column of the class that each row is to be given, in place of a target.
+    target_category : str or None
+        The column of a category, of which the next is predicted from those before.
+    class_weights : str
+        "none", or "balanced": errors count so that every class weighs the same.
+    sequence_column : str or None
+        The column that names the sequence of each row. A sequence has an end; the state is reset
+        before the next, and whole sequences are for training, validation and test.
     inputs : tuple of str or None
-        The input columns; None for every numeric column.
+        The input columns; None for every numeric column that may help (`data.checks`).
     horizon : int or tuple of int
         Steps ahead to predict; of several each target gets an output for each.
     season : int or None
@@ -161,6 +173,10 @@ class DataSettings:
     """
 
     target: tuple[str, ...] = ()
+    classify: str | None = None
+    target_category: str | None = None
+    class_weights: str = "none"
+    sequence_column: str | None = None
     inputs: tuple[str, ...] | None = None
     horizon: int | tuple[int, ...] = 1
     season: int | None = None
@@ -194,6 +210,11 @@ class Settings(OnlineSettings, DataSettings, OptimizationSettings, NetworkSettin
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", parse_horizons(self.horizon))
+
+    @property
+    def class_column(self) -> str:
+        """The column of the classes; empty if the targets are numbers."""
+        return self.classify or self.target_category or ""
 
     @property
     def horizons(self) -> tuple[int, ...]:

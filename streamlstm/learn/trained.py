@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ..network.html import as_table
 from ..network.model import Model
+from .classes.scores import ClassScores
 from .dataset import Dataset
+from .evaluation.evaluation import Evaluation
 from .fit import EpochMetrics
 from .picture import Picture, draw
 from .predict import predict
@@ -49,8 +51,12 @@ class Trained:
         The series and their periods.
     results : float32[N, W]
         The result of every row of the data set, each series stepped as live.
+    classes : ClassScores or None
+        Of a model of classes: how good they are on the test period.
     sweep : Sweep or None
         What was tried before.
+    evaluation : Evaluation or None
+        Everything that `evaluate` says of the test period; None if nothing was held back.
     """
 
     model: Model
@@ -64,7 +70,9 @@ class Trained:
     calibration: dict[str, float]
     dataset: Dataset
     results: NDArray[Any]
+    classes: ClassScores | None = None
     sweep: Sweep | None = None
+    evaluation: Evaluation | None = None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one .safetensors file, as `Model.save`."""

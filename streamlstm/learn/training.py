@@ -22,7 +22,11 @@ from ..network.model import Model
 from .build import build_model
 from .cells import compile_kernels
 from .checkpoint import Checkpoint, Snapshot
+from .classes.dataset import ClassDataset
+from .classes.scores import score_classes
+from .classes.table import class_dataset
 from .dataset import Dataset, Split
+from .evaluation.held_back import evaluate_held_back
 from .fit import EpochMetrics, FitResult, fit
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
@@ -102,7 +106,7 @@ class Preparation:
 def train(
     source: Any,
     *,
-    target: str | Sequence[str],
+    target: str | Sequence[str] = (),
     hidden: int | Sequence[int] | None = None,
     layers: int = 1,
     inputs: str | Sequence[str] | None = None,
@@ -120,13 +124,13 @@ def train(
     source : path
         The table: a CSV file.
     target : str or sequence of str
-        The columns to predict.
+        The columns to predict; none with ``classify`` or ``target_category``.
     hidden : int or sequence of int, optional
         Hidden units of each layer, 64 by default; a sequence gives each layer its own number.
     layers : int
         Number of layers of ``hidden`` units.
     inputs : str or sequence of str, optional
-        The input columns; by default every numeric column.
+        The input columns; by default every numeric one that may help (docs/data.md).
     from_model : Model or path, optional
         A model to train on: its layers, scaling and online stage are kept, so that a worker that
         serves it can be reloaded. Settings that are not given are those it was trained with.
@@ -209,8 +213,9 @@ def prepare(
     """
     start = from_model if isinstance(from_model, Model | None) else Model.load(from_model)
     settings = Settings(**(given if start is None else settings_of(start, given)))
-    if not settings.target:
-        raise DataError("target: expected the name of at least one column to predict, got none")
+    check_what(settings, start)
+    if settings.class_column:
+        return _prepare_classes(source, settings, frozenset(given))
     objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = read_for(source, settings)
@@ -230,6 +235,35 @@ def prepare(
         network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
         check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
     return prepared
+
+
+def check_what(settings: Settings, start: Model | None) -> None:
+    """Raise DataError unless the settings say what is to be predicted, in one way."""
+    asked = [bool(settings.target), settings.classify is not None]
+    asked.append(settings.target_category is not None)
+    if sum(asked) != 1:
+        raise DataError(
+            "expected the columns to predict (target), the column of a class (classify) or of a "
+            f"category (target_category), one of these; got {sum(asked) or 'none'}"
+        )
+    if not settings.class_column:
+        return
+    if start is not None:
+        raise DataError("a model of classes cannot be trained on; train a new one")
+    if settings.quantiles or settings.horizons != (1,):
+        raise DataError("classes have neither quantiles nor horizons: leave these out")
+    if settings.fill != "refuse" or settings.calendar != "none":
+        raise DataError("models of classes have no fill and no calendar: leave these out")
+
+
+def _prepare_classes(source: Any, settings: Settings, given: frozenset[str]) -> Preparation:
+    """Read a table and make a data set of its classes."""
+    table, inputs = read_for(source, settings)
+    dataset = class_dataset(table, inputs, settings)
+    if settings.target_category is not None:
+        inputs = (settings.target_category, *inputs)
+    settings, notes = shorten_window(settings, dataset)
+    return Preparation(table, inputs, dataset, settings, None, notes, given=given)
 
 
 def choose(
@@ -309,7 +343,7 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         fitted.network,
         prepared.dataset,
         prepared.inputs,
-        prepared.settings.outputs,
+        prepared.settings.outputs or (prepared.settings.class_column,),
         _metadata(prepared, fitted),
     )
 
@@ -317,6 +351,8 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
     """Add the online stage to the model from `to_model`, and score it on the test period."""
     dataset, settings = prepared.dataset, prepared.settings
+    if isinstance(dataset, ClassDataset):
+        return _finish_classes(prepared, fitted, model, dataset)
     points = objective_of(settings, len(settings.outputs)).points
     if settings.online and prepared.start is not None:
         model = model.with_online(prepared.start.online)  # or its streams could not continue
@@ -339,6 +375,38 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
+        evaluation=evaluate_held_back(
+            model,
+            prepared.table,
+            dataset.series,
+            results,
+            prepared.season,
+            [(epoch.loss, epoch.validation) for epoch in fitted.history],
+        ),
+    )
+
+
+def _finish_classes(
+    prepared: Preparation, fitted: FitResult, model: Model, dataset: ClassDataset
+) -> Trained:
+    """Score the classes on the test period; there is no online stage, which is for numbers."""
+    results = predict_all(model, dataset)
+    scores = score_classes(dataset, results)
+    model.metadata["scores"] = json.dumps(scores.summary())
+    return Trained(
+        model=model,
+        settings=prepared.settings,
+        history=fitted.history,
+        ended=fitted.ended,
+        best=fitted.best,
+        season=None,
+        scores=[],
+        coverage={},
+        calibration={},
+        dataset=dataset,
+        results=results,
+        sweep=prepared.sweep,
+        classes=scores,
     )
 
 
@@ -350,25 +418,37 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
     """Return the metadata of the model file, the same in every run of the same training."""
     settings, best, sweep = prepared.settings, fitted.best, prepared.sweep
     tried = {} if sweep is None else {"sweep": json.dumps(sweep.summary())}
-    return tried | {
-        "made_by": f"streamlstm train {__version__}",
-        "data": Path(prepared.table.path).name,
-        "targets": json.dumps(settings.target),
-        "settings": json.dumps(
-            settings.of(NetworkSettings, OptimizationSettings)
-            | {"train": settings.train_fraction, "validation": settings.validation_fraction}
-            | {"season": prepared.season}
-        ),
-        "training": json.dumps(
-            {
-                "sweeps": fitted.history[-1].number,
-                "best_sweep": best.number,
-                "validation_of_persistence": round(best.validation, 6),
-                "ended": fitted.ended,
-                "history": [
-                    [round(epoch.loss, 6), round(epoch.validation, 6)] for epoch in fitted.history
-                ],
-            }
-        ),
-        "periods": describe_periods(prepared.table, settings.target[0], prepared.dataset.series),
-    }
+    return (
+        tried
+        | {
+            "made_by": f"streamlstm train {__version__}",
+            "data": Path(prepared.table.path).name,
+            "targets": json.dumps(settings.target or [settings.class_column]),
+            "settings": json.dumps(
+                settings.of(NetworkSettings, OptimizationSettings)
+                | {"train": settings.train_fraction, "validation": settings.validation_fraction}
+                | {"season": prepared.season}
+            ),
+            "training": json.dumps(
+                {
+                    "sweeps": fitted.history[-1].number,
+                    "best_sweep": best.number,
+                    "validation_of_persistence": round(best.validation, 6),
+                    "ended": fitted.ended,
+                    "history": [
+                        [round(epoch.loss, 6), round(epoch.validation, 6)]
+                        for epoch in fitted.history
+                    ],
+                }
+            ),
+        }
+        | _periods(prepared)
+    )
+
+
+def _periods(prepared: Preparation) -> dict[str, str]:
+    """Return by which rows the table is recognised: those of a numeric column, if it has one."""
+    names = (*prepared.settings.target, *prepared.table.names)
+    if not names:
+        return {}
+    return {"periods": describe_periods(prepared.table, names[0], prepared.dataset.series)}

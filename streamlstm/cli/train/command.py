@@ -13,7 +13,7 @@ from . import options
 def train(
     context: typer.Context,
     data: TableFile,
-    target: options.Target,
+    target: options.Target = None,
     out: options.Out = Path("model.safetensors"),
     from_model: options.FromModel = None,
     checkpoint: options.Checkpoint = None,
@@ -27,10 +27,14 @@ def train(
     inputs: options.Inputs = None,
     horizon: options.Horizon = ["1"],  # noqa: B006 - typer copies it
     season: options.Season = None,
+    classify: options.Classify = None,
+    target_category: options.TargetCategory = None,
+    class_weights: options.ClassWeights = "none",
     fill: options.Fill = "refuse",
     calendar: options.Calendar = "none",
     zone: options.Zone = "UTC",
     stream_column: StreamColumn = None,
+    sequence_column: options.SequenceColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,
     train_fraction: options.TrainFraction = 0.7,
@@ -45,10 +49,12 @@ def train(
     recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
     quantiles: options.Quantiles = (),
+    embedding: options.Embedding = 16,
     skip: options.Skip = True,
     linear: options.Linear = True,
     seed: options.Seed = 0,
     online: options.Online = True,
+    report: options.Report = None,
 ) -> None:
     """Train a model on a CSV file and report its errors.
 
@@ -62,6 +68,8 @@ def train(
     Example:
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if not (target or classify or target_category):
+        raise typer.BadParameter("expected one of --target, --classify and --target-category")
     _one_blas_thread()
     with exit_on_interrupt():
         from streamlstm.cli.output_path import check_output
@@ -69,6 +77,7 @@ def train(
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
+        from streamlstm.learn.report.palette import check_plots
         from streamlstm.learn.training import (
             check_one_of,
             choose,
@@ -80,6 +89,9 @@ def train(
 
     check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
+    if report is not None:
+        check_plots()
+        check_output("--report", report, data=data, model=out)
     if checkpoint is not None:
         start = {} if from_model is None else {"model to train on": from_model}
         check_output("--checkpoint", checkpoint, data=data, model=out, **start)
@@ -108,6 +120,9 @@ def train(
     trained = finish(prepared, fitted, model)
     trained.model.save(out)
     print_result(out, trained, interruption.name)
+    if report is not None and trained.evaluation is not None:
+        trained.evaluation.report(report)
+        log(f"wrote {report}")
     if trained.ended == "interrupted":
         raise typer.Exit(interruption.status)
     if kept:

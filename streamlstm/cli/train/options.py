@@ -25,7 +25,7 @@ def _numbers(value: str | tuple[float, ...]) -> tuple[float, ...]:
 
 # What is read and written.
 Target = Annotated[
-    list[str], typer.Option("--target", help="A column to predict. May be repeated.")
+    list[str] | None, typer.Option("--target", help="A column to predict. May be repeated.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="The model file to write.")]
 FromModel = Annotated[
@@ -61,7 +61,8 @@ Processes = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
-        "--input", help="An input column; by default every numeric column. May be repeated."
+        "--input",
+        help="An input column; by default every numeric one that may help. May be repeated.",
     ),
 ]
 Horizon = Annotated[
@@ -74,6 +75,31 @@ Horizon = Annotated[
 Season = Annotated[
     int | None,
     typer.Option(min=1, help="Steps per season of the seasonal baseline; by default estimated."),
+]
+Classify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Tell the class of each row, which this column names, in place of a --target.",
+    ),
+]
+TargetCategory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Predict the next value of this column of categories, such as events.",
+    ),
+]
+ClassWeights = Annotated[
+    Literal["none", "balanced"],
+    typer.Option(help="Whether every class weighs the same in training, however rare it is."),
+]
+SequenceColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The column that names the sequence of each row, whose state is not carried on.",
+    ),
 ]
 Fill = Annotated[
     str,
@@ -126,6 +152,9 @@ RecurrentDropout = Annotated[
         callback=_not_nan,
         help="Dropout between steps, the same units at all steps of a window.",
     ),
+]
+Embedding = Annotated[
+    int, typer.Option(min=1, max=4_096, help="Width of the vector of each category.")
 ]
 Quantiles = Annotated[
     Any,
@@ -189,5 +218,15 @@ Online = Annotated[
     typer.Option(
         help="Add prediction intervals and anomaly scores, and adaptation where it helped on "
         "the validation rows."
+    ),
+]
+
+# What is written beside the model.
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write tables, plots and sentences on the test set to this file (.html), which needs "
+        "no other.",
     ),
 ]
