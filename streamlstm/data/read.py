@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from ..errors import DataError
+from .columns import Columns
 from .interpret import interpret
 from .options import ReadOptions
 from .sources.content import open_content
 from .sources.delimited import read_delimited
+from .sources.files import read_binary
+from .sources.frames import read_frame
 from .table import Table
 from .time_order import check_time_order
 
@@ -20,8 +27,10 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
 
     Parameters
     ----------
-    source : path, "-" for standard input, or an open stream
-        CSV, of which ``.gz`` is unpacked.
+    source : path, "-" for standard input, open stream, frame, dict or array
+        Files are CSV, Parquet, Feather or JSON lines, told by their content; gzip is unpacked.
+        Frames and series are those of pandas and polars, and tables of Arrow; an array of NumPy has
+        no names, so its columns are those asked for, in their order.
     options : ReadOptions, optional
         What must not be guessed.
 
@@ -37,7 +46,24 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
         settles what can be read in two ways.
     """
     options = options or ReadOptions()
-    columns = read_delimited(open_content(source))
-    table = interpret(columns, options)
+    table = interpret(_columns(source, options), options)
+    pa.default_memory_pool().release_unused()
     check_time_order(table, options.allow_gaps)
     return table
+
+
+def _columns(source: Source, options: ReadOptions) -> Columns:
+    columns = read_frame(source, options.columns)
+    if columns is not None:
+        return columns
+    if not (isinstance(source, str | Path) or hasattr(source, "read")):
+        raise DataError(
+            "expected a file, a frame of pandas or polars, an Arrow table, a dict of arrays or an "
+            f"array, got {type(source).__name__}"
+        )
+    content = open_content(source)
+    columns = read_binary(content)
+    if columns is not None:
+        return columns
+    as_text = {*options.time_columns, options.stream_column or ""}
+    return read_delimited(content, as_text)
