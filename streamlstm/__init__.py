@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from .engine.prediction import Prediction, Predictions
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
-    from .learn.evaluation import Evaluation, evaluate
+    from .learn.evaluation.evaluate import evaluate
+    from .learn.evaluation.evaluation import Evaluation
+    from .learn.predict import predict
+    from .learn.trained import Trained
+    from .learn.training import train
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
     from .network.online import Online
@@ -63,6 +67,7 @@ _HOMES = {
     "Scaling": "network.scaling",
     "Stream": "engine.stream",
     "StreamLSTMError": "errors",
+    "Trained": "learn.trained",
     "check_precision": "backends.precision_check",
     "detector": "online.detector",
     "evaluate": "learn.evaluation",
@@ -72,7 +77,9 @@ _HOMES = {
     "from_rtneural": "convert.json.rtneural",
     "from_torch": "convert.torch.importer",
     "load_any": "convert.load",
+    "predict": "learn.predict",
     "to_onnx": "convert.onnx.exporter",
+    "train": "learn.training",
     "Publisher": "client.publisher",
     "ReplayingPublisher": "client.replay.publisher",
     "Subscriber": "client.subscriber",
@@ -104,6 +111,7 @@ __all__ = [
     "Stream",
     "StreamLSTMError",
     "Subscriber",
+    "Trained",
     "__version__",
     "check_precision",
     "detector",
@@ -114,7 +122,9 @@ __all__ = [
     "from_rtneural",
     "from_torch",
     "load_any",
+    "predict",
     "to_onnx",
+    "train",
 ]
 
 

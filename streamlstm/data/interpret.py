@@ -24,12 +24,18 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         If a column is missing, or a cell cannot be used; the message names line and column.
     """
     path, header = columns.path, tuple(columns.names)
-    for name in (*options.time_columns, options.stream_column, *options.columns):
+    for name in (
+        *options.time_columns,
+        options.stream_column,
+        *options.columns,
+        *options.categories,
+    ):
         if name is not None and name not in header:
             raise missing_column(path, name, header)
     streams = None
     if options.stream_column is not None:
         streams = _read_streams(columns, options.stream_column)
+    categories = {name: TextColumn(columns[name]) for name in options.categories}
     time_column = find_time(columns, options)
     time = stamps = None
     if time_column is not None:
@@ -38,8 +44,11 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         columns.pop(time_column)
     if options.stream_column is not None and options.stream_column not in options.columns:
         columns.pop(options.stream_column)
+    for name in categories:
+        if name in columns.names:
+            columns.pop(name)
     names, values, text = read_numbers(columns, options.columns or tuple(columns.names), options)
-    if not names:
+    if not names and not categories:
         raise DataError(
             f"{path}: expected at least one numeric column, found none among {list_names(header)}"
         )
@@ -54,6 +63,7 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         time_column=time_column,
         stream_column=options.stream_column,
         text=text,
+        categories=categories,
         notes=tuple(columns.notes),
     )
 

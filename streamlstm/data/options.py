@@ -17,6 +17,8 @@ class ReadOptions:
         The column that names the stream of each row, for tables of many series.
     columns : tuple of str
         The numeric columns to read, in this order; by default every column that holds numbers.
+    categories : tuple of str
+        Columns whose cells are names of classes, even where they are numbers.
     time_unit : str or None
         What numbers in the time column count: ``s``, ``ms``, ``us`` or ``ns`` since 1970, or
         ``excel`` for days as spreadsheets count them.
@@ -43,6 +45,7 @@ class ReadOptions:
     time_columns: tuple[str, ...] = ()
     stream_column: str | None = None
     columns: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     time_unit: str | None = None
     time_format: str | None = None
     timezone: str | None = None

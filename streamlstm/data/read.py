@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from ..errors import DataError
 from .columns import Columns
 from .interpret import interpret
 from .options import ReadOptions
+from .order import put_in_order
+from .resample import resample
 from .sources.content import open_content
 from .sources.delimited import read_delimited
 from .sources.files import read_binary
 from .sources.frames import read_frame
+from .spacing import check_spacing
 from .table import Table
-from .time_order import check_time_order
 
 Source = Any
 """A path, ``-`` for standard input, an open stream, a frame, a dict of arrays or an array."""
@@ -46,10 +49,14 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
         settles what can be read in two ways.
     """
     options = options or ReadOptions()
-    table = interpret(_columns(source, options), options)
+    # A reading that is missing may be one of several in its interval.
+    missing = options.missing or options.resample is not None
+    table = interpret(_columns(source, options), replace(options, missing=missing))
     pa.default_memory_pool().release_unused()
-    check_time_order(table, options.allow_gaps)
-    return table
+    table = put_in_order(table, options.sort, repeated_times=options.resample is not None)
+    if options.resample is not None:
+        table = resample(table, options.resample, options.missing)
+    return check_spacing(table, options.allow_gaps)
 
 
 def _columns(source: Source, options: ReadOptions) -> Columns:

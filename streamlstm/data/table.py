@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,8 @@ class Table:
         Names of these columns in the source.
     text : tuple of str
         Columns that hold no numbers and were left out.
+    categories : dict of str to TextColumn
+        The columns that hold names of classes.
     notes : tuple of Note
         What was understood beyond the ordinary.
     """
@@ -68,6 +70,7 @@ class Table:
     time_column: str | None = None
     stream_column: str | None = None
     text: tuple[str, ...] = ()
+    categories: Mapping[str, TextColumn] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
@@ -115,6 +118,7 @@ class Table:
             streams=None if self.streams is None else self.streams.take(rows),
             lines=self.lines[rows],
             stamps=None if self.stamps is None else self.stamps.take(rows),
+            categories={name: cells.take(rows) for name, cells in self.categories.items()},
             notes=(*self.notes, *notes),
         )
 

@@ -11,6 +11,7 @@ from ..backends.factory import make_backend
 from ..backends.plan import initial_row
 from ..errors import ModelError
 from ..kernels.online.outcomes import APPLIED
+from ..network.html import as_table
 from ..network.model import Model
 from .dirty_tracker import DirtyTracker
 from .explain import Explainer, Explanation
@@ -109,6 +110,19 @@ class Engine(Runs):
     def steps(self) -> int:
         """Observations applied since this engine was made."""
         return self._steps + int(self._fast_steps[0])
+
+    def __repr__(self) -> str:
+        """Show the backend, how much it holds, and the model."""
+        return f"<Engine {self.backend}, {self._holds()}, {self._model!r}>"
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        shown = [("backend", self.backend), ("holds", self._holds()), ("model", repr(self._model))]
+        return as_table("streamlstm Engine", shown)
+
+    def _holds(self) -> str:
+        live, steps = len(self._table), self.steps
+        return f"{live:,} of {self.capacity:,} streams, {steps:,} step{'s' * (steps != 1)}"
 
     def learn(self, stream: StreamId, seq: int, y: ArrayLike) -> None:
         """Let a stream learn from labels that come from outside, late and in any order.

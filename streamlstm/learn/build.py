@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ..network.model import Model
+from ..network.online import Online
+from ..network.scaling import Scaling
 from .dataset import Dataset
 from .network import RecurrentNetwork
 
@@ -13,7 +17,7 @@ def build_model(
     network: RecurrentNetwork,
     data: Dataset,
     inputs: Sequence[str],
-    outputs: Sequence[str],
+    targets: Sequence[str],
     metadata: Mapping[str, str] | None = None,
 ) -> Model:
     """Return the model of a trained network.
@@ -23,9 +27,10 @@ def build_model(
     network : RecurrentNetwork
         From `fit`.
     data : Dataset
-        The data set it was trained on; gives scaling, skip and horizon.
-    inputs, outputs : sequence of str
-        Names of the F inputs and O outputs.
+        The data set it was trained on; gives scaling, skip, horizons and the linear part.
+    inputs, targets : sequence of str
+        Names of the F inputs and the K targets; a head with several outputs for each target makes
+        names of its own of them.
     metadata : mapping of str to str, optional
         Metadata of the model.
 
@@ -33,14 +38,19 @@ def build_model(
     -------
     Model
     """
+    outputs = network.head.outputs_per_target
+    scaling = data.output_scaling
     return Model(
         network.layers(),
         network.weights(),
         inputs=inputs,
-        outputs=outputs,
+        outputs=network.head.names(targets),
         input_scaling=data.input_scaling,
-        output_scaling=data.output_scaling,
-        skip=data.skip,
-        horizon=data.horizon,
+        output_scaling=Scaling(np.repeat(scaling.mean, outputs), np.repeat(scaling.scale, outputs)),
+        skip=np.repeat(data.skip, outputs).tolist(),
+        horizon=np.repeat(data.horizons, outputs).tolist(),
         metadata=metadata,
+        online=data.stage or (Online() if data.lags else None),
+        lags=data.lags,
+        lag_weights=data.lag_weights,
     )

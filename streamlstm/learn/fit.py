@@ -16,11 +16,12 @@ from .bptt import State, Tape
 from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
-from .loss import huber
 from .network import RecurrentNetwork
+from .objective import objective_for
 from .settings import Settings
 
 Array = NDArray[Any]
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network's outputs, tried on the validation period
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class EpochMetrics:
         Number of this epoch, from 1, and the maximum number; 0 is the model that training began
         with, of which there is no loss.
     loss : float
-        Mean Huber loss of the training windows, scaled.
+        Mean loss of the training windows, scaled.
     validation : float
         Mean absolute error on the validation period, run from the start of each series, as a
         fraction of persistence's.
@@ -85,6 +86,8 @@ def fit(
     *,
     start: Sequence[Mapping[str, Array]] | None = None,
     checkpoint: Checkpoint | None = None,
+    snapshot: Snapshot | None = None,
+    on_batch: Callable[[float], None] | None = None,
 ) -> FitResult:
     """Train a network.
 
@@ -101,6 +104,10 @@ def fit(
         They are kept where no epoch is better on the validation period.
     checkpoint : Checkpoint, optional
         Where the state between epochs is stored; training continues from what is there.
+    snapshot : Snapshot, optional
+        The state to continue from, if it is not that of the checkpoint.
+    on_batch : callable, optional
+        Called after each update with the epochs so far, such as 2.25.
 
     Returns
     -------
@@ -113,12 +120,13 @@ def fit(
     KeyboardInterrupt
         If it comes before the first epoch is done.
     """
-    snapshot = checkpoint.load() if checkpoint else None
+    if snapshot is None and checkpoint:
+        snapshot = checkpoint.load()
     trainer = _Trainer(data, settings, start, snapshot)
     ended = ""
     try:
         while not (ended := trainer.ended):
-            epoch = trainer.run_epoch()
+            epoch = trainer.run_epoch(on_batch)
             if checkpoint:
                 checkpoint.save(trainer.snapshot, last=bool(trainer.ended))
             if on_epoch:
@@ -127,7 +135,7 @@ def fit(
         if not trainer.history:
             raise
         ended = "interrupted"
-    trainer.network.theta[:] = trainer.best_weights
+    trainer.take_best()
     return FitResult(trainer.network, trainer.history, ended)
 
 
@@ -143,7 +151,10 @@ class _Trainer:
     ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        self.network = RecurrentNetwork.of(settings, data.X.shape[1], data.Y.shape[1])
+        self._objective = objective_for(settings, data)
+        self.network = RecurrentNetwork.of(
+            settings, data.X.shape[1], self._objective.head, data.categories
+        )
         self.network.initialize(self._rng)
         if start is not None:
             self.network.load(start)
@@ -182,13 +193,14 @@ class _Trainer:
     def _finished(self) -> int:
         return self.history[-1].number if self.history else 0
 
-    def run_epoch(self) -> EpochMetrics:
+    def run_epoch(self, on_batch: Callable[[float], None] | None = None) -> EpochMetrics:
         """Train on every window once, then validate."""
-        number = self._finished + 1
-        B = self._settings.batch
-        losses = [
-            self._train_batch(self._starts[k : k + B]) for k in range(0, len(self._starts), B)
-        ]
+        number, losses = self._finished + 1, []
+        B, count = self._settings.batch, len(self._starts)
+        for k in range(0, count, B):
+            losses.append(self._train_batch(self._starts[k : k + B]))
+            if on_batch:
+                on_batch(number - 1 + min(k + B, count) / count)
         self._starts = self._data.window_starts(self._settings.window, self._rng)
         self._averaged_network.theta[:] = self._adam.average
         outputs, self._states = self._runner.run(self._starts)
@@ -244,14 +256,15 @@ class _Trainer:
     def _train_batch(self, starts: NDArray[np.intp]) -> float:
         X, Y, weights = self._data.windows(starts, self._settings.window)
         if self._shift:
-            X += self._shift * self._rng.standard_normal((1, *X.shape[1:]), np.float32)
+            inputs = X[:, :, : X.shape[2] - self._data.derived]  # no clock is shifted
+            inputs += self._shift * self._rng.standard_normal((1, *inputs.shape[1:]), np.float32)
             weights[: len(X) // 8] = 0  # the initial state has not seen the offset
         tape = self._tape(len(starts))
         B, sizes = len(starts), self._settings.hidden_sizes
         masks = [*self._masks(B, sizes[:-1], self._settings.dropout), None]
         recurrent_masks = self._masks(B, sizes, self._settings.recurrent_dropout)
         outputs = tape.forward(X, self._initial_states(starts), masks, recurrent_masks)
-        loss, d_outputs = huber(outputs, Y, weights, self._settings.delta)
+        loss, d_outputs = self._objective.loss(outputs, Y, weights)
         self._adam.update(tape.backward(d_outputs), self._rate)
         return loss
 
@@ -274,10 +287,27 @@ class _Trainer:
         return [mask.astype(np.float32) / np.float32(1 - rate) for mask in kept]
 
     def _validation_error(self, outputs: Array) -> float:
-        rows = self._data.validation_rows
-        error = np.abs(outputs[rows] - self._data.Y[rows]).mean(axis=0, dtype=np.float64)
+        error = self._validation_errors(outputs)
         # Persistence has no error on a constant series.
         return float(np.mean(error / np.maximum(self._data.persistence, 1e-9)))
+
+    def _validation_errors(self, outputs: Array) -> NDArray[np.float64]:
+        """Return the error of each target on the validation period."""
+        data, rows = self._data, self._data.validation_rows
+        return self._objective.errors(outputs[rows], data.Y[rows], data.validated[rows])
+
+    def take_best(self) -> None:
+        """Take the best weights, with as much of the network's outputs as validation bears out.
+
+        Each output is multiplied by the factor, from 0 to 1, of the lowest error; with 0 the linear
+        part and persistence are left. Outputs that are not linear stay as they are.
+        """
+        self._averaged_network.theta[:] = self.best_weights
+        outputs, _ = self._runner.run(self._starts[:0])
+        errors = [self._validation_errors(outputs * factor) for factor in SHARES]
+        best = np.array(SHARES)[np.argmin(errors, axis=0)]
+        self.network.theta[:] = self.best_weights
+        self.network.head.shrink(self.network.head_matrix, best)
 
     def _update_best(self, validation: float) -> None:
         """Copy the weights if they are the best; after `patience` epochs cut the rate, or stop."""

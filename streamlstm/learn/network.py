@@ -78,7 +78,9 @@ class RecurrentNetwork:
         self.matrices, self.head_matrix = self.by_block(self.theta)
 
     @classmethod
-    def of(cls, settings: NetworkSettings, input_size: int, head: int | Head) -> RecurrentNetwork:
+    def of(
+        cls, settings: NetworkSettings, input_size: int, head: int | Head, categories: int = 0
+    ) -> RecurrentNetwork:
         """Return the network that the settings ask for, with parameters of zero."""
         return cls(
             input_size,
@@ -87,6 +89,7 @@ class RecurrentNetwork:
             cell=settings.cell,
             layer_norm=settings.layer_norm,
             residual=settings.residual,
+            embedding=(categories, settings.embedding) if categories else None,
         )
 
     @property

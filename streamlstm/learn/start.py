@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import DataError
 from ..network.model import Model
+from ..network.scaling import Scaling
 from .settings import NetworkSettings, OptimizationSettings
 
 
@@ -32,9 +36,25 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     units = (layer.hidden_size for layer in model.layers if hasattr(layer, "hidden_size"))
     kept["hidden_sizes"] = tuple(kept.get("hidden_sizes", units))  # residual layers have more
     kept["inputs"] = tuple(model.inputs)
-    kept["horizon"] = model.horizon
+    steps = tuple(dict.fromkeys(model.horizons))
+    kept["horizon"] = steps[0] if len(steps) == 1 else steps
+    if model.online is not None and isinstance(model.online.fill, str):
+        kept["fill"] = model.online.fill
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
+
+
+def scalings_of(model: Model, points: NDArray[np.intp]) -> tuple[Scaling, Scaling]:
+    """Return the scaling of the inputs and of the targets, each of which has one of its outputs.
+
+    Parameters
+    ----------
+    model : Model
+    points : int[K]
+        For each target the output that is its forecast.
+    """
+    outputs = model.output_scaling
+    return model.input_scaling, Scaling(outputs.mean[points], outputs.scale[points])
 
 
 def check_fits(name: str, start: Model, made: Model) -> None:
@@ -54,7 +74,7 @@ def check_fits(name: str, start: Model, made: Model) -> None:
     DataError
         What differs, both values, and that the start's has to be kept.
     """
-    for what in ("inputs", "outputs", "horizon", "skip"):
+    for what in ("inputs", "outputs", "horizons", "skip", "lags"):
         mine, theirs = getattr(start, what), getattr(made, what)
         if mine != theirs:
             raise DataError(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -25,6 +26,7 @@ from .checks import (
     check_weights,
 )
 from .file import read_model_file, write_model_file
+from .html import as_table
 from .layers import Embedding, Layer
 from .online import Online, result_places
 from .scaling import Scaling
@@ -220,6 +222,15 @@ class Model:
         """
         return self._copy(self.weights, online)
 
+    def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
+        """Return a copy whose outputs speak of the row itself, with these names."""
+        made = copy(self)
+        made.inputs = check_names("inputs", inputs, "x", self.input_size)
+        made.outputs = check_names("outputs", outputs, "y", self.output_size)
+        made.horizons = (0,) * self.output_size
+        made.__dict__.pop("fingerprint", None)
+        return made
+
     def _copy(self, weights: Sequence[Mapping[str, ArrayLike]], online: Online | None) -> "Model":
         return Model(
             self.layers,
@@ -242,3 +253,24 @@ class Model:
         chain = " -> ".join(layer.describe() for layer in self.layers)
         online = "" if self.online is None else f", {self.online.describe()}"
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{online}>"
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        names = (("inputs", self.inputs), ("outputs", self.outputs))
+        shown = [(name, ", ".join(found)) for name, found in names]
+        ahead = [f"{h} step{'s' * (h != 1)} ahead" for h in sorted(set(self.horizons)) if h]
+        if ahead:
+            shown.append(("forecasts", ", ".join(ahead)))
+        shown.append(("layers", " -> ".join(layer.describe() for layer in self.layers)))
+        parameters = sum(array.size for weights in self.weights for array in weights.values())
+        shown.append(("parameters", f"{parameters:,}"))
+        if self.online is not None:
+            shown.append(("online stage", self.online.describe()))
+        shown.append(("fingerprint", self.fingerprint))
+        return as_table("streamlstm Model", shown)
+
+    def predict(self, data: Any, **options: Any) -> Any:
+        """Predict from every row of a table: :func:`streamlstm.predict`."""
+        import streamlstm  # how a network runs is known above this package
+
+        return streamlstm.predict(self, data, **options)

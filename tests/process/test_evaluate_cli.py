@@ -74,3 +74,12 @@ def test_what_cannot_be_is_one_sentence(model: Path, tmp_path: Path) -> None:
     assert "expected rows to score" in done.stderr
     done = run("evaluate", model, data, "--json", data)
     assert "this is the file with the data" in done.stderr
+
+
+def test_a_report_is_one_file(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
+    data, out = series(tmp_path / "a.csv"), tmp_path / "report.html"
+    done = run("evaluate", model, data, "--report", out)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text().startswith("<!DOCTYPE html>")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "model.safetensors", out.name]

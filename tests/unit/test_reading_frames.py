@@ -85,9 +85,9 @@ def test_types_that_hold_numbers() -> None:
     assert np.array_equal(
         table.values, [[1, 1.5, 1, 1], [np.nan, 2.5, 2, 0], [3, 1.5, 3, 1]], equal_nan=True
     )
-    with pytest.raises(DataError, match=r"DataFrame:1: column 'i': .*an empty cell"):
+    with pytest.raises(DataError, match=r"the DataFrame:1: column 'i': .*an empty cell"):
         read_table(frame, ReadOptions(columns=("i",)))
-    with pytest.raises(DataError, match=r"DataFrame:1: column 'o': expected a number, got 'x'"):
+    with pytest.raises(DataError, match=r"the DataFrame:1: column 'o': expected a number, got 'x'"):
         read_table(frame, ReadOptions(columns=("o",)))
 
 
@@ -98,7 +98,7 @@ def test_an_array_has_the_names_that_are_asked_for() -> None:
     assert read_table(array, ReadOptions(columns=("a", "b"))).names == ("a", "b")
     with pytest.raises(DataError, match="expected 1 columns"):
         read_table(array, ReadOptions(columns=("a",)))
-    with pytest.raises(DataError, match="3 dimensions"):
+    with pytest.raises(DataError, match=r"got \[2, 2, 2\]"):
         read_table(np.zeros((2, 2, 2)))
 
 
@@ -107,9 +107,9 @@ def test_tables_that_are_none() -> None:
         read_table(pd.DataFrame({"v": []}))
     with pytest.raises(DataError, match="got none"):
         read_table({})
-    with pytest.raises(DataError, match="same length"):
+    with pytest.raises(DataError, match="one length"):
         read_table({"a": [1, 2], "b": [1]})
-    with pytest.raises(DataError, match="'a' is there twice"):
+    with pytest.raises(DataError, match="different names, got 'a' twice"):
         read_table(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 

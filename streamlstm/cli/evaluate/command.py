@@ -15,6 +15,13 @@ def evaluate(
     json: Annotated[
         Path | None, Option("--json", help="Write everything to this file, for programs.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        Option(
+            "--report",
+            help="Write tables, plots and sentences to this file (.html), which needs no other.",
+        ),
+    ] = None,
     target: Annotated[
         list[str] | None,
         Option(
@@ -54,12 +61,17 @@ def evaluate(
 
     \b
     Example:
-      streamlstm evaluate model.safetensors data.csv --test-only --json scores.json
+      streamlstm evaluate model.safetensors data.csv --test-only --report report.html
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.cli.output_path import check_output
 
-    if json is not None:
-        check_output("--json", json, data=data, model=model)
+    for option, path in (("--json", json), ("--report", report)):
+        if path is not None:
+            check_output(option, path, data=data, model=model)
+    if report is not None:
+        from streamlstm.learn.report.palette import check_plots
+
+        check_plots()
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.evaluate.tables import print_evaluation
     from streamlstm.learn.evaluation import evaluate as judge
@@ -82,6 +94,8 @@ def evaluate(
     )
     if json is not None:  # before anything is printed into a pipe that may be closed
         _write_json(json, found.to_dict())
+    if report is not None:
+        found.report(report)
     print_evaluation(found)
 
 

@@ -13,19 +13,28 @@ from . import options
 def train(
     context: typer.Context,
     data: TableFile,
-    target: options.Target,
+    target: options.Target = None,
     out: options.Out = Path("model.safetensors"),
     from_model: options.FromModel = None,
     checkpoint: options.Checkpoint = None,
+    sweep: options.Sweep = 1,
+    processes: options.Processes = None,
     hidden: options.Hidden = 64,
     layers: options.Layers = 1,
     cell: options.Cell = "lstm",
     layer_norm: options.LayerNorm = False,
     residual: options.Residual = False,
     inputs: options.Inputs = None,
-    horizon: options.Horizon = 1,
+    horizon: options.Horizon = ["1"],  # noqa: B006 - typer copies it
     season: options.Season = None,
+    classify: options.Classify = None,
+    target_category: options.TargetCategory = None,
+    class_weights: options.ClassWeights = "none",
+    fill: options.Fill = "refuse",
+    calendar: options.Calendar = "none",
+    zone: options.Zone = "UTC",
     stream_column: StreamColumn = None,
+    sequence_column: options.SequenceColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,
     train_fraction: options.TrainFraction = 0.7,
@@ -39,7 +48,10 @@ def train(
     dropout: options.Dropout = 0.0,
     recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
+    quantiles: options.Quantiles = (),
+    embedding: options.Embedding = 16,
     skip: options.Skip = True,
+    linear: options.Linear = True,
     seed: options.Seed = 0,
     online: options.Online = True,
 ) -> None:
@@ -47,22 +59,33 @@ def train(
 
     The file needs a header and numeric columns; a time column is optional. The first 70 % of each
     series are for training, the next 10 % for early stopping, and the last 20 % are the test set,
-    scored once against persistence (the last value) and the value of a season ago. Ctrl-C and
+    scored once against persistence (the last value), the value of a season ago and a linear
+    autoregression. Ctrl-C and
     SIGTERM stop training, save the best model so far, and exit with status 130 or 143.
 
     \b
     Example:
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
+    if not (target or classify or target_category):
+        raise typer.BadParameter("expected one of --target, --classify and --target-category")
     _one_blas_thread()
     with exit_on_interrupt():
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
+        from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
-        from streamlstm.learn.fit import fit
-        from streamlstm.learn.training import finish, prepare, to_model
+        from streamlstm.learn.training import (
+            check_one_of,
+            choose,
+            finish,
+            fit_prepared,
+            prepare,
+            to_model,
+        )
 
+    check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
     if checkpoint is not None:
         start = {} if from_model is None else {"model to train on": from_model}
@@ -76,13 +99,13 @@ def train(
         compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
-            with show_progress(prepared.settings.epochs) as on_epoch:
-                fitted = fit(
-                    prepared.dataset,
-                    prepared.settings,
-                    on_epoch,
-                    start=prepared.start_weights,
-                    checkpoint=kept,
+            if sweep > 1:
+                with show_sweep() as on_progress:
+                    prepared = choose(prepared, sweep, processes=processes, on_progress=on_progress)
+                print_sweep(prepared)
+            with show_progress(prepared.settings.epochs) as progress:
+                fitted = fit_prepared(
+                    prepared, progress.epoch, on_batch=progress.batch, checkpoint=kept
                 )
         except KeyboardInterrupt:
             log("stopped before the end of the first epoch: there is no model to save")
@@ -109,7 +132,7 @@ def _given(context: typer.Context) -> dict[str, Any]:
     source = context.get_parameter_source
     given = {name for name in options if str(getattr(source(name), "name", "")) != "DEFAULT"}
     settings = {f.name: options[f.name] for f in fields(Settings) if f.name in given}
-    for name in settings.keys() & {"target", "inputs"}:
+    for name in settings.keys() & {"target", "inputs", "horizon"}:
         settings[name] = tuple(settings[name])
     if given & {"hidden", "layers"}:
         settings["hidden_sizes"] = hidden_sizes(options["hidden"], options["layers"])

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err
+from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
 from streamlstm.learn.training import Preparation
+
+from .classes import print_classes
 
 
 def log(line: str) -> None:
@@ -20,14 +23,16 @@ def log_setup(prepared: Preparation) -> None:
     for note in prepared.notes:
         log(note)
     many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
-    columns = f"{', '.join(prepared.inputs)} -> {', '.join(settings.target)}"
+    targets = settings.target or (settings.class_column,)
+    columns = f"{', '.join(prepared.inputs)} -> {', '.join(targets)}"
     log(f"{table.path}: {len(table)} rows{many}; {columns}")
     for name in table.text:
         log(f"column {name!r} holds text and is left out")
     layers = " x ".join(f"{settings.cell.upper()}({H})" for H in settings.hidden_sizes)
     log(
         f"training {layers} on {len(dataset.train_rows)} values, validating on "
-        f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"
+        f"{len(dataset.validation_rows)}; validation errors are fractions of what "
+        f"{_baseline(settings)} would have"
     )
 
 
@@ -43,8 +48,12 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
     kept = f"epoch {best.number}" if best.number else "the model that it began with"
     log(
         f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept {kept}, "
-        f"validation {best.validation:.3f} of persistence"
+        f"validation {best.validation:.3f} of {_baseline(trained.settings)}"
     )
+    if trained.classes is not None:
+        print_classes(trained.classes)
+        console.print(f"wrote {out} ({counted(len(model.outputs), 'output')})")
+        return
     if not trained.scores:
         log("nothing was held back, so there is nothing to score")
     for score in trained.scores:
@@ -53,11 +62,22 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         _compare("persistence", score.model, score.persistence)
         if score.seasonal is not None:
             _compare(f"season of {trained.season}", score.model, score.seasonal)
+        if score.autoregression is not None:
+            _compare("autoregression", score.model, score.autoregression)
     for level, share in trained.coverage.items():
         console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    for name, share in trained.calibration.items():
+        console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
-    console.print(f"wrote {out} ({counted(model.horizon, 'step')} ahead)")
+    steps = " and ".join(str(h) for h in sorted(set(model.horizons))[:-1][:3])
+    many = f"{steps}{', ...' if len(set(model.horizons)) > 4 else ''} and " if steps else ""
+    console.print(f"wrote {out} ({many}{counted(model.horizon, 'step')} ahead)")
+
+
+def _baseline(settings: Settings) -> str:
+    """Return what validation errors are fractions of."""
+    return "the frequency of each class" if settings.class_column else "persistence"
 
 
 def _compare(name: str, error: float, other: float) -> None:

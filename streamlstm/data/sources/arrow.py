@@ -36,7 +36,7 @@ def from_arrow(
     names = list(table.column_names)
     for k, name in enumerate(names):
         if name in names[:k]:
-            raise DataError(f"{path}: column {name!r} is there twice; rename one of them")
+            raise DataError(f"{path}: expected columns of different names, got {name!r} twice")
     if table.num_rows == 0:
         raise DataError(f"{path}: expected at least one row, found none; {list_names(names)}")
     arrays = [_plain(array) for array in table.columns]

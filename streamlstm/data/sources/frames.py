@@ -31,14 +31,14 @@ def read_frame(source: Any, names: Sequence[str]) -> Columns | None:
     package = kind.__module__.partition(".")[0]
     name = kind.__name__
     if isinstance(source, pa.Table | pa.RecordBatch):
-        return from_arrow(name, source)
+        return from_arrow("the Arrow table", source)
     if package == "pandas" and name in ("DataFrame", "Series"):
         return _from_pandas(source, name)
     if package == "polars" and name in ("DataFrame", "Series", "LazyFrame"):
         if name == "LazyFrame":
             source = source.collect()
         frame = source.to_frame(source.name or "value") if name == "Series" else source
-        return from_arrow(name, frame.to_arrow())
+        return from_arrow(f"the {name}", frame.to_arrow())
     if isinstance(source, Mapping):
         return _from_dict(source)
     if isinstance(source, np.ndarray):
@@ -68,9 +68,9 @@ def _from_pandas(source: Any, kind: str) -> Columns:
     names = [str(label) for label in frame.columns]
     for k, label in enumerate(names):
         if label in names[:k]:
-            raise DataError(f"{kind}: column {label!r} is there twice; rename one of them")
+            raise DataError(f"the {kind}: expected columns of different names, got {label!r} twice")
         columns[label] = _array(frame.iloc[:, k])
-    return from_arrow(kind, pa.table(columns), index=index)
+    return from_arrow(f"the {kind}", pa.table(columns), index=index)
 
 
 def _array(values: Any) -> Any:
@@ -86,11 +86,11 @@ def _array(values: Any) -> Any:
 
 def _from_dict(source: Mapping[Any, Any]) -> Columns:
     if not source:
-        raise DataError("dict: expected columns by name, got none")
+        raise DataError("the dict: expected columns by name, got none")
     try:
-        return from_arrow("dict", pa.table({str(k): _column(v) for k, v in source.items()}))
+        return from_arrow("the dict", pa.table({str(k): _column(v) for k, v in source.items()}))
     except (pa.ArrowException, TypeError) as error:
-        raise DataError(f"dict: expected columns of the same length: {error}") from error
+        raise DataError(f"the dict: expected columns of one length: {error}") from error
 
 
 def _column(values: Any) -> Any:
@@ -103,15 +103,16 @@ def _column(values: Any) -> Any:
 
 def _from_array(source: Any, names: Sequence[str]) -> Columns:
     if source.dtype.names:
-        return from_arrow("array", pa.table({n: pa.array(source[n]) for n in source.dtype.names}))
+        fields = {name: pa.array(source[name]) for name in source.dtype.names}
+        return from_arrow("the array", pa.table(fields))
     if source.ndim not in (1, 2):
-        raise DataError(f"array: expected [rows] or [rows, columns], got {source.ndim} dimensions")
+        raise DataError(f"the array: expected [rows] or [rows, columns], got {list(source.shape)}")
     array = source.reshape(len(source), -1)
     if not names:
         names = ("value",) if array.shape[1] == 1 else [f"x{k}" for k in range(array.shape[1])]
     if len(names) != array.shape[1]:
         raise DataError(
-            f"array: expected {len(names)} columns ({', '.join(names)}), got {array.shape[1]}"
+            f"the array: expected {len(names)} columns ({', '.join(names)}), got {array.shape[1]}"
         )
     arrays = [pa.array(np.ascontiguousarray(array[:, k])) for k in range(array.shape[1])]
-    return from_arrow("array", pa.table(dict(zip(names, arrays, strict=True))))
+    return from_arrow("the array", pa.table(dict(zip(names, arrays, strict=True))))

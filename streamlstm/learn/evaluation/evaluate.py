@@ -24,7 +24,7 @@ from ..season import find_season
 from .alarms import report_stream
 from .errors import NAN, mean_change, score_errors
 from .evaluation import Evaluation, Score
-from .forecasts import Forecasts, Rows, horizons, make_forecasts, target_columns
+from .forecasts import Forecasts, Rows, make_forecasts, target_columns
 from .intervals import pooled, score_intervals
 from .live import run_live
 from .stretches import MOST, worst_stretches
@@ -85,6 +85,7 @@ def evaluate(
     options = ReadOptions(
         time_columns=(time_column,) if time_column else (),
         stream_column=stream_column,
+        columns=_columns(network, given),
         allow_gaps=allow_gaps,
         missing=True,
     )
@@ -156,7 +157,7 @@ def judge(
     if not any(made.scored.any() for made in forecasts):
         raise DataError(
             f"{table.path}: expected rows to score, found none among {len(table)} rows with a "
-            f"horizon of {max(horizons(model))}: a forecast is scored when the value that it spoke "
+            f"horizon of {model.horizon}: a forecast is scored when the value that it spoke "
             "of has come. Use a longer table, or score more of it (warm-up, first row)"
         )
     scores = _scores(table, groups, firsts, forecasts)
@@ -224,6 +225,15 @@ def _totals(forecasts: Sequence[Forecasts], scores: Sequence[Score]) -> tuple[Sc
             )
         )
     return tuple(totals)
+
+
+def _columns(model: Model, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that are needed; none if the table has to say what an output forecasts."""
+    try:
+        targets = target_columns(model, model.inputs, given)
+    except DataError:
+        return ()
+    return tuple(dict.fromkeys([*model.inputs, *targets]))
 
 
 def _inputs(model: Model, table: Table) -> Array:

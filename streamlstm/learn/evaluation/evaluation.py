@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,51 @@ class Evaluation:
             ],
         }
         return {key: _plain(part) for key, part in found.items()}
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write the report: one HTML file with tables, sentences and plots.
+
+        Raises
+        ------
+        StreamLSTMError
+            If matplotlib is missing (``pip install 'streamlstm[plot]'``).
+        OSError
+            If the file cannot be written.
+        """
+        from ..report.page import write_report
+
+        write_report(self, path)
+
+    def plot(self, stream: str | None = None, rows: int = 240) -> Any:
+        """Draw the last forecasts of each output beside what came, and the error over time.
+
+        Parameters
+        ----------
+        stream : str, optional
+            The stream to draw; a typical one if left out.
+        rows : int
+            How many forecasts are drawn.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        DataError
+            If there is no such stream.
+        StreamLSTMError
+            If matplotlib is missing.
+        """
+        from ..report.figure import figure
+
+        return figure(self, stream, rows)
+
+    def _repr_html_(self) -> str:
+        """Return sentences and tables for a notebook."""
+        from ..report.summary import summary
+
+        return summary(self)
 
     def _score(self, score: Score) -> dict[str, Any]:
         name = {} if score.stream is None else {"stream": score.stream}

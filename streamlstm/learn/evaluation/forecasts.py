@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,19 +117,13 @@ def target_columns(
     return tuple(found)
 
 
-def horizons(model: Model) -> tuple[int, ...]:
-    """Return the horizon of each output."""
-    found = getattr(model, "horizons", None) or (model.horizon,) * model.output_size
-    return tuple(found)
-
-
 def make_forecasts(
     model: Model,
     output: int,
     results: Array,
     actual: Array,
     groups: Sequence[Rows],
-    first: Mapping[int, int] | Sequence[int],
+    first: Sequence[int],
     warm_up: int = 0,
     target: str = "",
     season: int | None = None,
@@ -156,7 +150,7 @@ def make_forecasts(
     season : int, optional
         Rows of a season.
     """
-    n, horizon = len(results), horizons(model)[output]
+    n, horizon = len(results), model.horizons[output]
     ahead = max(horizon, 1)  # baselines know of a row only what came before it
     columns = {
         name: np.full(n, np.nan) for name in ("actual", "persistence", "seasonal", "autoregression")

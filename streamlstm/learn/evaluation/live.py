@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...engine.engine import Engine
 from ...engine.offline import predict_rows
 from ...network.model import Model
-from .forecasts import Rows, horizons
+from .forecasts import Rows
 
 Array = NDArray[Any]
 
@@ -51,7 +51,7 @@ def _run_with_labels(
 ) -> None:
     """Step one stream, and learn the labels of each row that has come."""
     assert model.online is not None
-    engine, ahead = Engine(model, capacity=1), np.array(horizons(model))
+    engine, ahead = Engine(model, capacity=1), np.array(model.horizons)
     late = int(ahead.max())  # labels of one observation are learnt together
     for position, row in enumerate(rows.tolist()):
         moment = None if time is None else [float(time[row])]
