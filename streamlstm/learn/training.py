@@ -128,7 +128,7 @@ def train(
     layers : int
         Number of layers of ``hidden`` units.
     inputs : str or sequence of str, optional
-        The input columns; by default every numeric column.
+        The input columns; by default every numeric one that may help (docs/data.md).
     from_model : Model or path, optional
         A model to train on: its layers, scaling and online stage are kept, so that a worker that
         serves it can be reloaded. Settings that are not given are those it was trained with.

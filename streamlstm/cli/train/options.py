@@ -61,7 +61,8 @@ Processes = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
-        "--input", help="An input column; by default every numeric column. May be repeated."
+        "--input",
+        help="An input column; by default every numeric one that may help. May be repeated.",
     ),
 ]
 Horizon = Annotated[

@@ -70,9 +70,7 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
-    steps = " and ".join(str(h) for h in sorted(set(model.horizons))[:-1][:3])
-    many = f"{steps}{', ...' if len(set(model.horizons)) > 4 else ''} and " if steps else ""
-    console.print(f"wrote {out} ({many}{counted(model.horizon, 'step')} ahead)")
+    console.print(f"wrote {out} ({_steps(sorted(set(model.horizons)))} ahead)")
 
 
 def _baseline(settings: Settings) -> str:
@@ -87,3 +85,13 @@ def _compare(name: str, error: float, other: float) -> None:
     else:
         verdict = "this series needs no model" if error > 0 else "no error either"
     console.print(f"  {name:<15} {other:.6g}   {verdict}")
+
+
+def _steps(horizons: list[int]) -> str:
+    """Return horizons in words: "24 steps", "1, 6 and 24 steps", "1 to 24 steps"."""
+    *others, last = horizons
+    if not others:
+        return counted(last, "step")
+    if len(horizons) > 3 and last - horizons[0] == len(horizons) - 1:
+        return f"{horizons[0]} to {last} steps"
+    return f"{', '.join(map(str, others))} and {last} steps"
