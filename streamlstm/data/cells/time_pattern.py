@@ -138,7 +138,8 @@ def _months(names: Any) -> NDArray[np.int64]:
     """Return the numbers of months by their names, 0 where there is none of that name."""
     coded = names.dictionary_encode()
     numbers = [_month(name) for name in coded.dictionary.to_pylist()]
-    return np.array([*numbers, 0])[pc.fill_null(coded.indices, len(numbers)).to_numpy()]
+    places: NDArray[np.intp] = pc.fill_null(coded.indices, len(numbers)).to_numpy()
+    return np.array([*numbers, 0], np.int64)[places]
 
 
 def _month(name: str) -> int:
@@ -157,4 +158,5 @@ def _offsets(zones: Any) -> NDArray[np.float64]:
         digits = re.sub(r"\D", "", zone)
         sign = -1.0 if zone.startswith("-") else 1.0
         seconds.append(sign * (int(digits[:2]) * 3600 + int(digits[2:]) * 60) if digits else 0.0)
-    return np.array([*seconds, 0.0])[pc.fill_null(coded.indices, len(seconds)).to_numpy()]
+    places: NDArray[np.intp] = pc.fill_null(coded.indices, len(seconds)).to_numpy()
+    return np.array([*seconds, 0.0])[places]

@@ -52,7 +52,7 @@ def _date_patterns(date: str) -> tuple[str, ...]:
         if a != b:
             return ()
         if len(first) == 4:
-            orders = ("Ymd",)
+            orders: tuple[str, ...] = ("Ymd",)
         elif len(last) == 4:
             orders = ("dmY", "mdY")
         elif len(first) <= 2 and len(last) == 2:

@@ -60,8 +60,8 @@ def recognise_unit(numbers: NDArray[np.float64]) -> str:
                 return pattern
         if _YEARS[0] <= low and high <= _YEARS[1] and (np.abs(np.diff(numbers)) <= 1).all():
             return "%Y"
-    for unit, first, last in _SINCE:
-        if first <= low and high < last:
+    for unit, since, until in _SINCE:
+        if since <= low and high < until:
             return unit
     steps = np.abs(np.diff(numbers))
     days = bool(len(steps) == 0 or np.median(steps) <= 1)
@@ -89,4 +89,4 @@ def _digits(numbers: NDArray[np.float64]) -> pa.Array:
 
 
 def _are_dates(numbers: NDArray[np.float64], pattern: str) -> bool:
-    return convert_pattern(_digits(numbers), pattern).null_count == 0
+    return bool(convert_pattern(_digits(numbers), pattern).null_count == 0)
