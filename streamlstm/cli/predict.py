@@ -97,7 +97,7 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
     import numpy as np
 
     from streamlstm.data.ahead import rows_ahead
-    from streamlstm.learn.evaluation.forecasts import target_columns
+    from streamlstm.learn.evaluation.points import target_columns
 
     told = {}
     for output, column, steps in zip(

@@ -26,6 +26,7 @@ from .classes.dataset import ClassDataset
 from .classes.scores import score_classes
 from .classes.table import class_dataset
 from .dataset import Dataset, Split
+from .evaluation.held_back import evaluate_held_back
 from .fit import EpochMetrics, FitResult, fit
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
@@ -372,6 +373,14 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
+        evaluation=evaluate_held_back(
+            model,
+            prepared.table,
+            dataset.series,
+            results,
+            prepared.season,
+            [(epoch.loss, epoch.validation) for epoch in fitted.history],
+        ),
     )
 
 

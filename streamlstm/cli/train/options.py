@@ -220,3 +220,13 @@ Online = Annotated[
         "the validation rows."
     ),
 ]
+
+# What is written beside the model.
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write tables, plots and sentences on the test set to this file (.html), which needs "
+        "no other.",
+    ),
+]
