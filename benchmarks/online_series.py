@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamlstm.learn import lstm_cell
+from streamlstm.learn import cells
 from streamlstm.learn.build import build_model
 from streamlstm.learn.dataset import Dataset, Split
 from streamlstm.learn.fit import fit
@@ -71,7 +71,7 @@ def load(folder: Path) -> list[Series]:
 def _read(path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Return the cells of a file without its first column, the time, and their names.
 
-    The time of one of NAB's files goes back once, which `read_csv` refuses.
+    The time of one of NAB's files goes back once, which `read_table` refuses.
     """
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -83,7 +83,7 @@ def network(series: Series, horizon: int, hidden: int, cache: Path) -> Model:
     name = f"{series.name.replace(' ', '-')}-{horizon}-{hidden}.safetensors"
     if (cache / name).exists():
         return Model.load(cache / name)
-    lstm_cell.compile_kernels()
+    cells.compile_kernels()
     place = [series.inputs.index(series.target)]
     every = range(len(series.inputs))
     split = Split(TRAIN, VALIDATION)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamlstm.learn.adam import Adam
 from streamlstm.learn.bptt import Tape
 from streamlstm.learn.loss import huber
-from streamlstm.learn.stacked_lstm import StackedLSTM
+from streamlstm.learn.network import RecurrentNetwork
 
 from .harness import Row, interleaved, parser, report, steps
 
@@ -29,7 +29,7 @@ Gradients = Callable[[], list[Any]]
 
 
 def our_training(
-    network: StackedLSTM, X: Float32Array, D: Float32Array
+    network: RecurrentNetwork, X: Float32Array, D: Float32Array
 ) -> tuple[Update, Gradients]:
     """Return an update, and what gives the gradient of each matrix."""
     tape, adam = Tape(network, *X.shape[:2]), Adam(network.theta)
@@ -43,7 +43,7 @@ def our_training(
 
 
 def torch_training(
-    network: StackedLSTM, X: Float32Array, D: Float32Array
+    network: RecurrentNetwork, X: Float32Array, D: Float32Array
 ) -> tuple[Update, Gradients] | None:
     """Return the same for PyTorch, with the same weights; None if it is not installed."""
     try:
@@ -85,7 +85,7 @@ def torch_training(
 def measure(H: int, F: int, T: int, B: int) -> dict[str, float]:
     """Return the seconds of one update for streamlstm and PyTorch."""
     rng = np.random.default_rng(H)
-    network = StackedLSTM(F, (H,), 1)
+    network = RecurrentNetwork(F, (H,), 1)
     network.theta[:] = rng.uniform(-1, 1, network.theta.shape) / H**0.5
     X = rng.standard_normal((T, B, F)).astype(np.float32)
     D = rng.standard_normal((T, B, 1)).astype(np.float32)

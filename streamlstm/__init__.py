@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from .engine.prediction import Prediction, Predictions
     from .engine.stream import Stream
     from .errors import ConvertError, StreamLSTMError
+    from .learn.evaluation.evaluate import evaluate
+    from .learn.evaluation.evaluation import Evaluation
+    from .learn.predict import predict
+    from .learn.trained import Trained
+    from .learn.training import train
     from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
     from .network.model import Model
     from .network.online import Online
@@ -49,6 +54,7 @@ _HOMES = {
     "Dense": "network.layers",
     "Embedding": "network.layers",
     "Engine": "engine.engine",
+    "Evaluation": "learn.evaluation",
     "GRU": "network.layers",
     "LSTM": "network.layers",
     "LayerNorm": "network.layers",
@@ -61,15 +67,19 @@ _HOMES = {
     "Scaling": "network.scaling",
     "Stream": "engine.stream",
     "StreamLSTMError": "errors",
+    "Trained": "learn.trained",
     "check_precision": "backends.precision_check",
     "detector": "online.detector",
+    "evaluate": "learn.evaluation",
     "from_guitarml": "convert.json.guitarml",
     "from_keras": "convert.keras.importer",
     "from_onnx": "convert.onnx.importer",
     "from_rtneural": "convert.json.rtneural",
     "from_torch": "convert.torch.importer",
     "load_any": "convert.load",
+    "predict": "learn.predict",
     "to_onnx": "convert.onnx.exporter",
+    "train": "learn.training",
     "Publisher": "client.publisher",
     "ReplayingPublisher": "client.replay.publisher",
     "Subscriber": "client.subscriber",
@@ -88,6 +98,7 @@ __all__ = [
     "Dense",
     "Embedding",
     "Engine",
+    "Evaluation",
     "LayerNorm",
     "Model",
     "Online",
@@ -100,16 +111,20 @@ __all__ = [
     "Stream",
     "StreamLSTMError",
     "Subscriber",
+    "Trained",
     "__version__",
     "check_precision",
     "detector",
+    "evaluate",
     "from_guitarml",
     "from_keras",
     "from_onnx",
     "from_rtneural",
     "from_torch",
     "load_any",
+    "predict",
     "to_onnx",
+    "train",
 ]
 
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "convert",
     "online",
     "predict",
+    "evaluate",
     "detect",
     "gates",
     "serve",

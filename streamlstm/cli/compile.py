@@ -38,12 +38,12 @@ def compile(
         from streamlstm.kernels import compile as kernels
         from streamlstm.kernels import simd
         from streamlstm.kernels.disk_cache import use_only_one
-        from streamlstm.learn import lstm_cell
+        from streamlstm.learn import cells
         from streamlstm.serving import compiled_loop  # noqa: F401 - has kernels too
 
         from .console import console
 
-        dispatchers = [*kernels.all_kernels(), *lstm_cell.KERNELS]
+        dispatchers = [*kernels.all_kernels(), *cells.KERNELS]
         reasons = use_only_one(dispatchers[0], folder)
         if reasons:
             raise StreamLSTMError(
@@ -51,7 +51,7 @@ def compile(
                 f"{'; '.join(reasons)}. Choose another one: --cache FOLDER"
             )
         compile_kernels(kernels.all_names(), report=True)
-        lstm_cell.compile_kernels()
+        cells.compile_kernels()
     files = {file for dispatcher in dispatchers for file in dispatcher._cache.files()}
     name = simd.target()[0]
     console.print(

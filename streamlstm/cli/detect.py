@@ -46,25 +46,28 @@ def detect(
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.output_path import check_output
     from streamlstm.cli.signals import exit_on_interrupt
-    from streamlstm.data.csv import read_csv
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows
     from streamlstm.engine.prediction import Predictions, ResultLayout
+    from streamlstm.learn.offsets import fit_offsets
     from streamlstm.online.detector import detector
 
     if out is not None:
         check_output("--out", out, data=data)
-    table = read_csv(
-        data,
-        time_column=time_column,
+    options = ReadOptions(
+        time_columns=(time_column,) if time_column else (),
         stream_column=stream_column,
-        columns=column or None,
-        allow_gaps=True,
+        columns=tuple(column or ()),
         missing=True,
     )
-    model = detector(table.names, alarm_rate=alarm_rate)
+    table = read_table(data, options)
+    groups = list(table.groups().values())
+    offsets = fit_offsets([table.values[rows] for rows in groups])
+    model = detector(table.names, alarm_rate=alarm_rate).with_offsets(offsets)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(model)
-    results = predict_rows(model, table.values, list(table.groups().values()), table.time)
+    results = predict_rows(model, table.values, groups, table.time)
     said = Predictions(results, ResultLayout.of(model))
     if out is not None:  # before anything is printed into a pipe that may be closed
         _write(out, table, said)

@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from ..errors import DataError
+
 SAMPLES_PER_SECOND = 10
 """Sampling rate of the series that the shipped model was trained on."""
 
@@ -108,7 +110,7 @@ class HostReader:
         ]
 
     def __call__(self) -> Reading:
-        """Read all counters."""
+        """Read all counters; raise DataError where the system does not give those of all hosts."""
         counters: dict[str, float] = {}
         disks, interfaces = _disk_counters(), _net_counters()
         for name in self._disks:
@@ -122,10 +124,13 @@ class HostReader:
         switches = _call_psutil(psutil.cpu_stats)
         if switches:
             counters["switches"] = switches.ctx_switches
-        memory = psutil.virtual_memory()
+        try:
+            memory, cores = psutil.virtual_memory(), psutil.cpu_times(percpu=True)
+        except (OSError, RuntimeError, psutil.Error) as error:
+            raise DataError(f"the counters of this machine cannot be read: {error}") from error
         return Reading(
             time=time.monotonic(),
-            cores=[_busy_and_total(core) for core in psutil.cpu_times(percpu=True)],
+            cores=[_busy_and_total(core) for core in cores],
             memory=1 - memory.available / memory.total,
             counters=counters,
         )
@@ -163,6 +168,11 @@ class HostSampler:
         -------
         dict of str to float
             Stream name to model value: a fraction, or ``log10(1 + rate) / 10``.
+
+        Raises
+        ------
+        DataError
+            If the counters cannot be read now; the next call may succeed.
         """
         now, last = self._read(), self._last
         self._values["memory"] = now.memory

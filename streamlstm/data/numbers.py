@@ -9,6 +9,8 @@ import numpy as np
 
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
+_NULLS = ("nan", "null", "none", "na", "n/a")
+
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
@@ -25,6 +27,12 @@ def parse_float(cell: str) -> float | None:
 def is_plain(cells: str) -> bool:
     """Return whether text has only notation that all programs read: no 1_000, only ASCII digits."""
     return "_" not in cells and cells.isascii()
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell says that there is no value: it is empty, or such as "NA"."""
+    text = cell.strip()
+    return not text or text.lower() in _NULLS
 
 
 def has_decimal_comma(cell: str) -> bool:

@@ -11,6 +11,7 @@ from ..backends.factory import make_backend
 from ..backends.plan import initial_row
 from ..errors import ModelError
 from ..kernels.online.outcomes import APPLIED
+from ..network.html import as_table
 from ..network.model import Model
 from .dirty_tracker import DirtyTracker
 from .explain import Explainer, Explanation
@@ -110,6 +111,19 @@ class Engine(Runs):
         """Observations applied since this engine was made."""
         return self._steps + int(self._fast_steps[0])
 
+    def __repr__(self) -> str:
+        """Show the backend, how much it holds, and the model."""
+        return f"<Engine {self.backend}, {self._holds()}, {self._model!r}>"
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        shown = [("backend", self.backend), ("holds", self._holds()), ("model", repr(self._model))]
+        return as_table("streamlstm Engine", shown)
+
+    def _holds(self) -> str:
+        live, steps = len(self._table), self.steps
+        return f"{live:,} of {self.capacity:,} streams, {steps:,} step{'s' * (steps != 1)}"
+
     def learn(self, stream: StreamId, seq: int, y: ArrayLike) -> None:
         """Let a stream learn from labels that come from outside, late and in any order.
 
@@ -158,8 +172,8 @@ class Engine(Runs):
         Returns
         -------
         Forecast
-            ``y``, ``low`` and ``high``, float32[T, O]; the first row is the forecast that the last
-            observation was answered with.
+            ``y``, ``low`` and ``high``, float32[T, O], float64 where outputs have offsets; the
+            first row is the forecast that the last observation was answered with.
 
         Raises
         ------
@@ -175,7 +189,8 @@ class Engine(Runs):
             row, time = self._table.rows[slot].copy(), float(self._table.time[slot])
             forecast = roll_out(self._model, self._backend, row, time, steps)
             self._backend.use_rows(self._table.rows)
-        return forecast
+            layout = self._layout
+        return Forecast(*map(layout.plus_offsets, forecast))
 
     def stream(self, stream: StreamId) -> Stream:
         """Return a handle to one stream that skips the look-up of its id."""
@@ -206,7 +221,7 @@ class Engine(Runs):
         row = schema.check_row(x)
         with self._lock, self._flag:
             if self._schema is not schema:
-                row = self._schema.check_row(row)
+                row = self._schema.check_row(x)
             slot = self._table.find(stream)
             state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
             if self._explainer is None or self._explainer.model is not self._model:

@@ -1,6 +1,6 @@
 """Forecasts of several steps ahead: the network is fed with its own forecasts."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from ..backends.plan import stage_start
 from ..errors import BadValueError, ModelError, shown
 from ..network.model import Model
 from ..online import intervals
-from ..online.layout import interval_constants, ring_length, stage_places
+from ..online.layout import interval_constants, stage_places
 
 Float32Array = NDArray[np.float32]
 MAX_STEPS = 100_000
@@ -28,9 +28,9 @@ class Forecast(NamedTuple):
         errors that add up at random do; NaN while they are not known.
     """
 
-    y: Float32Array
-    low: Float32Array
-    high: Float32Array
+    y: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
 
 
 def check_forecast(model: Model, steps: int) -> None:
@@ -53,7 +53,7 @@ def check_forecast(model: Model, steps: int) -> None:
             "model.with_online(Online(...)) adds one."
         )
     missing = [name for n, name in enumerate(model.inputs) if n not in model.targets]
-    if model.horizon != 1 or missing:
+    if set(model.horizons) != {1} or missing:
         raise ModelError(
             "forecast: expected a model whose outputs are its inputs one step later; this one "
             + (
@@ -113,9 +113,9 @@ def _bounds(model: Model, kept: Float32Array, Y: Float32Array) -> list[Float32Ar
     """
     assert model.online is not None
     levels, outputs = len(model.online.intervals), model.output_size
-    names = intervals.columns(levels, ring_length(model))
+    names = intervals.columns(levels, 1)
     parts = np.split(kept.reshape(outputs, -1), np.cumsum(list(names.values()))[:-1], axis=1)
-    constants = interval_constants(model)
+    constants = interval_constants(model, 1)
     half = intervals.widths(0, constants, dict(zip(names, parts, strict=True)))  # [O, L]
     growth = np.sqrt(np.arange(1, len(Y) + 1))[:, None, None]
     found = intervals.bounds(Y[..., None], half * growth, constants)

@@ -127,7 +127,7 @@ def _other_outputs(recording: Recording) -> Iterator[Panel]:
     """Yield the outputs that have no input of the same name."""
     names = recording.model.outputs
     other = [o for o, name in enumerate(names) if name not in recording.model.inputs]
-    meaning = _describe_horizon(recording)
+    meaning = _describe_horizon(recording.model.horizon)
     if len(other) > MAX_CURVES:
         Y = recording.Y[:, other]
         bound = round_up(float(np.abs(Y).max()))
@@ -137,17 +137,18 @@ def _other_outputs(recording: Recording) -> Iterator[Panel]:
         yield Panel("prediction", meaning, heat=Y, rows=rows, scale=scale, signed=signed)
         return
     for o in other:
+        meaning = _describe_horizon(recording.model.horizons[o])
         yield Panel(f"prediction of {names[o]}", meaning, [_prediction_curve(recording, o)])
 
 
 def _prediction_curve(recording: Recording, o: int) -> Curve:
     """Return the curve of an output, each value at the step that it predicts."""
-    name = _describe_horizon(recording) or "output"
-    return Curve(name, recording.Y[:, o], recording.model.horizon, is_prediction=True)
+    horizon = recording.model.horizons[o]
+    name = _describe_horizon(horizon) or "output"
+    return Curve(name, recording.Y[:, o], horizon, is_prediction=True)
 
 
-def _describe_horizon(recording: Recording) -> str:
-    horizon = recording.model.horizon
+def _describe_horizon(horizon: int) -> str:
     if horizon == 0:
         return ""
     return f"predicted {horizon} step{'s' * (horizon > 1)} before"

@@ -1,8 +1,8 @@
 """Backpropagation through time over a batch of windows.
 
 Arrays are time-major, ``[T, B, ...]``. Each layer runs over all steps before the next one starts:
-one product ``[x, h, 1] @ W`` by BLAS and one fused pointwise pass (`lstm_cell`) a step. Going back,
-the gradients of all pre-activations of a layer come first, so that the gradient of its weights is a
+one product by BLAS and one fused pointwise pass (the package `cells`) a step. Going back, the
+gradients of all pre-activations of a layer come first, so that the gradient of its weights is a
 single product over all ``T * B`` rows.
 
 Its speed next to PyTorch: `python -m benchmarks.training`.
@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import lstm_cell
-from .stacked_lstm import StackedLSTM
+from . import cells
+from .cells.recurrent import RecurrentTape
+from .network import RecurrentNetwork
 
 Array = NDArray[Any]
-State = list[tuple[Array, Array]]
-"""``(h, c)`` of each layer, float[B, H]."""
+State = list[cells.State]
+"""State vectors of each recurrent layer, float[B, H]: ``(h, c)`` of an LSTM, ``(h,)`` else."""
+Masks = Sequence[Array | None]
+"""Dropout masks of each recurrent layer, float[B, H], None for none."""
 
 
 class Tape:
@@ -29,29 +32,36 @@ class Tape:
 
     Parameters
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
     T, B : int
         Steps and windows of a batch.
     """
 
-    def __init__(self, network: StackedLSTM, T: int, B: int) -> None:
+    def __init__(self, network: RecurrentNetwork, T: int, B: int) -> None:
         dtype = network.theta.dtype
         self.network = network
         self.T, self.B = T, B
-        self.xh, self.gates, self.c, self.tanh_c, self.d_out = [], [], [], [], []
-        for W, H in zip(network.lstm, network.hidden_sizes, strict=True):
-            xh = np.zeros((T + 1, B, len(W)), dtype)
-            xh[:, :, -1] = 1  # the bias row's input
-            self.xh.append(xh)
-            self.gates.append(np.empty((T, B, 4 * H), dtype))
-            self.c.append(np.empty((T + 1, B, H), dtype))
-            self.tanh_c.append(np.empty((T, B, H), dtype))
-            self.d_out.append(np.empty((T, B, H), dtype))
+        self.blocks = [
+            block.tape(matrices, T, B)
+            for block, matrices in zip(network.blocks, network.matrices, strict=True)
+        ]
+        # Gradients by the outputs of each block.
+        self.d_out = [np.empty((T, B, block.output_size), dtype) for block in network.blocks]
         self.top = np.ones((T, B, network.hidden_sizes[-1] + 1), dtype)
-        self.masks: list[Array | None] = [None] * len(network.hidden_sizes)
+        self.raw = np.empty((T, B, network.head.raw_size), dtype)
+        self.masks: list[Array | None] = []
+
+    @property
+    def recurrent(self) -> list[RecurrentTape]:
+        """The tapes of the recurrent layers."""
+        return [tape for tape in self.blocks if isinstance(tape, RecurrentTape)]
 
     def forward(
-        self, X: Array, state: State | None = None, masks: Sequence[Array | None] | None = None
+        self,
+        X: Array,
+        state: State | None = None,
+        masks: Masks | None = None,
+        recurrent_masks: Masks | None = None,
     ) -> Array:
         """Run the network over a batch of windows.
 
@@ -59,10 +69,12 @@ class Tape:
         ----------
         X : float[T, B, F]
             Scaled inputs.
-        state : list of (h, c), optional
-            Initial state of each window; zero by default.
+        state : list of tuple of float[B, H], optional
+            Initial state of each window, for each recurrent layer; zero by default.
         masks : sequence of float[B, H] or None, optional
-            Dropout masks: the factors of each layer's outputs.
+            Dropout masks: the factors of each recurrent layer's outputs.
+        recurrent_masks : sequence of float[B, H] or None, optional
+            The factors of each recurrent layer's hidden state where it enters its next step.
 
         Returns
         -------
@@ -70,22 +82,34 @@ class Tape:
             Outputs of the head.
         """
         network = self.network
-        self.masks = list(masks or [None] * len(network.lstm))
+        layers = len(network.hidden_sizes)
+        self.masks = self._by_block(masks or [None] * layers)
+        initial: Sequence[cells.State | None] = state if state else [None] * layers
+        states = iter(initial)
+        steps = iter(recurrent_masks or [None] * layers)
         below: Array = X
-        for k, (W, H) in enumerate(zip(network.lstm, network.hidden_sizes, strict=True)):
-            xh, gates, c, tanh_c = self.xh[k], self.gates[k], self.c[k], self.tanh_c[k]
-            F = len(W) - H - 1
-            xh[:-1, :, :F] = below
-            xh[0, :, F:-1], c[0] = (0, 0) if state is None else state[k]
-            for t in range(self.T):
-                np.dot(xh[t], W, out=gates[t])
-                lstm_cell.forward(t, gates, c, tanh_c, xh, F)
-            below = xh[1:, :, F:-1]
-            mask = self.masks[k]
-            if mask is not None:
-                below = below * mask
+        for block, tape, mask in zip(network.blocks, self.blocks, self.masks, strict=True):
+            if isinstance(tape, RecurrentTape):
+                out = tape.forward(below, next(states), next(steps))
+            else:
+                out = tape.forward(below)
+            if network.adds_input(block):
+                out = out + below
+            below = out if mask is None else out * mask
         self.top[:, :, :-1] = below
-        return (self.top.reshape(-1, len(network.head)) @ network.head).reshape(self.T, self.B, -1)
+        rows = self.T * self.B
+        np.dot(self.top.reshape(rows, -1), network.head_matrix, out=self.raw.reshape(rows, -1))
+        return network.head.forward(self.raw)
+
+    def _by_block(self, masks: Masks) -> list[Array | None]:
+        """Return the mask behind each block: behind the normalisation, where a layer has one."""
+        remaining, last = iter(masks), len(self.blocks) - 1
+        result: list[Array | None] = [None] * len(self.blocks)
+        for n, tape in enumerate(self.blocks):
+            if isinstance(tape, RecurrentTape):
+                normalised = n < last and not isinstance(self.blocks[n + 1], RecurrentTape)
+                result[n + normalised] = next(remaining)
+        return result
 
     def backward(self, d_output: Array) -> Array:
         """Return the gradient of the loss by the parameters, as a vector like ``theta``.
@@ -95,43 +119,31 @@ class Tape:
         d_output : float[T, B, O]
             Gradient of the loss by the outputs of the last `forward`; once for each `forward`.
         """
-        network, T, B = self.network, self.T, self.B
+        network, rows = self.network, self.T * self.B
         gradient = np.empty_like(network.theta)
-        *d_lstm, d_head = network.views(gradient)
-        d_flat = d_output.reshape(T * B, -1)
-        np.dot(self.top.reshape(T * B, -1).T, d_flat, out=d_head)
-        np.dot(d_flat, network.head[:-1].T, out=self.d_out[-1].reshape(T * B, -1))
-        for k in reversed(range(len(network.lstm))):
-            W = network.lstm[k]
-            F = len(W) - network.hidden_sizes[k] - 1
-            mask = self.masks[k]
+        by_block, d_head = network.by_block(gradient)
+        d_raw = network.head.backward(self.raw, d_output).reshape(rows, -1)
+        np.dot(self.top.reshape(rows, -1).T, d_raw, out=d_head)
+        np.dot(d_raw, network.head_matrix[:-1].T, out=self.d_out[-1].reshape(rows, -1))
+        for k in reversed(range(len(network.blocks))):
+            d_out, d_below, mask = self.d_out[k], self.d_out[k - 1] if k else None, self.masks[k]
             if mask is not None:
-                self.d_out[k] *= mask
-            gates = self._back_through_layer(k, np.ascontiguousarray(W[F:-1].T))
-            np.dot(self.xh[k][:-1].reshape(T * B, -1).T, gates, out=d_lstm[k])
-            if k:
-                np.dot(gates, W[:F].T, out=self.d_out[k - 1].reshape(T * B, -1))
+                d_out *= mask
+            self.blocks[k].backward(d_out, by_block[k], d_below)
+            if network.adds_input(network.blocks[k]) and d_below is not None:
+                d_below += d_out
         return gradient
 
-    def _back_through_layer(self, k: int, W_hidden: Array) -> Array:
-        """Replace a layer's gates by the gradients of its pre-activations, float[T * B, 4H]."""
-        gates, c, tanh_c, d_out = self.gates[k], self.c[k], self.tanh_c[k], self.d_out[k]
-        dh, dc = np.zeros_like(c[0]), np.zeros_like(c[0])
-        for t in reversed(range(self.T)):
-            lstm_cell.backward(t, gates, c, tanh_c, d_out, dh, dc)
-            np.dot(gates[t], W_hidden, out=dh)
-        return gates.reshape(self.T * self.B, -1)
-
     def last_state(self) -> State:
-        """Return ``(h, c)`` of each layer after the last step, float[B, H], as copies."""
-        return [
-            (xh[-1, :, -1 - H : -1].copy(), c[-1].copy())
-            for xh, c, H in zip(self.xh, self.c, self.network.hidden_sizes, strict=True)
-        ]
+        """Return the state of each recurrent layer after the last step, float[B, H], as copies."""
+        return [_copied(tape.state_before(self.T)) for tape in self.recurrent]
 
     def state_before(self, t: int, b: int) -> State:
-        """Return ``(h, c)`` of each layer before step ``t`` of window ``b``, as float[H]."""
+        """Return the state of each recurrent layer before step ``t`` of window ``b``, float[H]."""
         return [
-            (xh[t, b, -1 - H : -1].copy(), c[t, b].copy())
-            for xh, c, H in zip(self.xh, self.c, self.network.hidden_sizes, strict=True)
+            _copied(tuple(vector[b] for vector in tape.state_before(t))) for tape in self.recurrent
         ]
+
+
+def _copied(state: cells.State) -> cells.State:
+    return tuple(vector.copy() for vector in state)

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..network.layers import LSTM, Dense, Layer
+import numpy as np
+
 from ..network.model import Model
+from ..network.online import Online
+from ..network.scaling import Scaling
 from .dataset import Dataset
-from .stacked_lstm import StackedLSTM
+from .network import RecurrentNetwork
 
 
 def build_model(
-    network: StackedLSTM,
+    network: RecurrentNetwork,
     data: Dataset,
     inputs: Sequence[str],
-    outputs: Sequence[str],
+    targets: Sequence[str],
     metadata: Mapping[str, str] | None = None,
 ) -> Model:
     """Return the model of a trained network.
 
     Parameters
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         From `fit`.
     data : Dataset
-        The data set it was trained on; gives scaling, skip and horizon.
-    inputs, outputs : sequence of str
-        Names of the F inputs and O outputs.
+        The data set it was trained on; gives scaling, skip, horizons and the linear part.
+    inputs, targets : sequence of str
+        Names of the F inputs and the K targets; a head with several outputs for each target makes
+        names of its own of them.
     metadata : mapping of str to str, optional
         Metadata of the model.
 
@@ -34,20 +38,21 @@ def build_model(
     -------
     Model
     """
-    layers: list[Layer] = []
-    size = network.input_size
-    for H in network.hidden_sizes:
-        layers.append(LSTM(size, H))
-        size = H
-    layers.append(Dense(size, network.output_size))
+    outputs = network.head.outputs_per_target
+    scaling, moved = data.output_scaling, data.output_offsets
     return Model(
-        layers,
+        network.layers(),
         network.weights(),
         inputs=inputs,
-        outputs=outputs,
+        outputs=network.head.names(targets),
         input_scaling=data.input_scaling,
-        output_scaling=data.output_scaling,
-        skip=data.skip,
-        horizon=data.horizon,
+        output_scaling=Scaling(np.repeat(scaling.mean, outputs), np.repeat(scaling.scale, outputs)),
+        skip=np.repeat(data.skip, outputs).tolist(),
+        horizon=np.repeat(data.horizons, outputs).tolist(),
         metadata=metadata,
+        online=data.stage or (Online() if data.lags else None),
+        lags=data.lags,
+        lag_weights=data.lag_weights,
+        input_offsets=data.input_offsets,
+        output_offsets=None if moved is None else np.repeat(moved, outputs),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .adam import Adam
 from .bptt import State, Tape
+from .checkpoint import Checkpoint, Snapshot
 from .dataset import Dataset
 from .inference import SequenceRunner
-from .loss import huber
+from .network import RecurrentNetwork
+from .objective import objective_for
 from .settings import Settings
-from .stacked_lstm import StackedLSTM
 
 Array = NDArray[Any]
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network's outputs, tried on the validation period
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class EpochMetrics:
     Attributes
     ----------
     number, epochs : int
-        Number of this epoch, from 1, and the maximum number.
+        Number of this epoch, from 1, and the maximum number; 0 is the model that training began
+        with, of which there is no loss.
     loss : float
-        Mean Huber loss of the training windows, scaled.
+        Mean loss of the training windows, scaled.
     validation : float
         Mean absolute error on the validation period, run from the start of each series, as a
         fraction of persistence's.
@@ -58,7 +61,7 @@ class FitResult:
 
     Attributes
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         With the best weights.
     history : list of EpochMetrics
         All finished epochs.
@@ -66,7 +69,7 @@ class FitResult:
         Why it ended: "settled" (no more progress), "epochs" (all done) or "interrupted".
     """
 
-    network: StackedLSTM
+    network: RecurrentNetwork
     history: list[EpochMetrics]
     ended: str
 
@@ -77,7 +80,14 @@ class FitResult:
 
 
 def fit(
-    data: Dataset, settings: Settings, on_epoch: Callable[[EpochMetrics], None] | None = None
+    data: Dataset,
+    settings: Settings,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    *,
+    start: Sequence[Mapping[str, Array]] | None = None,
+    checkpoint: Checkpoint | None = None,
+    snapshot: Snapshot | None = None,
+    on_batch: Callable[[float], None] | None = None,
 ) -> FitResult:
     """Train a network.
 
@@ -89,6 +99,15 @@ def fit(
     on_epoch : callable, optional
         Called after each epoch. KeyboardInterrupt, from here or from anywhere during an epoch, ends
         training with the best weights so far.
+    start : sequence of dict of str to array, optional
+        The weights to begin with, those of a `Model` for each layer; drawn at random by default.
+        They are kept where no epoch is better on the validation period.
+    checkpoint : Checkpoint, optional
+        Where the state between epochs is stored; training continues from what is there.
+    snapshot : Snapshot, optional
+        The state to continue from, if it is not that of the checkpoint.
+    on_batch : callable, optional
+        Called after each update with the epochs so far, such as 2.25.
 
     Returns
     -------
@@ -101,39 +120,51 @@ def fit(
     KeyboardInterrupt
         If it comes before the first epoch is done.
     """
-    trainer = _Trainer(data, settings)
-    history: list[EpochMetrics] = []
-    ended = "epochs"
+    if snapshot is None and checkpoint:
+        snapshot = checkpoint.load()
+    trainer = _Trainer(data, settings, start, snapshot)
+    ended = ""
     try:
-        for number in range(1, settings.epochs + 1):
-            epoch = trainer.run_epoch(number)
-            history.append(epoch)
+        while not (ended := trainer.ended):
+            epoch = trainer.run_epoch(on_batch)
+            if checkpoint:
+                checkpoint.save(trainer.snapshot, last=bool(trainer.ended))
             if on_epoch:
                 on_epoch(epoch)
-            if trainer.converged:
-                ended = "settled"
-                break
     except KeyboardInterrupt:
-        if not history:
+        if not trainer.history:
             raise
         ended = "interrupted"
-    trainer.network.theta[:] = trainer.best_weights
-    return FitResult(trainer.network, history, ended)
+    trainer.take_best()
+    return FitResult(trainer.network, trainer.history, ended)
 
 
 class _Trainer:
     """The state of a training run between epochs."""
 
-    def __init__(self, data: Dataset, settings: Settings) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        settings: Settings,
+        start: Sequence[Mapping[str, Array]] | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         self._data, self._settings = data, settings
         self._rng = np.random.default_rng(settings.seed)
-        F, O = data.X.shape[1], data.Y.shape[1]
-        self.network = StackedLSTM(F, settings.hidden_sizes, O)
+        self._objective = objective_for(settings, data)
+        self.network = RecurrentNetwork.of(
+            settings, data.X.shape[1], self._objective.head, data.categories
+        )
         self.network.initialize(self._rng)
-        self._averaged_network = StackedLSTM(F, settings.hidden_sizes, O)
-        self._averaged_network.theta[:] = self.network.theta
+        if start is not None:
+            self.network.load(start)
+        self._averaged_network = self.network.twin()
         self._runner = SequenceRunner(self._averaged_network, data)
-        self._adam = Adam(self.network.theta)
+        self._adam = Adam(
+            self.network.theta,
+            weight_decay=settings.weight_decay,
+            decayed=self.network.decayed(),
+        )
         self._tapes: dict[int, Tape] = {}
         self._started = time.monotonic()
         self._best = np.inf
@@ -142,15 +173,34 @@ class _Trainer:
         self._shift = np.float32(settings.shift if min(data.skip) >= 0 else 0)
         self._cuts_left, self._stale_epochs = settings.cuts, 0
         self.converged = False
+        self.history: list[EpochMetrics] = []
         self._starts = data.window_starts(settings.window, self._rng)
-        _, self._states = self._runner.run(self._starts)
+        if snapshot is not None:
+            self._restore(snapshot)
+        outputs, self._states = self._runner.run(self._starts)
+        if start is not None and snapshot is None:
+            self._best = self._validation_error(outputs)
+            self.history.append(self._metrics(0, np.nan, self._best, self._rate))
 
-    def run_epoch(self, number: int) -> EpochMetrics:
+    @property
+    def ended(self) -> str:
+        """Why training is at its end: "settled" or "epochs"; empty if it is not."""
+        if self.converged:
+            return "settled"
+        return "epochs" if self._finished >= self._settings.epochs else ""
+
+    @property
+    def _finished(self) -> int:
+        return self.history[-1].number if self.history else 0
+
+    def run_epoch(self, on_batch: Callable[[float], None] | None = None) -> EpochMetrics:
         """Train on every window once, then validate."""
-        B = self._settings.batch
-        losses = [
-            self._train_batch(self._starts[k : k + B]) for k in range(0, len(self._starts), B)
-        ]
+        number, losses = self._finished + 1, []
+        B, count = self._settings.batch, len(self._starts)
+        for k in range(0, count, B):
+            losses.append(self._train_batch(self._starts[k : k + B]))
+            if on_batch:
+                on_batch(number - 1 + min(k + B, count) / count)
         self._starts = self._data.window_starts(self._settings.window, self._rng)
         self._averaged_network.theta[:] = self._adam.average
         outputs, self._states = self._runner.run(self._starts)
@@ -158,15 +208,41 @@ class _Trainer:
         self._check_finite(number, losses, validation)
         rate = self._rate
         self._update_best(validation)
+        self.history.append(self._metrics(number, float(np.mean(losses)), validation, rate))
+        return self.history[-1]
+
+    def _metrics(self, number: int, loss: float, validation: float, rate: float) -> EpochMetrics:
+        seconds = time.monotonic() - self._started
         return EpochMetrics(
-            number,
-            self._settings.epochs,
-            float(np.mean(losses)),
-            validation,
-            self._best,
-            rate,
-            time.monotonic() - self._started,
+            number, self._settings.epochs, loss, validation, self._best, rate, seconds
         )
+
+    def snapshot(self) -> Snapshot:
+        """Return the state between two epochs; the states of windows follow from it."""
+        arrays = self._adam.state() | {"best_weights": self.best_weights, "starts": self._starts}
+        numbers = {
+            "random": self._rng.bit_generator.state,
+            "best": self._best,
+            "rate": self._rate,
+            "cuts_left": self._cuts_left,
+            "stale_epochs": self._stale_epochs,
+            "converged": self.converged,
+            "history": [vars(epoch) for epoch in self.history],
+        }
+        return Snapshot(arrays, numbers)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        arrays, numbers = snapshot
+        self._adam.restore(arrays)
+        self._averaged_network.theta[:] = self._adam.average
+        self.best_weights, self._starts = arrays["best_weights"], arrays["starts"]
+        self._rng.bit_generator.state = numbers["random"]
+        self._best, self._rate = numbers["best"], numbers["rate"]
+        self._cuts_left, self._stale_epochs = numbers["cuts_left"], numbers["stale_epochs"]
+        self.converged = numbers["converged"]
+        epochs = {"epochs": self._settings.epochs}
+        self.history = [EpochMetrics(**(epoch | epochs)) for epoch in numbers["history"]]
+        self._started = time.monotonic() - self.history[-1].seconds
 
     def _check_finite(self, number: int, losses: Sequence[float], validation: float) -> None:
         """Raise DataError if training cannot recover; Adam skips single bad batches."""
@@ -180,11 +256,15 @@ class _Trainer:
     def _train_batch(self, starts: NDArray[np.intp]) -> float:
         X, Y, weights = self._data.windows(starts, self._settings.window)
         if self._shift:
-            X += self._shift * self._rng.standard_normal((1, *X.shape[1:]), np.float32)
+            inputs = X[:, :, : X.shape[2] - self._data.derived]  # no clock is shifted
+            inputs += self._shift * self._rng.standard_normal((1, *inputs.shape[1:]), np.float32)
             weights[: len(X) // 8] = 0  # the initial state has not seen the offset
         tape = self._tape(len(starts))
-        outputs = tape.forward(X, self._initial_states(starts), self._dropout_masks(len(starts)))
-        loss, d_outputs = huber(outputs, Y, weights, self._settings.delta)
+        B, sizes = len(starts), self._settings.hidden_sizes
+        masks = [*self._masks(B, sizes[:-1], self._settings.dropout), None]
+        recurrent_masks = self._masks(B, sizes, self._settings.recurrent_dropout)
+        outputs = tape.forward(X, self._initial_states(starts), masks, recurrent_masks)
+        loss, d_outputs = self._objective.loss(outputs, Y, weights)
         self._adam.update(tape.backward(d_outputs), self._rate)
         return loss
 
@@ -196,29 +276,38 @@ class _Trainer:
     def _initial_states(self, starts: NDArray[np.intp]) -> State:
         """Return the initial states of windows, float32[B, H] of each layer."""
         states = [self._states[int(row)] for row in starts]
-        return [
-            (
-                np.stack([state[k][0] for state in states]),
-                np.stack([state[k][1] for state in states]),
-            )
-            for k in range(len(self._settings.hidden_sizes))
-        ]
+        by_layer = (zip(*vectors, strict=True) for vectors in zip(*states, strict=True))
+        return [tuple(np.stack(vectors) for vectors in layer) for layer in by_layer]
 
-    def _dropout_masks(self, B: int) -> Sequence[Array | None]:
+    def _masks(self, B: int, sizes: Sequence[int], rate: float) -> Sequence[Array | None]:
         """Draw one mask per window, the same for all its steps (Gal and Ghahramani, 2016)."""
-        keep_rate = 1 - self._settings.dropout
-        masks: list[Array | None] = [None] * len(self._settings.hidden_sizes)
-        if keep_rate < 1:
-            for k, H in enumerate(self._settings.hidden_sizes[:-1]):
-                kept = self._rng.random((B, H)) < keep_rate
-                masks[k] = kept.astype(np.float32) / np.float32(keep_rate)
-        return masks
+        if not rate:
+            return [None] * len(sizes)
+        kept = [self._rng.random((B, H)) < 1 - rate for H in sizes]
+        return [mask.astype(np.float32) / np.float32(1 - rate) for mask in kept]
 
     def _validation_error(self, outputs: Array) -> float:
-        rows = self._data.validation_rows
-        error = np.abs(outputs[rows] - self._data.Y[rows]).mean(axis=0, dtype=np.float64)
+        error = self._validation_errors(outputs)
         # Persistence has no error on a constant series.
         return float(np.mean(error / np.maximum(self._data.persistence, 1e-9)))
+
+    def _validation_errors(self, outputs: Array) -> NDArray[np.float64]:
+        """Return the error of each target on the validation period."""
+        data, rows = self._data, self._data.validation_rows
+        return self._objective.errors(outputs[rows], data.Y[rows], data.validated[rows])
+
+    def take_best(self) -> None:
+        """Take the best weights, with as much of the network's outputs as validation bears out.
+
+        Each output is multiplied by the factor, from 0 to 1, of the lowest error; with 0 the linear
+        part and persistence are left. Outputs that are not linear stay as they are.
+        """
+        self._averaged_network.theta[:] = self.best_weights
+        outputs, _ = self._runner.run(self._starts[:0])
+        errors = [self._validation_errors(outputs * factor) for factor in SHARES]
+        best = np.array(SHARES)[np.argmin(errors, axis=0)]
+        self.network.theta[:] = self.best_weights
+        self.network.head.shrink(self.network.head_matrix, best)
 
     def _update_best(self, validation: float) -> None:
         """Copy the weights if they are the best; after `patience` epochs cut the rate, or stop."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .bptt import State, Tape
 from .dataset import Dataset, Series
-from .stacked_lstm import StackedLSTM
+from .network import RecurrentNetwork
 
 Array = NDArray[Any]
 
@@ -23,23 +23,29 @@ _CHUNK = 256  # steps a pass: many for little overhead of Python, few for the ca
 _BATCH = 64  # series a pass
 
 
+def _chunk(group: list[Series]) -> int:
+    """Return the steps a pass for a group: no more than a power of two that holds the longest."""
+    longest = max(s.validation_end for s in group)
+    return min(_CHUNK, 1 << max(longest - 1, 0).bit_length())
+
+
 class SequenceRunner:
     """Runs a network over a data set, series of similar length in one batch.
 
     Parameters
     ----------
-    network : StackedLSTM
+    network : RecurrentNetwork
         The network to run.
     data : Dataset
         The series.
     """
 
-    def __init__(self, network: StackedLSTM, data: Dataset) -> None:
-        self._data = data
-        ordered = sorted(data.series, key=len)
+    def __init__(self, network: RecurrentNetwork, data: Dataset) -> None:
+        self._network, self._data = network, data
+        ordered = sorted(data.series, key=lambda s: s.validation_end)
         self._groups = [ordered[k : k + _BATCH] for k in range(0, len(ordered), _BATCH)]
-        widths = {len(group) for group in self._groups}
-        self._tapes = {width: Tape(network, _CHUNK, width) for width in widths}
+        sizes = {(_chunk(group), len(group)) for group in self._groups}
+        self._tapes = {size: Tape(network, *size) for size in sizes}
 
     def run(self, starts: NDArray[np.intp]) -> tuple[Array, dict[int, State]]:
         """Run over every series up to the end of its validation period.
@@ -53,16 +59,17 @@ class SequenceRunner:
         -------
         float32[N, O]
             Scaled outputs; 0 for rows after the validation period.
-        dict of int to list of (h, c)
-            For each row of ``starts``, float32[H] of each layer.
+        dict of int to list of tuple of float32[H]
+            For each row of ``starts`` the state vectors of each recurrent layer.
         """
-        outputs = np.zeros_like(self._data.Y)
+        outputs = np.zeros((len(self._data.Y), self._network.output_size), np.float32)
         states: dict[int, State] = {}
         starts = np.unique(starts)
         for group in self._groups:
             for start, tape, Y in self._run_chunks(group):
                 for b, s in enumerate(group):
-                    first, last = s.offset + start, s.offset + min(start + _CHUNK, s.validation_end)
+                    last = s.offset + min(start + tape.T, s.validation_end)
+                    first = s.offset + start
                     if first >= last:
                         continue
                     outputs[first:last] = Y[: last - first, b]
@@ -72,13 +79,13 @@ class SequenceRunner:
 
     def _run_chunks(self, group: list[Series]) -> Iterator[tuple[int, Tape, Array]]:
         """Run over a group in chunks; yield the first step of each, the tape and the outputs."""
-        tape = self._tapes[len(group)]
+        tape = self._tapes[_chunk(group), len(group)]
         state: State | None = None
-        for start in range(0, max(s.validation_end for s in group), _CHUNK):
-            X = np.zeros((_CHUNK, len(group), self._data.X.shape[1]), np.float32)
+        for start in range(0, max(s.validation_end for s in group), tape.T):
+            X = np.zeros((tape.T, len(group), self._data.X.shape[1]), np.float32)
             for b, s in enumerate(group):
                 rows = self._data.X[
-                    s.offset + start : s.offset + max(start, min(start + _CHUNK, len(s)))
+                    s.offset + start : s.offset + max(start, min(start + tape.T, len(s)))
                 ]
                 X[: len(rows), b] = rows
             Y = tape.forward(X, state)

@@ -8,6 +8,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import DataError
+from ..network.checks import horizon_suffix
+
+MOST_STEPS, MOST_HORIZONS = 1_000_000, 1_000
+
+
+def parse_horizons(given: object) -> int | tuple[int, ...]:
+    """Return the steps ahead: of 24, "24", "1..24", or a sequence of such, rising, each once.
+
+    Raises
+    ------
+    DataError
+        If it is none of these.
+    """
+    parts = given if isinstance(given, tuple | list | range) else (given,)
+    steps: set[int] = set()
+    for part in parts:
+        first, dots, last = str(part).strip().partition("..")
+        ends = (first, last if dots else first)
+        if isinstance(part, bool) or not all(end.isascii() and end.isdigit() for end in ends):
+            raise DataError(
+                f"horizon: expected steps ahead, such as 24, or 1..24 for each of these, got {part}"
+            )
+        begin, end = map(int, ends)
+        if not 1 <= begin <= end or end > MOST_STEPS or end - begin >= MOST_HORIZONS:
+            raise DataError(
+                f"horizon: expected steps from 1 to {MOST_STEPS}, rising, and {MOST_HORIZONS} of "
+                f"them at most, got {part}"
+            )
+        steps |= set(range(begin, end + 1))
+    if not 1 <= len(steps) <= MOST_HORIZONS:
+        raise DataError(f"horizon: expected 1 to {MOST_HORIZONS} different ones, got {len(steps)}")
+    found = tuple(sorted(steps))
+    return found[0] if len(found) == 1 else found
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -16,16 +51,37 @@ class NetworkSettings:
     Attributes
     ----------
     hidden_sizes : tuple of int
-        ``H`` of each LSTM layer.
+        ``H`` of each recurrent layer.
+    cell : str
+        "lstm", "gru" or "rnn".
+    layer_norm : bool
+        Whether the outputs of each recurrent layer are normalised.
+    residual : bool
+        Whether each recurrent layer that is as wide as its inputs adds them to its outputs.
     dropout : float
         Dropout rate between layers.
+    recurrent_dropout : float
+        Dropout rate between steps, with the same mask at all steps of a window.
+    embedding : int
+        Width of the vector of each category, where the first input is one.
+    quantiles : tuple of float
+        Quantiles of each target in place of one forecast: between 0 and 1, rising, with 0.5.
     skip : bool
         Whether targets that are among the inputs are predicted as changes from their last value.
+    linear : bool
+        Whether a linear part from the last values and the season stands beside the network.
     """
 
     hidden_sizes: tuple[int, ...] = (64,)
+    cell: str = "lstm"
+    layer_norm: bool = False
+    residual: bool = False
     dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    embedding: int = 16
+    quantiles: tuple[float, ...] = ()
     skip: bool = True
+    linear: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,6 +101,8 @@ class OptimizationSettings:
         ``B``, windows per update.
     rate : float
         Initial learning rate of Adam.
+    weight_decay : float
+        How far weights shrink towards 0 with each update, as a fraction of the learning rate.
     patience : int
         Epochs without a lower validation error after which the rate is cut, or training ends.
     cuts : int
@@ -67,6 +125,7 @@ class OptimizationSettings:
     window: int = 64
     batch: int = 8
     rate: float = 6e-3
+    weight_decay: float = 0.0
     patience: int = 15
     cuts: int = 2
     shift: float = 0.5
@@ -82,10 +141,19 @@ class DataSettings:
     ----------
     target : tuple of str
         The columns to predict.
+    classify : str or None
+        The column of the class that each row is to be given, in place of a target.
+    target_category : str or None
+        The column of a category, of which the next is predicted from those before.
+    class_weights : str
+        "none", or "balanced": errors count so that every class weighs the same.
+    sequence_column : str or None
+        The column that names the sequence of each row. A sequence has an end; the state is reset
+        before the next, and whole sequences are for training, validation and test.
     inputs : tuple of str or None
-        The input columns; None for every numeric column.
-    horizon : int
-        Steps ahead to predict.
+        The input columns; None for every numeric column that may help (`data.checks`).
+    horizon : int or tuple of int
+        Steps ahead to predict; of several each target gets an output for each.
     season : int or None
         Steps per season of the seasonal baseline; None to estimate it.
     train_fraction, validation_fraction : float
@@ -94,17 +162,32 @@ class DataSettings:
         The time column, if it is not to be detected, and the one that names each row's series.
     allow_gaps : bool
         Treat the rows around a gap as consecutive.
+    fill : str
+        What takes the place of a missing value of an input: "refuse", "last", "mean", "zero" or
+        "predict", as in `Online`.
+    calendar : str or tuple of str
+        Features of the event time that are inputs: some of "hour", "weekday", "yearday" and
+        "since"; "none"; or "auto", by the validation period.
+    zone : str
+        Time zone of the calendar.
     """
 
     target: tuple[str, ...] = ()
+    classify: str | None = None
+    target_category: str | None = None
+    class_weights: str = "none"
+    sequence_column: str | None = None
     inputs: tuple[str, ...] | None = None
-    horizon: int = 1
+    horizon: int | tuple[int, ...] = 1
     season: int | None = None
     train_fraction: float = 0.7
     validation_fraction: float = 0.1
     time_column: str | None = None
     stream_column: str | None = None
     allow_gaps: bool = False
+    fill: str = "refuse"
+    calendar: str | tuple[str, ...] = "none"
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -124,6 +207,27 @@ class OnlineSettings:
 @dataclass(frozen=True)
 class Settings(OnlineSettings, DataSettings, OptimizationSettings, NetworkSettings):
     """All settings of a training run, by name: those of the network come first."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "horizon", parse_horizons(self.horizon))
+
+    @property
+    def class_column(self) -> str:
+        """The column of the classes; empty if the targets are numbers."""
+        return self.classify or self.target_category or ""
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """The steps ahead, rising, each once."""
+        return (self.horizon,) if isinstance(self.horizon, int) else self.horizon
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs: those of the targets, with several horizons ``target@+steps``."""
+        steps = self.horizons
+        if len(steps) == 1:
+            return self.target
+        return tuple(name + horizon_suffix(h) for h in steps for name in self.target)
 
     def of(self, *themes: type) -> dict[str, object]:
         """Return the settings of some themes by name."""

@@ -20,6 +20,7 @@ from .scaling import Scaling
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_HORIZON = 2**31 - 1
+MAX_LAG = 2**16
 
 
 def check_chain(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -173,18 +174,28 @@ def check_skip_scale(
     return None if (factors == 1).all() else factors
 
 
-def check_horizon(horizon: int) -> int:
-    """Return the horizon, 0 or more steps."""
-    is_integer = isinstance(horizon, int) and not isinstance(horizon, bool)
-    if not is_integer or not 0 <= horizon <= MAX_HORIZON:
+def check_horizons(horizon: int | Sequence[int], output_size: int) -> tuple[int, ...]:
+    """Return the horizon of each output, 0 or more steps; one number is that of all."""
+    several = isinstance(horizon, Sequence) and not isinstance(horizon, str)
+    several |= isinstance(horizon, np.ndarray) and horizon.ndim > 0
+    given: Any = horizon
+    horizons = tuple(given) if several else (given,) * output_size
+    if len(horizons) != output_size:
         raise ModelError(
-            f"horizon: expected an integer from 0 to {MAX_HORIZON}, got {shown(horizon)}."
+            f"horizon: expected one number, or one for each of {output_size} outputs, got "
+            f"{shown(horizon)}."
         )
-    return horizon
+    for steps in horizons:
+        whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+        if not whole or not 0 <= steps <= MAX_HORIZON:
+            raise ModelError(
+                f"horizon: expected an integer from 0 to {MAX_HORIZON}, got {shown(steps)}."
+            )
+    return tuple(map(int, horizons))
 
 
 def check_stage(online: Online | None, layers: Sequence[Layer], horizon: int) -> Online | None:
-    """Return the online stage, if it fits the network and its horizon."""
+    """Return the online stage, if it fits the network and its longest horizon."""
     first = layers[0]
     if online is not None and not isinstance(online, Online):
         raise ModelError(f"online: expected an Online, got {type(online).__name__}.")
@@ -193,7 +204,7 @@ def check_stage(online: Online | None, layers: Sequence[Layer], horizon: int) ->
             f"online: expected a first layer with more than the {online.derived} inputs of the "
             f"calendar, got {first.input_size}."
         )
-    if online is not None and check_horizon(horizon) > STAGE_HORIZON:
+    if online is not None and horizon > STAGE_HORIZON:
         raise ModelError(
             f"online: expected a horizon of at most {STAGE_HORIZON} steps, got {horizon}: each "
             "stream keeps its forecasts until what they speak of has come."
@@ -203,16 +214,61 @@ def check_stage(online: Online | None, layers: Sequence[Layer], horizon: int) ->
     return online
 
 
+def horizon_suffix(steps: int) -> str:
+    """Return what ends the name of an output of a model with several horizons: "@+24"."""
+    return f"@+{steps}"
+
+
+def check_lags(
+    lags: Sequence[int], weights: ArrayLike | None, targets: tuple[int, ...], online: Online | None
+) -> tuple[tuple[int, ...], Float32Array | None]:
+    """Return the lags of the linear part, K of them, and its weights[O, K]; none if empty."""
+    steps = _as_tuple("lags", lags)
+    whole = all(isinstance(lag, int | np.integer) and not isinstance(lag, bool) for lag in steps)
+    if not whole or list(steps) != sorted(set(steps)) or not all(0 <= n <= MAX_LAG for n in steps):
+        raise ModelError(
+            f"lags: expected steps back from 0 to {MAX_LAG}, rising, each once, got {shown(steps)}."
+        )
+    if not steps:
+        if weights is not None:
+            raise ModelError("lag_weights: expected lags, which say of what they are, got none.")
+        return (), None
+    if weights is None:
+        raise ModelError(f"lags: expected lag_weights, {len(steps)} for each output, got none.")
+    array = as_float32("lag_weights", weights)
+    if array.shape != (len(targets), len(steps)):
+        raise ModelError(
+            f"lag_weights: expected {len(steps)} weights for each of {len(targets)} outputs, got "
+            f"shape {array.shape}."
+        )
+    if online is None:
+        raise ModelError(
+            "lags: expected an online stage, which keeps the values of the last steps, got none; "
+            "Online() is enough."
+        )
+    if max(targets) < 0:
+        raise ModelError(
+            "lags: expected an output that forecasts an input, whose last values it adds; name it "
+            "(targets)."
+        )
+    return tuple(map(int, steps)), array
+
+
 def check_targets(
     online: Online | None,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     skip: tuple[int, ...] | None,
+    horizons: tuple[int, ...],
 ) -> tuple[int, ...]:
     """Return for each output the input that it forecasts, -1 for none."""
+    names = [
+        name if name in inputs else name.removesuffix(horizon_suffix(steps))
+        for name, steps in zip(outputs, horizons, strict=True)
+    ]
     default = tuple(
         inputs.index(name) if name in inputs else -1 if skip is None else skip[n]
-        for n, name in enumerate(outputs)
+        for n, name in enumerate(names)
     )
     if online is None:
         return default

@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from ..errors import ModelError, ModelFileError
-from ..files import check_path, replace_file
+from ..files import check_path
 from .layers import Layer
 from .online import Online
-from .safetensors_file import Arrays, SafetensorsFile
+from .safetensors_file import Arrays, SafetensorsFile, write_safetensors
 from .scaling import Scaling
 
 if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 2  # 1 has no online stage, and is what a model without one is written as
+VERSION = 3  # each model is written in the first version that has all of it: see _version
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -39,20 +38,25 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
         If the file cannot be written.
     """
     check_path(path, ModelFileError, "a model file to write")
-    data = save(
-        model.arrays(),
-        metadata={
-            "format": FORMAT,
-            "version": str(1 if model.online is None else VERSION),
-            "specification": json.dumps(model.specification()),
-            "metadata": json.dumps(model.metadata),
-            "fingerprint": model.fingerprint,
-        },
-    )
+    metadata = {
+        "format": FORMAT,
+        "version": str(_version(model)),
+        "specification": json.dumps(model.specification()),
+        "metadata": json.dumps(model.metadata),
+        "fingerprint": model.fingerprint,
+    }
     try:
-        replace_file(path, data)
+        write_safetensors(path, model.arrays(), metadata)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _version(model: Model) -> int:
+    """Return the first version of the format that can hold a model."""
+    has_offsets = model.input_offsets is not None or model.output_offsets is not None
+    if model.lags or len(set(model.horizons)) > 1 or has_offsets:
+        return 3
+    return 1 if model.online is None else 2
 
 
 def read_model_file(path: str | PathLike[str], model_class: type[Model]) -> Model:
@@ -150,6 +154,10 @@ def _arguments(
         "skip": specification["skip"],
         "skip_scale": unused.pop("skip_scale", None),
         "horizon": specification["horizon"],
+        "input_offsets": unused.pop("input_offsets", None),
+        "output_offsets": unused.pop("output_offsets", np.zeros(len(specification["outputs"]))),
+        "lags": specification.get("lags", ()),
+        "lag_weights": unused.pop("lag_weights", None),
     }
     if "online" in specification:
         arguments["online"] = Online.from_dict(specification["online"])

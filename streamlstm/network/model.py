@@ -3,17 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from ..errors import ModelError
 from .arrays import Float32Array
 from .checks import (
     check_chain,
-    check_horizon,
+    check_horizons,
+    check_lags,
     check_metadata,
     check_names,
     check_scaling,
@@ -24,7 +27,9 @@ from .checks import (
     check_weights,
 )
 from .file import read_model_file, write_model_file
+from .html import as_table
 from .layers import Embedding, Layer
+from .offsets import check_offsets, check_output_offsets, check_stage_offsets
 from .online import Online, result_places
 from .scaling import Scaling
 
@@ -33,7 +38,8 @@ class Model:
     """A network with its weights, and the names, units and horizon of its inputs and outputs.
 
     One step is ``y = output_scaling.invert(layers(input_scaling.apply(x)))``; where ``skip``
-    names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``.
+    names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``. With offsets all
+    of this is computed for ``x - input_offsets``, and gives ``y - output_offsets``.
 
     Parameters
     ----------
@@ -51,12 +57,27 @@ class Model:
     skip_scale : sequence of float, optional
         For each output the factor of that input; 1 for all if left out. The attribute is
         float32[O], or None if all are 1.
-    horizon : int
-        How many steps ahead of its observation a prediction is; 0 if it is no forecast.
+    horizon : int, or sequence of int
+        How many steps ahead of its observation a prediction is, or each output of it; 0 if it is no
+        forecast. The attribute ``horizons`` has one for each output, ``horizon`` is the longest.
     metadata : mapping of str to str, optional
         Anything worth recording about the origin of the model. It changes no result.
     online : Online, optional
         What is done beside the network with observations and predictions; nothing if left out.
+    lags : sequence of int, optional
+        Steps back, rising, of a linear part beside the layers: to each output is added, before it
+        is scaled back, ``sum_k lag_weights[o, k] z[t - lags[k]]``, where ``z`` is the scaled input
+        that the output forecasts; a value before the stream's first is taken as the latest. It
+        needs an online stage, which keeps these values; ``Online()`` is enough.
+    lag_weights : float32[O, K], optional
+        Its weights.
+    input_offsets : float64[F], optional
+        What is subtracted from the inputs in float64, before they become float32, which holds
+        seven digits: for values that are large against their changes. 0 if left out; the attribute
+        is None if all are 0. Such a model takes no float32 arrays: they have lost the values.
+    output_offsets : float64[O], optional
+        What is added to the outputs, which then are float64. Left out: those of the inputs that the
+        outputs forecast.
 
     Raises
     ------
@@ -76,14 +97,19 @@ class Model:
         input_scaling: Scaling | None = None,
         output_scaling: Scaling | None = None,
         skip: Sequence[int] | None = None,
-        horizon: int = 1,
+        horizon: int | Sequence[int] = 1,
         metadata: Mapping[str, str] | None = None,
         skip_scale: ArrayLike | None = None,
         online: Online | None = None,
+        lags: Sequence[int] = (),
+        lag_weights: ArrayLike | None = None,
+        input_offsets: ArrayLike | None = None,
+        output_offsets: ArrayLike | None = None,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
-        self.online = check_stage(online, self.layers, horizon)
+        self.horizons = check_horizons(horizon, self.output_size)
+        self.online = check_stage(online, self.layers, self.horizon)
         F, O = self.input_size, self.output_size
         self.inputs = check_names("inputs", inputs, "x", F)
         self.outputs = check_names("outputs", outputs, "y", O)
@@ -93,9 +119,23 @@ class Model:
         self.output_scaling = check_scaling("output_scaling", output_scaling, O)
         self.skip = check_skip(skip, F, O)
         self.skip_scale = check_skip_scale(skip_scale, self.skip, O)
-        self.horizon = check_horizon(horizon)
         self.metadata = check_metadata(metadata)
-        self.targets = check_targets(self.online, self.inputs, self.outputs, self.skip)
+        self.targets = check_targets(
+            self.online, self.inputs, self.outputs, self.skip, self.horizons
+        )
+        self.lags, self.lag_weights = check_lags(lags, lag_weights, self.targets, self.online)
+        self.input_offsets = check_offsets("input_offsets", input_offsets, self.inputs)
+        if self.categories and self.input_offsets is not None and self.input_offsets[0]:
+            raise ModelError("input_offsets: expected 0 for the category in the first input.")
+        self.output_offsets = check_output_offsets(
+            output_offsets, self.input_offsets, self.outputs, self.targets
+        )
+        check_stage_offsets(online, self.inputs, self.input_offsets, self.output_offsets)
+
+    @property
+    def horizon(self) -> int:
+        """The longest of the horizons of the outputs, in steps."""
+        return max(self.horizons)
 
     @property
     def input_size(self) -> int:
@@ -141,14 +181,17 @@ class Model:
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "skip": None if self.skip is None else list(self.skip),
-            "horizon": self.horizon,
+            "horizon": self.horizon if len(set(self.horizons)) == 1 else list(self.horizons),
         }
-        online = {} if self.online is None else {"online": self.online.to_dict()}
-        return specification | online
+        if self.online is not None:
+            specification["online"] = self.online.to_dict()
+        if self.lags:
+            specification["lags"] = list(self.lags)
+        return specification
 
-    def arrays(self) -> dict[str, Float32Array]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name in a model file."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             f"layers.{n}.{name}": array
             for n, weights in enumerate(self.weights)
             for name, array in weights.items()
@@ -159,6 +202,11 @@ class Model:
             arrays[f"{side}_scaling.scale"] = scaling.scale
         if self.skip_scale is not None:
             arrays["skip_scale"] = self.skip_scale
+        for name in ("input_offsets", "output_offsets"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        if self.lag_weights is not None:
+            arrays["lag_weights"] = self.lag_weights
         return arrays
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -184,7 +232,7 @@ class Model:
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
         """Return a copy of this model with other weights, one dict for each layer."""
-        return self._copy(weights, self.online)
+        return self._copy(weights, self.online, self._offsets)
 
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
@@ -194,9 +242,41 @@ class Model:
         ModelError
             If the stage does not fit the model's inputs and outputs.
         """
-        return self._copy(self.weights, online)
+        return self._copy(self.weights, online, self._offsets)
 
-    def _copy(self, weights: Sequence[Mapping[str, ArrayLike]], online: Online | None) -> "Model":
+    def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
+        """Return a copy whose outputs speak of the row itself, with these names."""
+        made = copy(self)
+        made.inputs = check_names("inputs", inputs, "x", self.input_size)
+        made.outputs = check_names("outputs", outputs, "y", self.output_size)
+        made.horizons = (0,) * self.output_size
+        made.__dict__.pop("fingerprint", None)
+        return made
+
+    def with_offsets(
+        self, input_offsets: ArrayLike | None, output_offsets: ArrayLike | None = None
+    ) -> "Model":
+        """Return a copy of this model with other offsets; with none for None.
+
+        Raises
+        ------
+        ModelError
+            If they do not fit the model's inputs and outputs.
+        """
+        return self._copy(self.weights, self.online, (input_offsets, output_offsets))
+
+    @property
+    def _offsets(self) -> tuple[ArrayLike | None, ArrayLike | None]:
+        # Zeros for outputs without, which by default would have those of their inputs.
+        outputs = self.output_offsets
+        return self.input_offsets, np.zeros(self.output_size) if outputs is None else outputs
+
+    def _copy(
+        self,
+        weights: Sequence[Mapping[str, ArrayLike]],
+        online: Online | None,
+        offsets: tuple[ArrayLike | None, ArrayLike | None],
+    ) -> "Model":
         return Model(
             self.layers,
             weights,
@@ -205,10 +285,13 @@ class Model:
             self.input_scaling,
             self.output_scaling,
             self.skip,
-            self.horizon,
+            self.horizons,
             self.metadata,
             self.skip_scale,
             online,
+            self.lags,
+            self.lag_weights,
+            *offsets,
         )
 
     def __repr__(self) -> str:
@@ -216,3 +299,24 @@ class Model:
         chain = " -> ".join(layer.describe() for layer in self.layers)
         online = "" if self.online is None else f", {self.online.describe()}"
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{online}>"
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook."""
+        names = (("inputs", self.inputs), ("outputs", self.outputs))
+        shown = [(name, ", ".join(found)) for name, found in names]
+        ahead = [f"{h} step{'s' * (h != 1)} ahead" for h in sorted(set(self.horizons)) if h]
+        if ahead:
+            shown.append(("forecasts", ", ".join(ahead)))
+        shown.append(("layers", " -> ".join(layer.describe() for layer in self.layers)))
+        parameters = sum(array.size for weights in self.weights for array in weights.values())
+        shown.append(("parameters", f"{parameters:,}"))
+        if self.online is not None:
+            shown.append(("online stage", self.online.describe()))
+        shown.append(("fingerprint", self.fingerprint))
+        return as_table("streamlstm Model", shown)
+
+    def predict(self, data: Any, **options: Any) -> Any:
+        """Predict from every row of a table: :func:`streamlstm.predict`."""
+        import streamlstm  # how a network runs is known above this package
+
+        return streamlstm.predict(self, data, **options)

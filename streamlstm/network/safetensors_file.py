@@ -14,14 +14,27 @@ from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from ..errors import ModelFileError
+from ..files import replace_file
 
 MAX_HEADER = 2**22  # bytes: those of large networks take some thousands
 _LENGTH = 8  # bytes of the header's length before it
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+Metadata = dict[str, str]
+
+
+def write_safetensors(path: str | os.PathLike[str], arrays: Arrays, metadata: Metadata) -> None:
+    """Write a safetensors file; an existing file is replaced as a whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    replace_file(path, save(arrays, metadata=metadata))
 
 
 class SafetensorsFile:

@@ -1,21 +1,53 @@
 """What the online stage of a model keeps of a stream, and the constants of its parts."""
 
-from typing import Any, TypeAlias
+from itertools import groupby
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..network.model import Model
 from ..network.online import Online
-from . import adaptation, anomaly, calendar, drift, fill, intervals, scaling
+from . import adaptation, anomaly, calendar, drift, fill, intervals, lags, scaling
 from .adaptation import Adaptation
 
 Float32Array: TypeAlias = NDArray[np.float32]
 
 
-def ring_length(model: Model) -> int:
-    """Return how many forecasts of a stream are kept until what they speak of has come."""
-    return max(model.horizon, 1)
+class Group(NamedTuple):
+    """Outputs in a row of the same horizon, which share a ring of forecasts and what adapts them.
+
+    Attributes
+    ----------
+    first, end : int
+        The outputs.
+    ring : int
+        How many forecasts are kept until what they speak of has come: the horizon, at least 1.
+    """
+
+    first: int
+    end: int
+    ring: int
+
+    @property
+    def outputs(self) -> slice:
+        """The outputs."""
+        return slice(self.first, self.end)
+
+    @property
+    def size(self) -> int:
+        """How many outputs there are."""
+        return self.end - self.first
+
+
+def groups(model: Model) -> list[Group]:
+    """Return the groups of a model's outputs: one if all have the same horizon."""
+    found, first = [], 0
+    for horizon, run in groupby(model.horizons):
+        end = first + len(list(run))
+        found.append(Group(first, end, max(horizon, 1)))
+        first = end
+    return found
 
 
 def initial_parts(model: Model) -> dict[str, Float32Array]:
@@ -23,20 +55,21 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
 
     - ``inputs``: F, the inputs of the last step as they were filled.
     - ``count``: 2, the number of steps, as a multiple of 2**24 and the rest.
-    - ``forecasts``: O for each step of the horizon, a ring.
-    - ``fill``, ``calendar``, ``scaling``, ``adaptation``: as those modules say.
+    - ``forecasts``: of each group a ring, of its outputs for each step of the horizon.
+    - ``fill``, ``calendar``, ``scaling``: as those modules say; ``adaptation`` for each group.
     - ``bounds``: low and high of the widest interval of each output, for each of ``forecasts``.
     - ``intervals``: for each output as that module says.
     - ``anomaly``: for each pair of :func:`watched` as that module says.
+    - ``lags``: as that module says.
     """
     online, outputs = model.online, model.output_size
     if online is None:
         return {}
-    ring = ring_length(model)
+    kept = sum(group.size * group.ring for group in groups(model))
     parts: dict[str, Any] = {
         "inputs": model.input_scaling.mean,
         "count": np.zeros(2),
-        "forecasts": np.full(outputs * ring, np.nan),
+        "forecasts": np.full(kept, np.nan),
     }
     if fills(model):
         parts["fill"] = fill.initial(fill_methods(model))
@@ -44,31 +77,80 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         parts["calendar"] = calendar.initial()
     if online.scale == "stream":
         parts["scaling"] = scaling.initial(model.input_size)
-    if (head := adaptation_of(model)) is not None:
-        parts["adaptation"] = adaptation.initial(head)
+    if online.adapt != "none":
+        heads = [adaptation_of(model, group) for group in groups(model)]
+        parts["adaptation"] = np.concatenate([adaptation.initial(head) for head in heads if head])
     if online.intervals:
-        parts["bounds"] = np.full(2 * outputs * ring, np.nan)
-        parts["intervals"] = np.tile(intervals.initial(interval_levels(online), ring), outputs)
+        parts["bounds"] = np.full(2 * kept, np.nan)
+        of_groups = [
+            np.tile(intervals.initial(interval_levels(online), group.ring), group.size)
+            for group in groups(model)
+        ]
+        parts["intervals"] = np.concatenate(of_groups)
     if online.anomaly and max(forecast_inputs(model)) >= 0:
         parts["drift"] = np.tile(drift.initial(), outputs)
     if online.anomaly:
         parts["anomaly"] = np.tile(anomaly.initial(), len(watched(model)))
+    if model.lags:
+        parts["lags"] = lags.initial(model.lags, len(lagged_inputs(model)))
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}
+
+
+def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
+    """Return the columns that each group has of the parts that are kept by output."""
+    places, found = stage_places(model, start), []
+    at = {name: place.start for name, place in places.items()}
+    for group in groups(model):
+        sizes = {"forecasts": group.size * group.ring, "bounds": 2 * group.size * group.ring}
+        if (head := adaptation_of(model, group)) is not None:
+            sizes["adaptation"] = len(adaptation.initial(head))
+        if model.online and model.online.intervals:
+            levels = interval_levels(model.online)
+            sizes["intervals"] = group.size * len(intervals.initial(levels, group.ring))
+        sizes["drift"] = group.size * len(drift.initial())
+        found.append({n: slice(at[n], at[n] + size) for n, size in sizes.items() if n in at})
+        at |= {name: place.stop for name, place in found[-1].items()}
+    return found
 
 
 def watched(model: Model) -> list[tuple[int, int]]:
     """Return the inputs that are watched for anomalies, each with the output that forecasts it.
 
-    Where no output forecasts an input, all inputs are watched, with -1 for the output.
+    That is the one that does so for the fewest steps ahead. Where no output forecasts an input, all
+    inputs are watched, with -1 for the output.
     """
-    targets = forecast_inputs(model)
-    pairs = [(target, output) for output, target in enumerate(targets) if target >= 0]
+    targets, steps = forecast_inputs(model), model.horizons
+    shortest = {t: min(h for h, u in zip(steps, targets, strict=True) if u == t) for t in targets}
+    pairs = [
+        (target, output)
+        for output, target in enumerate(targets)
+        if target >= 0 and steps[output] == shortest[target]
+    ]
     return pairs or [(n, -1) for n in range(model.input_size)]
 
 
 def forecast_inputs(model: Model) -> list[int]:
     """Return the input that each output forecasts, -1 for none."""
-    return list(model.targets) if model.horizon else [-1] * model.output_size
+    pairs = zip(model.targets, model.horizons, strict=True)
+    return [target if horizon else -1 for target, horizon in pairs]
+
+
+def own_forecasts(model: Model) -> list[int]:
+    """Return for each input the output that forecasts it for the fewest steps ahead, or -1."""
+    own = [-1] * model.input_size
+    for output, target in enumerate(forecast_inputs(model)):
+        if target >= 0:
+            before = own[target]
+            if before < 0 or model.horizons[output] <= model.horizons[before]:
+                own[target] = output
+    return own
+
+
+def lagged_inputs(model: Model) -> list[int]:
+    """Return the inputs whose last values the linear part reads, rising."""
+    return (
+        sorted({target for target in forecast_inputs(model) if target >= 0}) if model.lags else []
+    )
 
 
 def anomaly_constants(model: Model) -> Float32Array:
@@ -108,24 +190,25 @@ def interval_levels(online: Online) -> list[intervals.Level]:
     return [intervals.Level(share, side) for share in online.intervals]
 
 
-def interval_constants(model: Model) -> Float32Array:
-    """Return the constants of a stage's intervals."""
+def interval_constants(model: Model, ring: int) -> Float32Array:
+    """Return the constants of the intervals of a group's outputs."""
     online = model.online
     assert online is not None
-    lower = -np.inf if online.lower is None else online.lower
-    upper = np.inf if online.upper is None else online.upper
-    return intervals.constants(interval_levels(online), ring_length(model), lower, upper)
+    offset = 0.0 if model.output_offsets is None else float(model.output_offsets[0])
+    lower = -np.inf if online.lower is None else online.lower - offset
+    upper = np.inf if online.upper is None else online.upper - offset
+    return intervals.constants(interval_levels(online), ring, lower, upper)
 
 
-def adaptation_of(model: Model) -> Adaptation | None:
-    """Return what a model adapts, None for nothing."""
+def adaptation_of(model: Model, group: Group) -> Adaptation | None:
+    """Return what a model adapts of a group of its outputs, None for nothing."""
     online = model.online
     if online is None or online.adapt == "none":
         return None
     return Adaptation(
         units=hidden_layer(model)[1],
-        horizon=ring_length(model),
-        scale=tuple(model.output_scaling.scale.tolist()),
+        horizon=group.ring,
+        scale=tuple(model.output_scaling.scale[group.outputs].tolist()),
         seasons=(online.season,) if online.season else (),
         labels=online.labels,
         adapted=online.adapt == "rls",

@@ -7,32 +7,33 @@ A network whose inputs are scaled by the stream's own mean m and width w works i
 training: there a value v is ``mean + scale (v - m) / w``, by the constants of training.
 """
 
-from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.online.anomaly import GAP_ALARM
-from ..kernels.online.outcomes import TOO_OLD
+from ..kernels.online.outcomes import APPLIED, TOO_OLD
+from ..kernels.online.unit import LARGEST_Z
 from ..network.model import Model
 from ..network.online import KINDS, result_places
-from . import adaptation, anomaly, calendar, drift, fill, intervals, scaling
+from . import anomaly, calendar, fill, lags, scaling
+from .columns import join, split
+from .judging import GroupJudge
 from .layout import (
-    adaptation_of,
     anomaly_constants,
     fill_methods,
     fills,
     forecast_inputs,
-    interval_constants,
-    ring_length,
+    group_places,
+    groups,
+    lagged_inputs,
+    own_forecasts,
     stage_places,
     watched,
 )
 
 Array = NDArray[Any]
-LARGEST_Z = 1e9  # deviations from the mean of a stream: what is further is taken as this far
 DIGITS = 1 << 24  # whole numbers that float32 holds
 
 
@@ -52,7 +53,9 @@ class Stage:
         self._model, self._online, self._dtype = model, model.online, dtype
         self._places = stage_places(model)
         self._results = result_places(model.output_size, len(model.online.intervals))
-        self._head = adaptation_of(model)
+        of_groups = zip(groups(model), group_places(model), strict=True)
+        self._groups = [GroupJudge(model, *group, self._results) for group in of_groups]
+        self._adapts = model.online.adapt != "none"
         self._targets = np.array(forecast_inputs(model))
         self._zone = np.array(model.online.transitions, np.float64).reshape(-1, 2)
 
@@ -73,10 +76,10 @@ class Stage:
         inputs[:] = self._fill(X, state)
         Z = self._scale(inputs, state)
         if self._online.calendar:
-            kept = _split(state[:, self._places["calendar"]], calendar.columns())
+            kept = split(state[:, self._places["calendar"]], calendar.columns())
             spacing = self._online.spacing
             derived, kept = calendar.step(times, self._zone, self._online.calendar, spacing, kept)
-            state[:, self._places["calendar"]] = _join(kept)
+            state[:, self._places["calendar"]] = join(kept)
             Z = np.concatenate([Z, derived], axis=1)
         return Z.astype(self._dtype)
 
@@ -86,18 +89,17 @@ class Stage:
         if not fills(self._model):
             return X
         place, methods = self._places["fill"], fill_methods(self._model)
-        kept = _split(state[:, place], fill.columns(methods))
+        kept = split(state[:, place], fill.columns(methods))
         own, count = np.full(X.shape, np.nan), self._steps(state)
-        ring = state[:, self._places["forecasts"]].reshape(len(X), -1, len(self._targets))
-        due = ring[np.arange(len(X)), count % ring.shape[1]]
-        for output, target in enumerate(self._targets):
-            if target >= 0:
+        due = np.concatenate([group.due(count, state) for group in self._groups], axis=1)
+        for target, output in enumerate(own_forecasts(self._model)):
+            if output >= 0:
                 own[:, target] = due[:, output]
         scaling = self._model.input_scaling
         gap = self._online.max_gap
         X, _, kept = fill.step(X, own, methods, gap, scaling.mean, scaling.scale, kept)
         self._absent = (kept["seen"] == 0) | (kept["gap"] > gap)
-        state[:, place] = _join(kept)
+        state[:, place] = join(kept)
         return X
 
     def _without_forecast(self) -> Array:
@@ -122,9 +124,9 @@ class Stage:
         constants = self._model.input_scaling
         if self._online.scale == "model":
             return constants.apply(inputs)
-        kept = _split(state[:, self._places["scaling"]], scaling.columns(inputs.shape[1]))
+        kept = split(state[:, self._places["scaling"]], scaling.columns(inputs.shape[1]))
         Z, self._kept = scaling.step(inputs, ~self._missing, constants.scale, kept)
-        state[:, self._places["scaling"]] = _join(self._kept)
+        state[:, self._places["scaling"]] = join(self._kept)
         return Z
 
     def _moments(self, columns: Array) -> tuple[Array, Array]:
@@ -156,39 +158,78 @@ class Stage:
         """Return results float[B, W] from the network's outputs [B, O] and last hidden state."""
         model, results = self._model, self._results
         inputs = state[:, self._places["inputs"]]
+        count = self._count(state)
+        outputs = self._add_lags(outputs, inputs, count, state)
         Y = model.output_scaling.invert(outputs).astype(np.float64)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
                 skipped = self._to_training(inputs[:, [source]], np.array([source]))[:, 0]
                 Y[:, output] += model.skip_factors[output].astype(self._dtype) * skipped
-        count = self._count(state)
         aimed = np.flatnonzero(self._targets >= 0)
         columns = self._targets[aimed]
         now = np.full(Y.shape, np.nan)
         now[:, aimed] = inputs[:, columns]
         came = now.copy()
         came[:, aimed] = np.where(self._missing[:, columns], np.nan, now[:, aimed])
-        if self._head is not None:
+        if self._adapts:
             Y = self._adapt(hidden, now, came, Y, count, state)
         Y[:, aimed] = self._from_training(Y[:, aimed], columns)
         Y[self._without_forecast()] = np.nan
-        error, place = self._compare(came, Y, count, state)
         result = np.full((len(Y), results.size), np.nan, self._dtype)
         result[:, : results.low] = Y
-        result[:, results.error : results.score] = error
-        if self._online.intervals:
-            self._put_intervals(error, Y.astype(self._dtype), place, state, result)
-            self._cover(came, place, state, result)
-        result[:, [results.alarm, results.kind]] = 0
-        result[:, results.drift] = 0
-        if "drift" in self._places:
-            self._put_drift(error.astype(self._dtype), state, result)
+        result[:, [results.alarm, results.kind, results.drift]] = 0
+        for group in self._groups:
+            self._compare(group, came, count, state, result)
         if self._online.anomaly:
-            self._judge(error.astype(self._dtype), state, result)
+            self._judge(result[:, results.error : results.score], state, result)
         untold = self._absent.any(axis=1) & (result[:, results.kind] == 0)
         result[untold, results.kind] = KINDS.index("missing")
         result[:, results.filled] = self._missing.sum(axis=1)
         return result
+
+    def _add_lags(self, outputs: Array, inputs: Array, count: Array, state: Array) -> Array:
+        """Return the network's outputs with the linear part, neither of them scaled back."""
+        model = self._model
+        if model.lag_weights is None:
+            return outputs
+        sources, place = np.array(lagged_inputs(model)), self._places["lags"]
+        values, constants = self._to_training(inputs[:, sources], sources), model.input_scaling
+        z = (values - constants.mean[sources]) / constants.scale[sources]
+        read, state[:, place] = lags.step(z, count, model.lags, state[:, place])
+        outputs = outputs.copy()
+        for output, target in enumerate(self._targets):
+            if target >= 0:
+                of_input = read[:, np.searchsorted(sources, target)]
+                outputs[:, output] += of_input @ model.lag_weights[output]
+        return outputs
+
+    def _compare(
+        self, group: GroupJudge, came: Array, count: Array, state: Array, result: Array
+    ) -> None:
+        """Compare what came with a group's forecasts, and keep the new ones, in ``result``."""
+        outputs, errors = group.group.outputs, self._results.error
+        came, Y = came[:, outputs], result[:, outputs]
+        error = group.compare(came, Y, count, state).astype(self._dtype)
+        result[:, errors + outputs.start : errors + outputs.stop] = error
+        if self._online.intervals:
+            group.put_intervals(error, Y, count, state, result)
+            group.cover(error, came, count, state, result)
+        if "drift" in group.places:
+            group.put_drift(error, state, result)
+
+    def _adapt(
+        self, hidden: Array, now: Array, came: Array, Y: Array, count: Array, state: Array
+    ) -> Array:
+        """Learn from what came, and return adapted and mixed forecasts in the unit of training."""
+        aimed = np.flatnonzero(self._targets >= 0)
+        for values in (now := now.copy(), came := came.copy()):
+            values[:, aimed] = self._to_training(values[:, aimed], self._targets[aimed])
+        now, came, Y = (values.astype(self._dtype) for values in (now, came, Y))
+        adapted = []
+        for group in self._groups:
+            of = group.group.outputs
+            adapted.append(group.adapt(hidden, now[:, of], came[:, of], Y[:, of], count, state))
+        return np.concatenate(adapted, axis=1).astype(np.float64)
 
     def _count(self, state: Array) -> Array:
         """Count a step of each stream; return how many there were before."""
@@ -197,30 +238,6 @@ class Stage:
         after = np.minimum(count + 1, DIGITS * DIGITS - 2)
         columns[:, 0], columns[:, 1] = after // DIGITS, after % DIGITS
         return count
-
-    def _compare(self, came: Array, Y: Array, count: Array, state: Array) -> tuple[Array, Array]:
-        """Put forecasts Y into the ring; return the errors of those that were due, and where."""
-        ring = state[:, self._places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
-        rows, place = np.arange(len(Y)), count % ring.shape[1]
-        error = came - ring[rows, place]
-        ring[rows, place] = Y
-        state[:, self._places["forecasts"]] = ring.reshape(len(Y), -1)
-        return error, place
-
-    def _adapt(
-        self, hidden: Array, now: Array, came: Array, Y: Array, count: Array, state: Array
-    ) -> Array:
-        """Learn from what came, and return adapted and mixed forecasts in the unit of training."""
-        assert self._head is not None
-        aimed = np.flatnonzero(self._targets >= 0)
-        for values in (now := now.copy(), came := came.copy()):
-            values[:, aimed] = self._to_training(values[:, aimed], self._targets[aimed])
-        place, dtype = self._places["adaptation"], self._dtype
-        kept = adaptation.split(self._head, state[:, place])
-        now, came, Y = now.astype(dtype), came.astype(dtype), Y.astype(dtype)
-        Y, kept = adaptation.step(hidden, now, came, Y, count, kept, self._head)
-        state[:, place] = _join(kept)
-        return Y.astype(np.float64)
 
     def learn(self, back: int, labels: Array, state: Array) -> int:
         """Learn from labels[O] of the step that came ``back`` steps before the last.
@@ -238,10 +255,9 @@ class Stage:
         int
             What became of them (kernels/online/outcomes.py).
         """
-        assert self._head is not None
         if self._online.scale == "stream":
             columns = scaling.columns(self._model.input_size)
-            self._kept = _split(state[:, self._places["scaling"]], columns)
+            self._kept = split(state[:, self._places["scaling"]], columns)
             self._missing = np.zeros((1, self._model.input_size), bool)
         y = labels[None].astype(np.float64)
         aimed = np.flatnonzero(self._targets >= 0)
@@ -249,21 +265,10 @@ class Stage:
         number = int(self._steps(state)[0]) - 1 - back
         if number < 0:
             return TOO_OLD
-        place = self._places["adaptation"]
-        kept = adaptation.split(self._head, state[:, place])
-        outcome, kept = adaptation.label_update(number, y[0].astype(self._dtype), kept, self._head)
-        state[:, place] = _join(kept)
-        return outcome
-
-    def _put_drift(self, error: Array, state: Array, result: Array) -> None:
-        """Tell whether the forecasts of any output have become worse."""
-        start, columns = self._places["drift"].start, drift.columns()
-        constants = drift.constants(ring_length(self._model))
-        for n in range(error.shape[1]):
-            part = slice(start + n * len(columns), start + (n + 1) * len(columns))
-            told, kept = drift.step(error[:, n], constants, _split(state[:, part], columns))
-            state[:, part] = _join(kept)
-            result[told, self._results.drift] = 1
+        labels, outcomes = y[0].astype(self._dtype), []
+        for group in self._groups:
+            outcomes.append(group.learn(number, labels[group.group.outputs], state))
+        return APPLIED if APPLIED in outcomes else max(outcomes)
 
     def _judge(self, error: Array, state: Array, result: Array) -> None:
         """Judge what came: the most unusual of what is watched is told, and any alarm."""
@@ -275,9 +280,9 @@ class Stage:
         for n, (target, output) in enumerate(pairs):
             part = slice(place.start + n * size, place.start + (n + 1) * size)
             residual = error[:, output] if output >= 0 else np.full(len(error), np.nan)
-            kept = _split(state[:, part], columns)
+            kept = split(state[:, part], columns)
             said, kept = anomaly.step(inputs[:, target], residual, self._times, constants, kept)
-            state[:, part] = _join(kept)
+            state[:, part] = join(kept)
             told.append(said)
             gaps.append(kept["gap"][:, 0])
         score, p_value, alarm, kind = (np.stack(part, axis=1) for part in zip(*told, strict=True))
@@ -293,46 +298,3 @@ class Stage:
         result[:, results.p_value] = p_value.min(axis=1)
         result[:, results.alarm] = alarm.max(axis=1)
         result[:, results.kind] = kind[np.arange(len(kind)), first]
-
-    def _put_intervals(
-        self, error: Array, Y: Array, place: Array, state: Array, result: Array
-    ) -> None:
-        """Learn from the errors, and write the bounds of the new forecasts to the results."""
-        O, results = self._model.output_size, self._results
-        levels, start = len(self._online.intervals), self._places["intervals"].start
-        columns = intervals.columns(levels, ring_length(self._model))
-        size, constants = sum(columns.values()), interval_constants(self._model)
-        for position in np.unique(place):
-            rows = np.flatnonzero(place == position)
-            for n in range(O):
-                part = slice(start + n * size, start + (n + 1) * size)
-                kept = _split(state[rows, part], columns)
-                bounds, kept = intervals.step(
-                    error[rows, n], Y[rows, n], int(position), constants, kept
-                )
-                state[rows, part] = _join(kept)
-                for places, bound in zip((results.low, results.high), bounds, strict=True):
-                    result[rows[:, None], places + np.arange(levels) * O + n] = bound
-
-    def _cover(self, came: Array, place: Array, state: Array, result: Array) -> None:
-        """Say whether what came was inside the widest interval for it, and keep the new bounds."""
-        O, results = self._model.output_size, self._results
-        ring = state[:, self._places["bounds"]].reshape(len(came), -1, O, 2).copy()
-        rows = np.arange(len(came))
-        low, high = np.moveaxis(ring[rows, place], -1, 0)
-        error = result[:, results.error : results.score]
-        inside = np.where(np.isnan(error) | np.isnan(low), np.nan, (low <= came) & (came <= high))
-        result[:, results.covered : results.size] = inside
-        widest = (result[:, end - O : end] for end in (results.high, results.error))
-        ring[rows, place] = np.stack([*widest], axis=-1)
-        state[:, self._places["bounds"]] = ring.reshape(len(came), -1)
-
-
-def _split(rows: Array, columns: Mapping[str, int]) -> dict[str, Array]:
-    """Return the columns of rows[B, n] by name, as copies."""
-    ends = np.cumsum([0, *columns.values()])
-    return {n: rows[:, a:b].copy() for n, (a, b) in zip(columns, pairwise(ends), strict=True)}
-
-
-def _join(kept: Mapping[str, Array]) -> Array:
-    return np.concatenate(list(kept.values()), axis=1)

@@ -1,7 +1,7 @@
 """The table of the online stage that kernels read, written from a model."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from ..kernels.layout import padded
 from ..kernels.online import table
 from ..network.model import Model
 from ..network.online import Online, result_places
-from . import adaptation, calendar, drift, fill, scaling
+from . import adaptation, calendar, drift, fill, lags, scaling
 from .layout import (
     Float32Array,
     adaptation_of,
@@ -18,9 +18,12 @@ from .layout import (
     fill_methods,
     fills,
     forecast_inputs,
+    group_places,
+    groups,
     initial_parts,
     interval_constants,
-    ring_length,
+    lagged_inputs,
+    own_forecasts,
     stage_places,
     watched,
 )
@@ -55,29 +58,61 @@ def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.i
     numbers = {
         table.INPUTS: places["inputs"],
         table.COUNT: places["count"],
-        table.FORECASTS: places["forecasts"],
-        table.RING: ring_length(model),
+        table.HIDDEN: hidden,
         **{getattr(table, name.upper()): at for name, at in results.items() if name != "size"},
         table.TRANSITION_COUNT: len(pairs),
         table.LEVELS: len(online.intervals),
-        **_parts(model, online, places, hidden, add),
+        **_parts(model, online, places, add),
     }
     head = np.zeros(table.TARGETS, np.int64)
-    targets, pairs_watched = forecast_inputs(model), np.ravel(watched(model))
-    head[table.WATCHED] = len(head) + len(targets)
-    head[table.TRANSITIONS] = head[table.WATCHED] + len(pairs_watched)
     head[list(numbers)] = list(numbers.values())
-    may_miss = [method != "refuse" for method in fill_methods(model)]
-    return np.concatenate(
-        [head, targets, pairs_watched, pairs.view(np.int64).ravel(), may_miss]
-    ).astype(np.int64)
+    parts: list[tuple[int, Any]] = [
+        (table.WATCHED, np.ravel(watched(model))),
+        (table.LAG_LIST, [*model.lags, *lagged_inputs(model)]),
+        (table.OWN, own_forecasts(model)),
+        (table.GROUPS, np.ravel(_groups(model, start, add))),
+        (table.TRANSITIONS, pairs.view(np.int64).ravel()),
+    ]
+    behind = [np.array(forecast_inputs(model), np.int64)]
+    for number, values in parts:
+        head[number] = len(head) + sum(map(len, behind))
+        behind.append(np.asarray(values, np.int64))
+    may_miss = np.array([method != "refuse" for method in fill_methods(model)], np.int64)
+    return np.concatenate([head, *behind, may_miss])
 
 
-def _parts(
-    model: Model, online: Online, places: dict[str, int], hidden: int, add: Add
-) -> dict[int, int]:
+def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
+    """Return the numbers of each group of outputs."""
+    online, rows = model.online, []
+    assert online is not None
+    for group, columns in zip(groups(model), group_places(model, start), strict=True):
+        row = np.zeros(table.GROUP_SIZE, np.int64)
+        at = {name: place.start for name, place in columns.items()}
+        row[[table.FIRST, table.SIZE, table.RING]] = group.first, group.size, group.ring
+        row[table.FORECASTS] = at["forecasts"]
+        if (head := adaptation_of(model, group)) is not None:
+            row[table.ADAPTATION] = at["adaptation"]
+            row[table.ADAPTATION_CONSTANTS] = add(adaptation.constants(head))
+        if online.intervals:
+            size = columns["intervals"].stop - columns["intervals"].start
+            row[[table.INTERVALS, table.BOUNDS]] = at["intervals"], at["bounds"]
+            row[table.INTERVAL_SIZE] = size // group.size
+            row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.ring))
+        if "drift" in at:
+            row[table.DRIFTS] = at["drift"]
+            row[table.DRIFT_CONSTANTS] = add(drift.constants(group.ring))
+        rows.append(row)
+    return np.array(rows)
+
+
+def _parts(model: Model, online: Online, places: dict[str, int], add: Add) -> dict[int, int]:
     """Return places and constants of the parts that the model has."""
-    numbers: dict[int, int] = {table.SCRATCH: padded(model.input_size)}
+    heads = [head for group in groups(model) if (head := adaptation_of(model, group)) is not None]
+    rooms = [model.input_size, lags.room(model.lags), *(head.scratch for head in heads)]
+    numbers: dict[int, int] = {
+        table.SCRATCH: padded(max(rooms)),
+        table.GROUP_COUNT: len(groups(model)),
+    }
     if fills(model):
         mean, unit = model.input_scaling.mean, model.input_scaling.scale
         constants = fill.constants(fill_methods(model), online.max_gap, mean, unit)
@@ -88,23 +123,14 @@ def _parts(
     if online.scale == "stream":
         constants = scaling.constants(model.input_scaling.scale)
         numbers |= {table.SCALING: places["scaling"], table.SCALING_CONSTANTS: add(constants)}
-    if (head := adaptation_of(model)) is not None:
+    if model.lag_weights is not None:
         numbers |= {
-            table.ADAPTATION: places["adaptation"],
-            table.ADAPTATION_CONSTANTS: add(adaptation.constants(head)),
-            table.HIDDEN: hidden,
-            table.SCRATCH: max(numbers[table.SCRATCH], padded(head.scratch)),
+            table.LAGS: places["lags"],
+            table.LAG_RING: lags.ring_length(model.lags),
+            table.LAG_CONSTANTS: add(lags.constants(model.lag_weights)),
+            table.LAG_COUNT: len(model.lags),
+            table.LAG_INPUTS: len(lagged_inputs(model)),
         }
-    if online.intervals:
-        numbers |= {
-            table.INTERVALS: places["intervals"],
-            table.INTERVAL_SIZE: _size(model),
-            table.INTERVAL_CONSTANTS: add(interval_constants(model)),
-            table.BOUNDS: places["bounds"],
-        }
-    if "drift" in places:
-        constants = drift.constants(ring_length(model))
-        numbers |= {table.DRIFTS: places["drift"], table.DRIFT_CONSTANTS: add(constants)}
     if online.anomaly:
         numbers |= {
             table.ANOMALY: places["anomaly"],
@@ -113,7 +139,3 @@ def _parts(
             table.WATCHED_COUNT: len(watched(model)),
         }
     return numbers
-
-
-def _size(model: Model) -> int:
-    return len(initial_parts(model)["intervals"]) // model.output_size

@@ -172,8 +172,47 @@ def staged(online: Online, horizon: int = 2, units: int = 17) -> Model:
     )
 
 
+def several_horizons(online: Online, lags: Sequence[int] = (), units: int = 17) -> Model:
+    """Return a model with two outputs one step ahead, one three and one two steps ahead."""
+    network = random_model([LSTM(3 + online.derived, units), Dense(units, 4)], seed=6)
+    weights = np.random.default_rng(7).normal(0, 0.3, (4, len(lags))) if lags else None
+    return Model(
+        network.layers,
+        network.weights,
+        inputs=["a", "b", "c"],
+        outputs=["c@+1", "a@+1", "c@+3", "b@+2"],
+        input_scaling=Scaling([0.3, -0.2, 0.1], [1.5, 0.7, 1.1]),
+        output_scaling=Scaling([0.1, 0.0, 0.2, -0.1], [0.6, 0.9, 1.1, 0.8]),
+        skip=[2, -1, 2, 1],
+        horizon=[1, 1, 3, 2],
+        online=online,
+        lags=lags,
+        lag_weights=weights,
+    )
+
+
+FORECASTERS = {
+    "lags": several_horizons(Online(), lags=(0, 1, 2, 5, 11)),
+    "lags, scaling by stream": several_horizons(Online(fill="last", scale="stream"), lags=(3,)),
+    "horizons": several_horizons(
+        Online(fill="predict", adapt="rls", season=4, intervals=(0.5, 0.9), anomaly=True)
+    ),
+    "horizons, all": several_horizons(
+        Online(
+            fill="last",
+            calendar=("hour", "yearday"),
+            scale="stream",
+            adapt="mix",
+            labels=7,
+            intervals=(0.8,),
+            anomaly=True,
+        ),
+        lags=(0, 4, 6),
+    ),
+}
 MODELS = (
     PLAIN
+    | {f"online, {name}": model for name, model in FORECASTERS.items()}
     | {f"online, {name}": staged(online) for name, online in STAGES.items()}
     | {n: random_model([layer, Dense(layer.output_size, 3)]) for n, layer in OPTIONS.items()}
     | {n: random_model(layers) for n, layers in CHAINS.items()}
@@ -196,6 +235,8 @@ FEW = (
     "skip with factors",
     "online, all",
     "online, filled",
+    "online, horizons",
+    "online, horizons, all",
 )
 
 # How much the suite steps: blocks of these sizes, so often, among so many streams.

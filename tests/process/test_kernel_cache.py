@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamlstm.kernels import compile
-from streamlstm.learn import lstm_cell
+from streamlstm.learn import cells
 from streamlstm.serving import compiled_loop
 
 GROUPS = [compile.DIRTY_TRACKING, compile.EVICTION]  # quickly compiled
@@ -55,8 +55,8 @@ class Installed:
     def add_compiled(self) -> None:
         """Add the kernels that the tests have compiled, as `streamlstm compile` would."""
         compile.prepare(None, compile.all_names())
-        lstm_cell.compile_kernels()
-        for kernel in [*compile.all_kernels(), *lstm_cell.KERNELS]:
+        cells.compile_kernels()
+        for kernel in [*compile.all_kernels(), *cells.KERNELS]:
             source = Path(kernel.py_func.__code__.co_filename)
             folder = self.package / source.parent.relative_to(self._original()) / "__pycache__"
             folder.mkdir(exist_ok=True)
@@ -149,7 +149,7 @@ def test_compile_says_where_the_kernels_are(installed: Installed) -> None:
     installed.add_compiled()
     done = installed.python("-m", "streamlstm", "compile")
     assert (done.returncode, done.stderr) == (0, "")
-    kernels = len([*compile.all_kernels(), *lstm_cell.KERNELS])
+    kernels = len([*compile.all_kernels(), *cells.KERNELS])
     assert done.stdout.startswith(f"{kernels} kernels for ")
     assert done.stdout.endswith(f" MB in {installed.package}\n")
 

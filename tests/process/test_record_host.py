@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from examples.record_host import KINDS, PERIODS, Shape, schedule
-from streamlstm.data.csv import read_csv
 from streamlstm.data.host import HostSampler
+from streamlstm.data.options import ReadOptions
+from streamlstm.data.read import read_table
 from streamlstm.data.table import Table
 
 
@@ -42,7 +43,7 @@ def test_two_sittings_make_one_regular_file_and_leave_nothing_behind(root, tmp_p
     out = tmp_path / "host.csv.gz"
     record(root, out, "--sitting", "1")
     record(root, out, "--sitting", "2", "--append", "--no-load")
-    table = read_csv(out, stream_column="stream")
+    table = read_table(out, ReadOptions(stream_column="stream"))
     assert is_regular(table)
     names = [metric.name for metric in HostSampler().streams]
     assert Counter(table.streams) == {f"{s}.0/{name}": 20 for s in (1, 2) for name in names}
@@ -51,7 +52,7 @@ def test_two_sittings_make_one_regular_file_and_leave_nothing_behind(root, tmp_p
 
 def test_the_shipped_recording_can_be_trained_on(root):
     path = root / "examples" / "data" / "host.csv.gz"
-    table = read_csv(path, stream_column="stream")
+    table = read_table(path, ReadOptions(stream_column="stream"))
     assert is_regular(table)
     assert len(table) > 100_000
     assert path.stat().st_size < 1_500_000

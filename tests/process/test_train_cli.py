@@ -86,7 +86,7 @@ def test_train_writes_a_model_and_reports(
     assert (model.inputs, model.outputs, model.horizon) == (("value",), ("value",), 1)
     (score,) = json.loads(model.metadata["scores"])
     assert score["values"] == 80
-    assert f"{score['model']:.6g}" in done.stdout
+    assert f"{score['model']:.5g}" in done.stdout
     assert json.loads(model.metadata["settings"])["hidden_sizes"] == [8]
 
 
@@ -110,7 +110,8 @@ def test_predict_gives_a_row_for_each_row(
     done = run("predict", trained[0], wave)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
-    assert list(rows[0]) == ["time", *COLUMNS]
+    assert list(rows[0]) == ["time", "time@+1", *COLUMNS]
+    assert [row["time@+1"] for row in rows[:-1]] == [row["time"] for row in rows[1:]]
     with wave.open() as file:
         observed = list(csv.DictReader(file))
     assert [row["time"] for row in rows] == [row["time"] for row in observed]
@@ -136,7 +137,7 @@ def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     sides = [f"{side}_{level}" for level in (50, 90) for side in ("low", "high")]
     bounds = [f"{name}_{side}" for side in sides for name in ("value", "other")]
-    assert list(rows[0]) == ["time", "pump", "value", "other", *bounds, *SCORES]
+    assert list(rows[0]) == ["time", "pump", "time@+3", "value", "other", *bounds, *SCORES]
     assert [row["pump"] for row in rows[:3]] == ["north", "south", "north"]
     engine = Engine(loaded)
     with data.open() as file:
@@ -172,7 +173,7 @@ BAD_FILES = {
     "gap in a cell": ("time,value\n" + LONG + "12000,\n", "bad.csv:202: column 'value': .*a gap"),
     "gap in time": (
         "time,value\n" + LONG.replace("\n600,0\n", "\n"),
-        "bad.csv:12: column 'time': expected a row every 60 s, got none for 120 s",
+        "bad.csv:12: column 'time': expected a row every 1 min, got none for 2 min",
     ),
     "text": ("time,value\n" + LONG + "12000,high\n", "bad.csv:202: column 'value': .*'high'"),
     "missing column": ("time,level\n" + LONG, "bad.csv: expected a column 'value'; .* 'level'"),
@@ -270,6 +271,30 @@ def test_a_window_longer_than_the_series_is_shortened(tmp_path: Path, wave: Path
     assert json.loads(Model.load(out).metadata["settings"])["window"] == 279
 
 
+def test_a_sweep_says_what_was_tried_and_what_a_guess_would_have_cost(
+    tmp_path: Path, wave: Path
+) -> None:
+    out = tmp_path / "model.safetensors"
+    options = ["--hidden", "8", "--epochs", "6", "--sweep", "3", "--processes", "2"]
+    done = run("train", wave, "--target", "value", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert "sweep, round 1/1" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    header, *tried = done.stdout.splitlines()[:4]
+    assert header.split()[0] == "#"
+    assert header.split()[-3:] == ["epochs", "seconds", "validation"]
+    assert "hidden" not in header  # it was given
+    assert sorted(line.split()[0] for line in tried) == ["1", "2", "3"]
+    errors = [float(line.split()[-1]) for line in tried]
+    assert errors == sorted(errors)
+    assert "a guess would have cost" in done.stdout
+    kept = json.loads(Model.load(out).metadata["sweep"])
+    assert [round(trial["validation"], 4) for trial in kept["tried"]] == errors
+    assert json.loads(Model.load(out).metadata["training"])["sweeps"] == 6
+    both = ["--sweep", "3", "--checkpoint", tmp_path / "c"]
+    assert "give one" in refused("train", wave, "--target", "value", "--out", out, *both)
+
+
 @pytest.mark.parametrize(
     "signals", [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)]
 )
@@ -342,3 +367,67 @@ if SHARED_DATA.is_dir():  # left out elsewhere, as the head of the run says
         (score,) = json.loads(Model.load(out).metadata["scores"])
         for baseline, share in below.items():
             assert score["model"] < share * score[baseline]
+
+
+def test_train_has_other_cells(wave: Path, tmp_path: Path) -> None:
+    model = tmp_path / "gru.safetensors"
+    options = ["--cell", "gru", "--layers", "2", "--layer-norm", "--residual", *QUICK]
+    done = run("train", wave, "--target", "value", "--input", "value", "--out", model, *options)
+    assert done.returncode == 0, done.stderr
+    assert "training GRU(8) x GRU(8)" in done.stderr
+    kinds = [layer.kind for layer in Model.load(model).layers]
+    assert kinds == ["gru", "layer_norm", "gru", "dense", "layer_norm", "dense"]
+
+
+def test_train_predicts_quantiles(wave: Path, tmp_path: Path) -> None:
+    model = tmp_path / "quantiles.safetensors"
+    asked = ("train", wave, "--target", "value", "--input", "value", "--out", model)
+    done = run(*asked, "--quantiles", "0.05,0.5,0.975", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "value_q97.5: " in done.stdout
+    assert Model.load(model).outputs == ("value_q5", "value_q50", "value_q97.5")
+    assert "with 0.5 among them" in refused(*asked, "--quantiles", "0.1,0.9")
+
+
+def test_several_horizons_each_get_an_output(wave: Path, tmp_path: Path) -> None:
+    model, out = tmp_path / "m.safetensors", tmp_path / "out.csv"
+    horizons = ["--horizon", "1..2", "--horizon", "6"]
+    done = run("train", wave, "--target", "value", *horizons, "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "(1, 2 and 6 steps ahead)" in done.stdout
+    assert Model.load(model).horizons == (1, 2, 6)
+    done = run("predict", model, wave, "--actual", "--out", out)
+    assert done.returncode == 0, done.stderr
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    with wave.open() as file:
+        observed = [row["value"] for row in csv.DictReader(file)]
+    for steps in (1, 2, 6):
+        came = [row[f"value@+{steps}_actual"] for row in rows]
+        assert np.allclose([float(x) for x in came[:-steps]], np.float32(observed[steps:]))
+        assert came[-steps:] == [""] * steps
+        assert rows[0][f"time@+{steps}"] == rows[steps]["time"]
+    done = run("train", wave, "--target", "value", "--horizon", "3..1", "--out", model)
+    assert "expected steps from 1" in done.stderr
+
+
+def test_train_tells_classes_and_predict_writes_their_probabilities(tmp_path: Path) -> None:
+    rows = [
+        f"{run},{t},{(run % 2) * 2 + t % 3 / 10},{'ab'[run % 2]}"
+        for run in range(60)
+        for t in range(8)
+    ]
+    data, model = tmp_path / "runs.csv", tmp_path / "classes.safetensors"
+    data.write_text("run,t,x,kind\n" + "\n".join(rows))
+    asked = ("--classify", "kind", "--sequence-column", "run", "--input", "x")
+    done = run("train", data, *asked, "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"accuracy on the last 96 rows: \d", done.stdout)
+    assert "is \\ told" in done.stdout
+    assert "sequences that are right: " in done.stdout
+    done = run("predict", model, data, "--stream-column", "run", "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert all(float(row["a"]) + float(row["b"]) == pytest.approx(1, abs=1e-4) for row in told)
+    assert "one of these; got 2" in refused("train", data, "--target", "x", *asked)

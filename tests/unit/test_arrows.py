@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "data": "",
     "wire": "",
     "engine": "backends online network kernels lazy_arrays",
-    "learn": "engine data backends network kernels",
+    "learn": "engine data online backends network kernels files",
+    "adapters": "learn engine data network",
     "convert": "backends network kernels files",
     "client": "engine wire network files",
     "serving": "client engine wire backends network kernels lazy_arrays",
@@ -44,9 +45,14 @@ ONLY = {
     "lmdb": "serving",
     "redis": "serving",
     "prometheus_client": "serving",
+    "pyarrow": "data",
+    "pandas": "data",
+    "sklearn": "adapters",
+    "river": "adapters",
+    "polars": "data",
     "psutil": "data serving examples benchmarks",
     "typer": "cli",
-    "matplotlib": "inside",
+    "matplotlib": "inside learn",
     "torch": "convert benchmarks examples",
     "keras": "convert benchmarks",
     "h5py": "convert",
@@ -179,7 +185,8 @@ def test_a_circle_of_files_is_found(source: str, is_circle: bool) -> None:
 def test_importing_the_package_loads_nothing_heavy() -> None:
     program = (
         "import sys, streamlstm, streamlstm.cli; "
-        "print([m for m in ('numba', 'llvmlite', 'zmq', 'numpy', 'torch') if m in sys.modules])"
+        "heavy = ('numba', 'llvmlite', 'zmq', 'numpy', 'torch', 'pyarrow'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60

@@ -11,10 +11,10 @@ from streamlstm.learn.build import build_model
 from streamlstm.learn.dataset import Dataset, Split
 from streamlstm.learn.fit import EpochMetrics, fit
 from streamlstm.learn.inference import SequenceRunner
+from streamlstm.learn.network import RecurrentNetwork
 from streamlstm.learn.scores import score
 from streamlstm.learn.season import find_season
 from streamlstm.learn.settings import Settings
-from streamlstm.learn.stacked_lstm import StackedLSTM
 
 SMALL = Settings(hidden_sizes=(8,), epochs=6, window=16, batch=4, rate=1e-2)
 
@@ -25,7 +25,7 @@ def sine(n: int = 400, period: float = 20, phase: float = 0) -> NDArray[np.float
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def run_one_by_one(network: StackedLSTM, data: Dataset) -> NDArray[np.float32]:
+def run_one_by_one(network: RecurrentNetwork, data: Dataset) -> NDArray[np.float32]:
     """Step one series at a time, one observation at a time."""
     outputs = np.zeros_like(data.Y)
     for s in data.series:
@@ -76,7 +76,7 @@ def test_windows_cover_every_training_row_of_every_series_and_no_other() -> None
 def test_a_sequence_run_equals_stepping_each_series_alone() -> None:
     rng = np.random.default_rng(1)
     data = Dataset([(str(n), sine(n, phase=n)) for n in (600, 90, 300)], [0, 1], [0])
-    network = StackedLSTM(2, (5, 3), 1)
+    network = RecurrentNetwork(2, (5, 3), 1)
     network.theta[:] = rng.normal(scale=0.5, size=network.theta.shape)
     starts = np.array([0, 255, 256, 257, 400, 600, 620, 700])
     outputs, states = SequenceRunner(network, data).run(starts)

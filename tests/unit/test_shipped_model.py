@@ -5,7 +5,8 @@ from importlib.resources import as_file, files
 import numpy as np
 
 from streamlstm import Engine, Model
-from streamlstm.data.csv import read_csv
+from streamlstm.data.options import ReadOptions
+from streamlstm.data.read import read_table
 
 
 def shipped() -> Model:
@@ -22,7 +23,7 @@ def test_it_predicts_one_value_of_a_stream_a_second_ahead():
 
 def test_it_beats_persistence_on_what_was_held_back(root):
     """The last tenth of every minute of the recording was neither trained nor validated on."""
-    table = read_csv(root / "examples" / "data" / "host.csv.gz", stream_column="stream")
+    table = read_table(root / "examples/data/host.csv.gz", ReadOptions(stream_column="stream"))
     streams = np.array(table.streams)
     names = np.unique(streams).tolist()
     values = np.stack([table.values[streams == name] for name in names], axis=1)

@@ -76,6 +76,8 @@ def read_series(
     DataError
         If a row cannot be used, or the requested series or rows do not exist.
     """
+    import numpy as np
+
     table = _read(source, model, stream, stream_column, time_column)
     name, rows = _select_series(table, stream)
     time = None if table.time is None else table.time[rows]
@@ -91,7 +93,7 @@ def read_series(
     if first >= stop:
         raise DataError(f"{table.path}: there are no rows from {begin} to {end or 'the end'}")
     rows = rows[:stop]
-    values = table.values[rows]
+    values = table.values[rows].astype(np.float32)
     _check_values(table, rows, values, model)
     return SeriesSlice(
         name=name or stream or "",
@@ -99,7 +101,7 @@ def read_series(
         time=None if time is None else time[:stop],
         first=first,
         time_column=table.time_column or "",
-        stamps=[table.stamps[row] for row in rows] if table.stamps else [],
+        stamps=list(table.stamps.take(rows)) if table.stamps else [],
     )
 
 
@@ -110,10 +112,12 @@ def _read(
     stream_column: str | None,
     time_column: str | None,
 ) -> Table:
-    from streamlstm.data.csv import read_csv
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
 
     def read(column: str | None) -> Table:
-        return read_csv(source, time_column=time_column, stream_column=column, columns=model.inputs)
+        times = (time_column,) if time_column else ()
+        return read_table(source, ReadOptions(times, stream_column=column, columns=model.inputs))
 
     if stream is None or stream_column is not None:
         return read(stream_column)

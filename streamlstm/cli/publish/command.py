@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Exit, Option
 
+from streamlstm.data.live.problems import OnBad
+
 from ..interrupts import Working
 from ..worker_options import Endpoints, Key, Router, Server
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from streamlstm.client.publisher import Publisher
 
     from .output import PredictionPrinter
+    from .problems import Problems
     from .sources import Observation
 
 HOST_UNITS = (
@@ -57,6 +60,13 @@ def publish(
         ),
     ] = None,
     seconds: Annotated[float | None, Option(help="Stop after this many seconds.")] = None,
+    on_bad: Annotated[
+        OnBad,
+        Option(
+            help="What becomes of a row that cannot be used: skip and tell it, fill its bad cells "
+            "as missing values (if the model fills), or stop."
+        ),
+    ] = OnBad.SKIP,
     replay: Annotated[
         bool,
         Option(
@@ -77,6 +87,10 @@ def publish(
 ) -> None:
     """Send observations to a worker and print its predictions.
 
+    Rows that cannot be used are told on stderr, once a second at most, and counted at the end. The
+    exit status is 0 if the input ended and the worker took every row that could be used, 1 if it
+    refused one, if no row could be used, or with --on-bad stop at one that could not.
+
     \b
     Example:
       streamlstm publish data.csv
@@ -91,7 +105,8 @@ def publish(
 
     from ..console import err
     from .output import PredictionPrinter
-    from .sources import HOST_RATE, from_csv, from_host
+    from .problems import Problems
+    from .sources import Input, Pace, from_host, from_rows
 
     if host == (source is not None):
         raise BadParameter("expected either a CSV file (or - for standard input) or --host")
@@ -107,18 +122,28 @@ def publish(
     if journal is not None and not replay:
         raise BadParameter("expected --replay with it", param_hint="--journal")
 
+    if pull is not None and on_bad is OnBad.FILL:
+        raise BadParameter(
+            "a PULL socket does not tell whether the model fills missing values; send to --router, "
+            "or use --on-bad skip",
+            param_hint="--on-bad",
+        )
+
     fills = False  # whether cells may be missing
+    pace = Pace(rate, seconds)
+    problems = Problems("sample" if host else "line")
 
     def observations(
         columns: Sequence[str] | None, applied: Callable[[str], int] | None = None
     ) -> Iterator[Observation]:
         if source is None:
-            return from_host(rate or HOST_RATE, seconds)
-        return from_csv(source, stream, stream_column, columns, rate, seconds, applied, fills)
+            return from_host(pace, problems, on_bad)
+        rows = Input(source, stream, stream_column, columns, fills, on_bad)
+        return from_rows(rows, pace, problems, applied)
 
     if pull is not None:
         with Working(), Publisher(pull, linger=LINGER, key=key, server=server) as publisher:
-            _send(publisher, observations(column), json)
+            _send(publisher, observations(column), problems, json)
         return
     endpoint = read_endpoints(endpoints)["router"] if endpoints else router or wire.ROUTER
     printer = PredictionPrinter(json)
@@ -126,11 +151,17 @@ def publish(
         # A request in any case: a missing worker is reported before anything is read.
         model = client.info()["model"]
         inputs, fills = model["inputs"], "fill" in (model.get("online") or {})
+        if on_bad is OnBad.FILL and not fills:
+            raise BadParameter(
+                "the worker's model refuses missing values; `streamlstm online MODEL --fill last "
+                "--out NEW` makes one that fills them, or use --on-bad skip",
+                param_hint="--on-bad",
+            )
         if host and not json:
             err.print(HOST_UNITS)
         if not replay:
             with Working():
-                _step(client, observations(column or inputs), printer)
+                _step(client, observations(column or inputs), printer, problems)
     if replay:
         from .replay import replay as replay_all
 
@@ -139,6 +170,7 @@ def publish(
             replay_all(
                 endpoints or endpoint,
                 lambda applied: observations(columns, applied),
+                problems,
                 journal,
                 json,
                 key,
@@ -148,7 +180,12 @@ def publish(
         raise Exit(1)
 
 
-def _step(client: Client, observations: Iterator[Observation], printer: PredictionPrinter) -> None:
+def _step(
+    client: Client,
+    observations: Iterator[Observation],
+    printer: PredictionPrinter,
+    problems: Problems,
+) -> None:
     """Request the prediction of each observation, and print it."""
     from time import perf_counter
 
@@ -174,9 +211,12 @@ def _step(client: Client, observations: Iterator[Observation], printer: Predicti
     finally:
         if printer.observations or not failed:  # else the error message is enough
             printer.summarize()
+            problems.summarize()
 
 
-def _send(publisher: Publisher, observations: Iterator[Observation], as_json: bool) -> None:
+def _send(
+    publisher: Publisher, observations: Iterator[Observation], problems: Problems, as_json: bool
+) -> None:
     """Send each observation without a reply, and print their number."""
     from streamlstm.errors import StreamLSTMError
 
@@ -194,3 +234,4 @@ def _send(publisher: Publisher, observations: Iterator[Observation], as_json: bo
         if sent or not failed:  # else the error message is enough
             line = f'{{"sent": {sent}}}' if as_json else f"{counted(sent, 'observation')} sent"
             print(line, flush=True)
+            problems.summarize()

@@ -19,6 +19,7 @@ from streamlstm.serving.endpoints_file import read_endpoints
 
 from ..console import counted, err
 from .output import numbers
+from .problems import Problems
 from .sources import Observation
 
 Result = TypeVar("Result")
@@ -43,7 +44,7 @@ class ReplayPrinter:
         """Register an observation before its prediction can arrive."""
         self._expected[observation.stream, seq] = observation
 
-    def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[np.float32]) -> None:
+    def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[Any]) -> None:
         """Print a prediction and its observation."""
         self.count += 1
         observation = self._expected.pop((stream, seq))
@@ -59,6 +60,7 @@ class ReplayPrinter:
 def replay(
     router: str | Path,
     source: Callable[[Callable[[str], int]], Iterator[Observation]],
+    problems: Problems,
     journal: Path | None,
     as_json: bool,
     key: Path | None,
@@ -73,6 +75,8 @@ def replay(
     source : callable
         Called with a function that returns how many observations of a stream were applied; yields
         the observations after those.
+    problems : Problems
+        What was wrong with the source, told at the end.
     journal : Path or None
         File of the unconfirmed observations.
     as_json : bool
@@ -83,13 +87,16 @@ def replay(
     Raises
     ------
     DataError
-        At the first row that cannot be used. The rows before it are applied.
+        What the source raises where it ends early. The rows before are applied.
     StreamLSTMError
         If the worker refuses an observation, or has lost confirmed ones.
     """
     printer = ReplayPrinter(as_json)
     for step in _unconfirmed(journal):  # the publisher sends these before a row is read
-        printer.expect(Observation(str(step.stream), step.time, wire.from_floats(step.x)), step.seq)
+        printer.expect(
+            Observation(str(step.stream), step.time, _sent(step)),
+            step.seq,
+        )
     applied_before: dict[str, int] = {}
     publisher = ReplayingPublisher(
         router if isinstance(router, str) else lambda: read_endpoints(router)["router"],
@@ -130,6 +137,7 @@ def replay(
                 f"{counted(printer.count, 'prediction')}, {before:,} applied before, "
                 f"{publisher.replayed:,} sent again" + (f", {left:,} not confirmed" if left else "")
             )
+            problems.summarize()
 
 
 class _Rows:
@@ -155,6 +163,11 @@ class _Rows:
             yield from self._source
         except DataError as error:
             self.error = error
+
+
+def _sent(step: wire.Step) -> NDArray[np.float64]:
+    """Return the values of an observation, those of float32 as they are written in short."""
+    return wire.from_vector(step.x).astype(str).astype(np.float64)
 
 
 def _unconfirmed(journal: Path | None) -> list[wire.Step]:

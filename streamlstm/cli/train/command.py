@@ -1,7 +1,7 @@
 """`streamlstm train`: trains a model on a CSV file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -9,20 +9,32 @@ from ..signals import exit_on_interrupt, sigterm_as_interrupt
 from ..table_options import AllowGaps, StreamColumn, TableFile, TimeColumn
 from . import options
 
-if TYPE_CHECKING:
-    from streamlstm.learn.settings import Settings
-
 
 def train(
+    context: typer.Context,
     data: TableFile,
-    target: options.Target,
+    target: options.Target = None,
     out: options.Out = Path("model.safetensors"),
+    from_model: options.FromModel = None,
+    checkpoint: options.Checkpoint = None,
+    sweep: options.Sweep = 1,
+    processes: options.Processes = None,
     hidden: options.Hidden = 64,
     layers: options.Layers = 1,
+    cell: options.Cell = "lstm",
+    layer_norm: options.LayerNorm = False,
+    residual: options.Residual = False,
     inputs: options.Inputs = None,
-    horizon: options.Horizon = 1,
+    horizon: options.Horizon = ["1"],  # noqa: B006 - typer copies it
     season: options.Season = None,
+    classify: options.Classify = None,
+    target_category: options.TargetCategory = None,
+    class_weights: options.ClassWeights = "none",
+    fill: options.Fill = "refuse",
+    calendar: options.Calendar = "none",
+    zone: options.Zone = "UTC",
     stream_column: StreamColumn = None,
+    sequence_column: options.SequenceColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,
     train_fraction: options.TrainFraction = 0.7,
@@ -31,44 +43,75 @@ def train(
     window: options.Window = 64,
     batch: options.Batch = 8,
     rate: options.Rate = 6e-3,
+    weight_decay: options.WeightDecay = 0.0,
     shift: options.Shift = 0.5,
     dropout: options.Dropout = 0.0,
+    recurrent_dropout: options.RecurrentDropout = 0.0,
     delta: options.Delta = 0.3,
+    quantiles: options.Quantiles = (),
+    embedding: options.Embedding = 16,
     skip: options.Skip = True,
+    linear: options.Linear = True,
     seed: options.Seed = 0,
     online: options.Online = True,
+    report: options.Report = None,
 ) -> None:
     """Train a model on a CSV file and report its errors.
 
     The file needs a header and numeric columns; a time column is optional. The first 70 % of each
     series are for training, the next 10 % for early stopping, and the last 20 % are the test set,
-    scored once against persistence (the last value) and the value of a season ago. Ctrl-C and
+    scored once against persistence (the last value), the value of a season ago and a linear
+    autoregression. Ctrl-C and
     SIGTERM stop training, save the best model so far, and exit with status 130 or 143.
 
     \b
     Example:
       streamlstm train data.csv --target value --hidden 64 --out model.safetensors
     """  # noqa: D301 - \b keeps the lines of the example apart
-    given = dict(locals())
+    if not (target or classify or target_category):
+        raise typer.BadParameter("expected one of --target, --classify and --target-category")
     _one_blas_thread()
     with exit_on_interrupt():
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
-        from streamlstm.learn.fit import fit
-        from streamlstm.learn.lstm_cell import compile_kernels
-        from streamlstm.learn.training import finish, prepare, to_model
+        from streamlstm.cli.train.sweep import print_sweep, show_sweep
+        from streamlstm.learn.cells import compile_kernels
+        from streamlstm.learn.report.palette import check_plots
+        from streamlstm.learn.training import (
+            check_one_of,
+            choose,
+            finish,
+            fit_prepared,
+            prepare,
+            to_model,
+        )
 
-    settings = _settings(given)
+    check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
-    prepared = prepare(data, settings)
+    if report is not None:
+        check_plots()
+        check_output("--report", report, data=data, model=out)
+    if checkpoint is not None:
+        start = {} if from_model is None else {"model to train on": from_model}
+        check_output("--checkpoint", checkpoint, data=data, model=out, **start)
+    prepared = prepare(data, _given(context), from_model)
+    kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
     log_setup(prepared)
+    if kept and kept.path.exists():
+        log(f"continuing from {kept.path}")
     with exit_on_interrupt():
-        compile_kernels()
+        compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
-            with show_progress(settings.epochs) as on_epoch:
-                fitted = fit(prepared.dataset, prepared.settings, on_epoch)
+            if sweep > 1:
+                with show_sweep() as on_progress:
+                    prepared = choose(prepared, sweep, processes=processes, on_progress=on_progress)
+                print_sweep(prepared)
+            with show_progress(prepared.settings.epochs) as progress:
+                fitted = fit_prepared(
+                    prepared, progress.epoch, on_batch=progress.batch, checkpoint=kept
+                )
         except KeyboardInterrupt:
             log("stopped before the end of the first epoch: there is no model to save")
             raise typer.Exit(interruption.status) from None
@@ -77,22 +120,31 @@ def train(
     trained = finish(prepared, fitted, model)
     trained.model.save(out)
     print_result(out, trained, interruption.name)
+    if report is not None and trained.evaluation is not None:
+        trained.evaluation.report(report)
+        log(f"wrote {report}")
     if trained.ended == "interrupted":
         raise typer.Exit(interruption.status)
+    if kept:
+        kept.remove()
 
 
-def _settings(given: dict[str, Any]) -> "Settings":
-    """Return the settings of the same names as the options."""
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Return the settings of the options that were given, by name."""
     from dataclasses import fields
 
     from streamlstm.learn.settings import Settings
+    from streamlstm.learn.training import hidden_sizes
 
-    given = given | {
-        "hidden_sizes": (given["hidden"],) * given["layers"],
-        "target": tuple(given["target"]),
-        "inputs": tuple(given["inputs"]) if given["inputs"] else None,
-    }
-    return Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
+    options = context.params
+    source = context.get_parameter_source
+    given = {name for name in options if str(getattr(source(name), "name", "")) != "DEFAULT"}
+    settings = {f.name: options[f.name] for f in fields(Settings) if f.name in given}
+    for name in settings.keys() & {"target", "inputs", "horizon"}:
+        settings[name] = tuple(settings[name])
+    if given & {"hidden", "layers"}:
+        settings["hidden_sizes"] = hidden_sizes(options["hidden"], options["layers"])
+    return settings
 
 
 def _one_blas_thread() -> None:

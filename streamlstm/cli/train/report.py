@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err
+from streamlstm.cli.evaluate.tables import print_evaluation
+from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
 from streamlstm.learn.training import Preparation
+
+from .classes import print_classes
 
 
 def log(line: str) -> None:
@@ -20,14 +24,16 @@ def log_setup(prepared: Preparation) -> None:
     for note in prepared.notes:
         log(note)
     many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
-    columns = f"{', '.join(prepared.inputs)} -> {', '.join(settings.target)}"
+    targets = settings.target or (settings.class_column,)
+    columns = f"{', '.join(prepared.inputs)} -> {', '.join(targets)}"
     log(f"{table.path}: {len(table)} rows{many}; {columns}")
     for name in table.text:
         log(f"column {name!r} holds text and is left out")
-    layers = " x ".join(f"LSTM({H})" for H in settings.hidden_sizes)
+    layers = " x ".join(f"{settings.cell.upper()}({H})" for H in settings.hidden_sizes)
     log(
         f"training {layers} on {len(dataset.train_rows)} values, validating on "
-        f"{len(dataset.validation_rows)}; validation errors are fractions of persistence's"
+        f"{len(dataset.validation_rows)}; validation errors are fractions of what "
+        f"{_baseline(settings)} would have"
     )
 
 
@@ -39,30 +45,38 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         "epochs": "all epochs done",
         "interrupted": f"stopped by {interruption}",
     }[trained.ended]
-    epochs = counted(len(trained.history), "epoch")
+    epochs = counted(trained.history[-1].number, "epoch")
+    kept = f"epoch {best.number}" if best.number else "the model that it began with"
     log(
-        f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept "
-        f"epoch {best.number}, validation {best.validation:.3f} of persistence"
+        f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept {kept}, "
+        f"validation {best.validation:.3f} of {_baseline(trained.settings)}"
     )
-    if not trained.scores:
+    if trained.classes is not None:
+        print_classes(trained.classes)
+        console.print(f"wrote {out} ({counted(len(model.outputs), 'output')})")
+        return
+    if trained.evaluation is None:
         log("nothing was held back, so there is nothing to score")
-    for score in trained.scores:
-        console.print(f"{score.target}: mean absolute error on the last {score.values} values")
-        console.print(f"  model           {score.model:.6g}")
-        _compare("persistence", score.model, score.persistence)
-        if score.seasonal is not None:
-            _compare(f"season of {trained.season}", score.model, score.seasonal)
-    for level, share in trained.coverage.items():
-        console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    else:
+        console.print("errors on the test set, the last rows of each series:")
+        print_evaluation(trained.evaluation)
+    for name, share in trained.calibration.items():
+        console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
-    console.print(f"wrote {out} ({counted(model.horizon, 'step')} ahead)")
+    console.print(f"wrote {out} ({_steps(sorted(set(model.horizons)))} ahead)")
 
 
-def _compare(name: str, error: float, other: float) -> None:
-    if other > 0:
-        gain = 100 * (1 - error / other)
-        verdict = f"the model is {abs(gain):.1f} % {'below' if gain >= 0 else 'ABOVE'} it"
-    else:
-        verdict = "this series needs no model" if error > 0 else "no error either"
-    console.print(f"  {name:<15} {other:.6g}   {verdict}")
+def _baseline(settings: Settings) -> str:
+    """Return what validation errors are fractions of."""
+    return "the frequency of each class" if settings.class_column else "persistence"
+
+
+def _steps(horizons: list[int]) -> str:
+    """Return horizons in words: "24 steps", "1, 6 and 24 steps", "1 to 24 steps"."""
+    *others, last = horizons
+    if not others:
+        return counted(last, "step")
+    if len(horizons) > 3 and last - horizons[0] == len(horizons) - 1:
+        return f"{horizons[0]} to {last} steps"
+    return f"{', '.join(map(str, others))} and {last} steps"

@@ -122,7 +122,7 @@ class _Export:
         return {
             "inputs": model.inputs,
             "outputs": model.outputs,
-            "horizon": model.horizon,
+            "horizon": model.specification()["horizon"],
             "metadata": model.metadata,
             "initial": initial,
         }

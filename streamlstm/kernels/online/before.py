@@ -18,14 +18,19 @@ from .scaling import learn_scale, scale_value
 @inlined
 def _own_forecasts(program, S, row, Z, own):
     """Write the forecast of each input for this step, made earlier, to ``Z[own]``."""
-    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
+    stage = program[layout.STAGE]
     for n in range(program[layout.INPUTS]):
         Z[own + n] = np.nan
-    position = steps_of(S, row + program[stage + table.COUNT]) % program[stage + table.RING]
-    due = row + program[stage + table.FORECASTS] + position * O
-    for n in range(O):
-        if program[stage + table.TARGETS + n] >= 0:
-            Z[own + program[stage + table.TARGETS + n]] = S[due + n]
+    steps, of_inputs = steps_of(S, row + program[stage + table.COUNT]), program[stage + table.OWN]
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
+        first, size = program[group + table.FIRST], program[group + table.SIZE]
+        position = steps % program[group + table.RING]
+        due = row + program[group + table.FORECASTS] + position * size
+        for n in range(size):
+            target = program[stage + table.TARGETS + first + n]
+            if target >= 0 and program[stage + of_inputs + target] == first + n:
+                Z[own + target] = S[due + n]
 
 
 @inlined

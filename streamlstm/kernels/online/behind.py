@@ -1,4 +1,4 @@
-"""The online stage behind the layers, of one stream: outputs, adaptation, intervals, anomalies.
+"""The online stage behind the layers: outputs, adaptation, intervals; called by address.
 
 A network that is scaled by the stream's own mean and deviation works in the unit of training: there
 inputs and outputs are what they would be if the stream had the level and the spread of that series.
@@ -8,42 +8,17 @@ import numpy as np
 from numba import float64
 
 from .. import layout
-from ..cache import inlined
+from ..cache import by_address, inlined
+from ..denormals import flush_denormals, restore
+from ..pointers import int64s_at
 from . import adaptation, fill, table
 from .anomaly import GAP, GAP_ALARM, MISSING, NONE, anomaly_step
-from .arguments import count_step
+from .arguments import count_step, time_of, unpack, work_at
 from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
 from .intervals import interval_bounds, interval_update
-from .scaling import mean_of, width_of
-
-LARGEST_Z = 1e9  # deviations from the mean of a stream: what is further is taken as this far
-
-
-@inlined
-def to_training(weights, program, S, row, n, value):
-    """Return a value of input ``n`` in the unit of training."""
-    stage, F = program[layout.STAGE], program[layout.INPUTS]
-    columns = program[stage + table.SCALING]
-    if columns == 0:
-        return value
-    at, mean = row + columns, program[layout.INPUT_SCALING]
-    unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
-    z = (value - mean_of(S, at, F, n)) / width_of(S, at, F, n, unit)
-    return weights[mean + n] + min(max(z, -LARGEST_Z), LARGEST_Z) * unit
-
-
-@inlined
-def from_training(weights, program, S, row, n, value):
-    """Return a value of input ``n`` in the stream's own unit."""
-    stage, F = program[layout.STAGE], program[layout.INPUTS]
-    columns = program[stage + table.SCALING]
-    if columns == 0:
-        return value
-    at, mean = row + columns, program[layout.INPUT_SCALING]
-    unit = float64(weights[program[stage + table.SCALING_CONSTANTS] + n])
-    z = (value - weights[mean + n]) / unit
-    return mean_of(S, at, F, n) + z * width_of(S, at, F, n, unit)
+from .lags import add_lags
+from .unit import from_training, to_training
 
 
 @inlined
@@ -87,20 +62,21 @@ def _absent(weights, program, S, row):
 
 
 @inlined
-def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
-    """Learn from what has come, and replace the outputs at ``Z[out]`` by those of the mix."""
-    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
+def _adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
+    """Learn from what has come, and replace the group's outputs at ``Z[out]`` by the mix's."""
+    stage, first = program[layout.STAGE], program[group + table.FIRST]
+    O = program[group + table.SIZE]
+    at, k = row + program[group + table.ADAPTATION], program[group + table.ADAPTATION_CONSTANTS]
     inputs, hidden = row + program[stage + table.INPUTS], row + program[stage + table.HIDDEN]
     for n in range(O):
-        target = program[stage + table.TARGETS + n]
+        target = program[stage + table.TARGETS + first + n]
         Z[came + n] = np.nan
         if target >= 0 and X[x + target] == X[x + target]:
             value = float64(S[inputs + target])
             Z[came + n] = to_training(weights, program, S, row, target, value)
     adaptation.update(S, at, weights, k, Z, came, Z, work)
     for n in range(O):  # a missing value's place is taken by what it was filled with
-        target = program[stage + table.TARGETS + n]
+        target = program[stage + table.TARGETS + first + n]
         if target >= 0:
             value = float64(S[inputs + target])
             Z[came + n] = to_training(weights, program, S, row, target, value)
@@ -108,10 +84,16 @@ def _adapt(weights, program, S, row, X, x, count, Z, out, came, work):
 
 
 @inlined
-def _covered(program, S, row, position, n, Y, y):
+def bounds_at(program, group, row, position, n):
+    """Return where the bounds of output ``n`` are kept that were shown with a forecast."""
+    place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
+    return row + program[group + table.BOUNDS] + 2 * place
+
+
+@inlined
+def _covered(program, S, row, shown, n, Y, y):
     """Tell whether what came was within the widest interval of the forecast that was due."""
     stage = program[layout.STAGE]
-    shown = row + program[stage + table.BOUNDS] + 2 * (position * program[layout.OUTPUTS] + n)
     error = Y[y + program[stage + table.ERROR] + n]
     if error == error and S[shown] == S[shown]:
         value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
@@ -120,13 +102,13 @@ def _covered(program, S, row, position, n, Y, y):
 
 
 @inlined
-def _intervals(weights, program, S, row, position, n, Y, y):
+def _intervals(weights, program, group, S, row, position, n, Y, y):
     """Learn from the error of output ``n``, and write the bounds of its new forecast."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    columns = program[stage + table.INTERVALS] + n * program[stage + table.INTERVAL_SIZE]
-    k, levels = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
+    of_group = n - program[group + table.FIRST]
+    columns = program[group + table.INTERVALS] + of_group * program[group + table.INTERVAL_SIZE]
+    k, levels = program[group + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
     error = float64(Y[y + program[stage + table.ERROR] + n])
-    shown = row + program[stage + table.BOUNDS] + 2 * (position * O + n)
     interval_update(S, row + columns, weights, k, position, error)
     low = high = np.nan
     for level in range(levels):
@@ -134,16 +116,18 @@ def _intervals(weights, program, S, row, position, n, Y, y):
         low, high = interval_bounds(S, row + columns, weights, k, position, forecast, level)
         Y[y + program[stage + table.LOW] + level * O + n] = low
         Y[y + program[stage + table.HIGH] + level * O + n] = high
+    shown = bounds_at(program, group, row, position, n)
     S[shown], S[shown + 1] = low, high  # of the last level, which is the widest
 
 
 @inlined
-def _drifts(weights, program, S, row, Y, y):
-    """Tell whether the forecasts of any output have become worse."""
-    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.DRIFT_CONSTANTS]
-    for n in range(program[layout.OUTPUTS]):
-        error = float64(Y[y + program[stage + table.ERROR] + n])
-        at = row + program[stage + table.DRIFTS] + DRIFT_SIZE * n
+def _drifts(weights, program, group, S, row, Y, y):
+    """Tell whether the forecasts of any output of a group have become worse."""
+    stage, k = program[layout.STAGE], program[group + table.DRIFT_CONSTANTS]
+    error_at = y + program[stage + table.ERROR] + program[group + table.FIRST]
+    for n in range(program[group + table.SIZE]):
+        error = float64(Y[error_at + n])
+        at = row + program[group + table.DRIFTS] + DRIFT_SIZE * n
         if drift_step(S, at, 1, float64(weights[k + PACE]), error):
             Y[y + program[stage + table.DRIFT]] = 1
 
@@ -214,42 +198,63 @@ def _anomalies(weights, program, S, row, X, x, time, absent, Y, y):
 
 
 @inlined
+def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places):
+    """Write the outputs of a group, and the errors of those that were due.
+
+    ``absent`` tells whether any input is absent, and whether one is that no output forecasts.
+    """
+    stage, first = program[layout.STAGE], program[group + table.FIRST]
+    size, out = program[group + table.SIZE], places[0] + first
+    inputs = row + program[stage + table.INPUTS]
+    if program[group + table.ADAPTATION] != 0:
+        _adapt(weights, program, group, S, row, X, x, count, Z, out, places[1], places[2])
+    position = count % program[group + table.RING]
+    due = row + program[group + table.FORECASTS] + position * size
+    for n in range(first, first + size):
+        target = program[stage + table.TARGETS + n]
+        value = float64(Z[out + n - first])
+        if target >= 0:
+            value = from_training(weights, program, S, row, target, value)
+            if X[x + target] == X[x + target]:
+                Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n - first]
+        unknown = absent[0]
+        if target >= 0 and not absent[1]:
+            unknown = _is_absent(weights, program, S, row, target)
+        if unknown:
+            value = np.nan
+        Y[y + n] = value
+        S[due + n - first] = value
+        if program[stage + table.LEVELS] > 0:
+            _covered(program, S, row, bounds_at(program, group, row, position, n), n, Y, y)
+
+
+@inlined
+def group_at(program, g):
+    """Return where the table of the ``g``-th group of outputs begins."""
+    stage = program[layout.STAGE]
+    return stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
+
+
+@inlined
 def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
     """Write outputs and errors of one stream to ``Y[y]``, and all else as not known.
 
     Returns
     -------
     (int64, bool)
-        Which of its forecasts was due, and whether an input is absent.
+        The number of steps before this one, and whether an input is absent.
     """
-    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    inputs = row + program[stage + table.INPUTS]
+    stage = program[layout.STAGE]
     for n in range(program[layout.RESULT]):
         Y[y + n] = np.nan
-    out, came, work = places
     count = count_step(S, row + program[stage + table.COUNT])
-    _network(weights, program, S, row, Z, z, out)
-    if program[stage + table.ADAPTATION] != 0:
-        _adapt(weights, program, S, row, X, x, count, Z, out, came, work)
-    position = count % program[stage + table.RING]
-    due = row + program[stage + table.FORECASTS] + position * O
-    absent, unforecast = _absent(weights, program, S, row)
-    for n in range(O):
-        target = program[stage + table.TARGETS + n]
-        value = float64(Z[out + n])
-        if target >= 0:
-            value = from_training(weights, program, S, row, target, value)
-            if X[x + target] == X[x + target]:
-                Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n]
-        unknown = absent
-        if target >= 0 and not unforecast:
-            unknown = _is_absent(weights, program, S, row, target)
-        if unknown:
-            value = np.nan
-        Y[y + n] = value
-        S[due + n] = value
-        if program[stage + table.LEVELS] > 0:
-            _covered(program, S, row, position, n, Y, y)
+    if program[stage + table.LAGS] != 0:
+        add_lags(weights, program, S, row, count, Z, z, places[2])
+    _network(weights, program, S, row, Z, z, places[0])
+    absent = _absent(weights, program, S, row)
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = group_at(program, g)
+        _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places)
     missing = 0
     for n in range(program[layout.INPUTS]):
         if X[x + n] != X[x + n]:
@@ -257,19 +262,25 @@ def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
     Y[y + program[stage + table.FILLED]] = missing
     Y[y + program[stage + table.DRIFT]] = 0
     Y[y + program[stage + table.ALARM]] = 0
-    Y[y + program[stage + table.KIND]] = MISSING if absent else NONE
-    return position, absent
+    Y[y + program[stage + table.KIND]] = MISSING if absent[0] else NONE
+    return count, absent[0]
 
 
 @inlined
-def judge(weights, program, S, row, X, x, time, position, absent, Y, y):
-    """Write to the result of one stream how sure its forecast is, and how unusual what came."""
+def judge(weights, program, S, row, X, x, time, count, absent, Y, y):
+    """Write to the result of one stream how sure its forecast is, and how unusual what came.
+
+    ``count`` and ``absent`` are what :func:`forecast` returned.
+    """
     stage = program[layout.STAGE]
-    if program[stage + table.LEVELS] > 0:
-        for n in range(program[layout.OUTPUTS]):
-            _intervals(weights, program, S, row, position, n, Y, y)
-    if program[stage + table.DRIFTS] != 0:
-        _drifts(weights, program, S, row, Y, y)
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = group_at(program, g)
+        first, position = program[group + table.FIRST], count % program[group + table.RING]
+        if program[stage + table.LEVELS] > 0:
+            for n in range(first, first + program[group + table.SIZE]):
+                _intervals(weights, program, group, S, row, position, n, Y, y)
+        if program[group + table.DRIFTS] != 0:
+            _drifts(weights, program, group, S, row, Y, y)
     if program[stage + table.ANOMALY] != 0:
         _anomalies(weights, program, S, row, X, x, time, absent, Y, y)
 
@@ -289,5 +300,22 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     places : (int64, int64, int64)
         Offsets in Z of working memory, as of :func:`.arguments.work_at`.
     """
-    position, absent = forecast(weights, program, S, row, X, x, Z, z, Y, y, places)
-    judge(weights, program, S, row, X, x, time, position, absent, Y, y)
+    count, absent = forecast(weights, program, S, row, X, x, Z, z, Y, y, places)
+    judge(weights, program, S, row, X, x, time, count, absent, Y, y)
+
+
+@by_address
+def behind(task, group, begin, end):
+    """Write results, outputs and what the stage says of them, for some streams of a group."""
+    weights, program, S, slots, X, Y, Z = unpack(task, group)
+    streams = int64s_at(group, layout.GROUP_SIZE)
+    F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
+    places = work_at(program)
+    denormals = flush_denormals()
+    for m in range(begin, end):
+        row = slots[first + m] * program[layout.ROW_SIZE]
+        x, y = (first + m) * F, (first + m) * W
+        z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
+        time = float64(time_of(task, first + m))
+        write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places)
+    restore(denormals)

@@ -1,7 +1,7 @@
 """The online stage behind the layers, of a group of streams; called by address.
 
-Tiles of streams go through intervals, the test for drift and anomalies together (tiles.py); what is
-left of a group, and a single stream, does so one by one. The bits are the same.
+Tiles of streams go through intervals, the test for drift and anomalies together (tiles.py). What is
+left of a group, and a single stream, does so one by one (behind.py), with the same bits.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..pointers import doubles_at, floats_at, int64s_at
 from . import table
 from .anomaly import ALARM_RATE, GAP, HUGE, LOG_ALARM_RATE, MISSING, begin, missing
 from .arguments import time_of, unpack, work_at
-from .behind import NOTHING, forecast, judge, merge, watched, write_verdict
+from .behind import NOTHING, bounds_at, forecast, group_at, merge, watched, write_verdict
 from .drift import PACE
 from .drift import SIZE as DRIFT_SIZE
 from .tiles import (
@@ -40,15 +40,15 @@ from .tiles import (
 # the inputs that were judged, a vector for each number.
 ABSENT, MOST = VECTORS, VECTORS + TILE
 DOUBLES = MOST + TILE * len(NOTHING)
-# Floats of working memory: columns; those numbers; offsets and addresses of rows, and which of the
-# forecasts are due; and a row that nobody reads.
+# Floats of working memory: columns; those numbers; offsets and addresses of rows, steps, and which
+# of the forecasts are due; and a row that nobody reads.
 T_SIZE, D_SIZE, R_SIZE = COLUMNS * TILE, 2 * DOUBLES, 2 * TILE
-TILE_SCRATCH = T_SIZE + D_SIZE + 3 * R_SIZE + COLUMNS
+TILE_SCRATCH = T_SIZE + D_SIZE + 4 * R_SIZE + COLUMNS
 
 
 @inlined
 def _memory(group, at):
-    """Return T, D, rows, addresses, positions and nowhere, from ``at`` on in the scratch."""
+    """Return T, D, rows, addresses, counts, positions and nowhere, from ``at`` on in scratch."""
     columns = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_SCRATCH] + 4 * at
     address = columns + 4 * T_SIZE
     integers = address + 4 * D_SIZE
@@ -58,7 +58,8 @@ def _memory(group, at):
         int64s_at(integers, TILE),
         int64s_at(integers + 8 * TILE, TILE),
         int64s_at(integers + 16 * TILE, TILE),
-        integers + 24 * TILE,
+        int64s_at(integers + 24 * TILE, TILE),
+        integers + 32 * TILE,
     )
 
 
@@ -70,29 +71,31 @@ def _read(A, a, stride, D, d):
 
 
 @internal
-def _intervals(weights, program, S, rows, addresses, positions, T, D, Y, y):
+def _intervals(weights, program, group, S, rows, addresses, positions, T, D, Y, y):
     stage, O, W = program[layout.STAGE], program[layout.OUTPUTS], program[layout.RESULT]
-    k, ring = program[stage + table.INTERVAL_CONSTANTS], program[stage + table.RING]
-    for n in range(O):
+    k, ring = program[group + table.INTERVAL_CONSTANTS], program[group + table.RING]
+    first = program[group + table.FIRST]
+    for n in range(first, first + program[group + table.SIZE]):
         _read(Y, y + program[stage + table.ERROR] + n, W, D, RESIDUAL)
         _read(Y, y + n, W, D, VALUE)
-        columns = program[stage + table.INTERVALS] + n * program[stage + table.INTERVAL_SIZE]
+        at = program[group + table.INTERVALS] + (n - first) * program[group + table.INTERVAL_SIZE]
         low, high = y + program[stage + table.LOW] + n, y + program[stage + table.HIGH] + n
         intervals_tile(
-            S, rows, addresses, positions, ring, columns, T, D, weights, k, Y, low, high, W, O
-        )
+            S, rows, addresses, positions, ring, at, T, D, weights, k, Y, low, high, W, O
+        )  # fmt: skip
         for m in range(TILE):
-            shown = rows[m] + program[stage + table.BOUNDS] + 2 * (positions[m] * O + n)
+            shown = bounds_at(program, group, rows[m], positions[m], n)
             S[shown], S[shown + 1] = D[LOW + m], D[HIGH + m]
 
 
 @internal
-def _drifts(weights, program, addresses, T, D, Y, y):
+def _drifts(weights, program, group, addresses, T, D, Y, y):
     stage, W = program[layout.STAGE], program[layout.RESULT]
-    pace = float64(weights[program[stage + table.DRIFT_CONSTANTS] + PACE])
-    for n in range(program[layout.OUTPUTS]):
-        _read(Y, y + program[stage + table.ERROR] + n, W, D, RESIDUAL)
-        drift_tile(addresses, program[stage + table.DRIFTS] + DRIFT_SIZE * n, T, D, pace)
+    pace = float64(weights[program[group + table.DRIFT_CONSTANTS] + PACE])
+    for n in range(program[group + table.SIZE]):
+        error = program[stage + table.ERROR] + program[group + table.FIRST] + n
+        _read(Y, y + error, W, D, RESIDUAL)
+        drift_tile(addresses, program[group + table.DRIFTS] + DRIFT_SIZE * n, T, D, pace)
         for m in range(TILE):
             if D[FOUND + m] > 0.0:
                 Y[y + m * W + program[stage + table.DRIFT]] = 1
@@ -163,50 +166,42 @@ def _anomalies(
 
 
 @internal
-def _judge_tile(task, first, weights, program, S, memory, X, Y, y):
+def _judge(task, first, weights, program, S, memory, X, Y, y):
     """Do for a tile of streams what :func:`.behind.judge` does for one."""
     stage = program[layout.STAGE]
-    T, D, rows, addresses, positions, nowhere = memory
+    T, D, rows, addresses, counts, positions, nowhere = memory
     for m in range(TILE):
         addresses[m] = int64s_at(task, layout.TASK)[layout.TASK_ROWS] + 4 * rows[m]
-    if program[stage + table.LEVELS] > 0:
-        _intervals(weights, program, S, rows, addresses, positions, T, D, Y, y)
-    if program[stage + table.DRIFTS] != 0:
-        _drifts(weights, program, addresses, T, D, Y, y)
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = group_at(program, g)
+        for m in range(TILE):
+            positions[m] = counts[m] % program[group + table.RING]
+        if program[stage + table.LEVELS] > 0:
+            _intervals(weights, program, group, S, rows, addresses, positions, T, D, Y, y)
+        if program[group + table.DRIFTS] != 0:
+            _drifts(weights, program, group, addresses, T, D, Y, y)
     if program[stage + table.ANOMALY] != 0:
-        _anomalies(
-            task, first, weights, program, S, rows, addresses, nowhere, X, T, D, Y, y
-        )  # fmt: skip
+        _anomalies(task, first, weights, program, S, rows, addresses, nowhere, X, T, D, Y, y)
 
 
 @by_address
-def behind(task, group, _c, _d):
-    """Write the results of a group: outputs, and what the stage says of them."""
+def behind_tiles(task, group, begin, end):
+    """Do what :func:`.behind.behind` does for ``end - begin`` streams, a multiple of TILE."""
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
-    F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
-    places, last = work_at(program), first + streams[layout.GROUP_COUNT]
-    t, z = places[2] + program[program[layout.STAGE] + table.SCRATCH], streams[layout.GROUP_INPUTS]
-    memory = _memory(group, t)
-    _, D, rows, _, positions, _ = memory
+    F, W, start = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
+    places, stride = work_at(program), program[layout.STRIDE]
+    memory = _memory(group, places[2] + program[program[layout.STAGE] + table.SCRATCH])
+    _, D, rows, _, counts, _, _ = memory
+    z = streams[layout.GROUP_INPUTS] + begin * stride
     denormals = flush_denormals()
-    # Functions of many arrays are called at one place each: LLVM inlines these only.
-    for start in range(first, last, TILE):
-        count = min(last - start, TILE)
-        for m in range(count):
-            row, x, y = (
-                slots[start + m] * program[layout.ROW_SIZE],
-                (start + m) * F,
-                (start + m) * W,
+    for first in range(start + begin, start + end, TILE):
+        for m in range(TILE):
+            row, n = slots[first + m] * program[layout.ROW_SIZE], first + m
+            count, absent = forecast(
+                weights, program, S, row, X, n * F, Z, z + m * stride, Y, n * W, places
             )
-            position, absent = forecast(weights, program, S, row, X, x, Z, z, Y, y, places)
-            rows[m], positions[m], D[ABSENT + m] = row, position, 1.0 if absent else 0.0
-            z += program[layout.STRIDE]
-        if count == TILE:
-            _judge_tile(task, start, weights, program, S, memory, X, Y, start * W)
-            continue
-        for m in range(count):
-            x, y, time = (start + m) * F, (start + m) * W, float64(time_of(task, start + m))
-            absent = D[ABSENT + m] > 0.0
-            judge(weights, program, S, rows[m], X, x, time, positions[m], absent, Y, y)
+            rows[m], counts[m], D[ABSENT + m] = row, count, 1.0 if absent else 0.0
+        _judge(task, first, weights, program, S, memory, X, Y, first * W)
+        z += TILE * stride
     restore(denormals)

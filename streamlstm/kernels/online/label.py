@@ -8,8 +8,8 @@ from ..cache import internal, kernel
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
-from .behind import to_training
-from .outcomes import TOO_OLD
+from .outcomes import APPLIED, TOO_OLD
+from .unit import to_training
 
 
 @internal
@@ -27,9 +27,15 @@ def learn_row(weights, program, S, row, back, labels, W, work):
     number = steps_of(S, row + program[stage + table.COUNT]) - 1 - back
     if number < 0:
         return int64(TOO_OLD)
-    at, k = row + program[stage + table.ADAPTATION], program[stage + table.ADAPTATION_CONSTANTS]
-    outcome = adaptation.label_update(S, at, weights, k, number, labels, int64(0), W, work)
-    return int64(outcome)
+    outcome = int64(TOO_OLD)
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
+        at = row + program[group + table.ADAPTATION]
+        k, first = program[group + table.ADAPTATION_CONSTANTS], int64(program[group + table.FIRST])
+        found = int64(adaptation.label_update(S, at, weights, k, number, labels, first, W, work))
+        if outcome != APPLIED:  # one that has learned is enough; else the best reason why not
+            outcome = found if found == APPLIED else max(outcome, found)
+    return outcome
 
 
 @kernel(no_cfunc_wrapper=True)

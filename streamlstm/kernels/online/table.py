@@ -8,8 +8,6 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     # Offsets in a state row.
     INPUTS,
     COUNT,
-    FORECASTS,
-    RING,  # steps of the ring of forecasts
     # Offsets in a result (streamlstm/network/online.py).
     LOW,
     HIGH,
@@ -32,18 +30,9 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     # Scaling by stream: columns, and the units of inputs.
     SCALING,
     SCALING_CONSTANTS,
-    # Adaptation: columns, constants, and the offset in a row of the last hidden state.
-    ADAPTATION,
-    ADAPTATION_CONSTANTS,
-    HIDDEN,
+    HIDDEN,  # offset in a row of the last hidden state
     SCRATCH,  # floats of working memory
-    # Intervals: their number, the columns of the first output, columns of each output, constants;
-    # and the ring of the bounds of the widest one, low and high of each output of a forecast.
-    LEVELS,
-    INTERVALS,
-    INTERVAL_SIZE,
-    INTERVAL_CONSTANTS,
-    BOUNDS,
+    LEVELS,  # of intervals
     # Anomalies: columns of the first that is watched, of each, constants; and the offset from here
     # of pairs of an input and the output that forecasts it, -1 for none.
     ANOMALY,
@@ -51,8 +40,38 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     ANOMALY_CONSTANTS,
     WATCHED,
     WATCHED_COUNT,
+    # The linear part: columns, steps of their ring, weights; and the offset from here of its lags,
+    # behind which are the inputs that it reads.
+    LAGS,
+    LAG_RING,
+    LAG_CONSTANTS,
+    LAG_LIST,
+    LAG_COUNT,
+    LAG_INPUTS,  # how many inputs
+    # Offsets from here of the output whose forecast fills each input, -1 for none, and of groups.
+    OWN,
+    GROUPS,
+    GROUP_COUNT,
+) = range(37)
+TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
+
+# Of each group of outputs (online/layout.py):
+(
+    FIRST,  # its first output, and how many it has
+    SIZE,
+    RING,  # steps of its ring of forecasts, and their columns: those of each step together
+    FORECASTS,
+    # Adaptation: columns, constants.
+    ADAPTATION,
+    ADAPTATION_CONSTANTS,
+    # Intervals: columns of the first output, columns of each, constants; and the ring of the bounds
+    # of the widest one, low and high of each output of a forecast.
+    INTERVALS,
+    INTERVAL_SIZE,
+    INTERVAL_CONSTANTS,
+    BOUNDS,
     # Tests for drift: columns of the first output, and the constant.
     DRIFTS,
     DRIFT_CONSTANTS,
-) = range(38)
-TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
+) = range(12)
+GROUP_SIZE = 12

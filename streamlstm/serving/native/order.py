@@ -2,8 +2,10 @@
 
 Each client has a virtual time, which advances by what its messages cost: UNIT for each observation,
 and UNIT for each microsecond that Python took to answer a message that was handed over. The client
-whose virtual time is lowest is served next. So each gets the same share, whatever it sends: while
-the message of one takes as long as 2,000 observations, each of the others may have as many steps.
+whose message would end at the lowest virtual time is served next. So each gets the same share,
+whatever it sends: while the message of one takes as long as 2,000 observations, each of the others
+may have as many steps. And of clients that come at the same time the one that asks for little does
+not wait for those that ask for much: when a message would end is estimated from its size.
 
 A client that was idle continues at the virtual time of the queue, that of the message in service,
 less a CREDIT: what it sends after a pause overtakes those who always send, up to one block.
@@ -14,18 +16,20 @@ that wait: it gets half.
 The clients that have a message are a binary heap of their numbers.
 """
 
-from numba import int64
+from numba import int64, uint64
 
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
-from ...kernels.pointers import int64s_at
+from ...kernels.pointers import byte_at, int64s_at
 from . import layout
-from .layout import VIRTUAL_TIME
-from .views import links_of
+from .layout import FIRST, VIRTUAL_TIME
+from .views import fields_of, links_of
 
 UNIT = 256  # what an observation costs; the PULL socket pays less, so it is more than 1
 CREDIT = UNIT * layout.BLOCK
 NANOSECONDS = 1_000  # of Python's time that cost as much as an observation
+_BYTE = UNIT // 64  # about what a byte of a message costs: an observation has some 64
+_OF_PYTHON = CREDIT  # about what a message costs that has no observations
 
 
 @internal
@@ -36,6 +40,17 @@ def _heap(loop):
 @internal
 def _time_of(loop, client):
     return links_of(loop, client)[VIRTUAL_TIME]
+
+
+@internal
+def _end_of(loop, client):
+    """Return about when the first message of a client would end, by its virtual time."""
+    links = links_of(loop, client)
+    message = fields_of(links[FIRST])
+    cost = _BYTE * message[layout.SIZE]
+    if message[layout.SIZE] > 1 and byte_at(message[layout.MESSAGE] + 1) > uint64(layout.STEPS):
+        cost += _OF_PYTHON
+    return links[VIRTUAL_TIME] + cost
 
 
 @internal
@@ -103,10 +118,10 @@ def _advance_now(loop, client):
 
 @internal
 def _insert(loop, client):
-    heap, time = _heap(loop), _time_of(loop, client)
+    heap, end = _heap(loop), _end_of(loop, client)
     place = loop[layout.HEAP_SIZE]
     loop[layout.HEAP_SIZE] += 1
-    while place > 0 and time < _time_of(loop, heap[(place - 1) // 2]):
+    while place > 0 and end < _end_of(loop, heap[(place - 1) // 2]):
         heap[place] = heap[(place - 1) // 2]
         place = (place - 1) // 2
     heap[place] = client
@@ -116,14 +131,16 @@ def _insert(loop, client):
 def _sift_down(loop):
     """Move the first client of the heap down to its place."""
     heap, size = _heap(loop), loop[layout.HEAP_SIZE]
+    if size == 0:
+        return
     client = heap[0]
-    time = _time_of(loop, client)
+    end = _end_of(loop, client)
     place = int64(0)
     child = int64(1)
     while child < size:
-        if child + 1 < size and _time_of(loop, heap[child + 1]) < _time_of(loop, heap[child]):
+        if child + 1 < size and _end_of(loop, heap[child + 1]) < _end_of(loop, heap[child]):
             child += 1
-        if time <= _time_of(loop, heap[child]):
+        if end <= _end_of(loop, heap[child]):
             break
         heap[place] = heap[child]
         place, child = child, 2 * child + 1

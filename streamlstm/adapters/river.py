@@ -1,0 +1,85 @@
+"""A regressor for River: a trained model that goes on learning from each label."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from river.base import Regressor
+
+from ..engine.engine import Engine
+from ..errors import ModelError
+from ..network.model import Model
+from ..network.online import Online
+
+_STREAM = "river"
+
+
+class StreamRegressor(Regressor):  # type: ignore[misc]
+    """A model under River's verbs, so that ``progressive_val_score`` and pipelines run.
+
+    An observation is a step, made by ``predict_one``, or by ``learn_one`` where it was not
+    predicted before. Where the model says labels of its own row, `learn_one` teaches its last layer
+    (recursive least squares); where it forecasts one of its inputs, that input is the label, and y
+    is ignored.
+
+    Parameters
+    ----------
+    model : Model
+        With one output.
+    labels : int
+        For how many of the last observations labels may come.
+
+    Raises
+    ------
+    ModelError
+        If the model has several outputs.
+    """
+
+    def __init__(self, model: Model, labels: int = 100) -> None:
+        if model.output_size != 1:
+            raise ModelError(
+                f"expected a model with one output, this one has {', '.join(model.outputs)}."
+            )
+        self.model, self.labels = model, labels
+        self._learns = max(model.targets) < 0
+        if self._learns and labels and (model.online is None or not model.online.labels):
+            model = model.with_online(Online(adapt="rls", labels=labels, targets=(-1,)))
+        self._engine = Engine(model, capacity=1)
+        self._learns = model.online is not None and model.online.labels > 0
+        self._seq = 0
+        self._waiting: dict[Hashable, list[int]] = {}  # numbers of what was predicted, by values
+
+    def predict_one(self, x: Mapping[str, Any]) -> float:
+        """Step by an observation, and return the prediction."""
+        y = self._step(x)
+        self._waiting.setdefault(self._key(x), []).append(self._seq)
+        if len(self._waiting) > max(self.labels, 1):  # the oldest never got a label
+            del self._waiting[next(iter(self._waiting))]
+        return y
+
+    def learn_one(self, x: Mapping[str, Any], y: float) -> None:
+        """Learn what the prediction of an observation should have been."""
+        numbers = self._waiting.get(self._key(x))
+        if not numbers:
+            self._step(x)
+            seq = self._seq
+        else:
+            seq = numbers.pop(0)
+            if not numbers:
+                del self._waiting[self._key(x)]
+        if self._learns:
+            self._engine.learn(_STREAM, seq, [float(y)])
+
+    def _step(self, x: Mapping[str, Any]) -> float:
+        self._seq += 1
+        values = [x[name] for name in self.model.inputs]
+        return float(self._engine.step(_STREAM, np.array(values, np.float64), seq=self._seq)[0])
+
+    def _key(self, x: Mapping[str, Any]) -> Hashable:
+        return tuple(x[name] for name in self.model.inputs)
+
+    @classmethod
+    def _unit_test_params(cls) -> Any:
+        yield from ()

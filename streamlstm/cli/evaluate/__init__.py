@@ -1,0 +1,3 @@
+"""``streamlstm evaluate``."""
+
+from .command import evaluate as evaluate

@@ -1,0 +1,77 @@
+"""Makes a table of columns: finds time and streams, and converts the rest to numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.compute as pc
+
+from ..errors import DataError
+from .cell_error import cell_error, first_row
+from .columns import Columns
+from .number_columns import read_numbers
+from .options import ReadOptions
+from .table import Table, list_names, missing_column
+from .text_column import TextColumn
+from .time_columns import find_time, read_time
+
+
+def interpret(columns: Columns, options: ReadOptions) -> Table:
+    """Return the table that the columns hold.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or a cell cannot be used; the message names line and column.
+    """
+    path, header = columns.path, tuple(columns.names)
+    for name in (
+        *options.time_columns,
+        options.stream_column,
+        *options.columns,
+        *options.categories,
+    ):
+        if name is not None and name not in header:
+            raise missing_column(path, name, header)
+    streams = None
+    if options.stream_column is not None:
+        streams = _read_streams(columns, options.stream_column)
+    categories = {name: TextColumn(columns[name]) for name in options.categories}
+    time_column = find_time(columns, options)
+    time = stamps = None
+    if time_column is not None:
+        rows = {"": np.arange(len(columns.lines))} if streams is None else streams.groups()
+        time, stamps = read_time(columns, time_column, options, rows.values())
+        columns.pop(time_column)
+    if options.stream_column is not None and options.stream_column not in options.columns:
+        columns.pop(options.stream_column)
+    for name in categories:
+        if name in columns.names:
+            columns.pop(name)
+    names, values, text = read_numbers(columns, options.columns or tuple(columns.names), options)
+    if not names and not categories:
+        raise DataError(
+            f"{path}: expected at least one numeric column, found none among {list_names(header)}"
+        )
+    return Table(
+        path=path,
+        time=time,
+        names=names,
+        values=values,
+        streams=streams,
+        lines=columns.lines,
+        stamps=stamps,
+        time_column=time_column,
+        stream_column=options.stream_column,
+        text=text,
+        categories=categories,
+        notes=tuple(columns.notes),
+    )
+
+
+def _read_streams(columns: Columns, name: str) -> TextColumn:
+    """Return the stream of each row."""
+    streams = TextColumn(columns[name])
+    if "" in streams.codes()[1]:
+        row = first_row(pc.equal(streams.text(), ""))
+        raise cell_error(columns, name, row, "the name of a stream")
+    return streams

@@ -1,0 +1,1 @@
+"""Sources of tables, a file each; all become :class:`streamlstm.data.columns.Columns`."""

@@ -1,0 +1,1 @@
+"""Training for classes: of each row (a label), or of the next row (a category)."""

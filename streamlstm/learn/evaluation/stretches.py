@@ -1,0 +1,75 @@
+"""Where forecasts were worst: stretches of consecutive rows, and means over such stretches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .forecasts import Float64Array, Forecasts, Rows
+
+LONGEST, FEWEST = 100, 20  # rows of a stretch at most, and how many stretches a stream has at least
+MOST = 5
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive scored rows of one stream.
+
+    Attributes
+    ----------
+    first_row, last_row : int
+        Rows of the table that the first and the last of its forecasts spoke of.
+    mae : float
+        Mean absolute error, in the unit of the column.
+    times : float
+        That error as a multiple of the stream's; NaN if that is 0.
+    """
+
+    first_row: int
+    last_row: int
+    mae: float
+    times: float
+
+
+def worst_stretches(forecasts: Forecasts, rows: Rows, most: int = MOST) -> tuple[Stretch, ...]:
+    """Return the stretches with the largest errors, the worst first.
+
+    Parameters
+    ----------
+    forecasts : Forecasts
+    rows : int[k]
+        Scored rows of one stream, in order.
+    most : int
+        How many at most. Those whose error is not above the stream's are left out.
+    """
+    if not len(rows):
+        return ()
+    errors = np.abs(forecasts.error[rows])
+    starts, means = stretch_means(errors, stretch_length(len(rows)))
+    ends = np.append(starts[1:], len(rows))
+    overall = float(errors.mean())
+    order = np.argsort(-means, kind="stable")[:most]
+    return tuple(
+        Stretch(
+            first_row=int(forecasts.aimed[rows[starts[n]]]),
+            last_row=int(forecasts.aimed[rows[ends[n] - 1]]),
+            mae=float(means[n]),
+            times=float(means[n]) / overall,
+        )
+        for n in order.tolist()
+        if means[n] > overall
+    )
+
+
+def stretch_length(rows: int) -> int:
+    """Return the rows of a stretch."""
+    return max(min(LONGEST, rows // FEWEST), 1)
+
+
+def stretch_means(errors: Float64Array, length: int) -> tuple[Rows, Float64Array]:
+    """Return the start of each stretch of about ``length`` errors, and its mean."""
+    # What is left over is a stretch of its own from half the length on, else part of the last.
+    starts = np.arange(0, len(errors) - (length + 1) // 2 + 1, length)
+    counts = np.diff(np.append(starts, len(errors)))
+    return starts, np.add.reduceat(errors, starts) / counts

@@ -1,0 +1,173 @@
+"""From a table to the data set that a network is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..data.checks import leave_out_useless
+from ..data.options import ReadOptions
+from ..data.read import read_table
+from ..data.table import Table
+from ..data.text_column import TextColumn
+from ..errors import DataError
+from ..network.model import Model
+from ..network.online import MAX_HORIZON, Online
+from .autoregression import Autoregression
+from .calendar_choice import choose_calendar, parse_calendar, plausible
+from .cells import compile_kernels
+from .dataset import Dataset, Split
+from .linear_part import autoregressions
+from .objective import objective_of
+from .offsets import fit_offsets, offsets_of
+from .season import find_season
+from .settings import Settings
+from .start import scalings_of
+
+# What of a stage stands before the network.
+_BEFORE = ("fill", "max_gap", "calendar", "zone", "spacing", "transitions")
+
+
+def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
+    """Read the table and determine the input columns."""
+    targets, inputs = settings.target, settings.inputs
+    for option, given in (("target", targets), ("input", inputs or ())):
+        for name in given:
+            if given.count(name) > 1:
+                raise DataError(f"{option} {name!r}: given twice; name each column once")
+    sequence, stream = settings.sequence_column, settings.stream_column
+    categories = [settings.class_column, stream if sequence else None]
+    options = ReadOptions(
+        time_columns=(settings.time_column,) if settings.time_column else (),
+        stream_column=sequence or stream,
+        columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
+        categories=tuple(name for name in categories if name),
+        allow_gaps=settings.allow_gaps,
+        missing=settings.fill != "refuse",
+    )
+    table = source if isinstance(source, Table) else read_table(source, options)
+    if sequence and stream and stream in table.categories and table.streams is not None:
+        pairs = zip(table.categories[stream], table.streams, strict=True)
+        table = replace(table, streams=TextColumn.of([f"{a}/{b}" for a, b in pairs]))
+    if not inputs:
+        table = leave_out_useless(table, targets, max(settings.horizons))
+    names = inputs or table.names
+    table.select([*names, *targets])  # raises if a column is missing or holds text
+    return table, names
+
+
+def make_dataset(
+    table: Table,
+    inputs: Sequence[str],
+    settings: Settings,
+    split: Split,
+    start: Model | None,
+    stage: Online | None,
+    linear: Sequence[Autoregression] = (),
+) -> Dataset:
+    """Return the data set of a table; a DataError names the table."""
+    points = objective_of(settings, len(settings.outputs)).points
+    columns = list(dict.fromkeys([*inputs, *settings.target]))
+    values, groups = table.select(columns), table.groups()
+    seen = [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
+    offsets = fit_offsets(seen) if start is None else offsets_of(start, columns)
+    moved = (values - offsets).astype(np.float32)
+    try:
+        return Dataset(
+            [(stream, moved[rows]) for stream, rows in groups.items()],
+            [columns.index(name) for name in inputs],
+            [columns.index(name) for name in settings.target],
+            settings.horizons,
+            split,
+            settings.skip,
+            None if start is None else scalings_of(start, points),
+            linear,
+            None if table.time is None else table.time[np.concatenate([*groups.values()])],
+            stage,
+            sequences=settings.sequence_column is not None,
+            offsets=offsets if offsets.any() else None,
+        )
+    except DataError as error:
+        raise DataError(f"{table.path}: {error}") from None
+
+
+def stage_before(
+    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+) -> Online | None:
+    """Return what stands before the network: how inputs are filled, and the calendar."""
+    if start is not None:
+        kept = start.online
+        return None if kept is None else Online(**{n: getattr(kept, n) for n in _BEFORE})
+    spacing = _usual_spacing(table)
+    zoned = partial(Online, fill=settings.fill, zone=settings.zone, spacing=spacing)
+    features = parse_calendar(settings.calendar)
+    if features is None:
+        tried = () if table.time is None else plausible(np.sort(table.time), spacing)
+        make = partial(make_dataset, table, inputs, settings, split, None)
+        features = _chosen(make, zoned, tried, settings) if tried else ()
+    if not features and settings.fill == "refuse":
+        return None
+    return zoned(calendar=features)
+
+
+def _usual_spacing(table: Table) -> float:
+    """Return the median of the positive seconds between two rows of a series; 1 without times."""
+    if table.time is None:
+        return 1.0
+    steps = np.concatenate([np.diff(table.time[rows]) for rows in table.groups().values()])
+    return float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+
+
+def _chosen(
+    make: Callable[..., Dataset],
+    zoned: Callable[..., Online],
+    tried: tuple[str, ...],
+    settings: Settings,
+) -> tuple[str, ...]:
+    """Return the features of the time that short trainings bear out."""
+    compile_kernels(settings.cell)
+    dataset = make(zoned())
+    linear = linear_parts(dataset, settings, season_of(dataset, settings.season))
+    settings, _ = shorten_window(settings, dataset)
+    return choose_calendar(lambda some: make(zoned(calendar=some), linear), tried, settings)
+
+
+def linear_parts(dataset: Dataset, settings: Settings, season: int | None) -> list[Autoregression]:
+    """Return the autoregressions of the linear part, none where there is none."""
+    wanted = settings.linear and not settings.quantiles and dataset.horizon <= MAX_HORIZON
+    return autoregressions(dataset, season) if wanted else []
+
+
+def season_of(dataset: Dataset, given: int | None) -> int | None:
+    """Return the season of the baseline: as given, or as estimated from the longest series."""
+    longest = max(dataset.series, key=lambda s: s.train_end)
+    if given is None:
+        column = dataset.targets[0]
+        values = longest.values[: longest.train_end, column]
+        if column in dataset.inputs:
+            rows = slice(longest.offset, longest.offset + longest.train_end)
+            values = dataset.filled[rows, dataset.inputs.index(column)]
+        return None if np.isnan(values).any() else find_season(values)
+    if given >= longest.train_end:
+        raise DataError(
+            f"season {given}: expected less than the {longest.train_end} rows trained on"
+        )
+    return given
+
+
+def shorten_window(settings: Settings, dataset: Dataset) -> tuple[Settings, tuple[str, ...]]:
+    """Limit the window to the longest series of training rows."""
+    rows = longest_window(dataset)
+    if settings.window <= rows:
+        return settings, ()
+    note = f"window {settings.window}: shortened to {rows}, the longest stretch to train on"
+    return replace(settings, window=rows), (note,)
+
+
+def longest_window(dataset: Dataset) -> int:
+    """Return the rows of the longest stretch to train on."""
+    return max(series.train_end for series in dataset.series) - dataset.horizon

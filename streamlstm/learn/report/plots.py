@@ -1,0 +1,235 @@
+"""The plots of a report, each drawn into axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..evaluation.forecasts import Forecasts, Rows
+from ..evaluation.stretches import stretch_means
+from .palette import Palette
+from .words import usual_spacing
+
+if TYPE_CHECKING:
+    from ..evaluation.evaluation import Evaluation
+
+Array = NDArray[Any]
+DAY = 86_400.0
+_FIRST_DATE = 1e8  # seconds; smaller times are not since 1970
+_MEANS = 300  # points of a line over a long time
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def draw_forecast(
+    axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
+) -> None:
+    """Draw what was forecast in some rows beside what came, with the widest interval."""
+    x = _positions(axes, evaluation, made.aimed[rows])
+    if made.levels:
+        low, high = made.low[rows, -1], made.high[rows, -1]
+        # The side that an interval does not have reaches as far as values do.
+        bottom, top = np.nanmin(made.actual[rows]), np.nanmax(made.actual[rows])
+        open_below, open_above = np.isnan(low) & ~np.isnan(high), np.isnan(high) & ~np.isnan(low)
+        low, high = np.where(open_below, bottom, low), np.where(open_above, top, high)
+        name = f"{100 * made.levels[-1]:g} % interval"
+        axes.fill_between(x, low, high, color=palette.made, alpha=0.2, lw=0, label=name)
+    axes.plot(x, made.made[rows], color=palette.made, lw=1.2, label="forecast")
+    axes.plot(x, made.actual[rows], color=palette.ink, lw=0.8, label="what came")
+    _mark_alarms(axes, evaluation, made, rows, x, palette)
+    axes.set_ylabel(made.target)
+    axes.legend(loc="best", ncols=4)
+
+
+def _mark_alarms(
+    axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, x: Array, palette: Palette
+) -> None:
+    """Mark the rows that raised an alarm."""
+    raised = [alarm.row for report in evaluation.streams for alarm in report.alarms]
+    hit = np.isin(made.aimed[rows], raised)
+    if hit.any():
+        values = made.actual[rows][hit]
+        axes.plot(x[hit], values, "v", ms=6, color=palette.alarm, label="alarm")
+
+
+def draw_error_over_time(
+    axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
+) -> None:
+    """Draw the mean absolute error of consecutive stretches, and that of the baselines."""
+    length = max(-(-len(rows) // _MEANS), min(20, max(len(rows) // 20, 1)))
+    actual = made.actual[rows]
+    starts, means = stretch_means(np.abs(made.made[rows] - actual), length)
+    x = _positions(axes, evaluation, made.aimed[rows[starts]])
+    baselines = [
+        ("persistence", made.persistence, ":"),
+        ("autoregression", made.autoregression, "--"),
+    ]
+    if made.season is not None:
+        baselines.append(("a season ago", made.seasonal, "-"))
+    tops = []
+    for name, baseline, line in baselines:
+        _, theirs = stretch_means(np.abs(baseline[rows] - actual), length)
+        axes.plot(x, theirs, line, color=palette.other, lw=0.8, alpha=0.8, label=name)
+        tops.append(float(np.quantile(theirs, 0.9)))
+    axes.plot(x, means, color=palette.made, lw=1.4, label="model")
+    # A baseline may fail for a while; the plot is of the model.
+    axes.set_ylim(0, 1.25 * max(float(means.max()), *tops) or 1)
+    axes.set_ylabel(f"mean error of {length} rows" if length > 1 else "error")
+    axes.legend(loc="best", ncols=4)
+
+
+def draw_by_hour(
+    axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
+) -> bool:
+    """Draw the residuals of each hour of the day; return whether there are times of day."""
+    time = local_time(evaluation, made.aimed[rows])
+    if time is None or not 0 < usual_spacing(evaluation.table) < DAY / 2:
+        return False
+    hours = (time // 3600 % 24).astype(int)
+    _draw_groups(axes, made, rows, hours, range(24), palette)
+    axes.set_xticks(range(0, 24, 3), [f"{hour}:00" for hour in range(0, 24, 3)])
+    axes.set_xlabel(f"hour of the day ({zone_name(evaluation)})")
+    return True
+
+
+def draw_by_weekday(
+    axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
+) -> bool:
+    """Draw the residuals of each day of the week; return whether there are several."""
+    time = local_time(evaluation, made.aimed[rows])
+    if time is None or np.ptp(time) < 7 * DAY or usual_spacing(evaluation.table) > DAY:
+        return False
+    days = ((time // DAY + 3) % 7).astype(int)  # 1970 began on a Thursday
+    _draw_groups(axes, made, rows, days, range(7), palette)
+    axes.set_xticks(range(7), WEEKDAYS)
+    axes.set_xlabel("day of the week")
+    return True
+
+
+def _draw_groups(
+    axes: Any, made: Forecasts, rows: Rows, group: Array, groups: Sequence[int], palette: Palette
+) -> None:
+    """Draw the mean error and the mean absolute error of each group of rows."""
+    error = -made.error[rows]
+    counts = np.bincount(group, minlength=len(groups)).astype(float)
+    counts[counts == 0] = np.nan
+    size = np.bincount(group, np.abs(error), len(groups)) / counts
+    mean = np.bincount(group, error, len(groups)) / counts
+    axes.bar(
+        groups, size, color=palette.made, alpha=0.35, width=0.8, label="mean size of the error"
+    )
+    axes.plot(
+        groups, mean, "o-", ms=3, lw=0.8, color=palette.ink, label="mean of value less forecast"
+    )
+    axes.axhline(0, color=palette.faint, lw=0.6)
+    axes.set_ylabel("error")
+    axes.margins(y=0.25)
+    axes.legend(loc="upper right", ncols=2)
+
+
+def draw_reliability(axes: Any, evaluation: Evaluation, palette: Palette) -> None:
+    """Draw the share of values inside each interval over the share that it promises."""
+    axes.plot([0, 1], [0, 1], color=palette.faint, lw=0.8, label="as promised")
+    markers = "osD^v<>P"
+    for n, score in enumerate(evaluation.totals):
+        known = [interval for interval in score.intervals if interval.values]
+        if not known:
+            continue
+        levels = [interval.level for interval in known]
+        name = (
+            f"{score.output}, {score.horizon} ahead" if len(evaluation.totals) > 1 else "all rows"
+        )
+        axes.plot(
+            levels,
+            [interval.coverage for interval in known],
+            markers[n % len(markers)] + "-",
+            color=palette.made,
+            ms=5,
+            lw=1,
+            label=name if n < 8 else None,
+        )
+        if len(evaluation.totals) == 1:
+            worst = [interval.worst for interval in known]
+            axes.plot(levels, worst, "x", color=palette.alarm, ms=5, label="worst 500 rows")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_aspect("equal")
+    axes.set_xlabel("share promised")
+    axes.set_ylabel("share inside")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+
+
+def draw_learning_curve(axes: Any, evaluation: Evaluation, palette: Palette) -> None:
+    """Draw loss and validation error of each epoch of the training."""
+    loss, validation = (np.array(part) for part in zip(*evaluation.history, strict=True))
+    epochs = np.arange(1, len(loss) + 1)
+    axes.plot(
+        epochs, validation, color=palette.made, lw=1.4, label="validation error, of persistence's"
+    )
+    best = int(np.argmin(validation))
+    axes.plot([best + 1], [validation[best]], "o", ms=5, color=palette.made, label="kept")
+    axes.plot(
+        epochs,
+        loss / max(loss[0], 1e-30),
+        color=palette.other,
+        lw=1,
+        label="training loss, of the first epoch's",
+    )
+    axes.axhline(1, color=palette.faint, lw=0.6)
+    axes.set_ylim(0, max(1.2, min(float(validation.max()) * 1.05, 3)))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("epoch")
+    axes.legend(loc="best")
+
+
+def draw_by_horizon(axes: Any, evaluation: Evaluation, target: str, palette: Palette) -> None:
+    """Draw the error of a target over how far ahead it was forecast."""
+    scores = sorted((s for s in evaluation.totals if s.target == target), key=lambda s: s.horizon)
+    ahead = [score.horizon for score in scores]
+    for name, line in (("persistence", ":"), ("autoregression", "--"), ("season", "-")):
+        errors = [score.errors.baselines.get(name, np.nan) for score in scores]
+        if np.isfinite(errors).any():
+            axes.plot(ahead, errors, line, color=palette.other, lw=0.9, label=name)
+    axes.plot(ahead, [s.errors.mae for s in scores], "o-", ms=3, color=palette.made, label="model")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("rows ahead")
+    axes.set_ylabel("mean error")
+    axes.legend(loc="best")
+
+
+def _positions(axes: Any, evaluation: Evaluation, rows: Rows) -> Array:
+    """Return where rows of the table are on the time axis, and label it."""
+    time = local_time(evaluation, rows)
+    if time is None:
+        axes.set_xlabel("row of the table")
+        return rows + 1.0
+    if not len(time) or np.abs(time).max() < _FIRST_DATE:
+        axes.set_xlabel("time in seconds")
+        return time
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_xlabel(f"time ({zone_name(evaluation)})")
+    return np.asarray(time / DAY)
+
+
+def local_time(evaluation: Evaluation, rows: Rows) -> Array | None:
+    """Return the time of rows in the zone of the model's calendar, in seconds."""
+    if evaluation.table.time is None:
+        return None
+    time = evaluation.table.time[rows]
+    online = evaluation.model.online
+    if online is None or not online.transitions:
+        return time
+    since, offsets = np.array(online.transitions).T
+    return np.asarray(time + offsets[np.maximum(np.searchsorted(since, time, "right") - 1, 0)])
+
+
+def zone_name(evaluation: Evaluation) -> str:
+    """Return the name of the zone of that time."""
+    online = evaluation.model.online
+    return online.zone if online is not None and online.transitions else "UTC"

@@ -1,0 +1,129 @@
+"""What is done with the outputs of one group: compared, adapted, given intervals. Specification.
+
+Outputs of one horizon share a ring of forecasts (layout.Group); the stage has one of these objects
+for each group, and calls them in the order of the outputs.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..network.model import Model
+from ..network.online import ResultPlaces
+from . import adaptation, drift, intervals
+from .columns import join, split
+from .layout import Group, adaptation_of, interval_constants
+
+Array = NDArray[Any]
+
+
+class GroupJudge:
+    """The parts of the stage that are kept by output, of one group of outputs.
+
+    Parameters
+    ----------
+    model : Model
+        With an online stage.
+    group : Group
+    places : dict of str to slice
+        Its columns (layout.group_places).
+    results : ResultPlaces
+    """
+
+    def __init__(
+        self, model: Model, group: Group, places: dict[str, slice], results: ResultPlaces
+    ) -> None:
+        assert model.online is not None
+        self.group, self.places = group, places
+        self.head = adaptation_of(model, group)
+        self._model, self._results = model, results
+        self._levels = len(model.online.intervals)
+
+    def adapt(
+        self, hidden: Array, now: Array, came: Array, Y: Array, count: Array, state: Array
+    ) -> Array:
+        """Learn from what came, and return adapted and mixed forecasts, float[B, n].
+
+        Parameters
+        ----------
+        hidden : float[B, H]
+        now, came, Y : float[B, n]
+            Of the group's outputs, in the unit of training: the value now of what each forecasts;
+            the same, NaN where none came; the network's forecasts.
+        count : int[B]
+            How many steps each stream has made before.
+        state : float[B, N]
+            The stage's columns, updated in place.
+        """
+        assert self.head is not None
+        place = self.places["adaptation"]
+        kept = adaptation.split(self.head, state[:, place])
+        Y, kept = adaptation.step(hidden, now, came, Y, count, kept, self.head)
+        state[:, place] = join(kept)
+        return Y
+
+    def learn(self, number: int, labels: Array, state: Array) -> int:
+        """Learn from labels[n] from outside of the step ``number``; return what became of them."""
+        assert self.head is not None
+        place = self.places["adaptation"]
+        kept = adaptation.split(self.head, state[:, place])
+        outcome, kept = adaptation.label_update(number, labels, kept, self.head)
+        state[:, place] = join(kept)
+        return outcome
+
+    def due(self, count: Array, state: Array) -> Array:
+        """Return the forecasts[B, n] for this step, made earlier."""
+        ring = state[:, self.places["forecasts"]].reshape(len(state), -1, self.group.size)
+        return np.asarray(ring[np.arange(len(state)), count % self.group.ring])
+
+    def compare(self, came: Array, Y: Array, count: Array, state: Array) -> Array:
+        """Put forecasts Y[B, n] into the ring; return the errors of those that were due."""
+        ring = state[:, self.places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
+        rows, place = np.arange(len(Y)), count % self.group.ring
+        error = came - ring[rows, place]
+        ring[rows, place] = Y
+        state[:, self.places["forecasts"]] = ring.reshape(len(Y), -1)
+        return np.asarray(error)
+
+    def put_drift(self, error: Array, state: Array, result: Array) -> None:
+        """Tell whether the forecasts of any output have become worse."""
+        start, columns = self.places["drift"].start, drift.columns()
+        constants = drift.constants(self.group.ring)
+        for n in range(error.shape[1]):
+            part = slice(start + n * len(columns), start + (n + 1) * len(columns))
+            told, kept = drift.step(error[:, n], constants, split(state[:, part], columns))
+            state[:, part] = join(kept)
+            result[told, self._results.drift] = 1
+
+    def put_intervals(
+        self, error: Array, Y: Array, count: Array, state: Array, result: Array
+    ) -> None:
+        """Learn from the errors, and write the bounds of the new forecasts to the results."""
+        O, results, ring = self._model.output_size, self._results, self.group.ring
+        start, columns = self.places["intervals"].start, intervals.columns(self._levels, ring)
+        size, constants = sum(columns.values()), interval_constants(self._model, ring)
+        for position in np.unique(count % ring):
+            rows = np.flatnonzero(count % ring == position)
+            for n in range(self.group.size):
+                part = slice(start + n * size, start + (n + 1) * size)
+                kept = split(state[rows, part], columns)
+                bounds, kept = intervals.step(
+                    error[rows, n], Y[rows, n], int(position), constants, kept
+                )
+                state[rows, part] = join(kept)
+                levels = np.arange(self._levels) * O + self.group.first + n
+                for places, bound in zip((results.low, results.high), bounds, strict=True):
+                    result[rows[:, None], places + levels] = bound
+
+    def cover(self, error: Array, came: Array, count: Array, state: Array, result: Array) -> None:
+        """Say whether what came was inside the widest interval for it, and keep the new bounds."""
+        O, results, group = self._model.output_size, self._results, self.group
+        ring = state[:, self.places["bounds"]].reshape(len(came), group.ring, group.size, 2).copy()
+        rows, place = np.arange(len(came)), count % group.ring
+        low, high = np.moveaxis(ring[rows, place], -1, 0)
+        inside = np.where(np.isnan(error) | np.isnan(low), np.nan, (low <= came) & (came <= high))
+        result[:, results.covered + group.first : results.covered + group.end] = inside
+        widest = [end - O + group.first for end in (results.high, results.error)]
+        ring[rows, place] = np.stack([result[:, at : at + group.size] for at in widest], axis=-1)
+        state[:, self.places["bounds"]] = ring.reshape(len(came), -1)

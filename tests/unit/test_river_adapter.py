@@ -1,0 +1,85 @@
+"""Models under River's verbs."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from river import compose, evaluate, metrics, preprocessing
+
+import streamlstm as sl
+from streamlstm.adapters.river import StreamRegressor
+from streamlstm.adapters.sklearn import StreamRegressor as Trainable
+
+
+@pytest.fixture(scope="module")
+def model() -> sl.Model:
+    """Return a model that says the mean of the last values, trained where there is no offset."""
+    X = np.random.default_rng(0).normal(size=(400, 1))
+    y = np.convolve(X[:, 0], np.ones(3) / 3)[:400]
+    trained: sl.Model = Trainable(hidden=8, epochs=10).fit(X, y).model_
+    return trained
+
+
+def stream(n: int = 300) -> Iterator[tuple[dict[str, float], float]]:
+    """Yield the same, with an offset that the training never saw."""
+    rng, last = np.random.default_rng(1), [0.0, 0.0, 0.0]
+    for _ in range(n):
+        last = [*last[1:], float(rng.normal())]
+        yield {"x0": last[-1]}, sum(last) / 3 + 2.0
+
+
+def error(model: Any, **options: Any) -> float:
+    metric = evaluate.progressive_val_score(stream(), model, metrics.MAE(), **options)
+    return float(metric.get())
+
+
+def test_progressive_val_score_runs_and_labels_teach(model: sl.Model) -> None:
+    fixed = error(StreamRegressor(model, labels=0))
+    taught = error(StreamRegressor(model))
+    assert fixed > 1.5
+    assert taught < fixed / 2
+
+
+def test_labels_may_come_late(model: sl.Model) -> None:
+    assert error(StreamRegressor(model), delay=5) < 1
+    unseen = StreamRegressor(model)
+    for x, y in stream(50):  # learned from without a prediction before
+        unseen.learn_one(x, y)
+    x, y = next(stream())
+    assert abs(unseen.predict_one(x) - y) < 1.5
+
+
+def test_an_observation_is_one_step_whoever_comes_first(model: sl.Model) -> None:
+    adapter, engine = StreamRegressor(model, labels=0), sl.Engine(model)
+    for n, (x, y) in enumerate(stream(20)):
+        expected = float(engine.step("s", list(x.values()))[0])
+        if n % 2:
+            adapter.learn_one(x, y)
+        else:
+            assert adapter.predict_one(x) == pytest.approx(expected, abs=1e-6)
+            adapter.learn_one(x, y)
+
+
+def test_a_forecast_of_an_input_learns_by_itself(tmp_path: Path) -> None:
+    values = [10 + 3 * math.sin(t / 3) for t in range(300)]
+    (tmp_path / "wave.csv").write_text("value\n" + "".join(f"{value}\n" for value in values))
+    model = sl.train(tmp_path / "wave.csv", target="value", hidden=8, epochs=5).model
+    adapter = StreamRegressor(model)
+    pairs = (({"value": a}, b) for a, b in pairwise(values))
+    metric = evaluate.progressive_val_score(pairs, adapter, metrics.MAE())
+    assert metric.get() < 1
+
+
+def test_it_goes_through_pipelines(model: sl.Model) -> None:
+    assert error(compose.Pipeline(preprocessing.StandardScaler(), StreamRegressor(model))) < 1
+
+
+def test_a_model_of_several_outputs_is_refused() -> None:
+    X = np.random.default_rng(0).normal(size=(100, 1))
+    several = Trainable(hidden=4, epochs=1).fit(X, np.hstack([X, X])).model_
+    with pytest.raises(sl.StreamLSTMError, match="y0, y1"):
+        StreamRegressor(several)
