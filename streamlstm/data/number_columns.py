@@ -68,7 +68,9 @@ def _recognise(
         elif name in options.columns:
             found[name] = NumberFormat()  # so that the error says where the text is
         elif columns[name].null_count == 0 and pc.all(missing.mask(columns[name])).as_py():
-            columns.notes.append(Note(name, "is empty and left out"))
+            columns.notes.append(Note(name, "is empty and is left out"))
+        else:
+            columns.notes.append(Note(name, "holds text and is left out"))
     if ambiguous:
         found |= _settle(columns, ambiguous, missing, options)
     for name, number_format in found.items():
