@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamlstm.data.table import Table
+    from streamlstm.network.model import Model
 
 
 def predict(
@@ -32,14 +33,21 @@ def predict(
     stream_column: StreamColumn = None,
     time_column: TimeColumn = None,
     allow_gaps: AllowGaps = False,
+    actual: Annotated[
+        bool,
+        typer.Option(
+            "--actual", help="Write beside each output what came at the time that it speaks of."
+        ),
+    ] = False,
 ) -> None:
     """Predict from a CSV file offline, and write the predictions as CSV.
 
     The output has one row for each row of the file, in the same order: time and series where
     there are any, then the model's outputs by name, and what its online stage says of them:
     bounds of intervals, such as `value_low_90`, score, p-value and alarm. The prediction in a row
-    is for the row `horizon` steps later in the same series. Every series starts from a fresh state,
-    like a new stream in `serve`, so its first predictions know little of the past.
+    is for a row some steps later in the same series, whose time is written too: `time@+24` for
+    `value@+24`. Every series starts from a fresh state, like a new stream in `serve`, so its
+    first predictions know little of the past.
 
     \b
     Example:
@@ -60,7 +68,7 @@ def predict(
     options = ReadOptions(
         time_columns=(time_column,) if time_column else (),
         stream_column=stream_column,
-        columns=network.inputs,
+        columns=_columns(network, actual),
         allow_gaps=allow_gaps,
         missing=fills(network),
     )
@@ -68,8 +76,37 @@ def predict(
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
     names, columns = result_columns(network)
-    results = predict_rows(network, table.values, list(table.groups().values()), table.time)
-    _write(out, table, names, results[:, columns])
+    values = table.select(network.inputs)
+    results = predict_rows(network, values, list(table.groups().values()), table.time)
+    told = dict(zip(names, results[:, columns].T, strict=True))
+    if actual:
+        told |= _actual(network, table)
+    _write(out, table, sorted({h for h in network.horizons if h}), told)
+
+
+def _columns(network: "Model", actual: bool) -> "tuple[str, ...]":
+    """Return the columns to read: the inputs, and what outputs forecast if that is asked for."""
+    others = [name.partition("@+")[0] for name in network.outputs if name not in network.inputs]
+    forecast = zip(network.outputs, network.targets, strict=True)
+    needed = others if actual and any(target < 0 for _, target in forecast) else []
+    return tuple(dict.fromkeys([*network.inputs, *needed]))
+
+
+def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
+    """Return for each output what came at the time that it speaks of; NaN where nothing did."""
+    import numpy as np
+
+    from streamlstm.data.ahead import rows_ahead
+    from streamlstm.learn.evaluation.points import target_columns
+
+    told = {}
+    for output, column, steps in zip(
+        network.outputs, target_columns(network, table.names), network.horizons, strict=True
+    ):
+        ahead = rows_ahead(table, steps)
+        came = table.select([column])[np.maximum(ahead, 0), 0]
+        told[f"{output}_actual"] = np.where(ahead >= 0, came, np.nan).astype(np.float32)
+    return told
 
 
 def _cells(values: "NDArray[Any]") -> list[str]:
@@ -77,14 +114,17 @@ def _cells(values: "NDArray[Any]") -> list[str]:
     return ["" if cell == "nan" else cell for cell in values.astype(str).tolist()]
 
 
-def _write(out: Path | None, table: "Table", outputs: "Sequence[str]", Y: "NDArray[Any]") -> None:
-    """Write time, stream and predictions."""
+def _write(
+    out: Path | None, table: "Table", horizons: "Sequence[int]", told: "dict[str, NDArray[Any]]"
+) -> None:
+    """Write time, stream, the times that predictions speak of, and predictions."""
     import csv
     import gzip
     import io
     import sys
 
     from streamlstm.cli.console import counted, err
+    from streamlstm.data.ahead import times_ahead
     from streamlstm.files import replace_file
 
     leading = [
@@ -95,12 +135,15 @@ def _write(out: Path | None, table: "Table", outputs: "Sequence[str]", Y: "NDArr
         cells for name, cells in leading if name is not None and cells is not None
     ]
     header = [name for name, cells in leading if name is not None and cells is not None]
-    columns += [_cells(Y[:, o]) for o in range(Y.shape[1])]
+    if table.time_column is not None and table.stamps is not None and table.time is not None:
+        header += [f"{table.time_column}@+{steps}" for steps in horizons]
+        columns += [times_ahead(table, steps) for steps in horizons]
+    columns += [_cells(values) for values in told.values()]
     file = io.StringIO() if out else sys.stdout
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*header, *outputs])
+    writer.writerow([*header, *told])
     writer.writerows(zip(*columns, strict=True))
     if out and isinstance(file, io.StringIO):
         written = file.getvalue().encode()
         replace_file(out, gzip.compress(written, mtime=0) if out.suffix == ".gz" else written)
-        err.print(f"wrote {out} ({counted(len(Y), 'prediction')})", markup=False)
+        err.print(f"wrote {out} ({counted(len(table), 'prediction')})", markup=False)

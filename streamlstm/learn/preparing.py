@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.checks import leave_out_useless
 from ..data.options import ReadOptions
 from ..data.read import read_table
 from ..data.table import Table
@@ -51,6 +52,8 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
     if sequence and stream and stream in table.categories and table.streams is not None:
         pairs = zip(table.categories[stream], table.streams, strict=True)
         table = replace(table, streams=TextColumn.of([f"{a}/{b}" for a, b in pairs]))
+    if not inputs:
+        table = leave_out_useless(table, targets, max(settings.horizons))
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
     return table, names

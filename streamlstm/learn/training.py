@@ -26,6 +26,7 @@ from .classes.dataset import ClassDataset
 from .classes.scores import score_classes
 from .classes.table import class_dataset
 from .dataset import Dataset, Split
+from .evaluation.held_back import evaluate_held_back
 from .fit import EpochMetrics, FitResult, fit
 from .known_settings import add_settings, check_known
 from .linear_part import autoregressions_of
@@ -130,7 +131,7 @@ def train(
     layers : int
         Number of layers of ``hidden`` units.
     inputs : str or sequence of str, optional
-        The input columns; by default every numeric column.
+        The input columns; by default every numeric one that may help (docs/data.md).
     from_model : Model or path, optional
         A model to train on: its layers, scaling and online stage are kept, so that a worker that
         serves it can be reloaded. Settings that are not given are those it was trained with.
@@ -376,6 +377,14 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
+        evaluation=evaluate_held_back(
+            model,
+            prepared.table,
+            dataset.series,
+            results,
+            prepared.season,
+            [(epoch.loss, epoch.validation) for epoch in fitted.history],
+        ),
     )
 
 

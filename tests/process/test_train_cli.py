@@ -86,7 +86,7 @@ def test_train_writes_a_model_and_reports(
     assert (model.inputs, model.outputs, model.horizon) == (("value",), ("value",), 1)
     (score,) = json.loads(model.metadata["scores"])
     assert score["values"] == 80
-    assert f"{score['model']:.6g}" in done.stdout
+    assert f"{score['model']:.5g}" in done.stdout
     assert json.loads(model.metadata["settings"])["hidden_sizes"] == [8]
 
 
@@ -110,7 +110,8 @@ def test_predict_gives_a_row_for_each_row(
     done = run("predict", trained[0], wave)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
-    assert list(rows[0]) == ["time", *COLUMNS]
+    assert list(rows[0]) == ["time", "time@+1", *COLUMNS]
+    assert [row["time@+1"] for row in rows[:-1]] == [row["time"] for row in rows[1:]]
     with wave.open() as file:
         observed = list(csv.DictReader(file))
     assert [row["time"] for row in rows] == [row["time"] for row in observed]
@@ -136,7 +137,7 @@ def test_many_series_horizons_and_targets(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     sides = [f"{side}_{level}" for level in (50, 90) for side in ("low", "high")]
     bounds = [f"{name}_{side}" for side in sides for name in ("value", "other")]
-    assert list(rows[0]) == ["time", "pump", "value", "other", *bounds, *SCORES]
+    assert list(rows[0]) == ["time", "pump", "time@+3", "value", "other", *bounds, *SCORES]
     assert [row["pump"] for row in rows[:3]] == ["north", "south", "north"]
     engine = Engine(loaded)
     with data.open() as file:
@@ -386,6 +387,28 @@ def test_train_predicts_quantiles(wave: Path, tmp_path: Path) -> None:
     assert "value_q97.5: " in done.stdout
     assert Model.load(model).outputs == ("value_q5", "value_q50", "value_q97.5")
     assert "with 0.5 among them" in refused(*asked, "--quantiles", "0.1,0.9")
+
+
+def test_several_horizons_each_get_an_output(wave: Path, tmp_path: Path) -> None:
+    model, out = tmp_path / "m.safetensors", tmp_path / "out.csv"
+    horizons = ["--horizon", "1..2", "--horizon", "6"]
+    done = run("train", wave, "--target", "value", *horizons, "--out", model, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "(1, 2 and 6 steps ahead)" in done.stdout
+    assert Model.load(model).horizons == (1, 2, 6)
+    done = run("predict", model, wave, "--actual", "--out", out)
+    assert done.returncode == 0, done.stderr
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    with wave.open() as file:
+        observed = [row["value"] for row in csv.DictReader(file)]
+    for steps in (1, 2, 6):
+        came = [row[f"value@+{steps}_actual"] for row in rows]
+        assert np.allclose([float(x) for x in came[:-steps]], np.float32(observed[steps:]))
+        assert came[-steps:] == [""] * steps
+        assert rows[0][f"time@+{steps}"] == rows[steps]["time"]
+    done = run("train", wave, "--target", "value", "--horizon", "3..1", "--out", model)
+    assert "expected steps from 1" in done.stderr
 
 
 def test_train_tells_classes_and_predict_writes_their_probabilities(tmp_path: Path) -> None:

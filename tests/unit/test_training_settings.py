@@ -12,7 +12,7 @@ from streamlstm.learn.training import train
 
 # Settings of the command that the class has under another name, and settings without an option.
 NOT_SETTINGS = {"context", "data", "out", "from_model", "checkpoint", "sweep", "processes"}
-NOT_SETTINGS |= {"hidden", "layers"}
+NOT_SETTINGS |= {"hidden", "layers", "report"}
 NOT_OPTIONS = {"hidden_sizes", "patience", "cuts"}
 
 

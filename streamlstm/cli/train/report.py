@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err
+from streamlstm.cli.evaluate.tables import print_evaluation
 from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
 from streamlstm.learn.training import Preparation
@@ -54,25 +55,16 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         print_classes(trained.classes)
         console.print(f"wrote {out} ({counted(len(model.outputs), 'output')})")
         return
-    if not trained.scores:
+    if trained.evaluation is None:
         log("nothing was held back, so there is nothing to score")
-    for score in trained.scores:
-        console.print(f"{score.target}: mean absolute error on the last {score.values} values")
-        console.print(f"  model           {score.model:.6g}")
-        _compare("persistence", score.model, score.persistence)
-        if score.seasonal is not None:
-            _compare(f"season of {trained.season}", score.model, score.seasonal)
-        if score.autoregression is not None:
-            _compare("autoregression", score.model, score.autoregression)
-    for level, share in trained.coverage.items():
-        console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    else:
+        console.print("errors on the test set, the last rows of each series:")
+        print_evaluation(trained.evaluation)
     for name, share in trained.calibration.items():
         console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
-    steps = " and ".join(str(h) for h in sorted(set(model.horizons))[:-1][:3])
-    many = f"{steps}{', ...' if len(set(model.horizons)) > 4 else ''} and " if steps else ""
-    console.print(f"wrote {out} ({many}{counted(model.horizon, 'step')} ahead)")
+    console.print(f"wrote {out} ({_steps(sorted(set(model.horizons)))} ahead)")
 
 
 def _baseline(settings: Settings) -> str:
@@ -80,10 +72,11 @@ def _baseline(settings: Settings) -> str:
     return "the frequency of each class" if settings.class_column else "persistence"
 
 
-def _compare(name: str, error: float, other: float) -> None:
-    if other > 0:
-        gain = 100 * (1 - error / other)
-        verdict = f"the model is {abs(gain):.1f} % {'below' if gain >= 0 else 'ABOVE'} it"
-    else:
-        verdict = "this series needs no model" if error > 0 else "no error either"
-    console.print(f"  {name:<15} {other:.6g}   {verdict}")
+def _steps(horizons: list[int]) -> str:
+    """Return horizons in words: "24 steps", "1, 6 and 24 steps", "1 to 24 steps"."""
+    *others, last = horizons
+    if not others:
+        return counted(last, "step")
+    if len(horizons) > 3 and last - horizons[0] == len(horizons) - 1:
+        return f"{horizons[0]} to {last} steps"
+    return f"{', '.join(map(str, others))} and {last} steps"
