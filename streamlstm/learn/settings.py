@@ -151,7 +151,7 @@ class DataSettings:
         The column that names the sequence of each row. A sequence has an end; the state is reset
         before the next, and whole sequences are for training, validation and test.
     inputs : tuple of str or None
-        The input columns; None for every numeric column.
+        The input columns; None for every numeric column that may help (`data.checks`).
     horizon : int or tuple of int
         Steps ahead to predict; of several each target gets an output for each.
     season : int or None

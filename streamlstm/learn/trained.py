@@ -12,6 +12,7 @@ from ..network.html import as_table
 from ..network.model import Model
 from .classes.scores import ClassScores
 from .dataset import Dataset
+from .evaluation.evaluation import Evaluation
 from .fit import EpochMetrics
 from .picture import Picture, draw
 from .predict import predict
@@ -54,6 +55,8 @@ class Trained:
         Of a model of classes: how good they are on the test period.
     sweep : Sweep or None
         What was tried before.
+    evaluation : Evaluation or None
+        Everything that `evaluate` says of the test period; None if nothing was held back.
     """
 
     model: Model
@@ -69,6 +72,7 @@ class Trained:
     results: NDArray[Any]
     classes: ClassScores | None = None
     sweep: Sweep | None = None
+    evaluation: Evaluation | None = None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one .safetensors file, as `Model.save`."""

@@ -83,3 +83,28 @@ def test_a_report_is_one_file(model: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert out.read_text().startswith("<!DOCTYPE html>")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "model.safetensors", out.name]
+
+
+def test_train_ends_with_the_same_table_and_the_same_report(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
+    data, model, report = (tmp_path / name for name in ("a.csv", "m.safetensors", "r.html"))
+    series(data, 2, 200)
+    options = ["--target", "value", "--stream-column", "pump", "--hidden", "4", "--epochs", "2"]
+    trained = run("train", data, *options, "--out", model, "--report", report)
+    assert trained.returncode == 0, trained.stderr
+    assert "How it was trained" in report.read_text()
+    seen = run("evaluate", model, data, "--stream-column", "pump", "--test-only")
+    assert seen.returncode == 0, seen.stderr
+    table = seen.stdout.splitlines()[1:]
+    assert trained.stdout.splitlines()[1 : 1 + len(table)] == table
+    whole = run("evaluate", model, data, "--stream-column", "pump")
+    assert "rows that the model was trained or validated on" in whole.stderr
+
+
+def test_no_report_of_a_training_that_holds_nothing_back(tmp_path: Path) -> None:
+    data, model = series(tmp_path / "a.csv"), tmp_path / "m.safetensors"
+    options = ["--target", "value", "--hidden", "4", "--epochs", "1", "--out", model]
+    fractions = ["--train-fraction", "0.8", "--validation-fraction", "0.2"]
+    done = run("train", data, *options, *fractions)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was held back" in done.stderr

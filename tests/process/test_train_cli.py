@@ -86,7 +86,7 @@ def test_train_writes_a_model_and_reports(
     assert (model.inputs, model.outputs, model.horizon) == (("value",), ("value",), 1)
     (score,) = json.loads(model.metadata["scores"])
     assert score["values"] == 80
-    assert f"{score['model']:.6g}" in done.stdout
+    assert f"{score['model']:.5g}" in done.stdout
     assert json.loads(model.metadata["settings"])["hidden_sizes"] == [8]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streamlstm.data.checks import leave_out_useless
 from streamlstm.data.table import Table
+from streamlstm.learn.training import prepare
 
 from ..conftest import SHARED_DATA
 from .tables import make_table, notes
@@ -91,6 +93,17 @@ def test_a_target_that_never_changes_is_told_and_kept() -> None:
     table = leave_out_useless(make_table(T, y=np.full(N, 3.0), x=WALK), ["y"])
     assert table.names == ("y", "x")
     assert notes(table) == ["y: is always 3: there is nothing to predict"]
+
+
+def test_training_leaves_them_out_unless_they_are_asked_for(tmp_path: Path) -> None:
+    rows = [f"{t:.0f},{y:.4f},5,{k}" for k, (t, y) in enumerate(zip(T, WALK, strict=True))]
+    data = tmp_path / "x.csv"
+    data.write_text("\n".join(["time,y,always,row", *rows, ""]))
+    prepared = prepare(data, {"target": ("y",)})
+    assert prepared.inputs == ("y",)
+    assert [note.column for note in prepared.table.notes] == ["always", "row"]
+    asked = prepare(data, {"target": ("y",), "inputs": ("y", "row")})
+    assert asked.inputs == ("y", "row")
 
 
 def ordinary() -> dict[str, np.ndarray]:

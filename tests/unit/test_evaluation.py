@@ -17,11 +17,15 @@ from streamlstm.learn.dataset import Series
 from streamlstm.learn.evaluation import judge
 from streamlstm.learn.evaluation.alarms import missing_rows
 from streamlstm.learn.evaluation.intervals import winkler, worst_window
+from streamlstm.learn.evaluation.points import Point, find_points
 from streamlstm.learn.evaluation.stretches import stretch_means
 from streamlstm.learn.periods import describe_periods
 from streamlstm.network.online import result_places
 
 Array = np.ndarray[Any, Any]
+
+
+VALUE = [Point(0, "value", ())]
 
 
 def table(streams: list[str] | None = None, time: Any = None, **columns: Any) -> Table:
@@ -65,7 +69,7 @@ def walk(n: int = 300, seed: int = 0) -> Array:
 def test_each_number_of_a_small_series_worked_out_by_hand() -> None:
     data = table(value=[1, 2, 4, 7, 11, 8])
     results = np.array([[2], [5], [6], [11], [9], [0]], np.float32)  # of the row after each
-    found = judge(identity(), data, results, ["value"], {"": 0}, season=2)
+    found = judge(identity(), data, results, VALUE, {"": 0}, season=2)
     (score,) = found.totals
     errors = score.errors
     # forecast less value: 0, 1, -1, 0, 1; the forecast of the last row speaks of none that is there
@@ -96,7 +100,7 @@ def test_intervals_worked_out_by_hand() -> None:
     results[:, places.low : places.high] = [-1, -2]
     results[:, places.high : places.error] = [1, 8]
     results[0, places.low : places.error] = np.nan  # not known yet
-    (score,) = judge(model, data, results, ["value"], {"": 0}).totals
+    (score,) = judge(model, data, results, VALUE, {"": 0}).totals
     narrow, wide = score.intervals
     assert (narrow.values, wide.values) == (3, 3)  # 10, 0 and 5 come
     assert (narrow.coverage, wide.coverage) == pytest.approx((1 / 3, 2 / 3))
@@ -111,7 +115,7 @@ def test_an_interval_of_one_side_has_no_width() -> None:
     results = np.zeros((4, places.size), np.float32)
     results[:, places.low] = np.nan
     results[:, places.high] = 1
-    (score,) = judge(model, table(value=[0, 1, 2, -50]), results, ["value"], {"": 0}).totals
+    (score,) = judge(model, table(value=[0, 1, 2, -50]), results, VALUE, {"": 0}).totals
     (upper,) = score.intervals
     assert upper.coverage == pytest.approx(2 / 3)
     assert np.isnan([upper.width, upper.winkler]).all()
@@ -176,7 +180,9 @@ def test_many_streams_two_targets_and_gaps_against_simple_loops(
     made = rng.standard_normal((n, 2)).astype(np.float32)
     data = table(streams, a=values[:, 0], b=values[:, 1])
     model = identity(("a", "b"), horizon=horizon)
-    found = judge(model, data, made, ["a", "b"], dict.fromkeys("012", first), season=season)
+    found = judge(
+        model, data, made, find_points(model, "ab"), dict.fromkeys("012", first), season=season
+    )
     assert len(found.scores) == 6
     for score in found.scores:
         column = "ab".index(score.target)
@@ -197,9 +203,9 @@ def test_many_streams_two_targets_and_gaps_against_simple_loops(
 def test_mase_is_measured_by_the_changes_before_the_scored_rows() -> None:
     values = np.concatenate([np.arange(20.0), 19 + 5 * np.arange(1, 11)])
     made = np.append(values[1:] + 2, 0)[:, None].astype(np.float32)
-    found = judge(identity(), table(value=values), made, ["value"], {"": 20})
+    found = judge(identity(), table(value=values), made, VALUE, {"": 20})
     assert found.totals[0].errors.mase == pytest.approx(2 / 1)
-    found = judge(identity(), table(value=values), made, ["value"], {"": 5})
+    found = judge(identity(), table(value=values), made, VALUE, {"": 5})
     assert found.totals[0].errors.mase == pytest.approx(2 / np.abs(np.diff(values))[4:].mean())
 
 
@@ -372,3 +378,23 @@ def test_a_short_rest_belongs_to_the_stretch_before() -> None:
     assert (starts.tolist(), means.tolist()) == ([0, 2, 4], [1, 2, 9])
     starts, means = stretch_means(np.arange(9.0), 4)
     assert (starts.tolist(), means.tolist()) == ([0, 4], [1.5, 6])
+
+
+def test_quantiles_are_intervals_around_their_median() -> None:
+    v = walk()
+    names = [f"{name}_q{level}" for name in ("v@+1", "v@+2") for level in (5, 25, 50, 75, 95)]
+    layer, shift = sl.Dense(1, 10), np.array([-1.5, -0.5, 0, 0.5, 1.5])
+    weights = {"weight": np.ones((10, 1)), "bias": np.tile(shift, 2)}
+    model = sl.Model([layer], [weights], ["v"], names, horizon=[1] * 5 + [2] * 5)
+    found = sl.evaluate(model, table(v=v))
+    assert [(s.output, s.target, s.horizon) for s in found.totals] == [
+        ("v@+1_q50", "v", 1),
+        ("v@+2_q50", "v", 2),
+    ]
+    narrow, wide = found.totals[0].intervals
+    assert (narrow.level, wide.level) == (0.5, 0.9)
+    changes = np.abs(np.diff(v))
+    assert narrow.coverage == pytest.approx(np.mean(changes <= 0.5), abs=1e-6)
+    assert (narrow.width, wide.width) == pytest.approx((1, 3), abs=1e-5)
+    outside = np.maximum(changes - 1.5, 0)
+    assert wide.winkler == pytest.approx(np.mean(3 + 2 / 0.1 * outside), rel=1e-5)

@@ -73,7 +73,7 @@ def evaluate(
 
         check_plots()
     from streamlstm.backends.warmup import compile_for
-    from streamlstm.cli.evaluate.tables import print_evaluation
+    from streamlstm.cli.evaluate.tables import print_evaluation, print_source
     from streamlstm.learn.evaluation import evaluate as judge
     from streamlstm.network.model import Model
 
@@ -84,18 +84,19 @@ def evaluate(
         network,
         data,
         target=target or None,
-        stream_column=stream_column,
-        time_column=time_column,
-        allow_gaps=allow_gaps,
         warm_up=warm_up,
         from_row=from_row,
         test_only=test_only,
         season=season,
+        stream_column=stream_column,
+        time_columns=(time_column,) if time_column else (),
+        allow_gaps=allow_gaps,
     )
     if json is not None:  # before anything is printed into a pipe that may be closed
         _write_json(json, found.to_dict())
     if report is not None:
         found.report(report)
+    print_source(found)
     print_evaluation(found)
 
 

@@ -14,8 +14,8 @@ from streamlstm.learn.evaluation.alarms import StreamReport
 MOST_STREAMS, WORST_STREAMS, MOST_ALARMS, MOST_STRETCHES = 20, 10, 20, 3
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
-    """Print all of it: notes on stderr, results on stdout."""
+def print_source(evaluation: Evaluation) -> None:
+    """Print what was read and how much of it is scored; notes on stderr."""
     for note in evaluation.notes:
         err.print(note, markup=False)
     shown = sum(score.errors.values for score in evaluation.totals)
@@ -25,11 +25,16 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"{evaluation.table.path}: {counted(len(evaluation.table), 'row')}{of}, "
         f"{counted(shown, 'forecast')} scored"
     )
-    print_errors(evaluation.totals)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print errors, intervals, worst stretches, alarms and what was missing."""
+    seasons = {made.season for made in evaluation.forecasts if made.season}
+    season = f"season of {seasons.pop()}" if len(seasons) == 1 else "season"
+    print_errors(evaluation.totals, season)
     for score in evaluation.totals:
-        if sentence := verdict(score):
-            _say(sentence)
-    _print_streams(evaluation)
+        _say(verdict(score))
+    _print_streams(evaluation, season)
     print_intervals(evaluation.totals, evaluation)
     _print_worst(evaluation)
     _print_reports(evaluation)
@@ -52,14 +57,15 @@ def number(value: float | None) -> str:
     return "" if value is None or isnan(value) else f"{value:.5g}"
 
 
-def print_errors(scores: Sequence[Score], named: bool = False) -> None:
+def print_errors(scores: Sequence[Score], season: str, named: bool = False) -> None:
     """Print the errors of scores beside those of the baselines."""
     left = ("series", "target")
     series = ("series",) if named else ()
     has_season = any(score.errors.season is not None for score in scores)
     names = ("persistence", *(("season",) if has_season else ()), "autoregression")
+    shown = [season if name == "season" else name for name in names]
     grid = _grid(
-        *series, "target", "ahead", "values", "mae", "rmse", "bias", "mase", *names, left=left
+        *series, "target", "ahead", "values", "mae", "rmse", "bias", "mase", *shown, left=left
     )
     for score in scores:
         errors = score.errors
@@ -94,7 +100,7 @@ def verdict(score: Score) -> str:
     return f"{score.output}: the error is {abs(gain):.1f} % {side} the best of these, {best}"
 
 
-def _print_streams(evaluation: Evaluation) -> None:
+def _print_streams(evaluation: Evaluation, season: str) -> None:
     """Print the errors of each series; of many those where the model is worst."""
     many = len(evaluation.streams)
     if many == 1:
@@ -105,7 +111,7 @@ def _print_streams(evaluation: Evaluation) -> None:
     console.print()
     if many > MOST_STREAMS:
         _say(f"the worst of {many:,} series, by mase (--json has all):")
-    print_errors(scores, named=True)
+    print_errors(scores, season, named=True)
 
 
 def _rank(score: Score) -> float:
@@ -140,13 +146,16 @@ def print_intervals(scores: Sequence[Score], evaluation: Evaluation) -> None:
 
 def _print_worst(evaluation: Evaluation) -> None:
     """Print where the errors were largest."""
+    streams = evaluation.table.streams
     grid = _grid(
-        "target", "ahead", "worst from", "to", "mae", "times the mean",
-        left=("target", "worst from", "to"),
-    )  # fmt: skip
+        *(["series"] if streams else []),
+        *("target", "ahead", "worst from", "to", "mae", "times the mean"),
+        left=("series", "target", "worst from", "to"),
+    )
     for score in evaluation.totals:
         for stretch in score.worst[:MOST_STRETCHES]:
             grid.add_row(
+                *([_escape(streams[stretch.first_row])] if streams else []),
                 _escape(score.target),
                 str(score.horizon),
                 _escape(evaluation.when(stretch.first_row)),

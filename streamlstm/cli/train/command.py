@@ -54,6 +54,7 @@ def train(
     linear: options.Linear = True,
     seed: options.Seed = 0,
     online: options.Online = True,
+    report: options.Report = None,
 ) -> None:
     """Train a model on a CSV file and report its errors.
 
@@ -76,6 +77,7 @@ def train(
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
+        from streamlstm.learn.report.palette import check_plots
         from streamlstm.learn.training import (
             check_one_of,
             choose,
@@ -87,6 +89,9 @@ def train(
 
     check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
+    if report is not None:
+        check_plots()
+        check_output("--report", report, data=data, model=out)
     if checkpoint is not None:
         start = {} if from_model is None else {"model to train on": from_model}
         check_output("--checkpoint", checkpoint, data=data, model=out, **start)
@@ -115,6 +120,9 @@ def train(
     trained = finish(prepared, fitted, model)
     trained.model.save(out)
     print_result(out, trained, interruption.name)
+    if report is not None and trained.evaluation is not None:
+        trained.evaluation.report(report)
+        log(f"wrote {report}")
     if trained.ended == "interrupted":
         raise typer.Exit(interruption.status)
     if kept:

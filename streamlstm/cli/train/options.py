@@ -61,7 +61,8 @@ Processes = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
-        "--input", help="An input column; by default every numeric column. May be repeated."
+        "--input",
+        help="An input column; by default every numeric one that may help. May be repeated.",
     ),
 ]
 Horizon = Annotated[
@@ -217,5 +218,15 @@ Online = Annotated[
     typer.Option(
         help="Add prediction intervals and anomaly scores, and adaptation where it helped on "
         "the validation rows."
+    ),
+]
+
+# What is written beside the model.
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write tables, plots and sentences on the test set to this file (.html), which needs "
+        "no other.",
     ),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err
+from streamlstm.cli.evaluate.tables import print_evaluation
 from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
 from streamlstm.learn.training import Preparation
@@ -54,18 +55,11 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         print_classes(trained.classes)
         console.print(f"wrote {out} ({counted(len(model.outputs), 'output')})")
         return
-    if not trained.scores:
+    if trained.evaluation is None:
         log("nothing was held back, so there is nothing to score")
-    for score in trained.scores:
-        console.print(f"{score.target}: mean absolute error on the last {score.values} values")
-        console.print(f"  model           {score.model:.6g}")
-        _compare("persistence", score.model, score.persistence)
-        if score.seasonal is not None:
-            _compare(f"season of {trained.season}", score.model, score.seasonal)
-        if score.autoregression is not None:
-            _compare("autoregression", score.model, score.autoregression)
-    for level, share in trained.coverage.items():
-        console.print(f"{100 * level:g} % interval: {100 * share:.1f} % of these values inside")
+    else:
+        console.print("errors on the test set, the last rows of each series:")
+        print_evaluation(trained.evaluation)
     for name, share in trained.calibration.items():
         console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
@@ -76,15 +70,6 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
 def _baseline(settings: Settings) -> str:
     """Return what validation errors are fractions of."""
     return "the frequency of each class" if settings.class_column else "persistence"
-
-
-def _compare(name: str, error: float, other: float) -> None:
-    if other > 0:
-        gain = 100 * (1 - error / other)
-        verdict = f"the model is {abs(gain):.1f} % {'below' if gain >= 0 else 'ABOVE'} it"
-    else:
-        verdict = "this series needs no model" if error > 0 else "no error either"
-    console.print(f"  {name:<15} {other:.6g}   {verdict}")
 
 
 def _steps(horizons: list[int]) -> str:

@@ -2,5 +2,6 @@
 
 from .evaluate import evaluate, judge
 from .evaluation import Evaluation, Score
+from .held_back import evaluate_held_back
 
-__all__ = ["Evaluation", "Score", "evaluate", "judge"]
+__all__ = ["Evaluation", "Score", "evaluate", "evaluate_held_back", "judge"]

@@ -24,9 +24,10 @@ from ..season import find_season
 from .alarms import report_stream
 from .errors import NAN, mean_change, score_errors
 from .evaluation import Evaluation, Score
-from .forecasts import Forecasts, Rows, make_forecasts, target_columns
+from .forecasts import Forecasts, Rows, make_forecasts
 from .intervals import pooled, score_intervals
 from .live import run_live
+from .points import Point, find_points
 from .stretches import MOST, worst_stretches
 
 Array = NDArray[Any]
@@ -38,13 +39,11 @@ def evaluate(
     data: Any,
     *,
     target: str | Sequence[str] | None = None,
-    stream_column: str | None = None,
-    time_column: str | None = None,
-    allow_gaps: bool = False,
     warm_up: int = 0,
     from_row: int = 1,
     test_only: bool = False,
     season: int | None = None,
+    **options: Any,
 ) -> Evaluation:
     """Say how good a model is on a table.
 
@@ -54,14 +53,10 @@ def evaluate(
     Parameters
     ----------
     model : Model or path
-    data : path or Table
-        The table: a CSV file, or one that has been read.
+    data : path, frame, array, dict of arrays, or Table
+        What `train` takes, or a table that has been read.
     target : str or sequence of str, optional
         The column that each output forecasts, where its name does not say.
-    stream_column, time_column : str, optional
-        The column that names each row's stream, and the time column if it is not detected.
-    allow_gaps : bool
-        Treat the rows around a gap as consecutive.
     warm_up : int
         Forecasts of so many first rows of each stream are not scored.
     from_row : int
@@ -70,6 +65,9 @@ def evaluate(
         Score only rows that the model was neither trained nor validated on, as its file says.
     season : int, optional
         Rows of a season, for a baseline; by default as the model's file says, or as estimated.
+    **options
+        How to read the data, by the names of `ReadOptions`: ``stream_column="pump"``,
+        ``time_columns=("date",)``, ...
 
     Returns
     -------
@@ -82,30 +80,24 @@ def evaluate(
     """
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
-    options = ReadOptions(
-        time_columns=(time_column,) if time_column else (),
-        stream_column=stream_column,
-        columns=_columns(network, given),
-        allow_gaps=allow_gaps,
-        missing=True,
-    )
-    table = data if isinstance(data, Table) else read_table(data, options)
-    targets = target_columns(network, table.names, given)
-    actual = table.select(targets)
+    reading: dict[str, Any] = {"columns": _columns(network, given), "missing": True}
+    table = data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
+    points = find_points(network, table.names, given)
     inputs = _inputs(network, table)
     compile_for(network)
     groups = table.groups()
-    results = run_live(network, inputs, list(groups.values()), table.time, actual)
+    labels = _labels(network, points, table)
+    results = run_live(network, inputs, list(groups.values()), table.time, labels)
     periods = find_periods(network, table, groups)
     firsts, notes = _first_rows(groups, periods, from_row, test_only)
-    return judge(network, table, results, targets, firsts, warm_up, season, notes)
+    return judge(network, table, results, points, firsts, warm_up, season, notes)
 
 
 def judge(
     model: Model,
     table: Table,
     results: Array,
-    targets: Sequence[str],
+    points: Sequence[Point],
     firsts: Firsts,
     warm_up: int = 0,
     season: int | None = None,
@@ -120,8 +112,8 @@ def judge(
     table : Table
     results : float32[n, W]
         What it said of each row.
-    targets : sequence of str
-        The column that each output forecasts.
+    points : sequence of Point
+        Its outputs that are forecasts.
     firsts : mapping of str to int
         For each stream the first of its rows whose forecast is scored.
     warm_up, season
@@ -139,18 +131,17 @@ def judge(
     groups, time = table.groups(), table.time
     starts = [firsts[stream] for stream in groups]
     forecasts = []
-    for output, column in enumerate(targets):
-        actual = table.select([column])[:, 0]
+    for point in points:
+        actual = table.select([point.target])[:, 0]
         forecasts.append(
             make_forecasts(
                 model,
-                output,
+                point,
                 results,
                 actual,
                 list(groups.values()),
                 starts,
                 warm_up,
-                column,
                 season or _season(model, actual, groups),
             )
         )
@@ -230,10 +221,18 @@ def _totals(forecasts: Sequence[Forecasts], scores: Sequence[Score]) -> tuple[Sc
 def _columns(model: Model, given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the columns that are needed; none if the table has to say what an output forecasts."""
     try:
-        targets = target_columns(model, model.inputs, given)
+        points = find_points(model, model.inputs, given)
     except DataError:
         return ()
-    return tuple(dict.fromkeys([*model.inputs, *targets]))
+    return tuple(dict.fromkeys([*model.inputs, *(point.target for point in points)]))
+
+
+def _labels(model: Model, points: Sequence[Point], table: Table) -> Array:
+    """Return the column of each output, NaN for one that is no forecast: float64[n, O]."""
+    labels = np.full((len(table), model.output_size), np.nan)
+    for point in points:
+        labels[:, point.output] = table.select([point.target])[:, 0]
+    return labels
 
 
 def _inputs(model: Model, table: Table) -> Array:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
 from ...network.model import Model
 from ...network.online import result_places
 from .autoregression import fill_forward, rolling_autoregression, seasonal_lag
+from .points import Point
 
 Array = NDArray[Any]
 Float64Array = NDArray[np.float64]
@@ -75,57 +75,14 @@ class Forecasts:
         return self.made - self.actual
 
 
-def target_columns(
-    model: Model, names: Sequence[str], given: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Return for each output of a model the column of a table that it forecasts.
-
-    Parameters
-    ----------
-    model : Model
-    names : sequence of str
-        Columns of the table.
-    given : sequence of str, optional
-        The columns as the user names them, one for each output.
-
-    Raises
-    ------
-    DataError
-        If there is an output of which nothing in the table says what it forecasts.
-    """
-    outputs = model.outputs
-    if given:
-        if len(given) not in (1, len(outputs)):
-            raise DataError(
-                f"target: expected one column for each output ({', '.join(outputs)}), got "
-                f"{', '.join(given)}"
-            )
-        return tuple(given) if len(given) == len(outputs) else tuple(given) * len(outputs)
-    found = []
-    for output, source in zip(outputs, model.targets, strict=True):
-        base = output.partition("@+")[0]
-        if output in names or base in names:
-            found.append(output if output in names else base)
-        elif source >= 0:
-            found.append(model.inputs[source])
-        else:
-            raise DataError(
-                f"expected a column {base!r} with what came, to compare the model's output with; "
-                f"the columns are {', '.join(names)}. Name the column with --target, once for each "
-                "output"
-            )
-    return tuple(found)
-
-
 def make_forecasts(
     model: Model,
-    output: int,
+    point: Point,
     results: Array,
     actual: Array,
     groups: Sequence[Rows],
     first: Sequence[int],
     warm_up: int = 0,
-    target: str = "",
     season: int | None = None,
 ) -> Forecasts:
     """Lay what a model said beside what came.
@@ -133,7 +90,7 @@ def make_forecasts(
     Parameters
     ----------
     model : Model
-    output : int
+    point : Point
         Which of its outputs.
     results : float32[n, W]
         The result of every row.
@@ -145,12 +102,10 @@ def make_forecasts(
         For each stream the first of its rows whose forecast is scored.
     warm_up : int
         So many first rows of each stream make no forecast that is scored.
-    target : str
-        Name of that column.
     season : int, optional
         Rows of a season.
     """
-    n, horizon = len(results), model.horizons[output]
+    n, horizon = len(results), model.horizons[point.output]
     ahead = max(horizon, 1)  # baselines know of a row only what came before it
     columns = {
         name: np.full(n, np.nan) for name in ("actual", "persistence", "seasonal", "autoregression")
@@ -169,14 +124,13 @@ def make_forecasts(
         for name, forecast in baselines.items():
             columns[name][rows[known]] = forecast[known + horizon - ahead]
         scored[rows[made[made >= begin]]] = True
-    low, high = _bounds(model, output, results)
-    said = results[:, output].astype(np.float64)
+    levels, low, high = _bounds(model, point, results)
+    said = results[:, point.output].astype(np.float64)
     for values in (said, columns["actual"], columns["persistence"]):
         scored &= np.isfinite(values)
-    levels = () if model.online is None else model.online.intervals
     return Forecasts(
-        output=model.outputs[output],
-        target=target or model.outputs[output],
+        output=model.outputs[point.output],
+        target=point.target,
         horizon=horizon,
         season=season,
         made=said,
@@ -206,12 +160,19 @@ def _baselines(
     }
 
 
-def _bounds(model: Model, output: int, results: Array) -> tuple[Float64Array, Float64Array]:
-    """Return low and high of every interval of an output, float64[n, L] each."""
-    levels = 0 if model.online is None else len(model.online.intervals)
-    places = result_places(model.output_size, levels)
-    steps = np.arange(levels) * model.output_size + output
-    return (
-        results[:, places.low + steps].astype(np.float64),
-        results[:, places.high + steps].astype(np.float64),
-    )
+def _bounds(
+    model: Model, point: Point, results: Array
+) -> tuple[tuple[float, ...], Float64Array, Float64Array]:
+    """Return levels, low and high of every interval around an output, float64[n, L].
+
+    Quantiles that the model itself makes take the place of the intervals of its online stage.
+    """
+    if point.pairs:
+        levels, low, high = zip(*point.pairs, strict=True)
+        lows, highs = list(low), list(high)
+    else:
+        levels = () if model.online is None else model.online.intervals
+        places = result_places(model.output_size, len(levels))
+        steps = np.arange(len(levels)) * model.output_size + point.output
+        lows, highs = (places.low + steps).tolist(), (places.high + steps).tolist()
+    return levels, results[:, lows].astype(np.float64), results[:, highs].astype(np.float64)

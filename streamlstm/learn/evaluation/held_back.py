@@ -1,0 +1,53 @@
+"""Evaluates a model on the test periods of its training, from what it has said there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.table import Table
+from ...errors import DataError
+from ...network.model import Model
+from ..dataset import Series
+from .evaluate import judge
+from .evaluation import Evaluation
+from .points import find_points
+
+
+def evaluate_held_back(
+    model: Model,
+    table: Table,
+    series: Sequence[Series],
+    results: NDArray[Any],
+    season: int | None,
+    history: Sequence[tuple[float, float]],
+) -> Evaluation | None:
+    """Return how good a model is on the test periods; None if nothing can be scored.
+
+    Parameters
+    ----------
+    model : Model
+    table : Table
+        What was trained on.
+    series : sequence of Series
+        Its streams, with their periods.
+    results : float32[N, W]
+        The result of every row of the series, one series after the other.
+    season : int or None
+        Rows of a season.
+    history : sequence of (float, float)
+        Loss and validation error of each epoch.
+    """
+    groups = table.groups()
+    by_row = np.full((len(table), results.shape[1]), np.nan, np.float32)
+    for s in series:
+        by_row[groups[s.name]] = results[s.offset : s.offset + len(s)]
+    firsts = {s.name: s.validation_end for s in series}
+    try:
+        points = find_points(model, table.names)
+        return judge(model, table, by_row, points, firsts, season=season, history=history)
+    except DataError:
+        return None
