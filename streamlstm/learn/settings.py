@@ -28,9 +28,11 @@ def parse_horizons(given: object) -> int | tuple[int, ...]:
     for part in parts:
         first, dots, last = str(part).strip().partition("..")
         ends = (first, last if dots else first)
-        if isinstance(part, bool) or not all(end.isascii() and end.isdigit() for end in ends):
+        digits = all(end.isascii() and end.isdigit() and len(end) < 20 for end in ends)
+        if isinstance(part, bool) or not digits:
             raise DataError(
-                f"horizon: expected steps ahead, such as 24, or 1..24 for each of these, got {part}"
+                f"horizon: expected steps ahead, such as 24, or 1..24 for each of these, "
+                f"got {str(part)[:40]}"
             )
         begin, end = map(int, ends)
         if not 1 <= begin <= end or end > MOST_STEPS or end - begin >= MOST_HORIZONS:
