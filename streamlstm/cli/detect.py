@@ -50,6 +50,7 @@ def detect(
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows
     from streamlstm.engine.prediction import Predictions, ResultLayout
+    from streamlstm.learn.offsets import fit_offsets
     from streamlstm.online.detector import detector
 
     if out is not None:
@@ -61,10 +62,12 @@ def detect(
         missing=True,
     )
     table = read_table(data, options)
-    model = detector(table.names, alarm_rate=alarm_rate)
+    groups = list(table.groups().values())
+    offsets = fit_offsets([table.values[rows] for rows in groups])
+    model = detector(table.names, alarm_rate=alarm_rate).with_offsets(offsets)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(model)
-    results = predict_rows(model, table.values, list(table.groups().values()), table.time)
+    results = predict_rows(model, table.values, groups, table.time)
     said = Predictions(results, ResultLayout.of(model))
     if out is not None:  # before anything is printed into a pipe that may be closed
         _write(out, table, said)

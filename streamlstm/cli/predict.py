@@ -110,7 +110,7 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
 
 
 def _cells(values: "NDArray[Any]") -> list[str]:
-    """Return numbers in the fewest digits that give the same float32; what is unknown is empty."""
+    """Return numbers in the fewest digits that are read as the same; what is unknown is empty."""
     return ["" if cell == "nan" else cell for cell in values.astype(str).tolist()]
 
 

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 _BARS, _BOUNDS = range(2)  # what a narrow terminal has no room for, the first to go first
 
 
+LARGE = 1e6  # from here on six digits would say nothing of what is behind the point
+
+
+def digits(value: float) -> str:
+    """Format a number with six digits, or twelve if it is large."""
+    return f"{value:.6g}" if abs(value) < LARGE or value != value else f"{value:.12g}"
+
+
 def in_words(observed: Prediction, room: int | None = None) -> str:
     """Format outputs with their widest intervals, score, alarm and missing values.
 
@@ -42,7 +50,7 @@ def _outputs(observed: Prediction, with_bounds: bool) -> str:
     words = []
     for y, low, high in zip(observed.y, observed.low, observed.high, strict=True):
         known = with_bounds and low == low
-        words.append(f"{y:.6g} [{low:.6g}, {high:.6g}]" if known else f"{y:.6g}")
+        words.append(f"{digits(y)} [{digits(low)}, {digits(high)}]" if known else digits(y))
     return " ".join(words)
 
 

@@ -14,12 +14,11 @@ from ..errors import DataError
 from .cell_error import cell_error
 from .cells.missing import Missing
 from .cells.number_format import NumberFormat, to_float64
-from .cells.numbers import NumberReading, evidence, recognise_numbers
+from .cells.numbers import MAX_FLOAT32, NumberReading, evidence, recognise_numbers
 from .columns import Columns, is_text
 from .options import ReadOptions
+from .sentinels import suspect_sentinels
 from .table import Note
-
-MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def read_numbers(
@@ -47,6 +46,7 @@ def read_numbers(
     values = np.empty((len(columns.lines), len(kept)))
     for k, name in enumerate(kept):
         values[:, k] = _convert(columns, name, formats[name], missing, options.missing)
+        columns.notes += suspect_sentinels(name, values[:, k])
         if columns.names.count(name):
             columns.pop(name)
     return tuple(kept), values, tuple(name for name in names if name not in formats)
@@ -88,8 +88,10 @@ def _settle(
     for name in columns.names:
         if name not in ambiguous:
             formats = _reading(columns[name], missing, options).formats
-            if len(formats) == 1 and is_text(columns[name].type):
-                mark, long = evidence(missing.to_null(columns[name]), formats[0])
+            cells = columns[name]
+            if len(formats) == 1 and columns.from_text:
+                cells = missing.to_null(cells) if is_text(cells.type) else cells
+                mark, long = evidence(cells, formats[0])
                 marks |= {mark} - {""}
                 ungrouped |= long
     settled = {}

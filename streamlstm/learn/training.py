@@ -31,6 +31,7 @@ from .fit import EpochMetrics, FitResult, fit
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_of
+from .offsets import offset_notes
 from .periods import describe_periods
 from .preparing import (
     linear_parts,
@@ -227,6 +228,7 @@ def prepare(
     elif start.lags:
         dataset = make(autoregressions_of(start))
     settings, notes = shorten_window(settings, dataset)
+    notes += offset_notes(table, dataset.offsets, [*inputs, *settings.target])
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)

@@ -21,11 +21,11 @@ HOST_RATE = 10.0  # samples a second
 
 
 class Observation(NamedTuple):
-    """Values to send, float32[F], of one stream, and their time in seconds if known."""
+    """Values to send, float64[F], of one stream, and their time in seconds if known."""
 
     stream: str
     time: float | None
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def from_host(
             _report(Problem(Kind.CLOCK, samples, text), report, on_bad)
         latest = now
         for name, value in values.items():
-            yield Observation(name, now, np.array([value], np.float32))
+            yield Observation(name, now, np.array([value], np.float64))
         tick = max(tick, int((time.monotonic() - start) * rate)) + 1
 
 

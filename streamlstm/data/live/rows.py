@@ -35,14 +35,14 @@ class LiveRow(NamedTuple):
         Its stream, if there is a stream column.
     time : float or None
         Its time in seconds since 1970, if there is a time column.
-    values : float32[F]
+    values : float64[F]
         Its numeric columns; NaN is missing.
     """
 
     line: int
     stream: str | None
     time: float | None
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
 
 def iterate_rows(
@@ -199,7 +199,7 @@ class _Reader:
         values = np.array([self._to_number(columns, line, k, cells[k]) for k in columns.values])
         if time is not None:
             self._check_clock(columns, line, stream, time, cells)
-        return LiveRow(line, stream, time, values.astype(np.float32))
+        return LiveRow(line, stream, time, values)
 
     def _to_number(self, columns: Columns, line: int, column: int, cell: str) -> float:
         if self._missing and is_missing(cell):
