@@ -31,9 +31,7 @@ class LiveTimes:
         Its time zone is that of times that name none.
     """
 
-    def __init__(
-        self, names: Sequence[str], notation: TimeNotation, options: ReadOptions
-    ) -> None:
+    def __init__(self, names: Sequence[str], notation: TimeNotation, options: ReadOptions) -> None:
         self._names = list(names)
         self._notation = notation
         self._zone = None
@@ -100,7 +98,7 @@ def _seconds(moment: datetime) -> float:
 def _strptime(cell: str, time_format: TimeFormat) -> float | None:
     """Return what the standard library reads, which is quicker than Arrow for one cell."""
     try:
-        moment = datetime.strptime(cell.strip(), time_format.notation)  # noqa: DTZ007
+        moment = datetime.strptime(cell.strip(), time_format.notation)
     except ValueError:
         return None
     return _seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
