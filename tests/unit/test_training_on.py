@@ -46,7 +46,8 @@ def test_streams_continue_with_what_is_trained_on(kind: dict[str, Any]) -> None:
 
 
 def test_on_the_same_rows_the_start_is_as_good_as_it_was() -> None:
-    first = sl.train(FRAME, target="value", hidden=4, epochs=3, window=16)
+    options: dict[str, Any] = {"hidden": 4, "epochs": 3, "window": 16, "linear": False}
+    first = sl.train(FRAME, target="value", **options)
     second = sl.train(FRAME, target="value", from_model=first.model, epochs=1)
     assert second.history[0].validation == pytest.approx(first.best.validation, rel=1e-4)
 
