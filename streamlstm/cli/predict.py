@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamlstm.cli.signals import exit_on_interrupt
-from streamlstm.cli.table_options import (
-    AllowGaps,
-    ModelFile,
-    StreamColumn,
-    TableFile,
-    TimeColumn,
-)
+from streamlstm.cli.table_options import ModelFile, TableFile, reads_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +17,7 @@ if TYPE_CHECKING:
     from streamlstm.network.model import Model
 
 
+@reads_table
 def predict(
     model: ModelFile,
     data: TableFile,
@@ -30,17 +25,16 @@ def predict(
         Path | None,
         typer.Option("--out", help="The file to write (.csv, .csv.gz); stdout by default."),
     ] = None,
-    stream_column: StreamColumn = None,
-    time_column: TimeColumn = None,
-    allow_gaps: AllowGaps = False,
     actual: Annotated[
         bool,
         typer.Option(
             "--actual", help="Write beside each output what came at the time that it speaks of."
         ),
     ] = False,
+    *,
+    reading: dict[str, Any],
 ) -> None:
-    """Predict from a CSV file offline, and write the predictions as CSV.
+    """Predict from a file offline, and write the predictions as CSV.
 
     The output has one row for each row of the file, in the same order: time and series where
     there are any, then the model's outputs by name, and what its online stage says of them:
@@ -58,6 +52,7 @@ def predict(
     if out is not None:
         check_output("--out", out, data=data, model=model)
     from streamlstm.backends.warmup import compile_for
+    from streamlstm.cli.understood import print_notes
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows, result_columns
@@ -65,14 +60,9 @@ def predict(
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
-    options = ReadOptions(
-        time_columns=(time_column,) if time_column else (),
-        stream_column=stream_column,
-        columns=_columns(network, actual),
-        allow_gaps=allow_gaps,
-        missing=fills(network),
-    )
-    table = read_table(data, options)
+    reading |= {"columns": _columns(network, actual), "missing": fills(network)}
+    table = read_table(data, ReadOptions(**reading))
+    print_notes(table)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
     names, columns = result_columns(network)

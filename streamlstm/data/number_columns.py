@@ -41,7 +41,7 @@ def read_numbers(
         At the first cell that is no number, of a column that was asked for or holds numbers.
     """
     missing = Missing(options.missing_values)
-    formats = _recognise(columns, names, missing, options)
+    formats = recognise_columns(columns, names, missing, options)
     kept = [name for name in names if name in formats]
     values = np.empty((len(columns.lines), len(kept)))
     for k, name in enumerate(kept):
@@ -52,7 +52,7 @@ def read_numbers(
     return tuple(kept), values, tuple(name for name in names if name not in formats)
 
 
-def _recognise(
+def recognise_columns(
     columns: Columns, names: Sequence[str], missing: Missing, options: ReadOptions
 ) -> dict[str, NumberFormat]:
     """Return the format of each column that holds numbers."""
@@ -68,7 +68,9 @@ def _recognise(
         elif name in options.columns:
             found[name] = NumberFormat()  # so that the error says where the text is
         elif columns[name].null_count == 0 and pc.all(missing.mask(columns[name])).as_py():
-            columns.notes.append(Note(name, "is empty and left out"))
+            columns.notes.append(Note(name, "is empty and is left out"))
+        else:
+            columns.notes.append(Note(name, "holds text and is left out"))
     if ambiguous:
         found |= _settle(columns, ambiguous, missing, options)
     for name, number_format in found.items():

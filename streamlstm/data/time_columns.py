@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -40,20 +40,24 @@ Streams = Iterable[NDArray[np.intp]]
 
 
 def find_time(columns: Columns, options: ReadOptions) -> str | None:
-    """Return the time column: as given, an index of times, one with a usual name, or of stamps.
+    """Return the time column; a time that stands in several columns is joined to one first."""
+    names = time_names(columns, options)
+    return _join(columns, names) if len(names) > 1 else next(iter(names), None)
 
-    A time that stands in several columns is joined to one first.
+
+def time_names(columns: Columns, options: ReadOptions) -> tuple[str, ...]:
+    """Return the columns of the time; none where there is no time.
+
+    They are as given, an index of times, one with a usual name, or of stamps; or the parts of it.
     """
     if options.time_columns:
-        names = options.time_columns
-        return _join(columns, names) if len(names) > 1 else names[0]
+        return options.time_columns
     if columns.index is not None:
-        return columns.index
+        return (columns.index,)
     taken = {*options.columns, options.stream_column}
     free = [name for name in columns.names if name not in taken]
     found = _find_one(columns, free, options)
-    parts = find_parts(columns, found, free)
-    return _join(columns, parts) if len(parts) > 1 else found or (parts[0] if parts else None)
+    return find_parts(columns, found, free) or (() if found is None else (found,))
 
 
 def _find_one(columns: Columns, free: list[str], options: ReadOptions) -> str | None:
@@ -111,8 +115,8 @@ def read_time(
         check_zone(options.timezone)
     cells = columns[name]
     if is_text(cells.type):
-        time, time_format = _read_text(columns, name, cells, options)
-        local = not has_zone(cells, time_format)
+        time, notation = _read_text(columns, name, cells, options)
+        time_format, local = notation.time_format, notation.is_local
     elif pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
         time, time_format = to_float64(timestamps_to_seconds(cells)), TimeFormat()
         local = getattr(cells.type, "tz", None) is None
@@ -136,24 +140,62 @@ def _shown(time_format: TimeFormat) -> str:
     return NAMES.get(time_format.notation, time_format.notation)
 
 
-def _read_text(
-    columns: Columns, name: str, cells: Any, options: ReadOptions
-) -> tuple[NDArray[np.float64], TimeFormat]:
+class TimeNotation(NamedTuple):
+    """How the cells of a column of text write times.
+
+    Attributes
+    ----------
+    time_format : TimeFormat
+    number_format : NumberFormat or None
+        How their numbers are written, if they are numbers.
+    is_local : bool
+        Whether they name no zone.
+    """
+
+    time_format: TimeFormat
+    number_format: NumberFormat | None
+    is_local: bool
+
+    @property
+    def shown(self) -> str:
+        """The format in words."""
+        return _shown(self.time_format)
+
+
+def find_notation(columns: Columns, name: str, cells: Any, options: ReadOptions) -> TimeNotation:
+    """Return how a column of text writes times.
+
+    Raises
+    ------
+    DataError
+        If they can be read in several ways, or an option is none.
+    """
     present = Missing(options.missing_values).to_null(cells)
+    time_format, number_format = TimeFormat(), None
     if options.time_format is not None:
         time_format = TimeFormat.of(options.time_format)
-        return to_float64(time_format.convert(cells)), time_format
-    formats = recognise_numbers(present, options.decimal, options.thousands).formats
-    if formats or options.time_unit is not None:
-        number_format = formats[0] if len(formats) == 1 else NumberFormat()
-        numbers = to_float64(number_format.convert(present))
-        time_format = _unit(numbers, options)
-        return to_seconds(numbers, time_format.notation), time_format
-    reading = recognise_times(present)
-    if len(reading.formats) > 1:
-        raise _ambiguous(columns, name, cells, reading)
-    time_format = reading.formats[0] if reading.formats else TimeFormat()
-    return to_float64(time_format.convert(cells)), time_format
+    else:
+        formats = recognise_numbers(present, options.decimal, options.thousands).formats
+        if formats or options.time_unit is not None:
+            number_format = formats[0] if len(formats) == 1 else NumberFormat()
+            time_format = _unit(to_float64(number_format.convert(present)), options)
+        else:
+            reading = recognise_times(present)
+            if len(reading.formats) > 1:
+                raise _ambiguous(columns, name, cells, reading)
+            time_format = reading.formats[0] if reading.formats else TimeFormat()
+    return TimeNotation(time_format, number_format, not has_zone(cells, time_format))
+
+
+def _read_text(
+    columns: Columns, name: str, cells: Any, options: ReadOptions
+) -> tuple[NDArray[np.float64], TimeNotation]:
+    notation = find_notation(columns, name, cells, options)
+    if notation.number_format is None:
+        return to_float64(notation.time_format.convert(cells)), notation
+    present = Missing(options.missing_values).to_null(cells)
+    numbers = to_float64(notation.number_format.convert(present))
+    return to_seconds(numbers, notation.time_format.notation), notation
 
 
 def _unit(numbers: NDArray[np.float64], options: ReadOptions) -> TimeFormat:

@@ -41,12 +41,11 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
     sequence, stream = settings.sequence_column, settings.stream_column
     categories = [settings.class_column, stream if sequence else None]
+    reading = settings.reading | {"stream_column": sequence or stream}
     options = ReadOptions(
-        time_columns=(settings.time_column,) if settings.time_column else (),
-        stream_column=sequence or stream,
+        **reading,
         columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         categories=tuple(name for name in categories if name),
-        allow_gaps=settings.allow_gaps,
         missing=settings.fill != "refuse",
     )
     table = source if isinstance(source, Table) else read_table(source, options)

@@ -111,3 +111,12 @@ def test_text_with_digits_in_it_is_no_number() -> None:
     table = read("v,place,id\n1,pump 7,A12\n2,pump 8,B7\n")
     assert table.names == ("v",)
     assert table.text == ("place", "id")
+
+
+def test_marks_that_are_none_are_refused() -> None:
+    with pytest.raises(DataError, match="--decimal x: expected one of"):
+        ReadOptions(decimal="x")
+    with pytest.raises(DataError, match="--thousands _: expected one of"):
+        ReadOptions(thousands="_")
+    with pytest.raises(DataError, match="expected another mark than --thousands"):
+        ReadOptions(decimal=",", thousands=",")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from ...errors import DataError
 from ..cells.missing import Missing
+from ..cells.number_format import NumberFormat
 from ..cells.numbers import recognise_numbers
 from ..cells.times import recognise_times
-from ..numbers import parse_float
 from ..table import Note, list_names
 
 DELIMITERS = "\t|;,"  # of two that fit alike the earlier: commas are in numbers and texts too
@@ -141,7 +141,7 @@ def _names(
             raise DataError(
                 f"{path}:{line}: column {name!r} occurs twice in the header; rename one of them"
             )
-    if all(parse_float(cell) is not None for cell in cells):
+    if all(NumberFormat().parse(cell) is not None for cell in cells):
         raise DataError(
             f"{path}:{line}: expected a header that names the columns, got numbers: "
             f"{list_names(names)}; put a line of names first"
