@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from ..errors import DataError
 from ..learn.trained import Trained
 from ..network.model import Model
 from .sequences import predict_labels, train_on_classes, train_on_labels
@@ -81,19 +82,20 @@ class _StreamEstimator(BaseEstimator):  # type: ignore[misc]
         return list(map(str, names))
 
     def _settings(self) -> dict[str, Any]:
-        return dict(
-            hidden=self.hidden,
-            layers=self.layers,
-            cell=self.cell,
-            epochs=self.epochs,
-            window=self.window,
-            batch=self.batch,
-            rate=self.rate,
-            dropout=self.dropout,
-            train_fraction=1 - self.validation_fraction,
-            validation_fraction=self.validation_fraction,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-        )
+        part = self.validation_fraction
+        return {
+            "hidden": self.hidden,
+            "layers": self.layers,
+            "cell": self.cell,
+            "epochs": self.epochs,
+            "window": self.window,
+            "batch": self.batch,
+            "rate": self.rate,
+            "dropout": self.dropout,
+            "train_fraction": 1 - part,
+            "validation_fraction": part,
+            "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
+        }
 
     def _predict(self, X: Any, streams: Any) -> Array:
         check_is_fitted(self)
@@ -184,6 +186,10 @@ class StreamClassifier(ClassifierMixin, _StreamEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y: expected two classes or more, got one class, {str(self.classes_[0])!r}"
+            )
         self.trained_, self.model_ = train_on_classes(
             X,
             codes,
