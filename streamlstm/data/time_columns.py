@@ -85,7 +85,9 @@ def _may_be_time(cells: Any, options: ReadOptions, numbers: bool) -> bool:
     if recognise_numbers(sample, options.decimal, options.thousands).formats:
         return numbers
     formats = recognise_times(sample).formats
-    dated = [f for f in formats if f.notation == ISO or any(p in f.notation for p in "dYyb")]
+    # 1.2.10 under any name may be a version.
+    parts = "dYyb" if numbers else "Yb"
+    dated = [f for f in formats if f.notation == ISO or any(p in f.notation for p in parts)]
     return bool(dated)
 
 
