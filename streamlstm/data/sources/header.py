@@ -16,6 +16,7 @@ from ..table import Note, list_names
 
 DELIMITERS = "\t|;,"  # of two that fit alike the earlier: commas are in numbers and texts too
 _LOOKED_AT = 50  # lines
+_FIRST = 1000  # lines, of which the last may be many
 _SAMPLE = 20  # rows
 _TOLD = re.compile(rb"^\"?sep=([,;\t|])\"?\r?$")  # the first line of some spreadsheets' files
 _UNIT = re.compile(
@@ -63,7 +64,7 @@ def read_header(path: str, head: bytes) -> Header:
     DataError
         If there is no header that names the columns.
     """
-    lines = head.split(b"\n")
+    lines = head.split(b"\n", _FIRST)
     told = _TOLD.match(lines[0])
     if told:
         lines[0] = b""
