@@ -101,8 +101,8 @@ class Trained:
         shown.append(("validation", f"{self.best.validation:.3f} of {baseline}"))
         if self.classes is not None:
             right, usual = self.classes.accuracy, self.classes.most_frequent
-            words = f"{100 * right:.1f} %, most frequent class {100 * usual:.1f} %"
-            shown.append(("accuracy", words))
+            told = f"{100 * right:.1f} %, most frequent class {100 * usual:.1f} %"
+            shown.append(("accuracy", told))
             shown.append(("mean F1", f"{self.classes.macro_f1:.3f}"))
         for score in self.scores:
             words = [f"{score.model:.6g}", f"persistence {score.persistence:.6g}"]
