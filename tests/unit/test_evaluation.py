@@ -398,3 +398,11 @@ def test_quantiles_are_intervals_around_their_median() -> None:
     assert (narrow.width, wide.width) == pytest.approx((1, 3), abs=1e-5)
     outside = np.maximum(changes - 1.5, 0)
     assert wide.winkler == pytest.approx(np.mean(3 + 2 / 0.1 * outside), rel=1e-5)
+
+
+def test_a_model_of_classes_is_refused_with_a_sentence() -> None:
+    layers = [sl.Dense(1, 3, "log_softmax")]
+    weights = [{"weight": np.ones((3, 1)), "bias": np.zeros(3)}]
+    model = sl.Model(layers, weights, ["value"], ["calm", "busy", "broken"], horizon=0)
+    with pytest.raises(DataError, match=r"shares of classes \(calm, busy, broken"):
+        sl.evaluate(model, table(value=walk(20)))
