@@ -3,10 +3,9 @@
 The attribute ``code`` of each class is its error code in the protocol (docs/protocol.md).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _LONGEST = 300  # characters of a value in a message: more than any stream id has
@@ -76,6 +75,12 @@ class BadValueError(StreamLSTMError, ValueError):
     code = "bad-value"
 
 
+class PrecisionError(BadValueError):
+    """Values in float32 for a model with offsets, which needs them as float64."""
+
+    code = "precision"
+
+
 class StreamIdError(StreamLSTMError, ValueError):
     """A stream id that is neither text of 1 to 255 bytes nor an unsigned 64-bit integer."""
 
@@ -130,7 +135,7 @@ class DuplicateError(SequenceError):
     def __init__(self, message: str, last: int) -> None:
         super().__init__(message)
         self.last = last
-        self.values: NDArray[np.float32] | None = None
+        self.values: NDArray[Any] | None = None
 
 
 class FencedError(SequenceError):
@@ -233,7 +238,7 @@ class RemoteError(ProtocolError):
         seq: int | None = None,
         retry_after: float | None = None,
         last_seq: int | None = None,
-        values: "NDArray[np.float32] | None" = None,
+        values: "NDArray[Any] | None" = None,
     ) -> None:
         super().__init__(message, code, stream, seq)
         self.retry_after = retry_after

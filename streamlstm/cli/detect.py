@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
+
+from streamlstm.cli.table_options import TableFile, reads_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 MOST = 50  # alarms that are listed
 
 
+@reads_table
 def detect(
-    data: Annotated[str, Argument(help="A CSV file (.csv, .csv.gz), or - for stdin.")],
+    data: TableFile,
     column: Annotated[
         list[str] | None, Option("--column", help="Only this column; may be repeated.")
     ] = None,
@@ -27,10 +30,8 @@ def detect(
     alarm_rate: Annotated[
         float, Option(help="At most so many false alarms a row, on a stream that does not change.")
     ] = 1e-4,
-    stream_column: Annotated[
-        str | None, Option(help="The column that names each row's series.")
-    ] = None,
-    time_column: Annotated[str | None, Option(help="The time column.")] = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Score every row of a table by how unusual it is, and list the alarms.
 
@@ -46,25 +47,25 @@ def detect(
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.output_path import check_output
     from streamlstm.cli.signals import exit_on_interrupt
+    from streamlstm.cli.understood import print_notes
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows
     from streamlstm.engine.prediction import Predictions, ResultLayout
+    from streamlstm.learn.offsets import fit_offsets
     from streamlstm.online.detector import detector
 
     if out is not None:
         check_output("--out", out, data=data)
-    options = ReadOptions(
-        time_columns=(time_column,) if time_column else (),
-        stream_column=stream_column,
-        columns=tuple(column or ()),
-        missing=True,
-    )
-    table = read_table(data, options)
-    model = detector(table.names, alarm_rate=alarm_rate)
+    reading |= {"columns": tuple(column or ()), "missing": True, "allow_gaps": True}
+    table = read_table(data, ReadOptions(**reading))
+    print_notes(table)
+    groups = list(table.groups().values())
+    offsets = fit_offsets([table.values[rows] for rows in groups])
+    model = detector(table.names, alarm_rate=alarm_rate).with_offsets(offsets)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(model)
-    results = predict_rows(model, table.values, list(table.groups().values()), table.time)
+    results = predict_rows(model, table.values, groups, table.time)
     said = Predictions(results, ResultLayout.of(model))
     if out is not None:  # before anything is printed into a pipe that may be closed
         _write(out, table, said)

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamlstm.cli.signals import exit_on_interrupt
-from streamlstm.cli.table_options import (
-    AllowGaps,
-    ModelFile,
-    StreamColumn,
-    TableFile,
-    TimeColumn,
-)
+from streamlstm.cli.table_options import ModelFile, TableFile, reads_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +17,7 @@ if TYPE_CHECKING:
     from streamlstm.network.model import Model
 
 
+@reads_table
 def predict(
     model: ModelFile,
     data: TableFile,
@@ -30,9 +25,6 @@ def predict(
         Path | None,
         typer.Option("--out", help="The file to write (.csv, .csv.gz); stdout by default."),
     ] = None,
-    stream_column: StreamColumn = None,
-    time_column: TimeColumn = None,
-    allow_gaps: AllowGaps = False,
     actual: Annotated[
         bool,
         typer.Option(
@@ -47,8 +39,10 @@ def predict(
             "CSV is written.",
         ),
     ] = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
-    """Predict from a CSV file offline, and write the predictions as CSV.
+    """Predict from a file offline, and write the predictions as CSV.
 
     The output has one row for each row of the file, in the same order: time and series where
     there are any, then the model's outputs by name, and what its online stage says of them:
@@ -72,6 +66,7 @@ def predict(
 
         check_picture(plot)
     from streamlstm.backends.warmup import compile_for
+    from streamlstm.cli.understood import print_notes
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows, result_columns
@@ -80,14 +75,11 @@ def predict(
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
-    options = ReadOptions(
-        time_columns=(time_column,) if time_column else (),
-        stream_column=stream_column,
-        columns=needed_columns(network) if actual or plot else network.inputs,
-        allow_gaps=allow_gaps,
-        missing=actual or plot is not None or fills(network),
-    )
-    table = read_table(data, options)
+    compared = actual or plot is not None
+    columns = needed_columns(network) if compared else network.inputs
+    reading |= {"columns": columns, "missing": compared or fills(network)}
+    table = read_table(data, ReadOptions(**reading))
+    print_notes(table)
     values = checked_inputs(network, table)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
@@ -130,7 +122,7 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
 
 
 def _cells(values: "NDArray[Any]") -> list[str]:
-    """Return numbers in the fewest digits that give the same float32; what is unknown is empty."""
+    """Return numbers in the fewest digits that are read as the same; what is unknown is empty."""
     return ["" if cell == "nan" else cell for cell in values.astype(str).tolist()]
 
 

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 _BARS, _CAME, _BOUNDS = range(3)  # what a narrow terminal has no room for, the first to go first
 
 
+LARGE = 1e6  # from here on six digits would say nothing of what is behind the point
+
+
+def digits(value: float) -> str:
+    """Format a number with six digits, or twelve if it is large."""
+    return f"{value:.6g}" if abs(value) < LARGE or value != value else f"{value:.12g}"
+
+
 def in_words(
     observed: Prediction, room: int | None = None, came: Sequence[float] | None = None
 ) -> str:
@@ -51,7 +59,7 @@ def _what_came(observed: Prediction, came: Sequence[float] | None) -> str:
     told = " ".join(f"{error:+.3g}" if error == error else "-" for error in errors)
     if all(value != value for value in came):
         return f"error {told}, next "
-    values = " ".join(f"{value:.6g}" if value == value else "-" for value in came)
+    values = " ".join(digits(value) if value == value else "-" for value in came)
     return f"came {values} (error {told}), next "
 
 
@@ -60,7 +68,7 @@ def _outputs(observed: Prediction, with_bounds: bool) -> str:
     words = []
     for y, low, high in zip(observed.y, observed.low, observed.high, strict=True):
         known = with_bounds and low == low
-        words.append(f"{y:.6g} [{low:.6g}, {high:.6g}]" if known else f"{y:.6g}")
+        words.append(f"{digits(y)} [{digits(low)}, {digits(high)}]" if known else digits(y))
     return " ".join(words)
 
 

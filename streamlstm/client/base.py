@@ -21,6 +21,7 @@ from .connection import (
 from .failures import no_prediction
 from .keys import KeyPath
 from .observing import Published, decode_published
+from .precision import Precision
 from .request_queue import WINDOW, check_window
 from .requests import topics
 
@@ -38,6 +39,7 @@ class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
         timeout: float = TIMEOUT,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
         window: int = WINDOW,
+        precision: str = "auto",
         key: KeyPath = None,
         server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
@@ -45,6 +47,7 @@ class BaseClient(ConnectedSocket[zmq.Socket[bytes]]):
         self.timeout = check_seconds("timeout", timeout)
         self._window = check_window(window)
         self._limit = check_limit(max_message_bytes)
+        self._precision = Precision(precision)
         # IMMEDIATE: a request waits here, not in a queue of ZeroMQ from which it would still be
         # sent after its deadline.
         super().__init__(router, context, key=key, server=server, IMMEDIATE=1)
@@ -64,6 +67,7 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
         linger: float = LINGER,
         delay: float = 0.0,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        precision: str = "auto",
         key: KeyPath = None,
         server: KeyPath = None,
         context: zmq.Context[Any] | None = None,
@@ -72,6 +76,7 @@ class BasePublisher(ConnectedSocket[zmq.Socket[bytes]]):
         linger = check_seconds("linger", linger)
         self._delay = check_seconds("delay", delay)
         self._limit = check_limit(max_message_bytes)
+        self._precision = Precision(precision)
         self._backlog = Backlog(self._limit, is_delayed=self._delay > 0)
         self._closing = False
         send_timeout = milliseconds(timeout)  # of sockets that block

@@ -25,7 +25,8 @@ class Pending:
     rows : int
         Number of observations.
     width : int
-        Bytes of the features of each; -1 if it cannot be merged, since STEPS has no times.
+        Bytes of the features of each, other ones for other precisions; -1 if it cannot be merged,
+        since STEPS has no times.
     done : bool
         Whether it was sent or has failed.
     error : Exception or None
@@ -41,10 +42,10 @@ class Pending:
         self.error: Exception | None = None
         if isinstance(message, wire.Steps):
             self.rows = len(message.streams)
-            self.width = len(message.X) // self.rows
+            self.width = wire.size_of(message.X) // self.rows
         else:
             self.rows = 1
-            self.width = len(message.x) if message.time is None else -1
+            self.width = wire.size_of(message.x) if message.time is None else -1
 
 
 class Backlog:
@@ -163,4 +164,5 @@ def _encode_group(group: Sequence[Pending]) -> bytes:
             streams += message.streams
             seqs += message.seqs or [0] * each.rows
             vectors.append(message.X)
-    return wire.encode(wire.Steps(streams, seqs if any(seqs) else None, b"".join(vectors)))
+    X = wire.join_vectors(vectors)
+    return wire.encode(wire.Steps(streams, seqs if any(seqs) else None, X))

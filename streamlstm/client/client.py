@@ -6,22 +6,24 @@ The asyncio clients are in ``client/aio``. Programs in other languages follow do
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import zmq
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import wire
 from ..engine.ids import check_prefix, check_stream_id
 from ..engine.prediction import Prediction, Predictions
-from ..engine.validation import Float32Array, check_flag
+from ..engine.validation import check_flag
+from ..errors import RemoteError
 from .base import BaseClient
 from .connection import Connection, milliseconds
 from .failures import no_reply, not_sent
 from .observing import decode_all_observed, decode_observed
 from .pipeline import Pipeline, ThreadSafeQueue
+from .precision import Message
 from .replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
 from .requests import check_blob, encode, id_chunks, label, observation, observations
 
@@ -44,6 +46,10 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
     window : int
         How many submitted requests may be in flight; below 1,000, which is as many replies as a
         worker queues for a client.
+    precision : {"auto", "float64"}
+        Whether all numbers are sent as float64. A model with offsets needs that (INFO has them):
+        by itself a client begins with it where float32 keeps less than a tenth of 1, or when the
+        worker has asked for it, and sends that observation once more.
     key, server : path-like, optional
         For a worker that requires keys: this client's ``NAME.key`` and the worker's ``NAME.pub``,
         of ``streamlstm keys new``.
@@ -77,7 +83,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
     def step(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance a stream by one observation.
 
         Parameters
@@ -85,7 +91,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         stream : str or int
             The stream's id; a new stream begins with an empty state.
         x : float32[F]
-            The observation, in the unit of the series.
+            The observation, in the unit of the series; float64 for a model with offsets.
         seq : int
             Its sequence number in the stream, rising by one from 1; 0 if observations are not
             numbered.
@@ -95,7 +101,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         Returns
         -------
         float32[O]
-            The prediction, in the unit of the series.
+            The prediction, in the unit of the series; float64 where outputs have offsets.
 
         Raises
         ------
@@ -104,7 +110,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         WorkerTimeoutError
             If no reply came in time.
         """
-        return self._call(observation(stream, x, seq, time), decode_prediction)
+        return self._observed(decode_prediction, observation, stream, x, seq, time)
 
     def observe(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
@@ -126,7 +132,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         RemoteError, WorkerTimeoutError
             As for :meth:`step`.
         """
-        return self._call(observation(stream, x, seq, time), decode_observed)
+        return self._observed(decode_observed, observation, stream, x, seq, time)
 
     def observe_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
@@ -135,11 +141,11 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
         As for :meth:`step_many` and :meth:`observe`.
         """
-        return self._call(observations(streams, X, seqs), decode_all_observed)
+        return self._observed(decode_all_observed, observations, streams, X, seqs)
 
     def step_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance many streams in one message; all of them or, if it is refused, none.
 
         Parameters
@@ -157,11 +163,11 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         RemoteError, WorkerTimeoutError
             As for :meth:`step`; ``stream`` and ``seq`` of the first name the row at fault.
         """
-        return self._call(observations(streams, X, seqs), decode_predictions)
+        return self._observed(decode_predictions, observations, streams, X, seqs)
 
     def submit(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> Future[Float32Array]:
+    ) -> Future[NDArray[Any]]:
         """Send the request of :meth:`step` without waiting for the reply.
 
         Requests of one thread are sent, and applied, in the order of its calls, also those of the
@@ -182,19 +188,24 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
 
         Raises
         ------
+        RemoteError
+            By its ``result()``, too: with the code ``precision`` if the worker needs float64, and
+            that was not known before; submit it once more.
         WorkerTimeoutError
             If ``window`` requests were in flight, and there was no room in time. It was not sent.
         """
-        return self._submit(observation(stream, x, seq, time), decode_prediction)
+        message = self._precision.build(observation, stream, x, seq, time)
+        return self._submit(message, decode_prediction)
 
     def submit_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
-    ) -> Future[Float32Array]:
+    ) -> Future[NDArray[Any]]:
         """Send the request of :meth:`step_many` without waiting; return a future of float32[B, O].
 
         It counts as one request. As for :meth:`submit`.
         """
-        return self._submit(observations(streams, X, seqs), decode_predictions)
+        message = self._precision.build(observations, streams, X, seqs)
+        return self._submit(message, decode_predictions)
 
     def learn(self, stream: wire.StreamId, seq: int, y: ArrayLike) -> None:
         """Let a stream learn from labels; as :meth:`streamlstm.Engine.learn`.
@@ -205,7 +216,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
             As for :meth:`step`; the code is ``label`` if the observation has not come yet, is not
             kept any more, or has got these labels before.
         """
-        self._call(label(stream, seq, y), decode_done)
+        self._observed(decode_done, label, stream, seq, y)
 
     def reset(self, stream: wire.StreamId) -> None:
         """Clear the state of a stream.
@@ -323,6 +334,19 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         if pipeline is not None:
             pipeline.close()  # not under the lock, which a callback may be waiting for
             super().close()
+
+    def _observed(
+        self, decode: Decoder[Result], make: Callable[..., Message], *arguments: Any
+    ) -> Result:
+        """Send observations or labels; once more where the worker needs them as float64."""
+        message = self._precision.build(make, *arguments)
+        try:
+            return self._call(message, decode)
+        except RemoteError as error:
+            again = self._precision.again(error, message, make, *arguments)
+            if again is None:
+                raise
+        return self._call(again, decode)
 
     def _call(self, message: wire.Request, decode: Decoder[Result]) -> Result:
         frame = encode(message, self._limit)

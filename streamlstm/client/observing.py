@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import wire
 from ..engine.prediction import Prediction, Predictions, ResultLayout
-from ..engine.validation import Float32Array
 from ..errors import ProtocolError
 from ..network.online import KINDS
 from .replies import decode_as
@@ -48,8 +48,8 @@ def decode_all_observed(frame: bytes) -> Predictions:
     return Predictions(*_results(reply.values, reply.extra))
 
 
-def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Array, ResultLayout]:
-    """Put outputs Y[B, O] and the values of a map into results, float32[B, W]."""
+def _results(Y: NDArray[Any], extra: dict[str, Any] | None) -> tuple[NDArray[Any], ResultLayout]:
+    """Put outputs Y[B, O] and the values of a map into results[B, W], of the type of Y."""
     rows, outputs = Y.shape
     if extra is None:
         return Y, ResultLayout(outputs, (), False)
@@ -57,7 +57,7 @@ def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Arra
         levels = wire.from_floats(extra.get("levels", b""))
         layout = ResultLayout(outputs, [round(float(level), _DIGITS) for level in levels], True)
         places = layout.places
-        results = np.full((rows, places.size), np.nan, np.float32)
+        results = np.full((rows, places.size), np.nan, Y.dtype)
         results[:, :outputs] = Y
         results[:, [places.alarm, places.kind, places.filled, places.drift]] = 0
         for key, start, stop in (
@@ -78,9 +78,11 @@ def _results(Y: Float32Array, extra: dict[str, Any] | None) -> tuple[Float32Arra
     return results, layout
 
 
-def _numbers(value: Any) -> Float32Array:
+def _numbers(value: Any) -> NDArray[Any]:
     if isinstance(value, bytes):
         return wire.from_floats(value)
+    if isinstance(value, list):
+        return np.array(value, np.float64)
     number = KINDS.index(value) if isinstance(value, str) else value
     return np.array([number], np.float32)
 

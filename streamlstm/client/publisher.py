@@ -43,6 +43,10 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         method raises the error for what could not be sent.
     max_message_bytes : int
         The worker's limit; larger messages are refused here.
+    precision : {"auto", "float64"}
+        Whether all numbers are sent as float64, which a model with offsets needs: a publisher
+        cannot learn that from the worker. By itself it begins with it where float32 keeps less than
+        a tenth of 1; a worker that needs it refuses all others, and says so in its log.
     key, server : path-like, optional
         As for :class:`Client`.
     context : zmq.Context, optional
@@ -75,13 +79,13 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
             If no worker took it in time. It was not sent. With a delay: if earlier observations, or
             those that waited with it, were not sent; the message says how many.
         """
-        self._send(observation(stream, x, seq, time))
+        self._send(self._precision.build(observation, stream, x, seq, time))
 
     def send_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
     ) -> None:
         """Send observations of many streams; parameters as for :meth:`Client.step_many`."""
-        self._send(observations(streams, X, seqs))
+        self._send(self._precision.build(observations, streams, X, seqs))
 
     def flush(self) -> None:
         """Send everything that waits.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
+from numpy.typing import NDArray
+
 from .. import wire
-from ..engine.validation import Float32Array
 from ..errors import ProtocolError, RemoteError
 
 Result = TypeVar("Result")
@@ -14,13 +15,13 @@ Decoder: TypeAlias = Callable[[bytes], Result]
 ReplyType = TypeVar("ReplyType", bound=wire.Reply)
 
 
-def decode_prediction(frame: bytes) -> Float32Array:
-    """Return the outputs in the reply to a STEP, float32[O]; raises as :func:`decode_as`."""
+def decode_prediction(frame: bytes) -> NDArray[Any]:
+    """Return the outputs in the reply to a STEP, [O]; raises as :func:`decode_as`."""
     return decode_as(frame, wire.Prediction).values
 
 
-def decode_predictions(frame: bytes) -> Float32Array:
-    """Return the outputs in the reply to a STEPS, float32[B, O]; raises as :func:`decode_as`."""
+def decode_predictions(frame: bytes) -> NDArray[Any]:
+    """Return the outputs in the reply to a STEPS, [B, O]; raises as :func:`decode_as`."""
     return decode_as(frame, wire.Predictions).values
 
 
@@ -49,7 +50,7 @@ def decode_as(frame: bytes, expected: type[ReplyType]) -> ReplyType:
             reply.seq,
             wait,
             reply.last_seq,
-            None if reply.y is None else wire.from_floats(reply.y),
+            None if reply.y is None else wire.from_vector(reply.y),
         )
     if not isinstance(reply, expected):
         raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")

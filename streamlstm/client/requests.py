@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import wire
 from ..engine.ids import check_stream_id, check_stream_ids
-from ..engine.validation import MAX_SEQ, check_column, check_time, to_float32
+from ..engine.validation import MAX_SEQ, check_column, check_time, to_numbers
 from ..errors import BadValueError, ProtocolError, ShapeError, shown
 
+# Beyond this float32 has a number every 0.125, or fewer.
+LARGE = float(2**20)
 _MAX_IDS = 4_000  # ids of 257 encoded bytes: just below the limit of a message
 
 
@@ -35,32 +37,57 @@ def check_blob(blob: Any) -> bytes:
     return bytes(blob)
 
 
+def _vector(numbers: NDArray[Any], full: bool | None) -> bytes:
+    """Return numbers as a message has them: a bin of float32, or an array of full precision.
+
+    Parameters
+    ----------
+    numbers : array
+        What came as float32 stays so.
+    full : bool or None
+        Whether the worker needs full precision. None: this is not known, and it is used where
+        float32 keeps less than a tenth of 1.
+    """
+    if full is not False and not (numbers.dtype.kind == "f" and numbers.dtype.itemsize < 8):
+        wide = numbers.astype(np.float64)
+        if full or ((wide >= LARGE) | (wide <= -LARGE)).any():
+            return wire.Doubles.of(wide)
+    return wire.to_floats(numbers)
+
+
 def observation(
-    stream: wire.StreamId, x: ArrayLike, seq: int = 0, time: float | None = None
+    stream: wire.StreamId,
+    x: ArrayLike,
+    seq: int = 0,
+    time: float | None = None,
+    full: bool | None = None,
 ) -> wire.Step:
-    """Return the STEP of one observation.
+    """Return the STEP of one observation, of full precision if that is wanted or seems needed.
 
     Raises
     ------
     ShapeError, BadValueError, StreamIdError
         If ``x`` is not one row of numbers, or ``stream`` no id.
     """
-    row = to_float32(x, "x")
+    row = to_numbers(x, "x")
     if row.ndim != 1:
         raise ShapeError(f"x: expected one observation, float32[F], got shape {row.shape}")
     if time is not None:
         time = check_time(stream, time)
-    return wire.Step(check_stream_id(stream), _check_seq(seq), wire.to_floats(row), time)
+    return wire.Step(check_stream_id(stream), _check_seq(seq), _vector(row, full), time)
 
 
-def label(stream: wire.StreamId, seq: int, y: ArrayLike) -> wire.Label:
+def label(stream: wire.StreamId, seq: int, y: ArrayLike, full: bool | None = None) -> wire.Label:
     """Return the LABEL of one observation; raises as :func:`observation`."""
-    values = to_float32(y, "y").ravel()
-    return wire.Label(check_stream_id(stream), _check_seq(seq), wire.to_floats(values))
+    values = to_numbers(y, "y").ravel()
+    return wire.Label(check_stream_id(stream), _check_seq(seq), _vector(values, full))
 
 
 def observations(
-    streams: Sequence[wire.StreamId], X: ArrayLike, seqs: Sequence[int] | None = None
+    streams: Sequence[wire.StreamId],
+    X: ArrayLike,
+    seqs: Sequence[int] | None = None,
+    full: bool | None = None,
 ) -> wire.Steps:
     """Return the STEPS of observations of many streams.
 
@@ -71,20 +98,21 @@ def observations(
     """
     ids = check_stream_ids(streams)
     seqs = check_column("seqs", seqs, len(ids))
-    rows = to_float32(X, "X")
+    rows = to_numbers(X, "X")
     if rows.ndim != 2 or len(rows) != len(ids):
         raise ShapeError(
             f"X: expected one row for each of {len(ids)} streams, got shape {rows.shape}"
         )
     numbers = None if seqs is None else [_check_seq(seq) for seq in seqs]
-    return wire.Steps(ids, numbers, wire.to_floats(rows))
+    return wire.Steps(ids, numbers, _vector(rows, full))
 
 
-def single_observations(streams: Sequence[wire.StreamId], X: ArrayLike) -> list[wire.Step]:
+def single_observations(
+    streams: Sequence[wire.StreamId], X: ArrayLike, full: bool | None = None
+) -> list[wire.Step]:
     """Return a STEP for each of many observations; raises as :func:`observations`."""
-    ids, _, data = observations(streams, X)
-    width = len(data) // max(len(ids), 1)
-    return [wire.Step(s, 0, data[n * width : (n + 1) * width]) for n, s in enumerate(ids)]
+    ids, _, data = observations(streams, X, None, full)
+    return [wire.Step(s, 0, wire.rows_of(data, [n], len(ids))) for n, s in enumerate(ids)]
 
 
 def _check_seq(seq: Any) -> int:

@@ -18,7 +18,7 @@ def cell_error(
 ) -> DataError:
     """Return the error for a cell, with what was expected instead."""
     cell = columns[name][row].as_py()
-    cell = "" if cell is None else str(cell)
+    cell = "" if cell is None else f"{cell:.15g}" if isinstance(cell, float) else str(cell)
     if (missing or Missing()).matches(cell):
         text = cell.strip()
         came = f"{text!r} (a gap)" if text else "an empty cell (a gap)"

@@ -30,6 +30,8 @@ class Columns:
         What was understood so far.
     index : str or None
         The column that is the index of a frame, if it holds times.
+    from_text : bool
+        Whether numbers were read from text, with a decimal point.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Columns:
     lines: NDArray[np.int64]
     notes: list[Note] = field(default_factory=list)
     index: str | None = None
+    from_text: bool = False
 
     def __getitem__(self, name: str) -> Any:
         return self.arrays[self.names.index(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow.compute as pc
 
 from ..errors import DataError
@@ -38,7 +39,8 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
     time_column = find_time(columns, options)
     time = stamps = None
     if time_column is not None:
-        time, stamps = read_time(columns, time_column)
+        rows = {"": np.arange(len(columns.lines))} if streams is None else streams.groups()
+        time, stamps = read_time(columns, time_column, options, rows.values())
         columns.pop(time_column)
     if options.stream_column is not None and options.stream_column not in options.columns:
         columns.pop(options.stream_column)

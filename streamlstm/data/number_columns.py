@@ -14,12 +14,11 @@ from ..errors import DataError
 from .cell_error import cell_error
 from .cells.missing import Missing
 from .cells.number_format import NumberFormat, to_float64
-from .cells.numbers import NumberReading, evidence, recognise_numbers
+from .cells.numbers import MAX_FLOAT32, NumberReading, evidence, recognise_numbers
 from .columns import Columns, is_text
 from .options import ReadOptions
+from .sentinels import suspect_sentinels
 from .table import Note
-
-MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def read_numbers(
@@ -42,17 +41,18 @@ def read_numbers(
         At the first cell that is no number, of a column that was asked for or holds numbers.
     """
     missing = Missing(options.missing_values)
-    formats = _recognise(columns, names, missing, options)
+    formats = recognise_columns(columns, names, missing, options)
     kept = [name for name in names if name in formats]
     values = np.empty((len(columns.lines), len(kept)))
     for k, name in enumerate(kept):
         values[:, k] = _convert(columns, name, formats[name], missing, options.missing)
+        columns.notes += suspect_sentinels(name, values[:, k])
         if columns.names.count(name):
             columns.pop(name)
     return tuple(kept), values, tuple(name for name in names if name not in formats)
 
 
-def _recognise(
+def recognise_columns(
     columns: Columns, names: Sequence[str], missing: Missing, options: ReadOptions
 ) -> dict[str, NumberFormat]:
     """Return the format of each column that holds numbers."""
@@ -68,7 +68,9 @@ def _recognise(
         elif name in options.columns:
             found[name] = NumberFormat()  # so that the error says where the text is
         elif columns[name].null_count == 0 and pc.all(missing.mask(columns[name])).as_py():
-            columns.notes.append(Note(name, "is empty and left out"))
+            columns.notes.append(Note(name, "is empty and is left out"))
+        else:
+            columns.notes.append(Note(name, "holds text and is left out"))
     if ambiguous:
         found |= _settle(columns, ambiguous, missing, options)
     for name, number_format in found.items():
@@ -88,8 +90,10 @@ def _settle(
     for name in columns.names:
         if name not in ambiguous:
             formats = _reading(columns[name], missing, options).formats
-            if len(formats) == 1 and is_text(columns[name].type):
-                mark, long = evidence(missing.to_null(columns[name]), formats[0])
+            cells = columns[name]
+            if len(formats) == 1 and columns.from_text:
+                cells = missing.to_null(cells) if is_text(cells.type) else cells
+                mark, long = evidence(cells, formats[0])
                 marks |= {mark} - {""}
                 ungrouped |= long
     settled = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import DataError
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -57,3 +59,12 @@ class ReadOptions:
     allow_gaps: bool = True
     resample: str | None = None
     difference: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        marks = {"decimal": (".", ","), "thousands": (".", ",", "'", " ")}
+        for name, allowed in marks.items():
+            given = getattr(self, name)
+            if given is not None and given not in allowed:
+                raise DataError(f"--{name} {given}: expected one of {'  '.join(allowed)}")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise DataError(f"--decimal {self.decimal}: expected another mark than --thousands")

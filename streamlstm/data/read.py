@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from ..errors import DataError
+from .columns import Columns
 from .interpret import interpret
 from .options import ReadOptions
 from .order import put_in_order
 from .resample import resample
 from .sources.content import open_content
 from .sources.delimited import read_delimited
+from .sources.files import read_binary
 from .sources.frames import read_frame
 from .spacing import check_spacing
 from .table import Table
@@ -24,8 +30,10 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
 
     Parameters
     ----------
-    source : path, "-" for standard input, an open stream, frame, array or dict of arrays
-        CSV, of which ``.gz`` is unpacked; pandas and polars DataFrame or Series, pyarrow Table.
+    source : path, "-" for standard input, open stream, frame, dict or array
+        Files are CSV, Parquet, Feather or JSON lines, told by their content; gzip is unpacked.
+        Frames and series are those of pandas and polars, and tables of Arrow; an array of NumPy has
+        no names, so its columns are those asked for, in their order.
     options : ReadOptions, optional
         What must not be guessed.
 
@@ -41,11 +49,28 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
         settles what can be read in two ways.
     """
     options = options or ReadOptions()
-    columns = read_frame(source) or read_delimited(open_content(source))
     # A reading that is missing may be one of several in its interval.
     missing = options.missing or options.resample is not None
-    table = interpret(columns, replace(options, missing=missing))
+    table = interpret(_columns(source, options), replace(options, missing=missing))
+    pa.default_memory_pool().release_unused()
     table = put_in_order(table, options.sort, repeated_times=options.resample is not None)
     if options.resample is not None:
         table = resample(table, options.resample, options.missing)
     return check_spacing(table, options.allow_gaps)
+
+
+def _columns(source: Source, options: ReadOptions) -> Columns:
+    columns = read_frame(source, options.columns)
+    if columns is not None:
+        return columns
+    if not (isinstance(source, str | Path) or hasattr(source, "read")):
+        raise DataError(
+            "expected a file, a frame of pandas or polars, an Arrow table, a dict of arrays or an "
+            f"array, got {type(source).__name__}"
+        )
+    content = open_content(source)
+    columns = read_binary(content)
+    if columns is not None:
+        return columns
+    as_text = {*options.time_columns, options.stream_column or ""}
+    return read_delimited(content, as_text)

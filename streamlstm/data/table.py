@@ -107,10 +107,7 @@ class Table:
         """Return the row numbers of each stream in order; one stream ``""`` without a column."""
         if self.streams is None:
             return {"": np.arange(len(self))}
-        codes, names = self.streams.codes()
-        order = np.argsort(codes, kind="stable")
-        ends = np.cumsum(np.bincount(codes, minlength=len(names)))
-        return dict(zip(names, np.split(order, ends[:-1]), strict=True))
+        return self.streams.groups()
 
     def take(self, rows: NDArray[np.intp], notes: Sequence[Note] = ()) -> Table:
         """Return a table of these rows, in this order, with more notes."""

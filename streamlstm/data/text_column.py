@@ -59,6 +59,13 @@ class TextColumn(Sequence[str]):
         """Return these rows, in this order."""
         return TextColumn(self.array.take(pa.array(rows)))
 
+    def groups(self) -> dict[str, NDArray[np.intp]]:
+        """Return the rows of each text in order, the texts as they first appear."""
+        codes, names = self.codes()
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+        return dict(zip(names, np.split(order, ends[:-1]), strict=True))
+
     def codes(self) -> tuple[NDArray[np.int32], tuple[str, ...]]:
         """Return the number of each row's text, int32[n], and the texts as they first appear."""
         coded = self.text().dictionary_encode()

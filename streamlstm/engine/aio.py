@@ -13,7 +13,6 @@ from ..errors import ModelError, StreamLSTMError
 from .engine import Engine
 from .ids import StreamId, check_stream_id
 from .prediction import Prediction, Predictions, ResultLayout
-from .validation import to_float32
 
 Float32Array = NDArray[np.float32]
 
@@ -23,7 +22,7 @@ class _Call(NamedTuple):
 
     future: asyncio.Future[Float32Array]
     stream: StreamId
-    x: Float32Array
+    x: NDArray[Any]
     seq: Any
     time: Any
 
@@ -74,7 +73,7 @@ class AsyncEngine:
 
     async def step(
         self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance one stream by one observation; as :meth:`Engine.step`.
 
         Parameters
@@ -93,22 +92,23 @@ class AsyncEngine:
             As :meth:`Engine.step`. Whatever is raised, no stream has changed.
         """
         result = await self._result(stream, x, seq, time)
-        outputs = self.engine.model.output_size
-        return result if len(result) == outputs else result[:outputs].copy()
+        return ResultLayout.of(self.engine.model).outputs_of(result)
 
     async def observe(
         self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
     ) -> Prediction:
         """Advance one stream by one observation; as :meth:`Engine.observe`."""
         layout = ResultLayout.of(self.engine.model)
-        return Prediction(await self._result(stream, x, seq, time), layout)
+        result = await self._result(stream, x, seq, time)
+        return Prediction(layout.with_offsets(result), layout)
 
     def _result(
         self, stream: StreamId, x: ArrayLike, seq: Any, time: Any
     ) -> asyncio.Future[Float32Array]:
         """Add a call to the batch of this turn; return the future of its result, float32[W]."""
         loop = self._check_loop()
-        call = _Call(loop.create_future(), check_stream_id(stream), self._to_row(x), seq, time)
+        row = self.engine._schema.hold(x)
+        call = _Call(loop.create_future(), check_stream_id(stream), row, seq, time)
         if not self._pending:
             loop.call_soon(self._flush)
         self._pending.append(call)
@@ -121,7 +121,7 @@ class AsyncEngine:
         *,
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance many streams, all or none; as :meth:`Engine.step_many`, after pending calls."""
         self._flush_now()
         return self.engine.step_many(streams, X, seqs=seqs, times=times)
@@ -168,13 +168,6 @@ class AsyncEngine:
                 "share an Engine"
             )
         return loop
-
-    def _to_row(self, x: ArrayLike) -> Float32Array:
-        """Return a copy of an observation, its shape checked."""
-        row, schema = to_float32(x, "observation"), self.engine._schema
-        if row.shape != schema.shape:
-            raise schema.shape_error(row)
-        return row.copy()
 
     def _flush_now(self) -> None:
         self._check_loop()

@@ -49,7 +49,7 @@ class EngineCore:
         single = backend.single_stream(self._table.rows)
         # The compiled call relies on the GIL to be alone (lock_flag.py).
         self._is_fast = single is not None and _HAS_GIL
-        self._is_quick = self._is_fast and self._is_plain
+        self._is_quick = self._is_fast and self._is_plain and not self._has_offsets
         self._fast_steps, flag = np.zeros(1, np.int64), np.zeros(1, np.int64)
         if single is not None:
             self._task, self._fast_steps, flag = single.task, single.steps, single.locked
@@ -74,10 +74,11 @@ class EngineCore:
         """Step with this model from now on."""
         self._backend = backend
         self._schema = InputSchema(model)
-        self._to_row = self._schema.to_row
+        self._to_row, self._row_type = self._schema.to_row, self._schema.row_type
         self._outputs, self._width = model.output_size, model.result_size
         self._is_plain = model.online is None
-        self._is_quick = self._is_fast and self._is_plain
+        self._has_offsets = model.input_offsets is not None or model.output_offsets is not None
+        self._is_quick = self._is_fast and self._is_plain and not self._has_offsets
         self._layout = ResultLayout.of(model)
         self._one_x = np.zeros((1, model.input_size), np.float32)
         self._one_y = np.zeros((1, model.result_size), np.float32)

@@ -172,8 +172,8 @@ class Engine(Runs):
         Returns
         -------
         Forecast
-            ``y``, ``low`` and ``high``, float32[T, O]; the first row is the forecast that the last
-            observation was answered with.
+            ``y``, ``low`` and ``high``, float32[T, O], float64 where outputs have offsets; the
+            first row is the forecast that the last observation was answered with.
 
         Raises
         ------
@@ -189,7 +189,8 @@ class Engine(Runs):
             row, time = self._table.rows[slot].copy(), float(self._table.time[slot])
             forecast = roll_out(self._model, self._backend, row, time, steps)
             self._backend.use_rows(self._table.rows)
-        return forecast
+            layout = self._layout
+        return Forecast(*map(layout.plus_offsets, forecast))
 
     def stream(self, stream: StreamId) -> Stream:
         """Return a handle to one stream that skips the look-up of its id."""
@@ -220,7 +221,7 @@ class Engine(Runs):
         row = schema.check_row(x)
         with self._lock, self._flag:
             if self._schema is not schema:
-                row = self._schema.check_row(row)
+                row = self._schema.check_row(x)
             slot = self._table.find(stream)
             state = self._table.rows[slot].copy() if slot >= 0 else initial_row(self._model)
             if self._explainer is None or self._explainer.model is not self._model:

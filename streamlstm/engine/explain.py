@@ -5,6 +5,7 @@ added, the output gate what share of the cell goes into the hidden state.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +53,12 @@ class Explanation:
     ----------
     layers : tuple of LayerTrace
         One for each layer of the model.
-    prediction : float32[O]
+    prediction : float32[O] or float64[O]
         What :meth:`streamlstm.Engine.step` would return, to rounding.
     """
 
     layers: tuple[LayerTrace, ...]
-    prediction: Float32Array
+    prediction: NDArray[Any]
 
 
 class Explainer:
@@ -82,4 +83,7 @@ class Explainer:
             trace["hidden" if layer.state else "output"] = output
             vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}
             layers.append(LayerTrace(layer, vectors))
-        return Explanation(tuple(layers), np.array(y[0], np.float32))
+        prediction: NDArray[Any] = np.array(y[0], np.float32)
+        if self.model.output_offsets is not None:
+            prediction = prediction + self.model.output_offsets
+        return Explanation(tuple(layers), prediction)

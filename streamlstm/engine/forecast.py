@@ -1,6 +1,6 @@
 """Forecasts of several steps ahead: the network is fed with its own forecasts."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ class Forecast(NamedTuple):
         errors that add up at random do; NaN while they are not known.
     """
 
-    y: Float32Array
-    low: Float32Array
-    high: Float32Array
+    y: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
 
 
 def check_forecast(model: Model, steps: int) -> None:

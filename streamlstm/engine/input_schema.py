@@ -4,6 +4,7 @@ import math
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import BadValueError, ShapeError, shown
 from ..network.model import Model
 from .ids import StreamId, StreamIds, id_list
-from .validation import bad_rows, bad_value, to_float32
+from .validation import bad_rows, bad_value, to_float32, to_float64, without_offsets
 
 Float32Array = NDArray[np.float32]
 # Looked up once: a step of a small network takes less time than a few attributes of modules.
@@ -31,6 +32,10 @@ class InputSchema:
         Of one observation, (F,).
     timed : bool
         Whether it needs an event time.
+    offsets : float64[F] or None
+        What is subtracted from an observation before it becomes float32.
+    row_type : dtype or None
+        Type of an array that is an observation as it is, without :meth:`to_row`; None for none.
     """
 
     def __init__(self, model: Model) -> None:
@@ -41,21 +46,40 @@ class InputSchema:
             [online is not None and online.fill_of(n) != "refuse" for n in range(model.input_size)]
         )
         self.shape = (model.input_size,)
+        self.offsets = model.input_offsets
+        self.row_type = _FLOAT32 if self.offsets is None else None
+        self._large: list[str] = []  # inputs that have an offset
+        if self.offsets is not None:
+            pairs = zip(model.inputs, self.offsets, strict=True)
+            self._large = [name for name, offset in pairs if offset]
         self._pack = struct.Struct(f"{model.input_size}f").pack
 
     def to_row(self, x: ArrayLike) -> Float32Array:
-        """Return one observation as float32[F] without checking its values.
+        """Return one observation as float32[F], without offsets, and without checking its values.
 
         Raises
         ------
         ShapeError, BadValueError
             If it has not F features, or one of them is no number.
+        PrecisionError
+            If it has come as float32, and an input has an offset.
         """
+        if self.offsets is not None:
+            return without_offsets(self.hold(x), self.offsets)
         if isinstance(x, list) and x and type(x[0]) is not bool:
             # Six times quicker than numpy for a few numbers, and as strict.
             with suppress(struct.error, OverflowError):
                 return np.frombuffer(self._pack(*x), _FLOAT32)
         row = x if type(x) is _ARRAY and x.dtype is _FLOAT32 else to_float32(x, "observation")
+        if row.shape != self.shape:
+            raise self.shape_error(row)
+        return row
+
+    def hold(self, x: ArrayLike) -> NDArray[Any]:
+        """Return a copy of one observation that :meth:`to_row` takes later; raises as that does."""
+        if self.offsets is None:
+            return self.to_row(x).copy()
+        row = to_float64(x, "observation", self._large)
         if row.shape != self.shape:
             raise self.shape_error(row)
         return row
@@ -99,14 +123,14 @@ class InputSchema:
                 raise ShapeError(
                     f"streams: expected a sequence of ids, got {type(streams).__name__}."
                 ) from None
-        X = to_float32(X, "observations")
+        rows = self._numbers(X)
         expected = (len(streams), *self.shape)
-        if X.shape != expected and not (len(streams) == 0 and X.size == 0):
+        if rows.shape != expected and not (len(streams) == 0 and rows.size == 0):
             raise ShapeError(
                 f"observations: expected shape {expected} for {expected[0]} streams and features "
-                f"{', '.join(self._names)}, got {X.shape}."
+                f"{', '.join(self._names)}, got {rows.shape}."
             )
-        return streams, X.reshape(expected)
+        return streams, self._moved(rows.reshape(expected))
 
     def to_sequence(self, X: ArrayLike) -> Float32Array:
         """Return observations of one stream as float32[T, F], their shape checked.
@@ -115,15 +139,25 @@ class InputSchema:
         ------
         ShapeError, BadValueError
         """
-        X = to_float32(X, "observations")
-        if X.size == 0 and X.ndim <= 2 and len(X.shape[:1]) and X.shape[0] == 0:
-            return X.reshape(0, *self.shape)
-        if X.ndim != 2 or X.shape[1:] != self.shape:
+        rows = self._numbers(X)
+        if rows.size == 0 and rows.ndim <= 2 and len(rows.shape[:1]) and rows.shape[0] == 0:
+            return np.empty((0, *self.shape), np.float32)
+        if rows.ndim != 2 or rows.shape[1:] != self.shape:
             raise ShapeError(
                 f"observations: expected shape (T, {self.shape[0]}) for features "
-                f"{', '.join(self._names)}, got {X.shape}."
+                f"{', '.join(self._names)}, got {rows.shape}."
             )
-        return X
+        return self._moved(rows)
+
+    def _numbers(self, X: ArrayLike) -> NDArray[Any]:
+        """Return observations in the precision that their offsets need."""
+        if self.offsets is None:
+            return to_float32(X, "observations")
+        return to_float64(X, "observations", self._large)
+
+    def _moved(self, rows: NDArray[Any]) -> Float32Array:
+        """Return what :meth:`_numbers` has returned without offsets."""
+        return rows if self.offsets is None else without_offsets(rows, self.offsets)
 
     def bad_rows(self, X: Float32Array) -> list[int]:
         """Return which rows of X[B, F] have a value that is not valid."""
@@ -142,7 +176,7 @@ class InputSchema:
             error.position = n
             raise error
 
-    def shape_error(self, x: Float32Array) -> ShapeError:
+    def shape_error(self, x: NDArray[Any]) -> ShapeError:
         """Return the error for an observation that is not float32[F]."""
         return ShapeError(
             f"observation: expected {self.shape[0]} features ({', '.join(self._names)}), got "

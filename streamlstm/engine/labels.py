@@ -9,13 +9,13 @@ from ..errors import BadValueError, LabelError, ModelError, ShapeError, shown
 from ..kernels.online.outcomes import APPLIED, NOT_YET, TWICE
 from ..network.model import Model
 from .ids import StreamId
-from .validation import MAX_SEQ, is_number, to_float32
+from .validation import MAX_SEQ, is_number, to_float32, to_float64, without_offsets
 
 Float32Array = NDArray[np.float32]
 
 
 def check_labels(model: Model, y: ArrayLike) -> Float32Array:
-    """Return labels as float32[O], a copy; NaN where there is none.
+    """Return labels as float32[O], without offsets, a copy; NaN where there is none.
 
     Raises
     ------
@@ -29,7 +29,14 @@ def check_labels(model: Model, y: ArrayLike) -> Float32Array:
             "learn: expected a model that accepts labels from outside, this one does not; "
             'model.with_online(Online(adapt="rls", labels=100)) keeps the last 100 steps for them.'
         )
-    labels = np.array(to_float32(y, "labels"), np.float32, ndmin=1)
+    offsets = model.output_offsets
+    if offsets is None:
+        labels = np.array(to_float32(y, "labels"), np.float32, ndmin=1)
+    else:
+        moved = [name for name, offset in zip(model.outputs, offsets, strict=True) if offset]
+        values = np.atleast_1d(to_float64(y, "labels", moved))
+        fits = values.shape == offsets.shape
+        labels = without_offsets(values, offsets) if fits else values.astype(np.float32)
     if labels.shape != (model.output_size,):
         raise ShapeError(
             f"labels: expected one for each output ({', '.join(model.outputs)}), got shape "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlstm.engine.engine import Engine
+from streamlstm.engine.prediction import ResultLayout
 from streamlstm.network.model import Model
 from streamlstm.network.online import result_places
 
@@ -29,8 +30,8 @@ def predict_rows(
     ----------
     model : Model
         The model to run.
-    values : float32[n, F]
-        The model's inputs.
+    values : float[n, F]
+        The model's inputs, float64 for a model with offsets.
     groups : sequence of int[k]
         The rows of each stream, in order.
     times : float64[n], optional
@@ -38,7 +39,7 @@ def predict_rows(
 
     Returns
     -------
-    float32[n, W]
+    float32[n, W], float64 where outputs have offsets
         The result of each row: its prediction, and what the online stage says of it.
     """
     engine = Engine(model, capacity=max(len(groups), 1))
@@ -58,7 +59,7 @@ def predict_rows(
         if len(rest):
             moments = None if times is None else times[rest]
             Y[rest] = engine.result_run(n, values[rest], moments)
-    return Y
+    return ResultLayout.of(model).with_offsets(Y)
 
 
 def result_columns(model: Model) -> tuple[list[str], list[int]]:

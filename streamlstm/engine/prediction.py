@@ -24,25 +24,56 @@ class ResultLayout:
         Of its intervals, rising.
     has_stage : bool
         Whether the model has an online stage; if not, a result has the outputs only.
+    offsets : float64[O], optional
+        Of the outputs, which results of an engine are without.
     """
 
-    def __init__(self, outputs: int, levels: Sequence[float], has_stage: bool) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        levels: Sequence[float],
+        has_stage: bool,
+        offsets: NDArray[np.float64] | None = None,
+    ) -> None:
         self.outputs, self.levels, self.has_stage = outputs, tuple(levels), has_stage
+        self.offsets = offsets
         self.places: ResultPlaces = result_places(outputs, len(self.levels))
 
     @classmethod
     def of(cls, model: Model) -> "ResultLayout":
         """Return the layout of a model's results."""
         levels = () if model.online is None else model.online.intervals
-        return cls(model.output_size, levels, model.online is not None)
+        return cls(model.output_size, levels, model.online is not None, model.output_offsets)
+
+    def plus_offsets(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values of outputs, [..., O], with their offsets: float64 where there are any."""
+        return values if self.offsets is None else values + self.offsets
+
+    def outputs_of(self, results: Float32Array) -> NDArray[Any]:
+        """Return the outputs in results[..., W] with their offsets, C-contiguous."""
+        if self.offsets is not None:
+            return results[..., : self.outputs] + self.offsets
+        return results[..., : self.outputs].copy() if self.has_stage else results
+
+    def with_offsets(self, results: Float32Array) -> NDArray[Any]:
+        """Return results[..., W] with the offsets of outputs and bounds, as float64.
+
+        Without offsets they are returned as they are.
+        """
+        if self.offsets is None:
+            return results
+        moved = results.astype(np.float64)
+        end = self.places.error if self.has_stage else self.outputs
+        moved[..., :end] += np.tile(self.offsets, end // self.outputs)
+        return moved
 
 
 class _Result:
-    """The parts of results, float32[..., W], by name."""
+    """The parts of results, float32[..., W] or with offsets float64, by name."""
 
     __slots__ = ("_layout", "_result")
 
-    def __init__(self, result: Float32Array, layout: ResultLayout) -> None:
+    def __init__(self, result: NDArray[Any], layout: ResultLayout) -> None:
         self._result, self._layout = result, layout
 
     @property
@@ -51,26 +82,26 @@ class _Result:
         return self._layout.has_stage
 
     @property
-    def y(self) -> Float32Array:
-        """The outputs, in the unit of the series: float32[O]."""
+    def y(self) -> NDArray[Any]:
+        """The outputs, in the unit of the series: float32[O], float64 if they have offsets."""
         return self._result[..., : self._layout.outputs]
 
     @property
-    def low(self) -> Float32Array:
+    def low(self) -> NDArray[Any]:
         """Lower bounds of the widest interval: float32[O], NaN where there is none (yet)."""
         return self._vector(self._layout.places.low, len(self._layout.levels) - 1)
 
     @property
-    def high(self) -> Float32Array:
+    def high(self) -> NDArray[Any]:
         """Upper bounds of the widest interval: float32[O], NaN where there is none (yet)."""
         return self._vector(self._layout.places.high, len(self._layout.levels) - 1)
 
     @property
-    def error(self) -> Float32Array:
+    def error(self) -> NDArray[Any]:
         """What came less what had been predicted for it: float32[O], NaN where nothing is known."""
         return self._vector(self._layout.places.error, 0)
 
-    def interval(self, level: float) -> tuple[Float32Array, Float32Array]:
+    def interval(self, level: float) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the bounds of the interval of one level, each float32[O].
 
         Raises
@@ -87,10 +118,10 @@ class _Result:
         n, places = levels.index(level), self._layout.places
         return self._vector(places.low, n), self._vector(places.high, n)
 
-    def _vector(self, start: int, level: int) -> Float32Array:
+    def _vector(self, start: int, level: int) -> NDArray[Any]:
         result, outputs = self._result, self._layout.outputs
         if not self._layout.has_stage or level < 0:
-            return np.full((*result.shape[:-1], outputs), np.nan, np.float32)
+            return np.full((*result.shape[:-1], outputs), np.nan, result.dtype)
         start += level * outputs
         return result[..., start : start + outputs]
 
@@ -201,5 +232,10 @@ class Predictions(_Result):
         return f"<Predictions of {len(self)} observations, {int(self.alarm.sum())} alarms>"
 
 
-def _short(values: Float32Array) -> str:
+def _short(values: NDArray[Any]) -> str:
+    if values.dtype == np.float64:  # with offsets, to which most digits belong
+        digits = "{:.12g}".format
+        return np.array2string(
+            values, separator=", ", threshold=8, formatter={"float_kind": lambda v: digits(v)}
+        )
     return np.array2string(values, precision=5, separator=", ", threshold=8)

@@ -1,6 +1,7 @@
 """Runs: many observations of one stream in one call."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +27,7 @@ class Runs(Stepping):
         times: Sequence[float | None] | None = None,
         *,
         seq: int = 0,
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance one stream by T observations, all or none, in one compiled loop.
 
         The results are those of T calls of :meth:`step`, bit for bit. Other calls of this engine
@@ -55,7 +56,7 @@ class Runs(Stepping):
             As for :meth:`step`, naming the first observation at fault. Whatever is raised, also by
             Ctrl-C on the way, the stream has not changed.
         """
-        return self._outputs_of(self.result_run(stream, X, times, seq))
+        return self._layout.outputs_of(self.result_run(stream, X, times, seq))
 
     def observe_run(
         self,
@@ -82,7 +83,8 @@ class Runs(Stepping):
         StreamLSTMError
             As for :meth:`run`.
         """
-        return Predictions(self.result_run(stream, X, times, seq), self._layout)
+        results = self.result_run(stream, X, times, seq)
+        return Predictions(self._layout.with_offsets(results), self._layout)
 
     def result_run(
         self,
@@ -91,20 +93,21 @@ class Runs(Stepping):
         times: Sequence[float | None] | NDArray[np.float64] | None = None,
         seq: int = 0,
     ) -> Float32Array:
-        """Do what :meth:`run` does, and return whole results, float32[T, W]."""
+        """Do what :meth:`run` does, and return whole results, float32[T, W], without offsets."""
         stream, schema = check_stream_id(stream), self._schema
-        X = schema.to_sequence(X)
-        times = check_column("times", times, len(X))
+        rows = schema.to_sequence(X)
+        times = check_column("times", times, len(rows))
         moments = None if times is None else _moments(stream, times)
-        _check(schema, stream, X, moments)
+        _check(schema, stream, rows, moments)
         with self._lock, self._flag:
             if self._schema is not schema:
-                _check(self._schema, stream, self._schema.to_sequence(X), moments)
+                rows = self._schema.to_sequence(X)
+                _check(self._schema, stream, rows, moments)
             slot = self._table.find(stream)
-            seq = _check_first(stream, seq, self._table.last_seq(slot), len(X))
-            Y = np.empty((len(X), self._width), np.float32)
-            if len(X):
-                self._run(stream, slot, X, Y, seq, moments)
+            seq = _check_first(stream, seq, self._table.last_seq(slot), len(rows))
+            Y = np.empty((len(rows), self._width), np.float32)
+            if len(rows):
+                self._run(stream, slot, rows, Y, seq, moments)
             return Y
 
     def _run(

@@ -1,6 +1,7 @@
 """Steps of an engine: one observation or many, answered with outputs or with all that is known."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,7 @@ class Stepping(StreamStates):
 
     def step(
         self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance one stream by one observation.
 
         Parameters
@@ -32,7 +33,7 @@ class Stepping(StreamStates):
         stream : str or int
             The stream's id; a new one begins with the initial state.
         x : float32[F]
-            The observation, finite, in the unit of the series.
+            The observation, finite, in the unit of the series; float64 for a model with offsets.
         seq : int
             Its number in the stream, rising by one from 1; 0 if observations are not numbered.
         time : float, optional
@@ -42,10 +43,12 @@ class Stepping(StreamStates):
         Returns
         -------
         float32[O]
-            The prediction, in the unit of the series.
+            The prediction, in the unit of the series; float64 where outputs have offsets.
 
         Raises
         ------
+        PrecisionError
+            If x has come as float32, and an input has an offset.
         ShapeError, BadValueError, StreamIdError
             If an argument is not as described.
         GapError, DuplicateError
@@ -73,7 +76,7 @@ class Stepping(StreamStates):
                     return y
             except OverflowError:
                 pass  # an integer beyond 64 bits
-        return self._result(stream, x, seq, time)[: self._outputs]
+        return self._layout.outputs_of(self._result(stream, x, seq, time))
 
     def observe(
         self, stream: StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
@@ -97,21 +100,24 @@ class Stepping(StreamStates):
         StreamLSTMError
             As for :meth:`step`.
         """
-        return Prediction(self._result(stream, x, seq, time), self._layout)
+        result = self._result(stream, x, seq, time)
+        return Prediction(self._layout.with_offsets(result), self._layout)
 
     def _result(self, stream: StreamId, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
         """Advance one stream by one observation; return float32[W]."""
         if type(seq) is int and self._is_fast and (time is None or is_time(time)):
-            if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
-                x = self._to_row(x)
+            if type(x) is not _ARRAY or x.dtype is not self._row_type or x.ndim != 1:
+                row = self._to_row(x)
+            else:
+                row = x
             y = _EMPTY(self._width, _FLOAT32)
             at = _NAN if time is None else time
             try:
                 if type(stream) is str:
-                    if self._step_text(self._head, self._task, stream, x, seq, at, y):
+                    if self._step_text(self._head, self._task, stream, row, seq, at, y):
                         return y
                 elif type(stream) is int and self._step_integer(
-                    self._head, self._task, stream, x, seq, at, y
+                    self._head, self._task, stream, row, seq, at, y
                 ):
                     return y
             except OverflowError:
@@ -123,7 +129,7 @@ class Stepping(StreamStates):
         row = schema.check_row(x)
         with self._lock, self._flag:
             if self._schema is not schema:
-                row = self._schema.check_row(row)
+                row = self._schema.check_row(x)
             slot = self._table.find(stream)
             if type(seq) is not int or seq != 0 or time is not None or self._schema.timed:
                 seq = check_seq(stream, seq, self._table.last_seq(slot))
@@ -139,7 +145,7 @@ class Stepping(StreamStates):
         *,
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance many streams, all or none; a stream may come more than once.
 
         Parameters
@@ -162,7 +168,7 @@ class Stepping(StreamStates):
         StreamLSTMError
             As for :meth:`step`, naming the first observation at fault. Then none was applied.
         """
-        return self._outputs_of(self.result_many(streams, X, seqs, times))
+        return self._layout.outputs_of(self.result_many(streams, X, seqs, times))
 
     def observe_many(
         self,
@@ -189,11 +195,8 @@ class Stepping(StreamStates):
         StreamLSTMError
             As for :meth:`step_many`.
         """
-        return Predictions(self.result_many(streams, X, seqs, times), self._layout)
-
-    def _outputs_of(self, results: Float32Array) -> Float32Array:
-        """Return the outputs in results[B, W], C-contiguous."""
-        return results if self._is_plain else results[:, : self._outputs].copy()
+        results = self.result_many(streams, X, seqs, times)
+        return Predictions(self._layout.with_offsets(results), self._layout)
 
     def result_many(
         self,
@@ -202,19 +205,23 @@ class Stepping(StreamStates):
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
     ) -> Float32Array:
-        """Do what :meth:`step_many` does, and return whole results, float32[B, W], for a worker."""
+        """Do what :meth:`step_many` does, and return whole results, float32[B, W], for a worker.
+
+        They are without the offsets of the outputs.
+        """
         schema = self._schema
-        ids, X = schema.to_rows(streams, X)
+        ids, rows = schema.to_rows(streams, X)
         seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
-        schema.check_rows(ids, X)
+        schema.check_rows(ids, rows)
         with self._lock, self._flag:
             if self._schema is not schema:
-                self._schema.check_rows(*self._schema.to_rows(ids, X))
+                ids, rows = self._schema.to_rows(ids, X)
+                self._schema.check_rows(ids, rows)
             self._backend.reserve(len(ids))
             block = fast_block(self._table, ids, seqs, times, self._schema.timed)
             if block is None:
                 block = block_of_all(self._table, id_list(ids), seqs, times, self._schema.timed)
-            return self._step_block(block, X)
+            return self._step_block(block, rows)
 
     def step_each(
         self,
@@ -223,7 +230,7 @@ class Stepping(StreamStates):
         *,
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
-    ) -> tuple[Float32Array, dict[int, StreamLSTMError]]:
+    ) -> tuple[NDArray[Any], dict[int, StreamLSTMError]]:
         """Apply every observation that is valid, and return the errors of the others.
 
         This is how a server steps the messages of many clients.
@@ -242,7 +249,7 @@ class Stepping(StreamStates):
             DuplicateError for the last one of a stream also its prediction.
         """
         results, errors = self.result_each(streams, X, seqs, times)
-        return self._outputs_of(results), errors
+        return self._layout.outputs_of(results), errors
 
     def result_each(
         self,
@@ -251,22 +258,26 @@ class Stepping(StreamStates):
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
     ) -> tuple[Float32Array, dict[int, StreamLSTMError]]:
-        """Do what :meth:`step_each` does, and return whole results, float32[B, W]."""
+        """Do what :meth:`step_each` does, and return whole results, float32[B, W].
+
+        They are without the offsets of the outputs, the predictions of DuplicateErrors are not.
+        """
         schema = self._schema
-        ids, X = schema.to_rows(streams, X)
+        ids, rows = schema.to_rows(streams, X)
         seqs, times = check_column("seqs", seqs, len(ids)), check_column("times", times, len(ids))
-        bad = schema.bad_rows(X)
+        bad = schema.bad_rows(rows)
         with self._lock, self._flag:
             if self._schema is not schema:
                 schema = self._schema
-                bad = schema.bad_rows(schema.to_rows(ids, X)[1])
+                rows = schema.to_rows(ids, X)[1]
+                bad = schema.bad_rows(rows)
             self._backend.reserve(len(ids))
             block = None if bad else fast_block(self._table, ids, seqs, times, self._schema.timed)
             if block is not None:
-                return self._step_block(block, X), {}
+                return self._step_block(block, rows), {}
             given = id_list(ids)
             errors: dict[int, StreamLSTMError] = {
-                n: schema.error(X[n], f"stream {shown(given[n])}") for n in bad
+                n: schema.error(rows[n], f"stream {shown(given[n])}") for n in bad
             }
             block, valid = block_of_valid(
                 self._table, given, seqs, times, self._schema.timed, errors
@@ -275,6 +286,9 @@ class Stepping(StreamStates):
             for n, error in repeated.items():
                 error.values = self._last_prediction(given[n], error.last)
             Y = np.full((len(given), self._width), np.nan, np.float32)
-            Y[valid] = self._step_block(block, X[valid])
+            Y[valid] = self._step_block(block, rows[valid])
             fill_from_block(repeated, valid, given, seqs, Y, self._outputs)
+            for error in repeated.values():
+                if error.values is not None:
+                    error.values = self._layout.plus_offsets(error.values)
             return Y, dict(sorted(errors.items()))

@@ -1,5 +1,7 @@
 """A handle to one stream of an engine."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,7 +31,7 @@ class Stream:
         self._slot = -1
         self._generation = 0
 
-    def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Float32Array:
+    def step(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> NDArray[Any]:
         """Advance the stream by one observation; as :meth:`Engine.step`."""
         engine = self._engine
         if time is None and type(seq) is int and engine._is_quick:  # as in Engine.step
@@ -42,23 +44,26 @@ class Stream:
                     return y
             except OverflowError:
                 pass  # a number beyond 64 bits
-        return self.result(x, seq, time)[: engine._outputs]
+        return engine._layout.outputs_of(self.result(x, seq, time))
 
     def observe(self, x: ArrayLike, *, seq: int = 0, time: float | None = None) -> Prediction:
         """Advance the stream by one observation; as :meth:`Engine.observe`."""
-        return Prediction(self.result(x, seq, time), self._engine._layout)
+        result, layout = self.result(x, seq, time), self._engine._layout
+        return Prediction(layout.with_offsets(result), layout)
 
     def result(self, x: ArrayLike, seq: int, time: float | None) -> Float32Array:
-        """Do what :meth:`step` does, and return the whole result, float32[W]."""
+        """Do what :meth:`step` does, and return the whole result, float32[W], without offsets."""
         engine = self._engine
         if type(seq) is int and engine._is_fast and (time is None or is_time(time)):
-            if type(x) is not _ARRAY or x.dtype is not _FLOAT32 or x.ndim != 1:
-                x = engine._to_row(x)
+            if type(x) is not _ARRAY or x.dtype is not engine._row_type or x.ndim != 1:
+                row = engine._to_row(x)
+            else:
+                row = x
             y = _EMPTY(engine._width, _FLOAT32)
             slot, generation = self._slot, self._generation
             at = _NAN if time is None else time
             try:
-                if engine._step_slot(engine._head, engine._task, slot, generation, x, seq, at, y):
+                if engine._step_slot(engine._head, engine._task, slot, generation, row, seq, at, y):
                     return y
             except OverflowError:
                 pass  # a number beyond 64 bits
@@ -66,7 +71,7 @@ class Stream:
         row = schema.check_row(x)
         with engine._lock, engine._flag:
             if engine._schema is not schema:
-                row = engine._schema.check_row(row)
+                row = engine._schema.check_row(x)
             table, slot = engine._table, self._slot
             if slot < 0 or table.generation[slot] != self._generation:
                 slot = table.find(self.id)

@@ -1,6 +1,7 @@
 """The state of single streams: read, exported, imported, reset and forgotten."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class StreamStates(EngineCore):
         with self._lock, self._flag:
             return [self._table.last_seq(self._table.find(stream)) for stream in ids]
 
-    def last_prediction(self, stream: StreamId, seq: int) -> Float32Array | None:
+    def last_prediction(self, stream: StreamId, seq: int) -> NDArray[Any] | None:
         """Return the prediction for the numbered observation ``seq`` once more.
 
         Returns
@@ -86,7 +87,8 @@ class StreamStates(EngineCore):
         """
         stream = check_stream_id(stream)
         with self._lock, self._flag:
-            return self._last_prediction(stream, seq)
+            y = self._last_prediction(stream, seq)
+            return None if y is None else self._layout.plus_offsets(y)
 
     def _last_prediction(self, stream: StreamId, seq: int) -> Float32Array | None:
         slot = self._table.find(stream)

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BadValueError, DuplicateError, GapError, ModelError, ShapeError, shown
+from ..errors import (
+    BadValueError,
+    DuplicateError,
+    GapError,
+    ModelError,
+    PrecisionError,
+    ShapeError,
+    shown,
+)
 from ..network.model import Model
 from .ids import StreamId
 
@@ -95,8 +103,8 @@ def check_column(name: str, values: Any, count: int) -> Any:
     return values
 
 
-def to_float32(values: ArrayLike, what: str) -> Float32Array:
-    """Return ``values`` as a C-contiguous, writable float32 array.
+def to_numbers(values: ArrayLike, what: str) -> NDArray[Any]:
+    """Return ``values`` as an array of real numbers, in the precision in which they came.
 
     Raises
     ------
@@ -105,10 +113,6 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
     ShapeError
         If its rows differ in length.
     """
-    if type(values) is np.ndarray and values.dtype == np.float32:
-        flags = values.flags
-        if flags.c_contiguous and flags.writeable:
-            return values
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)  # masked is missing
     try:
@@ -130,11 +134,55 @@ def to_float32(values: ArrayLike, what: str) -> Float32Array:
             array = array.astype(np.float64)
         except (OverflowError, TypeError):
             raise BadValueError(f"{what}: expected numbers that fit float32.") from None
+    return array
+
+
+def to_float32(values: ArrayLike, what: str) -> Float32Array:
+    """Return ``values`` as a C-contiguous, writable float32 array; raises as :func:`to_numbers`."""
+    if type(values) is np.ndarray and values.dtype == np.float32:
+        flags = values.flags
+        if flags.c_contiguous and flags.writeable:
+            return values
+    array = to_numbers(values, what)
     # What is too large for float32 becomes infinite here, and the caller refuses it as such.
     with np.errstate(over="ignore"):
         # The kernels are compiled for writable arrays; one that is not would be another type to
         # Numba, and a new compilation of many seconds.
         return array.astype(np.float32, order="C", copy=not array.flags.writeable)
+
+
+def to_float64(values: ArrayLike, what: str, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return ``values`` as float64, of whose last axis some have offsets.
+
+    Parameters
+    ----------
+    values : array_like
+    what : str
+        What messages call it.
+    names : sequence of str
+        Names of its columns that have offsets.
+
+    Raises
+    ------
+    PrecisionError
+        If they have come in float32 or less.
+    BadValueError, ShapeError
+        As :func:`to_numbers`.
+    """
+    array = to_numbers(values, what)
+    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
+        raise PrecisionError(
+            f"{what}: expected float64, got an array of {array.dtype}, which has lost the digits "
+            f"that the model needs of {', '.join(names)}; give numbers of Python or a float64 "
+            "array, made before anything made it float32."
+        )
+    return array.astype(np.float64)
+
+
+def without_offsets(values: NDArray[np.float64], offsets: NDArray[np.float64]) -> Float32Array:
+    """Return ``values - offsets``, subtracted in float64, as float32."""
+    with np.errstate(over="ignore"):
+        return np.subtract(values, offsets).astype(np.float32)
 
 
 def bad_value(

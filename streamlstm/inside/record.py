@@ -109,7 +109,7 @@ def record(
     model : Model
         The network.
     X : float32[n, F]
-        The series from its start.
+        Float64 for a model with offsets. The series from its start.
     first : int
         First step to record. Steps before it are run for their effect on the state only.
     layers : sequence of int, optional
@@ -136,8 +136,12 @@ def record(
         As :meth:`streamlstm.Engine.step`, naming the row.
     """
     chosen = choose_layers(model, layers, units)
-    X = np.asarray(X, np.float32)
-    Y = np.empty((len(X) - first, model.output_size), np.float32)
+    kind, made = (
+        np.float32 if offsets is None else np.float64
+        for offsets in (model.input_offsets, model.output_offsets)
+    )
+    X = np.asarray(X, kind)
+    Y = np.empty((len(X) - first, model.output_size), made)
     traces: dict[int, dict[str, list[Float32Array]]] = {n: {} for n in chosen}
     engine = Engine(model, capacity=1, backend=backend)
     for row, x in enumerate(X):

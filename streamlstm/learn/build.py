@@ -39,7 +39,7 @@ def build_model(
     Model
     """
     outputs = network.head.outputs_per_target
-    scaling = data.output_scaling
+    scaling, moved = data.output_scaling, data.output_offsets
     return Model(
         network.layers(),
         network.weights(),
@@ -53,4 +53,6 @@ def build_model(
         online=data.stage or (Online() if data.lags else None),
         lags=data.lags,
         lag_weights=data.lag_weights,
+        input_offsets=data.input_offsets,
+        output_offsets=None if moved is None else np.repeat(moved, outputs),
     )

@@ -119,6 +119,8 @@ class Dataset:
         How missing inputs are filled, and which features of the time stand behind the inputs.
     sequences : bool
         Each series is a sequence with an end: whole ones are in each period.
+    offsets : float64[C], optional
+        What was subtracted from the columns of the series before they became float32.
 
     Attributes
     ----------
@@ -172,7 +174,9 @@ class Dataset:
         times: NDArray[np.float64] | None = None,
         stage: Online | None = None,
         sequences: bool = False,
+        offsets: NDArray[np.float64] | None = None,
     ) -> None:
+        self.offsets = offsets
         steps = (horizon,) if isinstance(horizon, int) else tuple(horizon)
         self.inputs = tuple(inputs)
         self.targets = tuple(targets) * len(steps)
@@ -236,6 +240,16 @@ class Dataset:
         if stage.calendar:
             X = np.concatenate([X, derive_inputs(self.times, self.groups, stage)], axis=1)
         return X, filled
+
+    @property
+    def input_offsets(self) -> NDArray[np.float64] | None:
+        """What was subtracted from the inputs, float64[F]; None for nothing."""
+        return None if self.offsets is None else self.offsets[list(self.inputs)]
+
+    @property
+    def output_offsets(self) -> NDArray[np.float64] | None:
+        """What was subtracted from the targets, float64[O]; None for nothing."""
+        return None if self.offsets is None else self.offsets[list(self.targets)]
 
     def _unscaled_targets(self, s: Series) -> Array:
         """Return the target of each row, a change or a value; NaN where there is none."""

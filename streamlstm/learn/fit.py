@@ -22,6 +22,7 @@ from .settings import Settings
 
 Array = NDArray[Any]
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network's outputs, tried on the validation period
+CLOSE = 1.01  # errors up to this many times the lowest are as good: the smallest such share is kept
 
 
 @dataclass(frozen=True)
@@ -299,13 +300,14 @@ class _Trainer:
     def take_best(self) -> None:
         """Take the best weights, with as much of the network's outputs as validation bears out.
 
-        Each output is multiplied by the factor, from 0 to 1, of the lowest error; with 0 the linear
-        part and persistence are left. Outputs that are not linear stay as they are.
+        Each output is multiplied by the smallest of some factors from 0 to 1 whose error is close
+        to the lowest; with 0 the linear part and persistence are left. Outputs that are not linear
+        stay as they are.
         """
         self._averaged_network.theta[:] = self.best_weights
         outputs, _ = self._runner.run(self._starts[:0])
-        errors = [self._validation_errors(outputs * factor) for factor in SHARES]
-        best = np.array(SHARES)[np.argmin(errors, axis=0)]
+        errors = np.array([self._validation_errors(outputs * factor) for factor in SHARES])
+        best = np.array(SHARES)[np.argmax(errors <= CLOSE * errors.min(axis=0), axis=0)]
         self.network.theta[:] = self.best_weights
         self.network.head.shrink(self.network.head_matrix, best)
 

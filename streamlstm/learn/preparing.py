@@ -23,6 +23,7 @@ from .cells import compile_kernels
 from .dataset import Dataset, Split
 from .linear_part import autoregressions
 from .objective import objective_of
+from .offsets import fit_offsets, offsets_of
 from .season import find_season
 from .settings import Settings
 from .start import scalings_of
@@ -40,12 +41,11 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
     sequence, stream = settings.sequence_column, settings.stream_column
     categories = [settings.class_column, stream if sequence else None]
+    reading = settings.reading | {"stream_column": sequence or stream}
     options = ReadOptions(
-        time_columns=(settings.time_column,) if settings.time_column else (),
-        stream_column=sequence or stream,
+        **reading,
         columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
         categories=tuple(name for name in categories if name),
-        allow_gaps=settings.allow_gaps,
         missing=settings.fill != "refuse",
     )
     table = source if isinstance(source, Table) else read_table(source, options)
@@ -71,10 +71,13 @@ def make_dataset(
     """Return the data set of a table; a DataError names the table."""
     points = objective_of(settings, len(settings.outputs)).points
     columns = list(dict.fromkeys([*inputs, *settings.target]))
-    values, groups = table.select(columns).astype(np.float32), table.groups()
+    values, groups = table.select(columns), table.groups()
+    seen = [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
+    offsets = fit_offsets(seen) if start is None else offsets_of(start, columns)
+    moved = (values - offsets).astype(np.float32)
     try:
         return Dataset(
-            [(stream, values[rows]) for stream, rows in groups.items()],
+            [(stream, moved[rows]) for stream, rows in groups.items()],
             [columns.index(name) for name in inputs],
             [columns.index(name) for name in settings.target],
             settings.horizons,
@@ -85,6 +88,7 @@ def make_dataset(
             None if table.time is None else table.time[np.concatenate([*groups.values()])],
             stage,
             sequences=settings.sequence_column is not None,
+            offsets=offsets if offsets.any() else None,
         )
     except DataError as error:
         raise DataError(f"{table.path}: {error}") from None

@@ -7,6 +7,7 @@ A new setting is a field here with a line in the docstring, and an option of the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import DataError
 from ..network.checks import horizon_suffix
@@ -27,9 +28,11 @@ def parse_horizons(given: object) -> int | tuple[int, ...]:
     for part in parts:
         first, dots, last = str(part).strip().partition("..")
         ends = (first, last if dots else first)
-        if isinstance(part, bool) or not all(end.isascii() and end.isdigit() for end in ends):
+        digits = all(end.isascii() and end.isdigit() and len(end) < 20 for end in ends)
+        if isinstance(part, bool) or not digits:
             raise DataError(
-                f"horizon: expected steps ahead, such as 24, or 1..24 for each of these, got {part}"
+                f"horizon: expected steps ahead, such as 24, or 1..24 for each of these, "
+                f"got {str(part)[:40]}"
             )
         begin, end = map(int, ends)
         if not 1 <= begin <= end or end > MOST_STEPS or end - begin >= MOST_HORIZONS:
@@ -158,10 +161,16 @@ class DataSettings:
         Steps per season of the seasonal baseline; None to estimate it.
     train_fraction, validation_fraction : float
         Fractions of each series, from its start; the rest is the test set.
-    time_column, stream_column : str or None
-        The time column, if it is not to be detected, and the one that names each row's series.
+    time_column : str, tuple of str, or None
+        The time column, if it is not to be detected; several are joined.
+    stream_column : str or None
+        The column that names each row's series.
+    time_unit, time_format, timezone, decimal, thousands : str or None
+    missing_values : tuple of str
+    sort : bool
+    resample : str or None
     allow_gaps : bool
-        Treat the rows around a gap as consecutive.
+        As in `data.options.ReadOptions`.
     fill : str
         What takes the place of a missing value of an input: "refuse", "last", "mean", "zero" or
         "predict", as in `Online`.
@@ -182,8 +191,16 @@ class DataSettings:
     season: int | None = None
     train_fraction: float = 0.7
     validation_fraction: float = 0.1
-    time_column: str | None = None
+    time_column: str | tuple[str, ...] | None = None
     stream_column: str | None = None
+    time_unit: str | None = None
+    time_format: str | None = None
+    timezone: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    missing_values: tuple[str, ...] = ()
+    sort: bool = False
+    resample: str | None = None
     allow_gaps: bool = False
     fill: str = "refuse"
     calendar: str | tuple[str, ...] = "none"
@@ -210,6 +227,17 @@ class Settings(OnlineSettings, DataSettings, OptimizationSettings, NetworkSettin
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", parse_horizons(self.horizon))
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How to read the table, by the fields of `data.options.ReadOptions`."""
+        same = (
+            *("stream_column", "time_unit", "time_format", "timezone", "decimal", "thousands"),
+            *("missing_values", "sort", "resample", "allow_gaps"),
+        )
+        times = self.time_column
+        columns = (times,) if isinstance(times, str) else tuple(times or ())
+        return {name: getattr(self, name) for name in same} | {"time_columns": columns}
 
     @property
     def class_column(self) -> str:

@@ -28,9 +28,11 @@ from .classes.table import class_dataset
 from .dataset import Dataset, Split
 from .evaluation.held_back import evaluate_held_back
 from .fit import EpochMetrics, FitResult, fit
+from .known_settings import add_settings, check_known
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_of
+from .offsets import offset_notes
 from .periods import describe_periods
 from .preparing import (
     linear_parts,
@@ -120,8 +122,9 @@ def train(
 
     Parameters
     ----------
-    source : path
-        The table: a CSV file.
+    source : path, frame, array or dict of arrays
+        The table: a CSV file; a pandas, polars or Arrow table; arrays, by name or not (``x0``,
+        ``x1``, ...). The index of a pandas frame is its time, if it holds times.
     target : str or sequence of str
         The columns to predict; none with ``classify`` or ``target_category``.
     hidden : int or sequence of int, optional
@@ -154,10 +157,9 @@ def train(
     Raises
     ------
     DataError
-        If the table does not fit what is asked for, or training diverged.
-    TypeError
-        If there is no such setting.
+        If the table does not fit what is asked for, there is no such setting, or training diverged.
     """
+    check_known(settings)
     given = settings | {"target": _names(target)}
     if inputs is not None:
         given["inputs"] = _names(inputs)
@@ -174,6 +176,9 @@ def train(
     if kept and trained.ended != "interrupted":
         kept.remove()
     return trained
+
+
+add_settings(train)
 
 
 def check_one_of(sweep: int, checkpoint: object) -> None:
@@ -227,6 +232,7 @@ def prepare(
     elif start.lags:
         dataset = make(autoregressions_of(start))
     settings, notes = shorten_window(settings, dataset)
+    notes += offset_notes(table, dataset.offsets, [*inputs, *settings.target])
     prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)

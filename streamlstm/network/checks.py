@@ -176,7 +176,8 @@ def check_skip_scale(
 
 def check_horizons(horizon: int | Sequence[int], output_size: int) -> tuple[int, ...]:
     """Return the horizon of each output, 0 or more steps; one number is that of all."""
-    several = isinstance(horizon, Sequence | np.ndarray) and not isinstance(horizon, str)
+    several = isinstance(horizon, Sequence) and not isinstance(horizon, str)
+    several |= isinstance(horizon, np.ndarray) and horizon.ndim > 0
     given: Any = horizon
     horizons = tuple(given) if several else (given,) * output_size
     if len(horizons) != output_size:

@@ -1,8 +1,8 @@
 """Compares two models: checks that streams can continue, and lists the differences.
 
-Streams can continue if inputs, outputs, categories and horizon are equal, and the states of the
-recurrent layers too, in their order, and what the online stage keeps. Layers without a state,
-weights and scaling may differ.
+Streams can continue if inputs, outputs, their offsets, categories and horizon are equal, and the
+states of the recurrent layers too, in their order, and what the online stage keeps. Layers without
+a state, weights and scaling may differ.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .layers import Layer
 from .model import Model
@@ -39,6 +40,10 @@ def incompatibility(running: Model, new: Model) -> str | None:
     if new.horizons != running.horizons:
         steps = (", ".join(map(str, dict.fromkeys(m.horizons))) for m in (new, running))
         return "it predicts {} steps ahead, the running model {}".format(*steps)
+    for side in ("input", "output"):
+        reason = _compare_offsets(side, running, new)
+        if reason is not None:
+            return reason
     if _online_memory(new) != _online_memory(running):
         shown = ("none" if m.online is None else m.online.describe() for m in (new, running))
         return "its online stage remembers other things: {}, the running model's {}".format(*shown)
@@ -63,6 +68,8 @@ def compatibility_key(model: Model) -> str:
     }
     if model.online is not None:
         compared["online"] = _online_memory(model)
+    if model.input_offsets is not None or model.output_offsets is not None:
+        compared["offsets"] = [_offsets(model, side).tolist() for side in ("input", "output")]
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -119,6 +126,23 @@ def _compare_names(what: str, before: tuple[str, ...], names: tuple[str, ...]) -
     for n, (name, old) in enumerate(zip(names, before, strict=True)):
         if name != old:
             return f"its {what[:-1]} {n} is called {name!r}, that of the running model {old!r}"
+    return None
+
+
+def _offsets(model: Model, side: str) -> NDArray[np.float64]:
+    found: NDArray[np.float64] | None = getattr(model, f"{side}_offsets")
+    return np.zeros(getattr(model, f"{side}_size")) if found is None else found
+
+
+def _compare_offsets(side: str, running: Model, new: Model) -> str | None:
+    """Return where offsets differ: what a stream remembers, its last prediction too, is without."""
+    offsets, before = _offsets(new, side), _offsets(running, side)
+    for name, offset, old in zip(getattr(new, f"{side}s"), offsets, before, strict=True):
+        if offset != old:
+            return (
+                f"its {side} {name} has the offset {offset:.17g}, that of the running model "
+                f"{old:.17g}"
+            )
     return None
 
 

@@ -53,7 +53,8 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
 
 def _version(model: Model) -> int:
     """Return the first version of the format that can hold a model."""
-    if model.lags or len(set(model.horizons)) > 1:
+    has_offsets = model.input_offsets is not None or model.output_offsets is not None
+    if model.lags or len(set(model.horizons)) > 1 or has_offsets:
         return 3
     return 1 if model.online is None else 2
 
@@ -153,6 +154,8 @@ def _arguments(
         "skip": specification["skip"],
         "skip_scale": unused.pop("skip_scale", None),
         "horizon": specification["horizon"],
+        "input_offsets": unused.pop("input_offsets", None),
+        "output_offsets": unused.pop("output_offsets", np.zeros(len(specification["outputs"]))),
         "lags": specification.get("lags", ()),
         "lag_weights": unused.pop("lag_weights", None),
     }

@@ -9,8 +9,9 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from ..errors import ModelError
 from .arrays import Float32Array
 from .checks import (
     check_chain,
@@ -28,6 +29,7 @@ from .checks import (
 from .file import read_model_file, write_model_file
 from .html import as_table
 from .layers import Embedding, Layer
+from .offsets import check_offsets, check_output_offsets, check_stage_offsets
 from .online import Online, result_places
 from .scaling import Scaling
 
@@ -36,7 +38,8 @@ class Model:
     """A network with its weights, and the names, units and horizon of its inputs and outputs.
 
     One step is ``y = output_scaling.invert(layers(input_scaling.apply(x)))``; where ``skip``
-    names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``.
+    names an input, that input is added: ``y[o] += skip_scale[o] * x[skip[o]]``. With offsets all
+    of this is computed for ``x - input_offsets``, and gives ``y - output_offsets``.
 
     Parameters
     ----------
@@ -68,6 +71,13 @@ class Model:
         needs an online stage, which keeps these values; ``Online()`` is enough.
     lag_weights : float32[O, K], optional
         Its weights.
+    input_offsets : float64[F], optional
+        What is subtracted from the inputs in float64, before they become float32, which holds
+        seven digits: for values that are large against their changes. 0 if left out; the attribute
+        is None if all are 0. Such a model takes no float32 arrays: they have lost the values.
+    output_offsets : float64[O], optional
+        What is added to the outputs, which then are float64. Left out: those of the inputs that the
+        outputs forecast.
 
     Raises
     ------
@@ -93,6 +103,8 @@ class Model:
         online: Online | None = None,
         lags: Sequence[int] = (),
         lag_weights: ArrayLike | None = None,
+        input_offsets: ArrayLike | None = None,
+        output_offsets: ArrayLike | None = None,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
@@ -112,6 +124,13 @@ class Model:
             self.online, self.inputs, self.outputs, self.skip, self.horizons
         )
         self.lags, self.lag_weights = check_lags(lags, lag_weights, self.targets, self.online)
+        self.input_offsets = check_offsets("input_offsets", input_offsets, self.inputs)
+        if self.categories and self.input_offsets is not None and self.input_offsets[0]:
+            raise ModelError("input_offsets: expected 0 for the category in the first input.")
+        self.output_offsets = check_output_offsets(
+            output_offsets, self.input_offsets, self.outputs, self.targets
+        )
+        check_stage_offsets(online, self.inputs, self.input_offsets, self.output_offsets)
 
     @property
     def horizon(self) -> int:
@@ -170,9 +189,9 @@ class Model:
             specification["lags"] = list(self.lags)
         return specification
 
-    def arrays(self) -> dict[str, Float32Array]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name in a model file."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             f"layers.{n}.{name}": array
             for n, weights in enumerate(self.weights)
             for name, array in weights.items()
@@ -183,6 +202,9 @@ class Model:
             arrays[f"{side}_scaling.scale"] = scaling.scale
         if self.skip_scale is not None:
             arrays["skip_scale"] = self.skip_scale
+        for name in ("input_offsets", "output_offsets"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
         if self.lag_weights is not None:
             arrays["lag_weights"] = self.lag_weights
         return arrays
@@ -210,7 +232,7 @@ class Model:
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
         """Return a copy of this model with other weights, one dict for each layer."""
-        return self._copy(weights, self.online)
+        return self._copy(weights, self.online, self._offsets)
 
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
@@ -220,7 +242,7 @@ class Model:
         ModelError
             If the stage does not fit the model's inputs and outputs.
         """
-        return self._copy(self.weights, online)
+        return self._copy(self.weights, online, self._offsets)
 
     def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
         """Return a copy whose outputs speak of the row itself, with these names."""
@@ -231,7 +253,30 @@ class Model:
         made.__dict__.pop("fingerprint", None)
         return made
 
-    def _copy(self, weights: Sequence[Mapping[str, ArrayLike]], online: Online | None) -> "Model":
+    def with_offsets(
+        self, input_offsets: ArrayLike | None, output_offsets: ArrayLike | None = None
+    ) -> "Model":
+        """Return a copy of this model with other offsets; with none for None.
+
+        Raises
+        ------
+        ModelError
+            If they do not fit the model's inputs and outputs.
+        """
+        return self._copy(self.weights, self.online, (input_offsets, output_offsets))
+
+    @property
+    def _offsets(self) -> tuple[ArrayLike | None, ArrayLike | None]:
+        # Zeros for outputs without, which by default would have those of their inputs.
+        outputs = self.output_offsets
+        return self.input_offsets, np.zeros(self.output_size) if outputs is None else outputs
+
+    def _copy(
+        self,
+        weights: Sequence[Mapping[str, ArrayLike]],
+        online: Online | None,
+        offsets: tuple[ArrayLike | None, ArrayLike | None],
+    ) -> "Model":
         return Model(
             self.layers,
             weights,
@@ -246,6 +291,7 @@ class Model:
             online,
             self.lags,
             self.lag_weights,
+            *offsets,
         )
 
     def __repr__(self) -> str:

@@ -194,8 +194,9 @@ def interval_constants(model: Model, ring: int) -> Float32Array:
     """Return the constants of the intervals of a group's outputs."""
     online = model.online
     assert online is not None
-    lower = -np.inf if online.lower is None else online.lower
-    upper = np.inf if online.upper is None else online.upper
+    offset = 0.0 if model.output_offsets is None else float(model.output_offsets[0])
+    lower = -np.inf if online.lower is None else online.lower - offset
+    upper = np.inf if online.upper is None else online.upper - offset
     return intervals.constants(interval_levels(online), ring, lower, upper)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import wire
 from ..engine.engine import Engine
@@ -228,7 +229,7 @@ class BatchStepper:
     ) -> list[Response]:
         """Apply all of the messages, or none and raise."""
         messages = [message for _, message in batch]
-        streams, seqs, X, times = join(messages, self._engine.model.input_size)
+        streams, seqs, X, times = self._join(messages)
         senders = senders_of(batch, producers)
         if senders is not None:
             self._producers.check(streams, seqs, senders)
@@ -257,7 +258,7 @@ class BatchStepper:
 
     def _step_each(self, run: Sequence[Observations], publish: bool) -> list[Response]:
         """Apply each observation that is good, and refuse each other one by itself."""
-        streams, seqs, X, times = join(run, self._engine.model.input_size)
+        streams, seqs, X, times = self._join(run)
         begin = time.perf_counter_ns()
         try:
             results, errors = self._engine.result_each(streams, X, seqs, times)
@@ -282,6 +283,12 @@ class BatchStepper:
             first = refused[0] if refused else Response(frames[rows[0]], [])
             responses.append(first._replace(publications=published))
         return responses
+
+    def _join(
+        self, messages: Sequence[Observations]
+    ) -> tuple[list[wire.StreamId], list[int], NDArray[Any], list[float | None] | None]:
+        model = self._engine.model
+        return join(messages, model.input_size, model.input_offsets is not None)
 
     def _extras(self) -> wire.Extras | None:
         """Return what predictions of the running model have besides outputs."""
@@ -341,6 +348,9 @@ class BatchStepper:
 
 
 def _predictions(steps: wire.Steps, results: Float32Array, extras: wire.Extras | None) -> bytes:
-    Y = wire.to_floats(results if extras is None else results[:, : extras.outputs])
-    extra = None if extras is None else extras.of_rows(results)
+    if extras is not None and extras.offsets:
+        Y: bytes = wire.Doubles.of(extras.wide(results, 0))
+    else:
+        Y = wire.to_floats(results if extras is None else results[:, : extras.outputs])
+    extra = None if extras is None or not extras.has_map else extras.of_rows(results)
     return wire.encode(wire.Predictions(steps.streams, steps.seqs, Y, extra))

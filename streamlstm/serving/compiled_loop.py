@@ -184,6 +184,8 @@ class CompiledLoop:
         if length := fields[layout.LENGTH]:
             stream = ctypes.string_at(fields[layout.ID], length).decode()
         x = ctypes.string_at(int(self._fields[layout.X]) + inputs * row, inputs)
+        if (offsets := self._engine.model.input_offsets) is not None:
+            x = wire.Doubles.of(wire.from_floats(x) + offsets)
         return wire.encode(wire.Step(stream, fields[layout.SEQ], x))
 
     def _handed_over(self, head: list[int]) -> Envelope:

@@ -3,21 +3,26 @@
 from .. import wire
 from ..network.model import Model
 from ..network.online import KINDS, result_places
-from ..wire import COUNT, FLAG, FLOATS, NUMBER, WORD, Extra
+from ..wire import COUNT, FLAG, FLOATS, NUMBER, WIDE, WORD, Extra
 
 
 def model_extras(model: Model) -> wire.Extras | None:
-    """Return the map of a model's predictions (docs/protocol.md); None if it has no stage."""
+    """Return how a model's predictions are written (docs/protocol.md): their map, their offsets.
+
+    None if it has no stage and no offsets: then they are bins of float32.
+    """
     online, outputs = model.online, model.output_size
+    offsets = () if model.output_offsets is None else tuple(model.output_offsets.tolist())
     if online is None:
-        return None
+        return wire.Extras(outputs, (), (), (), offsets, has_map=False) if offsets else None
+    bound = WIDE if offsets else FLOATS
     places = result_places(outputs, len(online.intervals))
     bounds = outputs * len(online.intervals)
     extras = [Extra("error", FLOATS, places.error, outputs)]
     if bounds:
         extras += [
-            Extra("low", FLOATS, places.low, bounds),
-            Extra("high", FLOATS, places.high, bounds),
+            Extra("low", bound, places.low, bounds),
+            Extra("high", bound, places.high, bounds),
         ]
     if online.anomaly:
         extras += [
@@ -29,4 +34,4 @@ def model_extras(model: Model) -> wire.Extras | None:
         ]
     if any(online.fill_of(n) != "refuse" for n in range(model.input_size)):
         extras.append(Extra("filled", COUNT, places.filled))
-    return wire.Extras(outputs, online.intervals, KINDS, tuple(extras))
+    return wire.Extras(outputs, online.intervals, KINDS, tuple(extras), offsets)

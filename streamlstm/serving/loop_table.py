@@ -90,7 +90,7 @@ class LoopTable:
         self._alive: list[Any] = [sockets]
         self._of_model: list[Any] = []
         self._of_extras: list[Any] = []
-        self._sizes = (0, 0, 0)
+        self._sizes = (0, 0, 0, False)
         self._libzmq = libzmq()
         self.fields = fields = np.zeros(layout.LOOP, np.int64)
         for place, address in functions.items():
@@ -153,13 +153,16 @@ class LoopTable:
         """Allocate what depends on the model, if it changed; with exclusive access afterwards."""
         fields, view, room = self.fields, self._view, layout.BLOCK_ROOM
         fields[layout.THREADS], fields[layout.ROW_WORK] = view.threads, view.row_work
+        self._of_offsets = self._write_offsets(model)
         size = self._write_extras(model_extras(model))
-        sizes = (view.inputs, view.result, size)
+        wide = model.output_offsets is not None
+        sizes = (view.inputs, view.result, size, wide)
         if sizes == self._sizes:
             return
         self._sizes = sizes
-        # A reply: an encoded id and numbers, no more bytes than these.
-        reply = 128 + size + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + 4 * view.result)
+        # A reply: an encoded id and numbers, no more bytes than these, with heads of arrays.
+        numbers = 9 * view.result + 3 * 3 if wide else 4 * view.result
+        reply = 128 + size + layout.MAX_ROWS * (layout.MAX_IDENTITY + 2 + 9 + numbers)
         arrays = {
             **dict.fromkeys((layout.X, layout.X_SORTED), 4 * room * view.inputs),
             **dict.fromkeys((layout.Y, layout.Y_SORTED), 4 * room * view.result),
@@ -169,11 +172,23 @@ class LoopTable:
         for place, array in zip(arrays, self._of_model, strict=True):
             fields[place] = array.ctypes.data
 
+    def _write_offsets(self, model: Model) -> list[NDArray[np.float64]]:
+        """Write the addresses of a model's offsets; return what has to be kept alive for them."""
+        levels = 1 if model.online is None else max(len(model.online.intervals), 1)
+        outputs = model.output_offsets
+        tables = {
+            layout.INPUT_OFFSETS: model.input_offsets,
+            layout.OUTPUT_OFFSETS: None if outputs is None else np.tile(outputs, levels),
+        }
+        for place, table in tables.items():
+            self.fields[place] = 0 if table is None else table.ctypes.data
+        return [table for table in tables.values() if table is not None]
+
     def _write_extras(self, extras: wire.Extras | None) -> int:
         """Write the tables of the map of predictions; return its bytes without numbers, at most."""
         fields = self.fields
         fields[layout.EXTRAS] = 0
-        if extras is None:
+        if extras is None or not extras.has_map:
             return 0
         keep = self._of_extras = []
 

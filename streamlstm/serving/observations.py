@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,26 +57,19 @@ def senders_of(batch: Sequence[Positioned], producers: Mapping[int, int]) -> lis
 
 def select_rows(steps: wire.Steps, wanted: Sequence[bool]) -> wire.Steps:
     """Return a STEPS with only those rows."""
-    size = len(steps.X) // len(wanted)
     rows = [n for n, want in enumerate(wanted) if want]
     return wire.Steps(
         [steps.streams[n] for n in rows],
         None if steps.seqs is None else [steps.seqs[n] for n in rows],
-        b"".join(steps.X[size * n : size * (n + 1)] for n in rows),
+        wire.rows_of(steps.X, rows, len(wanted)),
     )
 
 
 def halve(steps: wire.Steps) -> tuple[wire.Steps, wire.Steps]:
     """Return the first and the second half of a STEPS."""
-    half, size = len(steps.streams) // 2, len(steps.X) // len(steps.streams)
-    first, second = (
-        wire.Steps(steps.streams[rows], steps.seqs and steps.seqs[rows], X)
-        for rows, X in (
-            (slice(0, half), steps.X[: half * size]),
-            (slice(half, None), steps.X[half * size :]),
-        )
-    )
-    return first, second
+    half = len(steps.streams) // 2
+    first = [n < half for n in range(len(steps.streams))]
+    return select_rows(steps, first), select_rows(steps, [not here for here in first])
 
 
 def split_runs(
@@ -112,9 +105,12 @@ def split_runs(
 
 
 def join(
-    messages: Sequence[Observations], inputs: int
-) -> tuple[list[wire.StreamId], list[int], Float32Array, list[float | None] | None]:
-    """Join messages to streams, sequence numbers, X[B, F] and times (None if there are none)."""
+    messages: Sequence[Observations], inputs: int, full: bool
+) -> tuple[list[wire.StreamId], list[int], NDArray[Any], list[float | None] | None]:
+    """Join messages to streams, sequence numbers, X[B, F] and times (None if there are none).
+
+    X is float32, or float64 if the vectors are wanted in ``full`` precision.
+    """
     streams: list[wire.StreamId] = []
     seqs: list[int] = []
     times: list[float | None] = []
@@ -132,6 +128,13 @@ def join(
             seqs += message.seqs or [0] * rows
             times += [None] * rows
             vectors.append(message.X)
+    if full:
+        X = np.concatenate([wire.from_vector(vector).astype(np.float64) for vector in vectors])
+        return streams, seqs, X.reshape(len(streams), inputs), _times(times)
     # a bytearray, since an array over bytes is read-only, which for a kernel is another type
     X = np.frombuffer(bytearray().join(vectors), "<f4").reshape(len(streams), inputs)
-    return streams, seqs, X, None if all(t is None for t in times) else times
+    return streams, seqs, X, _times(times)
+
+
+def _times(times: list[float | None]) -> list[float | None] | None:
+    return None if all(time is None for time in times) else times

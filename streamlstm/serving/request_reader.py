@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import wire
-from ..errors import ProtocolError
+from ..errors import PrecisionError, ProtocolError
 from ..network.model import Model
 
 
@@ -33,9 +33,13 @@ def read_request(
         if len(message.x) != 4 * model.input_size:
             got = len(message.x) // 4
             raise _bad_shape("STEP: x", model, got, message.stream, message.seq)
+        if model.input_offsets is not None and not isinstance(message.x, wire.Doubles):
+            raise _imprecise("STEP: x", model, message.stream, message.seq)
     elif isinstance(message, wire.Steps):
         if len(message.X) != 4 * model.input_size * len(message.streams):
             raise _bad_shape("STEPS: X", model, len(message.X) // (4 * len(message.streams)))
+        if model.input_offsets is not None and not isinstance(message.X, wire.Doubles):
+            raise _imprecise("STEPS: X", model)
     elif pulled:
         raise ProtocolError(
             f"{type(message).__name__.upper()}: expected STEP or STEPS at the pull socket; send it "
@@ -56,6 +60,21 @@ def _bad_shape(
     return ProtocolError(
         f"{where}: expected {model.input_size} features a stream ({names}), got {got}",
         "bad-shape",
+        stream,
+        seq,
+    )
+
+
+def _imprecise(
+    where: str, model: Model, stream: wire.StreamId | None = None, seq: int | None = None
+) -> ProtocolError:
+    assert model.input_offsets is not None
+    pairs = zip(model.inputs, model.input_offsets, strict=True)
+    names = ", ".join(name for name, offset in pairs if offset)
+    return ProtocolError(
+        f"{where}: expected an array of numbers, got a bin of float32, which has lost the digits "
+        f"that the model needs of {names}",
+        PrecisionError.code,
         stream,
         seq,
     )

@@ -109,4 +109,4 @@ class Refusals:
         y = error.values
         if y is None and stream is not None and seq is not None:
             y = self._engine.last_prediction(stream, seq)
-        return error.last, None if y is None else wire.to_floats(y)
+        return error.last, None if y is None else wire.to_vector(y)

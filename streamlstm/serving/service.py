@@ -15,6 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import __version__, wire
 from ..engine.engine import Engine
 from ..errors import ProtocolError, StreamLSTMError
@@ -305,6 +308,8 @@ class Service:
                 "horizon": model.horizon,
                 "fingerprint": model.fingerprint,
                 "online": None if model.online is None else model.online.options(),
+                "input_offsets": _as_list(model.input_offsets),
+                "output_offsets": _as_list(model.output_offsets),
             },
             "backend": engine.backend,
             "streams": len(engine),
@@ -333,3 +338,7 @@ class Service:
             "cpu": time.process_time(),
             "histograms": self.counters.histograms(),
         }
+
+
+def _as_list(offsets: NDArray[np.float64] | None) -> list[float] | None:
+    return None if offsets is None else offsets.tolist()

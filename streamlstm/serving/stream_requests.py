@@ -47,7 +47,7 @@ class StreamRequests:
     def learn(self, label: wire.Label, publish: bool) -> Response:
         """Let a stream learn from labels."""
         self._residency.load([label.stream], publish)
-        self._engine.learn(label.stream, label.seq, wire.from_floats(label.y))
+        self._engine.learn(label.stream, label.seq, wire.from_vector(label.y))
         return done(wire.Kind.LABEL, label.stream, None)
 
     def export_stream(self, stream: wire.StreamId, publish: bool) -> Response:
@@ -106,7 +106,8 @@ class StreamRequests:
         here = self._producers.claim(streams, producer, claim.before)
         found = stored | {store_key(stream): standing for stream, standing in here}
         standings = [found.get(store_key(stream), Standing(0, 0)) for stream in streams]
-        return done(wire.Kind.CLAIM, None, standings)
+        full = self._engine.model.input_offsets is not None
+        return Response(wire.encode(wire.Done(wire.Kind.CLAIM, None, standings, full)), [])
 
     def _load_claimed(
         self,

@@ -4,12 +4,13 @@ Only this package knows msgpack, and it enforces the limits of the protocol. Dec
 gives a message or raises :class:`ProtocolError`.
 
 Vectors stay in their wire format, little-endian float32 in ``bytes``: a worker joins the vectors
-of a batch into one array without creating an array for each.
+of a batch into one array without creating an array for each. Those that came as numbers of full
+precision are kept so beside it (:class:`Doubles`).
 """
 
 from .decoding import count_observations, decode_reply, decode_request, too_large
 from .encoding import encode, encode_busy, encode_predictions
-from .extras import COUNT, FLAG, FLOATS, NUMBER, WORD, Extra, Extras, pack_words
+from .extras import COUNT, FLAG, FLOATS, NUMBER, WIDE, WORD, Extra, Extras, pack_words
 from .messages import (
     ALARM_TOPIC,
     CODES,
@@ -52,9 +53,17 @@ from .messages import (
     Steps,
     StreamId,
     alarm_topic,
-    from_floats,
     is_port,
-    to_floats,
     topic,
 )
 from .producers import PRODUCER_MAGIC, envelope_of, producer_of
+from .vectors import (
+    Doubles,
+    from_floats,
+    from_vector,
+    join_vectors,
+    rows_of,
+    size_of,
+    to_floats,
+    to_vector,
+)

@@ -128,7 +128,8 @@ def _decode_done(message: list[Any]) -> Done:
     kind, stream, value = _take_at_least(message, 4)
     if type(kind) is not int:
         elements.refuse("kind", "the kind of the request, an integer", kind)
-    return Done(kind, None if stream is None else elements.stream(stream), value)
+    full = kind == Kind.CLAIM and len(message) > 4 and message[4] is True
+    return Done(kind, None if stream is None else elements.stream(stream), value, full)
 
 
 def _decode_error(message: list[Any]) -> Error:

@@ -16,8 +16,8 @@ from .messages import (
     MAX_UINT,
     Nonce,
     StreamId,
-    to_floats,
 )
+from .vectors import Doubles, join_vectors
 
 
 def _describe(value: object) -> str:
@@ -82,14 +82,17 @@ _NUMBERS = frozenset((int, float, type(None)))
 
 
 def vector(value: Any, where: str = "x") -> bytes:
-    """Return a vector as little-endian float32, from a bin or from an array of numbers."""
+    """Return a vector as little-endian float32, from a bin or from an array of numbers.
+
+    Of an array the numbers are kept in full precision too (:class:`.vectors.Doubles`).
+    """
     if type(value) is bytes:
         if len(value) % 4:
             refuse(where, "a bin of float32, four bytes each", value, "bad-shape")
         return value
     if type(value) is list:
         if _NUMBERS.issuperset(map(type, value)):
-            return to_floats([math.nan if number is None else number for number in value])
+            return Doubles.of([math.nan if number is None else number for number in value])
         index = next(i for i, number in enumerate(value) if type(number) not in _NUMBERS)
         refuse(f"{where}[{index}]", "a number, or nil for missing", value[index])
     refuse(where, "a bin of little-endian float32 or an array of numbers", value)
@@ -113,7 +116,7 @@ def matrix(value: Any, rows: int, where: str = "X") -> bytes:
                 f"{len(vectors[0]) // 4}, got {len(row) // 4}",
                 "bad-shape",
             )
-    return b"".join(vectors)
+    return join_vectors(vectors)
 
 
 def streams(value: Any) -> list[StreamId]:

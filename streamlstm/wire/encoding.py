@@ -36,6 +36,7 @@ from .messages import (
     Steps,
     StreamId,
 )
+from .vectors import Doubles
 
 
 def encode(message: Request | Reply) -> bytes:
@@ -59,6 +60,8 @@ def encode_predictions(
 
     Without ``extras`` W is the number of outputs.
     """
+    if extras is not None and extras.offsets:
+        return _encode_wide(streams, seqs, results, extras)
     pack = msgpack.Packer(use_single_float=True).pack  # made once: it is half of the cost
     kind = int(Kind.PREDICTION)
     if extras is not None:
@@ -75,6 +78,31 @@ def encode_predictions(
     ]
 
 
+def _encode_wide(
+    streams: Sequence[StreamId],
+    seqs: Sequence[int],
+    results: NDArray[np.float32],
+    extras: Extras,
+) -> list[bytes]:
+    """Encode as :func:`encode_predictions` the results of a model whose outputs have offsets.
+
+    They are float64; other numbers of the map stay float32, as compiled code writes them.
+    """
+    single = msgpack.Packer(use_single_float=True)
+    pack, wide = single.pack, msgpack.Packer().pack
+    Y = extras.wide(results, 0)
+    frames = []
+    for n, (stream, seq, y) in enumerate(zip(streams, seqs, Y, strict=True)):
+        map_of = extras.of_row(results[n]) if extras.has_map else {}
+        parts = [single.pack_array_header(5 if extras.has_map else 4), pack(int(Kind.PREDICTION))]
+        parts += [pack(stream), pack(seq), wide(y)]
+        parts += [single.pack_map_header(len(map_of))] if extras.has_map else []
+        for key, value in map_of.items():
+            parts += [pack(key), (wide if type(value) is list else pack)(value)]
+        frames.append(b"".join(parts))
+    return frames
+
+
 def encode_busy(message: str) -> bytes:
     """Encode the code and the message of a ``busy`` reply, which compiled code assembles."""
     code: bytes = msgpack.packb("busy")
@@ -86,12 +114,27 @@ def _pack(*parts: Any) -> bytes:
     return packed
 
 
+def _vector(value: bytes, where: str = "x") -> Any:
+    """Return a vector as it is packed: a bin, or an array if it is of full precision."""
+    return value.numbers() if isinstance(value, Doubles) else elements.vector(value, where)
+
+
+def _matrix(value: bytes, rows: int, where: str = "X") -> Any:
+    """Return a matrix as it is packed: a bin, or an array of arrays."""
+    if not isinstance(value, Doubles):
+        return elements.matrix(value, rows, where)
+    numbers, width = value.numbers(), len(value) // 4 // rows
+    if width * rows != len(numbers):
+        elements.refuse(where, f"{rows} equal rows of numbers", numbers, "bad-shape")
+    return [numbers[n * width : (n + 1) * width] for n in range(rows)]
+
+
 def _encode_step(step: Step) -> bytes:
     parts: list[Any] = [
         Kind.STEP,
         elements.stream(step.stream),
         elements.seq(step.seq),
-        elements.vector(step.x),
+        _vector(step.x),
     ]
     if step.time is not None:
         parts.append(elements.time(step.time))
@@ -101,9 +144,7 @@ def _encode_step(step: Step) -> bytes:
 def _encode_steps(steps: Steps) -> bytes:
     streams = elements.streams(steps.streams)
     rows = len(streams)
-    return _pack(
-        Kind.STEPS, streams, elements.seqs(steps.seqs, rows), elements.matrix(steps.X, rows)
-    )
+    return _pack(Kind.STEPS, streams, elements.seqs(steps.seqs, rows), _matrix(steps.X, rows))
 
 
 def _encode_list(message: List) -> bytes:
@@ -122,7 +163,7 @@ def _encode_prediction(prediction: Prediction) -> bytes:
         Kind.PREDICTION,
         elements.stream(stream),
         elements.seq(seq),
-        elements.vector(y, "y"),
+        _vector(y, "y"),
     ]
     return _pack(*parts) if extra is None else _pack(*parts, extra)
 
@@ -131,7 +172,7 @@ def _encode_predictions(predictions: Predictions) -> bytes:
     streams = elements.streams(predictions.streams)
     rows = len(streams)
     seqs = elements.seqs(predictions.seqs, rows)
-    parts = (Kind.PREDICTIONS, streams, seqs, elements.matrix(predictions.Y, rows, "Y"))
+    parts = (Kind.PREDICTIONS, streams, seqs, _matrix(predictions.Y, rows, "Y"))
     return _pack(*parts) if predictions.extra is None else _pack(*parts, predictions.extra)
 
 
@@ -140,7 +181,7 @@ def _encode_error(error: Error) -> bytes:
     parts: list[Any] = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
     if number is not None:
         parts.append(elements.unsigned(number, *elements.NUMBERED.get(code, ("number", ""))))
-        parts += [] if y is None else [elements.vector(y, "y")]
+        parts += [] if y is None else [_vector(y, "y")]
     return _pack(*parts)
 
 
@@ -167,13 +208,13 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
         Kind.LABEL,
         elements.stream(message.stream),
         elements.seq(message.seq),
-        elements.vector(message.y, "y"),
+        _vector(message.y, "y"),
     ),
     Claim: lambda message: _pack(
         Kind.CLAIM, elements.streams(message.streams), elements.before(message.before)
     ),
     Prediction: _encode_prediction,
     Predictions: _encode_predictions,
-    Done: lambda done: _pack(Kind.DONE, done.kind, done.stream, done.value),
+    Done: lambda done: _pack(Kind.DONE, *done[:3], *([True] if done.full else [])),
     Error: _encode_error,
 }

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 # How an extra is written in a PREDICTION: a bin of float32, a number, true or false, an unsigned
-# integer, or one of some words. In PREDICTIONS each is a bin of float32, those of a row together.
-FLOATS, NUMBER, FLAG, COUNT, WORD = range(5)
+# integer, one of some words, or an array of float64 with the offsets of the outputs. In PREDICTIONS
+# each is a bin of float32, those of a row together, but for the last: an array of arrays.
+FLOATS, NUMBER, FLAG, COUNT, WORD, WIDE = range(6)
 
 
 class Extra(NamedTuple):
@@ -40,12 +41,30 @@ class Extras(NamedTuple):
     words : tuple of str
         What the numbers of a WORD stand for; at most 31 bytes each.
     extras : tuple of Extra
+    offsets : tuple of float
+        Of the outputs, which are sent as float64 then; empty if there are none.
+    has_map : bool
+        False for a model with offsets and nothing to say besides its outputs.
     """
 
     outputs: int
     levels: tuple[float, ...]
     words: tuple[str, ...]
     extras: tuple[Extra, ...]
+    offsets: tuple[float, ...] = ()
+    has_map: bool = True
+
+    def wide(
+        self, results: NDArray[np.float32], start: int, size: int = 0
+    ) -> list[list[float | None]]:
+        """Return numbers of results[B, W] with the offsets of the outputs that they speak of.
+
+        None stands for what is unknown, NaN.
+        """
+        size = size or self.outputs
+        offsets = np.tile(np.array(self.offsets), size // self.outputs)
+        rows = (results[:, start : start + size] + offsets).tolist()
+        return [[None if number != number else number for number in row] for row in rows]
 
     def _levels(self) -> dict[str, Any]:
         return {"levels": np.array(self.levels, "<f4").tobytes()} if self.levels else {}
@@ -59,6 +78,8 @@ class Extras(NamedTuple):
                 found[key] = result[start : start + size].astype("<f4", copy=False).tobytes()
             elif what == NUMBER:
                 found[key] = number
+            elif what == WIDE:
+                found[key] = self.wide(result[None], start, size)[0]
             elif what == FLAG:
                 found[key] = number > 0
             else:
@@ -68,11 +89,13 @@ class Extras(NamedTuple):
 
     def of_rows(self, results: NDArray[np.float32]) -> dict[str, Any]:
         """Return the map of a PREDICTIONS of results, float32[B, W]."""
-        bins = {
-            key: results[:, start : start + size].astype("<f4").tobytes()
-            for key, _, start, size in self.extras
+        parts = {
+            key: self.wide(results, start, size)
+            if what == WIDE
+            else results[:, start : start + size].astype("<f4").tobytes()
+            for key, what, start, size in self.extras
         }
-        return self._levels() | bins
+        return self._levels() | parts
 
     def head(self) -> bytes:
         """Return the bytes with which the map begins."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from .vectors import from_vector
 
 VERSION = 1
 ROUTER = "tcp://127.0.0.1:7450"  # default endpoints of a worker's three sockets
@@ -27,6 +28,7 @@ CODES = (
     "bad-frame",
     "bad-shape",
     "bad-value",
+    "precision",
     "unknown-kind",
     "gap",
     "duplicate",
@@ -75,7 +77,10 @@ EVICTED = 12
 
 
 class Step(NamedTuple):
-    """One observation of one stream; ``x`` is float32[F], ``time`` in seconds."""
+    """One observation of one stream; ``x`` is float32[F], ``time`` in seconds.
+
+    Vectors of all messages are little-endian float32, or :class:`.vectors.Doubles`.
+    """
 
     stream: StreamId
     seq: int
@@ -180,9 +185,9 @@ class Prediction(NamedTuple):
     extra: dict[str, Any] | None = None
 
     @property
-    def values(self) -> NDArray[np.float32]:
-        """The outputs, float32[O]."""
-        return from_floats(self.y)
+    def values(self) -> NDArray[Any]:
+        """The outputs, float32[O], or float64[O] where they have offsets."""
+        return from_vector(self.y)
 
 
 class Predictions(NamedTuple):
@@ -194,9 +199,9 @@ class Predictions(NamedTuple):
     extra: dict[str, Any] | None = None
 
     @property
-    def values(self) -> NDArray[np.float32]:
-        """The outputs, float32[B, O], one row a stream in the order of the request."""
-        return from_floats(self.Y).reshape(len(self.streams), -1)
+    def values(self) -> NDArray[Any]:
+        """The outputs, float32[B, O] or float64, one row a stream in the order of the request."""
+        return from_vector(self.Y).reshape(len(self.streams), -1)
 
 
 class Done(NamedTuple):
@@ -204,11 +209,14 @@ class Done(NamedTuple):
 
     The replies to RESET, IMPORT and FORGET are published to subscribers, too, and so is one of
     kind ``EVICTED`` when a stream was evicted; its value says whether a store holds the stream.
+    ``full`` comes with the reply to a CLAIM: whether observations must be arrays of numbers, since
+    bins of float32 lose what the model needs.
     """
 
     kind: int
     stream: StreamId | None
     value: Any = None
+    full: bool = False
 
 
 class Error(NamedTuple):
@@ -256,23 +264,7 @@ Request: TypeAlias = (
 Reply: TypeAlias = Prediction | Predictions | Done | Error
 
 
-_LITTLE_FLOAT32 = np.dtype("<f4")
-
-
-# --- floats, ports and topics --------------------------------------------------------------------
-
-
-def to_floats(values: ArrayLike) -> bytes:
-    """Encode an array of numbers as little-endian float32, row by row."""
-    if isinstance(values, np.ndarray) and values.dtype == _LITTLE_FLOAT32:
-        return values.tobytes()  # three times as fast as the check for overflow
-    with np.errstate(over="ignore"):  # overflow becomes inf, which a worker refuses
-        return np.asarray(values, dtype="<f4").tobytes()
-
-
-def from_floats(data: bytes) -> NDArray[np.float32]:
-    """Decode little-endian float32 into a new float32 array."""
-    return np.frombuffer(data, dtype="<f4").astype(np.float32)
+# --- ports and topics ----------------------------------------------------------------------------
 
 
 def is_port(endpoint: str) -> bool:

@@ -104,3 +104,17 @@ def test_names_and_initial_state_are_in_the_file(tmp_path: Path) -> None:
     (entry,) = proto.metadata_props
     initial = json.loads(entry.value)["initial"]
     assert np.allclose(initial["layer0.h"], model.weights[0]["initial_h"])
+
+
+def test_offsets_are_in_the_graph_as_float64(tmp_path: Path) -> None:
+    path, level = tmp_path / "model.onnx", np.array([1.7e9, 0.0, 8.8e10])
+    model = MODELS["online, intervals"].with_online(None).with_offsets(level)
+    sl.to_onnx(model, path)
+    proto = onnx.load(path)
+    kinds = [value.type.tensor_type.elem_type for value in proto.graph.input]
+    assert kinds[0] == onnx.TensorProto.DOUBLE != kinds[1]
+    X = observations(model, 20) + level
+    Y, engine = run_graph(reference_runner(str(path)), model, X), sl.Engine(model)
+    expected = np.stack([engine.step("a", x) for x in X])
+    assert Y.dtype == expected.dtype == np.float64
+    assert np.abs(Y - expected).max() < 1e-3

@@ -106,7 +106,7 @@ def test_every_row_is_applied_once_despite_kills(
         line = json.loads(text)
         assert line.keys() == {"time", "stream", "seq", "value", "prediction"}
         stream, seq = line["stream"], line["seq"]
-        assert line["value"] == X[seq - 1, STREAMS.index(stream)].tolist()
+        np.testing.assert_array_equal(np.float32(line["value"]), X[seq - 1, STREAMS.index(stream)])
         assert printed.setdefault((stream, seq), line["prediction"]) == line["prediction"]
     assert printed == expected(engine)
     assert_same(worker, engine)

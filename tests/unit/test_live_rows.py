@@ -23,8 +23,8 @@ def read(
 ) -> tuple[list[LiveRow], list[Problem]]:
     problems: list[Problem] = []
     source = io.StringIO(text) if isinstance(text, str) else text
-    rows = iterate_rows(source, problems.append, on_bad=on_bad, **options)  # type: ignore[arg-type]
-    return list(rows), problems
+    given = ReadOptions(**options)  # type: ignore[arg-type]
+    return list(iterate_rows(source, problems.append, given, on_bad)), problems
 
 
 def values(rows: list[LiveRow]) -> list[list[float]]:
@@ -102,7 +102,7 @@ def test_a_clock_that_steps_back_is_told_and_its_rows_are_kept() -> None:
 def test_a_repeated_header_is_passed_over_and_another_order_is_followed() -> None:
     text = "time,a,b\n1,1,10\n\ufefftime, a ,b\n2,2,20\nb,c,time,a\n30,x,3,3\n4,4,40\n"
     for on_bad in OnBad:
-        options = {"columns": ["a", "b"]}
+        options = {"columns": ("a", "b")}
         source = text if on_bad is not OnBad.STOP else text.removesuffix("4,4,40\n")
         rows, problems = read(source, on_bad, **options)
         assert values(rows) == [[1, 10], [2, 20], [3, 30]]
@@ -115,7 +115,7 @@ def test_a_repeated_header_is_passed_over_and_another_order_is_followed() -> Non
 
 def test_quoted_cells_go_on_over_lines() -> None:
     text = 'note,a\n"one\ntwo ""x""\n",1\nplain,2\n"open,3\nplain,4\n"no end\n'
-    rows, problems = read(text, columns=["a"])
+    rows, problems = read(text, columns=("a",))
     assert [(row.line, row.values[0]) for row in rows] == [(2, 1), (5, 2), (7, 4)]
     assert [p.line for p in problems] == [6, 8]
     lines = enumerate(["a,b\n", '"1\n', *["x\n"] * 200, "3,4\n"], start=1)
@@ -150,7 +150,7 @@ def test_the_first_row_tells_the_columns_and_may_be_bad() -> None:
 )
 def test_what_cannot_begin_or_has_no_good_row_is_an_error(text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        read(text, columns=["a"])
+        read(text, columns=("a",))
 
 
 def test_a_stream_that_the_protocol_cannot_name_is_a_bad_cell() -> None:
@@ -167,7 +167,7 @@ def test_a_stream_that_the_protocol_cannot_name_is_a_bad_cell() -> None:
 def test_encodings(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("id,größe\nhöhe,1\nb,2\n".encode(encoding))
-    rows, problems = read(path, stream_column="id", columns=["größe"])
+    rows, problems = read(path, stream_column="id", columns=("größe",))
     assert [(row.stream, row.values[0]) for row in rows] == [("höhe", 1), ("b", 2)]
     assert problems == []
 
@@ -193,7 +193,7 @@ def test_gzip(tmp_path: Path) -> None:
 
 def test_live_rows_are_what_a_whole_file_reads() -> None:
     text = "time,s,v,w\n1,a,1,2\n2,b,3,4\n3,a,5,6\n"
-    rows, _ = read(text, stream_column="s", columns=["w", "v"])
+    rows, _ = read(text, stream_column="s", columns=("w", "v"))
     table = read_table(io.StringIO(text), ReadOptions(stream_column="s", columns=("w", "v")))
     assert values(rows) == table.values.tolist()
     assert [row.stream for row in rows] == list(table.streams or ())

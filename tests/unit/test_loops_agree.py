@@ -120,6 +120,17 @@ def test_any_messages_to_a_model_with_an_online_stage(stage: str, frames: list[b
         agree(both, Service(Engine(model, 100)), frames)
 
 
+@pytest.mark.parametrize("stage", ["none", "filled", "adapted", "all"])
+@settings(max_examples=40, deadline=None)
+@given(frames=st.lists(STAGED, min_size=1, max_size=8))
+def test_any_messages_to_a_model_with_offsets(stage: str, frames: list[bytes]) -> None:
+    model = staged(STAGES.get(stage, Online()))
+    model = model.with_online(None) if stage == "none" else model
+    model = model.with_offsets([1e9, -3e4, 0.0])
+    with harness(Engine(model, 100)) as both:
+        agree(both, Service(Engine(model, 100)), frames)
+
+
 @pytest.mark.parametrize("loop", ["native", "python"])
 def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(loop: str) -> None:
     """Spikes, gaps and a forecast interval: of STEP and STEPS, in both loops and by the engine."""

@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 from numba import njit
 
 from streamlstm import LSTM, Dense, Engine
+from streamlstm.engine.validation import without_offsets
 from streamlstm.kernels import id_index
 from streamlstm.kernels.pointers import int64s_at
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import ingest, layout, reader
-from streamlstm.wire import elements
+from streamlstm.wire import elements, from_vector
 
 from ..contract.models import random_model
 from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
@@ -46,6 +47,7 @@ class Memory:
     def __init__(self, frame: bytes) -> None:
         self.frame, self.end = frame, START + len(frame)
         self.values = np.zeros(64, np.float32)
+        self.offsets = np.linspace(1.7e9, 8.8e10, 20)  # at END too, but of another type
 
     def read(self, at: int, size: int) -> int:
         assert at >= START, "read before the frame"
@@ -66,6 +68,10 @@ class Memory:
     def floats_at(self, at: int, count: int) -> Any:
         assert at >= END
         return self.values[(at - END) // 4 : (at - END) // 4 + count]
+
+    def doubles_at(self, at: int, count: int) -> Any:
+        assert at == END
+        return self.offsets[:count]
 
 
 def float_of(bits: Any) -> float:
@@ -91,6 +97,7 @@ def in_python(memory: Memory) -> Iterator[None]:
         word_at=memory.word_at,
         copy_bytes=memory.copy_bytes,
         floats_at=memory.floats_at,
+        doubles_at=memory.doubles_at,
         float_of=float_of,
         single_of=single_of,
     )
@@ -121,8 +128,8 @@ def walk(frame: bytes) -> list[Any]:
             if start:
                 reader.is_utf8(start, length)
             reader.is_nil(at, memory.end)
-            for count in (1, 2):
-                after = reader.read_vector(at, memory.end, count, END)
+            for count, offsets in ((1, 0), (2, 0), (1, END), (2, END)):
+                after = reader.read_vector(at, memory.end, count, END, offsets)
                 assert after == 0 or at < after <= memory.end
     return found
 
@@ -162,10 +169,30 @@ def test_vectors_are_what_the_wire_decodes(values: list[float | None]) -> None:
     """Nil, a missing value, is NaN in both."""
     memory = Memory(msgpack.packb(values))
     with in_python(memory):
-        after = reader.read_vector(START, memory.end, len(values), END)
+        after = reader.read_vector(START, memory.end, len(values), END, 0)
     assert after == memory.end
     expected = np.frombuffer(elements.vector(values), np.float32)
     np.testing.assert_array_equal(memory.values[: len(values)], expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.none() | st.integers(-(2**63), 2**64 - 1) | st.floats(), max_size=20))
+def test_offsets_are_subtracted_before_numbers_become_float32(values: list[float | None]) -> None:
+    memory = Memory(msgpack.packb(values))
+    with in_python(memory):
+        after = reader.read_vector(START, memory.end, len(values), END, END)
+    assert after == memory.end
+    sent = from_vector(elements.vector(values))
+    assert sent.dtype == np.float64
+    expected = without_offsets(sent, memory.offsets[: len(values)])
+    np.testing.assert_array_equal(memory.values[: len(values)], expected)
+
+
+@pytest.mark.parametrize("offsets", [0, END])
+def test_a_bin_of_float32_is_refused_where_there_are_offsets(offsets: int) -> None:
+    memory = Memory(msgpack.packb(b"\0" * 8))
+    with in_python(memory):
+        assert (reader.read_vector(START, memory.end, 2, END, offsets) == 0) == (offsets != 0)
 
 
 EVERY_WAY = [

@@ -259,6 +259,8 @@ def test_info_has_the_keys_of_the_specification() -> None:
         "horizon": 1,
         "fingerprint": MODEL.fingerprint,
         "online": None,
+        "input_offsets": None,
+        "output_offsets": None,
     }
     assert (info["streams"], info["capacity"], info["backend"]) == (1, 9, "cpu")
     assert info["limits"] == {

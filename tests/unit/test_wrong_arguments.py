@@ -218,6 +218,8 @@ CALLS: dict[str, Call] = {
             "skip": [0],
             "skip_scale": [2.0],
             "horizon": 1,
+            "input_offsets": [1e9, 0.0],
+            "output_offsets": [1e9],
             "metadata": {"a": "b"},
         },
     ),

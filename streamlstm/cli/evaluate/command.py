@@ -1,14 +1,15 @@
 """`streamlstm evaluate`: says how good a model is on a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
 from ..signals import exit_on_interrupt
-from ..table_options import AllowGaps, ModelFile, StreamColumn, TableFile, TimeColumn
+from ..table_options import ModelFile, TableFile, reads_table
 
 
+@reads_table
 def evaluate(
     model: ModelFile,
     data: TableFile,
@@ -48,9 +49,8 @@ def evaluate(
         int | None,
         Option(min=1, help="Rows per season of a baseline; by default as the model's file says."),
     ] = None,
-    stream_column: StreamColumn = None,
-    time_column: TimeColumn = None,
-    allow_gaps: AllowGaps = False,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Say how good a model is on a file, beside simple forecasts of the same values.
 
@@ -88,9 +88,7 @@ def evaluate(
         from_row=from_row,
         test_only=test_only,
         season=season,
-        stream_column=stream_column,
-        time_columns=(time_column,) if time_column else (),
-        allow_gaps=allow_gaps,
+        **reading,
     )
     if json is not None:  # before anything is printed into a pipe that may be closed
         _write_json(json, found.to_dict())

@@ -38,7 +38,7 @@ class SeriesSlice:
     """
 
     name: str
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     time: NDArray[np.float64] | None
     first: int
     time_column: str
@@ -93,7 +93,7 @@ def read_series(
     if first >= stop:
         raise DataError(f"{table.path}: there are no rows from {begin} to {end or 'the end'}")
     rows = rows[:stop]
-    values = table.values[rows].astype(np.float32)
+    values = table.values[rows].astype(np.float32 if model.input_offsets is None else np.float64)
     _check_values(table, rows, values, model)
     return SeriesSlice(
         name=name or stream or "",
@@ -181,7 +181,7 @@ def _seconds(option: str, given: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _check_values(table: Table, rows: Any, values: NDArray[np.float32], model: Model) -> None:
+def _check_values(table: Table, rows: Any, values: NDArray[Any], model: Model) -> None:
     """Raise for values that the engine would refuse, such as invalid categories, with the line."""
     from streamlstm.engine.input_schema import InputSchema
 

@@ -101,6 +101,7 @@ def publish(
     from streamlstm import wire
     from streamlstm.client.client import Client
     from streamlstm.client.publisher import Publisher
+    from streamlstm.data.options import ReadOptions
     from streamlstm.serving.endpoints_file import read_endpoints
 
     from ..console import err
@@ -138,7 +139,10 @@ def publish(
     ) -> Iterator[Observation]:
         if source is None:
             return from_host(pace, problems, on_bad)
-        rows = Input(source, stream, stream_column, columns, fills, on_bad)
+        options = ReadOptions(
+            stream_column=stream_column, columns=tuple(columns or ()), missing=fills
+        )
+        rows = Input(source, stream, options, on_bad)
         return from_rows(rows, pace, problems, applied)
 
     if pull is not None:

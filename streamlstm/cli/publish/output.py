@@ -13,7 +13,7 @@ from streamlstm.engine.prediction import Prediction
 from streamlstm.errors import RemoteError
 
 from ..console import counted, err
-from ..said import as_fields, in_words
+from ..said import as_fields, digits, in_words
 from .sources import Observation
 
 
@@ -84,6 +84,6 @@ def _fields(observation: Observation) -> dict[str, Any]:
     }
 
 
-def numbers(values: NDArray[np.float32]) -> str:
-    """Format values with six digits, separated by spaces."""
-    return " ".join(f"{value:.6g}" for value in values.tolist())
+def numbers(values: NDArray[Any]) -> str:
+    """Format values, separated by spaces."""
+    return " ".join(map(digits, values.tolist()))

@@ -44,7 +44,7 @@ class ReplayPrinter:
         """Register an observation before its prediction can arrive."""
         self._expected[observation.stream, seq] = observation
 
-    def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[np.float32]) -> None:
+    def __call__(self, stream: wire.StreamId, seq: int, y: NDArray[Any]) -> None:
         """Print a prediction and its observation."""
         self.count += 1
         observation = self._expected.pop((stream, seq))
@@ -93,7 +93,10 @@ def replay(
     """
     printer = ReplayPrinter(as_json)
     for step in _unconfirmed(journal):  # the publisher sends these before a row is read
-        printer.expect(Observation(str(step.stream), step.time, wire.from_floats(step.x)), step.seq)
+        printer.expect(
+            Observation(str(step.stream), step.time, _sent(step)),
+            step.seq,
+        )
     applied_before: dict[str, int] = {}
     publisher = ReplayingPublisher(
         router if isinstance(router, str) else lambda: read_endpoints(router)["router"],
@@ -160,6 +163,11 @@ class _Rows:
             yield from self._source
         except DataError as error:
             self.error = error
+
+
+def _sent(step: wire.Step) -> NDArray[np.float64]:
+    """Return the values of an observation, those of float32 as they are written in short."""
+    return wire.from_vector(step.x).astype(str).astype(np.float64)
 
 
 def _unconfirmed(journal: Path | None) -> list[wire.Step]:

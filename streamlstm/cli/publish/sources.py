@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from streamlstm.data.host import HostSampler
 from streamlstm.data.live.problems import Kind, OnBad, Problem
 from streamlstm.data.live.rows import iterate_rows
+from streamlstm.data.options import ReadOptions
 from streamlstm.errors import DataError
 
 HOST_RATE = 10.0  # samples a second
 
 
 class Observation(NamedTuple):
-    """Values to send, float32[F], of one stream, and their time in seconds if known."""
+    """Values to send, float64[F], of one stream, and their time in seconds if known."""
 
     stream: str
     time: float | None
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,12 @@ class Input:
         Path, or ``-`` for standard input.
     stream : str or None
         Name of the stream where no column names it; by default that of the file.
-    stream_column, columns, missing, on_bad : see :func:`streamlstm.data.live.iterate_rows`
+    options, on_bad : see :func:`streamlstm.data.live.rows.iterate_rows`
     """
 
     source: str
     stream: str | None
-    stream_column: str | None
-    columns: Sequence[str] | None
-    missing: bool
+    options: ReadOptions
     on_bad: OnBad
 
 
@@ -92,14 +91,7 @@ def from_rows(
     end = pace.end(start)
     count: Counter[str] = Counter()
     passed: Counter[str] = Counter()
-    for row in iterate_rows(
-        rows.source,
-        report,
-        on_bad=rows.on_bad,
-        stream_column=rows.stream_column,
-        columns=rows.columns,
-        missing=rows.missing,
-    ):
+    for row in iterate_rows(rows.source, report, rows.options, rows.on_bad):
         observation = Observation(row.stream or name, row.time, row.values)
         if applied is not None and passed[observation.stream] < applied(observation.stream):
             passed[observation.stream] += 1
@@ -149,7 +141,7 @@ def from_host(
             _report(Problem(Kind.CLOCK, samples, text), report, on_bad)
         latest = now
         for name, value in values.items():
-            yield Observation(name, now, np.array([value], np.float32))
+            yield Observation(name, now, np.array([value], np.float64))
         tick = max(tick, int((time.monotonic() - start) * rate)) + 1
 
 

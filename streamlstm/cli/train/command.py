@@ -6,10 +6,11 @@ from typing import Any
 import typer
 
 from ..signals import exit_on_interrupt, sigterm_as_interrupt
-from ..table_options import AllowGaps, StreamColumn, TableFile, TimeColumn
+from ..table_options import TableFile, reads_table
 from . import options
 
 
+@reads_table
 def train(
     context: typer.Context,
     data: TableFile,
@@ -33,10 +34,7 @@ def train(
     fill: options.Fill = "refuse",
     calendar: options.Calendar = "none",
     zone: options.Zone = "UTC",
-    stream_column: StreamColumn = None,
     sequence_column: options.SequenceColumn = None,
-    time_column: TimeColumn = None,
-    allow_gaps: AllowGaps = False,
     train_fraction: options.TrainFraction = 0.7,
     validation_fraction: options.ValidationFraction = 0.1,
     epochs: options.Epochs = 300,
@@ -55,6 +53,8 @@ def train(
     seed: options.Seed = 0,
     online: options.Online = True,
     report: options.Report = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Train a model on a CSV file and report its errors.
 
@@ -140,7 +140,7 @@ def _given(context: typer.Context) -> dict[str, Any]:
     source = context.get_parameter_source
     given = {name for name in options if str(getattr(source(name), "name", "")) != "DEFAULT"}
     settings = {f.name: options[f.name] for f in fields(Settings) if f.name in given}
-    for name in settings.keys() & {"target", "inputs", "horizon"}:
+    for name in settings.keys() & {"target", "inputs", "horizon", "time_column", "missing_values"}:
         settings[name] = tuple(settings[name])
     if given & {"hidden", "layers"}:
         settings["hidden_sizes"] = hidden_sizes(options["hidden"], options["layers"])

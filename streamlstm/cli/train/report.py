@@ -10,6 +10,7 @@ from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
 from streamlstm.learn.training import Preparation
 
+from ..understood import print_notes
 from .classes import print_classes
 
 
@@ -21,14 +22,13 @@ def log(line: str) -> None:
 def log_setup(prepared: Preparation) -> None:
     """Print the size of the data and of the network, and what was adjusted."""
     table, dataset, settings = prepared.table, prepared.dataset, prepared.settings
+    print_notes(table)
     for note in prepared.notes:
         log(note)
     many = f", {len(dataset.series)} series" if len(dataset.series) > 1 else ""
     targets = settings.target or (settings.class_column,)
     columns = f"{', '.join(prepared.inputs)} -> {', '.join(targets)}"
     log(f"{table.path}: {len(table)} rows{many}; {columns}")
-    for name in table.text:
-        log(f"column {name!r} holds text and is left out")
     layers = " x ".join(f"{settings.cell.upper()}({H})" for H in settings.hidden_sizes)
     log(
         f"training {layers} on {len(dataset.train_rows)} values, validating on "

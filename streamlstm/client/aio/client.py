@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import math
 import time as clock
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import zmq
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ... import wire
 from ...engine.ids import check_prefix, check_stream_id
 from ...engine.prediction import Prediction, Predictions
-from ...engine.validation import Float32Array, check_flag
+from ...engine.validation import check_flag
+from ...errors import RemoteError
 from ..base import BaseClient
 from ..observing import decode_all_observed, decode_observed
+from ..precision import Message
 from ..replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
 from ..request_queue import PendingRequest, RequestQueue
 from ..requests import check_blob, encode, id_chunks, label, observation, observations
@@ -51,55 +53,57 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
 
     async def step(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance a stream by one observation, x float32[F]; return the prediction, float32[O].
 
         Parameters and errors are those of :meth:`Client.step`: ``seq`` is the number of the
         observation in the stream, 0 if it is not numbered; ``time`` its event time in seconds.
         """
-        return await self._submit(observation(stream, x, seq, time), decode_prediction)
+        return await self._observed(decode_prediction, observation, stream, x, seq, time)
 
     async def observe(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
     ) -> Prediction:
         """Advance a stream by one observation; as :meth:`Client.observe`."""
-        return await self._submit(observation(stream, x, seq, time), decode_observed)
+        return await self._observed(decode_observed, observation, stream, x, seq, time)
 
     async def observe_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
     ) -> Predictions:
         """Advance many streams in one message; as :meth:`Client.observe_many`."""
-        return await self._submit(observations(streams, X, seqs), decode_all_observed)
+        return await self._observed(decode_all_observed, observations, streams, X, seqs)
 
     async def step_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
-    ) -> Float32Array:
+    ) -> NDArray[Any]:
         """Advance many streams in one message, X[B, F] to float32[B, O]; all of them or none.
 
         Parameters and errors are those of :meth:`Client.step_many`.
         """
-        return await self._submit(observations(streams, X, seqs), decode_predictions)
+        return await self._observed(decode_predictions, observations, streams, X, seqs)
 
     def submit(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
-    ) -> asyncio.Future[Float32Array]:
+    ) -> asyncio.Future[NDArray[Any]]:
         """Send the request of :meth:`step`; return a future of float32[O], to await later.
 
         The call itself never waits: a request beyond ``window`` waits in the client. A request
         whose future is cancelled before it was sent is left out; one that was sent is still
         applied.
         """
-        return self._submit(observation(stream, x, seq, time), decode_prediction)
+        message = self._precision.build(observation, stream, x, seq, time)
+        return self._submit(message, decode_prediction)
 
     def submit_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
-    ) -> asyncio.Future[Float32Array]:
+    ) -> asyncio.Future[NDArray[Any]]:
         """Send the request of :meth:`step_many`; return a future of float32[B, O]."""
-        return self._submit(observations(streams, X, seqs), decode_predictions)
+        message = self._precision.build(observations, streams, X, seqs)
+        return self._submit(message, decode_predictions)
 
     async def learn(self, stream: wire.StreamId, seq: int, y: ArrayLike) -> None:
         """Let a stream learn from labels; as :meth:`Client.learn`."""
-        await self._submit(label(stream, seq, y), decode_done)
+        await self._observed(decode_done, label, stream, seq, y)
 
     async def reset(self, stream: wire.StreamId) -> None:
         """Clear the state of a stream."""
@@ -160,6 +164,19 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
                     handle.cancel()
         self._queue.fail_all()
         await super().close()
+
+    async def _observed(
+        self, decode: Decoder[Result], make: Callable[..., Message], *arguments: Any
+    ) -> Result:
+        """Send observations or labels; once more where the worker needs them as float64."""
+        message = self._precision.build(make, *arguments)
+        try:
+            return await self._submit(message, decode)
+        except RemoteError as error:
+            again = self._precision.again(error, message, make, *arguments)
+            if again is None:
+                raise
+        return await self._submit(again, decode)
 
     def _submit(self, message: wire.Request, decode: Decoder[Result]) -> asyncio.Future[Result]:
         frame = encode(message, self._limit)

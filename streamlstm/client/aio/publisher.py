@@ -36,13 +36,13 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
     ) -> None:
         """Send one observation, x float32[F]; as :meth:`Publisher.send`."""
-        await self._send(observation(stream, x, seq, time))
+        await self._send(self._precision.build(observation, stream, x, seq, time))
 
     async def send_many(
         self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
     ) -> None:
         """Send observations of many streams, X[B, F]; as :meth:`Publisher.send_many`."""
-        await self._send(observations(streams, X, seqs))
+        await self._send(self._precision.build(observations, streams, X, seqs))
 
     async def flush(self) -> None:
         """Send everything that waits; as :meth:`Publisher.flush`."""

@@ -84,11 +84,11 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
 
     async def send(self, stream: wire.StreamId, x: ArrayLike, *, time: float | None = None) -> int:
         """Accept an observation, x[F], and return its number; as ReplayingPublisher.send."""
-        return (await self._accept([observation(stream, x, 0, time)]))[0]
+        return (await self._accept([observation(stream, x, 0, time, self._full)]))[0]
 
     async def send_many(self, streams: Sequence[wire.StreamId], X: ArrayLike) -> list[int]:
         """Accept observations of many streams, X[B, F], all or none; return their numbers."""
-        return await self._accept(single_observations(streams, X))
+        return await self._accept(single_observations(streams, X, self._full))
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is confirmed; as ReplayingPublisher.flush."""

@@ -168,6 +168,11 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         """Number of observations that were sent again, those of a journal included."""
         return self._protocol.replayed
 
+    @property
+    def _full(self) -> bool:
+        """Whether the worker may need numbers of full precision."""
+        return self._outbox.full is not False
+
     def _check_size(self, steps: list[wire.Step]) -> None:
         """Raise ProtocolError or BadValueError for invalid messages or too many for one call."""
         for step in steps:
@@ -193,6 +198,8 @@ class BaseReplayingPublisher(Generic[OnPrediction]):
         self._sender.check()
         if would_block := self._request_unknown(step.stream for step in steps):
             return would_block
+        if self._outbox.full is False:  # known only since then, maybe
+            steps = [step._replace(x=bytes(step.x)) for step in steps]
         outbox, size = self._outbox, self._outbox.size + _size(steps)
         if outbox.rows + len(steps) > self._max_rows or size > self._max_bytes:
             self._sender.hurry()

@@ -52,7 +52,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes that it takes, about."""
-        return len(self.x) + _ENTRY_BYTES
+        return wire.size_of(self.x) + _ENTRY_BYTES
 
 
 class _StreamQueue:
@@ -84,6 +84,8 @@ class Outbox:
         The last number that is known of each stream, here or at the worker.
     wanted : dict with streams as keys
         Streams to be claimed, in this order; the values are None.
+    full : bool or None
+        Whether the worker needs numbers of full precision; None before it has said so.
     rows, size : int
         Number of unconfirmed observations, and their bytes.
     applied : int
@@ -98,6 +100,7 @@ class Outbox:
         self._ready: set[wire.StreamId] = set()  # claimed on the present connection
         self.wanted: dict[wire.StreamId, None] = {}
         self.last_seqs: dict[wire.StreamId, int] = {}
+        self.full: bool | None = None
         self.rows = self.size = self.applied = 0
 
     def __iter__(self) -> Iterator[Entry]:
@@ -147,8 +150,9 @@ class Outbox:
         while self._sendable and len(taken) < rows:
             queue = self._sendable[0]
             entry = queue.entries[queue.next]
-            size += len(entry.x) + _HEAD
-            if taken and (entry.single or len(entry.x) != len(taken[0].x) or size > limit):
+            width = wire.size_of(entry.x)
+            size += width + _HEAD
+            if taken and (entry.single or width != wire.size_of(taken[0].x) or size > limit):
                 break
             self._sendable.popleft()
             queue.scheduled = False
@@ -245,5 +249,5 @@ def message_of(entries: Sequence[Entry]) -> wire.Step | wire.Steps:
     """Return the message that sends these observations."""
     if len(entries) == 1:
         return entries[0].step
-    X = b"".join(entry.x for entry in entries)
+    X = wire.join_vectors(entry.x for entry in entries)
     return wire.Steps([entry.stream for entry in entries], [entry.seq for entry in entries], X)

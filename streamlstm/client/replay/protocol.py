@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import time as clock
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+from numpy.typing import NDArray
 
 from ... import wire
-from ...engine.validation import Float32Array
 from ...errors import RemoteError, StreamLSTMError
 from .claims import Claims
 from .connection import ConnectionBrokenError, ReplayConnection
@@ -32,15 +33,15 @@ from .replies import received_of, standings_of
 _WINDOW = 16  # requests in flight
 _BARRIER_SECONDS = 0.05  # between two barriers
 _LARGER_AFTER = 1_000  # messages that fit until they may be twice as large again
-_INVALID = frozenset(("bad-frame", "bad-shape", "bad-value", "too-large"))
+_INVALID = frozenset(("bad-frame", "bad-shape", "bad-value", "precision", "too-large"))
 
 
 class Delivery(NamedTuple):
-    """A prediction for ``on_prediction``; ``y`` is float32[O]."""
+    """A prediction for ``on_prediction``; ``y`` is float32[O], float64 with offsets."""
 
     stream: wire.StreamId
     seq: int
-    y: Float32Array
+    y: NDArray[Any]
 
 
 Deliver: TypeAlias = Callable[[list[Delivery]], None]
@@ -201,7 +202,7 @@ class ReplayProtocol:
         if isinstance(reply, wire.Error):
             self._handle_error(request, reply)
         elif isinstance(request, wire.Claim) and isinstance(reply, wire.Done):
-            self._handle_claim(request, standings_of(reply.value, len(request.streams)))
+            self._handle_claim(request, standings_of(reply.value, len(request.streams)), reply.full)
         elif isinstance(request, _Barrier) and isinstance(reply, wire.Done):
             self._handle_barrier(request, received_of(reply.value))
         elif isinstance(request, list) and isinstance(reply, wire.Prediction):
@@ -211,9 +212,11 @@ class ReplayProtocol:
         else:
             raise StreamLSTMError(f"expected the reply to a request, got {type(reply).__name__}")
 
-    def _handle_claim(self, claim: wire.Claim, standings: list[tuple[int, int]]) -> None:
+    def _handle_claim(
+        self, claim: wire.Claim, standings: list[tuple[int, int]], full: bool
+    ) -> None:
         with self._changed:
-            rows = self._outbox.rows
+            rows, self._outbox.full = self._outbox.rows, full
             self._claims.handle(claim, standings)
             if self._journal is not None and self._outbox.rows < rows:  # numbers have changed
                 self._compact(self._journal)
@@ -236,7 +239,7 @@ class ReplayProtocol:
     def _compact(self, journal: Journal) -> None:
         journal.compact(self._outbox.last_seqs, (entry.step for entry in self._outbox))
 
-    def _handle_predictions(self, entries: list[Entry], Y: Float32Array) -> None:
+    def _handle_predictions(self, entries: list[Entry], Y: NDArray[Any]) -> None:
         self._fitted += 1
         if self._fitted >= _LARGER_AFTER:
             self._batch, self._fitted = min(2 * self._batch, BATCH), 0
@@ -290,7 +293,7 @@ class ReplayProtocol:
                 entries = list(self._outbox.entries_of(entry.stream))
             raise fed_elsewhere(entry.stream, error.last_seq or entry.seq, entries)
         if error.y is not None:
-            self._handle_predictions(request, wire.from_floats(error.y)[None])
+            self._handle_predictions(request, wire.from_vector(error.y)[None])
             return
         with self._changed:
             self._outbox.mark_applied(request)

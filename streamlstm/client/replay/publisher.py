@@ -119,11 +119,11 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         DataError
             If the journal cannot be written. The observation was not accepted.
         """
-        return self._accept([observation(stream, x, 0, time)])[0]
+        return self._accept([observation(stream, x, 0, time, self._full)])[0]
 
     def send_many(self, streams: Sequence[wire.StreamId], X: ArrayLike) -> list[int]:
         """Accept observations of many streams, X[B, F]; return their numbers. As :meth:`send`."""
-        return self._accept(single_observations(streams, X))
+        return self._accept(single_observations(streams, X, self._full))
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is confirmed.

@@ -37,7 +37,8 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ``layerN.c``            float32[batch, H]    cell state of layer N, if it is an LSTM
     ======================  ===================  ==================================================
 
-    The outputs are ``prediction``, float32[batch, O], and for each state its successor,
+    With offsets the observation and the prediction are float64. The outputs are ``prediction``,
+    float32[batch, O], and for each state its successor,
     ``layerN.h.next`` and ``layerN.c.next``: feed them back with the next observation. A new stream
     starts from zeros, or from the vectors under ``initial`` in the graph's metadata (key
     ``streamlstm``, JSON, with the names of inputs and outputs and the horizon).
@@ -83,6 +84,7 @@ class _Export:
         self.weights: list[Any] = []
         self.functions: list[Any] = []
         self.states: list[tuple[str, int]] = []
+        self.observation = "observation"  # without offsets
 
     def proto(self) -> Any:
         """Return the ModelProto."""
@@ -94,11 +96,27 @@ class _Export:
         inputs = [("observation", ["batch", model.input_size]), *states]
         outputs = [("prediction", ["batch", model.output_size])]
         outputs += [(f"{name}.next", shape) for name, shape in states]
+        wide = {
+            name
+            for name, offsets in (
+                ("observation", model.input_offsets),
+                ("prediction", model.output_offsets),
+            )
+            if offsets is not None
+        }
+
+        def described(parts: list[tuple[str, list[Any]]]) -> list[Any]:
+            kinds = [TensorProto.DOUBLE if name in wide else float_ for name, _ in parts]
+            return [
+                helper.make_tensor_value_info(name, kind, shape)
+                for (name, shape), kind in zip(parts, kinds, strict=True)
+            ]
+
         graph = helper.make_graph(
             self.writer.nodes,
             "step",
-            [helper.make_tensor_value_info(name, float_, shape) for name, shape in inputs],
-            [helper.make_tensor_value_info(name, float_, shape) for name, shape in outputs],
+            described(inputs),
+            described(outputs),
             self.weights,
         )
         opsets = [helper.make_opsetid("", OPSET)]
@@ -128,15 +146,25 @@ class _Export:
         }
 
     def _write(self) -> None:
+        from onnx import TensorProto
+
         w, model = self.writer, self.model
-        x = self._embed() if model.categories else self._scaled("observation", model.input_scaling)
+        if model.input_offsets is not None:
+            moved = w.node("Sub", "observation", w.constant(model.input_offsets, np.float64))
+            self.observation = w.node("Cast", moved, to=TensorProto.FLOAT)
+        x = self.observation
+        x = self._embed() if model.categories else self._scaled(x, model.input_scaling)
         for n, layer in enumerate(model.layers):
             if not isinstance(layer, Embedding):
                 x = self._layer(n, layer, x)
         out = model.output_scaling
         if not _is_identity(out):
             x = w.affine(x, out.scale, out.mean)
-        self._output(self._skipped(x), "prediction")
+        y = self._skipped(x)
+        if model.output_offsets is not None:
+            wide = w.node("Cast", y, to=TensorProto.DOUBLE)
+            y = w.node("Add", wide, w.constant(model.output_offsets, np.float64))
+        self._output(y, "prediction")
 
     def _output(self, source: str, name: str) -> None:
         from onnx import helper
@@ -162,14 +190,14 @@ class _Export:
         w, model = self.writer, self.model
         from onnx import TensorProto
 
-        category = w.node("Gather", "observation", w.constant(0, np.int64), axis=1)
+        category = w.node("Gather", self.observation, w.constant(0, np.int64), axis=1)
         category = w.node("Cast", category, to=TensorProto.INT64)
         table = self._weight(0, "weight", model.weights[0]["weight"])
         vector = w.node("Gather", table, category, axis=0)
         F = model.input_size
         if F == 1:
             return vector
-        rest = w.node("Slice", "observation", w.indices(1), w.indices(F), w.indices(1))
+        rest = w.node("Slice", self.observation, w.indices(1), w.indices(F), w.indices(1))
         scaling = Scaling(model.input_scaling.mean[1:], model.input_scaling.scale[1:])
         return w.node("Concat", vector, self._scaled(rest, scaling), axis=1)
 
@@ -177,7 +205,7 @@ class _Export:
         skip, w = self.model.skip, self.writer
         if skip is None:
             return x
-        added = w.node("Gather", "observation", w.indices(*(max(s, 0) for s in skip)), axis=1)
+        added = w.node("Gather", self.observation, w.indices(*(max(s, 0) for s in skip)), axis=1)
         factors = self.model.skip_factors * (np.array(skip) >= 0)
         if (factors != 1).any():
             added = w.node("Mul", added, w.constant(factors))

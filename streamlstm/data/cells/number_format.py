@@ -65,11 +65,12 @@ class NumberFormat:
 
     def parse(self, cell: str) -> float | None:
         """Return the number in a cell; None if it holds none written so."""
-        if self.is_plain:
-            return _parse_plain(cell)
         text = cell.strip()
-        for found, same in _SAME if not text.isascii() else ():
-            text = re.sub(found, same, text)
+        if not text.isascii():
+            for found, same in _SAME:
+                text = re.sub(found, same, text)
+        if self.is_plain:
+            return _parse_plain(text)
         if not (text.startswith(self.before) and text.endswith(self.unit)):
             return None
         text = text[len(self.before) : len(text) - len(self.unit)].strip()
@@ -108,10 +109,14 @@ class NumberFormat:
         return pc.cast(text, pa.float64())
 
     def __str__(self) -> str:
-        words = ["decimal comma" if self.decimal == "," else "decimal point"]
+        words = []
+        if self.decimal == "," or self.thousands or not (self.before or self.unit):
+            words.append("decimal comma" if self.decimal == "," else "decimal point")
         if self.thousands:
             names = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}
             words.append(f"{names[self.thousands]} between thousands")
+        if self.before or self.unit:
+            words.append(f"the unit {self.before or self.unit!r}")
         return ", ".join(words)
 
 

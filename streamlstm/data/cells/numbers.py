@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .number_format import PARTS, NumberFormat, normal
+
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 # Where all cells are like this, a mark stands between thousands or before three decimals.
 _UNDECIDED = r"^[+-]?(?:[1-9]\d{0,2}[.,]\d{3}|\d{1,3})$"
@@ -57,6 +60,15 @@ def recognise_numbers(
     return _recognise(normal(cells.unique().drop_null()), decimal, thousands)
 
 
+def shows_plain_numbers(cells: Any) -> bool:
+    """Return whether cells are numbers as programs write them, that cannot be read otherwise."""
+    try:
+        pc.cast(cells, pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return not _all(cells, _UNDECIDED)
+
+
 def evidence(cells: Any, number_format: NumberFormat) -> tuple[str, bool]:
     """Return what a column tells of others in the same table.
 
@@ -67,6 +79,9 @@ def evidence(cells: Any, number_format: NumberFormat) -> tuple[str, bool]:
     bool
         Whether it has thousands without a mark between them.
     """
+    if pa.types.is_floating(cells.type):
+        fractions = pc.any(pc.not_equal(cells, pc.trunc(cells))).as_py()
+        return "." if fractions else "", bool(pc.any(pc.greater(cells, 999)).as_py())
     cells = normal(cells.unique().drop_null())
     marked = _any(cells, "[.,]")
     return number_format.decimal if marked else "", _any(cells, _UNGROUPED)

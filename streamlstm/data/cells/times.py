@@ -1,19 +1,25 @@
-"""TimeFormat: how the times of a column are written."""
+"""TimeFormat: how the times of a column are written, and how it is recognised."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from .number_format import NumberFormat
+from .number_format import NumberFormat, to_float64
+from .time_pattern import convert_pattern
+from .time_text import patterns_of
+from .time_units import EXCEL, UNITS, recognise_unit, to_seconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
+_LEAST = 0.5  # share of the cells that are times, from which on the column holds them
+ISO = "iso"
 
 
 @dataclass(frozen=True)
@@ -23,28 +29,59 @@ class TimeFormat:
     Attributes
     ----------
     notation : str
-        ``iso`` for time stamps in ISO 8601, ``s`` for seconds since 1970.
+        ``iso`` for time stamps in ISO 8601; a unit of numbers, such as ``ms`` since 1970 or
+        ``excel``; or a pattern in the notation of ``strptime``.
+    digits : bool
+        Whether cells are numbers, of a unit or of the digits of a date such as 20230131.
     """
 
-    notation: str = "iso"
+    notation: str = ISO
+    digits: bool = False
+
+    @classmethod
+    def of(cls, notation: str) -> TimeFormat:
+        """Return the format of a notation."""
+        return cls(notation, notation in UNITS or notation == EXCEL)
 
     def parse(self, cell: str) -> float | None:
         """Return the time in a cell, in seconds since 1970; None if it holds none."""
-        if self.notation == "iso":
+        if self.notation == ISO:
             return _parse_iso(cell)
-        seconds = NumberFormat().parse(cell)
-        return seconds if seconds is not None and isfinite(seconds) else None
+        if self.digits:
+            number = NumberFormat().parse(cell)
+            seconds = to_seconds(np.array([np.nan if number is None else number]), self.notation)[0]
+            return float(seconds) if np.isfinite(seconds) else None
+        found: float | None = self.convert(pa.array([cell]))[0].as_py()
+        return found
 
     def convert(self, cells: Any) -> Any:
         """Return the times of an Arrow array of text in seconds; null where there is none."""
-        if self.notation == "iso":
+        if self.notation == ISO:
             return _convert_iso(cells)
-        numbers = NumberFormat().convert(cells)
-        return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+        if not self.digits:
+            return convert_pattern(cells, self.notation)
+        seconds = to_seconds(to_float64(NumberFormat().convert(cells)), self.notation)
+        return pa.array(seconds, mask=~np.isfinite(seconds))
 
 
-def recognise_times(cells: Any) -> TimeFormat | None:
-    """Return how the times of a column are written; None if it holds none.
+@dataclass(frozen=True)
+class TimeReading:
+    """What the times of a column may be.
+
+    Attributes
+    ----------
+    formats : tuple of TimeFormat
+        None where the column holds no times; several where it can be read in several ways.
+    example : str
+        A cell that can be read in several ways.
+    """
+
+    formats: tuple[TimeFormat, ...]
+    example: str = ""
+
+
+def recognise_times(cells: Any) -> TimeReading:
+    """Return how the times of a column are written.
 
     Parameters
     ----------
@@ -53,25 +90,60 @@ def recognise_times(cells: Any) -> TimeFormat | None:
     """
     if not isinstance(cells, pa.Array | pa.ChunkedArray):
         cells = pa.array(cells, pa.string())
-    first = next((c for c in cells.slice(0, 1000).to_pylist() if c is not None), None)
-    if first is None:
-        return None
-    for notation in ("s", "iso"):
-        if TimeFormat(notation).parse(first) is not None:
-            return TimeFormat(notation)
-    return None
+    cells = cells.drop_null()
+    if not len(cells):
+        return TimeReading(())
+    try:
+        numbers = pc.cast(cells, pa.float64())
+    except pa.ArrowInvalid:
+        return _recognise_text(cells)
+    return TimeReading((TimeFormat(recognise_unit(to_float64(numbers)), digits=True),))
+
+
+def _recognise_text(cells: Any) -> TimeReading:
+    for type_ in _ISO_TYPES:
+        try:
+            pc.cast(cells, type_)
+            return TimeReading((TimeFormat(ISO),))
+        except pa.ArrowInvalid:
+            continue
+    first = cells[0].as_py()
+    found: dict[TimeFormat, NDArray[np.float64]] = {}
+    for notation in (ISO, *patterns_of(first)):
+        if notation != ISO or _parse_iso(first) is not None:
+            found[TimeFormat(notation)] = to_float64(TimeFormat(notation).convert(cells))
+    counts = {f: int(np.isfinite(seconds).sum()) for f, seconds in found.items()}
+    most = max(counts.values(), default=0)
+    if most < _LEAST * len(cells):
+        return TimeReading(())
+    best = [f for f, count in counts.items() if count == most]
+    if best[0].notation == ISO:
+        return TimeReading((best[0],))
+    different = np.zeros(len(cells), np.bool_)
+    for other in best[1:]:
+        a, b = found[best[0]], found[other]
+        different |= (a != b) & ~(np.isnan(a) & np.isnan(b))
+    if not different.any():
+        return TimeReading((best[0],))
+    return TimeReading(tuple(best), cells[int(different.argmax())].as_py())
+
+
+_ISO_TYPES = (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"))
 
 
 def _parse_iso(cell: str) -> float | None:
+    text = cell.strip()
+    if text.isdecimal():
+        return None
     try:
-        moment = datetime.fromisoformat(cell.strip().replace("/", "-"))
+        moment = datetime.fromisoformat(text.replace("/", "-"))
     except ValueError:
         return None
     return (moment - (_EPOCH if moment.tzinfo else _NAIVE_EPOCH)).total_seconds()
 
 
 def _convert_iso(cells: Any) -> Any:
-    for type_ in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+    for type_ in _ISO_TYPES:
         try:
             return timestamps_to_seconds(pc.cast(cells, type_))
         except pa.ArrowInvalid:
@@ -85,3 +157,13 @@ def timestamps_to_seconds(stamps: Any) -> Any:
         stamps = stamps.cast(pa.timestamp("ms"))
     per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[stamps.type.unit]
     return pc.divide(pc.cast(stamps.cast(pa.int64()), pa.float64(), safe=False), per_second)
+
+
+def has_zone(cells: Any, time_format: TimeFormat) -> bool:
+    """Return whether times name their zone, or count since 1970, which has only one meaning."""
+    if time_format.digits:
+        return time_format.notation in UNITS
+    if time_format.notation != ISO:
+        return "%z" in time_format.notation
+    pattern = r"\d[T ]\d.*(?:Z|UTC|[+-]\d{2}:?\d{2})$"
+    return bool(pc.any(pc.match_substring_regex(cells.slice(0, 1000), pattern)).as_py())

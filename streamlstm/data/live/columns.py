@@ -1,62 +1,66 @@
-"""Which column of live rows is what, from their header and first row."""
+"""Which column of live rows is what, and how it is written, from the header and first rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pyarrow as pa
+
 from ...errors import DataError
-from ..numbers import is_missing, is_text_column, parse_float
+from ..cells.missing import Missing
+from ..cells.number_format import NumberFormat
+from ..columns import Columns as Cells
+from ..number_columns import recognise_columns
+from ..options import ReadOptions
 from ..table import list_names, missing_column
-from ..timestamps import TIME_NAMES, parse_time
+from ..time_columns import find_notation, time_names
+from ..time_parts import join
+from .numbers import LiveNumbers
+from .times import LiveTimes
 
-
-@dataclass(frozen=True)
-class Asked:
-    """The columns that were asked for by name; None for those that are to be found."""
-
-    time: str | None
-    stream: str | None
-    values: tuple[str, ...] | None
-
-    @property
-    def names(self) -> list[str]:
-        """All of them."""
-        return [name for name in (self.time, self.stream, *(self.values or ())) if name is not None]
+Row = tuple[int, list[str]]
+"""Line and cells of a row."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that are read, by their index.
+    """The columns that are read, by their index, and how they are written.
 
     Attributes
     ----------
     header : tuple of str
         Names of all columns.
-    time, stream : int or None
-        The time column and the stream column.
+    time : tuple of int
+        The columns of the time; none without a time.
+    stream : int or None
+        The column that names the stream.
     values : tuple of int
         The numeric columns, in the order of the values of a row.
+    times : LiveTimes or None
+        How times are written.
+    numbers : tuple of LiveNumbers
+        How the numbers of each numeric column are written.
     """
 
     header: tuple[str, ...]
-    time: int | None
+    time: tuple[int, ...]
     stream: int | None
     values: tuple[int, ...]
-
-    @property
-    def used(self) -> list[int]:
-        """All columns that are read."""
-        return [k for k in (self.time, self.stream, *self.values) if k is not None]
+    times: LiveTimes | None
+    numbers: tuple[LiveNumbers, ...]
 
     def move(self, header: tuple[str, ...]) -> Columns | None:
         """Return the same columns below another header; None if it lacks one of them."""
-        if not {self.header[k] for k in self.used} <= set(header):
+        used = [*self.time, *self.values, *(() if self.stream is None else (self.stream,))]
+        if not {self.header[k] for k in used} <= set(header):
             return None
-        place = {k: header.index(self.header[k]) for k in self.used}
+        place = {k: header.index(self.header[k]) for k in used}
         return replace(
             self,
             header=header,
-            time=None if self.time is None else place[self.time],
+            time=tuple(place[k] for k in self.time),
             stream=None if self.stream is None else place[self.stream],
             values=tuple(place[k] for k in self.values),
         )
@@ -67,7 +71,7 @@ def names_of(cells: list[str]) -> tuple[str, ...]:
     return tuple(name.strip().removeprefix("\ufeff") for name in cells)
 
 
-def read_header(path: str, line: int, cells: list[str], asked: Asked) -> tuple[str, ...]:
+def read_header(path: str, row: Row, options: ReadOptions) -> tuple[str, ...]:
     """Return the names of the columns.
 
     Raises
@@ -75,13 +79,16 @@ def read_header(path: str, line: int, cells: list[str], asked: Asked) -> tuple[s
     DataError
         If these are no names, or a column that was asked for is missing or there twice.
     """
+    line, cells = row
     header = names_of(cells)
-    if all(parse_float(name) is not None for name in header):
+    if all(NumberFormat().parse(name) is not None for name in header):
         raise DataError(
             f"{path}:{line}: expected a header that names the columns, got numbers: "
             f"{list_names(header)}; put a line of names first"
         )
-    for name in asked.names:
+    for name in (*options.time_columns, options.stream_column, *options.columns):
+        if name is None:
+            continue
         if name not in header:
             raise missing_column(path, name, header)
         if header.count(name) > 1:
@@ -91,32 +98,64 @@ def read_header(path: str, line: int, cells: list[str], asked: Asked) -> tuple[s
     return header
 
 
-def find_columns(header: tuple[str, ...], first: list[str], asked: Asked) -> Columns:
-    """Find the columns from the header and the first row; none may be numeric."""
-    stream = None if asked.stream is None else header.index(asked.stream)
-    if asked.time is not None:
-        time: int | None = header.index(asked.time)
-    else:
-        time = _find_time(header, first, {*(asked.values or ()), asked.stream})
-    if asked.values is not None:
-        values = [header.index(name) for name in asked.values]
-    else:
-        values = [k for k, name in enumerate(header) if name and _may_be_numeric(first[k])]
-    return Columns(header, time, stream, tuple(k for k in values if k not in (stream, time)))
+def find_columns(
+    path: str, header: tuple[str, ...], rows: Sequence[Row], options: ReadOptions
+) -> Columns:
+    """Find the columns and their formats from the first rows, each as wide as the header.
+
+    Raises
+    ------
+    DataError
+        If these can be read in several ways; the message names the option that says which.
+    """
+    cells = _cells(path, header, rows)
+    time = time_names(cells, options)
+    values = options.columns
+    if not values:
+        taken = {*time, options.stream_column}
+        values = tuple(name for name in cells.names if name not in taken)
+    formats = _number_formats(cells, values, options)
+    if not options.columns:
+        missing = Missing(options.missing_values)
+        values = tuple(n for n in values if n in formats or missing.matches(cells[n][0].as_py()))
+    return Columns(
+        header=header,
+        time=tuple(header.index(name) for name in time),
+        stream=None if options.stream_column is None else header.index(options.stream_column),
+        values=tuple(header.index(name) for name in values),
+        times=_live_times(cells, time, options),
+        numbers=tuple(LiveNumbers(options, formats.get(name)) for name in values),
+    )
 
 
-def _may_be_numeric(cell: str) -> bool:
-    return is_missing(cell) or not is_text_column([cell])
+def _cells(path: str, header: tuple[str, ...], rows: Sequence[Row]) -> Cells:
+    """Return the cells of the columns that have a name of their own."""
+    named = [k for k, name in enumerate(header) if name and header.count(name) == 1]
+    arrays = [pa.array([cells[k] for _, cells in rows], pa.string()) for k in named]
+    lines = np.array([line for line, _ in rows], np.int64)
+    return Cells(path, [header[k] for k in named], arrays, lines, from_text=True)
 
 
-def _find_time(header: tuple[str, ...], first: list[str], taken: set[str | None]) -> int | None:
-    """Return the time column: one with a usual name, or else the first that holds time stamps."""
-    free = [k for k, name in enumerate(header) if name not in taken]
-    by_name = [k for usual in TIME_NAMES for k in free if header[k].lower() == usual]
-    for k in by_name:
-        if parse_time(first[k]) is not None:
-            return k
-    for k in free:
-        if parse_float(first[k]) is None and parse_time(first[k]) is not None:
-            return k
-    return by_name[0] if by_name else None
+def _number_formats(
+    cells: Cells, names: Sequence[str], options: ReadOptions
+) -> dict[str, NumberFormat]:
+    """Return the format of each column that shows one.
+
+    One row alone is read as programs write numbers where it can be, and decides nothing else.
+    """
+    if len(cells.lines) > 1:
+        missing = Missing(options.missing_values)
+        # A column that was asked for and shows no number yet is not taken for one of plain ones.
+        return recognise_columns(cells, names, missing, replace(options, columns=()))
+    return {
+        name: found
+        for name in names
+        if (found := LiveNumbers(options).format_of(cells, name)) is not None
+    }
+
+
+def _live_times(cells: Cells, names: Sequence[str], options: ReadOptions) -> LiveTimes | None:
+    if not names:
+        return None
+    text = cells[names[0]] if len(names) == 1 else join(cells, names)
+    return LiveTimes(names, find_notation(cells, names[0], text, options), options)

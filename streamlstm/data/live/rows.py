@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import inf, nan
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..numbers import MAX_FLOAT32, is_missing, parse_float
+from ..cells.missing import Missing
+from ..cells.numbers import MAX_FLOAT32
+from ..options import ReadOptions
 from ..table import list_names
-from ..timestamps import parse_time
 from .cells import Splitter
-from .columns import Asked, Columns, find_columns, names_of, read_header
+from .columns import Columns, Row, find_columns, names_of, read_header
 from .lines import Source, open_lines
+from .numbers import LiveNumbers
 from .problems import BadRowError, Kind, OnBad, Problem
 
 MAX_STREAM_BYTES = 255
 """UTF-8 of the name of a stream (docs/protocol.md)."""
+
+FIRST_ROWS = 10_000
+"""Rows of a file that tell how it is written."""
 
 Report = Callable[[Problem], None]
 
@@ -35,44 +41,35 @@ class LiveRow(NamedTuple):
         Its stream, if there is a stream column.
     time : float or None
         Its time in seconds since 1970, if there is a time column.
-    values : float32[F]
+    values : float64[F]
         Its numeric columns; NaN is missing.
     """
 
     line: int
     stream: str | None
     time: float | None
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
 
 def iterate_rows(
-    source: Source,
-    report: Report,
-    *,
-    on_bad: OnBad = OnBad.SKIP,
-    time_column: str | None = None,
-    stream_column: str | None = None,
-    columns: Sequence[str] | None = None,
-    missing: bool = False,
+    source: Source, report: Report, options: ReadOptions | None = None, on_bad: OnBad = OnBad.SKIP
 ) -> Iterator[LiveRow]:
     """Read a source row by row; works on pipes that never end.
+
+    What the columns are and how they are written is found as for whole tables: of a file from its
+    first rows, up to `FIRST_ROWS`; of a pipe from the first one alone.
 
     Parameters
     ----------
     source : path, "-" for standard input, or an open text stream
     report : callable
         Called with each `Problem`, before the row after it is read.
+    options : ReadOptions, optional
+        What must not be guessed. Rows are neither sorted nor resampled. With ``missing`` cells may
+        be missing: they are NaN; ``fill`` needs it.
     on_bad : OnBad
         What becomes of a row that cannot be used as it is. With ``stop`` a time that is not later
         than the one before in its stream counts as such; otherwise it is told and the row kept.
-    time_column : str, optional
-        By default a column with a usual name, or else the first that holds time stamps.
-    stream_column : str, optional
-        The column that names the stream of each row.
-    columns : sequence of str, optional
-        The numeric columns, in this order; by default those that hold a number in the first row.
-    missing : bool
-        Whether cells may be empty, or say "NA" or "null": they are NaN. Needed for ``fill``.
 
     Yields
     ------
@@ -81,20 +78,43 @@ def iterate_rows(
     Raises
     ------
     DataError
-        If the source cannot be read, lacks a header or a column that was asked for, or ends
-        without a row that can be used; with ``stop`` also at the first row that cannot be used. The
-        rows before have been yielded.
+        If the source cannot be read, lacks a header or a column that was asked for, can be read in
+        several ways, or ends without a row that can be used; with ``stop`` also at the first row
+        that cannot be used. The rows before have been yielded.
     """
-    asked = Asked(time_column, stream_column, None if columns is None else tuple(columns))
+    options = options or ReadOptions()
+    first = _first_rows(source, options) if _is_file(source) else []
     with open_lines(source) as (path, lines):
         rows = Splitter(lines)
-        reader = _Reader(path, asked, on_bad, report, missing)
+        reader = _Reader(path, options, on_bad, report, first)
         for line, cells, problem in rows:
             row = reader.read(line, cells, problem)
             rows.width = len(reader.header)
             if row is not None:
                 yield row
         reader.check_end()
+
+
+def _is_file(source: Source) -> bool:
+    """Tell whether a source can be read twice."""
+    return isinstance(source, str | Path) and str(source) != "-" and Path(source).is_file()
+
+
+def _first_rows(source: Source, options: ReadOptions) -> list[Row]:
+    """Return the first rows of a file that are as wide as its header, in the header's order."""
+    found: list[Row] = []
+    with open_lines(source) as (path, lines):
+        rows = Splitter(lines)
+        header: tuple[str, ...] = ()
+        for line, cells, problem in rows:
+            if not header and not problem:
+                header = read_header(path, (line, cells), options)
+                rows.width = len(header)
+            elif len(cells) == len(header) and names_of(cells) != header:
+                found.append((line, cells))
+            if not header or len(found) == FIRST_ROWS:
+                break
+    return found
 
 
 class _Reader:
@@ -107,11 +127,12 @@ class _Reader:
     """
 
     def __init__(
-        self, path: str, asked: Asked, on_bad: OnBad, report: Report, missing: bool
+        self, path: str, options: ReadOptions, on_bad: OnBad, report: Report, first: list[Row]
     ) -> None:
         self.header: tuple[str, ...] = ()
         self._columns: Columns | None = None  # known from the first row on
-        self._path, self._asked, self._missing = path, asked, missing
+        self._path, self._options, self._first = path, options, first
+        self._missing = Missing(options.missing_values)
         self._on_bad, self._report = on_bad, report
         self._latest: dict[str | None, tuple[float, str, int]] = {}  # time, its cell, line
         self._used = 0
@@ -152,7 +173,7 @@ class _Reader:
     def _take_header(self, line: int, cells: list[str]) -> bool:
         """Take a row that names the columns for the header of the rows after it."""
         if not self.header:
-            self.header = read_header(self._path, line, cells, self._asked)
+            self.header = read_header(self._path, (line, cells), self._options)
             return True
         names = names_of(cells)
         if self._columns is None:
@@ -173,7 +194,8 @@ class _Reader:
                 f"expected {len(self.header)} cells as in the header, got {len(cells)}",
             )
         if self._columns is None:
-            columns = find_columns(self.header, cells, self._asked)
+            rows = self._first or [(line, cells)]
+            columns = find_columns(self._path, self.header, rows, self._options)
             if not columns.values:
                 raise BadRowError(
                     self._path,
@@ -181,7 +203,7 @@ class _Reader:
                     "expected at least one number to find the numeric columns, got none",
                     "name them with --column",
                 )
-            self._columns = columns
+            self._columns, self._first = columns, []
         return self._columns
 
     def _bad(self, kind: Kind, error: BadRowError) -> None:
@@ -194,34 +216,38 @@ class _Reader:
         stream = time = None
         if columns.stream is not None:
             stream = self._to_stream(columns, line, cells[columns.stream])
-        if columns.time is not None:
-            time = self._to_time(columns, line, cells[columns.time])
-        values = np.array([self._to_number(columns, line, k, cells[k]) for k in columns.values])
+        if columns.times is not None:
+            stamp = [cells[k] for k in columns.time]
+            time = columns.times.parse(stamp, stream)
+            if time is None:
+                cell = " ".join(stamp)
+                raise self._bad_cell(columns, line, columns.time[0], columns.times.expected, cell)
+        pairs = zip(columns.values, columns.numbers, strict=True)
+        values = np.array([self._to_number(columns, line, k, n, cells[k]) for k, n in pairs])
         if time is not None:
             self._check_clock(columns, line, stream, time, cells)
         return LiveRow(line, stream, time, values.astype(np.float32))
 
-    def _to_number(self, columns: Columns, line: int, column: int, cell: str) -> float:
-        if self._missing and is_missing(cell):
-            return nan
-        value = parse_float(cell)
-        if value is not None and abs(value) <= MAX_FLOAT32:
+    def _to_number(
+        self, columns: Columns, line: int, column: int, numbers: LiveNumbers, cell: str
+    ) -> float:
+        value = numbers.parse(cell)
+        if value is not None and abs(value) <= MAX_FLOAT32 and not self._missing.others:
             return value
-        too_large = value is not None and abs(value) > MAX_FLOAT32  # NaN is not
-        fits = f" that fits float32 (up to {MAX_FLOAT32:.1e})" if too_large else ""
-        error = self._bad_cell(columns, line, column, f"a number{fits}", cell)
+        if self._missing.matches(cell):
+            if self._options.missing:
+                return nan
+            value = None
+        elif value is not None and abs(value) <= MAX_FLOAT32:
+            return value
+        expected = numbers.expected(cell)
+        if value is not None and abs(value) > MAX_FLOAT32:  # NaN is not
+            expected += f" that fits float32 (up to {MAX_FLOAT32:.1e})"
+        error = self._bad_cell(columns, line, column, expected, cell)
         if self._on_bad is not OnBad.FILL:
             raise error
         self._bad(Kind.FILLED, error)
         return nan
-
-    def _to_time(self, columns: Columns, line: int, cell: str) -> float:
-        assert columns.time is not None
-        seconds = parse_time(cell)
-        if seconds is None:
-            expected = "a time (seconds since 1970, or a time stamp like 2024-05-31 12:30:00)"
-            raise self._bad_cell(columns, line, columns.time, expected, cell)
-        return seconds
 
     def _to_stream(self, columns: Columns, line: int, cell: str) -> str:
         assert columns.stream is not None
@@ -234,17 +260,16 @@ class _Reader:
         self, columns: Columns, line: int, stream: str | None, time: float, cells: list[str]
     ) -> None:
         """Tell if a time is not later than the one before in its stream; the row is kept."""
-        assert columns.time is not None
         before, stamp, at = self._latest.get(stream, (-inf, "", 0))
-        cell = cells[columns.time].strip()
+        cell = " ".join(cells[k].strip() for k in columns.time)
         self._latest[stream] = time, cell, line
         if time > before:
             return
         owner = f" of stream {stream!r}" if stream else ""
         came = "the same time" if time == before else f"{cell}, which is earlier"
+        name = columns.header[columns.time[0]]
         text = (
-            f"column {columns.header[columns.time]!r}: expected a time later than {stamp} on line "
-            f"{at}{owner}, got {came}"
+            f"column {name!r}: expected a time later than {stamp} on line {at}{owner}, got {came}"
         )
         if self._on_bad is OnBad.STOP:
             raise BadRowError(
@@ -257,7 +282,7 @@ class _Reader:
     ) -> BadRowError:
         text = cell.strip()
         came = repr(text if len(text) <= 40 else text[:40] + "...")
-        if is_missing(cell):
+        if self._missing.matches(cell):
             came = f"{came if text else 'an empty cell'} (a gap)"
         return BadRowError(
             self._path, line, f"column {columns.header[column]!r}: expected {expected}, got {came}"

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Container
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ..cells.names import PART_NAMES, TIME_NAMES
+from ..cells.numbers import MAX_FLOAT32, shows_plain_numbers
 from ..columns import Columns
 from ..table import Note, list_names
+from .clean import clean
 from .content import Content, Scan, to_utf8
 from .header import Header, read_header
 from .rows import split_rows
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 18
+_SAMPLE = 1 << 16  # bytes whose cells say which columns are plain numbers
 
 
-def read_delimited(content: Content) -> Columns:
-    """Split a CSV file into columns of text.
+def read_delimited(content: Content, as_text: Collection[str] = ()) -> Columns:
+    """Split a CSV file into columns: of text, or of numbers where programs wrote them.
+
+    Parameters
+    ----------
+    content : Content
+    as_text : collection of str
+        Columns whose cells are needed as they are written, beside those that may be the time.
 
     Raises
     ------
@@ -30,7 +43,9 @@ def read_delimited(content: Content) -> Columns:
     content, scan, encoding = to_utf8(content)
     path = content.path
     header = read_header(path, content.head())
-    arrays = _split(content, header, scan)
+    times = {*TIME_NAMES, *chain.from_iterable(PART_NAMES.values())}
+    text = {k for k, n in enumerate(header.names) if n in as_text or n.lower() in times}
+    arrays = _split(content, header, scan, text)
     if not len(arrays[0]):
         raise DataError(
             f"{path}: expected at least one row after the header {list_names(header.names)}, "
@@ -38,26 +53,65 @@ def read_delimited(content: Content) -> Columns:
         )
     lines = _lines(content, header, scan, len(arrays[0]))
     notes = [] if encoding is None else [Note(None, f"the text is in {encoding}, not UTF-8")]
-    return Columns(path, list(header.names), arrays, lines, notes)
+    notes += header.notes
+    columns = Columns(path, list(header.names), arrays, lines, notes, from_text=True)
+    clean(columns, header)
+    return columns
 
 
-def _split(content: Content, header: Header, scan: Scan) -> list[Any]:
-    names = [str(k) for k in range(len(header.names))]
+def _split(content: Content, header: Header, scan: Scan, as_text: Container[int]) -> list[Any]:
+    """Return the columns."""
+    if scan.quotes % 2:  # Arrow takes the end of the file for the end of a quoted cell
+        _find_bad_row(content, header)
     if scan.lines <= header.line:
-        return [pa.chunked_array([[]], pa.string())] * len(names)
+        return [pa.chunked_array([[]], pa.string())] * len(header.names)
     try:
-        table = pa.csv.read_csv(
-            content.open(header.offset),
-            pa.csv.ReadOptions(column_names=names, block_size=_BLOCK),
-            pa.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=scan.quotes > 0),
-            pa.csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string())),
-        )
+        sample = _sample(content, header, scan)
+        types = {
+            str(k): pa.float64()
+            for k, cells in enumerate(sample)
+            if k not in as_text and shows_plain_numbers(cells)
+        }
+        arrays = _read(content.open(header.offset), header, scan, types)
+        if all(_is_usable(array) for array in arrays):
+            return arrays
+    except pa.ArrowInvalid:
+        pass
+    try:
+        return _read(content.open(header.offset), header, scan, {})
     except pa.ArrowInvalid as error:
         _find_bad_row(content, header)
         raise DataError(f"{content.path}: expected CSV: {error}") from error
-    if scan.quotes % 2:  # Arrow takes the end of the file for the end of a quoted cell
-        _find_bad_row(content, header)
+
+
+def _sample(content: Content, header: Header, scan: Scan) -> list[Any]:
+    """Return the first cells of each column, as text."""
+    head = content.head(header.offset + _SAMPLE)[header.offset :]
+    if len(head) == _SAMPLE:  # whole lines, of as whole cells as can be told here
+        head = head[: head.rfind(b"\n") + 1]
+    return _read(pa.BufferReader(head), header, scan, {})
+
+
+def _read(stream: Any, header: Header, scan: Scan, types: dict[str, Any]) -> list[Any]:
+    names = [str(k) for k in range(len(header.names))]  # the same name may be there twice
+    table = pa.csv.read_csv(
+        stream,
+        pa.csv.ReadOptions(column_names=names, block_size=_BLOCK),
+        pa.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=scan.quotes > 0),
+        pa.csv.ConvertOptions(
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.string()) | types,
+            null_values=[],
+        ),
+    )
     return list(table.columns)
+
+
+def _is_usable(array: Any) -> bool:
+    """Return whether an error about a column would not need its text."""
+    if pa.types.is_string(array.type):
+        return True
+    return pc.all(pc.less_equal(pc.abs(array), MAX_FLOAT32)).as_py() is not False
 
 
 def _find_bad_row(content: Content, header: Header) -> None:
@@ -71,4 +125,4 @@ def _lines(content: Content, header: Header, scan: Scan, rows: int) -> NDArray[n
     if scan.lines - header.line == rows:
         return np.arange(header.line + 1, header.line + 1 + rows)
     found = [line for line, _ in split_rows(content.path, content.text(), header.delimiter)]
-    return np.array(found[1:], np.int64)
+    return np.array(found[-rows:], np.int64)

@@ -1,8 +1,8 @@
-"""Takes frames, Arrow tables, arrays and dicts of arrays as columns by name."""
+"""Takes the columns of frames of pandas and polars, of dicts and of NumPy arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,113 +10,109 @@ import pyarrow as pa
 
 from ...errors import DataError
 from ..columns import Columns
-from ..table import list_names
-
-INDEX = "index"  # name of an index of times that has none
-VALUE = "value"  # name of a series that has none
+from .arrow import from_arrow
 
 
-def read_frame(source: Any) -> Columns | None:
-    """Return the columns of a frame, an array or a dict of arrays; None of anything else.
+def read_frame(source: Any, names: Sequence[str]) -> Columns | None:
+    """Return the columns of a table in memory; None if the source is none.
 
     Parameters
     ----------
-    source : pandas or polars DataFrame or Series, pyarrow Table, array [n] or [n, F], dict
-        An array without names has columns ``x0``, ``x1``, ...; an index of times is the time.
+    source : pyarrow.Table, frame or series of pandas or polars, dict of arrays, or array
+    names : sequence of str
+        Names of the columns of an array, which has none of its own.
 
     Raises
     ------
     DataError
-        If columns have different lengths, equal names, or cells that are of no type.
+        If it does not hold columns.
     """
-    package, kind = type(source).__module__.partition(".")[0], type(source).__name__
-    if package == "pandas" and kind in ("DataFrame", "Series"):
-        return _from_pandas(source, kind)
-    if package == "polars" and kind in ("DataFrame", "Series", "LazyFrame"):
-        frame = source.collect() if kind == "LazyFrame" else source
-        if kind == "Series":
-            frame = frame.to_frame(frame.name or VALUE)
-        return _from_arrow(frame.to_arrow(), f"the {kind}")
+    kind = type(source)
+    package = kind.__module__.partition(".")[0]
+    name = kind.__name__
     if isinstance(source, pa.Table | pa.RecordBatch):
-        table = source if isinstance(source, pa.Table) else pa.Table.from_batches([source])
-        return _from_arrow(table, "the Arrow table")
-    if isinstance(source, np.ndarray):
-        return _from_arrays(_columns_of(source), "the array")
+        return from_arrow("the Arrow table", source)
+    if package == "pandas" and name in ("DataFrame", "Series"):
+        return _from_pandas(source, name)
+    if package == "polars" and name in ("DataFrame", "Series", "LazyFrame"):
+        if name == "LazyFrame":
+            source = source.collect()
+        frame = source.to_frame(source.name or "value") if name == "Series" else source
+        return from_arrow(f"the {name}", frame.to_arrow())
     if isinstance(source, Mapping):
-        arrays = {str(name): np.asarray(cells) for name, cells in source.items()}
-        return _from_arrays(arrays, "the dict")
+        return _from_dict(source)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, names)
     return None
 
 
 def _from_pandas(source: Any, kind: str) -> Columns:
-    path = f"the {kind}"
-    if kind == "Series":
-        source = source.to_frame(VALUE if source.name is None else source.name)
-    frame, index = source, source.index
-    if hasattr(index, "to_timestamp"):  # periods
-        index = index.to_timestamp()
-    columns = _from_arrow(_pandas_to_arrow(frame, path), path)
-    if type(index).__name__ == "DatetimeIndex":
-        name = INDEX if index.name is None else str(index.name)
-        while name in columns.names:
-            name += "_"
-        columns.names.insert(0, name)
-        columns.arrays.insert(0, pa.chunked_array([pa.array(index)]))
-        columns.index = name
-    return columns
+    frame = (
+        source.to_frame(source.name if source.name is not None else "value")
+        if (kind == "Series")
+        else source
+    )
+    columns = {}
+    index = None
+    for level in range(frame.index.nlevels):
+        values = frame.index.get_level_values(level)
+        is_time = type(values).__name__ in ("DatetimeIndex", "PeriodIndex")
+        if values.name is None and not is_time and values.dtype.kind in "iu":
+            continue  # the numbers of rows
+        label = str(values.name) if values.name is not None else ("time" if is_time else "index")
+        if type(values).__name__ == "PeriodIndex":
+            values = values.to_timestamp()
+        if label not in map(str, frame.columns):
+            columns[label] = _array(values)
+            index = label if is_time else index
+    names = [str(label) for label in frame.columns]
+    for k, label in enumerate(names):
+        if label in names[:k]:
+            raise DataError(f"the {kind}: expected columns of different names, got {label!r} twice")
+        columns[label] = _array(frame.iloc[:, k])
+    return from_arrow(f"the {kind}", pa.table(columns), index=index)
 
 
-def _pandas_to_arrow(frame: Any, path: str) -> pa.Table:
-    """Convert column by column, so that one that cannot be converted is named."""
-    arrays = []
-    for place in range(frame.shape[1]):
-        try:
-            arrays.append(pa.array(frame.iloc[:, place], from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            name = frame.columns[place]
-            raise DataError(
-                f"{path}: column {name!r}: expected cells of one type ({error})"
-            ) from None
-    return pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
-
-
-def _columns_of(array: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    if array.dtype.names:
-        return {name: array[name] for name in array.dtype.names}
-    if array.ndim not in (1, 2):
-        raise DataError(f"the array: expected [rows] or [rows, columns], got {array.shape}")
-    by_column = array[:, None] if array.ndim == 1 else array
-    return {f"x{n}": by_column[:, n] for n in range(by_column.shape[1])}
-
-
-def _from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], path: str) -> Columns:
-    shapes = {name: cells.shape for name, cells in arrays.items()}
-    if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
-        raise DataError(f"{path}: expected columns of one length, got {shapes}")
-    made = {}
-    for name, cells in arrays.items():
-        try:
-            made[name] = pa.array(np.ascontiguousarray(cells))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"{path}: column {name!r}: cannot be used ({error})") from None
-    return _from_arrow(pa.table(made), path)
-
-
-def _from_arrow(table: pa.Table, path: str) -> Columns:
-    names = [str(name) for name in table.column_names]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise DataError(
-            f"{path}: expected columns of different names, got {list_names(twice)} twice"
+def _array(values: Any) -> Any:
+    """Return a column of pandas as an Arrow array; of mixed types as text."""
+    try:
+        return pa.Array.from_pandas(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        missing = values.isna()
+        return pa.array(
+            [None if gone else str(v) for v, gone in zip(values, missing, strict=True)], pa.string()
         )
-    arrays = [_plain(cells) for cells in table.columns]
-    return Columns(path, names, arrays, np.arange(table.num_rows))
 
 
-def _plain(cells: Any) -> Any:
-    """Return categories as what they name, and numbers of a fixed point as floats."""
-    if pa.types.is_dictionary(cells.type):
-        return cells.cast(cells.type.value_type)
-    if pa.types.is_decimal(cells.type):
-        return cells.cast(pa.float64())
-    return cells
+def _from_dict(source: Mapping[Any, Any]) -> Columns:
+    if not source:
+        raise DataError("the dict: expected columns by name, got none")
+    try:
+        return from_arrow("the dict", pa.table({str(k): _column(v) for k, v in source.items()}))
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"the dict: expected columns of one length: {error}") from error
+
+
+def _column(values: Any) -> Any:
+    if type(values).__module__.startswith("pandas"):
+        return _array(values)
+    if type(values).__module__.startswith("polars"):
+        return values.to_arrow()
+    return pa.array(values if isinstance(values, np.ndarray) else list(values))
+
+
+def _from_array(source: Any, names: Sequence[str]) -> Columns:
+    if source.dtype.names:
+        fields = {name: pa.array(source[name]) for name in source.dtype.names}
+        return from_arrow("the array", pa.table(fields))
+    if source.ndim not in (1, 2):
+        raise DataError(f"the array: expected [rows] or [rows, columns], got {list(source.shape)}")
+    array = source.reshape(len(source), -1)
+    if not names:
+        names = ("value",) if array.shape[1] == 1 else [f"x{k}" for k in range(array.shape[1])]
+    if len(names) != array.shape[1]:
+        raise DataError(
+            f"the array: expected {len(names)} columns ({', '.join(names)}), got {array.shape[1]}"
+        )
+    arrays = [pa.array(np.ascontiguousarray(array[:, k])) for k in range(array.shape[1])]
+    return from_arrow("the array", pa.table(dict(zip(names, arrays, strict=True))))

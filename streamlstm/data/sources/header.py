@@ -1,17 +1,26 @@
-"""Finds the delimiter and the header of a CSV file in its first lines."""
+"""Finds the delimiter, the header and what is no row in the first lines of a CSV file."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import DataError
-from ..numbers import parse_float
-from ..table import list_names
+from ..cells.missing import Missing
+from ..cells.number_format import NumberFormat
+from ..cells.numbers import recognise_numbers
+from ..cells.times import recognise_times
+from ..table import Note, list_names
 
 DELIMITERS = "\t|;,"  # of two that fit alike the earlier: commas are in numbers and texts too
 _LOOKED_AT = 50  # lines
+_SAMPLE = 20  # rows
+_UNIT = re.compile(
+    r"[\[(<{].*[\])>}]|[%‰°$€£-]|°[CFK]|deg ?[CFK]?|[kMmµuGn]?(?:m|g|s|A|V|W|Wh|VA|VAr|Pa|bar|Hz|J"
+    r"|K|C|N|l|L|h|Ohm)(?:[23²³])?(?:/(?:s|h|min|d|m[23²³]?|kg|l))?|min|sec|rpm|ppm|1/min|yyyy.*|dd.*"
+)
 
 
 @dataclass(frozen=True)
@@ -21,19 +30,27 @@ class Header:
     Attributes
     ----------
     names : tuple of str
-        Names of all columns.
+        Names of all columns; a number where a column has none.
+    cells : tuple of str
+        The header as it is written.
     delimiter : str
         The character between cells.
     line : int
-        The line that the header ends on, from 1.
+        The last line before the first row, from 1.
     offset : int
-        The first byte after the header.
+        The first byte after that line.
+    unnamed : str or None
+        The name that was given to a first column without one.
+    notes : tuple of Note
     """
 
     names: tuple[str, ...]
+    cells: tuple[str, ...]
     delimiter: str
     line: int
     offset: int
+    unnamed: str | None = None
+    notes: tuple[Note, ...] = ()
 
 
 def read_header(path: str, head: bytes) -> Header:
@@ -45,46 +62,111 @@ def read_header(path: str, head: bytes) -> Header:
         If there is no header that names the columns.
     """
     lines = head.split(b"\n")
-    first = next((n for n, line in enumerate(lines) if line.strip()), None)
+    first, notes = _first_line(lines)
     if first is None:
         raise DataError(
             f"{path}: the file is empty; expected a header that names the columns, then rows"
         )
     text = [line.decode("utf-8", "replace") for line in lines[first : first + _LOOKED_AT]]
+    text[0] = text[0].removeprefix("#") if _is_comment(text[0]) else text[0]
     delimiter = _find_delimiter(text)
     reader = csv.reader((line + "\n" for line in text), delimiter=delimiter)
-    names = tuple(name.strip() for name in next(reader))
+    cells = tuple(next(reader))
     end = first + reader.line_num
+    rows = [row for row in reader if row][:_SAMPLE]
+    names, unnamed = _names(path, end, cells, rows)
+    if _is_units(rows, len(names)):
+        units = zip(names, rows[0], strict=True)
+        shown = ", ".join(f"{name} in {cell.strip()}" for name, cell in units if cell.strip())
+        notes.append(Note(None, f"the line below the header names units; passed over: {shown}"))
+        end += 1
     offset = sum(len(line) + 1 for line in lines[:end])
-    _check_names(path, end, names)
-    return Header(names, delimiter, end, min(offset, len(head)))
+    return Header(names, cells, delimiter, end, min(offset, len(head)), unnamed, tuple(notes))
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+def _first_line(lines: Sequence[bytes]) -> tuple[int | None, list[Note]]:
+    """Return the line of the header: after blank lines and comments, or the last comment."""
+    filled = [n for n, line in enumerate(lines) if line.strip()]
+    if not filled:
+        return None, []
+    comments = [n for n in filled if lines[n].lstrip().startswith(b"#")]
+    leading = [n for n, filled_n in zip(comments, filled, strict=False) if n == filled_n]
+    if not leading:
+        return filled[0], []
+    after = filled[len(leading)] if len(filled) > len(leading) else None
+    if after is None:
+        return filled[0], []
+    row = lines[after].decode("utf-8", "replace")
+    names = lines[leading[-1]].decode("utf-8", "replace")
+    is_header = any(len(row.split(d)) == len(names.split(d)) > 1 for d in DELIMITERS) and re.search(
+        r"\d", row
+    )
+    first, passed = (leading[-1], len(leading) - 1) if is_header else (after, len(leading))
+    note = Note(None, f"{passed} lines of comments before the header are passed over")
+    return first, [note] if passed else []
 
 
 def _find_delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter that splits the most rows into as many cells as the header."""
 
-    def fit(delimiter: str) -> tuple[float, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row and row != [""]]
-        if not widths or widths[0] < 2:
-            return 0.0, 0
-        return sum(width == widths[0] for width in widths) / len(widths), 0
+    def fit(delimiter: str) -> float:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row and row != [""]]
+        if not rows or len(rows[0]) < 2:
+            return 0.0
+        return sum(len(row) == len(rows[0]) for row in rows) / len(rows)
 
     best = max(DELIMITERS, key=fit)
-    return best if fit(best)[0] > 0 else ","
+    return best if fit(best) > 0 else ","
 
 
-def _check_names(path: str, line: int, names: tuple[str, ...]) -> None:
+def _names(
+    path: str, line: int, cells: tuple[str, ...], rows: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the names of the columns, and the name given to a first column that has none."""
+    names, unnamed = [cell.strip() for cell in cells], None
+    if len(names) > 1 and not names[0]:  # as pandas writes its index
+        names[0] = unnamed = _free_name(names)
     for k, name in enumerate(names):
-        if not name:
+        if not name and all(len(row) > k and not row[k].strip() for row in rows) and rows:
+            names[k] = f"column {k + 1}"  # a delimiter at the end of each line
+        elif not name:
             raise DataError(
                 f"{path}:{line}: expected a name for column {k + 1}, got none; complete the header"
             )
-        if name in names[:k]:
+        elif name in names[:k]:
             raise DataError(
                 f"{path}:{line}: column {name!r} occurs twice in the header; rename one of them"
             )
-    if all(parse_float(name) is not None for name in names):
+    if all(NumberFormat().parse(cell) is not None for cell in cells):
         raise DataError(
             f"{path}:{line}: expected a header that names the columns, got numbers: "
             f"{list_names(names)}; put a line of names first"
         )
+    return tuple(names), unnamed
+
+
+def _free_name(names: Sequence[str]) -> str:
+    return next(name for name in ("index", "index 1", "column 1", "unnamed") if name not in names)
+
+
+def _is_units(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Return whether the first row names units: it has no values where the others do."""
+    if len(rows) < 2 or len(rows[0]) != width:
+        return False
+    first = [cell.strip() for cell in rows[0]]
+    if not all(not cell or _UNIT.fullmatch(cell) for cell in first):
+        return False
+    named = [k for k, cell in enumerate(first) if cell and cell != "-"]
+    below = [[row[k] for row in rows[1:] if len(row) == width] for k in named]
+    return bool(named) and all(_holds_values(cells) for cells in below)
+
+
+def _holds_values(cells: Sequence[str]) -> bool:
+    present = [cell for cell in cells if not Missing().matches(cell)]
+    return bool(
+        present and (recognise_numbers(present).formats or recognise_times(present).formats)
+    )

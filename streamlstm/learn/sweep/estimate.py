@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .halving import Trial
 
 _STEP = 20_000  # multiplications that take as long as what a step costs beside its own
+_LEAST = 1.0  # seconds that are measured; less says little of an epoch
 
 
 class Estimate:
@@ -79,7 +80,7 @@ class Estimate:
         now = self._clock()
         epochs = float(said.get("epochs", said.get("done", self._epochs[trial])))
         began, before = self._began.setdefault(trial, (now, epochs))
-        if epochs > before and now > began:
+        if epochs > before and now - began >= _LEAST:
             # From the first report, so that the start of the process does not count.
             self._seconds[trial] = (now - began) / (epochs - before)
         elif said.get("done"):

@@ -107,7 +107,7 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
         _note_producer(loop, record)
     program = _program(loop)
     inputs, to = program[plan.INPUTS], _inputs_at(loop, row)
-    at = reader.read_vector(at, end, inputs, to)
+    at = reader.read_vector(at, end, inputs, to, loop[layout.INPUT_OFFSETS])
     if at == 0:
         return int64(HAND_OVER)
     time = np.nan
@@ -148,7 +148,8 @@ def _ingest_steps(loop, head, record, at, end, row, base):
     inputs = program[plan.INPUTS]
     if program[plan.TIMED] != 0:
         return int64(HAND_OVER)
-    at = _read_rows(at, end, inputs, count, _inputs_at(loop, row))
+    offsets = loop[layout.INPUT_OFFSETS]
+    at = _read_rows(at, end, inputs, count, _inputs_at(loop, row), offsets)
     if at != end:
         return int64(HAND_OVER)
     for n in range(count):
@@ -187,17 +188,17 @@ def _read_numbers(loop, at, end, row, count):
 
 
 @internal
-def _read_rows(at, end, inputs, count, to):
+def _read_rows(at, end, inputs, count, to, offsets):
     """Read X[B, F], one bin or an array of vectors; return where it ends."""
     start, length = reader.read_bin(at, end)
     if start != 0:
-        return reader.read_vector(at, end, inputs * count, to)
+        return reader.read_vector(at, end, inputs * count, to, offsets)
     start, length = reader.read_array(at, end)
     if start == 0 or length != count:
         return int64(0)
     at = start
     for n in range(count):
-        at = reader.read_vector(at, end, inputs, to + 4 * inputs * n)
+        at = reader.read_vector(at, end, inputs, to + 4 * inputs * n, offsets)
         if at == 0:
             return int64(0)
     return at

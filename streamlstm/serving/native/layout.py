@@ -154,7 +154,10 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     WORDS,  # address of uint8[words, WORD]: each its size and its bytes
     LEVELS,  # address and size of the map's head and levels in a PREDICTIONS
     LEVELS_SIZE,
-) = range(106)
+    # For a model with offsets.
+    INPUT_OFFSETS,  # address of float64[F], 0 if there are none
+    OUTPUT_OFFSETS,  # address of float64[O, levels or 1], 0 if there are none
+) = range(108)
 LOOP = 112
 
 POLL_ITEM = 8

@@ -10,7 +10,15 @@ import numpy as np
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.pointers import byte_at, copy_bytes, float_of, floats_at, single_of, word_at
+from ...kernels.pointers import (
+    byte_at,
+    copy_bytes,
+    doubles_at,
+    float_of,
+    floats_at,
+    single_of,
+    word_at,
+)
 from .layout import MAX_ROWS
 
 f32 = np.float32
@@ -152,10 +160,12 @@ def read_number(at, end):
 
 
 @internal
-def read_vector(at, end, count, to):
+def read_vector(at, end, count, to, offsets):
     """Read a bin of ``count`` float32, or an array of as many numbers, and write them to ``to``.
 
-    In an array nil is a missing value and becomes NaN, as in wire/elements.py.
+    In an array nil is a missing value and becomes NaN, as in wire/elements.py. Where ``offsets`` is
+    the address of float64[count] and not 0, these are subtracted, and a bin, which has lost too
+    much, is refused.
 
     Returns
     -------
@@ -164,7 +174,7 @@ def read_vector(at, end, count, to):
     """
     start, length = read_bin(at, end)
     if start != 0:
-        if length != 4 * count:
+        if length != 4 * count or offsets != 0:
             return int64(0)
         copy_bytes(to, start, length)
         return start + length
@@ -180,6 +190,8 @@ def read_vector(at, end, count, to):
             at, value = read_number(at, end)
         if at == 0:
             return int64(0)
+        if offsets != 0:
+            value -= doubles_at(offsets, count)[n]
         values[n] = f32(value)
     return at
 

@@ -186,12 +186,15 @@ def _write_predictions(loop, at, message, size, width):
             at = writer.write_unsigned(at, uint64(row_of(loop, row)[SEQ]))
     else:
         at = writer.write_byte(at, int64(reader.NIL))
-    at = writer.write_bin_head(at, size * count)
-    results = loop[layout.Y] + width * first
-    if not has_extras:
-        return writer.write_bytes(at, results, size * count)
+    results, wide = loop[layout.Y] + width * first, loop[layout.OUTPUT_OFFSETS] != 0
+    at = writer.write_array(at, count) if wide else writer.write_bin_head(at, size * count)
     for row in range(count):
-        at = writer.write_bytes(at, results + width * row, size)
+        if wide:
+            at = writer.write_outputs(loop, at, results + width * row, size)
+        else:
+            at = writer.write_bytes(at, results + width * row, size)
+    if not has_extras:
+        return at
     return writer.write_extras(loop, at, results, count, width)
 
 

@@ -8,8 +8,17 @@ import numpy as np
 from numba import int64, uint64
 
 from ...kernels.cache import internal
-from ...kernels.pointers import byte_at, copy_bytes, floats_at, half_at, int64s_at, put_byte
-from ...wire.extras import COUNT, FLAG, FLOATS, NUMBER
+from ...kernels.pointers import (
+    bits_of,
+    byte_at,
+    copy_bytes,
+    doubles_at,
+    floats_at,
+    half_at,
+    int64s_at,
+    put_byte,
+)
+from ...wire.extras import COUNT, FLAG, FLOATS, NUMBER, WIDE
 from . import layout, reader
 
 _BYTE = np.uint64(255)
@@ -95,6 +104,33 @@ def write_topic(at, id, length):
 
 
 @internal
+def write_wide(at, place, count, offsets):
+    """Write ``count`` float32 from ``place`` on with float64[count] at ``offsets``, as float64.
+
+    Nil stands for what is unknown, NaN.
+    """
+    at = write_array(at, count)
+    numbers, moved = floats_at(place, count), doubles_at(offsets, count)
+    for n in range(count):
+        number = np.float64(numbers[n]) + moved[n]
+        if number != number:
+            at = write_byte(at, int64(reader.NIL))
+            continue
+        at = write_byte(at, int64(reader.FLOAT64))
+        at = write_big_endian(at, uint64(bits_of(number)), int64(8))
+    return at
+
+
+@internal
+def write_outputs(loop, at, y, size):
+    """Write the outputs of a result at ``y``: a bin of ``size`` bytes, or with offsets an array."""
+    offsets = loop[layout.OUTPUT_OFFSETS]
+    if offsets != 0:
+        return write_wide(at, y, size // 4, offsets)
+    return write_bytes(write_bin_head(at, size), y, size)
+
+
+@internal
 def write_prediction(loop, at, id, length, seq, y, size):
     """Write a PREDICTION of the result at ``y``, whose first ``size`` bytes are the outputs."""
     extras = loop[layout.EXTRAS]
@@ -102,7 +138,7 @@ def write_prediction(loop, at, id, length, seq, y, size):
     at = write_unsigned(at, uint64(layout.PREDICTION))
     at = write_id(at, id, length)
     at = write_unsigned(at, seq)
-    at = write_bytes(write_bin_head(at, size), y, size)
+    at = write_outputs(loop, at, y, size)
     if extras == 0:
         return at
     for n in range(loop[layout.EXTRA_COUNT]):
@@ -118,6 +154,8 @@ def _write_extra(loop, at, extra, place):
     what = extra[layout.EXTRA_WHAT]
     if what == FLOATS:
         return write_bytes(at, place, 4 * extra[layout.EXTRA_COUNTED])
+    if what == WIDE:
+        return write_wide(at, place, extra[layout.EXTRA_COUNTED], loop[layout.OUTPUT_OFFSETS])
     if what == NUMBER:
         return write_big_endian(write_byte(at, int64(reader.FLOAT32)), half_at(place), int64(4))
     number = int64(floats_at(place, int64(1))[0])
@@ -136,9 +174,12 @@ def write_extras(loop, at, first, count, width):
     for n in range(loop[layout.EXTRA_COUNT]):
         extra = int64s_at(loop[layout.EXTRAS] + 8 * layout.EXTRA * n, layout.EXTRA)
         at = write_bytes(at, extra[layout.KEY_AT], extra[layout.KEY_SIZE])
-        size = 4 * extra[layout.EXTRA_COUNTED]
-        at = write_bin_head(at, size * count)
+        size, wide = 4 * extra[layout.EXTRA_COUNTED], extra[layout.EXTRA_WHAT] == WIDE
+        at = write_array(at, count) if wide else write_bin_head(at, size * count)
         for row in range(count):
             place = first + width * row + 4 * extra[layout.EXTRA_START]
-            at = write_bytes(at, place, size)
+            if wide:
+                at = write_wide(at, place, size // 4, loop[layout.OUTPUT_OFFSETS])
+            else:
+                at = write_bytes(at, place, size)
     return at
