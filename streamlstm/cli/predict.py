@@ -76,8 +76,8 @@ def predict(
 
     network = Model.load(model)
     compared = actual or plot is not None
-    columns = needed_columns(network) if compared else network.inputs
-    reading |= {"columns": columns, "missing": compared or fills(network)}
+    needed = needed_columns(network) if compared else network.inputs
+    reading |= {"columns": needed, "missing": compared or fills(network)}
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     values = checked_inputs(network, table)

@@ -108,7 +108,7 @@ def _came(forecasts: Came | None, event: Published | Done) -> list[float] | None
     from streamlstm import wire
 
     if isinstance(event, wire.Done):
-        if forecasts is not None:
+        if forecasts is not None and event.stream is not None:
             forecasts.forget(event.stream)
         return None
     observed = event.observed

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ...engine.engine import Engine
 from ...engine.offline import predict_rows
-from ...engine.prediction import ResultLayout
 from ...network.model import Model
 from .forecasts import Rows
 
@@ -41,10 +40,10 @@ def run_live(
     """
     if model.online is None or not model.online.labels:
         return predict_rows(model, inputs, groups, time)
-    results = np.empty((len(inputs), model.result_size), np.float32)
+    results: list[Array] = [np.empty(0)] * len(inputs)
     for rows in groups:
         _run_with_labels(model, inputs, rows, time, actual, results)
-    return ResultLayout.of(model).with_offsets(results)
+    return np.array(results)
 
 
 def _run_with_labels(
