@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...engine.engine import Engine
 from ...engine.offline import predict_rows
+from ...engine.prediction import ResultLayout
 from ...network.model import Model
 from .forecasts import Rows
 
@@ -40,19 +41,14 @@ def run_live(
     """
     if model.online is None or not model.online.labels:
         return predict_rows(model, inputs, groups, time)
-    results: list[Array] = [np.empty(0)] * len(inputs)
+    results = np.empty((len(inputs), model.result_size), np.float32)
     for rows in groups:
         _run_with_labels(model, inputs, rows, time, actual, results)
-    return np.array(results)
+    return ResultLayout.of(model).with_offsets(results)
 
 
 def _run_with_labels(
-    model: Model,
-    inputs: Array,
-    rows: Rows,
-    time: Array | None,
-    actual: Array,
-    results: list[Array],
+    model: Model, inputs: Array, rows: Rows, time: Array | None, actual: Array, results: Array
 ) -> None:
     """Step one stream, and learn the labels of each row that has come."""
     assert model.online is not None
