@@ -7,6 +7,7 @@ else than a regular file (a device, a pipe, a directory) is refused.
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import StreamLSTMError, shown
@@ -35,8 +36,10 @@ def check_path(path: object, error: type[StreamLSTMError], what: str) -> Path:
     return found
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+def replace_file(path: str | os.PathLike[str], data: bytes | Iterable[bytes]) -> None:
     """Write ``data`` to ``path`` as a whole or not at all; an existing file keeps its permissions.
+
+    Data may come in parts, which are written as they come.
 
     Raises
     ------
@@ -88,13 +91,15 @@ def _resolve(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _write_temporary(target: Path, data: bytes) -> Path:
+def _write_temporary(target: Path, data: bytes | Iterable[bytes]) -> Path:
     """Write a temporary file in the same folder; its name does not grow with the target's."""
     temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
-    except OSError as error:
+            file.writelines([data] if isinstance(data, bytes) else data)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(target)) from None
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        raise
     return temporary

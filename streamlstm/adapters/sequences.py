@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.table import Table
+from ..data.text_column import TextColumn
 from ..engine.offline import predict_rows
 from ..learn.trained import Trained
 from ..learn.training import train
@@ -16,7 +17,7 @@ from ..network.model import Model
 
 Array = NDArray[Any]
 _ENOUGH = 80  # rows of a series, below which it is repeated until there is enough to split
-_STREAM = "stream"
+_STREAM, _CLASS = "stream", "class"
 
 
 def train_on_labels(
@@ -46,7 +47,7 @@ def train_on_labels(
     inputs = [f"x {name}" for name in names]  # whatever the targets are called
     parts, ids = [], []
     for number, rows in enumerate(groups_of(streams, len(X))):
-        repeated = np.tile(rows, -(-_ENOUGH // len(rows)) if len(X) < _ENOUGH else 1)
+        repeated = _repeat(rows, len(X))
         # The label of a row stands in the next one, so that it is what comes a step later.
         values = np.zeros((len(repeated) + 1, X.shape[1] + Y.shape[1]))
         values[:-1, : X.shape[1]] = X[repeated]
@@ -60,7 +61,7 @@ def train_on_labels(
         time=None,
         names=(*inputs, *targets),
         values=np.concatenate(parts),
-        streams=ids if len(parts) > 1 else None,  # type: ignore[arg-type]
+        streams=TextColumn.of(ids) if len(parts) > 1 else None,
         lines=np.arange(sum(map(len, parts))),
         stream_column=_STREAM if len(parts) > 1 else None,
     )
@@ -68,10 +69,60 @@ def train_on_labels(
     return trained, trained.model.of_labels(names, targets)
 
 
+def train_on_classes(
+    X: Array,
+    codes: NDArray[np.intp],
+    streams: Array | None,
+    names: Sequence[str],
+    classes: Sequence[str],
+    **settings: Any,
+) -> tuple[Trained, Model]:
+    """Train a model whose outputs are the probabilities of the classes of a row.
+
+    Parameters
+    ----------
+    X : float[n, F]
+    codes : int[n]
+        The class of each row, from 0.
+    streams : array[n] or None
+    names, classes : sequence of str
+        Names of the F inputs, and of the classes.
+    **settings
+        As `train` takes them.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes.
+    """
+    inputs = [f"x {name}" for name in names]
+    groups = groups_of(streams, len(X))
+    repeated = [_repeat(rows, len(X)) for rows in groups]
+    rows = np.concatenate(repeated)
+    ids = [str(number) for number, part in enumerate(repeated) for _ in part]
+    table = Table(
+        path="X",
+        time=None,
+        names=tuple(inputs),
+        values=X[rows],
+        streams=TextColumn.of(ids) if len(groups) > 1 else None,
+        lines=np.arange(len(rows)),
+        stream_column=_STREAM if len(groups) > 1 else None,
+        categories={_CLASS: TextColumn.of([str(code) for code in codes[rows]])},
+    )
+    trained = train(table, classify=_CLASS, inputs=inputs, **settings)
+    return trained, trained.model.of_labels(names, classes)
+
+
 def predict_labels(model: Model, X: Array, streams: Array | None) -> Array:
     """Predict the labels of rows, float64[n, O], each stream from a fresh state."""
     results = predict_rows(model, X, groups_of(streams, len(X)))
     return np.asarray(results[:, : model.output_size], np.float64)
+
+
+def _repeat(rows: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Return the rows of a stream, several times where all n are too few to be split."""
+    return np.tile(rows, -(-_ENOUGH // len(rows)) if n < _ENOUGH else 1)
 
 
 def groups_of(streams: Array | None, n: int) -> list[NDArray[np.intp]]:

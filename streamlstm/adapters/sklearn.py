@@ -11,13 +11,15 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from ..errors import DataError
 from ..learn.trained import Trained
 from ..network.model import Model
-from .sequences import predict_labels, train_on_labels
+from .sequences import predict_labels, train_on_classes, train_on_labels
 
 Array = NDArray[Any]
 
@@ -75,27 +77,25 @@ class _StreamEstimator(BaseEstimator):  # type: ignore[misc]
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _fit(self, X: Array, Y: Array, streams: Any, **settings: Any) -> None:
+    def _names(self, X: Array) -> list[str]:
         names = getattr(self, "feature_names_in_", [f"x{n}" for n in range(X.shape[1])])
-        self.trained_, self.model_ = train_on_labels(
-            X,
-            Y,
-            _check_streams(streams, X),
-            list(map(str, names)),
-            hidden=self.hidden,
-            layers=self.layers,
-            cell=self.cell,
-            epochs=self.epochs,
-            window=self.window,
-            batch=self.batch,
-            rate=self.rate,
-            dropout=self.dropout,
-            train_fraction=1 - self.validation_fraction,
-            validation_fraction=self.validation_fraction,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            **settings,
-        )
-        self.n_iter_ = self.trained_.history[-1].number
+        return list(map(str, names))
+
+    def _settings(self) -> dict[str, Any]:
+        part = self.validation_fraction
+        return {
+            "hidden": self.hidden,
+            "layers": self.layers,
+            "cell": self.cell,
+            "epochs": self.epochs,
+            "window": self.window,
+            "batch": self.batch,
+            "rate": self.rate,
+            "dropout": self.dropout,
+            "train_fraction": 1 - part,
+            "validation_fraction": part,
+            "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
+        }
 
     def _predict(self, X: Any, streams: Any) -> Array:
         check_is_fitted(self)
@@ -138,7 +138,14 @@ class StreamRegressor(RegressorMixin, _StreamEstimator):  # type: ignore[misc]
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
         self._many = y.ndim == 2
-        self._fit(X, y.reshape(len(X), -1), streams)
+        self.trained_, self.model_ = train_on_labels(
+            X,
+            y.reshape(len(X), -1),
+            _check_streams(streams, X),
+            self._names(X),
+            **self._settings(),
+        )
+        self.n_iter_ = self.trained_.history[-1].number
         return self
 
     def predict(self, X: Any, streams: Any = None) -> Array:
@@ -150,6 +157,59 @@ class StreamRegressor(RegressorMixin, _StreamEstimator):  # type: ignore[misc]
         """
         made = self._predict(X, streams)
         return made if self._many else made[:, 0]
+
+
+class StreamClassifier(ClassifierMixin, _StreamEstimator):  # type: ignore[misc]
+    """Tells the class of each row from it and the rows before: y[t] from X[..t].
+
+    Attributes
+    ----------
+    classes_ : array[C]
+    model_ : Model
+        Ready to be served: its outputs are the probabilities of the classes.
+    trained_ : Trained
+        The history of the training.
+    n_features_in_, feature_names_in_, n_iter_
+        As in scikit-learn.
+    """
+
+    def fit(self, X: Any, y: Any, streams: Any = None) -> Self:
+        """Train on rows in the order of time.
+
+        Parameters
+        ----------
+        X : array-like [n, F]
+        y : array-like [n]
+        streams : array-like [n], optional
+            The stream of each row; all rows are one stream without it.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"y: expected two classes or more, got one class, {str(self.classes_[0])!r}"
+            )
+        self.trained_, self.model_ = train_on_classes(
+            X,
+            codes,
+            _check_streams(streams, X),
+            self._names(X),
+            list(map(str, self.classes_)),
+            **self._settings(),
+        )
+        self.n_iter_ = self.trained_.history[-1].number
+        return self
+
+    def predict_proba(self, X: Any, streams: Any = None) -> Array:
+        """Return the probability of each class, float64[n, C], each stream from a fresh state."""
+        made = self._predict(X, streams)
+        return np.asarray(made / made.sum(axis=1, keepdims=True))
+
+    def predict(self, X: Any, streams: Any = None) -> Array:
+        """Return the likeliest class of each row, array[n]."""
+        likeliest = self.predict_proba(X, streams).argmax(axis=1)
+        return np.asarray(self.classes_[likeliest])
 
 
 def _check_streams(streams: Any, X: Array) -> Array | None:

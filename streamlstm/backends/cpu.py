@@ -57,6 +57,7 @@ class CpuBackend:
         from ..kernels import compile, simd, step
         from ..kernels.online.before import before
         from ..kernels.online.behind import behind
+        from ..kernels.online.behind_block import behind_tiles
 
         self.threads = threads if threads > 1 and compile.can_run_parallel() else 1
         if self.threads > 1 and compile.is_forked_from_parallel():
@@ -88,6 +89,7 @@ class CpuBackend:
         if has_stage:
             self._task[layout.TASK_BEFORE] = compile.address(before)
             self._task[layout.TASK_BEHIND] = compile.address(behind)
+            self._task[layout.TASK_TILES] = compile.address(behind_tiles)
         for kind in plan.kinds:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)

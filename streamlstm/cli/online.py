@@ -120,10 +120,11 @@ def _targets(network: Model, given: str) -> tuple[int, ...]:
 
 
 def _changed(network: Model, chosen: dict[str, Any]) -> Any:
-    from streamlstm.network.online import Online
+    from streamlstm.network.online import Online, without_effect
 
     had = {} if network.online is None else network.online.to_dict()
-    return Online.from_dict(had | chosen)
+    useless = set(without_effect(had | chosen)) - chosen.keys()  # of what it had
+    return Online(**({name: had[name] for name in had.keys() - useless} | chosen))
 
 
 def _show(network: Model) -> None:

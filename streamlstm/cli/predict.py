@@ -99,41 +99,28 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
     return told
 
 
-def _cells(values: "NDArray[Any]") -> list[str]:
-    """Return numbers in the fewest digits that are read as the same; what is unknown is empty."""
-    return ["" if cell == "nan" else cell for cell in values.astype(str).tolist()]
-
-
 def _write(
     out: Path | None, table: "Table", horizons: "Sequence[int]", told: "dict[str, NDArray[Any]]"
 ) -> None:
     """Write time, stream, the times that predictions speak of, and predictions."""
-    import csv
-    import gzip
-    import io
     import sys
 
     from streamlstm.cli.console import counted, err
     from streamlstm.data.ahead import times_ahead
+    from streamlstm.data.writing import csv_blocks, packed
     from streamlstm.files import replace_file
 
-    leading = [
-        (table.time_column, table.stamps),
-        (table.stream_column, table.streams),
-    ]
-    columns: list[Any] = [
-        cells for name, cells in leading if name is not None and cells is not None
-    ]
-    header = [name for name, cells in leading if name is not None and cells is not None]
+    columns: dict[str, Any] = {}
+    for name, cells in ((table.time_column, table.stamps), (table.stream_column, table.streams)):
+        if name is not None and cells is not None:
+            columns[name] = cells
     if table.time_column is not None and table.stamps is not None and table.time is not None:
-        header += [f"{table.time_column}@+{steps}" for steps in horizons]
-        columns += [times_ahead(table, steps) for steps in horizons]
-    columns += [_cells(values) for values in told.values()]
-    file = io.StringIO() if out else sys.stdout
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*header, *told])
-    writer.writerows(zip(*columns, strict=True))
-    if out and isinstance(file, io.StringIO):
-        written = file.getvalue().encode()
-        replace_file(out, gzip.compress(written, mtime=0) if out.suffix == ".gz" else written)
-        err.print(f"wrote {out} ({counted(len(table), 'prediction')})", markup=False)
+        for steps in horizons:
+            columns[f"{table.time_column}@+{steps}"] = times_ahead(table, steps)
+    blocks = csv_blocks(columns, told)
+    if out is None:
+        for block in blocks:
+            sys.stdout.write(block.decode())
+        return
+    replace_file(out, packed(blocks) if out.suffix == ".gz" else blocks)
+    err.print(f"wrote {out} ({counted(len(table), 'prediction')})", markup=False)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .table import Table
+from .text_column import TextColumn
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,7 +24,7 @@ def rows_ahead(table: Table, steps: int) -> NDArray[np.intp]:
     return ahead
 
 
-def times_ahead(table: Table, steps: int) -> list[str]:
+def times_ahead(table: Table, steps: int) -> TextColumn:
     """Return for each row the time of the row ``steps`` later in its stream.
 
     As it is written there. Beyond the end of a stream it is told by the usual spacing of its rows:
@@ -34,26 +38,31 @@ def times_ahead(table: Table, steps: int) -> list[str]:
     """
     assert table.time is not None
     assert table.stamps is not None
-    stamps, ahead = list(table.stamps), rows_ahead(table, steps)
-    told = [stamps[row] if row >= 0 else "" for row in ahead]
+    stamps, ahead = table.stamps.text(), rows_ahead(table, steps)
+    numbers = _numbers(stamps)
+    ends: dict[int, str] = {}
     for rows in table.groups().values():
-        numbers = _numbers([stamps[row] for row in rows])
-        times = table.time[rows] if numbers is None else numbers
+        times = (table.time if numbers is None else numbers)[rows]
         gaps = np.diff(times)
         spacing = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else None
         for place in range(max(len(rows) - steps, 0), len(rows)):
+            row = int(rows[place])
+            ends[row] = ""
             if spacing is not None:
                 moment = float(times[-1]) + spacing * (place + steps - len(rows) + 1)
-                stamp = stamps[rows[place]]
-                told[rows[place]] = _written(moment, stamp, numbers is not None)
-    return told
+                ends[row] = _written(moment, table.stamps[row], numbers is not None)
+    told = stamps.take(pa.array(np.maximum(ahead, 0)))
+    if isinstance(told, pa.ChunkedArray):
+        told = told.combine_chunks()
+    beyond = pa.array([ends[row] for row in sorted(ends)], pa.string())
+    return TextColumn(pc.replace_with_mask(told, pa.array(ahead < 0), beyond))
 
 
-def _numbers(stamps: list[str]) -> NDArray[np.float64] | None:
+def _numbers(stamps: Any) -> NDArray[np.float64] | None:
     """Return stamps that are numbers, None if they are not."""
     try:
-        return np.array([float(stamp) for stamp in stamps])
-    except ValueError:
+        return np.asarray(pc.cast(stamps, pa.float64()).to_numpy())
+    except pa.ArrowInvalid:
         return None
 
 

@@ -26,6 +26,7 @@ from .disk_cache import announce
 from .online import label
 from .online.before import before
 from .online.behind import behind
+from .online.behind_block import behind_tiles
 
 Progress = Callable[[int, int, str], None]
 Signature = tuple[Any, ...]
@@ -80,7 +81,7 @@ def _kernels() -> dict[str, Signatures]:
     kernels[EVICTION] = eviction.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK, step.step_run: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
-    kernels[ONLINE] = {before: _BY_ADDRESS, behind: _BY_ADDRESS}
+    kernels[ONLINE] = dict.fromkeys((before, behind, behind_tiles), _BY_ADDRESS)
     kernels[LABELS] = label.SIGNATURES
     kernels[STEP_PARALLEL] = {
         step.step_shared: _BY_ADDRESS,

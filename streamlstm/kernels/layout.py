@@ -80,7 +80,8 @@ KINDS = {
     TASK_TIME,  # room for the time of a single stream, the bits of a float64
     TASK_BEFORE,  # addresses of the online stage's kernels before and behind the layers, 0 for none
     TASK_BEHIND,
-) = range(21)
+    TASK_TILES,  # and of that behind the layers for whole tiles of streams
+) = range(22)
 TASK_LAYERS = 24  # from here on for each KIND the address of the kernel that steps a group
 TASK_SINGLES = 40  # and of the kernel that steps a single stream
 TASK = 56

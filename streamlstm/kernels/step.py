@@ -17,6 +17,8 @@ from .arguments import ROWS_AT, UNBOUNDED
 from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
 from .online import table
+from .online.behind_block import TILE_SCRATCH
+from .online.tiles import TILE as STREAMS
 from .pointers import call_at, floats_at, int64s_at
 from .products import TILE
 from .simd import LANES, load, load_first, store, store_first
@@ -34,6 +36,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     stage = program[layout.STAGE]
     if stage:
         rows += 2 * layout.padded(int(program[layout.OUTPUTS])) + program[stage + table.SCRATCH]
+        rows += TILE_SCRATCH
     return layout.padded(int(ROWS_AT + rows))
 
 
@@ -122,7 +125,11 @@ def step_range(task, first, last, thread):
             layer += ROW
         if fields[layout.TASK_BEHIND] != 0:
             group[layout.GROUP_INPUTS] = a
-            call_at(fields[layout.TASK_BEHIND], task, address, 0, 0)
+            tiled = count // STREAMS * STREAMS
+            if tiled > 0:
+                call_at(fields[layout.TASK_TILES], task, address, int64(0), tiled)
+            if tiled < count:
+                call_at(fields[layout.TASK_BEHIND], task, address, tiled, count)
         else:
             _scale_outputs(weights, program, X, Y, S, a, first, count)
         first += count

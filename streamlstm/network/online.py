@@ -5,7 +5,7 @@ streamlstm/online; what it remembers of a stream is in the stream's state row (b
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ModelError, shown
 from .time_zone import transitions
 
-STATE_VERSION = 1  # of the columns that the stage keeps in a state row
+STATE_VERSION = 2  # of the columns that the stage keeps in a state row
 FILLS = ("refuse", "last", "mean", "zero", "predict")
 CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")
@@ -133,6 +133,12 @@ class Online:
         )
         if not whole:
             self._refuse("targets", "the index of an input for each output, -1 for none")
+        for name in without_effect(vars(self)):
+            value, needed = getattr(self, name), _NEEDS[name]
+            raise ModelError(
+                f"online: {name}={shown(value)} has no effect without {needed}; choose {needed}, "
+                f"or leave {name} out."
+            )
 
     def _check_levels(self) -> None:
         levels = self.intervals
@@ -188,13 +194,16 @@ class Online:
     def from_dict(cls, specification: dict[str, Any]) -> "Online":
         """Build a specification from what :meth:`to_dict` returned.
 
+        Options without effect, which files of former versions may have, are left out.
+
         Raises
         ------
         ModelError
             If there are other fields, or values that are not valid.
         """
         try:
-            return cls(**specification)
+            useless = without_effect(specification)
+            return cls(**{n: value for n, value in specification.items() if n not in useless})
         except TypeError as error:
             raise ModelError(f"online: these fields cannot be: {error}.") from None
 
@@ -273,6 +282,34 @@ def result_places(outputs: int, levels: int) -> ResultPlaces:
         covered=filled + 2,
         size=filled + 2 + outputs,
     )
+
+
+# The option that each of these needs to have an effect.
+_NEEDS = {
+    "max_gap": "fill",
+    "zone": "calendar",
+    "spacing": "calendar",
+    "season": "adapt",
+    "side": "intervals",
+    "lower": "intervals",
+    "upper": "intervals",
+    "alarm_rate": "anomaly",
+}
+
+
+def without_effect(options: Mapping[str, Any]) -> list[str]:
+    """Return the names of options of a stage that do nothing, because of others or their lack."""
+    defaults = {field.name: field.default for field in fields(Online)}
+
+    def is_off(name: str) -> bool:
+        value = options.get(name, defaults[name])
+        return value == defaults[name] or (name == "fill" and set(value) == {"refuse"})
+
+    return [
+        name
+        for name, needed in _NEEDS.items()
+        if options.get(name, defaults[name]) != defaults[name] and is_off(needed)
+    ]
 
 
 def _is_between(value: object, low: float, high: float) -> bool:

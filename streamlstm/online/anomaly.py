@@ -190,7 +190,7 @@ def _judge(
 
 def _restart(s: State, where: Array, x: Array) -> None:
     """Forget everything but the gaps, and where the threshold of alarms is."""
-    kept = ("gap", "longest_gap", "kind", *tail.NAMES[1:])
+    kept = ("gap", "longest_gap", "kind", *tail.NAMES)
     first: dict[str, Any] = {"mean": x, "low": x, "high": x, "last": x}
     first["season_inverse"] = season.identity()
     for name in s.keys() - set(kept):
@@ -216,7 +216,8 @@ def _conclude(
     fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
     told["peak"] = np.maximum(surprise, told["peak"] * fade)
     most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
-    log_p = tail.log_tail_probability(told, np.log(most))
+    seen = np.maximum(count - kernel.START, 0.0)
+    log_p = tail.log_tail_probability(told, np.log(most), seen)
     alarm, stands = tail.alarmed(told, log_p, K)
     kind = 1 + np.argmax(parts, axis=0)
     lasts = (kind > kernel.SPIKE) & ((kind != kernel.VARIANCE) | (parts[0] > kernel.LASTING))

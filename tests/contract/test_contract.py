@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamlstm import Engine, Model
+from streamlstm import Engine, Model, Online
 from streamlstm.backends.factory import make_backend
 from streamlstm.backends.plan import initial_row, row_layout, stage_start
 from streamlstm.backends.reference import ReferenceBackend
@@ -13,7 +13,7 @@ from streamlstm.kernels import sharing
 from streamlstm.kernels.compile import can_run_parallel
 from streamlstm.online.layout import stage_places
 
-from .models import BACKENDS, CROWD, MODELS, SIZES, STEPS
+from .models import BACKENDS, CROWD, MODELS, SIZES, STEPS, staged
 
 TOLERANCE = 5e-6  # float32 against float64 over the steps below
 # What the online stage says depends on differences of forecasts and what came, which may be small.
@@ -130,6 +130,29 @@ def test_a_block_gives_what_single_steps_give_bit_for_bit(model: Model) -> None:
             assert np.array_equal(
                 many.step("s1", X[t, 1], time=0.5), one.step("s1", X[t, 1], time=0.5)
             )
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("name", ["few", "many"])
+def test_tiles_of_streams_are_judged_as_single_streams_are(name: str, horizon: int) -> None:
+    """Long enough for alarms, drift and new starts, with gaps and values that differ widely."""
+    levels = (0.5, 0.9) if name == "few" else (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+    online = Online(fill="last", intervals=levels, anomaly=True, alarm_rate=0.03, max_gap=5)
+    model = staged(online, horizon)
+    B, T = 20, 420
+    X = observations(model, T, B)
+    X *= np.geomspace(1e-20, 1e20, B)[:, None].astype(np.float32)
+    X[200:260, 3], X[300:, 5:9], X[350, 2] = np.nan, 9 * X[300:, 5:9], 1e30
+    X[150:250, 11:13] = X[150, 11]
+    times = 60.0 * np.arange(T)
+    together, alone = Engine(model, B), Engine(model, B)
+    many = np.stack([results_of_many(together, list(range(B)), X[t], t) for t in range(T)])
+    for n in range(B):
+        assert all_equal(alone.result_run(n, X[:, n], times), many[:, n])
+        assert alone.export_stream(n) == together.export_stream(n)
+    layout = together._layout.places
+    assert (many[..., layout.alarm] > 0).sum() > 20
+    assert len(np.unique(many[..., layout.kind])) > 4
 
 
 def test_a_run_gives_what_single_steps_give_bit_for_bit(model: Model, backend: str) -> None:

@@ -32,10 +32,10 @@ def test_beyond_the_end_the_spacing_goes_on() -> None:
     hours = ["2024-01-01T22:00Z", "2024-01-01T23:00Z", "2024-01-02T00:00Z"]
     start = 1704146400.0
     found = table(hours, [start, start + 3600, start + 7200])
-    assert times_ahead(found, 1) == [hours[1], hours[2], "2024-01-02T01:00:00Z"]
+    assert list(times_ahead(found, 1)) == [hours[1], hours[2], "2024-01-02T01:00:00Z"]
     assert times_ahead(found, 4)[0] == "2024-01-02T02:00:00Z"
     plain = table(["2024-01-01 22:00", "2024-01-01 23:00"], [start, start + 3600])
-    assert times_ahead(plain, 1) == ["2024-01-01 23:00", "2024-01-02 00:00:00"]
+    assert list(times_ahead(plain, 1)) == ["2024-01-01 23:00", "2024-01-02 00:00:00"]
     numbers = table(["1000", "2000", "3000"], [1.0, 2.0, 3.0])  # milliseconds
-    assert times_ahead(numbers, 2) == ["3000", "4000", "5000"]
-    assert times_ahead(table(["x"], [0.0]), 1) == [""]  # no spacing is known
+    assert list(times_ahead(numbers, 2)) == ["3000", "4000", "5000"]
+    assert list(times_ahead(table(["x"], [0.0]), 1)) == [""]  # no spacing is known

@@ -86,6 +86,36 @@ def test_values_that_do_not_fit_together() -> None:
         Online.from_dict({"colour": "red"})
 
 
+USELESS: dict[str, tuple[Any, str]] = {
+    "max_gap": (3, "fill"),
+    "zone": ("Europe/Zurich", "calendar"),
+    "spacing": (60.0, "calendar"),
+    "season": (24, "adapt"),
+    "side": ("upper", "intervals"),
+    "lower": (0.0, "intervals"),
+    "upper": (1.0, "intervals"),
+    "alarm_rate": (0.01, "anomaly"),
+}
+WITH = {
+    "fill": "last",
+    "calendar": ("hour",),
+    "adapt": "rls",
+    "intervals": (0.9,),
+    "anomaly": True,
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_an_option_without_effect_is_refused_by_name(name: str) -> None:
+    value, needed = USELESS[name]
+    with pytest.raises(ModelError, match=rf"{name}=.* has no effect without {needed}"):
+        Online(**{name: value})
+    with pytest.raises(ModelError, match=rf"{name}=.* has no effect without {needed}"):
+        Online(**{name: value, "fill": ("refuse", "refuse")})
+    assert getattr(Online(**{name: value, needed: WITH[needed]}), name) == value
+    assert Online.from_dict({name: value}) == Online()  # of a file of a former version
+
+
 @pytest.mark.parametrize(
     ("online", "words"),
     [
@@ -241,5 +271,5 @@ def test_a_stage_is_no_part_of_a_state_without_one() -> None:
 
 def test_the_numbers_that_records_depend_on() -> None:
     """A change of these needs a new STATE_VERSION, or old records would be read wrongly."""
-    assert STATE_VERSION == 1
+    assert STATE_VERSION == 2
     assert KINDS == ("", "spike", "level", "variance", "calm", "novelty", "missing")

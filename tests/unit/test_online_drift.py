@@ -16,7 +16,7 @@ Array = NDArray[Any]
 @njit
 def _run(S, at, K, k, residuals, told):
     for t in range(residuals.size):
-        told[t] = drift_step(S, at, K, k, residuals[t])
+        told[t] = drift_step(S, at, 1, np.float64(K[k]), residuals[t])
 
 
 def run(residuals: Array, horizon: int = 1) -> tuple[Array, Array]:

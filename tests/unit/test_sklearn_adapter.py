@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import streamlstm as sl
-from streamlstm.adapters.sklearn import StreamRegressor
+from streamlstm.adapters.sklearn import StreamClassifier, StreamRegressor
 
 # Checks of scikit-learn that do not apply to sequences, and why.
 NOT_FOR_SEQUENCES = {
@@ -49,6 +49,26 @@ def test_a_prediction_uses_the_rows_before() -> None:
     assert fitted.score(X, y) > 0.7  # a regression without a memory explains a third
     alone = np.concatenate([fitted.predict(X[t : t + 1]) for t in range(300, 310)])
     assert np.abs(alone - fitted.predict(X)[300:310]).max() > 0.1
+
+
+def test_the_classifier_passes_the_checks_that_apply_to_sequences() -> None:
+    assert check(StreamClassifier(epochs=25)) == {}
+
+
+def test_classes_are_told_from_the_rows_before() -> None:
+    X, y = sums()
+    labels = np.where(y > 0, "up", "down")
+    fitted = StreamClassifier(hidden=12, epochs=30).fit(X[:300], labels[:300])
+    assert fitted.score(X, labels) > 0.85
+    made = fitted.predict_proba(X)
+    assert made.shape == (400, 2)
+    assert np.allclose(made.sum(axis=1), 1)
+    assert list(fitted.classes_[made.argmax(axis=1)]) == list(fitted.predict(X))
+    assert fitted.model_.outputs == ("down", "up")
+    engine = sl.Engine(fitted.model_)
+    assert np.allclose([engine.step("s", x) for x in X[:20]], made[:20], atol=1e-6)
+    with pytest.raises(ValueError, match="one class, 'up'"):
+        StreamClassifier().fit(X, np.full(400, "up"))
 
 
 def test_streams_are_kept_apart() -> None:

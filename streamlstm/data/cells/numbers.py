@@ -14,7 +14,7 @@ from .number_format import PARTS, NumberFormat, normal
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 # Where all cells are like this, a mark stands between thousands or before three decimals.
-_UNDECIDED = r"^[+-]?(?:[1-9]\d{0,2}[.,]\d{3}|\d{1,3})$"
+_UNDECIDED = r"(?i)^(?:[+-]?(?:[1-9]\d{0,2}[.,]\d{3}|\d{1,3})|-?nan)$"
 _EITHER = r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$"
 _UNGROUPED = r"^[+-]?\d{4}"
 _SAMPLE = 1000

@@ -226,7 +226,7 @@ class _Reader:
         values = np.array([self._to_number(columns, line, k, n, cells[k]) for k, n in pairs])
         if time is not None:
             self._check_clock(columns, line, stream, time, cells)
-        return LiveRow(line, stream, time, values.astype(np.float32))
+        return LiveRow(line, stream, time, values)
 
     def _to_number(
         self, columns: Columns, line: int, column: int, numbers: LiveNumbers, cell: str

@@ -18,11 +18,20 @@ import numpy as np
 from numba import cuda
 from numba.core.dispatcher import Dispatcher
 
-from ..online import calendar, least_squares, least_squares_scalar
+from ..online import (
+    calendar,
+    elementary,
+    elementary_scalar,
+    least_squares,
+    least_squares_scalar,
+)
 from .sizes import SIMULATED
 
 _PACKAGE = f"{least_squares.__name__.rpartition('.')[0]}."
-_INSTEAD = {least_squares.__name__: least_squares_scalar}
+_INSTEAD = {
+    least_squares.__name__: least_squares_scalar,
+    elementary.__name__: elementary_scalar,
+}
 _made: dict[str, ModuleType] = {}
 _math = ModuleType("math")
 _math.__dict__.update(vars(math))

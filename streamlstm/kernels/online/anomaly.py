@@ -1,15 +1,21 @@
 """How abnormal the value of one target of one stream is; the equations are in online/anomaly.py.
 
 Constants of the owner, in ``K`` from ``k`` on: ALARM_RATE and its natural logarithm.
+
+A row is judged in three parts: how far it is from what was expected, without branches; what few
+rows need, novelty, the season and a new start; and the verdict, without branches again. In a state
+row column ``c`` stands at ``at + c``; in a tile of streams (tiles.py) at ``at + w c``, with ``w``
+streams side by side, which LLVM then takes at once. Both compute the same bits.
 """
 
 import math
 
 from numba import float64
 
-from ..cache import internal
+from ..cache import inlined, internal
+from .elementary import exp, log
 from .season import SEASON_SIZE, season_error, season_restart
-from .tail import HELD_BY, LOG10, SEEN, TAIL_SIZE, alarmed, log_tail_probability
+from .tail import HELD_BY, LOG10, PER_LOG10, TAIL_SIZE, alarmed, log_tail_probability
 
 # Columns of the state; after them those of tail.py and season.py.
 (
@@ -53,6 +59,7 @@ COUNTED = 2.0**24 - 2.0  # even, see SETTLED
 SETTLED = 1000.0  # values; later the calendar model learns from every other one: half of its cost
 HUGE, TINY = 1e37, 1e-37
 SHORT_ROWS, LONG_ROWS, ACTIVITY_ROWS = 5.0, 24.0, 6.0
+PER_SHORT, PER_LONG, PER_ACTIVITY = 1.0 / SHORT_ROWS, 1.0 / LONG_ROWS, 1.0 / ACTIVITY_ROWS
 BOUND = 8.0  # of a value, in spreads
 ERROR_BOUND = 4.0  # of an error that enters a mean, in units of the usual one
 LEARNED_BOUND = 5.0  # and of one that the usual one learns from
@@ -78,97 +85,103 @@ SINGLE_BOUND = 50.0  # of a single error, in units of the usual one
 GAP_ALARM, GAP_RATIO = 8.0, 2.0
 
 
-@internal
+@inlined
 def _bounded(x, bound):
     return min(max(x, -bound), bound)
 
 
-@internal
-def _spread(S, at):
+@inlined
+def _spread(mean, spread):
     """Return the unit in which values are told: the standard deviation, or if that is 0 a guess."""
-    mean, spread = abs(float64(S[at + MEAN])), float64(S[at + SPREAD])
-    return spread if spread > 1e-9 * mean and spread > TINY else 0.01 * mean + TINY
+    mean = abs(mean)
+    known = (spread > 1e-9 * mean) & (spread > TINY)
+    guess = 0.01 * mean + TINY
+    return spread if known else guess
+
+
+@inlined
+def _unit(usual, error, weight):
+    """Return an error in units of the usual one, and what is usual from now on."""
+    known, size = usual > 0.0, abs(error)
+    unit = error / (usual if known else 1.0)
+    learned = min(size, LEARNED_BOUND * usual) if known else size
+    unit = _bounded(unit, SINGLE_BOUND) if known else 0.0
+    return unit, max(usual + weight * (learned - usual), LEAST_ERROR)
+
+
+@inlined
+def compare(S, at, w, value, residual):
+    """Compare a value with the mean and with its forecast, and learn how far forecasts are off.
+
+    Returns
+    -------
+    tuple of float64
+        The spread; the value in spreads from the mean; the residual in units of the usual one, 0
+        if there is none; and how far the value is outside the range so far, if above 0.
+    """
+    count, mean = float64(S[at + COUNT * w]), float64(S[at + MEAN * w])
+    spread = _spread(mean, float64(S[at + SPREAD * w]))
+    weight = max(MEMORY, 1.0 / (count + 1.0))
+    z = _bounded((value - mean) / spread, BOUND)
+    made = residual == residual
+    error = _bounded((residual if made else 0.0) / spread, 2.0 * BOUND)
+    unit, usual = _unit(float64(S[at + ERROR * w]), error, weight)
+    u = unit if made else 0.0
+    short, active = float64(S[at + SHORT * w]), float64(S[at + ACTIVITY * w])
+    moved = short + (_bounded(u, ERROR_BOUND) - short) * PER_SHORT
+    stirred = active + (min(abs(u), ACTIVITY_BOUND) - active) * PER_ACTIVITY
+    S[at + ERROR * w] = usual if made else S[at + ERROR * w]
+    S[at + SHORT * w] = moved if made else S[at + SHORT * w]
+    S[at + ACTIVITY * w] = stirred if made else S[at + ACTIVITY * w]
+    outside = max(value - float64(S[at + HIGH * w]), float64(S[at + LOW * w]) - value)
+    return spread, z, u, outside
 
 
 @internal
+def novelty(S, at, w, value, spread, distance):
+    """Return the surprise, in decades, of a value outside the range so far; learn the range.
+
+    It is as rare as an error of the size that is returned too.
+    """
+    low, high = float64(S[at + LOW * w]), float64(S[at + HIGH * w])
+    count = float64(S[at + COUNT * w])
+    span = max(high - low, 0.1 * spread)
+    S[at + LOW * w] = max(min(low, value), low - span)
+    S[at + HIGH * w] = min(max(high, value), high + span)
+    if count < START:
+        return 0.0, 0.0
+    size = log(1.0 + min(distance / span, HUGE) / NOVELTY_UNIT)
+    novelties = float64(S[at + NOVELTIES * w]) + 1.0
+    mean = FIRST_NOVELTY + float64(S[at + NOVELTY * w])
+    surprise = log((count + 1.0) / novelties) * PER_LOG10 + size / (LOG10 * mean)
+    S[at + NOVELTIES * w] = min(novelties, COUNTED)
+    S[at + NOVELTY * w] += (size - mean) / (novelties + 1.0)
+    surprise = min(max(surprise, 0.0), NOVELTY_MOST)
+    return surprise, NOVEL_SIZE * exp(LOG_DECADE * surprise) if surprise > 0.0 else 0.0
+
+
+@internal
+def season(S, columns, count, usual, z, time):
+    """Return the error of the calendar model, whose columns begin at ``S[columns]``."""
+    bound = 4.0 * usual if count > 30.0 else HUGE
+    learns = count < SETTLED or count % 2.0 == 0.0
+    return season_error(S, columns, z, time, bound, learns)
+
+
+@inlined
 def _ratio(S, at, size):
     """Return 2 size / record, at least 1, and let the record grow and fade."""
-    record, known = float64(S[at]), S[at] > 0.0
-    ratio = min(max(2.0 * size / record, 1.0), RATIO) if known else 1.0
+    record = float64(S[at])
+    known = record > 0.0
+    ratio = min(max(2.0 * size / (record if known else 1.0), 1.0), RATIO)
     record *= 1.0 - FORGET
-    if size > record:
-        record = min(size, RECORD_GROWTH * record) if known else size
+    grown = min(size, RECORD_GROWTH * record) if known else size
+    record = grown if size > record else record
     S[at] = record if record > TINY else 0.0
-    return ratio
+    return ratio if known else 1.0
 
 
-@internal
-def _novelty(S, at, value, spread):
-    """Return the surprise, in decades, of a value outside the range so far; learn the range."""
-    low, high = float64(S[at + LOW]), float64(S[at + HIGH])
-    span = max(high - low, 0.1 * spread)
-    distance = max(value - high, low - value)
-    if distance <= 0.0:
-        return 0.0
-    S[at + LOW], S[at + HIGH] = max(min(low, value), low - span), min(max(high, value), high + span)
-    if S[at + COUNT] < START:
-        return 0.0
-    size = math.log1p(min(distance / span, HUGE) / NOVELTY_UNIT)
-    count, mean = S[at + NOVELTIES] + 1.0, FIRST_NOVELTY + S[at + NOVELTY]
-    surprise = math.log10((S[at + COUNT] + 1.0) / count) + size / (LOG10 * mean)
-    S[at + NOVELTIES] = min(count, COUNTED)
-    S[at + NOVELTY] += (size - mean) / (count + 1.0)
-    return min(max(surprise, 0.0), NOVELTY_MOST)
-
-
-@internal
-def _scale(S, at, value, weight):
-    """Learn mean and standard deviation, from a value that is not too far from what was known."""
-    spread = _spread(S, at)
-    step = _bounded(value - S[at + MEAN], 4.0 * BOUND * spread)
-    S[at + MEAN] += weight * step
-    old = float64(S[at + SPREAD])
-    S[at + SPREAD] = math.sqrt((1.0 - weight) * (old * old + weight * step * step))
-
-
-@internal
-def _restart(S, at, value):
-    """Forget everything but the gaps, and where the threshold of alarms is."""
-    for column in range(at, at + STRANGE + 1):
-        S[column] = 0.0
-    S[at + TAIL + SEEN] = 0.0
-    S[at + MEAN] = S[at + LOW] = S[at + HIGH] = S[at + LAST] = value
-    season_restart(S, at + SEASON)
-
-
-@internal
-def _is_of_another_size(S, at, value, spread, u, z):
-    """Return whether a value is beyond all bounds, or its change is far too small but not 0."""
-    last = float64(S[at + LAST])
-    S[at + LAST] = value
-    change = abs(S[at + LAST] - last)
-    return abs(u) >= BOUND or abs(z) >= BOUND or 0.0 < change < STILL * spread
-
-
-@internal
-def _missing(S, at):
-    """Count a missing value; return whether so many in succession are an alarm."""
-    S[at + GAP] = min(S[at + GAP] + 1.0, COUNTED)
-    longest = max(GAP_ALARM, GAP_RATIO * S[at + LONGEST_GAP])
-    return S[at + GAP] >= longest and S[at + GAP] - 1.0 < longest
-
-
-@internal
-def _error(S, at, column, error, weight):
-    """Return an error in units of the usual one, and learn that."""
-    usual, size = float64(S[at + column]), abs(error)
-    unit = error / usual if usual > 0.0 else 0.0
-    learned = min(size, LEARNED_BOUND * usual) if usual > 0.0 else size
-    S[at + column] = max(usual + weight * (learned - usual), LEAST_ERROR)
-    return _bounded(unit, SINGLE_BOUND)
-
-
-@internal
+@inlined
 def _times_usual(S, at, size, weight):
     """Return a size in units of its mean, and learn that."""
     usual = max(float64(S[at]), LEAST_SIZE)
@@ -176,16 +189,120 @@ def _times_usual(S, at, size, weight):
     return size / usual
 
 
+@inlined
+def _scale(S, at, w, value, spread, weight):
+    """Learn mean and standard deviation, from a value that is not too far from what was known."""
+    mean, old = float64(S[at + MEAN * w]), float64(S[at + SPREAD * w])
+    step = _bounded(value - mean, 4.0 * BOUND * spread)
+    S[at + MEAN * w] = mean + weight * step
+    S[at + SPREAD * w] = math.sqrt((1.0 - weight) * (old * old + weight * step * step))
+
+
+@inlined
+def _count_strange(S, at, w, value, spread, u, z):
+    """Count values beyond all bounds, and changes that are far too small but not 0."""
+    last = float64(S[at + LAST * w])
+    S[at + LAST * w] = value
+    change = abs(float64(S[at + LAST * w]) - last)
+    still = (change > 0.0) & (change < STILL * spread)
+    strange = (abs(u) >= BOUND) | (abs(z) >= BOUND) | still
+    rows = float64(S[at + STRANGE * w]) + 1.0
+    S[at + STRANGE * w] = rows if strange else 0.0
+
+
+@inlined
+def conclude(S, at, w, value, spread, z, u, miss, novel, novel_size, rate, log_rate):
+    """Learn from a value, and return score, p-value, alarm (0 or 1) and kind.
+
+    Parameters
+    ----------
+    S, at, w, value
+        As for :func:`compare`.
+    spread, z, u : float64
+        What that returned.
+    miss : float64
+        The error of the season.
+    novel, novel_size : float64
+        What :func:`novelty` returned; 0 for a value within the range.
+    rate, log_rate : float64
+        Of alarms, by the owner.
+    """
+    count = float64(S[at + COUNT * w])
+    weight = max(MEMORY, 1.0 / (count + 1.0))
+    fresh = max(MEMORY, FRESH / (count + FRESH))
+    v, usual = _unit(float64(S[at + SEASON_ERROR * w]), miss, weight)
+    S[at + SEASON_ERROR * w] = usual
+    long = float64(S[at + LONG * w])
+    S[at + LONG * w] = long + (_bounded(v, ERROR_BOUND) - long) * PER_LONG
+    active = log(float64(S[at + ACTIVITY * w]) + LEAST_ACTIVITY)
+    usual = float64(S[at + USUAL * w])
+    S[at + USUAL * w] = usual + fresh * (active - usual)
+    change = active - float64(S[at + USUAL * w])
+
+    # What is news: more than ever, or not for long.
+    short, long = abs(float64(S[at + SHORT * w])), abs(float64(S[at + LONG * w]))
+    surprise = NOVELTY_WEIGHT * novel + log(
+        _ratio(S, at + SHORT_RECORD * w, short)
+        * _ratio(S, at + LONG_RECORD * w, long)
+        * _ratio(S, at + CALM_RECORD * w, max(-change, 0.0))
+    )
+    # What is rare: many times its usual size.
+    spike = abs(u)
+    level = max(
+        _times_usual(S, at + SHORT_SIZE * w, short, fresh),
+        _times_usual(S, at + LONG_SIZE * w, long, fresh),
+    )
+    changed = _times_usual(S, at + CHANGE_SIZE * w, abs(change), fresh)
+    calm, unrest = CALMNESS * changed, UNREST * changed
+    calm, unrest = calm if change < 0.0 else 0.0, 0.0 if change < 0.0 else unrest
+    most = max(max(max(spike, level), max(calm, unrest)), max(LEAST_SIZE, novel_size))
+    _count_strange(S, at, w, value, spread, u, z)
+    _scale(S, at, w, value, spread, weight)
+    S[at + COUNT * w] = min(count + 1.0, COUNTED)
+
+    told = count >= START
+    peak = float64(S[at + PEAK * w])
+    score = surprise if told & (surprise > peak) else 0.0
+    faded = peak * (1.0 - 1.0 / max(QUIET * count, QUIET_LEAST))
+    S[at + PEAK * w] = max(surprise, faded) if told else peak
+    log_p = log_tail_probability(S, at + TAIL * w, w, log(most), count - START)
+    alarm, stands = alarmed(S, at + TAIL * w, w, log_p, rate, log_rate, told)
+    kind = float64(CALM) if calm >= most else float64(NOVEL)
+    kind = float64(VARIANCE) if unrest >= most else kind
+    kind = float64(LEVEL) if level >= most else kind
+    kind = float64(SPIKE) if spike >= most else kind
+    lasts = (kind != SPIKE) & ((kind != VARIANCE) | (spike > LASTING))
+    newer = alarm | (stands & (log_p < HELD_BY) & lasts)
+    kind = kind if newer else float64(S[at + KIND * w]) if stands else float64(NONE)
+    kind = kind if told else float64(NONE)
+    S[at + KIND * w] = kind
+    return score, exp(log_p) if told else 1.0, 1.0 if alarm else 0.0, kind
+
+
 @internal
-def _kind(spike, level, unrest, calm, most):
-    """Return the kind that is as unusual as the most unusual one."""
-    if spike >= most:
-        return SPIKE
-    if level >= most:
-        return LEVEL
-    if unrest >= most:
-        return VARIANCE
-    return CALM if calm >= most else NOVEL
+def missing(S, at):
+    """Count a missing value; return whether so many in succession are an alarm."""
+    S[at + GAP] = min(S[at + GAP] + 1.0, COUNTED)
+    longest = max(GAP_ALARM, GAP_RATIO * S[at + LONGEST_GAP])
+    return 1.0 if S[at + GAP] >= longest and S[at + GAP] - 1.0 < longest else 0.0
+
+
+@internal
+def _restart(S, at, value):
+    """Forget everything but the gaps, and where the threshold of alarms is."""
+    for column in range(at, at + STRANGE + 1):
+        S[column] = 0.0
+    S[at + MEAN] = S[at + LOW] = S[at + HIGH] = S[at + LAST] = value
+    season_restart(S, at + SEASON)
+
+
+@inlined
+def begin(S, at, value):
+    """Let a gap end with a value that came, and start anew where that is due."""
+    S[at + LONGEST_GAP] = max(S[at + LONGEST_GAP], S[at + GAP])
+    S[at + GAP] = 0.0
+    if S[at + COUNT] == 0.0 or S[at + STRANGE] >= STRANGE_ROWS:
+        _restart(S, at, value)
 
 
 @internal
@@ -206,72 +323,15 @@ def anomaly_step(S, at, value, residual, time, K, k):
         Constants of the owner, and where those of this part begin.
     """
     if math.isnan(value):
-        alarm = 1.0 if _missing(S, at) else 0.0
-        return 0.0, 1.0, alarm, float64(MISSING)
+        return 0.0, 1.0, missing(S, at), float64(MISSING)
     value = _bounded(value, HUGE)
-    S[at + LONGEST_GAP] = max(S[at + LONGEST_GAP], S[at + GAP])
-    S[at + GAP] = 0.0
-    if S[at + COUNT] == 0.0 or S[at + STRANGE] >= STRANGE_ROWS:
-        _restart(S, at, value)
-    count = float64(S[at + COUNT])
-    weight, spread = max(MEMORY, 1.0 / (count + 1.0)), _spread(S, at)
-    fresh = max(MEMORY, FRESH / (count + FRESH))
-    z = _bounded((value - S[at + MEAN]) / spread, BOUND)
-
-    # Errors of the forecast and of the season, and their means over a few rows.
-    u = 0.0
-    if not math.isnan(residual):
-        u = _error(S, at, ERROR, _bounded(residual / spread, 2.0 * BOUND), weight)
-        bounded = _bounded(u, ERROR_BOUND)
-        S[at + SHORT] += (bounded - S[at + SHORT]) / SHORT_ROWS
-        S[at + ACTIVITY] += (min(abs(u), ACTIVITY_BOUND) - S[at + ACTIVITY]) / ACTIVITY_ROWS
-    bound = 4.0 * S[at + SEASON_ERROR] if count > 30.0 else HUGE
-    learns = count < SETTLED or count % 2.0 == 0.0
-    error = season_error(S, at + SEASON, z, time, bound, learns)
-    v = _error(S, at, SEASON_ERROR, error, weight)
-    S[at + LONG] += (_bounded(v, ERROR_BOUND) - S[at + LONG]) / LONG_ROWS
-    active = math.log(S[at + ACTIVITY] + LEAST_ACTIVITY)
-    S[at + USUAL] += fresh * (active - S[at + USUAL])
-    change = active - S[at + USUAL]
-
-    # What is news: more than ever, or not for long.
-    short, long = abs(float64(S[at + SHORT])), abs(float64(S[at + LONG]))
-    novelty = _novelty(S, at, value, spread)
-    surprise = NOVELTY_WEIGHT * novelty + math.log(
-        _ratio(S, at + SHORT_RECORD, short)
-        * _ratio(S, at + LONG_RECORD, long)
-        * _ratio(S, at + CALM_RECORD, max(-change, 0.0))
-    )
-    # What is rare: many times its usual size.
-    spike, calm = abs(u), 0.0
-    level = max(
-        _times_usual(S, at + SHORT_SIZE, short, fresh),
-        _times_usual(S, at + LONG_SIZE, long, fresh),
-    )
-    unrest = _times_usual(S, at + CHANGE_SIZE, abs(change), fresh)
-    if change < 0.0:
-        calm, unrest = CALMNESS * unrest, 0.0
-    unrest *= UNREST
-    most = max(max(max(spike, level), max(calm, unrest)), LEAST_SIZE)
-    if novelty > 0.0:
-        most = max(most, NOVEL_SIZE * math.exp(LOG_DECADE * novelty))
-    strange = _is_of_another_size(S, at, value, spread, u, z)
-    S[at + STRANGE] = S[at + STRANGE] + 1.0 if strange else 0.0
-    _scale(S, at, value, weight)
-    S[at + COUNT] = min(count + 1.0, COUNTED)
-    if count < START:
-        S[at + KIND] = NONE
-        return 0.0, 1.0, 0.0, float64(NONE)
-
-    score = surprise if surprise > S[at + PEAK] else 0.0
-    fade = 1.0 - 1.0 / max(QUIET * count, QUIET_LEAST)
-    S[at + PEAK] = max(surprise, S[at + PEAK] * fade)
-    log_p = log_tail_probability(S, at + TAIL, math.log(most))
-    alarm, stands = alarmed(S, at + TAIL, log_p, K[k + ALARM_RATE], K[k + LOG_ALARM_RATE])
-    kind = _kind(spike, level, unrest, calm, most)
-    lasts = kind != SPIKE and (kind != VARIANCE or spike > LASTING)
-    if alarm or (stands and log_p < HELD_BY and lasts):
-        S[at + KIND] = kind
-    elif not stands:
-        S[at + KIND] = NONE
-    return score, math.exp(log_p), 1.0 if alarm else 0.0, float64(S[at + KIND])
+    begin(S, at, value)
+    spread, z, u, outside = compare(S, at, 1, value, residual)
+    novel, novel_size, miss = 0.0, 0.0, z
+    if outside > 0.0:
+        novel, novel_size = novelty(S, at, 1, value, spread, outside)
+    if time == time:
+        count, usual = float64(S[at + COUNT]), float64(S[at + SEASON_ERROR])
+        miss = season(S, at + SEASON, count, usual, z, time)
+    rate, log_rate = float64(K[k + ALARM_RATE]), float64(K[k + LOG_ALARM_RATE])
+    return conclude(S, at, 1, value, spread, z, u, miss, novel, novel_size, rate, log_rate)

@@ -14,8 +14,8 @@ from ..pointers import int64s_at
 from . import adaptation, fill, table
 from .anomaly import GAP, GAP_ALARM, MISSING, NONE, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
+from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
-from .drift import drift_step
 from .intervals import interval_bounds, interval_update
 from .lags import add_lags
 from .unit import from_training, to_training
@@ -84,6 +84,24 @@ def _adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
 
 
 @inlined
+def bounds_at(program, group, row, position, n):
+    """Return where the bounds of output ``n`` are kept that were shown with a forecast."""
+    place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
+    return row + program[group + table.BOUNDS] + 2 * place
+
+
+@inlined
+def _covered(program, S, row, shown, n, Y, y):
+    """Tell whether what came was within the widest interval of the forecast that was due."""
+    stage = program[layout.STAGE]
+    error = Y[y + program[stage + table.ERROR] + n]
+    if error == error and S[shown] == S[shown]:
+        value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
+        inside = S[shown] <= value and value <= S[shown + 1]
+        Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
+
+
+@inlined
 def _intervals(weights, program, group, S, row, position, n, Y, y):
     """Learn from the error of output ``n``, and write the bounds of its new forecast."""
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
@@ -91,12 +109,6 @@ def _intervals(weights, program, group, S, row, position, n, Y, y):
     columns = program[group + table.INTERVALS] + of_group * program[group + table.INTERVAL_SIZE]
     k, levels = program[group + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
     error = float64(Y[y + program[stage + table.ERROR] + n])
-    shown = position * program[group + table.SIZE] + of_group
-    shown = row + program[group + table.BOUNDS] + 2 * shown
-    if error == error and S[shown] == S[shown]:
-        value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
-        inside = S[shown] <= value and value <= S[shown + 1]
-        Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
     interval_update(S, row + columns, weights, k, position, error)
     low = high = np.nan
     for level in range(levels):
@@ -104,6 +116,7 @@ def _intervals(weights, program, group, S, row, position, n, Y, y):
         low, high = interval_bounds(S, row + columns, weights, k, position, forecast, level)
         Y[y + program[stage + table.LOW] + level * O + n] = low
         Y[y + program[stage + table.HIGH] + level * O + n] = high
+    shown = bounds_at(program, group, row, position, n)
     S[shown], S[shown + 1] = low, high  # of the last level, which is the widest
 
 
@@ -115,41 +128,78 @@ def _drifts(weights, program, group, S, row, Y, y):
     for n in range(program[group + table.SIZE]):
         error = float64(Y[error_at + n])
         at = row + program[group + table.DRIFTS] + DRIFT_SIZE * n
-        if drift_step(S, at, weights, k, error):
+        if drift_step(S, at, 1, float64(weights[k + PACE]), error):
             Y[y + program[stage + table.DRIFT]] = 1
 
 
 @inlined
-def _anomalies(weights, program, S, row, X, x, time, Y, y):
-    """Judge what came: the most unusual of what is watched is told, and any alarm."""
-    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
-    count, pairs = program[stage + table.WATCHED_COUNT], stage + program[stage + table.WATCHED]
-    score, p_value, alarm, kind = 0.0, 1.0, 0.0, 0.0
-    best, of_kind = -1, 2.0
-    for n in range(count):
-        at = row + program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
-        output, residual = program[pairs + 2 * n + 1], np.nan
-        if output >= 0:
-            residual = float64(Y[y + program[stage + table.ERROR] + output])
-        value = float64(X[x + program[pairs + 2 * n]])
-        s, p, a, what = anomaly_step(S, at, value, residual, time, weights, k)
-        p = min(p * count, 1.0)
-        # The kind of an alarm that begins, else of one that stands, else that values are missing.
-        rank = 3 if a > 0.0 else 0 if what == NONE else 2
-        if what == MISSING and a == 0.0:
-            rank = 1 if S[at + GAP] >= GAP_ALARM else 0
-        if rank > best or (rank == best and p < of_kind):
-            best, of_kind, kind = rank, p, what if rank > 0 else float64(NONE)
-        score, p_value, alarm = max(score, s), min(p_value, p), max(alarm, a)
-    Y[y + program[stage + table.SCORE]] = score
-    Y[y + program[stage + table.P_VALUE]] = p_value
-    Y[y + program[stage + table.ALARM]] = alarm
-    Y[y + program[stage + table.KIND]] = kind
+def merge(verdict, most, count, gap):
+    """Add the verdict on one input to what is known of the others: the most unusual is told.
+
+    Parameters
+    ----------
+    verdict : tuple of float64
+        Score, p-value, alarm and kind.
+    most : tuple of float64
+        The same so far, and rank and p-value of its kind.
+    count : int64
+        Of the inputs that are watched.
+    gap : float64
+        Missing values of this input in succession.
+    """
+    score, p, alarm, kind = verdict
+    most_score, least_p, any_alarm, told, best, of_kind = most
+    p = min(p * count, 1.0)
+    # The kind of an alarm that begins, else of one that stands, else that values are missing.
+    rank = 3.0 if alarm > 0.0 else 0.0 if kind == NONE else 2.0
+    if kind == MISSING and alarm == 0.0:
+        rank = 1.0 if gap >= GAP_ALARM else 0.0
+    if rank > best or (rank == best and p < of_kind):
+        best, of_kind, told = rank, p, kind if rank > 0.0 else float64(NONE)
+    return max(most_score, score), min(least_p, p), max(any_alarm, alarm), told, best, of_kind
+
+
+NOTHING = (0.0, 1.0, 0.0, 0.0, -1.0, 2.0)  # what is known before the first verdict
 
 
 @inlined
-def _judge_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places):
-    """Write the outputs of a group, the errors of those that were due, and the new intervals.
+def write_verdict(program, most, absent, Y, y):
+    """Write score, p-value, alarm and kind to the result."""
+    stage = program[layout.STAGE]
+    Y[y + program[stage + table.SCORE]] = most[0]
+    Y[y + program[stage + table.P_VALUE]] = most[1]
+    Y[y + program[stage + table.ALARM]] = most[2]
+    Y[y + program[stage + table.KIND]] = float64(MISSING) if absent and most[3] == NONE else most[3]
+
+
+@inlined
+def watched(program, n):
+    """Return the ``n``-th input that is watched, the output that forecasts it, and its columns."""
+    stage = program[layout.STAGE]
+    pair = stage + program[stage + table.WATCHED] + 2 * n
+    columns = program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
+    return program[pair], program[pair + 1], columns
+
+
+@inlined
+def _anomalies(weights, program, S, row, X, x, time, absent, Y, y):
+    """Judge what came."""
+    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
+    count, most = program[stage + table.WATCHED_COUNT], NOTHING
+    for n in range(count):
+        source, output, columns = watched(program, n)
+        residual = np.nan
+        if output >= 0:
+            residual = float64(Y[y + program[stage + table.ERROR] + output])
+        value, at = float64(X[x + source]), row + columns
+        verdict = anomaly_step(S, at, value, residual, time, weights, k)
+        most = merge(verdict, most, count, float64(S[at + GAP]))
+    write_verdict(program, most, absent, Y, y)
+
+
+@inlined
+def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places):
+    """Write the outputs of a group, and the errors of those that were due.
 
     ``absent`` tells whether any input is absent, and whether one is that no output forecasts.
     """
@@ -175,9 +225,64 @@ def _judge_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, 
         Y[y + n] = value
         S[due + n - first] = value
         if program[stage + table.LEVELS] > 0:
-            _intervals(weights, program, group, S, row, position, n, Y, y)
-    if program[group + table.DRIFTS] != 0:
-        _drifts(weights, program, group, S, row, Y, y)
+            _covered(program, S, row, bounds_at(program, group, row, position, n), n, Y, y)
+
+
+@inlined
+def group_at(program, g):
+    """Return where the table of the ``g``-th group of outputs begins."""
+    stage = program[layout.STAGE]
+    return stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
+
+
+@inlined
+def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
+    """Write outputs and errors of one stream to ``Y[y]``, and all else as not known.
+
+    Returns
+    -------
+    (int64, bool)
+        The number of steps before this one, and whether an input is absent.
+    """
+    stage = program[layout.STAGE]
+    for n in range(program[layout.RESULT]):
+        Y[y + n] = np.nan
+    count = count_step(S, row + program[stage + table.COUNT])
+    if program[stage + table.LAGS] != 0:
+        add_lags(weights, program, S, row, count, Z, z, places[2])
+    _network(weights, program, S, row, Z, z, places[0])
+    absent = _absent(weights, program, S, row)
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = group_at(program, g)
+        _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places)
+    missing = 0
+    for n in range(program[layout.INPUTS]):
+        if X[x + n] != X[x + n]:
+            missing += 1
+    Y[y + program[stage + table.FILLED]] = missing
+    Y[y + program[stage + table.DRIFT]] = 0
+    Y[y + program[stage + table.ALARM]] = 0
+    Y[y + program[stage + table.KIND]] = MISSING if absent[0] else NONE
+    return count, absent[0]
+
+
+@inlined
+def judge(weights, program, S, row, X, x, time, count, absent, Y, y):
+    """Write to the result of one stream how sure its forecast is, and how unusual what came.
+
+    ``count`` and ``absent`` are what :func:`forecast` returned.
+    """
+    stage = program[layout.STAGE]
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = group_at(program, g)
+        first, position = program[group + table.FIRST], count % program[group + table.RING]
+        if program[stage + table.LEVELS] > 0:
+            for n in range(first, first + program[group + table.SIZE]):
+                _intervals(weights, program, group, S, row, position, n, Y, y)
+        if program[group + table.DRIFTS] != 0:
+            _drifts(weights, program, group, S, row, Y, y)
+    if program[stage + table.ANOMALY] != 0:
+        _anomalies(weights, program, S, row, X, x, time, absent, Y, y)
 
 
 @inlined
@@ -195,40 +300,19 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
     places : (int64, int64, int64)
         Offsets in Z of working memory, as of :func:`.arguments.work_at`.
     """
-    stage, F = program[layout.STAGE], program[layout.INPUTS]
-    for n in range(program[layout.RESULT]):
-        Y[y + n] = np.nan
-    count = count_step(S, row + program[stage + table.COUNT])
-    if program[stage + table.LAGS] != 0:
-        add_lags(weights, program, S, row, count, Z, z, places[2])
-    _network(weights, program, S, row, Z, z, places[0])
-    absent = _absent(weights, program, S, row)
-    Y[y + program[stage + table.DRIFT]] = 0
-    for g in range(program[stage + table.GROUP_COUNT]):
-        group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
-        _judge_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places)
-    missing = 0
-    for n in range(F):
-        if X[x + n] != X[x + n]:
-            missing += 1
-    Y[y + program[stage + table.FILLED]] = missing
-    Y[y + program[stage + table.ALARM]] = 0
-    Y[y + program[stage + table.KIND]] = 0
-    if program[stage + table.ANOMALY] != 0:
-        _anomalies(weights, program, S, row, X, x, time, Y, y)
-    if absent[0] and Y[y + program[stage + table.KIND]] == NONE:
-        Y[y + program[stage + table.KIND]] = MISSING
+    count, absent = forecast(weights, program, S, row, X, x, Z, z, Y, y, places)
+    judge(weights, program, S, row, X, x, time, count, absent, Y, y)
 
 
 @by_address
-def behind(task, group, _c, _d):
-    """Write the results of a group: outputs, and what the stage says of them."""
+def behind(task, group, begin, end):
+    """Write results, outputs and what the stage says of them, for some streams of a group."""
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
     F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
     places = work_at(program)
     denormals = flush_denormals()
-    for m in range(streams[layout.GROUP_COUNT]):
+    for m in range(begin, end):
         row = slots[first + m] * program[layout.ROW_SIZE]
         x, y = (first + m) * F, (first + m) * W
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]

@@ -6,7 +6,10 @@ level MISS, SIDE, TIED, WIDER and NARROWER; levels of one side one after another
 
 import math
 
-from ..cache import internal
+from numba import float64, int64
+
+from ..cache import inlined, internal
+from .elementary import exp
 
 # Columns of the state; after them the ratio of each level, then for each of the last ``horizon``
 # forecasts LEAN, SCALE and the half width of each level.
@@ -36,63 +39,110 @@ TIED_SHARE = 0.09  # of its first ratio: TIED, below which residuals of 0 do not
 COUNTED = 10_000.0  # where the count stops
 
 
-@internal
-def _learn_scale(S, at, pace, size, shown):
-    """Move the two means towards ``size``, and the weight towards the one that foretold it."""
-    fast, slow, count = float(S[at + FAST]), float(S[at + SLOW]), S[at + COUNT] + 1.0
-    S[at + COUNT] = min(count, COUNTED)
-    if slow == 0.0:
-        S[at + FAST] = S[at + SLOW] = min(max(size, SMALLEST), LARGEST) if size > 0.0 else 0.0
-        return
-    if S[shown + SCALE] > 0.0:
-        surprise = min(size / S[shown + SCALE], SURPRISE) - 1.0
-        weight = S[at + WEIGHT] + pace * WEIGHT_RATE * S[shown + LEAN] * surprise
-        S[at + WEIGHT] = min(max(weight, WEIGHT_LEAST), WEIGHT_MOST)
-    size, first = min(size, APART * max(fast, slow)), 0.0
-    if pace * SLOW_RATE * count < 1.0:
-        first = 1.0 / count
-    fast += max(pace * FAST_RATE, first) * (size - fast)
-    if size > 0.0:
-        slow += max(pace * SLOW_RATE, first) * (size - slow)
-        slow = min(max(min(slow, APART * fast), SMALLEST), LARGEST)
-    S[at + FAST], S[at + SLOW] = min(max(fast, slow / APART), LARGEST), slow
+@inlined
+def learn_scale(S, at, w, pace, size, lean, scale, learns):
+    """Move the two means towards ``size``, and the weight towards the one that foretold it.
+
+    ``lean`` and ``scale`` are those of the forecast that is due. Here and below column ``c`` stands
+    at ``at + w c``; there are no branches that matter, so that LLVM can take the streams of a tile
+    at once (tile.py).
+    """
+    fast, slow = float64(S[at + FAST * w]), float64(S[at + SLOW * w])
+    weight, count = float64(S[at + WEIGHT * w]), float64(S[at + COUNT * w]) + 1.0
+    begins, foretold = slow == 0.0, scale > 0.0
+    first_size = min(max(size, SMALLEST), LARGEST) if size > 0.0 else 0.0
+    surprise = min(size / (scale if foretold else 1.0), SURPRISE) - 1.0
+    turned = min(max(weight + pace * WEIGHT_RATE * lean * surprise, WEIGHT_LEAST), WEIGHT_MOST)
+    bounded = min(size, APART * max(fast, slow))
+    first = 1.0 / count if pace * SLOW_RATE * count < 1.0 else 0.0
+    fast_after = fast + max(pace * FAST_RATE, first) * (bounded - fast)
+    slow_after = slow + max(pace * SLOW_RATE, first) * (bounded - slow)
+    slow_after = min(max(min(slow_after, APART * fast_after), SMALLEST), LARGEST)
+    slow_after = slow_after if bounded > 0.0 else slow
+    fast_after = min(max(fast_after, slow_after * (1.0 / APART)), LARGEST)
+    fast_after = first_size if begins else fast_after
+    slow_after = first_size if begins else slow_after
+    S[at + FAST * w] = fast_after if learns else fast
+    S[at + SLOW * w] = slow_after if learns else slow
+    S[at + WEIGHT * w] = turned if learns & foretold & (slow != 0.0) else weight
+    S[at + COUNT * w] = min(count, COUNTED) if learns else S[at + COUNT * w]
 
 
-@internal
-def _learn_ratios(S, at, K, k, residual, shown):
-    """Widen each level that missed, narrow each that did not; keep them in their order."""
-    count = S[at + COUNT] + 1.0
-    rate = K[k + PACE] * (RATE if count >= STARTED else START_RATE / max(count, START_ROWS))
-    most, side_before = RATIO_LARGEST, -1.0
-    for n in range(int(K[k + LEVELS]) - 1, -1, -1):
-        level = k + LEVEL + n * LEVEL_SIZE
-        ratio, side, half = float(S[at + RATIOS + n]), K[level + SIDE], S[shown + HALVES + n]
-        missed = (abs(residual) if side == BOTH else side * residual) > half
-        if half == half and (residual != 0.0 or missed or ratio > K[level + TIED]):
-            if side == BOTH and count >= STARTED:
-                ratio = max(ratio * K[level + (WIDER if missed else NARROWER)], RATIO_SMALLEST)
-            else:
-                move = rate * ((1.0 if missed else 0.0) - K[level + MISS])
-                if side == BOTH:
-                    ratio = max(ratio * math.exp(move), RATIO_SMALLEST)
-                else:
-                    ratio = max(ratio + ONE_SIDED * move, -RATIO_LARGEST)
-        if side != side_before:
-            most, side_before = RATIO_LARGEST, side
-        most = min(ratio, most)
-        S[at + RATIOS + n] = most
+@inlined
+def level_constants(K, level):
+    """Return the constants of a level, which begin at ``K[level]``."""
+    return (
+        float64(K[level + MISS]), float64(K[level + SIDE]), float64(K[level + TIED]),
+        float64(K[level + WIDER]), float64(K[level + NARROWER]),
+    )  # fmt: skip
 
 
-@internal
-def _show(S, at, K, k, shown):
-    """Size the intervals of the forecast of this step."""
-    slow = float(S[at + SLOW])
-    lean = (S[at + FAST] - slow) / (S[at + FAST] + slow) if slow > 0.0 else 0.0
-    turn = S[at + WEIGHT] * lean
-    scale = slow * (1.0 + turn) / (1.0 - turn) if S[at + COUNT] > 0.0 else math.nan
-    S[shown + LEAN], S[shown + SCALE] = lean, scale
-    for n in range(int(K[k + LEVELS])):
-        S[shown + HALVES + n] = S[at + RATIOS + n] * scale
+@inlined
+def new_ratio(constants, pace, count, before, residual, half, most):
+    """Return the ratio of a level, wider if it missed, narrower if not.
+
+    Parameters
+    ----------
+    constants : tuple of float64
+        As :func:`level_constants` returns them.
+    pace, count : float64
+        The owner's, and the rows so far.
+    before : float64
+        The ratio.
+    residual, half : float64
+        Of the forecast that is due, and half the width that was shown with it.
+    most : float64
+        The ratio of the level above, which must not be exceeded.
+    """
+    miss, side, tied, wider, narrower = constants
+    count += 1.0
+    started = count >= STARTED
+    missed = (abs(residual) if side == BOTH else side * residual) > half
+    moves = (half == half) & ((residual != 0.0) | missed | (before > tied))
+    rate = pace * (RATE if started else START_RATE / max(count, START_ROWS))
+    move = rate * ((1.0 if missed else 0.0) - miss)
+    if side == BOTH:
+        factor = wider if missed else narrower
+        if not started:
+            factor = exp(move)
+        ratio = max(before * factor, RATIO_SMALLEST)
+    else:
+        ratio = max(before + ONE_SIDED * move, -RATIO_LARGEST)
+    return min(ratio if moves else before, most)
+
+
+@inlined
+def show(S, at, w):
+    """Return how the two means lean, and the scale of the forecast of this step."""
+    fast, slow = float64(S[at + FAST * w]), float64(S[at + SLOW * w])
+    known = slow > 0.0
+    lean = (fast - slow) / (fast + slow if known else 1.0)
+    lean = lean if known else 0.0
+    turn = float64(S[at + WEIGHT * w]) * lean
+    scale = slow * (1.0 + turn) / (1.0 - turn)
+    return lean, scale if S[at + COUNT * w] > 0.0 else math.nan
+
+
+@inlined
+def bounds_of(side, lower, upper, paced, half, y):
+    """Return the bounds of a level around the forecast ``y``.
+
+    Parameters
+    ----------
+    side, lower, upper : float64
+        Of the level, and what the target is never beyond.
+    paced : float64
+        The owner's pace times the rows so far.
+    half : float64
+        Half the width, as it is after the start.
+    """
+    wider = abs(half) * START_WIDTH / max(paced, 1.0)
+    half = half + wider if paced < START_END else half
+    low, high = y - half, y + half
+    known = low == low
+    low = lower if side == ABOVE else min(max(low, lower), upper)
+    high = upper if side == BELOW else min(max(high, lower), upper)
+    return low if known else math.nan, high if known else math.nan
 
 
 @internal
@@ -117,13 +167,24 @@ def interval_update(S, at, K, k, position, residual):
     residual : float64
         Label less forecast; NaN (or infinite): not known, nothing is learned.
     """
-    levels = int(K[k + LEVELS])
+    levels, pace = int64(K[k + LEVELS]), float64(K[k + PACE])
     shown = at + RATIOS + levels + position * (HALVES + levels)
     size = abs(residual)
     if size < math.inf:
-        _learn_ratios(S, at, K, k, residual, shown)
-        _learn_scale(S, at, K[k + PACE], size, shown)
-    _show(S, at, K, k, shown)
+        most, side_before = RATIO_LARGEST, math.nan
+        for n in range(levels - 1, -1, -1):
+            constants = level_constants(K, k + LEVEL + n * LEVEL_SIZE)
+            most = most if constants[1] == side_before else RATIO_LARGEST
+            before, half = float64(S[at + RATIOS + n]), float64(S[shown + HALVES + n])
+            count = float64(S[at + COUNT])
+            most = new_ratio(constants, pace, count, before, residual, half, most)
+            S[at + RATIOS + n], side_before = most, constants[1]
+        lean, scale = float64(S[shown + LEAN]), float64(S[shown + SCALE])
+        learn_scale(S, at, 1, pace, size, lean, scale, True)
+    lean, scale = show(S, at, 1)
+    S[shown + LEAN], S[shown + SCALE] = lean, scale
+    for n in range(levels):
+        S[shown + HALVES + n] = float64(S[at + RATIOS + n]) * scale
 
 
 @internal
@@ -143,16 +204,8 @@ def interval_bounds(S, at, K, k, position, y, n):
         low, high; NaN before the first residual or where ``y`` is NaN; infinite on a side that the
         level leaves open, or the bound of the target there.
     """
-    levels = int(K[k + LEVELS])
-    half = float(S[at + RATIOS + levels + position * (HALVES + levels) + HALVES + n])
-    side = K[k + LEVEL + n * LEVEL_SIZE + SIDE]
-    lower, upper = float(K[k + LOWER]), float(K[k + UPPER])
-    count = K[k + PACE] * float(S[at + COUNT])
-    if count < START_END:
-        half += abs(half) * START_WIDTH / max(count, 1.0)
-    low, high = y - half, y + half
-    if low != low:
-        return math.nan, math.nan
-    low = lower if side == ABOVE else min(max(low, lower), upper)
-    high = upper if side == BELOW else min(max(high, lower), upper)
-    return low, high
+    levels = int64(K[k + LEVELS])
+    half = float64(S[at + RATIOS + levels + position * (HALVES + levels) + HALVES + n])
+    side = float64(K[k + LEVEL + n * LEVEL_SIZE + SIDE])
+    paced = float64(K[k + PACE]) * float64(S[at + COUNT])
+    return bounds_of(side, float64(K[k + LOWER]), float64(K[k + UPPER]), paced, half, y)

@@ -1,17 +1,18 @@
 """How rare a surprise is, by what there was before, and alarms at a rate that the owner chooses.
 
-The equations are in online/anomaly.py.
+The equations are in online/anomaly.py. Column ``c`` stands at ``at + w c``: ``w`` is 1 in a state
+row. There are no branches, so that LLVM can take the streams of a tile at once (tiles.py).
 """
 
 import math
 
 from numba import float64
 
-from ..cache import internal
+from ..cache import inlined
+from .elementary import exp, log
 
 # Columns: quantiles of the surprise, then the alarm.
 (
-    SEEN,
     HALF,  # the quantiles
     TENTH,
     HUNDREDTH,
@@ -19,11 +20,12 @@ from ..cache import internal
     THRESHOLD,  # of -log10 p, above that of the rate, as it was at the last alarm
     SINCE,  # rows since then
     HELD,  # rows for which the alarm still stands if nothing happens
-) = range(8)
-TAIL_SIZE = 8
+) = range(7)
+TAIL_SIZE = 7
 
-SEEN_MOST = 2.0**24 - 1.0
+SINCE_MOST = 2.0**24 - 1.0
 LOG2, LOG5, LOG10 = math.log(2.0), math.log(5.0), math.log(10.0)
+PER_LOG5, PER_LOG10 = 1.0 / LOG5, 1.0 / LOG10
 LEAST_SCALE = 0.02  # of the exponential law between and beyond the quantiles
 LEAST_LOG_P = -12.0 * LOG10
 LARGEST = 50.0
@@ -38,65 +40,79 @@ HOLD = 16.0
 HELD_BY = -2.0 * LOG10  # log p
 
 
-@internal
-def _move(S, at, column, surprise, tail, scale):
-    """Move the quantile that is exceeded with probability ``tail``."""
-    gain = scale * max(GAIN, min(MOST_GAIN, START_GAIN / (1.0 + tail * S[at + SEEN])))
-    above = 1.0 if surprise > S[at + column] else 0.0
-    S[at + column] = min(max(S[at + column] + gain * (above - tail), -LARGEST), LARGEST)
+@inlined
+def _moved(quantile, surprise, tail, scale, seen):
+    """Return the quantile that is exceeded with probability ``tail``, moved."""
+    gain = scale * max(GAIN, min(MOST_GAIN, START_GAIN / (1.0 + tail * seen)))
+    above = 1.0 if surprise > quantile else 0.0
+    return min(max(quantile + gain * (above - tail), -LARGEST), LARGEST)
 
 
-@internal
-def log_tail_probability(S, at, surprise):
-    """Return the logarithm of the probability of such a surprise or a larger one; learn from it."""
-    if S[at + SEEN] == 0.0:
-        S[at + HALF], S[at + TENTH] = FIRST_HALF, FIRST_TENTH
-        S[at + HUNDREDTH], S[at + THOUSANDTH] = FIRST_HUNDREDTH, FIRST_THOUSANDTH
-    half, tenth = float64(S[at + HALF]), float64(S[at + TENTH])
-    hundredth, thousandth = float64(S[at + HUNDREDTH]), float64(S[at + THOUSANDTH])
-    first = max((tenth - half) / LOG5, LEAST_SCALE)
-    second = max((hundredth - tenth) / LOG10, LEAST_SCALE)
-    third = max((thousandth - hundredth) / LOG10, LEAST_SCALE)
-    if surprise < half:
-        log_p = math.log(1.0 - 0.5 * math.exp((surprise - half) / first))
-    elif surprise < tenth:
-        log_p = -LOG2 - (surprise - half) / first
-    elif surprise < hundredth:
-        log_p = -LOG10 - (surprise - tenth) / second
-    elif surprise < thousandth:
-        log_p = -2.0 * LOG10 - (surprise - hundredth) / third
-    else:
-        log_p = -3.0 * LOG10 - (surprise - thousandth) / third
-    _move(S, at, HALF, surprise, 0.5, first)
-    _move(S, at, TENTH, surprise, 0.1, second)
-    _move(S, at, HUNDREDTH, surprise, 0.01, third)
-    _move(S, at, THOUSANDTH, surprise, 0.001, third)
-    S[at + SEEN] = min(S[at + SEEN] + 1.0, SEEN_MOST)
+@inlined
+def log_tail_probability(S, at, w, surprise, seen):
+    """Return the logarithm of the probability of such a surprise or a larger one; learn from it.
+
+    ``seen`` is the number of surprises before; below 0 nothing is learned.
+    """
+    first_one, learns = seen <= 0.0, seen >= 0.0
+    half = FIRST_HALF if first_one else float64(S[at + HALF * w])
+    tenth = FIRST_TENTH if first_one else float64(S[at + TENTH * w])
+    hundredth = FIRST_HUNDREDTH if first_one else float64(S[at + HUNDREDTH * w])
+    thousandth = FIRST_THOUSANDTH if first_one else float64(S[at + THOUSANDTH * w])
+    first = max((tenth - half) * PER_LOG5, LEAST_SCALE)
+    second = max((hundredth - tenth) * PER_LOG10, LEAST_SCALE)
+    third = max((thousandth - hundredth) * PER_LOG10, LEAST_SCALE)
+    # The quantile below the surprise, the scale from there on, and the quantile's log p.
+    from_here, scale, log_p = thousandth, third, -3.0 * LOG10
+    below = surprise < thousandth
+    from_here, log_p = hundredth if below else from_here, -2.0 * LOG10 if below else log_p
+    below = surprise < hundredth
+    from_here, log_p = tenth if below else from_here, -LOG10 if below else log_p
+    scale = second if below else scale
+    below = surprise < tenth
+    from_here, log_p = half if below else from_here, -LOG2 if below else log_p
+    scale = first if below else scale
+    distance = (surprise - from_here) / scale
+    likely = log(1.0 - 0.5 * exp(min(distance, 0.0)))
+    log_p = likely if surprise < half else log_p - distance
+    seen = max(seen, 0.0)
+    half, tenth = (
+        _moved(half, surprise, 0.5, first, seen),
+        _moved(tenth, surprise, 0.1, second, seen),
+    )
+    hundredth = _moved(hundredth, surprise, 0.01, third, seen)
+    thousandth = _moved(thousandth, surprise, 0.001, third, seen)
+    S[at + HALF * w] = half if learns else S[at + HALF * w]
+    S[at + TENTH * w] = tenth if learns else S[at + TENTH * w]
+    S[at + HUNDREDTH * w] = hundredth if learns else S[at + HUNDREDTH * w]
+    S[at + THOUSANDTH * w] = thousandth if learns else S[at + THOUSANDTH * w]
     return max(log_p, LEAST_LOG_P)
 
 
-@internal
-def alarmed(S, at, log_p, rate, log_rate):
+@inlined
+def alarmed(S, at, w, log_p, rate, log_rate, learns):
     """Return whether an alarm begins, and whether one stands.
 
     Parameters
     ----------
-    S, at : float32[...], int
-        The state rows, and where the columns of this part begin.
+    S, at, w : float32[...], int, int
+        Column ``c`` of this part stands at ``S[at + w c]``.
     log_p : float
         Logarithm of the probability of the surprise.
     rate, log_rate : float
         Of false alarms a row, at most.
+    learns : bool
+        Whether anything is counted; if not, there is no alarm.
     """
-    rise = min(S[at + THRESHOLD], HIGHEST) - RAISE * SHARE * rate * S[at + SINCE]
-    rise = max(rise, LOWEST)
-    S[at + SINCE] = min(S[at + SINCE] + 1.0, SEEN_MOST)
-    stood = S[at + HELD] > 0.0
-    alarm = not stood and log_p < log_rate - LOG10 * (MARGIN + rise)
-    if alarm:
-        S[at + THRESHOLD], S[at + SINCE] = rise + RAISE, 0.0
-    if alarm or (stood and log_p < HELD_BY):
-        S[at + HELD] = HOLD
-    elif stood:
-        S[at + HELD] -= 1.0
-    return alarm, alarm or stood
+    since, held = float64(S[at + SINCE * w]), float64(S[at + HELD * w])
+    threshold = float64(S[at + THRESHOLD * w])
+    rise = max(min(threshold, HIGHEST) - RAISE * SHARE * rate * since, LOWEST)
+    stood = held > 0.0
+    alarm = (not stood) & (log_p < log_rate - LOG10 * (MARGIN + rise)) & learns
+    since = 0.0 if alarm else min(since + 1.0, SINCE_MOST)
+    holds = alarm | (stood & (log_p < HELD_BY))
+    held_on = HOLD if holds else max(held - 1.0, 0.0)
+    S[at + THRESHOLD * w] = rise + RAISE if alarm else threshold
+    S[at + SINCE * w] = since if learns else S[at + SINCE * w]
+    S[at + HELD * w] = held_on if learns else held
+    return alarm, alarm | stood

@@ -69,7 +69,7 @@ class ClassDataset(Dataset):
         self.horizon = 1 if next_event else 0
         self.horizons, self.skip = (self.horizon,), (-1,)
         self.lags, self.lag_weights = (), None
-        self.times, self.stage = None, None
+        self.times, self.stage, self.offsets = None, None, None
         rows = [(name, np.column_stack([X, classes])) for name, X, classes in series]
         self.series = make_series(
             [(name, values.astype(np.float32)) for name, values in rows],

@@ -1,0 +1,17 @@
+"""What elementary.py does, by the functions of the machine: for a GPU. The last bits differ."""
+
+import math
+
+from ..cache import internal
+
+
+@internal
+def log(x):
+    """Return the natural logarithm."""
+    return math.log(x)
+
+
+@internal
+def exp(x):
+    """Return e to the power of a number."""
+    return math.exp(x)
