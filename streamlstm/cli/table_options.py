@@ -71,7 +71,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "resample": (
         Annotated[
             str | None,
-            Option(help="Resample to even steps: '1min mean', also last, sum, min or max."),
+            Option(help="Resample to even steps: '1min mean', also last, min, max, sum, median."),
         ],
         None,
     ),
@@ -82,32 +82,50 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
+_OF_ROWS = tuple(name for name in _OPTIONS if name not in ("sort", "resample", "allow_gaps"))
+"""Those that rows have which are read one by one."""
+
+
 def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of how to read its table.
 
     The command has a parameter ``reading``: a dict by the fields of `ReadOptions`.
     """
-    given = inspect.signature(command)
+    return _with_options(command, tuple(_OPTIONS))
+
+
+def reads_rows(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how to read live rows, as `reads_table` does for tables."""
+    return _with_options(command, _OF_ROWS)
+
+
+def _with_options(command: Callable[..., None], names: tuple[str, ...]) -> Callable[..., None]:
+    given = inspect.signature(command, eval_str=True)
     own = [p for name, p in given.parameters.items() if name != "reading"]
     added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _OPTIONS.items()
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_OPTIONS[name][1],
+            annotation=_OPTIONS[name][0],
+        )
+        for name in names
     ]
 
     @wraps(command)
     def with_options(**values: Any) -> None:
-        command(**{p.name: values[p.name] for p in own}, reading=reading_of(values))
+        reading = reading_of(values, names)
+        command(**{p.name: values[p.name] for p in own}, reading=reading)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     with_options.__signature__ = given.replace(parameters=[*keyword, *added])  # type: ignore[attr-defined]
-    annotations = {n: t for n, t in command.__annotations__.items() if n != "reading"}
-    with_options.__annotations__ = annotations | {n: kind for n, (kind, _) in _OPTIONS.items()}
+    with_options.__annotations__ = {p.name: p.annotation for p in (*keyword, *added)}
     return with_options
 
 
-def reading_of(values: dict[str, Any]) -> dict[str, Any]:
+def reading_of(values: dict[str, Any], names: tuple[str, ...] = tuple(_OPTIONS)) -> dict[str, Any]:
     """Return the fields of `ReadOptions` of the values of options."""
-    reading = {name: values[name] for name in _OPTIONS}
+    reading = {name: values[name] for name in names}
     reading["time_columns"] = tuple(reading.pop("time_column") or ())
     reading["missing_values"] = tuple(reading["missing_values"] or ())
     return reading

@@ -20,7 +20,7 @@ from ..contract.models import random_model
 from .conftest import WorkerProcess, assert_same_state, listen
 from .test_publish_replay import STREAMLSTM, publish
 
-GOOD = np.random.default_rng(8).standard_normal((60, 2)).round(3).astype(np.float32)
+GOOD = np.random.default_rng(8).standard_normal((60, 2)).round(3)
 NOISE = ["ERR,1\n", "1\n", "1,2,3\n", "x0,x1\n", '"1,2\n', ",\n", "\ufeff\n", "1,1e99\n"]
 
 

@@ -217,3 +217,8 @@ def test_a_row_is_there_before_the_next_one_comes() -> None:
 def test_columns_of_a_pipe_are_those_with_numbers_or_gaps_in_the_first_row() -> None:
     rows, _ = read("time,place,a,,b\n1,north,1,7,\n2,south,2,8,3\n", missing=True)
     assert np.array_equal([row.values for row in rows], [[1, np.nan], [2, 3]], equal_nan=True)
+
+
+def test_numbers_keep_their_digits() -> None:
+    rows, _ = read("a,b\n1700000000.25,0.1\n")
+    assert values(rows) == [[1700000000.25, 0.1]]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Exit, Option
 
 from streamlstm.data.live.problems import OnBad
 
 from ..interrupts import Working
+from ..table_options import reads_rows
 from ..worker_options import Endpoints, Key, Router, Server
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ HOST_UNITS = (
 LINGER = 10.0  # seconds that a slow worker has to take what --pull has sent
 
 
+@reads_rows
 def publish(
     source: Annotated[
         str | None, Argument(metavar="DATA.CSV|-", help="A CSV file, or - for standard input.")
@@ -44,7 +46,6 @@ def publish(
     stream: Annotated[
         str | None, Option(help="Name of the stream; by default that of the file.")
     ] = None,
-    stream_column: Annotated[str | None, Option(help="Column that names the stream.")] = None,
     column: Annotated[
         list[str] | None,
         Option(
@@ -84,6 +85,8 @@ def publish(
     key: Key = None,
     server: Server = None,
     json: Annotated[bool, Option("--json", help="Print one JSON object a line.")] = False,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Send observations to a worker and print its predictions.
 
@@ -139,9 +142,7 @@ def publish(
     ) -> Iterator[Observation]:
         if source is None:
             return from_host(pace, problems, on_bad)
-        options = ReadOptions(
-            stream_column=stream_column, columns=tuple(columns or ()), missing=fills
-        )
+        options = ReadOptions(**reading, columns=tuple(columns or ()), missing=fills)
         rows = Input(source, stream, options, on_bad)
         return from_rows(rows, pace, problems, applied)
 

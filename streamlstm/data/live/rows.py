@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf, nan
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +14,11 @@ from ..cells.missing import Missing
 from ..cells.numbers import MAX_FLOAT32
 from ..options import ReadOptions
 from ..table import list_names
-from .cells import Splitter
 from .columns import Columns, Row, find_columns, names_of, read_header
-from .lines import Source, open_lines
+from .lines import Source
 from .numbers import LiveNumbers
 from .problems import BadRowError, Kind, OnBad, Problem
+from .sources import is_file, open_rows
 
 MAX_STREAM_BYTES = 255
 """UTF-8 of the name of a stream (docs/protocol.md)."""
@@ -62,6 +61,7 @@ def iterate_rows(
     Parameters
     ----------
     source : path, "-" for standard input, or an open text stream
+        CSV or JSON lines; of a path also Parquet or Feather.
     report : callable
         Called with each `Problem`, before the row after it is read.
     options : ReadOptions, optional
@@ -83,9 +83,8 @@ def iterate_rows(
         that cannot be used. The rows before have been yielded.
     """
     options = options or ReadOptions()
-    first = _first_rows(source, options) if _is_file(source) else []
-    with open_lines(source) as (path, lines):
-        rows = Splitter(lines)
+    first = _first_rows(source, options) if is_file(source) else []
+    with open_rows(source) as (path, rows):
         reader = _Reader(path, options, on_bad, report, first)
         for line, cells, problem in rows:
             row = reader.read(line, cells, problem)
@@ -95,16 +94,10 @@ def iterate_rows(
         reader.check_end()
 
 
-def _is_file(source: Source) -> bool:
-    """Tell whether a source can be read twice."""
-    return isinstance(source, str | Path) and str(source) != "-" and Path(source).is_file()
-
-
 def _first_rows(source: Source, options: ReadOptions) -> list[Row]:
     """Return the first rows of a file that are as wide as its header, in the header's order."""
     found: list[Row] = []
-    with open_lines(source) as (path, lines):
-        rows = Splitter(lines)
+    with open_rows(source) as (path, rows):
         header: tuple[str, ...] = ()
         for line, cells, problem in rows:
             if not header and not problem:
