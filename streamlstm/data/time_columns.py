@@ -21,6 +21,7 @@ from .cells.times import (
     ISO,
     TimeFormat,
     TimeReading,
+    convert_at_once,
     has_zone,
     recognise_times,
     timestamps_to_seconds,
@@ -35,6 +36,7 @@ from .zones import SkippedHourError, check_zone, find_daylight_saving, to_utc
 _SAMPLE = 1000
 _EXPECTED = "a time (seconds since 1970, or a time stamp like 2024-05-31 12:30:00)"
 _ORDINARY = (ISO, "s")
+_ISO = TimeFormat()
 
 Streams = Iterable[NDArray[np.intp]]
 
@@ -85,7 +87,9 @@ def _may_be_time(cells: Any, options: ReadOptions, numbers: bool) -> bool:
     if recognise_numbers(sample, options.decimal, options.thousands).formats:
         return numbers
     formats = recognise_times(sample).formats
-    dated = [f for f in formats if f.notation == ISO or any(p in f.notation for p in "dYyb")]
+    # 1.2.10 under any name may be a version.
+    parts = "dYyb" if numbers else "Yb"
+    dated = [f for f in formats if f.notation == ISO or any(p in f.notation for p in parts)]
     return bool(dated)
 
 
@@ -190,6 +194,10 @@ def find_notation(columns: Columns, name: str, cells: Any, options: ReadOptions)
 def _read_text(
     columns: Columns, name: str, cells: Any, options: ReadOptions
 ) -> tuple[NDArray[np.float64], TimeNotation]:
+    if options.time_format is None and options.time_unit is None:
+        seconds = convert_at_once(cells)
+        if seconds is not None:
+            return to_float64(seconds), TimeNotation(TimeFormat(), None, not has_zone(cells, _ISO))
     notation = find_notation(columns, name, cells, options)
     if notation.number_format is None:
         return to_float64(notation.time_format.convert(cells)), notation

@@ -76,6 +76,17 @@ def test_an_index_without_a_name_is_left_out_or_the_time() -> None:
     assert numbered.names == ("index", "v")
 
 
+def test_the_first_line_of_a_spreadsheet_tells_the_delimiter() -> None:
+    table = read("sep=;\r\ntime;v\r\n1;2,5\r\n2;3,5\r\n")
+    assert table.values.tolist() == [[2.5], [3.5]]
+    assert table.lines.tolist() == [3, 4]
+
+
+def test_a_first_row_of_numbers_is_no_row_of_units() -> None:
+    with pytest.raises(DataError, match=r":2: column 'v': expected a number, got '\(5\)'"):
+        read("v\n(5)\n6\n")
+
+
 def test_a_delimiter_at_the_end_of_every_line() -> None:
     assert read("time,v,\n1,2,\n2,3,\n").names == ("v",)
 

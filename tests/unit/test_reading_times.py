@@ -99,6 +99,16 @@ def test_day_and_month_that_may_be_either_are_refused_with_both(mark: str) -> No
     assert shown(column(cells, time_format=f"%m{mark}%d{mark}%Y"))[0].startswith("2025-01-02")
 
 
+def test_dates_without_a_century_are_no_times_of_day() -> None:
+    with pytest.raises(DataError, match=r"'01.02.03' can be read as 2003-02-01 .* or 2001-02-03"):
+        column(["01.02.03", "02.02.03"])
+
+
+def test_versions_are_no_dates() -> None:
+    table = column(["1.2.10", "1.2.11"], name="version")
+    assert (table.time, table.text) == (None, ("version",))
+
+
 def test_one_cell_of_the_whole_column_decides() -> None:
     cells = [f"{day:02}/01/2025" for day in range(1, 14)]
     assert shown(column(cells))[1].startswith("2025-01-02")

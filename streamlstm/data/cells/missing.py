@@ -13,6 +13,10 @@ from .number_format import NumberFormat
 _WORDS = "na n/a #n/a #na <na> - -- --- null nil none nan -nan nat ? #null! #value! #div/0! #ref!"
 MISSING = frozenset(("", *_WORDS.split()))
 """Their text in lower case, trimmed."""
+_SPELLED = frozenset(
+    {spelled for w in MISSING for spelled in (w, w.upper(), w.title(), w.capitalize())}
+    | {"NaN", "-NaN", "NaT"}
+)
 
 
 @dataclass(frozen=True)
@@ -36,17 +40,15 @@ class Missing:
     def matches(self, cell: str) -> bool:
         """Return whether a cell is missing."""
         text = cell.strip()
-        if text.lower() in MISSING or text in self.others:
+        if text in _SPELLED or text in self.others:
             return True
         return bool(self.others) and NumberFormat().parse(text) in self.numbers
 
     def mask(self, cells: Any) -> Any:
         """Return which cells of an Arrow array of text are missing, as an array of booleans."""
-        text = pc.utf8_trim_whitespace(cells)
-        usual = pc.is_in(pc.utf8_lower(text), pa.array(sorted(MISSING)))
-        if self.others:
-            usual = pc.or_(usual, pc.is_in(text, pa.array(self.others)))
-        return pc.or_(usual, pc.is_null(cells))
+        if pc.any(pc.match_substring_regex(cells, r"^\s|\s$")).as_py():
+            cells = pc.utf8_trim_whitespace(cells)
+        return pc.is_in(cells, pa.array([None, *sorted(_SPELLED), *self.others], pa.string()))
 
     def to_null(self, cells: Any) -> Any:
         """Return the cells with null for the missing ones."""

@@ -82,18 +82,18 @@ class NumberFormat:
 
     def convert(self, cells: Any) -> Any:
         """Return the numbers of an Arrow array of text, float64 with null where there is none."""
-        try:
-            if self.decimal == ".":  # a column without marks and units is read at once
+        try:  # a column without marks between thousands and units is read at once
+            if self.decimal == ".":
                 return pc.cast(cells, pa.float64())
+            if not pc.any(pc.match_substring(cells, ".")).as_py():
+                return pc.cast(pc.replace_substring(cells, ",", "."), pa.float64())
         except pa.ArrowInvalid:
             pass
-        coded = cells.dictionary_encode()
-        if isinstance(coded, pa.ChunkedArray):
-            coded = coded.unify_dictionaries().combine_chunks()
-        numbers = self._convert_distinct(normal(coded.dictionary))
-        return numbers.take(coded.indices)
+        return self._convert_marked(normal(cells))
 
-    def _convert_distinct(self, cells: Any) -> Any:
+    def _convert_marked(self, cells: Any) -> Any:
+        if isinstance(cells, pa.ChunkedArray):
+            cells = cells.combine_chunks()
         parts = pc.extract_regex(cells, PARTS)
         text = pc.struct_field(parts, "number")
         right = pc.and_(

@@ -18,6 +18,7 @@ _UNDECIDED = r"(?i)^(?:[+-]?(?:[1-9]\d{0,2}[.,]\d{3}|\d{1,3})|-?nan)$"
 _EITHER = r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$"
 _UNGROUPED = r"^[+-]?\d{4}"
 _SAMPLE = 1000
+_MANY = 10_000  # cells that mostly tell how the others are written
 _LEAST = 0.5  # share of the different cells that hold numbers, from which on the column does
 
 _SEPARATORS = {".": (",", " ", "'"), ",": (".", " ", "'")}  # of thousands, by decimal mark
@@ -57,7 +58,14 @@ def recognise_numbers(
         return NumberReading(())
     if decimal in (None, ".") and not thousands and _is_plain(cells, decimal):
         return NumberReading((NumberFormat(),))
-    return _recognise(normal(cells.unique().drop_null()), decimal, thousands)
+    present = cells.drop_null()
+    if len(present) > _MANY:
+        sample = normal(present.slice(0, _MANY).unique())
+        reading = _recognise(sample, decimal, thousands)
+        decided = len(reading.formats) == 1 and _any(sample, "[.,]")
+        if decided and reading.formats[0].convert(present).null_count == 0:
+            return reading
+    return _recognise(normal(present.unique()), decimal, thousands)
 
 
 def shows_plain_numbers(cells: Any) -> bool:

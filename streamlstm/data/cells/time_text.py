@@ -26,7 +26,7 @@ def patterns_of(cell: str) -> tuple[str, ...]:
     text = cell.strip()
     clock = _CLOCK.search(text)
     date, time = (text[: clock.start()], _clock_pattern(clock)) if clock else (text, "")
-    if clock and not date:
+    if clock and not date and ":" in time:
         return (time,)
     found = _date_patterns(date)
     if not found and clock:  # a dot or hyphen belongs to the date

@@ -142,12 +142,20 @@ def _parse_iso(cell: str) -> float | None:
     return (moment - (_EPOCH if moment.tzinfo else _NAIVE_EPOCH)).total_seconds()
 
 
-def _convert_iso(cells: Any) -> Any:
+def convert_at_once(cells: Any) -> Any:
+    """Return time stamps in ISO 8601 as seconds; None if any cell is something else."""
     for type_ in _ISO_TYPES:
         try:
             return timestamps_to_seconds(pc.cast(cells, type_))
         except pa.ArrowInvalid:
             continue
+    return None
+
+
+def _convert_iso(cells: Any) -> Any:
+    seconds = convert_at_once(cells)
+    if seconds is not None:
+        return seconds
     return pa.array([None if c is None else _parse_iso(c) for c in cells.to_pylist()], pa.float64())
 
 

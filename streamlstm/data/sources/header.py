@@ -16,10 +16,13 @@ from ..table import Note, list_names
 
 DELIMITERS = "\t|;,"  # of two that fit alike the earlier: commas are in numbers and texts too
 _LOOKED_AT = 50  # lines
+_FIRST = 1000  # lines, of which the last may be many
 _SAMPLE = 20  # rows
+_TOLD = re.compile(rb"^\"?sep=([,;\t|])\"?\r?$")  # the first line of some spreadsheets' files
 _UNIT = re.compile(
-    r"[\[(<{].*[\])>}]|[%‰°$€£-]|°[CFK]|deg ?[CFK]?|[kMmµuGn]?(?:m|g|s|A|V|W|Wh|VA|VAr|Pa|bar|Hz|J"
-    r"|K|C|N|l|L|h|Ohm)(?:[23²³])?(?:/(?:s|h|min|d|m[23²³]?|kg|l))?|min|sec|rpm|ppm|1/min|yyyy.*|dd.*"
+    r"[\[(<{](?=.*[a-zA-Z%°])[^\[(]*[\])>}]|[%‰°$€£-]|°[CFK]|deg ?[CFK]?|[kMmµuGn]?"
+    r"(?:m|g|s|A|V|W|Wh|VA|VAr|Pa|bar|Hz|J|K|C|N|l|L|h|Ohm)(?:[23²³])?"
+    r"(?:/(?:s|h|min|d|m[23²³]?|kg|l))?|min|sec|rpm|ppm|1/min|yyyy.*|dd.*"
 )
 
 
@@ -61,7 +64,10 @@ def read_header(path: str, head: bytes) -> Header:
     DataError
         If there is no header that names the columns.
     """
-    lines = head.split(b"\n")
+    lines = head.split(b"\n", _FIRST)
+    told = _TOLD.match(lines[0])
+    if told:
+        lines[0] = b""
     first, notes = _first_line(lines)
     if first is None:
         raise DataError(
@@ -69,7 +75,7 @@ def read_header(path: str, head: bytes) -> Header:
         )
     text = [line.decode("utf-8", "replace") for line in lines[first : first + _LOOKED_AT]]
     text[0] = text[0].removeprefix("#") if _is_comment(text[0]) else text[0]
-    delimiter = _find_delimiter(text)
+    delimiter = told[1].decode() if told else _find_delimiter(text)
     reader = csv.reader((line + "\n" for line in text), delimiter=delimiter)
     cells = tuple(next(reader))
     end = first + reader.line_num
@@ -80,7 +86,7 @@ def read_header(path: str, head: bytes) -> Header:
         shown = ", ".join(f"{name} in {cell.strip()}" for name, cell in units if cell.strip())
         notes.append(Note(None, f"the line below the header names units; passed over: {shown}"))
         end += 1
-    offset = sum(len(line) + 1 for line in lines[:end])
+    offset = sum(len(line) + 1 for line in lines[:end]) + (len(told[0]) if told else 0)
     return Header(names, cells, delimiter, end, min(offset, len(head)), unnamed, tuple(notes))
 
 
