@@ -1,4 +1,4 @@
-"""How fast is training? One update on a batch of windows, next to PyTorch's nn.LSTM.
+"""How fast is training? One update on a batch of windows, next to PyTorch's nn.LSTM and nn.GRU.
 
     python -m benchmarks.training [--json FILE]
 
@@ -51,23 +51,26 @@ def torch_training(
     except ImportError:
         return None
     torch.set_num_threads(1)
-    layer, head = network.weights()
-    lstm = torch.nn.LSTM(network.input_size, network.hidden_sizes[0])
+    weights, head = network.weights()
+    layer = getattr(torch.nn, network.cell.upper())(network.input_size, network.hidden_sizes[0])
+    # Two biases there; an LSTM has one here.
+    b_ih = weights["bias_ih"] if network.cell == "gru" else weights["bias"]
+    b_hh = weights["bias_hh"] if network.cell == "gru" else np.zeros_like(b_ih)
     dense = torch.nn.Linear(network.hidden_sizes[0], 1)
     with torch.no_grad():
-        lstm.weight_ih_l0.copy_(torch.tensor(layer["weight_ih"]))
-        lstm.weight_hh_l0.copy_(torch.tensor(layer["weight_hh"]))
-        lstm.bias_ih_l0.copy_(torch.tensor(layer["bias"]))
-        lstm.bias_hh_l0.zero_()
+        layer.weight_ih_l0.copy_(torch.tensor(weights["weight_ih"]))
+        layer.weight_hh_l0.copy_(torch.tensor(weights["weight_hh"]))
+        layer.bias_ih_l0.copy_(torch.tensor(b_ih))
+        layer.bias_hh_l0.copy_(torch.tensor(b_hh))
         dense.weight.copy_(torch.tensor(head["weight"]))
         dense.bias.copy_(torch.tensor(head["bias"]))
-    parameters = [*lstm.parameters(), *dense.parameters()]
+    parameters = [*layer.parameters(), *dense.parameters()]
     adam = torch.optim.Adam(parameters, lr=RATE)
     x, d = torch.tensor(X), torch.tensor(D)
 
     def backward() -> None:
         adam.zero_grad()
-        torch.nn.functional.huber_loss(dense(lstm(x)[0]), d).backward()
+        torch.nn.functional.huber_loss(dense(layer(x)[0]), d).backward()
 
     def update() -> None:
         backward()
@@ -76,16 +79,19 @@ def torch_training(
 
     def gradients() -> list[Any]:
         backward()
-        d_ih, d_hh, d_bias, _, d_weight, d_head = (p.grad.numpy() for p in parameters)
-        return [np.vstack([d_ih.T, d_hh.T, d_bias]), np.vstack([d_weight.T, d_head])]
+        d_ih, d_hh, d_b_ih, d_b_hh, d_weight, d_head = (p.grad.numpy() for p in parameters)
+        head = np.vstack([d_weight.T, d_head])
+        if network.cell == "gru":
+            return [np.vstack([d_ih.T, d_b_ih]), np.vstack([d_hh.T, d_b_hh]), head]
+        return [np.vstack([d_ih.T, d_hh.T, d_b_ih]), head]
 
     return update, gradients
 
 
-def measure(H: int, F: int, T: int, B: int) -> dict[str, float]:
+def measure(cell: str, H: int, F: int, T: int, B: int) -> dict[str, float]:
     """Return the seconds of one update for streamlstm and PyTorch."""
     rng = np.random.default_rng(H)
-    network = RecurrentNetwork(F, (H,), 1)
+    network = RecurrentNetwork(F, (H,), 1, cell=cell)
     network.theta[:] = rng.uniform(-1, 1, network.theta.shape) / H**0.5
     X = rng.standard_normal((T, B, F)).astype(np.float32)
     D = rng.standard_normal((T, B, 1)).astype(np.float32)
@@ -106,12 +112,14 @@ def main() -> None:
     arguments = parser(__doc__ or "").parse_args()
     rows: list[Row] = []
     ratios: dict[str, float] = {}
-    for H, F, T, B in steps(SIZES, "training"):
-        times = measure(H, F, T, B)
+    cases = [(cell, *size) for cell in ("lstm", "gru") for size in SIZES]
+    for cell, H, F, T, B in steps(cases, "training"):
+        times = measure(cell, H, F, T, B)
         theirs = times.get("PyTorch")
         ratio = None if theirs is None else theirs / times["streamlstm"]
         rows.append(
             {
+                "cell": cell,
                 "H": str(H),
                 "F": str(F),
                 "T": str(T),
@@ -124,7 +132,7 @@ def main() -> None:
             }
         )
         if ratio is not None:
-            ratios[f"training/PyTorch H={H} F={F} T={T} B={B}"] = ratio
+            ratios[f"training/PyTorch {cell} H={H} F={F} T={T} B={B}"] = ratio
     note = "times PyTorch: how many times faster an update is."
     if not ratios:
         note += "\nNot installed, left out: PyTorch (pip install -e '.[bench]')."

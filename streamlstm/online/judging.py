@@ -81,7 +81,8 @@ class GroupJudge:
         """Put forecasts Y[B, n] into the ring; return the errors of those that were due."""
         ring = state[:, self.places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
         rows, place = np.arange(len(Y)), count % self.group.ring
-        error = came - ring[rows, place]
+        largest = np.finfo(np.float32).max  # an error is finite, however far two values are apart
+        error = np.clip(came.astype(np.float64) - ring[rows, place], -largest, largest)
         ring[rows, place] = Y
         state[:, self.places["forecasts"]] = ring.reshape(len(Y), -1)
         return np.asarray(error)

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "files",
     "__main__": "cli",
     "workers": "cli serving client engine wire data network files",
-    "examples": "inside client engine wire data online network",
+    "examples": "inside learn client engine wire data online network",
     "benchmarks": "serving convert learn client engine wire data online backends network kernels",
 }
 # Packages of others, and who alone may import them.
@@ -52,7 +52,7 @@ ONLY = {
     "polars": "data",
     "psutil": "data serving examples benchmarks",
     "typer": "cli",
-    "matplotlib": "inside learn",
+    "matplotlib": "examples inside learn",
     "torch": "convert benchmarks examples",
     "keras": "convert benchmarks",
     "h5py": "convert",

@@ -303,3 +303,15 @@ def test_forecasts_that_become_worse_are_told_once() -> None:
     assert told
     assert 2_000 < told[0] < 2_500
     assert len(told) <= 3
+
+
+def test_errors_of_the_largest_values_are_finite() -> None:
+    online = Online(fill="last", intervals=(0.9,), anomaly=True)
+    engine = Engine(staged(online, horizon=1), 3)
+    X = np.where(np.arange(40)[:, None] % 2, 3e38, -3e38) * np.ones((1, 3))
+    told = engine.observe_run("a", np.concatenate([X, rows(300)]))
+    errors = told.error[1:]
+    assert np.isfinite(errors).all()
+    assert np.abs(errors[:30]).max() > 3e38
+    assert np.isfinite(told.low[2:]).all()
+    assert np.isfinite(told.high[2:]).all()

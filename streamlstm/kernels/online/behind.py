@@ -20,6 +20,8 @@ from .intervals import interval_bounds, interval_update
 from .lags import add_lags
 from .unit import from_training, to_training
 
+LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinite
+
 
 @inlined
 def _network(weights, program, S, row, Z, z, out):
@@ -216,7 +218,10 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
         if target >= 0:
             value = from_training(weights, program, S, row, target, value)
             if X[x + target] == X[x + target]:
-                Y[y + program[stage + table.ERROR] + n] = S[inputs + target] - S[due + n - first]
+                error = float64(S[inputs + target]) - float64(S[due + n - first])
+                if abs(error) > LARGEST_ERROR:
+                    error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
+                Y[y + program[stage + table.ERROR] + n] = error
         unknown = absent[0]
         if target >= 0 and not absent[1]:
             unknown = _is_absent(weights, program, S, row, target)

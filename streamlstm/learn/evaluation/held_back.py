@@ -42,7 +42,7 @@ def evaluate_held_back(
         Loss and validation error of each epoch.
     """
     groups = table.groups()
-    by_row = np.full((len(table), results.shape[1]), np.nan, np.float32)
+    by_row = np.full((len(table), results.shape[1]), np.nan, results.dtype)
     for s in series:
         by_row[groups[s.name]] = results[s.offset : s.offset + len(s)]
     firsts = {s.name: s.validation_end for s in series}
