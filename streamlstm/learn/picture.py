@@ -39,7 +39,7 @@ class Picture:
         return buffer.getvalue()
 
     def __repr__(self) -> str:
-        return "<Picture of a training; save(path) writes it>"
+        return "<Picture: save(path) writes it>"
 
 
 def draw(trained: Trained) -> Picture:
