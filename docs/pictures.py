@@ -1,9 +1,9 @@
-"""Draw the picture of docs/online.md: what a detector says of a machine's temperature.
+"""Draw the pictures of docs/online.md and docs/evaluate.md: what a detector says of two series.
 
-    python -m docs.pictures [--data FILE]
+    python -m docs.pictures [--data FOLDER]
 
-FILE is `realKnownCause/machine_temperature_system_failure.csv` of the Numenta Anomaly Benchmark; it
-is looked for beside the repository, in `shared/data/nab/data`. Needs matplotlib.
+FOLDER is `realKnownCause` of the Numenta Anomaly Benchmark; it is looked for beside the repository,
+in `shared/data/nab/data`. Needs matplotlib.
 """
 
 import argparse
@@ -15,25 +15,32 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from streamlstm import detector
+from streamlstm import detector, evaluate
 from streamlstm.engine.offline import predict_rows
 from streamlstm.engine.prediction import Predictions, ResultLayout
 
 ROOT = Path(__file__).resolve().parent.parent
-SERIES = "nab/data/realKnownCause/machine_temperature_system_failure.csv"
+FOLDER = ROOT.parent / "shared" / "data" / "nab" / "data" / "realKnownCause"
+MACHINE, TAXI = "machine_temperature_system_failure.csv", "nyc_taxi.csv"
 PAGE, COLOUR, ALARM = ROOT / "docs" / "images" / "online.png", "tab:blue", "tab:red"
 ROWS = 240  # of the close view
 ALARM_RATE = 1e-3  # ten times the default
 
 
 def main() -> None:
-    """Step the series once, as if it were live, and draw it."""
-    arguments = argparse.ArgumentParser(description="Draw the picture of docs/online.md.")
-    arguments.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / SERIES)
-    given = arguments.parse_args()
+    """Draw both."""
+    arguments = argparse.ArgumentParser(description="Draw the pictures of docs/.")
+    arguments.add_argument("--data", type=Path, default=FOLDER)
+    folder = arguments.parse_args().data
+    draw_online(folder / MACHINE)
+    model = detector(intervals=(0.5, 0.9))
+    evaluate(model, folder / TAXI).plot().save(PAGE.with_name("evaluate.png"))
 
+
+def draw_online(path: Path) -> None:
+    """Step a series once, as if it were live, and draw what is said of it."""
     # Its clock goes back once, by an hour; rows are five minutes apart all the same.
-    values = np.loadtxt(given.data, np.float32, delimiter=",", skiprows=1, usecols=1)
+    values = np.loadtxt(path, np.float32, delimiter=",", skiprows=1, usecols=1)
     times, model = 300.0 * np.arange(len(values)), detector(alarm_rate=ALARM_RATE)
     results = predict_rows(model, values[:, None], [np.arange(len(values))], times)
     told = Predictions(results, ResultLayout.of(model))

@@ -31,6 +31,14 @@ def predict(
             "--actual", help="Write beside each output what came at the time that it speaks of."
         ),
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            help="Draw the last predictions beside what came (.png, .svg, .pdf); without --out no "
+            "CSV is written.",
+        ),
+    ] = None,
     *,
     reading: dict[str, Any],
 ) -> None:
@@ -46,40 +54,54 @@ def predict(
     \b
     Example:
       streamlstm predict model.safetensors data.csv --out predictions.csv
+      streamlstm predict model.safetensors data.csv --plot forecast.png
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.cli.output_path import check_output
 
-    if out is not None:
-        check_output("--out", out, data=data, model=model)
+    for option, path in (("--out", out), ("--plot", plot)):
+        if path is not None:
+            check_output(option, path, data=data, model=model)
+    if plot is not None:
+        from streamlstm.learn.report.figure import check_picture
+
+        check_picture(plot)
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.understood import print_notes
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows, result_columns
+    from streamlstm.learn.evaluation.reading import checked_inputs, needed_columns
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
-    reading |= {"columns": _columns(network, actual), "missing": fills(network)}
+    compared = actual or plot is not None
+    needed = needed_columns(network) if compared else network.inputs
+    reading |= {"columns": needed, "missing": compared or fills(network)}
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
+    values = checked_inputs(network, table)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
     names, columns = result_columns(network)
-    values = table.select(network.inputs)
     results = predict_rows(network, values, list(table.groups().values()), table.time)
+    if plot is not None:
+        _draw(plot, network, table, results)
+        if out is None:
+            return
     told = dict(zip(names, results[:, columns].T, strict=True))
     if actual:
         told |= _actual(network, table)
     _write(out, table, sorted({h for h in network.horizons if h}), told)
 
 
-def _columns(network: "Model", actual: bool) -> "tuple[str, ...]":
-    """Return the columns to read: the inputs, and what outputs forecast if that is asked for."""
-    others = [name.partition("@+")[0] for name in network.outputs if name not in network.inputs]
-    forecast = zip(network.outputs, network.targets, strict=True)
-    needed = others if actual and any(target < 0 for _, target in forecast) else []
-    return tuple(dict.fromkeys([*network.inputs, *needed]))
+def _draw(path: Path, network: "Model", table: "Table", results: "NDArray[Any]") -> None:
+    """Write a picture of the last predictions."""
+    from streamlstm.cli.console import err
+    from streamlstm.learn.report.figure import prediction_figure
+
+    prediction_figure(network, table, results).save(path)
+    err.print(f"wrote {path}", markup=False)
 
 
 def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":

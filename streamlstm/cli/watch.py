@@ -10,8 +10,12 @@ from typer import BadParameter, Option
 from .worker_options import Endpoints, Key, Server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streamlstm.cli.came import Came
     from streamlstm.client.observing import Published
     from streamlstm.client.subscriber import Subscriber
+    from streamlstm.engine.prediction import Prediction
     from streamlstm.wire import Done
 
 # Events of a stream other than steps, by the kind in the published DONE message.
@@ -37,9 +41,10 @@ def watch(
 ) -> None:
     """Print the predictions of a worker, whoever requested them, until Ctrl-C.
 
-    Of a model with an online stage also the widest interval, how unusual the observation is
-    (a bar, and the score), and alarms. Other events of streams are printed too: reset, import,
-    deletion, eviction from memory.
+    A line has the time of day, the stream and the prediction. Of a model with an online stage also
+    what came and the error of what had been predicted for it, the widest interval, how unusual the
+    observation is (a bar, and the score), and alarms. Other events of streams are printed too:
+    reset, import, deletion, eviction from memory.
 
     \b
     Example:
@@ -57,19 +62,65 @@ def watch(
     with Subscriber(
         endpoint, [stream], timeout=QUIET, alarms=alarms, key=key, server=server
     ) as subscriber:
-        left = count
+        left, forecasts = count, None
+        # Alarms alone do not tell what came: the forecasts before them are not received.
+        router = None if alarms else _router(xpub, endpoints)
         for event in _events(subscriber):
-            _print(event, json)
+            if router is not None and isinstance(event, wire.Prediction):
+                forecasts, router = _forecasts(router, event.observed, key, server), None
+            _print(event, json, _came(forecasts, event))
             if left is not None and isinstance(event, wire.Prediction):
                 left -= 1
                 if left == 0:
                     return
 
 
-def _print(event: Published | Done, json: bool) -> None:
+def _router(xpub: str | None, endpoints: Path | None) -> str | None:
+    """Return where the worker tells about its model; None if nothing says where."""
+    from streamlstm import wire
+    from streamlstm.serving.endpoints_file import read_endpoints
+
+    if endpoints is not None:
+        return read_endpoints(endpoints)["router"]
+    return wire.ROUTER if xpub is None else None
+
+
+def _forecasts(
+    router: str, observed: Prediction, key: Path | None, server: Path | None
+) -> Came | None:
+    """Return what remembers forecasts; None if the model has none, or its worker does not say."""
+    from streamlstm.cli.came import Came, horizons_of
+    from streamlstm.client.client import Client
+    from streamlstm.errors import StreamLSTMError
+
+    if not observed.has_stage:
+        return None
+    try:
+        with Client(router, timeout=2.0, key=key, server=server) as client:
+            horizons = horizons_of(client.info()["model"])
+    except StreamLSTMError:
+        return None  # a key may be allowed to listen only
+    return Came(horizons) if min(horizons) > 0 and len(horizons) == len(observed.y) else None
+
+
+def _came(forecasts: Came | None, event: Published | Done) -> list[float] | None:
+    """Return what came, as far as it is known."""
+    from streamlstm import wire
+
+    if isinstance(event, wire.Done):
+        if forecasts is not None and event.stream is not None:
+            forecasts.forget(event.stream)
+        return None
+    observed = event.observed
+    if forecasts is None:
+        return [float("nan")] * len(observed.y) if observed.has_stage else None
+    return forecasts.values(event.stream, event.seq, observed)
+
+
+def _print(event: Published | Done, json: bool, came: list[float] | None = None) -> None:
     """Print a prediction or another event of a stream on a line, in a terminal on one that fits."""
     from json import dumps
-    from time import time
+    from time import strftime, time
 
     from rich.text import Text
 
@@ -77,23 +128,25 @@ def _print(event: Published | Done, json: bool) -> None:
     from streamlstm.cli.console import console
     from streamlstm.cli.said import as_fields, in_words
 
-    is_alarm = False
+    is_alarm, head = False, f"{strftime('%H:%M:%S')}  {event.stream}  "
     if isinstance(event, wire.Done):
         fields = _event(event)
         said = fields["event"] + ("" if fields.get("kept", True) else ", not stored")
     else:
         observed = event.observed
-        head, is_alarm = f"{event.stream}  ", observed.alarm
+        is_alarm = observed.alarm
         room = console.width - len(head) if console.is_terminal else None
         fields = {} if not json else {"seq": event.seq, **as_fields(observed)}
-        said = "" if json else in_words(observed, room)
+        if json and came is not None and any(value == value for value in came):
+            fields["value"] = [value if value == value else None for value in came]
+        said = "" if json else in_words(observed, room, came)
     if json:
         print(dumps({"time": time(), "stream": event.stream, **fields}), flush=True)
     elif console.is_terminal:
-        line = Text(f"{event.stream}  {said}", "bold red" if is_alarm else "", overflow="ellipsis")
+        line = Text(f"{head}{said}", "bold red" if is_alarm else "", overflow="ellipsis")
         console.print(line, no_wrap=True, soft_wrap=False, crop=True)
     else:
-        print(f"{event.stream}  {said}", flush=True)
+        print(f"{head}{said}", flush=True)
 
 
 def _event(event: Done) -> dict[str, Any]:

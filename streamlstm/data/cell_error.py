@@ -22,7 +22,7 @@ def cell_error(
     if (missing or Missing()).matches(cell):
         text = cell.strip()
         came = f"{text!r} (a gap)" if text else "an empty cell (a gap)"
-        advice = "fill it, for instance with the value before"
+        advice = "fill it, or let a model that fills missing values take it (train --fill last)"
     else:
         came = repr(cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "...")
         advice = "correct the cell or leave the column out"

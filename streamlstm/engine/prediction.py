@@ -77,6 +77,11 @@ class _Result:
         self._result, self._layout = result, layout
 
     @property
+    def has_stage(self) -> bool:
+        """Whether the model has an online stage, which says more than the outputs."""
+        return self._layout.has_stage
+
+    @property
     def y(self) -> NDArray[Any]:
         """The outputs, in the unit of the series: float32[O], float64 if they have offsets."""
         return self._result[..., : self._layout.outputs]

@@ -9,7 +9,6 @@ training it is the last value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ def fill_inputs(values: Array, groups: Sequence[Array], scaling: Scaling, stage:
     missing = np.isnan(values)
     if not missing.any():
         return values
-    told = replace(stage, calendar=(), max_gap=MAX_GAP, targets=tuple(range(values.shape[1])))
+    told = Online(fill=stage.fill, max_gap=MAX_GAP, targets=tuple(range(values.shape[1])))
     filled = _run(told, Scaling.identity(values.shape[1]), values, groups, None, horizon=1)
     filled = np.where(np.isnan(filled), scaling.mean, filled)
     return np.where(missing, filled, values)
@@ -62,7 +61,13 @@ def derive_inputs(times: Array | None, groups: Sequence[Array], stage: Online) -
             "calendar: expected a time in every row, of which its features are made; name the time "
             "column, or train without a calendar"
         )
-    told = replace(stage, fill="refuse", targets=(-1,) * (1 + stage.derived))
+    told = Online(
+        calendar=stage.calendar,
+        zone=stage.zone,
+        spacing=stage.spacing,
+        transitions=stage.transitions,
+        targets=(-1,) * (1 + stage.derived),
+    )
     nothing = np.zeros((len(times), 1))
     return _run(told, Scaling.identity(1), nothing, groups, times, horizon=0)[:, 1:]
 

@@ -10,12 +10,15 @@ import numpy as np
 
 from ..errors import StreamLSTMError
 from ..network.online import result_places
+from .objective import objective_of
 
 if TYPE_CHECKING:
+    from .classes.scores import ClassScores
     from .trained import Trained
 
 _INK, _MADE, _OTHER = "#222222", "#1f77b4", "#999999"
 _ROWS = 200  # of the test period
+_TARGETS, _LABELLED = 4, 20  # forecasts that are drawn, classes that are named
 
 
 class Picture:
@@ -39,7 +42,7 @@ class Picture:
         return buffer.getvalue()
 
     def __repr__(self) -> str:
-        return "<Picture of a training; save(path) writes it>"
+        return "<Picture: save(path) writes it>"
 
 
 def draw(trained: Trained) -> Picture:
@@ -56,12 +59,17 @@ def draw(trained: Trained) -> Picture:
         raise StreamLSTMError(
             "drawing needs matplotlib, which is not installed: pip install 'streamlstm[plot]'"
         ) from None
-    targets = trained.model.outputs[:4]
-    figure = Figure(figsize=(9, 2.4 * (1 + len(targets))), layout="constrained")
-    curve, *forecasts = figure.subplots(1 + len(targets))
+    shown = range(min(len(trained.dataset.targets), _TARGETS))
+    if trained.classes is not None:
+        shown = range(1)
+    figure = Figure(figsize=(9, 2.4 * (1 + len(shown))), layout="constrained")
+    curve, *others = figure.subplots(1 + len(shown))
     draw_learning_curve(curve, trained)
-    for output, axes in enumerate(forecasts):
-        _draw_forecast(axes, trained, output)
+    for target, axes in zip(shown, others, strict=True):
+        if trained.classes is None:
+            _draw_forecast(axes, trained, target)
+        else:
+            _draw_confusion(axes, trained.classes)
     return Picture(figure)
 
 
@@ -76,35 +84,60 @@ def draw_learning_curve(axes: Any, trained: Trained) -> None:
     if all(e.validation > 0 for e in trained.history):
         axes.set_yscale("log")
     axes.set_xlabel("epoch")
-    axes.set_title("learning curve: validation error as a fraction of persistence's", fontsize=9)
+    of = "the class frequencies'" if trained.classes is not None else "persistence's"
+    axes.set_title(f"learning curve: validation error as a fraction of {of}", fontsize=9)
     axes.legend(loc="upper right", ncols=3, fontsize=8)
 
 
-def _draw_forecast(axes: Any, trained: Trained, output: int) -> None:
+def _draw_forecast(axes: Any, trained: Trained, target: int) -> None:
     """Draw the last forecasts of the longest series of the test period."""
-    model, data = trained.model, trained.dataset
+    data, settings = trained.dataset, trained.settings
+    objective = objective_of(settings, len(settings.outputs))
+    output = int(objective.points[target])
     series = max(data.series, key=len)
-    horizon = model.horizons[output]
-    column = data.targets[output] if output < len(data.targets) else data.targets[0]
-    first = max(len(series) - _ROWS, horizon)
-    rows = np.arange(first, len(series))
-    made = trained.results[series.offset + rows - horizon]
-    if model.online is not None and model.online.intervals:
-        levels = len(model.online.intervals)
-        places = result_places(model.output_size, levels)
-        last = (levels - 1) * model.output_size + output
-        axes.fill_between(
-            rows,
-            made[:, places.low + last],
-            made[:, places.high + last],
-            color=_MADE,
-            alpha=0.2,
-            lw=0,
-            label=f"{100 * model.online.intervals[-1]:g} % interval",
-        )
+    horizon = data.horizons[target]
+    rows = np.arange(max(len(series) - _ROWS, horizon), len(series))
+    column = data.targets[target]
+    offset = 0.0 if data.offsets is None else float(data.offsets[column])
+    made = trained.results[series.offset + rows - horizon].astype(np.float64) + offset
+    band = _band(trained, output)
+    if band is not None:
+        low, high, name = band
+        bounds = made[:, low], made[:, high]
+        axes.fill_between(rows, *bounds, color=_MADE, alpha=0.2, lw=0, label=name)
     axes.plot(rows, made[:, output], color=_MADE, lw=1.2, label="forecast")
-    axes.plot(rows, series.values[rows, column], color=_INK, lw=0.8, label="what came")
+    axes.plot(rows, series.values[rows, column] + offset, color=_INK, lw=0.8, label="what came")
     ahead = f"{horizon} step{'s' * (horizon != 1)} ahead"
     name = f" of {series.name}" if series.name else ""
-    axes.set_title(f"{model.outputs[output]}{name}, {ahead}: the last rows", fontsize=9)
+    axes.set_title(f"{settings.outputs[target]}{name}, {ahead}: the last rows", fontsize=9)
     axes.legend(loc="upper right", ncols=3, fontsize=8)
+
+
+def _band(trained: Trained, output: int) -> tuple[int, int, str] | None:
+    """Return the places of the widest bounds of an output in a result, and their name."""
+    model, quantiles = trained.model, trained.settings.quantiles
+    if len(quantiles) > 2:
+        first = output - output % len(quantiles)
+        low, high = quantiles[0], quantiles[-1]
+        name = f"quantiles {low:g} and {high:g}"
+        return first, first + len(quantiles) - 1, name
+    if model.online is None or not model.online.intervals:
+        return None
+    levels = len(model.online.intervals)
+    places = result_places(model.output_size, levels)
+    last = (levels - 1) * model.output_size + output
+    return places.low + last, places.high + last, f"{100 * model.online.intervals[-1]:g} % interval"
+
+
+def _draw_confusion(axes: Any, scores: ClassScores) -> None:
+    """Draw how many rows of each class were told to be which."""
+    axes.imshow(scores.confusion, cmap="Blues", aspect="auto")
+    places = range(len(scores.classes))
+    if len(places) <= _LABELLED:
+        axes.set_xticks(places, scores.classes)
+        axes.set_yticks(places, scores.classes)
+        for row, column in np.ndindex(scores.confusion.shape):
+            axes.text(column, row, scores.confusion[row, column], ha="center", va="center")
+    axes.set_xlabel("told")
+    axes.set_ylabel("was")
+    axes.set_title(f"classes of the test period, {100 * scores.accuracy:.1f} % right", fontsize=9)

@@ -102,7 +102,11 @@ def stage_before(
         kept = start.online
         return None if kept is None else Online(**{n: getattr(kept, n) for n in _BEFORE})
     spacing = _usual_spacing(table)
-    zoned = partial(Online, fill=settings.fill, zone=settings.zone, spacing=spacing)
+
+    def zoned(calendar: tuple[str, ...] = ()) -> Online:
+        clock: dict[str, Any] = {"zone": settings.zone, "spacing": spacing} if calendar else {}
+        return Online(fill=settings.fill, calendar=calendar, **clock)
+
     features = parse_calendar(settings.calendar)
     if features is None:
         tried = () if table.time is None else plausible(np.sort(table.time), spacing)

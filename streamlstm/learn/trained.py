@@ -97,7 +97,13 @@ class Trained:
     def _summary(self) -> list[tuple[str, str]]:
         epochs = self.history[-1].number
         shown = [("epochs", f"{epochs} ({self.ended}), {self.best.number} kept")]
-        shown.append(("validation", f"{self.best.validation:.3f} of persistence"))
+        baseline = "persistence" if self.classes is None else "the class frequencies"
+        shown.append(("validation", f"{self.best.validation:.3f} of {baseline}"))
+        if self.classes is not None:
+            right, usual = self.classes.accuracy, self.classes.most_frequent
+            told = f"{100 * right:.1f} %, most frequent class {100 * usual:.1f} %"
+            shown.append(("accuracy", told))
+            shown.append(("mean F1", f"{self.classes.macro_f1:.3f}"))
         for score in self.scores:
             words = [f"{score.model:.6g}", f"persistence {score.persistence:.6g}"]
             if score.seasonal is not None:
@@ -105,6 +111,9 @@ class Trained:
             shown.append((f"mean error of {score.target}", ", ".join(words)))
         for level, share in self.coverage.items():
             shown.append((f"{100 * level:g} % interval", f"{100 * share:.1f} % inside"))
+        if self.sweep is not None:
+            cost = f"{100 * self.sweep.guess:.1f} %"
+            shown.append(("sweep", f"{len(self.sweep.trials)} settings; a guess would cost {cost}"))
         return shown
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import urllib.request
@@ -152,7 +153,8 @@ def test_watch_prints_alarms_alone(
         assert line["alarm"] is True
         assert line["kind"]
         assert len(line["low"]) == len(line["high"]) == len(line["prediction"]) == 2
-    assert all(line.startswith("seen  ") and "  ALARM: " in line for line in as_text)
+    assert all(line.split()[1] == "seen" and "  ALARM: " in line for line in as_text)
+    assert all(re.match(r"\d\d:\d\d:\d\d  seen  error [+-]", line) for line in as_text)
     assert all(line.count("[") == 2 for line in as_text)
 
 
@@ -217,3 +219,30 @@ def test_either_a_model_file_or_the_detector(tmp_path: Path) -> None:
         refused = CliRunner().invoke(app, ["serve", *arguments])
         assert refused.exit_code == 2
         assert said in " ".join(refused.output.replace("\u2502", " ").split())
+
+
+def test_watch_tells_what_came_beside_what_was_predicted(
+    watched: WorkerProcess, started: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    endpoints = tmp_path / "endpoints.json"
+    endpoints.write_text(json.dumps(watched.endpoints))
+    for options in (["--json"], []):
+        command = [*STREAMLSTM, "watch", "--endpoints", str(endpoints), "--stream", "told"]
+        started.append(
+            subprocess.Popen(
+                [*command, "--count", "20", *options], stdout=subprocess.PIPE, text=True
+            )
+        )
+    came = [[float(t), 0.25 * t * t] for t in range(20)]
+    with watched.client() as client:
+        wait_for_subscriptions(client, 2)
+        for n, x in enumerate(came):
+            client.observe("told", x, seq=n + 1)
+    as_json, as_text = (process.communicate(timeout=60)[0].splitlines() for process in started)
+    lines = [json.loads(line) for line in as_json]
+    assert "value" not in lines[0]
+    for line, x in zip(lines[1:], came[1:], strict=True):
+        np.testing.assert_allclose(line["value"], x, atol=1e-4)
+    assert re.match(
+        r"\d\d:\d\d:\d\d  told  came 19 90.25 \(error [+-]\S+ [+-]\S+\), next ", as_text[-1]
+    )

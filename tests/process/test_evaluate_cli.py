@@ -108,3 +108,18 @@ def test_no_report_of_a_training_that_holds_nothing_back(tmp_path: Path) -> None
     done = run("train", data, *options, *fractions)
     assert done.returncode == 0, done.stderr
     assert "nothing was held back" in done.stderr
+
+
+def test_predict_draws_a_picture(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
+    data, picture = series(tmp_path / "a.csv", 2, 60), tmp_path / "forecast.png"
+    done = run("predict", model, data, "--stream-column", "pump", "--plot", picture)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    out = tmp_path / "out.csv"
+    more = ["--plot", tmp_path / "f.svg", "--out", out, "--actual"]
+    done = run("predict", model, data, "--stream-column", "pump", *more)
+    assert done.returncode == 0, done.stderr
+    assert "value_actual" in out.read_text().splitlines()[0]
+    done = run("predict", model, data, "--plot", tmp_path / "f.txt")
+    assert "ends in .png, .svg, .pdf" in done.stderr

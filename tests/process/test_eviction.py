@@ -228,7 +228,7 @@ def test_watch_shows_what_is_done_to_streams(start: Any) -> None:
             client.forget("watched")
             while client.info()["subscriptions"]:
                 pass
-    plain = [line.partition("  ")[2] for line in shown[False]]
+    plain = [line.split("  ", 2)[2] for line in shown[False]]
     assert [line for line in plain if line[-1].isalpha()] == [
         "left memory",
         "reset",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -275,7 +276,7 @@ def test_watch_prints_the_predictions_of_other_clients(
             assert line.keys() == {"time", "stream", "seq", "prediction"}
             assert len(line["prediction"]) == len(y)
         else:
-            assert all(line.split()[0] == "watched-1" for line in lines)
+            assert all(re.match(r"\d\d:\d\d:\d\d  watched-1  ", line) for line in lines)
 
 
 def test_info_shows_the_worker(endpoints: str, worker: WorkerProcess) -> None:

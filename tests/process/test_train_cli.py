@@ -79,6 +79,7 @@ def test_train_writes_a_model_and_reports(
     assert "loss" in done.stderr
     assert "validation" in done.stderr
     assert "left at most" in done.stderr
+    assert re.search("^validation [▁▂▃▄▅▆▇█]{4} ", done.stderr, re.MULTILINE)  # learning curve
     assert "\x1b" not in done.stdout + done.stderr  # a pipe gets no colours
     for baseline in ("persistence", "season of 20"):
         assert baseline in done.stdout

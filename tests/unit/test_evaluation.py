@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -398,3 +399,20 @@ def test_quantiles_are_intervals_around_their_median() -> None:
     assert (narrow.width, wide.width) == pytest.approx((1, 3), abs=1e-5)
     outside = np.maximum(changes - 1.5, 0)
     assert wide.winkler == pytest.approx(np.mean(3 + 2 / 0.1 * outside), rel=1e-5)
+
+
+def test_a_model_of_classes_is_refused_with_a_sentence() -> None:
+    layers = [sl.Dense(1, 3, "log_softmax")]
+    weights = [{"weight": np.ones((3, 1)), "bias": np.zeros(3)}]
+    model = sl.Model(layers, weights, ["value"], ["calm", "busy", "broken"], horizon=0)
+    with pytest.raises(DataError, match=r"shares of classes \(calm, busy, broken"):
+        sl.evaluate(model, table(value=walk(20)))
+
+
+def test_the_page_names_every_figure_and_no_other() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", page, re.MULTILINE))))
+    found = sl.evaluate(recurrent(intervals=(0.9,)), table(value=walk())).to_dict()
+    (score,) = found["total"]
+    assert named <= score.keys() | score["intervals"][0].keys()
+    assert {"mae", "against_best", "winkler", "worst_from"} <= named

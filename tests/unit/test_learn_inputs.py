@@ -55,7 +55,8 @@ def served(model: Model, data: Dataset) -> np.ndarray:
 @pytest.mark.parametrize("fill", ["last", "mean", "zero"])
 @pytest.mark.parametrize("calendar", [(), ("hour", "weekday", "since")])
 def test_training_sees_what_serving_computes(fill: str, calendar: tuple[str, ...]) -> None:
-    stage = Online(fill=fill, calendar=calendar, zone="Europe/Zurich", spacing=3600.0)
+    clock = {"zone": "Europe/Zurich", "spacing": 3600.0} if calendar else {}
+    stage = Online(fill=fill, calendar=calendar, **clock)
     values = with_gaps()
     times = 1.7e9 + 3600.0 * np.arange(400) + np.random.default_rng(1).uniform(0, 900, 400)
     parts = [("a", values[:250]), ("b", values[250:])]

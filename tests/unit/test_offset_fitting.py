@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import streamlstm as sl
 from streamlstm.data.read import read_table
 from streamlstm.learn.offsets import fit_offsets, offset_notes, offsets_of
 
@@ -67,3 +68,10 @@ def test_notes_say_what_is_subtracted_and_where_that_is_not_enough() -> None:
     said = offset_notes(table, np.zeros(3), ["a", "b", "c"])
     assert len(notes) == 1 or notes[1].startswith("c: ")
     assert [note.split(":")[0] for note in said] == ["b"]
+
+
+def test_what_is_held_back_is_scored_as_it_came() -> None:
+    trained = sl.train({"value": LEVEL + 10 * WAVE}, target="value", hidden=2, epochs=1)
+    assert trained.evaluation is not None
+    (score,) = trained.evaluation.totals
+    assert abs(score.errors.bias) <= score.errors.mae < 1

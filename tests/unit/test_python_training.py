@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +88,33 @@ def test_training_needs_no_frames_and_no_plots(data: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target": "value", "quantiles": (0.1, 0.5, 0.9), "horizon": (1, 2)},
+        {"target": ["value", "<b>other</b>"], "online": False},
+        {"classify": "<b>other</b>", "inputs": ["value"]},
+        {"target_category": "<b>other</b>", "inputs": ["value"]},
+        {"target": "value", "sweep": 3, "processes": 1},
+    ],
+    ids=str,
+)
+def test_every_training_can_be_looked_at(data: Path, settings: dict[str, Any]) -> None:
+    trained = sl.train(data, hidden=4, epochs=2, window=16, **settings)
+    assert trained.plot()._repr_png_().startswith(b"\x89PNG")
+    for part in ("epochs", "validation"):
+        assert part in repr(trained)
+        assert part in trained._repr_html_()
+    assert ("accuracy" in repr(trained)) == (trained.classes is not None)
+    assert ("a guess would cost" in repr(trained)) == (trained.sweep is not None)
+
+
+def test_the_plot_is_in_the_unit_of_the_series(trained: Trained) -> None:
+    table = {"value": 1.7e9 + 10 * np.sin(np.arange(300) / 9)}
+    for made in (trained, sl.train(table, target="value", hidden=4, epochs=1, window=16)):
+        axes = made.plot().figure.axes[1]
+        forecast, came = (line.get_ydata() for line in axes.lines)
+        assert np.abs(np.asarray(forecast) - np.asarray(came))[5:].max() < 10
+        assert made.dataset.offsets is None or came.min() > 1.6e9

@@ -14,6 +14,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm.errors import DataError
+from streamlstm.learn.report.figure import prediction_figure
 from streamlstm.learn.report.words import ahead, duration, number, share, unit
 
 from .test_evaluation import identity, recurrent, table, walk
@@ -167,10 +168,11 @@ def test_a_figure_and_what_a_notebook_shows(tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
     data = table(["p", "q"] * 150, value=walk())
     found = sl.evaluate(recurrent(intervals=(0.9,)), data)
-    figure = found.plot()
-    assert len(figure.axes) == 2
-    figure.savefig(tmp_path / "a.png")
-    assert found.plot("q").axes[0].get_title(loc="left") == "value of q"
+    picture = found.plot()
+    assert len(picture.figure.axes) == 2
+    picture.save(tmp_path / "a.png")
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    assert found.plot("q").figure.axes[0].get_title(loc="left") == "value of q"
     with pytest.raises(DataError, match="'nobody'"):
         found.plot("nobody")
     shown = Page(found._repr_html_())
@@ -219,3 +221,23 @@ def test_without_matplotlib_a_sentence_says_how_to_install_it(tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("pip install 'streamlstm[plot]'") == 2
+
+
+def test_predictions_are_drawn_at_the_time_that_they_speak_of() -> None:
+    data = table(["a"] * 40 + ["b"] * 40, np.tile(HOURLY[:40], 2), value=walk(80))
+    results = data.values.astype(np.float32)
+    picture = prediction_figure(identity(horizon=3), data, results, rows=20)
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
+        "value of a",
+        "value of b",
+    ]
+    forecast, came = picture.figure.axes[1].lines
+    hours = np.round((forecast.get_xdata() * 86400 - HOURLY[0]) / 3600)
+    np.testing.assert_array_equal(hours, np.arange(23, 43))
+    np.testing.assert_array_equal(forecast.get_ydata(), data.values[60:, 0])
+    np.testing.assert_array_equal(came.get_ydata()[:-3], data.values[63:, 0])
+    assert np.isnan(came.get_ydata()[-3:]).all()
+    unknown = identity(outputs=("y0",), horizon=0)
+    picture = prediction_figure(unknown, table(value=walk(5)), results[:5])
+    (forecast,) = picture.figure.axes[0].lines
+    np.testing.assert_array_equal(forecast.get_xdata(), np.arange(1, 6))

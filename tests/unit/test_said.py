@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from streamlstm.cli.came import Came, horizons_of
 from streamlstm.cli.said import as_fields, in_words
 from streamlstm.engine.prediction import Prediction, ResultLayout
 
@@ -60,6 +61,32 @@ def test_everything_in_words_and_in_json() -> None:
     }
 
 
+def test_what_came_stands_before_what_is_next() -> None:
+    bar = "\N{FULL BLOCK}" * 4
+    rest = f"1.25 [0, 3] -3.5 [-5, inf]  {bar}     5.0  ALARM: spike  (1 missing)"
+    assert in_words(FULL, came=[1.5, np.nan]) == f"came 1.5 - (error +0.5 -), next {rest}"
+    assert in_words(FULL, came=[np.nan, np.nan]) == f"error +0.5 -, next {rest}"
+    assert in_words(said(), came=[np.nan, np.nan]) == in_words(said())
+
+
+def test_what_came_is_the_forecast_and_its_error() -> None:
+    came = Came(horizons_of({"outputs": ["a@+1", "a@+3"], "horizon": 3}))
+    values = [3.0, 1, 4, 1, 5, 9, 2, 6]
+    told = {1: {}, 3: {}}  # what was said for each row
+    for n, value in enumerate(values, 1):
+        errors = [value - told[steps].get(n, np.nan) for steps in (1, 3)]
+        observed = said(error=errors)
+        observed.y[:] = 10.0 * n, -n
+        told[1][n + 1], told[3][n + 3] = 10.0 * n, -n
+        found = came.values("s", 0, observed)
+        np.testing.assert_allclose(found, [value if n > 1 else np.nan, value if n > 3 else np.nan])
+    came.forget("s")
+    assert np.isnan(came.values("s", 0, said(error=[1, 1]))).all()
+    came.values("numbered", 7, said())
+    assert np.isnan(came.values("numbered", 9, said(error=[1, 1]))).all()  # 8 was not received
+    assert horizons_of({"outputs": ["v_q10", "v_q50", "x@+2_q50"], "horizon": 4}) == [4, 4, 2]
+
+
 def test_a_prediction_that_says_nothing_is_null() -> None:
     nothing = said(kind=6)
     nothing.y[:] = np.nan
@@ -73,3 +100,11 @@ def test_what_there_is_no_room_for_is_left_out(room: int) -> None:
     assert ("ALARM: spike" in line) == (room >= 15)
     assert ("[0, 3]" in line) == (room >= 53)
     assert ("5.0" in line) == (room >= len(in_words(FULL)))
+
+
+@pytest.mark.parametrize("room", range(110))
+def test_in_a_narrow_terminal_what_came_goes_before_the_intervals(room: int) -> None:
+    line = in_words(FULL, room, [1.5, np.nan])
+    assert len(line) <= room
+    assert ("came" in line) == (room >= 53 + len("came 1.5 - (error +0.5 -), next "))
+    assert ("[0, 3]" in line) == (room >= 53)

@@ -74,21 +74,27 @@ def evaluate(
         check_plots()
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.evaluate.tables import print_evaluation, print_source
+    from streamlstm.cli.understood import print_notes
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
     from streamlstm.learn.evaluation import evaluate as judge
+    from streamlstm.learn.evaluation.reading import needed_columns
     from streamlstm.network.model import Model
 
     network = Model.load(model)
+    reading |= {"columns": needed_columns(network, target), "missing": True}
+    table = read_table(data, ReadOptions(**reading))
+    print_notes(table)
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
     found = judge(
         network,
-        data,
+        table,
         target=target or None,
         warm_up=warm_up,
         from_row=from_row,
         test_only=test_only,
         season=season,
-        **reading,
     )
     if json is not None:  # before anything is printed into a pipe that may be closed
         _write_json(json, found.to_dict())

@@ -8,7 +8,6 @@ from math import isnan
 from rich.table import Table
 
 from streamlstm.cli.console import console, counted, err
-from streamlstm.cli.understood import print_notes
 from streamlstm.learn.evaluation import Evaluation, Score
 from streamlstm.learn.evaluation.alarms import StreamReport
 
@@ -17,7 +16,6 @@ MOST_STREAMS, WORST_STREAMS, MOST_ALARMS, MOST_STRETCHES = 20, 10, 20, 3
 
 def print_source(evaluation: Evaluation) -> None:
     """Print what was read and how much of it is scored; notes on stderr."""
-    print_notes(evaluation.table)
     for note in evaluation.notes:
         err.print(note, markup=False)
     shown = sum(score.errors.values for score in evaluation.totals)

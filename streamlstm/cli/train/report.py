@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import log10
 from pathlib import Path
 
-from streamlstm.cli.console import console, counted, err
+from streamlstm.cli.console import console, counted, err, sparkline
 from streamlstm.cli.evaluate.tables import print_evaluation
 from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
@@ -12,6 +14,8 @@ from streamlstm.learn.training import Preparation
 
 from ..understood import print_notes
 from .classes import print_classes
+
+_CURVE = 60  # characters of the learning curve
 
 
 def log(line: str) -> None:
@@ -37,6 +41,23 @@ def log_setup(prepared: Preparation) -> None:
     )
 
 
+def log_learning_curve(trained: Trained) -> None:
+    """Print the validation error of the epochs as a line of bars, the first epoch on the left."""
+    errors = [epoch.validation for epoch in trained.history]
+    if len(errors) < 2:
+        return
+    means = [log10(max(sum(part) / len(part), 1e-9)) for part in _parts(errors, _CURVE)]
+    curve = sparkline(means, min(means), max(means))
+    log(f"validation {curve} {errors[0]:.3f} to {errors[-1]:.3f}")
+
+
+def _parts(values: list[float], most: int) -> list[list[float]]:
+    """Return consecutive parts of about equal length, ``most`` of them at most."""
+    count = min(len(values), most)
+    ends = [len(values) * n // count for n in range(count + 1)]
+    return [values[a:b] for a, b in pairwise(ends)]
+
+
 def print_result(out: Path, trained: Trained, interruption: str) -> None:
     """Print how training ended, and the errors on the test rows."""
     model, best = trained.model, trained.best
@@ -46,6 +67,7 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         "interrupted": f"stopped by {interruption}",
     }[trained.ended]
     epochs = counted(trained.history[-1].number, "epoch")
+    log_learning_curve(trained)
     kept = f"epoch {best.number}" if best.number else "the model that it began with"
     log(
         f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept {kept}, "

@@ -18,7 +18,6 @@ from ...data.table import Table
 from ...engine.prediction import Predictions, ResultLayout
 from ...errors import DataError
 from ...network.model import Model
-from ...online.layout import fills
 from ..periods import find_periods
 from ..season import find_season
 from .alarms import report_stream
@@ -28,6 +27,7 @@ from .forecasts import Forecasts, Rows, make_forecasts
 from .intervals import pooled, score_intervals
 from .live import run_live
 from .points import Point, find_points
+from .reading import checked_inputs, needed_columns
 from .stretches import MOST, worst_stretches
 
 Array = NDArray[Any]
@@ -80,10 +80,10 @@ def evaluate(
     """
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
-    reading: dict[str, Any] = {"columns": _columns(network, given), "missing": True}
+    reading: dict[str, Any] = {"columns": needed_columns(network, given), "missing": True}
     table = data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
     points = find_points(network, table.names, given)
-    inputs = _inputs(network, table)
+    inputs = checked_inputs(network, table)
     compile_for(network)
     groups = table.groups()
     labels = _labels(network, points, table)
@@ -218,34 +218,12 @@ def _totals(forecasts: Sequence[Forecasts], scores: Sequence[Score]) -> tuple[Sc
     return tuple(totals)
 
 
-def _columns(model: Model, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the columns that are needed; none if the table has to say what an output forecasts."""
-    try:
-        points = find_points(model, model.inputs, given)
-    except DataError:
-        return ()
-    return tuple(dict.fromkeys([*model.inputs, *(point.target for point in points)]))
-
-
 def _labels(model: Model, points: Sequence[Point], table: Table) -> Array:
     """Return the column of each output, NaN for one that is no forecast: float64[n, O]."""
     labels = np.full((len(table), model.output_size), np.nan)
     for point in points:
         labels[:, point.output] = table.select([point.target])[:, 0]
     return labels
-
-
-def _inputs(model: Model, table: Table) -> Array:
-    """Return the model's inputs, refused if a value is missing that the model does not fill."""
-    inputs = table.select(model.inputs)
-    row, column = np.nonzero(np.isnan(inputs))
-    if len(row) and not fills(model):
-        raise DataError(
-            f"{table.path}:{table.lines[row[0]]}: column {model.inputs[column[0]]!r}: expected a "
-            f"number, the cell is empty ({len(row)} such cells); this model fills no missing "
-            "values: `streamlstm online --fill last` adds that"
-        )
-    return inputs
 
 
 def _first_rows(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .errors import Errors
 from .forecasts import Forecasts, Rows
 from .intervals import IntervalScore
 from .stretches import Stretch
+
+if TYPE_CHECKING:
+    from ..picture import Picture
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Evaluation:
 
         write_report(self, path)
 
-    def plot(self, stream: str | None = None, rows: int = 240) -> Any:
+    def plot(self, stream: str | None = None, rows: int = 240) -> Picture:
         """Draw the last forecasts of each output beside what came, and the error over time.
 
         Parameters
@@ -133,7 +136,8 @@ class Evaluation:
 
         Returns
         -------
-        matplotlib.figure.Figure
+        Picture
+            A notebook shows it, ``save(path)`` writes it, ``figure`` is matplotlib's.
 
         Raises
         ------

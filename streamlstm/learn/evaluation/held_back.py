@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.table import Table
+from ...engine.prediction import ResultLayout
 from ...errors import DataError
 from ...network.model import Model
 from ..dataset import Series
@@ -35,14 +36,15 @@ def evaluate_held_back(
     series : sequence of Series
         Its streams, with their periods.
     results : float32[N, W]
-        The result of every row of the series, one series after the other.
+        The result of every row of the series, one series after the other, without offsets.
     season : int or None
         Rows of a season.
     history : sequence of (float, float)
         Loss and validation error of each epoch.
     """
     groups = table.groups()
-    by_row = np.full((len(table), results.shape[1]), np.nan, np.float32)
+    results = ResultLayout.of(model).with_offsets(results)
+    by_row = np.full((len(table), results.shape[1]), np.nan, results.dtype)
     for s in series:
         by_row[groups[s.name]] = results[s.offset : s.offset + len(s)]
     firsts = {s.name: s.validation_end for s in series}

@@ -63,6 +63,11 @@ def find_points(
     DataError
         If there is an output of which nothing in the table says what it forecasts.
     """
+    if "softmax" in str(getattr(model.layers[-1], "activation", "")):
+        raise DataError(
+            "expected a model that forecasts numbers; the outputs of this one are the shares of "
+            f"classes ({', '.join(model.outputs[:5])}, ...), which `train` scores on its test rows"
+        )
     groups = _quantiles(model.outputs)
     bounds = {n for by_level in groups.values() for n in by_level.values()}
     medians = {by_level[50.0]: _pairs(by_level) for by_level in groups.values()}

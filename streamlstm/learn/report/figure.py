@@ -6,10 +6,20 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.table import Table
 from ...errors import DataError
+from ...network.model import Model
+from ..evaluation.forecasts import Rows, make_forecasts
+from ..evaluation.points import Point, find_points
+from ..picture import Picture
 from .choice import chosen_streams, last_rows
 from .palette import PRINT, check_plots, plotting
-from .plots import draw_error_over_time, draw_forecast
+from .plots import draw_error_over_time, draw_forecast, draw_lines
+from .time_axis import place
+from .words import usual_spacing
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
@@ -32,8 +42,8 @@ def check_picture(path: str | PathLike[str]) -> None:
     check_plots()
 
 
-def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -> Any:
-    """Return a figure: for each output the last forecasts beside what came, and its error.
+def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -> Picture:
+    """Return a picture: for each output the last forecasts beside what came, and its error.
 
     Parameters
     ----------
@@ -45,7 +55,7 @@ def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Picture
 
     Raises
     ------
@@ -72,12 +82,65 @@ def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -
             if len(scored):
                 draw_forecast(close, evaluation, forecasts, last, PRINT)
                 draw_error_over_time(over_time, evaluation, forecasts, scored, PRINT)
-    return made
+    return Picture(made)
 
 
-def save(drawn: Any, path: str | PathLike[str]) -> None:
-    """Write a figure to a file; without a date in it the same picture is the same file."""
-    suffix = Path(path).suffix.lower()
-    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+def prediction_figure(
+    model: Model, table: Table, results: NDArray[Any], rows: int = 240, most: int = 6
+) -> Picture:
+    """Return a picture of the last predictions, at the times that they speak of.
+
+    Parameters
+    ----------
+    model : Model
+    table : Table
+        What was predicted from; what came is drawn where it has that column.
+    results : float32[n, W]
+        The result of each row.
+    rows : int
+        Rows of each stream that are drawn.
+    most : int
+        How many streams and outputs are drawn at most.
+
+    Raises
+    ------
+    StreamLSTMError
+        If matplotlib is missing.
+    """
+    groups = table.groups()
+    points = _points(model, table)
+    shown = [(name, point) for name in groups for point in points][:most]
     with plotting(PRINT):
-        drawn.savefig(path, format=suffix[1:], dpi=140, metadata=metadata.get(suffix, {}))
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=(9, 0.4 + 2.6 * len(shown)), layout="constrained")
+        for axes, (name, point) in zip(
+            drawn.subplots(len(shown), squeeze=False)[:, 0], shown, strict=True
+        ):
+            last = groups[name][-rows:]
+            known = point.target in table.names
+            came = table.select([point.target])[:, 0] if known else np.full(len(table), np.nan)
+            made = make_forecasts(model, point, results, came, [groups[name]], [0])
+            at = place(axes, _spoken_of(table, last, made.horizon), table, model)
+            draw_lines(axes, at, made, last, PRINT)
+            axes.set_title(f"{made.output}{f' of {name}' if name else ''}")
+            axes.legend(loc="best", ncols=4)
+    return Picture(drawn)
+
+
+def _points(model: Model, table: Table) -> tuple[Point, ...]:
+    """Return the outputs that are forecasts; every output where nothing says of what."""
+    try:
+        return find_points(model, table.names)
+    except DataError:
+        return tuple(Point(n, name, ()) for n, name in enumerate(model.outputs))
+
+
+def _spoken_of(table: Table, rows: Rows, horizon: int) -> NDArray[np.float64]:
+    """Return the time, or the row, that predictions of some rows of a stream speak of."""
+    if table.time is None:
+        return np.asarray(rows + 1.0 + horizon)
+    ahead = np.arange(len(rows)) + horizon
+    spacing = usual_spacing(table)
+    beyond = np.maximum(ahead - (len(rows) - 1), 0) * spacing
+    return np.asarray(table.time[rows[np.minimum(ahead, len(rows) - 1)]] + beyond)

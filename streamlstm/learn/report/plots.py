@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from ..evaluation.forecasts import Forecasts, Rows
 from ..evaluation.stretches import stretch_means
 from .palette import Palette
+from .time_axis import DAY, local_time, place_rows, zone_name
 from .words import usual_spacing
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
 
 Array = NDArray[Any]
-DAY = 86_400.0
-_FIRST_DATE = 1e8  # seconds; smaller times are not since 1970
 _MEANS = 300  # points of a line over a long time
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -27,20 +26,28 @@ def draw_forecast(
     axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
 ) -> None:
     """Draw what was forecast in some rows beside what came, with the widest interval."""
-    x = _positions(axes, evaluation, made.aimed[rows])
+    x = place_rows(axes, evaluation.table, evaluation.model, made.aimed[rows])
+    draw_lines(axes, x, made, rows, palette)
+    _mark_alarms(axes, evaluation, made, rows, x, palette)
+    axes.legend(loc="best", ncols=4)
+
+
+def draw_lines(axes: Any, x: Array, made: Forecasts, rows: Rows, palette: Palette) -> None:
+    """Draw forecasts, what came as far as it is known, and the widest interval."""
+    actual = made.actual[rows]
     if made.levels:
         low, high = made.low[rows, -1], made.high[rows, -1]
         # The side that an interval does not have reaches as far as values do.
-        bottom, top = np.nanmin(made.actual[rows]), np.nanmax(made.actual[rows])
+        values = np.concatenate([actual, made.made[rows]])
+        bottom, top = np.nanmin(values), np.nanmax(values)
         open_below, open_above = np.isnan(low) & ~np.isnan(high), np.isnan(high) & ~np.isnan(low)
         low, high = np.where(open_below, bottom, low), np.where(open_above, top, high)
         name = f"{100 * made.levels[-1]:g} % interval"
         axes.fill_between(x, low, high, color=palette.made, alpha=0.2, lw=0, label=name)
     axes.plot(x, made.made[rows], color=palette.made, lw=1.2, label="forecast")
-    axes.plot(x, made.actual[rows], color=palette.ink, lw=0.8, label="what came")
-    _mark_alarms(axes, evaluation, made, rows, x, palette)
+    if np.isfinite(actual).any():
+        axes.plot(x, actual, color=palette.ink, lw=0.8, label="what came")
     axes.set_ylabel(made.target)
-    axes.legend(loc="best", ncols=4)
 
 
 def _mark_alarms(
@@ -61,7 +68,7 @@ def draw_error_over_time(
     length = max(-(-len(rows) // _MEANS), min(20, max(len(rows) // 20, 1)))
     actual = made.actual[rows]
     starts, means = stretch_means(np.abs(made.made[rows] - actual), length)
-    x = _positions(axes, evaluation, made.aimed[rows[starts]])
+    x = place_rows(axes, evaluation.table, evaluation.model, made.aimed[rows[starts]])
     baselines = [
         ("persistence", made.persistence, ":"),
         ("autoregression", made.autoregression, "--"),
@@ -84,13 +91,13 @@ def draw_by_hour(
     axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
 ) -> bool:
     """Draw the residuals of each hour of the day; return whether there are times of day."""
-    time = local_time(evaluation, made.aimed[rows])
+    time = _local_time(evaluation, made.aimed[rows])
     if time is None or not 0 < usual_spacing(evaluation.table) < DAY / 2:
         return False
     hours = (time // 3600 % 24).astype(int)
     _draw_groups(axes, made, rows, hours, range(24), palette)
     axes.set_xticks(range(0, 24, 3), [f"{hour}:00" for hour in range(0, 24, 3)])
-    axes.set_xlabel(f"hour of the day ({zone_name(evaluation)})")
+    axes.set_xlabel(f"hour of the day ({zone_name(evaluation.model)})")
     return True
 
 
@@ -98,7 +105,7 @@ def draw_by_weekday(
     axes: Any, evaluation: Evaluation, made: Forecasts, rows: Rows, palette: Palette
 ) -> bool:
     """Draw the residuals of each day of the week; return whether there are several."""
-    time = local_time(evaluation, made.aimed[rows])
+    time = _local_time(evaluation, made.aimed[rows])
     if time is None or np.ptp(time) < 7 * DAY or usual_spacing(evaluation.table) > DAY:
         return False
     days = ((time // DAY + 3) % 7).astype(int)  # 1970 began on a Thursday
@@ -199,37 +206,6 @@ def draw_by_horizon(axes: Any, evaluation: Evaluation, target: str, palette: Pal
     axes.legend(loc="best")
 
 
-def _positions(axes: Any, evaluation: Evaluation, rows: Rows) -> Array:
-    """Return where rows of the table are on the time axis, and label it."""
-    time = local_time(evaluation, rows)
-    if time is None:
-        axes.set_xlabel("row of the table")
-        return rows + 1.0
-    if not len(time) or np.abs(time).max() < _FIRST_DATE:
-        axes.set_xlabel("time in seconds")
-        return time
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    axes.set_xlabel(f"time ({zone_name(evaluation)})")
-    return np.asarray(time / DAY)
-
-
-def local_time(evaluation: Evaluation, rows: Rows) -> Array | None:
-    """Return the time of rows in the zone of the model's calendar, in seconds."""
-    if evaluation.table.time is None:
-        return None
-    time = evaluation.table.time[rows]
-    online = evaluation.model.online
-    if online is None or not online.transitions:
-        return time
-    since, offsets = np.array(online.transitions).T
-    return np.asarray(time + offsets[np.maximum(np.searchsorted(since, time, "right") - 1, 0)])
-
-
-def zone_name(evaluation: Evaluation) -> str:
-    """Return the name of the zone of that time."""
-    online = evaluation.model.online
-    return online.zone if online is not None and online.transitions else "UTC"
+def _local_time(evaluation: Evaluation, rows: Rows) -> Array | None:
+    time = evaluation.table.time
+    return None if time is None else local_time(time[rows], evaluation.model)

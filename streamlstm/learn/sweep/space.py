@@ -30,6 +30,8 @@ SPACE: dict[str, Draw] = {
     "shift": _one_of(0.0, 0.25, 0.5, 1.0),
     "delta": _one_of(0.1, 0.3, 1.0),
     "dropout": _one_of(0.0, 0.1, 0.2, 0.3),
+    "recurrent_dropout": _one_of(0.0, 0.0, 0.1, 0.2),
+    "weight_decay": _one_of(0.0, 0.0, 0.03, 0.1),
 }
 """What is varied, and how. A setting that was asked for is left as it is."""
 
