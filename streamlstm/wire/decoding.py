@@ -62,9 +62,14 @@ def _decode_step(message: list[Any]) -> Step:
 
 
 def _decode_steps(message: list[Any]) -> Steps:
-    streams, seqs, X = _take(message, 4)
-    streams = elements.streams(streams)
-    return Steps(streams, elements.seqs(seqs, len(streams)), elements.matrix(X, len(streams)))
+    streams, seqs, X, *times = _take(message, 4, 5)
+    rows = len(elements.streams(streams))
+    return Steps(
+        streams,
+        elements.seqs(seqs, rows),
+        elements.matrix(X, rows),
+        elements.times(times[0], rows) if times else None,
+    )
 
 
 def _decode_import(message: list[Any]) -> Import:

@@ -144,7 +144,10 @@ def _encode_step(step: Step) -> bytes:
 def _encode_steps(steps: Steps) -> bytes:
     streams = elements.streams(steps.streams)
     rows = len(streams)
-    return _pack(Kind.STEPS, streams, elements.seqs(steps.seqs, rows), _matrix(steps.X, rows))
+    parts = [Kind.STEPS, streams, elements.seqs(steps.seqs, rows), _matrix(steps.X, rows)]
+    if steps.times is not None:
+        parts.append(elements.times(steps.times, rows))
+    return _pack(*parts)
 
 
 def _encode_list(message: List) -> bytes:

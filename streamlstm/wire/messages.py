@@ -89,11 +89,15 @@ class Step(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Observations of many streams, applied all or none; ``X`` is float32[B, F]."""
+    """Observations of many streams, applied all or none.
+
+    ``X`` is float32[B, F]; ``times`` in seconds, one for each row, None where it has none.
+    """
 
     streams: list[StreamId]
     seqs: list[int] | None
     X: bytes
+    times: list[float | None] | None = None
 
 
 class Reset(NamedTuple):

@@ -22,7 +22,7 @@ from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
 
 from ..contract.models import STAGES, random_model, staged
-from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
+from .message_strategies import BAD_VALUES, TIMES, VALUES, good_step, good_steps, mutated
 from .test_wire_fuzz import anything
 from .worker_harness import Harness, harness, received
 
@@ -107,11 +107,13 @@ STAGED = st.one_of(
     good_steps(inputs=3),
     good_step(inputs=3, values=ANY_VALUES),
     good_steps(inputs=3, values=ANY_VALUES),
+    good_steps(inputs=3, times_of_rows=TIMES),
+    good_steps(inputs=3, times_of_rows=[1.7e9, float("inf")]),
     st.sampled_from([wire.encode(m) for m in QUESTIONS + LABELS]),
 )
 
 
-@pytest.mark.parametrize("stage", ["intervals", "filled", "adapted", "all"])
+@pytest.mark.parametrize("stage", ["intervals", "filled", "adapted", "calendar", "all"])
 @settings(max_examples=30, deadline=None)
 @given(frames=st.lists(STAGED, min_size=1, max_size=8))
 def test_any_messages_to_a_model_with_an_online_stage(stage: str, frames: list[bytes]) -> None:
@@ -264,6 +266,36 @@ def test_good_messages_stay_in_the_loop(frames: list[bytes]) -> None:
         assert both.ask(frames) == [[answer.reply] for answer in answers]
         refused = sum(answer.error is not None for answer in answers)
         assert both.service.counters[layout.HANDED_OVER] == refused
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(good_steps(inputs=3, times_of_rows=TIMES), min_size=1, max_size=8))
+def test_steps_of_a_calendar_model_agree_at_the_pull_socket(frames: list[bytes]) -> None:
+    model = staged(STAGES["calendar"])
+    with harness(Engine(model, 100)) as both:
+        agree(both, Service(Engine(model, 100)), frames, fed=True)
+
+
+def test_a_steps_with_times_steps_a_calendar_model_in_the_loop() -> None:
+    """Numbered, a stream twice, and after a gap: what is refused is refused as a STEP would be."""
+    model = staged(STAGES["calendar"])
+    service, ids = Service(Engine(model, 100)), ["a", 7, "a"]
+    X = np.random.default_rng(2).standard_normal((3, 3)).astype(np.float32)
+    with harness(Engine(model, 100)) as both:
+        for n in range(1, 6):
+            seqs = [2 * n - 1, n, 2 * n]
+            times = [1.7e9 + 60 * n, 1e9, 1.7e9 + 60 * n + 5]
+            agree(both, service, [wire.encode(wire.Steps(ids, seqs, X.tobytes(), times))])
+        assert both.service.counters[layout.HANDED_OVER] == 0
+        for seqs, moments, code in (
+            ([11, 7, 12], [1.7e9, 1e9, 1.7e9], "gap"),
+            ([10, 6, 11], [1.7e9, 1e9, 1.7e9], "duplicate"),
+            ([11, 6, 12], [1.7e9, 1e9, None], "bad-value"),
+            ([11, 6, 12], None, "bad-value"),
+        ):
+            agree(both, service, [wire.encode(wire.Steps(ids, seqs, X.tobytes(), moments))])
+            assert service.counters.errors[code] > 0
+        assert dict(service.counters.errors) == {"gap": 1, "duplicate": 1, "bad-value": 2}
 
 
 def test_blocks_of_many_rounds() -> None:
