@@ -91,8 +91,8 @@ class Refusals:
         if isinstance(error, DamagedRecordError) and stream is None:
             stream = error.stream  # one of many that the message names
         if isinstance(error, StreamLSTMError):
-            said = self._last_of(error, stream, seq)
-            refusal = wire.Error(stream, seq, error.code, str(error), *said)
+            known = self._last_of(error, stream, seq)
+            refusal = wire.Error(stream, seq, error.code, str(error), *known)
         else:
             said = "a message could not be answered"
             self._lines.write(_LOG, logging.ERROR, said, kind="failed", error=error)
