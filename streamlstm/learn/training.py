@@ -392,7 +392,9 @@ def fit_best(
         return prepared, replace(fitted, ended="interrupted")
     if second.validation < fitted.validation:
         return other, second
-    return prepared, replace(fitted, ended=second.ended) if second.ended == "interrupted" else fitted
+    if second.ended == "interrupted":
+        fitted = replace(fitted, ended=second.ended)
+    return prepared, fitted
 
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:
