@@ -54,6 +54,8 @@ from .sweep.pool import cores
 from .sweep.space import candidates
 from .trained import Trained
 
+_WORTH = 0.5  # of a network's outputs: where less is kept, a network alone is tried
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -81,6 +83,9 @@ class Preparation:
         What was tried before; the settings are those of the best.
     snapshot : Snapshot or None
         How far the best of the sweep was trained.
+    plain : Dataset or None
+        The data without a linear part, which a network is trained on if beside the linear part it
+        has little to add.
     """
 
     table: Table
@@ -93,6 +98,7 @@ class Preparation:
     given: frozenset[str] = frozenset()
     sweep: Sweep | None = None
     snapshot: Snapshot | None = None
+    plain: Dataset | None = None
 
     @property
     def start_weights(self) -> Sequence[Mapping[str, Any]] | None:
@@ -171,7 +177,7 @@ def train(
     if sweep > 1:
         prepared = choose(prepared, sweep, processes=processes)
     kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
-    fitted = fit_prepared(prepared, on_epoch, checkpoint=kept)
+    prepared, fitted = fit_best(prepared, on_epoch, checkpoint=kept)
     trained = finish(prepared, fitted, to_model(prepared, fitted))
     if kept and trained.ended != "interrupted":
         kept.remove()
@@ -227,13 +233,16 @@ def prepare(
     make = partial(make_dataset, table, inputs, settings, split, start, stage)
     dataset = make()
     season = season_of(dataset, settings.season)
-    if start is None:
-        dataset = make(linear_parts(dataset, settings, season))
-    elif start.lags:
+    plain = None
+    if start is None and (parts := linear_parts(dataset, settings, season)):
+        plain, dataset = dataset, make(parts)
+    elif start is not None and start.lags:
         dataset = make(autoregressions_of(start))
     settings, notes = shorten_window(settings, dataset)
     notes += offset_notes(table, dataset.offsets, [*inputs, *settings.target])
-    prepared = Preparation(table, inputs, dataset, settings, season, notes, start, frozenset(given))
+    prepared = Preparation(
+        table, inputs, dataset, settings, season, notes, start, frozenset(given), plain=plain
+    )
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
         network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
@@ -339,6 +348,53 @@ def fit_prepared(
         on_batch=on_batch,
     )
     return replace(fitted, ended="interrupted") if interrupted else fitted
+
+
+def fit_best(
+    prepared: Preparation,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+    *,
+    on_batch: Callable[[float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_again: Callable[[], None] | None = None,
+) -> tuple[Preparation, FitResult]:
+    """Train the network, and once more without the linear part if it has little to add to that.
+
+    What a linear part leaves may be hard to learn although the series itself is not.
+
+    Parameters
+    ----------
+    prepared : Preparation
+    on_epoch, on_batch : callable, optional
+        As of `fit`.
+    checkpoint : Checkpoint, optional
+        Of the first training. The second one begins anew after a kill, and ends as it would have.
+    on_again : callable, optional
+        Called before the second training.
+
+    Returns
+    -------
+    Preparation
+        With or without the linear part, whichever left less of the validation error.
+    FitResult
+    """
+    fitted = fit_prepared(prepared, on_epoch, on_batch=on_batch, checkpoint=checkpoint)
+    is_worth = float(fitted.shares.mean()) >= _WORTH
+    if prepared.plain is None or is_worth or fitted.ended == "interrupted":
+        return prepared, fitted
+    if on_again:
+        on_again()
+    settings = replace(prepared.settings, linear=False)
+    other = replace(prepared, dataset=prepared.plain, plain=None, snapshot=None, settings=settings)
+    try:
+        second = fit_prepared(other, on_epoch, on_batch=on_batch)
+    except KeyboardInterrupt:
+        return prepared, replace(fitted, ended="interrupted")
+    if second.validation < fitted.validation:
+        return other, second
+    if second.ended == "interrupted":
+        fitted = replace(fitted, ended=second.ended)
+    return prepared, fitted
 
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:

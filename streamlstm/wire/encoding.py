@@ -180,11 +180,12 @@ def _encode_predictions(predictions: Predictions) -> bytes:
 
 
 def _encode_error(error: Error) -> bytes:
-    stream, seq, code, text, number, y = error
+    stream, seq, code, text, number, y, extra = error
     parts: list[Any] = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
     if number is not None:
         parts.append(elements.unsigned(number, *elements.NUMBERED.get(code, ("number", ""))))
         parts += [] if y is None else [_vector(y, "y")]
+        parts += [] if y is None or extra is None else [extra]
     return _pack(*parts)
 
 

@@ -118,6 +118,23 @@ async def test_clients_are_told_what_an_engine_says(
             assert client.info()["model"]["online"]["intervals"] == [0.5, 0.9]
 
 
+def test_a_repeated_observation_is_told_all_that_was_said(full: WorkerProcess) -> None:
+    engine = Engine(FULL, threads=1)
+    with full.client() as client:
+        for n, x in enumerate(rows(60), start=1):
+            first = client.observe("twice", x, seq=n)
+            assert same(first, engine.observe("twice", x, seq=n))
+            for again in (client.observe, client.step):
+                with pytest.raises(RemoteError) as caught:
+                    again("twice", x, seq=n)
+                assert caught.value.code == "duplicate"
+                assert caught.value.observed is not None
+                assert same(caught.value.observed, first)
+        with pytest.raises(RemoteError) as caught:
+            client.observe("twice", x, seq=n - 1)
+        assert (caught.value.code, caught.value.observed) == ("duplicate", None)
+
+
 def test_labels_are_applied_once_by_a_worker(full: WorkerProcess) -> None:
     engine = Engine(FULL, threads=1)
     with full.client() as client:

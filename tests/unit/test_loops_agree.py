@@ -6,6 +6,7 @@ the same bytes, good ones written in every way that msgpack has, bad ones and mu
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 
@@ -296,6 +297,30 @@ def test_a_steps_with_times_steps_a_calendar_model_in_the_loop() -> None:
             agree(both, service, [wire.encode(wire.Steps(ids, seqs, X.tobytes(), moments))])
             assert service.counters.errors[code] > 0
         assert dict(service.counters.errors) == {"gap": 1, "duplicate": 1, "bad-value": 2}
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+@pytest.mark.parametrize("offsets", [False, True])
+def test_a_repeated_observation_has_the_map_of_its_prediction(loop: str, offsets: bool) -> None:
+    """In a message of its own, in one batch with the first one, and as a row of a STEPS."""
+    model = staged(Online(fill="last", intervals=(0.5, 0.9), anomaly=True), 1)
+    model = model.with_offsets([1e9, -3e4, 0.0]) if offsets else model
+    service, alone = Service(Engine(model, 100)), Service(Engine(model, 100))
+    with harness(Engine(model, 100), loop=loop) as both:
+        for n in range(1, 40):
+            x = wire.Doubles.of([1e9 + math.sin(n), -3e4, math.cos(n) if n % 5 else math.nan])
+            step = wire.encode(wire.Step("a", n, x))
+            many = wire.encode(wire.Steps(["b", "a"], [n, n], wire.Doubles.of([*x.full] * 2)))
+            agree(both, service, [step, step, many])
+            expected = wire.decode_reply(alone.handle([step])[0].reply)
+            again = wire.decode_reply(both.ask([step])[0][0])
+            assert isinstance(again, wire.Error)
+            assert isinstance(expected, wire.Prediction)
+            assert (again.code, again.y) == ("duplicate", expected.y)
+            assert str(again.extra) == str(expected.extra)  # NaN is no NaN
+            assert again.extra
+            assert again.extra["filled"] == (n % 5 == 0)
+            service.handle([step])  # refused there too
 
 
 def test_blocks_of_many_rounds() -> None:

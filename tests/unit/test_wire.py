@@ -51,6 +51,7 @@ REPLIES = [
     wire.Error("a", 3, "gap", "expected 2"),
     wire.Error("a", 3, "gap", "expected 2", 1),
     wire.Error("a", 3, "duplicate", "again", 3, X),
+    wire.Error("a", 3, "duplicate", "again", 3, X, {"low": 1.0}),
     wire.Error("a", 2, "duplicate", "again", 3),
     wire.Error("a", 3, "fenced", "another's", 2),
     wire.Done(wire.Kind.CLAIM, None, [[3, 2**64 - 1], [0, 0]]),

@@ -82,7 +82,7 @@ def train(
             check_one_of,
             choose,
             finish,
-            fit_prepared,
+            fit_best,
             prepare,
             to_model,
         )
@@ -109,8 +109,12 @@ def train(
                     prepared = choose(prepared, sweep, processes=processes, on_progress=on_progress)
                 print_sweep(prepared)
             with show_progress(prepared.settings.epochs) as progress:
-                fitted = fit_prepared(
-                    prepared, progress.epoch, on_batch=progress.batch, checkpoint=kept
+                prepared, fitted = fit_best(
+                    prepared,
+                    progress.epoch,
+                    on_batch=progress.batch,
+                    checkpoint=kept,
+                    on_again=progress.again,
                 )
         except KeyboardInterrupt:
             log("stopped before the end of the first epoch: there is no model to save")
