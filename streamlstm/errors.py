@@ -128,6 +128,8 @@ class DuplicateError(SequenceError):
         The last sequence number that was applied.
     values : float32[O] or None
         From :meth:`.Engine.step_each`, if it is the last observation once more: its prediction.
+    result : float32[W] or None
+        The same with all that the model's online stage said, without the offsets of the outputs.
     """
 
     code = "duplicate"
@@ -136,6 +138,7 @@ class DuplicateError(SequenceError):
         super().__init__(message)
         self.last = last
         self.values: NDArray[Any] | None = None
+        self.result: NDArray[Any] | None = None
 
 
 class FencedError(SequenceError):
@@ -228,6 +231,8 @@ class RemoteError(ProtocolError):
     values : float32[O] or None
         With ``duplicate``: the original prediction for the observation, bit for bit; None if it was
         not the last one of its stream.
+    observed : Prediction or None
+        The same with what the model's online stage said, as :meth:`.Client.observe` returned it.
     """
 
     def __init__(
@@ -239,11 +244,13 @@ class RemoteError(ProtocolError):
         retry_after: float | None = None,
         last_seq: int | None = None,
         values: "NDArray[Any] | None" = None,
+        observed: "Any | None" = None,
     ) -> None:
         super().__init__(message, code, stream, seq)
         self.retry_after = retry_after
         self.last_seq = last_seq
         self.values = values
+        self.observed = observed
 
 
 class WorkerTimeoutError(StreamLSTMError, TimeoutError):

@@ -25,8 +25,8 @@ class Pending:
     rows : int
         Number of observations.
     width : int
-        Bytes of the features of each, other ones for other precisions; -1 if it cannot be merged,
-        since STEPS has no times.
+        Bytes of the features of each, other ones for other precisions; -1 if it has times, and is
+        not merged.
     done : bool
         Whether it was sent or has failed.
     error : Exception or None
@@ -42,7 +42,7 @@ class Pending:
         self.error: Exception | None = None
         if isinstance(message, wire.Steps):
             self.rows = len(message.streams)
-            self.width = wire.size_of(message.X) // self.rows
+            self.width = wire.size_of(message.X) // self.rows if message.times is None else -1
         else:
             self.rows = 1
             self.width = wire.size_of(message.x) if message.time is None else -1

@@ -135,16 +135,26 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         return self._observed(decode_observed, observation, stream, x, seq, time)
 
     def observe_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> Predictions:
         """Advance many streams in one message; return predictions and how sure they are.
 
         As for :meth:`step_many` and :meth:`observe`.
         """
-        return self._observed(decode_all_observed, observations, streams, X, seqs)
+        return self._observed(decode_all_observed, observations, streams, X, seqs, times)
 
     def step_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> NDArray[Any]:
         """Advance many streams in one message; all of them or, if it is refused, none.
 
@@ -153,6 +163,8 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         streams : sequence of str or int, length B
         X : float32[B, F]
         seqs : sequence of int, length B, optional
+        times : sequence of float or None, length B, optional
+            Event times in seconds; a model that computes inputs from the time needs one for each.
 
         Returns
         -------
@@ -163,7 +175,7 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         RemoteError, WorkerTimeoutError
             As for :meth:`step`; ``stream`` and ``seq`` of the first name the row at fault.
         """
-        return self._observed(decode_predictions, observations, streams, X, seqs)
+        return self._observed(decode_predictions, observations, streams, X, seqs, times)
 
     def submit(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
@@ -198,13 +210,18 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
         return self._submit(message, decode_prediction)
 
     def submit_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> Future[NDArray[Any]]:
         """Send the request of :meth:`step_many` without waiting; return a future of float32[B, O].
 
         It counts as one request. As for :meth:`submit`.
         """
-        message = self._precision.build(observations, streams, X, seqs)
+        message = self._precision.build(observations, streams, X, seqs, times)
         return self._submit(message, decode_predictions)
 
     def learn(self, stream: wire.StreamId, seq: int, y: ArrayLike) -> None:

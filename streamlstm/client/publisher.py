@@ -82,10 +82,15 @@ class Publisher(BasePublisher, Connection[zmq.Socket[bytes]]):
         self._send(self._precision.build(observation, stream, x, seq, time))
 
     def send_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> None:
         """Send observations of many streams; parameters as for :meth:`Client.step_many`."""
-        self._send(self._precision.build(observations, streams, X, seqs))
+        self._send(self._precision.build(observations, streams, X, seqs, times))
 
     def flush(self) -> None:
         """Send everything that waits.

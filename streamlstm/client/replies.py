@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import wire
 from ..errors import ProtocolError, RemoteError
+from .prediction_map import prediction_of
 
 Result = TypeVar("Result")
 Decoder: TypeAlias = Callable[[bytes], Result]
@@ -43,6 +44,7 @@ def decode_as(frame: bytes, expected: type[ReplyType]) -> ReplyType:
     reply = wire.decode_reply(frame)
     if isinstance(reply, wire.Error):
         wait = None if reply.wait is None else reply.wait / 1000
+        y = None if reply.y is None else wire.from_vector(reply.y)
         raise RemoteError(
             reply.message,
             reply.code,
@@ -50,7 +52,8 @@ def decode_as(frame: bytes, expected: type[ReplyType]) -> ReplyType:
             reply.seq,
             wait,
             reply.last_seq,
-            None if reply.y is None else wire.from_vector(reply.y),
+            y,
+            None if y is None else prediction_of(y, reply.extra),
         )
     if not isinstance(reply, expected):
         raise ProtocolError(f"expected {expected.__name__}, got {type(reply).__name__}")

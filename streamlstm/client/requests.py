@@ -87,6 +87,7 @@ def observations(
     streams: Sequence[wire.StreamId],
     X: ArrayLike,
     seqs: Sequence[int] | None = None,
+    times: Sequence[float | None] | None = None,
     full: bool | None = None,
 ) -> wire.Steps:
     """Return the STEPS of observations of many streams.
@@ -104,15 +105,36 @@ def observations(
             f"X: expected one row for each of {len(ids)} streams, got shape {rows.shape}"
         )
     numbers = None if seqs is None else [_check_seq(seq) for seq in seqs]
-    return wire.Steps(ids, numbers, _vector(rows, full))
+    return wire.Steps(ids, numbers, _vector(rows, full), _check_times(ids, times))
 
 
 def single_observations(
-    streams: Sequence[wire.StreamId], X: ArrayLike, full: bool | None = None
+    streams: Sequence[wire.StreamId],
+    X: ArrayLike,
+    times: Sequence[float | None] | None = None,
+    full: bool | None = None,
 ) -> list[wire.Step]:
     """Return a STEP for each of many observations; raises as :func:`observations`."""
-    ids, _, data = observations(streams, X, None, full)
-    return [wire.Step(s, 0, wire.rows_of(data, [n], len(ids))) for n, s in enumerate(ids)]
+    ids, _, data, moments = observations(streams, X, None, times, full)
+    moments = moments or [None] * len(ids)
+    return [
+        wire.Step(stream, 0, wire.rows_of(data, [n], len(ids)), moments[n])
+        for n, stream in enumerate(ids)
+    ]
+
+
+def _check_times(
+    ids: Sequence[wire.StreamId], times: Sequence[float | None] | None
+) -> list[float | None] | None:
+    """Return event times as a message has them; None if no observation has one."""
+    column = check_column("times", times, len(ids))
+    if column is None:
+        return None
+    checked = [
+        None if time is None else check_time(stream, time)
+        for stream, time in zip(ids, column, strict=True)
+    ]
+    return None if all(time is None for time in checked) else checked
 
 
 def _check_seq(seq: Any) -> int:

@@ -80,16 +80,15 @@ def fill_from_block(
     streams: Sequence[StreamId],
     seqs: Sequence[int] | None,
     Y: NDArray[np.float32],
-    outputs: int,
 ) -> None:
-    """Give errors the predictions that this block has made: Y[:, :O] of earlier rows of Y[B, W]."""
-    if seqs is None or all(error.values is not None for error in repeated.values()):
+    """Give errors the results that this block has made: earlier rows of Y[B, W]."""
+    if seqs is None or all(error.result is not None for error in repeated.values()):
         return
     rows = {(streams[n], seqs[n]): n for n in valid}
     for n, error in repeated.items():
         row = rows.get((streams[n], error.last))
-        if error.values is None and row is not None:
-            error.values = Y[row, :outputs].copy()
+        if error.result is None and row is not None:
+            error.result = Y[row].copy()
 
 
 def _check_rows(

@@ -284,11 +284,11 @@ class Stepping(StreamStates):
             )
             repeated = repeated_last(seqs, errors)
             for n, error in repeated.items():
-                error.values = self._last_prediction(given[n], error.last)
+                error.result = self._last_result(given[n], error.last)
             Y = np.full((len(given), self._width), np.nan, np.float32)
             Y[valid] = self._step_block(block, rows[valid])
-            fill_from_block(repeated, valid, given, seqs, Y, self._outputs)
+            fill_from_block(repeated, valid, given, seqs, Y)
             for error in repeated.values():
-                if error.values is not None:
-                    error.values = self._layout.plus_offsets(error.values)
+                if error.result is not None:
+                    error.values = self._layout.outputs_of(error.result)
             return Y, dict(sorted(errors.items()))

@@ -87,15 +87,27 @@ class StreamStates(EngineCore):
         """
         stream = check_stream_id(stream)
         with self._lock, self._flag:
-            y = self._last_prediction(stream, seq)
-            return None if y is None else self._layout.plus_offsets(y)
+            result = self._last_result(stream, seq)
+            return None if result is None else self._layout.outputs_of(result)
 
-    def _last_prediction(self, stream: StreamId, seq: int) -> Float32Array | None:
+    def last_result(self, stream: StreamId, seq: int) -> Float32Array | None:
+        """Do what :meth:`last_prediction` does, and return the whole result, for a worker.
+
+        Returns
+        -------
+        float32[W] or None
+            Without the offsets of the outputs. All but the outputs is 0 if another model made it.
+        """
+        stream = check_stream_id(stream)
+        with self._lock, self._flag:
+            return self._last_result(stream, seq)
+
+    def _last_result(self, stream: StreamId, seq: int) -> Float32Array | None:
         slot = self._table.find(stream)
         if slot < 0 or not is_number(seq) or seq == 0 or self._table.last_seq(slot) != seq:
             return None
-        y: Float32Array = self._table.rows[slot, self._prediction].copy()
-        return None if is_unknown(y) else y
+        result: Float32Array = self._table.rows[slot, self._place].copy()
+        return None if is_unknown(result) else result
 
     def reset(self, stream: StreamId) -> None:
         """Reset a stream's state: its next observation is its first.

@@ -186,7 +186,8 @@ class CompiledLoop:
         x = ctypes.string_at(int(self._fields[layout.X]) + inputs * row, inputs)
         if (offsets := self._engine.model.input_offsets) is not None:
             x = wire.Doubles.of(wire.from_floats(x) + offsets)
-        return wire.encode(wire.Step(stream, fields[layout.SEQ], x))
+        time = ctypes.c_double.from_address(int(self._fields[layout.TIMES]) + 8 * row).value
+        return wire.encode(wire.Step(stream, fields[layout.SEQ], x, None if time != time else time))
 
     def _handed_over(self, head: list[int]) -> Envelope:
         """Return the message that was handed over."""

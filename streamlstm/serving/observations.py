@@ -62,6 +62,7 @@ def select_rows(steps: wire.Steps, wanted: Sequence[bool]) -> wire.Steps:
         [steps.streams[n] for n in rows],
         None if steps.seqs is None else [steps.seqs[n] for n in rows],
         wire.rows_of(steps.X, rows, len(wanted)),
+        None if steps.times is None else [steps.times[n] for n in rows],
     )
 
 
@@ -126,7 +127,7 @@ def join(
             rows = len(message.streams)
             streams += message.streams
             seqs += message.seqs or [0] * rows
-            times += [None] * rows
+            times += message.times or [None] * rows
             vectors.append(message.X)
     if full:
         X = np.concatenate([wire.from_vector(vector).astype(np.float64) for vector in vectors])

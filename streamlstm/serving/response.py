@@ -6,10 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import wire
 from ..engine.engine import Engine
 from ..errors import DamagedRecordError, DuplicateError, FencedError, GapError, StreamLSTMError
+from ..network.model import Model
 from .counters import Counters
+from .extras import model_extras
 from .line_limit import LineLimit
 
 _LOG = logging.getLogger(__name__)
@@ -86,8 +91,8 @@ class Refusals:
         if isinstance(error, DamagedRecordError) and stream is None:
             stream = error.stream  # one of many that the message names
         if isinstance(error, StreamLSTMError):
-            last, values = self._last_of(error, stream, seq)
-            refusal = wire.Error(stream, seq, error.code, str(error), last, values)
+            known = self._last_of(error, stream, seq)
+            refusal = wire.Error(stream, seq, error.code, str(error), *known)
         else:
             said = "a message could not be answered"
             self._lines.write(_LOG, logging.ERROR, said, kind="failed", error=error)
@@ -98,15 +103,31 @@ class Refusals:
 
     def _last_of(
         self, error: StreamLSTMError, stream: wire.StreamId | None, seq: int | None
-    ) -> tuple[int | None, bytes | None]:
+    ) -> tuple[int | None, bytes | None, dict[str, Any] | None]:
         """Return the stream's last sequence number for a refused one, and the prediction for it."""
         if isinstance(error, GapError):
-            return error.expected - 1, None
+            return error.expected - 1, None, None
         if isinstance(error, FencedError):
-            return error.last, None
+            return error.last, None, None
         if not isinstance(error, DuplicateError):
-            return None, None
-        y = error.values
-        if y is None and stream is not None and seq is not None:
-            y = self._engine.last_prediction(stream, seq)
-        return error.last, None if y is None else wire.to_vector(y)
+            return None, None, None
+        result = error.result
+        if result is None and stream is not None and seq is not None:
+            result = self._engine.last_result(stream, seq)
+        return error.last, *_prediction_of(self._engine.model, result)
+
+
+def _prediction_of(
+    model: Model, result: NDArray[np.float32] | None
+) -> tuple[bytes | None, dict[str, Any] | None]:
+    """Return y and the map of a result, float32[W], as a PREDICTION has them."""
+    if result is None:
+        return None, None
+    extras = model_extras(model)
+    if extras is None:
+        return wire.to_floats(result), None
+    outputs, said = result[: extras.outputs], result[extras.outputs :]
+    y = wire.Doubles.of(extras.wide(result[None], 0)) if extras.offsets else wire.to_floats(outputs)
+    # Nothing but zeros stands beside the outputs of a stream that restarted with another model: of
+    # a result the p-value is NaN, or no 0 without an error.
+    return y, extras.of_row(result) if extras.has_map and said.any() else None

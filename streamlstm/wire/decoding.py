@@ -62,9 +62,14 @@ def _decode_step(message: list[Any]) -> Step:
 
 
 def _decode_steps(message: list[Any]) -> Steps:
-    streams, seqs, X = _take(message, 4)
-    streams = elements.streams(streams)
-    return Steps(streams, elements.seqs(seqs, len(streams)), elements.matrix(X, len(streams)))
+    streams, seqs, X, *times = _take(message, 4, 5)
+    rows = len(elements.streams(streams))
+    return Steps(
+        streams,
+        elements.seqs(seqs, rows),
+        elements.matrix(X, rows),
+        elements.times(times[0], rows) if times else None,
+    )
 
 
 def _decode_import(message: list[Any]) -> Import:
@@ -103,13 +108,13 @@ def _decode_info(message: list[Any]) -> Info:
 
 def _decode_prediction(message: list[Any]) -> Prediction:
     stream, seq, y = _take_at_least(message, 4)
-    extra = _extra_of(message)
+    extra = _extra_of(message, 4)
     return Prediction(elements.stream(stream), elements.seq(seq), elements.vector(y, "y"), extra)
 
 
-def _extra_of(message: list[Any]) -> dict[str, Any] | None:
-    """Return the map at the end of a PREDICTION or PREDICTIONS, None if it has none."""
-    extra = message[4] if len(message) > 4 else None
+def _extra_of(message: list[Any], place: int) -> dict[str, Any] | None:
+    """Return the map of a prediction that a message has at a place, None if it has none."""
+    extra = message[place] if len(message) > place else None
     if extra is not None and type(extra) is not dict:
         elements.refuse("extra", "a map or nil", extra)
     return extra
@@ -120,7 +125,7 @@ def _decode_predictions(message: list[Any]) -> Predictions:
     streams = elements.streams(streams)
     rows = len(streams)
     return Predictions(
-        streams, elements.seqs(seqs, rows), elements.matrix(Y, rows, "Y"), _extra_of(message)
+        streams, elements.seqs(seqs, rows), elements.matrix(Y, rows, "Y"), _extra_of(message, 4)
     )
 
 
@@ -146,6 +151,7 @@ def _decode_error(message: list[Any]) -> Error:
         elements.text(text),
         None if number is None else elements.unsigned(number, where, what),
         None if y is None else elements.vector(y, "y"),
+        None if y is None else _extra_of(message, 7),
     )
 
 

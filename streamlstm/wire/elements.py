@@ -141,13 +141,20 @@ def seqs(value: Any, rows: int) -> list[int] | None:
     return value
 
 
-def time(value: Any) -> float:
+def time(value: Any, index: int | None = None) -> float:
     """Return an event time in seconds."""
     if type(value) is float or type(value) is int:
         if math.isfinite(value):
             return float(value)
-        refuse("time", "a finite number of seconds", value, "bad-value")
-    refuse("time", "a number of seconds", value)
+        refuse(_at("time", index), "a finite number of seconds", value, "bad-value")
+    refuse(_at("time", index), "a number of seconds" + " or nil" * (index is not None), value)
+
+
+def times(value: Any, rows: int) -> list[float | None]:
+    """Return the event times of as many rows, None where one has none."""
+    if type(value) is not list or len(value) != rows:
+        refuse("times", f"an array of {rows} numbers of seconds or nil, one a stream", value)
+    return [None if each is None else time(each, index) for index, each in enumerate(value)]
 
 
 def binary(value: Any, where: str) -> bytes:

@@ -144,7 +144,10 @@ def _encode_step(step: Step) -> bytes:
 def _encode_steps(steps: Steps) -> bytes:
     streams = elements.streams(steps.streams)
     rows = len(streams)
-    return _pack(Kind.STEPS, streams, elements.seqs(steps.seqs, rows), _matrix(steps.X, rows))
+    parts = [Kind.STEPS, streams, elements.seqs(steps.seqs, rows), _matrix(steps.X, rows)]
+    if steps.times is not None:
+        parts.append(elements.times(steps.times, rows))
+    return _pack(*parts)
 
 
 def _encode_list(message: List) -> bytes:
@@ -177,11 +180,12 @@ def _encode_predictions(predictions: Predictions) -> bytes:
 
 
 def _encode_error(error: Error) -> bytes:
-    stream, seq, code, text, number, y = error
+    stream, seq, code, text, number, y, extra = error
     parts: list[Any] = [Kind.ERROR, stream, seq, code, text[:MAX_TEXT]]
     if number is not None:
         parts.append(elements.unsigned(number, *elements.NUMBERED.get(code, ("number", ""))))
         parts += [] if y is None else [_vector(y, "y")]
+        parts += [] if y is None or extra is None else [extra]
     return _pack(*parts)
 
 

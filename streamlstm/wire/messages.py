@@ -89,11 +89,15 @@ class Step(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Observations of many streams, applied all or none; ``X`` is float32[B, F]."""
+    """Observations of many streams, applied all or none.
+
+    ``X`` is float32[B, F]; ``times`` in seconds, one for each row, None where it has none.
+    """
 
     streams: list[StreamId]
     seqs: list[int] | None
     X: bytes
+    times: list[float | None] | None = None
 
 
 class Reset(NamedTuple):
@@ -224,7 +228,7 @@ class Error(NamedTuple):
 
     ``number`` depends on the code: with ``busy`` the milliseconds to wait, with ``gap``,
     ``duplicate`` and ``fenced`` the stream's last sequence number. ``y``, float32[O], comes with
-    ``duplicate`` if the prediction is still known.
+    ``duplicate`` if the prediction is still known, and ``extra`` as in a PREDICTION.
     """
 
     stream: StreamId | None
@@ -233,6 +237,7 @@ class Error(NamedTuple):
     message: str
     number: int | None = None
     y: bytes | None = None
+    extra: dict[str, Any] | None = None
 
     @property
     def wait(self) -> int | None:

@@ -13,10 +13,13 @@ import pytest
 
 from streamlstm import Engine, Online, wire
 from streamlstm.client.aio.client import AsyncClient
+from streamlstm.client.aio.replaying_publisher import AsyncReplayingPublisher
 from streamlstm.client.client import Client
+from streamlstm.client.publisher import Publisher
+from streamlstm.client.replay.publisher import ReplayingPublisher
 from streamlstm.client.subscriber import Subscriber
 from streamlstm.engine.prediction import Prediction, Predictions
-from streamlstm.errors import RemoteError, WorkerTimeoutError
+from streamlstm.errors import BadValueError, RemoteError, ShapeError, WorkerTimeoutError
 
 from ..contract.models import STAGES, staged
 from ..exhaustive import exhaustive
@@ -115,6 +118,23 @@ async def test_clients_are_told_what_an_engine_says(
             assert client.info()["model"]["online"]["intervals"] == [0.5, 0.9]
 
 
+def test_a_repeated_observation_is_told_all_that_was_said(full: WorkerProcess) -> None:
+    engine = Engine(FULL, threads=1)
+    with full.client() as client:
+        for n, x in enumerate(rows(60), start=1):
+            first = client.observe("twice", x, seq=n)
+            assert same(first, engine.observe("twice", x, seq=n))
+            for again in (client.observe, client.step):
+                with pytest.raises(RemoteError) as caught:
+                    again("twice", x, seq=n)
+                assert caught.value.code == "duplicate"
+                assert caught.value.observed is not None
+                assert same(caught.value.observed, first)
+        with pytest.raises(RemoteError) as caught:
+            client.observe("twice", x, seq=n - 1)
+        assert (caught.value.code, caught.value.observed) == ("duplicate", None)
+
+
 def test_labels_are_applied_once_by_a_worker(full: WorkerProcess) -> None:
     engine = Engine(FULL, threads=1)
     with full.client() as client:
@@ -156,6 +176,7 @@ def test_a_calendar_needs_times_over_the_wire_too(timed: WorkerProcess) -> None:
             lambda: client.step("a", x),
             lambda: client.observe("a", x),
             lambda: client.step_many(["a"], [x]),
+            lambda: client.step_many(["a", "b"], [x, x], times=[60.0, None]),
         ):
             with pytest.raises(RemoteError, match="event time") as caught:
                 refused()
@@ -164,6 +185,55 @@ def test_a_calendar_needs_times_over_the_wire_too(timed: WorkerProcess) -> None:
         for n in range(5):
             expected = engine.observe("a", x, time=1e9 + 3600.0 * n)
             assert same(client.observe("a", x, time=1e9 + 3600.0 * n), expected)
+
+
+async def test_many_rows_with_their_times_reach_a_calendar(timed: WorkerProcess) -> None:
+    engine = Engine(TIMED, threads=1)
+    X = rows(20)[::2]
+    X = X[~np.isnan(X).any(axis=1)]
+    router, pull, xpub = (timed.endpoints[name] for name in ("router", "pull", "xpub"))
+    async with AsyncClient(router, timeout=20) as aio:
+        with timed.client() as client, Subscriber(xpub, ["pushed"], timeout=20) as subscriber:
+            while not client.info()["subscriptions"]:
+                pass
+            with Publisher(pull, timeout=20) as publisher:
+                for n, x in enumerate(X):
+                    rows_of_two, times = np.stack([x, x]), [1e9 + 3600.0 * n, 1e9 + 60.0 * n]
+                    expected = engine.observe_many(["t", "u"], rows_of_two, times=times)
+                    assert same(client.observe_many(["t", "u"], rows_of_two, times=times), expected)
+                    many = await aio.observe_many(["v", "w"], rows_of_two, times=np.array(times))
+                    assert same(many, expected)
+                    publisher.send_many(["pushed"], x[None], times=times[:1])
+                    pushed = subscriber.receive()
+                    assert same(pushed.observed, expected[0])
+            y = engine.step_many(["t"], X[:1], times=[1e9 + 1e6])
+            assert np.array_equal(client.step_many(["t"], X[:1], times=[1e9 + 1e6]), y)
+            y = engine.step_many(["u"], X[:1], times=[1e9 + 1e6])
+            future = client.submit_many(["u"], X[:1], times=[1e9 + 1e6])
+            assert np.array_equal(future.result(), y)
+            with pytest.raises(BadValueError, match="event time"):
+                client.step_many(["t"], X[:1], times=[math.nan])
+            with pytest.raises(ShapeError, match="times"):
+                client.step_many(["t"], X[:1], times=[1.0, 2.0])
+
+
+async def test_a_replaying_publisher_sends_times_of_many_rows(timed: WorkerProcess) -> None:
+    engine, X = Engine(TIMED, threads=1), np.ones((2, 3), np.float32)
+    router = timed.endpoints["router"]
+    with ReplayingPublisher(router) as publisher:
+        publisher.send_many(["r", "s"], X, times=[1e9, 1.1e9])
+        publisher.flush()
+    async with AsyncReplayingPublisher(router) as replaying:
+        await replaying.send_many(["r2", "s2"], X, times=[1e9, 1.1e9])
+        await replaying.flush()
+    engine.step_many(["r", "s"], X, seqs=[1, 1], times=[1e9, 1.1e9])
+    with timed.client() as client:
+        assert client.step("r2", X[0], time=1e9 + 60).tolist() == (
+            client.step("r", X[0], time=1e9 + 60).tolist()
+        )
+        engine.step("r", X[0], time=1e9 + 60)
+        again = engine.step("s", X[0], time=1.1e9 + 60)
+        assert client.step("s", X[0], time=1.1e9 + 60).tolist() == again.tolist()
 
 
 def test_a_missing_value_is_refused_where_nothing_is_filled(timed: WorkerProcess) -> None:

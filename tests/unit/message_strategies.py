@@ -68,6 +68,7 @@ def array(elements: Sequence[bytes]) -> st.SearchStrategy[bytes]:
 
 IDS = ["a", "pump-7", "ein Strom", "é∂𐍈", "x" * 40, "y" * 255, 0, 7, 255, 70_000, 2**32, 2**64 - 1]
 VALUES = [0.0, 1.0, -1.0, 0.5, -33.0, 200.0, -40_000.0, 3e9, 1e38, 0.1, -(2.0**40)]
+TIMES = [0.0, 1.7e9, -5.0, 2.5]
 BAD_VALUES = [None, float("nan"), float("inf"), 1e39]
 
 
@@ -93,12 +94,17 @@ def good_step(draw: st.DrawFn, inputs: int = 2, values: Sequence[float | None] =
         draw(vector(inputs, values)),
     ]
     if draw(st.integers(0, 3)) == 0:
-        elements.append(draw(number(draw(st.sampled_from([0.0, 1.7e9, -5.0, 2.5])))))
+        elements.append(draw(number(draw(st.sampled_from(TIMES)))))
     return draw(array(elements))
 
 
 @st.composite
-def good_steps(draw: st.DrawFn, inputs: int = 2, values: Sequence[float | None] = VALUES) -> bytes:
+def good_steps(
+    draw: st.DrawFn,
+    inputs: int = 2,
+    values: Sequence[float | None] = VALUES,
+    times_of_rows: Sequence[float | None] = (None, *TIMES),
+) -> bytes:
     rows = draw(st.integers(1, 6))
     streams = [draw(stream_id(draw(st.sampled_from(IDS)))) for _ in range(rows)]
     numbers = b"\xc0"
@@ -111,7 +117,11 @@ def good_steps(draw: st.DrawFn, inputs: int = 2, values: Sequence[float | None] 
             X = draw(array([draw(vector(inputs, values)) for _ in range(rows)]))
     else:
         X = draw(array([draw(vector(inputs, values)) for _ in range(rows)]))
-    return draw(array([draw(unsigned(2)), draw(array(streams)), numbers, X]))
+    elements = [draw(unsigned(2)), draw(array(streams)), numbers, X]
+    if draw(st.booleans()):
+        times = [draw(number(draw(st.sampled_from(times_of_rows)))) for _ in range(rows)]
+        elements.append(draw(array(times)))
+    return draw(array(elements))
 
 
 @st.composite

@@ -8,10 +8,11 @@ import zlib
 import numpy as np
 import pytest
 
-from streamlstm import LSTM, Dense, Engine, Model, Scaling
+from streamlstm import LSTM, Dense, Engine, Model, Online, Scaling, wire
 from streamlstm.errors import BadValueError
+from streamlstm.serving.service import Service
 
-from ..contract.models import random_model
+from ..contract.models import random_model, staged
 
 MODEL = random_model([LSTM(2, 9), Dense(9, 3)], scaled=True)
 X = np.random.default_rng(4).standard_normal((64, 2)).astype(np.float32)
@@ -79,3 +80,20 @@ def test_an_older_format_version_is_refused(engine: Engine) -> None:
     body[4:8] = struct.pack("<I", 1)
     with pytest.raises(BadValueError, match="expected format version 2 or 3, got 1"):
         engine.import_stream("a", bytes(body) + struct.pack("<I", zlib.crc32(body)))
+
+
+def test_what_another_model_said_of_a_prediction_is_not_repeated() -> None:
+    """Streams restart with a model whose results have other places: the outputs stay, no map."""
+    plain = staged(Online()).with_online(None)
+    models = [staged(Online(intervals=(0.9,))), staged(Online(anomaly=True)), plain]
+    step = wire.encode(wire.Step("a", 1, wire.to_floats([0.1, 0.2, 0.3])))
+    for before in models:
+        for after in models:
+            engine = Engine(before, 10)
+            service = Service(engine)
+            first = wire.decode_reply(service.handle([step])[0].reply)
+            engine.reload(after, anew=True)
+            again = wire.decode_reply(service.handle([step])[0].reply)
+            assert isinstance(first, wire.Prediction)
+            assert isinstance(again, wire.Error)
+            assert (again.code, again.y, again.extra) == ("duplicate", first.y, None)

@@ -6,6 +6,7 @@ the same bytes, good ones written in every way that msgpack has, bad ones and mu
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
 
 from ..contract.models import STAGES, random_model, staged
-from .message_strategies import BAD_VALUES, VALUES, good_step, good_steps, mutated
+from .message_strategies import BAD_VALUES, TIMES, VALUES, good_step, good_steps, mutated
 from .test_wire_fuzz import anything
 from .worker_harness import Harness, harness, received
 
@@ -107,11 +108,13 @@ STAGED = st.one_of(
     good_steps(inputs=3),
     good_step(inputs=3, values=ANY_VALUES),
     good_steps(inputs=3, values=ANY_VALUES),
+    good_steps(inputs=3, times_of_rows=TIMES),
+    good_steps(inputs=3, times_of_rows=[1.7e9, float("inf")]),
     st.sampled_from([wire.encode(m) for m in QUESTIONS + LABELS]),
 )
 
 
-@pytest.mark.parametrize("stage", ["intervals", "filled", "adapted", "all"])
+@pytest.mark.parametrize("stage", ["intervals", "filled", "adapted", "calendar", "all"])
 @settings(max_examples=30, deadline=None)
 @given(frames=st.lists(STAGED, min_size=1, max_size=8))
 def test_any_messages_to_a_model_with_an_online_stage(stage: str, frames: list[bytes]) -> None:
@@ -264,6 +267,60 @@ def test_good_messages_stay_in_the_loop(frames: list[bytes]) -> None:
         assert both.ask(frames) == [[answer.reply] for answer in answers]
         refused = sum(answer.error is not None for answer in answers)
         assert both.service.counters[layout.HANDED_OVER] == refused
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(good_steps(inputs=3, times_of_rows=TIMES), min_size=1, max_size=8))
+def test_steps_of_a_calendar_model_agree_at_the_pull_socket(frames: list[bytes]) -> None:
+    model = staged(STAGES["calendar"])
+    with harness(Engine(model, 100)) as both:
+        agree(both, Service(Engine(model, 100)), frames, fed=True)
+
+
+def test_a_steps_with_times_steps_a_calendar_model_in_the_loop() -> None:
+    """Numbered, a stream twice, and after a gap: what is refused is refused as a STEP would be."""
+    model = staged(STAGES["calendar"])
+    service, ids = Service(Engine(model, 100)), ["a", 7, "a"]
+    X = np.random.default_rng(2).standard_normal((3, 3)).astype(np.float32)
+    with harness(Engine(model, 100)) as both:
+        for n in range(1, 6):
+            seqs = [2 * n - 1, n, 2 * n]
+            times = [1.7e9 + 60 * n, 1e9, 1.7e9 + 60 * n + 5]
+            agree(both, service, [wire.encode(wire.Steps(ids, seqs, X.tobytes(), times))])
+        assert both.service.counters[layout.HANDED_OVER] == 0
+        for seqs, moments, code in (
+            ([11, 7, 12], [1.7e9, 1e9, 1.7e9], "gap"),
+            ([10, 6, 11], [1.7e9, 1e9, 1.7e9], "duplicate"),
+            ([11, 6, 12], [1.7e9, 1e9, None], "bad-value"),
+            ([11, 6, 12], None, "bad-value"),
+        ):
+            agree(both, service, [wire.encode(wire.Steps(ids, seqs, X.tobytes(), moments))])
+            assert service.counters.errors[code] > 0
+        assert dict(service.counters.errors) == {"gap": 1, "duplicate": 1, "bad-value": 2}
+
+
+@pytest.mark.parametrize("loop", ["native", "python"])
+@pytest.mark.parametrize("offsets", [False, True])
+def test_a_repeated_observation_has_the_map_of_its_prediction(loop: str, offsets: bool) -> None:
+    """In a message of its own, in one batch with the first one, and as a row of a STEPS."""
+    model = staged(Online(fill="last", intervals=(0.5, 0.9), anomaly=True), 1)
+    model = model.with_offsets([1e9, -3e4, 0.0]) if offsets else model
+    service, alone = Service(Engine(model, 100)), Service(Engine(model, 100))
+    with harness(Engine(model, 100), loop=loop) as both:
+        for n in range(1, 40):
+            x = wire.Doubles.of([1e9 + math.sin(n), -3e4, math.cos(n) if n % 5 else math.nan])
+            step = wire.encode(wire.Step("a", n, x))
+            many = wire.encode(wire.Steps(["b", "a"], [n, n], wire.Doubles.of([*x.full] * 2)))
+            agree(both, service, [step, step, many])
+            expected = wire.decode_reply(alone.handle([step])[0].reply)
+            again = wire.decode_reply(both.ask([step])[0][0])
+            assert isinstance(again, wire.Error)
+            assert isinstance(expected, wire.Prediction)
+            assert (again.code, again.y) == ("duplicate", expected.y)
+            assert str(again.extra) == str(expected.extra)  # NaN is no NaN
+            assert again.extra
+            assert again.extra["filled"] == (n % 5 == 0)
+            service.handle([step])  # refused there too
 
 
 def test_blocks_of_many_rounds() -> None:

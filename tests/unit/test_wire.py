@@ -21,6 +21,8 @@ REQUESTS = [
     wire.Step("größe", 2**64 - 1, b""),
     wire.Steps(["a", 7], None, X + X),
     wire.Steps(["a"], [1], X),
+    wire.Steps(["a", 7], None, X + X, [1.5, None]),
+    wire.Steps(["a"], [1], X, [None]),
     wire.Reset("a"),
     wire.Export(0),
     wire.Import("a", b"\0\1"),
@@ -49,6 +51,7 @@ REPLIES = [
     wire.Error("a", 3, "gap", "expected 2"),
     wire.Error("a", 3, "gap", "expected 2", 1),
     wire.Error("a", 3, "duplicate", "again", 3, X),
+    wire.Error("a", 3, "duplicate", "again", 3, X, {"low": 1.0}),
     wire.Error("a", 2, "duplicate", "again", 3),
     wire.Error("a", 3, "fenced", "another's", 2),
     wire.Done(wire.Kind.CLAIM, None, [[3, 2**64 - 1], [0, 0]]),
@@ -242,6 +245,8 @@ def test_wire_and_engine_agree_on_what_an_id_is(stream: object) -> None:
         wire.Steps([], None, b""),
         wire.Steps(["a"], [1, 2], X),
         wire.Steps(["a", "b", "c"], None, X),
+        wire.Steps(["a", "b"], None, X + X, [1.0]),
+        wire.Steps(["a"], None, X, [math.nan]),
         wire.Import("a", "text"),
         wire.Ping(-1),
         wire.Ping("\ud800"),
@@ -251,6 +256,28 @@ def test_wire_and_engine_agree_on_what_an_id_is(stream: object) -> None:
 def test_invalid_requests_are_not_encoded(message: wire.Request) -> None:
     with pytest.raises(ProtocolError):
         wire.encode(message)
+
+
+@pytest.mark.parametrize(
+    ("times", "code", "said"),
+    [
+        (None, "bad-frame", "times: expected an array of 2 .* got nil"),
+        ([1.0], "bad-frame", "times: expected an array of 2 .* got an array of 1"),
+        (1.0, "bad-frame", "times: expected an array of 2 .* got a float"),
+        (
+            [1.0, True],
+            "bad-frame",
+            r"times\[1\]: expected a number of seconds or nil, got a boolean",
+        ),
+        ([1.0, "2"], "bad-frame", r"times\[1\]: .*got text"),
+        ([math.inf, 1.0], "bad-value", r"times\[0\]: expected a finite number of seconds"),
+    ],
+)
+def test_a_steps_with_other_times_says_which_is_wrong(times: object, code: str, said: str) -> None:
+    frame = msgpack.packb([2, ["a", "b"], None, X + X, times])
+    with pytest.raises(ProtocolError, match=f"STEPS: {said}") as caught:
+        wire.decode_request(frame)
+    assert caught.value.code == code
 
 
 def test_predictions_are_encoded_equally_one_by_one_and_in_a_batch() -> None:

@@ -24,8 +24,12 @@ def steps(draw: st.DrawFn) -> wire.Steps:
     features = draw(st.integers(0, 3))
     numbers = st.lists(uints, min_size=len(streams), max_size=len(streams))
     size = 4 * features * len(streams)
+    times = st.none() | st.floats(allow_nan=False, allow_infinity=False)
     return wire.Steps(
-        streams, draw(st.none() | numbers), draw(st.binary(min_size=size, max_size=size))
+        streams,
+        draw(st.none() | numbers),
+        draw(st.binary(min_size=size, max_size=size)),
+        draw(st.none() | st.lists(times, min_size=len(streams), max_size=len(streams))),
     )
 
 

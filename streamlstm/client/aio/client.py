@@ -68,19 +68,29 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         return await self._observed(decode_observed, observation, stream, x, seq, time)
 
     async def observe_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> Predictions:
         """Advance many streams in one message; as :meth:`Client.observe_many`."""
-        return await self._observed(decode_all_observed, observations, streams, X, seqs)
+        return await self._observed(decode_all_observed, observations, streams, X, seqs, times)
 
     async def step_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> NDArray[Any]:
         """Advance many streams in one message, X[B, F] to float32[B, O]; all of them or none.
 
         Parameters and errors are those of :meth:`Client.step_many`.
         """
-        return await self._observed(decode_predictions, observations, streams, X, seqs)
+        return await self._observed(decode_predictions, observations, streams, X, seqs, times)
 
     def submit(
         self, stream: wire.StreamId, x: ArrayLike, *, seq: int = 0, time: float | None = None
@@ -95,10 +105,15 @@ class AsyncClient(BaseClient, AsyncConnection[zmq.Socket[bytes]]):
         return self._submit(message, decode_prediction)
 
     def submit_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> asyncio.Future[NDArray[Any]]:
         """Send the request of :meth:`step_many`; return a future of float32[B, O]."""
-        message = self._precision.build(observations, streams, X, seqs)
+        message = self._precision.build(observations, streams, X, seqs, times)
         return self._submit(message, decode_predictions)
 
     async def learn(self, stream: wire.StreamId, seq: int, y: ArrayLike) -> None:

@@ -39,10 +39,15 @@ class AsyncPublisher(BasePublisher, AsyncConnection[zmq.Socket[bytes]]):
         await self._send(self._precision.build(observation, stream, x, seq, time))
 
     async def send_many(
-        self, streams: Sequence[wire.StreamId], X: ArrayLike, *, seqs: Sequence[int] | None = None
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        seqs: Sequence[int] | None = None,
+        times: Sequence[float | None] | None = None,
     ) -> None:
         """Send observations of many streams, X[B, F]; as :meth:`Publisher.send_many`."""
-        await self._send(self._precision.build(observations, streams, X, seqs))
+        await self._send(self._precision.build(observations, streams, X, seqs, times))
 
     async def flush(self) -> None:
         """Send everything that waits; as :meth:`Publisher.flush`."""

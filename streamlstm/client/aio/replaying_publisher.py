@@ -86,9 +86,15 @@ class AsyncReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         """Accept an observation, x[F], and return its number; as ReplayingPublisher.send."""
         return (await self._accept([observation(stream, x, 0, time, self._full)]))[0]
 
-    async def send_many(self, streams: Sequence[wire.StreamId], X: ArrayLike) -> list[int]:
+    async def send_many(
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        times: Sequence[float | None] | None = None,
+    ) -> list[int]:
         """Accept observations of many streams, X[B, F], all or none; return their numbers."""
-        return await self._accept(single_observations(streams, X, self._full))
+        return await self._accept(single_observations(streams, X, times, self._full))
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is confirmed; as ReplayingPublisher.flush."""

@@ -121,9 +121,15 @@ class ReplayingPublisher(BaseReplayingPublisher[OnPrediction]):
         """
         return self._accept([observation(stream, x, 0, time, self._full)])[0]
 
-    def send_many(self, streams: Sequence[wire.StreamId], X: ArrayLike) -> list[int]:
+    def send_many(
+        self,
+        streams: Sequence[wire.StreamId],
+        X: ArrayLike,
+        *,
+        times: Sequence[float | None] | None = None,
+    ) -> list[int]:
         """Accept observations of many streams, X[B, F]; return their numbers. As :meth:`send`."""
-        return self._accept(single_observations(streams, X, self._full))
+        return self._accept(single_observations(streams, X, times, self._full))
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is confirmed.

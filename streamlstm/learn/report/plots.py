@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.spacing import usual_spacing
 from ..evaluation.forecasts import Forecasts, Rows
 from ..evaluation.stretches import stretch_means
 from .palette import Palette
 from .time_axis import DAY, local_time, place_rows, zone_name
-from .words import usual_spacing
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
@@ -92,7 +92,8 @@ def draw_by_hour(
 ) -> bool:
     """Draw the residuals of each hour of the day; return whether there are times of day."""
     time = _local_time(evaluation, made.aimed[rows])
-    if time is None or not 0 < usual_spacing(evaluation.table) < DAY / 2:
+    spacing = usual_spacing(evaluation.table)
+    if time is None or spacing is None or spacing >= DAY / 2:
         return False
     hours = (time // 3600 % 24).astype(int)
     _draw_groups(axes, made, rows, hours, range(24), palette)
@@ -106,7 +107,8 @@ def draw_by_weekday(
 ) -> bool:
     """Draw the residuals of each day of the week; return whether there are several."""
     time = _local_time(evaluation, made.aimed[rows])
-    if time is None or np.ptp(time) < 7 * DAY or usual_spacing(evaluation.table) > DAY:
+    spacing = usual_spacing(evaluation.table)
+    if time is None or np.ptp(time) < 7 * DAY or spacing is None or spacing > DAY:
         return False
     days = ((time // DAY + 3) % 7).astype(int)  # 1970 began on a Thursday
     _draw_groups(axes, made, rows, days, range(7), palette)

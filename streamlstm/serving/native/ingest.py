@@ -13,7 +13,7 @@ from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
 from ...kernels.cache import internal
 from ...kernels.id_index import TIME, set_column
-from ...kernels.pointers import bits_of, floats_at, int64s_at, word_at
+from ...kernels.pointers import bits_of, doubles_at, floats_at, int64s_at, word_at
 from ...kernels.single_step import is_valid
 from . import layout, reader
 from .claim import HAND_OVER, NEXT_BLOCK, claim_row, note_refused, row_of, undo_rows
@@ -87,9 +87,9 @@ def ingest(loop, head, record, row, base):
         if kind == uint64(layout.STEP) and 4 <= elements <= 5:
             loop[layout.MANY] = 0
             return _ingest_step(loop, head, record, at, end, elements == 5, row, base)
-        if kind == uint64(layout.STEPS) and elements == 4:
+        if kind == uint64(layout.STEPS) and 4 <= elements <= 5:
             loop[layout.MANY] = 1
-            return _ingest_steps(loop, head, record, at, end, row, base)
+            return _ingest_steps(loop, head, record, at, end, elements == 5, row, base)
     return int64(HAND_OVER)
 
 
@@ -128,7 +128,7 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
 
 
 @internal
-def _ingest_steps(loop, head, record, at, end, row, base):
+def _ingest_steps(loop, head, record, at, end, timed, row, base):
     at, count = reader.read_array(at, end)
     if at == 0 or count == 0:
         return int64(HAND_OVER)
@@ -146,16 +146,21 @@ def _ingest_steps(loop, head, record, at, end, row, base):
         _note_producer(loop, record)
     program = _program(loop)
     inputs = program[plan.INPUTS]
-    if program[plan.TIMED] != 0:
+    if program[plan.TIMED] != 0 and not timed:
         return int64(HAND_OVER)
     offsets = loop[layout.INPUT_OFFSETS]
     at = _read_rows(at, end, inputs, count, _inputs_at(loop, row), offsets)
+    if at == 0:
+        return int64(HAND_OVER)
+    at = _read_times(loop, at, end, timed, row, count)
     if at != end:
         return int64(HAND_OVER)
+    times = doubles_at(loop[layout.TIMES] + 8 * row, count)
     for n in range(count):
         if not is_valid(program, floats_at(_inputs_at(loop, row + n), inputs)):
             return int64(HAND_OVER)
-        int64s_at(loop[layout.TIMES] + 8 * (row + n), int64(1))[0] = int64(bits_of(np.nan))
+        if program[plan.TIMED] != 0 and np.isnan(times[n]):
+            return int64(HAND_OVER)
     arrived, fields = head[id_index.GENERATION], fields_of(record)
     for n in range(count):
         entered = claim_row(loop, head, row + n, base)
@@ -164,7 +169,38 @@ def _ingest_steps(loop, head, record, at, end, row, base):
                 note_refused(loop, head, row + n, count, base)
             undo_rows(loop, head, row, row + n, arrived)
             return entered
+    if timed:
+        _keep_times(loop, head, row, times)
     return count
+
+
+@internal
+def _keep_times(loop, head, row, times):
+    """Store the event times of rows that have their streams; the last one of a stream stays."""
+    slots = int64s_at(loop[layout.SLOTS] + 8 * row, times.size)
+    for n in range(times.size):
+        if not np.isnan(times[n]):
+            set_column(head, slots[n], TIME, bits_of(times[n]))
+
+
+@internal
+def _read_times(loop, at, end, timed, row, count):
+    """Read the event times of a STEPS, NaN for nil or none; return where they end."""
+    times = doubles_at(loop[layout.TIMES] + 8 * row, count)
+    times[:] = np.nan
+    if not timed:
+        return at
+    at, numbers = reader.read_array(at, end)
+    if at == 0 or numbers != count:
+        return int64(0)
+    for n in range(count):
+        if reader.is_nil(at, end):
+            at += 1
+            continue
+        at, times[n] = reader.read_number(at, end)
+        if at == 0 or not np.isfinite(times[n]):
+            return int64(0)
+    return at
 
 
 @internal
