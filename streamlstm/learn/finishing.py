@@ -112,8 +112,8 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
             ),
             "training": json.dumps(
                 {
-                    "sweeps": fitted.history[-1].number,
-                    "best_sweep": best.number,
+                    "epochs": fitted.history[-1].number,
+                    "best_epoch": best.number,
                     "validation_of_persistence": round(best.validation, 6),
                     "ended": fitted.ended,
                     "history": [
