@@ -117,7 +117,7 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
     ):
         ahead = rows_ahead(table, steps)
         came = table.select([column])[np.maximum(ahead, 0), 0]
-        told[f"{output}_actual"] = np.where(ahead >= 0, came, np.nan).astype(np.float32)
+        told[f"{output}_actual"] = np.where(ahead >= 0, came, np.nan)
     return told
 
 

@@ -64,3 +64,14 @@ def is_text(type_: Any) -> bool:
     """Return whether an Arrow type is one of text."""
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(type_) for test in tests)
+
+
+def is_number(type_: Any) -> bool:
+    """Return whether an Arrow type is one of numbers, truth values among them."""
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(type_) for test in (*tests, pa.types.is_boolean, pa.types.is_null))
+
+
+def is_time(type_: Any) -> bool:
+    """Return whether an Arrow type is one of moments or days."""
+    return bool(pa.types.is_timestamp(type_) or pa.types.is_date(type_))

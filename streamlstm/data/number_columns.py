@@ -15,7 +15,7 @@ from .cell_error import cell_error
 from .cells.missing import Missing
 from .cells.number_format import NumberFormat, to_float64
 from .cells.numbers import MAX_FLOAT32, NumberReading, evidence, recognise_numbers
-from .columns import Columns, is_text
+from .columns import Columns, is_number, is_text, is_time
 from .options import ReadOptions
 from .sentinels import suspect_sentinels
 from .table import Note
@@ -67,16 +67,27 @@ def recognise_columns(
             found[name] = reading.formats[0]
         elif name in options.columns:
             found[name] = NumberFormat()  # so that the error says where the text is
-        elif columns[name].null_count == 0 and pc.all(missing.mask(columns[name])).as_py():
-            columns.notes.append(Note(name, "is empty and is left out"))
         else:
-            columns.notes.append(Note(name, "holds text and is left out"))
+            columns.notes.append(Note(name, f"{_content(columns[name], missing)} and is left out"))
     if ambiguous:
         found |= _settle(columns, ambiguous, missing, options)
     for name, number_format in found.items():
         if not number_format.is_plain:
             columns.notes.append(Note(name, f"numbers with {number_format}"))
     return found
+
+
+def _content(cells: Any, missing: Missing) -> str:
+    """Return what a column holds that holds no numbers."""
+    if is_time(cells.type):
+        return "holds times"
+    if is_number(cells.type) or (cells.null_count == 0 and pc.all(missing.mask(cells)).as_py()):
+        return "is empty"
+    return "holds text"
+
+
+def _is_empty(cells: Any) -> bool:
+    return pc.all(pc.is_null(cells, nan_is_null=True)).as_py() is True
 
 
 def _settle(
@@ -126,7 +137,8 @@ def _two_readings(columns: Columns, name: str, reading: NumberReading) -> DataEr
 
 def _reading(cells: Any, missing: Missing, options: ReadOptions) -> NumberReading:
     if not is_text(cells.type):
-        return NumberReading((NumberFormat(),) if _is_number(cells.type) else ())
+        usable = is_number(cells.type) and not _is_empty(cells)
+        return NumberReading((NumberFormat(),) if usable else ())
     plain = NumberReading((NumberFormat(),))
     reading = recognise_numbers(cells, options.decimal, options.thousands)
     if reading == plain:
@@ -134,21 +146,13 @@ def _reading(cells: Any, missing: Missing, options: ReadOptions) -> NumberReadin
     return recognise_numbers(missing.to_null(cells), options.decimal, options.thousands)
 
 
-def _is_number(type_: Any) -> bool:
-    return bool(
-        pa.types.is_integer(type_)
-        or pa.types.is_floating(type_)
-        or pa.types.is_decimal(type_)
-        or pa.types.is_boolean(type_)
-        or pa.types.is_null(type_)
-    )
-
-
 def _convert(
     columns: Columns, name: str, number_format: NumberFormat, missing: Missing, may_miss: bool
 ) -> NDArray[np.float64]:
     """Return the numbers of a column, float64[n], NaN where one is missing."""
     cells = columns[name]
+    if is_time(cells.type):
+        cells = cells.cast(pa.string())  # of which none is a number
     values = to_float64(_to_numbers(cells, number_format, missing))
     told = np.isin(values, missing.numbers)
     if told.any():

@@ -40,8 +40,6 @@ class ReadOptions:
         Whether rows may be missing in an evenly spaced series.
     resample : str or None
         The step to resample to, and how: ``1min mean``.
-    difference : tuple of str
-        Columns of counters, of which the model sees the differences.
     """
 
     time_columns: tuple[str, ...] = ()
@@ -58,7 +56,6 @@ class ReadOptions:
     sort: bool = False
     allow_gaps: bool = True
     resample: str | None = None
-    difference: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         marks = {"decimal": (".", ","), "thousands": (".", ",", "'", " ")}

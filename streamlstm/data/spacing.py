@@ -72,6 +72,15 @@ def check_spacing(table: Table, allow_gaps: bool = True) -> Table:
     return replace(table, notes=(*table.notes, *notes)) if notes else table
 
 
+def usual_spacing(table: Table) -> float | None:
+    """Return the median of the seconds by which rows of a stream advance; None if none do."""
+    if table.time is None:
+        return None
+    steps = np.concatenate([np.diff(table.time[rows]) for rows in table.groups().values()])
+    advancing = steps[steps > 0]
+    return float(np.median(advancing)) if advancing.size else None
+
+
 def _gaps(
     table: Table,
     lines: NDArray[np.int64],

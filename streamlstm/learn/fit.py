@@ -68,11 +68,18 @@ class FitResult:
         All finished epochs.
     ended : str
         Why it ended: "settled" (no more progress), "epochs" (all done) or "interrupted".
+    shares : float64[O]
+        How much of each output of the network was kept, from 0 to 1: as much as validation bears
+        out.
+    validation : float
+        The validation error of what was kept, as a fraction of persistence's.
     """
 
     network: RecurrentNetwork
     history: list[EpochMetrics]
     ended: str
+    shares: Array
+    validation: float
 
     @property
     def best(self) -> EpochMetrics:
@@ -136,8 +143,8 @@ def fit(
         if not trainer.history:
             raise
         ended = "interrupted"
-    trainer.take_best()
-    return FitResult(trainer.network, trainer.history, ended)
+    shares, validation = trainer.take_best()
+    return FitResult(trainer.network, trainer.history, ended, shares, validation)
 
 
 class _Trainer:
@@ -288,28 +295,39 @@ class _Trainer:
         return [mask.astype(np.float32) / np.float32(1 - rate) for mask in kept]
 
     def _validation_error(self, outputs: Array) -> float:
-        error = self._validation_errors(outputs)
+        return self._of_persistence(self._validation_errors(outputs))
+
+    def _of_persistence(self, errors: Array) -> float:
         # Persistence has no error on a constant series.
-        return float(np.mean(error / np.maximum(self._data.persistence, 1e-9)))
+        return float(np.mean(errors / np.maximum(self._data.persistence, 1e-9)))
 
     def _validation_errors(self, outputs: Array) -> NDArray[np.float64]:
         """Return the error of each target on the validation period."""
         data, rows = self._data, self._data.validation_rows
         return self._objective.errors(outputs[rows], data.Y[rows], data.validated[rows])
 
-    def take_best(self) -> None:
+    def take_best(self) -> tuple[Array, float]:
         """Take the best weights, with as much of the network's outputs as validation bears out.
 
         Each output is multiplied by the smallest of some factors from 0 to 1 whose error is close
         to the lowest; with 0 the linear part and persistence are left. Outputs that are not linear
         stay as they are.
+
+        Returns
+        -------
+        float64[O]
+            The factors.
+        float
+            The validation error that is left.
         """
         self._averaged_network.theta[:] = self.best_weights
         outputs, _ = self._runner.run(self._starts[:0])
         errors = np.array([self._validation_errors(outputs * factor) for factor in SHARES])
-        best = np.array(SHARES)[np.argmax(errors <= CLOSE * errors.min(axis=0), axis=0)]
+        kept = np.argmax(errors <= CLOSE * errors.min(axis=0), axis=0)
+        best = np.array(SHARES)[kept]
         self.network.theta[:] = self.best_weights
         self.network.head.shrink(self.network.head_matrix, best)
+        return best, self._of_persistence(np.take_along_axis(errors, kept[None], axis=0)[0])
 
     def _update_best(self, validation: float) -> None:
         """Copy the weights if they are the best; after `patience` epochs cut the rate, or stop."""

@@ -73,16 +73,9 @@ def constants(features: Sequence[str], spacing: float) -> NDArray[np.float32]:
     features : sequence of str
         Any of :data:`FEATURES`.
     spacing : float
-        Usual seconds between observations, see :func:`usual_spacing`.
+        Usual seconds between observations.
     """
     return np.array([sum(FEATURES[name] for name in features), spacing], np.float32)
-
-
-def usual_spacing(times: Array) -> float:
-    """Return the median of the positive differences of times; 1 if there are none."""
-    differences = np.diff(np.asarray(times, np.float64))
-    positive = differences[differences > 0]
-    return float(np.median(positive)) if positive.size else 1.0
 
 
 def sine_cosine(turns: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import pytest
 
 from streamlstm.data.checks import leave_out_useless
 from streamlstm.data.table import Table
-from streamlstm.learn.training import prepare
+from streamlstm.learn.preparation import prepare
 
 from ..conftest import SHARED_DATA
 from .tables import make_table, notes

@@ -6,8 +6,10 @@ from numpy.typing import NDArray
 
 from streamlstm.engine.engine import Engine
 from streamlstm.errors import DataError
+from streamlstm.learn import training
 from streamlstm.learn.bptt import Tape
 from streamlstm.learn.build import build_model
+from streamlstm.learn.cells import compile_kernels
 from streamlstm.learn.dataset import Dataset, Split
 from streamlstm.learn.fit import EpochMetrics, fit
 from streamlstm.learn.inference import SequenceRunner
@@ -215,3 +217,35 @@ def test_training_that_diverges_says_so() -> None:
     data = Dataset([("", sine())], [0], [0])
     with pytest.raises(DataError, match=r"diverged in epoch \d.*smaller learning rate"):
         fit(data, Settings((4,), epochs=20, window=16, rate=1e38))
+
+
+def test_a_network_that_adds_nothing_to_the_linear_part_is_trained_alone_too() -> None:
+    table = {"value": np.random.default_rng(0).standard_normal(600).cumsum()}
+    given = {"target": ("value",), "hidden_sizes": (4,), "epochs": 3}
+    compile_kernels("lstm")
+    left = []
+    for linear in (True, False):
+        prepared = training.prepare(table, given | {"linear": linear})
+        left.append(training.fit_prepared(prepared).validation)
+    numbers: list[int] = []
+    prepared = training.prepare(table, given)
+    chosen, fitted = training.fit_best(prepared, lambda epoch: numbers.append(epoch.number))
+    assert numbers == [1, 2, 3, 1, 2, 3]
+    assert fitted.validation == min(left)
+    assert chosen.settings.linear == (left[0] <= left[1])
+
+
+def test_an_interrupt_of_the_second_training_leaves_the_first() -> None:
+    table = {"value": np.random.default_rng(0).standard_normal(600).cumsum()}
+    prepared = training.prepare(table, {"target": ("value",), "hidden_sizes": (4,), "epochs": 2})
+    compile_kernels("lstm")
+    seen = [0.0]
+
+    def on_batch(epochs: float) -> None:
+        if epochs < seen[-1]:  # it begins again
+            raise KeyboardInterrupt
+        seen.append(epochs)
+
+    chosen, fitted = training.fit_best(prepared, on_batch=on_batch)
+    assert chosen is prepared
+    assert fitted.ended == "interrupted"

@@ -175,11 +175,6 @@ def test_only_chosen_features_are_written(features: tuple[str, ...]) -> None:
     assert np.array_equal(X, everything[:, chosen])
 
 
-def test_the_usual_spacing_is_the_median_of_those_that_advance() -> None:
-    assert calendar.usual_spacing(np.array([0.0, 60, 120, 120, 100, 160, 1e6])) == 60
-    assert calendar.usual_spacing(np.array([5.0])) == 1
-
-
 @pytest.mark.parametrize("zone", ["Europe/Atlantis", "", "../etc/passwd", "/etc/passwd"])
 def test_a_zone_that_is_none_is_refused(zone: str) -> None:
     with pytest.raises(ModelError, match="zone: expected a time zone such as"):

@@ -7,7 +7,7 @@ import pytest
 
 from streamlstm.data.durations import in_words, parse_duration, rounded
 from streamlstm.data.order import put_in_order
-from streamlstm.data.spacing import check_spacing
+from streamlstm.data.spacing import check_spacing, usual_spacing
 from streamlstm.errors import DataError
 
 from .tables import make_table, notes
@@ -181,3 +181,12 @@ def test_durations_in_words(seconds: float, words: str, near: str) -> None:
     assert in_words(seconds) == words
     assert rounded(seconds) == near
     assert parse_duration(near) is not None
+
+
+def test_the_usual_spacing_is_the_median_of_those_that_advance() -> None:
+    time = [0.0, 60, 120, 120, 100, 160, 1e6]
+    assert usual_spacing(make_table(time, v=time)) == 60
+    two = make_table([0.0, 60, 120, 1000, 1060], ["a", "a", "a", "b", "b"], v=[1.0] * 5)
+    assert usual_spacing(two) == 60
+    assert usual_spacing(make_table([5.0], v=[1.0])) is None
+    assert usual_spacing(make_table(None, v=[1.0, 2.0])) is None

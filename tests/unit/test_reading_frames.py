@@ -116,3 +116,53 @@ def test_tables_that_are_none() -> None:
 def test_values_are_not_rounded_to_float32() -> None:
     values = 1_700_000_000 + 10 * np.sin(np.arange(5) / 9)
     assert (read_table({"v": values}).values[:, 0] == values).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "shown"),
+    [
+        (pa.array([[1], None, [3]]), "[1]"),
+        (pa.array([{"a": 1}] * 3), "{'a': 1}"),
+        (pa.array([1, 2, 3], pa.time32("s")), "00:00:01"),
+        (pa.array([b"\xff", b"2", b"3"]), "xff"),
+        (pa.array([(1, 2, 3)] * 3, pa.month_day_nano_interval()), "MonthDayNano"),
+    ],
+)
+def test_columns_of_other_types_count_as_text(array: Any, shown: str) -> None:
+    table = read_table(pa.table({"v": [1.0, 2.0, 3.0], "c": array}))
+    assert table.names == ("v",)
+    assert [(note.column, note.text) for note in table.notes] == [
+        ("c", "holds text and is left out")
+    ]
+    with pytest.raises(DataError, match="expected a number, got") as refused:
+        read_table(pa.table({"c": array}), ReadOptions(columns=("c",), missing=True))
+    assert shown in str(refused.value)
+
+
+def test_a_second_column_of_times_is_left_out_and_never_missing() -> None:
+    frame = pd.DataFrame({"time": TIMES, "v": [1, 2, 3], "installed": TIMES})
+    table = read_table(frame)
+    assert table.names == ("v",)
+    assert [note.text for note in table.notes] == ["holds times and is left out"]
+    with pytest.raises(DataError, match="'installed': expected a number, got '2025-01-01 00"):
+        read_table(frame, ReadOptions(columns=("installed",), missing=True))
+
+
+def test_a_column_without_any_value_is_left_out_as_in_a_file() -> None:
+    for empty in ([None] * 3, np.full(3, np.nan), pd.array([None] * 3, "Int64")):
+        table = read_table(pd.DataFrame({"v": [1, 2, 3], "spare": empty}))
+        assert table.names == ("v",)
+        assert [note.text for note in table.notes] == ["is empty and is left out"]
+        with pytest.raises(DataError, match="'spare': expected a number, got an empty cell"):
+            read_table(
+                pd.DataFrame({"v": [1, 2, 3], "spare": empty}), ReadOptions(columns=("spare",))
+            )
+
+
+def test_spans_of_time_are_seconds_and_an_index_of_them_is_the_time() -> None:
+    spans = pd.to_timedelta([0, 1, 2], unit="min")
+    table = read_table(pd.DataFrame({"v": [1, 2, 3], "age": spans}, index=spans))
+    assert table.names == ("v", "age")
+    assert table.values[:, 1].tolist() == [0, 60, 120]
+    assert table.time is not None
+    assert table.time.tolist() == [0, 60, 120]

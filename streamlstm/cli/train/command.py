@@ -77,15 +77,10 @@ def train(
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
+        from streamlstm.learn.finishing import finish, to_model
+        from streamlstm.learn.preparation import prepare
         from streamlstm.learn.report.palette import check_plots
-        from streamlstm.learn.training import (
-            check_one_of,
-            choose,
-            finish,
-            fit_prepared,
-            prepare,
-            to_model,
-        )
+        from streamlstm.learn.training import check_one_of, choose, fit_best
 
     check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
@@ -109,8 +104,12 @@ def train(
                     prepared = choose(prepared, sweep, processes=processes, on_progress=on_progress)
                 print_sweep(prepared)
             with show_progress(prepared.settings.epochs) as progress:
-                fitted = fit_prepared(
-                    prepared, progress.epoch, on_batch=progress.batch, checkpoint=kept
+                prepared, fitted = fit_best(
+                    prepared,
+                    progress.epoch,
+                    on_batch=progress.batch,
+                    checkpoint=kept,
+                    on_again=progress.again,
                 )
         except KeyboardInterrupt:
             log("stopped before the end of the first epoch: there is no model to save")

@@ -25,6 +25,12 @@ class Shown(Protocol):
     def batch(self, epochs: float) -> None:
         """Show the epochs so far, such as 2.25."""
 
+    def again(self) -> None:
+        """Say that another training begins."""
+
+
+_AGAIN = "the network adds little to the linear part: it is trained once more without that"
+
 
 @contextmanager
 def show_progress(epochs: int) -> Iterator[Shown]:
@@ -75,6 +81,10 @@ class _Bar:
     def batch(self, epochs: float) -> None:
         self._show(epochs, min(int(epochs) + 1, self._epochs))
 
+    def again(self) -> None:
+        err.print(_AGAIN)
+        self._left = _Left(self._epochs)
+
     def _show(self, epochs: float, number: int) -> None:
         self._progress.update(
             self._task,
@@ -112,6 +122,10 @@ class _Lines:
             number, share = int(epochs) + 1, 100 * (epochs % 1)
             at_most = f"{left:.0f} s left at most"
             err.print(f"epoch {number}/{self._epochs}  {share:.0f} %  {at_most}", markup=False)
+
+    def again(self) -> None:
+        err.print(_AGAIN)
+        self._left, self._next_line = _Left(self._epochs), 0.0
 
 
 def clock(seconds: float) -> str:

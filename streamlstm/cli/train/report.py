@@ -8,9 +8,9 @@ from pathlib import Path
 
 from streamlstm.cli.console import console, counted, err, sparkline
 from streamlstm.cli.evaluate.tables import print_evaluation
+from streamlstm.learn.preparation import Preparation
 from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
-from streamlstm.learn.training import Preparation
 
 from ..understood import print_notes
 from .classes import print_classes

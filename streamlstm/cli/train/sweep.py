@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from rich.table import Table as Grid
 
 from streamlstm.cli.console import console, counted, err
+from streamlstm.learn.preparation import Preparation
 from streamlstm.learn.sweep.estimate import Estimate
 from streamlstm.learn.sweep.halving import Sweep, Trial
 from streamlstm.learn.sweep.space import differences
-from streamlstm.learn.training import Preparation
 
 from .progress import bar, clock
 

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Columns
+from ..columns import Columns, is_number, is_time
 from ..table import list_names
+
+_UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # a second
 
 
 def from_arrow(
@@ -45,9 +48,22 @@ def from_arrow(
 
 
 def _plain(array: Any) -> Any:
-    """Return an array without dictionaries, chunked as all are."""
+    """Return an array of numbers, times or text, chunked as all are; spans of time are seconds."""
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
-        array = array.cast(pa.string())
+    if pa.types.is_duration(array.type):
+        array = pc.divide(
+            array.cast(pa.int64()).cast(pa.float64(), safe=False), _UNITS[array.type.unit]
+        )
+    elif not is_number(array.type) and not is_time(array.type) and array.type != pa.string():
+        array = _text(array)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _text(array: Any) -> Any:
+    """Return an array of any other type, such as lists, as text."""
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowException:
+        cells = array.to_pylist()
+        return pa.array([None if cell is None else str(cell) for cell in cells], pa.string())

@@ -56,11 +56,12 @@ def _from_pandas(source: Any, kind: str) -> Columns:
     index = None
     for level in range(frame.index.nlevels):
         values = frame.index.get_level_values(level)
-        is_time = type(values).__name__ in ("DatetimeIndex", "PeriodIndex")
+        kind_of_index = type(values).__name__
+        is_time = kind_of_index in ("DatetimeIndex", "PeriodIndex", "TimedeltaIndex")
         if values.name is None and not is_time and values.dtype.kind in "iu":
             continue  # the numbers of rows
         label = str(values.name) if values.name is not None else ("time" if is_time else "index")
-        if type(values).__name__ == "PeriodIndex":
+        if kind_of_index == "PeriodIndex":
             values = values.to_timestamp()
         if label not in map(str, frame.columns):
             columns[label] = _array(values)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.spacing import usual_spacing
 from ...data.table import Table
 from ...errors import DataError
 from ...network.model import Model
@@ -19,7 +20,6 @@ from .choice import chosen_streams, last_rows
 from .palette import PRINT, check_plots, plotting
 from .plots import draw_error_over_time, draw_forecast, draw_lines
 from .time_axis import place
-from .words import usual_spacing
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
@@ -141,6 +141,6 @@ def _spoken_of(table: Table, rows: Rows, horizon: int) -> NDArray[np.float64]:
     if table.time is None:
         return np.asarray(rows + 1.0 + horizon)
     ahead = np.arange(len(rows)) + horizon
-    spacing = usual_spacing(table)
+    spacing = usual_spacing(table) or 0.0
     beyond = np.maximum(ahead - (len(rows) - 1), 0) * spacing
     return np.asarray(table.time[rows[np.minimum(ahead, len(rows) - 1)]] + beyond)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.spacing import usual_spacing
 from ..evaluation.forecasts import Forecasts, Rows
 from ..evaluation.stretches import stretch_means
 from .palette import Palette
 from .time_axis import DAY, local_time, place_rows, zone_name
-from .words import usual_spacing
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
@@ -92,7 +92,8 @@ def draw_by_hour(
 ) -> bool:
     """Draw the residuals of each hour of the day; return whether there are times of day."""
     time = _local_time(evaluation, made.aimed[rows])
-    if time is None or not 0 < usual_spacing(evaluation.table) < DAY / 2:
+    spacing = usual_spacing(evaluation.table)
+    if time is None or spacing is None or spacing >= DAY / 2:
         return False
     hours = (time // 3600 % 24).astype(int)
     _draw_groups(axes, made, rows, hours, range(24), palette)
@@ -106,7 +107,8 @@ def draw_by_weekday(
 ) -> bool:
     """Draw the residuals of each day of the week; return whether there are several."""
     time = _local_time(evaluation, made.aimed[rows])
-    if time is None or np.ptp(time) < 7 * DAY or usual_spacing(evaluation.table) > DAY:
+    spacing = usual_spacing(evaluation.table)
+    if time is None or np.ptp(time) < 7 * DAY or spacing is None or spacing > DAY:
         return False
     days = ((time // DAY + 3) % 7).astype(int)  # 1970 began on a Thursday
     _draw_groups(axes, made, rows, days, range(7), palette)
@@ -168,22 +170,31 @@ def draw_reliability(axes: Any, evaluation: Evaluation, palette: Palette) -> Non
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
 
 
-def draw_learning_curve(axes: Any, evaluation: Evaluation, palette: Palette) -> None:
-    """Draw loss and validation error of each epoch of the training."""
-    loss, validation = (np.array(part) for part in zip(*evaluation.history, strict=True))
+def draw_learning_curve(
+    axes: Any,
+    history: Sequence[tuple[float, float]],
+    palette: Palette,
+    baseline: str = "persistence's",
+) -> None:
+    """Draw loss and validation error of each epoch of a training.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    history : sequence of (float, float)
+        Loss, and validation error as a fraction of the baseline's.
+    palette : Palette
+    baseline : str
+        Whose error is 1.
+    """
+    loss, validation = (np.array(part) for part in zip(*history, strict=True))
     epochs = np.arange(1, len(loss) + 1)
-    axes.plot(
-        epochs, validation, color=palette.made, lw=1.4, label="validation error, of persistence's"
-    )
+    name = f"validation error, of {baseline}"
+    axes.plot(epochs, validation, color=palette.made, lw=1.4, label=name)
     best = int(np.argmin(validation))
-    axes.plot([best + 1], [validation[best]], "o", ms=5, color=palette.made, label="kept")
-    axes.plot(
-        epochs,
-        loss / max(loss[0], 1e-30),
-        color=palette.other,
-        lw=1,
-        label="training loss, of the first epoch's",
-    )
+    axes.plot([best + 1], [validation[best]], "o", ms=5, color=palette.made, label="best")
+    name = "training loss, of the first epoch's"
+    axes.plot(epochs, loss / max(loss[0], 1e-30), color=palette.other, lw=1, label=name)
     axes.axhline(1, color=palette.faint, lw=0.6)
     axes.set_ylim(0, max(1.2, min(float(validation.max()) * 1.05, 3)))
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-import numpy as np
-
+from ...data.spacing import usual_spacing
 from ...data.table import Table
 
-_WORDS = "no one two three four five six seven eight nine ten".split()  # noqa: SIM905 - readable
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _UNIT = re.compile(r"[\[(]([^\])]{1,12})[\])]\s*$")
 
 
@@ -53,17 +52,8 @@ def ahead(table: Table, horizon: int) -> str:
     if horizon == 0:
         return "of the same row"
     spacing = usual_spacing(table)
-    time = f" ({duration(horizon * spacing)})" if spacing > 0 else ""
+    time = f" ({duration(horizon * spacing)})" if spacing else ""
     return f"{counted(horizon, 'row')}{time} ahead"
-
-
-def usual_spacing(table: Table) -> float:
-    """Return the usual seconds between two rows of a stream; 0 without times."""
-    if table.time is None or len(table) < 2:
-        return 0.0
-    rows = max(table.groups().values(), key=len)
-    steps = np.diff(table.time[rows])
-    return float(np.median(steps)) if len(steps) else 0.0
 
 
 def unit(column: str) -> str:

@@ -1,4 +1,4 @@
-"""From a table to the data set that a network is trained on."""
+"""The data set of a table: its columns, periods, season and linear part, and what stands before."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..data.checks import leave_out_useless
 from ..data.options import ReadOptions
 from ..data.read import read_table
+from ..data.spacing import usual_spacing
 from ..data.table import Table
 from ..data.text_column import TextColumn
 from ..errors import DataError
@@ -101,7 +102,7 @@ def stage_before(
     if start is not None:
         kept = start.online
         return None if kept is None else Online(**{n: getattr(kept, n) for n in _BEFORE})
-    spacing = _usual_spacing(table)
+    spacing = usual_spacing(table) or 1.0
 
     def zoned(calendar: tuple[str, ...] = ()) -> Online:
         clock: dict[str, Any] = {"zone": settings.zone, "spacing": spacing} if calendar else {}
@@ -115,14 +116,6 @@ def stage_before(
     if not features and settings.fill == "refuse":
         return None
     return zoned(calendar=features)
-
-
-def _usual_spacing(table: Table) -> float:
-    """Return the median of the positive seconds between two rows of a series; 1 without times."""
-    if table.time is None:
-        return 1.0
-    steps = np.concatenate([np.diff(table.time[rows]) for rows in table.groups().values()])
-    return float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
 
 
 def _chosen(
