@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..network.online import result_places
+from .fit import learning_curve
 from .objective import objective_of
 from .report.palette import PRINT, plotting
 from .report.plots import draw_learning_curve
@@ -56,14 +57,15 @@ def draw(trained: Trained) -> Picture:
     shown = range(min(len(trained.dataset.targets), _TARGETS))
     if trained.classes is not None:
         shown = range(1)
-    history = [(epoch.loss, epoch.validation) for epoch in trained.history]
+    history = learning_curve(trained.history)
     baseline = "persistence's" if trained.classes is None else "the class frequencies'"
     with plotting(PRINT):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 2.4 * (1 + len(shown))), layout="constrained")
         curve, *others = figure.subplots(1 + len(shown))
-        draw_learning_curve(curve, history, PRINT, baseline)
+        if history:
+            draw_learning_curve(curve, history, PRINT, baseline)
         for target, axes in zip(shown, others, strict=True):
             if trained.classes is None:
                 _draw_forecast(axes, trained, target)
