@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from streamlstm.cli.table_options import TableFile, reads_table
+from streamlstm.cli.table_options import TableFile, reads_table_with_gaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST = 50  # alarms that are listed
 
 
-@reads_table
+@reads_table_with_gaps
 def detect(
     data: TableFile,
     column: Annotated[
@@ -57,7 +57,7 @@ def detect(
 
     if out is not None:
         check_output("--out", out, data=data)
-    reading |= {"columns": tuple(column or ()), "missing": True, "allow_gaps": True}
+    reading |= {"columns": tuple(column or ()), "missing": True}
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     groups = list(table.groups().values())

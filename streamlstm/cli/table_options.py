@@ -82,6 +82,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
+_WITH_GAPS = tuple(name for name in _OPTIONS if name != "allow_gaps")
 _OF_ROWS = tuple(name for name in _OPTIONS if name not in ("sort", "resample", "allow_gaps"))
 """Those that rows have which are read one by one."""
 
@@ -92,6 +93,11 @@ def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     The command has a parameter ``reading``: a dict by the fields of `ReadOptions`.
     """
     return _with_options(command, tuple(_OPTIONS))
+
+
+def reads_table_with_gaps(command: Callable[..., None]) -> Callable[..., None]:
+    """Do the same for a command to which rows around a gap are always consecutive."""
+    return _with_options(command, _WITH_GAPS)
 
 
 def reads_rows(command: Callable[..., None]) -> Callable[..., None]:

@@ -79,7 +79,9 @@ def observation(
 
 def label(stream: wire.StreamId, seq: int, y: ArrayLike, full: bool | None = None) -> wire.Label:
     """Return the LABEL of one observation; raises as :func:`observation`."""
-    values = to_numbers(y, "y").ravel()
+    values = np.atleast_1d(to_numbers(y, "y"))
+    if values.ndim != 1:
+        raise ShapeError(f"y: expected one label for each output, got shape {values.shape}")
     return wire.Label(check_stream_id(stream), _check_seq(seq), _vector(values, full))
 
 

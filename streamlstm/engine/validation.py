@@ -25,6 +25,8 @@ from .ids import StreamId
 Float32Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 MAX_SEQ = 2**64 - 1
+BOOLEANS = frozenset((bool, np.bool_))
+_NUMBERS = frozenset((int, float, type(None)))
 MAX_THREADS = 1024  # of a block
 
 
@@ -103,6 +105,19 @@ def check_column(name: str, values: Any, count: int) -> Any:
     return values
 
 
+def _has_boolean(values: Any) -> bool:
+    """Tell whether a list or tuple, of lists perhaps, has True or False among its numbers.
+
+    NumPy makes 1 and 0 of them; arrays, which have a type, are not searched.
+    """
+    if not isinstance(values, list | tuple):
+        return isinstance(values, bool) or getattr(values, "dtype", None) == np.bool_
+    kinds = set(map(type, values))
+    if kinds <= _NUMBERS:
+        return False
+    return not BOOLEANS.isdisjoint(kinds) or any(map(_has_boolean, values))
+
+
 def to_numbers(values: ArrayLike, what: str) -> NDArray[Any]:
     """Return ``values`` as an array of real numbers, in the precision in which they came.
 
@@ -123,7 +138,7 @@ def to_numbers(values: ArrayLike, what: str) -> NDArray[Any]:
         raise BadValueError(
             f"{what}: expected numbers, got {type(values).__name__}, which is no array ({error})."
         ) from None
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu" or _has_boolean(values):
         for value in np.asarray(values, dtype=object).ravel():
             is_missing = value is None and array.ndim > 0
             if not is_missing and not is_number(value):

@@ -153,8 +153,9 @@ def refit(
 ) -> Autoregression:
     """Fit the lags that were chosen for a near horizon to another one, by least squares."""
     if chosen.kind is None:
-        seasonal = chosen.lags and season is not None
-        return _seasonal(horizon, season) if seasonal else Autoregression.none()  # type: ignore[arg-type]
+        if season is None or not chosen.lags:
+            return Autoregression.none()
+        return _seasonal(horizon, season)
     longest = min(max(p.train_end for p in series) // 3, _LONGEST)
     recent = next((n for n, lag in enumerate(chosen.lags) if n != lag), len(chosen.lags))
     is_seasonal = recent < len(chosen.lags)

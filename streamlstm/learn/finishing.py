@@ -11,7 +11,7 @@ from .build import build_model
 from .classes.dataset import ClassDataset
 from .classes.scores import score_classes
 from .evaluation.held_back import evaluate_held_back
-from .fit import FitResult
+from .fit import FitResult, learning_curve
 from .objective import objective_of
 from .periods import describe_periods
 from .preparation import Preparation
@@ -66,7 +66,7 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
             dataset.series,
             results,
             prepared.season,
-            [(epoch.loss, epoch.validation) for epoch in fitted.history],
+            learning_curve(fitted.history),
         ),
     )
 
@@ -112,13 +112,13 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
             ),
             "training": json.dumps(
                 {
-                    "sweeps": fitted.history[-1].number,
-                    "best_sweep": best.number,
+                    "epochs": fitted.history[-1].number,
+                    "best_epoch": best.number,
                     "validation_of_persistence": round(best.validation, 6),
                     "ended": fitted.ended,
                     "history": [
-                        [round(epoch.loss, 6), round(epoch.validation, 6)]
-                        for epoch in fitted.history
+                        [round(loss, 6), round(validation, 6)]
+                        for loss, validation in learning_curve(fitted.history)
                     ],
                 }
             ),

@@ -56,6 +56,14 @@ class EpochMetrics:
     seconds: float
 
 
+def learning_curve(history: Sequence[EpochMetrics]) -> list[tuple[float, float]]:
+    """Return loss and validation error of each epoch, without the model that training began with.
+
+    That one, epoch 0, has no loss.
+    """
+    return [(epoch.loss, epoch.validation) for epoch in history if epoch.number]
+
+
 @dataclass(frozen=True)
 class FitResult:
     """Results of a training run.

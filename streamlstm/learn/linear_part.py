@@ -111,7 +111,8 @@ def autoregressions(data: Dataset, season: int | None) -> list[Autoregression]:
         series = _target_series(data, data.inputs.index(column))
         chosen = {h: fit_autoregression(series, h, season) for h in every}
         for h in steps:
-            near = chosen[min(every, key=lambda k, h=h: abs(k - h))]  # type: ignore[misc]
+            _, nearest = min((abs(k - h), k) for k in every)
+            near = chosen[nearest]
             found[column, h] = near if h in chosen else refit(near, series, h, season)
     return [found[pair] for pair in zip(data.targets, data.horizons, strict=True)]
 

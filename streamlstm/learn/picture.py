@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import StreamLSTMError
 from ..network.online import result_places
+from .fit import learning_curve
 from .objective import objective_of
+from .report.palette import PRINT, plotting
+from .report.plots import draw_learning_curve
 
 if TYPE_CHECKING:
     from .classes.scores import ClassScores
     from .trained import Trained
 
-_INK, _MADE, _OTHER = "#222222", "#1f77b4", "#999999"
 _ROWS = 200  # of the test period
 _TARGETS, _LABELLED = 4, 20  # forecasts that are drawn, classes that are named
 
@@ -53,40 +54,24 @@ def draw(trained: Trained) -> Picture:
     StreamLSTMError
         If matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise StreamLSTMError(
-            "drawing needs matplotlib, which is not installed: pip install 'streamlstm[plot]'"
-        ) from None
     shown = range(min(len(trained.dataset.targets), _TARGETS))
     if trained.classes is not None:
         shown = range(1)
-    figure = Figure(figsize=(9, 2.4 * (1 + len(shown))), layout="constrained")
-    curve, *others = figure.subplots(1 + len(shown))
-    draw_learning_curve(curve, trained)
-    for target, axes in zip(shown, others, strict=True):
-        if trained.classes is None:
-            _draw_forecast(axes, trained, target)
-        else:
-            _draw_confusion(axes, trained.classes)
+    history = learning_curve(trained.history)
+    baseline = "persistence's" if trained.classes is None else "the class frequencies'"
+    with plotting(PRINT):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 2.4 * (1 + len(shown))), layout="constrained")
+        curve, *others = figure.subplots(1 + len(shown))
+        if history:
+            draw_learning_curve(curve, history, PRINT, baseline)
+        for target, axes in zip(shown, others, strict=True):
+            if trained.classes is None:
+                _draw_forecast(axes, trained, target)
+            else:
+                _draw_confusion(axes, trained.classes)
     return Picture(figure)
-
-
-def draw_learning_curve(axes: Any, trained: Trained) -> None:
-    """Draw the loss and the validation error of each epoch, and mark the one that was kept."""
-    epochs = [epoch.number for epoch in trained.history]
-    axes.plot(epochs, [e.loss for e in trained.history], color=_OTHER, lw=1, label="loss")
-    axes.plot(
-        epochs, [e.validation for e in trained.history], color=_MADE, lw=1.4, label="validation"
-    )
-    axes.plot([trained.best.number], [trained.best.validation], "o", color=_MADE, label="kept")
-    if all(e.validation > 0 for e in trained.history):
-        axes.set_yscale("log")
-    axes.set_xlabel("epoch")
-    of = "the class frequencies'" if trained.classes is not None else "persistence's"
-    axes.set_title(f"learning curve: validation error as a fraction of {of}", fontsize=9)
-    axes.legend(loc="upper right", ncols=3, fontsize=8)
 
 
 def _draw_forecast(axes: Any, trained: Trained, target: int) -> None:
@@ -104,13 +89,15 @@ def _draw_forecast(axes: Any, trained: Trained, target: int) -> None:
     if band is not None:
         low, high, name = band
         bounds = made[:, low], made[:, high]
-        axes.fill_between(rows, *bounds, color=_MADE, alpha=0.2, lw=0, label=name)
-    axes.plot(rows, made[:, output], color=_MADE, lw=1.2, label="forecast")
-    axes.plot(rows, series.values[rows, column] + offset, color=_INK, lw=0.8, label="what came")
+        axes.fill_between(rows, *bounds, color=PRINT.made, alpha=0.2, lw=0, label=name)
+    axes.plot(rows, made[:, output], color=PRINT.made, lw=1.2, label="forecast")
+    axes.plot(
+        rows, series.values[rows, column] + offset, color=PRINT.ink, lw=0.8, label="what came"
+    )
     ahead = f"{horizon} step{'s' * (horizon != 1)} ahead"
     name = f" of {series.name}" if series.name else ""
-    axes.set_title(f"{settings.outputs[target]}{name}, {ahead}: the last rows", fontsize=9)
-    axes.legend(loc="upper right", ncols=3, fontsize=8)
+    axes.set_title(f"{settings.outputs[target]}{name}, {ahead}: the last rows")
+    axes.legend(loc="upper right", ncols=3)
 
 
 def _band(trained: Trained, output: int) -> tuple[int, int, str] | None:
@@ -140,4 +127,4 @@ def _draw_confusion(axes: Any, scores: ClassScores) -> None:
             axes.text(column, row, scores.confusion[row, column], ha="center", va="center")
     axes.set_xlabel("told")
     axes.set_ylabel("was")
-    axes.set_title(f"classes of the test period, {100 * scores.accuracy:.1f} % right", fontsize=9)
+    axes.set_title(f"classes of the test period, {100 * scores.accuracy:.1f} % right")

@@ -20,7 +20,10 @@ from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_of
 from .offsets import offset_notes
-from .preparing import (
+from .settings import Settings
+from .start import check_fits, settings_of
+from .sweep.halving import Sweep
+from .table_dataset import (
     linear_parts,
     make_dataset,
     read_for,
@@ -28,9 +31,6 @@ from .preparing import (
     shorten_window,
     stage_before,
 )
-from .settings import Settings
-from .start import check_fits, settings_of
-from .sweep.halving import Sweep
 
 
 @dataclass(frozen=True)

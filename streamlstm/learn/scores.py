@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Dataset, Series
-from .evaluation.autoregression import rolling_autoregression, seasonal_lag
+from .evaluation.rolling_autoregression import rolling_autoregression, seasonal_lag
 
 Array = NDArray[Any]
 

@@ -21,11 +21,11 @@ from .finishing import finish, to_model
 from .fit import EpochMetrics, FitResult, fit
 from .known_settings import add_settings, check_known
 from .preparation import Preparation, prepare
-from .preparing import longest_window
 from .sweep.estimate import Estimate
 from .sweep.halving import run_sweep
 from .sweep.pool import cores
 from .sweep.space import candidates
+from .table_dataset import longest_window
 from .trained import Trained
 
 _WORTH = 0.5  # of a network's outputs: where less is kept, a network alone is tried

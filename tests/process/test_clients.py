@@ -208,6 +208,8 @@ async def test_closing_ends_requests_in_flight(slow: SlowWorker) -> None:
         ("a", [[1], [1, 2]], ShapeError, "x: expected rows of equal length"),
         ("a", ["x"], BadValueError, "x: expected numbers, got 'x' .str."),
         ("a", [True, 1j], BadValueError, "x: expected numbers, got "),
+        ("a", [1.5, True], BadValueError, "x: expected numbers, got True .bool."),
+        ("a", (1, np.False_), BadValueError, r"x: expected numbers, got (np\.)?False"),
     ],
 )
 def test_what_is_no_observation_is_not_sent(

@@ -58,8 +58,9 @@ def test_commands_share_the_options_of_reading(command: str, tmp_path: Path) -> 
     done = run(command, "--help")
     for option in ("time-column", "time-unit", "time-format", "timezone", "decimal", "thousands"):
         assert f"--{option}" in done.stdout
-    for option in ("missing-value", "sort", "resample", "allow-gaps", "stream-column"):
+    for option in ("missing-value", "sort", "resample", "stream-column"):
         assert f"--{option}" in done.stdout
+    assert ("--allow-gaps" in done.stdout) == (command != "detect")  # which always does
 
 
 def test_an_option_settles_what_is_refused(tmp_path: Path) -> None:

@@ -291,7 +291,7 @@ def test_a_sweep_says_what_was_tried_and_what_a_guess_would_have_cost(
     assert "a guess would have cost" in done.stdout
     kept = json.loads(Model.load(out).metadata["sweep"])
     assert [round(trial["validation"], 4) for trial in kept["tried"]] == errors
-    assert json.loads(Model.load(out).metadata["training"])["sweeps"] == 6
+    assert json.loads(Model.load(out).metadata["training"])["epochs"] == 6
     both = ["--sweep", "3", "--checkpoint", tmp_path / "c"]
     assert "give one" in refused("train", wave, "--target", "value", "--out", out, *both)
 

@@ -63,7 +63,7 @@ def test_a_killed_training_continues_bit_for_bit(series: Path, tmp_path: Path) -
     again = [*train, "--out", str(resumed), "--checkpoint", str(checkpoint)]
     kill_at_a_checkpoint([sys.executable, "-m", "streamlstm", *again], checkpoint)
     assert not resumed.exists()
-    finished = json.loads(sl.Model.load(whole).metadata["training"])["sweeps"]
+    finished = json.loads(sl.Model.load(whole).metadata["training"])["epochs"]
     assert sweeps_in(checkpoint) < finished
     done = run(*again)
     assert done.returncode == 0, done.stderr

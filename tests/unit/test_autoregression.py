@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamlstm.learn.evaluation.autoregression import (
+from streamlstm.learn.evaluation.rolling_autoregression import (
     fill_forward,
     rolling_autoregression,
     seasonal_lag,

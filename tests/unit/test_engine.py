@@ -48,6 +48,10 @@ BAD_OBSERVATIONS = [
     ([None, 1, 2], BadValueError, r"for x\d, got a missing value"),
     ([1j, 0, 0], BadValueError, "expected numbers"),
     ([True, False, True], BadValueError, "got True"),
+    ([1, True, 2.0], BadValueError, "got True"),
+    ([1.0, 2.0, np.False_], BadValueError, r"got (np\.)?False"),
+    ((1, 2, True), BadValueError, "got True"),
+    ([None, 1.0, True], BadValueError, "got True"),
     ([10**400, 0, 0], BadValueError, "fit float32"),
     (
         np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]),

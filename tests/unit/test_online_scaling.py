@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import float64, njit
 
+from streamlstm import Engine, Online
 from streamlstm.kernels.online.scaling import (
     COLUMNS,
     COUNT,
@@ -15,6 +16,8 @@ from streamlstm.kernels.online.scaling import (
     width_of,
 )
 from streamlstm.online import scaling
+
+from ..contract.models import staged
 
 AT = 3  # an offset, so that an index without it would be seen
 
@@ -130,6 +133,20 @@ def test_a_spike_is_forgotten_within_200_rows(place: int, value: float) -> None:
     x[place] = value
     Z, _, _ = compiled(x)
     assert recovered(Z, x)
+
+
+@pytest.mark.parametrize("value", SPIKES)
+@pytest.mark.parametrize("place", [1, 60, 500])
+def test_predictions_are_as_if_there_had_been_no_spike_200_rows_later(
+    place: int, value: float
+) -> None:
+    model = staged(Online(scale="stream"), 1)
+    x = (20 + np.random.default_rng(5).standard_normal((place + 250, 3))).astype(np.float32)
+    spiked = x.copy()
+    spiked[place, :] = value
+    expected, Y = (Engine(model, 2).run("a", rows) for rows in (x, spiked))
+    assert np.isfinite(Y).all()
+    assert np.abs(Y - expected)[place + 200 :].max() < 0.2
 
 
 @pytest.mark.parametrize("value", SPIKES)

@@ -1,5 +1,6 @@
 """Training on from a model of any kind that training makes."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,19 @@ def test_on_the_same_rows_the_start_is_as_good_as_it_was() -> None:
     second = sl.train(FRAME, target="value", from_model=first.model, epochs=1)
     # Its outputs may have been made smaller where that was nearly as good.
     assert second.history[0].validation < 1.02 * first.best.validation
+
+
+def test_the_learning_curve_begins_with_the_first_epoch() -> None:
+    options: dict[str, Any] = {"hidden": 4, "window": 16, "linear": False, "online": False}
+    first = sl.train(FRAME, target="value", epochs=1, **options)
+    second = sl.train(FRAME, target="value", from_model=first.model, epochs=2)
+    assert [epoch.number for epoch in second.history] == [0, 1, 2]  # 0 has no loss
+    (loss, _), (_, last) = json.loads(second.model.metadata["training"])["history"]
+    assert loss > 0
+    assert last == pytest.approx(second.history[-1].validation, abs=1e-6)
+    validation, _, losses, _ = second.plot().figure.axes[0].lines
+    assert validation.get_xdata().tolist() == losses.get_xdata().tolist() == [1, 2]
+    assert np.isfinite(losses.get_ydata()).all()
 
 
 def test_a_model_of_other_columns_is_refused_by_name() -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import streamlstm as sl
-from streamlstm.errors import StreamLSTMError
+from streamlstm import LSTM, Dense, Engine, Online
+from streamlstm.client.requests import label, observations
+from streamlstm.errors import BadValueError, ShapeError, StreamLSTMError
 
 from ..contract.models import random_model
 
@@ -378,3 +380,51 @@ def test_a_wrong_argument_is_refused_with_an_error_of_ours(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # some of the values are names of files to write
     assert not list(raw_errors(CALLS[name], argument))
+
+
+MIXED: list[Any] = [
+    [[1.0, True], [2.0, 3.0]],
+    [[1.0, 2.0], (3, np.True_)],
+    [[1.0, 2.0], np.array([False, True])],
+    ([1, 2], [None, False]),
+]
+
+
+@pytest.mark.parametrize("X", MIXED, ids=repr)
+def test_booleans_among_numbers_are_refused_everywhere(X: Any) -> None:
+    """In many rows, a run, offsets and clients alike, as rows of booleans alone are."""
+    plain = random_model([LSTM(2, 4), Dense(4, 1)])
+    for model in (plain, plain.with_offsets([1e9, 0.0])):
+        engine = Engine(model, 10)
+        for call in (
+            lambda engine=engine: engine.step_many(["a", "b"], X),
+            lambda engine=engine: engine.step_each(["a", "b"], X),
+            lambda engine=engine: engine.observe_many(["a", "b"], X),
+            lambda engine=engine: engine.run("a", X),
+        ):
+            with pytest.raises(BadValueError, match=r"expected numbers, got (np\.)?(True|False)"):
+                call()
+        assert engine.streams() == []
+    with pytest.raises(BadValueError, match=r"X: expected numbers, got (np\.)?(True|False)"):
+        observations(["a", "b"], X)
+
+
+def test_a_label_of_one_output_may_be_a_number_everywhere() -> None:
+    """A number or a list of one; a matrix and a boolean are refused, here and in clients."""
+    stage = Online(adapt="rls", labels=9, targets=(-1,))
+    plain = random_model([LSTM(2, 4), Dense(4, 1)]).with_online(stage)
+    for model in (plain, plain.with_offsets([1e9, 0.0])):
+        states = []
+        for y in (0.5, [0.5], (0.5,), np.float64(0.5), np.array(0.5), np.array([0.5])):
+            engine = Engine(model, 10)
+            engine.step("a", [1e9, 2.0])
+            engine.learn("a", 1, y)
+            states.append(engine.export_stream("a"))
+            assert label("a", 1, y) == label("a", 1, [0.5])
+        assert len(set(states)) == 1
+        bad: Any
+        for bad, error in (([[0.5]], ShapeError), ([True], BadValueError), (True, BadValueError)):
+            with pytest.raises(error):
+                engine.learn("a", 1, bad)
+            with pytest.raises(error):
+                label("a", 1, bad)

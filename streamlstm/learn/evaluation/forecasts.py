@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...network.model import Model
 from ...network.online import result_places
-from .autoregression import fill_forward, rolling_autoregression, seasonal_lag
 from .points import Point
+from .rolling_autoregression import fill_forward, rolling_autoregression, seasonal_lag
 
 Array = NDArray[Any]
 Float64Array = NDArray[np.float64]

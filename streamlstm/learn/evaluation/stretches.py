@@ -9,7 +9,7 @@ import numpy as np
 from .forecasts import Float64Array, Forecasts, Rows
 
 LONGEST, FEWEST = 100, 20  # rows of a stretch at most, and how many stretches a stream has at least
-MOST = 5
+MOST = 5  # stretches that are told
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Stretch:
     mae : float
         Mean absolute error, in the unit of the column.
     times : float
-        That error as a multiple of the stream's; NaN if that is 0.
+        That error as a multiple of the stream's, above 1.
     """
 
     first_row: int
@@ -32,16 +32,16 @@ class Stretch:
     times: float
 
 
-def worst_stretches(forecasts: Forecasts, rows: Rows, most: int = MOST) -> tuple[Stretch, ...]:
-    """Return the stretches with the largest errors, the worst first.
+def worst_stretches(forecasts: Forecasts, rows: Rows) -> tuple[Stretch, ...]:
+    """Return the `MOST` stretches with the largest errors at most, the worst first.
+
+    Those whose error is not above the stream's are left out.
 
     Parameters
     ----------
     forecasts : Forecasts
     rows : int[k]
         Scored rows of one stream, in order.
-    most : int
-        How many at most. Those whose error is not above the stream's are left out.
     """
     if not len(rows):
         return ()
@@ -49,7 +49,7 @@ def worst_stretches(forecasts: Forecasts, rows: Rows, most: int = MOST) -> tuple
     starts, means = stretch_means(errors, stretch_length(len(rows)))
     ends = np.append(starts[1:], len(rows))
     overall = float(errors.mean())
-    order = np.argsort(-means, kind="stable")[:most]
+    order = np.argsort(-means, kind="stable")[:MOST]
     return tuple(
         Stretch(
             first_row=int(forecasts.aimed[rows[starts[n]]]),

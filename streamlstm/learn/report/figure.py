@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
 
 FORMATS = (".png", ".svg", ".pdf")
+_MOST = 6  # streams and outputs that are drawn from predictions
 
 
 def check_picture(path: str | PathLike[str]) -> None:
@@ -86,9 +87,9 @@ def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -
 
 
 def prediction_figure(
-    model: Model, table: Table, results: NDArray[Any], rows: int = 240, most: int = 6
+    model: Model, table: Table, results: NDArray[Any], rows: int = 240
 ) -> Picture:
-    """Return a picture of the last predictions, at the times that they speak of.
+    """Return a picture of the last predictions of some outputs, at the times that they speak of.
 
     Parameters
     ----------
@@ -99,8 +100,6 @@ def prediction_figure(
         The result of each row.
     rows : int
         Rows of each stream that are drawn.
-    most : int
-        How many streams and outputs are drawn at most.
 
     Raises
     ------
@@ -109,7 +108,7 @@ def prediction_figure(
     """
     groups = table.groups()
     points = _points(model, table)
-    shown = [(name, point) for name in groups for point in points][:most]
+    shown = [(name, point) for name in groups for point in points][:_MOST]
     with plotting(PRINT):
         from matplotlib.figure import Figure
 

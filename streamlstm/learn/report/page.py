@@ -87,7 +87,7 @@ def _sections(evaluation: Evaluation) -> Iterator[str]:
         yield f"<h2>Alarms and missing values</h2>{paragraph(said)}{alarm_table(evaluation)}"
     if len(evaluation.history) > 1:
         yield "<h2>How it was trained</h2>"
-        draw = partial(draw_learning_curve, evaluation=evaluation, palette=PAGE)
+        draw = partial(draw_learning_curve, history=evaluation.history, palette=PAGE)
         yield _plot("curve", draw, CURVE)
     yield GLOSSARY
 

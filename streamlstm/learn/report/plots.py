@@ -170,22 +170,31 @@ def draw_reliability(axes: Any, evaluation: Evaluation, palette: Palette) -> Non
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
 
 
-def draw_learning_curve(axes: Any, evaluation: Evaluation, palette: Palette) -> None:
-    """Draw loss and validation error of each epoch of the training."""
-    loss, validation = (np.array(part) for part in zip(*evaluation.history, strict=True))
+def draw_learning_curve(
+    axes: Any,
+    history: Sequence[tuple[float, float]],
+    palette: Palette,
+    baseline: str = "persistence's",
+) -> None:
+    """Draw loss and validation error of each epoch of a training.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    history : sequence of (float, float)
+        Loss, and validation error as a fraction of the baseline's.
+    palette : Palette
+    baseline : str
+        Whose error is 1.
+    """
+    loss, validation = (np.array(part) for part in zip(*history, strict=True))
     epochs = np.arange(1, len(loss) + 1)
-    axes.plot(
-        epochs, validation, color=palette.made, lw=1.4, label="validation error, of persistence's"
-    )
+    name = f"validation error, of {baseline}"
+    axes.plot(epochs, validation, color=palette.made, lw=1.4, label=name)
     best = int(np.argmin(validation))
-    axes.plot([best + 1], [validation[best]], "o", ms=5, color=palette.made, label="kept")
-    axes.plot(
-        epochs,
-        loss / max(loss[0], 1e-30),
-        color=palette.other,
-        lw=1,
-        label="training loss, of the first epoch's",
-    )
+    axes.plot([best + 1], [validation[best]], "o", ms=5, color=palette.made, label="best")
+    name = "training loss, of the first epoch's"
+    axes.plot(epochs, loss / max(loss[0], 1e-30), color=palette.other, lw=1, label=name)
     axes.axhline(1, color=palette.faint, lw=0.6)
     axes.set_ylim(0, max(1.2, min(float(validation.max()) * 1.05, 3)))
     axes.xaxis.get_major_locator().set_params(integer=True)

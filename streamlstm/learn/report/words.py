@@ -8,7 +8,7 @@ import re
 from ...data.spacing import usual_spacing
 from ...data.table import Table
 
-_WORDS = "no one two three four five six seven eight nine ten".split()  # noqa: SIM905 - readable
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _UNIT = re.compile(r"[\[(]([^\])]{1,12})[\])]\s*$")
 
 

@@ -1,4 +1,4 @@
-"""From a table to the data set that a network is trained on."""
+"""The data set of a table: its columns, periods, season and linear part, and what stands before."""
 
 from __future__ import annotations
 
