@@ -9,7 +9,7 @@ import numpy as np
 from river.base import Regressor
 
 from ..engine.engine import Engine
-from ..errors import ModelError
+from ..errors import DataError, ModelError
 from ..network.model import Model
 from ..network.online import Online
 
@@ -61,6 +61,7 @@ class StreamRegressor(Regressor):  # type: ignore[misc]
 
     def learn_one(self, x: Mapping[str, Any], y: float) -> None:
         """Learn what the prediction of an observation should have been."""
+        label = float(y)
         numbers = self._waiting.get(self._key(x))
         if not numbers:
             self._step(x)
@@ -70,14 +71,21 @@ class StreamRegressor(Regressor):  # type: ignore[misc]
             if not numbers:
                 del self._waiting[self._key(x)]
         if self._learns:
-            self._engine.learn(_STREAM, seq, [float(y)])
+            self._engine.learn(_STREAM, seq, [label])
 
     def _step(self, x: Mapping[str, Any]) -> float:
-        self._seq += 1
-        values = [x[name] for name in self.model.inputs]
-        return float(self._engine.step(_STREAM, np.array(values, np.float64), seq=self._seq)[0])
+        values = np.array(self._key(x), np.float64)
+        y = float(self._engine.step(_STREAM, values, seq=self._seq + 1)[0])
+        self._seq += 1  # only now: an observation that was refused has no number
+        return y
 
     def _key(self, x: Mapping[str, Any]) -> Hashable:
+        missing = [name for name in self.model.inputs if name not in x]
+        if missing:
+            raise DataError(
+                f"expected the features {', '.join(self.model.inputs)}, got none of the name "
+                f"{missing[0]!r}"
+            )
         return tuple(x[name] for name in self.model.inputs)
 
     @classmethod

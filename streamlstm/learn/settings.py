@@ -7,12 +7,15 @@ A new setting is a field here with a line in the docstring, and an option of the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from ..errors import DataError
 from ..network.checks import horizon_suffix
 
 MOST_STEPS, MOST_HORIZONS = 1_000_000, 1_000
+WHOLE_NUMBERS = {"epochs": 1, "window": 2, "batch": 1, "embedding": 1, "patience": 1, "seed": 0}
+"""The least value of each setting that is a whole number."""
 
 
 def parse_horizons(given: object) -> int | tuple[int, ...]:
@@ -45,6 +48,20 @@ def parse_horizons(given: object) -> int | tuple[int, ...]:
         raise DataError(f"horizon: expected 1 to {MOST_HORIZONS} different ones, got {len(steps)}")
     found = tuple(sorted(steps))
     return found[0] if len(found) == 1 else found
+
+
+def _whole(name: str, given: object, least: int) -> int:
+    """Return a whole number, also of NumPy's types.
+
+    Raises
+    ------
+    DataError
+        If it is none, or less than the least.
+    """
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if not whole or int(given) < least:  # type: ignore[call-overload]
+        raise DataError(f"{name}: expected a whole number of {least} or more, got {given!r}")
+    return int(given)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -227,6 +244,8 @@ class Settings(OnlineSettings, DataSettings, OptimizationSettings, NetworkSettin
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", parse_horizons(self.horizon))
+        for name, least in WHOLE_NUMBERS.items():
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least))
 
     @property
     def reading(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,8 +116,21 @@ def check_one_of(sweep: int, checkpoint: object) -> None:
 
 
 def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:
-    """Return the hidden units of each layer."""
-    return (hidden,) * layers if isinstance(hidden, int) else tuple(hidden)
+    """Return the hidden units of each layer.
+
+    Raises
+    ------
+    DataError
+        If they are no whole numbers of 1 or more.
+    """
+    sizes = tuple(hidden) if isinstance(hidden, list | tuple) else (hidden,) * layers
+    for size in sizes or (None,):
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise DataError(
+                "hidden: expected a whole number of 1 or more, or one for each layer, "
+                f"got {hidden!r}"
+            )
+    return tuple(map(int, sizes))
 
 
 def choose(

@@ -83,3 +83,21 @@ def test_a_model_of_several_outputs_is_refused() -> None:
     several = Trainable(hidden=4, epochs=1).fit(X, np.hstack([X, X])).model_
     with pytest.raises(sl.StreamLSTMError, match="y0, y1"):
         StreamRegressor(several)
+
+
+def test_what_is_refused_does_not_end_the_stream(model: sl.Model) -> None:
+    taken, other = StreamRegressor(model), StreamRegressor(model)
+    for bad in ({}, {"x0": "a"}, {"x0": math.nan}):
+        with pytest.raises((sl.StreamLSTMError, ValueError)):
+            taken.predict_one(bad)
+    with pytest.raises(ValueError, match="could not convert"):
+        taken.learn_one({"x0": 1.0}, "good")  # type: ignore[arg-type]
+    for x, y in stream(20):
+        assert taken.predict_one(x) == other.predict_one(x)
+        taken.learn_one(x, y)
+        other.learn_one(x, y)
+
+
+def test_a_feature_that_is_not_there_is_named(model: sl.Model) -> None:
+    with pytest.raises(sl.StreamLSTMError, match=r"expected the features x0, got none .* 'x0'"):
+        StreamRegressor(model).predict_one({"x": 1.0})

@@ -2,13 +2,15 @@
 
 import inspect
 from dataclasses import fields
+from typing import Any
 
+import numpy as np
 import pytest
 
 from streamlstm.cli.train.command import train as command
 from streamlstm.errors import DataError
 from streamlstm.learn.settings import Settings
-from streamlstm.learn.training import train
+from streamlstm.learn.training import hidden_sizes, train
 
 # Settings of the command that the class has under another name, and settings without an option.
 NOT_SETTINGS = {"context", "data", "out", "from_model", "checkpoint", "sweep", "processes"}
@@ -38,3 +40,26 @@ def test_help_and_completion_show_every_setting() -> None:
     for name in settings.keys() - {"hidden_sizes", "target", "inputs"}:
         assert shown[name].default == settings[name]
     assert "settings" not in shown
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"hidden": "8"}, {"hidden": 4.0}, {"hidden": 0}, {"hidden": []}, {"hidden": [8, None]}],
+)
+def test_hidden_units_are_whole_numbers(given: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="hidden: expected a whole number of 1 or more"):
+        train("no.csv", target="value", **given)
+
+
+@pytest.mark.parametrize("given", [0, -1, 2.5, "3", True, None])
+def test_settings_that_are_whole_numbers(given: Any) -> None:
+    with pytest.raises(DataError, match="epochs: expected a whole number of 1 or more, got"):
+        Settings(epochs=given)
+    with pytest.raises(DataError, match="window: expected a whole number of 2 or more, got"):
+        train("no.csv", target="value", window=given)
+
+
+def test_whole_numbers_of_numpy_are_taken() -> None:
+    assert type(Settings(epochs=np.int64(3)).epochs) is int
+    assert hidden_sizes(np.int64(4), 2) == (4, 4)  # type: ignore[arg-type]
+    assert hidden_sizes([4, 5], 1) == (4, 5)
