@@ -123,7 +123,9 @@ def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:
     DataError
         If they are no whole numbers of 1 or more.
     """
-    sizes = tuple(hidden) if isinstance(hidden, list | tuple) else (hidden,) * layers
+    sizes: tuple[Any, ...] = (
+        tuple(hidden) if isinstance(hidden, list | tuple) else (hidden,) * layers
+    )
     for size in sizes or (None,):
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise DataError(
