@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +30,8 @@ def times_ahead(table: Table, steps: int) -> TextColumn:
     """Return for each row the time of the row ``steps`` later in its stream.
 
     As it is written there. Beyond the end of a stream it is told by the usual spacing of its rows:
-    a number where stamps are numbers, else as ISO 8601 writes it, in UTC.
+    a number where stamps are numbers, else in their pattern and time zone where that writes the
+    last one as it stands there, else as ISO 8601 writes it.
 
     Parameters
     ----------
@@ -45,12 +48,13 @@ def times_ahead(table: Table, steps: int) -> TextColumn:
         times = (table.time if numbers is None else numbers)[rows]
         gaps = np.diff(times)
         spacing = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else None
+        write = _writer(table, int(rows[-1]), numbers is not None)
         for place in range(max(len(rows) - steps, 0), len(rows)):
             row = int(rows[place])
             ends[row] = ""
             if spacing is not None:
                 moment = float(times[-1]) + spacing * (place + steps - len(rows) + 1)
-                ends[row] = _written(moment, table.stamps[row], numbers is not None)
+                ends[row] = write(moment, table.stamps[row])
     told = stamps.take(pa.array(np.maximum(ahead, 0)))
     if isinstance(told, pa.ChunkedArray):
         told = told.combine_chunks()
@@ -66,14 +70,35 @@ def _numbers(stamps: Any) -> NDArray[np.float64] | None:
         return None
 
 
-def _written(moment: float, like: str, is_number: bool) -> str:
-    """Return a time written as another one is, where that is a number or ISO 8601."""
-    if is_number:
-        return f"{moment:.0f}" if like.lstrip("-").isdigit() else repr(moment)
-    when = _UNIX + timedelta(seconds=round(moment, 6))
-    between = "T" if "T" in like else " "
-    text = when.replace(tzinfo=None).isoformat(between)
-    return text + ("Z" if like.endswith("Z") else "+00:00" if _has_zone(like) else "")
+def _writer(table: Table, row: int, are_numbers: bool) -> Callable[[float, str], str]:
+    """Return what writes a time like another one of the stream whose last row this is."""
+    assert table.time is not None
+    assert table.stamps is not None
+    if are_numbers:
+        return _number
+    zone = ZoneInfo(table.zone)
+    pattern = table.notation
+    if (
+        "%" in pattern
+        and _local(float(table.time[row]), zone).strftime(pattern) == table.stamps[row]
+    ):
+        return lambda moment, _: _local(moment, zone).strftime(pattern)
+    return lambda moment, like: _iso(moment, like, zone)
+
+
+def _number(moment: float, like: str) -> str:
+    return f"{moment:.0f}" if like.lstrip("-").isdigit() else repr(moment)
+
+
+def _local(moment: float, zone: tzinfo) -> datetime:
+    return (_UNIX + timedelta(seconds=round(moment, 6))).astimezone(zone)
+
+
+def _iso(moment: float, like: str, zone: tzinfo) -> str:
+    """Return a time as ISO 8601 writes it: in UTC if the other one names its zone, else local."""
+    suffix = "Z" if like.endswith("Z") else "+00:00" if _has_zone(like) else ""
+    when = _local(moment, UTC if suffix else zone)
+    return when.replace(tzinfo=None).isoformat("T" if "T" in like else " ") + suffix
 
 
 def _has_zone(stamp: str) -> bool:

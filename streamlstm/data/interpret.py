@@ -37,10 +37,10 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         streams = _read_streams(columns, options.stream_column)
     categories = {name: TextColumn(columns[name]) for name in options.categories}
     time_column = find_time(columns, options)
-    time = stamps = None
+    time, stamps, notation = None, None, ""
     if time_column is not None:
         rows = {"": np.arange(len(columns.lines))} if streams is None else streams.groups()
-        time, stamps = read_time(columns, time_column, options, rows.values())
+        time, stamps, notation = read_time(columns, time_column, options, rows.values())
         columns.pop(time_column)
     if options.stream_column is not None and options.stream_column not in options.columns:
         columns.pop(options.stream_column)
@@ -65,6 +65,8 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         text=text,
         categories=categories,
         notes=tuple(columns.notes),
+        notation=notation,
+        zone=options.timezone or "UTC",
     )
 
 

@@ -58,6 +58,10 @@ class Table:
         The columns that hold names of classes.
     notes : tuple of Note
         What was understood beyond the ordinary.
+    notation : str
+        How the stamps are written (`data.cells.times.TimeFormat`); empty if that is not known.
+    zone : str
+        Time zone of stamps that name none.
     """
 
     path: str
@@ -72,6 +76,8 @@ class Table:
     text: tuple[str, ...] = ()
     categories: Mapping[str, TextColumn] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    notation: str = ""
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
         for name in ("streams", "stamps"):

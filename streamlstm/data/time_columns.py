@@ -107,8 +107,8 @@ def _join(columns: Columns, names: tuple[str, ...]) -> str:
 
 def read_time(
     columns: Columns, name: str, options: ReadOptions, streams: Streams
-) -> tuple[NDArray[np.float64], TextColumn]:
-    """Return the times of the rows, float64[n] in seconds since 1970, and their cells.
+) -> tuple[NDArray[np.float64], TextColumn, str]:
+    """Return the times of the rows, float64[n] in seconds since 1970, their cells and notation.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def read_time(
         columns.notes.append(Note(name, f"the time, read as {_shown(time_format)}"))
     if local:
         time = _to_utc(columns, name, time, options, streams)
-    return time, TextColumn(cells)
+    return time, TextColumn(cells), time_format.notation
 
 
 def _shown(time_format: TimeFormat) -> str:
