@@ -43,33 +43,34 @@ class StreamRegressor(Regressor):  # type: ignore[misc]
                 f"expected a model with one output, this one has {', '.join(model.outputs)}."
             )
         self.model, self.labels = model, labels
-        self._learns = max(model.targets) < 0
-        if self._learns and labels and (model.online is None or not model.online.labels):
+        own_row = max(model.targets) < 0
+        if own_row and labels and (model.online is None or not model.online.labels):
             model = model.with_online(Online(adapt="rls", labels=labels, targets=(-1,)))
         self._engine = Engine(model, capacity=1)
         self._learns = model.online is not None and model.online.labels > 0
+        self._kept = max(labels, 1)
+        if model.online is not None and model.online.labels:
+            self._kept = model.online.labels
         self._seq = 0
-        self._waiting: dict[Hashable, list[int]] = {}  # numbers of what was predicted, by values
+        # The values of what was predicted, by its number, as long as a label of it may come.
+        self._waiting: dict[int, Hashable] = {}
 
     def predict_one(self, x: Mapping[str, Any]) -> float:
         """Step by an observation, and return the prediction."""
         y = self._step(x)
-        self._waiting.setdefault(self._key(x), []).append(self._seq)
-        if len(self._waiting) > max(self.labels, 1):  # the oldest never got a label
-            del self._waiting[next(iter(self._waiting))]
+        self._waiting[self._seq] = self._key(x)
         return y
 
     def learn_one(self, x: Mapping[str, Any], y: float) -> None:
         """Learn what the prediction of an observation should have been."""
         label = float(y)
-        numbers = self._waiting.get(self._key(x))
-        if not numbers:
+        key = self._key(x)
+        seq = next((number for number, values in self._waiting.items() if values == key), 0)
+        if seq:
+            del self._waiting[seq]
+        else:
             self._step(x)
             seq = self._seq
-        else:
-            seq = numbers.pop(0)
-            if not numbers:
-                del self._waiting[self._key(x)]
         if self._learns:
             self._engine.learn(_STREAM, seq, [label])
 
@@ -77,6 +78,8 @@ class StreamRegressor(Regressor):  # type: ignore[misc]
         values = np.array(self._key(x), np.float64)
         y = float(self._engine.step(_STREAM, values, seq=self._seq + 1)[0])
         self._seq += 1  # only now: an observation that was refused has no number
+        while self._waiting and next(iter(self._waiting)) <= self._seq - self._kept:
+            del self._waiting[next(iter(self._waiting))]  # its label never came
         return y
 
     def _key(self, x: Mapping[str, Any]) -> Hashable:

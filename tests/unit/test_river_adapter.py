@@ -53,6 +53,15 @@ def test_labels_may_come_late(model: sl.Model) -> None:
     assert abs(unseen.predict_one(x) - y) < 1.5
 
 
+def test_labels_that_never_come_are_not_waited_for(model: sl.Model) -> None:
+    adapter = StreamRegressor(model, labels=10)
+    for _ in range(30):
+        before = adapter.predict_one({"x0": 1.0})
+    for _ in range(10):
+        adapter.learn_one({"x0": 1.0}, 3.0)  # of the last ten; the first twenty are past
+    assert abs(adapter.predict_one({"x0": 1.0}) - 3.0) < abs(before - 3.0)
+
+
 def test_an_observation_is_one_step_whoever_comes_first(model: sl.Model) -> None:
     adapter, engine = StreamRegressor(model, labels=0), sl.Engine(model)
     for n, (x, y) in enumerate(stream(20)):
