@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import streamlstm as sl
 from streamlstm.errors import DataError
 from streamlstm.learn.report.figure import prediction_figure
+from streamlstm.learn.report.palette import PAGE, plotting, to_svg
 from streamlstm.learn.report.words import ahead, duration, number, share, unit
 
 from .test_evaluation import identity, recurrent, table, walk
@@ -241,3 +243,13 @@ def test_predictions_are_drawn_at_the_time_that_they_speak_of() -> None:
     picture = prediction_figure(unknown, table(value=walk(5)), results[:5])
     (forecast,) = picture.figure.axes[0].lines
     np.testing.assert_array_equal(forecast.get_xdata(), np.arange(1, 6))
+
+
+def test_names_in_any_script_stay_text_without_a_warning() -> None:
+    from matplotlib.figure import Figure
+
+    with plotting(PAGE), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = Figure()
+        figure.subplots().set_title("温度")
+        assert "温度" in to_svg(figure, "a")

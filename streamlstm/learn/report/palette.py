@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,10 @@ def to_svg(figure: Any, name: str) -> str:
     """
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Type", "Format"))
-    figure.savefig(file, format="svg", metadata=nothing)
+    with warnings.catch_warnings():
+        # Text stays text in the page, whose reader has fonts for it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(file, format="svg", metadata=nothing)
     text = file.getvalue()
     head, rest = text[text.index("<svg") :].split(">", 1)
     head = re.sub(r'\s(xmlns(:\w+)?|width|height|version)="[^"]*"', "", head)
