@@ -71,13 +71,14 @@ def predict(
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows, result_columns
     from streamlstm.learn.evaluation.reading import checked_inputs, needed_columns
+    from streamlstm.learn.model_inputs import reading_of
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
     compared = actual or plot is not None
     needed = needed_columns(network) if compared else network.inputs
-    reading |= {"columns": needed, "missing": compared or fills(network)}
+    reading |= reading_of(network, needed) | {"missing": compared or fills(network)}
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     values = checked_inputs(network, table)

@@ -276,9 +276,11 @@ class Dataset:
         )
         if training < MIN_TRAINING or validation < MIN_VALIDATION:
             rows = sum(len(s) for s in self.series)
+            gone = [np.isnan(s.values[:, self.targets]).any(axis=1).sum() for s in self.series]
+            gaps = f" (the target is missing in {sum(gone)})" if sum(gone) else ""
             raise DataError(
                 f"expected at least {MIN_TRAINING} values to train on and {MIN_VALIDATION} "
-                f"to validate on, got {training} and {validation} out of {rows} rows "
+                f"to validate on, got {training} and {validation} out of {rows} rows{gaps} "
                 f"with a horizon of {self.horizon}; use a longer series"
             )
 

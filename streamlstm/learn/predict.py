@@ -16,6 +16,7 @@ from ..engine.offline import predict_rows, result_columns
 from ..errors import DataError
 from ..network.model import Model
 from ..online.layout import fills
+from .model_inputs import inputs_of, reading_of
 
 Array = NDArray[Any]
 
@@ -49,13 +50,13 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     DataError
         If the data cannot be read, or lack an input.
     """
-    reading: dict[str, Any] = {"columns": tuple(model.inputs), "missing": fills(model)}
+    reading = reading_of(model, model.inputs) | {"missing": fills(model)}
     given = ReadOptions(**(reading | options))
     named = _name(model, data) if isinstance(data, np.ndarray) else data
     table = data if isinstance(data, Table) else read_table(named, given)
     compile_for(model)
     groups = list(table.groups().values())
-    results = predict_rows(model, table.select(model.inputs), groups, table.time)
+    results = predict_rows(model, inputs_of(model, table), groups, table.time)
     order = np.argsort(table.lines, kind="stable")  # as the source has them
     names, places = result_columns(model)
     columns = {name: results[order, place] for name, place in zip(names, places, strict=True)}

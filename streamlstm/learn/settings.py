@@ -244,6 +244,8 @@ class Settings(OnlineSettings, DataSettings, OptimizationSettings, NetworkSettin
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", parse_horizons(self.horizon))
+        if isinstance(self.quantiles, float):
+            object.__setattr__(self, "quantiles", (self.quantiles,))
         for name, least in WHOLE_NUMBERS.items():
             object.__setattr__(self, name, _whole(name, getattr(self, name), least))
 

@@ -254,4 +254,9 @@ def fit_best(
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    """Return names of columns, one or several; raise DataError if they are none."""
+    names = (given,) if isinstance(given, str) or not isinstance(given, Sequence) else tuple(given)
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"expected the name of a column, got {name!r}")
+    return names

@@ -151,8 +151,13 @@ def test_next_events_are_learned_and_served(tmp_path: Path) -> None:
     assert scores.accuracy > 0.8
     assert scores.log_loss < 0.6 * scores.frequencies
     engine = Engine(model)
-    for event in names[events[:50]]:
+    said = model.predict(path)
+    for row, event in enumerate(names[events[:50]]):
         logs = engine.step("s", [model.outputs.index(event)])
+        assert [said[name][row] for name in model.outputs] == logs.tolist()
+    path.write_text("event\nstart\nrun\n")
+    with pytest.raises(DataError, match=r":3: column 'event': .*'start'.*got 'run'"):
+        model.predict(path)
     assert np.exp(logs).sum() == pytest.approx(1, abs=1e-5)
     assert model.outputs[int(logs.argmax())] == names[(2 * events[49] + events[48]) % 5]
 

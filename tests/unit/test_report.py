@@ -17,6 +17,7 @@ import streamlstm as sl
 from streamlstm.errors import DataError
 from streamlstm.learn.report.figure import prediction_figure
 from streamlstm.learn.report.palette import PAGE, plotting, to_svg
+from streamlstm.learn.report.time_axis import place_rows
 from streamlstm.learn.report.words import ahead, duration, number, share, unit
 
 from .test_evaluation import identity, recurrent, table, walk
@@ -253,3 +254,14 @@ def test_names_in_any_script_stay_text_without_a_warning() -> None:
         figure = Figure()
         figure.subplots().set_title("温度")
         assert "温度" in to_svg(figure, "a")
+
+
+@pytest.mark.parametrize("unit", [1, 60, 3_600, 86_400, 30 * 86_400])
+def test_an_axis_of_time_has_a_few_ticks_over_any_span(unit: int) -> None:
+    from matplotlib.figure import Figure
+
+    for units in range(5, 200, 13):
+        axes = Figure().subplots()
+        data = table(time=[1.7e9, 1.7e9 + units * unit], value=[0, 0])
+        axes.set_xlim(*place_rows(axes, data, identity(), np.arange(2)))
+        assert 2 <= len(axes.xaxis.get_major_ticks()) <= 9

@@ -61,5 +61,16 @@ def test_settings_that_are_whole_numbers(given: Any) -> None:
 
 def test_whole_numbers_of_numpy_are_taken() -> None:
     assert type(Settings(epochs=np.int64(3)).epochs) is int
-    assert hidden_sizes(np.int64(4), 2) == (4, 4)  # type: ignore[arg-type]
+    assert hidden_sizes(np.int64(4), 2) == (4, 4)
     assert hidden_sizes([4, 5], 1) == (4, 5)
+
+
+def test_what_is_no_name_or_no_quantile_is_a_sentence() -> None:
+    frame = {"value": [1.0, 2.0]}
+    with pytest.raises(DataError, match="expected the name of a column, got 0"):
+        train(frame, target=0)
+    with pytest.raises(DataError, match=r"quantiles: expected levels .*0.5.*got 0.4"):
+        train(frame, target="value", quantiles=0.4)
+    sparse = {"value": [1.0, *[float("nan")] * 99]}
+    with pytest.raises(DataError, match=r"the target is missing in 99"):
+        train(sparse, target="value", fill="last")

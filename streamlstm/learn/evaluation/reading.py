@@ -12,6 +12,7 @@ from ...data.table import Table
 from ...errors import DataError
 from ...network.model import Model
 from ...online.layout import fills
+from ..model_inputs import inputs_of
 from .points import find_points
 
 Array = NDArray[Any]
@@ -28,7 +29,7 @@ def needed_columns(model: Model, given: Sequence[str] | None = None) -> tuple[st
 
 def checked_inputs(model: Model, table: Table) -> Array:
     """Return the model's inputs, refused if a value is missing that the model does not fill."""
-    inputs = table.select(model.inputs)
+    inputs = inputs_of(model, table)
     row, column = np.nonzero(np.isnan(inputs))
     if len(row) and not fills(model):
         raise DataError(

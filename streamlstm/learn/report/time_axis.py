@@ -31,7 +31,8 @@ def place(axes: Any, at: Array, table: Table, model: Model) -> Array:
         return time
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=8)
+    # With fewer ticks at least, hours and minutes too have an interval that gives eight at most.
+    locator = AutoDateLocator(minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_xlabel(f"time ({zone_name(model)})")

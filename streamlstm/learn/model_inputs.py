@@ -1,0 +1,55 @@
+"""The inputs of a model in a table: numbers, and for models of events a category by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.table import Table
+from ..errors import DataError
+from ..network.model import Model
+
+Array = NDArray[Any]
+
+
+def reading_of(model: Model, columns: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of `ReadOptions` that read these columns for a model."""
+    category = _category_of(model)
+    numbers = tuple(name for name in columns if name != category)
+    return {"columns": numbers, "categories": () if category is None else (category,)}
+
+
+def inputs_of(model: Model, table: Table) -> Array:
+    """Return the inputs float64[n, F]; a category is the number of the output with its name.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or a category is unknown to the model.
+    """
+    category = _category_of(model)
+    if category not in table.categories:
+        return table.select(model.inputs)
+    codes, texts = table.categories[category].codes()
+    places = {name: place for place, name in enumerate(model.outputs)}
+    numbers = {str(place): place for place in range(model.output_size)}
+    of_text = np.array([(numbers | places).get(text, -1) for text in texts], np.int64)
+    unknown = np.flatnonzero(of_text[codes] < 0)
+    if len(unknown):
+        row = int(unknown[0])
+        raise DataError(
+            f"{table.path}:{table.lines[row]}: column {category!r}: expected a category of the "
+            f"model ({', '.join(map(repr, model.outputs[:20]))}), got {texts[codes[row]]!r}"
+        )
+    others = model.inputs[1:]
+    values = table.select(others) if others else np.zeros((len(table), 0))
+    return np.column_stack([of_text[codes], values])
+
+
+def _category_of(model: Model) -> str | None:
+    """Return the input that is a category by name, as that of a model of next events."""
+    # Where there are as many outputs as categories, the outputs are named by these.
+    return model.inputs[0] if model.categories == model.output_size else None
