@@ -31,7 +31,7 @@ def inputs_of(model: Model, table: Table) -> Array:
         If a column is missing, or a category is unknown to the model.
     """
     category = _category_of(model)
-    if category not in table.categories:
+    if category is None or category not in table.categories:
         return table.select(model.inputs)
     codes, texts = table.categories[category].codes()
     places = {name: place for place, name in enumerate(model.outputs)}
