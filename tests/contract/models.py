@@ -191,13 +191,15 @@ def several_horizons(online: Online, lags: Sequence[int] = (), units: int = 17) 
     )
 
 
-FORECASTERS = {
-    "lags": several_horizons(Online(), lags=(0, 1, 2, 5, 11)),
-    "lags, scaling by stream": several_horizons(Online(fill="last", scale="stream"), lags=(3,)),
-    "horizons": several_horizons(
-        Online(fill="predict", adapt="rls", season=4, intervals=(0.5, 0.9), anomaly=True)
+# What stands around a network with several horizons, and the lags of its linear part.
+FORECASTERS: dict[str, tuple[Online, tuple[int, ...]]] = {
+    "lags": (Online(), (0, 1, 2, 5, 11)),
+    "lags, scaling by stream": (Online(fill="last", scale="stream"), (3,)),
+    "horizons": (
+        Online(fill="predict", adapt="rls", season=4, intervals=(0.5, 0.9), anomaly=True),
+        (),
     ),
-    "horizons, all": several_horizons(
+    "horizons, all": (
         Online(
             fill="last",
             calendar=("hour", "yearday"),
@@ -207,12 +209,12 @@ FORECASTERS = {
             intervals=(0.8,),
             anomaly=True,
         ),
-        lags=(0, 4, 6),
+        (0, 4, 6),
     ),
 }
 MODELS = (
     PLAIN
-    | {f"online, {name}": model for name, model in FORECASTERS.items()}
+    | {f"online, {name}": several_horizons(*parts) for name, parts in FORECASTERS.items()}
     | {f"online, {name}": staged(online) for name, online in STAGES.items()}
     | {n: random_model([layer, Dense(layer.output_size, 3)]) for n, layer in OPTIONS.items()}
     | {n: random_model(layers) for n, layers in CHAINS.items()}

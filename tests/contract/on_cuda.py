@@ -19,7 +19,7 @@ from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
 
 from . import models
-from .models import STAGES, random_model, staged, with_scaled_skip
+from .models import FORECASTERS, STAGES, random_model, several_horizons, staged, with_scaled_skip
 from .simulator import hurry
 
 LAYERS = {
@@ -76,6 +76,7 @@ SMALL = {
     "scaled": random_model([LSTM(3, 5), Dense(5, 4)], scaled=True),
     "skip with factors": with_scaled_skip(random_model([Dense(3, 7)], scaled=True)),
     **{f"online, {name}": staged(online, units=5) for name, online in STAGES.items()},
+    **{f"online, {name}": several_horizons(*a, units=5) for name, a in FORECASTERS.items()},
 }
 KERNELS = ("any", "resident", "shared", "spilled", "scalar")
 

@@ -48,13 +48,21 @@ def run_graph(graph: Run, model: sl.Model, X: np.ndarray[Any, Any]) -> np.ndarra
     return np.stack(Y)
 
 
-CHANGED = ("calendar", "scaling by stream", "mix", "adapted", "all")  # by their online stage
-NAMES = [name for name in MODELS if name.removeprefix("online, ") not in CHANGED]
+# By their online stage, or by a linear part.
+CHANGED = ("calendar", "scaling by stream", "mix", "adapted", "all", "horizons")
+LINEAR = ("lags", "lags, scaling by stream", "horizons, all")
+NAMES = [name for name in MODELS if name.removeprefix("online, ") not in (*CHANGED, *LINEAR)]
 
 
 def test_a_stage_that_changes_outputs_cannot_be_exported(tmp_path: Path) -> None:
     for name in CHANGED:
         with pytest.raises(sl.ConvertError, match=r"model\.with_online\(None\)"):
+            sl.to_onnx(MODELS[f"online, {name}"], tmp_path / "model.onnx")
+
+
+def test_a_linear_part_cannot_be_exported(tmp_path: Path) -> None:
+    for name in LINEAR:
+        with pytest.raises(sl.ConvertError, match="--no-linear"):
             sl.to_onnx(MODELS[f"online, {name}"], tmp_path / "model.onnx")
 
 

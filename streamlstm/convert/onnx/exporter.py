@@ -53,10 +53,16 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ------
     ConvertError
         If onnx is not installed, or the model's online stage changes what the network gets or
-        says: a graph holds the network alone.
+        says, or a linear part of its last values does: a graph holds the network alone.
     """
     if not isinstance(model, Model):
         raise ConvertError(f"to_onnx: expected a Model, got {type(model).__name__}.")
+    if model.lags:
+        raise ConvertError(
+            "to_onnx: expected a model whose outputs are those of its network, got one with a "
+            "linear part of the last values beside it; `streamlstm train --no-linear` makes one "
+            "without."
+        )
     online = model.online
     if online is not None and (
         online.calendar or online.scale != "model" or online.adapt != "none"
