@@ -20,8 +20,8 @@ from tests.exhaustive import exhaustive
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        exhaustive(["tests.contract.on_cuda", "any"], 570),
-        # The others step the same models, in blocks of one size.
+        exhaustive(["tests.contract.on_cuda", "any", "few"], 115),
+        # The others step these or all models, in blocks of one size.
         (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 9),
         exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 49),
         exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 49),
