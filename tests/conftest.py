@@ -85,6 +85,12 @@ def _interruptible() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def _usual_ctrl_c(_interruptible: None) -> None:
+    """Let Ctrl-C raise KeyboardInterrupt: a command that ran here lets it end the process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

@@ -11,14 +11,6 @@ import pytest
 from streamlstm.cli.signals import exit_on_interrupt, sigterm_as_interrupt
 
 
-@pytest.fixture(autouse=True)
-def _usual_ctrl_c():
-    """Where tests run in the background, Ctrl-C is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def python(program: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     usual = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     return subprocess.run(
