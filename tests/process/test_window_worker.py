@@ -33,7 +33,9 @@ def test_a_worker_steps_windows_and_a_killed_one_goes_on(
             assert (found["window"], found["start"]) == (T, "wait")
             for t in range(6):
                 Y = client.step_many(ids, X[t], seqs=[t + 1] * 3)
-                assert np.array_equal(Y, truth.step_many(ids, X[t], [t + 1] * 3), equal_nan=True)
+                assert np.array_equal(
+                    Y, truth.step_many(ids, X[t], seqs=[t + 1] * 3), equal_nan=True
+                )
                 assert np.isnan(Y).all() == (t < T - 1)
             while client.info()["store"]["pending"]:
                 pass
