@@ -161,7 +161,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
         for layer, weights, place in zip(model.layers, model.weights, places, strict=True)
     ]
     if model.window is not None:
-        rows.insert(0, _window_row(model, block))
+        rows.insert(0, _window_row(model, model.window, block))
         header[layout.LAYERS] = 1
     skip = np.array(model.skip or (), np.int64)
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
@@ -267,12 +267,12 @@ def _layer_row(
     return row
 
 
-def _window_row(model: Model, block: _Block) -> NDArray[np.int64]:
+def _window_row(model: Model, window: int, block: _Block) -> NDArray[np.int64]:
     row = np.zeros(layout.ROW, np.int64)
     row[layout.KIND] = layout.WINDOW
     row[layout.LAYER_INPUTS] = model.layers[0].input_size
     row[layout.LAYER_OUTPUTS] = model.output_size
-    row[layout.WINDOW_ROWS] = model.window
+    row[layout.WINDOW_ROWS] = window
     row[layout.WINDOW_PLACE] = window_place(model).start
     row[layout.WINDOW_LAYERS] = len(model.layers)
     row[layout.WINDOW_RECURRENT] = last_recurrent(model) + 1

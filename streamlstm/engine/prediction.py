@@ -233,7 +233,7 @@ class Predictions(_Result):
     @property
     def waiting(self) -> NDArray[np.bool_]:
         """Whether y is NaN because the window of a stream is not full yet: bool[B]."""
-        return np.isnan(self.y).all(axis=-1) & self._layout.waits
+        return np.asarray(np.isnan(self.y).all(axis=-1) & self._layout.waits)
 
     def __len__(self) -> int:
         """Return B."""

@@ -244,7 +244,7 @@ def put(x: Array, windows: Array, T: int, fill: bool) -> Array:
     windows[:, 0] = np.where(empty, T, np.minimum(windows[:, 0] + 1, T))
     windows[:, 1] = np.where(empty, 0, place)
     windows[:, rows] = ring.reshape(B, -1)
-    return ring[every, (place + np.arange(T)[:, None]) % T]
+    return np.asarray(ring[every, (place + np.arange(T)[:, None]) % T])
 
 
 LAYERS: dict[str, Callable[..., tuple[Array, State]]] = {
