@@ -36,6 +36,8 @@ CHOSEN = (
     "softmax",
     "layer norm first",
     "embedding",
+    "window, stack",
+    "window, options",
 )
 FEW = ("odd", "odd gru")
 TESTS = (

@@ -67,7 +67,8 @@ def test_a_compiled_kernel_computes_what_the_reference_does(compiled: tuple[dict
     """By itself; on software GPUs the others step the same models, and more."""
     module = Module((compiled[1] / "sm_90" / "shared.ptx").read_text())
     for name, model in MODELS.items():
-        for B in (1, 17, 100) if model.online is None else ():  # a stage has launches of its own
+        # A stage has launches of its own, and no kernel runs windows.
+        for B in (1, 17, 100) if model.online is None and model.window is None else ():
             assert step(module, model, B) < 5e-6, (name, B)
 
 
