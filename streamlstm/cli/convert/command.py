@@ -48,6 +48,23 @@ def convert(
             help="Epsilon of BatchNorm1d and LayerNorm; 1e-5 by default.", rich_help_panel=_TORCH
         ),
     ] = None,
+    module: Annotated[
+        str | None,
+        Option(
+            metavar="PACKAGE.FILE:CLASS",
+            help="Your class of the network, such as my_package.my_file:MyNet. It is imported, "
+            "which runs its code, loaded with the weights, and converted as its forward is.",
+            rich_help_panel=_TORCH,
+        ),
+    ] = None,
+    args: Annotated[
+        str | None,
+        Option(
+            metavar="JSON",
+            help="Arguments of that class, such as '{\"hidden\": 64}'.",
+            rich_help_panel=_TORCH,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         Option(
@@ -144,6 +161,7 @@ def convert(
     Example:
       streamlstm convert model.keras --out model.safetensors
       streamlstm convert model.onnx --check
+      streamlstm convert weights.pt --module my_package.my_file:MyNet --args '{"hidden": 64}'
       streamlstm convert model.pt --activation head.0=relu --inputs load,heat --outputs load
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.convert.detect import detect
@@ -171,7 +189,11 @@ def convert(
     }
     keywords = {keyword: value for keyword, value in keywords.items() if value is not None}
     kind = detect(file)
+    if module is not None or args is not None:
+        keywords["module"] = None
     parse.check_applies(file, kind, keywords)
+    if "module" in keywords:
+        keywords["module"] = parse.module(module, args)
     model = load_any(file, **keywords)
     _show(file, kind, model)
     agrees = not check or _check(file, kind, model, keywords, seed)
