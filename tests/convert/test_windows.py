@@ -1,4 +1,4 @@
-"""Networks that were trained on windows of rows become window models, by themselves or when asked."""
+"""Networks trained on windows of rows become window models: by themselves, or when asked."""
 
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ ROWS = 4
 
 def windowed(path: Path, rows: int | None = ROWS, **config: Any) -> Path:
     """Write a Keras file whose input has a fixed number of rows."""
-    shape = [None, rows, 2]
+    given = {"batch_input_shape": [None, rows, 2], "return_sequences": False}
     layers = [
-        lstm("a", 2, 5, batch_input_shape=shape, return_sequences=False, **config),
+        lstm("a", 2, 5, activation="tanh", **given, **config),
         dense("b", 5, 1),
     ]
     return legacy(path, layers)
