@@ -98,11 +98,9 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
 def _window(file: KerasFile, network: Network, context: Context) -> int | None:
     """Return the rows of the windows that the network takes; None if it keeps its state."""
     config = file.config.get("config")
-    inputs = config.get("input_layers") if isinstance(config, dict) else None
-    # Beside the features, or a category and numbers, an initial state that the caller keeps.
-    has_states = (
-        context.concat is None and inputs is not None and len(endpoints(config, "input_layers")) > 1
-    )
+    has_states = False
+    if isinstance(config, dict) and "input_layers" in config and context.concat is None:
+        has_states = len(endpoints(config, "input_layers")) > 1  # which the caller keeps
     if has_states or any(layer.config.get("stateful") for layer in network.layers):
         return None
     return context.rows
