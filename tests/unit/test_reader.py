@@ -103,7 +103,7 @@ def in_python(memory: Memory) -> Iterator[None]:
         float_of=float_of,
         single_of=single_of,
     )
-    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore", invalid="ignore"):
         for name, replacement in names.items():
             patch.setattr(reader, name, replacement)
         yield
