@@ -16,7 +16,7 @@ from ...network.model import Model
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
 from .chain import Output, Residual, read_output
-from .forms import STEPS, STREAMS, Form, draw, forms, quiet_copy
+from .forms import STREAMS, Form, draw, forms, quiet_copy
 from .layers import InitialState, TorchLayer, assemble, make_weights, to_array
 from .modules import check_dimensions, layers_of_module
 from .record import Recorder
@@ -61,7 +61,7 @@ def convert_module(
         If a layer cannot be stepped, or the module computes something else than a chain of them.
     """
     module = _unwrap(module)
-    found = _find(module)
+    found = find(module)
     if found is None:
         return _build_registered(module, activations, states), given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
@@ -94,7 +94,7 @@ def _build_registered(
     return assemble(layers, dict(activations), list(states))
 
 
-def _find(module: Any) -> Found | None:
+def find(module: Any) -> Found | None:
     """Return what a module computes; None if it cannot be called.
 
     Raises
@@ -160,17 +160,14 @@ def _follow(
 ) -> Found | tuple[int, ConvertError] | None:
     """Return what a module computes in a form of call, or how far that went; None without one."""
     for dtype in (torch.float64, torch.float32):
-        signals = Signals(STREAMS if form.streams > 1 else 1, STEPS, F)
+        x = draw(F, categories, 1.0)
         try:
-            with quiet_copy(module, dtype) as copied:
-                recorder = Recorder(copied, signals)
-                x = torch.tensor(draw(F, categories, 1.0), dtype=dtype)
-                with recorder:
-                    outputs = form.call(copied, x, recorder.mark)
+            recorder, outputs = record(module, form, x, dtype)
         except ConvertError as error:
             return 0, error
         except Exception:  # any of the module's own: this form of input does not fit
             continue
+        signals = recorder.values.signals
         if recorder.reads:
             return len(signals), ConvertError(recorder.reads)
         problem: ConvertError | None = None
@@ -188,6 +185,19 @@ def _follow(
             "its output does not come from its input by functions that PyTorch shows"
         )
     return None
+
+
+def record(
+    module: Any, form: Form, X: Float64Array, dtype: torch.dtype
+) -> tuple[Recorder, list[torch.Tensor]]:
+    """Call a copy of a module with X[S, T, F]; return what was recorded and the outputs."""
+    signals = Signals(STREAMS if form.streams > 1 else 1, *X.shape[1:])
+    with quiet_copy(module, dtype) as copied:
+        recorder = Recorder(copied, signals)
+        x = torch.tensor(X, dtype=dtype)
+        with recorder:
+            outputs = form.call(copied, x, recorder.mark)
+    return recorder, outputs
 
 
 def _confirm(module: Any, found: Found) -> None:
