@@ -22,7 +22,7 @@ from .load import load_any
 STEPS, WINDOWS, PIECES, PIECE = 200, 10, 16, 12
 # Options that add something to a network, which the source framework does not compute.
 ADDED = ("skip", "skip_scale", "input_scaling", "output_scaling")
-_RELATIVE = 3e-5  # of the largest output: float32 has seven digits, a network's sums lose two
+_RELATIVE = 1e-4  # of the largest output: the source often computes in float32 too
 _NOISES = 4.0  # times the difference that float32 itself makes
 _CHAOTIC = 1e-3  # of the largest output: more noise than this hides a wrong network
 
@@ -42,7 +42,7 @@ class Comparison:
         The largest difference, in the unit of the output where it is furthest beyond, or least
         within, its tolerance.
     tolerance : float
-        Of that output: 3e-5 of its largest value, and four times its noise.
+        Of that output: 1e-4 of its largest value, and four times its noise.
     noise : float
         The largest difference of that output between the network's arithmetic in float32 and in
         float64.

@@ -303,7 +303,8 @@ def _rows(data: Path, model: Model) -> Any:
     """Return the inputs of a model from a table, without the rows that have gaps."""
     import numpy as np
 
+    from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
 
-    X = read_table(data).select(model.inputs)
+    X = read_table(data, ReadOptions(missing=True)).select(model.inputs)
     return X[np.isfinite(X).all(axis=1)]

@@ -206,7 +206,9 @@ def _confirm(module: Any, found: Found) -> None:
     if not layers:
         raise ConvertError("it has no layers")
     residual = found.chain.residual
-    options = {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
+    options: dict[str, Any] = (
+        {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
+    )
     model = assemble(layers, {}, []).build("PyTorch", **options)
     for seed, scale in enumerate(_SCALES, 1):
         X = draw(found.width, found.categories, scale, seed)
