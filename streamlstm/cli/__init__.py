@@ -25,6 +25,7 @@ from streamlstm.errors import StreamLSTMError
 COMMANDS = (
     "train",
     "convert",
+    "inspect",
     "online",
     "predict",
     "evaluate",
