@@ -3,8 +3,6 @@
 import csv
 import gzip
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -17,6 +15,7 @@ import pytest
 from streamlstm import Engine, Model
 
 from ..conftest import SHARED_DATA
+from .terminal import shown_in_terminal
 from .training_commands import QUICK, refused, run, write_wave
 
 
@@ -193,24 +192,9 @@ def test_a_signal_keeps_the_best_model(tmp_path: Path, signals: tuple[int, str, 
 
 
 def test_a_terminal_gets_a_bar(wave: Path) -> None:
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "streamlstm", "train", str(wave), "--target", "value"]
-    process = subprocess.Popen(
-        [*command, *QUICK, "--out", str(wave.with_name("bar.safetensors"))],
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait(60) == 0
+    out = str(wave.with_name("bar.safetensors"))
+    shown = shown_in_terminal([*command, *QUICK, "--out", out], "stderr")
     assert "━" in shown.decode()
     assert b"validation" in shown
     assert b"left at most" in shown
