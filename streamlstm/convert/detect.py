@@ -40,13 +40,13 @@ def detect(path: str | PathLike[str]) -> str:
         return "torch"  # before PyTorch 1.6: a pickle, which torch reads with weights_only
     if start[4:8] == b"TFL3":
         raise ConvertError(
-            f"{name}: is a TensorFlow Lite file, which is not read here. Bring the Keras network that "
-            "it was made from: model.save('network.keras'), or tf2onnx's ONNX graph of it."
+            f"{name}: is a TensorFlow Lite file, which is not read here. Bring the Keras network "
+            "that it was made from: model.save('network.keras'), or tf2onnx's ONNX graph of it."
         )
     if start[:1] == b"\x0a" and _is_frozen_graph(start):
         raise ConvertError(
-            f"{name}: is a frozen graph of TensorFlow, which is not read here. Bring the Keras network "
-            "that it was made from, model.save('network.keras'), or an ONNX graph made of this file: "
+            f"{name}: is a frozen graph of TensorFlow, which is not read here. Bring the Keras "
+            "network that it was made from, model.save('network.keras'), or an ONNX graph of it: "
             "python -m tf2onnx.convert --graphdef FILE --inputs x:0 --outputs y:0 --output m.onnx."
         )
     if _is_protobuf(start):
@@ -85,8 +85,8 @@ def _json_format(name: str) -> str:
     if "architecture" in content and "weights" in content:
         raise ConvertError(
             f"{name}: is a Neural Amp Modeler file of the architecture {content['architecture']}, "
-            "which is not read here. An LSTM can be brought from the PyTorch checkpoint that it was "
-            "exported from; the other architectures are convolutions over many steps."
+            "which is not read here. An LSTM can be brought from the PyTorch checkpoint that it "
+            "was exported from; the other architectures are convolutions over many steps."
         )
     if content.get("class_name") in ("Sequential", "Functional", "Model"):
         raise ConvertError(
@@ -110,7 +110,7 @@ def _safetensors_format(name: str) -> str:
 
 
 def _is_frozen_graph(start: bytes) -> bool:
-    """Return whether a file starts as a GraphDef of TensorFlow does: a node with name and operation.
+    """Return whether a file starts as a GraphDef of TensorFlow: a node with name and operation.
 
     Field 1 is a node, of which field 1 is the name and field 2 the operation.
     """

@@ -41,7 +41,7 @@ def saved(path: Path) -> sl.Model:
 
 def test_a_model_file_as_a_table_and_as_json(tmp_path: Path) -> None:
     model = saved(tmp_path / "m.safetensors")
-    done = inspect(tmp_path / "m.safetensors")
+    done = inspect(tmp_path / "m.safetensors", "--no-cost")
     assert done.returncode == 0, done.stderr
     for words in (
         model.fingerprint,
@@ -52,10 +52,9 @@ def test_a_model_file_as_a_table_and_as_json(tmp_path: Path) -> None:
         "2 steps ahead, load is added",
         "stateful: keeps its memory from step to step",
         "online stage: Online(",
-        "us in compiled code",
     ):
         assert words in done.stdout
-    done = inspect(tmp_path / "m.safetensors", "--json")
+    done = inspect(tmp_path / "m.safetensors", "--json", "--no-cost")
     shown = json.loads(done.stdout)
     assert shown["fingerprint"] == model.fingerprint
     assert shown["memory"] == "stateful"
@@ -71,7 +70,15 @@ def test_a_model_file_as_a_table_and_as_json(tmp_path: Path) -> None:
     }
     assert (shown["outputs"][0]["horizon"], shown["outputs"][0]["added"]) == (2, "load")
     assert shown["online"]["intervals"] == [0.9]
-    assert shown["step"]["in_compiled_code_us"] > 0
+
+
+def test_the_cost_of_a_step_is_measured() -> None:
+    from streamlstm.cli.inspect import measure
+
+    cost = measure(sl.load_any(GOLDEN / "rtneural_lstm.json"))
+    assert cost["backend"] == "cpu"
+    assert 0 < cost["in_compiled_code_us"] < 1e6
+    assert 0 < cost["from_python_us"] < 1e6
 
 
 def test_networks_of_other_software(tmp_path: Path) -> None:
