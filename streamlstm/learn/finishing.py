@@ -9,7 +9,7 @@ from .. import __version__
 from ..network.model import Model
 from .build import build_model
 from .classes.dataset import ClassDataset
-from .classes.scores import score_classes
+from .evaluation.classes import no_scores
 from .evaluation.held_back import evaluate_held_back
 from .fit import FitResult, learning_curve
 from .objective import objective_of
@@ -19,6 +19,7 @@ from .quantiles import calibration
 from .scores import score
 from .settings import NetworkSettings, OptimizationSettings
 from .stage import add_stage, coverage, predict_all
+from .start import RECORDED
 from .trained import Trained
 
 
@@ -74,10 +75,16 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
 def _finish_classes(
     prepared: Preparation, fitted: FitResult, model: Model, dataset: ClassDataset
 ) -> Trained:
-    """Score the classes on the test period; there is no online stage, which is for numbers."""
+    """Score the classes on the test period; the online stage is what stands before the network."""
+    if prepared.start is not None:
+        model = model.with_online(prepared.start.online)  # or its streams could not continue
     results = predict_all(model, dataset)
-    scores = score_classes(dataset, results)
-    model.metadata["scores"] = json.dumps(scores.summary())
+    evaluation = evaluate_held_back(
+        model, prepared.table, dataset.series, results, None, learning_curve(fitted.history)
+    )
+    found = evaluation.classes if evaluation else None
+    scores = found.total if found else no_scores(model.outputs)
+    model.metadata["scores"] = json.dumps(scores.summary() if scores.rows else {})
     return Trained(
         model=model,
         settings=prepared.settings,
@@ -92,6 +99,7 @@ def _finish_classes(
         results=results,
         sweep=prepared.sweep,
         classes=scores,
+        evaluation=evaluation,
     )
 
 
@@ -107,6 +115,11 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
             "targets": json.dumps(settings.target or [settings.class_column]),
             "settings": json.dumps(
                 settings.of(NetworkSettings, OptimizationSettings)
+                | {
+                    name: getattr(settings, name)
+                    for name in RECORDED
+                    if getattr(settings, name) not in (None, "none")
+                }
                 | {"train": settings.train_fraction, "validation": settings.validation_fraction}
                 | {"season": prepared.season}
             ),
@@ -128,8 +141,6 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
 
 
 def _periods(prepared: Preparation) -> dict[str, str]:
-    """Return by which rows the table is recognised: those of a numeric column, if it has one."""
-    names = (*prepared.settings.target, *prepared.table.names)
-    if not names:
-        return {}
+    """Return by which rows the table is recognised."""
+    names = (*prepared.settings.target, *prepared.table.names, *prepared.table.categories)
     return {"periods": describe_periods(prepared.table, names[0], prepared.dataset.series)}

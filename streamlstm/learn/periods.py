@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +29,9 @@ def describe_periods(table: Table, target: str, series: Sequence[Series]) -> str
     """
     ends = {s.name: (s.train_end, s.validation_end) for s in series}
     name = series[0].name
-    seen = table.select([target])[table.groups()[name]]
     rows = min(_ROWS, series[0].train_end)
-    return json.dumps(
-        {"target": target, "rows": rows, "digest": _digest(seen[:rows]), "ends": ends}
-    )
+    digest = _digest(table, target, table.groups()[name][:rows])
+    return json.dumps({"target": target, "rows": rows, "digest": digest, "ends": ends})
 
 
 def find_periods(
@@ -69,12 +66,17 @@ def find_periods(
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     first = next(iter(ends), "")
-    if first not in groups or target not in table.names:
+    if first not in groups or target not in (*table.names, *table.categories):
         return None
-    if _digest(table.select([target])[groups[first][:rows]]) != digest:
+    if _digest(table, target, groups[first][:rows]) != digest:
         return None
     return {name: ends.get(name, (0, 0)) for name in groups}
 
 
-def _digest(values: NDArray[Any]) -> str:
-    return hashlib.sha256(np.asarray(values, np.float32).tobytes()).hexdigest()[:16]
+def _digest(table: Table, column: str, rows: NDArray[np.intp]) -> str:
+    """Return a digest of some cells of a column, of numbers or of classes."""
+    if column in table.names:
+        cells = np.asarray(table.select([column])[rows], np.float32).tobytes()
+    else:
+        cells = "\n".join(table.categories[column].take(rows)).encode()
+    return hashlib.sha256(cells).hexdigest()[:16]

@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..network.model import Model
+from ..network.online import Online
 from ..network.scaling import Scaling
-from .settings import NetworkSettings, OptimizationSettings
+from .calendar_choice import parse_calendar
+from .classes.kinds import predicts_events, tells_classes
+from .settings import NetworkSettings, OptimizationSettings, Settings
+
+RECORDED = ("sequence_column", "class_weights")
+"""Settings of the data that the file of a model tells, beside those of network and optimization."""
 
 
 def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,15 +37,21 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
         Settings that were asked for, by name.
     """
     known = {f.name for theme in (NetworkSettings, OptimizationSettings) for f in fields(theme)}
+    known |= set(RECORDED)
     recorded = json.loads(model.metadata.get("settings", "{}"))
     kept = {name: value for name, value in recorded.items() if name in known}
     units = (layer.hidden_size for layer in model.layers if hasattr(layer, "hidden_size"))
     kept["hidden_sizes"] = tuple(kept.get("hidden_sizes", units))  # residual layers have more
-    kept["inputs"] = tuple(model.inputs)
-    steps = tuple(dict.fromkeys(model.horizons))
-    kept["horizon"] = steps[0] if len(steps) == 1 else steps
-    if model.online is not None and isinstance(model.online.fill, str):
-        kept["fill"] = model.online.fill
+    kept["inputs"] = tuple(model.inputs[1:] if predicts_events(model) else model.inputs)
+    if not tells_classes(model):
+        steps = tuple(dict.fromkeys(model.horizons))
+        kept["horizon"] = steps[0] if len(steps) == 1 else steps
+    if model.online is not None:
+        fill = model.online.fill
+        words = {fill} if isinstance(fill, str) else set(fill) - {"refuse"}
+        kept["fill"] = words.pop() if len(words) == 1 else "refuse"
+        kept["calendar"] = model.online.calendar or "none"
+        kept["zone"] = model.online.zone
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
 
@@ -55,6 +67,39 @@ def scalings_of(model: Model, points: NDArray[np.intp]) -> tuple[Scaling, Scalin
     """
     outputs = model.output_scaling
     return model.input_scaling, Scaling(outputs.mean[points], outputs.scale[points])
+
+
+def check_stage(name: str, start: Model, settings: Settings) -> None:
+    """Refuse to continue a model with another fill or calendar than it has.
+
+    Parameters
+    ----------
+    name : str
+        The model in messages.
+    start : Model
+    settings : Settings
+        As asked for; an automatic calendar is that of the model.
+
+    Raises
+    ------
+    DataError
+    """
+    stage = Online() if start.online is None else start.online
+    fills = {stage.fill} if isinstance(stage.fill, str) else set(stage.fill)
+    asked = parse_calendar(settings.calendar)
+    differences = []
+    if settings.fill not in fills:
+        differences.append(f"it fills missing values by {_shown(stage.fill)}, not {settings.fill}")
+    if asked is not None and asked != stage.calendar:
+        had, now = (", ".join(names) or "none" for names in (stage.calendar, asked))
+        differences.append(f"its calendar is {had}, not {now}")
+    if asked and settings.zone != stage.zone:
+        differences.append(f"the zone of its calendar is {stage.zone}, not {settings.zone}")
+    if differences:
+        raise DataError(
+            f"{name}: cannot be trained on: {'; '.join(differences)}; keep those of the model, or "
+            "train a new one"
+        )
 
 
 def check_fits(name: str, start: Model, made: Model) -> None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..network.html import as_table
 from ..network.model import Model
-from .classes.scores import ClassScores
 from .dataset import Dataset
+from .evaluation.class_scores import ClassScores
 from .evaluation.evaluation import Evaluation
 from .fit import EpochMetrics
 from .picture import Picture, draw

@@ -423,12 +423,16 @@ def test_train_tells_classes_and_predict_writes_their_probabilities(tmp_path: Pa
     asked = ("--classify", "kind", "--sequence-column", "run", "--input", "x")
     done = run("train", data, *asked, "--out", model, *QUICK)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"accuracy on the last 96 rows: \d", done.stdout)
+    assert re.search(r"accuracy on 96 rows: \d", done.stdout)
     assert "is \\ told" in done.stdout
     assert "sequences that are right: " in done.stdout
-    done = run("predict", model, data, "--stream-column", "run", "--out", tmp_path / "out.csv")
+    done = run("predict", model, data, "--actual", "--out", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
     with (tmp_path / "out.csv").open() as file:
         told = list(csv.DictReader(file))
+    assert [row["run"] for row in told] == [line.partition(",")[0] for line in rows]
+    assert [row["kind_actual"] for row in told] == [line[-1] for line in rows]
+    for row in told:
+        assert row["kind_told"] == max("ab", key=lambda name: float(row[name]))
     assert all(float(row["a"]) + float(row["b"]) == pytest.approx(1, abs=1e-4) for row in told)
     assert "one of these; got 2" in refused("train", data, "--target", "x", *asked)
