@@ -15,8 +15,8 @@ from .class_plots import (
     draw_confusion,
     draw_progress,
 )
-from .palette import PAGE
 from .parts import plot
+from .svg import PAGE
 from .tables import MOST, html_table
 from .words import counted, number, percent
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...plots.style import Palette
 from ..evaluation.class_scores import ClassScores, accuracy_after
 from ..evaluation.stretches import stretch_means
-from .palette import Palette
 from .time_axis import place_rows
 
 if TYPE_CHECKING:

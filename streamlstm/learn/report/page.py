@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files import replace_file
+from ...plots.style import check_plots
 from .captions import (
     CLASS_CURVE,
     CURVE,
@@ -24,7 +25,6 @@ from .captions import (
 from .choice import chosen_outputs, chosen_streams, last_rows, worst_rows
 from .class_page import GLOSSARY as CLASS_GLOSSARY
 from .class_page import class_sections
-from .palette import PAGE, check_plots
 from .parts import paragraph, plot
 from .plots import (
     draw_by_horizon,
@@ -38,6 +38,7 @@ from .plots import (
 from .sentences import about_alarms, about_intervals
 from .style import STYLE
 from .summary import summary
+from .svg import PAGE
 from .tables import alarm_table, interval_table, stream_table, worst_table
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from .palette import PAGE, plotting, to_svg
+from ...plots.style import new_figure, plotting
+from .svg import PAGE, to_svg
 
 
 def paragraph(sentences: Sequence[str]) -> str:
@@ -17,9 +18,7 @@ def paragraph(sentences: Sequence[str]) -> str:
 def plot(name: str, draw: Callable[[Any], bool | None], caption: str, height: float = 2.6) -> str:
     """Return a plot with its caption; nothing if there is nothing to draw."""
     with plotting(PAGE):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, height), layout="constrained")
+        figure = new_figure(8, height)
         if draw(figure.subplots()) is False:
             return ""
         drawn = to_svg(figure, name)
