@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ...data.table import Table
 from ...errors import DataError
 from ...network.model import Model
+from ..classes.dataset import UNKNOWN
 from ..classes.kinds import predicts_events
-from ..classes.table import UNKNOWN, classes_of
+from ..classes.table import classes_of
 from .class_scores import ClassScores, score_classes
 from .stretches import Stretch, worst_of
 from .told import Rows, ToldClasses, baseline_of, told_classes
@@ -125,7 +126,7 @@ def judge_classes(
 
 def _worst(told: ToldClasses, parts: Sequence[Rows]) -> tuple[Stretch, ...]:
     """Return the stretches of rows of which most was told wrong."""
-    found = []
+    found: list[Stretch] = []
     for rows in parts:
         wrong = (told.told[rows] != told.truth[rows]).astype(np.float64)
         found += worst_of(wrong, told.aimed[rows])

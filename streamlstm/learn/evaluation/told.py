@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...network.model import Model
+from ..classes.dataset import UNKNOWN
 from ..classes.kinds import has_logarithms
-from ..classes.table import UNKNOWN
 
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
