@@ -27,15 +27,14 @@ def draw_confusion(axes: Any, scores: ClassScores, palette: Palette) -> None:
 
     The colour of a cell is its share of the rows of its class.
     """
-    from matplotlib.patches import Rectangle
-
     shown = np.sort(np.argsort(-scores.confusion.sum(axis=1), kind="stable")[:LABELLED])
     counts = scores.confusion[np.ix_(shown, shown)]
     shares = counts / np.maximum(scores.confusion.sum(axis=1)[shown, None], 1)
     for row, column in np.argwhere(counts).tolist():
         share = float(shares[row, column])
-        corner = (column - 0.5, row - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, color=palette.made, alpha=0.6 * share, lw=0))
+        left, right, top, bottom = column - 0.5, column + 0.5, row - 0.5, row + 0.5
+        corners = [left, right, right, left], [top, top, bottom, bottom]
+        axes.fill(*corners, color=palette.made, alpha=0.6 * share, lw=0)
         axes.text(column, row, counts[row, column], ha="center", va="center")
     names = [scores.classes[place] for place in shown]
     axes.set_xticks(range(len(names)), names)
