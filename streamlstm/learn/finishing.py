@@ -9,6 +9,7 @@ from .. import __version__
 from ..network.model import Model
 from .build import build_model
 from .classes.dataset import ClassDataset
+from .differences import with_counters
 from .evaluation.classes import no_scores
 from .evaluation.held_back import evaluate_held_back
 from .fit import FitResult, learning_curve
@@ -25,13 +26,14 @@ from .trained import Trained
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:
     """Return the model of the fitted network, without an online stage and not scored yet."""
-    return build_model(
+    made = build_model(
         fitted.network,
         prepared.dataset,
         prepared.inputs,
         prepared.settings.outputs or (prepared.settings.class_column,),
         _metadata(prepared, fitted),
     )
+    return with_counters(made, prepared.settings)
 
 
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:

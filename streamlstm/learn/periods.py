@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.table import Table
 from ..network.model import Model
+from ..online.differences import changes_of
 from .dataset import Series
 
 _ROWS = 1_000  # rows by which a stream is recognised
@@ -68,15 +69,22 @@ def find_periods(
     first = next(iter(ends), "")
     if first not in groups or target not in (*table.names, *table.categories):
         return None
-    if _digest(table, target, groups[first][:rows]) != digest:
+    if _digest(table, target, groups[first][:rows], model) != digest:
         return None
     return {name: ends.get(name, (0, 0)) for name in groups}
 
 
-def _digest(table: Table, column: str, rows: NDArray[np.intp]) -> str:
-    """Return a digest of some cells of a column, of numbers or of classes."""
-    if column in table.names:
-        cells = np.asarray(table.select([column])[rows], np.float32).tobytes()
-    else:
+def _digest(table: Table, column: str, rows: NDArray[np.intp], model: Model | None = None) -> str:
+    """Return a digest of some cells of a column, of numbers or of classes.
+
+    Of a counter of the model it is that of its changes, which training has seen.
+    """
+    if column not in table.names:
         cells = "\n".join(table.categories[column].take(rows)).encode()
+    else:
+        seen = table.select([column])[rows, 0]
+        if model is not None and column in model.counters:
+            filled = model.online is not None and model.online.fill_of(model.inputs.index(column))
+            seen = changes_of(seen, filled != "refuse")
+        cells = np.asarray(seen, np.float32).tobytes()
     return hashlib.sha256(cells).hexdigest()[:16]

@@ -20,6 +20,7 @@ from .classes.dataset import ClassDataset
 from .classes.kinds import predicts_events, tells_classes
 from .classes.table import class_dataset, stage_words
 from .dataset import Dataset, Split
+from .differences import with_counters
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_for, objective_of
@@ -141,7 +142,8 @@ def prepare(
     )
     if start is not None:
         network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
-        check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
+        made = build_model(network, dataset, inputs, settings.outputs)
+        check_fits(name, start, with_counters(made, settings))
     return prepared
 
 
@@ -158,6 +160,8 @@ def check_what(settings: Settings) -> None:
         return
     if settings.quantiles or settings.horizons != (1,):
         raise DataError("classes have neither quantiles nor horizons: leave these out")
+    if settings.difference:
+        raise DataError("models of classes have no difference: leave it out")
     if settings.fill == "predict":
         raise DataError(
             "fill predict: a model of classes does not forecast its inputs; use last, mean or zero"

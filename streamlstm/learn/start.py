@@ -52,6 +52,7 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
         kept["fill"] = words.pop() if len(words) == 1 else "refuse"
         kept["calendar"] = model.online.calendar or "none"
         kept["zone"] = model.online.zone
+    kept["difference"] = model.counters
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
 
@@ -119,7 +120,7 @@ def check_fits(name: str, start: Model, made: Model) -> None:
     DataError
         What differs, both values, and that the start's has to be kept.
     """
-    for what in ("inputs", "outputs", "horizons", "skip", "lags"):
+    for what in ("inputs", "outputs", "horizons", "skip", "lags", "counters"):
         mine, theirs = getattr(start, what), getattr(made, what)
         if mine != theirs:
             raise DataError(

@@ -20,6 +20,7 @@ from .autoregression import Autoregression
 from .calendar_choice import choose_calendar, parse_calendar, plausible
 from .cells import compile_kernels
 from .dataset import Dataset, Split
+from .differences import check_counters, with_changes
 from .linear_part import autoregressions
 from .objective import objective_of
 from .offsets import fit_offsets, offsets_of
@@ -50,10 +51,12 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
     table = source if isinstance(source, Table) else read_table(source, options)
     if sequence and table.stream_column not in (sequence, f"{settings.stream_column}/{sequence}"):
         raise missing_column(table.path, sequence, table.names)
+    table = with_changes(table, settings)
     if inputs is None:
         table = leave_out_useless(table, targets, max(settings.horizons))
     names = table.names if inputs is None else inputs
     table.select([*names, *targets])  # raises if a column is missing or holds text
+    check_counters(settings, names)
     return table, names
 
 
@@ -72,6 +75,7 @@ def make_dataset(
     values, groups = table.select(columns), table.groups()
     seen = [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
     offsets = fit_offsets(seen) if start is None else offsets_of(start, columns)
+    offsets[[columns.index(name) for name in settings.difference]] = 0  # changes are not large
     moved = (values - offsets).astype(np.float32)
     try:
         return Dataset(
