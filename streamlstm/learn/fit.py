@@ -76,7 +76,7 @@ class FitResult:
         All finished epochs.
     ended : str
         Why it ended: "settled" (no more progress), "epochs" (all done) or "interrupted".
-    shares : float64[O]
+    shares : float64[K]
         How much of each output of the network was kept, from 0 to 1: as much as validation bears
         out.
     validation : float
@@ -317,24 +317,26 @@ class _Trainer:
     def take_best(self) -> tuple[Array, float]:
         """Take the best weights, with as much of the network's outputs as validation bears out.
 
-        Each output is multiplied by the smallest of some factors from 0 to 1 whose error is close
-        to the lowest; with 0 the linear part and persistence are left. Outputs that are not linear
-        stay as they are.
+        Each forecast is multiplied by the smallest of some factors from 0 to 1 whose error is close
+        to the lowest; with 0 the linear part and persistence are left. Quantiles keep their
+        distance from it; shares of classes stay as they are.
 
         Returns
         -------
-        float64[O]
-            The factors.
+        float64[K]
+            The factor of each target.
         float
             The validation error that is left.
         """
         self._averaged_network.theta[:] = self.best_weights
         outputs, _ = self._runner.run(self._starts[:0])
-        errors = np.array([self._validation_errors(outputs * factor) for factor in SHARES])
+        head = self.network.head
+        shares = SHARES if head.shrinks else SHARES[-1:]
+        errors = np.array([self._validation_errors(head.shrunk(outputs, n)) for n in shares])
         kept = np.argmax(errors <= CLOSE * errors.min(axis=0), axis=0)
-        best = np.array(SHARES)[kept]
+        best = np.array(shares)[kept]
         self.network.theta[:] = self.best_weights
-        self.network.head.shrink(self.network.head_matrix, best)
+        head.shrink(self.network.head_matrix, best)
         return best, self._of_persistence(np.take_along_axis(errors, kept[None], axis=0)[0])
 
     def _update_best(self, validation: float) -> None:

@@ -134,7 +134,7 @@ def prepare(
     if start is None and (parts := linear_parts(dataset, settings, season)):
         plain, dataset = dataset, make(parts)
     elif start is not None and start.lags:
-        dataset = make(autoregressions_of(start))
+        dataset = make(autoregressions_of(start, objective.points))
     settings, notes = shorten_window(settings, dataset)
     notes += offset_notes(table, dataset.offsets, [*inputs, *settings.target])
     prepared = Preparation(

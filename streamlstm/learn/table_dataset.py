@@ -152,7 +152,7 @@ def _chosen(
 
 def linear_parts(dataset: Dataset, settings: Settings, season: int | None) -> list[Autoregression]:
     """Return the autoregressions of the linear part, none where there is none."""
-    wanted = settings.linear and not settings.quantiles and dataset.horizon <= MAX_HORIZON
+    wanted = settings.linear and dataset.horizon <= MAX_HORIZON
     return autoregressions(dataset, season) if wanted else []
 
 
