@@ -292,8 +292,6 @@ def test_a_sweep_says_what_was_tried_and_what_a_guess_would_have_cost(
     kept = json.loads(Model.load(out).metadata["sweep"])
     assert [round(trial["validation"], 4) for trial in kept["tried"]] == errors
     assert json.loads(Model.load(out).metadata["training"])["epochs"] == 6
-    both = ["--sweep", "3", "--checkpoint", tmp_path / "c"]
-    assert "give one" in refused("train", wave, "--target", "value", "--out", out, *both)
 
 
 @pytest.mark.parametrize(
