@@ -151,3 +151,10 @@ def test_quantiles_have_the_linear_part_of_a_point_model(skip: bool) -> None:
     assert again.model.lags == model.lags
     assert np.allclose(again.model.lag_weights, model.lag_weights, atol=1e-4)
     assert again.history[0].validation < 1.2 * linear.best.validation
+
+
+def test_columns_that_are_named_like_quantiles_are_all_watched() -> None:
+    rng = np.random.default_rng(9)
+    table = {f"latency_q{q}": rng.normal(size=200) for q in (50, 90)}
+    model = train(table, target=list(table), hidden=4, epochs=1, window=16).model
+    assert watched(model) == [(0, 0), (1, 1)]
