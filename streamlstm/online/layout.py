@@ -147,10 +147,11 @@ def beside_median(model: Model) -> set[int]:
     for n, name in enumerate(model.outputs):
         quantile = _QUANTILE.fullmatch(name)
         median = f"{quantile['base']}_q50" if quantile else name
-        if median != name and median in model.outputs:
-            # Columns may have such names too, and then forecast themselves.
-            if model.targets[n] == model.targets[model.outputs.index(median)]:
-                found.add(n)
+        if median == name or median not in model.outputs:
+            continue
+        # Columns may have such names too, and then forecast themselves.
+        if model.targets[n] == model.targets[model.outputs.index(median)]:
+            found.add(n)
     return found
 
 

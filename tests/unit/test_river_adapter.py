@@ -116,9 +116,10 @@ def test_a_feature_that_is_not_there_is_named(model: sl.Model) -> None:
 @pytest.fixture(scope="module")
 def trained() -> sl.Model:
     """Return a model of three classes, told by the last two inputs."""
-    X = np.random.default_rng(0).normal(size=(600, 1))
-    table = {"x": X[:, 0], "kind": np.array(list(kinds(X[:, 0])))}
-    return sl.train(table, classify="kind", inputs="x", hidden=8, epochs=8, rate=2e-2).model
+    x = np.random.default_rng(0).normal(size=1500)
+    table = {"x": x, "kind": np.array(list(kinds(x)))}
+    options: dict[str, Any] = {"hidden": 8, "epochs": 25, "window": 16, "rate": 2e-2}
+    return sl.train(table, classify="kind", inputs="x", **options).model
 
 
 def kinds(values: Any) -> Iterator[str]:

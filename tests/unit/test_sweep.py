@@ -73,7 +73,9 @@ def test_a_setting_that_fails_does_not_end_the_sweep(tmp_path: Path) -> None:
     assert [t.number for t in sweep.trials] == [2, 1]
     assert "diverged" in sweep.trials[1].failed
     with pytest.raises(DataError, match=r"all settings failed.*diverged"):
-        run_sweep(data, [bad, Settings(**vars(bad) | {"seed": 1})], tmp_path, processes=1)
+        (tmp_path / "other").mkdir()
+        others = [bad, Settings(**vars(bad) | {"seed": 1})]
+        run_sweep(data, others, tmp_path / "other", processes=1)
 
 
 def children() -> set[int]:
