@@ -72,9 +72,9 @@ def test_a_setting_that_fails_does_not_end_the_sweep(tmp_path: Path) -> None:
     sweep = run_sweep(data, [bad, ASKED], tmp_path, processes=1)
     assert [t.number for t in sweep.trials] == [2, 1]
     assert "diverged" in sweep.trials[1].failed
+    (tmp_path / "other").mkdir()
+    others = [bad, Settings(**vars(bad) | {"seed": 1})]
     with pytest.raises(DataError, match=r"all settings failed.*diverged"):
-        (tmp_path / "other").mkdir()
-        others = [bad, Settings(**vars(bad) | {"seed": 1})]
         run_sweep(data, others, tmp_path / "other", processes=1)
 
 
