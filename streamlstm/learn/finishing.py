@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..network.model import Model
@@ -11,13 +12,13 @@ from .build import build_model
 from .classes.dataset import ClassDataset
 from .differences import with_counters
 from .evaluation.classes import no_scores
+from .evaluation.evaluation import Score
 from .evaluation.held_back import evaluate_held_back
 from .fit import FitResult, learning_curve
 from .objective import objective_of
 from .periods import describe_periods
 from .preparation import Preparation
 from .quantiles import calibration
-from .scores import score
 from .settings import NetworkSettings, OptimizationSettings
 from .stage import add_stage, coverage, predict_all
 from .start import RECORDED
@@ -48,8 +49,16 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         model = add_stage(model, dataset, points, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made[:, points], settings.outputs, prepared.season)
-    model.metadata["scores"] = json.dumps([vars(score) for score in scores])
+    evaluation = evaluate_held_back(
+        model,
+        prepared.table,
+        dataset.series,
+        results,
+        prepared.season,
+        learning_curve(fitted.history),
+    )
+    scores = [score for score in evaluation.totals if score.errors.values] if evaluation else []
+    model.metadata["scores"] = json.dumps([_plain(score) for score in scores])
     return Trained(
         model=model,
         settings=settings,
@@ -63,15 +72,22 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
-        evaluation=evaluate_held_back(
-            model,
-            prepared.table,
-            dataset.series,
-            results,
-            prepared.season,
-            learning_curve(fitted.history),
-        ),
+        evaluation=evaluation,
     )
+
+
+def _plain(score: Score) -> dict[str, Any]:
+    """Return the mean absolute errors of an output for the model's file."""
+    errors = score.errors
+    return {
+        "target": score.output,
+        "values": errors.values,
+        "model": errors.mae,
+        "persistence": errors.persistence,
+        "seasonal": errors.season,
+        "autoregression": errors.autoregression,
+        "horizon": score.horizon,
+    }
 
 
 def _finish_classes(

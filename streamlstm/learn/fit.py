@@ -121,7 +121,7 @@ def fit(
     checkpoint : Checkpoint, optional
         Where the state between epochs is stored; training continues from what is there.
     snapshot : Snapshot, optional
-        The state to continue from, if it is not that of the checkpoint.
+        The state to continue from, where there is no checkpoint yet.
     on_batch : callable, optional
         Called after each update with the epochs so far, such as 2.25.
 
@@ -136,8 +136,7 @@ def fit(
     KeyboardInterrupt
         If it comes before the first epoch is done.
     """
-    if snapshot is None and checkpoint:
-        snapshot = checkpoint.load()
+    snapshot = (checkpoint.load() if checkpoint else None) or snapshot
     trainer = _Trainer(data, settings, start, snapshot)
     ended = ""
     try:

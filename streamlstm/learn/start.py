@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..network.layers import GRU, LSTM, RNN
 from ..network.model import Model
 from ..network.online import Online
 from ..network.scaling import Scaling
@@ -127,17 +128,41 @@ def check_fits(name: str, start: Model, made: Model) -> None:
                 f"{name}: cannot be trained on: its {what} are {_shown(mine)}, the settings ask "
                 f"for {_shown(theirs)}; keep those of the model, or train a new one"
             )
-    for n, (mine, theirs) in enumerate(zip(start.layers, made.layers, strict=False)):
-        if mine != theirs:
-            raise DataError(
-                f"{name}: cannot be trained on: its layer {n} is {mine}, the settings make "
-                f"{theirs}; keep the model's, or train a new one"
-            )
-    if len(start.layers) != len(made.layers):
+    differences = _layer_differences(start, made)
+    if differences:
         raise DataError(
-            f"{name}: cannot be trained on: it has {len(start.layers)} layers, the settings make "
-            f"{len(made.layers)}; keep the model's, or train a new one"
+            f"{name}: cannot be trained on: {'; '.join(differences)}; leave these settings out, or "
+            "train a new model"
         )
+
+
+def _layer_differences(start: Model, made: Model) -> list[str]:
+    """Return in which layers the settings differ from a model, in words."""
+    recurrent = [
+        [layer for layer in model.layers if isinstance(layer, LSTM | GRU | RNN)]
+        for model in (start, made)
+    ]
+    had, asked = map(len, recurrent)
+    if had != asked:
+        return [f"it has {had} recurrent layer{'s' * (had != 1)}, the settings ask for {asked}"]
+    if len(start.layers) != len(made.layers):
+        kinds = (", ".join(layer.kind for layer in model.layers) for model in (start, made))
+        return ["its layers are {}, the settings ask for {}".format(*kinds)]
+    found = []
+    for n, (mine, theirs) in enumerate(zip(start.layers, made.layers, strict=True)):
+        if mine == theirs:
+            continue
+        if mine.kind != theirs.kind:
+            found.append(f"layer {n} is {mine.kind}, the settings ask for {theirs.kind}")
+            continue
+        ours, others = mine.to_dict(), theirs.to_dict()
+        found += [
+            f"{key.replace('_', ' ')} of layer {n} ({mine.kind}) is {ours.get(key)}, the settings "
+            f"ask for {others.get(key)}"
+            for key in {**ours, **others}
+            if ours.get(key) != others.get(key)
+        ]
+    return found
 
 
 def _shown(value: object) -> str:

@@ -142,13 +142,17 @@ def forecast_inputs(model: Model) -> list[int]:
 
 
 def beside_median(model: Model) -> set[int]:
-    """Return the outputs that are quantiles, by their names, of which another is the median."""
-    found = {n: _QUANTILE.fullmatch(name) for n, name in enumerate(model.outputs)}
-    return {
-        n
-        for n, name in found.items()
-        if name and name["percent"] != "50" and f"{name['base']}_q50" in model.outputs
-    }
+    """Return the outputs that are quantiles of what another output is the median of."""
+    found = set()
+    for n, name in enumerate(model.outputs):
+        quantile = _QUANTILE.fullmatch(name)
+        median = f"{quantile['base']}_q50" if quantile else name
+        if median == name or median not in model.outputs:
+            continue
+        # Columns may have such names too, and then forecast themselves.
+        if model.targets[n] == model.targets[model.outputs.index(median)]:
+            found.add(n)
+    return found
 
 
 def own_forecasts(model: Model) -> list[int]:

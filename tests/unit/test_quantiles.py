@@ -112,7 +112,7 @@ def test_quantiles_are_calibrated_and_named(tmp_path: Path) -> None:
     widths = (high - low)[1000:]
     assert np.quantile(widths, 0.9) > 2 * np.quantile(widths, 0.1)
     (score,) = trained.scores
-    assert score.model < 0.8 * score.persistence
+    assert score.errors.mae < 0.8 * score.errors.persistence
     again = train(tmp_path / "wave.csv", target="value", from_model=model, epochs=1)
     assert again.model.layers == model.layers
 
@@ -133,7 +133,7 @@ def test_quantiles_have_the_linear_part_of_a_point_model(skip: bool) -> None:
     options: dict[str, Any] = {"target": "v", "hidden": 4, "epochs": 3, "window": 16, "skip": skip}
     options |= {"quantiles": (0.1, 0.5, 0.9), "horizon": (1, 3)}
     linear, plain = (train(table, **options, linear=part) for part in (True, False))
-    assert linear.scores[0].model < 0.5 * plain.scores[0].model
+    assert linear.scores[0].errors.mae < 0.5 * plain.scores[0].errors.mae
     for name, share in linear.calibration.items():
         assert share == pytest.approx(int(name.rpartition("_q")[2]) / 100, abs=0.12)
     model = linear.model
@@ -151,3 +151,10 @@ def test_quantiles_have_the_linear_part_of_a_point_model(skip: bool) -> None:
     assert again.model.lags == model.lags
     assert np.allclose(again.model.lag_weights, model.lag_weights, atol=1e-4)
     assert again.history[0].validation < 1.2 * linear.best.validation
+
+
+def test_columns_that_are_named_like_quantiles_are_all_watched() -> None:
+    rng = np.random.default_rng(9)
+    table = {f"latency_q{q}": rng.normal(size=200) for q in (50, 90)}
+    model = train(table, target=list(table), hidden=4, epochs=1, window=16).model
+    assert watched(model) == [(0, 0), (1, 1)]
