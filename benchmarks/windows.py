@@ -133,9 +133,12 @@ def main() -> None:
         times, missing = measure(B)
         row: Row = {"streams": str(B), "T steps us": times["step"] * 1e6}
         row["window us"], row["engine us"] = times["window"] * 1e6, times["engine"] * 1e6
-        row["of T steps"] = times["window"] / times["step"]
-        row["of T engine steps"] = times["engine"] / (ROWS * times["engine step"])
-        ratios |= {f"{name}, B={B}": row[name] for name in ("of T steps", "of T engine steps")}
+        own = {
+            "of T steps": times["window"] / times["step"],
+            "of T engine steps": times["engine"] / (ROWS * times["engine step"]),
+        }
+        row |= own
+        ratios |= {f"{name}, B={B}": ratio for name, ratio in own.items()}
         for peer in ("PyTorch", "ONNX Runtime"):
             if peer in times:
                 ratios[f"times {peer}, B={B}"] = times[peer] / times["engine"]
