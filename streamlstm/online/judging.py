@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..network.model import Model
 from ..network.online import ResultPlaces
-from . import adaptation, drift, intervals
+from . import adaptation, drift, intervals, persistence
 from .columns import join, split
 from .layout import Group, adaptation_of, interval_constants
 
@@ -86,6 +86,22 @@ class GroupJudge:
         ring[rows, place] = Y
         state[:, self.places["forecasts"]] = ring.reshape(len(Y), -1)
         return np.asarray(error)
+
+    def relate(
+        self, came: Array, error: Array, now: Array, count: Array, state: Array, result: Array
+    ) -> None:
+        """Compare the errors with those of persistence, and keep the values ``now``."""
+        results, group = self._results, self.group
+        places = self.places["held"], self.places["usual"]
+        ring = state[:, places[0]].reshape(len(now), group.ring, group.size).copy()
+        rows, place = np.arange(len(now)), count % group.ring
+        *errors, usual = persistence.step(
+            came, error, ring[rows, place], state[:, places[1]], count
+        )
+        ring[rows, place] = now
+        state[:, places[0]], state[:, places[1]] = ring.reshape(len(now), -1), usual
+        for first, values in zip((results.own_error, results.naive_error), errors, strict=True):
+            result[:, first + group.first : first + group.end] = values
 
     def put_drift(self, error: Array, state: Array, result: Array) -> None:
         """Tell whether the forecasts of any output have become worse."""

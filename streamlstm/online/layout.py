@@ -56,6 +56,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``inputs``: F, the inputs of the last step as they were filled.
     - ``count``: 2, the number of steps, as a multiple of 2**24 and the rest.
     - ``forecasts``: of each group a ring, of its outputs for each step of the horizon.
+    - ``held``: of each group a ring, of the values that its outputs forecast, as they were then.
+    - ``usual``: for each output the usual error of persistence (persistence.py).
     - ``fill``, ``calendar``, ``scaling``: as those modules say; ``adaptation`` for each group.
     - ``bounds``: low and high of the widest interval of each output, for each of ``forecasts``.
     - ``intervals``: for each output as that module says.
@@ -71,6 +73,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         "count": np.zeros(2),
         "forecasts": np.full(kept, np.nan),
     }
+    if max(forecast_inputs(model)) >= 0:
+        parts["held"], parts["usual"] = np.full(kept, np.nan), np.zeros(outputs)
     if fills(model):
         parts["fill"] = fill.initial(fill_methods(model))
     if online.calendar:
@@ -101,7 +105,8 @@ def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
     places, found = stage_places(model, start), []
     at = {name: place.start for name, place in places.items()}
     for group in groups(model):
-        sizes = {"forecasts": group.size * group.ring, "bounds": 2 * group.size * group.ring}
+        ring = group.size * group.ring
+        sizes = {"forecasts": ring, "held": ring, "usual": group.size, "bounds": 2 * ring}
         if (head := adaptation_of(model, group)) is not None:
             sizes["adaptation"] = len(adaptation.initial(head))
         if model.online and model.online.intervals:

@@ -90,6 +90,7 @@ def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
         at = {name: place.start for name, place in columns.items()}
         row[[table.FIRST, table.SIZE, table.RING]] = group.first, group.size, group.ring
         row[table.FORECASTS] = at["forecasts"]
+        row[[table.HELD, table.USUAL]] = at.get("held", 0), at.get("usual", 0)
         if (head := adaptation_of(model, group)) is not None:
             row[table.ADAPTATION] = at["adaptation"]
             row[table.ADAPTATION_CONSTANTS] = add(adaptation.constants(head))

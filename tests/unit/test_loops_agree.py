@@ -88,7 +88,7 @@ def agree(
     for stream in there.streams():
         assert here.export_stream(stream) == there.export_stream(stream)
     assert harness.service.counters.errors == service.counters.errors
-    said = slice(layout.ALARMS, layout.COVERED + 1)
+    said = slice(layout.ALARMS, layout.NAIVE_ERROR + 1)
     assert harness.service.counters.cells[said].tolist() == service.counters.cells[said].tolist()
     harness.turn()  # which gives back what was handed over
     assert harness.service.counters[layout.QUEUED] == 0
@@ -150,7 +150,7 @@ def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(lo
     said = np.concatenate(results)
     at = result_places(2, 2)
     alarms = int((said[:, at.alarm] > 0).sum())
-    covered = said[:, at.covered : at.size]
+    covered = said[:, at.covered : at.own_error]
     with harness(Engine(model, 100), loop=loop) as both:
         both.listener.subscribe(wire.ALARM_TOPIC)
         both.turn()
@@ -178,6 +178,12 @@ def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(lo
     assert counters["judged"] == (covered == covered).sum() > 1000
     assert counters["covered"] == (covered == 1).sum()
     assert 0.8 < counters["covered"] / counters["judged"] < 1
+    for name, errors in (
+        ("own_error", said[:, at.own_error : at.naive_error]),
+        ("naive_error", said[:, at.naive_error : at.size]),
+    ):
+        assert counters[name] == pytest.approx(np.nansum(errors, dtype=float), rel=1e-5)
+        assert counters[name] > 100
 
 
 @pytest.mark.parametrize("loop", ["native", "python"])

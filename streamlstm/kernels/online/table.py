@@ -52,7 +52,9 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     OWN,
     GROUPS,
     GROUP_COUNT,
-) = range(37)
+    OWN_ERROR,  # offsets in a result
+    NAIVE_ERROR,
+) = range(39)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
 
 # Of each group of outputs (online/layout.py):
@@ -73,5 +75,8 @@ TARGETS = 48  # from here on for each output the input that it forecasts, -1 for
     # Tests for drift: columns of the first output, and the constant.
     DRIFTS,
     DRIFT_CONSTANTS,
-) = range(12)
-GROUP_SIZE = 12
+    # Persistence: the ring of the values with the forecasts, and the usual error of each output.
+    HELD,
+    USUAL,
+) = range(14)
+GROUP_SIZE = 14
