@@ -49,8 +49,8 @@ class Gauges(NamedTuple):
     """Values at the moment of a reply; `overflows` and what follows `absent` count from the start.
 
     `absent` is the number of streams that are in the store and not in memory, `judged` how many
-    values came that had an interval forecast for them, `covered` how many of those were inside. `own_error` and
-    `naive_error` are the sums of the errors of forecasts and of persistence.
+    values came that had an interval forecast for them, `covered` how many of those were inside.
+    `own_error` and `naive_error` are the sums of the errors of forecasts and of persistence.
     """
 
     streams: int

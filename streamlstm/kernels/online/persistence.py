@@ -1,4 +1,4 @@
-"""Errors of a forecast and of persistence, in one unit; the equations are in online/persistence.py."""
+"""Errors of a forecast and of persistence; the equations are in online/persistence.py."""
 
 import math
 
