@@ -33,6 +33,6 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         counters.add(place, int(count))
 
 
-def _in_units(errors: NDArray[np.float64]) -> np.int64:
+def _in_units(errors: NDArray[np.float64]) -> int:
     """Return the sum of errors as a whole number; NaN where nothing is known."""
-    return np.nan_to_num(errors * layout.ERROR_UNIT).astype(np.int64).sum()
+    return int(np.nan_to_num(errors * layout.ERROR_UNIT).astype(np.int64).sum())
