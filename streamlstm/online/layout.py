@@ -21,12 +21,16 @@ class Group(NamedTuple):
     ----------
     first, end : int
         The outputs.
+    horizon : int
+        Steps to what they forecast, at least 1.
     ring : int
-        How many forecasts are kept until what they speak of has come: the horizon, at least 1.
+        How many forecasts are kept until what they speak of has come: the horizon, and of outputs
+        with intervals whose labels come from outside as many as such labels are taken for.
     """
 
     first: int
     end: int
+    horizon: int
     ring: int
 
     @property
@@ -41,11 +45,17 @@ class Group(NamedTuple):
 
 
 def groups(model: Model) -> list[Group]:
-    """Return the groups of a model's outputs: one if all have the same horizon."""
-    found, first = [], 0
-    for horizon, run in groupby(model.horizons):
+    """Return the groups of a model's outputs: one if all have the same horizon.
+
+    Those with intervals whose labels come from outside are apart from others.
+    """
+    found, first, online = [], 0, model.online
+    labels = online.labels if online and online.intervals else 0
+    targets = forecast_inputs(model)
+    kinds = [(max(h, 1), labels * (t < 0)) for h, t in zip(model.horizons, targets, strict=True)]
+    for (horizon, kept), run in groupby(kinds):
         end = first + len(list(run))
-        found.append(Group(first, end, max(horizon, 1)))
+        found.append(Group(first, end, horizon, max(horizon, kept)))
         first = end
     return found
 
@@ -195,14 +205,14 @@ def interval_levels(online: Online) -> list[intervals.Level]:
     return [intervals.Level(share, side) for share in online.intervals]
 
 
-def interval_constants(model: Model, ring: int) -> Float32Array:
+def interval_constants(model: Model, horizon: int) -> Float32Array:
     """Return the constants of the intervals of a group's outputs."""
     online = model.online
     assert online is not None
     offset = 0.0 if model.output_offsets is None else float(model.output_offsets[0])
     lower = -np.inf if online.lower is None else online.lower - offset
     upper = np.inf if online.upper is None else online.upper - offset
-    return intervals.constants(interval_levels(online), ring, lower, upper)
+    return intervals.constants(interval_levels(online), horizon, lower, upper)
 
 
 def adaptation_of(model: Model, group: Group) -> Adaptation | None:
@@ -212,7 +222,7 @@ def adaptation_of(model: Model, group: Group) -> Adaptation | None:
         return None
     return Adaptation(
         units=hidden_layer(model)[1],
-        horizon=group.ring,
+        horizon=group.horizon,
         scale=tuple(model.output_scaling.scale[group.outputs].tolist()),
         seasons=(online.season,) if online.season else (),
         labels=online.labels,

@@ -19,8 +19,8 @@ standard deviation, since the square of 1e30 is not a float32.
 - **A value beyond 8 s** is learned as one of 8 s: a spike of 1e30 too. If the next ones are as far,
   s grows by 3 % a row, in a young stream by half and more, and stays: it covers all that comes.
 - **A constant** (s below 1e-9 of the mean) has 1 % of its mean and a millionth of its unit as its
-  scale. Its first change is learned up to ten times the smaller of both values and the unit:
-  enough for a sensor that wakes up, too little for a glitch of 1e30 to be a scale.
+  scale. Its first change is learned if it is at most ten times the smaller of both values and the
+  unit: enough for a sensor that wakes up. A glitch of 1e30 is not learned at all.
 - **Fifty values in a row beyond that**, of a young stream half as many as it has had, and it starts
   anew with the value that has come: after a change of unit, or a wrong first value.
 - **A missing value** changes nothing, however it was filled.
@@ -106,7 +106,7 @@ def learn(x: Array, observed: Array, unit: Array, state: State) -> State:
     jump = JUMP * (np.minimum(np.abs(v), np.abs(mean)) + unit)
     bound = np.where(constant, jump, BOUND * spread)
     beyond = (count > 1) & (np.abs(change) > bound)
-    change = np.where(beyond, np.clip(change, -bound, bound), change)
+    change = np.where(beyond, np.where(constant, 0, np.clip(change, -bound, bound)), change)
     run = np.where(beyond, state["run"].astype(np.float64) + 1, 0)
     anew = run >= np.minimum(PATIENCE, 0.5 * count)
     mean, spread, change = np.where(anew, v, mean), np.where(anew, 0, spread), change * ~anew

@@ -98,10 +98,10 @@ def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
             size = columns["intervals"].stop - columns["intervals"].start
             row[[table.INTERVALS, table.BOUNDS]] = at["intervals"], at["bounds"]
             row[table.INTERVAL_SIZE] = size // group.size
-            row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.ring))
+            row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.horizon))
         if "drift" in at:
             row[table.DRIFTS] = at["drift"]
-            row[table.DRIFT_CONSTANTS] = add(drift.constants(group.ring))
+            row[table.DRIFT_CONSTANTS] = add(drift.constants(group.horizon))
         rows.append(row)
     return np.array(rows)
 

@@ -25,6 +25,14 @@ LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinit
 
 
 @inlined
+def bounded_error(error):
+    """Return an error that float32 holds, however far two values are apart; NaN as it is."""
+    if abs(error) > LARGEST_ERROR:
+        error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
+    return error
+
+
+@inlined
 def _network(weights, program, S, row, Z, z, out):
     """Write the network's outputs in the unit of training to ``Z[out]``."""
     O, scale = program[layout.OUTPUTS], program[layout.OUTPUT_SCALING]
@@ -238,9 +246,7 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
             value = from_training(weights, program, S, row, target, value)
             if X[x + target] == X[x + target]:
                 error = float64(S[inputs + target]) - float64(S[due + n - first])
-                if abs(error) > LARGEST_ERROR:
-                    error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
-                Y[y + program[stage + table.ERROR] + n] = error
+                Y[y + program[stage + table.ERROR] + n] = bounded_error(error)
                 _relate(program, group, S, row, position, n, inputs + target, count, Y, y)
             S[_held_at(program, group, row, position, n)] = S[inputs + target]
         unknown = absent[0]

@@ -43,12 +43,12 @@ def learn_scale(S, at, F, i, value, unit):
     rate = max(START / (count + START - 1.0), SLOW)
     change = value - mean
     if count > 1.0:
-        bound = BOUND * spread
-        if spread <= CONSTANT * abs(mean):
+        bound, constant = BOUND * spread, spread <= CONSTANT * abs(mean)
+        if constant:
             bound = JUMP * (min(abs(value), abs(mean)) + unit)
         if abs(change) > bound:
             run = float64(S[at + RUN * F + i]) + 1.0
-        change = max(-bound, min(bound, change))
+            change = 0.0 if constant else max(-bound, min(bound, change))
     if run >= min(PATIENCE, 0.5 * count):
         mean, spread, count, run, change = value, 0.0, 1.0, 0.0, 0.0
     mean += rate * change
