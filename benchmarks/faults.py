@@ -1,4 +1,4 @@
-"""Are faults of a sensor told, and why? Spikes, shifts, unrest, a sensor that is stuck, a slow rise.
+"""Are faults of a sensor told, and why? Spikes, shifts, unrest, a stuck sensor, a slow rise.
 
     python -m benchmarks.faults [--data DIR] [--json FILE] [--rate R]
 
@@ -112,7 +112,9 @@ def main() -> None:
                 (bool(alarms.any()), bool(named.any()), without, late)
             )
     table: list[Row] = []
-    for (fault, name), cases in sorted(found.items(), key=lambda one: list(FAULTS).index(one[0][0])):
+    for (fault, name), cases in sorted(
+        found.items(), key=lambda one: list(FAULTS).index(one[0][0])
+    ):
         told, named_too, without_too, lates = np.array(cases, float).T
         table.append(
             {

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError
 from .arrays import Float32Array
+from .calendar_inputs import inputs_with
 from .checks import (
     check_chain,
     check_horizons,
@@ -237,12 +238,16 @@ class Model:
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
 
+        A calendar that the model has not had takes over the last inputs of the network: these are
+        computed from the event time from then on. Without it they come with each observation again.
+
         Raises
         ------
         ModelError
             If the stage does not fit the model's inputs and outputs.
         """
-        return self._copy(self.weights, online, self._offsets)
+        inputs, scaling, offsets = inputs_with(self, online)
+        return self._copy(self.weights, online, (offsets, self._offsets[1]), inputs, scaling)
 
     def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
         """Return a copy whose outputs speak of the row itself, with these names."""
@@ -276,13 +281,15 @@ class Model:
         weights: Sequence[Mapping[str, ArrayLike]],
         online: Online | None,
         offsets: tuple[ArrayLike | None, ArrayLike | None],
+        inputs: Sequence[str] | None = None,
+        input_scaling: Scaling | None = None,
     ) -> "Model":
         return Model(
             self.layers,
             weights,
-            self.inputs,
+            self.inputs if inputs is None else inputs,
             self.outputs,
-            self.input_scaling,
+            self.input_scaling if input_scaling is None else input_scaling,
             self.output_scaling,
             self.skip,
             self.horizons,

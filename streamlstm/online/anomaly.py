@@ -32,6 +32,20 @@ several streams.
 and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed
 are tracked, as logarithms (Robbins and Monro 1951), joined and continued by exponentials.
 
+Two more are rare by themselves, and are told instead where they are rarer. **Stuck** ("calm"): of n
+values, a repeated the one before, and at most L in succession (counted as 4 at least); k > L in
+succession have
+
+    p = (n - a)^(1 - k / L),
+
+the law of the longest run, once values have changed 100 times. A run makes L at most four times as
+long. **Slow** ("level"): with the mean of v, clipped at 4, over 100 rows and r its size as a multiple
+of the usual one (weights of 0.0002, learned from at most 3 times as much), from the 1,000th row on
+
+    p = exp(-0.32 r^2) where r > 5.5,
+
+what a normal distribution has beyond r times its mean size, at most.
+
 **Alarm**: raised in the row in which p falls below rate 10^-(0.5 + rise), unless one still stands:
 one of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row takes 0.06 rate from
 it. So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
@@ -45,7 +59,7 @@ another one, and all is learnt anew but the threshold. Of the first 100 rows not
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
 The p-value says how rare the value is among all rows, not among rows of a certain hour. What comes
-so slowly that it becomes usual on its way is missed.
+over thousands of rows, or on a stream that wanders as far by itself, is missed.
 """
 
 import math
@@ -287,9 +301,7 @@ def _scale(s: State, x: Array, spread: Array, weight: Array) -> None:
     s["spread"] = np.sqrt((1.0 - weight) * (s["spread"] ** 2 + weight * move**2))
 
 
-def _errors(
-    s: State, error: Array, z: Array, time: Array, weight: Array
-) -> tuple[Array, Array]:
+def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> tuple[Array, Array]:
     """Update the means of both errors.
 
     Returns that of the forecast in units of the usual one, and log p of the mean of many others.

@@ -394,6 +394,4 @@ def anomaly_step(S, at, value, residual, time, K, k):
         count, usual = float64(S[at + COUNT]), float64(S[at + SEASON_ERROR])
         miss = season(S, at + SEASON, count, usual, z, time)
     rate, log_rate = float64(K[k + ALARM_RATE]), float64(K[k + LOG_ALARM_RATE])
-    return conclude(
-        S, at, 1, value, spread, z, u, miss, novel, novel_size, stuck, rate, log_rate
-    )
+    return conclude(S, at, 1, value, spread, z, u, miss, novel, novel_size, stuck, rate, log_rate)

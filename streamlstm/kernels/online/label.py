@@ -18,7 +18,11 @@ from .unit import to_training
 @internal
 def _learn_intervals(weights, program, group, S, row, number, labels):
     """Let the intervals of outputs that forecast no input learn, from each label once."""
-    stage, first, size = program[layout.STAGE], program[group + table.FIRST], program[group + table.SIZE]
+    stage, first, size = (
+        program[layout.STAGE],
+        program[group + table.FIRST],
+        program[group + table.SIZE],
+    )
     position, k = number % program[group + table.RING], program[group + table.INTERVAL_CONSTANTS]
     forecasts = row + program[group + table.FORECASTS] + position * size
     columns = row + program[group + table.INTERVALS]
