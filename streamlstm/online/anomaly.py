@@ -38,9 +38,10 @@ succession have
 
     p = (n - a)^(1 - k / L),
 
-the law of the longest run, once values have changed 100 times. A run makes L at most four times as
-long. **Slow** ("level"): with the mean of v, clipped at 4, over 100 rows and r its size as a multiple
-of the usual one (weights of 0.0002, learned from at most 3 times as much), from the 1,000th row on
+the law of the longest run, once values have changed 100 times. A run makes L at most four times
+as long. **Slow** ("level"): with the mean of v, clipped at 4, over 100 rows, and r its size as a
+multiple of the usual one (weights of 0.0002, learned from at most 3 times that), from the 1,000th
+row on
 
     p = exp(-0.32 r^2) where r > 5.5,
 

@@ -20,8 +20,8 @@ standard deviation, since the square of 1e30 is not a float32.
   s grows by 3 % a row, in a young stream by half and more, and stays: it covers all that comes.
 - **A constant** (s below 1e-9 of the mean) has 1 % of its mean and a millionth of its unit as its
   scale. Its first change is learned if it is at most ten times the smaller of both values and the
-  unit, and the stream then counts as one of 30 values, so that its spread is soon known. A glitch of
-  1e30 is not learned at all.
+  unit, and the stream then counts as one of 30 values, so that its spread is soon known. A glitch
+  of 1e30 is not learned at all.
 - **Fifty values in a row beyond that**, of a young stream half as many as it has had, and it starts
   anew with the value that has come: after a change of unit, or a wrong first value.
 - **A missing value** changes nothing, however it was filled.

@@ -10,6 +10,7 @@ from streamlstm import Engine, Online
 from streamlstm.kernels.online.scaling import (
     COLUMNS,
     COUNT,
+    SPREAD,
     learn_scale,
     mean_of,
     scale_value,
@@ -224,7 +225,7 @@ def test_missing_values_change_nothing() -> None:
 
 def test_the_count_stops() -> None:
     S = np.zeros(AT + COLUMNS, np.float32)
-    S[AT + COUNT] = 2.0**24 - 1
+    S[AT + COUNT], S[AT + SPREAD] = 2.0**24 - 1, 1.0
     X = np.ones((3, 1), np.float32)
     run(S, X, np.zeros((3, 1), bool), np.ones(1, np.float32), X.copy(), X.copy())
     assert S[AT + COUNT] == 2.0**24 - 1
