@@ -79,8 +79,8 @@ def train(
         from streamlstm.learn.cells import compile_kernels
         from streamlstm.learn.finishing import finish, to_model
         from streamlstm.learn.preparation import prepare
-        from streamlstm.learn.report.palette import check_plots
         from streamlstm.learn.training import check_one_of, choose, fit_best
+        from streamlstm.plots.style import check_plots
 
     check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
