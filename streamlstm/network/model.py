@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
+from inspect import signature
 from os import PathLike
 from typing import Any
 
@@ -33,6 +34,7 @@ from .layers import Embedding, Layer
 from .offsets import check_offsets, check_output_offsets, check_stage_offsets
 from .online import Online, result_places
 from .scaling import Scaling
+from .window import ANSWER, check_start, check_window, describe_window
 
 
 class Model:
@@ -79,6 +81,14 @@ class Model:
     output_offsets : float64[O], optional
         What is added to the outputs, which then are float64. Left out: those of the inputs that the
         outputs forecast.
+    window : int, optional
+        T: each step runs the layers over the last T observations from their initial state, as a
+        network needs that was trained on windows of T rows. Left out, the layers keep their state
+        from step to step.
+    start : {"answer", "wait", "zeros", "first"}
+        What happens before T observations of a stream have come: predictions from those that have;
+        NaN; predictions from a window padded on the left with zeros (of the scaled inputs, so with
+        their means), or with the first observation.
 
     Raises
     ------
@@ -106,9 +116,13 @@ class Model:
         lag_weights: ArrayLike | None = None,
         input_offsets: ArrayLike | None = None,
         output_offsets: ArrayLike | None = None,
+        window: int | None = None,
+        start: str = ANSWER,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
+        self.window = check_window(window, self.layers)
+        self.start = check_start(start, self.window, online is not None)
         self.horizons = check_horizons(horizon, self.output_size)
         self.online = check_stage(online, self.layers, self.horizon)
         F, O = self.input_size, self.output_size
@@ -188,6 +202,9 @@ class Model:
             specification["online"] = self.online.to_dict()
         if self.lags:
             specification["lags"] = list(self.lags)
+        if self.window is not None:
+            specification["window"] = self.window
+            specification["start"] = self.start
         return specification
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -233,7 +250,7 @@ class Model:
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
         """Return a copy of this model with other weights, one dict for each layer."""
-        return self._copy(weights, self.online, self._offsets)
+        return self._copy(weights=weights)
 
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
@@ -246,8 +263,17 @@ class Model:
         ModelError
             If the stage does not fit the model's inputs and outputs.
         """
-        inputs, scaling, offsets = inputs_with(self, online)
-        return self._copy(self.weights, online, (offsets, self._offsets[1]), inputs, scaling)
+        return self._copy(online=online, **inputs_with(self, online))
+
+    def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
+        """Return a copy of this model that runs over windows of so many rows; None for stateful.
+
+        Raises
+        ------
+        ModelError
+            If the model has no recurrent layer, or window or start are not those of a model.
+        """
+        return self._copy(window=window, start=start)
 
     def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
         """Return a copy whose outputs speak of the row itself, with these names."""
@@ -268,44 +294,21 @@ class Model:
         ModelError
             If they do not fit the model's inputs and outputs.
         """
-        return self._copy(self.weights, self.online, (input_offsets, output_offsets))
+        return self._copy(input_offsets=input_offsets, output_offsets=output_offsets)
 
-    @property
-    def _offsets(self) -> tuple[ArrayLike | None, ArrayLike | None]:
-        # Zeros for outputs without, which by default would have those of their inputs.
-        outputs = self.output_offsets
-        return self.input_offsets, np.zeros(self.output_size) if outputs is None else outputs
-
-    def _copy(
-        self,
-        weights: Sequence[Mapping[str, ArrayLike]],
-        online: Online | None,
-        offsets: tuple[ArrayLike | None, ArrayLike | None],
-        inputs: Sequence[str] | None = None,
-        input_scaling: Scaling | None = None,
-    ) -> "Model":
-        return Model(
-            self.layers,
-            weights,
-            self.inputs if inputs is None else inputs,
-            self.outputs,
-            self.input_scaling if input_scaling is None else input_scaling,
-            self.output_scaling,
-            self.skip,
-            self.horizons,
-            self.metadata,
-            self.skip_scale,
-            online,
-            self.lags,
-            self.lag_weights,
-            *offsets,
-        )
+    def _copy(self, **changed: Any) -> "Model":
+        names = signature(Model).parameters
+        arguments = {name: getattr(self, name) for name in names} | {"horizon": self.horizons}
+        if self.output_offsets is None:  # by default outputs would have those of their inputs
+            arguments["output_offsets"] = np.zeros(self.output_size)
+        return Model(**arguments | changed)
 
     def __repr__(self) -> str:
         """Show inputs, layers and outputs in order."""
         chain = " -> ".join(layer.describe() for layer in self.layers)
-        online = "" if self.online is None else f", {self.online.describe()}"
-        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{online}>"
+        more = f", {describe_window(self.window, self.start)}" if self.window else ""
+        more += "" if self.online is None else f", {self.online.describe()}"
+        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{more}>"
 
     def _repr_html_(self) -> str:
         """Show the same in a notebook."""
@@ -315,6 +318,8 @@ class Model:
         if ahead:
             shown.append(("forecasts", ", ".join(ahead)))
         shown.append(("layers", " -> ".join(layer.describe() for layer in self.layers)))
+        if self.window is not None:
+            shown.append(("window", describe_window(self.window, self.start)))
         parameters = sum(array.size for weights in self.weights for array in weights.values())
         shown.append(("parameters", f"{parameters:,}"))
         if self.online is not None:

@@ -35,6 +35,8 @@ CHOSEN = (
     "softmax",
     "layer norm first",
     "embedding",
+    "window, stack",
+    "window, options",
 )
 FEW = ("odd", "odd gru")
 TESTS = (

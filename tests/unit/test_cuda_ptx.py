@@ -72,7 +72,8 @@ def test_compiled_kernels_compute_what_the_reference_does(
 ) -> None:
     module = Module((compiled[1] / f"{kernel}.ptx").read_text())
     for name, model in MODELS.items():
-        for B in (1, 17, 100) if model.online is None else ():  # a stage has launches of its own
+        # A stage has launches of its own, and no kernel runs windows.
+        for B in (1, 17, 100) if model.online is None and model.window is None else ():
             assert step(module, kernel, model, B) < 5e-6, (kernel, name, B)
 
 

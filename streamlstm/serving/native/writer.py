@@ -7,7 +7,7 @@ made enough room.
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels.cache import internal
+from ...kernels.cache import inlined, internal
 from ...kernels.pointers import (
     bits_of,
     byte_at,
@@ -24,7 +24,7 @@ from . import layout, reader
 _BYTE = np.uint64(255)
 
 
-@internal
+@inlined
 def write_byte(at, value):
     """Write one byte."""
     put_byte(at, uint64(value))
@@ -76,7 +76,7 @@ def write_bin_head(at, size):
     return _write_length(at, int64(reader.BIN32), size, int64(4))
 
 
-@internal
+@inlined
 def write_bytes(at, address, size):
     """Write ``size`` bytes from ``address``."""
     copy_bytes(at, address, size)
@@ -121,7 +121,7 @@ def write_wide(at, place, count, offsets):
     return at
 
 
-@internal
+@inlined
 def write_outputs(loop, at, y, size):
     """Write the outputs of a result at ``y``: a bin of ``size`` bytes, or with offsets an array."""
     offsets = loop[layout.OUTPUT_OFFSETS]
