@@ -7,10 +7,9 @@ from now on, or those that were computed get names and come with each observatio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..errors import ModelError
 from .online import CALENDAR, Online
@@ -27,10 +26,8 @@ def names_of(online: Online | None) -> list[str]:
     return [f"{name}{end}" for name in features for end in ends[CALENDAR[name]]]
 
 
-def inputs_with(
-    model: Model, online: Online | None
-) -> tuple[tuple[str, ...], Scaling, ArrayLike | None]:
-    """Return names, scaling and offsets of a model's inputs with another stage.
+def inputs_with(model: Model, online: Online | None) -> dict[str, Any]:
+    """Return names, scaling and offsets of a model's inputs, if they are others with another stage.
 
     Raises
     ------
@@ -42,13 +39,14 @@ def inputs_with(
     derived = online.derived if isinstance(online, Online) else 0
     size = model.layers[0].input_size - derived
     if size == model.input_size or size < 1:  # nothing moves, or cannot be
-        return names, scaling, offsets
+        return {}
     if size < model.input_size:
         _check_free(model, size)
     names = (*names, *names_of(model.online))[:size]
     zeros, ones = np.zeros(len(names)), np.ones(len(names))
+    offsets = None if offsets is None else np.append(offsets, zeros)[:size]
     scaling = Scaling(np.append(scaling.mean, zeros)[:size], np.append(scaling.scale, ones)[:size])
-    return names, scaling, None if offsets is None else np.append(offsets, zeros)[:size]
+    return {"inputs": names, "input_scaling": scaling, "input_offsets": offsets}
 
 
 def _check_free(model: Model, size: int) -> None:
