@@ -45,7 +45,8 @@ def inputs_with(model: Model, online: Online | None) -> dict[str, Any]:
     names = (*names, *names_of(model.online))[:size]
     zeros, ones = np.zeros(len(names)), np.ones(len(names))
     offsets = None if offsets is None else np.append(offsets, zeros)[:size]
-    scaling = Scaling(np.append(scaling.mean, zeros)[:size], np.append(scaling.scale, ones)[:size])
+    mean, scale = np.append(scaling.mean, zeros)[:size], np.append(scaling.scale, ones)[:size]
+    scaling = Scaling(mean.astype(np.float32), scale.astype(np.float32))
     return {"inputs": names, "input_scaling": scaling, "input_offsets": offsets}
 
 
