@@ -70,7 +70,7 @@ class CpuBackend:
         compile_kernels(compile.needed(plan.kinds, weights, self.threads, has_stage))
         self.row_size = plan.row_size
         self.thread_work = THREAD_WORK
-        self.inputs, self.outputs = model.input_size, model.output_size
+        self.inputs, self.outputs = model.observation_size, model.output_size
         self.result = model.result_size
         self.work = plan.work
         self._plan = plan
@@ -94,7 +94,7 @@ class CpuBackend:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)
             self._task[layout.TASK_SINGLES + kind] = compile.address(single)
-        self._observation = np.zeros(model.input_size, np.float32)
+        self._observation = np.zeros(model.observation_size, np.float32)
         self._task[layout.TASK_OBSERVATION] = self._observation.ctypes.data
         self.address = self._task.ctypes.data
         self._rows: Float32Array | None = None

@@ -145,6 +145,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     scaling_in, scaling_out = model.input_scaling, model.output_scaling
     header = np.zeros(layout.HEADER, np.int64)
     header[layout.INPUTS] = model.input_size
+    header[layout.WIDTH] = model.observation_size
     header[layout.OUTPUTS] = model.output_size
     header[layout.LAYERS] = len(model.layers)
     header[layout.ROW_SIZE] = row_size
@@ -171,7 +172,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     if model.online is not None:
         header[layout.TIMED] = bool(model.online.calendar)
         header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)
-        header[layout.FILLS] = header[layout.STAGE] + len(table) - model.input_size
+        header[layout.FILLS] = header[layout.STAGE] + len(table) - model.observation_size
     return Plan(
         weights=block.finish(),
         program=np.concatenate([header, *rows, skip, table]),

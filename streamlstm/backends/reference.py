@@ -96,11 +96,11 @@ class ReferenceBackend:
     def trace(
         self, rows: NDArray[Any], X: NDArray[Any], times: NDArray[np.float64]
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]]]:
-        """Step rows[B, R] by X[B, F], but for the layers' states; return predictions and traces.
+        """Step rows[B, R] by X[B, F], but for the layers' states; return results and traces.
 
         Returns
         -------
-        Y : float[B, O]
+        Y : float[B, W]
         traces : list of dict
             As :meth:`compute` returns them.
         """
@@ -108,7 +108,7 @@ class ReferenceBackend:
             {name: rows[:, columns] for name, columns in place.items()} for _, place in self._layers
         ]
         Y, _, traces = self._step(X, times, state, rows[:, self._columns], traced=True)
-        return Y[:, : self._model.output_size], traces
+        return Y, traces
 
     def _step(
         self,

@@ -29,6 +29,8 @@ class ResultLayout:
         Of the outputs, which results of an engine are without.
     waits : bool
         Whether outputs are NaN until the window of a stream is full.
+    has_levels : bool
+        Whether an output is the change of a counter, and results have what is added to it.
     """
 
     def __init__(
@@ -38,17 +40,22 @@ class ResultLayout:
         has_stage: bool,
         offsets: NDArray[np.float64] | None = None,
         waits: bool = False,
+        has_levels: bool = False,
     ) -> None:
         self.outputs, self.levels, self.has_stage = outputs, tuple(levels), has_stage
-        self.offsets, self.waits = offsets, waits
-        self.places: ResultPlaces = result_places(outputs, len(self.levels))
+        self.offsets, self.waits, self.has_levels = offsets, waits, has_levels
+        self.places: ResultPlaces = result_places(outputs, len(self.levels), has_levels)
 
     @classmethod
     def of(cls, model: Model) -> "ResultLayout":
         """Return the layout of a model's results."""
         levels = () if model.online is None else model.online.intervals
-        has_stage, offsets = model.online is not None, model.output_offsets
-        return cls(model.output_size, levels, has_stage, offsets, model.start == WAIT)
+        has_stage, offsets, waits = (
+            model.online is not None,
+            model.output_offsets,
+            model.start == WAIT,
+        )
+        return cls(model.output_size, levels, has_stage, offsets, waits, model.has_levels)
 
     def plus_offsets(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values of outputs, [..., O], with their offsets: float64 where there are any."""
@@ -57,7 +64,7 @@ class ResultLayout:
     def outputs_of(self, results: Float32Array) -> NDArray[Any]:
         """Return the outputs in results[..., W] with their offsets, C-contiguous."""
         if self.offsets is not None:
-            return results[..., : self.outputs] + self.offsets
+            return results[..., : self.outputs] + self._added(results)
         return results[..., : self.outputs].copy() if self.has_stage else results
 
     def with_offsets(self, results: Float32Array) -> NDArray[Any]:
@@ -69,8 +76,17 @@ class ResultLayout:
             return results
         moved = results.astype(np.float64)
         end = self.places.error if self.has_stage else self.outputs
-        moved[..., :end] += np.tile(self.offsets, end // self.outputs)
+        moved[..., :end] += np.tile(self._added(results), end // self.outputs)
         return moved
+
+    def _added(self, results: Float32Array) -> NDArray[np.float64]:
+        """Return what is added to outputs in results[..., W]: offsets, and levels of counters."""
+        assert self.offsets is not None
+        if not self.has_levels:
+            return self.offsets
+        high, low = self.places.level, self.places.level + self.outputs
+        levels = results[..., high:low].astype(np.float64) + results[..., low : low + self.outputs]
+        return levels + self.offsets
 
 
 class _Result:

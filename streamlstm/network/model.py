@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from inspect import signature
 from os import PathLike
@@ -28,11 +29,12 @@ from .checks import (
     check_targets,
     check_weights,
 )
+from .differences import check_differences
 from .file import read_model_file, write_model_file
 from .html import as_table
 from .layers import Embedding, Layer
 from .offsets import check_offsets, check_output_offsets, check_stage_offsets
-from .online import Online, result_places
+from .online import Online, ResultPlaces, result_places
 from .scaling import Scaling
 from .window import ANSWER, check_start, check_window, describe_window
 
@@ -77,7 +79,8 @@ class Model:
     input_offsets : float64[F], optional
         What is subtracted from the inputs in float64, before they become float32, which holds
         seven digits: for values that are large against their changes. 0 if left out; the attribute
-        is None if all are 0. Such a model takes no float32 arrays: they have lost the values.
+        is None if all are 0 and no input is a counter (:attr:`Online.difference`). Such a model
+        takes no float32 arrays: they have lost the values.
     output_offsets : float64[O], optional
         What is added to the outputs, which then are float64. Left out: those of the inputs that the
         outputs forecast.
@@ -146,6 +149,20 @@ class Model:
             output_offsets, self.input_offsets, self.outputs, self.targets
         )
         check_stage_offsets(online, self.inputs, self.input_offsets, self.output_offsets)
+        check_differences(
+            online,
+            self.inputs,
+            self.outputs,
+            self.targets,
+            self.horizons,
+            self.categories,
+            self.input_offsets,
+        )
+        # Counters too are taken and given in full: as if with offsets, of 0.
+        if self.differences and self.input_offsets is None:
+            self.input_offsets = np.zeros(F)
+        if self.has_levels and self.output_offsets is None:
+            self.output_offsets = np.zeros(O)
 
     @property
     def horizon(self) -> int:
@@ -164,11 +181,44 @@ class Model:
         return self.layers[-1].output_size
 
     @property
+    def differences(self) -> tuple[int, ...]:
+        """The D inputs that are counters, whose changes go into the network."""
+        return () if self.online is None else self.online.difference
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.inputs[n] for n in self.differences)
+
+    @property
+    def large_inputs(self) -> list[str]:
+        """Names of the inputs of which float32 loses too much: with an offset, and counters."""
+        offsets = np.zeros(self.input_size) if self.input_offsets is None else self.input_offsets
+        numbered = enumerate(zip(self.inputs, offsets, strict=True))
+        return [name for n, (name, offset) in numbered if offset or n in self.differences]
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether an output forecasts the change of a counter, and is answered as a value."""
+        return any(target in self.differences for target in self.targets)
+
+    @property
+    def observation_size(self) -> int:
+        """F + D, floats of one observation: counters have two (network.differences)."""
+        return self.input_size + len(self.differences)
+
+    @property
+    def result_places(self) -> ResultPlaces:
+        """Where what the online stage says stands in a result."""
+        levels = 0 if self.online is None else len(self.online.intervals)
+        return result_places(self.output_size, levels, self.has_levels)
+
+    @property
     def result_size(self) -> int:
         """W, numbers in a result: the outputs, and what the online stage says (network.online)."""
         if self.online is None:
             return self.output_size
-        return result_places(self.output_size, len(self.online.intervals)).size
+        return self.result_places.size
 
     @property
     def categories(self) -> int:
@@ -221,8 +271,9 @@ class Model:
         if self.skip_scale is not None:
             arrays["skip_scale"] = self.skip_scale
         for name in ("input_offsets", "output_offsets"):
-            if getattr(self, name) is not None:
-                arrays[name] = getattr(self, name)
+            offsets = getattr(self, name)
+            if offsets is not None and offsets.any():
+                arrays[name] = offsets
         if self.lag_weights is not None:
             arrays["lag_weights"] = self.lag_weights
         return arrays
@@ -258,11 +309,16 @@ class Model:
         A calendar that the model has not had takes over the last inputs of the network: these are
         computed from the event time from then on. Without it they come with each observation again.
 
+        Inputs that are counters stay so: the network knows their changes only. ``difference`` is
+        then left out, and without a stage the model keeps one that does nothing else.
+
         Raises
         ------
         ModelError
             If the stage does not fit the model's inputs and outputs.
         """
+        if self.differences and (online is None or not online.difference):
+            online = replace(online or Online(), difference=self.differences)
         return self._copy(online=online, **inputs_with(self, online))
 
     def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
@@ -274,6 +330,11 @@ class Model:
             If the model has no recurrent layer, or window or start are not those of a model.
         """
         return self._copy(window=window, start=start)
+
+    def of_changes(self) -> "Model":
+        """Return a copy that takes changes of counters, not their values, and has no offsets."""
+        online = None if self.online is None else replace(self.online, difference=())
+        return self._copy(online=online, input_offsets=None, output_offsets=None)
 
     def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
         """Return a copy whose outputs speak of the row itself, with these names."""

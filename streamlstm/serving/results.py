@@ -18,7 +18,7 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         Of observations that were applied.
     places : ResultPlaces
     """
-    outputs = results[:, places.covered : places.size].reshape(len(results), 3, -1)
+    outputs = results[:, places.covered : places.level].reshape(len(results), 3, -1)
     covered, own, naive = np.moveaxis(outputs.astype(np.float64), 1, 0)
     for place, count in (
         (layout.ALARMS, (results[:, places.alarm] > 0).sum()),

@@ -24,7 +24,8 @@ TURN = 5  # observations of each stream before it moves on
     ("width", "few", "least"),
     [
         (4, ["few"], 40),
-        *(exhaustive(width, [], 200) for width in FEATURES),
+        # At the machine's own width the suite runs by itself.
+        *(exhaustive(width, [], 200) for width in FEATURES if width != LANES),
     ],
 )
 def test_the_contract_holds_at_every_width(

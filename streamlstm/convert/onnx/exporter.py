@@ -44,6 +44,12 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     """
     if not isinstance(model, Model):
         raise ConvertError(f"to_onnx: expected a Model, got {type(model).__name__}.")
+    if model.counters:
+        raise ConvertError(
+            "to_onnx: expected a model that takes its inputs as they are, got one that takes the "
+            f"changes of {', '.join(model.counters)} from what it remembers; model.of_changes() is "
+            "one to which changes are given."
+        )
     if model.lags:
         raise ConvertError(
             "to_onnx: expected a model whose outputs are those of its network, got one with a "

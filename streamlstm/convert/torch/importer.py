@@ -24,14 +24,13 @@ def from_torch(
 ) -> Model:
     """Convert a PyTorch network.
 
-    The children of the module are applied in the order in which they are registered, containers
-    inside containers likewise: ``nn.LSTM`` (layers, ``proj_size``, no bias), ``nn.GRU``,
-    ``nn.RNN``, their cells, ``Linear``, ``BatchNorm1d``, ``LayerNorm``, ``Embedding`` as the
-    first, activations. Dropout, losses, ``Identity`` and ``Flatten`` have no effect. A copy of the
-    module is then called with random numbers; if its outputs differ, the order and the functions of
-    its ``forward`` are used instead, or the module is refused. A module that cannot be called with
-    one tensor, and a state dict, do not say what ``forward`` does: name functional activations in
-    ``activations``, and compare once with the original.
+    Layers: ``nn.LSTM`` (layers, ``proj_size``, no bias), ``nn.GRU``, ``nn.RNN``, their cells,
+    ``Linear``, ``BatchNorm1d``, ``LayerNorm``, ``Embedding`` as the first, activations. A copy of a
+    module is called once with random numbers, and what its ``forward`` calls is recorded and
+    converted, or refused by name; then its outputs are compared. A module that cannot be called
+    with one tensor, and a state dict, do not say what ``forward`` does: their layers are applied in
+    the order in which they are registered. Name functional activations in ``activations`` then, and
+    compare once with the original.
 
     Parameters
     ----------
@@ -78,7 +77,8 @@ def from_torch(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
             f"dict, got {type(source).__name__}."
         )
-    from .equivalence import Residual, convert_module
+    from .chain import Residual
+    from .equivalence import convert_module
 
     given = Residual(options.get("skip"), options.get("skip_scale"))
     builder, found = convert_module(source, activations or {}, states, given)

@@ -13,7 +13,7 @@ Backward, from the gradient ``dh`` of ``h``, each times the derivative of its ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,38 +22,12 @@ from numpy.typing import NDArray
 from ...network.layers import GRU
 from .block import Exported, State
 from .recurrent import RecurrentBlock, RecurrentTape, glorot, orthogonal
-from .tanh import compiled, tanh32, tanh64
+from .tanh import compiled, tanh
 
 Array = NDArray[Any]
 
 
-def _make_forward(tanh: Callable[[Any], Any]) -> Any:
-    def forward(t: int, a: Array, b: Array, h: Array, hidden: Array) -> None:
-        half = a.dtype.type(0.5)
-        B, H = h.shape[1:]
-        for m in range(B):
-            # Slices, and a loop each from 0, so that LLVM vectorises them (lstm.py).
-            reset_update, candidate = a[t, m, : 2 * H], a[t, m, 2 * H :]
-            recurrent, recurrent_n = b[t, m, : 2 * H], b[t, m, 2 * H :]
-            before, after, following = h[t, m], h[t + 1, m], hidden[t + 1, m]
-            for k in range(2 * H):
-                sum_k = reset_update[k] + recurrent[k]
-                reset_update[k] = half + half * tanh(half * sum_k)
-            r, z = reset_update[:H], reset_update[H:]
-            for k in range(H):
-                candidate[k] = tanh(candidate[k] + r[k] * recurrent_n[k])
-            for k in range(H):
-                after[k] = candidate[k] + z[k] * (before[k] - candidate[k])
-            for k in range(H):
-                following[k] = after[k]
-
-    return compiled(forward)
-
-
-_forward32 = _make_forward(tanh32)
-_forward64 = _make_forward(tanh64)
-
-
+@compiled
 def forward(t: int, a: Array, b: Array, h: Array, hidden: Array) -> None:
     """Compute the gates of step ``t`` from their two products, and ``h`` of ``t + 1``.
 
@@ -70,7 +44,23 @@ def forward(t: int, a: Array, b: Array, h: Array, hidden: Array) -> None:
     hidden : float[T + 1, B, H + 1]
         The inputs of the matrix products; ``h`` of ``t + 1`` is written.
     """
-    (_forward32 if a.dtype == np.float32 else _forward64)(t, a, b, h, hidden)
+    half = a.dtype.type(0.5)
+    B, H = h.shape[1:]
+    for m in range(B):
+        # Slices, and a loop each from 0, so that LLVM vectorises them (lstm.py).
+        reset_update, candidate = a[t, m, : 2 * H], a[t, m, 2 * H :]
+        recurrent, recurrent_n = b[t, m, : 2 * H], b[t, m, 2 * H :]
+        before, after, following = h[t, m], h[t + 1, m], hidden[t + 1, m]
+        for k in range(2 * H):
+            sum_k = reset_update[k] + recurrent[k]
+            reset_update[k] = half + half * tanh(half * sum_k)
+        r, z = reset_update[:H], reset_update[H:]
+        for k in range(H):
+            candidate[k] = tanh(candidate[k] + r[k] * recurrent_n[k])
+        for k in range(H):
+            after[k] = candidate[k] + z[k] * (before[k] - candidate[k])
+        for k in range(H):
+            following[k] = after[k]
 
 
 @compiled
@@ -111,7 +101,7 @@ def backward(t: int, a: Array, b: Array, h: Array, d_out: Array, dh: Array, dire
             b_n[k] = d_n * r_k
 
 
-KERNELS = _forward32, backward
+KERNELS = forward, backward
 
 
 class GRUBlock(RecurrentBlock):

@@ -16,7 +16,7 @@ over memory that the same lines cost in NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,43 +25,12 @@ from numpy.typing import NDArray
 from ...network.layers import LSTM
 from .block import Exported, State
 from .recurrent import ConcatenatedTape, RecurrentBlock, glorot, orthogonal
-from .tanh import compiled, tanh32, tanh64
+from .tanh import compiled, tanh
 
 Array = NDArray[Any]
 
 
-def _make_forward(tanh: Callable[[Any], Any]) -> Any:
-    def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) -> None:
-        half = gates.dtype.type(0.5)
-        B, H = tanh_c.shape[1:]
-        for b in range(B):
-            z, before, after, tc = gates[t, b], c[t, b], c[t + 1, b], tanh_c[t, b]
-            h = xh[t + 1, b, F : F + H]
-            # One loop for each slice, each from 0: LLVM vectorises these. It cannot vectorise one
-            # loop over all four gates (z[k] and z[H + k] might meet) nor for range(2 * H, 3 * H)
-            # (k might be negative): 5.3 and 2.6 ms against 1.1 for 64 steps of B = H = 64.
-            input_forget, candidate, output = z[: 2 * H], z[2 * H : 3 * H], z[3 * H :]
-            for k in range(2 * H):
-                input_forget[k] = half + half * tanh(half * input_forget[k])
-            for k in range(H):
-                candidate[k] = tanh(candidate[k])
-            for k in range(H):
-                output[k] = half + half * tanh(half * output[k])
-            i, f = input_forget[:H], input_forget[H:]
-            for k in range(H):
-                after[k] = f[k] * before[k] + i[k] * candidate[k]
-            for k in range(H):
-                tc[k] = tanh(after[k])
-            for k in range(H):
-                h[k] = output[k] * tc[k]
-
-    return compiled(forward)
-
-
-_forward32 = _make_forward(tanh32)
-_forward64 = _make_forward(tanh64)
-
-
+@compiled
 def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) -> None:
     """Compute the gates of step ``t`` from their pre-activations, and ``c`` and ``h`` of ``t + 1``.
 
@@ -80,7 +49,28 @@ def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) ->
     F : int
         Column of ``h`` in ``xh``.
     """
-    (_forward32 if gates.dtype == np.float32 else _forward64)(t, gates, c, tanh_c, xh, F)
+    half = gates.dtype.type(0.5)
+    B, H = tanh_c.shape[1:]
+    for b in range(B):
+        z, before, after, tc = gates[t, b], c[t, b], c[t + 1, b], tanh_c[t, b]
+        h = xh[t + 1, b, F : F + H]
+        # One loop for each slice, each from 0: LLVM vectorises these. It cannot vectorise one
+        # loop over all four gates (z[k] and z[H + k] might meet) nor for range(2 * H, 3 * H)
+        # (k might be negative): 5.3 and 2.6 ms against 1.1 for 64 steps of B = H = 64.
+        input_forget, candidate, output = z[: 2 * H], z[2 * H : 3 * H], z[3 * H :]
+        for k in range(2 * H):
+            input_forget[k] = half + half * tanh(half * input_forget[k])
+        for k in range(H):
+            candidate[k] = tanh(candidate[k])
+        for k in range(H):
+            output[k] = half + half * tanh(half * output[k])
+        i, f = input_forget[:H], input_forget[H:]
+        for k in range(H):
+            after[k] = f[k] * before[k] + i[k] * candidate[k]
+        for k in range(H):
+            tc[k] = tanh(after[k])
+        for k in range(H):
+            h[k] = output[k] * tc[k]
 
 
 @compiled
@@ -121,7 +111,7 @@ def backward(
             d_cell[k] = dc_k * f
 
 
-KERNELS = _forward32, backward
+KERNELS = forward, backward
 
 
 class LSTMBlock(RecurrentBlock):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,12 @@ from numpy.typing import NDArray
 from ...network.layers import RNN
 from .block import Exported, State
 from .recurrent import ConcatenatedTape, RecurrentBlock, glorot, orthogonal
-from .tanh import compiled, tanh32, tanh64
+from .tanh import compiled, tanh
 
 Array = NDArray[Any]
 
 
-def _make_forward(tanh: Callable[[Any], Any]) -> Any:
-    def forward(t: int, z: Array, xh: Array, F: int) -> None:
-        B, H = z.shape[1:]
-        for b in range(B):
-            at, h = z[t, b], xh[t + 1, b, F : F + H]
-            for k in range(H):
-                at[k] = tanh(at[k])
-            for k in range(H):
-                h[k] = at[k]
-
-    return compiled(forward)
-
-
-_forward32 = _make_forward(tanh32)
-_forward64 = _make_forward(tanh64)
-
-
+@compiled
 def forward(t: int, z: Array, xh: Array, F: int) -> None:
     """Compute ``h`` of step ``t`` from its pre-activations.
 
@@ -47,7 +31,13 @@ def forward(t: int, z: Array, xh: Array, F: int) -> None:
     F : int
         Column of ``h`` in ``xh``.
     """
-    (_forward32 if z.dtype == np.float32 else _forward64)(t, z, xh, F)
+    B, H = z.shape[1:]
+    for b in range(B):
+        at, h = z[t, b], xh[t + 1, b, F : F + H]
+        for k in range(H):
+            at[k] = tanh(at[k])
+        for k in range(H):
+            h[k] = at[k]
 
 
 @compiled
@@ -73,7 +63,7 @@ def backward(t: int, z: Array, d_out: Array, dh: Array) -> None:
             at[k] = (d_above[k] + d_next[k]) * (one - at[k] * at[k])
 
 
-KERNELS = _forward32, backward
+KERNELS = forward, backward
 
 
 class RNNBlock(RecurrentBlock):

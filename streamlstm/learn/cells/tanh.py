@@ -6,20 +6,33 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import types
+from numba.extending import overload
 
 from ...kernels.cache import kernel
 
 # Sums may be fused and zeros lose their sign; nothing else that would change a result.
-compiled = kernel(nogil=False, fastmath={"contract", "nsz", "nnan", "ninf"})
+_MATH = {"contract", "nsz", "nnan", "ninf"}
+compiled = kernel(nogil=False, fastmath=_MATH)
 
 
-@njit(inline="always")
-def tanh32(x: Any) -> Any:
-    """Return tanh to 3e-7 in float32: a rational function that LLVM vectorises.
+def tanh(x: Any) -> Any:
+    """Return tanh in the precision of ``x``; of compiled code alone.
 
-    libm's tanh is called element by element, at 16 ns each. Coefficients: Eigen's ``ptanh_float``.
+    In float32 to 3e-7, by a rational function that LLVM vectorises: libm's tanh is called element
+    by element, at 16 ns each. Coefficients: Eigen's ``ptanh_float``.
     """
+    raise NotImplementedError
+
+
+# A function that a kernel finds among its globals: one in a closure would belong to the kernel's
+# key on disk, where it differs in every process, so that each would compile the kernel again.
+@overload(tanh, jit_options={"forceinline": True, "fastmath": _MATH})
+def _tanh(x: Any) -> Any:
+    return _tanh32 if x == types.float32 else _tanh64
+
+
+def _tanh32(x: Any) -> Any:
     f = np.float32
     limit = f(7.90531110763549805)  # beyond it float32 has only 1 left
     x = limit if x > limit else x
@@ -39,7 +52,5 @@ def tanh32(x: Any) -> Any:
     return x * p / q
 
 
-@njit(inline="always")
-def tanh64(x: Any) -> Any:
-    """Return tanh in float64."""
+def _tanh64(x: Any) -> Any:
     return math.tanh(x)

@@ -72,7 +72,7 @@ def _finish(loop, program, first, stop):
 
 @internal
 def _step_rounds(loop, task, program, rows):
-    wide, high = 4 * program[plan.INPUTS], 4 * program[plan.RESULT]
+    wide, high = 4 * program[plan.WIDTH], 4 * program[plan.RESULT]
     order, rounds = _sort(loop, rows)
     slots = int64s_at(loop[layout.SLOTS], rows)
     into = int64s_at(loop[layout.SLOTS_SORTED], rows)
