@@ -14,6 +14,8 @@ MODEL_OPTIONS = (
     "skip_scale",
     "horizon",
     "metadata",
+    "window",
+    "start",
 )
 
 

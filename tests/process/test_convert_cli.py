@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import streamlstm as sl
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+from ..convert.keras_files import GOLDEN, changed_zip, layers_of
 
 
 def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -204,3 +205,30 @@ def test_a_difference_sets_the_exit_status(
     assert caught.value.exit_code == 1
     assert "more than 0.0001" in capsys.readouterr().out
     assert not out.exists()
+
+
+def test_a_network_with_fixed_rows_is_checked_window_by_window(tmp_path: Path) -> None:
+    def fixed(content: Any) -> None:
+        layers_of(content)[0]["config"]["batch_shape"] = [None, 6, 3]
+
+    path = changed_zip("keras3_lstm_stack", tmp_path / "m.keras", fixed)
+    out = tmp_path / "model.safetensors"
+    done = convert(path, "--out", out, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "window of 6 rows (before, from those that came)" in done.stdout
+    assert "largest difference over 10 windows of 6 rows" in done.stdout
+    assert "With --stateful" in done.stdout
+    assert sl.Model.load(out).window == 6
+    done = convert(path, "--out", out, "--stateful")
+    assert done.returncode == 0, done.stderr
+    assert sl.Model.load(out).window is None
+    done = convert(path, "--out", out, "--window", "3", "--start", "first", "--check")
+    assert done.returncode == 0, done.stderr
+    assert "largest difference over 10 windows of 3 rows" in done.stdout
+    assert (sl.Model.load(out).window, sl.Model.load(out).start) == (3, "first")
+
+
+def test_a_window_and_its_opposite_are_not_given_together() -> None:
+    done = convert(GOLDEN / "guitarml_gru.json", "--window", "3", "--stateful")
+    assert done.returncode == 1
+    assert "--window and --stateful exclude each other" in done.stderr

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # a larger difference means that the networks differ
 STEPS = 200
+WINDOWS = 10  # each of which is a run of the source network
 # Options that add something to a network, which the source framework does not compute.
 _ADDED = ("skip", "skip_scale", "input_scaling", "output_scaling")
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
@@ -76,6 +77,33 @@ def convert(
         Option(
             min=0,
             help="Steps ahead of a forecast; 0 if the output is not a forecast.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="T",
+            help="Run the network over the last T rows at each step, as one that was trained on "
+            "windows of T rows; by default if the file fixes T.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    stateful: Annotated[
+        bool,
+        Option(
+            "--stateful",
+            help="Keep the state from step to step, also if the file fixes the rows of a window.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+    start: Annotated[
+        str | None,
+        Option(
+            help="Before T rows have come: answer from those that have (the default), wait (NaN), "
+            "or pad on the left with zeros (of the scaled inputs) or the first row.",
+            metavar="answer|wait|zeros|first",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -163,6 +191,7 @@ def convert(
         "inputs": input_names,
         "outputs": None if outputs is None else parse.names(outputs),
         "horizon": horizon,
+        "start": start,
         "skip": None if skip is None else parse.skips(skip, input_names),
         "skip_scale": None if skip_scale is None else parse.numbers("--skip-scale", skip_scale),
         "input_scaling": parse.scaling("input", input_mean, input_scale),
@@ -170,6 +199,7 @@ def convert(
         "metadata": metadata and parse.pairs("--metadata", metadata),
     }
     keywords = {keyword: value for keyword, value in keywords.items() if value is not None}
+    keywords |= parse.window(window, stateful)
     kind = detect(file)
     parse.check_applies(file, kind, keywords)
     model = load_any(file, **keywords)
@@ -187,6 +217,7 @@ def _show(file: Path, kind: str, model: Model) -> None:
     from rich.table import Table
 
     from streamlstm.convert.formats import FORMATS
+    from streamlstm.network.window import describe_window
 
     from ..console import console
 
@@ -198,6 +229,8 @@ def _show(file: Path, kind: str, model: Model) -> None:
         name = type(layer).__name__
         table.add_row(str(n), name, *sizes, _options(layer), f"{count:,}")
     console.print(table)
+    if model.window is not None:
+        print(describe_window(model.window, model.start))
     for side, scaling in (("input", model.input_scaling), ("output", model.output_scaling)):
         if scaling.mean.any() or (scaling.scale != 1).any():
             print(f"{side}s are scaled")
@@ -229,7 +262,7 @@ def _check(file: Path, kind: str, model: Model, keywords: dict[str, Any], seed: 
     from streamlstm import Engine
     from streamlstm.convert.formats import MODEL_OPTIONS
     from streamlstm.convert.load import load_any
-    from streamlstm.convert.reference_outputs import reference_outputs
+    from streamlstm.convert.reference_outputs import ReferenceOutputs, reference_outputs
     from streamlstm.errors import ConvertError
 
     from .options import OPTIONS
@@ -240,18 +273,31 @@ def _check(file: Path, kind: str, model: Model, keywords: dict[str, Any], seed: 
     if added:
         model = load_any(file, **{key: keywords[key] for key in keywords if key not in added})
     rng = np.random.default_rng(seed)
-    X = model.input_scaling.invert(rng.standard_normal((STEPS, model.input_size)))
+    steps = STEPS if model.window is None else model.window + WINDOWS - 1
+    X = model.input_scaling.invert(rng.standard_normal((steps, model.input_size)))
     if model.categories:
-        X[:, 0] = rng.integers(0, model.categories, STEPS)
+        X[:, 0] = rng.integers(0, model.categories, steps)
     X = X.astype(np.float32)
     missing = {key: value for key, value in keywords.items() if key not in MODEL_OPTIONS}
-    theirs = reference_outputs(file, kind, X.astype(np.float64), model.output_size, **missing)
+
+    def compute(rows: Any) -> ReferenceOutputs:
+        return reference_outputs(file, kind, rows.astype(np.float64), model.output_size, **missing)
+
+    if model.window is None:
+        theirs = compute(X)
+        expected = theirs.values
+    else:
+        given = [compute(X[n : n + model.window]) for n in range(WINDOWS)]
+        theirs, expected = given[0], np.stack([found.values[-1] for found in given])
     engine = Engine(model, 1)
-    ours = np.stack([engine.step("check", x) for x in X])[-len(theirs.values) :]
-    difference = float(np.max(np.abs(ours - theirs.values)))
+    ours = np.stack([engine.step("check", x) for x in X])[-len(expected) :]
+    difference = float(np.max(np.abs(ours - expected)))
     agrees = difference <= TOLERANCE  # a NaN does not agree
     verdict = "" if agrees else f", more than {TOLERANCE:g}"
-    print(f"largest difference over {len(ours)} steps: {difference:.2e} ({theirs.source}){verdict}")
+    what = "steps" if model.window is None else f"windows of {model.window} rows"
+    print(
+        f"largest difference over {len(ours)} {what}: {difference:.2e} ({theirs.source}){verdict}"
+    )
     if added:
         left_out = ", ".join(OPTIONS[key] for key in added)
         print(f"compared without {left_out}, which are not in the file")

@@ -19,6 +19,8 @@ OPTIONS = {
     "skip": "--skip",
     "skip_scale": "--skip-scale",
     "horizon": "--horizon",
+    "window": "--window or --stateful",
+    "start": "--start",
     "metadata": "--metadata",
 }
 
@@ -107,6 +109,19 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
         return Scaling(shift or [0.0] * length, factor or [1.0] * length)  # type: ignore[arg-type]
     except ModelError as error:
         raise ConvertError(f"--{side}-mean and --{side}-scale: {error}") from None
+
+
+def window(rows: int | None, stateful: bool) -> dict[str, int | None]:
+    """Return the keyword of --window or --stateful; none without these.
+
+    Raises
+    ------
+    ConvertError
+        If both are given.
+    """
+    if rows is not None and stateful:
+        raise ConvertError("--window and --stateful exclude each other: give one of them")
+    return {"window": rows} if rows is not None or stateful else {}
 
 
 def skips(text: str, inputs: Sequence[str] | None) -> list[int]:

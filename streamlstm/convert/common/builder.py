@@ -31,12 +31,16 @@ class ModelBuilder:
     ----------
     notes : list of str
         Remarks of the converter; they become ``metadata["notes"]`` of the model.
+    window : int, optional
+        The fixed number of rows that the network takes in its file: if the caller does not say
+        otherwise, a recurrent one becomes a window model.
     """
 
     def __init__(self, width: int | None = None) -> None:
         self.layers: list[Layer] = []
         self.weights: list[Arrays] = []
         self.notes: list[str] = []
+        self.window: int | None = None
         self._width = width
         self._scaling: tuple[Float64Array, Float64Array] | None = None
 
@@ -136,6 +140,8 @@ class ModelBuilder:
             N = self._need_width("the network")
             self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
         self._place_scaling(options)
+        if self.window is not None and any(layer.state for layer in self.layers):
+            self._take_window(options, self.window)
         options["metadata"] = {"source": source, **(options.get("metadata") or {})}
         if self.notes:
             options["metadata"].setdefault("notes", " ".join(self.notes))
@@ -144,6 +150,15 @@ class ModelBuilder:
             return Model(self.layers, self.weights, **options)
         except ModelError as error:
             raise ConvertError(str(error)) from None
+
+    def _take_window(self, options: dict[str, Any], rows: int) -> None:
+        if "window" not in options:
+            options["window"] = rows
+            self.notes.append(
+                f"The network takes windows of {rows} row{'s' * (rows != 1)}, so each step runs it "
+                f"over the last {rows} from its initial state. With --stateful (window=None) it "
+                "keeps its state from step to step instead, and predicts something else."
+            )
 
     def _need_width(self, name: str) -> int:
         if self.width is None:
