@@ -57,6 +57,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "upper": [(np.inf, "a finite number")],
     "anomaly": [(1, "True or False"), ("yes", "True or False")],
     "alarm_rate": [(0, "above 0"), (0.05, "below 0.05"), (np.nan, "a rate"), (False, "a rate")],
+    "difference": [((1, 0), "indices of inputs, rising"), ((0, 0), "each once"), ((-1,), "ind")],
     "targets": [((-2,), "index of an input"), ((0.5,), "index"), (3, "index"), ("ab", "index")],
 }  # fmt: skip
 
