@@ -66,7 +66,7 @@ def spoiled(x: Array, fault: str, start: int, seed: int) -> Array:
 
 def simulated() -> Iterator[tuple[str, Array, Array]]:
     """Yield name, values and times of streams that are simulated."""
-    times = 1.4e9 + 300.0 * np.arange(ROWS)
+    times: Array = 1.4e9 + 300.0 * np.arange(ROWS, dtype=np.float64)
     for seed in range(SEEDS):
         noise = np.random.default_rng(seed).standard_normal(ROWS)
         for name, values in (
