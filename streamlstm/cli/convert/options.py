@@ -99,6 +99,8 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
     """
     if mean is None and scale is None:
         return None
+    import numpy as np
+
     from streamlstm.errors import ModelError
     from streamlstm.network.scaling import Scaling
 
@@ -106,7 +108,7 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
     factor = None if scale is None else numbers(f"--{side}-scale", scale)
     length = len(shift or factor or ())
     try:
-        return Scaling(shift or [0.0] * length, factor or [1.0] * length)  # type: ignore[arg-type]
+        return Scaling(np.array(shift or [0.0] * length), np.array(factor or [1.0] * length))
     except ModelError as error:
         raise ConvertError(f"--{side}-mean and --{side}-scale: {error}") from None
 
