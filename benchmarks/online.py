@@ -12,8 +12,8 @@ there is left out. River's SNARIMAX learns from the whole series; errors are of 
 
 Times are those of a recording: `engine.observe_run` of the network with a head (or the mix alone),
 an interval and an anomaly score, against River's SNARIMAX with an interval of two quantiles of its
-errors and its GaussianScorer of them; all are times of the processor. "head ns" is the share of head
-and mix.
+errors and its GaussianScorer of them; all are times of the processor. "head ns" is the share of
+head and mix.
 """
 
 import time
