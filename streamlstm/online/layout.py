@@ -1,5 +1,6 @@
 """What the online stage of a model keeps of a stream, and the constants of its parts."""
 
+import re
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,6 +11,8 @@ from ..network.model import Model
 from ..network.online import Online
 from . import adaptation, anomaly, calendar, differences, drift, fill, intervals, lags, scaling
 from .adaptation import Adaptation
+
+_QUANTILE = re.compile(r"(?P<base>.+)_q(?P<percent>\d+(\.\d+)?)")
 
 Float32Array: TypeAlias = NDArray[np.float32]
 
@@ -133,10 +136,11 @@ def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
 def watched(model: Model) -> list[tuple[int, int]]:
     """Return the inputs that are watched for anomalies, each with the output that forecasts it.
 
-    That is the one that does so for the fewest steps ahead. Where no output forecasts an input, all
-    inputs are watched, with -1 for the output.
+    That is the one that does so for the fewest steps ahead, of quantiles the median. Where no
+    output forecasts an input, all inputs are watched, with -1 for the output.
     """
-    targets, steps = forecast_inputs(model), model.horizons
+    steps = model.horizons
+    targets = [-1 if n in beside_median(model) else t for n, t in enumerate(forecast_inputs(model))]
     shortest = {t: min(h for h, u in zip(steps, targets, strict=True) if u == t) for t in targets}
     pairs = [
         (target, output)
@@ -152,10 +156,26 @@ def forecast_inputs(model: Model) -> list[int]:
     return [target if horizon else -1 for target, horizon in pairs]
 
 
+def beside_median(model: Model) -> set[int]:
+    """Return the outputs that are quantiles of what another output is the median of."""
+    found = set()
+    for n, name in enumerate(model.outputs):
+        quantile = _QUANTILE.fullmatch(name)
+        median = f"{quantile['base']}_q50" if quantile else name
+        if median == name or median not in model.outputs:
+            continue
+        # Columns may have such names too, and then forecast themselves.
+        if model.targets[n] == model.targets[model.outputs.index(median)]:
+            found.add(n)
+    return found
+
+
 def own_forecasts(model: Model) -> list[int]:
     """Return for each input the output that forecasts it for the fewest steps ahead, or -1."""
-    own = [-1] * model.input_size
+    own, aside = [-1] * model.input_size, beside_median(model)
     for output, target in enumerate(forecast_inputs(model)):
+        if output in aside:
+            continue
         if target >= 0:
             before = own[target]
             if before < 0 or model.horizons[output] <= model.horizons[before]:
