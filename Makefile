@@ -36,7 +36,7 @@ test: .venv/.dev  ## Test every feature, within minutes (ARGS="-k engine" for a 
 	@$(PYTEST) -m "not exhaustive" $(ARGS)
 
 test-all: .venv/.all  ## Run every test, against PyTorch and ONNX Runtime too, which it installs
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not short" $(ARGS)
 
 test-cuda: .venv/.dev  ## Run the tests of the cuda backend on an NVIDIA GPU: pip install -e ".[cuda]"
 	@$(RUN) -m tests.cuda $(ARGS)
@@ -63,7 +63,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
 	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)
 
-figures: .venv/.base  ## Write the tables of the last benchmarks into README.md and docs/figures.md
+figures: .venv/.base  ## Write the tables of the last benchmarks into README.md, docs/figures.md and docs/online.md
 	@$(RUN) -m benchmarks.readme
 
 architecture: .venv/.base  ## Draw the packages and their imports into docs/architecture.md

@@ -30,6 +30,8 @@ class Head:
     """
 
     outputs_per_target = 1
+    shrinks = False
+    """Whether there is less of the outputs than all to keep: `shrunk` and `shrink`."""
 
     def __init__(self, raw_size: int, output_size: int) -> None:
         self.raw_size, self.output_size = raw_size, output_size
@@ -45,18 +47,22 @@ class Head:
         """Return the outputs, float[T, B, O], of the linear values, float[T, B, R]."""
         return raw
 
-    def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002
+    def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002 - of heads that bend it
         """Return the gradient by the linear values."""
         return d_output
 
+    def shrunk(self, outputs: Array, share: float) -> Array:  # noqa: ARG002
+        """Return outputs, float[n, O], of which so much is kept of each target's forecast."""
+        return outputs
+
     def shrink(self, W: Array, shares: Array) -> None:
-        """Multiply each output by a share of its own; where outputs are not linear, none.
+        """Keep so much of each target's forecast.
 
         Parameters
         ----------
         W : float[H + 1, R]
             Changed in place.
-        shares : float[O]
+        shares : float[K]
         """
 
     def export(self, W: Array) -> list[Exported]:
@@ -85,7 +91,7 @@ class SoftmaxHead(Head):
         self._classes = list(classes)
         self._activation = "log_softmax" if logarithms else "softmax"
 
-    def names(self, targets: Sequence[str]) -> list[str]:  # noqa: ARG002
+    def names(self, targets: Sequence[str]) -> list[str]:  # noqa: ARG002 - of other heads
         """Return the names of the classes."""
         return self._classes
 
@@ -98,8 +104,14 @@ class SoftmaxHead(Head):
 class LinearHead(Head):
     """O linear outputs."""
 
+    shrinks = True
+
     def __init__(self, output_size: int) -> None:
         super().__init__(output_size, output_size)
+
+    def shrunk(self, outputs: Array, share: float) -> Array:
+        """Return outputs multiplied by a share."""
+        return outputs * share
 
     def shrink(self, W: Array, shares: Array) -> None:
         """Multiply each output by a share of its own."""

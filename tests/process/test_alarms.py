@@ -21,7 +21,8 @@ from streamlstm.client.aio.subscriber import AsyncSubscriber
 from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import RemoteError
 
-from .conftest import WorkerProcess, rest_of
+from .conftest import WorkerProcess
+from .terminal import rest_of
 from .test_serving_cli import STREAMLSTM, streamlstm
 
 INPUTS = ["temperature", "pressure"]
@@ -90,16 +91,19 @@ def test_a_detector_is_served_and_its_alarms_are_published_apart(watched: Worker
             client.reload()
     with urllib.request.urlopen(watched.endpoints["metrics"], timeout=20) as response:
         metrics = response.read().decode()
-    for name in ("alarms", "filled", "absent", "judged", "covered"):
+    for name in ("alarms", "filled", "absent", "judged", "covered", "own_error", "naive_error"):
         assert f"streamlstm_{name}_total {float(counters[name])}" in metrics
     shown_info = streamlstm("info", "--router", watched.endpoints["router"])
     share = f"{counters['covered'] / counters['judged']:.1%} of {counters['judged']:,}"
     assert share in shown_info.stdout, shown_info.stderr
+    ratio = counters["own_error"] / counters["naive_error"]
+    assert 0.5 < ratio < 1.5
+    assert f"error, of that of persistence  {ratio:.3f}" in shown_info.stdout
     assert "intervals 0.9, anomaly True" in shown_info.stdout
     top = streamlstm("top", "--once", "--every", "0.1", "--router", watched.endpoints["router"])
     head, line = top.stdout.splitlines()
-    assert {"alarms", "coverage"} <= set(head.split())
-    assert share.split()[0] in line.split()
+    assert {"alarms", "coverage", "error"} <= set(head.split())
+    assert {share.split()[0], f"{ratio:.2f}"} <= set(line.split())
 
 
 def wait_for_subscriptions(client, count: int) -> None:
@@ -116,17 +120,6 @@ async def test_an_async_subscriber_to_alarms(watched: WorkerProcess) -> None:
             seen = [client.observe("aio", x).alarm for x in rows()]
         paged = [await pager.receive() for _ in range(sum(seen))]
     assert {event.stream for event in paged} == {"aio"}
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def test_watch_prints_alarms_alone(

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +39,6 @@ def endpoints(worker: WorkerProcess, tmp_path: Path) -> str:
     path = tmp_path / "endpoints.json"
     path.write_text(json.dumps(worker.endpoints))
     return str(path)
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 def values(n: int) -> list[float]:
@@ -260,6 +247,7 @@ def test_watch_prints_the_predictions_of_other_clients(
         process = subprocess.Popen(
             [*STREAMLSTM, "watch", *options, "--endpoints", endpoints, *chosen],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         started.append(process)
@@ -271,6 +259,8 @@ def test_watch_prints_the_predictions_of_other_clients(
         assert process.stdout is not None
         lines = process.stdout.read().splitlines()
         assert len(lines) == 2
+        assert process.stderr is not None
+        assert process.stderr.read().count("this model has no online stage") == 1
         if options:
             line = json.loads(lines[0])
             assert line.keys() == {"time", "stream", "seq", "prediction"}

@@ -19,9 +19,18 @@ from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
 from .intervals import interval_bounds, interval_update
 from .lags import add_lags
+from .persistence import relative_errors
 from .unit import from_training, to_training, unit_of
 
 LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinite
+
+
+@inlined
+def bounded_error(error):
+    """Return an error that float32 holds, however far two values are apart; NaN as it is."""
+    if abs(error) > LARGEST_ERROR:
+        error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
+    return error
 
 
 @inlined
@@ -121,20 +130,29 @@ def bounds_at(program, group, row, position, n):
 
 
 @inlined
-def error_of(S, came, due):
-    """Return what came less what had been forecast for it, as far as float32 tells."""
-    error = float64(S[came]) - float64(S[due])
-    if abs(error) > LARGEST_ERROR:
-        error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
-    return error
-
-
-@inlined
 def covered(S, came, shown, error):
     """Tell whether what came was within the bounds shown: 1 or 0, NaN where one is not known."""
     if error == error and S[shown] == S[shown]:
         return 1.0 if S[shown] <= S[came] and S[came] <= S[shown + 1] else 0.0
     return np.nan
+
+
+@inlined
+def held_at(program, group, row, position, n):
+    """Return where the value that output ``n`` forecasts is kept, as it was with a forecast."""
+    place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
+    return row + program[group + table.HELD] + place
+
+
+@inlined
+def relate(program, group, S, row, position, n, value, count, Y, y):
+    """Compare the error of output ``n`` with that of persistence; ``S[value]`` is what came."""
+    stage, error = program[layout.STAGE], Y[y + program[program[layout.STAGE] + table.ERROR] + n]
+    usual = row + program[group + table.USUAL] + n - program[group + table.FIRST]
+    held = held_at(program, group, row, position, n)
+    own, naive = relative_errors(S, usual, held, float64(S[value]), float64(error), count)
+    Y[y + program[stage + table.OWN_ERROR] + n] = own
+    Y[y + program[stage + table.NAIVE_ERROR] + n] = naive
 
 
 @inlined
@@ -252,7 +270,10 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
         if target >= 0:
             value = from_training(S, row, unit_of(weights, program, target), value)
             if X[x + target] == X[x + target]:
-                Y[error_at] = error_of(S, inputs + target, due + n)
+                error = float64(S[inputs + target]) - float64(S[due + n])
+                Y[error_at] = bounded_error(error)
+                relate(program, group, S, row, position, n, inputs + target, count, Y, y)
+            S[held_at(program, group, row, position, n)] = S[inputs + target]
             if absent[0] and not absent[1]:
                 unknown = is_absent(weights, program, S, row, target)
         Y[y + n] = np.nan if unknown else value

@@ -16,13 +16,15 @@ from .arguments import count_step
 from .behind import (
     absences,
     adapt,
+    bounded_error,
     bounds_at,
     covered,
-    error_of,
     group_at,
+    held_at,
     is_absent,
     network_output,
     output_of,
+    relate,
 )
 from .differences import write_levels
 from .lags import add_lags
@@ -70,12 +72,18 @@ def _adapt(weights, program, group, S, rows, counts, X, x, Z, z, places):
 
 
 @inlined
-def _errors(S, rows, came, due, size, positions, X, x, V, Y, error_at, W):
-    """Write the errors of the forecasts of one output that are due, where what they told came."""
+def _errors(program, group, S, rows, counts, positions, n, target, due, X, x, Y, y):
+    """Write the errors of the forecasts of output ``n`` that are due, where what they told came."""
+    stage, V, W = program[layout.STAGE], program[layout.WIDTH], program[layout.RESULT]
+    came, size = program[stage + table.INPUTS] + target, program[group + table.SIZE]
+    error_at = y + program[stage + table.ERROR] + n
     for m in range(TILE):
-        if X[x + m * V] == X[x + m * V]:
-            error = error_of(S, rows[m] + came, rows[m] + due + positions[m] * size)
-            Y[error_at + m * W] = error
+        row, position = rows[m], positions[m]
+        if X[x + m * V + target] == X[x + m * V + target]:
+            error = float64(S[row + came]) - float64(S[row + due + position * size])
+            Y[error_at + m * W] = bounded_error(error)
+            relate(program, group, S, row, position, n, row + came, counts[m], Y, y + m * W)
+        S[held_at(program, group, row, position, n)] = S[row + came]
 
 
 @inlined
@@ -95,16 +103,16 @@ def _write(weights, program, S, rows, target, due, size, positions, Z, z, Y, y, 
 
 
 @internal
-def _forecasts(weights, program, group, S, rows, positions, X, x, Z, z, Y, y, D):
+def _forecasts(weights, program, group, S, rows, counts, positions, X, x, Z, z, Y, y, D):
     """Write the outputs of a group, and the errors of those that were due."""
-    stage, V, W = program[layout.STAGE], program[layout.WIDTH], program[layout.RESULT]
+    stage, W = program[layout.STAGE], program[layout.RESULT]
     first, size = program[group + table.FIRST], program[group + table.SIZE]
     for n in range(first, first + size):
         target, error_at = program[stage + table.TARGETS + n], y + program[stage + table.ERROR] + n
         due = program[group + table.FORECASTS] + n - first
         came = program[stage + table.INPUTS] + max(target, 0)
         if target >= 0:
-            _errors(S, rows, came, due, size, positions, X, x + target, V, Y, error_at, W)
+            _errors(program, group, S, rows, counts, positions, n, target, due, X, x, Y, y)
         _write(weights, program, S, rows, target, due, size, positions, Z, z + n, Y, y + n, D)
         if program[stage + table.LEVELS] > 0:
             inside = y + program[stage + table.COVERED] + n
@@ -164,7 +172,7 @@ def forecast_tile(weights, program, S, rows, counts, positions, X, x, Z, z, Y, y
             _adapt(weights, program, group, S, rows, counts, X, x, Z, z, places)
         for m in range(TILE):
             positions[m] = place_of(counts[m], program[group + table.RING])
-        _forecasts(weights, program, group, S, rows, positions, X, x, Z, z, Y, y, D)
+        _forecasts(weights, program, group, S, rows, counts, positions, X, x, Z, z, Y, y, D)
     _flags(program, X, x, Y, y, D)
     if program[stage + table.LEVEL] != 0:
         for m in range(TILE):
