@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError
 from .arrays import Float32Array
+from .calendar_inputs import inputs_with
 from .checks import (
     check_chain,
     check_horizons,
@@ -305,6 +306,9 @@ class Model:
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
 
+        A calendar that the model has not had takes over the last inputs of the network: these are
+        computed from the event time from then on. Without it they come with each observation again.
+
         Inputs that are counters stay so: the network knows their changes only. ``difference`` is
         then left out, and without a stage the model keeps one that does nothing else.
 
@@ -315,7 +319,7 @@ class Model:
         """
         if self.differences and (online is None or not online.difference):
             online = replace(online or Online(), difference=self.differences)
-        return self._copy(online=online)
+        return self._copy(online=online, **inputs_with(self, online))
 
     def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
         """Return a copy of this model that runs over windows of so many rows; None for stateful.
@@ -365,7 +369,13 @@ class Model:
         chain = " -> ".join(layer.describe() for layer in self.layers)
         more = f", {describe_window(self.window, self.start)}" if self.window else ""
         more += "" if self.online is None else f", {self.online.describe()}"
+        more += ", not compared with its source" if self._is_unseen else ""
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{more}>"
+
+    @property
+    def _is_unseen(self) -> bool:
+        """Whether a converter could not compare it with what it was made from."""
+        return self.metadata.get("compared", "").startswith("no")
 
     def _repr_html_(self) -> str:
         """Show the same in a notebook."""
@@ -382,6 +392,8 @@ class Model:
         if self.online is not None:
             shown.append(("online stage", self.online.describe()))
         shown.append(("fingerprint", self.fingerprint))
+        if self._is_unseen:
+            shown.append(("compared with its source", self.metadata["compared"]))
         return as_table("streamlstm Model", shown)
 
     def predict(self, data: Any, **options: Any) -> Any:

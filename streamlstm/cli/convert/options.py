@@ -11,6 +11,7 @@ OPTIONS = {
     "activations": "--activation",
     "rnn_activation": "--rnn-activation",
     "epsilon": "--epsilon",
+    "module": "--module",
     "output": "--output",
     "inputs": "--inputs",
     "outputs": "--outputs",
@@ -71,6 +72,31 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
             raise ConvertError(f"{option}: expected every name once, got {name!r} twice")
         found[name] = value
     return found
+
+
+def module(reference: str | None, arguments: str | None) -> Any:
+    """Import the class of --module and make a module with --args; say that its code runs.
+
+    Raises
+    ------
+    ConvertError
+        If one is missing or not valid, or the class cannot be made.
+    """
+    import json
+    import sys
+
+    from streamlstm.convert.torch.user_module import import_module_class
+
+    if reference is None:
+        raise ConvertError("--args: holds the arguments of the class that --module names")
+    try:
+        given = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise ConvertError(f"--args: expected JSON, got {arguments!r}: {error}") from None
+    if not isinstance(given, dict):
+        raise ConvertError(f'--args: expected a map such as {{"hidden": 64}}, got {arguments!r}')
+    print(f"importing {reference}: this runs its code on this machine", file=sys.stderr)
+    return import_module_class(reference, given)
 
 
 def names(text: str) -> list[str]:

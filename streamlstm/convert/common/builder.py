@@ -121,13 +121,16 @@ class ModelBuilder:
             return
         self.add(Pointwise(N, activation), {"weight": np.ones(N), "bias": np.zeros(N)}, name)
 
-    def build(self, source: str, **options: Any) -> Model:
+    def build(self, source: str, *, compared: str = "", **options: Any) -> Model:
         """Return the model.
 
         Parameters
         ----------
         source : str
             Name of the framework, for the metadata.
+        compared : str
+            What the conversion was compared with, "no: ..." if with nothing; it becomes
+            ``metadata["compared"]``, which the model shows.
         **options
             Those of :class:`streamlstm.Model`; ``horizon`` is 0, no forecast, by default.
 
@@ -143,6 +146,8 @@ class ModelBuilder:
         if self.window is not None and any(layer.state for layer in self.layers):
             self._take_window(options, self.window)
         options["metadata"] = {"source": source, **(options.get("metadata") or {})}
+        if compared:
+            options["metadata"].setdefault("compared", compared)
         if self.notes:
             options["metadata"].setdefault("notes", " ".join(self.notes))
         options.setdefault("horizon", 0)
