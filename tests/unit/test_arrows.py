@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "data": "",
     "wire": "",
     "engine": "backends online network kernels lazy_arrays",
-    "learn": "engine data online backends network kernels files",
+    "learn": "engine data online backends network kernels lazy_arrays files",
     "adapters": "learn engine data network",
     "convert": "backends network kernels files",
     "client": "engine wire network files",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import ModelError, shown
-from . import embedding, gru, layer_norm, lstm, rnn
+from . import embedding, gru, layer_norm, lstm, multiply, rnn
 from .block import Block as Block
 from .block import BlockTape as BlockTape
 from .block import State as State
@@ -23,9 +23,10 @@ CELLS: dict[str, Callable[[int, int], RecurrentBlock]] = {
 """Recurrent layers by the name of their cell; each takes F and H."""
 
 KERNELS: tuple[Any, ...] = (
-    *lstm.KERNELS,
-    *gru.KERNELS,
-    *rnn.KERNELS,
+    *multiply.KERNELS,
+    *lstm.LOOPS,
+    *gru.LOOPS,
+    *rnn.LOOPS,
     *layer_norm.KERNELS,
     *embedding.KERNELS,
 )

@@ -6,17 +6,28 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import types
+from numba.extending import overload
 
 from ...kernels.cache import kernel
 
 # Sums may be fused and zeros lose their sign; nothing else that would change a result.
-compiled = kernel(nogil=False, fastmath={"contract", "nsz", "nnan", "ninf"})
+_FASTMATH = {"contract", "nsz", "nnan", "ninf"}
+compiled = kernel(nogil=False, fastmath=_FASTMATH)
 
 
-@njit(inline="always")
-def tanh32(x: Any) -> Any:
-    """Return tanh to 3e-7 in float32: a rational function that LLVM vectorises.
+def tanh(x: Any) -> Any:
+    """Return tanh, in float32 to 3e-7; in compiled code only."""
+    raise NotImplementedError
+
+
+@overload(tanh, jit_options={"fastmath": _FASTMATH, "forceinline": True, "error_model": "numpy"})
+def _choose(x: Any) -> Any:
+    return _rational if x == types.float32 else _of_libm
+
+
+def _rational(x: Any) -> Any:
+    """Return a rational function that LLVM vectorises.
 
     libm's tanh is called element by element, at 16 ns each. Coefficients: Eigen's ``ptanh_float``.
     """
@@ -39,7 +50,5 @@ def tanh32(x: Any) -> Any:
     return x * p / q
 
 
-@njit(inline="always")
-def tanh64(x: Any) -> Any:
-    """Return tanh in float64."""
+def _of_libm(x: Any) -> Any:
     return math.tanh(x)
