@@ -9,21 +9,22 @@ over those of all rounds.
 
 Who shares a machine also waits for its processors, which no worker can change. So each kind is
 measured twice. "p99 us" and "ratio": the greedy clients yield the processors to everybody else, and
-the good client goes before all others where the system allows it (a real-time priority, for root),
-as if all of them were on other machines; replies to the greedy ones show that the worker is still
-kept busy. "sharing": all have the same share of the processors. "machine" rows are the control: the
-greedy clients are those of a compiled echo of the same bytes, and the worker has nothing to do but
-for the good client.
+the good client and the worker go before them where the system allows it (a real-time priority, for
+root), as if all of them were on other machines; replies to the greedy ones show that the worker is
+still kept busy. "sharing": all have the same share of the processors. "machine" rows are the
+control: the greedy clients are those of a compiled echo of the same bytes, and the worker has
+nothing to do but for the good client.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import zmq
 
 from streamlstm import wire
@@ -38,7 +39,7 @@ RATE = 500.0  # STEPs of the good client, in a second
 STEPS_ROWS = 2_000
 TARGET = 5.0
 STREAMS = 10_000
-REAL_TIME = 10  # priority of the good client
+GOOD, SERVERS = 10, 1  # real-time priorities: the good client goes before the worker and the echo
 
 
 class Stretch(NamedTuple):
@@ -89,15 +90,22 @@ QUIET = Case()
 
 
 @contextmanager
-def first_of_all() -> Iterator[None]:
-    """Give this process a real-time priority, if the system allows it."""
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
-    with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REAL_TIME))
+def first_of_all(servers: Iterable[int]) -> Iterator[None]:
+    """Give this process and ``servers`` real-time priorities, if the system allows it."""
+    threads = [thread.id for pid in servers for thread in psutil.Process(pid).threads()]
     try:
+        for thread in threads:
+            _schedule(thread, os.SCHED_RR, SERVERS)
+        _schedule(0, os.SCHED_FIFO, GOOD)
         yield
     finally:
-        os.sched_setscheduler(0, *before)
+        for thread in (0, *threads):
+            _schedule(thread, os.SCHED_OTHER, 0)
+
+
+def _schedule(thread: int, policy: int, priority: int) -> None:
+    with suppress(PermissionError):
+        os.sched_setscheduler(thread, policy, os.sched_param(priority))
 
 
 class Bench:
@@ -179,7 +187,7 @@ def measure(bench: Bench, kinds: dict[str, list[bytes]], rounds: int) -> list[Ro
     sharing: dict[str, list[Stretch]] = {kind: [] for kind in places}
     for seed in steps(range(rounds), "rounds"):
         for kind, place in places.items():
-            with first_of_all():
+            with first_of_all((bench.worker.pid, bench.echo.pid)):
                 quiet.append(bench.stretch(QUIET, seed))
                 beside[kind].append(bench.stretch(Case(bench.yielding, *place), seed))
             shared.append(bench.stretch(QUIET, seed))

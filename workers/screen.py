@@ -16,9 +16,10 @@ from streamlstm.data.host import Metric
 
 FRAMES_PER_SECOND = 5
 BAR_SAMPLES = 4  # samples whose mean is one bar of a sparkline
-AROUND_THE_TABLE = 8  # lines of the terminal that are not streams
+AROUND_THE_TABLE = 9  # lines of the terminal that are not streams
 _STEADY_NOTE = f"(moves less than {100 * STEADY:g} % of its scale a second; its ratio says nothing)"
-WIDE = 96  # width of the terminal from which on the column "in 1 second" is shown
+# Widths of the terminal from which on the next second's value is shown, and the interval for it.
+WIDE, WIDER = 96, 118
 
 
 class Screen:
@@ -76,16 +77,22 @@ class Screen:
             Text(f"{passed:.0f} of {self.seconds:g} s", style="dim"),
             ProgressBar(total=self.seconds, completed=passed, complete_style="cyan"),
         )
-        return Group("", head, "", self._table(board), "", Text(_tally(board), style="dim"))
+        # Wrapped, though the console prints lines as long as they are.
+        tally = Text(_tally(board), "dim", no_wrap=False, overflow="fold")
+        return Group("", head, "", self._table(board), "", tally)
 
     def _table(self, board: Scoreboard) -> Table:
-        wide = self.console.width >= WIDE
+        wide, wider = self.console.width >= WIDE, self.console.width >= WIDER
         table = Table(box=None, expand=True, padding=(0, 1), header_style="dim")
         table.add_column("stream", no_wrap=True)
         table.add_column("now", justify="right", no_wrap=True, width=10)
         table.add_column("as predicted", justify="right", no_wrap=True, width=12)
         if wide:
             table.add_column("in 1 second", justify="right", no_wrap=True, width=11)
+        if wider:
+            table.add_column(
+                f"{100 * LEVEL:.0f} % interval", justify="right", no_wrap=True, width=21
+            )
         table.add_column("vs persistence", justify="right", no_wrap=True, width=14)
         table.add_column("past, then what comes", no_wrap=True, ratio=1)
         room = max(self.console.height - AROUND_THE_TABLE, 1)
@@ -93,7 +100,7 @@ class Screen:
         taken = sum(column.width or 0 for column in table.columns) + 2 * len(table.columns)
         bars = max(self.console.width - taken - max(map(len, names), default=0), 3)
         for name in names:
-            table.add_row(*_row(name, board.streams[name], wide, bars))
+            table.add_row(*_row(name, board.streams[name], wide, wider, bars))
         if len(names) < len(board.streams):
             table.add_row(Text(f"and {len(board.streams) - len(names)} more", style="dim"))
         return table
@@ -108,7 +115,7 @@ def _chosen(names: list[str], room: int) -> list[str]:
     return [*cores[: max(room - 1 - len(others), 1)], *others][: room - 1]
 
 
-def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
+def _row(name: str, score: StreamScore, wide: bool, wider: bool, bars: int) -> list[Text]:
     """Return the cells of one stream."""
     metric = Metric.of(name)
     cells = [
@@ -118,11 +125,19 @@ def _row(name: str, score: StreamScore, wide: bool, bars: int) -> list[Text]:
     ]
     if wide:
         cells.append(Text(_short(metric, score.prediction), style="magenta"))
+    if wider:
+        cells.append(Text(_interval(metric, score), style="magenta"))
     return [*cells, _verdict(score), _history(metric, score, bars)]
 
 
 def _short(metric: Metric, value: float | None) -> str:
     return "" if value is None else metric.text(value).replace("switches/s", "/s")
+
+
+def _interval(metric: Metric, score: StreamScore) -> str:
+    """Format the bounds of the next second's interval."""
+    low, high = score.past[-1].low, score.past[-1].high
+    return "" if low is None or high is None else f"{_short(metric, low)} - {_short(metric, high)}"
 
 
 def _verdict(score: StreamScore) -> Text:

@@ -70,7 +70,7 @@ class CpuBackend:
         compile_kernels(compile.needed(plan.kinds, weights, self.threads, has_stage))
         self.row_size = plan.row_size
         self.thread_work = THREAD_WORK
-        self.inputs, self.outputs = model.input_size, model.output_size
+        self.inputs, self.outputs = model.observation_size, model.output_size
         self.result = model.result_size
         self.work = plan.work
         self._plan = plan
@@ -94,7 +94,7 @@ class CpuBackend:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)
             self._task[layout.TASK_SINGLES + kind] = compile.address(single)
-        self._observation = np.zeros(model.input_size, np.float32)
+        self._observation = np.zeros(model.observation_size, np.float32)
         self._task[layout.TASK_OBSERVATION] = self._observation.ctypes.data
         self.address = self._task.ctypes.data
         self._rows: Float32Array | None = None
@@ -121,7 +121,7 @@ class CpuBackend:
         slots: NDArray[np.int64],
         X: Float32Array,
         Y: Float32Array,
-        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002 - of devices
         times: NDArray[np.float64] | None = None,
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
@@ -140,7 +140,7 @@ class CpuBackend:
         slot: NDArray[np.int64],
         X: Float32Array,
         Y: Float32Array,
-        seqs: NDArray[np.uint64],  # noqa: ARG002
+        seqs: NDArray[np.uint64],  # noqa: ARG002 - of devices
         times: NDArray[np.float64],
     ) -> None:
         """Advance one row, that at slot[1], by X[T, F] in order; results go to Y[T, W]."""

@@ -40,6 +40,11 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
     model = round_weights(model, weights)
     device = device_of(name)
     if device is not None:
+        if model.window is not None:
+            raise ModelError(
+                f"backend: expected cpu for a model with a window of {model.window} rows, which no "
+                f"kernel for CUDA runs, got {name}."
+            )
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow
 
         return CudaBackend(model, device)

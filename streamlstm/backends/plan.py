@@ -11,6 +11,7 @@ from ..lazy_arrays import lazy_zeros
 from ..network.activations import parse_activation
 from ..network.layers import GRU, LSTM, Embedding, Layer
 from ..network.model import Model
+from ..network.window import FIRST, WAIT, ZEROS
 from ..online.layout import initial_parts, stage_places, stage_size
 from ..online.table import stage_table
 from . import packing
@@ -26,8 +27,8 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
         For each layer its state vectors by name.
     row_size : int
         R, floats in a row. Every vector starts on a cache line; the padding stays zero. The layers
-        are followed by the columns of the online stage (:func:`stage_start`), and by the last
-        result (:func:`prediction_place`).
+        are followed by the window (:func:`window_place`), the columns of the online stage
+        (:func:`stage_start`), and the last result (:func:`prediction_place`).
     """
     places: list[dict[str, slice]] = []
     end = 0
@@ -37,12 +38,35 @@ def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
             place[name] = slice(end, end + width)
             end += padded(width)
         places.append(place)
+    end += padded(window_size(model))
     return places, end + padded(stage_size(model)) + padded(model.result_size)
 
 
 def stage_start(model: Model) -> int:
-    """Return where the columns of the online stage begin in a state row, behind the layers."""
+    """Return where the columns of the online stage begin in a state row, behind the network's."""
+    return state_size(model) + padded(window_size(model))
+
+
+def state_size(model: Model) -> int:
+    """Return how many floats of a state row are states of layers."""
     return sum(padded(width) for layer in model.layers for width in layer.state.values())
+
+
+def window_size(model: Model) -> int:
+    """Return how many floats the window takes: two counters, and the last T inputs of the layers.
+
+    The counters are the number of rows in the window and the place of the next one, which replaces
+    the oldest: the rows are a ring.
+    """
+    if model.window is None:
+        return 0
+    return layout.WINDOW_COUNTERS + model.window * model.layers[0].input_size
+
+
+def window_place(model: Model) -> slice:
+    """Return the position of the window in a state row; empty if the model has none."""
+    start = state_size(model)
+    return slice(start, start + window_size(model))
 
 
 def count_place(model: Model) -> slice:
@@ -75,6 +99,8 @@ def initial_row(model: Model) -> Float32Array:
     for place, weights in zip(places, model.weights, strict=True):
         for name, columns in place.items():
             row[columns] = weights.get(f"initial_{name}", 0.0)
+    if model.window is not None and model.start == ZEROS:
+        row[window_place(model).start] = model.window  # of zeros
     start = stage_start(model)
     for values in initial_parts(model).values():
         row[start : start + len(values)] = values
@@ -119,6 +145,7 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     scaling_in, scaling_out = model.input_scaling, model.output_scaling
     header = np.zeros(layout.HEADER, np.int64)
     header[layout.INPUTS] = model.input_size
+    header[layout.WIDTH] = model.observation_size
     header[layout.OUTPUTS] = model.output_size
     header[layout.LAYERS] = len(model.layers)
     header[layout.ROW_SIZE] = row_size
@@ -134,6 +161,9 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
         _layer_row(layer, weights, place, block, lanes)
         for layer, weights, place in zip(model.layers, model.weights, places, strict=True)
     ]
+    if model.window is not None:
+        rows.insert(0, _window_row(model, model.window, block))
+        header[layout.LAYERS] = 1
     skip = np.array(model.skip or (), np.int64)
     header[layout.SKIP] = layout.HEADER + layout.ROW * len(rows) if len(skip) else -1
     if len(skip):
@@ -142,13 +172,14 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     if model.online is not None:
         header[layout.TIMED] = bool(model.online.calendar)
         header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)
-        header[layout.FILLS] = header[layout.STAGE] + len(table) - model.input_size
+        header[layout.FILLS] = header[layout.STAGE] + len(table) - model.observation_size
     return Plan(
         weights=block.finish(),
         program=np.concatenate([header, *rows, skip, table]),
         row_size=row_size,
         kinds=tuple(sorted({int(row[layout.KIND]) for row in rows})),
-        work=sum(
+        work=(model.window or 1)
+        * sum(
             int(array.size)
             for layer, weights in zip(model.layers, model.weights, strict=True)
             if not isinstance(layer, Embedding)
@@ -217,10 +248,8 @@ def _layer_row(
     row[layout.LAYER_OUTPUTS] = layer.output_size
     row[[layout.NORM, layout.PROJECTION]] = -1
     row[layout.CONSTANTS] = block.add(_constants(layer))
-    fields = ("gate_activation", "candidate_activation", "cell_activation")
-    if hasattr(layer, "activation"):
-        fields = ("activation",)  # type: ignore[assignment]
-    for n, field in enumerate(fields):
+    gates = ("gate_activation", "candidate_activation", "cell_activation")
+    for n, field in enumerate(("activation",) if hasattr(layer, "activation") else gates):
         if hasattr(layer, field):
             row[layout.ACTIVATION + n] = layout.CODES[_parse(layer, field)[0]]
     for name, column in (("h", layout.HIDDEN), ("c", layout.CELL)):
@@ -235,6 +264,27 @@ def _layer_row(
         row[layout.KIND] = layout.KINDS[layer.kind]
         _default_row(row, layer, weights, block, lanes)
     return row
+
+
+def _window_row(model: Model, window: int, block: _Block) -> NDArray[np.int64]:
+    row = np.zeros(layout.ROW, np.int64)
+    row[layout.KIND] = layout.WINDOW
+    row[layout.LAYER_INPUTS] = model.layers[0].input_size
+    row[layout.LAYER_OUTPUTS] = model.output_size
+    row[layout.WINDOW_ROWS] = window
+    row[layout.WINDOW_PLACE] = window_place(model).start
+    row[layout.WINDOW_LAYERS] = len(model.layers)
+    row[layout.WINDOW_RECURRENT] = last_recurrent(model) + 1
+    row[layout.WINDOW_INITIAL] = block.add(initial_row(model)[: state_size(model)])
+    row[layout.WINDOW_STATE] = state_size(model)
+    starts = {WAIT: layout.START_WAIT, FIRST: layout.START_FIRST}
+    row[layout.WINDOW_START] = starts.get(model.start, layout.START_ANSWER)
+    return row
+
+
+def last_recurrent(model: Model) -> int:
+    """Return the number of the last layer with a state."""
+    return max(n for n, layer in enumerate(model.layers) if layer.state)
 
 
 def _units(layer: Layer) -> int:

@@ -93,8 +93,9 @@ def check_precision(
 
 
 def _run(model: Model, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    backend = ReferenceBackend(model.with_online(None), np.float64)
-    rows = np.tile(initial_row(model.with_online(None)).astype(np.float64), (X.shape[1], 1))
+    alone = model.of_changes().with_online(None)
+    backend = ReferenceBackend(alone, np.float64)
+    rows = np.tile(initial_row(alone).astype(np.float64), (X.shape[1], 1))
     Y = np.empty((*X.shape[:2], model.output_size))
     for t in range(len(X)):
         backend.step_block(rows, np.arange(X.shape[1]), X[t], Y[t])

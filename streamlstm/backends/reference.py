@@ -11,10 +11,11 @@ from ..kernels import reference
 from ..network.activations import parse_activation
 from ..network.layers import Layer
 from ..network.model import Model
+from ..network.window import FIRST, WAIT
 from ..online.layout import stage_size
 from ..online.stage import Stage
 from .backend import step_one_by_one
-from .plan import row_layout, stage_start
+from .plan import initial_row, row_layout, stage_start, state_size
 
 Float32Array = NDArray[np.float32]
 
@@ -38,7 +39,10 @@ class ReferenceBackend:
         places, self.row_size = row_layout(model)
         self._stage = None if model.online is None else Stage(model, dtype)
         start = stage_start(model)
-        self._columns = slice(start, start + stage_size(model))
+        # Everything behind the states of the layers but the last result.
+        self._columns = slice(state_size(model), start + stage_size(model))
+        self._window_size = start - state_size(model)
+        self._initial = initial_row(model).astype(dtype)
         self._layers = [
             (
                 partial(
@@ -57,7 +61,7 @@ class ReferenceBackend:
         slots: NDArray[np.int64],
         X: NDArray[Any],
         Y: NDArray[Any],
-        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002 - of devices
         times: NDArray[np.float64] | None = None,
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
@@ -85,18 +89,18 @@ class ReferenceBackend:
         """Learn from labels[O] of a step, as :meth:`.backend.Backend.learn` says."""
         assert self._stage is not None
         columns = rows[[slot], self._columns]
-        outcome = self._stage.learn(back, labels, columns)
+        outcome = self._stage.learn(back, labels, columns[:, self._window_size :])
         rows[[slot], self._columns] = columns
         return outcome
 
     def trace(
         self, rows: NDArray[Any], X: NDArray[Any], times: NDArray[np.float64]
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]]]:
-        """Step rows[B, R] by X[B, F], but for the layers' states; return predictions and traces.
+        """Step rows[B, R] by X[B, F], but for the layers' states; return results and traces.
 
         Returns
         -------
-        Y : float[B, O]
+        Y : float[B, W]
         traces : list of dict
             As :meth:`compute` returns them.
         """
@@ -104,7 +108,7 @@ class ReferenceBackend:
             {name: rows[:, columns] for name, columns in place.items()} for _, place in self._layers
         ]
         Y, _, traces = self._step(X, times, state, rows[:, self._columns], traced=True)
-        return Y[:, : self._model.output_size], traces
+        return Y, traces
 
     def _step(
         self,
@@ -115,10 +119,11 @@ class ReferenceBackend:
         traced: bool = False,
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
         """Compute results, new states and traces; what the stage keeps is updated in place."""
+        windows, kept = np.split(kept, [self._window_size], axis=1)
         if self._stage is None:
-            return self.compute(X, state, traced)
+            return self.compute(X, state, traced, windows)
         values = self._stage.before(X.astype(self._dtype), times, kept)
-        values, state, traces = self._network(values, state, traced)
+        values, state, traces = self._network(values, state, traced, windows)
         hidden = [vectors["h"] for vectors in state if "h" in vectors]
         return self._stage.behind(values, hidden[-1] if hidden else values, kept), state, traces
 
@@ -137,9 +142,16 @@ class ReferenceBackend:
         """Do nothing: this backend has no task with an address."""
 
     def compute(
-        self, X: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool = False
+        self,
+        X: NDArray[Any],
+        state: list[dict[str, NDArray[Any]]],
+        traced: bool = False,
+        windows: NDArray[Any] | None = None,
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
-        """Compute all layers for X[B, F] from a state for each; nothing is modified.
+        """Compute all layers for X[B, F] from a state for each.
+
+        Only ``windows``, the columns of windows in state rows, are modified: a window model is
+        stepped as a stateful one if they are left out.
 
         Returns
         -------
@@ -152,7 +164,7 @@ class ReferenceBackend:
         """
         model = self._model
         values = model.input_scaling.apply(X.astype(self._dtype)).astype(self._dtype)
-        values, after, traces = self._network(values, state, traced)
+        values, after, traces = self._network(values, state, traced, windows)
         Y = model.output_scaling.invert(values)
         for output, source in enumerate(model.skip or ()):
             if source >= 0:
@@ -160,9 +172,38 @@ class ReferenceBackend:
         return Y, after, traces
 
     def _network(
-        self, values: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool
+        self,
+        values: NDArray[Any],
+        state: list[dict[str, NDArray[Any]]],
+        traced: bool,
+        windows: NDArray[Any] | None,
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
         """Take scaled inputs through the layers to outputs that are not scaled back."""
+        if windows is None or not self._window_size:
+            return self._through(values, state, traced)
+        T = self._model.window
+        assert T is not None
+        ring = reference.put(values, windows, T, self._model.start == FIRST)
+        lengths = windows[:, 0]
+        initial = [
+            {name: self._initial[columns] for name, columns in place.items()}
+            for _, place in self._layers
+        ]
+        for t in range(T):
+            before = (lengths <= T - t)[:, None]
+            state = [
+                {name: np.where(before, start[name], vector) for name, vector in vectors.items()}
+                for vectors, start in zip(state, initial, strict=True)
+            ]
+            values, state, traces = self._through(ring[t], state, traced and t == T - 1)
+        if self._model.start == WAIT:
+            values = np.where(lengths[:, None] < T, np.nan, values).astype(self._dtype)
+        return values, state, traces
+
+    def _through(
+        self, values: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+        """Take inputs through the layers once."""
         after: list[dict[str, NDArray[Any]]] = []
         traces: list[dict[str, NDArray[Any]]] = []
         for (step, place), before in zip(self._layers, state, strict=True):

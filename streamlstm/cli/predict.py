@@ -62,7 +62,7 @@ def predict(
         if path is not None:
             check_output(option, path, data=data, model=model)
     if plot is not None:
-        from streamlstm.learn.report.figure import check_picture
+        from streamlstm.plots.files import check_picture
 
         check_picture(plot)
     from streamlstm.backends.warmup import compile_for

@@ -6,7 +6,7 @@ The asyncio clients are in ``client/aio``. Programs in other languages follow do
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,21 +14,19 @@ import zmq
 from numpy.typing import ArrayLike, NDArray
 
 from .. import wire
-from ..engine.ids import check_prefix, check_stream_id
 from ..engine.prediction import Prediction, Predictions
-from ..engine.validation import check_flag
 from ..errors import RemoteError
-from .base import BaseClient
-from .connection import Connection, milliseconds
+from .administration import Administration
+from .connection import milliseconds
 from .failures import no_reply, not_sent
 from .observing import decode_all_observed, decode_observed
 from .pipeline import Pipeline, ThreadSafeQueue
 from .precision import Message
 from .replies import Decoder, Result, decode_done, decode_prediction, decode_predictions
-from .requests import check_blob, encode, id_chunks, label, observation, observations
+from .requests import encode, label, observation, observations
 
 
-class Client(BaseClient, Connection[zmq.Socket[bytes]]):
+class Client(Administration):
     """Sends requests to a worker: one at a time or, with :meth:`submit`, pipelined.
 
     Threads may share a client. It sends their requests one after another, each after the reply to
@@ -234,111 +232,6 @@ class Client(BaseClient, Connection[zmq.Socket[bytes]]):
             kept any more, or has got these labels before.
         """
         self._observed(decode_done, label, stream, seq, y)
-
-    def reset(self, stream: wire.StreamId) -> None:
-        """Clear the state of a stream.
-
-        Raises
-        ------
-        RemoteError, WorkerTimeoutError
-            As for :meth:`step`; ``unknown-stream`` if it has sent nothing.
-        """
-        self._call(wire.Reset(check_stream_id(stream)), decode_done)
-
-    def export_stream(self, stream: wire.StreamId) -> bytes:
-        """Return the whole state of a stream.
-
-        Raises
-        ------
-        RemoteError, WorkerTimeoutError
-            As for :meth:`step`; ``unknown-stream`` if it has sent nothing.
-        """
-        blob: bytes = self._call(wire.Export(check_stream_id(stream)), decode_done)
-        return blob
-
-    def import_stream(self, stream: wire.StreamId, blob: bytes) -> None:
-        """Set the state of a stream to what :meth:`export_stream` returned.
-
-        Raises
-        ------
-        RemoteError, WorkerTimeoutError
-            As for :meth:`step`; ``bad-value`` if the state is damaged, ``model-mismatch``
-            if it comes from another model.
-        """
-        self._call(wire.Import(check_stream_id(stream), check_blob(blob)), decode_done)
-
-    def forget(self, stream: wire.StreamId) -> None:
-        """Remove a stream; if it comes again, it is a new one.
-
-        Raises
-        ------
-        RemoteError, WorkerTimeoutError
-            As for :meth:`step`; ``unknown-stream`` if it has sent nothing.
-        """
-        self._call(wire.Forget(check_stream_id(stream)), decode_done)
-
-    def reload(self, anew: bool = False) -> dict[str, Any]:
-        """Let the worker load its model file again and continue with the new model.
-
-        Parameters
-        ----------
-        anew : bool
-            Clear the state of all streams, so that any model fits; their sequence numbers stay.
-
-        Returns
-        -------
-        dict
-            ``model`` and ``before``, fingerprints; ``anew``; ``changed``, a list of the differences
-            in words; ``paused``, the seconds for which no message was answered.
-
-        Raises
-        ------
-        RemoteError
-            If the file is no usable model (``bad-model``) or streams cannot continue with it
-            (``model-mismatch``), or the worker is already reloading or cannot write its store
-            (``busy``). The running model stays.
-
-        Notes
-        -----
-        The first model with a kind of layer that was never used on this machine is compiled for,
-        which takes some seconds; the client's ``timeout`` has to be longer.
-        """
-        return self._call(wire.Reload(check_flag("anew", anew)), decode_done)
-
-    def list_streams(self, prefix: str | None = None) -> Iterator[tuple[wire.StreamId, int]]:
-        """Yield all streams of the worker and their last sequence numbers, in the order of ids.
-
-        Parameters
-        ----------
-        prefix : str, optional
-            Only text ids that begin so.
-
-        Notes
-        -----
-        They are requested in pages of 1,000. A stream that lives all the while comes exactly once.
-        """
-        prefix = None if prefix is None else check_prefix(prefix)
-        after: wire.StreamId | None = None
-        while page := self._call(wire.List(prefix, after, wire.MAX_LISTED), decode_done):
-            yield from ((stream, seq) for stream, seq in page)
-            after = page[-1][0]
-
-    def last_seqs(self, streams: Sequence[wire.StreamId]) -> list[int]:
-        """Return the last sequence number of each stream, 0 if it is unknown or not numbered."""
-        seqs: list[int] = []
-        for ids in id_chunks(streams):
-            seqs += self._call(wire.Last(ids), decode_done)
-        return seqs
-
-    def info(self) -> dict[str, Any]:
-        """Return the worker's model and counters; docs/protocol.md lists the keys."""
-        return self._call(wire.Info(), decode_done)
-
-    def ping(self) -> float:
-        """Return the seconds of one round trip."""
-        start = clock.perf_counter()
-        self._call(wire.Ping(0), decode_done)
-        return clock.perf_counter() - start
 
     def close(self) -> None:
         """Close the connection; requests in flight fail. Closing twice is harmless."""

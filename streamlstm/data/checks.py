@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .order import rows_by_stream, stream_codes
-from .suspects import Column, is_clock, is_id, is_shifted
+from .suspects import Column, is_clock, is_counter, is_id, is_shifted
 from .table import Note, Table
 
 _ALWAYS = "is always"
+_COUNTER = (
+    "only rises, as a counter does, beyond all that training sees: --difference {name} takes its "
+    "change from row to row instead"
+)
 
 
 def leave_out_useless(table: Table, targets: Sequence[str], steps: int = 1) -> Table:
@@ -47,6 +51,8 @@ def leave_out_useless(table: Table, targets: Sequence[str], steps: int = 1) -> T
             notes.append(Note(name, f"{reason}: left out of the inputs; {keep}"))
         else:
             kept.append(k)
+        if kept[-1:] == [k] and is_counter(Column(name, ordered.values[:, k], streams, None)):
+            notes.append(Note(name, _COUNTER.format(name=name)))
     if not notes or not kept:
         return table
     return replace(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 _SAMPLE = 200_000  # rows from the start that are looked at
 _LEAST_ROWS = 20
 _SAME = 0.98  # share of rows from which on one column is taken for another
+_LEAST_RISES = 50  # of a counter
+_RESETS = 0.01  # most of the rows in which one begins again
 _DAY = 86_400.0
 _ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index", "serial", "nr", "no", "number", "row")
 
@@ -128,6 +130,19 @@ def _is_calendar_date(values: Values) -> bool:
         return False
     month, day = values // 100 % 100, values % 100
     return bool(_between(month, 1, 12) and _between(day, 1, 31))
+
+
+def is_counter(column: Column) -> bool:
+    """Tell whether a column only rises, but for times at which it begins again."""
+    values = column.values[:_SAMPLE]
+    steps = np.diff(values)[np.diff(column.streams[:_SAMPLE].astype(np.int64)) == 0]
+    steps = steps[np.isfinite(steps)]
+    falls, rises = np.count_nonzero(steps < 0), np.count_nonzero(steps > 0)
+    if rises < _LEAST_RISES or falls > _RESETS * len(steps):
+        return False
+    # What begins again falls by most of what had been counted, noise by no more than it rises.
+    rise, fall = steps[steps > 0], -steps[steps < 0]
+    return bool(falls == 0 or fall.min() > 4 * np.median(rise))
 
 
 def is_id(column: Column) -> str:

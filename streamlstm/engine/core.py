@@ -80,7 +80,7 @@ class EngineCore:
         self._has_offsets = model.input_offsets is not None or model.output_offsets is not None
         self._is_quick = self._is_fast and self._is_plain and not self._has_offsets
         self._layout = ResultLayout.of(model)
-        self._one_x = np.zeros((1, model.input_size), np.float32)
+        self._one_x = np.zeros((1, model.observation_size), np.float32)
         self._one_y = np.zeros((1, model.result_size), np.float32)
         self._one_time = np.zeros(1, np.float64)
         self._prediction, self._place = prediction_place(model), result_place(model)

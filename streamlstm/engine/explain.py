@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..backends.reference import ReferenceBackend
 from ..network.layers import Layer
 from ..network.model import Model
+from .prediction import ResultLayout
 
 Float32Array = NDArray[np.float32]
 
@@ -76,14 +77,12 @@ class Explainer:
     def explain(self, row: Float32Array, x: Float32Array, time: float | None) -> Explanation:
         """Trace one observation x[F] through all layers, starting from the state row[R]."""
         moment = np.array([np.nan if time is None else time])
-        y, traces = self._reference.trace(row[None].copy(), x[None], moment)
+        results, traces = self._reference.trace(row[None].copy(), x[None], moment)
         layers = []
         for layer, trace in zip(self.model.layers, traces, strict=True):
             output = trace.pop("output")
             trace["hidden" if layer.state else "output"] = output
             vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}
             layers.append(LayerTrace(layer, vectors))
-        prediction: NDArray[Any] = np.array(y[0], np.float32)
-        if self.model.output_offsets is not None:
-            prediction = prediction + self.model.output_offsets
-        return Explanation(tuple(layers), prediction)
+        result = np.array(results[0], np.float32)
+        return Explanation(tuple(layers), ResultLayout.of(self.model).outputs_of(result))

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from ..backends.backend import Backend
 from ..backends.plan import stage_start
 from ..errors import BadValueError, ModelError, shown
+from ..network.differences import two_floats
 from ..network.model import Model
-from ..online import intervals
-from ..online.layout import interval_constants, stage_places
+from ..online import differences, intervals
+from ..online.columns import split
+from ..online.layout import interval_constants, levels_of, stage_places
 
 Float32Array = NDArray[np.float32]
 MAX_STEPS = 100_000
@@ -87,18 +89,32 @@ def roll_out(
     make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device
     rows = row[None].copy() if make_rows is None else make_rows(1, row)
     slots = np.zeros(1, np.int64)
-    sizes = model.input_size, model.result_size
-    x, result = (np.empty((1, size), np.float32) for size in sizes)
+    result = np.empty((1, model.result_size), np.float32)
     order = [model.targets.index(n) for n in range(model.input_size)]
+    added, rises = np.zeros(Y.shape), np.array(levels_of(model)) >= 0
+    if model.has_levels:
+        added[0] = _levels(model, row[places["differences"]])
     for t in range(1, steps):
-        x[0] = Y[t - 1, order]
+        values = Y[t - 1].astype(np.float64) + added[t - 1]
+        added[t] = np.where(rises, values, 0)
+        x = two_floats(values[None, order], model.differences)
         moment = np.array([time + t * model.online.spacing])
         backend.step_block(rows, slots, x, result, None, moment)
         Y[t] = result[0, : Y.shape[1]]
-    if not model.online.intervals:
-        unknown = np.full_like(Y, np.nan)
-        return Forecast(Y, unknown, unknown.copy())
-    return Forecast(Y, *_bounds(model, row[places["intervals"]], Y))
+    unknown = np.full_like(Y, np.nan)
+    bounds = [unknown, unknown.copy()]
+    if model.online.intervals:
+        bounds = _bounds(model, row[places["intervals"]], Y)
+    parts = [Y, *bounds]
+    return Forecast(*([part + added for part in parts] if model.has_levels else parts))
+
+
+def _levels(model: Model, kept: Float32Array) -> NDArray[np.float64]:
+    """Return the levels of the outputs, float64[O], from what a stream remembers of counters."""
+    state = split(kept[None], differences.columns(len(model.differences)))
+    high, low = differences.levels(np.array(levels_of(model)), state)
+    levels: NDArray[np.float64] = high[0].astype(np.float64) + low[0]
+    return levels
 
 
 def _bounds(model: Model, kept: Float32Array, Y: Float32Array) -> list[Float32Array]:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadValueError, ShapeError, shown
+from ..network.differences import two_floats
 from ..network.model import Model
+from ..online.layout import fill_methods
 from .ids import StreamId, StreamIds, id_list
 from .validation import BOOLEANS, bad_rows, bad_value, to_float32, to_float64, without_offsets
 
@@ -42,20 +44,21 @@ class InputSchema:
         self._names, self._categories = model.inputs, model.categories
         online = model.online
         self.timed = online is not None and bool(online.calendar)
-        self._fills = np.array(
-            [online is not None and online.fill_of(n) != "refuse" for n in range(model.input_size)]
-        )
+        self._fills = np.zeros(model.observation_size, bool)
+        self._fills[: model.input_size] = [method != "refuse" for method in fill_methods(model)]
+        self._counters = model.differences
         self.shape = (model.input_size,)
         self.offsets = model.input_offsets
         self.row_type = _FLOAT32 if self.offsets is None else None
-        self._large: list[str] = []  # inputs that have an offset
+        self._large: list[str] = []  # inputs of which float32 loses too much
         if self.offsets is not None:
-            pairs = zip(model.inputs, self.offsets, strict=True)
-            self._large = [name for name, offset in pairs if offset]
+            self._large = model.large_inputs
         self._pack = struct.Struct(f"{model.input_size}f").pack
 
     def to_row(self, x: ArrayLike) -> Float32Array:
-        """Return one observation as float32[F], without offsets, and without checking its values.
+        """Return one observation as float32[V], without offsets, and without checking its values.
+
+        V is F, and one more for each input that is a counter (network.differences).
 
         Raises
         ------
@@ -65,7 +68,7 @@ class InputSchema:
             If it has come as float32, and an input has an offset.
         """
         if self.offsets is not None:
-            return without_offsets(self.hold(x), self.offsets)
+            return self._moved(self.hold(x))
         if isinstance(x, list) and BOOLEANS.isdisjoint(map(type, x)):
             # Six times quicker than numpy for a few numbers, and as strict.
             with suppress(struct.error, OverflowError):
@@ -141,7 +144,7 @@ class InputSchema:
         """
         rows = self._numbers(X)
         if rows.size == 0 and rows.ndim <= 2 and len(rows.shape[:1]) and rows.shape[0] == 0:
-            return np.empty((0, *self.shape), np.float32)
+            return np.empty((0, len(self._fills)), np.float32)
         if rows.ndim != 2 or rows.shape[1:] != self.shape:
             raise ShapeError(
                 f"observations: expected shape (T, {self.shape[0]}) for features "
@@ -157,7 +160,11 @@ class InputSchema:
 
     def _moved(self, rows: NDArray[Any]) -> Float32Array:
         """Return what :meth:`_numbers` has returned without offsets."""
-        return rows if self.offsets is None else without_offsets(rows, self.offsets)
+        if self.offsets is None:
+            return rows
+        if not self._counters:
+            return without_offsets(rows, self.offsets)
+        return two_floats(rows - self.offsets, self._counters)
 
     def bad_rows(self, X: Float32Array) -> list[int]:
         """Return which rows of X[B, F] have a value that is not valid."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..errors import BadValueError, shown
 from ..network.model import Model
 from ..network.online import KINDS, ResultPlaces, result_places
+from ..network.window import WAIT
 
 Float32Array = NDArray[np.float32]
 
@@ -26,6 +27,10 @@ class ResultLayout:
         Whether the model has an online stage; if not, a result has the outputs only.
     offsets : float64[O], optional
         Of the outputs, which results of an engine are without.
+    waits : bool
+        Whether outputs are NaN until the window of a stream is full.
+    has_levels : bool
+        Whether an output is the change of a counter, and results have what is added to it.
     """
 
     def __init__(
@@ -34,16 +39,23 @@ class ResultLayout:
         levels: Sequence[float],
         has_stage: bool,
         offsets: NDArray[np.float64] | None = None,
+        waits: bool = False,
+        has_levels: bool = False,
     ) -> None:
         self.outputs, self.levels, self.has_stage = outputs, tuple(levels), has_stage
-        self.offsets = offsets
-        self.places: ResultPlaces = result_places(outputs, len(self.levels))
+        self.offsets, self.waits, self.has_levels = offsets, waits, has_levels
+        self.places: ResultPlaces = result_places(outputs, len(self.levels), has_levels)
 
     @classmethod
     def of(cls, model: Model) -> "ResultLayout":
         """Return the layout of a model's results."""
         levels = () if model.online is None else model.online.intervals
-        return cls(model.output_size, levels, model.online is not None, model.output_offsets)
+        has_stage, offsets, waits = (
+            model.online is not None,
+            model.output_offsets,
+            model.start == WAIT,
+        )
+        return cls(model.output_size, levels, has_stage, offsets, waits, model.has_levels)
 
     def plus_offsets(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values of outputs, [..., O], with their offsets: float64 where there are any."""
@@ -52,7 +64,7 @@ class ResultLayout:
     def outputs_of(self, results: Float32Array) -> NDArray[Any]:
         """Return the outputs in results[..., W] with their offsets, C-contiguous."""
         if self.offsets is not None:
-            return results[..., : self.outputs] + self.offsets
+            return results[..., : self.outputs] + self._added(results)
         return results[..., : self.outputs].copy() if self.has_stage else results
 
     def with_offsets(self, results: Float32Array) -> NDArray[Any]:
@@ -64,8 +76,17 @@ class ResultLayout:
             return results
         moved = results.astype(np.float64)
         end = self.places.error if self.has_stage else self.outputs
-        moved[..., :end] += np.tile(self.offsets, end // self.outputs)
+        moved[..., :end] += np.tile(self._added(results), end // self.outputs)
         return moved
+
+    def _added(self, results: Float32Array) -> NDArray[np.float64]:
+        """Return what is added to outputs in results[..., W]: offsets, and levels of counters."""
+        assert self.offsets is not None
+        if not self.has_levels:
+            return self.offsets
+        high, low = self.places.level, self.places.level + self.outputs
+        levels = results[..., high:low].astype(np.float64) + results[..., low : low + self.outputs]
+        return levels + self.offsets
 
 
 class _Result:
@@ -169,9 +190,15 @@ class Prediction(_Result):
         """How many inputs were missing and filled."""
         return int(self._number("filled")) if self._layout.has_stage else 0
 
+    @property
+    def waiting(self) -> bool:
+        """Whether y is NaN because the window of the stream is not full yet."""
+        return self._layout.waits and bool(np.isnan(self.y).all())
+
     def __repr__(self) -> str:
         """Show what is known."""
         words = [f"y={_short(self.y)}"]
+        words += ["waiting=True"] if self.waiting else []
         if self._layout.levels and not np.isnan(self.low).all():
             words.append(f"low={_short(self.low)}, high={_short(self.high)}")
         if not np.isnan(self.score):
@@ -218,6 +245,11 @@ class Predictions(_Result):
     def filled(self) -> NDArray[np.int64]:
         """How many inputs were missing and filled: int64[B]."""
         return np.asarray(np.nan_to_num(self._number("filled")), np.int64)
+
+    @property
+    def waiting(self) -> NDArray[np.bool_]:
+        """Whether y is NaN because the window of a stream is not full yet: bool[B]."""
+        return np.asarray(np.isnan(self.y).all(axis=-1) & self._layout.waits)
 
     def __len__(self) -> int:
         """Return B."""

@@ -81,7 +81,16 @@ class PreparedReload:
         before, after = (
             prediction_slice(prediction_place(model)) for model in (self.running, self.model)
         )
+        if _adds(self.running) != _adds(self.model):
+            before = before._replace(outputs=0)  # what is kept of a prediction would mean another
         table.restart_streams(self.initial, self.rows, before, after)
+
+
+def _adds(model: Model) -> object:
+    """Return what is added to the outputs in a row, or something unique if that is in the row."""
+    if model.has_levels:
+        return object()
+    return None if model.output_offsets is None else model.output_offsets.tolist()
 
 
 def prepare_reload(
@@ -110,7 +119,7 @@ def prepare_reload(
             "reload one of the same layout, or restart all streams (--anew)."
         )
     backend, initial = make(model), initial_row(model)
-    backend.warm_up(initial, model.input_size, model.result_size)
+    backend.warm_up(initial, model.observation_size, model.result_size)
     rows: Any = None
     filled = 0
     make_rows = getattr(backend, "make_rows", None)  # of a backend with rows on a device

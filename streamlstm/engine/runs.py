@@ -66,25 +66,8 @@ class Runs(Stepping):
         *,
         seq: int = 0,
     ) -> Predictions:
-        """Advance one stream by T observations; return predictions and how sure they are.
-
-        Parameters
-        ----------
-        stream, X, times, seq
-            As for :meth:`run`.
-
-        Returns
-        -------
-        Predictions
-            As of :meth:`observe`, one row or value for each observation.
-
-        Raises
-        ------
-        StreamLSTMError
-            As for :meth:`run`.
-        """
-        results = self.result_run(stream, X, times, seq)
-        return Predictions(self._layout.with_offsets(results), self._layout)
+        """Advance one stream by T observations, as :meth:`run`; return how sure it is too."""
+        return self._predictions(self.result_run(stream, X, times, seq))
 
     def result_run(
         self,
@@ -165,10 +148,7 @@ def _check(
     schema: InputSchema, stream: StreamId, X: Float32Array, moments: NDArray[np.float64] | None
 ) -> None:
     """Raise the error of the first observation that is not valid, or lacks a time that it needs."""
-    for n in schema.bad_rows(X):
-        error = schema.error(X[n], f"observation {n}, stream {shown(stream)}")
-        error.position = n
-        raise error
+    schema.check_rows([stream] * len(X), X)
     if schema.timed and len(X):
         untimed = range(1) if moments is None else np.flatnonzero(np.isnan(moments)).tolist()
         for n in untimed:

@@ -93,7 +93,8 @@ class Stepping(StreamStates):
         Prediction
             ``y``, float32[O], and what the model's online stage adds: ``low`` and ``high``,
             ``score``, ``p_value``, ``alarm``, ``kind``, ``filled``, ``error``. Without such a stage
-            these are NaN, False, "" and 0; ``model.with_online(...)`` adds one.
+            these are NaN, False, "" and 0; ``model.with_online(...)`` adds one. Calls that take
+            several observations return :class:`Predictions`, one row or value for each.
 
         Raises
         ------
@@ -178,24 +179,11 @@ class Stepping(StreamStates):
         seqs: Sequence[int] | None = None,
         times: Sequence[float | None] | None = None,
     ) -> Predictions:
-        """Advance many streams, all or none; return predictions and how sure they are.
+        """Advance many streams, as :meth:`step_many`; return how sure it is of each too."""
+        return self._predictions(self.result_many(streams, X, seqs, times))
 
-        Parameters
-        ----------
-        streams, X, seqs, times
-            As for :meth:`step_many`.
-
-        Returns
-        -------
-        Predictions
-            As of :meth:`observe`, one row or value for each observation.
-
-        Raises
-        ------
-        StreamLSTMError
-            As for :meth:`step_many`.
-        """
-        results = self.result_many(streams, X, seqs, times)
+    def _predictions(self, results: Float32Array) -> Predictions:
+        """Return results, float32[B, W] without offsets, as :meth:`observe` tells them."""
         return Predictions(self._layout.with_offsets(results), self._layout)
 
     def result_many(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..plots.style import PRINT
 from .panels import Panel, round_up
 from .time_axis import TimeAxis
 
@@ -13,7 +14,6 @@ from .time_axis import TimeAxis
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"
 # Okabe and Ito, "Color Universal Design", 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-INK, FAINT = "#222222", "#777777"
 MAX_LABELLED_ROWS = 24  # of a heat map, so that labels stay legible
 
 _MAX_LABEL = 15  # letters that fit on the left
@@ -27,7 +27,9 @@ def draw_title(axes: Any, panel: Panel) -> None:
     )
     if panel.meaning:
         # Anchored at its top: letters that hang below the line are not in every title.
-        axes.annotate(panel.meaning, (1, 1), (7, 0), title, "offset points", color=FAINT, va="top")
+        axes.annotate(
+            panel.meaning, (1, 1), (7, 0), title, "offset points", color=PRINT.faint, va="top"
+        )
 
 
 def draw_curves(axes: Any, panel: Panel, time_axis: TimeAxis) -> None:
@@ -41,7 +43,7 @@ def draw_curves(axes: Any, panel: Panel, time_axis: TimeAxis) -> None:
         values[curve.start :] = curve.values[:count]
         colour = COLOURS[1] if curve.is_prediction else COLOURS[n % len(COLOURS)]
         if not curve.is_prediction and len(panel.curves) == 2 and panel.curves[1].is_prediction:
-            colour = INK
+            colour = PRINT.ink
         x, y = time_axis.line(values)
         if curve.as_dots:
             axes.plot(x, y, ".", color=colour, ms=3)
@@ -73,7 +75,7 @@ def draw_summary(axes: Any, panel: Panel, time_axis: TimeAxis) -> None:
     assert panel.summary is not None
     assert panel.scale is not None
     x, y = time_axis.line(panel.summary.values)
-    axes.plot(x, y, color=INK, lw=0.9)
+    axes.plot(x, y, color=PRINT.ink, lw=0.9)
     low, high = panel.scale
     if panel.signed:
         low, high = 0.0, round_up(float(np.nanmax(y)))

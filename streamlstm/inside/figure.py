@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import DataError, StreamLSTMError
+from ..plots.axes import DAY, are_dates, mark_dates, mark_numbers
+from ..plots.files import check_picture, write
+from ..plots.style import PRINT, new_figure, plotting
 from .drawing import (
     COLOURS,
-    FAINT,
-    INK,
     MAX_LABELLED_ROWS,
     draw_curves,
     draw_heat_map,
@@ -25,48 +25,10 @@ from .panels import Panel, panels
 from .record import Recording
 from .time_axis import TimeAxis
 
-FORMATS = (".png", ".svg", ".pdf")
-
 # Sizes in inches.
 _WIDTH = 11.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.95, 1.0, 0.62, 0.62
 _CURVES, _SUMMARY, _HEAT_MAP, _BETWEEN, _HEADING, _LABELS = 1.15, 0.34, 0.86, 0.36, 0.34, 0.14
-
-_DAY = 86_400.0
-_MIN_DATE = 1e8  # seconds; smaller times are not since 1970
-_STYLE = {
-    "font.size": 9,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.6,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "text.parse_math": False,  # names of columns may hold a dollar sign
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 7.5,
-    "svg.hashsalt": "streamlstm",  # the same picture gives the same file
-}
-
-
-def check_drawing(out: str | PathLike[str] | None = None) -> None:
-    """Check that a picture can be drawn, before the recording is made.
-
-    Raises
-    ------
-    StreamLSTMError
-        If matplotlib is missing.
-    DataError
-        If ``out`` has another suffix than .png, .svg or .pdf.
-    """
-    if out is not None and Path(out).suffix.lower() not in FORMATS:
-        raise DataError(f"{out}: expected a picture's name that ends in {', '.join(FORMATS)}")
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise StreamLSTMError(
-            "drawing needs matplotlib, which is not installed: pip install 'streamlstm[plot]'"
-        ) from None
 
 
 def draw(
@@ -98,21 +60,14 @@ def draw(
     Raises
     ------
     StreamLSTMError, DataError
-        As :func:`check_drawing`.
+        As :func:`check_picture`.
     OSError
         If the file cannot be written.
     """
-    check_drawing(out)
-    import matplotlib as mpl
-
-    suffix = Path(out).suffix.lower()
-    # Without a date in it the same picture is the same file.
-    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+    check_picture(out)
+    with plotting(PRINT):
         figure = _FigureBuilder(recording, time, labels, marks, title).figure
-        figure.savefig(out, format=suffix[1:], dpi=140, metadata=metadata.get(suffix, {}))
+    write(figure, out, Path(out).suffix.lower()[1:])
 
 
 def _panel_height(panel: Panel) -> float:
@@ -137,15 +92,13 @@ class _FigureBuilder:
         marks: Sequence[float],
         title: str,
     ) -> None:
-        from matplotlib.figure import Figure
-
         shown = list(panels(recording, series=labels is None))
         heights = [_panel_height(panel) for panel in shown]
         between = _BETWEEN + (_LABELS if labels is not None else 0.0)
         headings = sum(bool(panel.new_layer) for panel in shown)
         self._height = _TOP + _BOTTOM + sum(heights) + between * (len(heights) - 1)
         self._height += _HEADING * headings
-        self.figure = Figure(figsize=(_WIDTH, self._height), facecolor="white")
+        self.figure = new_figure(_WIDTH, self._height, layout=None)
         self._labels, self._marks = labels, marks
         self._has_time, self._is_date = time is not None, False
         self._time_axis = TimeAxis(self._positions(recording, time))
@@ -168,8 +121,8 @@ class _FigureBuilder:
         if time is None or self._labels is not None:
             return recording.first + 1.0 + np.arange(len(recording))
         seconds = np.asarray(time, np.float64)
-        self._is_date = bool(np.abs(seconds).max() > _MIN_DATE)
-        return seconds / _DAY if self._is_date else seconds
+        self._is_date = are_dates(seconds)
+        return seconds / DAY if self._is_date else seconds
 
     def _add_heading(self, text: str, top: float) -> None:
         y = 1 - (top + 0.02) / self._height
@@ -189,7 +142,7 @@ class _FigureBuilder:
         axes.tick_params(axis="y", length=2, width=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         for mark in self._marks:
-            axes.axvline(mark / _DAY if self._is_date else mark, color="#D55E00", lw=1.0, ls="--")
+            axes.axvline(mark / DAY if self._is_date else mark, color=COLOURS[1], lw=1.0, ls="--")
         return axes
 
     def _add_panel(self, panel: Panel, top: float, height: float) -> Any:
@@ -213,21 +166,16 @@ class _FigureBuilder:
 
     def _label_time(self, axes: Any) -> None:
         """Draw the time axis below the lowest panel."""
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-        from matplotlib.ticker import MaxNLocator
-
         axes.tick_params(axis="x", labelbottom=True, length=3, width=0.6)
         if self._is_date:
-            locator = AutoDateLocator(maxticks=12)
-            axes.xaxis.set_major_locator(locator)
-            axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            mark_dates(axes, 5, 12)
             axes.set_xlabel("time (UTC)")
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(12, integer=not self._has_time))
+            mark_numbers(axes, 12, whole=not self._has_time)
             axes.set_xlabel("time in seconds" if self._has_time else "row")
         if self._time_axis.steps_per_column > 1:
             axes.annotate(
                 f"each column of colours is the mean of {self._time_axis.steps_per_column} rows",
                 (0, 0), (0, -30), "axes fraction", "offset points",
-                color=FAINT, size=7.5,
+                color=PRINT.faint, size=7.5,
             )  # fmt: skip

@@ -14,7 +14,8 @@ RESULT = 12  # W, floats in a result: the outputs, and what the online stage say
 FILLS = 13  # 1 if the online stage fills missing inputs, so that NaN is a valid value
 STAGE = 14  # offset of the table of the online stage (online/layout.py), 0 if there is none
 TIMED = 15  # 1 if an observation has to have an event time
-HEADER = 16
+WIDTH = 16  # floats of an observation: the inputs, and a second one of each counter among them
+HEADER = 17
 
 # One row a layer, after the header.
 (
@@ -36,8 +37,20 @@ HEADER = 16
     COUPLED,
     STANDARD,  # 1: gates are sigmoid or hard sigmoid, candidate and cell tanh
     WEIGHTS_16_BITS,  # offset of panels with weights of 16 bits, for a single stream
-) = range(18)
-ROW = 24
+    # Of the row of a window, which stands before those of its layers (window.py):
+    WINDOW_ROWS,  # T
+    WINDOW_PLACE,  # offset in a state row of two counters and a ring of T inputs
+    WINDOW_LAYERS,  # how many layers there are, and how many of them run at every step of a window
+    WINDOW_RECURRENT,
+    WINDOW_INITIAL,  # offset of the initial states of all layers, and how many floats they are
+    WINDOW_STATE,
+    WINDOW_START,  # what happens before T rows have come, below
+) = range(25)
+ROW = 32
+
+# Values of WINDOW_START; padding with zeros is an initial state, so that no kernel needs to know.
+START_ANSWER, START_WAIT, START_FIRST = range(3)
+WINDOW_COUNTERS = 2  # rows in the window, and the place in the ring of the next one
 
 # Constants of a layer: two parameters for each activation, bounds (infinite for none), epsilon.
 GATE_CLIP, CELL_CLIP, PROJECTION_CLIP, EPSILON = 6, 7, 8, 9
@@ -47,6 +60,7 @@ CONSTANT_COUNT = 10
 # LSTM_OPTIONS has any option of network.layers.LSTM but layer norm, LSTM_NORM has that too.
 LSTM, LSTM_OPTIONS, LSTM_NORM, GRU, GRU_BEFORE, RNN = range(6)
 DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
+WINDOW = 10  # runs the layers that follow over the last rows
 
 # The kind of a layer by its name in network.layers, where the name decides.
 KINDS = {

@@ -219,6 +219,34 @@ def embedding(x: Array, state: State, weights: Weights) -> tuple[Array, State]:
     return np.concatenate([vectors, x[:, 1:]], axis=1), state
 
 
+def put(x: Array, windows: Array, T: int, fill: bool) -> Array:
+    """Put x[B, F] into the windows of B streams; return their rows, [T, B, F], the oldest first.
+
+    Parameters
+    ----------
+    x : float[B, F]
+        Inputs of the first layer.
+    windows : float[B, 2 + T F or more]
+        Changed in place: how many rows a window has, the place of its next row, and the rows, a
+        ring. Rows that have not come are zeros.
+    fill : bool
+        Whether the first row that comes fills the whole window.
+    """
+    B, F = x.shape
+    every = np.arange(B)
+    rows = slice(2, 2 + T * F)
+    ring = windows[:, rows].reshape(B, T, F).copy()
+    empty = windows[:, 0] == 0 if fill else np.zeros(B, bool)
+    ring[empty] = x[empty, None]
+    place = windows[:, 1].astype(np.int64)
+    ring[every, place] = x
+    place = (place + 1) % T
+    windows[:, 0] = np.where(empty, T, np.minimum(windows[:, 0] + 1, T))
+    windows[:, 1] = np.where(empty, 0, place)
+    windows[:, rows] = ring.reshape(B, -1)
+    return np.asarray(ring[every, (place + np.arange(T)[:, None]) % T])
+
+
 LAYERS: dict[str, Callable[..., tuple[Array, State]]] = {
     "lstm": lstm,
     "gru": gru,

@@ -22,11 +22,11 @@ f32 = np.float32
 
 @internal
 def is_valid(program, x):
-    """Tell whether x is valid: F finite numbers, the first a category if the model has one.
+    """Tell whether x is valid: finite numbers, the first a category if the model has one.
 
     An input that the online stage fills may be NaN as well.
     """
-    if x.shape[0] != program[layout.INPUTS]:
+    if x.shape[0] != program[layout.WIDTH]:
         return False
     if program[layout.FILLS] != 0:
         return _is_valid_or_missing(program, x)

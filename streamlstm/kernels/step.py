@@ -12,7 +12,7 @@ import numpy as np
 from numba import int64, prange
 from numpy.typing import NDArray
 
-from . import feedforward, layout, recurrent, recurrent_single
+from . import feedforward, layout, recurrent, recurrent_single, window
 from .arguments import ROWS_AT, UNBOUNDED
 from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
@@ -26,7 +26,7 @@ from .simd import LANES, load, load_first, store, store_first
 f32 = np.float32
 
 # The kernels by KIND: of a group of streams, and of a single stream.
-LAYERS = recurrent.LAYERS | feedforward.LAYERS
+LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS
 SINGLES = LAYERS | recurrent_single.LAYERS
 
 

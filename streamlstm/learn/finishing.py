@@ -10,6 +10,7 @@ from ..network.model import Model
 from .build import build_model
 from .classes.dataset import ClassDataset
 from .classes.scores import score_classes
+from .differences import with_counters
 from .evaluation.held_back import evaluate_held_back
 from .fit import FitResult, learning_curve
 from .objective import objective_of
@@ -24,13 +25,14 @@ from .trained import Trained
 
 def to_model(prepared: Preparation, fitted: FitResult) -> Model:
     """Return the model of the fitted network, without an online stage and not scored yet."""
-    return build_model(
+    made = build_model(
         fitted.network,
         prepared.dataset,
         prepared.inputs,
         prepared.settings.outputs or (prepared.settings.class_column,),
         _metadata(prepared, fitted),
     )
+    return with_counters(made, prepared.settings)
 
 
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:

@@ -74,7 +74,7 @@ def offset_notes(
     series = [values[rows] for rows in table.groups().values()]
     notes += [
         f"{names[c]}: float32 keeps too few of its digits even so, as its range is large against "
-        "its changes; if it only rises, train on its changes instead"
+        f"its changes; if it only rises, --difference {names[c]} takes its changes instead"
         for c in coarse_columns(series, offsets)
     ]
     return tuple(notes)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.table import Table
 from ..network.model import Model
+from ..online.differences import changes_of
 from .dataset import Series
 
 _ROWS = 1_000  # rows by which a stream is recognised
@@ -71,7 +72,11 @@ def find_periods(
     first = next(iter(ends), "")
     if first not in groups or target not in table.names:
         return None
-    if _digest(table.select([target])[groups[first][:rows]]) != digest:
+    seen = table.select([target])[groups[first][:rows]]
+    if target in model.counters:  # of which training has seen the changes
+        filled = model.online is not None and model.online.fill_of(model.inputs.index(target))
+        seen = changes_of(seen[:, 0], filled != "refuse")[:, None]
+    if _digest(seen) != digest:
         return None
     return {name: ends.get(name, (0, 0)) for name in groups}
 

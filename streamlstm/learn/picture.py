@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..network.online import result_places
+from ..plots.files import Picture
+from ..plots.style import PRINT, new_figure, plotting
 from .fit import learning_curve
 from .objective import objective_of
-from .report.palette import PRINT, plotting
-from .report.plots import draw_learning_curve
+from .report.plots import draw_beside, draw_learning_curve
 
 if TYPE_CHECKING:
     from .classes.scores import ClassScores
@@ -20,30 +19,6 @@ if TYPE_CHECKING:
 
 _ROWS = 200  # of the test period
 _TARGETS, _LABELLED = 4, 20  # forecasts that are drawn, classes that are named
-
-
-class Picture:
-    """A drawing that a notebook shows, and that can be saved.
-
-    Attributes
-    ----------
-    figure : matplotlib.figure.Figure
-    """
-
-    def __init__(self, figure: Any) -> None:
-        self.figure = figure
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write it to a file whose suffix is .png, .svg or .pdf."""
-        self.figure.savefig(path)
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=90)
-        return buffer.getvalue()
-
-    def __repr__(self) -> str:
-        return "<Picture: save(path) writes it>"
 
 
 def draw(trained: Trained) -> Picture:
@@ -60,9 +35,7 @@ def draw(trained: Trained) -> Picture:
     history = learning_curve(trained.history)
     baseline = "persistence's" if trained.classes is None else "the class frequencies'"
     with plotting(PRINT):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 2.4 * (1 + len(shown))), layout="constrained")
+        figure = new_figure(9, 2.4 * (1 + len(shown)))
         curve, *others = figure.subplots(1 + len(shown))
         if history:
             draw_learning_curve(curve, history, PRINT, baseline)
@@ -85,18 +58,14 @@ def _draw_forecast(axes: Any, trained: Trained, target: int) -> None:
     column = data.targets[target]
     offset = 0.0 if data.offsets is None else float(data.offsets[column])
     made = trained.results[series.offset + rows - horizon].astype(np.float64) + offset
-    band = _band(trained, output)
-    if band is not None:
-        low, high, name = band
-        bounds = made[:, low], made[:, high]
-        axes.fill_between(rows, *bounds, color=PRINT.made, alpha=0.2, lw=0, label=name)
-    axes.plot(rows, made[:, output], color=PRINT.made, lw=1.2, label="forecast")
-    axes.plot(
-        rows, series.values[rows, column] + offset, color=PRINT.ink, lw=0.8, label="what came"
-    )
+    band = None
+    if (places := _band(trained, output)) is not None:
+        low, high, name = places
+        band = made[:, low], made[:, high], name
+    draw_beside(axes, rows, made[:, output], series.values[rows, column] + offset, band, PRINT)
     ahead = f"{horizon} step{'s' * (horizon != 1)} ahead"
-    name = f" of {series.name}" if series.name else ""
-    axes.set_title(f"{settings.outputs[target]}{name}, {ahead}: the last rows")
+    of = f" of {series.name}" if series.name else ""
+    axes.set_title(f"{settings.outputs[target]}{of}, {ahead}: the last rows")
     axes.legend(loc="upper right", ncols=3)
 
 

@@ -16,6 +16,7 @@ from .build import build_model
 from .checkpoint import Checkpoint, Snapshot
 from .classes.table import class_dataset
 from .dataset import Dataset, Split
+from .differences import with_counters
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
 from .objective import objective_of
@@ -134,7 +135,8 @@ def prepare(
     if start is not None:
         name = "the model" if isinstance(from_model, Model) else str(from_model)
         network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
-        check_fits(name, start, build_model(network, dataset, inputs, settings.outputs))
+        made = build_model(network, dataset, inputs, settings.outputs)
+        check_fits(name, start, with_counters(made, settings))
     return prepared
 
 
@@ -153,8 +155,10 @@ def check_what(settings: Settings, start: Model | None) -> None:
         raise DataError("a model of classes cannot be trained on; train a new one")
     if settings.quantiles or settings.horizons != (1,):
         raise DataError("classes have neither quantiles nor horizons: leave these out")
-    if settings.fill != "refuse" or settings.calendar != "none":
-        raise DataError("models of classes have no fill and no calendar: leave these out")
+    if settings.fill != "refuse" or settings.calendar != "none" or settings.difference:
+        raise DataError(
+            "models of classes have no fill, no calendar and no difference: leave these out"
+        )
 
 
 def _prepare_classes(source: Any, settings: Settings, given: frozenset[str]) -> Preparation:

@@ -58,10 +58,9 @@ def _whole(name: str, given: object, least: int) -> int:
     DataError
         If it is none, or less than the least.
     """
-    whole = isinstance(given, Integral) and not isinstance(given, bool)
-    if not whole or int(given) < least:  # type: ignore[call-overload]
+    if not isinstance(given, Integral) or isinstance(given, bool) or int(given) < least:
         raise DataError(f"{name}: expected a whole number of {least} or more, got {given!r}")
-    return int(given)  # type: ignore[call-overload, no-any-return]
+    return int(given)
 
 
 @dataclass(frozen=True)
@@ -191,6 +190,9 @@ class DataSettings:
     fill : str
         What takes the place of a missing value of an input: "refuse", "last", "mean", "zero" or
         "predict", as in `Online`.
+    difference : tuple of str
+        Inputs that are counters: their changes go into the network, and a target among them is
+        predicted as its last value and a change. The model does it in serving too.
     calendar : str or tuple of str
         Features of the event time that are inputs: some of "hour", "weekday", "yearday" and
         "since"; "none"; or "auto", by the validation period.
@@ -220,6 +222,7 @@ class DataSettings:
     resample: str | None = None
     allow_gaps: bool = False
     fill: str = "refuse"
+    difference: tuple[str, ...] = ()
     calendar: str | tuple[str, ...] = "none"
     zone: str = "UTC"
 
@@ -244,6 +247,8 @@ class Settings(OnlineSettings, DataSettings, OptimizationSettings, NetworkSettin
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", parse_horizons(self.horizon))
+        if isinstance(self.difference, str):
+            object.__setattr__(self, "difference", (self.difference,))
         if isinstance(self.quantiles, float):
             object.__setattr__(self, "quantiles", (self.quantiles,))
         for name, least in WHOLE_NUMBERS.items():

@@ -26,10 +26,10 @@ HEDGE, WORTH = 1.01, 0.995
 def predict_all(model: Model, dataset: Dataset) -> Array:
     """Return the results of all rows of a data set, float32[n, W], each series stepped as live.
 
-    As the values of the data set they are without offsets.
+    As the values of the data set they are without offsets, and changes of counters.
     """
     compile_for(model)
-    model = model.with_offsets(None)
+    model = model.of_changes()
     values = np.concatenate([s.values[:, dataset.inputs] for s in dataset.series])
     return predict_rows(model, values, dataset.groups, dataset.times)
 

@@ -40,6 +40,7 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     kept["horizon"] = steps[0] if len(steps) == 1 else steps
     if model.online is not None and isinstance(model.online.fill, str):
         kept["fill"] = model.online.fill
+    kept["difference"] = model.counters
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
 
@@ -74,7 +75,7 @@ def check_fits(name: str, start: Model, made: Model) -> None:
     DataError
         What differs, both values, and that the start's has to be kept.
     """
-    for what in ("inputs", "outputs", "horizons", "skip", "lags"):
+    for what in ("inputs", "outputs", "horizons", "skip", "lags", "counters"):
         mine, theirs = getattr(start, what), getattr(made, what)
         if mine != theirs:
             raise DataError(

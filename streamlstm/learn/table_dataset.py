@@ -22,6 +22,7 @@ from .autoregression import Autoregression
 from .calendar_choice import choose_calendar, parse_calendar, plausible
 from .cells import compile_kernels
 from .dataset import Dataset, Split
+from .differences import check_counters, with_changes
 from .linear_part import autoregressions
 from .objective import objective_of
 from .offsets import fit_offsets, offsets_of
@@ -53,10 +54,12 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
     if sequence and stream and stream in table.categories and table.streams is not None:
         pairs = zip(table.categories[stream], table.streams, strict=True)
         table = replace(table, streams=TextColumn.of([f"{a}/{b}" for a, b in pairs]))
+    table = with_changes(table, settings)
     if not inputs:
         table = leave_out_useless(table, targets, max(settings.horizons))
     names = inputs or table.names
     table.select([*names, *targets])  # raises if a column is missing or holds text
+    check_counters(settings, names)
     return table, names
 
 
@@ -75,6 +78,7 @@ def make_dataset(
     values, groups = table.select(columns), table.groups()
     seen = [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
     offsets = fit_offsets(seen) if start is None else offsets_of(start, columns)
+    offsets[[columns.index(name) for name in settings.difference]] = 0  # changes are not large
     moved = (values - offsets).astype(np.float32)
     try:
         return Dataset(

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ..network.html import as_table
 from ..network.model import Model
+from ..plots.files import Picture
 from .classes.scores import ClassScores
 from .dataset import Dataset
 from .evaluation.evaluation import Evaluation
 from .fit import EpochMetrics
-from .picture import Picture, draw
+from .picture import draw
 from .predict import predict
 from .scores import Score
 from .settings import Settings

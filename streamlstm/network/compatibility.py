@@ -47,6 +47,9 @@ def incompatibility(running: Model, new: Model) -> str | None:
     if _online_memory(new) != _online_memory(running):
         shown = ("none" if m.online is None else m.online.describe() for m in (new, running))
         return "its online stage remembers other things: {}, the running model's {}".format(*shown)
+    if new.window != running.window:
+        windows = ("none" if m.window is None else f"{m.window} rows" for m in (new, running))
+        return "its window is {}, that of the running model {}".format(*windows)
     layers, before = _recurrent_layers(new), _recurrent_layers(running)
     for (n, layer), (_, old) in zip(layers, before, strict=False):
         reason = _compare_states(n, layer, old)
@@ -68,6 +71,8 @@ def compatibility_key(model: Model) -> str:
     }
     if model.online is not None:
         compared["online"] = _online_memory(model)
+    if model.window is not None:
+        compared["window"] = model.window
     if model.input_offsets is not None or model.output_offsets is not None:
         compared["offsets"] = [_offsets(model, side).tolist() for side in ("input", "output")]
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:32]
@@ -97,6 +102,8 @@ def describe_changes(running: Model, new: Model) -> list[str]:
         changes.append("the online stage")
     if new.lags != running.lags or "lag_weights" in changed:
         changes.append("the linear part")
+    if new.start != running.start:
+        changes.append("what it answers before its window is full")
     if new.skip != running.skip or "skip_scale" in changed:
         changes.append("which inputs are added to outputs")
     return changes

@@ -20,12 +20,13 @@ from .layers import Layer
 from .online import Online
 from .safetensors_file import Arrays, SafetensorsFile, write_safetensors
 from .scaling import Scaling
+from .window import ANSWER
 
 if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 3  # each model is written in the first version that has all of it: see _version
+VERSION = 4  # each model is written in the first version that has all of it: see _version
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -53,6 +54,8 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
 
 def _version(model: Model) -> int:
     """Return the first version of the format that can hold a model."""
+    if model.window is not None:
+        return 4
     has_offsets = model.input_offsets is not None or model.output_offsets is not None
     if model.lags or len(set(model.horizons)) > 1 or has_offsets:
         return 3
@@ -158,6 +161,8 @@ def _arguments(
         "output_offsets": unused.pop("output_offsets", np.zeros(len(specification["outputs"]))),
         "lags": specification.get("lags", ()),
         "lag_weights": unused.pop("lag_weights", None),
+        "window": specification.get("window"),
+        "start": specification.get("start", ANSWER),
     }
     if "online" in specification:
         arguments["online"] = Online.from_dict(specification["online"])

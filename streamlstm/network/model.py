@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from os import PathLike
 from typing import Any
 
@@ -26,12 +28,14 @@ from .checks import (
     check_targets,
     check_weights,
 )
+from .differences import check_differences
 from .file import read_model_file, write_model_file
 from .html import as_table
 from .layers import Embedding, Layer
 from .offsets import check_offsets, check_output_offsets, check_stage_offsets
-from .online import Online, result_places
+from .online import Online, ResultPlaces, result_places
 from .scaling import Scaling
+from .window import ANSWER, check_start, check_window, describe_window
 
 
 class Model:
@@ -74,10 +78,19 @@ class Model:
     input_offsets : float64[F], optional
         What is subtracted from the inputs in float64, before they become float32, which holds
         seven digits: for values that are large against their changes. 0 if left out; the attribute
-        is None if all are 0. Such a model takes no float32 arrays: they have lost the values.
+        is None if all are 0 and no input is a counter (:attr:`Online.difference`). Such a model
+        takes no float32 arrays: they have lost the values.
     output_offsets : float64[O], optional
         What is added to the outputs, which then are float64. Left out: those of the inputs that the
         outputs forecast.
+    window : int, optional
+        T: each step runs the layers over the last T observations from their initial state, as a
+        network needs that was trained on windows of T rows. Left out, the layers keep their state
+        from step to step.
+    start : {"answer", "wait", "zeros", "first"}
+        What happens before T observations of a stream have come: predictions from those that have;
+        NaN; predictions from a window padded on the left with zeros (of the scaled inputs, so with
+        their means), or with the first observation.
 
     Raises
     ------
@@ -105,9 +118,13 @@ class Model:
         lag_weights: ArrayLike | None = None,
         input_offsets: ArrayLike | None = None,
         output_offsets: ArrayLike | None = None,
+        window: int | None = None,
+        start: str = ANSWER,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
+        self.window = check_window(window, self.layers)
+        self.start = check_start(start, self.window, online is not None)
         self.horizons = check_horizons(horizon, self.output_size)
         self.online = check_stage(online, self.layers, self.horizon)
         F, O = self.input_size, self.output_size
@@ -131,6 +148,20 @@ class Model:
             output_offsets, self.input_offsets, self.outputs, self.targets
         )
         check_stage_offsets(online, self.inputs, self.input_offsets, self.output_offsets)
+        check_differences(
+            online,
+            self.inputs,
+            self.outputs,
+            self.targets,
+            self.horizons,
+            self.categories,
+            self.input_offsets,
+        )
+        # Counters too are taken and given in full: as if with offsets, of 0.
+        if self.differences and self.input_offsets is None:
+            self.input_offsets = np.zeros(F)
+        if self.has_levels and self.output_offsets is None:
+            self.output_offsets = np.zeros(O)
 
     @property
     def horizon(self) -> int:
@@ -149,11 +180,44 @@ class Model:
         return self.layers[-1].output_size
 
     @property
+    def differences(self) -> tuple[int, ...]:
+        """The D inputs that are counters, whose changes go into the network."""
+        return () if self.online is None else self.online.difference
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.inputs[n] for n in self.differences)
+
+    @property
+    def large_inputs(self) -> list[str]:
+        """Names of the inputs of which float32 loses too much: with an offset, and counters."""
+        offsets = np.zeros(self.input_size) if self.input_offsets is None else self.input_offsets
+        numbered = enumerate(zip(self.inputs, offsets, strict=True))
+        return [name for n, (name, offset) in numbered if offset or n in self.differences]
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether an output forecasts the change of a counter, and is answered as a value."""
+        return any(target in self.differences for target in self.targets)
+
+    @property
+    def observation_size(self) -> int:
+        """F + D, floats of one observation: counters have two (network.differences)."""
+        return self.input_size + len(self.differences)
+
+    @property
+    def result_places(self) -> ResultPlaces:
+        """Where what the online stage says stands in a result."""
+        levels = 0 if self.online is None else len(self.online.intervals)
+        return result_places(self.output_size, levels, self.has_levels)
+
+    @property
     def result_size(self) -> int:
         """W, numbers in a result: the outputs, and what the online stage says (network.online)."""
         if self.online is None:
             return self.output_size
-        return result_places(self.output_size, len(self.online.intervals)).size
+        return self.result_places.size
 
     @property
     def categories(self) -> int:
@@ -187,6 +251,9 @@ class Model:
             specification["online"] = self.online.to_dict()
         if self.lags:
             specification["lags"] = list(self.lags)
+        if self.window is not None:
+            specification["window"] = self.window
+            specification["start"] = self.start
         return specification
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -203,8 +270,9 @@ class Model:
         if self.skip_scale is not None:
             arrays["skip_scale"] = self.skip_scale
         for name in ("input_offsets", "output_offsets"):
-            if getattr(self, name) is not None:
-                arrays[name] = getattr(self, name)
+            offsets = getattr(self, name)
+            if offsets is not None and offsets.any():
+                arrays[name] = offsets
         if self.lag_weights is not None:
             arrays["lag_weights"] = self.lag_weights
         return arrays
@@ -232,17 +300,37 @@ class Model:
 
     def with_weights(self, weights: Sequence[Mapping[str, ArrayLike]]) -> "Model":
         """Return a copy of this model with other weights, one dict for each layer."""
-        return self._copy(weights, self.online, self._offsets)
+        return self._copy(weights=weights)
 
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
+
+        Inputs that are counters stay so: the network knows their changes only. ``difference`` is
+        then left out, and without a stage the model keeps one that does nothing else.
 
         Raises
         ------
         ModelError
             If the stage does not fit the model's inputs and outputs.
         """
-        return self._copy(self.weights, online, self._offsets)
+        if self.differences and (online is None or not online.difference):
+            online = replace(online or Online(), difference=self.differences)
+        return self._copy(online=online)
+
+    def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
+        """Return a copy of this model that runs over windows of so many rows; None for stateful.
+
+        Raises
+        ------
+        ModelError
+            If the model has no recurrent layer, or window or start are not those of a model.
+        """
+        return self._copy(window=window, start=start)
+
+    def of_changes(self) -> "Model":
+        """Return a copy that takes changes of counters, not their values, and has no offsets."""
+        online = None if self.online is None else replace(self.online, difference=())
+        return self._copy(online=online, input_offsets=None, output_offsets=None)
 
     def of_labels(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Model":
         """Return a copy whose outputs speak of the row itself, with these names."""
@@ -263,42 +351,27 @@ class Model:
         ModelError
             If they do not fit the model's inputs and outputs.
         """
-        return self._copy(self.weights, self.online, (input_offsets, output_offsets))
+        return self._copy(input_offsets=input_offsets, output_offsets=output_offsets)
 
-    @property
-    def _offsets(self) -> tuple[ArrayLike | None, ArrayLike | None]:
-        # Zeros for outputs without, which by default would have those of their inputs.
-        outputs = self.output_offsets
-        return self.input_offsets, np.zeros(self.output_size) if outputs is None else outputs
-
-    def _copy(
-        self,
-        weights: Sequence[Mapping[str, ArrayLike]],
-        online: Online | None,
-        offsets: tuple[ArrayLike | None, ArrayLike | None],
-    ) -> "Model":
-        return Model(
-            self.layers,
-            weights,
-            self.inputs,
-            self.outputs,
-            self.input_scaling,
-            self.output_scaling,
-            self.skip,
-            self.horizons,
-            self.metadata,
-            self.skip_scale,
-            online,
-            self.lags,
-            self.lag_weights,
-            *offsets,
-        )
+    def _copy(self, **changed: Any) -> "Model":
+        names = signature(Model).parameters
+        arguments = {name: getattr(self, name) for name in names} | {"horizon": self.horizons}
+        if self.output_offsets is None:  # by default outputs would have those of their inputs
+            arguments["output_offsets"] = np.zeros(self.output_size)
+        return Model(**arguments | changed)
 
     def __repr__(self) -> str:
         """Show inputs, layers and outputs in order."""
         chain = " -> ".join(layer.describe() for layer in self.layers)
-        online = "" if self.online is None else f", {self.online.describe()}"
-        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{online}>"
+        more = f", {describe_window(self.window, self.start)}" if self.window else ""
+        more += "" if self.online is None else f", {self.online.describe()}"
+        more += ", not compared with its source" if self._is_unseen else ""
+        return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{more}>"
+
+    @property
+    def _is_unseen(self) -> bool:
+        """Whether a converter could not compare it with what it was made from."""
+        return self.metadata.get("compared", "").startswith("no")
 
     def _repr_html_(self) -> str:
         """Show the same in a notebook."""
@@ -308,11 +381,15 @@ class Model:
         if ahead:
             shown.append(("forecasts", ", ".join(ahead)))
         shown.append(("layers", " -> ".join(layer.describe() for layer in self.layers)))
+        if self.window is not None:
+            shown.append(("window", describe_window(self.window, self.start)))
         parameters = sum(array.size for weights in self.weights for array in weights.values())
         shown.append(("parameters", f"{parameters:,}"))
         if self.online is not None:
             shown.append(("online stage", self.online.describe()))
         shown.append(("fingerprint", self.fingerprint))
+        if self._is_unseen:
+            shown.append(("compared with its source", self.metadata["compared"]))
         return as_table("streamlstm Model", shown)
 
     def predict(self, data: Any, **options: Any) -> Any:

@@ -74,6 +74,10 @@ class Online:
         when forecasts become worse than they were (drift).
     alarm_rate : float
         At most so many false alarms a row, on a stream that does not change.
+    difference : sequence of int
+        Inputs that are counters, rising: in place of a value its change since the stream's last row
+        goes into the network, taken in float64 (network.differences). Outputs that forecast them
+        forecast the change, and are answered as values. ``lower`` and ``upper`` bound the change.
     targets : sequence of int, optional
         For each output the input that it forecasts, ``horizon`` steps ahead, or -1 for none. Left
         out: the input with the name of the output, else the one that ``skip`` adds to it.
@@ -100,10 +104,11 @@ class Online:
     upper: float | None = None
     anomaly: bool = False
     alarm_rate: float = 1e-4
+    difference: tuple[int, ...] = ()
     targets: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("fill", "calendar", "intervals", "targets"):
+        for name in ("fill", "calendar", "intervals", "difference", "targets"):
             value = getattr(self, name)
             if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
                 object.__setattr__(self, name, tuple(value))
@@ -127,6 +132,10 @@ class Online:
             self._refuse("anomaly", "True or False")
         if not _is_between(self.alarm_rate, 0, 0.05):
             self._refuse("alarm_rate", "a rate above 0 and below 0.05")
+        counters = self.difference
+        whole = isinstance(counters, tuple) and all(type(n) is int and n >= 0 for n in counters)
+        if not whole or list(counters) != sorted(set(counters)):
+            self._refuse("difference", "indices of inputs, rising, each once")
         whole = self.targets is None or (
             isinstance(self.targets, tuple)
             and all(type(n) is int and n >= -1 for n in self.targets)
@@ -246,6 +255,9 @@ class ResultPlaces(NamedTuple):
     covered : int
         O numbers: 1 if what came was inside the widest interval that had been forecast for it, 0 if
         not; NaN where nothing is known. For statistics: it is not sent.
+    level : int
+        2 O numbers: what is added to an output that forecasts the change of a counter, and to its
+        bounds, as two floats, O of each; 0 for other outputs. Only where there is such an output.
     size : int
         W.
     """
@@ -260,11 +272,15 @@ class ResultPlaces(NamedTuple):
     filled: int
     drift: int
     covered: int
+    level: int
     size: int
 
 
-def result_places(outputs: int, levels: int) -> ResultPlaces:
-    """Return the places in a result of ``outputs`` outputs with so many levels of intervals."""
+def result_places(outputs: int, levels: int, differenced: bool = False) -> ResultPlaces:
+    """Return the places in a result of ``outputs`` outputs with so many levels of intervals.
+
+    ``differenced`` tells whether an output forecasts the change of a counter.
+    """
     high = outputs * (1 + levels)
     error = high + outputs * levels
     score = error + outputs
@@ -280,7 +296,8 @@ def result_places(outputs: int, levels: int) -> ResultPlaces:
         filled=filled,
         drift=filled + 1,
         covered=filled + 2,
-        size=filled + 2 + outputs,
+        level=filled + 2 + outputs,
+        size=filled + 2 + outputs * (3 if differenced else 1),
     )
 
 

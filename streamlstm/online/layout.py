@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..network.model import Model
 from ..network.online import Online
-from . import adaptation, anomaly, calendar, drift, fill, intervals, lags, scaling
+from . import adaptation, anomaly, calendar, differences, drift, fill, intervals, lags, scaling
 from .adaptation import Adaptation
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -60,7 +60,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``bounds``: low and high of the widest interval of each output, for each of ``forecasts``.
     - ``intervals``: for each output as that module says.
     - ``anomaly``: for each pair of :func:`watched` as that module says.
-    - ``lags``: as that module says.
+    - ``lags``, ``differences``: as those modules say.
     """
     online, outputs = model.online, model.output_size
     if online is None:
@@ -93,6 +93,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         parts["anomaly"] = np.tile(anomaly.initial(), len(watched(model)))
     if model.lags:
         parts["lags"] = lags.initial(model.lags, len(lagged_inputs(model)))
+    if online.difference:
+        parts["differences"] = differences.initial(len(online.difference))
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}
 
 
@@ -151,6 +153,12 @@ def lagged_inputs(model: Model) -> list[int]:
     return (
         sorted({target for target in forecast_inputs(model) if target >= 0}) if model.lags else []
     )
+
+
+def levels_of(model: Model) -> list[int]:
+    """Return for each output the place among the counters of the one it forecasts, -1 for none."""
+    counters = model.differences
+    return [counters.index(n) if n in counters else -1 for n in model.targets]
 
 
 def anomaly_constants(model: Model) -> Float32Array:

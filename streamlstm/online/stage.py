@@ -16,8 +16,8 @@ from ..kernels.online.anomaly import GAP_ALARM
 from ..kernels.online.outcomes import APPLIED, TOO_OLD
 from ..kernels.online.unit import LARGEST_Z
 from ..network.model import Model
-from ..network.online import KINDS, result_places
-from . import anomaly, calendar, fill, lags, scaling
+from ..network.online import KINDS
+from . import anomaly, calendar, differences, fill, lags, scaling
 from .columns import join, split
 from .judging import GroupJudge
 from .layout import (
@@ -28,6 +28,7 @@ from .layout import (
     group_places,
     groups,
     lagged_inputs,
+    levels_of,
     own_forecasts,
     stage_places,
     watched,
@@ -52,7 +53,7 @@ class Stage:
         assert model.online is not None
         self._model, self._online, self._dtype = model, model.online, dtype
         self._places = stage_places(model)
-        self._results = result_places(model.output_size, len(model.online.intervals))
+        self._results = model.result_places
         of_groups = zip(groups(model), group_places(model), strict=True)
         self._groups = [GroupJudge(model, *group, self._results) for group in of_groups]
         self._adapts = model.online.adapt != "none"
@@ -64,16 +65,18 @@ class Stage:
 
         Parameters
         ----------
-        X : float[B, F]
-            NaN where a value is missing.
+        X : float[B, F + D]
+            NaN where a value is missing; behind the inputs the second floats of counters.
         times : float64[B]
             Event times in seconds, NaN where there is none.
         state : float[B, N]
             The stage's columns of the state rows, which are updated in place.
         """
         inputs = state[:, self._places["inputs"]]
+        X = self._take_changes(X, state)
         self._missing, self._times = np.isnan(X), times
         inputs[:] = self._fill(X, state)
+        self._advance_levels(inputs, state)
         Z = self._scale(inputs, state)
         if self._online.calendar:
             kept = split(state[:, self._places["calendar"]], calendar.columns())
@@ -82,6 +85,36 @@ class Stage:
             state[:, self._places["calendar"]] = join(kept)
             Z = np.concatenate([Z, derived], axis=1)
         return Z.astype(self._dtype)
+
+    def _take_changes(self, X: Array, state: Array) -> Array:
+        """Return the inputs, counters as their changes."""
+        counters, F = list(self._model.differences), self._model.input_size
+        if not counters:
+            return X
+        place = self._places["differences"]
+        kept = split(state[:, place], differences.columns(len(counters)))
+        filled = np.array([method != "refuse" for method in fill_methods(self._model)])[counters]
+        changes, kept = differences.step(X[:, counters], X[:, F:], filled, kept)
+        state[:, place] = join(kept)
+        X = X[:, :F].copy()
+        X[:, counters] = changes
+        return X
+
+    def _advance_levels(self, inputs: Array, state: Array) -> None:
+        """Move the levels of counters that did not come by their filled changes."""
+        counters = list(self._model.differences)
+        if counters:
+            place = self._places["differences"]
+            kept = split(state[:, place], differences.columns(len(counters)))
+            kept = differences.advance(kept["rows"] == 1, inputs[:, counters], kept)
+            state[:, place] = join(kept)
+
+    def _put_levels(self, state: Array, result: Array) -> None:
+        """Write what is added to the outputs."""
+        columns = differences.columns(len(self._model.differences))
+        kept = split(state[:, self._places["differences"]], columns)
+        levels = differences.levels(np.array(levels_of(self._model)), kept)
+        result[:, self._results.level :] = np.concatenate(levels, axis=1)
 
     def _fill(self, X: Array, state: Array) -> Array:
         """Return the inputs as they are filled."""
@@ -185,6 +218,8 @@ class Stage:
         untold = self._absent.any(axis=1) & (result[:, results.kind] == 0)
         result[untold, results.kind] = KINDS.index("missing")
         result[:, results.filled] = self._missing.sum(axis=1)
+        if self._model.has_levels:
+            self._put_levels(state, result)
         return result
 
     def _add_lags(self, outputs: Array, inputs: Array, count: Array, state: Array) -> Array:

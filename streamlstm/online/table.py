@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..kernels.layout import padded
 from ..kernels.online import table
 from ..network.model import Model
-from ..network.online import Online, result_places
+from ..network.online import Online
 from . import adaptation, calendar, drift, fill, lags, scaling
 from .layout import (
     Float32Array,
@@ -23,6 +23,7 @@ from .layout import (
     initial_parts,
     interval_constants,
     lagged_inputs,
+    levels_of,
     own_forecasts,
     stage_places,
     watched,
@@ -47,19 +48,20 @@ def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.i
     Returns
     -------
     int64[N]
-        It ends with a flag for each input, 1 if that is filled where it is missing.
+        It ends with a flag for each float of an observation, 1 if it may be missing and is filled.
     """
     online = model.online
     if online is None:
         return np.zeros(0, np.int64)
     places = {name: place.start for name, place in stage_places(model, start).items()}
-    results = result_places(model.output_size, len(online.intervals))._asdict()
+    results = model.result_places._asdict()
     pairs = np.array(online.transitions, np.float64).reshape(-1, 2)
     numbers = {
         table.INPUTS: places["inputs"],
         table.COUNT: places["count"],
         table.HIDDEN: hidden,
         **{getattr(table, name.upper()): at for name, at in results.items() if name != "size"},
+        table.LEVEL: results["level"] if model.has_levels else 0,
         table.TRANSITION_COUNT: len(pairs),
         table.LEVELS: len(online.intervals),
         **_parts(model, online, places, add),
@@ -70,6 +72,7 @@ def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.i
         (table.WATCHED, np.ravel(watched(model))),
         (table.LAG_LIST, [*model.lags, *lagged_inputs(model)]),
         (table.OWN, own_forecasts(model)),
+        (table.DIFFERENCE_LIST, [*model.differences, *levels_of(model)]),
         (table.GROUPS, np.ravel(_groups(model, start, add))),
         (table.TRANSITIONS, pairs.view(np.int64).ravel()),
     ]
@@ -77,7 +80,8 @@ def stage_table(model: Model, start: int, hidden: int, add: Add) -> NDArray[np.i
     for number, values in parts:
         head[number] = len(head) + sum(map(len, behind))
         behind.append(np.asarray(values, np.int64))
-    may_miss = np.array([method != "refuse" for method in fill_methods(model)], np.int64)
+    may_miss = np.zeros(model.observation_size, np.int64)
+    may_miss[: model.input_size] = [method != "refuse" for method in fill_methods(model)]
     return np.concatenate([head, *behind, may_miss])
 
 
@@ -130,6 +134,11 @@ def _parts(model: Model, online: Online, places: dict[str, int], add: Add) -> di
             table.LAG_CONSTANTS: add(lags.constants(model.lag_weights)),
             table.LAG_COUNT: len(model.lags),
             table.LAG_INPUTS: len(lagged_inputs(model)),
+        }
+    if model.differences:
+        numbers |= {
+            table.DIFFERENCES: places["differences"],
+            table.DIFFERENCE_COUNT: len(model.differences),
         }
     if online.anomaly:
         numbers |= {

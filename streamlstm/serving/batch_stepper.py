@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import wire
 from ..engine.engine import Engine
 from ..errors import StreamLSTMError
-from ..network.online import ResultPlaces, result_places
+from ..network.online import ResultPlaces
 from .access.stream_quota import StreamQuota
 from .counters import Counters
 from .extras import model_extras
@@ -301,7 +301,7 @@ class BatchStepper:
         self._of_model = model_extras(model)
         self._places: ResultPlaces | None = None
         if model.online is not None:
-            self._places = result_places(model.output_size, len(model.online.intervals))
+            self._places = model.result_places
 
     def _count(self, results: Float32Array) -> None:
         """Count what the online stage says of observations that were applied."""

@@ -15,6 +15,7 @@ import zmq
 from .. import wire
 from ..engine.native_view import NativeView
 from ..kernels import compile, id_index
+from ..network.differences import from_two_floats
 from .access.client_accounts import Account, ThrottleLog
 from .access.roles import authorize
 from .dispatcher import Dispatcher
@@ -178,14 +179,16 @@ class CompiledLoop:
 
     def _row(self, row: int) -> bytes:
         """Return a row of the block as a STEP, which is refused as the STEPS that has it would."""
-        place, inputs = ctypes.c_uint64 * layout.ROW, 4 * self._view.inputs
+        place, size = ctypes.c_uint64 * layout.ROW, 4 * self._view.inputs
         fields = place.from_address(int(self._fields[layout.ROWS]) + ctypes.sizeof(place) * row)
         stream: wire.StreamId = fields[layout.ID]
         if length := fields[layout.LENGTH]:
             stream = ctypes.string_at(fields[layout.ID], length).decode()
-        x = ctypes.string_at(int(self._fields[layout.X]) + inputs * row, inputs)
-        if (offsets := self._engine.model.input_offsets) is not None:
-            x = wire.Doubles.of(wire.from_floats(x) + offsets)
+        x = ctypes.string_at(int(self._fields[layout.X]) + size * row, size)
+        model = self._engine.model
+        if (offsets := model.input_offsets) is not None:
+            values = from_two_floats(wire.from_floats(x), model.differences)
+            x = wire.Doubles.of(values + offsets)
         time = ctypes.c_double.from_address(int(self._fields[layout.TIMES]) + 8 * row).value
         return wire.encode(wire.Step(stream, fields[layout.SEQ], x, None if time != time else time))
 

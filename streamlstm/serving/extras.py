@@ -2,7 +2,7 @@
 
 from .. import wire
 from ..network.model import Model
-from ..network.online import KINDS, result_places
+from ..network.online import KINDS
 from ..wire import COUNT, FLAG, FLOATS, NUMBER, WIDE, WORD, Extra
 
 
@@ -16,7 +16,8 @@ def model_extras(model: Model) -> wire.Extras | None:
     if online is None:
         return wire.Extras(outputs, (), (), (), offsets, has_map=False) if offsets else None
     bound = WIDE if offsets else FLOATS
-    places = result_places(outputs, len(online.intervals))
+    places = model.result_places
+    level = places.level if model.has_levels else 0
     bounds = outputs * len(online.intervals)
     extras = [Extra("error", FLOATS, places.error, outputs)]
     if bounds:
@@ -34,4 +35,4 @@ def model_extras(model: Model) -> wire.Extras | None:
         ]
     if any(online.fill_of(n) != "refuse" for n in range(model.input_size)):
         extras.append(Extra("filled", COUNT, places.filled))
-    return wire.Extras(outputs, online.intervals, KINDS, tuple(extras), offsets)
+    return wire.Extras(outputs, online.intervals, KINDS, tuple(extras), offsets, level=level)

@@ -177,11 +177,13 @@ class LoopTable:
         levels = 1 if model.online is None else max(len(model.online.intervals), 1)
         outputs = model.output_offsets
         tables = {
-            layout.INPUT_OFFSETS: model.input_offsets,
+            layout.INPUT_OFFSETS: _input_table(model),
             layout.OUTPUT_OFFSETS: None if outputs is None else np.tile(outputs, levels),
         }
         for place, table in tables.items():
             self.fields[place] = 0 if table is None else table.ctypes.data
+        self.fields[layout.OUTPUT_COUNT] = model.output_size
+        self.fields[layout.OUTPUT_LEVEL] = model.result_places.level if model.has_levels else 0
         return [table for table in tables.values() if table is not None]
 
     def _write_extras(self, extras: wire.Extras | None) -> int:
@@ -254,3 +256,12 @@ class LoopTable:
         """Release what libzmq holds."""
         if self.fields[layout.MESSAGE_OBJECT]:
             self._libzmq.zmq_msg_close(ctypes.c_void_p(int(self.fields[layout.MESSAGE_OBJECT])))
+
+
+def _input_table(model: Model) -> NDArray[np.float64] | None:
+    """Return offsets of the inputs, and for each the place of its second float, -1 for none."""
+    if model.input_offsets is None:
+        return None
+    places = np.full(model.input_size, -1.0)
+    places[list(model.differences)] = model.input_size + np.arange(len(model.differences))
+    return np.concatenate([model.input_offsets, places])

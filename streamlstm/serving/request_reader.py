@@ -68,9 +68,7 @@ def _bad_shape(
 def _imprecise(
     where: str, model: Model, stream: wire.StreamId | None = None, seq: int | None = None
 ) -> ProtocolError:
-    assert model.input_offsets is not None
-    pairs = zip(model.inputs, model.input_offsets, strict=True)
-    names = ", ".join(name for name, offset in pairs if offset)
+    names = ", ".join(model.large_inputs)
     return ProtocolError(
         f"{where}: expected an array of numbers, got a bin of float32, which has lost the digits "
         f"that the model needs of {names}",

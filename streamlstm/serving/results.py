@@ -18,7 +18,7 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         Of observations that were applied.
     places : ResultPlaces
     """
-    covered = results[:, places.covered : places.size]
+    covered = results[:, places.covered : places.level]
     for place, count in (
         (layout.ALARMS, (results[:, places.alarm] > 0).sum()),
         (layout.FILLED, results[:, places.filled].sum()),

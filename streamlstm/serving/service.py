@@ -306,6 +306,8 @@ class Service:
                 "inputs": list(model.inputs),
                 "outputs": list(model.outputs),
                 "horizon": model.horizon,
+                "window": model.window,
+                "start": model.start,
                 "fingerprint": model.fingerprint,
                 "online": None if model.online is None else model.online.options(),
                 "input_offsets": _as_list(model.input_offsets),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +45,9 @@ class Extras(NamedTuple):
         Of the outputs, which are sent as float64 then; empty if there are none.
     has_map : bool
         False for a model with offsets and nothing to say besides its outputs.
+    level : int
+        Where in a result stands what is added to the outputs besides, as two floats, O of each; 0
+        for nowhere.
     """
 
     outputs: int
@@ -53,17 +56,22 @@ class Extras(NamedTuple):
     extras: tuple[Extra, ...]
     offsets: tuple[float, ...] = ()
     has_map: bool = True
+    level: int = 0
 
     def wide(
         self, results: NDArray[np.float32], start: int, size: int = 0
     ) -> list[list[float | None]]:
-        """Return numbers of results[B, W] with the offsets of the outputs that they speak of.
+        """Return numbers of results[B, W] with what is added to the outputs that they speak of.
 
         None stands for what is unknown, NaN.
         """
         size = size or self.outputs
-        offsets = np.tile(np.array(self.offsets), size // self.outputs)
-        rows = (results[:, start : start + size] + offsets).tolist()
+        added = np.array(self.offsets)
+        if self.level:
+            high, low = (results[:, self.level + n * self.outputs :] for n in range(2))
+            added = high[:, : self.outputs].astype(np.float64) + low[:, : self.outputs] + added
+        added = np.tile(added, size // self.outputs)
+        rows = (results[:, start : start + size] + added).tolist()
         return [[None if number != number else number for number in row] for row in rows]
 
     def _levels(self) -> dict[str, Any]:

@@ -191,6 +191,33 @@ def several_horizons(online: Online, lags: Sequence[int] = (), units: int = 17) 
     )
 
 
+# Windows: rows, and what happens before there are as many.
+WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
+    "window": ([LSTM(8, 64), Dense(64, 1)], 5, "answer"),
+    "window of one row": ([GRU(3, 7), Dense(7, 2)], 1, "answer"),
+    "window that waits": ([LSTM(3, 12), Dense(12, 2, "relu")], 4, "wait"),
+    "window padded with zeros": ([LSTM(3, 20, initial_state=True), Dense(20, 3)], 7, "zeros"),
+    "window padded with the first row": ([RNN(17, 9, "relu"), Dense(9, 9)], 6, "first"),
+    "window, stack": (
+        [LayerNorm(5), LSTM(5, 33), Dense(33, 20, "tanh"), GRU(20, 9, reset_after=False)],
+        9,
+        "answer",
+    ),
+    "window, options": ([OPTIONS["everything"], LayerNorm(21), Dense(21, 2)], 3, "answer"),
+    "window, embedding": (
+        [Embedding(4, 30, 17), LSTM(20, 20), Dense(20, 5, "softmax")],
+        5,
+        "first",
+    ),
+}
+
+
+def windowed(layers: Sequence[Layer], window: int, start: str) -> Model:
+    """Return a model that runs over windows."""
+    embedded = isinstance(layers[0], Embedding)
+    return random_model(layers, scaled=not embedded).with_window(window, start)
+
+
 # What stands around a network with several horizons, and the lags of its linear part.
 FORECASTERS: dict[str, tuple[Online, tuple[int, ...]]] = {
     "lags": (Online(), (0, 1, 2, 5, 11)),
@@ -215,6 +242,11 @@ FORECASTERS: dict[str, tuple[Online, tuple[int, ...]]] = {
 MODELS = (
     PLAIN
     | {f"online, {name}": several_horizons(*parts) for name, parts in FORECASTERS.items()}
+    | {name: windowed(*parts) for name, parts in WINDOWS.items()}
+    | {
+        f"window, online, {name}": staged(STAGES[name]).with_window(6, start)
+        for name, start in (("all", "answer"), ("filled", "first"), ("calendar", "zeros"))
+    }
     | {f"online, {name}": staged(online) for name, online in STAGES.items()}
     | {n: random_model([layer, Dense(layer.output_size, 3)]) for n, layer in OPTIONS.items()}
     | {n: random_model(layers) for n, layers in CHAINS.items()}

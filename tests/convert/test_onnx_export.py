@@ -1,6 +1,7 @@
 """Every model of the contract suite as ONNX: run by two runtimes, and converted back."""
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def run_graph(graph: Run, model: sl.Model, X: np.ndarray[Any, Any]) -> np.ndarra
 # By their online stage, or by a linear part.
 CHANGED = ("calendar", "scaling by stream", "mix", "adapted", "all", "horizons")
 LINEAR = ("lags", "lags, scaling by stream", "horizons, all")
-NAMES = [name for name in MODELS if name.removeprefix("online, ") not in (*CHANGED, *LINEAR)]
+_EXPORTED = [name for name in MODELS if name.split("online, ")[-1] not in (*CHANGED, *LINEAR)]
+NAMES = [name for name in _EXPORTED if MODELS[name].window is None]
+WINDOWS = [name for name in _EXPORTED if MODELS[name].window is not None]
 
 
 def test_a_stage_that_changes_outputs_cannot_be_exported(tmp_path: Path) -> None:
@@ -98,6 +101,29 @@ def test_an_exported_model_can_be_converted_back(name: str, tmp_path: Path) -> N
     expected = run(model, X)
     assert np.max(np.abs(run(back, X) - expected) / (1 + np.abs(expected))) < TOLERANCE
     assert (back.inputs, back.outputs, back.horizon) == (model.inputs, model.outputs, model.horizon)
+
+
+def windows_of(model: sl.Model, X: np.ndarray) -> np.ndarray:
+    """Return the full windows of a series: [N, T, F]."""
+    assert model.window is not None
+    return np.stack([X[t : t + model.window] for t in range(len(X) - model.window + 1)])
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_the_graph_of_a_window_model_takes_windows(name: str, tmp_path: Path) -> None:
+    model, path = MODELS[name].with_online(None), tmp_path / "model.onnx"
+    sl.to_onnx(model, path)
+    X = observations(model, 20)
+    graphs = [reference_runner(str(path))]
+    if find_spec("onnxruntime"):
+        import onnxruntime
+
+        graphs.append(partial(onnxruntime.InferenceSession(path).run, None))
+    windows = windows_of(model, X)
+    expected = run(model, X)[-len(windows) :]
+    for graph in graphs:
+        (Y,) = graph({"window": windows})
+        assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
 
 
 def test_names_and_initial_state_are_in_the_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Random networks of PyTorch, converted and compared with PyTorch over a sequence."""
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -266,12 +267,18 @@ REFUSED = {
     "attention": (nn.MultiheadAttention(4, 2), "attends to the whole past"),
     "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "attends to the whole past"),
     "convolution": (nn.Conv1d(2, 3, 3), "several steps at once"),
-    "unknown activation": (nn.Sequential(nn.Linear(2, 3), nn.Hardshrink()), r"1 \(Hardshrink\)"),
+    "unknown activation": (
+        nn.Sequential(nn.Linear(2, 3), nn.Hardshrink()),
+        r"1 \(Hardshrink\) calls torch.hardshrink: there is no layer",
+    ),
     "unknown module": (nn.Sequential(nn.Linear(2, 3), Opaque()), r"1 \(Opaque\)"),
     "weights of its own": (Own(), r"weights of its own, mean \(2,\).*input_scaling"),
     "statistics of the batch": (nn.BatchNorm1d(3, track_running_stats=False), "batch it sees"),
     "norm over two axes": (nn.LayerNorm((3, 4)), r"\(3, 4\)"),
-    "softmax over the batch": (nn.Sequential(nn.Linear(2, 3), nn.Softmax(0)), "dimension 0"),
+    "softmax over the batch": (
+        nn.Sequential(nn.Linear(2, 3), nn.Softmax(0)),
+        "several streams at once",
+    ),
     "embedding that changes": (nn.Embedding(3, 4, max_norm=1.0), "max_norm"),
     "embedding in the middle": (
         nn.Sequential(nn.Linear(2, 3), nn.Embedding(3, 4)),
@@ -317,7 +324,8 @@ def test_a_softmax_with_a_dimension(kind: str, dim: int, recurrent: bool) -> Non
     layer = nn.GRU(2, 4, batch_first=True) if recurrent else nn.Linear(2, 4)
     module = scramble(nn.Sequential(layer, getattr(nn, kind)(dim)), 5)
     if dim != 2 and (recurrent or dim != 1):  # rows and sequences of them have features there
-        with pytest.raises(ConvertError, match=r"^1 (is over dimension|has dim=1).*use dim=-1"):
+        words = r"(1 is over dimension|1 has dim=1|softmax|softmin).*use dim=-1"
+        with pytest.raises(ConvertError, match=words):
             sl.from_torch(module)
         return
     x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
@@ -354,6 +362,52 @@ def test_a_checkpoint_with_plain_values(tmp_path: Path) -> None:
     others = {"loss": np.float64(0.5), "curve": np.zeros(3), "options": Namespace(rate=0.1)}
     torch.save({"state_dict": module.state_dict(), **others}, tmp_path / "checkpoint.pt")
     assert sl.load_any(tmp_path / "checkpoint.pt").layers == (sl.LSTM(2, 3),)
+
+
+USERS_FILE = """
+import torch
+
+class MyNet(torch.nn.Module):
+    def __init__(self, hidden=8):
+        super().__init__()
+        self.lstm = torch.nn.LSTM(2, hidden, batch_first=True)
+        self.fc1 = torch.nn.Linear(hidden, 4)
+        self.fc2 = torch.nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.fc2(torch.relu(self.fc1(self.lstm(x)[0])))
+"""
+
+
+def test_the_weights_of_a_module_of_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamlstm.convert.torch.user_module import import_module_class
+
+    (tmp_path / "users_net.py").write_text(USERS_FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    module = import_module_class("users_net:MyNet", {"hidden": 6})
+    other = type(module)(hidden=6).eval()
+    state = {f"model.{key}": value for key, value in other.state_dict().items()}
+    torch.save({"model": state, "optimizer": {"state": {}}}, tmp_path / "w.pt")
+    model = sl.from_torch(tmp_path / "w.pt", module=module)
+    x = torch.randn(1, STEPS, 2)
+    with torch.no_grad():
+        expected = other(x)[0].numpy()
+    assert difference(model, x[0].numpy(), expected) < TOLERANCE
+    assert model.metadata["compared"].startswith("its forward")
+    assert "not compared" not in repr(model)
+    with pytest.raises(ConvertError, match=r"not those of MyNet: .*size mismatch for lstm"):
+        sl.from_torch(state, module=import_module_class("users_net:MyNet", {}))
+    for reference, arguments, words in (
+        ("users_net", {}, "expected package.file:Class"),
+        ("absent_net:MyNet", {}, "importing absent_net failed: ModuleNotFoundError"),
+        ("users_net:Other", {}, "has no Other; it has MyNet"),
+        ("users_net:MyNet", {"size": 1}, r"cannot be made with --args \{'size': 1\}: TypeError"),
+    ):
+        with pytest.raises(ConvertError, match=words):
+            import_module_class(reference, arguments)
 
 
 def test_first_line_of_a_message_without_colours() -> None:

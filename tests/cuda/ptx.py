@@ -1,6 +1,6 @@
 """Compile every kernel to PTX, and to machine code if ptxas is found; print statistics of it.
 
-    python -m tests.cuda.ptx [sm_80 | sm_90 [FOLDER]]
+    python -m tests.cuda.ptx [FOLDER]
 
 In a process of its own, without a GPU: numba asks the driver only which device its functions are
 for, and gets it from here. Prints one JSON object: for each architecture and kernel its registers
@@ -81,12 +81,11 @@ def assemble(ptxas: str, ptx: str, arch: str, registers: int | None) -> dict[str
     return {"registers": int(used[1]), "spills": int(stores) + int(loads), "loops": loops}
 
 
-def main(only: str | None = None, folder: str | None = None) -> dict[str, Any]:
-    """Compile all of them, for one architecture or for each, and leave their PTX in a folder."""
+def main(folder: str | None = None) -> dict[str, Any]:
+    """Compile all of them for each architecture, and leave their PTX in a folder for each."""
     ptxas = find("ptxas")
     found: dict[str, Any] = {"ptxas": ptxas is not None}
-    for arch in [only] if only else ARCHITECTURES:
-        cc = ARCHITECTURES[arch]
+    for arch, cc in ARCHITECTURES.items():
         dispatcher.get_current_device = lambda cc=cc: SimpleNamespace(compute_capability=cc)
         found[arch] = {}
         for name, (kernel, signature, registers) in KERNELS.items():
@@ -98,7 +97,8 @@ def main(only: str | None = None, folder: str | None = None) -> dict[str, Any]:
                 raise
             assert f".target {arch}" in ptx
             if folder:
-                Path(folder, f"{name}.ptx").write_text(ptx)
+                Path(folder, arch).mkdir(exist_ok=True)
+                Path(folder, arch, f"{name}.ptx").write_text(ptx)
             found[arch][name] = ptxas and assemble(ptxas, ptx, arch, registers)
             found[arch][name + " local"] = len(re.findall(r"\b(?:ld|st)\.local", ptx))
     return found

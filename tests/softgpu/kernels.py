@@ -1,20 +1,18 @@
-"""Step a model with a compiled kernel directly, and compare with the reference."""
+"""Step a model with the kernel `step_shared` directly, and compare with the reference."""
 
 import numpy as np
 
 from streamlstm import Embedding, Model
-from streamlstm.backends.plan import compile_plan, initial_row
+from streamlstm.backends.plan import Plan, compile_plan, initial_row
 from streamlstm.backends.reference import ReferenceBackend
 from streamlstm.kernels import layout
-from streamlstm.kernels.cuda import fused, scalar, sizes
+from streamlstm.kernels.cuda import fused, sizes
 from streamlstm.kernels.cuda.tiles import SPACE
 
 from .machine import Module
 
-SCALAR_BLOCKS = 2
 
-
-def step(module: Module, kernel: str, model: Model, B: int, steps: int = 3) -> float:
+def step(module: Module, model: Model, B: int, steps: int = 3) -> float:
     """Step B of a few more streams; return by how much the predictions and rows are off at most."""
     plan, rng = compile_plan(model, sizes.LANES), np.random.default_rng(1)
     rows = np.tile(initial_row(model).astype(np.float32), (B + 3, 1))
@@ -31,28 +29,20 @@ def step(module: Module, kernel: str, model: Model, B: int, steps: int = 3) -> f
         truth[slots[numbered], kept : kept + model.output_size] = expected[numbered]
         Y = np.full(B * model.output_size, np.nan, np.float32)
         given = np.concatenate([[B], np.where(numbered, slots, ~slots)]).astype(np.int32)
-        *launch, scratch, last = _launch(kernel, plan, B)
-        arrays = plan.weights, plan.program, rows.ravel(), given, X.ravel(), Y, scratch
+        *launch, last = _launch(plan, B)
+        arrays = plan.weights, plan.program, rows.ravel(), given, X.ravel(), Y, _garbage(1)
         module.launch(*launch, *arrays, last)
         off = max(off, float(np.max(np.abs(Y.reshape(expected.shape) - expected))))
         off = max(off, float(np.max(np.abs(rows - truth))))
     return off
 
 
-def _launch(kernel, plan, B):
-    """Return grid, block, shared memory, scratch and the last argument of a launch."""
-    if kernel == "scalar":
-        size = SCALAR_BLOCKS * sizes.SCALAR_BLOCK * scalar.scratch_size(plan.program)
-        return SCALAR_BLOCKS, sizes.SCALAR_BLOCK, 0, _garbage(size), sizes.LANES
-    values, threads = fused.values(plan.program), sizes.WARPS * sizes.LANES
-    if kernel == "spilled":
-        grid = min(2, -(-B // sizes.TILE))
-        scratch = _garbage(grid * values * (sizes.TILE + SPACE))
-        return grid, threads, 4 * fused.STARTS, scratch, sizes.TILE
+def _launch(plan: Plan, B: int) -> tuple[int, int, int, int]:
+    """Return grid, block and shared memory of a launch, and how many streams a block takes."""
+    values = fused.values(plan.program)
     width = sizes.MAX_STREAMS if values < 200 else sizes.TILE
-    beside = len(plan.weights) if kernel == "resident" else 0
-    shared = 4 * (fused.STARTS + beside + values * (width + SPACE))
-    return min(3, -(-B // width)), threads, shared, _garbage(1), width
+    shared = 4 * (fused.STARTS + values * (width + SPACE))
+    return min(3, -(-B // width)), sizes.WARPS * sizes.LANES, shared, width
 
 
 def _garbage(size: int) -> np.ndarray:

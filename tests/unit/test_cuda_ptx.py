@@ -29,13 +29,11 @@ def check_loops(loops: list[dict[str, int]], where: str) -> None:
         assert loop["multiply-adds"] >= 0.78 * loop["instructions"], (where, loop)
 
 
-@pytest.fixture(name="compiled", scope="module", params=["sm_90"])
-def _compiled(
-    request: pytest.FixtureRequest, root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict, Path]:
+@pytest.fixture(name="compiled", scope="module")
+def _compiled(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     folder = tmp_path_factory.mktemp("ptx")
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.cuda.ptx", request.param, str(folder)],
+        [sys.executable, "-m", "tests.cuda.ptx", str(folder)],
         cwd=root,
         env={name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"},
         capture_output=True,
@@ -46,14 +44,14 @@ def _compiled(
     found = json.loads(ran.stdout.splitlines()[-1])
     if "missing" in found:
         pytest.skip(f"needs NVVM ({found['missing']}): make test, on Linux")
-    return found | {"kernels": found[request.param]}, folder
+    return found, folder
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("compiled", ["sm_90", "sm_80"], indirect=True)
-def test_kernels_compile_without_spilling_in_loops(compiled: tuple[dict, Path]) -> None:
+@pytest.mark.parametrize("arch", ["sm_90", "sm_80"])
+def test_kernels_compile_without_spilling_in_loops(compiled: tuple[dict, Path], arch: str) -> None:
     found, _ = compiled
-    for name, made in found["kernels"].items():
+    for name, made in found[arch].items():
         if name.endswith("local"):
             assert made == 0, name  # sums that lie in memory, not in registers
         elif made is not None:
@@ -65,23 +63,21 @@ def test_kernels_compile_without_spilling_in_loops(compiled: tuple[dict, Path]) 
         pytest.skip("needs ptxas, to count registers: pip install nvidia-cuda-nvcc")
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kernel", ["resident", "shared", "spilled", "scalar"])
-def test_compiled_kernels_compute_what_the_reference_does(
-    compiled: tuple[dict, Path], kernel: str
-) -> None:
-    module = Module((compiled[1] / f"{kernel}.ptx").read_text())
+def test_a_compiled_kernel_computes_what_the_reference_does(compiled: tuple[dict, Path]) -> None:
+    """By itself; on software GPUs the others step the same models, and more."""
+    module = Module((compiled[1] / "sm_90" / "shared.ptx").read_text())
     for name, model in MODELS.items():
-        for B in (1, 17, 100) if model.online is None else ():  # a stage has launches of its own
-            assert step(module, kernel, model, B) < 5e-6, (kernel, name, B)
+        # A stage has launches of its own, and no kernel runs windows.
+        for B in (1, 17, 100) if model.online is None and model.window is None else ():
+            assert step(module, model, B) < 5e-6, (name, B)
 
 
 def test_most_of_what_the_fast_kernel_executes_is_multiplication(
     compiled: tuple[dict, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOFTGPU_COUNT", str(tmp_path / "counts"))
-    module = Module((compiled[1] / "shared.ptx").read_text())
-    step(module, "shared", random_model([LSTM(8, 64), Dense(64, 1)]), 640, steps=1)
+    module = Module((compiled[1] / "sm_90" / "shared.ptx").read_text())
+    step(module, random_model([LSTM(8, 64), Dense(64, 1)]), 640, steps=1)
     executed = json.loads((tmp_path / "counts").read_text())["instructions"]
     multiplied = executed["fma.rn.f32"]
     assert multiplied >= 640 * (4 * 64 * 72 + 64)  # each weight times each value, once

@@ -91,7 +91,7 @@ def test_intervals_and_alarms_are_counted():
     assert board.coverage == pytest.approx(2 / 3)
     assert board.streams["a"].alarm == "spike"
     assert "67 % inside · 1 alarm" in screen._tally(board)
-    assert screen._row("a", board.streams["a"], False, 20)[0].plain == "a: spike"
+    assert screen._row("a", board.streams["a"], False, False, 20)[0].plain == "a: spike"
     board.add(line("a", 7.0, 0.0))
     assert (board.streams["a"].alarm, board.alarms) == ("", 1)
     summary = board.summary()
@@ -120,6 +120,7 @@ def terminal(width: int, height: int) -> Console:
         width=width,
         height=height,
         legacy_windows=False,
+        soft_wrap=True,  # as the console of every command
         _environ={},
     )
 
@@ -146,6 +147,20 @@ def test_the_picture_fits_the_terminal(width, height, cores):
     assert "cpu-0" in shown
     assert "memory" in shown
     assert ("more" in shown) == (len(names) > height - screen.AROUND_THE_TABLE)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_picture_tells_how_many_values_were_inside_and_alarms(width):
+    board = Scoreboard(horizon=1)
+    for step in range(40):
+        interval = {"low": [0.4], "high": [0.6], "alarm": step == 30, "kind": "level"}
+        board.add(line("cpu-0", 0.5, 0.5, 123_456.0) | interval)
+    lines = drawn(board, width, 24)
+    shown = " ".join(" ".join(lines).split())
+    assert "100 % inside" in shown
+    assert "1 alarm" in shown
+    assert max(len(text) for text in lines) <= width
+    assert ("40.0 % - 60.0 %" in shown) == (width >= screen.WIDER)
 
 
 def test_bars_move_but_never_change():

@@ -23,7 +23,7 @@ def test_an_explanation_predicts_the_step_and_changes_nothing(name: str) -> None
         assert ("a" in engine) == bool(n)
         assert not n or engine.export_stream("a") == before
         y = engine.step("a", x, time=60.0 * n)
-        assert np.allclose(explanation.prediction, y, rtol=1e-5, atol=1e-5)
+        assert np.allclose(explanation.prediction, y, rtol=1e-5, atol=1e-5, equal_nan=True)
         assert [trace.layer for trace in explanation.layers] == list(model.layers)
 
 

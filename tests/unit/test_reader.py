@@ -27,6 +27,7 @@ from streamlstm import LSTM, Dense, Engine
 from streamlstm.engine.validation import without_offsets
 from streamlstm.kernels import id_index
 from streamlstm.kernels.pointers import int64s_at
+from streamlstm.network.differences import two_floats
 from streamlstm.serving.compiled_loop import CompiledLoop
 from streamlstm.serving.native import ingest, layout, reader
 from streamlstm.wire import elements, from_vector
@@ -48,6 +49,7 @@ class Memory:
         self.frame, self.end = frame, START + len(frame)
         self.values = np.zeros(64, np.float32)
         self.offsets = np.linspace(1.7e9, 8.8e10, 20)  # at END too, but of another type
+        self.places = np.where(np.arange(20) % 3 == 1, 40.0 + np.arange(20), -1.0)  # behind them
 
     def read(self, at: int, size: int) -> int:
         assert at >= START, "read before the frame"
@@ -71,7 +73,7 @@ class Memory:
 
     def doubles_at(self, at: int, count: int) -> Any:
         assert at == END
-        return self.offsets[:count]
+        return np.concatenate([self.offsets[: count // 2], self.places[: count // 2]])
 
 
 def float_of(bits: Any) -> float:
@@ -101,7 +103,7 @@ def in_python(memory: Memory) -> Iterator[None]:
         float_of=float_of,
         single_of=single_of,
     )
-    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore", invalid="ignore"):
         for name, replacement in names.items():
             patch.setattr(reader, name, replacement)
         yield
@@ -184,8 +186,12 @@ def test_offsets_are_subtracted_before_numbers_become_float32(values: list[float
     assert after == memory.end
     sent = from_vector(elements.vector(values))
     assert sent.dtype == np.float64
-    expected = without_offsets(sent, memory.offsets[: len(values)])
+    offsets = memory.offsets[: len(values)]
+    expected = without_offsets(sent, offsets)
     np.testing.assert_array_equal(memory.values[: len(values)], expected)
+    counters = np.arange(1, len(values), 3)
+    lost = two_floats(sent - offsets, counters.tolist())[len(values) :]
+    np.testing.assert_array_equal(memory.values[40 + counters], lost)
 
 
 @pytest.mark.parametrize("offsets", [0, END])

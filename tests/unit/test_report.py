@@ -16,11 +16,12 @@ import pytest
 import streamlstm as sl
 from streamlstm.errors import DataError
 from streamlstm.learn.report.figure import prediction_figure
-from streamlstm.learn.report.palette import PAGE, plotting, to_svg
+from streamlstm.learn.report.svg import PAGE, to_svg
 from streamlstm.learn.report.time_axis import place_rows
-from streamlstm.learn.report.words import ahead, duration, number, share, unit
+from streamlstm.learn.report.words import ahead, number, share, unit
+from streamlstm.plots.style import plotting
 
-from .test_evaluation import identity, recurrent, table, walk
+from .evaluated import identity, recurrent, table, walk
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
 
@@ -98,7 +99,7 @@ def test_a_report_has_every_plot_and_says_what_they_mean(tmp_path: Path) -> None
     page = page_of(found, tmp_path)
     assert page.tags.count("svg") == 7
     assert "How good the model is on made.csv" in page.text
-    assert "A forecast of oil [°C], 1 row (1 hour) ahead, was on average" in page.text
+    assert "A forecast of oil [°C], 1 row (1 h) ahead, was on average" in page.text
     assert "°C away from what came" in page.text
     assert re.search(r"of ten values \(\d+\.\d %\) fell inside the band", page.text)
     for words in ("persistence", "Errors by the hour", "share promised", "epoch", "Winkler"):
@@ -184,19 +185,26 @@ def test_a_figure_and_what_a_notebook_shows(tmp_path: Path) -> None:
     assert dict(mpl.rcParams) == before
 
 
+def test_a_picture_of_names_in_any_script_is_saved_without_warnings(tmp_path: Path) -> None:
+    picture = sl.evaluate(identity(("温度",)), table(温度=walk(30))).plot()
+    for kind in ("png", "svg", "pdf"):
+        picture.save(tmp_path / f"a.{kind}")
+        picture.save(tmp_path / f"b.{kind}")
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    with pytest.raises(DataError, match=r"\.png, \.svg, \.pdf"):
+        picture.save(tmp_path / "a.jpg")
+
+
 def test_words() -> None:
     assert [share(x) for x in (0.9, 0.5, 0.99, 0.123)] == [
         "nine of ten", "five of ten", "99 of 100", "one of ten"
-    ]  # fmt: skip
-    assert [duration(s) for s in (1, 90, 1800, 7200, 86400, 0.25)] == [
-        "1 second", "1.5 minutes", "30 minutes", "2 hours", "1 day", "0.25 seconds"
     ]  # fmt: skip
     assert [number(x) for x in (1234.5678, 123456.7, 0.00012345, float("nan"))] == [
         "1235", "123,457", "0.0001234", "\N{EN DASH}"
     ]  # fmt: skip
     assert (unit("oil (°C)"), unit("oil [bar] "), unit("oil")) == ("°C", "bar", "")
     hourly = table(time=HOURLY[:5], value=walk(5))
-    assert ahead(hourly, 24) == "24 rows (1 day) ahead"
+    assert ahead(hourly, 24) == "24 rows (1 d) ahead"
     assert ahead(table(value=walk(5)), 1) == "1 row ahead"
 
 
@@ -205,7 +213,7 @@ def test_without_matplotlib_a_sentence_says_how_to_install_it(tmp_path: Path) ->
     program = (
         "import sys, numpy as np\n"
         "sys.modules['matplotlib'] = None\n"
-        "from tests.unit.test_evaluation import identity, table, walk\n"
+        "from tests.unit.evaluated import identity, table, walk\n"
         "import streamlstm as sl\n"
         "found = sl.evaluate(identity(), table(value=walk()))\n"
         "for use in (lambda: found.report('a.html'), found.plot):\n"

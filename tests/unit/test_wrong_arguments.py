@@ -1,12 +1,11 @@
-"""Every argument of the public names with values of wrong kinds: all errors are StreamLSTMError."""
+"""Every argument of engines and models with wrong values: all errors are StreamLSTMError."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,101 +13,13 @@ import pytest
 import streamlstm as sl
 from streamlstm import LSTM, Dense, Engine, Online
 from streamlstm.client.requests import label, observations
-from streamlstm.errors import BadValueError, ShapeError, StreamLSTMError
+from streamlstm.errors import BadValueError, ShapeError
 
 from ..contract.models import random_model
-
-
-class RequiresGrad:
-    """What NumPy meets in a tensor of PyTorch that requires a gradient."""
-
-    def __array__(self, *_: object, **__: object) -> np.ndarray:
-        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use detach().")
-
-
-class OnAnotherDevice:
-    def __array__(self, *_: object, **__: object) -> np.ndarray:
-        raise TypeError("can't convert cuda:0 device type tensor to numpy.")
-
-
-class Unprintable:
-    def __repr__(self) -> str:
-        raise RuntimeError("no repr")
-
-
-HUGE = 10**5000  # more digits than Python converts to text
-
-WRONG: dict[str, Any] = {
-    "None": None,
-    "object": object(),
-    "unprintable": Unprintable(),
-    "function": len,
-    "text": "text",
-    "empty text": "",
-    "NUL": "a\0b",
-    "surrogate": "\ud800",
-    "long text": "x" * 1_500,
-    "bytes": b"bytes",
-    "True": True,
-    "minus one": -1,
-    "zero": 0,
-    "1.5": 1.5,
-    "NaN": float("nan"),
-    "infinity": float("inf"),
-    "minus infinity": -float("inf"),
-    "complex": 1j,
-    "10**9": 10**9,
-    "10**30": 10**30,
-    "-10**30": -(10**30),
-    "huge": HUGE,
-    "-huge": -HUGE,
-    "numpy int": np.int64(-7),
-    "numpy float": np.float32(2.5),
-    "empty list": [],
-    "[None]": [None],
-    "[[None]]": [[None]],
-    "ragged": [[1.0], [1.0, 2.0]],
-    "texts": ["a", "b"],
-    "huge in a list": [HUGE],
-    "unprintable in a list": [Unprintable()],
-    "dict": {"a": 1},
-    "set": {1, 2},
-    "generator": (n for n in ()),
-    "0-d array": np.array(5.0),
-    "object array": np.array([None, object()], object),
-    "0-d object array": np.array(None, object),
-    "text array": np.array(["a"]),
-    "time array": np.array(["2020-01-01"], "datetime64[s]"),
-    "structured": np.zeros(2, [("a", "f4")]),
-    "complex array": np.array([1j, 2j]),
-    "empty array": np.zeros(0),
-    "3-d array": np.zeros((2, 2, 2)),
-    "not contiguous": np.zeros((4, 6), np.float64).T[::2],
-    "big-endian": np.zeros(2, ">f8"),
-    "int array": np.array([-5, 2**62]),
-    "NaN array": np.full(2, np.nan),
-    "masked": np.ma.masked_array([1.0, 2.0], [True, False]),
-    "requires grad": RequiresGrad(),
-    "list that requires grad": [RequiresGrad(), RequiresGrad()],
-    "on another device": OnAnotherDevice(),
-    "path": Path("/nonexistent/\udcff"),
-    "folder": Path("/"),
-    "class": int,
-    "slice": slice(3),
-    "exception": ValueError("x"),
-}
-
-
-class Call(NamedTuple):
-    """A call and its good arguments."""
-
-    function: Callable[..., Any]
-    arguments: dict[str, Any]
-
+from .wrong_values import Call, raw_errors
 
 MODEL = random_model([sl.LSTM(2, 3), sl.Dense(3, 1)])
 X = [0.5, 0.25]
-NOBODY = "tcp://127.0.0.1:9"  # nothing listens there
 
 
 def engine() -> sl.Engine:
@@ -128,43 +39,9 @@ def in_loop(method: str) -> Callable[..., Any]:
     return lambda **arguments: asyncio.run(call(arguments))
 
 
-def client(kind: str, method: str | None = None, **fixed: Any) -> Callable[..., Any]:
-    """Make a client, call a method with the arguments, or pass them to the client."""
-
-    def call(**arguments: Any) -> Any:
-        own = fixed if method else {**fixed, **arguments}
-        made = getattr(sl, kind)(**own)
-        try:
-            return getattr(made, method)(**arguments) if method else None
-        finally:
-            with suppress(StreamLSTMError):
-                made.close()
-
-    return call
-
-
-def async_client(kind: str, method: str | None = None, **fixed: Any) -> Callable[..., Any]:
-    async def call(arguments: dict[str, Any]) -> Any:
-        made = getattr(sl, kind)(**(fixed if method else {**fixed, **arguments}))
-        try:
-            return await getattr(made, method)(**arguments) if method else None
-        finally:
-            with suppress(StreamLSTMError):
-                await made.close()
-
-    return lambda **arguments: asyncio.run(call(arguments))
-
-
-def first_listed(prefix: Any) -> Any:
-    with sl.Client(NOBODY, timeout=0.02) as made:
-        return next(made.list_streams(prefix))
-
-
 STEP = {"stream": "a", "x": X, "seq": 2, "time": 1.0}
 MANY = {"streams": ["a", "b"], "X": [X, X], "seqs": [2, 1]}
 WEIGHTS = [dict(weights) for weights in MODEL.weights]
-SHORT = {"timeout": 0.02}
-CONNECT = {"timeout": 0.02, "key": None, "server": None, "max_message_bytes": 10_000}
 
 CALLS: dict[str, Call] = {
     "Engine": Call(
@@ -275,101 +152,7 @@ CALLS: dict[str, Call] = {
         )
     },
     "to_onnx": Call(sl.to_onnx, {"model": MODEL, "path": "/nonexistent/no.onnx"}),
-    # --- clients: nobody answers them ---
-    "Client": Call(client("Client"), {"router": NOBODY, "window": 5, **CONNECT}),
-    **{
-        f"Client.{name}": Call(client("Client", name, router=NOBODY, **SHORT), arguments)
-        for name, arguments in (
-            ("step", STEP),
-            ("step_many", MANY),
-            ("submit", STEP),
-            ("submit_many", MANY),
-            ("reset", {"stream": "a"}),
-            ("forget", {"stream": "a"}),
-            ("export_stream", {"stream": "a"}),
-            ("import_stream", {"stream": "a", "blob": b"x"}),
-            ("last_seqs", {"streams": ["a"]}),
-            ("reload", {"anew": True}),
-        )
-    },
-    "Client.list_streams": Call(first_listed, {"prefix": "a"}),
-    "Publisher": Call(
-        client("Publisher"), {"pull": NOBODY, "linger": 0.01, "delay": 0.1, **CONNECT}
-    ),
-    "Publisher.send": Call(client("Publisher", "send", pull=NOBODY, **SHORT), STEP),
-    "Publisher.send_many": Call(client("Publisher", "send_many", pull=NOBODY, **SHORT), MANY),
-    "Subscriber": Call(
-        client("Subscriber"),
-        {"xpub": NOBODY, "streams": ["a"], "timeout": 0.02, "key": None, "server": None},
-    ),
-    "ReplayingPublisher": Call(
-        client("ReplayingPublisher"),
-        {
-            "router": NOBODY,
-            "journal": None,
-            "sync": False,
-            "max_rows": 5,
-            "max_bytes": 10_000,
-            "retry": 0.5,
-            "linger": 0.01,
-            "leave_out": True,
-            "on_prediction": print,
-            **CONNECT,
-        },
-    ),
-    **{
-        f"ReplayingPublisher.{name}": Call(
-            client("ReplayingPublisher", name, router=NOBODY, linger=0.01, **SHORT), arguments
-        )
-        for name, arguments in (
-            ("send", {"stream": "a", "x": X, "time": 1.0}),
-            ("send_many", {"streams": ["a"], "X": [X]}),
-            ("last_seq", {"stream": "a"}),
-            ("flush", {"timeout": 0.01}),
-        )
-    },
-    "AsyncClient": Call(async_client("AsyncClient"), {"router": NOBODY, "window": 5, **CONNECT}),
-    **{
-        f"AsyncClient.{name}": Call(
-            async_client("AsyncClient", name, router=NOBODY, **SHORT), arguments
-        )
-        for name, arguments in (
-            ("step", STEP),
-            ("step_many", MANY),
-            ("import_stream", {"stream": "a", "blob": b"x"}),
-            ("last_seqs", {"streams": ["a"]}),
-        )
-    },
-    "AsyncPublisher": Call(
-        async_client("AsyncPublisher"), {"pull": NOBODY, "linger": 0.01, "delay": 0.1, **CONNECT}
-    ),
-    "AsyncPublisher.send": Call(async_client("AsyncPublisher", "send", pull=NOBODY, **SHORT), STEP),
-    "AsyncSubscriber": Call(
-        async_client("AsyncSubscriber"), {"xpub": NOBODY, "streams": ["a"], "timeout": 0.02}
-    ),
-    "AsyncReplayingPublisher": Call(
-        async_client("AsyncReplayingPublisher"),
-        {"router": NOBODY, "max_rows": 5, "retry": 0.5, "linger": 0.01, **CONNECT},
-    ),
-    "AsyncReplayingPublisher.send": Call(
-        async_client("AsyncReplayingPublisher", "send", router=NOBODY, linger=0.01, **SHORT),
-        {"stream": "a", "x": X, "time": 1.0},
-    ),
 }
-
-
-def raw_errors(call: Call, argument: str) -> Iterator[str]:
-    """Yield what is raised besides StreamLSTMError with each wrong value of an argument."""
-    for kind, value in WRONG.items():
-        if argument == "router" and callable(value):
-            continue  # where a function is expected, and what it raises is its owner's
-        try:
-            call.function(**{**call.arguments, argument: value})
-        except StreamLSTMError as error:
-            if len(str(error)) < 10 or len(str(error)) > 2_000:
-                yield f"{kind}: {type(error).__name__} of {len(str(error))} characters"
-        except Exception as error:
-            yield f"{kind}: {type(error).__name__}: {str(error)[:100]}"
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class CudaBackend:
         self._number, self._device = device, cuda.gpus[device]
         plan = compile_plan(model, LANES)
         self.row_size = plan.row_size
-        self._sizes = model.input_size, model.result_size
+        self._sizes = model.observation_size, model.result_size
         self._initial = initial_row(model)
         network = plan if model.online is None else network_alone(plan)
         self._buffers: dict[tuple[int, int], Buffers] = {}

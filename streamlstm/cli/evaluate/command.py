@@ -69,7 +69,7 @@ def evaluate(
         if path is not None:
             check_output(option, path, data=data, model=model)
     if report is not None:
-        from streamlstm.learn.report.palette import check_plots
+        from streamlstm.plots.style import check_plots
 
         check_plots()
     from streamlstm.backends.warmup import compile_for

@@ -74,14 +74,14 @@ def gates(
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.gates.series import read_series
     from streamlstm.inside import draw, record
-    from streamlstm.inside.figure import check_drawing
     from streamlstm.inside.record import choose_layers
     from streamlstm.network.model import Model
+    from streamlstm.plots.files import check_picture
 
     if out is None and csv is None:
         out = Path("gates.png")
     if out is not None:
-        check_drawing(out)
+        check_picture(out)
     for option, path in (("--out", out), ("--csv", csv)):
         _check_writable(option, path, data)
     chosen_units = None if units is None else _unit_numbers(units)

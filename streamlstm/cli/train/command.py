@@ -32,6 +32,7 @@ def train(
     target_category: options.TargetCategory = None,
     class_weights: options.ClassWeights = "none",
     fill: options.Fill = "refuse",
+    difference: options.Difference = None,
     calendar: options.Calendar = "none",
     zone: options.Zone = "UTC",
     sequence_column: options.SequenceColumn = None,
@@ -79,8 +80,8 @@ def train(
         from streamlstm.learn.cells import compile_kernels
         from streamlstm.learn.finishing import finish, to_model
         from streamlstm.learn.preparation import prepare
-        from streamlstm.learn.report.palette import check_plots
         from streamlstm.learn.training import check_one_of, choose, fit_best
+        from streamlstm.plots.style import check_plots
 
     check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
@@ -139,7 +140,8 @@ def _given(context: typer.Context) -> dict[str, Any]:
     source = context.get_parameter_source
     given = {name for name in options if str(getattr(source(name), "name", "")) != "DEFAULT"}
     settings = {f.name: options[f.name] for f in fields(Settings) if f.name in given}
-    for name in settings.keys() & {"target", "inputs", "horizon", "time_column", "missing_values"}:
+    several = {"target", "inputs", "horizon", "time_column", "missing_values", "difference"}
+    for name in settings.keys() & several:
         settings[name] = tuple(settings[name])
     if given & {"hidden", "layers"}:
         settings["hidden_sizes"] = hidden_sizes(options["hidden"], options["layers"])

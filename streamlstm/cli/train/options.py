@@ -108,6 +108,14 @@ Fill = Annotated[
         "predict. The model does it in serving too."
     ),
 ]
+Difference = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--difference",
+        help="An input that is a counter: its change from row to row is taken in its place, in "
+        "serving too. May be repeated.",
+    ),
+]
 Calendar = Annotated[
     str,
     typer.Option(

@@ -11,6 +11,7 @@ from .local_functions import DOMAIN
 
 METADATA_KEY = "streamlstm"  # of the entry that to_onnx writes into the metadata
 _EXPORTED = ("inputs", "outputs", "horizon", "metadata", "initial")
+_WINDOW = ("window", "start")  # of a window model
 
 
 def load_model(source: Any) -> Any:
@@ -81,7 +82,8 @@ def exported_metadata(model: Any) -> dict[str, Any]:
         if entry.key == METADATA_KEY:
             try:
                 found = json.loads(entry.value)
-                return {key: found[key] for key in _EXPORTED}
+                window = {key: found[key] for key in _WINDOW if key in found}
+                return {key: found[key] for key in _EXPORTED} | window
             except (ValueError, KeyError, TypeError):
                 return {}
     return {}

@@ -1,29 +1,47 @@
-"""Finds the chain of layers that is numerically equivalent to a module."""
+"""Finds the chain of layers that is equivalent to a module: by its structure, then by numbers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from ...backends.plan import initial_row
 from ...backends.reference import ReferenceBackend
 from ...errors import ConvertError
+from ...network.activations import parse_activation
 from ...network.model import Model
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
-from .layers import InitialState, TorchLayer, assemble
+from .chain import Output, Residual, read_output
+from .forms import STREAMS, Form, draw, forms, quiet_copy
+from .layers import InitialState, TorchLayer, assemble, make_weights, to_array
 from .modules import check_dimensions, layers_of_module
-from .trace import Trace, trace_forward
+from .record import Recorder
+from .signals import Signals, StreamsMixedError
 
-_MIN_SAMPLES = 16  # values from which a factor is estimated
-_TOLERANCE = 1e-4  # of the largest value: the module computes in float32, the reference in float64
+_SCALES = (1.0, 0.05, 20.0, 400.0)  # of the numbers on which both are compared
+_TOLERANCE = 1e-4  # of the largest value: weights are float32 here
+_WIDTHS = 8  # numbers of features that are tried
+NOT_COMPARED = (
+    "no: its layers were taken in the order in which they are registered; what forward does beside "
+    "them is not known, because it could not be called with random numbers"
+)
+COMPARED = "its forward: what it calls, and its outputs in float64 for numbers of all sizes"
 
 
-class Residual(NamedTuple):
-    """Input added to each output (-1: none) and its factor; None without a residual connection."""
+@dataclass
+class Found:
+    """What a module computes: its output number ``output`` in a form of call."""
 
-    skip: Sequence[int] | None = None
-    scale: Sequence[float] | None = None
+    form: Form
+    output: int
+    chain: Output
+    width: int
+    categories: int
+    dtype: torch.dtype
 
 
 def convert_module(
@@ -31,46 +49,41 @@ def convert_module(
     activations: Mapping[str, str],
     states: Sequence[InitialState],
     given: Residual,
-) -> tuple[ModelBuilder, Residual]:
-    """Return the layers of a module, and its residual connection unless ``given`` has one.
+) -> tuple[ModelBuilder, Residual, str]:
+    """Return the layers of a module, its residual connection, and what they were compared with.
 
-    The layers are first taken in the order in which they are registered. If the module can be
-    called, its outputs for random numbers are compared with theirs; if they differ, the layers are
-    taken in the order in which ``forward`` calls them, with the functions applied between them.
+    If the module can be called with random numbers, what its ``forward`` calls is recorded and
+    then confirmed by its outputs. Else its layers are taken in the order of their registration.
 
     Raises
     ------
     ConvertError
-        If a layer cannot be stepped, or the module computes something else than its layers.
+        If a layer cannot be stepped, or the module computes something else than a chain of them.
     """
-    problem: ConvertError | None = None
-    try:
-        builder = _build_registered(module, activations, states)
-    except ConvertError as error:
-        problem = error
-    else:
-        verdict = _check_registered(
-            module, lambda: _build_registered(module, activations, ()), builder, given
+    module = _unwrap(module)
+    found = find(module)
+    if found is None:
+        return _build_registered(module, activations, states), given, NOT_COMPARED
+    layers = _with_activations(found.chain.layers, activations)
+    residual = found.chain.residual
+    if given.skip is not None and residual.skip is not None and not _same(residual, given):
+        raise ConvertError(
+            f"skip: {type(module).__name__} adds inputs {list(residual.skip)} to its outputs with "
+            f"factors {residual.scale or 1}, not {list(given.skip)}."
         )
-        if not isinstance(verdict, bool):
-            return builder, verdict or given
-    for F, categories in _candidate_widths(module):
-        batched = False  # whether a call with several streams and steps did not agree
-        for trace in trace_forward(module, F, categories):
-            if any(layer.kind == "recurrent" for layer in trace.layers):
-                if batched and not trace.batched:
-                    break
-                batched = batched or trace.batched
-            found = _build_traced(trace, states, given)
-            if found is not None:
-                return found
-    raise problem or ConvertError(
-        f"{type(module).__name__}: its forward computes something else than its layers "
-        f"({', '.join(layer.name for layer in layers_of_module(module))}), one after the other or "
-        "in the order in which it calls them. Only such a chain can be converted. If forward does "
-        "it only in training, give a torch.nn.Sequential of the layers in order, functions that "
-        "it applies as activations=, inputs that it adds to the output as skip=."
-    )
+    builder = assemble(layers, {}, list(states))
+    return builder, given if residual.skip is None else residual, COMPARED
+
+
+def _unwrap(module: Any) -> Any:
+    """Return the module inside of compiled and data-parallel ones."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and "parallel" in type(module).__module__:
+            inner = getattr(module, "module", None)
+        if inner is None:
+            return module
+        module = inner
 
 
 def _build_registered(
@@ -81,55 +94,149 @@ def _build_registered(
     return assemble(layers, dict(activations), list(states))
 
 
-def _check_registered(
-    module: Any, without: Callable[[], ModelBuilder], builder: ModelBuilder, given: Residual
-) -> Residual | bool | None:
-    """Return the residual with which a chain equals the module; False if none, None if unknown.
+def find(module: Any) -> Found | None:
+    """Return what a module computes; None if it cannot be called.
 
-    The caller's initial state and skip may be part of ``forward`` already, or not.
+    Raises
+    ------
+    ConvertError
+        If it can be called, and cannot be stepped.
     """
-    model = builder.build("PyTorch")
-    judged: bool | None = None
-    batched = False  # whether a call with several streams and steps did not agree
-    called = False
-    for trace in trace_forward(module, model.input_size, model.categories):
-        called = True
-        if batched and not trace.batched:
+    for name, tensor in module.named_parameters():
+        to_array(tensor, name)  # refuses what has no numbers to compare
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
+    problems: list[tuple[int, ConvertError]] = []
+    recurrent = (nn.RNNBase, nn.modules.rnn.RNNCellBase)
+    remembers = any(isinstance(child, recurrent) for child in module.modules())
+    for F, categories in _candidate_widths(module):
+        for form in forms(module, F, categories, remembers=remembers):
+            if problems and not remembers and form.streams == 1:
+                break  # a call with several rows decides
+            found = _follow(module, form, F, categories)
+            if isinstance(found, Found):
+                return found
+            if found is not None:
+                problems.append(found)
+                batched = form.streams == STREAMS and not form.stepwise
+                if batched and remembers and not isinstance(found[1], StreamsMixedError):
+                    break
+        if problems:
             break
-        models = [model, without().build("PyTorch")]
-        fits = [_match(model, trace, given) for model in models]
-        for fit in fits:
-            if isinstance(fit, Residual):
-                return fit
-        if fits[0] is False:
-            judged, batched = False, batched or trace.batched
-        elif trace.outputs and trace.batched:
-            judged = False  # the outputs have another size than those of the layers
-    if not called and not model.categories and _takes_fewer(module, model.input_size):
-        return False
-    return judged
-
-
-def _takes_fewer(module: Any, F: int) -> bool:
-    """Return whether a module accepts fewer features, and so derives further ones itself."""
-    return any(
-        next(trace_forward(module, width, 0), None) is not None for width in range(1, min(F, 17))
+    if not problems:
+        return None
+    best = max(problems, key=lambda problem: problem[0])[1]
+    raise ConvertError(
+        f"{type(module).__name__}: its forward computes something else than layers one after the "
+        f"other: {str(best).rstrip('.')}. If forward does that only in training, or it may be left "
+        "out, give a torch.nn.Sequential of the layers, functions that it applies as "
+        "activations=, inputs that it adds to the output as skip=."
     )
 
 
-def _build_traced(
-    trace: Trace, states: Sequence[InitialState], given: Residual
-) -> tuple[ModelBuilder, Residual] | None:
-    """Return the layers of a trace, if they compute its outputs."""
+def _candidate_widths(module: Any) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of features and categories that an observation may have."""
+    sizes: list[tuple[int, int]] = []
     try:
-        plain = assemble([_copy(layer) for layer in trace.layers], {}, [])
-        model = plain.build("PyTorch")
-        fit = _match(model, trace, given) if model.input_size == trace.X.shape[2] else None
-        if not isinstance(fit, Residual) or trace.X.shape[1] == 1:  # one step is not enough to tell
-            return None
-        return assemble([_copy(layer) for layer in trace.layers], {}, list(states)), fit
+        model = _build_registered(module, {}, ()).build("PyTorch")
+        sizes.append((model.input_size, model.categories))
     except ConvertError:
-        return None
+        pass
+    for child in module.modules():
+        if hasattr(child, "num_embeddings"):
+            sizes.append((1, child.num_embeddings))
+        for name in ("input_size", "in_features", "num_features"):
+            size = getattr(child, name, None)
+            if isinstance(size, int):
+                sizes.append((size, 0))
+    known = list(dict.fromkeys(sizes))[:_WIDTHS]
+    categories = next((c for _, c in known if c), 0)
+    more = [(F, 0) for F in range(1, 17)] + [(F, categories) for F in range(2, 9) if categories]
+    yield from dict.fromkeys([*known, *more])
+
+
+def _follow(
+    module: Any, form: Form, F: int, categories: int
+) -> Found | tuple[int, ConvertError] | None:
+    """Return what a module computes in a form of call, or how far that went; None without one."""
+    for dtype in (torch.float64, torch.float32):
+        x = draw(F, categories, 1.0)
+        try:
+            recorder, outputs = record(module, form, x, dtype)
+        except ConvertError as error:
+            return 0, error
+        except Exception:  # any of the module's own: this form of input does not fit
+            continue
+        signals = recorder.values.signals
+        if recorder.reads:
+            return len(signals), ConvertError(recorder.reads)
+        problem: ConvertError | None = None
+        for n, output in enumerate(outputs):
+            if not recorder.values.is_live(output):
+                continue
+            try:
+                chain = read_output(signals, recorder.values.labels(output))
+                found = Found(form, n, chain, F, categories, dtype)
+                _confirm(module, found)
+                return found
+            except ConvertError as error:
+                problem = problem or error
+        return len(signals), problem or ConvertError(
+            "its output does not come from its input by functions that PyTorch shows"
+        )
+    return None
+
+
+def record(
+    module: Any, form: Form, X: Float64Array, dtype: torch.dtype
+) -> tuple[Recorder, list[torch.Tensor]]:
+    """Call a copy of a module with X[S, T, F]; return what was recorded and the outputs."""
+    signals = Signals(STREAMS if form.streams > 1 else 1, *X.shape[1:])
+    with quiet_copy(module, dtype) as copied:
+        recorder = Recorder(copied, signals)
+        x = torch.tensor(X, dtype=dtype)
+        with recorder:
+            outputs = form.call(copied, x, recorder.mark)
+    return recorder, outputs
+
+
+def _confirm(module: Any, found: Found) -> None:
+    """Refuse what gives other numbers than the module, on small and large numbers of both signs."""
+    layers = [_copy(layer) for layer in found.chain.layers]
+    if not layers:
+        raise ConvertError("it has no layers")
+    residual = found.chain.residual
+    options: dict[str, Any] = (
+        {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
+    )
+    model = assemble(layers, {}, []).build("PyTorch", **options)
+    for seed, scale in enumerate(_SCALES, 1):
+        X = draw(found.width, found.categories, scale, seed)
+        with quiet_copy(module, found.dtype, seed) as copied:
+            outputs = found.form.call(copied, torch.tensor(X, dtype=found.dtype))
+        expected = outputs[found.output].double().numpy()
+        Y = reference_outputs(model, X[: found.form.streams])
+        computed = Y.reshape(-1, model.output_size)[found.chain.positions, found.chain.values]
+        if not np.isfinite(expected).all():
+            continue
+        gap = float(np.abs(expected - computed).max())
+        if not gap <= _TOLERANCE * float(np.abs(expected).max()) + 1e-6:
+            raise ConvertError(
+                f"for random numbers of size {scale:g} it gives other ones than its layers "
+                f"({', '.join(layer.name for layer in layers)}), by up to {gap:.2g}"
+            )
+
+
+def reference_outputs(model: Model, X: Float64Array) -> Float64Array:
+    """Return Y[S, T, O], computed by the reference backend in float64."""
+    backend = ReferenceBackend(model, np.float64)
+    S, T, _ = X.shape
+    rows = np.tile(initial_row(model).astype(np.float64), (S, 1))
+    Y = np.zeros((S, T, model.output_size))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(T):
+            backend.step_block(rows, np.arange(S), X[:, t], Y[:, t])
+    return Y
 
 
 def _copy(layer: TorchLayer) -> TorchLayer:
@@ -139,87 +246,37 @@ def _copy(layer: TorchLayer) -> TorchLayer:
     )
 
 
-def _candidate_widths(module: Any) -> Iterator[tuple[int, int]]:
-    """Yield the numbers of features and categories that an observation may have."""
-    sizes: list[tuple[int, int]] = []
-    for child in module.modules():
-        if hasattr(child, "num_embeddings"):
-            sizes.append((1, child.num_embeddings))
-        for name in ("input_size", "in_features", "num_features"):
-            size = getattr(child, name, None)
-            if isinstance(size, int):
-                sizes.append((size, 0))
-    yield from list(dict.fromkeys(sizes))[:4]
-
-
-def _match(model: Model, trace: Trace, given: Residual) -> Residual | bool | None:
-    """Return the residual with which a model computes the outputs of a trace.
-
-    False if there is none, or another than the caller's; None if no output has the size of the
-    model's. A residual that only the caller knows of is accepted.
-    """
-    Y = _reference_outputs(model, trace.X)
-    compared = False
-    for output in trace.outputs:
-        for expected, computed in _layouts(output, Y):
-            compared = True
-            X = trace.X[: len(computed), -computed.shape[1] :]
-            tolerance = _TOLERANCE * max(1.0, float(np.abs(expected).max()))
-            found = _fit_residual(expected - computed, X, tolerance)
-            if found is not None and (found.skip is None or _same_residual(found, given)):
-                return found
-    return False if compared else None
-
-
-def _same_residual(found: Residual, given: Residual) -> bool:
-    """Return whether two residuals are the same, or none is given."""
-    if given.skip is None:
-        return True
+def _same(found: Residual, given: Residual) -> bool:
+    """Return whether two residuals are the same."""
     ones = [1.0] * len(found.skip or ())
     a, b = (ones if r.scale is None else list(r.scale) for r in (found, given))
-    return list(found.skip or ()) == list(given.skip) and np.allclose(a, b, atol=1e-3)
+    return list(found.skip or ()) == list(given.skip or ()) and np.allclose(a, b, atol=1e-3)
 
 
-def _reference_outputs(model: Model, X: Float64Array) -> Float64Array:
-    """Return Y[S, T, O], computed by the reference backend in float64."""
-    backend = ReferenceBackend(model, np.float64)
-    S, T, _ = X.shape
-    rows = np.tile(initial_row(model).astype(np.float64), (S, 1))
-    Y = np.zeros((S, T, model.output_size))
-    for t in range(T):
-        backend.step_block(rows, np.arange(S), X[:, t], Y[:, t])
-    return Y
+def _with_activations(
+    layers: Sequence[TorchLayer], activations: Mapping[str, str]
+) -> list[TorchLayer]:
+    """Return layers with the caller's activations, which forward applies too or which end it."""
+    found = list(layers)
+    for name, activation in activations.items():
+        places = [n for n, layer in enumerate(found) if layer.name == name]
+        if not places:
+            listed = ", ".join(layer.name for layer in found)
+            raise ConvertError(f"activations: there is no layer {name!r}; there are {listed}.")
+        n = places[-1]
+        behind = found[n + 1] if n + 1 < len(found) else None
+        if behind is None and activation != "linear":
+            end = TorchLayer(name, "function", make_weights(name, {}), steps=[activation])
+            found.append(end)
+        elif behind is not None and not _applies(behind, activation):
+            raise ConvertError(
+                f"activations: forward applies {behind.name} after {name}, not {activation}."
+            )
+    return found
 
 
-def _layouts(output: Float64Array, Y: Float64Array) -> Iterator[tuple[Float64Array, Float64Array]]:
-    """Yield an output with its axes as in Y[S, T, O], or Y's last step, and that part of Y."""
-    S, T, O = Y.shape
-    if output.size == Y.size:
-        yield output.reshape(S, T, O), Y
-        yield output.reshape(T, S, O).transpose(1, 0, 2), Y
-        yield output.reshape(S, O, T).transpose(0, 2, 1), Y
-    elif output.size == S * O:
-        yield output.reshape(S, 1, O), Y[:, -1:]
-    elif output.size == T * O:  # modules that return the first stream only
-        yield output.reshape(1, T, O), Y[:1]
-
-
-def _fit_residual(difference: Float64Array, X: Float64Array, tolerance: float) -> Residual | None:
-    """Return for each output the input, and its factor, that accounts for the difference."""
-    skip, scale = [], []
-    for n in range(difference.shape[2]):
-        rest = difference[..., n]
-        enough = rest.size >= _MIN_SAMPLES  # any factor fits a number or two
-        columns = np.moveaxis(X, 2, 0)
-        factors = [float((rest * x).sum() / (x * x).sum()) if enough else 1.0 for x in columns]
-        gaps = [np.abs(rest).max()]
-        gaps += [np.abs(rest - a * x).max() for a, x in zip(factors, columns, strict=True)]
-        factors = [1.0, *factors]
-        best = 0 if gaps[0] <= tolerance else int(np.argmin(gaps))
-        if not gaps[best] <= tolerance:
-            return None
-        skip.append(best - 1)
-        scale.append(float(f"{factors[best]:.6g}"))
-    if all(column < 0 for column in skip):
-        return Residual()
-    return Residual(skip, None if scale == [1.0] * len(scale) else scale)
+def _applies(layer: TorchLayer, activation: str) -> bool:
+    if layer.kind != "function" or len(layer.steps) != 1 or not isinstance(layer.steps[0], str):
+        return activation == "linear"
+    steps = (layer.steps[0], activation)
+    return parse_activation(steps[0], together=True) == parse_activation(steps[1], together=True)

@@ -33,20 +33,20 @@ def prepare(weights, program, doubles, rows, slots, times, X, Z, work, size):
         As for :func:`.scalar.step`.
     times : float64[B]
         Event times, NaN for none.
-    X : float32[B * F]
+    X : float32[B * V]
         Observations.
     Z : float32[...]
         Inputs of the network, those of each stream together; behind them is room for its outputs.
     work : int64
         Where in Z the working memory of the threads begins, of ``size`` floats each.
     """
-    F, R = program[layout.INPUTS], program[layout.ROW_SIZE]
+    V, R = program[layout.WIDTH], program[layout.ROW_SIZE]
     E, own = program[layout.HEADER + layout.LAYER_INPUTS], work + cuda.grid(1) * size
     for n in range(cuda.grid(1), int64(slots[0]), cuda.gridsize(1)):
         slot = int64(slots[1 + n])
         row = (slot if slot >= 0 else ~slot) * R
         time = times[n]
-        network_inputs(weights, program, doubles, rows, row, X, n * F, time, Z, n * E, own)
+        network_inputs(weights, program, doubles, rows, row, X, n * V, time, Z, n * E, own)
 
 
 @kernel()
@@ -60,7 +60,7 @@ def conclude(weights, program, rows, slots, times, X, Z, outputs, work, size, Y)
     weights, program, rows, slots, times, X, Z, work, size
         As for :func:`prepare`.
     """
-    F, O, R = program[layout.INPUTS], program[layout.OUTPUTS], program[layout.ROW_SIZE]
+    V, O, R = program[layout.WIDTH], program[layout.OUTPUTS], program[layout.ROW_SIZE]
     W, stored = program[layout.RESULT], program[layout.PREDICTION]
     out = work + cuda.grid(1) * size
     came = out + layout.PAD * ((O + layout.PAD - 1) // layout.PAD)
@@ -68,7 +68,7 @@ def conclude(weights, program, rows, slots, times, X, Z, outputs, work, size, Y)
     for n in range(cuda.grid(1), int64(slots[0]), cuda.gridsize(1)):
         slot = int64(slots[1 + n])
         row = (slot if slot >= 0 else ~slot) * R
-        time, x, z, y = times[n], n * F, outputs + n * O, n * W
+        time, x, z, y = times[n], n * V, outputs + n * O, n * W
         write_result(weights, program, rows, row, X, x, time, Z, z, Y, y, places)
         if slot >= 0:
             for k in range(W):

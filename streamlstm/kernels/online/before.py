@@ -11,6 +11,7 @@ from ..pointers import doubles_at, int64s_at
 from . import table
 from .arguments import steps_of, time_of, unpack, work_at
 from .calendar import calendar_step
+from .differences import advance_levels, take_changes
 from .fill import fill_step
 from .scaling import learn_scale, scale_value
 
@@ -96,8 +97,15 @@ def network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own):
         Event time, NaN if there is none.
     own : int64
         Offset in Z of working memory, F floats.
+
+    Of counters, X holds the changes afterwards.
     """
+    counters = program[program[layout.STAGE] + table.DIFFERENCE_COUNT] != 0
+    if counters:
+        take_changes(program, S, row, X, x)
     _fill(weights, program, S, row, X, x, Z, z, own)
+    if counters:
+        advance_levels(program, S, row, Z, z)
     _scale(weights, program, S, row, X, x, Z, z)
     if program[program[layout.STAGE] + table.CALENDAR] != 0:
         _derive(weights, program, doubles, S, row, time, Z, z)
@@ -114,7 +122,7 @@ def before(task, group, _c, _d):
     denormals = flush_denormals()
     for m in range(streams[layout.GROUP_COUNT]):
         row = slots[first + m] * program[layout.ROW_SIZE]
-        x = (first + m) * program[layout.INPUTS]
+        x = (first + m) * program[layout.WIDTH]
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
         time = float64(time_of(task, first + m))
         network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own)

@@ -14,6 +14,7 @@ from ..pointers import int64s_at
 from . import adaptation, fill, table
 from .anomaly import GAP, GAP_ALARM, MISSING, NONE, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
+from .differences import write_levels
 from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
 from .intervals import interval_bounds, interval_update
@@ -268,6 +269,8 @@ def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
     Y[y + program[stage + table.DRIFT]] = 0
     Y[y + program[stage + table.ALARM]] = 0
     Y[y + program[stage + table.KIND]] = MISSING if absent[0] else NONE
+    if program[stage + table.LEVEL] != 0:
+        write_levels(program, S, row, Y, y)
     return count, absent[0]
 
 
@@ -314,12 +317,12 @@ def behind(task, group, begin, end):
     """Write results, outputs and what the stage says of them, for some streams of a group."""
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
-    F, W, first = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
+    V, W, first = program[layout.WIDTH], program[layout.RESULT], streams[layout.GROUP_FIRST]
     places = work_at(program)
     denormals = flush_denormals()
     for m in range(begin, end):
         row = slots[first + m] * program[layout.ROW_SIZE]
-        x, y = (first + m) * F, (first + m) * W
+        x, y = (first + m) * V, (first + m) * W
         z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
         time = float64(time_of(task, first + m))
         write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places)

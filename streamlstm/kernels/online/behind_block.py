@@ -142,7 +142,7 @@ def _anomalies(
     task, first, weights, program, S, rows, addresses, nowhere, X, T, D, Y, y
 ):  # fmt: skip
     """Judge what came to the streams of a tile."""
-    stage, F, W = program[layout.STAGE], program[layout.INPUTS], program[layout.RESULT]
+    stage, V, W = program[layout.STAGE], program[layout.WIDTH], program[layout.RESULT]
     k, count = program[stage + table.ANOMALY_CONSTANTS], program[stage + table.WATCHED_COUNT]
     rate, log_rate = float64(weights[k + ALARM_RATE]), float64(weights[k + LOG_ALARM_RATE])
     fields = int64s_at(task, layout.TASK)
@@ -152,7 +152,7 @@ def _anomalies(
             D[MOST + n * TILE + m] = NOTHING[n]
     for n in range(count):
         source, output, at = watched(program, n)
-        _read(X, first * F + source, F, D, VALUE)
+        _read(X, first * V + source, V, D, VALUE)
         if output >= 0:
             _read(Y, y + program[stage + table.ERROR] + output, W, D, RESIDUAL)
         else:
@@ -189,7 +189,7 @@ def behind_tiles(task, group, begin, end):
     """Do what :func:`.behind.behind` does for ``end - begin`` streams, a multiple of TILE."""
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
-    F, W, start = program[layout.INPUTS], program[layout.RESULT], streams[layout.GROUP_FIRST]
+    V, W, start = program[layout.WIDTH], program[layout.RESULT], streams[layout.GROUP_FIRST]
     places, stride = work_at(program), program[layout.STRIDE]
     memory = _memory(group, places[2] + program[program[layout.STAGE] + table.SCRATCH])
     _, D, rows, _, counts, _, _ = memory
@@ -199,7 +199,7 @@ def behind_tiles(task, group, begin, end):
         for m in range(TILE):
             row, n = slots[first + m] * program[layout.ROW_SIZE], first + m
             count, absent = forecast(
-                weights, program, S, row, X, n * F, Z, z + m * stride, Y, n * W, places
+                weights, program, S, row, X, n * V, Z, z + m * stride, Y, n * W, places
             )
             rows[m], counts[m], D[ABSENT + m] = row, count, 1.0 if absent else 0.0
         _judge(task, first, weights, program, S, memory, X, Y, first * W)

@@ -52,7 +52,13 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     OWN,
     GROUPS,
     GROUP_COUNT,
-) = range(37)
+    # Differences: columns, how many inputs; the offset from here of these inputs, behind which are
+    # for each output its place among them, -1 for none; where levels stand in a result, 0 for none.
+    DIFFERENCES,
+    DIFFERENCE_COUNT,
+    DIFFERENCE_LIST,
+    LEVEL,
+) = range(41)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
 
 # Of each group of outputs (online/layout.py):

@@ -12,25 +12,27 @@ from numba.extending import overload
 from ...kernels.cache import kernel
 
 # Sums may be fused and zeros lose their sign; nothing else that would change a result.
-_FASTMATH = {"contract", "nsz", "nnan", "ninf"}
-compiled = kernel(nogil=False, fastmath=_FASTMATH)
+_MATH = {"contract", "nsz", "nnan", "ninf"}
+compiled = kernel(nogil=False, fastmath=_MATH)
 
 
 def tanh(x: Any) -> Any:
-    """Return tanh, in float32 to 3e-7; in compiled code only."""
+    """Return tanh in the precision of ``x``; of compiled code alone.
+
+    In float32 to 3e-7, by a rational function that LLVM vectorises: libm's tanh is called element
+    by element, at 16 ns each. Coefficients: Eigen's ``ptanh_float``.
+    """
     raise NotImplementedError
 
 
-@overload(tanh, jit_options={"fastmath": _FASTMATH, "forceinline": True, "error_model": "numpy"})
-def _choose(x: Any) -> Any:
-    return _rational if x == types.float32 else _of_libm
+# A function that a kernel finds among its globals: one in a closure would belong to the kernel's
+# key on disk, where it differs in every process, so that each would compile the kernel again.
+@overload(tanh, jit_options={"forceinline": True, "fastmath": _MATH})
+def _tanh(x: Any) -> Any:
+    return _tanh32 if x == types.float32 else _tanh64
 
 
-def _rational(x: Any) -> Any:
-    """Return a rational function that LLVM vectorises.
-
-    libm's tanh is called element by element, at 16 ns each. Coefficients: Eigen's ``ptanh_float``.
-    """
+def _tanh32(x: Any) -> Any:
     f = np.float32
     limit = f(7.90531110763549805)  # beyond it float32 has only 1 left
     x = limit if x > limit else x
@@ -50,5 +52,5 @@ def _rational(x: Any) -> Any:
     return x * p / q
 
 
-def _of_libm(x: Any) -> Any:
+def _tanh64(x: Any) -> Any:
     return math.tanh(x)

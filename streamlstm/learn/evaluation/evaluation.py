@@ -19,7 +19,7 @@ from .intervals import IntervalScore
 from .stretches import Stretch
 
 if TYPE_CHECKING:
-    from ..picture import Picture
+    from ...plots.files import Picture
 
 
 @dataclass(frozen=True)

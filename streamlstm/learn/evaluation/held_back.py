@@ -32,7 +32,7 @@ def evaluate_held_back(
     ----------
     model : Model
     table : Table
-        What was trained on.
+        What was trained on, with the changes of counters.
     series : sequence of Series
         Its streams, with their periods.
     results : float32[N, W]
@@ -43,6 +43,8 @@ def evaluate_held_back(
         Loss and validation error of each epoch.
     """
     groups = table.groups()
+    offsets = model.output_offsets
+    model = model.of_changes().with_offsets(model.input_offsets, offsets)
     results = ResultLayout.of(model).with_offsets(results)
     by_row = np.full((len(table), results.shape[1]), np.nan, results.dtype)
     for s in series:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,34 +11,18 @@ from ...data.spacing import usual_spacing
 from ...data.table import Table
 from ...errors import DataError
 from ...network.model import Model
+from ...plots.files import Picture
+from ...plots.style import PRINT, new_figure, plotting
 from ..evaluation.forecasts import Rows, make_forecasts
 from ..evaluation.points import Point, find_points
-from ..picture import Picture
 from .choice import chosen_streams, last_rows
-from .palette import PRINT, check_plots, plotting
 from .plots import draw_error_over_time, draw_forecast, draw_lines
 from .time_axis import place
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
 
-FORMATS = (".png", ".svg", ".pdf")
 _MOST = 6  # streams and outputs that are drawn from predictions
-
-
-def check_picture(path: str | PathLike[str]) -> None:
-    """Check that a picture can be drawn, before there is anything to draw.
-
-    Raises
-    ------
-    StreamLSTMError
-        If matplotlib is missing.
-    DataError
-        If the name has another suffix than .png, .svg or .pdf.
-    """
-    if Path(path).suffix.lower() not in FORMATS:
-        raise DataError(f"{path}: expected a picture's name that ends in {', '.join(FORMATS)}")
-    check_plots()
 
 
 def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -> Picture:
@@ -69,9 +51,7 @@ def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -
         raise DataError(f"expected a stream of {evaluation.table.path}, got {stream!r}")
     shown = [n for n, score in enumerate(evaluation.totals) if score.errors.values][:8]
     with plotting(PRINT):
-        from matplotlib.figure import Figure
-
-        made = Figure(figsize=(9, 1.2 + 3.2 * len(shown)), layout="constrained")
+        made = new_figure(9, 1.2 + 3.2 * len(shown))
         all_axes = made.subplots(2 * len(shown), height_ratios=[2, 1] * len(shown))
         for n, output in enumerate(shown):
             forecasts = evaluation.forecasts[output]
@@ -110,9 +90,7 @@ def prediction_figure(
     points = _points(model, table)
     shown = [(name, point) for name in groups for point in points][:_MOST]
     with plotting(PRINT):
-        from matplotlib.figure import Figure
-
-        drawn = Figure(figsize=(9, 0.4 + 2.6 * len(shown)), layout="constrained")
+        drawn = new_figure(9, 0.4 + 2.6 * len(shown))
         for axes, (name, point) in zip(
             drawn.subplots(len(shown), squeeze=False)[:, 0], shown, strict=True
         ):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files import replace_file
+from ...plots.style import check_plots, new_figure, plotting
 from .captions import (
     CURVE,
     DAYS,
@@ -21,7 +22,6 @@ from .captions import (
     WORST,
 )
 from .choice import chosen_outputs, chosen_streams, last_rows, worst_rows
-from .palette import PAGE, check_plots, plotting, to_svg
 from .plots import (
     draw_by_horizon,
     draw_by_hour,
@@ -34,6 +34,7 @@ from .plots import (
 from .sentences import about_alarms, about_intervals
 from .style import STYLE
 from .summary import paragraph, summary
+from .svg import PAGE, to_svg
 from .tables import alarm_table, interval_table, stream_table, worst_table
 
 if TYPE_CHECKING:
@@ -137,9 +138,7 @@ def _intervals(evaluation: Evaluation) -> Iterator[str]:
 def _plot(name: str, draw: Callable[[Any], bool | None], caption: str, height: float = 2.6) -> str:
     """Return a plot with its caption; nothing if there is nothing to draw."""
     with plotting(PAGE):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, height), layout="constrained")
+        figure = new_figure(8, height)
         if draw(figure.subplots()) is False:
             return ""
         drawn = to_svg(figure, name)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.spacing import usual_spacing
+from ...plots.axes import DAY
+from ...plots.style import Palette
 from ..evaluation.forecasts import Forecasts, Rows
 from ..evaluation.stretches import stretch_means
-from .palette import Palette
-from .time_axis import DAY, local_time, place_rows, zone_name
+from .time_axis import local_time, place_rows, zone_name
 
 if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation
@@ -34,7 +35,7 @@ def draw_forecast(
 
 def draw_lines(axes: Any, x: Array, made: Forecasts, rows: Rows, palette: Palette) -> None:
     """Draw forecasts, what came as far as it is known, and the widest interval."""
-    actual = made.actual[rows]
+    actual, band = made.actual[rows], None
     if made.levels:
         low, high = made.low[rows, -1], made.high[rows, -1]
         # The side that an interval does not have reaches as far as values do.
@@ -42,12 +43,26 @@ def draw_lines(axes: Any, x: Array, made: Forecasts, rows: Rows, palette: Palett
         bottom, top = np.nanmin(values), np.nanmax(values)
         open_below, open_above = np.isnan(low) & ~np.isnan(high), np.isnan(high) & ~np.isnan(low)
         low, high = np.where(open_below, bottom, low), np.where(open_above, top, high)
-        name = f"{100 * made.levels[-1]:g} % interval"
+        band = low, high, f"{100 * made.levels[-1]:g} % interval"
+    draw_beside(axes, x, made.made[rows], actual, band, palette)
+    axes.set_ylabel(made.target)
+
+
+def draw_beside(
+    axes: Any,
+    x: Array,
+    made: Array,
+    actual: Array,
+    band: tuple[Array, Array, str] | None,
+    palette: Palette,
+) -> None:
+    """Draw forecasts beside what came, and a named band between two bounds if there is one."""
+    if band is not None:
+        low, high, name = band
         axes.fill_between(x, low, high, color=palette.made, alpha=0.2, lw=0, label=name)
-    axes.plot(x, made.made[rows], color=palette.made, lw=1.2, label="forecast")
+    axes.plot(x, made, color=palette.made, lw=1.2, label="forecast")
     if np.isfinite(actual).any():
         axes.plot(x, actual, color=palette.ink, lw=0.8, label="what came")
-    axes.set_ylabel(made.target)
 
 
 def _mark_alarms(

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from ...data.table import Table
 from ...network.model import Model
+from ...plots.axes import DAY, are_dates, mark_dates
 
 Array = NDArray[Any]
-DAY = 86_400.0
-_FIRST_DATE = 1e8  # seconds; smaller times are not since 1970
 
 
 def place_rows(axes: Any, table: Table, model: Model, rows: NDArray[np.intp]) -> Array:
@@ -26,15 +25,11 @@ def place(axes: Any, at: Array, table: Table, model: Model) -> Array:
         axes.set_xlabel("row of the table")
         return at
     time = local_time(at, model)
-    if not len(time) or np.abs(time).max() < _FIRST_DATE:
+    if not are_dates(time):
         axes.set_xlabel("time in seconds")
         return time
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    # With fewer ticks at least, hours and minutes too have an interval that gives eight at most.
-    locator = AutoDateLocator(minticks=3, maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    # With fewer marks at least, hours and minutes too have an interval that gives eight at most.
+    mark_dates(axes, 3, 8)
     axes.set_xlabel(f"time ({zone_name(model)})")
     return np.asarray(time / DAY)
 

@@ -1,10 +1,11 @@
-"""Numbers, shares and durations as a person would say them."""
+"""Numbers and shares as a person would say them."""
 
 from __future__ import annotations
 
 import math
 import re
 
+from ...data.durations import in_words
 from ...data.spacing import usual_spacing
 from ...data.table import Table
 
@@ -33,14 +34,6 @@ def percent(part: float) -> str:
     return f"{100 * part:.1f} %" if math.isfinite(part) else "\N{EN DASH}"
 
 
-def duration(seconds: float) -> str:
-    """Return a duration in the largest unit of which there is one at least: "30 minutes"."""
-    for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
-        if seconds >= size:
-            return counted(seconds / size, name)
-    return f"{seconds:.3g} seconds"
-
-
 def counted(many: float, noun: str) -> str:
     """Return a number with its noun: "1 row", "2,000 rows"."""
     said = f"{many:,.0f}" if float(many).is_integer() else f"{many:.3g}"
@@ -48,11 +41,11 @@ def counted(many: float, noun: str) -> str:
 
 
 def ahead(table: Table, horizon: int) -> str:
-    """Return how far ahead a forecast is: "24 rows (1 day) ahead"."""
+    """Return how far ahead a forecast is: "24 rows (1 d) ahead"."""
     if horizon == 0:
         return "of the same row"
     spacing = usual_spacing(table)
-    time = f" ({duration(horizon * spacing)})" if spacing else ""
+    time = f" ({in_words(horizon * spacing)})" if spacing else ""
     return f"{counted(horizon, 'row')}{time} ahead"
 
 

@@ -5,7 +5,7 @@ from numba import int64
 from ...kernels import id_index
 from ...kernels import layout as plan
 from ...kernels.arguments import UNBOUNDED
-from ...kernels.cache import internal
+from ...kernels.cache import inlined, internal
 from ...kernels.pointers import call_at, copy_bytes, int64s_at
 from . import layout
 from .claim import HAND_OVER, row_of
@@ -72,7 +72,7 @@ def _finish(loop, program, first, stop):
 
 @internal
 def _step_rounds(loop, task, program, rows):
-    wide, high = 4 * program[plan.INPUTS], 4 * program[plan.RESULT]
+    wide, high = 4 * program[plan.WIDTH], 4 * program[plan.RESULT]
     order, rounds = _sort(loop, rows)
     slots = int64s_at(loop[layout.SLOTS], rows)
     into = int64s_at(loop[layout.SLOTS_SORTED], rows)
@@ -130,7 +130,7 @@ def message_of(loop, n):
     return int64s_at(loop[layout.BATCH] + 8 * layout.BATCH_ROW * n, layout.BATCH_ROW)
 
 
-@internal
+@inlined
 def _take(loop, head, record, messages, row, base):
     """Make rows of the block, from ``row`` on, from the first message of the queue.
 

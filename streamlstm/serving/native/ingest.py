@@ -33,7 +33,7 @@ def _program(loop):
 @internal
 def _inputs_at(loop, row):
     """Return the address of the observation of a row."""
-    return loop[layout.X] + 4 * _program(loop)[plan.INPUTS] * row
+    return loop[layout.X] + 4 * _program(loop)[plan.WIDTH] * row
 
 
 @internal
@@ -115,7 +115,7 @@ def _ingest_step(loop, head, record, at, end, timed, row, base):
         at, time = reader.read_number(at, end)
         if at == 0 or not np.isfinite(time):
             return int64(HAND_OVER)
-    if at != end or not is_valid(program, floats_at(to, inputs)):
+    if at != end or not is_valid(program, floats_at(to, program[plan.WIDTH])):
         return int64(HAND_OVER)
     if program[plan.TIMED] != 0 and not timed:
         return int64(HAND_OVER)
@@ -149,7 +149,8 @@ def _ingest_steps(loop, head, record, at, end, timed, row, base):
     if program[plan.TIMED] != 0 and not timed:
         return int64(HAND_OVER)
     offsets = loop[layout.INPUT_OFFSETS]
-    at = _read_rows(at, end, inputs, count, _inputs_at(loop, row), offsets)
+    width = program[plan.WIDTH]
+    at = _read_rows(at, end, inputs, count, _inputs_at(loop, row), width, offsets)
     if at == 0:
         return int64(HAND_OVER)
     at = _read_times(loop, at, end, timed, row, count)
@@ -157,7 +158,7 @@ def _ingest_steps(loop, head, record, at, end, timed, row, base):
         return int64(HAND_OVER)
     times = doubles_at(loop[layout.TIMES] + 8 * row, count)
     for n in range(count):
-        if not is_valid(program, floats_at(_inputs_at(loop, row + n), inputs)):
+        if not is_valid(program, floats_at(_inputs_at(loop, row + n), width)):
             return int64(HAND_OVER)
         if program[plan.TIMED] != 0 and np.isnan(times[n]):
             return int64(HAND_OVER)
@@ -224,8 +225,8 @@ def _read_numbers(loop, at, end, row, count):
 
 
 @internal
-def _read_rows(at, end, inputs, count, to, offsets):
-    """Read X[B, F], one bin or an array of vectors; return where it ends."""
+def _read_rows(at, end, inputs, count, to, width, offsets):
+    """Read X[B, F], one bin or an array of vectors, to rows of ``width``; return where it ends."""
     start, length = reader.read_bin(at, end)
     if start != 0:
         return reader.read_vector(at, end, inputs * count, to, offsets)
@@ -234,7 +235,7 @@ def _read_rows(at, end, inputs, count, to, offsets):
         return int64(0)
     at = start
     for n in range(count):
-        at = reader.read_vector(at, end, inputs, to + 4 * inputs * n, offsets)
+        at = reader.read_vector(at, end, inputs, to + 4 * width * n, offsets)
         if at == 0:
             return int64(0)
     return at

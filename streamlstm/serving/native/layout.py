@@ -155,9 +155,11 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     LEVELS,  # address and size of the map's head and levels in a PREDICTIONS
     LEVELS_SIZE,
     # For a model with offsets.
-    INPUT_OFFSETS,  # address of float64[F], 0 if there are none
+    INPUT_OFFSETS,  # address of float64[2, F], 0 if there are none: see reader.read_vector
     OUTPUT_OFFSETS,  # address of float64[O, levels or 1], 0 if there are none
-) = range(108)
+    OUTPUT_COUNT,  # O
+    OUTPUT_LEVEL,  # place in a result of what is added to the outputs besides, 0 for none
+) = range(110)
 LOOP = 112
 
 POLL_ITEM = 8

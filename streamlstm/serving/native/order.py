@@ -19,7 +19,7 @@ The clients that have a message are a binary heap of their numbers.
 from numba import int64, uint64
 
 from ...kernels.arguments import UNBOUNDED
-from ...kernels.cache import internal
+from ...kernels.cache import inlined, internal
 from ...kernels.pointers import byte_at, int64s_at
 from . import layout
 from .layout import FIRST, VIRTUAL_TIME
@@ -67,19 +67,34 @@ def enter(loop, client):
     _insert(loop, client)
 
 
-@internal
+@inlined
 def pay(loop, client, cost):
     """Let the first client pay for a message, and stay among those who have one."""
-    _advance_now(loop, client)
-    _charge(loop, client, cost, loop[layout.HEAP_SIZE] - 1)
-    _sift_down(loop)
+    others = loop[layout.HEAP_SIZE] - 1
+    if others == 0:
+        _pay_alone(loop, client, cost)
+    else:
+        _advance_now(loop, client)
+        _charge(loop, client, cost, others)
+        _sift_down(loop)
 
 
-@internal
+@inlined
 def leave(loop, client, cost):
     """Let the first client pay for its last message, and remove it."""
-    suspend(loop, client)
-    _charge(loop, client, cost, loop[layout.HEAP_SIZE])
+    if loop[layout.HEAP_SIZE] == 1:
+        loop[layout.HEAP_SIZE] = 0
+        _pay_alone(loop, client, cost)
+    else:
+        suspend(loop, client)
+        _charge(loop, client, cost, loop[layout.HEAP_SIZE])
+
+
+@inlined
+def _pay_alone(loop, client, cost):
+    """Charge a client while no other waits for it, so that nobody is owed anything."""
+    links_of(loop, client)[VIRTUAL_TIME] += cost
+    _advance_now(loop, client)
 
 
 @internal
@@ -104,14 +119,15 @@ def resume(loop, client, nanoseconds, has_more):
 @internal
 def _charge(loop, client, cost, others):
     """Charge a client for a message, while so many others wait."""
+    if others == 0:
+        _pay_alone(loop, client, cost)
+        return
     if client == loop[layout.MAX_MESSAGES]:  # the PULL socket, as if each of them paid with it
-        cost = max(cost // max(others, 1), 1)
+        cost = max(cost // others, 1)
     links_of(loop, client)[VIRTUAL_TIME] += cost
-    if others == 0:  # nobody waited for it, so nobody is owed anything
-        _advance_now(loop, client)
 
 
-@internal
+@inlined
 def _advance_now(loop, client):
     loop[layout.VIRTUAL_NOW] = max(loop[layout.VIRTUAL_NOW], _time_of(loop, client))
 
@@ -131,7 +147,7 @@ def _insert(loop, client):
 def _sift_down(loop):
     """Move the first client of the heap down to its place."""
     heap, size = _heap(loop), loop[layout.HEAP_SIZE]
-    if size == 0:
+    if size <= 1:
         return
     client = heap[0]
     end = _end_of(loop, client)

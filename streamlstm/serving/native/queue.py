@@ -17,7 +17,7 @@ import numpy as np
 from numba import int64, uint64
 
 from ...kernels import id_index
-from ...kernels.cache import internal
+from ...kernels.cache import inlined, internal
 from ...kernels.id_index import BLOCK_SHIFT, META, SEQ, TIME, column_of, set_column
 from ...kernels.pointers import c_word, copy_bytes, int64s_at
 from . import layout, order
@@ -118,23 +118,27 @@ def set_received(loop, record, count):
         set_column(clients, client, META, uint64(count) << BLOCK_SHIFT | length)
 
 
-@internal
+@inlined
 def room_for(loop, head):
     """Return how many bytes to receive of the message whose identity is in the scratch.
 
     A longer one will not be admitted. It is not copied, so that messages are refused several times
     quicker than ZeroMQ's thread receives them, and do not pile up there.
     """
-    most = loop[layout.MAX_FRAME]
     if 4 * counts_of(loop)[layout.QUEUED_BYTES] < loop[layout.MAX_BYTES]:
-        return most  # it is admitted, as nearly always
+        return loop[layout.MAX_FRAME]  # it is admitted, as nearly always
+    return _room_in_full_queue(loop, head)
+
+
+@internal
+def _room_in_full_queue(loop, head):
     if free_messages(loop) <= 0:
         return int64(_HEAD_OF_REFUSED)
     client = _client_of(loop, head)
     room = free_bytes(loop)
     if client >= 0 and column_of(_clients(loop), client, _MESSAGES) != _ZERO:
         room -= int64(column_of(_clients(loop), client, _BYTES))
-    return min(max(room, _HEAD_OF_REFUSED), most)
+    return min(max(room, _HEAD_OF_REFUSED), loop[layout.MAX_FRAME])
 
 
 @internal
@@ -218,7 +222,7 @@ def _charge(loop, client, messages, size):
     set_column(clients, client, _BYTES, column_of(clients, client, _BYTES) + uint64(size))
 
 
-@internal
+@inlined
 def _append(loop, client, record):
     """Append a record to its client's messages."""
     links = links_of(loop, client)
@@ -231,14 +235,14 @@ def _append(loop, client, record):
     order.enter(loop, client)
 
 
-@internal
+@inlined
 def next_record(loop):
     """Return the address of the next record to serve, 0 if the queue is empty."""
     client = order.first_client(loop)
     return links_of(loop, client)[FIRST] if client >= 0 else int64(0)
 
 
-@internal
+@inlined
 def advance(loop, record, rows):
     """Remove the next record, of so many observations, from the queue.
 

@@ -164,8 +164,9 @@ def read_vector(at, end, count, to, offsets):
     """Read a bin of ``count`` float32, or an array of as many numbers, and write them to ``to``.
 
     In an array nil is a missing value and becomes NaN, as in wire/elements.py. Where ``offsets`` is
-    the address of float64[count] and not 0, these are subtracted, and a bin, which has lost too
-    much, is refused.
+    the address of float64[2 * count] and not 0, the first of them are subtracted, and a bin, which
+    has lost too much, is refused. The others say where what float32 loses of a number is written,
+    -1 for nowhere.
 
     Returns
     -------
@@ -191,7 +192,12 @@ def read_vector(at, end, count, to, offsets):
         if at == 0:
             return int64(0)
         if offsets != 0:
-            value -= doubles_at(offsets, count)[n]
+            table = doubles_at(offsets, 2 * count)
+            value -= table[n]
+            if table[count + n] >= 0.0:
+                place = floats_at(to + 4 * int64(table[count + n]), int64(1))
+                lost = value - np.float64(f32(value)) if abs(value) < np.inf else 0.0
+                place[0] = f32(lost)
         values[n] = f32(value)
     return at
 

@@ -54,6 +54,16 @@ def _pause(loop, socket):
 
 
 @internal
+def _wait_for_room(loop, client, size):
+    """Wait until a client's large replies leave room for one more; tell whether they do."""
+    while not may_hold(loop, client, size):
+        if not _may_wait(loop):
+            return False
+        _pause(loop, loop[layout.ROUTER])
+    return True
+
+
+@internal
 def send_reply(loop, head, at, size):
     """Send ``size`` bytes at ``at`` to the sender of the message with this head."""
     counts = counts_of(loop)
@@ -62,11 +72,9 @@ def send_reply(loop, head, at, size):
     flags = int64(SEND_MORE | DONT_WAIT)
     size_of_name, client = head[layout.IDENTITY_SIZE], head[layout.CLIENT]
     large = size > layout.LARGE
-    while large and not may_hold(loop, client, size):
-        if not _may_wait(loop):
-            counts[layout.DROPPED_ANSWERS] += 1  # the client does not read
-            return
-        _pause(loop, socket)
+    if large and not _wait_for_room(loop, client, size):
+        counts[layout.DROPPED_ANSWERS] += 1  # the client does not read
+        return
     sent = _send(loop, socket, back, size_of_name, flags)
     while sent < 0 and error_number(loop) == EAGAIN and _may_wait(loop):
         _pause(loop, socket)

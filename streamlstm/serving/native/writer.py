@@ -7,7 +7,7 @@ made enough room.
 import numpy as np
 from numba import int64, uint64
 
-from ...kernels.cache import internal
+from ...kernels.cache import inlined, internal
 from ...kernels.pointers import (
     bits_of,
     byte_at,
@@ -24,7 +24,7 @@ from . import layout, reader
 _BYTE = np.uint64(255)
 
 
-@internal
+@inlined
 def write_byte(at, value):
     """Write one byte."""
     put_byte(at, uint64(value))
@@ -76,7 +76,7 @@ def write_bin_head(at, size):
     return _write_length(at, int64(reader.BIN32), size, int64(4))
 
 
-@internal
+@inlined
 def write_bytes(at, address, size):
     """Write ``size`` bytes from ``address``."""
     copy_bytes(at, address, size)
@@ -104,15 +104,20 @@ def write_topic(at, id, length):
 
 
 @internal
-def write_wide(at, place, count, offsets):
-    """Write ``count`` float32 from ``place`` on with float64[count] at ``offsets``, as float64.
+def write_wide(loop, at, y, start, count):
+    """Write ``count`` numbers of the result at ``y`` from ``start`` on as float64.
 
-    Nil stands for what is unknown, NaN.
+    They are outputs or their bounds; what is added to each output is added to them. Nil stands for
+    what is unknown, NaN.
     """
     at = write_array(at, count)
-    numbers, moved = floats_at(place, count), doubles_at(offsets, count)
+    moved, O = doubles_at(loop[layout.OUTPUT_OFFSETS], count), loop[layout.OUTPUT_COUNT]
+    numbers, level = floats_at(y + 4 * start, count), loop[layout.OUTPUT_LEVEL]
+    levels = floats_at(y + 4 * level, 2 * O)
     for n in range(count):
         number = np.float64(numbers[n]) + moved[n]
+        if level != 0:
+            number += np.float64(levels[n % O]) + np.float64(levels[O + n % O])
         if number != number:
             at = write_byte(at, int64(reader.NIL))
             continue
@@ -121,12 +126,11 @@ def write_wide(at, place, count, offsets):
     return at
 
 
-@internal
+@inlined
 def write_outputs(loop, at, y, size):
     """Write the outputs of a result at ``y``: a bin of ``size`` bytes, or with offsets an array."""
-    offsets = loop[layout.OUTPUT_OFFSETS]
-    if offsets != 0:
-        return write_wide(at, y, size // 4, offsets)
+    if loop[layout.OUTPUT_OFFSETS] != 0:
+        return write_wide(loop, at, y, int64(0), size // 4)
     return write_bytes(write_bin_head(at, size), y, size)
 
 
@@ -144,18 +148,19 @@ def write_prediction(loop, at, id, length, seq, y, size):
     for n in range(loop[layout.EXTRA_COUNT]):
         extra = int64s_at(extras + 8 * layout.EXTRA * n, layout.EXTRA)
         at = write_bytes(at, extra[layout.EXTRA_AT], extra[layout.EXTRA_SIZE])
-        at = _write_extra(loop, at, extra, y + 4 * extra[layout.EXTRA_START])
+        at = _write_extra(loop, at, extra, y)
     return at
 
 
 @internal
-def _write_extra(loop, at, extra, place):
-    """Write the numbers of a result from ``place`` on, as an extra says."""
-    what = extra[layout.EXTRA_WHAT]
+def _write_extra(loop, at, extra, y):
+    """Write numbers of the result at ``y``, as an extra says."""
+    what, start = extra[layout.EXTRA_WHAT], extra[layout.EXTRA_START]
+    place = y + 4 * start
     if what == FLOATS:
         return write_bytes(at, place, 4 * extra[layout.EXTRA_COUNTED])
     if what == WIDE:
-        return write_wide(at, place, extra[layout.EXTRA_COUNTED], loop[layout.OUTPUT_OFFSETS])
+        return write_wide(loop, at, y, start, extra[layout.EXTRA_COUNTED])
     if what == NUMBER:
         return write_big_endian(write_byte(at, int64(reader.FLOAT32)), half_at(place), int64(4))
     number = int64(floats_at(place, int64(1))[0])
@@ -177,9 +182,9 @@ def write_extras(loop, at, first, count, width):
         size, wide = 4 * extra[layout.EXTRA_COUNTED], extra[layout.EXTRA_WHAT] == WIDE
         at = write_array(at, count) if wide else write_bin_head(at, size * count)
         for row in range(count):
-            place = first + width * row + 4 * extra[layout.EXTRA_START]
+            y, start = first + width * row, extra[layout.EXTRA_START]
             if wide:
-                at = write_wide(at, place, size // 4, loop[layout.OUTPUT_OFFSETS])
+                at = write_wide(loop, at, y, start, size // 4)
             else:
-                at = write_bytes(at, place, size)
+                at = write_bytes(at, y + 4 * start, size)
     return at

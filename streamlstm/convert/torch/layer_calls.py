@@ -1,0 +1,285 @@
+"""Layers with weights, as ``forward`` calls them, followed on labels."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import ConvertError
+from .layers import TorchLayer, make_weights, to_array
+from .modules import read_module
+from .signals import Labels, Signal, StreamsMixedError
+from .values import Values
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: its module, name, arguments and what it returned."""
+
+    module: Any
+    name: str
+    args: Sequence[Any]
+    given: Any
+
+
+def add_linear(values: Values, name: str, x: Any, weight: Any, bias: Any) -> Labels:
+    """Follow a product with float[O, K] along the last axis."""
+    source, positions = values.signals.vectors(values.labels(x), name)
+    shift = None if bias is None else to_array(bias, f"{name}.bias").reshape(-1)
+    matrix = np.ascontiguousarray(to_array(weight, f"{name}.weight"))
+    if shift is not None and len(shift) != len(matrix):
+        shift = np.broadcast_to(shift, len(matrix)).copy()
+    new = values.signals.linear(source, matrix, shift, name)
+    return values.signals.labels(new, positions)
+
+
+def add_layer_norm(
+    values: Values, name: str, x: Any, shape: Sequence[int], tensors: Mapping[str, Any], eps: float
+) -> Labels:
+    """Follow a normalisation over the features."""
+    if len(shape) != 1:
+        raise ConvertError(
+            f"{name}: expected a normalisation over the features only, got the shape {(*shape,)}"
+        )
+    options = {"epsilon": float(eps), "features": int(shape[0])}
+    layer = TorchLayer(name, "layer_norm", make_weights(name, tensors), options)
+    return _whole(values, name, values.labels(x), layer)
+
+
+def add_batch_norm(
+    values: Values, name: str, x: Any, tensors: Mapping[str, Any], eps: float
+) -> Labels:
+    """Follow a normalisation by statistics of training, along axis 1."""
+    layer = TorchLayer(name, "batch_norm", make_weights(name, tensors), {"epsilon": float(eps)})
+    weights = layer.weights.copy()
+    mean = weights.take("running_mean")
+    layer.options["features"] = len(mean)
+    factor = weights.take_or("weight", mean.shape, 1)
+    factor = factor / np.sqrt(weights.take("running_var") + eps)
+    bias = weights.take_or("bias", mean.shape, 0) - mean * factor
+    last = np.moveaxis(values.labels(x), 1, -1)
+    source, positions = values.signals.vectors(last, name)
+    more: dict[str, Any] = {"layer": layer, "terms": [(source, np.diag(factor))], "bias": bias}
+    key = ("batch_norm", factor.tobytes(), bias.tobytes())
+    new = values.signals.add(key, source.width, source, **more)
+    return np.moveaxis(values.signals.labels(new, positions), -1, 1)
+
+
+def add_embedding(values: Values, name: str, x: Any, weight: Any) -> Labels:
+    """Follow a look-up in float[categories, D]; the layer here passes further inputs on."""
+    labels = values.labels(x, integer=True)
+    found = values.signals.locate(labels)
+    source = values.signals.input
+    if (found.signal != 0).any() or found.value.any():
+        raise ConvertError(f"{name} is an embedding: expected it to take the first input")
+    table = to_array(weight, f"{name}.weight")
+    layer = TorchLayer(name, "embedding", make_weights(name, {"weight": table}))
+    key, width = ("embedding", table.tobytes()), table.shape[1] + source.width - 1
+    new = values.signals.add(key, width, source, layer=layer)
+    return values.signals.labels(new, found.position)[..., : table.shape[1]]
+
+
+def _whole(values: Values, name: str, labels: Labels, layer: TorchLayer) -> Labels:
+    """Follow a layer that takes all features along the last axis, and gives as many."""
+    source, positions = values.signals.vectors(labels, name)
+    source = values.signals.resolve(source)
+    weights = layer.weights.copy()
+    key = (layer.kind, *((k, weights.take(k).tobytes()) for k in layer.weights.shapes))
+    new = values.signals.add((*key, repr(layer.options)), source.width, source, layer=layer)
+    return values.signals.labels(new, positions)
+
+
+def _read(call: Call) -> TorchLayer:
+    layer = read_module(call.module, call.name)
+    if layer is None:
+        raise ConvertError(f"{call.name} is not a layer")
+    return layer
+
+
+def _tensors(call: Call) -> dict[str, Any]:
+    layer = _read(call)
+    weights = layer.weights.copy()
+    return {key: weights.take(key) for key in layer.weights.shapes if key != _COUNT}
+
+
+_COUNT = "num_batches_tracked"
+
+
+def _linear(values: Values, call: Call) -> list[Labels]:
+    tensors = _tensors(call)
+    weight, bias = tensors["weight"], tensors.get("bias")
+    return [add_linear(values, call.name, call.args[0], weight, bias)]
+
+
+def _layer_norm(values: Values, call: Call) -> list[Labels]:
+    shape, eps = call.module.normalized_shape, call.module.eps
+    return [add_layer_norm(values, call.name, call.args[0], shape, _tensors(call), eps)]
+
+
+def _batch_norm(values: Values, call: Call) -> list[Labels]:
+    return [add_batch_norm(values, call.name, call.args[0], _tensors(call), call.module.eps)]
+
+
+def _embedding(values: Values, call: Call) -> list[Labels]:
+    return [add_embedding(values, call.name, call.args[0], _tensors(call)["weight"])]
+
+
+def _recurrent(values: Values, call: Call) -> list[Labels]:
+    """Follow LSTM, GRU or RNN: its outputs and final states."""
+    _read(call)  # refuses what cannot be stepped
+    module, x = call.module, call.args[0]
+    if not isinstance(x, torch.Tensor):
+        raise ConvertError(f"{call.name} is given packed series: call it with one padded tensor")
+    labels = values.labels(x)
+    batched = labels.ndim == 3
+    given = call.args[1] if len(call.args) > 1 else None
+    if not batched:
+        labels = labels[:, None]
+        if given is not None and not values.is_live(given):
+            given = [state[:, None] for state in _states(given)]
+    elif module.batch_first:
+        labels = labels.swapaxes(0, 1)
+    source, positions = values.signals.vectors(labels, call.name)
+    outputs = module.proj_size or module.hidden_size
+    signal, final = _step(values, call, source, positions, given, module.num_layers, outputs)
+    found = values.signals.labels(signal, positions)
+    if not batched:
+        return [found[:, 0], *(part[:, 0] for part in final)]
+    return [found.swapaxes(0, 1) if module.batch_first else found, *final]
+
+
+def _cell(values: Values, call: Call) -> list[Labels]:
+    """Follow one step of a cell: its states."""
+    labels = values.labels(call.args[0])
+    rows = labels if labels.ndim == 2 else labels[None]
+    source, positions = values.signals.vectors(rows[None], call.name)
+    given = call.args[1] if len(call.args) > 1 else None
+    _, final = _step(values, call, source, positions, given, 1, call.module.hidden_size)
+    return [part[0] if labels.ndim == 2 else part[0, 0] for part in final]
+
+
+def _states(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, tuple | list) else [given]
+
+
+def _step(
+    values: Values,
+    call: Call,
+    source: Signal,
+    positions: Labels,
+    given: Any,
+    layers: int,
+    outputs: int,
+) -> tuple[Signal, list[Labels]]:
+    """Follow a recurrent layer over positions[T, B]; return its signal and final states."""
+    first = _check_order(values, call.name, positions)
+    source = values.signals.resolve(source)
+    runs = values.runs.setdefault((id(source), id(call.module)), [])
+    if first == 0:
+        states = _first_states(values, call, source, given, layers, outputs)
+        runs.append(states)
+    else:
+        before = positions[0] - 1
+        left = [states for states in runs if _goes_on(values, states, before, given)]
+        if not left:
+            raise ConvertError(
+                f"{call.name} starts anew at each step, or goes on from another state than the one "
+                "that it left"
+            )
+        states = left[0]
+    last = [
+        np.stack([values.signals.labels(signal, positions[-1]) for signal in letter])
+        for letter in states
+    ]
+    return states[0][-1], last
+
+
+def _first_states(
+    values: Values, call: Call, source: Signal, given: Any, layers: int, outputs: int
+) -> list[list[Signal]]:
+    """Return the signals of the states of a layer that starts: h, and c, of each level."""
+    if given is not None and values.is_live(given):
+        raise ConvertError(f"{call.name} takes its first state from another part of the network")
+    layer = _read(call)
+    initial = _initial_state(call.name, given)
+    if initial is not None:
+        layer.options["initial_state"] = initial
+    key = ("recurrent", id(call.module), *(part.tobytes() for part in initial or ()))
+    known = values.signals.add(key, outputs, source, layer=layer)
+    return _state_signals(values, call, known, layers, outputs)
+
+
+def _state_signals(
+    values: Values, call: Call, known: Signal, layers: int, outputs: int
+) -> list[list[Signal]]:
+    """Return the signals of the states: h, and c of an LSTM, of each layer; the last h is known."""
+    found = []
+    for letter in "hc" if "LSTM" in _base_name(call.module) else "h":
+        width = outputs if letter == "h" else call.module.hidden_size
+        word = "the hidden state" if letter == "h" else "the cell state"
+        signals = [
+            values.signals.add(
+                (letter, n), width, known, hidden=f"{word} of {call.name}, layer {n}"
+            )
+            for n in range(layers)
+        ]
+        if letter == "h":
+            signals[-1] = known
+        found.append(signals)
+    return found
+
+
+def _base_name(module: Any) -> str:
+    return " ".join(base.__name__ for base in type(module).__mro__)
+
+
+def _check_order(values: Values, name: str, positions: Labels) -> int:
+    """Return the first step of positions[T, B] if each column is consecutive steps of a stream."""
+    stream, step = np.divmod(positions, values.signals.steps)
+    if (stream != stream[0]).any():
+        raise StreamsMixedError(f"{name} runs over the streams instead of the steps")
+    if (step != step[0, 0] + np.arange(len(step))[:, None]).any():
+        kind = "from its end" if len(step) > 1 and step[0, 0] > step[-1, 0] else "with gaps"
+        if (step[0] != step[0, 0]).any():
+            kind = "in pieces side by side"
+        raise ConvertError(f"{name} reads the series {kind}, which a live stream does not have")
+    return int(step[0, 0])
+
+
+def _goes_on(values: Values, states: list[list[Signal]], before: Labels, given: Any) -> bool:
+    """Return whether a state is that of a layer at the positions before."""
+    parts = [] if given is None else _states(given)
+    if len(parts) != len(states):
+        return False
+    for signals, tensor in zip(states, parts, strict=True):
+        expected = np.stack([values.signals.labels(signal, before) for signal in signals])
+        if not np.array_equal(values.labels(tensor).reshape(-1), expected.reshape(-1)):
+            return False
+    return True
+
+
+def _initial_state(name: str, given: Any) -> list[Any] | None:
+    """Return a constant initial state, one vector for all streams; None for zeros."""
+    parts = [] if given is None else [to_array(t, f"{name}: initial state") for t in _states(given)]
+    if not any(part.any() for part in parts):
+        return None
+    for part in parts:
+        rows = part[None] if part.ndim == 1 else part
+        if (rows != rows[..., :1, :]).any():
+            raise ConvertError(f"{name} starts from a state that differs from stream to stream")
+    return [
+        (part[None] if part.ndim == 1 else part)[..., :1, :].reshape(-1, part.shape[-1])
+        for part in parts
+    ]
+
+
+LAYERS: dict[str, Callable[[Values, Call], list[Labels]]] = {
+    "linear": _linear,
+    "layer_norm": _layer_norm,
+    "batch_norm": _batch_norm,
+    "embedding": _embedding,
+    "recurrent": _recurrent,
+    "cell": _cell,
+}

@@ -1,0 +1,29 @@
+"""Why a function or a module of PyTorch cannot be stepped, for messages."""
+
+_REASONS = {
+    "attention": "it attends to the whole past, which cannot be stepped",
+    "attn": "it attends to the whole past, which cannot be stepped",
+    "transformer": "it attends to the whole past, which cannot be stepped",
+    "conv": "a convolution looks at several steps at once",
+    "pool": "pooling looks at several steps at once",
+    "embedding_bag": "it sums over several categories",
+    "embeddingbag": "it sums over several categories",
+    "quantized": "it is quantized: bring the network that it was made from, in floating point",
+    "pack_padded": "packed series hold several streams in one: call it with one padded tensor",
+    "instance_norm": "it normalises over the whole series",
+    "group_norm": "it normalises over the whole series",
+    "cumsum": "it sums over the whole past",
+    "diff": "it takes the difference of two steps, and there is no layer for it",
+    "pad": "it puts steps beside those of the stream",
+    "einsum": "only products with a constant matrix are followed: write it as a Linear",
+    "bmm": "a product of two parts of the network has no layer here",
+    "where": "a choice by numbers has no layer here",
+    "lstm": "its forward is not that of PyTorch's own layer",
+    "gru": "its forward is not that of PyTorch's own layer",
+}
+
+
+def reason(name: str) -> str:
+    """Return why what is called so cannot be converted."""
+    found = [text for word, text in _REASONS.items() if word in name.lower()]
+    return found[0] if found else "there is no layer for it here"

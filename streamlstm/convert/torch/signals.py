@@ -1,0 +1,289 @@
+"""What a tensor in ``forward`` holds: which value of which layer each of its numbers is.
+
+A *signal* is a series of vectors that every stream has, the input or the outputs of a layer:
+float[S, T, N]. Each of its numbers has a *label*, an integer of its own. An operation that only
+moves numbers (indexing, reshaping, stacking) is followed by moving their labels; a layer is
+followed by reading off the labels which signal it is given, and whether it is given step after
+step. So no number of the network decides what it is. Nothing here needs PyTorch.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ConvertError
+from ..common.weights import Float64Array, Weights
+from .layers import TorchLayer
+
+Labels = NDArray[np.int64]
+CONSTANT = -1  # the label of a number that does not come from the input
+_MAX_WIDTH = 8192  # of a signal that arithmetic makes
+
+
+class StreamsMixedError(ConvertError):
+    """Values of several streams meet, as in a call with the axes in another order."""
+
+
+@dataclass(eq=False)
+class Signal:
+    """A series of vectors, by what computes them.
+
+    Attributes
+    ----------
+    width : int
+        N.
+    first : int
+        Label of its first number; that of value n at position p is ``first + p * width + n``.
+    source : Signal, optional
+        What ``layer`` takes; None for the input, and for a sum.
+    layer : TorchLayer, optional
+        What computes it from the source.
+    terms : sequence of (Signal, float64[N, M])
+        Where it is affine: ``sum(matrix @ signal) + bias``, of the source or of several signals.
+    bias : float64[N]
+    hidden : str
+        What it is, if no layer returns it, such as a cell state; it cannot be brought.
+    """
+
+    width: int
+    first: int
+    source: "Signal | None" = None
+    layer: TorchLayer | None = None
+    terms: "Sequence[tuple[Signal, Float64Array]]" = ()
+    bias: Float64Array | None = None
+    hidden: str = ""
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it is a sum of several signals, which no layer computes."""
+        return len(self.terms) > 1 or any(signal.mixed for signal, _ in self.terms)
+
+    @property
+    def depth(self) -> int:
+        """Number of steps from the input."""
+        below = [signal for signal, _ in self.terms] + ([self.source] if self.source else [])
+        return 1 + max((signal.depth for signal in below), default=0)
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        if self.hidden:
+            return self.hidden
+        if self.layer is not None:
+            return self.layer.name
+        return " and ".join(dict.fromkeys(s.name for s, _ in self.terms)) or "the input"
+
+
+class Located(NamedTuple):
+    """Labels taken apart: number of the signal (-1: a constant), position, value; as the labels."""
+
+    signal: Labels
+    position: Labels
+    value: Labels
+
+
+class Signals:
+    """The signals of one call of a module, for S streams of T steps; position p is s * T + t.
+
+    Parameters
+    ----------
+    streams, steps : int
+        S and T.
+    width : int
+        F, features of an observation.
+    """
+
+    def __init__(self, streams: int, steps: int, width: int) -> None:
+        self.streams, self.steps = streams, steps
+        self._all: list[Signal] = []
+        self._known: dict[Hashable, Signal] = {}
+        self._next = 0
+        self.input = self.add(("input",), width)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __getitem__(self, n: int) -> Signal:
+        return self._all[n]
+
+    def add(self, key: Hashable, width: int, source: Signal | None = None, **more: Any) -> Signal:
+        """Return the signal under a key, made on the first call; attributes as of Signal."""
+        key = (id(source), key)
+        if key not in self._known:
+            if width > _MAX_WIDTH:
+                raise ConvertError("forward treats every step differently, or makes it very wide")
+            self._known[key] = Signal(width, self._next, source, **more)
+            self._all.append(self._known[key])
+            self._next += width * self.streams * self.steps
+        return self._known[key]
+
+    def labels(self, signal: Signal, positions: Labels) -> Labels:
+        """Return the labels of a signal's vectors at some positions, int64[..., N]."""
+        return signal.first + positions[..., None] * signal.width + np.arange(signal.width)
+
+    def all_labels(self, signal: Signal) -> Labels:
+        """Return the labels of a signal, int64[S, T, N]."""
+        positions = np.arange(self.streams * self.steps).reshape(self.streams, self.steps)
+        return self.labels(signal, positions)
+
+    def locate(self, labels: Labels) -> Located:
+        """Take labels apart."""
+        firsts = np.array([signal.first for signal in self._all])
+        widths = np.array([signal.width for signal in self._all])
+        found = np.searchsorted(firsts, labels, side="right") - 1
+        position, value = np.divmod(labels - firsts[found], widths[found])
+        return Located(np.where(labels < 0, -1, found), position, value)
+
+    def vectors(self, labels: Labels, what: str) -> tuple[Signal, Labels]:
+        """Return the signal whose vectors lie along the last axis, and their positions.
+
+        Raises
+        ------
+        ConvertError
+            If the numbers along it are of several steps or streams, or are constants.
+        """
+        found = Located(*(part.reshape(-1, labels.shape[-1]) for part in self.locate(labels)))
+        self._check_same_position(found, what)
+        pairs = list(zip(found.signal[0], found.value[0], strict=True))
+        if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
+            raise ConvertError(f"{what} is given other values at some steps than at others")
+        signal = self.gather([(self._all[n], value) for n, value in pairs])
+        return signal, found.position[:, 0].reshape(labels.shape[:-1])
+
+    def _check_same_position(self, found: Located, what: str) -> None:
+        if (found.signal < 0).any():
+            raise ConvertError(
+                f"{what} is given numbers that do not come from the input, such as padding"
+            )
+        apart = found.position != found.position[:, :1]
+        if apart.any():
+            row = found.position[int(np.argmax(apart.any(axis=1)))]
+            steps = len(np.unique(row % self.steps))
+            if (row // self.steps != row[0] // self.steps).any():
+                raise StreamsMixedError(f"{what} takes the values of several streams at once")
+            raise ConvertError(f"{what} takes the values of {steps} steps at once, a window")
+
+    def gather(self, pairs: Sequence[tuple[Signal, int]]) -> Signal:
+        """Return the signal whose vectors hold these values of other signals."""
+        first = pairs[0][0]
+        columns = [int(value) for _, value in pairs]
+        if all(signal is first for signal, _ in pairs):
+            if columns == list(range(first.width)):
+                return first
+            return self.linear(first, np.eye(first.width)[columns], None, "a selection")
+        together = self._same_function(pairs)
+        if together is not None:
+            return together
+        terms: dict[Signal, Float64Array] = {}
+        for row, (signal, value) in enumerate(pairs):
+            terms.setdefault(signal, np.zeros((len(pairs), signal.width)))[row, value] = 1
+        return self.sum(terms, np.zeros(len(pairs)))
+
+    def _same_function(self, pairs: Sequence[tuple[Signal, int]]) -> Signal | None:
+        """Return f(a, b) for f(a) beside f(b), where f is a function of single values."""
+        layers = [signal.layer for signal, _ in pairs]
+        if any(layer is None or layer.options.get("single") is None for layer in layers):
+            return None
+        kinds = {layer.options["single"] for layer in layers if layer is not None}
+        if len(kinds) != 1 or any(signal.source is None for signal, _ in pairs):
+            return None
+        inner = self.resolve(self.gather([(s.source, v) for s, v in pairs if s.source is not None]))
+        layer = layers[0]
+        return self.add(("function", *kinds), inner.width, inner, layer=layer)
+
+    def linear(
+        self, source: Signal, matrix: Float64Array, bias: Float64Array | None, name: str
+    ) -> Signal:
+        """Return ``matrix @ source + bias``."""
+        key = ("linear", matrix.tobytes(), None if bias is None else bias.tobytes())
+        arrays = {"weight": matrix} | ({} if bias is None else {"bias": bias})
+        shift = np.zeros(len(matrix)) if bias is None else bias
+        layer = TorchLayer(name, "linear", Weights(name, arrays))
+        more: dict[str, Any] = {"layer": layer, "terms": [(source, matrix)], "bias": shift}
+        return self.add(key, len(matrix), source, **more)
+
+    def sum(self, terms: dict[Signal, Float64Array], bias: Float64Array) -> Signal:
+        """Return ``sum(matrix @ signal) + bias``."""
+        if len(terms) == 1:
+            ((source, matrix),) = terms.items()
+            return self.linear(source, matrix, bias if bias.any() else None, "a sum")
+        parts = [(id(signal), matrix.tobytes()) for signal, matrix in terms.items()]
+        key = ("sum", *parts, bias.tobytes())
+        return self.add(key, len(bias), terms=list(terms.items()), bias=bias)
+
+    def resolve(self, signal: Signal) -> Signal:
+        """Return a signal as one that a chain of layers computes.
+
+        Raises
+        ------
+        ConvertError
+            If it joins signals that no single layer computes.
+        """
+        if not signal.mixed:
+            return signal
+        terms, bias = self.reduce({signal: np.eye(signal.width)}, beside_input=False)
+        return self.sum(terms, bias)
+
+    def reduce(
+        self, terms: dict[Signal, Float64Array], *, beside_input: bool
+    ) -> tuple[dict[Signal, Float64Array], Float64Array]:
+        """Return an affine map of signals as one of a single signal; perhaps beside the input.
+
+        Linear layers are expanded, the last ones first, until only one signal is left.
+        """
+        terms, bias = dict(terms), np.zeros(len(next(iter(terms.values()))))
+        while True:
+            others = [s for s in terms if not (beside_input and s is self.input)]
+            if len(others) <= 1 and not any(signal.mixed for signal in others):
+                return terms, bias
+            affine = [signal for signal in terms if signal.terms]
+            if not affine:
+                return self._with_category(terms), bias
+            last = max(affine, key=lambda signal: signal.depth)
+            matrix = terms.pop(last)
+            bias = bias + (0 if last.bias is None else matrix @ last.bias)
+            for signal, inner in last.terms:
+                terms[signal] = terms.get(signal, 0) + matrix @ inner
+
+    def _with_category(self, terms: dict[Signal, Float64Array]) -> dict[Signal, Float64Array]:
+        """Return terms of an embedding beside numeric inputs, which its layer passes on."""
+        found = [s for s in terms if s.layer is not None and s.layer.kind == "embedding"]
+        if len(found) != 1 or {*terms} - {*found} != {self.input}:
+            joined = ", ".join(signal.name for signal in terms)
+            raise ConvertError(f"forward joins branches that no single layer computes: {joined}")
+        numeric = terms[self.input]
+        if numeric[:, 0].any():
+            raise ConvertError("forward uses the category as a number beside its embedding")
+        matrix = terms[found[0]].copy()
+        matrix[:, matrix.shape[1] - (numeric.shape[1] - 1) :] += numeric[:, 1:]
+        return {found[0]: matrix}
+
+
+def apply_single(
+    signals: Signals, labels: Labels, key: Hashable, make: Callable[[], Iterable[TorchLayer]]
+) -> Labels:
+    """Return the labels of a function of single values, applied to numbers with these labels.
+
+    Parameters
+    ----------
+    signals : Signals
+    labels : int64[...]
+    key : hashable
+        The same for the same function.
+    make : callable
+        Returns its layer, or several.
+    """
+    found = signals.locate(labels)
+    moved = labels.copy()
+    for n in np.unique(found.signal[found.signal >= 0]):
+        old = signals[n]
+        new = signals.resolve(old)
+        for place, layer in enumerate(make()):
+            layer.options["single"] = (key, place)
+            new = signals.add(("function", (key, place)), old.width, new, layer=layer)
+        here = found.signal == n
+        moved[here] += new.first - old.first
+    return moved

@@ -1,0 +1,1 @@
+"""Pictures: their colours and style, their axes, and files of them; matplotlib is known here."""
