@@ -291,10 +291,10 @@ def check_targets(
             f"up to {len(inputs) - 1}, or -1; got {shown(targets)}."
         )
     has_target = any(target >= 0 for target in targets)
-    if online.intervals and not has_target:
+    if online.intervals and not has_target and not online.labels:
         raise ModelError(
             "online: intervals need to know what came: name the input that an output forecasts "
-            "(targets)."
+            "(targets), or accept labels from outside (labels)."
         )
     if online.adapt != "none" and not has_target and not online.labels:
         raise ModelError(
