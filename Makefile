@@ -55,6 +55,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 	@$(RUN) -m benchmarks.kernels --json benchmarks/results/kernels.json
 	@$(RUN) -m benchmarks.streams --json benchmarks/results/streams.json
 	@$(RUN) -m benchmarks.layers --json benchmarks/results/layers.json
+	@$(RUN) -m benchmarks.windows --json benchmarks/results/windows.json
 	@$(RUN) -m benchmarks.startup --json benchmarks/results/startup.json
 	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
 	@$(RUN) -m benchmarks.serving --json benchmarks/results/serving.json
@@ -63,7 +64,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
 	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)
 
-figures: .venv/.base  ## Write the tables of the last benchmarks into README.md and docs/figures.md
+figures: .venv/.base  ## Write the tables of the last benchmarks into README.md, docs/figures.md and docs/online.md
 	@$(RUN) -m benchmarks.readme
 
 architecture: .venv/.base  ## Draw the packages and their imports into docs/architecture.md

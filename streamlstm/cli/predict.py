@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamlstm.data.table import Table
+    from streamlstm.data.text_column import TextColumn
     from streamlstm.network.model import Model
 
 
@@ -28,7 +29,9 @@ def predict(
     actual: Annotated[
         bool,
         typer.Option(
-            "--actual", help="Write beside each output what came at the time that it speaks of."
+            "--actual",
+            help="Write beside each output what came at the time that it speaks of; of a model of "
+            "classes the class that was told and the one that it was.",
         ),
     ] = False,
     plot: Annotated[
@@ -70,15 +73,15 @@ def predict(
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_rows, result_columns
-    from streamlstm.learn.evaluation.reading import checked_inputs, needed_columns
+    from streamlstm.learn.evaluation.reading import checked_inputs, reading_for, told_column
     from streamlstm.learn.model_inputs import reading_of
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
     compared = actual or plot is not None
-    needed = needed_columns(network) if compared else network.inputs
-    reading |= reading_of(network, needed) | {"missing": compared or fills(network)}
+    needed = reading_for(network) if compared else reading_of(network, network.inputs)
+    reading |= {"missing": fills(network)} | needed
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     values = checked_inputs(network, table)
@@ -90,8 +93,11 @@ def predict(
         _draw(plot, network, table, results)
         if out is None:
             return
-    told = dict(zip(names, results[:, columns].T, strict=True))
-    if actual:
+    told: dict[str, Any] = dict(zip(names, results[:, columns].T, strict=True))
+    column = told_column(network) if actual else None
+    if column is not None:
+        told |= _classes(network, table, results, column)
+    elif actual:
         told |= _actual(network, table)
     _write(out, table, sorted({h for h in network.horizons if h}), told)
 
@@ -120,6 +126,25 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
         came = table.select([column])[np.maximum(ahead, 0), 0]
         told[f"{output}_actual"] = np.where(ahead >= 0, came, np.nan)
     return told
+
+
+def _classes(
+    network: "Model", table: "Table", results: "NDArray[Any]", column: str
+) -> "dict[str, TextColumn]":
+    """Return the names of the class that was told of each row and of the one that it was."""
+    import numpy as np
+
+    from streamlstm.data.ahead import rows_ahead
+    from streamlstm.data.text_column import TextColumn
+
+    told = np.array(network.outputs)[results[:, : network.output_size].argmax(axis=1)]
+    ahead = rows_ahead(table, network.horizon)
+    came = np.array(list(table.categories[column]), object)[np.maximum(ahead, 0)]
+    came[ahead < 0] = ""
+    return {
+        f"{column}_told": TextColumn.of(told.tolist()),
+        f"{column}_actual": TextColumn.of(came.tolist()),
+    }
 
 
 def _write(

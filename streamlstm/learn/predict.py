@@ -50,7 +50,7 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     DataError
         If the data cannot be read, or lack an input.
     """
-    reading = reading_of(model, model.inputs) | {"missing": fills(model)}
+    reading: dict[str, Any] = reading_of(model, model.inputs) | {"missing": fills(model)}
     given = ReadOptions(**(reading | options))
     named = _name(model, data) if isinstance(data, np.ndarray) else data
     table = data if isinstance(data, Table) else read_table(named, given)

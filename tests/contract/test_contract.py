@@ -156,6 +156,21 @@ def test_tiles_of_streams_are_judged_as_single_streams_are(name: str, horizon: i
     assert len(np.unique(many[..., layout.kind])) > 4
 
 
+@pytest.mark.parametrize("fill", ["predict", ("zero", "predict", "last"), "last", "mean"])
+def test_tiles_of_streams_are_filled_as_single_streams_are(fill: Any) -> None:
+    """Tiles without a missing value, and some with gaps, shorter and longer than may be."""
+    model, B, T = staged(Online(fill=fill, max_gap=5), horizon=3), 36, 120
+    X = np.cumsum(np.random.default_rng(1).standard_normal((T, B, 3)), 0).astype(np.float32)
+    X[::10, 17] = X[50:53, :16, 1] = X[80:95, 20:22] = np.nan
+    X[60:70, 1] = X[0, 2] = 0.0
+    times = 60.0 * np.arange(T)
+    together, alone = Engine(model, B), Engine(model, B)
+    many = np.stack([results_of_many(together, list(range(B)), X[t], t) for t in range(T)])
+    for n in range(B):
+        assert all_equal(alone.result_run(n, X[:, n], times), many[:, n])
+        assert alone.export_stream(n) == together.export_stream(n)
+
+
 def test_a_run_gives_what_single_steps_give_bit_for_bit(model: Model, backend: str) -> None:
     X = observations(model, 12)
     one, run = Engine(model, 5, backend), Engine(model, 5, backend)
@@ -172,6 +187,25 @@ def share_all(engine: Engine) -> None:
     backend.thread_work = 1
     backend.sharing[sharing.COSTS : sharing.LEARNED] = 2**40
     backend.sharing[sharing.LEARNED :] = sharing.LEARN
+
+
+def test_the_largest_values_leave_the_same_rows_in_a_block_as_in_single_steps(
+    model: Model,
+) -> None:
+    """Products overflow, and infinite times 0 is no number, also in what pads a row."""
+    if model.categories:
+        pytest.skip("its inputs are categories")
+    streams = [f"s{n}" for n in range(21)]
+    block, single = Engine(model, len(streams)), Engine(model, len(streams))
+    X = observations(model, 5, len(streams))
+    X[1, :, 0], X[2, 3:, -1], X[3, :9] = 3e38, -3e38, 1e30
+    for t, x in enumerate(X):
+        block.step_many(streams, x, times=[60.0 * t] * len(streams))
+        for stream, row in zip(streams, x, strict=True):
+            single.step(stream, row, time=60.0 * t)
+    for stream in streams:
+        rows = [e.export_stream(stream) for e in (block, single)]
+        assert rows[0] == rows[1]
 
 
 def test_threads_change_nothing_bit_for_bit(model: Model) -> None:
