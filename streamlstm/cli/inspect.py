@@ -147,7 +147,8 @@ def measure(model: Model) -> dict[str, Any]:
     engine = Engine(model, 2)
     rng = np.random.default_rng(0)
     dtype = np.float32 if model.input_offsets is None else np.float64
-    X = model.input_scaling.invert(rng.standard_normal((_STEPS, model.input_size))).astype(dtype)
+    X: Any = model.input_scaling.invert(rng.standard_normal((_STEPS, model.input_size)))
+    X = X.astype(dtype)
     if model.categories:
         X[:, 0] = 0
     if model.input_offsets is not None:
