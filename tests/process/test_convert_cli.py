@@ -159,7 +159,7 @@ def test_an_invalid_option_is_refused_in_one_sentence(
 def test_the_data_of_a_check_come_from_a_table(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     rows = "".join(f"{n},{np.sin(n / 5):.4f}\n" for n in range(90))
-    table.write_text(f"time,audio\n{rows}80,\n")
+    table.write_text(f"time,audio\n{rows}95,\n")
     network = GOLDEN / "guitarml_gru.json"
     done = convert(network, "--inputs", "audio", "--check", "--data", table)
     assert done.returncode == 0, done.stderr
