@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.compute as pc
 
@@ -10,7 +12,7 @@ from .cell_error import cell_error, first_row
 from .columns import Columns
 from .number_columns import read_numbers
 from .options import ReadOptions
-from .table import Table, list_names, missing_column
+from .table import Note, Table, list_names, missing_column
 from .text_column import TextColumn
 from .time_columns import find_time, read_time
 
@@ -24,6 +26,10 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         If a column is missing, or a cell cannot be used; the message names line and column.
     """
     path, header = columns.path, tuple(columns.names)
+    sequence = options.sequence_column
+    if options.stream_column is None and sequence in header:
+        options = replace(options, stream_column=sequence)
+        columns.notes.append(Note(sequence, "tells the sequences apart, as in training"))
     for name in (
         *options.time_columns,
         options.stream_column,

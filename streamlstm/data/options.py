@@ -17,6 +17,8 @@ class ReadOptions:
         The time column; several are joined, such as a date and a time of day.
     stream_column : str or None
         The column that names the stream of each row, for tables of many series.
+    sequence_column : str or None
+        The same, if the source has such a column, and no other is named.
     columns : tuple of str
         The numeric columns to read, in this order; by default every column that holds numbers.
     categories : tuple of str
@@ -44,6 +46,7 @@ class ReadOptions:
 
     time_columns: tuple[str, ...] = ()
     stream_column: str | None = None
+    sequence_column: str | None = None
     columns: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     time_unit: str | None = None

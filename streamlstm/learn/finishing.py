@@ -101,6 +101,8 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
     """Return the metadata of the model file, the same in every run of the same training."""
     settings, best, sweep = prepared.settings, fitted.best, prepared.sweep
     tried = {} if sweep is None else {"sweep": json.dumps(sweep.summary())}
+    if settings.sequence_column:
+        tried["sequence_column"] = settings.sequence_column
     return (
         tried
         | {

@@ -19,7 +19,11 @@ def reading_of(model: Model, columns: Sequence[str]) -> dict[str, Any]:
     """Return the fields of `ReadOptions` that read these columns for a model."""
     category = _category_of(model)
     numbers = tuple(name for name in columns if name != category)
-    return {"columns": numbers, "categories": () if category is None else (category,)}
+    return {
+        "columns": numbers,
+        "categories": () if category is None else (category,),
+        "sequence_column": model.metadata.get("sequence_column"),
+    }
 
 
 def inputs_of(model: Model, table: Table) -> Array:

@@ -69,9 +69,9 @@ def evaluate(
         if path is not None:
             check_output(option, path, data=data, model=model)
     if report is not None:
-        from streamlstm.plots.style import check_plots
+        from streamlstm.learn.report.page import check_report
 
-        check_plots()
+        check_report(report)
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.evaluate.tables import print_evaluation, print_source
     from streamlstm.cli.understood import print_notes
@@ -83,6 +83,7 @@ def evaluate(
 
     network = Model.load(model)
     reading |= {"columns": needed_columns(network, target), "missing": True}
+    reading["sequence_column"] = network.metadata.get("sequence_column")
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     with exit_on_interrupt():  # the compiler swallows some interrupts

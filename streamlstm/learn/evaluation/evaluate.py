@@ -81,6 +81,7 @@ def evaluate(
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
     reading: dict[str, Any] = {"columns": needed_columns(network, given), "missing": True}
+    reading["sequence_column"] = network.metadata.get("sequence_column")
     table = data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
     points = find_points(network, table.names, given)
     inputs = checked_inputs(network, table)
