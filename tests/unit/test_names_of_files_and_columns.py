@@ -1,4 +1,4 @@
-"""Names that cannot be meant are refused with those that can; columns that training knows are found."""
+"""Names that cannot be meant are refused with those that can; sequences are told apart."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_a_report_is_html_and_its_name_says_so(name: str, tmp_path: Path) -> Non
 
 
 def test_a_target_that_is_the_time_is_told_so() -> None:
-    with pytest.raises(DataError, match="'time' is the time of each row.*columns are 'value'"):
+    with pytest.raises(DataError, match=r"'time' is the time of each row.*columns are 'value'"):
         sl.train(frame(), target="time", **QUICK)
     with pytest.raises(DataError, match="'run' is the name of the series of each row"):
         sl.train(frame(3), target="run", stream_column="run", **QUICK)
