@@ -19,6 +19,7 @@ from ...engine.prediction import Predictions, ResultLayout
 from ...errors import DataError
 from ...network.model import Model
 from ..periods import find_periods
+from ..python_names import OF_READING, naming_parameters
 from ..season import find_season
 from .alarms import report_stream
 from .errors import NAN, mean_change, score_errors
@@ -82,7 +83,10 @@ def evaluate(
     given = [target] if isinstance(target, str) else target
     reading: dict[str, Any] = {"columns": needed_columns(network, given), "missing": True}
     reading["sequence_column"] = network.metadata.get("sequence_column")
-    table = data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
+    with naming_parameters(OF_READING):
+        table = (
+            data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
+        )
     points = find_points(network, table.names, given)
     inputs = checked_inputs(network, table)
     compile_for(network)
