@@ -36,7 +36,7 @@ test: .venv/.dev  ## Test every feature, within minutes (ARGS="-k engine" for a 
 	@$(PYTEST) -m "not exhaustive" $(ARGS)
 
 test-all: .venv/.all  ## Run every test, against PyTorch and ONNX Runtime too, which it installs
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not short" $(ARGS)
 
 test-cuda: .venv/.dev  ## Run the tests of the cuda backend on an NVIDIA GPU: pip install -e ".[cuda]"
 	@$(RUN) -m tests.cuda $(ARGS)

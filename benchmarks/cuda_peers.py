@@ -90,7 +90,7 @@ def ticking(
             states[1].index_copy_(0, slots, c)
             torch.addmm(head["bias"], h, head["weight"].T, out=y)
 
-    tick.slots, tick.x, tick.states, tick.y = slots, x, states, y  # type: ignore[attr-defined]
+    tick.slots, tick.x, tick.states, tick.y = slots, x, states, y  # type: ignore[attr-defined] # a function's
     return tick
 
 

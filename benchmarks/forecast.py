@@ -28,7 +28,7 @@ from streamlstm.errors import DataError
 from streamlstm.learn.scores import Score
 from streamlstm.learn.training import train
 
-from .harness import Row, parser, report, steps
+from .harness import Row, number, parser, report, steps
 
 # Mean squared errors of the paper, table 1.
 INFORMER = {24: 0.098, 48: 0.158, 168: 0.183, 336: 0.222, 720: 0.269}
@@ -144,15 +144,16 @@ def main() -> None:
         for horizon in steps(arguments.horizons, "informer"):
             row = informer(found["ETTh1 OT"], horizon, arguments.hidden, arguments.long_epochs)
             rows.append({"table": "informer", **row})
-            ratios[f"informer/{horizon}, of LSTMa's"] = float(row["model"]) / LSTMA[horizon]  # type: ignore[arg-type]
-            ratios[f"informer/{horizon}, of Informer's"] = float(row["model"]) / INFORMER[horizon]  # type: ignore[arg-type]
+            error = number(row["model"])
+            ratios[f"informer/{horizon}, of LSTMa's"] = error / LSTMA[horizon]
+            ratios[f"informer/{horizon}, of Informer's"] = error / INFORMER[horizon]
     if arguments.part != "informer":
         pairs = [(name, ahead) for name in found for ahead in AHEAD]
         ours = []
         for name, ahead in steps(pairs, "series"):
             row = compared(name, found[name], ahead, arguments.hidden, arguments.epochs)
             rows.append({"table": "series", **row})
-            ours.append(float(row["of the best"]))  # type: ignore[arg-type]
+            ours.append(number(row["of the best"]))
         ratios |= {"series/worst": max(ours), "series/mean": sum(ours) / len(ours)}
     note = "Errors of the series are in multiples of persistence's."
     report("forecast", rows, ratios, arguments.json, note, targets=TARGETS)

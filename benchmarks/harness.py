@@ -18,6 +18,12 @@ from rich.table import Table
 Row = dict[str, str | float | None]
 
 
+def number(value: str | float | None) -> float:
+    """Return what a row has where it has a number."""
+    assert isinstance(value, int | float), value
+    return float(value)
+
+
 def interleaved(
     cases: Mapping[str, Callable[[], object]], rounds: int = 11, seconds: float = 0.02
 ) -> dict[str, float]:

@@ -98,7 +98,7 @@ def measure(H: int, F: int, B: int) -> dict[str, float]:
     short = SHORT if B == 1 and H >= 128 else ()
     for precision in (FULL, *short):
         run = compiled(model, X, precision)
-        cases[precision] = lambda run=run: run(n)  # type: ignore[misc]
+        cases[precision] = lambda run=run: run(n)  # type: ignore[misc] # of run's type
     engine = Engine(model, capacity=B, threads=1)
     if B == 1:
         x = X[0]

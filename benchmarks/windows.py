@@ -66,7 +66,7 @@ def torch_windows(model: Model, windows: Any) -> Peer | None:
 def onnxruntime_windows(model: Model, windows: Any) -> Peer | None:
     """Return what runs windows[B, T, F] in ONNX Runtime, from the graph that to_onnx writes."""
     try:
-        import onnx  # noqa: F401
+        import onnx  # noqa: F401 - to_onnx needs it
         import onnxruntime
     except ImportError:
         return None

@@ -61,7 +61,7 @@ def sentences(root: Path) -> list[str]:
     return list(found)
 
 
-class Network(nn.Module):  # type: ignore[misc]
+class Network(nn.Module):  # type: ignore[misc] # torch is not read
     """Predicts the logits of the next character."""
 
     def __init__(self) -> None:

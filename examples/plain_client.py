@@ -11,7 +11,7 @@ import struct
 import sys
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import zmq
 
 STEP, INFO, ERROR = 1, 6, 255

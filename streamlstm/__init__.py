@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .client.publisher import Publisher
     from .client.replay.publisher import ReplayingPublisher
     from .client.subscriber import Subscriber
+    from .convert.compare import Comparison, compare
     from .convert.json.guitarml import from_guitarml
     from .convert.json.rtneural import from_rtneural
     from .convert.keras.importer import from_keras
@@ -50,6 +51,7 @@ _HOMES = {
     "AsyncReplayingPublisher": "client.aio.replaying_publisher",
     "AsyncSubscriber": "client.aio.subscriber",
     "Client": "client.client",
+    "Comparison": "convert.compare",
     "ConvertError": "errors",
     "Dense": "network.layers",
     "Embedding": "network.layers",
@@ -69,6 +71,7 @@ _HOMES = {
     "StreamLSTMError": "errors",
     "Trained": "learn.trained",
     "check_precision": "backends.precision_check",
+    "compare": "convert.compare",
     "detector": "online.detector",
     "evaluate": "learn.evaluation",
     "from_guitarml": "convert.json.guitarml",
@@ -94,6 +97,7 @@ __all__ = [
     "AsyncReplayingPublisher",
     "AsyncSubscriber",
     "Client",
+    "Comparison",
     "ConvertError",
     "Dense",
     "Embedding",
@@ -114,6 +118,7 @@ __all__ = [
     "Trained",
     "__version__",
     "check_precision",
+    "compare",
     "detector",
     "evaluate",
     "from_guitarml",

@@ -24,7 +24,7 @@ def check_path(path: object, error: type[StreamLSTMError], what: str) -> Path:
         What the file is, for the message.
     """
     try:
-        found = Path(path)  # type: ignore[arg-type]
+        found = Path(path)  # type: ignore[arg-type] # else TypeError
         os.lstat(found)
     except (TypeError, ValueError, OSError) as problem:
         reason: object = problem

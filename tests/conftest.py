@@ -65,8 +65,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one more process of tests than there are cores: many of them wait for other processes."""
-    return (os.cpu_count() or 1) + 1
+    """Run more processes of tests than there are cores: many of them wait for other processes."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

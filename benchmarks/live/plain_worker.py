@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import torch
 import zmq
 

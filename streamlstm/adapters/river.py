@@ -16,7 +16,7 @@ from ..network.online import Online
 _STREAM = "river"
 
 
-class StreamRegressor(Regressor):  # type: ignore[misc]
+class StreamRegressor(Regressor):  # type: ignore[misc] # River's are not read
     """A model under River's verbs, so that ``progressive_val_score`` and pipelines run.
 
     An observation is a step, made by ``predict_one``, or by ``learn_one`` where it was not

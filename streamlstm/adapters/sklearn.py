@@ -24,7 +24,7 @@ from .sequences import predict_labels, train_on_classes, train_on_labels
 Array = NDArray[Any]
 
 
-class _StreamEstimator(BaseEstimator):  # type: ignore[misc]
+class _StreamEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     """What both have: the settings, and fitting to labels.
 
     Parameters
@@ -103,7 +103,7 @@ class _StreamEstimator(BaseEstimator):  # type: ignore[misc]
         return predict_labels(self.model_, X, _check_streams(streams, X))
 
 
-class StreamRegressor(RegressorMixin, _StreamEstimator):  # type: ignore[misc]
+class StreamRegressor(RegressorMixin, _StreamEstimator):  # type: ignore[misc] # as above
     """Predicts the numbers that belong to each row from it and the rows before: y[t] from X[..t].
 
     Attributes
@@ -159,7 +159,7 @@ class StreamRegressor(RegressorMixin, _StreamEstimator):  # type: ignore[misc]
         return made if self._many else made[:, 0]
 
 
-class StreamClassifier(ClassifierMixin, _StreamEstimator):  # type: ignore[misc]
+class StreamClassifier(ClassifierMixin, _StreamEstimator):  # type: ignore[misc] # as above
     """Tells the class of each row from it and the rows before: y[t] from X[..t].
 
     Attributes

@@ -121,7 +121,7 @@ class CpuBackend:
         slots: NDArray[np.int64],
         X: Float32Array,
         Y: Float32Array,
-        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002 - of devices
         times: NDArray[np.float64] | None = None,
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
@@ -140,7 +140,7 @@ class CpuBackend:
         slot: NDArray[np.int64],
         X: Float32Array,
         Y: Float32Array,
-        seqs: NDArray[np.uint64],  # noqa: ARG002
+        seqs: NDArray[np.uint64],  # noqa: ARG002 - of devices
         times: NDArray[np.float64],
     ) -> None:
         """Advance one row, that at slot[1], by X[T, F] in order; results go to Y[T, W]."""

@@ -248,10 +248,8 @@ def _layer_row(
     row[layout.LAYER_OUTPUTS] = layer.output_size
     row[[layout.NORM, layout.PROJECTION]] = -1
     row[layout.CONSTANTS] = block.add(_constants(layer))
-    fields = ("gate_activation", "candidate_activation", "cell_activation")
-    if hasattr(layer, "activation"):
-        fields = ("activation",)  # type: ignore[assignment]
-    for n, field in enumerate(fields):
+    gates = ("gate_activation", "candidate_activation", "cell_activation")
+    for n, field in enumerate(("activation",) if hasattr(layer, "activation") else gates):
         if hasattr(layer, field):
             row[layout.ACTIVATION + n] = layout.CODES[_parse(layer, field)[0]]
     for name, column in (("h", layout.HIDDEN), ("c", layout.CELL)):

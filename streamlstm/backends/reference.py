@@ -61,7 +61,7 @@ class ReferenceBackend:
         slots: NDArray[np.int64],
         X: NDArray[Any],
         Y: NDArray[Any],
-        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002
+        seqs: NDArray[np.uint64] | None = None,  # noqa: ARG002 - of devices
         times: NDArray[np.float64] | None = None,
     ) -> None:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""

@@ -10,6 +10,7 @@ from . import interrupts
 
 _before = interrupts.handle(interrupts.exit_now)
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -97,8 +98,8 @@ def main() -> NoReturn:
     """Run the command line; an error of the user ends with one sentence and exit status 1."""
     interrupts.handle(interrupts.exit_now)
     _reopen_closed_streams()
-    if sys.stdout.errors == "strict":  # names of files need not be UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         try:
             interrupts.handle(interrupts.interrupt)

@@ -8,9 +8,13 @@ process ends at once then. In between Ctrl-C raises KeyboardInterrupt as usual.
 This module is imported first, and imports only what every interpreter has loaded before.
 """
 
-import _signal  # type: ignore[import-not-found]
+import _signal  # type: ignore[import-not-found] # built in
 import os
 import sys
+
+TYPE_CHECKING = False  # as that of typing, which is not loaded yet
+if TYPE_CHECKING:
+    from types import FrameType
 
 STATUS = 130  # as a shell shows a process that SIGINT ended
 _IMPORT = "<frozen importlib"  # what the file names of the import system's code begin with
@@ -22,12 +26,12 @@ def exit_now(_number: object, _frame: object) -> None:
     os._exit(STATUS)
 
 
-def interrupt(_number: object, frame: object) -> None:
+def interrupt(_number: object, frame: "FrameType | None") -> None:
     """Raise KeyboardInterrupt; but end the process in an import before the work begins."""
     while frame is not None and not _works[0]:
-        if frame.f_code.co_filename.startswith(_IMPORT):  # type: ignore[attr-defined]
+        if frame.f_code.co_filename.startswith(_IMPORT):
             os._exit(STATUS)
-        frame = frame.f_back  # type: ignore[attr-defined]
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 

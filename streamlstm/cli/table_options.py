@@ -124,7 +124,7 @@ def _with_options(command: Callable[..., None], names: tuple[str, ...]) -> Calla
         command(**{p.name: values[p.name] for p in own}, reading=reading)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    with_options.__signature__ = given.replace(parameters=[*keyword, *added])  # type: ignore[attr-defined]
+    with_options.__signature__ = given.replace(parameters=[*keyword, *added])  # type: ignore[attr-defined] # typer's
     with_options.__annotations__ = {p.name: p.annotation for p in (*keyword, *added)}
     return with_options
 

@@ -14,6 +14,8 @@ MODEL_OPTIONS = (
     "skip_scale",
     "horizon",
     "metadata",
+    "window",
+    "start",
 )
 
 
@@ -52,7 +54,7 @@ FORMATS = {
         "a state dict of PyTorch",
         "torch.importer:from_torch",
         "torch.evaluate:evaluators",
-        ("activations", "initial_state", "rnn_activation", "epsilon", *MODEL_OPTIONS),
+        ("activations", "initial_state", "rnn_activation", "epsilon", "module", *MODEL_OPTIONS),
     ),
     "onnx": Format(
         "ONNX",

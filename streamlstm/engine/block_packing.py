@@ -17,7 +17,7 @@ def pack_ids(streams: Sequence[StreamId] | NDArray[Any]) -> PackedIds | None:
     """Return ids that are all text, or all integers, packed for a look-up."""
     if len(streams) and isinstance(streams[0], str):
         try:
-            text = "\0".join(streams)  # type: ignore[arg-type]
+            text = "\0".join(streams)  # type: ignore[arg-type] # else TypeError
             # Compiled code reads bytes of UTF-8 as code points, one a character.
             return text if text.isascii() else text.encode().decode("latin-1")
         except (TypeError, UnicodeEncodeError):

@@ -14,23 +14,16 @@ from .lock_flag import LockFlag
 from .records import NEVER, ROW_START, RecordBatch, record_size, store_key
 from .state_table import StateTable
 from .stream_producers import Standing
+from .table_user import TableUser
 
 
-class DirtyTracker:
-    """Takes the records of streams that changed, a few at a time, and restores streams.
-
-    Parameters
-    ----------
-    table : StateTable
-    lock : threading.Lock
-        The engine's; every method that reads or changes streams holds it.
-    flag : LockFlag
-    """
+class DirtyTracker(TableUser):
+    """Takes the records of streams that changed, a few at a time, and restores streams."""
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
         from ..kernels import compile, id_index
 
-        self._table, self._lock, self._flag = table, lock, flag
+        super().__init__(table, lock, flag)
         self._call, self._count = compile.dirty_entries(), id_index.DIRTY_COUNT
         with lock, flag:
             table.track_changes()

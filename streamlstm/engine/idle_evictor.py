@@ -14,6 +14,7 @@ import numpy as np
 from .ids import MAX_ID_BYTES, StreamId, unique
 from .lock_flag import LockFlag
 from .state_table import StateTable
+from .table_user import TableUser
 
 EXACT_SLOTS = 4096  # up to here all slots are read to find the idle longest, above it a sample
 SAMPLE = 1024
@@ -37,26 +38,19 @@ class SweepResult(NamedTuple):
     keys: list[bytes]
 
 
-class IdleEvictor:
+class IdleEvictor(TableUser):
     """Measures how long streams of a table were idle, and frees their slots.
 
     A dirty stream, one that changed after its record was last taken (:class:`.DirtyTracker`), is
     never evicted. The caller sweeps only while the records that were taken are safe in the store.
     Steps count as use if they come in blocks, as a worker makes them; a single one
     (``Engine.step``) counts only while changes are tracked.
-
-    Parameters
-    ----------
-    table : StateTable
-    lock : threading.Lock
-        The engine's; every method holds it.
-    flag : LockFlag
     """
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
         from ..kernels import compile, id_index
 
-        self._table, self._lock, self._flag = table, lock, flag
+        super().__init__(table, lock, flag)
         self._call, self._clock = compile.eviction_entries(), id_index.BLOCK
         self._offset = 0
         self._no_keys = np.zeros(0, np.uint8)

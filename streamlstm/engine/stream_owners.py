@@ -9,21 +9,14 @@ from ..lazy_arrays import lazy_zeros
 from .ids import StreamId, unique
 from .lock_flag import LockFlag
 from .state_table import StateTable
+from .table_user import TableUser
 
 
-class StreamOwners:
-    """The owner, a number, of each slot of a table, valid as long as its stream lives.
-
-    Parameters
-    ----------
-    table : StateTable
-    lock : threading.Lock
-        The engine's; every method holds it.
-    flag : LockFlag
-    """
+class StreamOwners(TableUser):
+    """The owner, a number, of each slot of a table, valid as long as its stream lives."""
 
     def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
-        self._table, self._lock, self._flag = table, lock, flag
+        super().__init__(table, lock, flag)
         self._owner = lazy_zeros(table.capacity, np.uint64)
         self._generation = lazy_zeros(table.capacity, np.uint64)  # of the stream that is owned
 

@@ -6,7 +6,6 @@ the last numbered observation, or of a later claim; 0 if the sender had none.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,8 +13,7 @@ import numpy as np
 
 from ..errors import FencedError
 from .ids import StreamId, dict_key, unique
-from .lock_flag import LockFlag
-from .state_table import StateTable
+from .table_user import TableUser
 
 
 class Standing(NamedTuple):
@@ -29,19 +27,8 @@ class Standing(NamedTuple):
         return before is None or self.producer in (before, producer)
 
 
-class StreamProducers:
-    """Checks, sets and claims the producers of streams in memory.
-
-    Parameters
-    ----------
-    table : StateTable
-    lock : threading.Lock
-        The engine's; every method holds it.
-    flag : LockFlag
-    """
-
-    def __init__(self, table: StateTable, lock: threading.Lock, flag: LockFlag) -> None:
-        self._table, self._lock, self._flag = table, lock, flag
+class StreamProducers(TableUser):
+    """Checks, sets and claims the producers of streams in memory."""
 
     def check(
         self, streams: Sequence[StreamId], seqs: Sequence[int], producers: Sequence[int]

@@ -146,6 +146,18 @@ def splat(_typing: Any, scalar: Any) -> Any:
 
 
 @intrinsic
+def spread(_typing: Any, array: Any, offset: Any) -> Any:
+    """Return a vector with ``array[offset]`` in every lane; a negative offset is none."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return emit_splat(
+            builder, builder.load(element_pointer(context, builder, signature.args[0], *args))
+        )
+
+    return Vector(array, types.intp), emit
+
+
+@intrinsic
 def fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once."""
 
@@ -232,10 +244,11 @@ def times_power_of_two(_typing: Any, a: Any, shifted: Any) -> Any:
 
 
 def _emit_first(builder: Any, count: Any) -> Any:
-    """Emit a mask of the lanes below the int64 ``count``."""
-    integers = ir.VectorType(ir.IntType(64), LANES)
+    """Emit a mask of the lanes below the int64 ``count``, whose low half is enough."""
+    integers = ir.VectorType(ir.IntType(32), LANES)
     undefined = ir.Constant(integers, ir.Undefined)
-    first = builder.insert_element(undefined, count, ir.Constant(ir.IntType(32), 0))
+    low = builder.trunc(count, ir.IntType(32))
+    first = builder.insert_element(undefined, low, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     counts = builder.shuffle_vector(first, undefined, zeros)
     return builder.icmp_signed("<", ir.Constant(integers, list(range(LANES))), counts)
@@ -306,6 +319,18 @@ def add_lanes(_typing: Any, a: Any) -> Any:
             )
             total = builder.fadd(low, high)
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(Vector), emit
+
+
+@intrinsic
+def largest(_typing: Any, a: Any) -> Any:
+    """Return the largest lane of a vector."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        name = f"llvm.vector.reduce.fmax.v{LANES}f32"
+        kind = ir.FunctionType(FLOAT, [VECTOR])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
 
     return types.float32(Vector), emit
 

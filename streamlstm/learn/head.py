@@ -45,7 +45,7 @@ class Head:
         """Return the outputs, float[T, B, O], of the linear values, float[T, B, R]."""
         return raw
 
-    def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002
+    def backward(self, raw: Array, d_output: Array) -> Array:  # noqa: ARG002 - of heads that bend it
         """Return the gradient by the linear values."""
         return d_output
 
@@ -85,7 +85,7 @@ class SoftmaxHead(Head):
         self._classes = list(classes)
         self._activation = "log_softmax" if logarithms else "softmax"
 
-    def names(self, targets: Sequence[str]) -> list[str]:  # noqa: ARG002
+    def names(self, targets: Sequence[str]) -> list[str]:  # noqa: ARG002 - of other heads
         """Return the names of the classes."""
         return self._classes
 

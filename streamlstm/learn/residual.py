@@ -65,7 +65,7 @@ def widen(exported: Exported) -> list[Exported]:
     for name in weights.keys() - wide.keys():
         wide[name] = rows(name, nothing if name == "bias_hh" else biases)
     adding = {"weight": np.hstack([unit, unit / SCALE]), "bias": np.zeros(H, dtype)}
-    widened: Layer = type(layer)(H, 2 * H)  # type: ignore[call-arg]
+    widened: Layer = type(layer)(H, 2 * H)  # type: ignore[call-arg] # all take F, H
     return [(widened, wide), (Dense(2 * H, H), adding)]
 
 

@@ -58,10 +58,9 @@ def _whole(name: str, given: object, least: int) -> int:
     DataError
         If it is none, or less than the least.
     """
-    whole = isinstance(given, Integral) and not isinstance(given, bool)
-    if not whole or int(given) < least:  # type: ignore[call-overload]
+    if not isinstance(given, Integral) or isinstance(given, bool) or int(given) < least:
         raise DataError(f"{name}: expected a whole number of {least} or more, got {given!r}")
-    return int(given)  # type: ignore[call-overload, no-any-return]
+    return int(given)
 
 
 @dataclass(frozen=True)

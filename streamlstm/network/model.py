@@ -365,7 +365,13 @@ class Model:
         chain = " -> ".join(layer.describe() for layer in self.layers)
         more = f", {describe_window(self.window, self.start)}" if self.window else ""
         more += "" if self.online is None else f", {self.online.describe()}"
+        more += ", not compared with its source" if self._is_unseen else ""
         return f"<Model {', '.join(self.inputs)} -> {chain} -> {', '.join(self.outputs)}{more}>"
+
+    @property
+    def _is_unseen(self) -> bool:
+        """Whether a converter could not compare it with what it was made from."""
+        return self.metadata.get("compared", "").startswith("no")
 
     def _repr_html_(self) -> str:
         """Show the same in a notebook."""
@@ -382,6 +388,8 @@ class Model:
         if self.online is not None:
             shown.append(("online stage", self.online.describe()))
         shown.append(("fingerprint", self.fingerprint))
+        if self._is_unseen:
+            shown.append(("compared with its source", self.metadata["compared"]))
         return as_table("streamlstm Model", shown)
 
     def predict(self, data: Any, **options: Any) -> Any:

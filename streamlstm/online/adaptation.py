@@ -33,7 +33,6 @@ from ..kernels.layout import PAD
 from ..kernels.online import adaptation as kernel
 from ..kernels.online import outcomes
 from ..kernels.online.adaptation import FIRST_P, HEAD_CLIP, LARGEST, LARGEST_FEATURE, MEMORY
-from ..kernels.online.least_squares import SUMS
 from ..kernels.online.mixing import COUNT, ERROR, LOSSES
 from . import least_squares, mixing
 
@@ -99,7 +98,7 @@ class Adaptation:
     def scratch(self) -> int:
         """Floats of working memory that the kernels need."""
         padded = -(-self.features // PAD) * PAD
-        return (3 + SUMS + self.features) * padded + PAD
+        return (2 + PAD) * padded + PAD
 
 
 def columns(head: Adaptation) -> dict[str, int]:

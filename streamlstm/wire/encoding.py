@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,8 +105,8 @@ def _encode_wide(
 
 def encode_busy(message: str) -> bytes:
     """Encode the code and the message of a ``busy`` reply, which compiled code assembles."""
-    code: bytes = msgpack.packb("busy")
-    return code + msgpack.packb(message)  # type: ignore[no-any-return]
+    packed: bytes = msgpack.packb("busy") + msgpack.packb(message)
+    return packed
 
 
 def _pack(*parts: Any) -> bytes:

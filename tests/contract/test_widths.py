@@ -12,7 +12,7 @@ import pytest
 from streamlstm import Engine
 from streamlstm.kernels.simd import LANES, lanes
 
-from ..exhaustive import exhaustive
+from ..exhaustive import exhaustive, short
 from .carried import STREAMS, observations
 from .forced import CHOSEN, FEATURES, FEW
 from .models import MODELS
@@ -23,7 +23,7 @@ TURN = 5  # observations of each stream before it moves on
 @pytest.mark.parametrize(
     ("width", "few", "least"),
     [
-        (4, ["few"], 40),
+        short(4, ["few"], 40),
         # At the machine's own width the suite runs by itself.
         *(exhaustive(width, [], 200) for width in FEATURES if width != LANES),
     ],
@@ -47,7 +47,7 @@ def test_the_contract_holds_at_every_width(
 @pytest.mark.parametrize(
     ("widths", "names"),
     [
-        ((LANES, 4 if LANES > 4 else 8, LANES), FEW),
+        short((LANES, 4 if LANES > 4 else 8, LANES), FEW),
         exhaustive((16, 8, 4, 8, 16), CHOSEN),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_model_file_and_onnx_are_detected(tmp_path: Path) -> None:
 
 def test_files_of_torch_are_detected(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
-    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    module = torch.nn.Sequential(torch.nn.GRU(2, 3), torch.nn.Linear(3, 1))
     torch.save(module.state_dict(), tmp_path / "new")
     torch.save(module.state_dict(), tmp_path / "old", _use_new_zipfile_serialization=False)
     for name in ("new", "old"):

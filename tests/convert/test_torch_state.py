@@ -254,11 +254,18 @@ GAPS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("state", "gaps"), GAPS.values(), ids=GAPS.keys())
-def test_a_gap_in_the_numbers_is_refused_until_named(
-    state: dict[str, Any], gaps: dict[str, str]
-) -> None:
-    named: dict[str, str] = {}
+# Linear layers of those that follow each other, of which nobody knows what is between them.
+TOLD = {
+    "between deep containers": {"net.0.a.0": "linear"},
+    "inside a container": {"0.0.2.fc": "linear"},
+    "beside a child with a name": {"0": "linear"},
+}
+
+
+@pytest.mark.parametrize("case", GAPS)
+def test_a_gap_in_the_numbers_is_refused_until_named(case: str) -> None:
+    state, gaps = GAPS[case]
+    named: dict[str, str] = dict(TOLD.get(case, {}))
     for before, missing in gaps.items():
         message = f"does not say what {missing}, between {before} and .*{{'{before}': 'relu'}}"
         with pytest.raises(ConvertError, match=message):
@@ -282,9 +289,51 @@ def test_a_gap_in_the_numbers_is_refused_until_named(
     ],
 )
 def test_numbers_without_a_gap_are_accepted(state: dict[str, Any]) -> None:
-    assert len(sl.from_torch(state).layers) == sum(key.endswith("bias") for key in state) + any(
-        "_ih" in key for key in state
-    )
+    names = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
+    told = dict.fromkeys(names, "linear")
+    count = sum(key.endswith("bias") for key in state) + any("_ih" in key for key in state)
+    assert len(sl.from_torch(state, activations=told).layers) == count
+
+
+def test_two_linear_layers_with_nothing_between_are_asked_about() -> None:
+    state = recurrent(4, 2, 8, "lstm") | linear("fc1", 8, 4) | linear("fc2", 4, 1)
+    message = r"between fc1 and fc2, and with nothing .*activations=\{'fc1': 'relu'\}.*=relu"
+    with pytest.raises(ConvertError, match=message):
+        sl.from_torch(state)
+    assert sl.from_torch(state, activations={"fc1": "relu"}).layers[1].activation == "relu"
+    assert sl.from_torch(state, activations={"fc1": "linear"}).layers[1].activation == "linear"
+    norm = arrays(bn__running_mean=(4,), bn__weight=(4,), bn__bias=(4,))
+    norm["bn.running_var"] = np.ones(4)
+    between = recurrent(4, 2, 8, "lstm") | linear("fc1", 8, 4) | norm | linear("fc2", 4, 1)
+    with pytest.raises(ConvertError, match="between fc1 and fc2"):
+        sl.from_torch(between)
+    assert len(sl.from_torch(between, activations={"bn": "tanh"}).layers) == 3
+
+
+def test_the_result_says_that_a_state_dict_was_not_compared(tmp_path: Path) -> None:
+    model = sl.from_torch(recurrent(4, 2, 8))
+    assert model.metadata["compared"].startswith("no: a state dict does not say what forward does")
+    assert "not compared with its source" in repr(model)
+    assert "a state dict does not say" in model._repr_html_()
+    model.save(tmp_path / "m.safetensors")
+    assert "not compared" in repr(sl.Model.load(tmp_path / "m.safetensors"))
+
+
+def test_state_dicts_of_single_layers_beside_each_other() -> None:
+    lstm, fc = recurrent(4, 2, 8, "x"), linear("x", 8, 1)
+    parts = {
+        "lstm": {key.removeprefix("x."): array for key, array in lstm.items()},
+        "fc": {key.removeprefix("x."): array for key, array in fc.items()},
+    }
+    for source in (
+        parts,
+        {"epoch": 3, "model": parts, "optimizer": {"state": {}, "param_groups": []}},
+        {**parts, "scaler": {"mean": np.zeros(2), "scale": np.ones(2)}, "optimizer": {"a": {}}},
+        {"net": {f"rnn.{k}": v for k, v in parts["lstm"].items()}, "scaler": parts["fc"]},
+    ):
+        layers = sl.from_torch(source).layers
+        assert layers[0] == LSTM(2, 8)
+        assert len(layers) == (1 if "net" in source else 2)
 
 
 def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
@@ -305,15 +354,16 @@ def test_a_sorted_state_dict_is_ordered_by_sizes(tmp_path: Path) -> None:
         **arrays(fc1__weight=(7, 5), fc1__bias=(7,), fc2__weight=(7, 7), fc2__bias=(7,)),
         **arrays(a_head__weight=(2, 7), a_head__bias=(2,)),
     }
-    in_order = sl.from_torch(state)
+    told = {"activations": {"fc1": "linear", "fc2": "tanh"}}
+    in_order = sl.from_torch(state, **told)
     names = dict(sorted(state.items()))
     path = tmp_path / "network.safetensors"
     save_file({key: array.astype(np.float32) for key, array in names.items()}, path)
     for given in (names, path):
-        model = sl.from_torch(given)
+        model = sl.from_torch(given, **told)
         assert model.layers == in_order.layers
         assert np.allclose(model.weights[3]["weight"], state["a_head.weight"])
-    assert sl.load_any(path).layers == in_order.layers
+    assert sl.load_any(path, **told).layers == in_order.layers
     kept = tmp_path / "model.safetensors"
     in_order.save(kept)
     assert sl.load_any(kept).layers == in_order.layers

@@ -20,7 +20,8 @@ def test_steps_equal_the_recorded_outputs(name: str, backend: str) -> None:
     with np.load(FOLDER / recorded) as file:
         X, Y = file[f"{name}.x"], file[f"{name}.y"]
     assert len(X) == 200
-    model = sl.from_onnx(FOLDER / f"onnx_{name}.onnx")
+    # Some have 200 rows: they were recorded over these, without a window that moves.
+    model = sl.from_onnx(FOLDER / f"onnx_{name}.onnx", window=None)
     assert difference(model, X, Y, backend) < TOLERANCE
 
 

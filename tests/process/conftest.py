@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -143,19 +142,22 @@ def start_on_redis(model_file: Path, redis: Redis) -> Iterator[Callable[..., Wor
 
 
 @pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that a test adds, which end with it."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+@pytest.fixture
 def engine() -> Engine:
     """An engine of the same model that nothing disturbs: what the worker should answer."""
     return Engine(MODEL, threads=1)
-
-
-def rest_of(terminal: int) -> bytes:
-    """Read what is written to a pseudo-terminal until its other end is closed."""
-    found = b""
-    while True:
-        try:
-            found += os.read(terminal, 4096)
-        except OSError:
-            return found
 
 
 def normal(*shape: int) -> np.ndarray:

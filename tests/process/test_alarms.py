@@ -21,7 +21,8 @@ from streamlstm.client.aio.subscriber import AsyncSubscriber
 from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import RemoteError
 
-from .conftest import WorkerProcess, rest_of
+from .conftest import WorkerProcess
+from .terminal import rest_of
 from .test_serving_cli import STREAMLSTM, streamlstm
 
 INPUTS = ["temperature", "pressure"]
@@ -116,17 +117,6 @@ async def test_an_async_subscriber_to_alarms(watched: WorkerProcess) -> None:
             seen = [client.observe("aio", x).alarm for x in rows()]
         paged = [await pager.receive() for _ in range(sum(seen))]
     assert {event.stream for event in paged} == {"aio"}
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def test_watch_prints_alarms_alone(

@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import streamlstm as sl
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+from ..convert.keras_files import GOLDEN, changed_zip, layers_of
 
 
 def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -155,6 +156,57 @@ def test_an_invalid_option_is_refused_in_one_sentence(
     assert not done.stdout
 
 
+def test_the_data_of_a_check_come_from_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    rows = "".join(f"{n},{np.sin(n / 5):.4f}\n" for n in range(90))
+    table.write_text(f"time,audio\n{rows}80,\n")
+    network = GOLDEN / "guitarml_gru.json"
+    done = convert(network, "--inputs", "audio", "--check", "--data", table)
+    assert done.returncode == 0, done.stderr
+    assert "largest difference over 90 steps" in done.stdout
+    assert "inputs: 90 rows of data" in done.stdout
+    assert "add --check" in convert(network, "--data", table).stderr
+    assert "audio2" in convert(network, "--inputs", "audio2", "--check", "--data", table).stderr
+
+
+def test_a_class_of_the_users_own_is_imported_loudly_and_compared(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
+    (tmp_path / "my_nets.py").write_text(
+        "import torch\n"
+        "class MyNet(torch.nn.Module):\n"
+        "    def __init__(self, hidden):\n"
+        "        super().__init__()\n"
+        "        self.lstm = torch.nn.LSTM(2, hidden, batch_first=True)\n"
+        "        self.fc1 = torch.nn.Linear(hidden, 4)\n"
+        "        self.fc2 = torch.nn.Linear(4, 1)\n"
+        "    def forward(self, x):\n"
+        "        return self.fc2(torch.relu(self.fc1(self.lstm(x)[0])))\n"
+    )
+    parts = {
+        "lstm": torch.nn.LSTM(2, 6),
+        "fc1": torch.nn.Linear(6, 4),
+        "fc2": torch.nn.Linear(4, 1),
+    }
+    torch.save(torch.nn.ModuleDict(parts).state_dict(), tmp_path / "w.pt")
+    arguments = ["w.pt", "--module", "my_nets:MyNet", "--args", '{"hidden": 6}', "--check"]
+    done = subprocess.run(
+        [sys.executable, "-m", "streamlstm", "convert", *arguments, "--out", "m.safetensors"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "importing my_nets:MyNet: this runs its code on this machine" in done.stderr
+    assert "(PyTorch, the forward of MyNet), within" in done.stdout
+    assert "not compared" not in done.stdout
+    assert sl.Model.load(tmp_path / "m.safetensors").layers[1].activation == "relu"
+    plain = convert(tmp_path / "w.pt")
+    assert "on the shell --module" in plain.stderr
+    told = convert(tmp_path / "w.pt", "--activation", "fc1=relu")
+    assert "not compared: a state dict does not say what forward does" in told.stdout
+
+
 def test_the_source_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_bytes((GOLDEN / "guitarml_gru.json").read_bytes())
@@ -202,5 +254,32 @@ def test_a_difference_sets_the_exit_status(
     with pytest.raises(typer.Exit) as caught:
         command(GOLDEN / "rtneural_lstm.json", out, check=True, seed=0)
     assert caught.value.exit_code == 1
-    assert "more than 0.0001" in capsys.readouterr().out
+    assert "more than the tolerance of" in capsys.readouterr().out
     assert not out.exists()
+
+
+def test_a_network_with_fixed_rows_is_checked_window_by_window(tmp_path: Path) -> None:
+    def fixed(content: Any) -> None:
+        layers_of(content)[0]["config"]["batch_shape"] = [None, 6, 3]
+
+    path = changed_zip("keras3_lstm_stack", tmp_path / "m.keras", fixed)
+    out = tmp_path / "model.safetensors"
+    done = convert(path, "--out", out, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "window of 6 rows (before, from those that came)" in done.stdout
+    assert "largest difference over 10 windows of 6 rows" in done.stdout
+    assert "With --stateful" in done.stdout
+    assert sl.Model.load(out).window == 6
+    done = convert(path, "--out", out, "--stateful")
+    assert done.returncode == 0, done.stderr
+    assert sl.Model.load(out).window is None
+    done = convert(path, "--out", out, "--window", "3", "--start", "first", "--check")
+    assert done.returncode == 0, done.stderr
+    assert "largest difference over 10 windows of 3 rows" in done.stdout
+    assert (sl.Model.load(out).window, sl.Model.load(out).start) == (3, "first")
+
+
+def test_a_window_and_its_opposite_are_not_given_together() -> None:
+    done = convert(GOLDEN / "guitarml_gru.json", "--window", "3", "--stateful")
+    assert done.returncode == 1
+    assert "--window and --stateful exclude each other" in done.stderr

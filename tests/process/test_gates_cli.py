@@ -3,7 +3,6 @@
 import csv
 import math
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from streamlstm.network.layers import Layer
 
 from ..contract.models import random_model
 from ..exhaustive import exhaustive
+from .terminal import shown_in_terminal
 
 needs_matplotlib = pytest.mark.skipif(
     find_spec("matplotlib") is None, reason="needs matplotlib: make test"
@@ -315,24 +315,9 @@ def test_a_terminal_gets_a_bar_that_a_pipe_does_not(folder: Path, tmp_path: Path
     data, wide = tmp_path / "long.csv", tmp_path / "wide.safetensors"
     data.write_text("value,flow\n" + "1,2\n" * 400)
     named([LSTM(2, 400), Dense(400, 1)], ["value", "flow"], ["value"]).save(wide)
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "streamlstm", "gates", str(wide), str(data), "--units", "0"]
-    process = subprocess.Popen(
-        [*command, "--csv", str(tmp_path / "numbers.csv")],
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "120", "PYTHONPATH": str(ROOT)},
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait(60) == 0
+    numbers = str(tmp_path / "numbers.csv")
+    shown = shown_in_terminal([*command, "--csv", numbers], "stderr", PYTHONPATH=str(ROOT))
     # A quick machine is done within a second, and then nothing but the cursor's moves is seen.
     words = re.sub(rb"\x1b\[[?0-9;]*[a-zA-Z]|\s", b"", shown)
     assert not words or b"lookinginside" in words

@@ -1,7 +1,6 @@
 """The examples that show gates: they run, and their claims are true."""
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamlstm import Model
+
+from .terminal import shown_in_terminal
 
 pytestmark = pytest.mark.skipif(
     find_spec("matplotlib") is None, reason="needs matplotlib: make test"
@@ -72,20 +73,7 @@ def test_the_forget_gate_falls_at_a_full_stop(root: Path, tmp_path: Path) -> Non
 
 def test_a_terminal_gets_colours(root: Path, tmp_path: Path) -> None:
     parts, environment = command(root, "gates_text.py", "--out", tmp_path / "text.png")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        parts, stdout=theirs, env=environment | {"TERM": "xterm-256color", "COLUMNS": "120"}
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait(60) == 0
+    shown = shown_in_terminal(parts, **environment | {"TERM": "xterm-256color"})
     assert b"\x1b[" in shown
     assert b"yellow keeps, blue forgets" in shown
 

@@ -157,6 +157,14 @@ def test_figures_are_written_between_the_markers():
     assert once.partition(readme.END)[2] == README.partition(readme.END)[2]
 
 
+@pytest.mark.parametrize("file", readme.FILES)
+def test_the_figures_are_those_of_the_results(file, tmp_path):
+    """Where this fails: make figures."""
+    (tmp_path / "page.md").write_text((ROOT / file).read_text())
+    readme.write(tmp_path / "page.md", readme.FILES[file], ROOT / "benchmarks/results")
+    assert (tmp_path / "page.md").read_text() == (ROOT / file).read_text()
+
+
 def test_a_readme_without_markers_is_refused():
     with pytest.raises(ValueError, match="expected the lines"):
         readme.insert("nothing here", "figures")

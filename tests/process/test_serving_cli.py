@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +39,6 @@ def endpoints(worker: WorkerProcess, tmp_path: Path) -> str:
     path = tmp_path / "endpoints.json"
     path.write_text(json.dumps(worker.endpoints))
     return str(path)
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 def values(n: int) -> list[float]:

@@ -3,9 +3,6 @@
 import csv
 import gzip
 import json
-import math
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -14,49 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from streamlstm import Engine, Model
-from streamlstm.cli import app
 
 from ..conftest import SHARED_DATA
-
-QUICK = ["--hidden", "8", "--epochs", "4", "--window", "16"]
-
-
-def run(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streamlstm", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def refused(*arguments: object, stdin: str | None = None) -> str:
-    """Run what must fail with one sentence, and return the sentence."""
-    done = run(*arguments, stdin=stdin)
-    assert done.returncode == 1, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("streamlstm: ")
-    return done.stderr
-
-
-def write_wave(path: Path, n: int = 400, streams: tuple[str, ...] = ("one",)) -> Path:
-    rows = [
-        (60 * t, stream, 10 + 3 * math.sin(2 * math.pi * t / 20 + k), k + t % 7)
-        for t in range(n)
-        for k, stream in enumerate(streams)
-    ]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["time", "pump", "value", "other"])
-        writer.writerows(rows)
-    return path
+from .terminal import shown_in_terminal
+from .training_commands import QUICK, refused, run, write_wave
 
 
 @pytest.fixture(scope="module")
@@ -168,100 +128,6 @@ def test_predict_reads_from_a_pipe(
     assert len(done.stdout.splitlines()) == 3
 
 
-LONG = "".join(f"{60 * t},{t % 5}\n" for t in range(200))
-BAD_FILES = {
-    "empty": ("", "bad.csv: the file is empty"),
-    "gap in a cell": ("time,value\n" + LONG + "12000,\n", "bad.csv:202: column 'value': .*a gap"),
-    "gap in time": (
-        "time,value\n" + LONG.replace("\n600,0\n", "\n"),
-        "bad.csv:12: column 'time': expected a row every 1 min, got none for 2 min",
-    ),
-    "text": ("time,value\n" + LONG + "12000,high\n", "bad.csv:202: column 'value': .*'high'"),
-    "missing column": ("time,level\n" + LONG, "bad.csv: expected a column 'value'; .* 'level'"),
-    "equal times": ("time,value\n" + LONG + "11940,1\n", "bad.csv:202: .*the same time"),
-    "too short": ("time,value\n0,1\n60,2\n", "bad.csv: expected at least 32 values"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_FILES)
-def test_train_refuses_bad_files(case: str, tmp_path: Path) -> None:
-    text, message = BAD_FILES[case]
-    data, out = tmp_path / "bad.csv", tmp_path / "model.safetensors"
-    data.write_text(text)
-    said = refused("train", data, "--target", "value", "--out", out, *QUICK)
-    assert re.search(message, said)
-    assert not out.exists()
-
-
-@pytest.mark.parametrize("case", ["empty", "gap in a cell", "missing column"])
-def test_predict_refuses_bad_files(
-    case: str, tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
-) -> None:
-    text, message = BAD_FILES[case]
-    data, out = tmp_path / "bad.csv", tmp_path / "out.csv"
-    data.write_text(text)
-    assert re.search(message, refused("predict", trained[0], data, "--out", out))
-    assert not out.exists()
-
-
-def test_other_errors_are_reported_before_training(tmp_path: Path, wave: Path) -> None:
-    train = ("train", wave, "--target", "value", *QUICK, "--out")
-    assert "cannot be read" in refused(
-        "train", tmp_path / "no.csv", "--target", "v", "--out", tmp_path / "m"
-    )
-    assert "there is no directory" in refused(*train, tmp_path / "nowhere" / "m")
-    assert "this is a directory" in refused(*train, tmp_path)
-    assert "the file with the data" in refused(*train, wave)
-    assert "given twice" in refused(*train, tmp_path / "m", "--target", "value")
-    assert "fractions" in refused(*train, tmp_path / "m", "--train-fraction", "0.95")
-    assert "season 999" in refused(*train, tmp_path / "m", "--season", "999")
-
-
-def test_predict_does_not_overwrite_its_inputs(
-    tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
-) -> None:
-    data = write_wave(tmp_path / "wave.csv", 50)
-    before = data.read_bytes(), trained[0].read_bytes()
-    assert "the file with the data" in refused("predict", trained[0], data, "--out", data)
-    assert "the file with the model" in refused("predict", trained[0], data, "--out", trained[0])
-    assert (data.read_bytes(), trained[0].read_bytes()) == before
-
-
-def test_only_regular_files_are_replaced(
-    tmp_path: Path, wave: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]
-) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    assert "not a regular file" in refused("train", wave, "--target", "value", "--out", pipe)
-    assert "not a regular file" in refused("predict", trained[0], wave, "--out", pipe)
-    assert "cannot be written" in refused("train", wave, "--target", "value", "--out", "/proc/x")
-    assert pipe.is_fifo()
-
-
-def test_predict_refuses_what_is_not_a_model(wave: Path) -> None:
-    assert str(wave) in refused("predict", wave, wave)
-
-
-def test_missing_options_are_usage_errors(wave: Path) -> None:
-    done = run("train", wave)
-    assert done.returncode == 2
-    assert "--target" in done.stderr
-
-
-def test_options_have_bounds(wave: Path, tmp_path: Path) -> None:
-    for option, value in (
-        ("--shift", "inf"), ("--shift", "nan"), ("--rate", "1e9"), ("--rate", "nan"),
-        ("--delta", "inf"), ("--hidden", "1000000000"), ("--layers", "1000"),
-    ):  # fmt: skip
-        done = CliRunner().invoke(
-            app,
-            ["train", str(wave), "--target", "value", "--out", str(tmp_path / "m"), option, value],
-        )
-        assert done.exit_code == 2, option
-        assert option in done.output
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_window_longer_than_the_series_is_shortened(tmp_path: Path, wave: Path) -> None:
     out = tmp_path / "model.safetensors"
     few = ["--hidden", "4", "--epochs", "1", "--window", "100000"]
@@ -326,24 +192,9 @@ def test_a_signal_keeps_the_best_model(tmp_path: Path, signals: tuple[int, str, 
 
 
 def test_a_terminal_gets_a_bar(wave: Path) -> None:
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "streamlstm", "train", str(wave), "--target", "value"]
-    process = subprocess.Popen(
-        [*command, *QUICK, "--out", str(wave.with_name("bar.safetensors"))],
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait(60) == 0
+    out = str(wave.with_name("bar.safetensors"))
+    shown = shown_in_terminal([*command, *QUICK, "--out", out], "stderr")
     assert "━" in shown.decode()
     assert b"validation" in shown
     assert b"left at most" in shown

@@ -15,7 +15,7 @@ import streamlstm as sl
 from streamlstm.engine.engine import Engine
 from streamlstm.network.compatibility import compatibility_key
 
-from .test_train_cli import refused, run
+from .training_commands import refused, run
 
 OPTIONS = ["--hidden", "8", "--layers", "2", "--dropout", "0.2", "--window", "16", "--seed", "3"]
 

@@ -18,7 +18,8 @@ import pytest
 import zmq
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess, rest_of
+from .conftest import FREE_PORTS, MODEL, Sockets, WorkerProcess
+from .terminal import rest_of
 from .test_serving_cli import STREAMLSTM, streamlstm
 
 NAME = MODEL.fingerprint[:8]
@@ -36,18 +37,6 @@ def two(tmp_path: Path) -> Iterator[list[WorkerProcess]]:
     finally:
         for worker in workers:
             worker.stop(signal.SIGKILL)
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 def scrape(url: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..exhaustive import exhaustive
+from ..exhaustive import exhaustive, short
 from .__main__ import environment
 
 pytestmark = [
@@ -34,7 +34,7 @@ def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize(
     ("kernel", "options", "least"),
     [
-        ("any", ["few", "-k", "float64 and (cuda-3 or cuda-149)"], 18),
+        short("any", ["few", "-k", "float64 and (cuda-3 or cuda-149)"], 18),
         exhaustive("any", [], 1000),
         # The others step the same models, in blocks of 1, 3, 13 and 149.
         exhaustive("resident", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),

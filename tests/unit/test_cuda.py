@@ -13,7 +13,7 @@ from streamlstm import LSTM, Engine
 from streamlstm.backends.factory import device_of
 from streamlstm.errors import ModelError
 from tests.contract.models import random_model
-from tests.exhaustive import exhaustive
+from tests.exhaustive import exhaustive, short
 
 
 @pytest.mark.timeout(600)  # a machine that others use as well
@@ -22,7 +22,7 @@ from tests.exhaustive import exhaustive
     [
         exhaustive(["tests.contract.on_cuda", "any", "few"], 115),
         # The others step these or all models, in blocks of one size.
-        (["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 9),
+        short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 9),
         exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 49),
         exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 49),
         exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 49),

@@ -283,7 +283,7 @@ def unpacked(triangle: Any) -> Any:
 
 
 @pytest.mark.parametrize("products", [least_squares, least_squares_scalar], ids=["simd", "scalar"])
-@pytest.mark.parametrize("D", [1, 5, 16, 37])
+@pytest.mark.parametrize("D", [1, 5, 16, 19, 37, 64, 83])
 def test_the_products_of_least_squares(products: Any, D: int) -> None:
     read, write, dot = products.read, products.write, products.dot
     add_multiple, gain, downdate = products.add_multiple, products.gain, products.downdate
@@ -301,7 +301,7 @@ def test_the_products_of_least_squares(products: Any, D: int) -> None:
     rng = np.random.default_rng(D)
     wide, size = -(-D // 16) * 16, D * (D + 1) // 2
     S = rng.standard_normal(3 * D + size + 1).astype(np.float32)
-    W = np.zeros((2 + 1 + 4 + D) * wide + 16, np.float32)
+    W = np.zeros((2 + 16) * wide + 16, np.float32)
     x, w, P, last = S[:D].copy(), S[D : 2 * D].copy(), unpacked(S[3 * D : -1]), S[-1]
     news, product = run(S, W, D, wide)
     phi = np.clip(x, -1, 1)

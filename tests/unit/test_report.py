@@ -21,7 +21,7 @@ from streamlstm.learn.report.time_axis import place_rows
 from streamlstm.learn.report.words import ahead, number, share, unit
 from streamlstm.plots.style import plotting
 
-from .test_evaluation import identity, recurrent, table, walk
+from .evaluated import identity, recurrent, table, walk
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: make test")
 
@@ -213,7 +213,7 @@ def test_without_matplotlib_a_sentence_says_how_to_install_it(tmp_path: Path) ->
     program = (
         "import sys, numpy as np\n"
         "sys.modules['matplotlib'] = None\n"
-        "from tests.unit.test_evaluation import identity, table, walk\n"
+        "from tests.unit.evaluated import identity, table, walk\n"
         "import streamlstm as sl\n"
         "found = sl.evaluate(identity(), table(value=walk()))\n"
         "for use in (lambda: found.report('a.html'), found.plot):\n"

@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from streamlstm.network.layers import Layer
     from streamlstm.network.model import Model
 
-TOLERANCE = 1e-4  # a larger difference means that the networks differ
-STEPS = 200
-# Options that add something to a network, which the source framework does not compute.
-_ADDED = ("skip", "skip_scale", "input_scaling", "output_scaling")
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
 _ONNX = "ONNX"
 _MODEL = "All formats"
@@ -26,9 +22,13 @@ def convert(
     ],
     out: Annotated[Path | None, Option(help="The model file to write; none by default.")] = None,
     check: Annotated[
-        bool, Option("--check", help="Run both networks on random input and compare them.")
+        bool, Option("--check", help="Run both networks on the same input and compare them.")
     ] = False,
     seed: Annotated[int, Option(help="Seed of the random input.")] = 0,
+    data: Annotated[
+        Path | None,
+        Option(help="A table with columns named as the inputs, for --check; else random numbers."),
+    ] = None,
     activation: Annotated[
         list[str] | None,
         Option(
@@ -46,6 +46,23 @@ def convert(
         float | None,
         Option(
             help="Epsilon of BatchNorm1d and LayerNorm; 1e-5 by default.", rich_help_panel=_TORCH
+        ),
+    ] = None,
+    module: Annotated[
+        str | None,
+        Option(
+            metavar="PACKAGE.FILE:CLASS",
+            help="Your class of the network, such as my_package.my_file:MyNet. It is imported, "
+            "which runs its code, loaded with the weights, and converted as its forward is.",
+            rich_help_panel=_TORCH,
+        ),
+    ] = None,
+    args: Annotated[
+        str | None,
+        Option(
+            metavar="JSON",
+            help="Arguments of that class, such as '{\"hidden\": 64}'.",
+            rich_help_panel=_TORCH,
         ),
     ] = None,
     output: Annotated[
@@ -76,6 +93,33 @@ def convert(
         Option(
             min=0,
             help="Steps ahead of a forecast; 0 if the output is not a forecast.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="T",
+            help="Run the network over the last T rows at each step, as one that was trained on "
+            "windows of T rows; by default if the file fixes T.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    stateful: Annotated[
+        bool,
+        Option(
+            "--stateful",
+            help="Keep the state from step to step, also if the file fixes the rows of a window.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+    start: Annotated[
+        str | None,
+        Option(
+            help="Before T rows have come: answer from those that have (the default), wait (NaN), "
+            "or pad on the left with zeros (of the scaled inputs) or the first row.",
+            metavar="answer|wait|zeros|first",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -138,16 +182,19 @@ def convert(
     """Convert a network that was trained elsewhere, and show its layers.
 
     The format is detected from the content of the file. With --check the exit status is 1 if the
-    two networks differ by more than 1e-4. Options of one format are refused with other formats.
+    two networks differ by more than float32 explains. Options of one format are refused with other
+    formats.
 
     \b
     Example:
       streamlstm convert model.keras --out model.safetensors
       streamlstm convert model.onnx --check
+      streamlstm convert weights.pt --module my_package.my_file:MyNet --args '{"hidden": 64}'
       streamlstm convert model.pt --activation head.0=relu --inputs load,heat --outputs load
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.convert.detect import detect
     from streamlstm.convert.load import load_any
+    from streamlstm.errors import ConvertError
 
     from ..output_path import check_output
     from . import options as parse
@@ -163,6 +210,7 @@ def convert(
         "inputs": input_names,
         "outputs": None if outputs is None else parse.names(outputs),
         "horizon": horizon,
+        "start": start,
         "skip": None if skip is None else parse.skips(skip, input_names),
         "skip_scale": None if skip_scale is None else parse.numbers("--skip-scale", skip_scale),
         "input_scaling": parse.scaling("input", input_mean, input_scale),
@@ -170,11 +218,18 @@ def convert(
         "metadata": metadata and parse.pairs("--metadata", metadata),
     }
     keywords = {keyword: value for keyword, value in keywords.items() if value is not None}
+    keywords |= parse.window(window, stateful)
     kind = detect(file)
+    if module is not None or args is not None:
+        keywords["module"] = None
     parse.check_applies(file, kind, keywords)
+    if "module" in keywords:
+        keywords["module"] = parse.module(module, args)
     model = load_any(file, **keywords)
     _show(file, kind, model)
-    agrees = not check or _check(file, kind, model, keywords, seed)
+    if data is not None and not check:
+        raise ConvertError("--data: holds the inputs of --check: add --check")
+    agrees = not check or _check(file, model, keywords, seed, data)
     if out is not None and agrees:
         model.save(out)
         print(f"written to {out}")
@@ -187,6 +242,7 @@ def _show(file: Path, kind: str, model: Model) -> None:
     from rich.table import Table
 
     from streamlstm.convert.formats import FORMATS
+    from streamlstm.network.window import describe_window
 
     from ..console import console
 
@@ -198,6 +254,8 @@ def _show(file: Path, kind: str, model: Model) -> None:
         name = type(layer).__name__
         table.add_row(str(n), name, *sizes, _options(layer), f"{count:,}")
     console.print(table)
+    if model.window is not None:
+        print(describe_window(model.window, model.start))
     for side, scaling in (("input", model.input_scaling), ("output", model.output_scaling)):
         if scaling.mean.any() or (scaling.scale != 1).any():
             print(f"{side}s are scaled")
@@ -211,6 +269,8 @@ def _show(file: Path, kind: str, model: Model) -> None:
         print(f"inputs are added to outputs: {added}")
     if model.metadata.get("notes"):
         print(f"note: {model.metadata['notes']}")
+    if model.metadata.get("compared", "").startswith("no: "):
+        print(f"not compared: {model.metadata['compared'].removeprefix('no: ')}")
 
 
 def _options(layer: Layer) -> str:
@@ -222,37 +282,29 @@ def _options(layer: Layer) -> str:
     return ", ".join(f"{f.name}={v}" for f, v in pairs if f.name not in sizes and v != f.default)
 
 
-def _check(file: Path, kind: str, model: Model, keywords: dict[str, Any], seed: int) -> bool:
-    """Compare both networks on random input; print the largest difference and judge it."""
-    import numpy as np
-
-    from streamlstm import Engine
-    from streamlstm.convert.formats import MODEL_OPTIONS
-    from streamlstm.convert.load import load_any
-    from streamlstm.convert.reference_outputs import reference_outputs
-    from streamlstm.errors import ConvertError
+def _check(
+    file: Path, model: Model, keywords: dict[str, Any], seed: int, data: Path | None
+) -> bool:
+    """Compare both networks; print the largest difference and what was compared."""
+    from streamlstm.convert.compare import compare
 
     from .options import OPTIONS
 
-    if kind == "streamlstm":
-        raise ConvertError(f"{file}: is already a model file; there is nothing to compare with.")
-    added = [key for key in _ADDED if key in keywords]
-    if added:
-        model = load_any(file, **{key: keywords[key] for key in keywords if key not in added})
-    rng = np.random.default_rng(seed)
-    X = model.input_scaling.invert(rng.standard_normal((STEPS, model.input_size)))
-    if model.categories:
-        X[:, 0] = rng.integers(0, model.categories, STEPS)
-    X = X.astype(np.float32)
-    missing = {key: value for key, value in keywords.items() if key not in MODEL_OPTIONS}
-    theirs = reference_outputs(file, kind, X.astype(np.float64), model.output_size, **missing)
-    engine = Engine(model, 1)
-    ours = np.stack([engine.step("check", x) for x in X])[-len(theirs.values) :]
-    difference = float(np.max(np.abs(ours - theirs.values)))
-    agrees = difference <= TOLERANCE  # a NaN does not agree
-    verdict = "" if agrees else f", more than {TOLERANCE:g}"
-    print(f"largest difference over {len(ours)} steps: {difference:.2e} ({theirs.source}){verdict}")
-    if added:
-        left_out = ", ".join(OPTIONS[key] for key in added)
+    rows = None if data is None else _rows(data, model)
+    found = compare(model, file, data=rows, seed=seed, **keywords)
+    print(found)
+    if found.left_out:
+        left_out = ", ".join(OPTIONS[key] for key in found.left_out)
         print(f"compared without {left_out}, which are not in the file")
-    return agrees
+    return found.agrees
+
+
+def _rows(data: Path, model: Model) -> Any:
+    """Return the inputs of a model from a table, without the rows that have gaps."""
+    import numpy as np
+
+    from streamlstm.data.options import ReadOptions
+    from streamlstm.data.read import read_table
+
+    X = read_table(data, ReadOptions(missing=True)).select(model.inputs)
+    return X[np.isfinite(X).all(axis=1)]

@@ -11,6 +11,7 @@ OPTIONS = {
     "activations": "--activation",
     "rnn_activation": "--rnn-activation",
     "epsilon": "--epsilon",
+    "module": "--module",
     "output": "--output",
     "inputs": "--inputs",
     "outputs": "--outputs",
@@ -19,6 +20,8 @@ OPTIONS = {
     "skip": "--skip",
     "skip_scale": "--skip-scale",
     "horizon": "--horizon",
+    "window": "--window or --stateful",
+    "start": "--start",
     "metadata": "--metadata",
 }
 
@@ -71,6 +74,31 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def module(reference: str | None, arguments: str | None) -> Any:
+    """Import the class of --module and make a module with --args; say that its code runs.
+
+    Raises
+    ------
+    ConvertError
+        If one is missing or not valid, or the class cannot be made.
+    """
+    import json
+    import sys
+
+    from streamlstm.convert.torch.user_module import import_module_class
+
+    if reference is None:
+        raise ConvertError("--args: holds the arguments of the class that --module names")
+    try:
+        given = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise ConvertError(f"--args: expected JSON, got {arguments!r}: {error}") from None
+    if not isinstance(given, dict):
+        raise ConvertError(f'--args: expected a map such as {{"hidden": 64}}, got {arguments!r}')
+    print(f"importing {reference}: this runs its code on this machine", file=sys.stderr)
+    return import_module_class(reference, given)
+
+
 def names(text: str) -> list[str]:
     """Parse names separated by commas."""
     return [part.strip() for part in text.split(",")]
@@ -97,6 +125,8 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
     """
     if mean is None and scale is None:
         return None
+    import numpy as np
+
     from streamlstm.errors import ModelError
     from streamlstm.network.scaling import Scaling
 
@@ -104,9 +134,22 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
     factor = None if scale is None else numbers(f"--{side}-scale", scale)
     length = len(shift or factor or ())
     try:
-        return Scaling(shift or [0.0] * length, factor or [1.0] * length)  # type: ignore[arg-type]
+        return Scaling(np.array(shift or [0.0] * length), np.array(factor or [1.0] * length))
     except ModelError as error:
         raise ConvertError(f"--{side}-mean and --{side}-scale: {error}") from None
+
+
+def window(rows: int | None, stateful: bool) -> dict[str, int | None]:
+    """Return the keyword of --window or --stateful; none without these.
+
+    Raises
+    ------
+    ConvertError
+        If both are given.
+    """
+    if rows is not None and stateful:
+        raise ConvertError("--window and --stateful exclude each other: give one of them")
+    return {"window": rows} if rows is not None or stateful else {}
 
 
 def skips(text: str, inputs: Sequence[str] | None) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,23 +116,13 @@ def publish(
         raise BadParameter("expected either a CSV file (or - for standard input) or --host")
     if sum(option is not None for option in (router, pull, endpoints)) > 1:
         raise BadParameter("expected only one of --router, --pull and --endpoints")
-    for option, number in (("--rate", rate), ("--seconds", seconds)):
-        if number is not None and not 0 < number < float("inf"):
-            raise BadParameter(f"expected a number above 0, got {number:g}", param_hint=option)
+    _check_numbers({"--rate": rate, "--seconds": seconds})
     if stream == "":
         raise BadParameter("expected a name, got none", param_hint="--stream")
-    if replay and pull is not None:
-        raise BadParameter("expected only one of --replay and --pull: --replay needs replies")
     if journal is not None and not replay:
         raise BadParameter("expected --replay with it", param_hint="--journal")
-
-    if pull is not None and on_bad is OnBad.FILL:
-        raise BadParameter(
-            "a PULL socket does not tell whether the model fills missing values; send to --router, "
-            "or use --on-bad skip",
-            param_hint="--on-bad",
-        )
-
+    if pull is not None:
+        _check_one_way(replay, on_bad)
     fills = False  # whether cells may be missing
     pace = Pace(rate, seconds)
     problems = Problems("sample" if host else "line")
@@ -183,6 +173,24 @@ def publish(
             )
     if printer.refusals:
         raise Exit(1)
+
+
+def _check_numbers(given: Mapping[str, float | None]) -> None:
+    for option, number in given.items():
+        if number is not None and not 0 < number < float("inf"):
+            raise BadParameter(f"expected a number above 0, got {number:g}", param_hint=option)
+
+
+def _check_one_way(replay: bool, on_bad: OnBad) -> None:
+    """Refuse what needs replies, which do not come from a PULL socket."""
+    if replay:
+        raise BadParameter("expected only one of --replay and --pull: --replay needs replies")
+    if on_bad is OnBad.FILL:
+        raise BadParameter(
+            "a PULL socket does not tell whether the model fills missing values; send to --router, "
+            "or use --on-bad skip",
+            param_hint="--on-bad",
+        )
 
 
 def _step(

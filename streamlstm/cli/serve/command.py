@@ -11,6 +11,7 @@ from .model import check_served, load_served
 if TYPE_CHECKING:
     from streamlstm.serving.access.curve_server import CurveServer
     from streamlstm.serving.service import Service
+    from streamlstm.serving.worker import Worker
 
 
 def serve(
@@ -190,22 +191,17 @@ def serve(
     file = check_served(model, detector)
     if endpoints is not None:
         endpoints = _remove_stale(endpoints, file)
-    import gc
     import logging
     import os
-    import sys
     from contextlib import nullcontext
 
     from streamlstm.backends.factory import check_backend
     from streamlstm.backends.warmup import compile_for
     from streamlstm.engine.engine import Engine
-    from streamlstm.errors import EndpointError
     from streamlstm.kernels.compile import DIRTY_TRACKING, EVICTION
     from streamlstm.serving.access.limits import Limits
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
-    from streamlstm.serving.endpoints import check_endpoint
-    from streamlstm.serving.endpoints_file import write_endpoints
     from streamlstm.serving.eviction import check_eviction, make_eviction
     from streamlstm.serving.memory import return_large_blocks
     from streamlstm.serving.queue_limits import QueueLimits
@@ -213,28 +209,16 @@ def serve(
     from streamlstm.serving.worker import Worker, check_loop
 
     from ..console import err
+    from .checks import check_device, check_sockets, check_store
     from .store import checkpointing
 
     # Threads that share a block would otherwise spin afterwards, on the cores that ZeroMQ needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    if device is not None:
-        if backend != "cuda":
-            raise BadParameter(f"--device is for --backend cuda, not for {backend}")
-        backend = f"cuda:{device}"
+    backend = check_device(backend, device)
     check_backend(backend, weights)
     check_loop(loop, backend)
-    if other_model not in ("refuse", "keep", "anew"):
-        raise BadParameter(f"--other-model: expected refuse, keep or anew, got {other_model!r}")
-    if take_over and store == "memory":
-        raise BadParameter(
-            "--take-over takes a store in Redis from another worker: expected --store redis://... "
-            "beside it"
-        )
-    if take_over and store.startswith("lmdb:"):
-        raise BadParameter(
-            f"--take-over is for a store in Redis, not for {store}, whose worker must be stopped"
-        )
+    check_store(store, other_model, take_over)
     if loop == "python" and (spin or queue_messages or queue_bytes):
         raise BadParameter(
             "--spin and --queue-... are for the compiled loop, not for --loop python"
@@ -246,13 +230,7 @@ def serve(
     allow_descriptors(max_connections)
     return_large_blocks()
     connection_limit(max_connections)
-    for name, endpoint in (("router", router), ("pull", pull), ("xpub", xpub)):
-        check_endpoint(name, endpoint, insecure, key is not None)
-        if endpoint.startswith("inproc://"):
-            raise EndpointError(
-                f"--{name} {endpoint}: no other process could reach it; expected "
-                "tcp://ADDRESS:PORT or ipc://PATH"
-            )
+    check_sockets({"router": router, "pull": pull, "xpub": xpub}, insecure, key is not None)
     check_eviction(when_full, idle_ttl, store)
     leaving = when_full != "refuse" or idle_ttl is not None
     curve = _curve_server(key, allow)
@@ -295,23 +273,35 @@ def serve(
         serving_metrics(service, metrics, insecure=insecure) if metrics else nullcontext() as url,
         worker.on_signals(),
     ):
-        addresses = worker.endpoints | ({"metrics": url} if url else {})
-        if endpoints is not None:
-            write_endpoints(endpoints, addresses)
-        for name, endpoint in addresses.items():
-            err.print(f"{name:7} {endpoint}", markup=False)
-        # Threads that commit to the store or prepare a model yield to the loop sooner.
-        sys.setswitchinterval(0.0005)
-        gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
-        err.print("ready; Ctrl-C stops")
-        try:
-            worker.run()
-        finally:
-            if endpoints is not None:
-                _remove_own(endpoints)
+        _run(worker, endpoints, {"metrics": url} if url else {})
     err.print(_summary(service))
     if checkpointer is not None and checkpointer.lost:
         raise Exit(1)
+
+
+def _run(worker: "Worker", endpoints: Path | None, also: dict[str, str]) -> None:
+    """Run a worker until it stops; say where it is, in a file too, with ``also``."""
+    import gc
+    import sys
+
+    from streamlstm.serving.endpoints_file import write_endpoints
+
+    from ..console import err
+
+    addresses = worker.endpoints | also
+    if endpoints is not None:
+        write_endpoints(endpoints, addresses)
+    for name, endpoint in addresses.items():
+        err.print(f"{name:7} {endpoint}", markup=False)
+    # Threads that commit to the store or prepare a model yield to the loop sooner.
+    sys.setswitchinterval(0.0005)
+    gc.freeze()  # existing objects stay alive: scanning them again would only delay replies
+    err.print("ready; Ctrl-C stops")
+    try:
+        worker.run()
+    finally:
+        if endpoints is not None:
+            _remove_own(endpoints)
 
 
 def _curve_server(key: Path | None, allow: Path | None) -> "CurveServer | None":

@@ -230,7 +230,7 @@ class Journal:
 
 def _checked_path(path: object) -> str:
     try:
-        checked = os.fsdecode(path)  # type: ignore[arg-type]
+        checked = os.fsdecode(path)  # type: ignore[arg-type] # else TypeError
         os.fsencode(checked)
     except (TypeError, UnicodeError):
         raise BadValueError(f"journal: expected the path of a file, got {shown(path)}") from None

@@ -31,12 +31,16 @@ class ModelBuilder:
     ----------
     notes : list of str
         Remarks of the converter; they become ``metadata["notes"]`` of the model.
+    window : int, optional
+        The fixed number of rows that the network takes in its file: if the caller does not say
+        otherwise, a recurrent one becomes a window model.
     """
 
     def __init__(self, width: int | None = None) -> None:
         self.layers: list[Layer] = []
         self.weights: list[Arrays] = []
         self.notes: list[str] = []
+        self.window: int | None = None
         self._width = width
         self._scaling: tuple[Float64Array, Float64Array] | None = None
 
@@ -117,13 +121,16 @@ class ModelBuilder:
             return
         self.add(Pointwise(N, activation), {"weight": np.ones(N), "bias": np.zeros(N)}, name)
 
-    def build(self, source: str, **options: Any) -> Model:
+    def build(self, source: str, *, compared: str = "", **options: Any) -> Model:
         """Return the model.
 
         Parameters
         ----------
         source : str
             Name of the framework, for the metadata.
+        compared : str
+            What the conversion was compared with, "no: ..." if with nothing; it becomes
+            ``metadata["compared"]``, which the model shows.
         **options
             Those of :class:`streamlstm.Model`; ``horizon`` is 0, no forecast, by default.
 
@@ -136,7 +143,11 @@ class ModelBuilder:
             N = self._need_width("the network")
             self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
         self._place_scaling(options)
+        if self.window is not None and any(layer.state for layer in self.layers):
+            self._take_window(options, self.window)
         options["metadata"] = {"source": source, **(options.get("metadata") or {})}
+        if compared:
+            options["metadata"].setdefault("compared", compared)
         if self.notes:
             options["metadata"].setdefault("notes", " ".join(self.notes))
         options.setdefault("horizon", 0)
@@ -144,6 +155,15 @@ class ModelBuilder:
             return Model(self.layers, self.weights, **options)
         except ModelError as error:
             raise ConvertError(str(error)) from None
+
+    def _take_window(self, options: dict[str, Any], rows: int) -> None:
+        if "window" not in options:
+            options["window"] = rows
+            self.notes.append(
+                f"The network takes windows of {rows} row{'s' * (rows != 1)}, so each step runs it "
+                f"over the last {rows} from its initial state. With --stateful (window=None) it "
+                "keeps its state from step to step instead, and predicts something else."
+            )
 
     def _need_width(self, name: str) -> int:
         if self.width is None:

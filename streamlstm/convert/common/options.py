@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_RESERVED = ("source", "notes")  # keys that ModelBuilder sets
+_RESERVED = ("source", "notes", "compared")  # keys that ModelBuilder sets
 
 
 def merge_options(

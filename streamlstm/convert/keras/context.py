@@ -39,6 +39,8 @@ class Context:
         The network's concatenation of an embedding and numbers.
     time : int or None
         Length of the sequence; None if it is open, 0 after its last step was selected.
+    rows : int or None
+        Length of the input sequence; None if it is open, or there is none.
     ended : bool
         Whether a layer has reduced a sequence to its last step.
     """
@@ -50,7 +52,7 @@ class Context:
         working = [layer.kind for layer in network.layers if _has_effect(layer)]
         embeds = working[:1] == ["Embedding"]
         self.time: int | None = None
-        self.ended = False
+        self.ended, self.rows = False, None
         concats = [
             layer.config[ANNOTATION] for layer in network.layers if ANNOTATION in layer.config
         ]
@@ -58,6 +60,7 @@ class Context:
         if shape is not None:
             rank = len(shape) + (embeds and not (self.concat and self.concat.sliced))
             self.time = shape[1] if rank == 3 else 0
+            self.rows = self.time or None
             if rank not in (2, 3):
                 raise ConvertError(
                     f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."

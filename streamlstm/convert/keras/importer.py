@@ -13,6 +13,7 @@ from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
 from .context import TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
+from .graph import endpoints
 from .network import KerasLayer, Network, read_network
 from .unsupported import reason
 
@@ -88,9 +89,21 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         with layer_errors(layer.where):
             _add(context, layer)
     context.weights.finish()
+    context.builder.window = _window(file, network, context)
     skip = _skip(file, network, context.builder.width)
     source = f"Keras {file.version}".strip()
     return context.builder.build(source, **merge_options(options, skip=skip))
+
+
+def _window(file: KerasFile, network: Network, context: Context) -> int | None:
+    """Return the rows of the windows that the network takes; None if it keeps its state."""
+    config = file.config.get("config")
+    has_states = False
+    if isinstance(config, dict) and "input_layers" in config and context.concat is None:
+        has_states = len(endpoints(config, "input_layers")) > 1  # which the caller keeps
+    if has_states or any(layer.config.get("stateful") for layer in network.layers):
+        return None
+    return context.rows
 
 
 def _add(context: Context, layer: KerasLayer) -> None:

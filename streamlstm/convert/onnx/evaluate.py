@@ -37,7 +37,7 @@ def evaluate(path: str, X: Float64Array, O: int, output: str | None = None) -> F
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     run, problem = _runner(path), _no_layout(inputs[0])
-    for layout in _layouts(inputs[0], X.shape[1]):
+    for layout in _layouts(inputs[0], *X.shape):
         try:
             return _outputs(run, graph, inputs, layout, X, O, output)
         except Exception as error:  # the runtime's: this layout does not fit
@@ -86,14 +86,14 @@ def _dims(value: Any) -> list[int | None]:
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
 
 
-def _layouts(value: Any, F: int) -> Iterator[tuple[int, ...]]:
+def _layouts(value: Any, T: int, F: int) -> Iterator[tuple[int, ...]]:
     """Yield the possible shapes of T observations, T as -1; single steps last."""
     dims, rank = _dims(value), len(value.type.tensor_type.shape.dim)
     for shape in ((1, -1, F), (-1, 1, F), (-1, F), (1, -1), (-1, 1), (-1,), (1, 1, F), (1, F)):
         fits = len(shape) == rank and all(
             want in (have, -1) or have is None for have, want in zip(dims, shape, strict=True)
         )
-        open_time = -1 not in shape or dims[shape.index(-1)] is None if fits else False
+        open_time = -1 not in shape or dims[shape.index(-1)] in (None, T) if fits else False
         if open_time and (len(shape) > 2 or shape[-1] == F or F == 1):
             yield shape
 
@@ -126,6 +126,8 @@ def _outputs(
             )
         return _stepped(run_graph, states, names, index, X, O)
     whole = np.asarray(run_graph(X)[index], np.float64)
+    if _dims(inputs[0])[shape.index(-1)] is not None:  # a window, of which the last output counts
+        return whole.reshape(-1, O)[-1:]
     if whole.size == len(X) * O:
         half = np.asarray(run_graph(X[: len(X) // 2])[index], np.float64).reshape(-1, O)
         whole = whole.reshape(-1, O)

@@ -1,5 +1,6 @@
 """Conversion of ONNX graphs: the chain of layers from the graph's input to its output."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ConvertError
@@ -41,6 +42,8 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     model = inline_functions(load_model(source))
     constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     exported = exported_metadata(model)
+    if options.get("window", 0) is None:
+        exported.pop("start", None)
     initial = exported.pop("initial", {})
     problem: ConvertError | None = None
     for inputs, single_step in input_candidates(model, constants):
@@ -48,6 +51,7 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
             tensor = _output_tensor(Interpreter(model, inputs, constants, initial), output)
             _check_output(tensor, single_step)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
+            builder.window = _window(model, inputs, tensor)
             chosen = {**exported, **options}
             if tensor.skip is not None and "skip" not in chosen:
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
@@ -56,6 +60,20 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
             problem = problem or error
     assert problem is not None
     raise problem
+
+
+def _window(model: Any, inputs: Mapping[str, SymbolicTensor], tensor: SymbolicTensor) -> int | None:
+    """Return the rows of the windows that a graph takes.
+
+    None if their number is open, or a further input is there to pass the state on.
+    """
+    given = inputs[tensor.origin]
+    places = [n for n, axis in enumerate(given.axes) if tensor.time and axis == (tensor.time,)]
+    if not places or len(inputs) > 1 + bool(tensor.side_width):
+        return None
+    (value,) = (value for value in model.graph.input if value.name == tensor.origin)
+    rows: int = value.type.tensor_type.shape.dim[places[0]].dim_value
+    return rows or None
 
 
 def _output_tensor(interpreter: Interpreter, output: str | None) -> SymbolicTensor:

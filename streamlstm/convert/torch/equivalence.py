@@ -16,7 +16,7 @@ from ...network.model import Model
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
 from .chain import Output, Residual, read_output
-from .forms import STEPS, STREAMS, Form, draw, forms, quiet_copy
+from .forms import STREAMS, Form, draw, forms, quiet_copy
 from .layers import InitialState, TorchLayer, assemble, make_weights, to_array
 from .modules import check_dimensions, layers_of_module
 from .record import Recorder
@@ -26,9 +26,10 @@ _SCALES = (1.0, 0.05, 20.0, 400.0)  # of the numbers on which both are compared
 _TOLERANCE = 1e-4  # of the largest value: weights are float32 here
 _WIDTHS = 8  # numbers of features that are tried
 NOT_COMPARED = (
-    "Its layers were taken in the order in which they are registered; what forward does beside "
-    "them is not known, because it could not be called with random numbers: compare once yourself."
+    "no: its layers were taken in the order in which they are registered; what forward does beside "
+    "them is not known, because it could not be called with random numbers"
 )
+COMPARED = "its forward: what it calls, and its outputs in float64 for numbers of all sizes"
 
 
 @dataclass
@@ -48,8 +49,8 @@ def convert_module(
     activations: Mapping[str, str],
     states: Sequence[InitialState],
     given: Residual,
-) -> tuple[ModelBuilder, Residual]:
-    """Return the layers of a module, and its residual connection unless ``given`` has one.
+) -> tuple[ModelBuilder, Residual, str]:
+    """Return the layers of a module, its residual connection, and what they were compared with.
 
     If the module can be called with random numbers, what its ``forward`` calls is recorded and
     then confirmed by its outputs. Else its layers are taken in the order of their registration.
@@ -60,12 +61,9 @@ def convert_module(
         If a layer cannot be stepped, or the module computes something else than a chain of them.
     """
     module = _unwrap(module)
-    found = _find(module)
+    found = find(module)
     if found is None:
-        builder = _build_registered(module, activations, states)
-        if callable_somehow(module):
-            builder.notes.append(NOT_COMPARED)
-        return builder, given
+        return _build_registered(module, activations, states), given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
     if given.skip is not None and residual.skip is not None and not _same(residual, given):
@@ -73,12 +71,8 @@ def convert_module(
             f"skip: {type(module).__name__} adds inputs {list(residual.skip)} to its outputs with "
             f"factors {residual.scale or 1}, not {list(given.skip)}."
         )
-    return assemble(layers, {}, list(states)), given if residual.skip is None else residual
-
-
-def callable_somehow(module: nn.Module) -> bool:
-    """Return whether a module has a forward of its own."""
-    return type(module).forward is not nn.Module.forward
+    builder = assemble(layers, {}, list(states))
+    return builder, given if residual.skip is None else residual, COMPARED
 
 
 def _unwrap(module: Any) -> Any:
@@ -100,7 +94,7 @@ def _build_registered(
     return assemble(layers, dict(activations), list(states))
 
 
-def _find(module: Any) -> Found | None:
+def find(module: Any) -> Found | None:
     """Return what a module computes; None if it cannot be called.
 
     Raises
@@ -166,17 +160,14 @@ def _follow(
 ) -> Found | tuple[int, ConvertError] | None:
     """Return what a module computes in a form of call, or how far that went; None without one."""
     for dtype in (torch.float64, torch.float32):
-        signals = Signals(STREAMS if form.streams > 1 else 1, STEPS, F)
+        x = draw(F, categories, 1.0)
         try:
-            with quiet_copy(module, dtype) as copied:
-                recorder = Recorder(copied, signals)
-                x = torch.tensor(draw(F, categories, 1.0), dtype=dtype)
-                with recorder:
-                    outputs = form.call(copied, x, recorder.mark)
+            recorder, outputs = record(module, form, x, dtype)
         except ConvertError as error:
             return 0, error
         except Exception:  # any of the module's own: this form of input does not fit
             continue
+        signals = recorder.values.signals
         if recorder.reads:
             return len(signals), ConvertError(recorder.reads)
         problem: ConvertError | None = None
@@ -196,13 +187,28 @@ def _follow(
     return None
 
 
+def record(
+    module: Any, form: Form, X: Float64Array, dtype: torch.dtype
+) -> tuple[Recorder, list[torch.Tensor]]:
+    """Call a copy of a module with X[S, T, F]; return what was recorded and the outputs."""
+    signals = Signals(STREAMS if form.streams > 1 else 1, *X.shape[1:])
+    with quiet_copy(module, dtype) as copied:
+        recorder = Recorder(copied, signals)
+        x = torch.tensor(X, dtype=dtype)
+        with recorder:
+            outputs = form.call(copied, x, recorder.mark)
+    return recorder, outputs
+
+
 def _confirm(module: Any, found: Found) -> None:
     """Refuse what gives other numbers than the module, on small and large numbers of both signs."""
     layers = [_copy(layer) for layer in found.chain.layers]
     if not layers:
         raise ConvertError("it has no layers")
     residual = found.chain.residual
-    options = {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
+    options: dict[str, Any] = (
+        {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
+    )
     model = assemble(layers, {}, []).build("PyTorch", **options)
     for seed, scale in enumerate(_SCALES, 1):
         X = draw(found.width, found.categories, scale, seed)

@@ -15,12 +15,23 @@ from ..common.weights import Float64Array
 from .file import find_state_dict, read_torch
 from .order import restore_order
 from .state_dict import INITIAL_C, is_initial_state, resolve_parametrizations
+from .user_module import load_weights
 
 _CAVEAT = "its layers one by one only: a state dict does not say what forward does between them"
 
 
 def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
-    """Yield the way to compute a state dict; ``options`` as for :func:`evaluate`."""
+    """Yield the way to compute a state dict; ``options`` as for :func:`evaluate`.
+
+    With ``module=``, its weights are loaded into that module, and its ``forward`` runs.
+    """
+    module = options.pop("module", None)
+    options.pop("initial_state", None)
+    if module is not None:
+        loaded = load_weights(module, read_torch(Path(path)))
+        name = f"PyTorch, the forward of {type(module).__name__}"
+        yield Evaluator(name, lambda X, _: evaluate_module(loaded, X))
+        return
     yield Evaluator("PyTorch", lambda X, _: evaluate(path, X, **options), _CAVEAT)
 
 
@@ -58,6 +69,30 @@ def evaluate(
                 parsed = parse_activation(activations[name], together=True)
                 values = torch.tensor(activate(parsed, values.numpy()))
     return np.asarray(values.numpy(), np.float64)
+
+
+def evaluate_module(module: Any, X: Float64Array) -> Float64Array:
+    """Compute a module for ``X[T, F]`` by its own ``forward``: all its steps, or the last.
+
+    Raises
+    ------
+    ConvertError
+        If it cannot be called with a series.
+    """
+    from .chain import read_output
+    from .equivalence import find, record
+    from .forms import STREAMS
+
+    found = find(module)
+    if found is None:
+        raise ConvertError(f"{type(module).__name__} cannot be called with a series of numbers.")
+    recorder, outputs = record(module, found.form, np.stack([X] * STREAMS), found.dtype)
+    output = outputs[found.output]
+    chain = read_output(recorder.values.signals, recorder.values.labels(output))
+    own = chain.positions < len(X)  # of the first stream
+    Y = np.full((len(X), int(chain.values.max()) + 1), np.nan)
+    Y[chain.positions[own], chain.values[own]] = output.double().numpy()[own]
+    return Y if not np.isnan(Y[0]).all() or len(X) == 1 else Y[-1:]
 
 
 def _group(torch: Any, state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,8 @@ from ..common.weights import to_float64
 
 # Keys under which training frameworks store the state dict in their checkpoints.
 _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+# Keys of what trains a network, or stands beside it.
+_OTHER = re.compile(r"optim|sched|scaler|\bema\b|loss|history|config|args|norm_stat", re.IGNORECASE)
 
 
 def find_state_dict(source: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -28,7 +30,16 @@ def find_state_dict(source: Mapping[Any, Any]) -> Mapping[Any, Any]:
             return find_state_dict(inner)
     if all(hasattr(value, "shape") for value in source.values()):
         return source
+    parts = {
+        str(key): inner
+        for key, inner in source.items()
+        if not _OTHER.search(str(key)) and isinstance(inner, Mapping) and _holds_tensors(inner)
+    }
+    if len(parts) > 1 and not any("." in str(key) for inner in parts.values() for key in inner):
+        return {f"{part}.{key}": t for part, inner in parts.items() for key, t in inner.items()}
     inside = {key: inner for key, inner in source.items() if _is_state(inner)}
+    if len(inside) > 1:
+        inside = {k: inner for k, inner in inside.items() if not _OTHER.search(str(k))}
     if len(inside) > 1:
         raise ConvertError(
             f"the checkpoint holds several state dicts, {', '.join(map(str, inside))}: load it and "
@@ -42,8 +53,12 @@ def _is_state(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and any("." in str(key) for key in value)
-        and all(hasattr(tensor, "shape") for tensor in value.values())
+        and _holds_tensors(value)
     )
+
+
+def _holds_tensors(value: Mapping[Any, Any]) -> bool:
+    return bool(value) and all(hasattr(tensor, "shape") for tensor in value.values())
 
 
 def read_torch(path: Path) -> Any:

@@ -1,6 +1,6 @@
 """Conversion of PyTorch networks: a module, its state dict, or a file with the state dict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -10,6 +10,9 @@ from ...network.model import Model
 from .file import find_state_dict, read_torch
 from .layers import InitialState, assemble
 
+_UNSEEN = (
+    "no: a state dict does not say what forward does beside its layers; give the module to be sure"
+)
 Source = Any  # torch.nn.Module, a state dict, or a path; torch is not imported here
 
 
@@ -20,6 +23,7 @@ def from_torch(
     initial_state: Iterable[InitialState] | None = None,
     rnn_activation: str = "tanh",
     epsilon: float = 1e-5,
+    module: Any = None,
     **options: Any,
 ) -> Model:
     """Convert a PyTorch network.
@@ -48,6 +52,9 @@ def from_torch(
         That of ``nn.RNN``, "tanh" or "relu"; only a state dict leaves it open.
     epsilon : float
         That of BatchNorm1d and LayerNorm; only a state dict leaves it open.
+    module : torch.nn.Module, optional
+        The network that a state dict belongs to. It is loaded with the weights, strictly, and
+        converted: the sure way, because a module says what its ``forward`` does.
     **options
         Names, scaling, skip, horizon and metadata, as :class:`streamlstm.Model` takes them. The
         horizon is 0, no forecast, by default.
@@ -67,11 +74,12 @@ def from_torch(
     if isinstance(source, str | PathLike):
         source = read_torch(check_path(source, ConvertError, "a file of a network"))
     states = _states(initial_state)
-    if isinstance(source, Mapping):
-        from .state_dict import layers_of_state_dict
+    if module is not None:
+        from .user_module import load_weights
 
-        parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
-        return assemble(parts, dict(activations or {}), states).build("PyTorch", **options)
+        source = load_weights(module, source)
+    if isinstance(source, Mapping):
+        return _of_state_dict(source, activations, states, rnn_activation, epsilon, options)
     if not hasattr(source, "named_modules") or isinstance(source, type):
         raise ConvertError(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
@@ -81,10 +89,25 @@ def from_torch(
     from .equivalence import convert_module
 
     given = Residual(options.get("skip"), options.get("skip_scale"))
-    builder, found = convert_module(source, activations or {}, states, given)
+    builder, found, compared = convert_module(source, activations or {}, states, given)
     if given.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
-    return builder.build("PyTorch", **options)
+    return builder.build("PyTorch", compared=compared, **options)
+
+
+def _of_state_dict(
+    source: Mapping[Any, Any],
+    activations: Mapping[str, str] | None,
+    states: Sequence[InitialState],
+    rnn_activation: str,
+    epsilon: float,
+    options: Mapping[str, Any],
+) -> Model:
+    from .state_dict import layers_of_state_dict
+
+    parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
+    builder = assemble(parts, dict(activations or {}), states)
+    return builder.build("PyTorch", compared=_UNSEEN, **options)
 
 
 def _states(given: Any) -> list[InitialState]:

@@ -41,6 +41,8 @@ class TorchLayer:
         For a function: names of activations and affine maps, in order.
     gap : str, optional
         Name of the child without weights that follows it, probably an activation.
+    open : bool
+        Whether nobody knows what ``forward`` applies to its output, as of a state dict.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TorchLayer:
     options: dict[str, Any] = field(default_factory=dict)
     steps: Sequence[str | Affine] = ()
     gap: str | None = None
+    open: bool = False
 
     @property
     def width(self) -> int | None:
@@ -92,6 +95,7 @@ def assemble(
     """Return the model of these layers; parameters as for :func:`streamlstm.from_torch`."""
     _check_activations(layers, activations)
     _assign_initial_states(layers, initial_states)
+    _check_linear_pairs(layers, activations)
     builder = ModelBuilder(_next_width(layers, 0))
     for n, layer in enumerate(layers):
         with layer_errors(layer.name):
@@ -108,6 +112,30 @@ def assemble(
                 f"{layer.name}=relu ('linear' if it is none, as dropout)."
             )
     return builder
+
+
+def _check_linear_pairs(layers: Sequence[TorchLayer], activations: Mapping[str, str]) -> None:
+    """Ask for what a state dict does not say: nobody trains two linear layers with nothing between.
+
+    A batch normalisation between them changes nothing of that.
+    """
+    before: TorchLayer | None = None
+    for n, layer in enumerate(layers):
+        linear = layer.kind == "linear" or (layer.kind == "table" and n > 0)
+        fits = before is not None and before.weights.shapes["weight"][0] == layer.width
+        if before is not None and fits and linear and before.open:
+            raise ConvertError(
+                f"a state dict does not say what forward applies between {before.name} and "
+                f"{layer.name}, and with nothing between both would be one linear layer: give the "
+                f"module, on the shell --module, or the activation as activations="
+                f"{{{before.name!r}: 'relu'}}, on the shell --activation {before.name}=relu "
+                "('linear' if there is none)."
+            )
+        told = layer.name in activations or layer.gap is not None
+        if linear and not told:
+            before = layer
+        elif layer.kind != "batch_norm" or told:
+            before = None
 
 
 def _add(builder: ModelBuilder, layer: TorchLayer, next_width: int | None, first: bool) -> None:

@@ -107,3 +107,13 @@ def _precedes(a: str, b: str) -> bool:
                 found and wanted and found[1] == wanted[1] and int(found[2]) < int(wanted[2])
             )
     return False
+
+
+def without_prefix(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
+    """Return a state dict without what precedes all its names, such as ``model.``, if that fits."""
+    for key in state:
+        for name in wanted:
+            prefix = key.removesuffix(name)
+            if prefix != key and all(other.startswith(prefix) for other in state):
+                return {other.removeprefix(prefix): value for other, value in state.items()}
+    return dict(state)

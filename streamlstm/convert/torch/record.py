@@ -24,7 +24,7 @@ from .tensor_functions import interpret
 from .values import Value, Values, tensors_in
 
 
-class Recorder(TorchFunctionMode):  # type: ignore[misc]
+class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
     """Follows what a module computes.
 
     Parameters

@@ -131,7 +131,7 @@ def _read_layer(
         options["activation"] = rnn_activation
     elif kind in ("batch_norm", "layer_norm"):
         options["epsilon"] = epsilon
-    return TorchLayer(name, kind, weights, options)
+    return TorchLayer(name, kind, weights, options, open=True)
 
 
 def _kind(name: str, weights: Weights) -> str:

@@ -8,7 +8,7 @@ import math
 
 from numba import int64
 
-from ..cache import internal
+from ..cache import inlined, internal
 from ..layout import PAD
 from . import mixing
 from .least_squares import add_multiple, dot, downdate, gain, read, write
@@ -34,7 +34,7 @@ LARGEST = 3e38  # of a forecast: float32 ends at 3.4e38
 DIGITS = 1 << 24  # whole numbers that float32 holds
 
 
-@internal
+@inlined
 def _sizes(K, k):
     """Return O, the number of experts, D, and how many values of an output are kept."""
     O, seasons = int64(K[k + OUTPUTS]), int64(K[k + SEASONS])
@@ -47,19 +47,19 @@ def _sizes(K, k):
     return O, experts, D, values
 
 
-@internal
+@inlined
 def _step_size(O, experts, D):
     """Return the floats of a step that is kept."""
     return FORECASTS + O * (experts + 2) + D
 
 
-@internal
+@inlined
 def _history(at, O, D):
     """Return the offset of the latest values; levels are kept for a head only."""
     return at + LEVELS + (O if D > 0 else 0)
 
 
-@internal
+@inlined
 def _places(at, O, experts, D, values):
     """Return the offsets of the mix, of the head's weights, of P and of the kept steps."""
     mixed = _history(at, O, D) + values * O
@@ -68,18 +68,18 @@ def _places(at, O, experts, D, values):
     return mixed, weights, P, P + D * (D + 1) // 2
 
 
-@internal
+@inlined
 def _padded(D):
     return (D + PAD - 1) // PAD * PAD
 
 
-@internal
+@inlined
 def _bounded(value, bound):
     """Clip to [-bound, bound]; zero for NaN."""
     return min(max(value, -bound), bound) if value == value else 0.0
 
 
-@internal
+@inlined
 def _wrapped(place, length):
     """Return a place in a ring that is less than a round away."""
     if place < 0:
@@ -87,14 +87,14 @@ def _wrapped(place, length):
     return place - length if place >= length else place
 
 
-@internal
+@inlined
 def _past(S, at, O, D, values, o, lag):
     """Return the value of ``lag`` steps before the one that is about to be stored."""
     place = _wrapped(int64(S[at + PLACE]) - lag, values)
     return float(S[_history(at, O, D) + place * O + o])
 
 
-@internal
+@inlined
 def _deviation(S, level, now, per_scale):
     """Return how far a value is from its running mean at ``S[level]``, after that has followed it.
 
@@ -109,7 +109,7 @@ def _deviation(S, level, now, per_scale):
     return _bounded((now - S[level]) * per_scale, LARGEST_FEATURE)
 
 
-@internal
+@inlined
 def _features(S, at, K, k, hidden, X, x, W, w):
     """Write the vector of features to ``W[w]``: h, 1, and each output's changes and level."""
     O, _, D, values = _sizes(K, k)
@@ -214,12 +214,13 @@ def _learn(S, at, K, k, row, Y, y, W, w):
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
             mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
-        downdate(S, P, W, gains, D, z, share, 1.0 / FORGETTING)
-        _bound_diagonal(S, P, D)
+        most = downdate(S, P, W, gains, D, z, share, 1.0 / FORGETTING)
+        if most > 2.0 * LARGEST_P:
+            _bound_diagonal(S, P, D)
     return True
 
 
-@internal
+@inlined
 def _is_news(S, row, O, experts, Y, y):
     """Tell whether any of the labels is of a forecast that is still open."""
     for o in range(O):

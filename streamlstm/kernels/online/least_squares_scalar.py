@@ -56,10 +56,12 @@ def gain(S, P, W, phi, k, D, z):
 
 @internal
 def downdate(S, P, W, k, D, z, share, factor):
-    """Replace P by ``factor (P - share k k^T)``."""
-    row = P
+    """Replace P by ``factor (P - share k k^T)``; return the largest number on its diagonal."""
+    row, most = P, f32(0.0)
     for i in range(D):
         x = f32(share) * W[k + i]
         for j in range(i + 1):
             S[row + j] = (S[row + j] - x * W[k + j]) * f32(factor)
+        most = max(most, S[row + i])
         row += i + 1
+    return most

@@ -6,7 +6,7 @@ An expert is a forecast: persistence, the value of a season ago, the network, th
 
 import math
 
-from ..cache import internal
+from ..cache import inlined
 
 ERROR, COUNT, LOSSES = range(3)  # offsets of an output's columns
 
@@ -17,7 +17,7 @@ SURPRISE = 50  # labels over which the running error follows errors that were cl
 SMALLEST, LARGEST = 0.01, 1e4  # bounds of the running error, in units of the target's scale
 
 
-@internal
+@inlined
 def limit(S, at):
     """Return the largest error that counts, in units of the target's scale."""
     if S[at + COUNT] == 0:
@@ -25,7 +25,7 @@ def limit(S, at):
     return CLIP * min(max(S[at + ERROR], SMALLEST), LARGEST)
 
 
-@internal
+@inlined
 def score(S, at, experts, forecasts, label, per_scale):
     """Score the forecasts that were made for a label: of each expert, and behind them the mix's.
 
@@ -51,7 +51,7 @@ def score(S, at, experts, forecasts, label, per_scale):
     S[at + ERROR] += share * (error - S[at + ERROR])
 
 
-@internal
+@inlined
 def mix(S, at, experts, forecasts):
     """Return the mean of the experts' forecasts, weighted by their losses."""
     best = math.inf

@@ -105,7 +105,11 @@ class LayerNormBlock(Block):
         super().__init__(size, size, [(2, size)])
         self.layer = LayerNorm(size)
 
-    def initialize(self, matrices: Sequence[Array], rng: np.random.Generator) -> None:  # noqa: ARG002
+    def initialize(
+        self,
+        matrices: Sequence[Array],
+        rng: np.random.Generator,  # noqa: ARG002 - of layers with random weights
+    ) -> None:
         """Begin without scale and shift."""
         matrices[0][0], matrices[0][1] = 1, 0
 
