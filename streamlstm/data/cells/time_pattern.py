@@ -69,9 +69,8 @@ def convert_pattern(cells: Any, pattern: str) -> Any:
         cells = pa.concat_arrays(cells.chunks) if cells.num_chunks else pa.array([], cells.type)
     regex = _regex(pattern)
     parts = _fixed_parts(cells, pattern)
-    if parts is None:
-        parts = _Parts(pc.extract_regex(pc.utf8_trim_whitespace(cells), regex))
-    seconds, valid = _seconds(parts)
+    found = pc.extract_regex(pc.utf8_trim_whitespace(cells), regex) if parts is None else None
+    seconds, valid = _seconds(parts or _Parts(found))
     return pa.array(seconds, pa.float64(), mask=~valid)
 
 
