@@ -63,7 +63,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 instructions: .venv/.dev  ## Count the kernels' instructions and compare with the recorded counts; needs valgrind
 	@$(RUN) -m benchmarks.instructions --check benchmarks/results/instructions.json $(ARGS)
 
-figures: .venv/.base  ## Write the tables of the last benchmarks into README.md and docs/figures.md
+figures: .venv/.base  ## Write the tables of the last benchmarks into README.md, docs/figures.md and docs/online.md
 	@$(RUN) -m benchmarks.readme
 
 architecture: .venv/.base  ## Draw the packages and their imports into docs/architecture.md

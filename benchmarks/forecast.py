@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamlstm.errors import DataError
-from streamlstm.learn.scores import Score
+from streamlstm.learn.evaluation.evaluation import Score
 from streamlstm.learn.training import train
 
 from .harness import Row, number, parser, report, steps
@@ -99,10 +99,11 @@ def informer(values: Values, horizon: int, hidden: int, epochs: int) -> Row:
 
 def ratio(score: Score) -> float:
     """Return the model's error over the best baseline's."""
-    baselines = (score.persistence, score.seasonal, score.autoregression)
+    errors = score.errors
+    baselines = (errors.persistence, errors.season, errors.autoregression)
     best = min(error for error in baselines if error is not None)
-    best = max(best, LEAST * score.persistence)
-    return score.model / best if best > 0 else float(score.model > 0)
+    best = max(best, LEAST * errors.persistence)
+    return errors.mae / best if best > 0 else float(errors.mae > 0)
 
 
 def compared(name: str, values: Values, ahead: int, hidden: int, epochs: int) -> Row:
@@ -112,14 +113,15 @@ def compared(name: str, values: Values, ahead: int, hidden: int, epochs: int) ->
         path = _write(values, folder)
         trained = train(path, target="value", horizon=ahead, hidden=hidden, epochs=epochs)
     score = trained.scores[0]
-    unit = score.persistence or 1.0
-    seasonal = None if score.seasonal is None else score.seasonal / unit
+    errors = score.errors
+    unit = errors.persistence or 1.0
+    seasonal = None if errors.season is None else errors.season / unit
     return {
         "series": name,
         "ahead": ahead,
-        "model": score.model / unit,
+        "model": errors.mae / unit,
         "season": seasonal,
-        "autoregression": None if score.autoregression is None else score.autoregression / unit,
+        "autoregression": errors.autoregression / unit,
         "of the best": ratio(score),
         "seconds": time.perf_counter() - began,
     }

@@ -1,10 +1,11 @@
-"""Writes the results of the last benchmarks into README.md and docs/figures.md.
+"""Writes the results of the last benchmarks into README.md, docs/figures.md and docs/online.md.
 
     python -m benchmarks.readme
 
 Reads `benchmarks/results/NAME.json`, which each benchmark writes with `--json`, and replaces the
 text between two markers. README.md gets the most important results, docs/figures.md all except the
-counts of instructions, which serve for comparison only.
+counts of instructions, which serve for comparison only, and those of the online stage, which
+docs/online.md has.
 """
 
 import argparse
@@ -28,7 +29,14 @@ ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     ),
     (),
 )
-FILES = {"README.md": SHORT, "docs/figures.md": ALL}
+_INTERVALS = ("half", "method", "ahead", "series", "held well", "lowest", "highest", "winkler")
+ONLINE: dict[str, tuple[str, ...]] = {
+    "stage_cost": (),
+    "online": (),
+    "intervals": (*_INTERVALS, "worst winkler"),
+    **dict.fromkeys(("missing", "false_alarms", "faults", "nab"), ()),
+}
+FILES = {"README.md": SHORT, "docs/figures.md": ALL, "docs/online.md": ONLINE}
 
 
 def render(result: dict[str, Any], columns: Sequence[str] = ()) -> str:

@@ -37,6 +37,8 @@ def info(
     if judged := counters.get("judged"):
         share = f"{counters['covered'] / judged:.1%} of {judged:,}"
         print(f"{'inside the widest interval':30} {share}")
+    if naive := counters.get("naive_error"):
+        print(f"{'error, of that of persistence':30} {counters['own_error'] / naive:.3f}")
 
 
 def _online(stage: Mapping[str, Any] | None) -> str:

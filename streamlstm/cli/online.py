@@ -33,6 +33,18 @@ def online(
     max_gap: Annotated[
         int | None, Option(help="After so many missing values in a row nothing is predicted.")
     ] = None,
+    calendar: Annotated[
+        str | None,
+        Option(
+            help="Compute the network's last inputs from the event time: some of hour, weekday, "
+            "yearday (two inputs each) and since, in this order, or none; it must have been "
+            "trained with them."
+        ),
+    ] = None,
+    zone: Annotated[str | None, Option(help="Time zone of the calendar: Europe/Berlin.")] = None,
+    spacing: Annotated[
+        float | None, Option(help="Usual seconds between observations, for since.")
+    ] = None,
     scale: Annotated[
         str | None, Option(help="model: constants of training; stream: each stream's own.")
     ] = None,
@@ -75,6 +87,9 @@ def online(
         "fill": tuple(fill.split(",")) if fill and "," in fill else fill,
         "targets": None if targets is None else _targets(network, targets),
         "max_gap": max_gap,
+        "calendar": None if calendar is None else _calendar(calendar),
+        "zone": zone,
+        "spacing": spacing,
         "scale": scale,
         "adapt": adapt,
         "season": season,
@@ -108,6 +123,10 @@ def _levels(given: list[str]) -> tuple[float, ...]:
         ) from None
 
 
+def _calendar(given: str) -> tuple[str, ...]:
+    return () if given == "none" else tuple(given.split(","))
+
+
 def _targets(network: Model, given: str) -> tuple[int, ...]:
     names = given.split(",")
     for name in names:
@@ -123,6 +142,8 @@ def _changed(network: Model, chosen: dict[str, Any]) -> Any:
     from streamlstm.network.online import Online, without_effect
 
     had = {} if network.online is None else network.online.to_dict()
+    if "zone" in chosen or "calendar" in chosen:
+        had.pop("transitions", None)  # of the zone it had
     useless = set(without_effect(had | chosen)) - chosen.keys()  # of what it had
     return Online(**({name: had[name] for name in had.keys() - useless} | chosen))
 
@@ -133,6 +154,7 @@ def _show(network: Model) -> None:
 
     from streamlstm.backends.plan import row_layout
     from streamlstm.cli.console import console
+    from streamlstm.network.calendar_inputs import names_of
 
     size, plain = (4 * row_layout(m)[1] for m in (network, network.with_online(None)))
     if network.online is None:
@@ -147,6 +169,9 @@ def _show(network: Model) -> None:
             for name, target in zip(network.outputs, network.targets, strict=True)
             if target >= 0
         )
+        if computed := names_of(network.online):
+            table.add_row("computed from the time", ", ".join(computed))
+            table.add_row("an observation", ", ".join(network.inputs))
         table.add_row("compared with what comes", "\n".join(aims) or "nothing")
         console.print(table)
     print(f"a stream takes {size:,} bytes, {plain:,} of them for the network")

@@ -29,7 +29,9 @@ def predict(
     actual: Annotated[
         bool,
         typer.Option(
-            "--actual", help="Write beside each output what came at the time that it speaks of."
+            "--actual",
+            help="Write beside each output what came at the time that it speaks of; of a model of "
+            "classes the class that was told and the one that it was.",
         ),
     ] = False,
     plot: Annotated[
@@ -72,15 +74,15 @@ def predict(
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_in_parts, predict_rows, result_columns
-    from streamlstm.learn.evaluation.reading import checked_inputs, needed_columns
+    from streamlstm.learn.evaluation.reading import checked_inputs, reading_for, told_column
     from streamlstm.learn.model_inputs import reading_of
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
 
     network = Model.load(model)
     compared = actual or plot is not None
-    needed = needed_columns(network) if compared else network.inputs
-    reading |= reading_of(network, needed) | {"missing": compared or fills(network)}
+    needed = reading_for(network) if compared else reading_of(network, network.inputs)
+    reading |= {"missing": fills(network)} | needed
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     values = checked_inputs(network, table)
@@ -88,15 +90,21 @@ def predict(
         compile_for(network)
     names, columns = result_columns(network)
     arguments = network, values, list(table.groups().values()), table.time
-    if plot is None:
+    column = told_column(network) if actual else None
+    came: dict[str, Any] = {}
+    if plot is None and column is None:
         parts = predict_in_parts(*arguments)
     else:
         results = predict_rows(*arguments)
+        parts = iter([(slice(0, len(table)), results)])
+    if plot is not None:
         _draw(plot, network, table, results)
         if out is None:
             return
-        parts = iter([(slice(0, len(table)), results)])
-    came = _actual(network, table) if actual else {}
+    if column is not None:
+        came = _classes(network, table, results, column)
+    elif actual:
+        came = _actual(network, table)
     before = _stamps(table, sorted({h for h in network.horizons if h}))
     _write(out, before, names, ((rows, results[:, columns]) for rows, results in parts), came)
     if out is not None:
@@ -129,6 +137,25 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
     return told
 
 
+def _classes(
+    network: "Model", table: "Table", results: "NDArray[Any]", column: str
+) -> "dict[str, TextColumn]":
+    """Return the names of the class that was told of each row and of the one that it was."""
+    import numpy as np
+
+    from streamlstm.data.ahead import rows_ahead
+    from streamlstm.data.text_column import TextColumn
+
+    told = np.array(network.outputs)[results[:, : network.output_size].argmax(axis=1)]
+    ahead = rows_ahead(table, network.horizon)
+    came = np.array(list(table.categories[column]), object)[np.maximum(ahead, 0)]
+    came[ahead < 0] = ""
+    return {
+        f"{column}_told": TextColumn.of(told.tolist()),
+        f"{column}_actual": TextColumn.of(came.tolist()),
+    }
+
+
 def _stamps(table: "Table", horizons: "Sequence[int]") -> "dict[str, TextColumn]":
     """Return time and stream of each row, and the times that predictions speak of."""
     from streamlstm.data.ahead import times_ahead
@@ -148,7 +175,7 @@ def _write(
     before: "dict[str, TextColumn]",
     names: "Sequence[str]",
     parts: "Iterable[tuple[slice, NDArray[Any]]]",
-    came: "dict[str, NDArray[Any]]",
+    came: dict[str, Any],
 ) -> None:
     """Write what stands before the predictions, these part by part, and what came."""
     import sys

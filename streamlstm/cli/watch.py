@@ -43,8 +43,9 @@ def watch(
 
     A line has the time of day, the stream and the prediction. Of a model with an online stage also
     what came and the error of what had been predicted for it, the widest interval, how unusual the
-    observation is (a bar, and the score), and alarms. Other events of streams are printed too:
-    reset, import, deletion, eviction from memory.
+    observation is (a bar, and the score), and alarms. Without a stage the worker publishes
+    predictions alone, not what came: `streamlstm online` adds one, which `train` does by itself.
+    Other events of streams are printed too: reset, import, deletion, eviction from memory.
 
     \b
     Example:
@@ -65,14 +66,29 @@ def watch(
         left, forecasts = count, None
         # Alarms alone do not tell what came: the forecasts before them are not received.
         router = None if alarms else _router(xpub, endpoints)
+        told = False
         for event in _events(subscriber):
             if router is not None and isinstance(event, wire.Prediction):
                 forecasts, router = _forecasts(router, event.observed, key, server), None
+            if isinstance(event, wire.Prediction):
+                told = told or event.observed.has_stage or _say_what_is_missing()
             _print(event, json, _came(forecasts, event))
             if left is not None and isinstance(event, wire.Prediction):
                 left -= 1
                 if left == 0:
                     return
+
+
+def _say_what_is_missing() -> bool:
+    """Say once why lines have neither a value nor an error."""
+    from streamlstm.cli.console import err
+
+    err.print(
+        "this model has no online stage, so its worker does not tell what came: lines have the "
+        "prediction, no value and no error (`streamlstm online` adds a stage)",
+        markup=False,
+    )
+    return True
 
 
 def _router(xpub: str | None, endpoints: Path | None) -> str | None:

@@ -50,6 +50,7 @@ class Gauges(NamedTuple):
 
     `absent` is the number of streams that are in the store and not in memory, `judged` how many
     values came that had an interval forecast for them, `covered` how many of those were inside.
+    `own_error` and `naive_error` are the sums of the errors of forecasts and of persistence.
     """
 
     streams: int
@@ -61,11 +62,18 @@ class Gauges(NamedTuple):
     alarms: int
     judged: int
     covered: int
+    own_error: float
+    naive_error: float
 
     @property
     def coverage(self) -> float:
         """The share of values inside the widest interval; NaN if none was compared."""
         return self.covered / self.judged if self.judged else float("nan")
+
+    @property
+    def error_ratio(self) -> float:
+        """Errors of forecasts as a multiple of those of persistence; NaN if none was compared."""
+        return self.own_error / self.naive_error if self.naive_error else float("nan")
 
 
 class Rates(NamedTuple):
@@ -145,6 +153,8 @@ class Snapshot:
                     counters["alarms"],
                     counters["judged"],
                     counters["covered"],
+                    counters["own_error"],
+                    counters["naive_error"],
                 ),
                 np.array(totals, float),
                 (

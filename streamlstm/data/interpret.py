@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,7 +12,7 @@ from .cell_error import cell_error, first_row
 from .columns import Columns
 from .number_columns import read_numbers
 from .options import ReadOptions
-from .table import Note, Table, list_names, missing_column
+from .table import Table, list_names, missing_column
 from .text_column import TextColumn
 from .time_columns import find_time, read_time
 
@@ -26,10 +26,6 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         If a column is missing, or a cell cannot be used; the message names line and column.
     """
     path, header = columns.path, tuple(columns.names)
-    sequence = options.sequence_column
-    if options.stream_column is None and sequence in header:
-        options = replace(options, stream_column=sequence)
-        columns.notes.append(Note(sequence, "tells the sequences apart, as in training"))
     for name in (
         *options.time_columns,
         options.stream_column,
@@ -38,9 +34,9 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
     ):
         if name is not None and name not in header:
             raise missing_column(path, name, header)
-    streams = None
-    if options.stream_column is not None:
-        streams = _read_streams(columns, options.stream_column)
+    parts = [name for name in (options.stream_column, options.sequence_column) if name in header]
+    parts = list(dict.fromkeys(parts))
+    streams = _read_streams(columns, parts) if parts else None
     categories = {name: TextColumn(columns[name]) for name in options.categories}
     time_column = find_time(columns, options)
     time, stamps, notation = None, None, ""
@@ -48,12 +44,14 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         rows = {"": np.arange(len(columns.lines))} if streams is None else streams.groups()
         time, stamps, notation = read_time(columns, time_column, options, rows.values())
         columns.pop(time_column)
-    if options.stream_column is not None and options.stream_column not in options.columns:
-        columns.pop(options.stream_column)
+    for name in parts:
+        if name not in options.columns:
+            columns.pop(name)
     for name in categories:
         if name in columns.names:
             columns.pop(name)
-    names, values, text = read_numbers(columns, options.columns or tuple(columns.names), options)
+    wanted = options.columns or tuple(columns.names) if options.numbers else ()
+    names, values, text = read_numbers(columns, wanted, options)
     if not names and not categories:
         raise DataError(
             f"{path}: expected at least one numeric column, found none among {list_names(header)}"
@@ -67,7 +65,7 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
         lines=columns.lines,
         stamps=stamps,
         time_column=time_column,
-        stream_column=options.stream_column,
+        stream_column="/".join(parts) if parts else None,
         text=text,
         categories=categories,
         notes=tuple(columns.notes),
@@ -76,10 +74,15 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
     )
 
 
-def _read_streams(columns: Columns, name: str) -> TextColumn:
-    """Return the stream of each row."""
-    streams = TextColumn(columns[name])
-    if "" in streams.codes()[1]:
-        row = first_row(pc.equal(streams.text(), ""))
-        raise cell_error(columns, name, row, "the name of a stream")
-    return streams
+def _read_streams(columns: Columns, names: Sequence[str]) -> TextColumn:
+    """Return the stream of each row; of several columns their names together: "pump/7"."""
+    parts = []
+    for name in names:
+        streams = TextColumn(columns[name])
+        if "" in streams.codes()[1]:
+            row = first_row(pc.equal(streams.text(), ""))
+            raise cell_error(columns, name, row, "the name of a stream")
+        parts.append(streams)
+    if len(parts) == 1:
+        return parts[0]
+    return TextColumn(pc.binary_join_element_wise(*(part.text() for part in parts), "/"))

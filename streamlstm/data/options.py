@@ -18,9 +18,12 @@ class ReadOptions:
     stream_column : str or None
         The column that names the stream of each row, for tables of many series.
     sequence_column : str or None
-        The same, if the source has such a column, and no other is named.
+        The column that names the sequence of each row, which are streams of their own then; left
+        out where a table has no such column.
     columns : tuple of str
         The numeric columns to read, in this order; by default every column that holds numbers.
+    numbers : bool
+        Whether there are numeric columns to read; without, only the categories are.
     categories : tuple of str
         Columns whose cells are names of classes, even where they are numbers.
     time_unit : str or None
@@ -48,6 +51,7 @@ class ReadOptions:
     stream_column: str | None = None
     sequence_column: str | None = None
     columns: tuple[str, ...] = ()
+    numbers: bool = True
     categories: tuple[str, ...] = ()
     time_unit: str | None = None
     time_format: str | None = None

@@ -72,5 +72,5 @@ def _columns(source: Source, options: ReadOptions) -> Columns:
     columns = read_binary(content)
     if columns is not None:
         return columns
-    as_text = {*options.time_columns, options.stream_column or options.sequence_column or ""}
+    as_text = {*options.time_columns, options.stream_column or "", options.sequence_column or ""}
     return read_delimited(content, as_text)

@@ -42,7 +42,7 @@ def _load_hidden(program, layer, rows, slots, first, count, S, a):
 
 
 @internal
-def _clear_padding(rows, start, width):
+def clear_padding(rows, start, width):
     """Set the padding of a state vector to zero: an activation of zero need not be zero."""
     for n in range(start + width, start + (width + PAD - 1) // PAD * PAD):
         rows[n] = f32(0.0)
@@ -57,7 +57,7 @@ def _store_hidden(program, layer, rows, slots, first, count, S, o):
         h = slots[first + m] * row_size + program[layer + layout.HIDDEN]
         for n in range(0, width, LANES):
             store(rows, h + n, load(S, o + m * stride + n))
-        _clear_padding(rows, h, width)
+        clear_padding(rows, h, width)
 
 
 @by_address
@@ -150,7 +150,7 @@ def project_and_store(weights, program, layer, rows, slots, first, count, S, a, 
     stride, row_size = program[layout.STRIDE], program[layout.ROW_SIZE]
     H, P = program[layer + layout.UNITS], program[layer + layout.LAYER_OUTPUTS]
     for m in range(count):
-        _clear_padding(rows, slots[first + m] * row_size + program[layer + layout.CELL], H)
+        clear_padding(rows, slots[first + m] * row_size + program[layer + layout.CELL], H)
     if program[layer + layout.PROJECTION] < 0:
         _store_hidden(program, layer, rows, slots, first, count, S, o)
         return
@@ -163,7 +163,7 @@ def project_and_store(weights, program, layer, rows, slots, first, count, S, a, 
             y = clip(load(S, a + m * stride + n), bound)
             store(S, o + m * stride + n, y)
             store(rows, h + n, y)
-        _clear_padding(rows, h, P)
+        clear_padding(rows, h, P)
 
 
 def _loop_over_units(cell):
@@ -321,7 +321,7 @@ def gru_before(task, layer, group, _):
             hidden = fma(update, load(rows, h + n) - candidate, candidate)
             store(rows, h + n, hidden)
             store(S, place, hidden)
-        _clear_padding(rows, h, H)
+        clear_padding(rows, h, H)
 
 
 @by_address

@@ -32,7 +32,7 @@ from .products import (
     one_three,
     one_three_pair,
 )
-from .recurrent import lstm_cells, project_and_store
+from .recurrent import clear_padding, lstm_cells, project_and_store
 from .simd import LANES, load, store
 
 _one, _one_float16, _one_bfloat16 = one_lstm
@@ -90,6 +90,7 @@ def _lstm(task, layer, group, precision):
             _one_bfloat16(S, a, rows, h, 0, weights, start, WIDE, WIDE, panel, F, H, S, z, WIDE)
         lstm_cell(S, z, rows, c + unit, S, o + unit)
     _store_hidden(rows, h, S, o, H)
+    clear_padding(rows, h, H)  # an infinite input times a weight of 0 is no number
 
 
 @by_address

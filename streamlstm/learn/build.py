@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def build_model(
     Model
     """
     outputs = network.head.outputs_per_target
-    scaling, moved = data.output_scaling, data.output_offsets
+    scaling, moved, weights = data.output_scaling, data.output_offsets, data.lag_weights
     return Model(
         network.layers(),
         network.weights(),
@@ -50,9 +51,18 @@ def build_model(
         skip=np.repeat(data.skip, outputs).tolist(),
         horizon=np.repeat(data.horizons, outputs).tolist(),
         metadata=metadata,
-        online=data.stage or (Online() if data.lags else None),
+        online=_stage(data, outputs),
         lags=data.lags,
-        lag_weights=data.lag_weights,
+        lag_weights=None if weights is None else np.repeat(weights, outputs, axis=0),
         input_offsets=data.input_offsets,
         output_offsets=None if moved is None else np.repeat(moved, outputs),
     )
+
+
+def _stage(data: Dataset, outputs: int) -> Online | None:
+    """Return what stands around the network: the linear part needs a stage that keeps values."""
+    if not data.lags or outputs == 1:
+        return data.stage or (Online() if data.lags else None)
+    inputs = {column: n for n, column in enumerate(data.inputs)}
+    targets = [inputs.get(column, -1) for column in data.targets for _ in range(outputs)]
+    return replace(data.stage or Online(), targets=tuple(targets))

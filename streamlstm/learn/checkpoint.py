@@ -16,6 +16,7 @@ from ..errors import DataError, ModelFileError
 from ..network.safetensors_file import SafetensorsFile, write_safetensors
 from .dataset import Dataset
 from .settings import NetworkSettings, OptimizationSettings, Settings
+from .sweep.record import remove_sweep
 
 Array = NDArray[Any]
 _FORMAT = "1"
@@ -87,8 +88,13 @@ class Checkpoint:
                 f"{self.path}: expected the checkpoint of a training, this file is damaged or of "
                 "another kind; name another file"
             ) from None
-        self._check_identity(metadata)
+        self.check(metadata, self.path)
         return Snapshot(arrays, numbers)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this training from others."""
+        return dict(self._identity)
 
     def save(self, take: Callable[[], Snapshot], *, last: bool = False) -> None:
         """Write the state, unless the last write was a moment ago and more epochs will follow.
@@ -111,14 +117,27 @@ class Checkpoint:
         self._next_write = now + max(_BETWEEN, (now - began) / _SHARE)
 
     def remove(self) -> None:
-        """Remove the file: the model has been written."""
+        """Remove the file, and the folder of a sweep: the model has been written."""
         self.path.unlink(missing_ok=True)
+        remove_sweep(self.path)
 
-    def _check_identity(self, found: Mapping[str, str]) -> None:
-        """Raise DataError, by name, if the file is of another training."""
+    def check(self, found: Mapping[str, str], path: Path, others: Sequence[str] = ()) -> None:
+        """Raise DataError, by name, if a file or folder is of another training.
+
+        Parameters
+        ----------
+        found : dict of str to str
+            Its identity.
+        path : Path
+            In the message.
+        others : sequence of str
+            Further reasons.
+        """
         theirs = json.loads(found.get("settings", "{}"))
         ours = json.loads(self._identity["settings"])
         reasons = [
+            *others,
+        ] + [
             f"{name} was {theirs.get(name)}, now {ours.get(name)}"
             for name in sorted(theirs.keys() | ours.keys())
             if theirs.get(name) != ours.get(name) and name not in _MAY_DIFFER
@@ -131,7 +150,7 @@ class Checkpoint:
             reasons.append("another version wrote it")
         if reasons:
             raise DataError(
-                f"{self.path}: is the checkpoint of another training: {'; '.join(reasons)}; name "
+                f"{path}: is the checkpoint of another training: {'; '.join(reasons)}; name "
                 "another file, or remove it to begin anew"
             )
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..network.model import Model
 from .build import build_model
 from .classes.dataset import ClassDataset
-from .classes.scores import score_classes
 from .differences import with_counters
+from .evaluation.classes import no_scores
+from .evaluation.evaluation import Score
 from .evaluation.held_back import evaluate_held_back
 from .fit import FitResult, learning_curve
 from .objective import objective_of
 from .periods import describe_periods
 from .preparation import Preparation
 from .quantiles import calibration
-from .scores import score
 from .settings import NetworkSettings, OptimizationSettings
 from .stage import add_stage, coverage, predict_all
+from .start import RECORDED
 from .trained import Trained
 
 
@@ -47,8 +49,16 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         model = add_stage(model, dataset, points, prepared.season)
     results = predict_all(model, dataset)
     made = results[:, : model.output_size]
-    scores = score(dataset, made[:, points], settings.outputs, prepared.season)
-    model.metadata["scores"] = json.dumps([vars(score) for score in scores])
+    evaluation = evaluate_held_back(
+        model,
+        prepared.table,
+        dataset.series,
+        results,
+        prepared.season,
+        learning_curve(fitted.history),
+    )
+    scores = [score for score in evaluation.totals if score.errors.values] if evaluation else []
+    model.metadata["scores"] = json.dumps([_plain(score) for score in scores])
     return Trained(
         model=model,
         settings=settings,
@@ -62,24 +72,37 @@ def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:
         dataset=dataset,
         results=results,
         sweep=prepared.sweep,
-        evaluation=evaluate_held_back(
-            model,
-            prepared.table,
-            dataset.series,
-            results,
-            prepared.season,
-            learning_curve(fitted.history),
-        ),
+        evaluation=evaluation,
     )
+
+
+def _plain(score: Score) -> dict[str, Any]:
+    """Return the mean absolute errors of an output for the model's file."""
+    errors = score.errors
+    return {
+        "target": score.output,
+        "values": errors.values,
+        "model": errors.mae,
+        "persistence": errors.persistence,
+        "seasonal": errors.season,
+        "autoregression": errors.autoregression,
+        "horizon": score.horizon,
+    }
 
 
 def _finish_classes(
     prepared: Preparation, fitted: FitResult, model: Model, dataset: ClassDataset
 ) -> Trained:
-    """Score the classes on the test period; there is no online stage, which is for numbers."""
+    """Score the classes on the test period; the online stage is what stands before the network."""
+    if prepared.start is not None:
+        model = model.with_online(prepared.start.online)  # or its streams could not continue
     results = predict_all(model, dataset)
-    scores = score_classes(dataset, results)
-    model.metadata["scores"] = json.dumps(scores.summary())
+    evaluation = evaluate_held_back(
+        model, prepared.table, dataset.series, results, None, learning_curve(fitted.history)
+    )
+    found = evaluation.classes if evaluation else None
+    scores = found.total if found else no_scores(model.outputs)
+    model.metadata["scores"] = json.dumps(scores.summary() if scores.rows else {})
     return Trained(
         model=model,
         settings=prepared.settings,
@@ -94,6 +117,7 @@ def _finish_classes(
         results=results,
         sweep=prepared.sweep,
         classes=scores,
+        evaluation=evaluation,
     )
 
 
@@ -101,8 +125,6 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
     """Return the metadata of the model file, the same in every run of the same training."""
     settings, best, sweep = prepared.settings, fitted.best, prepared.sweep
     tried = {} if sweep is None else {"sweep": json.dumps(sweep.summary())}
-    if settings.sequence_column:
-        tried["sequence_column"] = settings.sequence_column
     return (
         tried
         | {
@@ -111,6 +133,11 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
             "targets": json.dumps(settings.target or [settings.class_column]),
             "settings": json.dumps(
                 settings.of(NetworkSettings, OptimizationSettings)
+                | {
+                    name: getattr(settings, name)
+                    for name in RECORDED
+                    if getattr(settings, name) not in (None, "none")
+                }
                 | {"train": settings.train_fraction, "validation": settings.validation_fraction}
                 | {"season": prepared.season}
             ),
@@ -132,8 +159,6 @@ def _metadata(prepared: Preparation, fitted: FitResult) -> dict[str, str]:
 
 
 def _periods(prepared: Preparation) -> dict[str, str]:
-    """Return by which rows the table is recognised: those of a numeric column, if it has one."""
-    names = (*prepared.settings.target, *prepared.table.names)
-    if not names:
-        return {}
+    """Return by which rows the table is recognised."""
+    names = (*prepared.settings.target, *prepared.table.names, *prepared.table.categories)
     return {"periods": describe_periods(prepared.table, names[0], prepared.dataset.series)}

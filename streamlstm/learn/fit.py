@@ -76,7 +76,7 @@ class FitResult:
         All finished epochs.
     ended : str
         Why it ended: "settled" (no more progress), "epochs" (all done) or "interrupted".
-    shares : float64[O]
+    shares : float64[K]
         How much of each output of the network was kept, from 0 to 1: as much as validation bears
         out.
     validation : float
@@ -121,7 +121,7 @@ def fit(
     checkpoint : Checkpoint, optional
         Where the state between epochs is stored; training continues from what is there.
     snapshot : Snapshot, optional
-        The state to continue from, if it is not that of the checkpoint.
+        The state to continue from, where there is no checkpoint yet.
     on_batch : callable, optional
         Called after each update with the epochs so far, such as 2.25.
 
@@ -136,8 +136,7 @@ def fit(
     KeyboardInterrupt
         If it comes before the first epoch is done.
     """
-    if snapshot is None and checkpoint:
-        snapshot = checkpoint.load()
+    snapshot = (checkpoint.load() if checkpoint else None) or snapshot
     trainer = _Trainer(data, settings, start, snapshot)
     ended = ""
     try:
@@ -317,24 +316,26 @@ class _Trainer:
     def take_best(self) -> tuple[Array, float]:
         """Take the best weights, with as much of the network's outputs as validation bears out.
 
-        Each output is multiplied by the smallest of some factors from 0 to 1 whose error is close
-        to the lowest; with 0 the linear part and persistence are left. Outputs that are not linear
-        stay as they are.
+        Each forecast is multiplied by the smallest of some factors from 0 to 1 whose error is close
+        to the lowest; with 0 the linear part and persistence are left. Quantiles keep their
+        distance from it; shares of classes stay as they are.
 
         Returns
         -------
-        float64[O]
-            The factors.
+        float64[K]
+            The factor of each target.
         float
             The validation error that is left.
         """
         self._averaged_network.theta[:] = self.best_weights
         outputs, _ = self._runner.run(self._starts[:0])
-        errors = np.array([self._validation_errors(outputs * factor) for factor in SHARES])
+        head = self.network.head
+        shares = SHARES if head.shrinks else SHARES[-1:]
+        errors = np.array([self._validation_errors(head.shrunk(outputs, n)) for n in shares])
         kept = np.argmax(errors <= CLOSE * errors.min(axis=0), axis=0)
-        best = np.array(SHARES)[kept]
+        best = np.array(shares)[kept]
         self.network.theta[:] = self.best_weights
-        self.network.head.shrink(self.network.head_matrix, best)
+        head.shrink(self.network.head_matrix, best)
         return best, self._of_persistence(np.take_along_axis(errors, kept[None], axis=0)[0])
 
     def _update_best(self, validation: float) -> None:

@@ -30,6 +30,8 @@ class Head:
     """
 
     outputs_per_target = 1
+    shrinks = False
+    """Whether there is less of the outputs than all to keep: `shrunk` and `shrink`."""
 
     def __init__(self, raw_size: int, output_size: int) -> None:
         self.raw_size, self.output_size = raw_size, output_size
@@ -49,14 +51,18 @@ class Head:
         """Return the gradient by the linear values."""
         return d_output
 
+    def shrunk(self, outputs: Array, share: float) -> Array:  # noqa: ARG002
+        """Return outputs, float[n, O], of which so much is kept of each target's forecast."""
+        return outputs
+
     def shrink(self, W: Array, shares: Array) -> None:
-        """Multiply each output by a share of its own; where outputs are not linear, none.
+        """Keep so much of each target's forecast.
 
         Parameters
         ----------
         W : float[H + 1, R]
             Changed in place.
-        shares : float[O]
+        shares : float[K]
         """
 
     def export(self, W: Array) -> list[Exported]:
@@ -98,8 +104,14 @@ class SoftmaxHead(Head):
 class LinearHead(Head):
     """O linear outputs."""
 
+    shrinks = True
+
     def __init__(self, output_size: int) -> None:
         super().__init__(output_size, output_size)
+
+    def shrunk(self, outputs: Array, share: float) -> Array:
+        """Return outputs multiplied by a share."""
+        return outputs * share
 
     def shrink(self, W: Array, shares: Array) -> None:
         """Multiply each output by a share of its own."""

@@ -129,14 +129,23 @@ def _target_series(data: Dataset, source: int) -> list[TargetSeries]:
     ]
 
 
-def autoregressions_of(model: Model) -> list[Autoregression]:
+def autoregressions_of(
+    model: Model, points: NDArray[np.intp] | None = None
+) -> list[Autoregression]:
     """Return the autoregressions that make the linear part of a model, which has one.
 
     What they leave out is in the model's output scaling.
+
+    Parameters
+    ----------
+    model : Model
+    points : int[K], optional
+        For each target the output that is its forecast; by default every output is one.
     """
     assert model.lag_weights is not None
     found = []
-    for o, target in enumerate(model.targets):
+    for o in range(model.output_size) if points is None else points.tolist():
+        target = model.targets[o]
         if target < 0:
             found.append(Autoregression.none())
             continue

@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
+from .classes.kinds import predicts_events, recorded
 
 Array = NDArray[Any]
 
 
 def reading_of(model: Model, columns: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of `ReadOptions` that read these columns for a model."""
-    category = _category_of(model)
+    """Return the fields of `ReadOptions` that read these columns for a model.
+
+    What it was trained on as sequences is read as such where the table has that column.
+    """
+    category = model.inputs[0] if predicts_events(model) else None
     numbers = tuple(name for name in columns if name != category)
     return {
         "columns": numbers,
+        "numbers": category is None or len(model.inputs) > 1,
         "categories": () if category is None else (category,),
-        "sequence_column": model.metadata.get("sequence_column"),
+        "sequence_column": recorded(model, "sequence_column"),
     }
 
 
@@ -34,7 +39,7 @@ def inputs_of(model: Model, table: Table) -> Array:
     DataError
         If a column is missing, or a category is unknown to the model.
     """
-    category = _category_of(model)
+    category = model.inputs[0] if predicts_events(model) else None
     if category is None or category not in table.categories:
         return table.select(model.inputs)
     codes, texts = table.categories[category].codes()
@@ -51,9 +56,3 @@ def inputs_of(model: Model, table: Table) -> Array:
     others = model.inputs[1:]
     values = table.select(others) if others else np.zeros((len(table), 0))
     return np.column_stack([of_text[codes], values])
-
-
-def _category_of(model: Model) -> str | None:
-    """Return the input that is a category by name, as that of a model of next events."""
-    # Where there are as many outputs as categories, the outputs are named by these.
-    return model.inputs[0] if model.categories == model.output_size else None

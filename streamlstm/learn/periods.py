@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +30,9 @@ def describe_periods(table: Table, target: str, series: Sequence[Series]) -> str
     """
     ends = {s.name: (s.train_end, s.validation_end) for s in series}
     name = series[0].name
-    seen = table.select([target])[table.groups()[name]]
     rows = min(_ROWS, series[0].train_end)
-    return json.dumps(
-        {"target": target, "rows": rows, "digest": _digest(seen[:rows]), "ends": ends}
-    )
+    digest = _digest(table, target, table.groups()[name][:rows])
+    return json.dumps({"target": target, "rows": rows, "digest": digest, "ends": ends})
 
 
 def find_periods(
@@ -70,16 +67,24 @@ def find_periods(
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     first = next(iter(ends), "")
-    if first not in groups or target not in table.names:
+    if first not in groups or target not in (*table.names, *table.categories):
         return None
-    seen = table.select([target])[groups[first][:rows]]
-    if target in model.counters:  # of which training has seen the changes
-        filled = model.online is not None and model.online.fill_of(model.inputs.index(target))
-        seen = changes_of(seen[:, 0], filled != "refuse")[:, None]
-    if _digest(seen) != digest:
+    if _digest(table, target, groups[first][:rows], model) != digest:
         return None
     return {name: ends.get(name, (0, 0)) for name in groups}
 
 
-def _digest(values: NDArray[Any]) -> str:
-    return hashlib.sha256(np.asarray(values, np.float32).tobytes()).hexdigest()[:16]
+def _digest(table: Table, column: str, rows: NDArray[np.intp], model: Model | None = None) -> str:
+    """Return a digest of some cells of a column, of numbers or of classes.
+
+    Of a counter of the model it is that of its changes, which training has seen.
+    """
+    if column not in table.names:
+        cells = "\n".join(table.categories[column].take(rows)).encode()
+    else:
+        seen = table.select([column])[rows, 0]
+        if model is not None and column in model.counters:
+            filled = model.online is not None and model.online.fill_of(model.inputs.index(column))
+            seen = changes_of(seen, filled != "refuse")
+        cells = np.asarray(seen, np.float32).tobytes()
+    return hashlib.sha256(cells).hexdigest()[:16]

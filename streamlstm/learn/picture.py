@@ -11,14 +11,14 @@ from ..plots.files import Picture
 from ..plots.style import PRINT, new_figure, plotting
 from .fit import learning_curve
 from .objective import objective_of
+from .report.class_plots import draw_confusion
 from .report.plots import draw_beside, draw_learning_curve
 
 if TYPE_CHECKING:
-    from .classes.scores import ClassScores
     from .trained import Trained
 
 _ROWS = 200  # of the test period
-_TARGETS, _LABELLED = 4, 20  # forecasts that are drawn, classes that are named
+_TARGETS = 4  # forecasts that are drawn
 
 
 def draw(trained: Trained) -> Picture:
@@ -43,7 +43,9 @@ def draw(trained: Trained) -> Picture:
             if trained.classes is None:
                 _draw_forecast(axes, trained, target)
             else:
-                _draw_confusion(axes, trained.classes)
+                draw_confusion(axes, trained.classes, PRINT)
+                right = f"{100 * trained.classes.accuracy:.1f} % right"
+                axes.set_title(f"classes of the test period, {right}")
     return Picture(figure)
 
 
@@ -83,17 +85,3 @@ def _band(trained: Trained, output: int) -> tuple[int, int, str] | None:
     places = result_places(model.output_size, levels)
     last = (levels - 1) * model.output_size + output
     return places.low + last, places.high + last, f"{100 * model.online.intervals[-1]:g} % interval"
-
-
-def _draw_confusion(axes: Any, scores: ClassScores) -> None:
-    """Draw how many rows of each class were told to be which."""
-    axes.imshow(scores.confusion, cmap="Blues", aspect="auto")
-    places = range(len(scores.classes))
-    if len(places) <= _LABELLED:
-        axes.set_xticks(places, scores.classes)
-        axes.set_yticks(places, scores.classes)
-        for row, column in np.ndindex(scores.confusion.shape):
-            axes.text(column, row, scores.confusion[row, column], ha="center", va="center")
-    axes.set_xlabel("told")
-    axes.set_ylabel("was")
-    axes.set_title(f"classes of the test period, {100 * scores.accuracy:.1f} % right")

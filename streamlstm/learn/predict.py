@@ -51,7 +51,7 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     DataError
         If the data cannot be read, or lack an input.
     """
-    reading = reading_of(model, model.inputs) | {"missing": fills(model)}
+    reading: dict[str, Any] = reading_of(model, model.inputs) | {"missing": fills(model)}
     given = ReadOptions(**(reading | options))
     named = _name(model, data) if isinstance(data, np.ndarray) else data
     with naming_parameters(OF_READING):

@@ -12,17 +12,21 @@ from typing import Any
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
+from ..network.online import Online
+from .autoregression import Autoregression
 from .build import build_model
 from .checkpoint import Checkpoint, Snapshot
-from .classes.table import class_dataset
+from .classes.dataset import ClassDataset
+from .classes.kinds import predicts_events, tells_classes
+from .classes.table import class_dataset, stage_words
 from .dataset import Dataset, Split
 from .differences import with_counters
 from .linear_part import autoregressions_of
 from .network import RecurrentNetwork
-from .objective import objective_of
+from .objective import objective_for, objective_of
 from .offsets import offset_notes
 from .settings import Settings
-from .start import check_fits, settings_of
+from .start import check_fits, check_stage, settings_of
 from .sweep.halving import Sweep
 from .table_dataset import (
     linear_parts,
@@ -112,35 +116,38 @@ def prepare(
     """
     start = from_model if isinstance(from_model, Model | None) else Model.load(from_model)
     settings = Settings(**(given if start is None else settings_of(start, given)))
-    check_what(settings, start)
+    check_what(settings)
+    name = "the model" if isinstance(from_model, Model) else str(from_model)
+    if start is not None:
+        _check_kind(name, start, settings)
+        check_stage(name, start, settings)
     if settings.class_column:
-        return _prepare_classes(source, settings, frozenset(given))
+        return _prepare_classes(source, settings, frozenset(given), start, name)
     objective = objective_of(settings, len(settings.outputs))  # refuses what cannot be, first
     split = Split(settings.train_fraction, settings.validation_fraction)
     table, inputs = read_for(source, settings)
-    stage = stage_before(table, inputs, settings, split, start)
-    make = partial(make_dataset, table, inputs, settings, split, start, stage)
+    of_stage = partial(make_dataset, table, inputs, settings, split, start)
+    make = partial(of_stage, stage_before(table, of_stage, settings, start))
     dataset = make()
     season = season_of(dataset, settings.season)
     plain = None
     if start is None and (parts := linear_parts(dataset, settings, season)):
         plain, dataset = dataset, make(parts)
     elif start is not None and start.lags:
-        dataset = make(autoregressions_of(start))
+        dataset = make(autoregressions_of(start, objective.points))
     settings, notes = shorten_window(settings, dataset)
     notes += offset_notes(table, dataset.offsets, [*inputs, *settings.target])
     prepared = Preparation(
         table, inputs, dataset, settings, season, notes, start, frozenset(given), plain=plain
     )
     if start is not None:
-        name = "the model" if isinstance(from_model, Model) else str(from_model)
         network = RecurrentNetwork.of(settings, dataset.X.shape[1], objective.head)
         made = build_model(network, dataset, inputs, settings.outputs)
         check_fits(name, start, with_counters(made, settings))
     return prepared
 
 
-def check_what(settings: Settings, start: Model | None) -> None:
+def check_what(settings: Settings) -> None:
     """Raise DataError unless the settings say what is to be predicted, in one way."""
     asked = [bool(settings.target), settings.classify is not None]
     asked.append(settings.target_category is not None)
@@ -151,21 +158,51 @@ def check_what(settings: Settings, start: Model | None) -> None:
         )
     if not settings.class_column:
         return
-    if start is not None:
-        raise DataError("a model of classes cannot be trained on; train a new one")
     if settings.quantiles or settings.horizons != (1,):
         raise DataError("classes have neither quantiles nor horizons: leave these out")
-    if settings.fill != "refuse" or settings.calendar != "none" or settings.difference:
+    if settings.difference:
+        raise DataError("models of classes have no difference: leave it out")
+    if settings.fill == "predict":
         raise DataError(
-            "models of classes have no fill, no calendar and no difference: leave these out"
+            "fill predict: a model of classes does not forecast its inputs; use last, mean or zero"
         )
 
 
-def _prepare_classes(source: Any, settings: Settings, given: frozenset[str]) -> Preparation:
+def _check_kind(name: str, start: Model, settings: Settings) -> None:
+    """Refuse to continue a model that tells something of another kind."""
+    kinds = {
+        (False, False): "forecasts of numbers (target)",
+        (True, False): "the class of each row (classify)",
+        (True, True): "the next category (target_category)",
+    }
+    had = tells_classes(start), predicts_events(start)
+    asked = bool(settings.class_column), settings.target_category is not None
+    if had != asked:
+        raise DataError(
+            f"{name}: cannot be trained on: it was trained for {kinds[had]}, the settings ask for "
+            f"{kinds[asked]}; ask for the same, or train a new model"
+        )
+
+
+def _prepare_classes(
+    source: Any, settings: Settings, given: frozenset[str], start: Model | None, name: str
+) -> Preparation:
     """Read a table and make a data set of its classes."""
-    table, inputs = read_for(source, settings)
-    dataset = class_dataset(table, inputs, settings)
+    table, numbers = read_for(source, settings)
+
+    def make(stage: Online | None, linear: Sequence[Autoregression] = ()) -> ClassDataset:  # noqa: ARG001
+        return class_dataset(table, numbers, settings, start, stage)
+
+    words = {} if start is not None else stage_words(table, numbers, settings)
+    dataset = make(stage_before(table, make, settings, start, **words))
+    inputs = numbers
     if settings.target_category is not None:
-        inputs = (settings.target_category, *inputs)
+        inputs = (settings.target_category, *numbers)
     settings, notes = shorten_window(settings, dataset)
-    return Preparation(table, inputs, dataset, settings, None, notes, given=given)
+    if dataset.offsets is not None:
+        notes += offset_notes(table, dataset.offsets[len(inputs) - len(numbers) : -1], numbers)
+    if start is not None:
+        head = objective_for(settings, dataset).head
+        network = RecurrentNetwork.of(settings, dataset.X.shape[1], head, dataset.categories)
+        check_fits(name, start, build_model(network, dataset, inputs, (settings.class_column,)))
+    return Preparation(table, inputs, dataset, settings, None, notes, start, given)

@@ -78,6 +78,16 @@ class QuantileHead(Head):
         above = (distance >= middle) & (below > distance)
         self._sums = above.astype(np.float32) - ((distance < middle) & (below <= distance))
 
+    shrinks = True
+
+    def shrunk(self, outputs: Array, share: float) -> Array:
+        """Return quantiles around a share of the median, as far from it as they were."""
+        return outputs - np.repeat((1 - share) * outputs[:, self.medians], len(self.quantiles), 1)
+
+    def shrink(self, W: Array, shares: Array) -> None:
+        """Multiply each median by a share of its own."""
+        self._by_target(W)[..., 0] *= shares.astype(W.dtype)
+
     def names(self, targets: Sequence[str]) -> list[str]:
         """Return the names of the outputs."""
         return [quantile_name(target, level) for target in targets for level in self.quantiles]

@@ -53,6 +53,8 @@ def add_stage(
     if not set(dataset.targets) & set(dataset.inputs) or model.horizon > MAX_HORIZON:
         return model
     base = model.online or Online()
+    if len(points) < model.output_size and model.lags:
+        return model.with_online(replace(base, anomaly=True))  # which watches the medians
     if len(points) < model.output_size:
         inputs = {column: n for n, column in enumerate(dataset.inputs)}
         targets = np.full(model.output_size, -1)

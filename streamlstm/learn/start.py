@@ -16,9 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..network.layers import GRU, LSTM, RNN
 from ..network.model import Model
+from ..network.online import Online
 from ..network.scaling import Scaling
-from .settings import NetworkSettings, OptimizationSettings
+from .calendar_choice import parse_calendar
+from .classes.kinds import predicts_events, tells_classes
+from .settings import NetworkSettings, OptimizationSettings, Settings
+
+RECORDED = ("sequence_column", "class_weights")
+"""Settings of the data that the file of a model tells, beside those of network and optimization."""
 
 
 def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,15 +38,21 @@ def settings_of(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
         Settings that were asked for, by name.
     """
     known = {f.name for theme in (NetworkSettings, OptimizationSettings) for f in fields(theme)}
+    known |= set(RECORDED)
     recorded = json.loads(model.metadata.get("settings", "{}"))
     kept = {name: value for name, value in recorded.items() if name in known}
     units = (layer.hidden_size for layer in model.layers if hasattr(layer, "hidden_size"))
     kept["hidden_sizes"] = tuple(kept.get("hidden_sizes", units))  # residual layers have more
-    kept["inputs"] = tuple(model.inputs)
-    steps = tuple(dict.fromkeys(model.horizons))
-    kept["horizon"] = steps[0] if len(steps) == 1 else steps
-    if model.online is not None and isinstance(model.online.fill, str):
-        kept["fill"] = model.online.fill
+    kept["inputs"] = tuple(model.inputs[1:] if predicts_events(model) else model.inputs)
+    if not tells_classes(model):
+        steps = tuple(dict.fromkeys(model.horizons))
+        kept["horizon"] = steps[0] if len(steps) == 1 else steps
+    if model.online is not None:
+        fill = model.online.fill
+        words = {fill} if isinstance(fill, str) else set(fill) - {"refuse"}
+        kept["fill"] = words.pop() if len(words) == 1 else "refuse"
+        kept["calendar"] = model.online.calendar or "none"
+        kept["zone"] = model.online.zone
     kept["difference"] = model.counters
     kept["skip"] = any(source >= 0 for source in model.skip or ())
     return kept | dict(given)
@@ -56,6 +69,39 @@ def scalings_of(model: Model, points: NDArray[np.intp]) -> tuple[Scaling, Scalin
     """
     outputs = model.output_scaling
     return model.input_scaling, Scaling(outputs.mean[points], outputs.scale[points])
+
+
+def check_stage(name: str, start: Model, settings: Settings) -> None:
+    """Refuse to continue a model with another fill or calendar than it has.
+
+    Parameters
+    ----------
+    name : str
+        The model in messages.
+    start : Model
+    settings : Settings
+        As asked for; an automatic calendar is that of the model.
+
+    Raises
+    ------
+    DataError
+    """
+    stage = Online() if start.online is None else start.online
+    fills = {stage.fill} if isinstance(stage.fill, str) else set(stage.fill)
+    asked = parse_calendar(settings.calendar)
+    differences = []
+    if settings.fill not in fills:
+        differences.append(f"it fills missing values by {_shown(stage.fill)}, not {settings.fill}")
+    if asked is not None and asked != stage.calendar:
+        had, now = (", ".join(names) or "none" for names in (stage.calendar, asked))
+        differences.append(f"its calendar is {had}, not {now}")
+    if asked and settings.zone != stage.zone:
+        differences.append(f"the zone of its calendar is {stage.zone}, not {settings.zone}")
+    if differences:
+        raise DataError(
+            f"{name}: cannot be trained on: {'; '.join(differences)}; keep those of the model, or "
+            "train a new one"
+        )
 
 
 def check_fits(name: str, start: Model, made: Model) -> None:
@@ -82,17 +128,41 @@ def check_fits(name: str, start: Model, made: Model) -> None:
                 f"{name}: cannot be trained on: its {what} are {_shown(mine)}, the settings ask "
                 f"for {_shown(theirs)}; keep those of the model, or train a new one"
             )
-    for n, (mine, theirs) in enumerate(zip(start.layers, made.layers, strict=False)):
-        if mine != theirs:
-            raise DataError(
-                f"{name}: cannot be trained on: its layer {n} is {mine}, the settings make "
-                f"{theirs}; keep the model's, or train a new one"
-            )
-    if len(start.layers) != len(made.layers):
+    differences = _layer_differences(start, made)
+    if differences:
         raise DataError(
-            f"{name}: cannot be trained on: it has {len(start.layers)} layers, the settings make "
-            f"{len(made.layers)}; keep the model's, or train a new one"
+            f"{name}: cannot be trained on: {'; '.join(differences)}; leave these settings out, or "
+            "train a new model"
         )
+
+
+def _layer_differences(start: Model, made: Model) -> list[str]:
+    """Return in which layers the settings differ from a model, in words."""
+    recurrent = [
+        [layer for layer in model.layers if isinstance(layer, LSTM | GRU | RNN)]
+        for model in (start, made)
+    ]
+    had, asked = map(len, recurrent)
+    if had != asked:
+        return [f"it has {had} recurrent layer{'s' * (had != 1)}, the settings ask for {asked}"]
+    if len(start.layers) != len(made.layers):
+        kinds = (", ".join(layer.kind for layer in model.layers) for model in (start, made))
+        return ["its layers are {}, the settings ask for {}".format(*kinds)]
+    found = []
+    for n, (mine, theirs) in enumerate(zip(start.layers, made.layers, strict=True)):
+        if mine == theirs:
+            continue
+        if mine.kind != theirs.kind:
+            found.append(f"layer {n} is {mine.kind}, the settings ask for {theirs.kind}")
+            continue
+        ours, others = mine.to_dict(), theirs.to_dict()
+        found += [
+            f"{key.replace('_', ' ')} of layer {n} ({mine.kind}) is {ours.get(key)}, the settings "
+            f"ask for {others.get(key)}"
+            for key in {**ours, **others}
+            if ours.get(key) != others.get(key)
+        ]
+    return found
 
 
 def _shown(value: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from ..data.checks import leave_out_useless
 from ..data.options import ReadOptions
 from ..data.read import read_table
 from ..data.spacing import usual_spacing
-from ..data.table import Table
-from ..data.text_column import TextColumn
+from ..data.table import Table, missing_column
 from ..errors import DataError
 from ..network.model import Model
 from ..network.online import MAX_HORIZON, Online
@@ -31,7 +29,7 @@ from .settings import Settings
 from .start import scalings_of
 
 # What of a stage stands before the network.
-_BEFORE = ("fill", "max_gap", "calendar", "zone", "spacing", "transitions")
+_BEFORE = ("fill", "max_gap", "calendar", "zone", "spacing", "transitions", "targets")
 
 
 def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
@@ -41,23 +39,22 @@ def read_for(source: Any, settings: Settings) -> tuple[Table, tuple[str, ...]]:
         for name in given:
             if given.count(name) > 1:
                 raise DataError(f"{option} {name!r}: given twice; name each column once")
-    sequence, stream = settings.sequence_column, settings.stream_column
-    categories = [settings.class_column, stream if sequence else None]
-    reading = settings.reading | {"stream_column": sequence or stream}
+    sequence = settings.sequence_column
     options = ReadOptions(
-        **reading,
+        **settings.reading,
+        sequence_column=sequence,
         columns=tuple(dict.fromkeys([*inputs, *targets])) if inputs else (),
-        categories=tuple(name for name in categories if name),
+        numbers=inputs is None or bool(inputs or targets),
+        categories=(settings.class_column,) if settings.class_column else (),
         missing=settings.fill != "refuse",
     )
     table = source if isinstance(source, Table) else read_table(source, options)
-    if sequence and stream and stream in table.categories and table.streams is not None:
-        pairs = zip(table.categories[stream], table.streams, strict=True)
-        table = replace(table, streams=TextColumn.of([f"{a}/{b}" for a, b in pairs]))
+    if sequence and table.stream_column not in (sequence, f"{settings.stream_column}/{sequence}"):
+        raise missing_column(table.path, sequence, table.names)
     table = with_changes(table, settings)
-    if not inputs:
+    if inputs is None:
         table = leave_out_useless(table, targets, max(settings.horizons))
-    names = inputs or table.names
+    names = table.names if inputs is None else inputs
     table.select([*names, *targets])  # raises if a column is missing or holds text
     check_counters(settings, names)
     return table, names
@@ -69,7 +66,7 @@ def make_dataset(
     settings: Settings,
     split: Split,
     start: Model | None,
-    stage: Online | None,
+    stage: Online | None = None,
     linear: Sequence[Autoregression] = (),
 ) -> Dataset:
     """Return the data set of a table; a DataError names the table."""
@@ -100,9 +97,25 @@ def make_dataset(
 
 
 def stage_before(
-    table: Table, inputs: Sequence[str], settings: Settings, split: Split, start: Model | None
+    table: Table,
+    make: Callable[..., Dataset],
+    settings: Settings,
+    start: Model | None,
+    **words: Any,
 ) -> Online | None:
-    """Return what stands before the network: how inputs are filled, and the calendar."""
+    """Return what stands before the network: how inputs are filled, and the calendar.
+
+    Parameters
+    ----------
+    table : Table
+    make : callable
+        Returns the data set behind a stage, and with linear parts.
+    settings : Settings
+    start : Model, optional
+        The model that is trained on, whose stage is kept.
+    **words
+        Of `Online`, beside the calendar: ``fill``, if it is not that of the settings, ...
+    """
     if start is not None:
         kept = start.online
         return None if kept is None else Online(**{n: getattr(kept, n) for n in _BEFORE})
@@ -110,12 +123,11 @@ def stage_before(
 
     def zoned(calendar: tuple[str, ...] = ()) -> Online:
         clock: dict[str, Any] = {"zone": settings.zone, "spacing": spacing} if calendar else {}
-        return Online(fill=settings.fill, calendar=calendar, **clock)
+        return Online(**{"fill": settings.fill} | words, calendar=calendar, **clock)
 
     features = parse_calendar(settings.calendar)
     if features is None:
         tried = () if table.time is None else plausible(np.sort(table.time), spacing)
-        make = partial(make_dataset, table, inputs, settings, split, None)
         features = _chosen(make, zoned, tried, settings) if tried else ()
     if not features and settings.fill == "refuse":
         return None
@@ -131,14 +143,16 @@ def _chosen(
     """Return the features of the time that short trainings bear out."""
     compile_kernels(settings.cell)
     dataset = make(zoned())
-    linear = linear_parts(dataset, settings, season_of(dataset, settings.season))
+    linear: Sequence[Autoregression] = ()
+    if not settings.class_column:
+        linear = linear_parts(dataset, settings, season_of(dataset, settings.season))
     settings, _ = shorten_window(settings, dataset)
     return choose_calendar(lambda some: make(zoned(calendar=some), linear), tried, settings)
 
 
 def linear_parts(dataset: Dataset, settings: Settings, season: int | None) -> list[Autoregression]:
     """Return the autoregressions of the linear part, none where there is none."""
-    wanted = settings.linear and not settings.quantiles and dataset.horizon <= MAX_HORIZON
+    wanted = settings.linear and dataset.horizon <= MAX_HORIZON
     return autoregressions(dataset, season) if wanted else []
 
 

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from ..network.html import as_table
 from ..network.model import Model
 from ..plots.files import Picture
-from .classes.scores import ClassScores
 from .dataset import Dataset
-from .evaluation.evaluation import Evaluation
+from .evaluation.class_scores import ClassScores
+from .evaluation.evaluation import Evaluation, Score
 from .fit import EpochMetrics
 from .picture import draw
 from .predict import predict
-from .scores import Score
 from .settings import Settings
 from .sweep.halving import Sweep
 
@@ -41,8 +40,8 @@ class Trained:
     season : int or None
         Steps per season of the seasonal baseline.
     scores : list of Score
-        Errors on the test period beside those of the baselines, one for each target; empty if
-        nothing was held back.
+        Errors on the test period beside those of the baselines, one for each forecast, as in
+        ``evaluation.totals``; empty if nothing was held back.
     coverage : dict of float to float
         For each prediction interval the share of values of the test period inside.
     calibration : dict of str to float
@@ -106,10 +105,11 @@ class Trained:
             shown.append(("accuracy", told))
             shown.append(("mean F1", f"{self.classes.macro_f1:.3f}"))
         for score in self.scores:
-            words = [f"{score.model:.6g}", f"persistence {score.persistence:.6g}"]
-            if score.seasonal is not None:
-                words.append(f"season of {self.season} {score.seasonal:.6g}")
-            shown.append((f"mean error of {score.target}", ", ".join(words)))
+            errors = score.errors
+            words = [f"{errors.mae:.6g}", f"persistence {errors.persistence:.6g}"]
+            if errors.season is not None:
+                words.append(f"season of {self.season} {errors.season:.6g}")
+            shown.append((f"mean error of {score.output}", ", ".join(words)))
         for level, share in self.coverage.items():
             shown.append((f"{100 * level:g} % interval", f"{100 * share:.1f} % inside"))
         if self.sweep is not None:

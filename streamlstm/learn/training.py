@@ -11,7 +11,6 @@ from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import DataError
@@ -26,6 +25,7 @@ from .python_names import naming_parameters
 from .sweep.estimate import Estimate
 from .sweep.halving import run_sweep
 from .sweep.pool import cores
+from .sweep.record import folder_of, sweep_folder
 from .sweep.space import candidates
 from .table_dataset import longest_window
 from .trained import Trained
@@ -66,8 +66,9 @@ def train(
         A model to train on: its layers, scaling and online stage are kept, so that a worker that
         serves it can be reloaded. Settings that are not given are those it was trained with.
     checkpoint : path, optional
-        A file in which the state of the training is kept. If it is there, training continues from
-        it bit for bit; it is removed at the end, unless training was interrupted.
+        A file in which the state of the training is kept, that of a sweep in a folder beside it. If
+        it is there, training continues from it bit for bit; it is removed at the end, unless
+        training was interrupted.
     sweep : int
         How many settings to try, by successive halving on the validation period. Those that are
         given are not varied.
@@ -94,12 +95,11 @@ def train(
         given["inputs"] = _names(inputs)
     if hidden is not None or layers != 1:
         given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
-    check_one_of(sweep, checkpoint)
     with naming_parameters():
         prepared = prepare(source, given, from_model)
     compile_kernels(prepared.settings.cell)
     if sweep > 1:
-        prepared = choose(prepared, sweep, processes=processes)
+        prepared = choose(prepared, sweep, processes=processes, checkpoint=checkpoint)
     kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
     prepared, fitted = fit_best(prepared, on_epoch, checkpoint=kept)
     trained = finish(prepared, fitted, to_model(prepared, fitted))
@@ -109,12 +109,6 @@ def train(
 
 
 add_settings(train)
-
-
-def check_one_of(sweep: int, checkpoint: object) -> None:
-    """Raise DataError if both a sweep and a checkpoint are asked for."""
-    if sweep > 1 and checkpoint is not None:
-        raise DataError("sweep: cannot be continued from a checkpoint; give one of the two")
 
 
 def hidden_sizes(hidden: int | Sequence[int], layers: int) -> tuple[int, ...]:
@@ -143,6 +137,7 @@ def choose(
     *,
     processes: int | None = None,
     on_progress: Callable[[Estimate], None] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> Preparation:
     """Try n settings, and return the preparation with the best of them.
 
@@ -155,6 +150,8 @@ def choose(
     on_progress : callable, optional
         Called with the `Estimate` now and then; KeyboardInterrupt ends the sweep with the best so
         far.
+    checkpoint : path, optional
+        Beside this file a folder keeps what has been trained, from which the same sweep continues.
 
     Raises
     ------
@@ -170,17 +167,22 @@ def choose(
         longest=longest_window(prepared.dataset),
         keep_network=prepared.start is not None,
     )
-    with TemporaryDirectory(prefix="streamlstm-sweep-") as name:
+    kept = None if checkpoint is None else Path(checkpoint)
+    if kept is not None and kept.exists() and not folder_of(kept).exists():
+        raise DataError(
+            f"{kept}: is the checkpoint of a training without a sweep; name another file"
+        )
+    with sweep_folder(kept) as folder:
         sweep = run_sweep(
             prepared.dataset,
             tried,
-            Path(name),
+            folder,
             processes=processes or cores(),
             start=prepared.start_weights,
             on_progress=on_progress,
         )
         chosen = replace(prepared, settings=sweep.best.settings, sweep=sweep)
-        snapshot = chosen.checkpoint(Path(name) / sweep.best.checkpoint).load()
+        snapshot = chosen.checkpoint(folder / sweep.best.checkpoint).load()
         return replace(chosen, snapshot=snapshot)
 
 

@@ -209,6 +209,13 @@ def check_stage(online: Online | None, layers: Sequence[Layer], horizon: int) ->
             f"online: expected a horizon of at most {STAGE_HORIZON} steps, got {horizon}: each "
             "stream keeps its forecasts until what they speak of has come."
         )
+    shares = "softmax" in str(getattr(layers[-1], "activation", ""))
+    if online is not None and shares and (online.intervals or online.adapt != "none"):
+        what = "intervals" if online.intervals else "adapt"
+        raise ModelError(
+            f"online: {what}: the outputs of this model are shares of classes, not forecasts of "
+            "numbers; fill, calendar, scale and anomaly are what a stage does for it."
+        )
     if online is not None and online.adapt != "none" and not any(x.state for x in layers):
         raise ModelError("online: expected a recurrent layer to adapt, the model has none.")
     return online
@@ -284,10 +291,10 @@ def check_targets(
             f"up to {len(inputs) - 1}, or -1; got {shown(targets)}."
         )
     has_target = any(target >= 0 for target in targets)
-    if online.intervals and not has_target:
+    if online.intervals and not has_target and not online.labels:
         raise ModelError(
             "online: intervals need to know what came: name the input that an output forecasts "
-            "(targets)."
+            "(targets), or accept labels from outside (labels)."
         )
     if online.adapt != "none" and not has_target and not online.labels:
         raise ModelError(

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ModelError
 from .arrays import Float32Array
+from .calendar_inputs import inputs_with
 from .checks import (
     check_chain,
     check_horizons,
@@ -305,6 +306,9 @@ class Model:
     def with_online(self, online: Online | None) -> "Model":
         """Return a copy of this model with another online stage; with none for None.
 
+        A calendar that the model has not had takes over the last inputs of the network: these are
+        computed from the event time from then on. Without it they come with each observation again.
+
         Inputs that are counters stay so: the network knows their changes only. ``difference`` is
         then left out, and without a stage the model keeps one that does nothing else.
 
@@ -315,7 +319,7 @@ class Model:
         """
         if self.differences and (online is None or not online.difference):
             online = replace(online or Online(), difference=self.differences)
-        return self._copy(online=online)
+        return self._copy(online=online, **inputs_with(self, online))
 
     def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
         """Return a copy of this model that runs over windows of so many rows; None for stateful.

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ModelError, shown
 from .time_zone import transitions
 
-STATE_VERSION = 2  # of the columns that the stage keeps in a state row
+STATE_VERSION = 3  # of the columns that the stage keeps in a state row
 FILLS = ("refuse", "last", "mean", "zero", "predict")
 CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")
@@ -254,7 +254,10 @@ class ResultPlaces(NamedTuple):
         1 if forecasts have become worse than they were before, else 0: told once.
     covered : int
         O numbers: 1 if what came was inside the widest interval that had been forecast for it, 0 if
-        not; NaN where nothing is known. For statistics: it is not sent.
+        not; NaN where nothing is known. For statistics, as those below: they are not sent.
+    own_error, naive_error : int
+        O numbers each: the size of the error, and of that of persistence, in units of the usual one
+        of persistence; NaN where nothing is known.
     level : int
         2 O numbers: what is added to an output that forecasts the change of a counter, and to its
         bounds, as two floats, O of each; 0 for other outputs. Only where there is such an output.
@@ -272,6 +275,8 @@ class ResultPlaces(NamedTuple):
     filled: int
     drift: int
     covered: int
+    own_error: int
+    naive_error: int
     level: int
     size: int
 
@@ -296,8 +301,10 @@ def result_places(outputs: int, levels: int, differenced: bool = False) -> Resul
         filled=filled,
         drift=filled + 1,
         covered=filled + 2,
-        level=filled + 2 + outputs,
-        size=filled + 2 + outputs * (3 if differenced else 1),
+        own_error=filled + 2 + outputs,
+        naive_error=filled + 2 + 2 * outputs,
+        level=filled + 2 + 3 * outputs,
+        size=filled + 2 + outputs * (5 if differenced else 3),
     )
 
 

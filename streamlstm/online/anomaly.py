@@ -32,6 +32,21 @@ several streams.
 and which share of rows was as unusual? The sizes that 1/2, 1/10, 1/100 and 1/1000 of rows exceed
 are tracked, as logarithms (Robbins and Monro 1951), joined and continued by exponentials.
 
+Two more are rare by themselves, and are told instead where they are rarer. **Stuck** ("calm"): of n
+values, a repeated the one before, and at most L in succession (counted as 4 at least); k > L in
+succession have
+
+    p = (n - a)^(1 - k / L),
+
+the law of the longest run, once values have changed 100 times. A run makes L at most four times
+as long. **Slow** ("level"): with the mean of v, clipped at 4, over 100 rows, and r its size as a
+multiple of the usual one (weights of 0.0002, learned from at most 3 times that), from the 1,000th
+row on
+
+    p = exp(-0.32 r^2) where r > 5.5,
+
+what a normal distribution has beyond r times its mean size, at most.
+
 **Alarm**: raised in the row in which p falls below rate 10^-(0.5 + rise), unless one still stands:
 one of the last 16 rows had p < 0.01. Each one adds 0.1 to ``rise``, each row takes 0.06 rate from
 it. So T rows have 0.6 rate T + 10 (change of rise) alarms, whatever the stream is (the argument of
@@ -45,7 +60,7 @@ another one, and all is learnt anew but the threshold. Of the first 100 rows not
 
 What it does not promise: that an alarm is a fault, nor a rate of alarms on a stream that changes.
 The p-value says how rare the value is among all rows, not among rows of a certain hour. What comes
-so slowly that it becomes usual on its way is missed.
+over thousands of rows, or on a stream that wanders as far by itself, is missed.
 """
 
 import math
@@ -56,7 +71,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..kernels.online import anomaly as kernel
-from ..kernels.online.tail import HELD_BY, LOG10
+from ..kernels.online.tail import HELD_BY, LEAST_LOG_P, LOG10
 from . import season, tail
 
 Array = NDArray[Any]
@@ -68,9 +83,11 @@ _UNIT = kernel.NOVELTY_UNIT
 _NAMES = (
     "count", "mean", "spread", "low", "high", "error", "season_error", "short", "long",
     "activity", "usual", "short_record", "long_record", "calm_record", "short_size", "long_size",
-    "change_size", "novelties", "novelty", "peak", "last", "strange", "gap", "longest_gap", "kind",
+    "change_size", "slow", "slow_size", "novelties", "novelty", "peak", "last", "strange", "kind",
     *tail.NAMES,
 )  # fmt: skip
+_RARE_NAMES = ("gap", "longest_gap", "repeats", "longest_run", "alike")
+_SCALARS = {*_NAMES, *_RARE_NAMES}  # of which there is one a stream
 
 
 def constants(alarm_rate: float = ALARM_RATE) -> NDArray[np.float32]:
@@ -96,7 +113,7 @@ def constants(alarm_rate: float = ALARM_RATE) -> NDArray[np.float32]:
 
 def columns() -> dict[str, int]:
     """Return how many floats are kept of a stream and target, by name, in their order."""
-    return {**dict.fromkeys(_NAMES, 1), **season.columns()}
+    return {**dict.fromkeys(_NAMES, 1), **season.columns(), **dict.fromkeys(_RARE_NAMES, 1)}
 
 
 def initial() -> NDArray[np.float32]:
@@ -130,7 +147,7 @@ def step(
         After the step.
     """
     dtype = state["mean"].dtype
-    old = {n: a[:, 0] if n in _NAMES else a for n, a in state.items()}
+    old = {n: a[:, 0] if n in _SCALARS else a for n, a in state.items()}
     here = ~np.isnan(value)
     x = np.clip(np.where(here, value, 0.0), -kernel.HUGE, kernel.HUGE)
     outputs, new = _judge(x, residual, time, K, old)
@@ -141,7 +158,7 @@ def step(
         for name, a in new.items()
     }
     score, p_value, alarm_now, kind = outputs
-    rows = {n: (a[:, None] if n in _NAMES else a).astype(dtype) for n, a in made.items()}
+    rows = {n: (a[:, None] if n in _SCALARS else a).astype(dtype) for n, a in made.items()}
     return (
         np.where(here, score, 0.0),
         np.where(here, p_value, 1.0),
@@ -162,12 +179,14 @@ def _judge(
     """Return the outputs for values that are there, and the state after them."""
     s = {name: a.astype(np.float64, copy=True) for name, a in s.items()}
     s["longest_gap"], s["gap"] = np.maximum(s["longest_gap"], s["gap"]), np.zeros_like(x)
-    _restart(s, (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS), x)
+    anew = (s["count"] == 0) | (s["strange"] >= kernel.STRANGE_ROWS)
+    _restart(s, anew, x)
+    stuck = np.where(anew, 0.0, _stuck(s, x, ~anew))
     count, spread = s["count"], _spread(s)
     weight = np.maximum(kernel.MEMORY, 1.0 / (count + 1.0))
     fresh = np.maximum(kernel.MEMORY, kernel.FRESH / (count + kernel.FRESH))
     z = np.clip((x - s["mean"]) / spread, -kernel.BOUND, kernel.BOUND)
-    u = _errors(s, residual / spread, z, time, weight)
+    u, slow = _errors(s, residual / spread, z, time, weight)
     change = _change(s, fresh)
     short, long = abs(s["short"]), abs(s["long"])
     novelty = _novelty(s, x, spread)
@@ -185,12 +204,39 @@ def _judge(
     _count_strange(s, x, spread, u, z)
     _scale(s, x, spread, weight)
     s["count"] = np.minimum(count + 1, kernel.COUNTED)
-    return _conclude(s, surprise, parts, count, K)
+    return _conclude(s, surprise, parts, np.stack([slow, stuck]), count, K)
+
+
+def _stuck(s: State, x: Array, where: Array) -> Array:
+    """Return log p of so many values without a change; count them ``where`` nothing began anew."""
+    changes, repeats = s["count"] - 1 - s["alike"], s["repeats"]
+    longest = np.maximum(s["longest_run"], kernel.LEAST_RUN)
+    same = where & (x.astype(np.float32) == s["last"].astype(np.float32))
+    most = np.where(changes == 0, repeats, kernel.RUN_GROWTH * longest)
+    ended = np.maximum(s["longest_run"], np.minimum(repeats, most))
+    s["longest_run"] = np.where(~same & (repeats > 0), ended, s["longest_run"])
+    s["repeats"] = np.where(same, np.minimum(repeats + 1, kernel.COUNTED), 0)
+    s["alike"] = np.where(same, np.minimum(s["alike"] + 1, kernel.COUNTED), s["alike"])
+    told = same & (changes >= kernel.START) & (repeats >= longest)
+    rare = -np.log(np.maximum(changes, 1)) * ((repeats + 1) / longest - 1)
+    return np.where(told, rare, 0.0)
+
+
+def _slow(s: State, v: Array) -> Array:
+    """Return log p of the mean of many errors of the season, 0 where it is not rare."""
+    usual = np.maximum(s["slow_size"], kernel.LEAST_SIZE)
+    s["slow"] = s["slow"] + (v - s["slow"]) * kernel.PER_SLOW
+    size = abs(s["slow"])
+    weight = np.maximum(kernel.SLOW_MEMORY, kernel.FRESH / (s["count"] + kernel.FRESH))
+    s["slow_size"] = usual + weight * (np.minimum(size, kernel.SLOW_LEARNED * usual) - usual)
+    ratio = size / usual
+    told = (ratio > kernel.SLOW_TOLD) & (s["count"] >= kernel.SLOW_START)
+    return np.where(told, -kernel.SLOW_TAIL * ratio**2, 0.0)
 
 
 def _restart(s: State, where: Array, x: Array) -> None:
     """Forget everything but the gaps, and where the threshold of alarms is."""
-    kept = ("gap", "longest_gap", "kind", *tail.NAMES)
+    kept = ("gap", "longest_gap", "kind", *tail.NAMES)  # what repeats itself is forgotten
     first: dict[str, Any] = {"mean": x, "low": x, "high": x, "last": x}
     first["season_inverse"] = season.identity()
     for name in s.keys() - set(kept):
@@ -208,9 +254,12 @@ def _count_strange(s: State, x: Array, spread: Array, u: Array, z: Array) -> Non
 
 
 def _conclude(
-    s: State, surprise: Array, parts: Array, count: Array, K: Array
+    s: State, surprise: Array, parts: Array, others: Array, count: Array, K: Array
 ) -> tuple[tuple[Array, Array, Array, Array], State]:
-    """Return score, p-value, alarm and kind; nothing of them is learnt of the first values."""
+    """Return score, p-value, alarm and kind; nothing of them is learnt of the first values.
+
+    ``others`` are log p of a slow change and of a value that is stuck, float[2, B].
+    """
     told, early = dict(s), count < kernel.START
     score = np.where(surprise > told["peak"], surprise, 0.0)
     fade = 1.0 - 1.0 / np.maximum(kernel.QUIET * count, kernel.QUIET_LEAST)
@@ -218,8 +267,11 @@ def _conclude(
     most = np.maximum(np.max(parts, axis=0), kernel.LEAST_SIZE)
     seen = np.maximum(count - kernel.START, 0.0)
     log_p = tail.log_tail_probability(told, np.log(most), seen)
-    alarm, stands = tail.alarmed(told, log_p, K)
     kind = 1 + np.argmax(parts, axis=0)
+    kind = np.where(others[0] < log_p, kernel.LEVEL, kind)
+    kind = np.where(others[1] < np.minimum(log_p, others[0]), kernel.CALM, kind)
+    log_p = np.maximum(np.minimum(log_p, others.min(axis=0)), LEAST_LOG_P)
+    alarm, stands = tail.alarmed(told, log_p, K)
     lasts = (kind > kernel.SPIKE) & ((kind != kernel.VARIANCE) | (parts[0] > kernel.LASTING))
     newer = (alarm > 0) | ((stands > 0) & (log_p < HELD_BY) & lasts)
     kind = np.where(newer, kind, np.where(stands > 0, told["kind"], 0))
@@ -250,8 +302,11 @@ def _scale(s: State, x: Array, spread: Array, weight: Array) -> None:
     s["spread"] = np.sqrt((1.0 - weight) * (s["spread"] ** 2 + weight * move**2))
 
 
-def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Array:
-    """Update the means of both errors; return that of the forecast in units of the usual one."""
+def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> tuple[Array, Array]:
+    """Update the means of both errors.
+
+    Returns that of the forecast in units of the usual one, and log p of the mean of many others.
+    """
     made, late = ~np.isnan(error), s["count"] > 30
     error = np.clip(np.where(made, error, 0.0), -2 * kernel.BOUND, 2 * kernel.BOUND)
     u, usual = _unit(s["error"], error, weight)
@@ -269,7 +324,7 @@ def _errors(s: State, error: Array, z: Array, time: Array, weight: Array) -> Arr
     v, s["season_error"] = _unit(s["season_error"], miss, weight)
     bounded = np.clip(v, -kernel.ERROR_BOUND, kernel.ERROR_BOUND)
     s["long"] = s["long"] + (bounded - s["long"]) / kernel.LONG_ROWS
-    return np.where(made, u, 0.0)
+    return np.where(made, u, 0.0), _slow(s, bounded)
 
 
 def _unit(usual: Array, error: Array, weight: Array) -> tuple[Array, Array]:

@@ -96,18 +96,18 @@ def constants(
     return np.array([len(levels), pace, lower, upper, *np.ravel(ends)], np.float32)
 
 
-def columns(levels: int, horizon: int) -> dict[str, int]:
+def columns(levels: int, ring: int) -> dict[str, int]:
     """Return how many floats the tracker of one output keeps, by name, in their order.
 
-    ``shown`` holds, for each of the last ``horizon`` forecasts, its lean, scale and half widths.
+    ``shown`` holds, for each of the last ``ring`` forecasts, its lean, scale and half widths.
     """
     heads = {"fast": 1, "slow": 1, "weight": 1, "count": 1}
-    return {**heads, "ratios": levels, "shown": horizon * (kernel.HALVES + levels)}
+    return {**heads, "ratios": levels, "shown": ring * (kernel.HALVES + levels)}
 
 
-def initial(levels: Sequence[Level], horizon: int) -> NDArray[np.float32]:
+def initial(levels: Sequence[Level], ring: int) -> NDArray[np.float32]:
     """Return the columns before the first observation: ratios of a Laplace distribution."""
-    shown = np.full(horizon * (kernel.HALVES + len(levels)), np.nan)
+    shown = np.full(ring * (kernel.HALVES + len(levels)), np.nan)
     heads = [0, 0, kernel.WEIGHT_START, 0]
     return np.concatenate([heads, _first_ratios(levels), shown]).astype(np.float32)
 

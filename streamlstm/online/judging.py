@@ -4,18 +4,26 @@ Outputs of one horizon share a ring of forecasts (layout.Group); the stage has o
 for each group, and calls them in the order of the outputs.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.online.outcomes import APPLIED
 from ..network.model import Model
 from ..network.online import ResultPlaces
-from . import adaptation, drift, intervals
+from . import adaptation, drift, intervals, persistence
 from .columns import join, split
-from .layout import Group, adaptation_of, interval_constants
+from .layout import Group, adaptation_of, forecast_inputs, interval_constants
 
 Array = NDArray[Any]
+
+
+def _bounded(error: Array) -> Array:
+    """Return an error that is finite, however far two values are apart."""
+    largest = np.finfo(np.float32).max
+    return np.clip(error, -largest, largest)
 
 
 class GroupJudge:
@@ -39,6 +47,7 @@ class GroupJudge:
         self.head = adaptation_of(model, group)
         self._model, self._results = model, results
         self._levels = len(model.online.intervals)
+        self._targets = forecast_inputs(model)[group.outputs]
 
     def adapt(
         self, hidden: Array, now: Array, came: Array, Y: Array, count: Array, state: Array
@@ -70,7 +79,20 @@ class GroupJudge:
         kept = adaptation.split(self.head, state[:, place])
         outcome, kept = adaptation.label_update(number, labels, kept, self.head)
         state[:, place] = join(kept)
+        if self._levels and outcome == APPLIED:
+            self._learn_intervals(number, labels, state)
         return outcome
+
+    def _learn_intervals(self, number: int, labels: Array, state: Array) -> None:
+        """Learn from labels of outputs that forecast no input, each once."""
+        ring = state[:, self.places["forecasts"]].reshape(-1, self.group.size)
+        position = number % self.group.ring
+        error = _bounded(labels.astype(np.float64) - ring[position])
+        for n, columns in self._interval_columns():
+            if self._targets[n] < 0 and not np.isnan(error[n]):
+                self._put_interval(error[None, n], np.zeros(1), position, columns, [0], state)
+                ring[position, n] = np.nan
+        state[:, self.places["forecasts"]] = ring.reshape(1, -1)
 
     def due(self, count: Array, state: Array) -> Array:
         """Return the forecasts[B, n] for this step, made earlier."""
@@ -81,16 +103,31 @@ class GroupJudge:
         """Put forecasts Y[B, n] into the ring; return the errors of those that were due."""
         ring = state[:, self.places["forecasts"]].reshape(len(Y), -1, Y.shape[1]).copy()
         rows, place = np.arange(len(Y)), count % self.group.ring
-        largest = np.finfo(np.float32).max  # an error is finite, however far two values are apart
-        error = np.clip(came.astype(np.float64) - ring[rows, place], -largest, largest)
+        error = _bounded(came.astype(np.float64) - ring[rows, place])
         ring[rows, place] = Y
         state[:, self.places["forecasts"]] = ring.reshape(len(Y), -1)
-        return np.asarray(error)
+        return error
+
+    def relate(
+        self, came: Array, error: Array, now: Array, count: Array, state: Array, result: Array
+    ) -> None:
+        """Compare the errors with those of persistence, and keep the values ``now``."""
+        results, group = self._results, self.group
+        places = self.places["held"], self.places["usual"]
+        ring = state[:, places[0]].reshape(len(now), group.ring, group.size).copy()
+        rows, place = np.arange(len(now)), count % group.ring
+        *errors, usual = persistence.step(
+            came, error, ring[rows, place], state[:, places[1]], count
+        )
+        ring[rows, place] = now
+        state[:, places[0]], state[:, places[1]] = ring.reshape(len(now), -1), usual
+        for first, values in zip((results.own_error, results.naive_error), errors, strict=True):
+            result[:, first + group.first : first + group.end] = values
 
     def put_drift(self, error: Array, state: Array, result: Array) -> None:
         """Tell whether the forecasts of any output have become worse."""
         start, columns = self.places["drift"].start, drift.columns()
-        constants = drift.constants(self.group.ring)
+        constants = drift.constants(self.group.horizon)
         for n in range(error.shape[1]):
             part = slice(start + n * len(columns), start + (n + 1) * len(columns))
             told, kept = drift.step(error[:, n], constants, split(state[:, part], columns))
@@ -102,20 +139,32 @@ class GroupJudge:
     ) -> None:
         """Learn from the errors, and write the bounds of the new forecasts to the results."""
         O, results, ring = self._model.output_size, self._results, self.group.ring
-        start, columns = self.places["intervals"].start, intervals.columns(self._levels, ring)
-        size, constants = sum(columns.values()), interval_constants(self._model, ring)
         for position in np.unique(count % ring):
             rows = np.flatnonzero(count % ring == position)
-            for n in range(self.group.size):
-                part = slice(start + n * size, start + (n + 1) * size)
-                kept = split(state[rows, part], columns)
-                bounds, kept = intervals.step(
-                    error[rows, n], Y[rows, n], int(position), constants, kept
+            for n, columns in self._interval_columns():
+                bounds = self._put_interval(
+                    error[rows, n], Y[rows, n], int(position), columns, rows, state
                 )
-                state[rows, part] = join(kept)
                 levels = np.arange(self._levels) * O + self.group.first + n
                 for places, bound in zip((results.low, results.high), bounds, strict=True):
                     result[rows[:, None], places + levels] = bound
+
+    def _interval_columns(self) -> Iterator[tuple[int, slice]]:
+        """Yield the number of each output and the columns of its intervals."""
+        place = self.places["intervals"]
+        size = (place.stop - place.start) // self.group.size
+        for n in range(self.group.size):
+            yield n, slice(place.start + n * size, place.start + (n + 1) * size)
+
+    def _put_interval(
+        self, error: Array, y: Array, position: int, part: slice, rows: Any, state: Array
+    ) -> tuple[Array, Array]:
+        """Learn from errors[n] of one output of some streams; return bounds of forecasts y[n]."""
+        kept = split(state[rows, part], intervals.columns(self._levels, self.group.ring))
+        constants = interval_constants(self._model, self.group.horizon)
+        bounds, kept = intervals.step(error, y, position, constants, kept)
+        state[rows, part] = join(kept)
+        return bounds
 
     def cover(self, error: Array, came: Array, count: Array, state: Array, result: Array) -> None:
         """Say whether what came was inside the widest interval for it, and keep the new bounds."""

@@ -1,5 +1,6 @@
 """What the online stage of a model keeps of a stream, and the constants of its parts."""
 
+import re
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,6 +12,8 @@ from ..network.online import Online
 from . import adaptation, anomaly, calendar, differences, drift, fill, intervals, lags, scaling
 from .adaptation import Adaptation
 
+_QUANTILE = re.compile(r"(?P<base>.+)_q(?P<percent>\d+(\.\d+)?)")
+
 Float32Array: TypeAlias = NDArray[np.float32]
 
 
@@ -21,12 +24,16 @@ class Group(NamedTuple):
     ----------
     first, end : int
         The outputs.
+    horizon : int
+        Steps to what they forecast, at least 1.
     ring : int
-        How many forecasts are kept until what they speak of has come: the horizon, at least 1.
+        How many forecasts are kept until what they speak of has come: the horizon, and of outputs
+        with intervals whose labels come from outside as many as such labels are taken for.
     """
 
     first: int
     end: int
+    horizon: int
     ring: int
 
     @property
@@ -41,11 +48,17 @@ class Group(NamedTuple):
 
 
 def groups(model: Model) -> list[Group]:
-    """Return the groups of a model's outputs: one if all have the same horizon."""
-    found, first = [], 0
-    for horizon, run in groupby(model.horizons):
+    """Return the groups of a model's outputs: one if all have the same horizon.
+
+    Those with intervals whose labels come from outside are apart from others.
+    """
+    found, first, online = [], 0, model.online
+    labels = online.labels if online and online.intervals else 0
+    targets = forecast_inputs(model)
+    kinds = [(max(h, 1), labels * (t < 0)) for h, t in zip(model.horizons, targets, strict=True)]
+    for (horizon, kept), run in groupby(kinds):
         end = first + len(list(run))
-        found.append(Group(first, end, max(horizon, 1)))
+        found.append(Group(first, end, horizon, max(horizon, kept)))
         first = end
     return found
 
@@ -56,6 +69,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``inputs``: F, the inputs of the last step as they were filled.
     - ``count``: 2, the number of steps, as a multiple of 2**24 and the rest.
     - ``forecasts``: of each group a ring, of its outputs for each step of the horizon.
+    - ``held``: of each group a ring, of the values that its outputs forecast, as they were then.
+    - ``usual``: for each output the usual error of persistence (persistence.py).
     - ``fill``, ``calendar``, ``scaling``: as those modules say; ``adaptation`` for each group.
     - ``bounds``: low and high of the widest interval of each output, for each of ``forecasts``.
     - ``intervals``: for each output as that module says.
@@ -71,6 +86,8 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         "count": np.zeros(2),
         "forecasts": np.full(kept, np.nan),
     }
+    if max(forecast_inputs(model)) >= 0:
+        parts["held"], parts["usual"] = np.full(kept, np.nan), np.zeros(outputs)
     if fills(model):
         parts["fill"] = fill.initial(fill_methods(model))
     if online.calendar:
@@ -103,7 +120,8 @@ def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
     places, found = stage_places(model, start), []
     at = {name: place.start for name, place in places.items()}
     for group in groups(model):
-        sizes = {"forecasts": group.size * group.ring, "bounds": 2 * group.size * group.ring}
+        ring = group.size * group.ring
+        sizes = {"forecasts": ring, "held": ring, "usual": group.size, "bounds": 2 * ring}
         if (head := adaptation_of(model, group)) is not None:
             sizes["adaptation"] = len(adaptation.initial(head))
         if model.online and model.online.intervals:
@@ -118,10 +136,11 @@ def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
 def watched(model: Model) -> list[tuple[int, int]]:
     """Return the inputs that are watched for anomalies, each with the output that forecasts it.
 
-    That is the one that does so for the fewest steps ahead. Where no output forecasts an input, all
-    inputs are watched, with -1 for the output.
+    That is the one that does so for the fewest steps ahead, of quantiles the median. Where no
+    output forecasts an input, all inputs are watched, with -1 for the output.
     """
-    targets, steps = forecast_inputs(model), model.horizons
+    steps = model.horizons
+    targets = [-1 if n in beside_median(model) else t for n, t in enumerate(forecast_inputs(model))]
     shortest = {t: min(h for h, u in zip(steps, targets, strict=True) if u == t) for t in targets}
     pairs = [
         (target, output)
@@ -137,10 +156,26 @@ def forecast_inputs(model: Model) -> list[int]:
     return [target if horizon else -1 for target, horizon in pairs]
 
 
+def beside_median(model: Model) -> set[int]:
+    """Return the outputs that are quantiles of what another output is the median of."""
+    found = set()
+    for n, name in enumerate(model.outputs):
+        quantile = _QUANTILE.fullmatch(name)
+        median = f"{quantile['base']}_q50" if quantile else name
+        if median == name or median not in model.outputs:
+            continue
+        # Columns may have such names too, and then forecast themselves.
+        if model.targets[n] == model.targets[model.outputs.index(median)]:
+            found.add(n)
+    return found
+
+
 def own_forecasts(model: Model) -> list[int]:
     """Return for each input the output that forecasts it for the fewest steps ahead, or -1."""
-    own = [-1] * model.input_size
+    own, aside = [-1] * model.input_size, beside_median(model)
     for output, target in enumerate(forecast_inputs(model)):
+        if output in aside:
+            continue
         if target >= 0:
             before = own[target]
             if before < 0 or model.horizons[output] <= model.horizons[before]:
@@ -198,14 +233,14 @@ def interval_levels(online: Online) -> list[intervals.Level]:
     return [intervals.Level(share, side) for share in online.intervals]
 
 
-def interval_constants(model: Model, ring: int) -> Float32Array:
+def interval_constants(model: Model, horizon: int) -> Float32Array:
     """Return the constants of the intervals of a group's outputs."""
     online = model.online
     assert online is not None
     offset = 0.0 if model.output_offsets is None else float(model.output_offsets[0])
     lower = -np.inf if online.lower is None else online.lower - offset
     upper = np.inf if online.upper is None else online.upper - offset
-    return intervals.constants(interval_levels(online), ring, lower, upper)
+    return intervals.constants(interval_levels(online), horizon, lower, upper)
 
 
 def adaptation_of(model: Model, group: Group) -> Adaptation | None:
@@ -215,7 +250,7 @@ def adaptation_of(model: Model, group: Group) -> Adaptation | None:
         return None
     return Adaptation(
         units=hidden_layer(model)[1],
-        horizon=group.ring,
+        horizon=group.horizon,
         scale=tuple(model.output_scaling.scale[group.outputs].tolist()),
         seasons=(online.season,) if online.season else (),
         labels=online.labels,

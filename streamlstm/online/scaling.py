@@ -19,8 +19,9 @@ standard deviation, since the square of 1e30 is not a float32.
 - **A value beyond 8 s** is learned as one of 8 s: a spike of 1e30 too. If the next ones are as far,
   s grows by 3 % a row, in a young stream by half and more, and stays: it covers all that comes.
 - **A constant** (s below 1e-9 of the mean) has 1 % of its mean and a millionth of its unit as its
-  scale. Its first change is learned up to ten times the smaller of both values and the unit:
-  enough for a sensor that wakes up, too little for a glitch of 1e30 to be a scale.
+  scale. Its first change is learned if it is at most ten times the smaller of both values and the
+  unit, and the stream then counts as one of 30 values, so that its spread is soon known. A glitch
+  of 1e30 is not learned at all.
 - **Fifty values in a row beyond that**, of a young stream half as many as it has had, and it starts
   anew with the value that has come: after a change of unit, or a wrong first value.
 - **A missing value** changes nothing, however it was filled.
@@ -48,6 +49,7 @@ from ..kernels.online.scaling import (
     PATIENCE,
     SLOW,
     START,
+    WOKEN,
 )
 
 Array = NDArray[Any]
@@ -100,17 +102,19 @@ def learn(x: Array, observed: Array, unit: Array, state: State) -> State:
     v, unit = np.where(observed, x, 0).astype(np.float64), unit.astype(np.float64)
     mean, spread = _mean(state), state["spread"].astype(np.float64)
     count = state["count"].astype(np.float64) + 1
-    rate = np.maximum(START / (count + START - 1), SLOW)
     change = v - mean
     constant = spread <= CONSTANT * np.abs(mean)
     jump = JUMP * (np.minimum(np.abs(v), np.abs(mean)) + unit)
     bound = np.where(constant, jump, BOUND * spread)
     beyond = (count > 1) & (np.abs(change) > bound)
-    change = np.where(beyond, np.clip(change, -bound, bound), change)
+    change = np.where(beyond, np.where(constant, 0, np.clip(change, -bound, bound)), change)
+    wakes = (count > 1) & constant & (change != 0)
+    count = np.where(wakes, np.minimum(count, WOKEN), count)
     run = np.where(beyond, state["run"].astype(np.float64) + 1, 0)
     anew = run >= np.minimum(PATIENCE, 0.5 * count)
     mean, spread, change = np.where(anew, v, mean), np.where(anew, 0, spread), change * ~anew
     count, run = np.where(anew, 1, count), np.where(anew, 0, run)
+    rate = np.maximum(START / (count + START - 1), SLOW)
     mean = mean + rate * change
     spread = np.sqrt((1 - rate) * (spread * spread + rate * change * change))
     high = mean.astype(np.float32)

@@ -212,7 +212,7 @@ class Stage:
         result[:, : results.low] = Y
         result[:, [results.alarm, results.kind, results.drift]] = 0
         for group in self._groups:
-            self._compare(group, came, count, state, result)
+            self._compare(group, now, came, count, state, result)
         if self._online.anomaly:
             self._judge(result[:, results.error : results.score], state, result)
         untold = self._absent.any(axis=1) & (result[:, results.kind] == 0)
@@ -239,13 +239,21 @@ class Stage:
         return outputs
 
     def _compare(
-        self, group: GroupJudge, came: Array, count: Array, state: Array, result: Array
+        self,
+        group: GroupJudge,
+        now: Array,
+        came: Array,
+        count: Array,
+        state: Array,
+        result: Array,
     ) -> None:
         """Compare what came with a group's forecasts, and keep the new ones, in ``result``."""
         outputs, errors = group.group.outputs, self._results.error
-        came, Y = came[:, outputs], result[:, outputs]
+        now, came, Y = now[:, outputs], came[:, outputs], result[:, outputs]
         error = group.compare(came, Y, count, state).astype(self._dtype)
         result[:, errors + outputs.start : errors + outputs.stop] = error
+        if "held" in group.places:
+            group.relate(came, error.astype(np.float64), now, count, state, result)
         if self._online.intervals:
             group.put_intervals(error, Y, count, state, result)
             group.cover(error, came, count, state, result)

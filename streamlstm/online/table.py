@@ -94,6 +94,7 @@ def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
         at = {name: place.start for name, place in columns.items()}
         row[[table.FIRST, table.SIZE, table.RING]] = group.first, group.size, group.ring
         row[table.FORECASTS] = at["forecasts"]
+        row[[table.HELD, table.USUAL]] = at.get("held", 0), at.get("usual", 0)
         if (head := adaptation_of(model, group)) is not None:
             row[table.ADAPTATION] = at["adaptation"]
             row[table.ADAPTATION_CONSTANTS] = add(adaptation.constants(head))
@@ -101,10 +102,10 @@ def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
             size = columns["intervals"].stop - columns["intervals"].start
             row[[table.INTERVALS, table.BOUNDS]] = at["intervals"], at["bounds"]
             row[table.INTERVAL_SIZE] = size // group.size
-            row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.ring))
+            row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.horizon))
         if "drift" in at:
             row[table.DRIFTS] = at["drift"]
-            row[table.DRIFT_CONSTANTS] = add(drift.constants(group.ring))
+            row[table.DRIFT_CONSTANTS] = add(drift.constants(group.horizon))
         rows.append(row)
     return np.array(rows)
 

@@ -30,6 +30,8 @@ NAMES = {
     "covered": layout.COVERED,
     "drifts": layout.DRIFTS,
 }
+# Sums of errors, which INFO shows as floats.
+ERRORS = {"own_error": layout.OWN_ERROR, "naive_error": layout.NAIVE_ERROR}
 
 
 class Histogram:
@@ -136,6 +138,10 @@ class Counters:
     def __getitem__(self, place: int) -> int:
         return int(self.cells[place])
 
+    def error(self, place: int) -> float:
+        """Return a sum of errors, in units of what persistence usually misses."""
+        return self[place] / layout.ERROR_UNIT
+
     def add(self, place: int, count: int = 1) -> None:
         """Add to a counter; from the thread of the loop only."""
         self.cells[place] += count
@@ -155,6 +161,7 @@ class Counters:
         if self[layout.BUSY]:
             errors["busy"] = errors.get("busy", 0) + self[layout.BUSY]
         counts: dict[str, Any] = {name: self[place] for name, place in NAMES.items()}
+        counts |= {name: self.error(place) for name, place in ERRORS.items()}
         counts["refused_connections"] = self.refused_connections
         return counts | {"errors": errors}
 

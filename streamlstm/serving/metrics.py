@@ -66,6 +66,15 @@ _COUNTERS = (
     ("covered", "Of these, values inside their widest interval.", layout.COVERED),
     ("drifts", "Times that forecasts of a stream were found to have become worse.", layout.DRIFTS),
 )
+# Sums of errors, likewise. The ratio of their rates is below 1 where forecasts are worth something.
+_ERRORS = (
+    (
+        "own_error",
+        "Sum of the sizes of forecasts' errors, in units of what persistence usually misses.",
+        layout.OWN_ERROR,
+    ),
+    ("naive_error", "The same of the errors of persistence.", layout.NAIVE_ERROR),
+)
 # Gauges, likewise.
 _GAUGES = (
     ("queue_messages", "Messages that wait in the worker.", layout.QUEUED),
@@ -94,6 +103,8 @@ class WorkerCollector(Collector):
         yield _counter("steps", "Observations applied.", engine.steps)
         for name, text, place in _COUNTERS:
             yield _counter(name, text, counters[place])
+        for name, text, place in _ERRORS:
+            yield _counter(name, text, counters.error(place))
         yield _counter(
             "refused_connections",
             "Connections without a key that is allowed.",

@@ -18,7 +18,8 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         Of observations that were applied.
     places : ResultPlaces
     """
-    covered = results[:, places.covered : places.level]
+    outputs = results[:, places.covered : places.level].reshape(len(results), 3, -1)
+    covered, own, naive = np.moveaxis(outputs.astype(np.float64), 1, 0)
     for place, count in (
         (layout.ALARMS, (results[:, places.alarm] > 0).sum()),
         (layout.FILLED, results[:, places.filled].sum()),
@@ -26,5 +27,12 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         (layout.DRIFTS, (results[:, places.drift] > 0).sum()),
         (layout.JUDGED, (covered == covered).sum()),
         (layout.COVERED, (covered > 0).sum()),
+        (layout.OWN_ERROR, _in_units(own)),
+        (layout.NAIVE_ERROR, _in_units(naive)),
     ):
         counters.add(place, int(count))
+
+
+def _in_units(errors: NDArray[np.float64]) -> int:
+    """Return the sum of errors as a whole number; NaN where nothing is known."""
+    return int(np.nan_to_num(errors * layout.ERROR_UNIT).astype(np.int64).sum())

@@ -91,16 +91,19 @@ def test_a_detector_is_served_and_its_alarms_are_published_apart(watched: Worker
             client.reload()
     with urllib.request.urlopen(watched.endpoints["metrics"], timeout=20) as response:
         metrics = response.read().decode()
-    for name in ("alarms", "filled", "absent", "judged", "covered"):
+    for name in ("alarms", "filled", "absent", "judged", "covered", "own_error", "naive_error"):
         assert f"streamlstm_{name}_total {float(counters[name])}" in metrics
     shown_info = streamlstm("info", "--router", watched.endpoints["router"])
     share = f"{counters['covered'] / counters['judged']:.1%} of {counters['judged']:,}"
     assert share in shown_info.stdout, shown_info.stderr
+    ratio = counters["own_error"] / counters["naive_error"]
+    assert 0.5 < ratio < 1.5
+    assert f"error, of that of persistence  {ratio:.3f}" in shown_info.stdout
     assert "intervals 0.9, anomaly True" in shown_info.stdout
     top = streamlstm("top", "--once", "--every", "0.1", "--router", watched.endpoints["router"])
     head, line = top.stdout.splitlines()
-    assert {"alarms", "coverage"} <= set(head.split())
-    assert share.split()[0] in line.split()
+    assert {"alarms", "coverage", "error"} <= set(head.split())
+    assert {share.split()[0], f"{ratio:.2f}"} <= set(line.split())
 
 
 def wait_for_subscriptions(client, count: int) -> None:

@@ -321,3 +321,31 @@ def test_a_terminal_gets_a_bar_that_a_pipe_does_not(folder: Path, tmp_path: Path
     # A quick machine is done within a second, and then nothing but the cursor's moves is seen.
     words = re.sub(rb"\x1b\[[?0-9;]*[a-zA-Z]|\s", b"", shown)
     assert not words or b"lookinginside" in words
+
+
+def test_a_table_is_read_as_by_other_commands(folder: Path, tmp_path: Path) -> None:
+    """Decimal commas, a format of times, their zone, rows that are not sorted."""
+    path, out = tmp_path / "plant.csv", tmp_path / "gates.csv"
+    rows = [f"{1 + t // 24:02}.07.2024 {t % 24:02}:00;{20 + t},5;{t % 7}" for t in range(48)]
+    path.write_text("when;value;flow\n" + "\n".join(reversed(rows)))
+    said = ("--time-column", "when", "--time-format", "%d.%m.%Y %H:%M", "--sort")
+    begin = ("--timezone", "Europe/Berlin", "--from", "2024-07-02T12:00")
+    done = run(folder / "model.safetensors", path, "--csv", out, *said, "--decimal", ",", *begin)
+    assert done.returncode == 0, done.stderr
+    with out.open() as file:
+        found = list(csv.DictReader(file))
+    assert [row["row"] for row in found] == [str(n) for n in range(37, 49)]
+    assert found[0]["when"] == "02.07.2024 12:00"
+    assert [float(row["value"]) for row in found] == [20.5 + t for t in range(36, 48)]
+
+
+def test_events_are_read_by_their_names(tmp_path: Path) -> None:
+    model, path, out = (tmp_path / name for name in ("m.safetensors", "e.csv", "out.csv"))
+    names = ["start", "stop", "wait"]
+    layers: list[Layer] = [Embedding(3, 3, 4), LSTM(4, 5), Dense(5, 3, "log_softmax")]
+    named(layers, ["event"], names).save(model)
+    path.write_text("event,spare\n" + "\n".join(f"{names[t % 3]},x" for t in range(20)))
+    done = run(model, path, "--csv", out)
+    assert done.returncode == 0, done.stderr
+    with out.open() as file:
+        assert [float(row["event"]) for row in csv.DictReader(file)] == [t % 3 for t in range(20)]

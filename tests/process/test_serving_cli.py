@@ -247,6 +247,7 @@ def test_watch_prints_the_predictions_of_other_clients(
         process = subprocess.Popen(
             [*STREAMLSTM, "watch", *options, "--endpoints", endpoints, *chosen],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         started.append(process)
@@ -258,6 +259,8 @@ def test_watch_prints_the_predictions_of_other_clients(
         assert process.stdout is not None
         lines = process.stdout.read().splitlines()
         assert len(lines) == 2
+        assert process.stderr is not None
+        assert process.stderr.read().count("this model has no online stage") == 1
         if options:
             line = json.loads(lines[0])
             assert line.keys() == {"time", "stream", "seq", "prediction"}

@@ -158,8 +158,6 @@ def test_a_sweep_says_what_was_tried_and_what_a_guess_would_have_cost(
     kept = json.loads(Model.load(out).metadata["sweep"])
     assert [round(trial["validation"], 4) for trial in kept["tried"]] == errors
     assert json.loads(Model.load(out).metadata["training"])["epochs"] == 6
-    both = ["--sweep", "3", "--checkpoint", tmp_path / "c"]
-    assert "give one" in refused("train", wave, "--target", "value", "--out", out, *both)
 
 
 @pytest.mark.parametrize(
@@ -274,12 +272,27 @@ def test_train_tells_classes_and_predict_writes_their_probabilities(tmp_path: Pa
     asked = ("--classify", "kind", "--sequence-column", "run", "--input", "x")
     done = run("train", data, *asked, "--out", model, *QUICK)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"accuracy on the last 96 rows: \d", done.stdout)
+    assert re.search(r"accuracy on 96 rows: \d", done.stdout)
     assert "is \\ told" in done.stdout
     assert "sequences that are right: " in done.stdout
-    done = run("predict", model, data, "--stream-column", "run", "--out", tmp_path / "out.csv")
+    done = run("predict", model, data, "--actual", "--out", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
     with (tmp_path / "out.csv").open() as file:
         told = list(csv.DictReader(file))
+    assert [row["run"] for row in told] == [line.partition(",")[0] for line in rows]
+    assert [row["kind_actual"] for row in told] == [line[-1] for line in rows]
+    for row in told:
+        assert row["kind_told"] == max("ab", key=lambda name: float(row[name]))
+    written = tmp_path / "scores.json"
+    done = run("evaluate", model, data, "--test-only", "--json", written)
+    assert done.returncode == 0, done.stderr
+    assert "the classes of 96 rows scored" in done.stdout
+    assert "is \\ told" in done.stdout
+    assert "the worst of 12 series" not in done.stdout  # 12 sequences are shown one by one
+    assert json.loads(written.read_text())["classes"]["rows"] == 96
+    later = tmp_path / "later.safetensors"
+    done = run("train", data, *asked, "--from", model, "--out", later, "--epochs", "1")
+    assert done.returncode == 0, done.stderr
+    assert Model.load(later).outputs == ("a", "b")
     assert all(float(row["a"]) + float(row["b"]) == pytest.approx(1, abs=1e-4) for row in told)
     assert "one of these; got 2" in refused("train", data, "--target", "x", *asked)

@@ -73,6 +73,34 @@ def test_a_killed_training_continues_bit_for_bit(series: Path, tmp_path: Path) -
     assert not checkpoint.exists()
 
 
+def test_a_killed_sweep_continues_bit_for_bit(series: Path, tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    checkpoint = tmp_path / "training.checkpoint"
+    train = ["train", str(series), "--target", "value", "--hidden", "8", "--seed", "3"]
+    train += ["--epochs", "12", "--sweep", "5", "--processes", "1"]
+    assert run(*train, "--out", whole).returncode == 0
+    again = [*train, "--out", str(resumed), "--checkpoint", str(checkpoint)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlstm", *again],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("sweep") and "best" in line:  # a trial has ended
+            break
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+    done = run(*again)
+    assert done.returncode == 0, done.stderr
+    assert f"continuing from {checkpoint}" in done.stderr
+    ours, theirs = sl.Model.load(resumed), sl.Model.load(whole)
+    assert (ours.fingerprint, ours.metadata) == (theirs.fingerprint, theirs.metadata)
+    assert [path.name for path in tmp_path.iterdir() if "checkpoint" in path.name] == []
+
+
 def sweeps_in(checkpoint: Path) -> int:
     content = checkpoint.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])

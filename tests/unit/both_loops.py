@@ -73,7 +73,7 @@ def agree(
     for stream in there.streams():
         assert here.export_stream(stream) == there.export_stream(stream)
     assert harness.service.counters.errors == service.counters.errors
-    said = slice(layout.ALARMS, layout.COVERED + 1)
+    said = slice(layout.ALARMS, layout.NAIVE_ERROR + 1)
     assert harness.service.counters.cells[said].tolist() == service.counters.cells[said].tolist()
     harness.turn()  # which gives back what was handed over
     assert harness.service.counters[layout.QUEUED] == 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from streamlstm import Dense, Model
 from streamlstm.data.table import Table
 from streamlstm.data.text_column import TextColumn
 
@@ -31,3 +33,12 @@ def make_table(
 def notes(table: Table) -> list[str]:
     """Return the notes of a table, each with its column before."""
     return [f"{note.column}: {note.text}" for note in table.notes]
+
+
+def class_model(classes: Sequence[str], horizon: int = 0, **options: Any) -> Model:
+    """Return a model whose share of class n rises with input n, ``x`` and the name of the class."""
+    C = len(classes)
+    weights = {"weight": 4 * np.eye(C), "bias": np.zeros(C)}
+    inputs = [f"x {name}" for name in classes]
+    layers = [Dense(C, C, "softmax")]
+    return Model(layers, [weights], inputs, list(classes), horizon=horizon, **options)

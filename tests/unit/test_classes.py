@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from streamlstm.engine.engine import Engine
 from streamlstm.errors import DataError
 from streamlstm.learn.classes.dataset import ClassDataset
-from streamlstm.learn.classes.scores import score_classes
 from streamlstm.learn.dataset import Dataset, Split
+from streamlstm.learn.evaluation.class_scores import score_classes
+from streamlstm.learn.evaluation.told import baseline_of, told_classes
 from streamlstm.learn.inference import SequenceRunner
 from streamlstm.learn.loss import cross_entropy
 from streamlstm.learn.network import RecurrentNetwork
 from streamlstm.learn.training import train
+
+from .tables import class_model
 
 QUICK = {"hidden": 12, "epochs": 12, "window": 16, "rate": 1e-2}
 
@@ -188,8 +191,9 @@ def test_rows_without_a_class_are_inputs_and_nothing_else() -> None:
     data = ClassDataset([("", values, classes)], ["even", "odd"], Split(0.6, 0.2))
     assert not data.known[::3].any()
     assert len(data.train_rows) == 40
-    told = np.eye(2)[np.arange(100) % 2]
-    scores = score_classes(data, told)
+    model = class_model(("even", "odd"))
+    told = told_classes(model, np.eye(2)[np.arange(100) % 2], classes, [np.arange(100)], [80])
+    scores = score_classes(told, baseline_of(told, next_event=False), told.rows())
     assert scores.accuracy == 1
     assert scores.confusion.tolist() == [[7, 0], [0, 6]]
 
@@ -202,6 +206,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         train(path, target="x", classify="state")
     with pytest.raises(DataError, match="neither quantiles nor horizons"):
         train(path, classify="state", horizon=3)
+    with pytest.raises(DataError, match=r"fill predict: .* use last, mean or zero"):
+        train(path, classify="state", fill="predict")
+    with pytest.raises(DataError, match="fill last: the only input is the category 'state'"):
+        train(path, target_category="state", inputs=[], fill="last")
     with pytest.raises(DataError, match="expected a column 'stat'"):
         train(path, classify="stat")
     (tmp_path / "one.csv").write_text("x,state\n" + "1.5,on\n" * 100)

@@ -209,14 +209,6 @@ def test_a_thousand_streams() -> None:
     assert found.totals[0].errors.values == 4 * n
 
 
-def test_a_model_of_classes_is_refused_with_a_sentence() -> None:
-    layers = [sl.Dense(1, 3, "log_softmax")]
-    weights = [{"weight": np.ones((3, 1)), "bias": np.zeros(3)}]
-    model = sl.Model(layers, weights, ["value"], ["calm", "busy", "broken"], horizon=0)
-    with pytest.raises(DataError, match=r"shares of classes \(calm, busy, broken"):
-        sl.evaluate(model, table(value=walk(20)))
-
-
 def test_the_page_names_every_figure_and_no_other() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", page, re.MULTILINE))))

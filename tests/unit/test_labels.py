@@ -102,6 +102,56 @@ def test_the_oldest_that_is_kept_is_accepted() -> None:
     fed(10).learn("a", 10 - KEPT + 1, [1.0, 2.0])
 
 
+def told_by_labels(backend: str, rows: int, unlabelled: int = 0) -> tuple[Any, Engine]:
+    """What is observed where labels come two rows late, but for every fifth; of 0 and 1."""
+    model = MODEL.with_online(Online(adapt="rls", labels=KEPT, intervals=(0.5, 0.9)))
+    engine, told = Engine(model, 5, backend=backend), []
+    for n in range(1, rows + 1):
+        told.append(engine.observe("a", row(n), seq=n))
+        if n > 2 + unlabelled and n % 5:
+            engine.learn("a", n - 2, quality(n - 2))
+    return told, engine
+
+
+def quality(n: int) -> list[float]:
+    """The label of an observation: of the first output the sum of the inputs, and noise."""
+    return [float(row(n).sum() + np.random.default_rng(n).normal(0, 0.3)), math.nan]
+
+
+def test_labels_give_intervals_that_hold_their_share() -> None:
+    told, engine = told_by_labels("cpu", 1500)
+    assert np.isnan(told[1].low[0])  # nothing is known yet
+    assert np.isnan([p.high[1] for p in told]).all()  # no label has ever come
+    for level in (0.5, 0.9):
+        inside = [
+            bounds[0][0] <= quality(n)[0] <= bounds[1][0]
+            for n, p in enumerate(told[500:], 501)
+            for bounds in [p.interval(level)]
+        ]
+        assert np.mean(inside) == pytest.approx(level, abs=0.03)
+    before = engine.export_stream("a")
+    with pytest.raises(LabelError, match="has got these labels before"):
+        engine.learn("a", 1497, [9.0, math.nan])
+    assert engine.export_stream("a") == before
+
+
+def test_intervals_of_labels_are_those_of_the_reference() -> None:
+    (ours, _), (expected, _) = (told_by_labels(name, 60, 10) for name in ("cpu", "reference"))
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a._result, b._result, 2e-4, 2e-4)
+
+
+def test_a_second_label_of_one_output_does_not_widen_the_other() -> None:
+    _, engine = told_by_labels("cpu", 40)
+    _, other = told_by_labels("cpu", 40)
+    for one, repeated in ((engine, 1e6), (other, math.nan)):
+        one.learn("a", 40, [1.0, math.nan])
+        one.learn("a", 40, [repeated, 2.0])
+    a, b = engine.observe("a", row(41)), other.observe("a", row(41))
+    assert np.array_equal(a.low, b.low)
+    assert np.array_equal(a.high, b.high)
+
+
 def test_late_and_out_of_order_is_the_order_of_arrival() -> None:
     one, other = fed(10), fed(10)
     for seq in (9, 5, 10, 7):

@@ -229,7 +229,7 @@ def test_a_calendar_is_chosen_where_it_helps(tmp_path: Path) -> None:
     assert np.isfinite(engine.step("s", [1.0], time=1.7e9)).all()
     plain = sl.train(path, **options)
     assert plain.model.online is None or not plain.model.online.calendar
-    assert trained.scores[0].model < plain.scores[0].model
+    assert trained.scores[0].errors.mae < plain.scores[0].errors.mae
 
 
 def test_a_calendar_needs_times(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_training_with_missing_values(tmp_path: Path) -> None:
     assert model.outputs == ("value@+1", "value@+2", "value@+3")
     assert model.online.fill == "last"
     assert [score.horizon for score in trained.scores] == [1, 2, 3]
-    assert all(np.isfinite(score.model) for score in trained.scores)
+    assert all(np.isfinite(score.errors.mae) for score in trained.scores)
     assert np.isfinite(Engine(model).step("s", [np.nan])).sum() == 0  # nothing has come yet
     with pytest.raises(BadValueError):
         Engine(sl.train(write(path, week()), target="value", epochs=1).model).step("s", [np.nan])

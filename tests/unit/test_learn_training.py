@@ -10,11 +10,10 @@ from streamlstm.learn import training
 from streamlstm.learn.bptt import Tape
 from streamlstm.learn.build import build_model
 from streamlstm.learn.cells import compile_kernels
-from streamlstm.learn.dataset import Dataset, Split
+from streamlstm.learn.dataset import Dataset
 from streamlstm.learn.fit import EpochMetrics, fit
 from streamlstm.learn.inference import SequenceRunner
 from streamlstm.learn.network import RecurrentNetwork
-from streamlstm.learn.scores import score
 from streamlstm.learn.season import find_season
 from streamlstm.learn.settings import Settings
 
@@ -160,36 +159,6 @@ def test_the_exported_model_predicts_as_the_trained_network() -> None:
     outputs, _ = SequenceRunner(network, data).run(np.array([0]))
     wanted = data.output_scaling.invert(outputs[:240]) + values[:240][:, [1, 0]]
     np.testing.assert_allclose(answers, wanted, atol=1e-4)
-
-
-def test_scores_of_a_series_that_repeats() -> None:
-    values = np.tile(np.array([1.0, 2.0, 4.0, 8.0], np.float32), 30)[:, None]
-    data = Dataset([("", values)], [0], [0], horizon=5)
-    perfect = np.roll(values, -5, axis=0) + 0.5
-    (result,) = score(data, perfect, ["v"], season=4)
-    assert result.values == 24
-    assert result.model == pytest.approx(0.5)
-    assert result.persistence == pytest.approx((1 + 2 + 4 + 7) / 4)  # 5 steps on is 1 step on
-    assert result.seasonal == 0
-    assert score(data, perfect, ["v"])[0].seasonal is None
-
-
-def test_a_season_ago_is_never_later_than_the_prediction_was_made() -> None:
-    ramp = np.arange(120, dtype=np.float32)[:, None]
-    data = Dataset([("", ramp)], [0], [0], horizon=5)
-    (result,) = score(data, ramp, ["v"], season=4)
-    assert result.seasonal == 8  # two seasons back: one season ago was not known yet
-
-
-def test_no_test_period_gives_no_scores() -> None:
-    data = Dataset([("", sine())], [0], [0], split=Split(0.8, 0.2))
-    assert score(data, np.zeros((400, 1)), ["v"]) == []
-
-
-@pytest.mark.parametrize("split", [(0.0, 0.5), (0.7, 0.0), (0.8, 0.3), (1.0, 0.1)])
-def test_fractions_that_leave_nothing_are_refused(split: tuple[float, float]) -> None:
-    with pytest.raises(DataError, match="fractions"):
-        Split(*split)
 
 
 def test_too_short_a_series_is_refused() -> None:

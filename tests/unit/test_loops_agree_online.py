@@ -68,7 +68,7 @@ def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(lo
     said = np.concatenate(results)
     at = result_places(2, 2)
     alarms = int((said[:, at.alarm] > 0).sum())
-    covered = said[:, at.covered : at.size]
+    covered = said[:, at.covered : at.own_error]
     with harness(Engine(model, 100), loop=loop) as both:
         both.listener.subscribe(wire.ALARM_TOPIC)
         both.turn()
@@ -96,6 +96,12 @@ def test_what_the_online_stage_says_is_counted_and_alarms_are_published_twice(lo
     assert counters["judged"] == (covered == covered).sum() > 1000
     assert counters["covered"] == (covered == 1).sum()
     assert 0.8 < counters["covered"] / counters["judged"] < 1
+    for name, errors in (
+        ("own_error", said[:, at.own_error : at.naive_error]),
+        ("naive_error", said[:, at.naive_error : at.level]),
+    ):
+        assert counters[name] == pytest.approx(np.nansum(errors, dtype=float), rel=1e-5)
+        assert counters[name] > 100
 
 
 @pytest.mark.parametrize("loop", ["native", "python"])

@@ -57,6 +57,8 @@ def busy_service() -> Service:
             layout.JUDGED,
             layout.COVERED,
             layout.DRIFTS,
+            layout.OWN_ERROR,
+            layout.NAIVE_ERROR,
         )
     ):
         service.counters.add(place, 99 + n)
@@ -105,6 +107,8 @@ def test_a_scrape_shows_the_counters() -> None:
         "judged_total": 112,
         "covered_total": 113,
         "drifts_total": 114,
+        "own_error_total": 115e-6,
+        "naive_error_total": 116e-6,
         "streams": 7,
         "capacity": 100,
         "latency_seconds_count": 4,

@@ -57,6 +57,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "upper": [(np.inf, "a finite number")],
     "anomaly": [(1, "True or False"), ("yes", "True or False")],
     "alarm_rate": [(0, "above 0"), (0.05, "below 0.05"), (np.nan, "a rate"), (False, "a rate")],
+    "difference": [((1, 0), "indices of inputs, rising"), ((0, 0), "each once"), ((-1,), "ind")],
     "targets": [((-2,), "index of an input"), ((0.5,), "index"), (3, "index"), ("ab", "index")],
 }  # fmt: skip
 
@@ -271,5 +272,5 @@ def test_a_stage_is_no_part_of_a_state_without_one() -> None:
 
 def test_the_numbers_that_records_depend_on() -> None:
     """A change of these needs a new STATE_VERSION, or old records would be read wrongly."""
-    assert STATE_VERSION == 2
+    assert STATE_VERSION == 3
     assert KINDS == ("", "spike", "level", "variance", "calm", "novelty", "missing")

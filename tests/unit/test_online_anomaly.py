@@ -157,6 +157,7 @@ def _autoregression(e: Array, a: float) -> Array:
 
 
 SIMULATED = {
+    "noise": (0.0, 0.0),
     "autoregression": (0.9, 0.0),
     "season": (0.5, 8.0),
     "random walk": (1.0, 0.0),
@@ -190,6 +191,53 @@ def test_alarms_are_few_on_a_stream_that_is_abnormal_all_the_time() -> None:
     x = noise(200_000) ** 9
     made, _ = run(x, x, rate=1e-3)
     assert made[:, 2].sum() <= 200
+
+
+STEADY = {"noise": (0.0, 0.0), "autoregression": (0.9, 0.0), "season": (0.5, 8.0)}
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_a_sensor_that_is_stuck_is_told_as_calm_within_twelve_rows(name: str) -> None:
+    x, _ = simulated(name, 6000, 5)
+    x[4000:4300] = x[3999]
+    made, _ = run(x)
+    assert not made[2000:4000, 2].any()
+    first = int(np.argmax(made[4000:, 2] > 0))
+    assert first < 12
+    assert KINDS[int(made[4000 + first, 3])] == "calm"
+    assert made[4000 : 4000 + first + 100, 2].sum() == 1
+    assert made[4000 + first, 1] < 1e-4
+
+
+@pytest.mark.parametrize(("name", "rows"), [("noise", 1000), ("noise", 300), ("season", 300)])
+def test_a_slow_rise_is_told_as_a_level(name: str, rows: int) -> None:
+    """Five standard deviations; the forecasts follow it, and only the calendar's error grows."""
+    x, e = simulated(name, 8000, 6)
+    x[5000:] += 5 * x[:5000].std() * np.minimum(np.arange(1, 3001) / rows, 1)
+    made, _ = run(x, e)
+    assert not made[2000:5000, 2].any()
+    first = int(np.argmax(made[5000:, 2] > 0))
+    assert 0 < first < rows
+    assert KINDS[int(made[5000 + first, 3])] == "level"
+
+
+def test_values_that_often_repeat_are_stuck_only_if_they_do_so_for_longer_than_ever() -> None:
+    """A sensor of whole numbers, and one that rests every night."""
+    whole, _ = simulated("autoregression", 40_000, 7)
+    whole = np.round(whole / 4)
+    night = np.where(np.arange(40_000) % 288 < 96, 3.0, 5 + noise(40_000))
+    for x in (whole, night):
+        made, _ = run(x)
+        calm = made[3000:, 3][made[3000:, 2] > 0] == KINDS.index("calm")
+        assert calm.sum() <= 2
+        x[30_000:31_000] = x[30_000]
+        made, _ = run(x)
+        assert made[30_000:30_500, 2].any()
+
+
+def test_a_stream_that_never_changed_is_not_stuck() -> None:
+    made, _ = run(np.full(3000, 7.0))
+    assert not made[:, 2].any()
 
 
 HARD = {

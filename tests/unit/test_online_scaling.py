@@ -10,6 +10,7 @@ from streamlstm import Engine, Online
 from streamlstm.kernels.online.scaling import (
     COLUMNS,
     COUNT,
+    SPREAD,
     learn_scale,
     mean_of,
     scale_value,
@@ -135,6 +136,19 @@ def test_a_spike_is_forgotten_within_200_rows(place: int, value: float) -> None:
     assert recovered(Z, x)
 
 
+@pytest.mark.parametrize("value", [1e30, -1e30, 3e38, 65_535.0])
+@pytest.mark.parametrize("constant", [2, 30, 500, 5000])
+@pytest.mark.parametrize("level", [20.0, 0.0])
+def test_a_spike_on_a_constant_stream_is_forgotten_within_200_rows(
+    level: float, constant: int, value: float
+) -> None:
+    noise = np.random.default_rng(4).standard_normal(300)
+    x = np.concatenate([np.full(constant, level), [value], level + noise])
+    Z, _, _ = compiled(x)
+    assert abs(Z[constant, 0]) == 8
+    assert recovered(Z, x)
+
+
 @pytest.mark.parametrize("value", SPIKES)
 @pytest.mark.parametrize("place", [1, 60, 500])
 def test_predictions_are_as_if_there_had_been_no_spike_200_rows_later(
@@ -211,7 +225,7 @@ def test_missing_values_change_nothing() -> None:
 
 def test_the_count_stops() -> None:
     S = np.zeros(AT + COLUMNS, np.float32)
-    S[AT + COUNT] = 2.0**24 - 1
+    S[AT + COUNT], S[AT + SPREAD] = 2.0**24 - 1, 1.0
     X = np.ones((3, 1), np.float32)
     run(S, X, np.zeros((3, 1), bool), np.ones(1, np.float32), X.copy(), X.copy())
     assert S[AT + COUNT] == 2.0**24 - 1

@@ -42,7 +42,12 @@ def test_what_it_returns_can_be_saved_and_looked_at(trained: Trained, tmp_path: 
     assert [epoch.number for epoch in trained.history] == [1, 2, 3, 4]
     (score,) = trained.scores
     text = repr(trained)
-    for part in ("4 (epochs)", f"{score.model:.6g}", f"{score.persistence:.6g}", "90 % interval"):
+    for part in (
+        "4 (epochs)",
+        f"{score.errors.mae:.6g}",
+        f"{score.errors.persistence:.6g}",
+        "90 % interval",
+    ):
         assert part in text
         assert part in trained._repr_html_()
     picture = trained.plot()

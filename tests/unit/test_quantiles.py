@@ -12,9 +12,11 @@ from streamlstm.errors import DataError
 from streamlstm.learn.bptt import Tape
 from streamlstm.learn.loss import pinball
 from streamlstm.learn.network import RecurrentNetwork
+from streamlstm.learn.predict import predict
 from streamlstm.learn.quantiles import QuantileHead
 from streamlstm.learn.training import train
 from streamlstm.network.model import Model
+from streamlstm.online.layout import watched
 
 LEVELS = [(0.1, 0.5, 0.9), (0.5, 0.9, 0.99), (0.05, 0.25, 0.5), (0.5,), (0.1, 0.2, 0.5, 0.6, 0.95)]
 
@@ -110,7 +112,7 @@ def test_quantiles_are_calibrated_and_named(tmp_path: Path) -> None:
     widths = (high - low)[1000:]
     assert np.quantile(widths, 0.9) > 2 * np.quantile(widths, 0.1)
     (score,) = trained.scores
-    assert score.model < 0.8 * score.persistence
+    assert score.errors.mae < 0.8 * score.errors.persistence
     again = train(tmp_path / "wave.csv", target="value", from_model=model, epochs=1)
     assert again.model.layers == model.layers
 
@@ -121,3 +123,38 @@ def test_quantiles_are_calibrated_and_named(tmp_path: Path) -> None:
 def test_quantiles_that_cannot_be_are_refused(levels: tuple[float, ...]) -> None:
     with pytest.raises(DataError, match="quantiles: expected levels between 0 and 1 that rise"):
         QuantileHead(1, levels)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_quantiles_have_the_linear_part_of_a_point_model(skip: bool) -> None:
+    rng = np.random.default_rng(8)
+    season = np.tile(rng.normal(size=24) * 5, 40)
+    table = {"v": season + 0.3 * rng.normal(size=960)}
+    options: dict[str, Any] = {"target": "v", "hidden": 4, "epochs": 3, "window": 16, "skip": skip}
+    options |= {"quantiles": (0.1, 0.5, 0.9), "horizon": (1, 3)}
+    linear, plain = (train(table, **options, linear=part) for part in (True, False))
+    assert linear.scores[0].errors.mae < 0.5 * plain.scores[0].errors.mae
+    for name, share in linear.calibration.items():
+        assert share == pytest.approx(int(name.rpartition("_q")[2]) / 100, abs=0.12)
+    model = linear.model
+    assert {23, 21} & set(model.lags)
+    assert model.lag_weights is not None
+    assert (model.lag_weights[:3] == model.lag_weights[0]).all()
+    said = predict(model, table)
+    assert (said["v@+1_q10"] <= said["v@+1_q50"]).all()
+    assert (said["v@+3_q50"] <= said["v@+3_q90"]).all()
+    assert watched(model) == [(0, 1)]  # the median, one step ahead
+    engine = Engine(model)
+    for row, value in enumerate(table["v"][:40]):
+        assert engine.step("s", [value])[5] == said["v@+3_q90"][row]
+    again = train(table, from_model=model, target="v", epochs=1, quantiles=(0.1, 0.5, 0.9))
+    assert again.model.lags == model.lags
+    assert np.allclose(again.model.lag_weights, model.lag_weights, atol=1e-4)
+    assert again.history[0].validation < 1.2 * linear.best.validation
+
+
+def test_columns_that_are_named_like_quantiles_are_all_watched() -> None:
+    rng = np.random.default_rng(9)
+    table = {f"latency_q{q}": rng.normal(size=200) for q in (50, 90)}
+    model = train(table, target=list(table), hidden=4, epochs=1, window=16).model
+    assert watched(model) == [(0, 0), (1, 1)]

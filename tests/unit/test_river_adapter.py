@@ -11,8 +11,9 @@ import pytest
 from river import compose, evaluate, metrics, preprocessing
 
 import streamlstm as sl
-from streamlstm.adapters.river import StreamRegressor
+from streamlstm.adapters.river import StreamClassifier, StreamRegressor
 from streamlstm.adapters.sklearn import StreamRegressor as Trainable
+from streamlstm.errors import DataError, ModelError
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,86 @@ def test_what_is_refused_does_not_end_the_stream(model: sl.Model) -> None:
 def test_a_feature_that_is_not_there_is_named(model: sl.Model) -> None:
     with pytest.raises(sl.StreamLSTMError, match=r"expected the features x0, got none .* 'x0'"):
         StreamRegressor(model).predict_one({"x": 1.0})
+
+
+@pytest.fixture(scope="module")
+def trained() -> sl.Model:
+    """Return a model of three classes, told by the last two inputs."""
+    x = np.random.default_rng(0).normal(size=1500)
+    table = {"x": x, "kind": np.array(list(kinds(x)))}
+    options: dict[str, Any] = {"hidden": 8, "epochs": 25, "window": 16, "rate": 2e-2}
+    return sl.train(table, classify="kind", inputs="x", **options).model
+
+
+def kinds(values: Any) -> Iterator[str]:
+    """Yield whether two values in a row are high, low, or one of each."""
+    for before, value in pairwise([0.0, *values]):
+        yield "high" if min(before, value) > 0 else "low" if max(before, value) < 0 else "mixed"
+
+
+def classified(n: int = 400) -> Iterator[tuple[dict[str, float], str]]:
+    values = np.random.default_rng(1).normal(size=n)
+    for value, kind in zip(values, kinds(values), strict=True):
+        yield {"x": float(value)}, kind
+
+
+def test_progressive_val_score_runs_for_classes(trained: sl.Model) -> None:
+    accuracy = evaluate.progressive_val_score(
+        classified(), StreamClassifier(trained), metrics.Accuracy()
+    )
+    assert accuracy.get() > 0.9
+    loss = evaluate.progressive_val_score(
+        classified(), StreamClassifier(trained), metrics.CrossEntropy(), delay=3
+    )
+    assert loss.get() < 0.5
+    scaled = compose.Pipeline(preprocessing.StandardScaler(), StreamClassifier(trained))
+    assert evaluate.progressive_val_score(classified(), scaled, metrics.MacroF1()).get() > 0.8
+
+
+def test_a_class_that_became_frequent_is_learned(trained: sl.Model) -> None:
+    """Where the inputs say nothing any more, the labels still do."""
+    losses = []
+    for rate in (0.0, 0.1):
+        adapter, logs = StreamClassifier(trained, rate=rate), []
+        for _ in range(200):
+            shares = adapter.predict_proba_one({"x": 0.01})
+            assert sum(shares.values()) == pytest.approx(1)
+            logs.append(-math.log(shares["low"]))
+            adapter.learn_one({"x": 0.01}, "low")
+        losses.append(np.mean(logs[100:]))
+    assert losses[1] < 0.3 * losses[0]
+
+
+def test_labels_have_any_type_and_observations_are_stepped_once(trained: sl.Model) -> None:
+    adapter = StreamClassifier(trained, classes=[2, 0, 1], rate=0.0)
+    engine = sl.Engine(trained)
+    for x, kind in classified(40):
+        label = [2, 0, 1][trained.outputs.index(kind)]
+        if x["x"] > 0.5:  # learned from without a prediction before
+            adapter.learn_one(x, label)
+            engine.step("s", [x["x"]])
+            continue
+        said = adapter.predict_proba_one(x)
+        assert list(said.values()) == pytest.approx(engine.step("s", [x["x"]]).tolist(), abs=1e-6)
+        assert max(said, key=lambda name: said[name]) in (0, 1, 2)
+        adapter.learn_one(x, label)
+    with pytest.raises(DataError, match="expected one of the classes 2, 0, 1, got 'high'"):
+        adapter.learn_one({"x": 1.0}, "high")
+    with pytest.raises(DataError, match="a label for each of"):
+        StreamClassifier(trained, classes=["a", "b"])
+
+
+def test_next_events_are_given_by_name() -> None:
+    events = np.array(list("abc"))[np.arange(300) % 3]
+    model = sl.train({"event": events}, target_category="event", hidden=6, epochs=10, rate=2e-2)
+    adapter = StreamClassifier(model.model)
+    for event in events[:60]:
+        following = adapter.predict_one({"event": event})
+    assert following == "a"
+    with pytest.raises(DataError, match="expected an event of the model"):
+        adapter.predict_one({"event": "d"})
+
+
+def test_a_model_of_numbers_is_no_classifier(model: sl.Model) -> None:
+    with pytest.raises(ModelError, match="tells classes"):
+        StreamClassifier(model)

@@ -72,8 +72,10 @@ def test_a_setting_that_fails_does_not_end_the_sweep(tmp_path: Path) -> None:
     sweep = run_sweep(data, [bad, ASKED], tmp_path, processes=1)
     assert [t.number for t in sweep.trials] == [2, 1]
     assert "diverged" in sweep.trials[1].failed
+    (tmp_path / "other").mkdir()
+    others = [bad, Settings(**vars(bad) | {"seed": 1})]
     with pytest.raises(DataError, match=r"all settings failed.*diverged"):
-        run_sweep(data, [bad, Settings(**vars(bad) | {"seed": 1})], tmp_path, processes=1)
+        run_sweep(data, others, tmp_path / "other", processes=1)
 
 
 def children() -> set[int]:
@@ -150,6 +152,49 @@ def test_a_script_without_a_guard_can_sweep(tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("3 6\n", 0), done.stderr
 
 
-def test_a_sweep_is_not_continued_from_a_checkpoint() -> None:
-    with pytest.raises(DataError, match=r"sweep.*checkpoint"):
-        train("no.csv", target="value", sweep=3, checkpoint="c")
+def test_a_sweep_that_ended_early_trains_nothing_again(tmp_path: Path) -> None:
+    data, tried = dataset(), candidates(ASKED, 5, {"hidden_sizes"}, longest=40)
+    whole, folder = (tmp_path / name for name in ("whole", "folder"))
+    whole.mkdir()
+    folder.mkdir()
+    expected = run_sweep(data, tried, whole, processes=1)
+
+    def interrupt(now: Estimate) -> None:
+        if now.best < math.inf:
+            raise KeyboardInterrupt
+
+    early = run_sweep(data, tried, folder, processes=1, on_progress=interrupt)
+    ended = {t.number for t in early.trials if t.epochs}
+    assert len(ended) == 1
+    (first,) = folder.glob("trial-*.checkpoint")
+    written = first.stat().st_mtime_ns
+    trained: list[int] = []
+    times = {}
+
+    def look(_: Estimate) -> None:
+        trained.append(1)
+        times.setdefault(first, first.stat().st_mtime_ns)
+
+    again = run_sweep(data, tried, folder, processes=1, on_progress=look)
+    assert times[first] == written  # others were trained before it went on
+    assert again.summary() == expected.summary()
+    assert [t.number for t in again.trials] == [t.number for t in expected.trials]
+    trained.clear()
+    once_more = run_sweep(data, tried, folder, processes=1, on_progress=look)
+    assert once_more.summary() == expected.summary()
+    assert not trained  # no process was started
+    with pytest.raises(DataError, match="other settings are tried"):
+        run_sweep(data, tried[:3], folder, processes=1)
+    with pytest.raises(DataError, match="the data have changed"):
+        run_sweep(dataset(299), tried, folder, processes=1)
+    (folder / "sweep.json").write_text("{")
+    with pytest.raises(DataError, match=r"sweep\.json: .* damaged"):
+        run_sweep(data, tried, folder, processes=1)
+
+
+def test_a_checkpoint_without_a_sweep_is_refused_before_the_sweep(tmp_path: Path) -> None:
+    table = {"v": np.sin(np.arange(300) / 3)}
+    checkpoint = tmp_path / "c"
+    checkpoint.write_bytes(b"")
+    with pytest.raises(DataError, match="a training without a sweep"):
+        train(table, target="v", epochs=2, hidden=4, sweep=3, checkpoint=checkpoint)

@@ -107,11 +107,15 @@ def test_the_sum_of_workers(service: Service) -> None:
         places.counters.add(layout.ALARMS, count)
         places.counters.add(layout.JUDGED, 10)
         places.counters.add(layout.COVERED, 10 - count)
+        places.counters.add(layout.OWN_ERROR, count * layout.ERROR_UNIT)
+        places.counters.add(layout.NAIVE_ERROR, 4 * layout.ERROR_UNIT)
     gauges = sum_gauges([answer(service, 12.0).gauges, answer(other, 103.0).gauges])
     assert gauges is not None
     assert gauges.capacity == 150
     assert (gauges.alarms, gauges.coverage) == (4, 0.8)
+    assert gauges.error_ratio == 0.5
     assert math.isnan(after[0].gauges.coverage)
+    assert math.isnan(after[0].gauges.error_ratio)
     assert (sum_gauges([]), sum_rates([])) == (None, None)
 
 

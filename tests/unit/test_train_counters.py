@@ -48,7 +48,7 @@ def test_a_counter_is_predicted_as_a_value_alike_in_a_table_and_live(
     assert np.median(error) < 100, "the wave is 200 high, the steps are 1500"
     assert (error > 1e6).sum() == 1, "where it begins again, nobody can know"
     score = trained.scores[0]
-    assert score.model == pytest.approx(np.mean(error[-80:]), rel=0.2)
+    assert score.errors.mae == pytest.approx(np.mean(error[-80:]), rel=0.2)
 
 
 def test_evaluate_knows_the_test_period_of_a_counter() -> None:

@@ -73,5 +73,11 @@ def test_a_model_of_other_columns_is_refused_by_name() -> None:
         sl.train(FRAME, target="load", from_model=model)
     with pytest.raises(DataError, match="expected a column 'load'"):
         sl.train(FRAME[["value"]], target="value", from_model=model)
-    with pytest.raises(DataError, match=r"its layer 0 is LSTM.*GRU"):
-        sl.train(FRAME, target="value", from_model=model, cell="gru")
+    for settings, said in (
+        ({"cell": "gru"}, "on: layer 0 is lstm, the settings ask for gru; leave"),
+        ({"hidden": 5}, r"on: hidden size of layer 0 \(lstm\) is 4, the settings ask for 5; input"),
+        ({"hidden": 4, "layers": 2}, "on: it has 1 recurrent layer, the settings ask for 2"),
+        ({"layer_norm": True}, "its layers are lstm, dense, the settings ask for lstm, layer_norm"),
+    ):
+        with pytest.raises(DataError, match=said):
+            sl.train(FRAME, target="value", from_model=model, **settings)

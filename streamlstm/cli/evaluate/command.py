@@ -27,8 +27,8 @@ def evaluate(
         list[str] | None,
         Option(
             "--target",
-            help="The column that an output forecasts, if its name does not say; once for each "
-            "output.",
+            help="The column that an output forecasts, if its name does not say, once for each "
+            "output; of a model of classes the column of these.",
         ),
     ] = None,
     warm_up: Annotated[
@@ -57,7 +57,8 @@ def evaluate(
     The file is stepped row by row as it would have come live, each series from a fresh state. For
     each series, target and horizon: the errors, and those of persistence (the last value), of the
     value a season ago and of a linear autoregression, none of which sees later rows; how many
-    values fell inside each interval; alarms, missing rows, and where the errors were largest.
+    values fell inside each interval; alarms, missing rows, and where the errors were largest. Of a
+    model of classes: accuracy, F1, the confusion matrix, and how early in a sequence it is right.
 
     \b
     Example:
@@ -78,12 +79,11 @@ def evaluate(
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.learn.evaluation import evaluate as judge
-    from streamlstm.learn.evaluation.reading import needed_columns
+    from streamlstm.learn.evaluation.reading import reading_for
     from streamlstm.network.model import Model
 
     network = Model.load(model)
-    reading |= {"columns": needed_columns(network, target), "missing": True}
-    reading["sequence_column"] = network.metadata.get("sequence_column")
+    reading = reading_for(network, target) | reading
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
     with exit_on_interrupt():  # the compiler swallows some interrupts

@@ -10,6 +10,9 @@ from rich.table import Table
 from streamlstm.cli.console import console, counted, err
 from streamlstm.learn.evaluation import Evaluation, Score
 from streamlstm.learn.evaluation.alarms import StreamReport
+from streamlstm.learn.evaluation.stretches import Stretch
+
+from .classes import print_classes, print_streams
 
 MOST_STREAMS, WORST_STREAMS, MOST_ALARMS, MOST_STRETCHES = 20, 10, 20, 3
 
@@ -18,17 +21,22 @@ def print_source(evaluation: Evaluation) -> None:
     """Print what was read and how much of it is scored; notes on stderr."""
     for note in evaluation.notes:
         err.print(note, markup=False)
-    shown = sum(score.errors.values for score in evaluation.totals)
+    shown = counted(sum(score.errors.values for score in evaluation.totals), "forecast")
+    if evaluation.classes is not None:
+        shown = f"the classes of {counted(evaluation.classes.total.rows, 'row')}"
     many = len(evaluation.streams)
     of = f" of {many:,} series" if many > 1 else ""
-    _say(
-        f"{evaluation.table.path}: {counted(len(evaluation.table), 'row')}{of}, "
-        f"{counted(shown, 'forecast')} scored"
-    )
+    _say(f"{evaluation.table.path}: {counted(len(evaluation.table), 'row')}{of}, {shown} scored")
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print errors, intervals, worst stretches, alarms and what was missing."""
+    if evaluation.classes is not None:
+        print_classes(evaluation.classes)
+        print_streams(evaluation.classes)
+        _print_worst_classes(evaluation, evaluation.classes.worst)
+        _print_reports(evaluation)
+        return
     seasons = {made.season for made in evaluation.forecasts if made.season}
     season = f"season of {seasons.pop()}" if len(seasons) == 1 else "season"
     print_errors(evaluation.totals, season)
@@ -163,6 +171,27 @@ def _print_worst(evaluation: Evaluation) -> None:
                 number(stretch.mae),
                 number(stretch.times),
             )
+    if grid.row_count:
+        console.print()
+        console.print(grid)
+
+
+def _print_worst_classes(evaluation: Evaluation, worst: Sequence[Stretch]) -> None:
+    """Print where most was told wrong."""
+    streams = evaluation.table.streams
+    grid = _grid(
+        *(["series"] if streams else []),
+        *("worst from", "to", "told wrong", "times the mean"),
+        left=("series", "worst from", "to"),
+    )
+    for stretch in worst[:MOST_STRETCHES]:
+        grid.add_row(
+            *([_escape(streams[stretch.first_row])] if streams else []),
+            _escape(evaluation.when(stretch.first_row)),
+            _escape(evaluation.when(stretch.last_row)),
+            f"{100 * stretch.mae:.1f} %",
+            number(stretch.times),
+        )
     if grid.row_count:
         console.print()
         console.print(grid)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamlstm.cli.signals import exit_on_interrupt
-from streamlstm.cli.table_options import ModelFile, TableFile, TimeColumn
+from streamlstm.cli.table_options import ModelFile, TableFile, reads_table_with_gaps
 
 if TYPE_CHECKING:
     from streamlstm.cli.gates.series import SeriesSlice
     from streamlstm.inside import Recording
 
 
+@reads_table_with_gaps
 def gates(
     model: ModelFile,
     data: TableFile,
@@ -29,15 +30,13 @@ def gates(
         ),
     ] = None,
     stream: Annotated[
-        str | None, typer.Option("--stream", help="The series to show, where there are several.")
-    ] = None,
-    stream_column: Annotated[
         str | None,
         typer.Option(
-            help="The column that names each row's series; with --stream, `stream` by default."
+            "--stream",
+            help="The series to show, where there are several; their column is `stream` unless "
+            "--stream-column names it.",
         ),
     ] = None,
-    time_column: TimeColumn = None,
     layer: Annotated[
         list[int] | None,
         typer.Option(
@@ -58,6 +57,8 @@ def gates(
     last: Annotated[
         int | None, typer.Option(min=1, help="Show only this many rows at the end.")
     ] = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Draw the gates of a network over a series: when it forgets and what it lets in.
 
@@ -90,9 +91,8 @@ def gates(
     series = read_series(
         data,
         network,
+        reading,
         stream=stream,
-        stream_column=stream_column,
-        time_column=time_column,
         begin=begin,
         end=end,
         last=last,

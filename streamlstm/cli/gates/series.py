@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from streamlstm.cli.console import err
 from streamlstm.errors import DataError
@@ -48,10 +49,9 @@ class SeriesSlice:
 def read_series(
     source: str,
     model: Model,
+    reading: dict[str, Any],
     *,
     stream: str | None = None,
-    stream_column: str | None = None,
-    time_column: str | None = None,
     begin: str | None = None,
     end: str | None = None,
     last: int | None = None,
@@ -64,8 +64,10 @@ def read_series(
         Path, or ``-`` for standard input.
     model : Model
         The model whose inputs are read.
-    stream, stream_column, time_column : str, optional
-        The options of ``streamlstm gates`` of these names.
+    reading : dict of str to object
+        How to read it, by the fields of `ReadOptions`.
+    stream : str, optional
+        The series to read.
     begin, end : str, optional
         The first and the last row: a number, from 1, or a time stamp.
     last : int, optional
@@ -78,7 +80,11 @@ def read_series(
     """
     import numpy as np
 
-    table = _read(source, model, stream, stream_column, time_column)
+    from streamlstm.cli.understood import print_notes
+    from streamlstm.learn.model_inputs import inputs_of
+
+    table = _read(source, model, stream, reading)
+    print_notes(table)
     name, rows = _select_series(table, stream)
     time = None if table.time is None else table.time[rows]
     first, stop = 0, len(rows)
@@ -87,13 +93,15 @@ def read_series(
             raise DataError("--last: expected alone, without --from and --to")
         first = max(stop - last, 0)
     if begin is not None:
-        first = _row_index("--from", begin, stop, time)
+        first = _row_index("--from", begin, stop, time, table.zone)
     if end is not None:
-        stop = _row_index("--to", end, stop, time, after=True)
+        stop = _row_index("--to", end, stop, time, table.zone, after=True)
     if first >= stop:
         raise DataError(f"{table.path}: there are no rows from {begin} to {end or 'the end'}")
     rows = rows[:stop]
-    values = table.values[rows].astype(np.float32 if model.input_offsets is None else np.float64)
+    values = inputs_of(model, table)[rows].astype(
+        np.float32 if model.input_offsets is None else np.float64
+    )
     _check_values(table, rows, values, model)
     return SeriesSlice(
         name=name or stream or "",
@@ -109,18 +117,24 @@ def _read(
     source: str,
     model: Model,
     stream: str | None,
-    stream_column: str | None,
-    time_column: str | None,
+    reading: dict[str, Any],
 ) -> Table:
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
+    from streamlstm.learn.model_inputs import reading_of
+
+    needed = reading_of(model, model.inputs)
 
     def read(column: str | None) -> Table:
-        times = (time_column,) if time_column else ()
-        return read_table(source, ReadOptions(times, stream_column=column, columns=model.inputs))
+        return read_table(source, ReadOptions(**reading | needed | {"stream_column": column}))
 
-    if stream is None or stream_column is not None:
-        return read(stream_column)
+    column = reading["stream_column"]
+    if stream is None or column is not None:
+        return read(column)
+    if needed["sequence_column"] is not None:
+        table = read(None)
+        if table.streams is not None:
+            return table
     try:
         return read("stream")
     except DataError:
@@ -152,7 +166,12 @@ def _select_series(table: Table, stream: str | None) -> tuple[str, NDArray[np.in
 
 
 def _row_index(
-    option: str, given: str, count: int, time: NDArray[np.float64] | None, after: bool = False
+    option: str,
+    given: str,
+    count: int,
+    time: NDArray[np.float64] | None,
+    zone: str,
+    after: bool = False,
 ) -> int:
     """Return the index of the row with a number or a time stamp, or the index after it."""
     import numpy as np
@@ -160,7 +179,7 @@ def _row_index(
     try:
         row = int(given)
     except ValueError:
-        seconds = _seconds(option, given)
+        seconds = _seconds(option, given, zone)
     else:
         if not 1 <= row <= count:
             raise DataError(f"{option} {given}: expected a row from 1 to {count}")
@@ -170,7 +189,8 @@ def _row_index(
     return int(np.searchsorted(time, seconds, "right" if after else "left"))
 
 
-def _seconds(option: str, given: str) -> float:
+def _seconds(option: str, given: str, zone: str) -> float:
+    """Return a time stamp in seconds; one that names no zone is of the table's."""
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
@@ -178,7 +198,7 @@ def _seconds(option: str, given: str) -> float:
             f"{option} {given}: expected a row's number, from 1, or a time stamp like "
             "2024-05-31T12:30"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).timestamp()
 
 
 def _check_values(table: Table, rows: Any, values: NDArray[Any], model: Model) -> None:

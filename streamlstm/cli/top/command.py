@@ -42,6 +42,8 @@ def top(
     Arithmetic is the fraction of the time in which a worker computed; overflows counts how often
     a subscriber's queue was full since the worker started, alarms the observations that had one,
     and coverage is the share of values that were inside the widest interval forecast for them.
+    Error is that of the forecasts as a multiple of that of persistence, the forecast that nothing
+    changes: below 1, the model is worth something.
     Into a pipe, one table is printed after each interval. With --once the exit status is 1 if a
     worker did not answer.
 

@@ -30,18 +30,19 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("streams", 17, gauge=lambda gauges: f"{gauges.streams:,} / {gauges.capacity:,}"),
-    Column("steps/s", 19, rate=lambda rates: f"{rates.steps:,.0f}"),
-    Column("messages/s", 11, rate=lambda rates: f"{rates.messages:,.0f}"),
+    Column("streams", 18, gauge=lambda gauges: f"{gauges.streams:,} / {gauges.capacity:,}"),
+    Column("steps/s", 20, rate=lambda rates: f"{rates.steps:,.0f}"),
+    Column("messages/s", 12, rate=lambda rates: f"{rates.messages:,.0f}"),
     Column("block", 4, rate=lambda rates: _number(rates.block_size.mean)),
-    Column("p50", 15, rate=lambda rates: duration(rates.latency.quantile(0.5))),
-    Column("p99", 18, rate=lambda rates: duration(rates.latency.quantile(0.99))),
-    Column("arithmetic", 10, rate=lambda rates: f"{rates.arithmetic:.0%}"),
-    Column("queue", 16, gauge=lambda gauges: f"{gauges.queue:,}"),
-    Column("busy/s", 12, rate=lambda rates: _rate(rates.busy)),
-    Column("errors/s", 13, rate=lambda rates: _rate(rates.errors)),
-    Column("alarms", 14, gauge=lambda gauges: f"{gauges.alarms:,}"),
-    Column("coverage", 9, gauge=lambda gauges: _share(gauges.coverage)),
+    Column("p50", 16, rate=lambda rates: duration(rates.latency.quantile(0.5))),
+    Column("p99", 19, rate=lambda rates: duration(rates.latency.quantile(0.99))),
+    Column("arithmetic", 11, rate=lambda rates: f"{rates.arithmetic:.0%}"),
+    Column("queue", 17, gauge=lambda gauges: f"{gauges.queue:,}"),
+    Column("busy/s", 13, rate=lambda rates: _rate(rates.busy)),
+    Column("errors/s", 14, rate=lambda rates: _rate(rates.errors)),
+    Column("alarms", 15, gauge=lambda gauges: f"{gauges.alarms:,}"),
+    Column("coverage", 10, gauge=lambda gauges: _share(gauges.coverage)),
+    Column("error", 9, gauge=lambda gauges: _ratio(gauges.error_ratio)),
     Column("dropped/s", 6, rate=lambda rates: _rate(rates.dropped)),
     Column("overflows", 5, gauge=lambda gauges: f"{gauges.overflows:,}"),
     Column("evicted/s", 3, rate=lambda rates: _rate(rates.evicted)),
@@ -104,6 +105,10 @@ def _number(value: float) -> str:
 
 def _share(value: float) -> str:
     return _UNKNOWN if value != value else f"{value:.1%}"
+
+
+def _ratio(value: float) -> str:
+    return _UNKNOWN if value != value else f"{value:.2f}"
 
 
 def _rate(value: float) -> str:

@@ -81,9 +81,9 @@ def train(
         from streamlstm.learn.finishing import finish, to_model
         from streamlstm.learn.preparation import prepare
         from streamlstm.learn.report.page import check_report
-        from streamlstm.learn.training import check_one_of, choose, fit_best
+        from streamlstm.learn.sweep.record import folder_of
+        from streamlstm.learn.training import choose, fit_best
 
-    check_one_of(sweep, checkpoint)
     check_output("--out", out, data=data)
     if report is not None:
         check_report(report)
@@ -92,18 +92,24 @@ def train(
         start = {} if from_model is None else {"model to train on": from_model}
         check_output("--checkpoint", checkpoint, data=data, model=out, **start)
     prepared = prepare(data, _given(context), from_model)
-    kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
     log_setup(prepared)
-    if kept and kept.path.exists():
-        log(f"continuing from {kept.path}")
+    if checkpoint is not None and (checkpoint.exists() or folder_of(checkpoint).exists()):
+        log(f"continuing from {checkpoint}")
     with exit_on_interrupt():
         compile_kernels(prepared.settings.cell)
     with sigterm_as_interrupt() as interruption:
         try:
             if sweep > 1:
                 with show_sweep() as on_progress:
-                    prepared = choose(prepared, sweep, processes=processes, on_progress=on_progress)
+                    prepared = choose(
+                        prepared,
+                        sweep,
+                        processes=processes,
+                        on_progress=on_progress,
+                        checkpoint=checkpoint,
+                    )
                 print_sweep(prepared)
+            kept = None if checkpoint is None else prepared.checkpoint(checkpoint)
             with show_progress(prepared.settings.epochs) as progress:
                 prepared, fitted = fit_best(
                     prepared,

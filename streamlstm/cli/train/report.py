@@ -13,7 +13,6 @@ from streamlstm.learn.settings import Settings
 from streamlstm.learn.trained import Trained
 
 from ..understood import print_notes
-from .classes import print_classes
 
 _CURVE = 60  # characters of the learning curve
 
@@ -73,20 +72,20 @@ def print_result(out: Path, trained: Trained, interruption: str) -> None:
         f"{reason} after {epochs}, {trained.history[-1].seconds:.0f} s; kept {kept}, "
         f"validation {best.validation:.3f} of {_baseline(trained.settings)}"
     )
-    if trained.classes is not None:
-        print_classes(trained.classes)
-        console.print(f"wrote {out} ({counted(len(model.outputs), 'output')})")
-        return
     if trained.evaluation is None:
         log("nothing was held back, so there is nothing to score")
     else:
-        console.print("errors on the test set, the last rows of each series:")
+        what = "errors" if trained.classes is None else "classes"
+        console.print(f"{what} on the test set, the last rows of each series:")
         print_evaluation(trained.evaluation)
     for name, share in trained.calibration.items():
         console.print(f"{name}: {100 * share:.1f} % of these values not above it")
     if model.online is not None and model.online.adapt != "none":
         console.print("the last layer goes on learning from each stream while it is served")
-    console.print(f"wrote {out} ({_steps(sorted(set(model.horizons)))} ahead)")
+    if trained.classes is None:
+        console.print(f"wrote {out} ({_steps(sorted(set(model.horizons)))} ahead)")
+    else:
+        console.print(f"wrote {out} ({counted(len(model.outputs), 'output')})")
 
 
 def _baseline(settings: Settings) -> str:

@@ -22,11 +22,14 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ``observation``         float32[batch, F]    in the unit of the series
     ``layerN.h``            float32[batch, H]    hidden state of layer N (P if it is projected)
     ``layerN.c``            float32[batch, H]    cell state of layer N, if it is an LSTM
+    ``lags``                float32[batch, L C]  of a linear part: the scaled values of the last L
+                                                 steps of the C inputs that it reads, latest first
+    ``lags.count``          float32[batch, 1]    how many of these steps there were
     ======================  ===================  ==================================================
 
     With offsets the observation and the prediction are float64. The outputs are ``prediction``,
     float32[batch, O], and for each state its successor,
-    ``layerN.h.next`` and ``layerN.c.next``: feed them back with the next observation. A new stream
+    ``layerN.h.next``, ``lags.next``, ...: feed them back with the next observation. A new stream
     starts from zeros, or from the vectors under ``initial`` in the graph's metadata (key
     ``streamlstm``, JSON, with the names of inputs and outputs and the horizon).
 
@@ -40,7 +43,7 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ------
     ConvertError
         If onnx is not installed, or the model's online stage changes what the network gets or
-        says, or a linear part of its last values does: a graph holds the network alone.
+        says: a graph holds the network and its linear part alone.
     """
     if not isinstance(model, Model):
         raise ConvertError(f"to_onnx: expected a Model, got {type(model).__name__}.")
@@ -50,11 +53,10 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
             f"changes of {', '.join(model.counters)} from what it remembers; model.of_changes() is "
             "one to which changes are given."
         )
-    if model.lags:
+    if model.lags and model.window is not None:
         raise ConvertError(
-            "to_onnx: expected a model whose outputs are those of its network, got one with a "
-            "linear part of the last values beside it; `streamlstm train --no-linear` makes one "
-            "without."
+            "to_onnx: expected a window model without a linear part: its graph takes one window "
+            "and keeps no state; `streamlstm train --no-linear` makes one without."
         )
     online = model.online
     if online is not None and (
@@ -62,7 +64,7 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ):
         raise ConvertError(
             "to_onnx: expected a model whose outputs are those of its network, got one whose "
-            "online stage changes them; model.with_online(None) is the network alone."
+            f"online stage changes them; {_without_stage(model)}."
         )
     target = check_path(path, ConvertError, "an .onnx file to write")
     onnx = require("onnx", "write ONNX files")
@@ -73,3 +75,9 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
         onnx.save(proto, fspath(target))
     except OSError as error:
         raise ConvertError(f"{target}: cannot be written: {error.strerror}.") from None
+
+
+def _without_stage(model: Model) -> str:
+    if not model.lags:
+        return "model.with_online(None) is the network alone"
+    return "model.with_online(Online()) is the network with its linear part"

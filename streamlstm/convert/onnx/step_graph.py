@@ -10,6 +10,7 @@ from ...network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm
 from ...network.model import Model
 from ...network.scaling import Scaling
 from .file import METADATA_KEY
+from .linear_part import add_linear_part, lag_states
 from .local_functions import (
     DOMAIN,
     is_standard,
@@ -122,6 +123,12 @@ class StepGraph:
         for n, layer in enumerate(model.layers):
             if not isinstance(layer, Embedding):
                 x = self._layer(n, layer, x)
+        if model.lags:
+            self.states += lag_states(model)
+            parts = add_linear_part(w, model, self.observation, x)
+            x = parts.pop("outputs")
+            for state, new in parts.items():
+                self._output(new, f"{state}.next")
         out = model.output_scaling
         if not _is_identity(out):
             x = w.affine(x, out.scale, out.mean)

@@ -10,14 +10,14 @@ streams side by side, which LLVM then takes at once. Both compute the same bits.
 
 import math
 
-from numba import float64
+from numba import float32, float64
 
 from ..cache import inlined, internal
 from .elementary import exp, log
 from .season import SEASON_SIZE, season_error, season_restart
-from .tail import HELD_BY, LOG10, PER_LOG10, TAIL_SIZE, alarmed, log_tail_probability
+from .tail import HELD_BY, LEAST_LOG_P, LOG10, PER_LOG10, TAIL_SIZE, alarmed, log_tail_probability
 
-# Columns of the state; after them those of tail.py and season.py.
+# Columns of the state; after them those of tail.py, of season.py, and those that few rows need.
 (
     COUNT,  # values since the start, or since everything was learnt anew
     MEAN,
@@ -36,18 +36,26 @@ from .tail import HELD_BY, LOG10, PER_LOG10, TAIL_SIZE, alarmed, log_tail_probab
     SHORT_SIZE,  # the mean size of SHORT, LONG and the change of activity
     LONG_SIZE,
     CHANGE_SIZE,
+    SLOW,  # mean of many errors of the season,
+    SLOW_SIZE,  # and the mean size of that
     NOVELTIES,  # values outside the range so far,
     NOVELTY,  # and the mean of how far, as a logarithm, above FIRST_NOVELTY
     PEAK,  # of the score, soon forgotten
     LAST,  # value
     STRANGE,  # rows in succession that are of another size than all before
-    GAP,  # missing values in succession,
-    LONGEST_GAP,  # and the most so far
     KIND,  # of the alarm that stands
 ) = range(25)
 TAIL = 25
 SEASON = TAIL + TAIL_SIZE
-SIZE = SEASON + SEASON_SIZE
+RARE = SEASON + SEASON_SIZE
+(
+    GAP,  # missing values in succession,
+    LONGEST_GAP,  # and the most so far
+    REPEATS,  # values in succession that repeat the one before,
+    LONGEST_RUN,  # the most so far,
+    ALIKE,  # and all of them
+) = range(RARE, RARE + 5)
+SIZE = RARE + 5
 
 ALARM_RATE, LOG_ALARM_RATE = range(2)
 NONE, SPIKE, LEVEL, VARIANCE, CALM, NOVEL, MISSING = range(7)
@@ -83,6 +91,11 @@ STILL = 1e-6  # of a spread: changes below it, but not 0, are of another size
 ACTIVITY_BOUND = 8.0
 SINGLE_BOUND = 50.0  # of a single error, in units of the usual one
 GAP_ALARM, GAP_RATIO = 8.0, 2.0
+LEAST_RUN, RUN_GROWTH = 4.0, 4.0  # the longest run counts as this at least, and grows so much
+PER_SLOW, SLOW_MEMORY = 0.01, 2e-4
+SLOW_START = 1000.0  # values before a slow change is told
+SLOW_LEARNED, SLOW_TOLD = 3.0, 5.5  # times its usual size: what that learns from, what is told
+SLOW_TAIL = 0.32  # a normal mean beyond r times its mean size is as rare as exp(-SLOW_TAIL r r)
 
 
 @inlined
@@ -169,6 +182,18 @@ def season(S, columns, count, usual, z, time):
 
 
 @inlined
+def _slow(S, at, w, v, count):
+    """Return the logarithm of how rare the mean of many errors of the season is, 0 if it is not."""
+    mean, usual = float64(S[at + SLOW * w]), max(float64(S[at + SLOW_SIZE * w]), LEAST_SIZE)
+    mean += (_bounded(v, ERROR_BOUND) - mean) * PER_SLOW
+    size, weight = abs(mean), max(SLOW_MEMORY, FRESH / (count + FRESH))
+    S[at + SLOW * w] = mean
+    S[at + SLOW_SIZE * w] = usual + weight * (min(size, SLOW_LEARNED * usual) - usual)
+    ratio = size / usual
+    return -SLOW_TAIL * ratio * ratio if (ratio > SLOW_TOLD) & (count >= SLOW_START) else 0.0
+
+
+@inlined
 def _ratio(S, at, size):
     """Return 2 size / record, at least 1, and let the record grow and fade."""
     record = float64(S[at])
@@ -211,7 +236,7 @@ def _count_strange(S, at, w, value, spread, u, z):
 
 
 @inlined
-def conclude(S, at, w, value, spread, z, u, miss, novel, novel_size, rate, log_rate):
+def conclude(S, at, w, value, spread, z, u, miss, novel, novel_size, stuck, rate, log_rate):
     """Learn from a value, and return score, p-value, alarm (0 or 1) and kind.
 
     Parameters
@@ -224,6 +249,8 @@ def conclude(S, at, w, value, spread, z, u, miss, novel, novel_size, rate, log_r
         The error of the season.
     novel, novel_size : float64
         What :func:`novelty` returned; 0 for a value within the range.
+    stuck : float64
+        What :func:`begin` returned.
     rate, log_rate : float64
         Of alarms, by the owner.
     """
@@ -266,11 +293,16 @@ def conclude(S, at, w, value, spread, z, u, miss, novel, novel_size, rate, log_r
     faded = peak * (1.0 - 1.0 / max(QUIET * count, QUIET_LEAST))
     S[at + PEAK * w] = max(surprise, faded) if told else peak
     log_p = log_tail_probability(S, at + TAIL * w, w, log(most), count - START)
-    alarm, stands = alarmed(S, at + TAIL * w, w, log_p, rate, log_rate, told)
+    slow = _slow(S, at, w, v, count)
+    least = max(min(log_p, min(slow, stuck)), LEAST_LOG_P)
+    alarm, stands = alarmed(S, at + TAIL * w, w, least, rate, log_rate, told)
     kind = float64(CALM) if calm >= most else float64(NOVEL)
     kind = float64(VARIANCE) if unrest >= most else kind
     kind = float64(LEVEL) if level >= most else kind
     kind = float64(SPIKE) if spike >= most else kind
+    kind = float64(LEVEL) if slow < log_p else kind
+    kind = float64(CALM) if stuck < min(log_p, slow) else kind
+    log_p = least
     lasts = (kind != SPIKE) & ((kind != VARIANCE) | (spike > LASTING))
     newer = alarm | (stands & (log_p < HELD_BY) & lasts)
     kind = kind if newer else float64(S[at + KIND * w]) if stands else float64(NONE)
@@ -293,16 +325,44 @@ def _restart(S, at, value):
     for column in range(at, at + STRANGE + 1):
         S[column] = 0.0
     S[at + MEAN] = S[at + LOW] = S[at + HIGH] = S[at + LAST] = value
+    S[at + REPEATS] = S[at + LONGEST_RUN] = S[at + ALIKE] = 0.0
     season_restart(S, at + SEASON)
+
+
+@internal
+def _stuck(S, at, value):
+    """Count the values that repeat the one before; return what :func:`begin` does."""
+    changes = float64(S[at + COUNT]) - 1.0 - float64(S[at + ALIKE])  # all before but repetitions
+    longest = max(float64(S[at + LONGEST_RUN]), LEAST_RUN)
+    repeats = float64(S[at + REPEATS])
+    if float32(value) != S[at + LAST]:
+        if repeats > 0.0:
+            most = repeats if changes == 0.0 else RUN_GROWTH * longest
+            S[at + LONGEST_RUN] = max(float64(S[at + LONGEST_RUN]), min(repeats, most))
+            S[at + REPEATS] = 0.0
+        return 0.0
+    S[at + REPEATS] = min(repeats + 1.0, COUNTED)
+    S[at + ALIKE] = min(float64(S[at + ALIKE]) + 1.0, COUNTED)
+    if changes < START or repeats < longest:
+        return 0.0
+    return -log(changes) * ((repeats + 1.0) / longest - 1.0)
 
 
 @inlined
 def begin(S, at, value):
-    """Let a gap end with a value that came, and start anew where that is due."""
+    """Let a gap end with a value that came, and start anew where that is due.
+
+    Returns
+    -------
+    float64
+        The logarithm of how rare it is that the value has not changed for so long, 0 if it is not.
+    """
     S[at + LONGEST_GAP] = max(S[at + LONGEST_GAP], S[at + GAP])
     S[at + GAP] = 0.0
     if S[at + COUNT] == 0.0 or S[at + STRANGE] >= STRANGE_ROWS:
         _restart(S, at, value)
+        return 0.0
+    return _stuck(S, at, value)
 
 
 @internal
@@ -325,7 +385,7 @@ def anomaly_step(S, at, value, residual, time, K, k):
     if math.isnan(value):
         return 0.0, 1.0, missing(S, at), float64(MISSING)
     value = _bounded(value, HUGE)
-    begin(S, at, value)
+    stuck = begin(S, at, value)
     spread, z, u, outside = compare(S, at, 1, value, residual)
     novel, novel_size, miss = 0.0, 0.0, z
     if outside > 0.0:
@@ -334,4 +394,4 @@ def anomaly_step(S, at, value, residual, time, K, k):
         count, usual = float64(S[at + COUNT]), float64(S[at + SEASON_ERROR])
         miss = season(S, at + SEASON, count, usual, z, time)
     rate, log_rate = float64(K[k + ALARM_RATE]), float64(K[k + LOG_ALARM_RATE])
-    return conclude(S, at, 1, value, spread, z, u, miss, novel, novel_size, rate, log_rate)
+    return conclude(S, at, 1, value, spread, z, u, miss, novel, novel_size, stuck, rate, log_rate)

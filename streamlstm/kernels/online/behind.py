@@ -19,9 +19,18 @@ from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
 from .intervals import interval_bounds, interval_update
 from .lags import add_lags
+from .persistence import relative_errors
 from .unit import from_training, to_training
 
 LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinite
+
+
+@inlined
+def bounded_error(error):
+    """Return an error that float32 holds, however far two values are apart; NaN as it is."""
+    if abs(error) > LARGEST_ERROR:
+        error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
+    return error
 
 
 @inlined
@@ -102,6 +111,24 @@ def _covered(program, S, row, shown, n, Y, y):
         value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
         inside = S[shown] <= value and value <= S[shown + 1]
         Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
+
+
+@inlined
+def _held_at(program, group, row, position, n):
+    """Return where the value that output ``n`` forecasts is kept, as it was with a forecast."""
+    place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
+    return row + program[group + table.HELD] + place
+
+
+@inlined
+def _relate(program, group, S, row, position, n, value, count, Y, y):
+    """Compare the error of output ``n`` with that of persistence; ``S[value]`` is what came."""
+    stage, error = program[layout.STAGE], Y[y + program[program[layout.STAGE] + table.ERROR] + n]
+    usual = row + program[group + table.USUAL] + n - program[group + table.FIRST]
+    held = _held_at(program, group, row, position, n)
+    own, naive = relative_errors(S, usual, held, float64(S[value]), float64(error), count)
+    Y[y + program[stage + table.OWN_ERROR] + n] = own
+    Y[y + program[stage + table.NAIVE_ERROR] + n] = naive
 
 
 @inlined
@@ -220,9 +247,9 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
             value = from_training(weights, program, S, row, target, value)
             if X[x + target] == X[x + target]:
                 error = float64(S[inputs + target]) - float64(S[due + n - first])
-                if abs(error) > LARGEST_ERROR:
-                    error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
-                Y[y + program[stage + table.ERROR] + n] = error
+                Y[y + program[stage + table.ERROR] + n] = bounded_error(error)
+                _relate(program, group, S, row, position, n, inputs + target, count, Y, y)
+            S[_held_at(program, group, row, position, n)] = S[inputs + target]
         unknown = absent[0]
         if target >= 0 and not absent[1]:
             unknown = _is_absent(weights, program, S, row, target)

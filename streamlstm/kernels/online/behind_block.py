@@ -27,6 +27,7 @@ from .tiles import (
     P_VALUE,
     RESIDUAL,
     SCORE,
+    STUCK,
     TILE,
     TIME,
     VALUE,
@@ -110,10 +111,10 @@ def _begin(S, rows, addresses, base, nowhere, at, D, task, first):
             addresses[m] = base + 4 * (rows[m] + at)
             D[VALUE + m] = min(max(value, -HUGE), HUGE)
             D[TIME + m] = time_of(task, first + m)
-            begin(S, rows[m] + at, D[VALUE + m])
+            D[STUCK + m] = begin(S, rows[m] + at, D[VALUE + m])
         else:
             addresses[m] = nowhere
-            D[VALUE + m], D[TIME + m] = 0.0, np.nan
+            D[VALUE + m], D[TIME + m], D[STUCK + m] = 0.0, np.nan, 0.0
 
 
 @inlined

@@ -1,5 +1,6 @@
 """Entry point for Python: learn from labels that come from outside, of one stream."""
 
+import numpy as np
 from numba import float32, float64, int64, types
 
 from .. import layout
@@ -8,8 +9,30 @@ from ..cache import internal, kernel
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
+from .behind import bounded_error
+from .intervals import interval_update
 from .outcomes import APPLIED, TOO_OLD
 from .unit import to_training
+
+
+@internal
+def _learn_intervals(weights, program, group, S, row, number, labels):
+    """Let the intervals of outputs that forecast no input learn, from each label once."""
+    stage, first, size = (
+        program[layout.STAGE],
+        program[group + table.FIRST],
+        program[group + table.SIZE],
+    )
+    position, k = number % program[group + table.RING], program[group + table.INTERVAL_CONSTANTS]
+    forecasts = row + program[group + table.FORECASTS] + position * size
+    columns = row + program[group + table.INTERVALS]
+    for n in range(size):
+        if program[stage + table.TARGETS + first + n] < 0:
+            error = bounded_error(float64(labels[first + n]) - float64(S[forecasts + n]))
+            if error == error:
+                at = columns + n * program[group + table.INTERVAL_SIZE]
+                interval_update(S, at, weights, k, position, error)
+                S[forecasts + n] = np.nan
 
 
 @internal
@@ -33,6 +56,8 @@ def learn_row(weights, program, S, row, back, labels, W, work):
         at = row + program[group + table.ADAPTATION]
         k, first = program[group + table.ADAPTATION_CONSTANTS], int64(program[group + table.FIRST])
         found = int64(adaptation.label_update(S, at, weights, k, number, labels, first, W, work))
+        if found == APPLIED and program[stage + table.LEVELS] > 0:
+            _learn_intervals(weights, program, group, S, row, number, labels)
         if outcome != APPLIED:  # one that has learned is enough; else the best reason why not
             outcome = found if found == APPLIED else max(outcome, found)
     return outcome

@@ -17,6 +17,7 @@ BOUND = 8.0  # standard deviations from the mean: z and what is learned are clip
 PATIENCE = 50  # values in a row beyond the bound, or half of all, after which it starts anew
 CONSTANT = 1e-9  # a standard deviation below this fraction of the mean is that of a constant,
 FRACTION, FLOOR = 1e-2, 1e-6  # for which this fraction of the mean and of the unit stands
+WOKEN = 30.0  # values that a constant counts as when it changes, so that its spread is soon known
 JUMP = 10.0  # what a constant's change may be, of the smaller value and the unit
 MAX_COUNT = 2.0**24 - 1.0
 MAX_SPREAD = 1e38
@@ -40,17 +41,19 @@ def learn_scale(S, at, F, i, value, unit):
     """Update the mean and the standard deviation of input ``i`` by one observed value."""
     mean, spread = mean_of(S, at, F, i), float64(S[at + SPREAD * F + i])
     count, run = float64(S[at + COUNT * F + i]) + 1.0, 0.0
-    rate = max(START / (count + START - 1.0), SLOW)
     change = value - mean
     if count > 1.0:
-        bound = BOUND * spread
-        if spread <= CONSTANT * abs(mean):
+        bound, constant = BOUND * spread, spread <= CONSTANT * abs(mean)
+        if constant:
             bound = JUMP * (min(abs(value), abs(mean)) + unit)
         if abs(change) > bound:
             run = float64(S[at + RUN * F + i]) + 1.0
-        change = max(-bound, min(bound, change))
+            change = 0.0 if constant else max(-bound, min(bound, change))
+        if constant and change != 0.0:
+            count = min(count, WOKEN)
     if run >= min(PATIENCE, 0.5 * count):
         mean, spread, count, run, change = value, 0.0, 1.0, 0.0, 0.0
+    rate = max(START / (count + START - 1.0), SLOW)
     mean += rate * change
     spread = math.sqrt((1.0 - rate) * (spread * spread + rate * change * change))
     S[at + MEAN * F + i] = float32(mean)

@@ -52,13 +52,15 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     OWN,
     GROUPS,
     GROUP_COUNT,
+    OWN_ERROR,  # offsets in a result
+    NAIVE_ERROR,
     # Differences: columns, how many inputs; the offset from here of these inputs, behind which are
     # for each output its place among them, -1 for none; where levels stand in a result, 0 for none.
     DIFFERENCES,
     DIFFERENCE_COUNT,
     DIFFERENCE_LIST,
     LEVEL,
-) = range(41)
+) = range(43)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
 
 # Of each group of outputs (online/layout.py):
@@ -79,5 +81,8 @@ TARGETS = 48  # from here on for each output the input that it forecasts, -1 for
     # Tests for drift: columns of the first output, and the constant.
     DRIFTS,
     DRIFT_CONSTANTS,
-) = range(12)
-GROUP_SIZE = 12
+    # Persistence: the ring of the values with the forecasts, and the usual error of each output.
+    HELD,
+    USUAL,
+) = range(14)
+GROUP_SIZE = 14

@@ -27,7 +27,8 @@ SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE
 SCORE, P_VALUE, ALARM, KIND = range(10 * TILE, 14 * TILE, TILE)
 # Of intervals, HIGHEST being the most that a ratio may be; and of the test for drift.
 LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND = range(3 * TILE, 9 * TILE, TILE)
-VECTORS = 14 * TILE
+STUCK = 14 * TILE
+VECTORS = 15 * TILE
 
 
 @inlined
@@ -188,7 +189,7 @@ def _conclude(T, D, rate, log_rate):
     for m in range(TILE):
         score, p_value, alarm, kind = anomaly.conclude(
             T, m, TILE, D[VALUE + m], D[SPREAD + m], D[Z + m], D[U + m], D[MISS + m],
-            D[NOVEL + m], D[NOVEL_SIZE + m], rate, log_rate,
+            D[NOVEL + m], D[NOVEL_SIZE + m], D[STUCK + m], rate, log_rate,
         )  # fmt: skip
         D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m] = score, p_value, alarm, kind
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...network.online import Online
 from ...network.scaling import Scaling
 from ..dataset import Dataset, Series, Split, fit_scaling, make_series
 
@@ -36,6 +37,14 @@ class ClassDataset(Dataset):
         Each series is a sequence with an end: whole ones are in each period.
     class_weights : {"none", "balanced"}
         Whether errors count alike, or so that every class weighs the same.
+    scaling : Scaling, optional
+        That of the inputs; by default fitted on the training period.
+    times : float64[N], optional
+        Event times of all rows, in seconds.
+    stage : Online, optional
+        How missing inputs are filled, and which features of the time stand behind the inputs.
+    offsets : float64[F], optional
+        What was subtracted from the inputs before they became float32.
 
     Attributes
     ----------
@@ -59,6 +68,10 @@ class ClassDataset(Dataset):
         next_event: bool = False,
         sequences: bool = False,
         class_weights: str = "none",
+        scaling: Scaling | None = None,
+        times: NDArray[np.float64] | None = None,
+        stage: Online | None = None,
+        offsets: NDArray[np.float64] | None = None,
     ) -> None:
         self.class_names = tuple(names)
         self.sequences = sequences
@@ -69,14 +82,17 @@ class ClassDataset(Dataset):
         self.horizon = 1 if next_event else 0
         self.horizons, self.skip = (self.horizon,), (-1,)
         self.lags, self.lag_weights = (), None
-        self.times, self.stage, self.offsets = None, None, None
+        self.times, self.stage = times, stage
+        self.offsets = None if offsets is None else np.append(offsets, 0.0)
         rows = [(name, np.column_stack([X, classes])) for name, X, classes in series]
         self.series = make_series(
             [(name, values.astype(np.float32)) for name, values in rows],
             split or Split(),
             whole=sequences,
         )
-        self.X, self.filled = self._scaled_inputs()
+        values = np.concatenate([s.values[:, :F] for s in self.series])
+        self.input_scaling = scaling or self._fit_scaling()
+        self.X, self.filled = self._network_inputs(values)
         classes = np.concatenate([self._targets_of(s) for s in self.series])
         self.known = (classes != UNKNOWN)[:, None]
         self.Y = np.maximum(classes, 0).astype(np.float32)[:, None]
@@ -93,14 +109,17 @@ class ClassDataset(Dataset):
         for s in self.series:
             self._ends[s.offset : s.offset + len(s)] = s.offset + s.train_end - self.horizon
 
-    def _scaled_inputs(self) -> tuple[NDArray[np.float32], Array]:
-        values = np.concatenate([s.values[:, :-1] for s in self.series])
+    @property
+    def output_offsets(self) -> None:
+        """None: shares of classes have no offsets."""
+        return
+
+    def _fit_scaling(self) -> Scaling:
         seen = np.concatenate([s.values[: s.train_end, :-1] for s in self.series])
         scaling = fit_scaling(seen)
         mean, scale = scaling.mean.copy(), scaling.scale.copy()
         mean[: self.next_event], scale[: self.next_event] = 0, 1  # a category is not scaled
-        self.input_scaling = Scaling(mean, scale)
-        return np.asarray(self.input_scaling.apply(values), np.float32), values
+        return Scaling(mean, scale)
 
     def _targets_of(self, s: Series) -> NDArray[np.intp]:
         """Return the class that each row of a series has to tell."""

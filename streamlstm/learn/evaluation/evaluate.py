@@ -18,17 +18,19 @@ from ...data.table import Table
 from ...engine.prediction import Predictions, ResultLayout
 from ...errors import DataError
 from ...network.model import Model
+from ..model_inputs import inputs_of
 from ..periods import find_periods
 from ..python_names import OF_READING, naming_parameters
 from ..season import find_season
-from .alarms import report_stream
+from .alarms import StreamReport, report_stream
+from .classes import judge_classes
 from .errors import NAN, mean_change, score_errors
 from .evaluation import Evaluation, Score
 from .forecasts import Forecasts, Rows, make_forecasts
 from .intervals import pooled, score_intervals
 from .live import run_live
 from .points import Point, find_points
-from .reading import checked_inputs, needed_columns
+from .reading import checked_inputs, has_sequences, reading_for, told_column
 from .stretches import MOST, worst_stretches
 
 Array = NDArray[Any]
@@ -57,7 +59,8 @@ def evaluate(
     data : path, frame, array, dict of arrays, or Table
         What `train` takes, or a table that has been read.
     target : str or sequence of str, optional
-        The column that each output forecasts, where its name does not say.
+        The column that each output forecasts, where its name does not say; of a model of classes
+        the column of these.
     warm_up : int
         Forecasts of so many first rows of each stream are not scored.
     from_row : int
@@ -81,13 +84,13 @@ def evaluate(
     """
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
-    reading: dict[str, Any] = {"columns": needed_columns(network, given), "missing": True}
-    reading["sequence_column"] = network.metadata.get("sequence_column")
+    reading = reading_for(network, given)
     with naming_parameters(OF_READING):
         table = (
             data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
         )
-    points = find_points(network, table.names, given)
+    column = told_column(network, given)
+    points = () if column is not None else find_points(network, table.names, given)
     inputs = checked_inputs(network, table)
     compile_for(network)
     groups = table.groups()
@@ -95,7 +98,11 @@ def evaluate(
     results = run_live(network, inputs, list(groups.values()), table.time, labels)
     periods = find_periods(network, table, groups)
     firsts, notes = _first_rows(groups, periods, from_row, test_only)
-    return judge(network, table, results, points, firsts, warm_up, season, notes)
+    if column is None:
+        return judge(network, table, results, points, firsts, warm_up, season, notes)
+    if season is not None:
+        raise DataError("season: classes are not compared with those of a season ago; leave it out")
+    return judge_told(network, table, results, column, firsts, warm_up, notes)
 
 
 def judge(
@@ -133,7 +140,7 @@ def judge(
     DataError
         If no row can be scored.
     """
-    groups, time = table.groups(), table.time
+    groups = table.groups()
     starts = [firsts[stream] for stream in groups]
     forecasts = []
     for point in points:
@@ -157,8 +164,6 @@ def judge(
             "of has come. Use a longer table, or score more of it (warm-up, first row)"
         )
     scores = _scores(table, groups, firsts, forecasts)
-    said = Predictions(results, ResultLayout.of(model))
-    inputs = table.select(model.inputs)
     return Evaluation(
         model=model,
         table=table,
@@ -166,12 +171,53 @@ def judge(
         forecasts=tuple(forecasts),
         totals=_totals(forecasts, scores),
         scores=tuple(scores),
-        streams=tuple(
-            report_stream(stream, rows, max(firsts[stream], warm_up), inputs, time, said)
-            for stream, rows in groups.items()
-        ),
+        streams=_streams(model, table, results, firsts, warm_up),
         notes=tuple(notes),
         history=tuple(history) or _history(model),
+    )
+
+
+def judge_told(
+    model: Model,
+    table: Table,
+    results: Array,
+    column: str,
+    firsts: Firsts,
+    warm_up: int = 0,
+    notes: Sequence[str] = (),
+    history: Sequence[tuple[float, float]] = (),
+) -> Evaluation:
+    """Score the classes that a model told of a table, which stand in a column: as `judge`.
+
+    Raises
+    ------
+    DataError
+        If no row can be scored.
+    """
+    sequences = has_sequences(model)
+    classes, more = judge_classes(model, table, results, column, firsts, warm_up, sequences)
+    return Evaluation(
+        model=model,
+        table=table,
+        groups=table.groups(),
+        forecasts=(),
+        totals=(),
+        scores=(),
+        streams=_streams(model, table, results, firsts, warm_up),
+        notes=(*notes, *more),
+        history=tuple(history) or _history(model),
+        classes=classes,
+    )
+
+
+def _streams(
+    model: Model, table: Table, results: Array, firsts: Firsts, warm_up: int
+) -> tuple[StreamReport, ...]:
+    """Return alarms and missing rows of each stream."""
+    said, inputs = Predictions(results, ResultLayout.of(model)), inputs_of(model, table)
+    return tuple(
+        report_stream(stream, rows, max(firsts[stream], warm_up), inputs, table.time, said)
+        for stream, rows in table.groups().items()
     )
 
 

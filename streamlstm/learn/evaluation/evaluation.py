@@ -13,6 +13,7 @@ import numpy as np
 from ...data.table import Table
 from ...network.model import Model
 from .alarms import StreamReport
+from .classes import ClassEvaluation
 from .errors import Errors
 from .forecasts import Forecasts, Rows
 from .intervals import IntervalScore
@@ -73,6 +74,8 @@ class Evaluation:
         What should be known about these numbers, in sentences.
     history : tuple of (float, float)
         For each epoch of the training the loss and the validation error, if they are known.
+    classes : ClassEvaluation or None
+        Of a model of classes all that was told; then there are no forecasts and scores of them.
     """
 
     model: Model
@@ -84,6 +87,7 @@ class Evaluation:
     streams: tuple[StreamReport, ...]
     notes: tuple[str, ...] = ()
     history: tuple[tuple[float, float], ...] = ()
+    classes: ClassEvaluation | None = None
 
     def when(self, row: int) -> str:
         """Return the time of a row of the table as it is written there, or its line."""
@@ -101,11 +105,9 @@ class Evaluation:
             "data": self.table.path,
             "rows": len(self.table),
             "notes": list(self.notes),
-            "total": [self._score(score) for score in self.totals],
+            **self._totals(),
             "streams": [
-                self._stream(report)
-                | {"scores": [self._score(s) for s in self.scores if s.stream == report.stream]}
-                for report in self.streams
+                self._stream(report) | self._scores(report.stream) for report in self.streams
             ],
         }
         return {key: _plain(part) for key, part in found.items()}
@@ -158,6 +160,25 @@ class Evaluation:
 
         return summary(self)
 
+    def _totals(self) -> dict[str, Any]:
+        if self.classes is None:
+            return {"total": [self._score(score) for score in self.totals]}
+        return {
+            "classes": self.classes.summary(),
+            "worst": [self._stretch(stretch) for stretch in self.classes.worst],
+        }
+
+    def _scores(self, stream: str) -> dict[str, Any]:
+        if self.classes is None:
+            return {"scores": [self._score(s) for s in self.scores if s.stream == stream]}
+        return {"classes": self.classes.scores[stream].summary()}
+
+    def _stretch(self, stretch: Stretch) -> dict[str, Any]:
+        return asdict(stretch) | {
+            "from": self.when(stretch.first_row),
+            "to": self.when(stretch.last_row),
+        }
+
     def _score(self, score: Score) -> dict[str, Any]:
         name = {} if score.stream is None else {"stream": score.stream}
         return {
@@ -171,11 +192,7 @@ class Evaluation:
                 asdict(interval) | {"worst_from": self._when(interval.worst_row)}
                 for interval in score.intervals
             ],
-            "worst": [
-                asdict(stretch)
-                | {"from": self.when(stretch.first_row), "to": self.when(stretch.last_row)}
-                for stretch in score.worst
-            ],
+            "worst": [self._stretch(stretch) for stretch in score.worst],
         }
 
     def _stream(self, report: StreamReport) -> dict[str, Any]:
@@ -186,8 +203,11 @@ class Evaluation:
         return None if row < 0 else self.when(row)
 
     def __repr__(self) -> str:
-        """Show the errors of each output."""
+        """Show the errors of each output, or how many classes were right."""
         words = []
+        if self.classes is not None:
+            total = self.classes.total
+            words.append(f"{self.classes.column}: accuracy {100 * total.accuracy:.1f} %")
         for score in self.totals:
             share = score.errors.against_best
             beside = "" if math.isnan(share) else f", {100 * share:.1f} % of the best baseline's"

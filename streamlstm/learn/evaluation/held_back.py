@@ -13,9 +13,10 @@ from ...engine.prediction import ResultLayout
 from ...errors import DataError
 from ...network.model import Model
 from ..dataset import Series
-from .evaluate import judge
+from .evaluate import judge, judge_told
 from .evaluation import Evaluation
 from .points import find_points
+from .reading import told_column
 
 
 def evaluate_held_back(
@@ -51,6 +52,9 @@ def evaluate_held_back(
         by_row[groups[s.name]] = results[s.offset : s.offset + len(s)]
     firsts = {s.name: s.validation_end for s in series}
     try:
+        column = told_column(model)
+        if column is not None:
+            return judge_told(model, table, by_row, column, firsts, history=history)
         points = find_points(model, table.names)
         return judge(model, table, by_row, points, firsts, season=season, history=history)
     except DataError:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ...errors import DataError
 from ...network.model import Model
+from ..classes.kinds import tells_classes
 
 _QUANTILE = re.compile(r"(?P<base>.+)_q(?P<percent>\d+(\.\d+)?)")
 
@@ -63,10 +64,10 @@ def find_points(
     DataError
         If there is an output of which nothing in the table says what it forecasts.
     """
-    if "softmax" in str(getattr(model.layers[-1], "activation", "")):
+    if tells_classes(model):
         raise DataError(
             "expected a model that forecasts numbers; the outputs of this one are the shares of "
-            f"classes ({', '.join(model.outputs[:5])}, ...), which `train` scores on its test rows"
+            f"classes ({', '.join(model.outputs[:5])}, ...)"
         )
     groups = _quantiles(model.outputs)
     bounds = {n for by_level in groups.values() for n in by_level.values()}

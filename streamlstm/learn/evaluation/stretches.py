@@ -43,17 +43,29 @@ def worst_stretches(forecasts: Forecasts, rows: Rows) -> tuple[Stretch, ...]:
     rows : int[k]
         Scored rows of one stream, in order.
     """
-    if not len(rows):
+    return worst_of(np.abs(forecasts.error[rows]), forecasts.aimed[rows])
+
+
+def worst_of(errors: Float64Array, aimed: Rows) -> tuple[Stretch, ...]:
+    """Return the same of errors of one stream, in order.
+
+    Parameters
+    ----------
+    errors : float64[k]
+        Sizes of errors.
+    aimed : int[k]
+        The row of the table that each forecast spoke of.
+    """
+    if not len(errors):
         return ()
-    errors = np.abs(forecasts.error[rows])
-    starts, means = stretch_means(errors, stretch_length(len(rows)))
-    ends = np.append(starts[1:], len(rows))
+    starts, means = stretch_means(errors, stretch_length(len(errors)))
+    ends = np.append(starts[1:], len(errors))
     overall = float(errors.mean())
     order = np.argsort(-means, kind="stable")[:MOST]
     return tuple(
         Stretch(
-            first_row=int(forecasts.aimed[rows[starts[n]]]),
-            last_row=int(forecasts.aimed[rows[ends[n] - 1]]),
+            first_row=int(aimed[starts[n]]),
+            last_row=int(aimed[ends[n] - 1]),
             mae=float(means[n]),
             times=float(means[n]) / overall,
         )

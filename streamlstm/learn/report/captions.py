@@ -13,6 +13,10 @@ CURVE = (
     "The validation error is measured on rows that the network does not learn from; below 1 it is "
     "better than saying that nothing changes."
 )
+CLASS_CURVE = (
+    "The validation error is the cross entropy of rows that the network does not learn from; below "
+    "1 it is better than telling the frequencies of the classes."
+)
 
 _TERMS = {
     "mae": "mean absolute error: how far forecasts were from what came, on average, in the unit of "

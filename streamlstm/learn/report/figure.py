@@ -16,10 +16,12 @@ from ...plots.style import PRINT, new_figure, plotting
 from ..evaluation.forecasts import Rows, make_forecasts
 from ..evaluation.points import Point, find_points
 from .choice import chosen_streams, last_rows
+from .class_plots import draw_accuracy_over_time, draw_confusion, draw_progress
 from .plots import draw_error_over_time, draw_forecast, draw_lines
 from .time_axis import place
 
 if TYPE_CHECKING:
+    from ..evaluation.classes import ClassEvaluation
     from ..evaluation.evaluation import Evaluation
 
 _MOST = 6  # streams and outputs that are drawn from predictions
@@ -49,6 +51,8 @@ def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -
     """
     if stream is not None and stream not in evaluation.groups:
         raise DataError(f"expected a stream of {evaluation.table.path}, got {stream!r}")
+    if evaluation.classes is not None:
+        return _class_figure(evaluation, evaluation.classes, stream)
     shown = [n for n, score in enumerate(evaluation.totals) if score.errors.values][:8]
     with plotting(PRINT):
         made = new_figure(9, 1.2 + 3.2 * len(shown))
@@ -63,6 +67,23 @@ def figure(evaluation: Evaluation, stream: str | None = None, rows: int = 240) -
             if len(scored):
                 draw_forecast(close, evaluation, forecasts, last, PRINT)
                 draw_error_over_time(over_time, evaluation, forecasts, scored, PRINT)
+    return Picture(made)
+
+
+def _class_figure(evaluation: Evaluation, found: ClassEvaluation, stream: str | None) -> Picture:
+    """Return a picture of the confusion matrix, and of accuracy over time or in sequences."""
+    parts = {name: found.told.rows(rows) for name, rows in evaluation.groups.items()}
+    name = max(parts, key=lambda name: len(parts[name])) if stream is None else stream
+    scores = found.total if stream is None else found.scores[stream]
+    with plotting(PRINT):
+        made = new_figure(9, 6)
+        above, below = made.subplots(2)
+        draw_confusion(above, scores, PRINT)
+        above.set_title(f"{found.column}: {100 * scores.accuracy:.1f} % right")
+        if found.sequences and stream is None:
+            draw_progress(below, found, [*parts.values()], PRINT)
+        elif len(parts[name]):
+            draw_accuracy_over_time(below, evaluation, found, parts[name], PRINT)
     return Picture(made)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from html import escape
 from os import PathLike
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
 from ...files import replace_file
-from ...plots.style import check_plots, new_figure, plotting
+from ...plots.style import check_plots
 from .captions import (
+    CLASS_CURVE,
     CURVE,
     DAYS,
     GLOSSARY,
@@ -23,6 +24,9 @@ from .captions import (
     WORST,
 )
 from .choice import chosen_outputs, chosen_streams, last_rows, worst_rows
+from .class_page import GLOSSARY as CLASS_GLOSSARY
+from .class_page import class_sections
+from .parts import paragraph, plot
 from .plots import (
     draw_by_horizon,
     draw_by_hour,
@@ -34,8 +38,8 @@ from .plots import (
 )
 from .sentences import about_alarms, about_intervals
 from .style import STYLE
-from .summary import paragraph, summary
-from .svg import PAGE, to_svg
+from .summary import summary
+from .svg import PAGE
 from .tables import alarm_table, interval_table, stream_table, worst_table
 
 if TYPE_CHECKING:
@@ -87,6 +91,19 @@ def report(evaluation: Evaluation) -> str:
 
 def _sections(evaluation: Evaluation) -> Iterator[str]:
     yield summary(evaluation)
+    if evaluation.classes is not None:
+        yield from class_sections(evaluation, evaluation.classes)
+    else:
+        yield from _about_forecasts(evaluation)
+    said = about_alarms(evaluation)
+    if said:
+        yield f"<h2>Alarms and missing values</h2>{paragraph(said)}{alarm_table(evaluation)}"
+    yield from _training(evaluation)
+    yield GLOSSARY if evaluation.classes is None else CLASS_GLOSSARY
+
+
+def _about_forecasts(evaluation: Evaluation) -> Iterator[str]:
+    """Yield what forecasts were like."""
     yield from _plots_by_horizon(evaluation)
     for output in chosen_outputs(evaluation):
         yield from _about_output(evaluation, output)
@@ -94,14 +111,17 @@ def _sections(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Where it was worst</h2>"
     yield worst_table(evaluation)
     yield stream_table(evaluation)
-    said = about_alarms(evaluation)
-    if said:
-        yield f"<h2>Alarms and missing values</h2>{paragraph(said)}{alarm_table(evaluation)}"
+
+
+def _training(evaluation: Evaluation) -> Iterator[str]:
+    """Yield the learning curve."""
     if len(evaluation.history) > 1:
+        baseline = "persistence's" if evaluation.classes is None else "the class frequencies'"
         yield "<h2>How it was trained</h2>"
-        draw = partial(draw_learning_curve, history=evaluation.history, palette=PAGE)
-        yield _plot("curve", draw, CURVE)
-    yield GLOSSARY
+        draw = partial(
+            draw_learning_curve, history=evaluation.history, palette=PAGE, baseline=baseline
+        )
+        yield plot("curve", draw, CURVE if evaluation.classes is None else CLASS_CURVE)
 
 
 def _about_output(evaluation: Evaluation, output: int) -> Iterator[str]:
@@ -114,15 +134,15 @@ def _about_output(evaluation: Evaluation, output: int) -> Iterator[str]:
         last, worst = (choose(evaluation, made, stream) for choose in (last_rows, worst_rows))
         of = f" of {stream} ({what})" if what else ""
         yield f"<h2>{escape(name + of)}</h2>"
-        yield _plot(f"last-{key}", partial(draw_forecast, rows=last, **about), LAST)
+        yield plot(f"last-{key}", partial(draw_forecast, rows=last, **about), LAST)
         if len(worst):
-            yield _plot(f"worst-{key}", partial(draw_forecast, rows=worst, **about), WORST)
-        yield _plot(f"time-{key}", partial(draw_error_over_time, rows=rows, **about), OVER_TIME)
+            yield plot(f"worst-{key}", partial(draw_forecast, rows=worst, **about), WORST)
+        yield plot(f"time-{key}", partial(draw_error_over_time, rows=rows, **about), OVER_TIME)
         hours, days = (
             partial(draw_by_hour, rows=rows, **about),
             partial(draw_by_weekday, rows=rows, **about),
         )
-        yield _pair(_plot(f"hour-{key}", hours, HOURS), _plot(f"day-{key}", days, DAYS))
+        yield _pair(plot(f"hour-{key}", hours, HOURS), plot(f"day-{key}", days, DAYS))
 
 
 def _plots_by_horizon(evaluation: Evaluation) -> Iterator[str]:
@@ -131,7 +151,7 @@ def _plots_by_horizon(evaluation: Evaluation) -> Iterator[str]:
     for n, target in enumerate(dict.fromkeys(targets)):
         if targets.count(target) >= 3:
             draw = partial(draw_by_horizon, evaluation=evaluation, target=target, palette=PAGE)
-            yield _plot(f"ahead-{n}", draw, f"The error of {target} over how far ahead it is.")
+            yield plot(f"ahead-{n}", draw, f"The error of {target} over how far ahead it is.")
 
 
 def _intervals(evaluation: Evaluation) -> Iterator[str]:
@@ -143,17 +163,7 @@ def _intervals(evaluation: Evaluation) -> Iterator[str]:
         yield paragraph(about_intervals(score))
     yield interval_table(evaluation)
     draw = partial(draw_reliability, evaluation=evaluation, palette=PAGE)
-    yield _plot("reliability", draw, RELIABILITY, height=3.4)
-
-
-def _plot(name: str, draw: Callable[[Any], bool | None], caption: str, height: float = 2.6) -> str:
-    """Return a plot with its caption; nothing if there is nothing to draw."""
-    with plotting(PAGE):
-        figure = new_figure(8, height)
-        if draw(figure.subplots()) is False:
-            return ""
-        drawn = to_svg(figure, name)
-    return f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption></figure>"
+    yield plot("reliability", draw, RELIABILITY, height=3.4)
 
 
 def _pair(*figures: str) -> str:

@@ -21,6 +21,11 @@ def overview(evaluation: Evaluation) -> str:
     table = evaluation.table
     many = len(evaluation.streams)
     of = f" of {many:,} series" if many > 1 else ""
+    if evaluation.classes is not None:
+        return (
+            f"The model read {counted(len(table), 'row')}{of} one after the other, as if they had "
+            f"come live, and told classes of column {evaluation.classes.column}."
+        )
     scored = sum(score.errors.values for score in evaluation.totals)
     return (
         f"The model read {counted(len(table), 'row')}{of} one after the other, as if they had come "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from .class_page import about_classes
+from .parts import paragraph
 from .sentences import about_errors, overview
 from .tables import error_table
 
@@ -19,10 +20,8 @@ def summary(evaluation: Evaluation) -> str:
     """Return what was read, how good the model is, and the errors of each output, as HTML."""
     parts = [paragraph([overview(evaluation)])]
     parts += [f'<p class="note">{escape(note)}</p>' for note in evaluation.notes]
+    if evaluation.classes is not None:
+        parts.append(paragraph(about_classes(evaluation.classes)))
+        return "\n".join(parts)
     parts += [paragraph(about_errors(evaluation, score)) for score in evaluation.totals[:MOST]]
     return "\n".join([*parts, error_table(evaluation.totals)])
-
-
-def paragraph(sentences: Sequence[str]) -> str:
-    """Return sentences as a paragraph; nothing for none."""
-    return f"<p>{escape(' '.join(sentences))}</p>" if sentences else ""

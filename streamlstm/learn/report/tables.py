@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..evaluation.evaluation import Evaluation, Score
 
 MOST = 30
-_LEFT = {"series", "target", "from", "to", "time", "kind"}
+_LEFT = {"series", "class", "target", "from", "to", "time", "kind"}
 
 
 def html_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

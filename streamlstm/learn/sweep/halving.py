@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
+from ..checkpoint import Checkpoint
 from ..dataset import Dataset
 from ..settings import NetworkSettings, OptimizationSettings, Settings
 from .estimate import Estimate
 from .pool import Pool
+from .record import Record
 from .space import differences
 from .worker import DATA, START
 
@@ -132,7 +134,7 @@ def run_sweep(
     candidates : sequence of Settings
         All with the same number of epochs: that of a whole training.
     folder : Path
-        An empty folder.
+        Empty, or of the same sweep, whose results are not made again.
     processes : int
         How many trials are trained at the same time.
     start : sequence of dict, optional
@@ -152,6 +154,7 @@ def run_sweep(
         with (folder / name).open("wb") as file:
             pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
     trials = [Trial(n, settings) for n, settings in enumerate(candidates, start=1)]
+    record = Record(folder, Checkpoint(folder, data, candidates[0], start), candidates)
     rounds = rounds_of(len(trials), candidates[0].epochs)
     estimate = Estimate(data, trials, rounds, processes, _KEPT)
     interrupted = False
@@ -160,7 +163,7 @@ def run_sweep(
             alive = trials
             for number, epochs in enumerate(rounds):
                 estimate.begin(number, [trial.number for trial in alive])
-                _run_round(pool, alive, epochs, estimate, on_progress)
+                _run_round(pool, alive, epochs, record, estimate, on_progress)
                 alive = sorted(alive, key=lambda t: t.validation)[: -(-len(alive) // _KEPT)]
     except KeyboardInterrupt:
         if not any(math.isfinite(trial.validation) for trial in trials):
@@ -176,24 +179,40 @@ def _run_round(
     pool: Pool,
     trials: Sequence[Trial],
     epochs: int,
+    record: Record,
     estimate: Estimate,
     on_progress: Callable[[Estimate], None] | None,
 ) -> None:
-    """Train these trials up to so many epochs."""
+    """Train these trials up to so many epochs, but for those that have been before a kill."""
     by_number = {trial.number: trial for trial in trials}
+    for trial in trials:
+        if (said := record.result(trial.number, epochs)) is not None:
+            _take(trial, said)
+            estimate.hear(trial.number, dict(said))
     slowest_first = sorted(trials, key=estimate.seconds_an_epoch, reverse=True)
-    jobs = {trial.number: _job(trial, epochs) for trial in slowest_first if not trial.failed}
+    jobs = {
+        trial.number: _job(trial, epochs)
+        for trial in slowest_first
+        if not trial.failed and record.result(trial.number, epochs) is None
+    }
     for number, said in pool.run(jobs):
-        trial = by_number[number]
-        if "failed" in said:
-            trial.failed, trial.validation = said["failed"], math.inf
-        elif "done" in said:
-            trial.epochs, trial.settled = said["done"], said["settled"]
-            trial.validation, trial.seconds = said["validation"], said["seconds"]
-            trial.first = trial.validation if math.isnan(trial.first) else trial.first
+        if "failed" in said or "done" in said:
+            if "killed" not in said:
+                record.add(number, epochs, said)
+            _take(by_number[number], said)
         estimate.hear(number, said)
         if on_progress:
             on_progress(estimate)
+
+
+def _take(trial: Trial, said: Mapping[str, Any]) -> None:
+    """Take what was said of a trial at the end of a round."""
+    if "failed" in said:
+        trial.failed, trial.validation = said["failed"], math.inf
+        return
+    trial.epochs, trial.settled = said["done"], said["settled"]
+    trial.validation, trial.seconds = said["validation"], said["seconds"]
+    trial.first = trial.validation if math.isnan(trial.first) else trial.first
 
 
 def _job(trial: Trial, epochs: int) -> dict[str, Any]:

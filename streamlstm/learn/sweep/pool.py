@@ -26,7 +26,7 @@ class Report(NamedTuple):
         The number of the job.
     said : dict of str to object
         ``ready``; ``epochs`` so far; at the end ``done``, the epochs, with ``validation``,
-        ``seconds`` and ``settled``, or ``failed`` with a sentence.
+        ``seconds`` and ``settled``, or ``failed`` with a sentence, ``killed`` where it has ended.
     """
 
     job: int
@@ -77,7 +77,8 @@ class _Process:
         received = os.read(self.reports.fileno(), 65_536)
         if not received:
             self.ended = True
-            return [{"failed": f"its process ended with status {self._process.wait()}"}]
+            status = self._process.wait()
+            return [{"failed": f"its process ended with status {status}", "killed": True}]
         *lines, self._rest = (self._rest + received).split(b"\n")
         return [json.loads(line) for line in lines]
 

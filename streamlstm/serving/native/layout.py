@@ -25,7 +25,10 @@
     JUDGED,  # values that came and had an interval forecast for them,
     COVERED,  # and how many were inside
     DRIFTS,  # observations with which forecasts were found to have become worse
-) = range(22)
+    OWN_ERROR,  # sums of the errors of forecasts, and of persistence for the same values, in units
+    NAIVE_ERROR,  # of the stream's usual one of persistence, as multiples of 1 / ERROR_UNIT
+) = range(24)
+ERROR_UNIT = 1_000_000
 
 # Histograms follow the counters: for each the sum of its values, then the count of each bucket.
 LATENCY = 24  # ns from the receipt of a message that was stepped to its reply

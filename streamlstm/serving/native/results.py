@@ -19,19 +19,21 @@ def count_results(loop, program, first, stop):
     counts, width = counts_of(loop), program[plan.RESULT]
     alarm, filled = program[stage + table.ALARM], program[stage + table.FILLED]
     drift = program[stage + table.DRIFT]
-    covered, end = program[stage + table.COVERED], program[plan.OUTPUTS]
-    if program[stage + table.LEVELS] == 0:
-        end = int64(0)
+    covered, outputs = program[stage + table.COVERED], program[plan.OUTPUTS]
+    own, naive = program[stage + table.OWN_ERROR], program[stage + table.NAIVE_ERROR]
     for n in range(first, stop):
         y = floats_at(loop[layout.Y] + 4 * width * n, width)
         counts[layout.ALARMS] += y[alarm] > 0.0
         counts[layout.FILLED] += int64(y[filled])
         counts[layout.ABSENT] += y[0] != y[0]
         counts[layout.DRIFTS] += y[drift] > 0.0
-        for output in range(end):
+        for output in range(outputs):
             inside = y[covered + output]
             counts[layout.JUDGED] += inside == inside
             counts[layout.COVERED] += inside > 0.0
+            if y[own + output] == y[own + output]:
+                counts[layout.OWN_ERROR] += int64(y[own + output] * layout.ERROR_UNIT)
+                counts[layout.NAIVE_ERROR] += int64(y[naive + output] * layout.ERROR_UNIT)
 
 
 @internal

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import ClassDataset
+from .told import Baseline, Rows, ToldClasses
 
-Array = NDArray[Any]
 PLACES = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of a sequence after which its class is judged."""
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How good the classes of the test period are.
+    """How good the classes of some rows are.
 
     Attributes
     ----------
@@ -27,9 +27,11 @@ class ClassScores:
     log_loss : float
         Mean cross entropy, in nats.
     most_frequent : float
-        Accuracy of always telling the most frequent class of the training rows.
+        Accuracy of always telling the class that was the most frequent before.
     frequencies : float
-        Cross entropy of telling the frequencies of the training rows.
+        Cross entropy of telling the frequencies of the rows before.
+    follower : float or None
+        Of next events the accuracy of telling what followed most often on the last event before.
     by_progress : dict of float to float
         For sequences: the accuracy after these shares of a sequence; else empty.
     settled : float or None
@@ -42,6 +44,7 @@ class ClassScores:
     log_loss: float
     most_frequent: float
     frequencies: float
+    follower: float | None
     by_progress: dict[float, float]
     settled: float | None
 
@@ -72,6 +75,7 @@ class ClassScores:
     def summary(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {
+            "rows": self.rows,
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),
             "accuracy": self.accuracy,
@@ -80,58 +84,70 @@ class ClassScores:
             "log_loss": self.log_loss,
             "most_frequent": self.most_frequent,
             "frequencies": self.frequencies,
+            "follower": self.follower,
             "by_progress": {str(place): right for place, right in self.by_progress.items()},
             "settled": self.settled,
         }
 
 
-def score_classes(data: ClassDataset, results: Array) -> ClassScores:
-    """Score the classes of the test period.
+def score_classes(
+    told: ToldClasses,
+    baseline: Baseline,
+    rows: Rows,
+    sequences: Sequence[Rows] = (),
+) -> ClassScores:
+    """Score the classes of some rows.
 
     Parameters
     ----------
-    data : ClassDataset
-        The series and their test periods.
-    results : float[N, C]
-        Probabilities at every row of the data set, or their logarithms for next events.
+    told : ToldClasses
+    baseline : Baseline
+    rows : int[k]
+        Scored rows of the table.
+    sequences : sequence of int[k]
+        The scored rows of each sequence, in order.
     """
-    C = len(data.class_names)
-    judged = data.periods([(s.validation_end, len(s)) for s in data.series])[:, 0]
-    truth, told = data.Y[:, 0].astype(np.intp), results[:, :C].argmax(axis=1)
+    C = len(told.classes)
+    truth, said = told.truth[rows], told.told[rows]
     confusion = np.zeros((C, C), np.int64)
-    np.add.at(confusion, (truth[judged], told[judged]), 1)
-    said = results[np.flatnonzero(judged), truth[judged]].astype(np.float64)
-    logs = said if data.next_event else np.log(np.maximum(said, 1e-30))
-    by_progress, settled = _progress(data, truth == told, judged) if data.sequences else ({}, None)
-    most = int(data.frequencies.argmax())
-    expected = -np.log(data.frequencies[truth[judged]])
+    np.add.at(confusion, (truth, said), 1)
+    right = told.told == told.truth
+    by_progress, settled = _progress([right[part] for part in sequences if len(part)])
+    followed = None if baseline.followers is None else baseline.followers[told.own[rows]]
     return ClassScores(
-        classes=data.class_names,
+        classes=told.classes,
         confusion=confusion,
-        log_loss=float(-logs.mean()) if len(logs) else float("nan"),
-        most_frequent=float((truth[judged] == most).mean()) if len(logs) else float("nan"),
-        frequencies=float(expected.mean()) if len(logs) else float("nan"),
+        log_loss=_mean(-told.log_share[rows]),
+        most_frequent=_mean(truth == int(baseline.shares.argmax())),
+        frequencies=_mean(-np.log(baseline.shares[truth])),
+        follower=None if followed is None else _mean(truth == followed),
         by_progress=by_progress,
         settled=settled,
     )
 
 
-def _progress(
-    data: ClassDataset, right: NDArray[np.bool_], judged: NDArray[np.bool_]
-) -> tuple[dict[float, float], float | None]:
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _progress(sequences: Sequence[NDArray[np.bool_]]) -> tuple[dict[float, float], float | None]:
     """Return the accuracy by the share of a sequence, and when the class told is settled."""
-    places: list[list[bool]] = []
-    settled = []
-    for s in data.series:
-        rows = s.offset + np.flatnonzero(judged[s.offset : s.offset + len(s)])
-        if not len(rows):
-            continue
-        correct = right[rows]
-        places.append([bool(correct[max(int(np.ceil(p * len(rows))), 1) - 1]) for p in PLACES])
-        wrong = np.flatnonzero(~correct)
-        first = wrong[-1] + 2 if len(wrong) else 1  # the step from which it is right, from 1
-        settled.append(min(first / len(rows), 1.0))
-    if not places:
+    if not sequences:
         return {}, None
-    shares = np.mean(places, axis=0)
-    return dict(zip(PLACES, map(float, shares), strict=True)), float(np.mean(settled))
+    settled = []
+    for right in sequences:
+        wrong = np.flatnonzero(~right)
+        first = wrong[-1] + 2 if len(wrong) else 1  # the step from which it is right, from 1
+        settled.append(min(first / len(right), 1.0))
+    return accuracy_after(sequences, PLACES), float(np.mean(settled))
+
+
+def accuracy_after(
+    sequences: Sequence[NDArray[np.bool_]], places: Sequence[float]
+) -> dict[float, float]:
+    """Return the share of sequences that are right after each share of their rows."""
+    found = [
+        [bool(right[max(int(np.ceil(p * len(right))), 1) - 1]) for p in places]
+        for right in sequences
+    ]
+    return dict(zip(places, map(float, np.mean(found, axis=0)), strict=True))
