@@ -55,7 +55,7 @@ class CpuBackend:
 
     def __init__(self, model: Model, threads: int = 1, weights: str = "float32") -> None:
         from ..kernels import compile, simd, step
-        from ..kernels.online.before import before
+        from ..kernels.online.before_block import before
         from ..kernels.online.behind import behind
         from ..kernels.online.behind_block import behind_tiles
 

@@ -24,7 +24,7 @@ from . import (
 from .cache import is_cached
 from .disk_cache import announce
 from .online import label
-from .online.before import before
+from .online.before_block import before
 from .online.behind import behind
 from .online.behind_block import behind_tiles
 

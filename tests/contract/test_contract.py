@@ -156,6 +156,21 @@ def test_tiles_of_streams_are_judged_as_single_streams_are(name: str, horizon: i
     assert len(np.unique(many[..., layout.kind])) > 4
 
 
+@pytest.mark.parametrize("fill", ["predict", ("zero", "predict", "last"), "last", "mean"])
+def test_tiles_of_streams_are_filled_as_single_streams_are(fill: Any) -> None:
+    """Tiles without a missing value, and some with gaps, shorter and longer than may be."""
+    model, B, T = staged(Online(fill=fill, max_gap=5), horizon=3), 36, 120
+    X = np.cumsum(np.random.default_rng(1).standard_normal((T, B, 3)), 0).astype(np.float32)
+    X[::10, 17] = X[50:53, :16, 1] = X[80:95, 20:22] = np.nan
+    X[60:70, 1] = X[0, 2] = 0.0
+    times = 60.0 * np.arange(T)
+    together, alone = Engine(model, B), Engine(model, B)
+    many = np.stack([results_of_many(together, list(range(B)), X[t], t) for t in range(T)])
+    for n in range(B):
+        assert all_equal(alone.result_run(n, X[:, n], times), many[:, n])
+        assert alone.export_stream(n) == together.export_stream(n)
+
+
 def test_a_run_gives_what_single_steps_give_bit_for_bit(model: Model, backend: str) -> None:
     X = observations(model, 12)
     one, run = Engine(model, 5, backend), Engine(model, 5, backend)

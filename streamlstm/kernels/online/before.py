@@ -1,15 +1,12 @@
-"""The online stage before the layers: fill, calendar, scaling; called by address for a group."""
+"""The online stage before the layers, of one stream: fill, calendar, scaling."""
 
 import numpy as np
 from numba import float64
 
 from .. import layout
-from ..arguments import UNBOUNDED
-from ..cache import by_address, inlined
-from ..denormals import flush_denormals, restore
-from ..pointers import doubles_at, int64s_at
+from ..cache import inlined
 from . import table
-from .arguments import steps_of, time_of, unpack, work_at
+from .arguments import steps_of
 from .calendar import calendar_step
 from .differences import advance_levels, take_changes
 from .fill import fill_step
@@ -35,7 +32,7 @@ def _own_forecasts(program, S, row, Z, own):
 
 
 @inlined
-def _fill(weights, program, S, row, X, x, Z, z, own):
+def fill_stream(weights, program, S, row, X, x, Z, z, own):
     """Write the inputs as they are filled to ``Z[z]`` and to the row."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
     for n in range(F):
@@ -49,7 +46,7 @@ def _fill(weights, program, S, row, X, x, Z, z, own):
 
 
 @inlined
-def _scale(weights, program, S, row, X, x, Z, z):
+def scale_inputs(weights, program, S, row, X, x, Z, z):
     """Scale the filled inputs at ``Z[z]`` by the constants of training, or by the stream's own."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
     if program[stage + table.SCALING] != 0:
@@ -66,7 +63,7 @@ def _scale(weights, program, S, row, X, x, Z, z):
 
 
 @inlined
-def _derive(weights, program, doubles, S, row, time, Z, z):
+def derive(weights, program, doubles, S, row, time, Z, z):
     """Write the features of the event time behind the inputs."""
     stage = program[layout.STAGE]
     calendar_step(
@@ -103,27 +100,9 @@ def network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own):
     counters = program[program[layout.STAGE] + table.DIFFERENCE_COUNT] != 0
     if counters:
         take_changes(program, S, row, X, x)
-    _fill(weights, program, S, row, X, x, Z, z, own)
+    fill_stream(weights, program, S, row, X, x, Z, z, own)
     if counters:
         advance_levels(program, S, row, Z, z)
-    _scale(weights, program, S, row, X, x, Z, z)
+    scale_inputs(weights, program, S, row, X, x, Z, z)
     if program[program[layout.STAGE] + table.CALENDAR] != 0:
-        _derive(weights, program, doubles, S, row, time, Z, z)
-
-
-@by_address
-def before(task, group, _c, _d):
-    """Fill the observations of a group, and write the inputs of the network to its rows."""
-    weights, program, S, slots, X, _, Z = unpack(task, group)
-    streams = int64s_at(group, layout.GROUP_SIZE)
-    first = streams[layout.GROUP_FIRST]
-    doubles = doubles_at(int64s_at(task, layout.TASK)[layout.TASK_PROGRAM], UNBOUNDED)
-    own = work_at(program)[1]
-    denormals = flush_denormals()
-    for m in range(streams[layout.GROUP_COUNT]):
-        row = slots[first + m] * program[layout.ROW_SIZE]
-        x = (first + m) * program[layout.WIDTH]
-        z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        time = float64(time_of(task, first + m))
-        network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own)
-    restore(denormals)
+        derive(weights, program, doubles, S, row, time, Z, z)

@@ -5,7 +5,7 @@ inputs and outputs are what they would be if the stream had the level and the sp
 """
 
 import numpy as np
-from numba import float64
+from numba import float64, int64
 
 from .. import layout
 from ..cache import by_address, inlined
@@ -20,7 +20,7 @@ from .drift import SIZE as DRIFT_SIZE
 from .intervals import interval_bounds, interval_update
 from .lags import add_lags
 from .persistence import relative_errors
-from .unit import from_training, to_training
+from .unit import from_training, to_training, unit_of
 
 LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinite
 
@@ -34,22 +34,49 @@ def bounded_error(error):
 
 
 @inlined
-def _network(weights, program, S, row, Z, z, out):
-    """Write the network's outputs in the unit of training to ``Z[out]``."""
-    O, scale = program[layout.OUTPUTS], program[layout.OUTPUT_SCALING]
-    skip, factor = program[layout.SKIP], program[layout.SKIP_SCALE]
-    inputs = row + program[program[layout.STAGE] + table.INPUTS]
-    for n in range(O):
-        y = float64(Z[z + n]) * weights[scale + n] + weights[scale + O + n]
-        if skip >= 0 and program[skip + n] >= 0:
-            source = program[skip + n]
-            x = to_training(weights, program, S, row, source, float64(S[inputs + source]))
-            y += x * weights[factor + n]
-        Z[out + n] = y
+def output_of(weights, program, n):
+    """Return what :func:`network_output` needs to know of output ``n``.
+
+    Scale and offset, the input that is added to it, -1 for none, the factor of that and its unit.
+    """
+    O, scale, skip = program[layout.OUTPUTS], program[layout.OUTPUT_SCALING], program[layout.SKIP]
+    source = program[skip + n] if skip >= 0 else int64(-1)
+    factor = float64(weights[program[layout.SKIP_SCALE] + n]) if source >= 0 else 0.0
+    unit = unit_of(weights, program, max(source, 0))
+    return float64(weights[scale + n]), float64(weights[scale + O + n]), source, factor, unit
 
 
 @inlined
-def _is_absent(weights, program, S, row, n):
+def network_output(S, row, inputs, output, y):
+    """Return an output of the network in the unit of training.
+
+    Parameters
+    ----------
+    inputs : int64
+        Where in a row the inputs are, as they were filled.
+    output : tuple
+        As :func:`output_of` returns it.
+    y : float64
+        The output, not scaled back.
+    """
+    scale, offset, source, factor, unit = output
+    y = y * scale + offset
+    if source >= 0:
+        y += to_training(S, row, unit, float64(S[row + inputs + source])) * factor
+    return y
+
+
+@inlined
+def _network(weights, program, S, row, Z, z, out):
+    """Write the network's outputs in the unit of training to ``Z[out]``."""
+    inputs = program[program[layout.STAGE] + table.INPUTS]
+    for n in range(program[layout.OUTPUTS]):
+        output = output_of(weights, program, n)
+        Z[out + n] = network_output(S, row, inputs, output, float64(Z[z + n]))
+
+
+@inlined
+def is_absent(weights, program, S, row, n):
     """Tell whether input ``n`` has not come for longer than a gap may be, or never."""
     stage, F = program[layout.STAGE], program[layout.INPUTS]
     if program[stage + table.FILL] == 0:
@@ -59,11 +86,11 @@ def _is_absent(weights, program, S, row, n):
 
 
 @inlined
-def _absent(weights, program, S, row):
+def absences(weights, program, S, row):
     """Tell whether any input is absent, and whether one is that no output forecasts."""
     stage, any_input, unforecast = program[layout.STAGE], False, False
     for n in range(program[layout.INPUTS]):
-        if _is_absent(weights, program, S, row, n):
+        if is_absent(weights, program, S, row, n):
             any_input, forecast = True, False
             for output in range(program[layout.OUTPUTS]):
                 if program[stage + table.TARGETS + output] == n:
@@ -74,7 +101,7 @@ def _absent(weights, program, S, row):
 
 
 @inlined
-def _adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
+def adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
     """Learn from what has come, and replace the group's outputs at ``Z[out]`` by the mix's."""
     stage, first = program[layout.STAGE], program[group + table.FIRST]
     O = program[group + table.SIZE]
@@ -84,14 +111,14 @@ def _adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
         target = program[stage + table.TARGETS + first + n]
         Z[came + n] = np.nan
         if target >= 0 and X[x + target] == X[x + target]:
-            value = float64(S[inputs + target])
-            Z[came + n] = to_training(weights, program, S, row, target, value)
+            unit = unit_of(weights, program, target)
+            Z[came + n] = to_training(S, row, unit, float64(S[inputs + target]))
     adaptation.update(S, at, weights, k, Z, came, Z, work)
     for n in range(O):  # a missing value's place is taken by what it was filled with
         target = program[stage + table.TARGETS + first + n]
         if target >= 0:
-            value = float64(S[inputs + target])
-            Z[came + n] = to_training(weights, program, S, row, target, value)
+            unit = unit_of(weights, program, target)
+            Z[came + n] = to_training(S, row, unit, float64(S[inputs + target]))
     adaptation.predict(S, at, weights, k, hidden, Z, came, Z, out, count, Z, work)
 
 
@@ -103,29 +130,26 @@ def bounds_at(program, group, row, position, n):
 
 
 @inlined
-def _covered(program, S, row, shown, n, Y, y):
-    """Tell whether what came was within the widest interval of the forecast that was due."""
-    stage = program[layout.STAGE]
-    error = Y[y + program[stage + table.ERROR] + n]
+def covered(S, came, shown, error):
+    """Tell whether what came was within the bounds shown: 1 or 0, NaN where one is not known."""
     if error == error and S[shown] == S[shown]:
-        value = S[row + program[stage + table.INPUTS] + program[stage + table.TARGETS + n]]
-        inside = S[shown] <= value and value <= S[shown + 1]
-        Y[y + program[stage + table.COVERED] + n] = 1.0 if inside else 0.0
+        return 1.0 if S[shown] <= S[came] and S[came] <= S[shown + 1] else 0.0
+    return np.nan
 
 
 @inlined
-def _held_at(program, group, row, position, n):
+def held_at(program, group, row, position, n):
     """Return where the value that output ``n`` forecasts is kept, as it was with a forecast."""
     place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
     return row + program[group + table.HELD] + place
 
 
 @inlined
-def _relate(program, group, S, row, position, n, value, count, Y, y):
+def relate(program, group, S, row, position, n, value, count, Y, y):
     """Compare the error of output ``n`` with that of persistence; ``S[value]`` is what came."""
     stage, error = program[layout.STAGE], Y[y + program[program[layout.STAGE] + table.ERROR] + n]
     usual = row + program[group + table.USUAL] + n - program[group + table.FIRST]
-    held = _held_at(program, group, row, position, n)
+    held = held_at(program, group, row, position, n)
     own, naive = relative_errors(S, usual, held, float64(S[value]), float64(error), count)
     Y[y + program[stage + table.OWN_ERROR] + n] = own
     Y[y + program[stage + table.NAIVE_ERROR] + n] = naive
@@ -237,28 +261,27 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
     size, out = program[group + table.SIZE], places[0] + first
     inputs = row + program[stage + table.INPUTS]
     if program[group + table.ADAPTATION] != 0:
-        _adapt(weights, program, group, S, row, X, x, count, Z, out, places[1], places[2])
+        adapt(weights, program, group, S, row, X, x, count, Z, out, places[1], places[2])
     position = count % program[group + table.RING]
-    due = row + program[group + table.FORECASTS] + position * size
+    due = row + program[group + table.FORECASTS] + position * size - first
     for n in range(first, first + size):
-        target = program[stage + table.TARGETS + n]
-        value = float64(Z[out + n - first])
+        target, error_at = program[stage + table.TARGETS + n], y + program[stage + table.ERROR] + n
+        value, unknown = float64(Z[out + n - first]), absent[0]
         if target >= 0:
-            value = from_training(weights, program, S, row, target, value)
+            value = from_training(S, row, unit_of(weights, program, target), value)
             if X[x + target] == X[x + target]:
-                error = float64(S[inputs + target]) - float64(S[due + n - first])
-                Y[y + program[stage + table.ERROR] + n] = bounded_error(error)
-                _relate(program, group, S, row, position, n, inputs + target, count, Y, y)
-            S[_held_at(program, group, row, position, n)] = S[inputs + target]
-        unknown = absent[0]
-        if target >= 0 and not absent[1]:
-            unknown = _is_absent(weights, program, S, row, target)
-        if unknown:
-            value = np.nan
-        Y[y + n] = value
-        S[due + n - first] = value
+                error = float64(S[inputs + target]) - float64(S[due + n])
+                Y[error_at] = bounded_error(error)
+                relate(program, group, S, row, position, n, inputs + target, count, Y, y)
+            S[held_at(program, group, row, position, n)] = S[inputs + target]
+            if absent[0] and not absent[1]:
+                unknown = is_absent(weights, program, S, row, target)
+        Y[y + n] = np.nan if unknown else value
+        S[due + n] = Y[y + n]
         if program[stage + table.LEVELS] > 0:
-            _covered(program, S, row, bounds_at(program, group, row, position, n), n, Y, y)
+            shown = bounds_at(program, group, row, position, n)
+            inside = covered(S, inputs + max(target, 0), shown, Y[error_at])
+            Y[y + program[stage + table.COVERED] + n] = inside
 
 
 @inlined
@@ -284,7 +307,7 @@ def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
     if program[stage + table.LAGS] != 0:
         add_lags(weights, program, S, row, count, Z, z, places[2])
     _network(weights, program, S, row, Z, z, places[0])
-    absent = _absent(weights, program, S, row)
+    absent = absences(weights, program, S, row)
     for g in range(program[stage + table.GROUP_COUNT]):
         group = group_at(program, g)
         _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places)

@@ -1,7 +1,8 @@
 """The online stage behind the layers, of a group of streams; called by address.
 
-Tiles of streams go through intervals, the test for drift and anomalies together (tiles.py). What is
-left of a group, and a single stream, does so one by one (behind.py), with the same bits.
+Tiles of streams go together through what writes their forecasts (forecast_block.py), and through
+intervals, the test for drift and anomalies (tiles.py). What is left of a group, and a single
+stream, does so one by one (behind.py), with the same bits.
 """
 
 import numpy as np
@@ -14,9 +15,10 @@ from ..pointers import doubles_at, floats_at, int64s_at
 from . import table
 from .anomaly import ALARM_RATE, GAP, HUGE, LOG_ALARM_RATE, MISSING, begin, missing
 from .arguments import time_of, unpack, work_at
-from .behind import NOTHING, bounds_at, forecast, group_at, merge, watched, write_verdict
+from .behind import NOTHING, bounds_at, group_at, merge, watched, write_verdict
 from .drift import PACE
 from .drift import SIZE as DRIFT_SIZE
+from .forecast_block import ABSENT, END, forecast_tile
 from .tiles import (
     ALARM,
     COLUMNS,
@@ -31,15 +33,15 @@ from .tiles import (
     TILE,
     TIME,
     VALUE,
-    VECTORS,
     anomaly_tile,
     drift_tile,
     intervals_tile,
+    place_of,
 )
 
-# Vectors behind those of tiles.py: whether an input of each stream is absent, and what is known of
-# the inputs that were judged, a vector for each number.
-ABSENT, MOST = VECTORS, VECTORS + TILE
+# Vectors behind those of forecast_block.py: what is known of the inputs that were judged, one for
+# each number.
+MOST = END
 DOUBLES = MOST + TILE * len(NOTHING)
 # Floats of working memory: columns; those numbers; offsets and addresses of rows, steps, and which
 # of the forecasts are due; and a row that nobody reads.
@@ -48,7 +50,7 @@ TILE_SCRATCH = T_SIZE + D_SIZE + 4 * R_SIZE + COLUMNS
 
 
 @inlined
-def _memory(group, at):
+def memory_at(group, at):
     """Return T, D, rows, addresses, counts, positions and nowhere, from ``at`` on in scratch."""
     columns = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_SCRATCH] + 4 * at
     address = columns + 4 * T_SIZE
@@ -176,7 +178,7 @@ def _judge(task, first, weights, program, S, memory, X, Y, y):
     for g in range(program[stage + table.GROUP_COUNT]):
         group = group_at(program, g)
         for m in range(TILE):
-            positions[m] = counts[m] % program[group + table.RING]
+            positions[m] = place_of(counts[m], program[group + table.RING])
         if program[stage + table.LEVELS] > 0:
             _intervals(weights, program, group, S, rows, addresses, positions, T, D, Y, y)
         if program[group + table.DRIFTS] != 0:
@@ -192,17 +194,17 @@ def behind_tiles(task, group, begin, end):
     streams = int64s_at(group, layout.GROUP_SIZE)
     V, W, start = program[layout.WIDTH], program[layout.RESULT], streams[layout.GROUP_FIRST]
     places, stride = work_at(program), program[layout.STRIDE]
-    memory = _memory(group, places[2] + program[program[layout.STAGE] + table.SCRATCH])
-    _, D, rows, _, counts, _, _ = memory
+    memory = memory_at(group, places[2] + program[program[layout.STAGE] + table.SCRATCH])
+    _, D, rows, _, counts, positions, _ = memory
     z = streams[layout.GROUP_INPUTS] + begin * stride
     denormals = flush_denormals()
     for first in range(start + begin, start + end, TILE):
         for m in range(TILE):
-            row, n = slots[first + m] * program[layout.ROW_SIZE], first + m
-            count, absent = forecast(
-                weights, program, S, row, X, n * V, Z, z + m * stride, Y, n * W, places
-            )
-            rows[m], counts[m], D[ABSENT + m] = row, count, 1.0 if absent else 0.0
+            rows[m] = slots[first + m] * program[layout.ROW_SIZE]
+        forecast_tile(
+            weights, program, S, rows, counts, positions, X, first * V, Z, z, Y, first * W,
+            places, D,
+        )  # fmt: skip
         _judge(task, first, weights, program, S, memory, X, Y, first * W)
         z += TILE * stride
     restore(denormals)

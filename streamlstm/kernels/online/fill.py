@@ -83,7 +83,7 @@ def _next_on_path(S, at, F, i, own):
 
 @inlined
 def _learn_trust(S, at, F, i, value, own):
-    """Learn from a value that came and the forecast of it."""
+    """Learn from a value that ends a gap and the forecast of it."""
     c = at + i
     size, gap, last = float64(S[c + SIZE * F]), float64(S[c + GAP * F]), float64(S[c + LAST * F])
     x, y = own - last, value - last
@@ -93,29 +93,65 @@ def _learn_trust(S, at, F, i, value, own):
             product, square = c + (KEEP_XY + octave) * F, c + (KEEP_XX + octave) * F
             distance = _next_on_path(S, at, F, i, own) - last
             _learn(S, product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
-        weight = WEIGHT if gap == 0.0 else WEIGHT_OF_GAP
-        _learn(S, c + TRUST_XY * F, c + TRUST_XX * F, weight, CLIP * size, x, y)
-        if gap == 0.0:
-            size += USUAL * (min(abs(y), CLIP * size) - size)
+        _learn(S, c + TRUST_XY * F, c + TRUST_XX * F, WEIGHT_OF_GAP, CLIP * size, x, y)
     else:  # the first change tells how large changes are, and nothing else
         size = abs(y)
     S[c + SIZE * F] = min(size, MAX_SIZE)
 
 
 @inlined
+def is_usual(S, at, F, i, value):
+    """Tell whether a value came, and the one before too if there was one."""
+    return (value == value) & (S[at + i + GAP * F] == 0.0)
+
+
+@inlined
+def learn_usual(S, at, F, i, value, own):
+    """Learn from such a value of an input that is filled with "predict".
+
+    Here and in :func:`store_usual` there are no branches, so that LLVM can take the streams of a
+    tile at once (before_block.py).
+    """
+    c = at + i
+    size, last = float64(S[c + SIZE * F]), float64(S[c + LAST * F])
+    xy, xx = float64(S[c + TRUST_XY * F]), float64(S[c + TRUST_XX * F])
+    learns = (abs(own) < math.inf) & (S[c + SEEN * F] > 0.0)
+    x, y = own - last, value - last
+    largest = max(abs(x), abs(y))
+    moves = learns & (size > 0.0) & (largest > 0.0)
+    largest = largest if moves else 1.0
+    shorter = min(1.0, CLIP * size / largest)
+    S[c + TRUST_XY * F] = WEIGHT * xy + shorter * x * (y / largest) if moves else xy
+    S[c + TRUST_XX * F] = WEIGHT * xx + shorter * x * (x / largest) if moves else xx
+    usual = size + USUAL * (min(abs(y), CLIP * size) - size)
+    first = abs(y)  # this change tells how large changes are, and nothing else
+    S[c + SIZE * F] = min(usual if size > 0.0 else first, MAX_SIZE) if learns else size
+    S[c + PATH * F] = value
+
+
+@inlined
+def store_usual(S, at, F, i, value):
+    """Store a value that came."""
+    c = at + i
+    S[c + LAST * F] = value
+    S[c + FILLED * F] = value
+    S[c + GAP * F] = 0.0
+    S[c + SEEN * F] = min(float64(S[c + SEEN * F]) + 1.0, MAX_COUNT)
+
+
+@inlined
 def _observe(S, at, F, i, value, own, K, k):
     """Store an observed value, and learn from it."""
-    c, method, seen = at + i, K[k + METHOD + i], float64(S[at + SEEN * F + i])
+    c, method = at + i, K[k + METHOD + i]
     if method == PREDICT:
-        if seen > 0.0 and math.isfinite(own) and S[c + GAP * F] <= K[k + MAX_GAP]:
+        if is_usual(S, at, F, i, value):
+            learn_usual(S, at, F, i, value, own)
+        elif S[c + SEEN * F] > 0.0 and math.isfinite(own) and S[c + GAP * F] <= K[k + MAX_GAP]:
             _learn_trust(S, at, F, i, value, own)
         S[c + PATH * F] = value
     elif method == MEAN:
         learn_scale(S, at + MOMENTS * F, F, i, value, float64(K[k + METHOD + 2 * F + i]))
-    S[c + LAST * F] = value
-    S[c + FILLED * F] = value
-    S[c + GAP * F] = 0.0
-    S[c + SEEN * F] = min(seen + 1.0, MAX_COUNT)
+    store_usual(S, at, F, i, value)
 
 
 @inlined

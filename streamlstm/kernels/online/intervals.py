@@ -45,7 +45,7 @@ def learn_scale(S, at, w, pace, size, lean, scale, learns):
 
     ``lean`` and ``scale`` are those of the forecast that is due. Here and below column ``c`` stands
     at ``at + w c``; there are no branches that matter, so that LLVM can take the streams of a tile
-    at once (tile.py).
+    at once (tiles.py).
     """
     fast, slow = float64(S[at + FAST * w]), float64(S[at + SLOW * w])
     weight, count = float64(S[at + WEIGHT * w]), float64(S[at + COUNT * w]) + 1.0

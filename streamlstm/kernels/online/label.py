@@ -12,7 +12,7 @@ from .arguments import steps_of, work_at
 from .behind import bounded_error
 from .intervals import interval_update
 from .outcomes import APPLIED, TOO_OLD
-from .unit import to_training
+from .unit import to_training, unit_of
 
 
 @internal
@@ -45,8 +45,8 @@ def learn_row(weights, program, S, row, back, labels, W, work):
     for n in range(labels.shape[0]):
         target = program[stage + table.TARGETS + n]
         if target >= 0:
-            value = float64(labels[n])
-            labels[n] = to_training(weights, program, S, row, target, value)
+            unit = unit_of(weights, program, target)
+            labels[n] = to_training(S, row, unit, float64(labels[n]))
     number = steps_of(S, row + program[stage + table.COUNT]) - 1 - back
     if number < 0:
         return int64(TOO_OLD)

@@ -5,7 +5,7 @@ from numba import float64
 from .. import layout
 from ..cache import inlined
 from . import table
-from .unit import LARGEST_Z, to_training
+from .unit import LARGEST_Z, to_training, unit_of
 
 UNROLLED = 4  # sums in step, each of every fourth lag: a sum waits for the one before
 
@@ -57,7 +57,7 @@ def add_lags(weights, program, S, row, steps, Z, z, work):
     for c in range(of_inputs):
         source = program[sources + c]
         value = float64(S[row + program[stage + table.INPUTS] + source])
-        value = to_training(weights, program, S, row, source, value)
+        value = to_training(S, row, unit_of(weights, program, source), value)
         now = (value - weights[mean + source]) * weights[mean + F + source]
         now = min(max(now, -LARGEST_Z), LARGEST_Z)
         _read(S, at + c, lags, program, count, ring, position, of_inputs, now, Z, work)

@@ -32,7 +32,13 @@ VECTORS = 15 * TILE
 
 
 @inlined
-def _gather(addresses, first, count, T):
+def place_of(count, ring):
+    """Return the place in a ring of the forecast that is due after ``count`` steps."""
+    return count % ring if ring > 1 else 0  # a division takes as long as much of the rest
+
+
+@inlined
+def gather(addresses, first, count, T):
     """Lay ``count`` columns of each stream, from ``first`` on, side by side; a multiple of PAD."""
     for column in range(0, count, LANES):
         for m in range(0, TILE, LANES):
@@ -40,7 +46,7 @@ def _gather(addresses, first, count, T):
 
 
 @inlined
-def _scatter(addresses, first, count, T):
+def scatter(addresses, first, count, T):
     """Copy such columns back."""
     for column in range(0, count, LANES):
         for m in range(0, TILE, LANES):
@@ -137,7 +143,7 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, 
     shown = columns * TILE
     if ring == 1:  # what was shown is next to the others
         columns, shown = (kept + width + PAD - 1) // PAD * PAD, kept * TILE
-    _gather(addresses, at, columns, T)
+    gather(addresses, at, columns, T)
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, False)
     _learn_ratios(T, shown, D, levels, K, k, pace)
@@ -156,7 +162,7 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, 
         for m in range(TILE):
             Y[low + m * W + n * O] = D[LOW + m]
             Y[high + m * W + n * O] = D[HIGH + m]
-    _scatter(addresses, at, columns, T)
+    scatter(addresses, at, columns, T)
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, True)
 
@@ -171,9 +177,9 @@ def _drift(T, D, pace):
 @internal
 def drift_tile(addresses, at, T, D, pace):
     """Learn from ``D[RESIDUAL]``; ``D[FOUND]`` is 1 where drift was found, else 0."""
-    _gather(addresses, at, PAD, T)
+    gather(addresses, at, PAD, T)
     _drift(T, D, pace)
-    _scatter(addresses, at, PAD, T)
+    scatter(addresses, at, PAD, T)
 
 
 @internal
@@ -226,8 +232,8 @@ def anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate):
     timed : bool
         Whether ``D[TIME]`` holds any time; it is NaN where none is known or no value came.
     """
-    _gather(addresses, 0, COLUMNS, T)
+    gather(addresses, 0, COLUMNS, T)
     _compare(T, D)
     _exceptions(S, rows, at, T, D, timed)
     _conclude(T, D, rate, log_rate)
-    _scatter(addresses, 0, COLUMNS, T)
+    scatter(addresses, 0, COLUMNS, T)

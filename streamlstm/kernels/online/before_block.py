@@ -1,0 +1,184 @@
+"""The online stage before the layers for a group of streams; called by address.
+
+What before.py does for one stream, with the same bits. What all streams have in common is read
+once; and where no value is missing, tiles of streams are laid side by side (tiles.py), and LLVM
+takes several of them at a time through what fill.py does with a value that came.
+"""
+
+import numpy as np
+from numba import float64
+
+from .. import layout
+from ..arguments import UNBOUNDED
+from ..cache import by_address, inlined, internal
+from ..denormals import flush_denormals, restore
+from ..pointers import doubles_at, int64s_at
+from . import fill, table
+from .arguments import steps_of, time_of, unpack, work_at
+from .before import derive, fill_stream, scale_inputs
+from .behind_block import memory_at
+from .differences import advance_levels, take_changes
+from .tiles import COLUMNS, SMALL, TILE, gather, place_of, scatter
+
+OWN = 0  # a vector of D: the forecast of each stream's input
+
+
+@inlined
+def _own_forecasts(program, S, rows, counts, n, D):
+    """Write each stream's own forecast of input ``n`` to ``D[OWN]``, NaN where it has none."""
+    stage = program[layout.STAGE]
+    output = program[stage + program[stage + table.OWN] + n]
+    for m in range(TILE):
+        D[OWN + m] = np.nan
+    for g in range(program[stage + table.GROUP_COUNT]):
+        group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
+        of_group, size = output - program[group + table.FIRST], program[group + table.SIZE]
+        if of_group >= 0 and of_group < size:
+            ring, at = program[group + table.RING], program[group + table.FORECASTS] + of_group
+            for m in range(TILE):
+                D[OWN + m] = float64(S[rows[m] + at + place_of(counts[m], ring) * size])
+
+
+@internal
+def _are_usual(T, i, F, X, x, V):
+    usual = True
+    for m in range(TILE):
+        usual &= fill.is_usual(T, i * TILE, F * TILE, m, X[x + m * V])
+    return usual
+
+
+@internal
+def _learn(T, D, i, F, X, x, V):
+    i, F = i & SMALL, F & SMALL
+    for m in range(TILE):
+        value = float64(X[x + m * V])
+        fill.learn_usual(T, i * TILE, F * TILE, m, value, D[OWN + m])
+
+
+@internal
+def _store(T, i, F, X, x, V):
+    i, F = i & SMALL, F & SMALL
+    for m in range(TILE):
+        fill.store_usual(T, i * TILE, F * TILE, m, float64(X[x + m * V]))
+
+
+@inlined
+def _columns(F, K, k):
+    """Return how many columns change where nothing is unusual, 0 if that is not for tiles."""
+    count = F * fill.PATH
+    for i in range(F):
+        method = K[k + fill.METHOD + i]
+        if method == fill.MEAN:
+            return 0
+        if method == fill.PREDICT:
+            count = F * fill.KEEP_XY
+    return count if count <= COLUMNS else 0
+
+
+@internal
+def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
+    """Learn from the values of a tile; return False, and nothing is done, if any is not usual."""
+    stage, F, V = program[layout.STAGE], program[layout.INPUTS], program[layout.WIDTH]
+    at, k = program[stage + table.FILL], program[stage + table.FILL_CONSTANTS]
+    columns = _columns(F, weights, k)
+    if columns == 0:
+        return False
+    gather(addresses, at, columns, T)
+    for i in range(F):
+        if not _are_usual(T, i, F, X, x + i, V):
+            return False
+    for i in range(F):
+        if weights[k + fill.METHOD + i] == fill.PREDICT:
+            for m in range(TILE):
+                counts[m] = steps_of(S, rows[m] + program[stage + table.COUNT])
+            _own_forecasts(program, S, rows, counts, i, D)
+            _learn(T, D, i, F, X, x + i, V)
+        _store(T, i, F, X, x + i, V)
+    scatter(addresses, at, columns, T)
+    return True
+
+
+@inlined
+def _copy(program, S, slots, first, begin, end, X, Z, z):
+    """Copy the inputs of some streams, of which none is missing, to the network and their rows."""
+    F, inputs = program[layout.INPUTS], program[program[layout.STAGE] + table.INPUTS]
+    for m in range(begin, end):
+        row = slots[first + m] * program[layout.ROW_SIZE] + inputs
+        for n in range(F):
+            value = X[(first + m) * program[layout.WIDTH] + n]
+            Z[z + m * program[layout.STRIDE] + n] = value
+            S[row + n] = value
+
+
+@inlined
+def _fill(weights, program, S, slots, base, first, count, X, Z, z, memory, own):
+    """Write the inputs as they are filled, of all streams of the group."""
+    V, size = program[layout.WIDTH], program[layout.ROW_SIZE]
+    T, D, rows, addresses, counts, _, _ = memory
+    begin = 0
+    while begin < count:
+        end = min(begin + TILE, count)
+        usual = False
+        if end == begin + TILE:
+            for m in range(TILE):
+                rows[m] = slots[first + begin + m] * size
+                addresses[m] = base + 4 * rows[m]
+            x = (first + begin) * V
+            usual = _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D)
+        if usual:
+            _copy(program, S, slots, first, begin, end, X, Z, z)
+        else:
+            for m in range(begin, end):
+                row, at = slots[first + m] * size, z + m * program[layout.STRIDE]
+                fill_stream(weights, program, S, row, X, (first + m) * V, Z, at, own)
+        begin = end
+
+
+@inlined
+def _scale(weights, program, S, slots, first, count, X, Z, z):
+    """Scale the filled inputs of all streams of the group."""
+    F, mean, stride = program[layout.INPUTS], program[layout.INPUT_SCALING], program[layout.STRIDE]
+    if program[program[layout.STAGE] + table.SCALING] == 0:
+        for n in range(F):
+            middle, per_unit = weights[mean + n], weights[mean + F + n]
+            for m in range(count):
+                Z[z + m * stride + n] = (Z[z + m * stride + n] - middle) * per_unit
+    else:
+        for m in range(count):
+            row, x = (
+                slots[first + m] * program[layout.ROW_SIZE],
+                (first + m) * program[layout.WIDTH],
+            )
+            scale_inputs(weights, program, S, row, X, x, Z, z + m * stride)
+
+
+@by_address
+def before(task, group, _c, _d):
+    """Fill the observations of a group, and write the inputs of the network to its rows."""
+    weights, program, S, slots, X, _, Z = unpack(task, group)
+    streams, fields = int64s_at(group, layout.GROUP_SIZE), int64s_at(task, layout.TASK)
+    first, count = streams[layout.GROUP_FIRST], streams[layout.GROUP_COUNT]
+    stage, z, work = program[layout.STAGE], streams[layout.GROUP_INPUTS], work_at(program)
+    counters, size = program[stage + table.DIFFERENCE_COUNT] != 0, program[layout.ROW_SIZE]
+    denormals = flush_denormals()
+    if counters:
+        for m in range(count):
+            x = (first + m) * program[layout.WIDTH]
+            take_changes(program, S, slots[first + m] * size, X, x)
+    if program[stage + table.FILL] == 0:
+        _copy(program, S, slots, first, 0, count, X, Z, z)
+    else:
+        memory = memory_at(group, work[2] + program[stage + table.SCRATCH])
+        base = fields[layout.TASK_ROWS]
+        _fill(weights, program, S, slots, base, first, count, X, Z, z, memory, work[1])
+    if counters:
+        for m in range(count):
+            place = z + m * program[layout.STRIDE]
+            advance_levels(program, S, slots[first + m] * size, Z, place)
+    _scale(weights, program, S, slots, first, count, X, Z, z)
+    if program[stage + table.CALENDAR] != 0:
+        doubles = doubles_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
+        for m in range(count):
+            row, time = slots[first + m] * size, float64(time_of(task, first + m))
+            derive(weights, program, doubles, S, row, time, Z, z + m * program[layout.STRIDE])
+    restore(denormals)
