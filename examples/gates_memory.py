@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from streamlstm.learn.adam import Adam
 from streamlstm.learn.bptt import Tape
-from streamlstm.learn.cells.recurrent import ConcatenatedTape
 from streamlstm.learn.network import RecurrentNetwork
 
 HIDDEN, BATCH, RATE = 32, 32, 5e-3
@@ -79,8 +78,7 @@ def train(cell: str, lag: int, updates: int) -> tuple[list[float], Array]:
 def gradient_sizes(tape: Tape) -> Array:
     """Return the norm of the gradient of each step's pre-activations, float[lag]."""
     (layer,) = tape.recurrent
-    assert isinstance(layer, ConcatenatedTape)
-    return np.asarray(np.linalg.norm(layer.gates.reshape(tape.T, -1), axis=1))
+    return np.asarray(np.linalg.norm(layer.product.Z.reshape(tape.T, -1), axis=1))
 
 
 def draw(results: dict[tuple[str, int], tuple[list[float], Array]], out: Path) -> None:

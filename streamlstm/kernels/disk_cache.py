@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import config
-from numba.core import caching
+from numba.core import caching, serialize
 
 _LOG = logging.getLogger(__name__)
 _UNKEPT, _ELSEWHERE = "unkept", "elsewhere"  # subjects of warnings
@@ -43,6 +43,9 @@ def _cache_at(locator: type[Any]) -> type[Any]:
     class Folder(caching.FunctionCache):
         _impl_class = Implementation
 
+        def _index_key(self, sig: Any, codegen: Any) -> Any:
+            return sig, codegen.magic_tuple(), _closure(self._py_func)
+
         @property
         def index(self) -> Path:
             return Path(self._cache_file._index_path)
@@ -55,6 +58,23 @@ def _cache_at(locator: type[Any]) -> type[Any]:
             return None
 
     return Folder
+
+
+def _closure(function: Any) -> tuple[Any, ...]:
+    """Describe what a function has in its closure: compiled functions by name, the rest as bytes.
+
+    Numba's own key has the bytes of all, which for a compiled function differ from process to
+    process: what a factory made of one was compiled anew by each, and kept each time. A function's
+    code needs no place in the key: the name of the entry has the hash of its source.
+    """
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    functions = [getattr(cell, "py_func", None) for cell in cells]
+    return tuple(
+        serialize.dumps(cell)
+        if inner is None
+        else (inner.__module__, inner.__qualname__, _closure(inner))
+        for cell, inner in zip(cells, functions, strict=True)
+    )
 
 
 _CHOSEN, _PACKAGE, _USER = (

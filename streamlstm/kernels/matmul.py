@@ -36,6 +36,8 @@ def product_tile(
     panels: int = 1,
     chains: int = 1,
     storage: str = "float32",
+    *,
+    outer: bool = False,
 ) -> Any:
     """Make the intrinsic that multiplies one tile.
 
@@ -49,6 +51,9 @@ def product_tile(
         floats as sums; ``w_stride`` counts weights.
     phases : one or two sequences of (vector, sum)
         For each stretch of inputs, which vectors of a weight row add to which sums.
+    outer : bool
+        Add ``A^T W`` to Z, the sum of the outer products of the rows of both: input k of row r is
+        at ``A[a + k * stride + r]``, and every sum starts with what Z holds in place of a bias.
 
     Returns
     -------
@@ -86,7 +91,8 @@ def product_tile(
         )
 
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _Tile(context, builder, signature, args, rows, phases, panels, chains, storage).emit()
+            shape = rows, phases, panels, chains, storage, outer
+            _Tile(context, builder, signature, args, *shape).emit()
             return context.get_dummy_value()
 
         return signature, emit
@@ -108,11 +114,14 @@ class _Tile:
         panels: int,
         chains: int,
         storage: str,
+        outer: bool,
     ) -> None:
         A, a, B, b, stride, W, w, bias_size, w_stride, panel_stride, K0, K1, Z, z, z_stride = args
         self.builder, self.integer = builder, a.type
         self.rows, self.phases, self.panels, self.chains = rows, phases, panels, chains
-        self.w_stride, self.z_stride = w_stride, z_stride
+        self.stride, self.w_stride, self.z_stride = stride, w_stride, z_stride
+        self.outer = outer
+        row_stride = self.number(1) if outer else stride
         self.lengths = (K0, K1)[: len(phases)]
 
         def address(position: int, array: Any, offset: Any) -> Any:
@@ -121,7 +130,9 @@ class _Tile:
 
         self.inputs = [
             [
-                address(position, array, builder.add(offset, builder.mul(stride, self.number(r))))
+                address(
+                    position, array, builder.add(offset, builder.mul(row_stride, self.number(r)))
+                )
                 for r in range(rows)
             ]
             for position, array, offset in ((0, A, a), (2, B, b))
@@ -165,18 +176,20 @@ class _Tile:
         self.store_sums()
 
     def start_sums(self) -> None:
-        """Start every sum with its bias, further chains with zero."""
+        """Start every sum with its bias, or what Z holds; further chains with zero."""
         builder = self.builder
         zero = ir.Constant(simd.VECTOR, [0.0] * simd.LANES)
         used = sorted({column for phase in self.phases for _, column in phase})
         self.sums: dict[tuple[int, int, int], list[Any]] = {}
         for p in range(self.panels):
             for column in used:
-                bias = self.load_bias(self.biases[p], column)
+                first = None if self.outer else self.load_bias(self.biases[p], column)
                 for r in range(self.rows):
+                    if self.outer:
+                        first = simd.emit_load(builder, self.place(p, r, column))
                     # Allocas at the entry become registers: LLVM promotes every one of them.
                     chain = [cgutils.alloca_once(builder, simd.VECTOR) for _ in range(self.chains)]
-                    builder.store(bias, chain[0])
+                    builder.store(first, chain[0])
                     for slot in chain[1:]:
                         builder.store(zero, slot)
                     self.sums[p, r, column] = chain
@@ -200,12 +213,13 @@ class _Tile:
     ) -> None:
         builder = self.builder
         row = builder.mul(k, self.w_stride)
+        element = builder.mul(k, self.stride) if self.outer else k
         loaded = [
             {vector: self.load_weights(panel, vector, row) for vector, _ in phase}
             for panel in weights
         ]
         for r in range(self.rows):
-            x = simd.emit_splat(builder, builder.load(self.advance(inputs[r], k)))
+            x = simd.emit_splat(builder, builder.load(self.advance(inputs[r], element)))
             for p in range(self.panels):
                 for vector, column in phase:
                     slot = self.sums[p, r, column][chain]
@@ -218,6 +232,10 @@ class _Tile:
             parts = [builder.load(slot) for slot in chain]
             while len(parts) > 1:
                 parts = [builder.fadd(a, b) for a, b in list(pairwise(parts))[::2]]
-            offset = builder.mul(self.z_stride, self.number(p * self.rows + r))
-            offset = builder.add(offset, self.number(column * simd.LANES))
-            simd.emit_store(builder, parts[0], self.advance(self.target, offset))
+            simd.emit_store(builder, parts[0], self.place(p, r, column))
+
+    def place(self, p: int, r: int, column: int) -> Any:
+        """Return the address of a sum in Z."""
+        offset = self.builder.mul(self.z_stride, self.number(p * self.rows + r))
+        offset = self.builder.add(offset, self.number(column * simd.LANES))
+        return self.advance(self.target, offset)

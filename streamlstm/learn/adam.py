@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cells.adam_step import B1, B2, step
+
 Array = NDArray[Any]
+
+_AVERAGE_DECAY = 0.99  # of the moving average, per update
 
 
 class Adam:
@@ -16,7 +20,7 @@ class Adam:
 
     ::
 
-        g = gradient * min(1, clip / |gradient|)
+        g = gradient * min(1, 1 / |gradient|)
         m = b1 * m + (1 - b1) * g;  v = b2 * v + (1 - b2) * g^2
         theta -= rate * weight_decay * decayed * theta
         theta -= rate * (m / (1 - b1^k)) / (sqrt(v / (1 - b2^k)) + eps)
@@ -32,10 +36,6 @@ class Adam:
     ----------
     theta : float[P]
         The parameters; updated in place.
-    clip : float
-        Maximum norm of the gradient.
-    decay : float
-        Decay of the moving average per update.
     weight_decay : float
         How far weights shrink towards 0 with each update, as a fraction of ``rate``.
     decayed : float[P], optional
@@ -50,41 +50,33 @@ class Adam:
     def __init__(
         self,
         theta: Array,
-        clip: float = 1.0,
-        decay: float = 0.99,
         weight_decay: float = 0.0,
         decayed: Array | None = None,
     ) -> None:
         self.theta = theta
         self.average = theta.copy()
-        self._clip, self._decay = clip, decay
         self._weight_decay = weight_decay
         self._decayed = np.ones_like(theta) if decayed is None else decayed
         self._m, self._v = np.zeros_like(theta), np.zeros_like(theta)
         self._updates = 0
 
     def update(self, gradient: Array, rate: float) -> None:
-        """Update ``theta`` by the gradient, float[P], which is overwritten.
+        """Update ``theta`` by the gradient, float[P].
 
         A gradient that is not finite is skipped: one bad batch must not end a training run.
         """
-        b1, b2 = 0.9, 0.999
         norm = float(np.linalg.norm(gradient))
         if not np.isfinite(norm):
             return
-        if norm > self._clip:
-            gradient *= self._clip / norm
-        self._updates += 1
-        self._m += (1 - b1) * (gradient - self._m)
-        self._v += (1 - b2) * (gradient * gradient - self._v)
-        m_hat = self._m / (1 - b1**self._updates)
-        v_hat = self._v / (1 - b2**self._updates)
-        if self._weight_decay:
-            self.theta *= 1 - rate * self._weight_decay * self._decayed
-        self.theta -= rate * m_hat / (np.sqrt(v_hat) + 1e-8)
+        self._updates = k = self._updates + 1
         # A smaller decay at first, or the average would stay near the initial weights.
-        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        self.average += (1 - decay) * (self.theta - self.average)
+        decay = min(_AVERAGE_DECAY, (1 + k) / (10 + k))
+        factors = (
+            *(min(1.0, 1.0 / norm) if norm else 1.0, rate, rate * self._weight_decay),
+            *(1 / (1 - B1**k), 1 / (1 - B2**k), 1 - decay),
+        )
+        numbers = [self.theta.dtype.type(factor) for factor in factors]
+        step(self.theta, gradient, self._m, self._v, self.average, self._decayed, *numbers)
 
     def state(self) -> dict[str, Array]:
         """Return everything that changes, as arrays by name: ``restore`` continues from it."""

@@ -37,10 +37,9 @@ def huber(outputs: Array, targets: Array, weights: Array, delta: float) -> tuple
     """
     error = (outputs - targets) * weights
     size = np.abs(error)
-    count = max(float(np.broadcast_to(weights, error.shape).sum()), 1.0)
-    loss = np.where(size < delta, 0.5 * error * error, delta * (size - 0.5 * delta))
-    gradient = np.clip(error, -delta, delta) / outputs.dtype.type(count)
-    return float(loss.sum() / count), gradient
+    inner = np.minimum(size, outputs.dtype.type(delta))
+    gradient = np.clip(error, -delta, delta)
+    return _mean(inner * (size - 0.5 * inner), gradient, _count(weights, error))
 
 
 def pinball(outputs: Array, targets: Array, weights: Array, levels: Array) -> tuple[float, Array]:
@@ -66,10 +65,9 @@ def pinball(outputs: Array, targets: Array, weights: Array, levels: Array) -> tu
         Its gradient.
     """
     error = (targets - outputs) * weights
-    count = max(float(np.broadcast_to(weights, error.shape).sum()), 1.0)
     loss = np.maximum(levels * error, (levels - 1) * error)
-    slope = np.where(error > 0, -levels, np.where(error < 0, 1 - levels, 0))
-    return float(loss.sum() / count), (slope / count).astype(outputs.dtype)
+    slope = (error < 0) - levels * (error != 0)
+    return _mean(loss, slope.astype(outputs.dtype), _count(weights, error))
 
 
 def cross_entropy(
@@ -97,13 +95,11 @@ def cross_entropy(
     at = classes.astype(np.intp)
     weight = weights * class_weights[at]
     logs = log_softmax(logits)
-    total = max(float(weight.sum()), 1e-12)
-    gradient = np.exp(logs)
-    truth = np.take_along_axis(gradient, at, axis=-1)
-    np.put_along_axis(gradient, at, truth - 1, axis=-1)
-    gradient *= weight / logits.dtype.type(total)
     said = np.take_along_axis(logs, at, axis=-1)
-    return float(-(said * weight).sum() / total), gradient
+    gradient = np.exp(logs)
+    np.put_along_axis(gradient, at, np.exp(said) - 1, axis=-1)
+    gradient *= weight
+    return _mean(-said * weight, gradient, max(float(weight.sum()), 1e-12))
 
 
 def log_softmax(logits: Array) -> Array:
@@ -111,3 +107,13 @@ def log_softmax(logits: Array) -> Array:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return logs
+
+
+def _count(weights: Array, error: Array) -> float:
+    """Return how many targets there are, 1 for none."""
+    return max(float(np.broadcast_to(weights, error.shape).sum()), 1.0)
+
+
+def _mean(losses: Array, gradient: Array, count: float) -> tuple[float, Array]:
+    """Return the mean loss and its gradient, of the losses and their gradients."""
+    return float(losses.sum() / count), gradient / gradient.dtype.type(count)

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "data": "",
     "wire": "",
     "engine": "backends online network kernels lazy_arrays",
-    "learn": "engine data online backends network kernels files plots",
+    "learn": "engine data online backends network kernels lazy_arrays files plots",
     "adapters": "learn engine data network",
     "convert": "engine backends network kernels files",
     "client": "engine wire network files",

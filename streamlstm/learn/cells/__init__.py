@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import ModelError, shown
-from . import embedding, gru, layer_norm, lstm, rnn
+from . import adam_step, embedding, gru, layer_norm, lstm, multiply, rnn
 from .block import Block as Block
 from .block import BlockTape as BlockTape
 from .block import State as State
@@ -23,9 +23,11 @@ CELLS: dict[str, Callable[[int, int], RecurrentBlock]] = {
 """Recurrent layers by the name of their cell; each takes F and H."""
 
 KERNELS: tuple[Any, ...] = (
-    *lstm.KERNELS,
-    *gru.KERNELS,
-    *rnn.KERNELS,
+    adam_step.step,
+    *multiply.KERNELS,
+    *lstm.LOOPS,
+    *gru.LOOPS,
+    *rnn.LOOPS,
     *layer_norm.KERNELS,
     *embedding.KERNELS,
 )
@@ -47,6 +49,7 @@ def block_of(cell: str) -> Callable[[int, int], RecurrentBlock]:
 
 def compile_kernels(*cells: str) -> None:
     """Compile the kernels of some cells, by default of all, or load them from the cache."""
+    adam_step.run_once()
     for cell in cells or CELLS:
         block_of(cell)(1, 1).run_once()
     if not cells:

@@ -21,36 +21,36 @@ from numpy.typing import NDArray
 
 from ...network.layers import GRU
 from .block import Exported, State
+from .product import Product
 from .recurrent import RecurrentBlock, RecurrentTape, glorot, orthogonal
 from .tanh import compiled, tanh
+from .time_loop import backward_loop, forward_loop
 
 Array = NDArray[Any]
 
 
 @compiled
-def forward(t: int, a: Array, b: Array, h: Array, hidden: Array) -> None:
+def forward(t: int, Z: Array, h: Array, a: Array) -> None:
     """Compute the gates of step ``t`` from their two products, and ``h`` of ``t + 1``.
 
     Parameters
     ----------
     t : int
         The step.
-    a : float[T, B, 3H]
-        Products of the inputs at ``t``; the activations ``r, z, n`` on return.
-    b : float[T, B, 3H]
+    Z : float[T, B, 3H or more]
         Products of the hidden state at ``t``.
     h : float[T + 1, B, H]
         ``h[t]`` is read, ``h[t + 1]`` written.
-    hidden : float[T + 1, B, H + 1]
-        The inputs of the matrix products; ``h`` of ``t + 1`` is written.
+    a : float[T, B, 3H or more]
+        Products of the inputs at ``t``; the activations ``r, z, n`` on return.
     """
     half = a.dtype.type(0.5)
     B, H = h.shape[1:]
     for m in range(B):
         # Slices, and a loop each from 0, so that LLVM vectorises them (lstm.py).
-        reset_update, candidate = a[t, m, : 2 * H], a[t, m, 2 * H :]
-        recurrent, recurrent_n = b[t, m, : 2 * H], b[t, m, 2 * H :]
-        before, after, following = h[t, m], h[t + 1, m], hidden[t + 1, m]
+        reset_update, candidate = a[t, m, : 2 * H], a[t, m, 2 * H : 3 * H]
+        recurrent, recurrent_n = Z[t, m, : 2 * H], Z[t, m, 2 * H : 3 * H]
+        before, after = h[t, m], h[t + 1, m]
         for k in range(2 * H):
             sum_k = reset_update[k] + recurrent[k]
             reset_update[k] = half + half * tanh(half * sum_k)
@@ -59,34 +59,32 @@ def forward(t: int, a: Array, b: Array, h: Array, hidden: Array) -> None:
             candidate[k] = tanh(candidate[k] + r[k] * recurrent_n[k])
         for k in range(H):
             after[k] = candidate[k] + z[k] * (before[k] - candidate[k])
-        for k in range(H):
-            following[k] = after[k]
 
 
 @compiled
-def backward(t: int, a: Array, b: Array, h: Array, d_out: Array, dh: Array, direct: Array) -> None:
+def backward(t: int, Z: Array, h: Array, d_out: Array, dh: Array, a: Array, direct: Array) -> None:
     """Compute the gradients of both products of step ``t`` from its gates.
 
     Parameters
     ----------
     t : int
         The step.
-    a, b : float[T, B, 3H]
+    Z, a : float[T, B, 3H or more]
         As `forward` left them at ``t``; the gradients of both products on return.
     h : float[T + 1, B, H]
         As `forward` left it.
     d_out : float[T, B, H]
         Gradient of ``h`` from the layers above.
-    dh : float[B, H]
+    dh : float[B, H or more]
         Gradient of ``h`` from the next step's product.
     direct : float[B, H]
         Gradient of ``h`` that passes the update gate of the next step; of this step on return.
     """
     one = a.dtype.type(1)
-    B, H = dh.shape
+    B, H = direct.shape
     for m in range(B):
-        r, z, n = a[t, m, :H], a[t, m, H : 2 * H], a[t, m, 2 * H :]
-        b_r, b_z, b_n = b[t, m, :H], b[t, m, H : 2 * H], b[t, m, 2 * H :]
+        r, z, n = a[t, m, :H], a[t, m, H : 2 * H], a[t, m, 2 * H : 3 * H]
+        b_r, b_z, b_n = Z[t, m, :H], Z[t, m, H : 2 * H], Z[t, m, 2 * H : 3 * H]
         before, d_above, d_next, passed = h[t, m], d_out[t, m], dh[m], direct[m]
         for k in range(H):
             d = d_above[k] + d_next[k] + passed[k]
@@ -101,7 +99,7 @@ def backward(t: int, a: Array, b: Array, h: Array, d_out: Array, dh: Array, dire
             b_n[k] = d_n * r_k
 
 
-KERNELS = forward, backward
+LOOPS = forward_loop("gru", forward), backward_loop("gru", backward)
 
 
 class GRUBlock(RecurrentBlock):
@@ -148,45 +146,36 @@ class GRUBlock(RecurrentBlock):
 class GRUTape(RecurrentTape):
     """Buffers of one forward and backward pass of a GRU layer."""
 
-    def __init__(self, W_input: Array, W_hidden: Array, T: int, B: int) -> None:
-        self.W_input, self.W_hidden, self.T, self.B = W_input, W_hidden, T, B
-        H, dtype = len(W_hidden) - 1, W_hidden.dtype
-        self.x = np.ones((T, B, len(W_input)), dtype)
-        self.hidden = np.ones((T + 1, B, H + 1), dtype)  # what enters the products
-        self.h = np.empty((T + 1, B, H), dtype)
-        self.a, self.b = np.empty((T, B, 3 * H), dtype), np.empty((T, B, 3 * H), dtype)
-        self.mask: Array | None = None
+    loops = LOOPS
 
-    def forward(self, below: Array, state: State | None = None, mask: Array | None = None) -> Array:
-        """Return the outputs, float[T, B, H]."""
-        self.mask, rows = mask, self.T * self.B
-        self.x[:, :, :-1] = below
+    def __init__(self, W_input: Array, W_hidden: Array, T: int, B: int) -> None:
+        super().__init__(W_hidden, len(W_hidden) - 1, T, B)
+        self.inputs = Product(W_input, T, B)
+
+    def start(self, state: State | None) -> None:
+        """Set the state before the first step."""
         self.h[0] = 0 if state is None else state[0]
-        self.hidden[0, :, :-1] = self.h[0] if mask is None else self.h[0] * mask
-        # The inputs of all steps in one product: only the hidden state has to wait.
-        np.dot(self.x.reshape(rows, -1), self.W_input, out=self.a.reshape(rows, -1))
-        for t in range(self.T):
-            np.dot(self.hidden[t], self.W_hidden, out=self.b[t])
-            forward(t, self.a, self.b, self.h, self.hidden)
-            if mask is not None:
-                self.hidden[t + 1, :, :-1] *= mask
-        return self.h[1:]
+
+    def take_inputs(self, below: Array) -> None:
+        """Multiply the inputs of all steps at once: only the hidden state has to wait."""
+        self.inputs.rows[:-1, :, :-1] = below
+        self.inputs.multiply()
+
+    def forward_arrays(self) -> tuple[Array, ...]:
+        """Return the products of the inputs."""
+        return (self.inputs.Z,)
+
+    def backward_arrays(self) -> tuple[Array, ...]:
+        """Return those, and the gradient that passes the update gate, zero behind the last step."""
+        return self.inputs.Z, np.zeros_like(self.h[0])
 
     def backward(self, d_out: Array, gradient: Sequence[Array], d_below: Array | None) -> None:
         """Write the gradients of the last `forward`."""
-        rows = self.T * self.B
-        W_hidden = np.ascontiguousarray(self.W_hidden[:-1].T)
-        dh, direct = np.zeros_like(self.h[0]), np.zeros_like(self.h[0])
-        for t in reversed(range(self.T)):
-            backward(t, self.a, self.b, self.h, d_out, dh, direct)
-            np.dot(self.b[t], W_hidden, out=dh)
-            if self.mask is not None:
-                dh *= self.mask
-        a, b = self.a.reshape(rows, -1), self.b.reshape(rows, -1)
-        np.dot(self.x.reshape(rows, -1).T, a, out=gradient[0])
-        np.dot(self.hidden[:-1].reshape(rows, -1).T, b, out=gradient[1])
+        super().backward(d_out, gradient, d_below)
+        self.inputs.weight_gradient()
+        gradient[0][:] = self.inputs.dW[:, : gradient[0].shape[1]]
         if d_below is not None:
-            np.dot(a, self.W_input[:-1].T, out=d_below.reshape(rows, -1))
+            self.inputs.input_gradient(d_below)
 
     def state_before(self, t: int) -> State:
         """Return a view of ``(h,)`` before step ``t``."""

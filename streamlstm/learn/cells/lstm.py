@@ -24,40 +24,37 @@ from numpy.typing import NDArray
 
 from ...network.layers import LSTM
 from .block import Exported, State
-from .recurrent import ConcatenatedTape, RecurrentBlock, glorot, orthogonal
+from .product import aligned
+from .recurrent import RecurrentBlock, RecurrentTape, glorot, orthogonal
 from .tanh import compiled, tanh
+from .time_loop import backward_loop, forward_loop
 
 Array = NDArray[Any]
 
 
 @compiled
-def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) -> None:
+def forward(t: int, Z: Array, h: Array, c: Array, tanh_c: Array) -> None:
     """Compute the gates of step ``t`` from their pre-activations, and ``c`` and ``h`` of ``t + 1``.
 
     Parameters
     ----------
     t : int
         The step.
-    gates : float[T, B, 4H]
+    Z : float[T, B, 4H or more]
         Pre-activations at ``t``; activations on return.
-    c : float[T + 1, B, H]
-        Cell states; ``c[t]`` is read, ``c[t + 1]`` written.
+    h, c : float[T + 1, B, H]
+        States; ``c[t]`` is read, ``h[t + 1]`` and ``c[t + 1]`` are written.
     tanh_c : float[T, B, H]
         Written at ``t``.
-    xh : float[T + 1, B, F + H + 1]
-        The inputs of the matrix products; ``h`` of ``t + 1`` is written.
-    F : int
-        Column of ``h`` in ``xh``.
     """
-    half = gates.dtype.type(0.5)
+    half = Z.dtype.type(0.5)
     B, H = tanh_c.shape[1:]
     for b in range(B):
-        z, before, after, tc = gates[t, b], c[t, b], c[t + 1, b], tanh_c[t, b]
-        h = xh[t + 1, b, F : F + H]
+        z, before, after, tc, h_after = Z[t, b], c[t, b], c[t + 1, b], tanh_c[t, b], h[t + 1, b]
         # One loop for each slice, each from 0: LLVM vectorises these. It cannot vectorise one
         # loop over all four gates (z[k] and z[H + k] might meet) nor for range(2 * H, 3 * H)
         # (k might be negative): 5.3 and 2.6 ms against 1.1 for 64 steps of B = H = 64.
-        input_forget, candidate, output = z[: 2 * H], z[2 * H : 3 * H], z[3 * H :]
+        input_forget, candidate, output = z[: 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
         for k in range(2 * H):
             input_forget[k] = half + half * tanh(half * input_forget[k])
         for k in range(H):
@@ -70,12 +67,12 @@ def forward(t: int, gates: Array, c: Array, tanh_c: Array, xh: Array, F: int) ->
         for k in range(H):
             tc[k] = tanh(after[k])
         for k in range(H):
-            h[k] = output[k] * tc[k]
+            h_after[k] = output[k] * tc[k]
 
 
 @compiled
 def backward(
-    t: int, gates: Array, c: Array, tanh_c: Array, d_out: Array, dh: Array, dc: Array
+    t: int, Z: Array, _h: Array, d_out: Array, dh: Array, c: Array, tanh_c: Array, dc: Array
 ) -> None:
     """Compute the gradient of the pre-activations of step ``t`` from its gates.
 
@@ -83,35 +80,35 @@ def backward(
     ----------
     t : int
         The step.
-    gates : float[T, B, 4H]
+    Z : float[T, B, 4H or more]
         Activations at ``t``; gradients of the pre-activations on return.
     c, tanh_c : float[T + 1, B, H], float[T, B, H]
         As `forward` left them.
     d_out : float[T, B, H]
         Gradient of ``h`` from the layers above.
-    dh : float[B, H]
+    dh : float[B, H or more]
         Gradient of ``h`` from later steps.
     dc : float[B, H]
         Gradient of ``c`` from later steps; of ``c`` before this step on return.
     """
-    one = gates.dtype.type(1)
+    one = Z.dtype.type(1)
     B, H = dc.shape
     for b in range(B):
-        z, before, tc = gates[t, b], c[t, b], tanh_c[t, b]
+        z, before, tc = Z[t, b], c[t, b], tanh_c[t, b]
+        i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
         d_above, d_next, d_cell = d_out[t, b], dh[b], dc[b]
         for k in range(H):
-            i, f, g, o = z[k], z[H + k], z[2 * H + k], z[3 * H + k]
-            tanh_ck = tc[k]
-            dh_k = d_above[k] + d_next[k]
-            dc_k = d_cell[k] + dh_k * o * (one - tanh_ck * tanh_ck)
-            z[k] = dc_k * g * i * (one - i)
-            z[H + k] = dc_k * before[k] * f * (one - f)
-            z[2 * H + k] = dc_k * i * (one - g * g)
-            z[3 * H + k] = dh_k * tanh_ck * o * (one - o)
-            d_cell[k] = dc_k * f
+            i_k, f_k, g_k, o_k, tc_k = i[k], f[k], g[k], o[k], tc[k]
+            d_h = d_above[k] + d_next[k]
+            d_c = d_cell[k] + d_h * o_k * (one - tc_k * tc_k)
+            i[k] = d_c * g_k * i_k * (one - i_k)
+            f[k] = d_c * before[k] * f_k * (one - f_k)
+            g[k] = d_c * i_k * (one - g_k * g_k)
+            o[k] = d_h * tc_k * o_k * (one - o_k)
+            d_cell[k] = d_c * f_k
 
 
-KERNELS = forward, backward
+LOOPS = forward_loop("lstm", forward), backward_loop("lstm", backward)
 
 
 class LSTMBlock(RecurrentBlock):
@@ -151,27 +148,27 @@ class LSTMBlock(RecurrentBlock):
         W[:F], W[F:-1], W[-1] = weights["weight_ih"].T, weights["weight_hh"].T, weights["bias"]
 
 
-class LSTMTape(ConcatenatedTape):
+class LSTMTape(RecurrentTape):
     """Buffers of one forward and backward pass of an LSTM layer."""
+
+    loops = LOOPS
 
     def __init__(self, W: Array, H: int, T: int, B: int) -> None:
         super().__init__(W, H, T, B)
-        self.c = np.empty((T + 1, B, H), W.dtype)
-        self.tanh_c = np.empty((T, B, H), W.dtype)
-        self.dc = np.empty((B, H), W.dtype)
+        self.c = aligned((T + 1, B, H), W.dtype)
+        self.tanh_c = aligned((T, B, H), W.dtype)
 
     def start(self, state: State | None) -> None:
         """Set the state before the first step."""
         self.h[0], self.c[0] = (0, 0) if state is None else state
-        self.dc[:] = 0
 
-    def step(self, t: int) -> None:
-        """Compute the state after step ``t``."""
-        forward(t, self.gates, self.c, self.tanh_c, self.xh, self.F)
+    def forward_arrays(self) -> tuple[Array, ...]:
+        """Return cell states and their tanh."""
+        return self.c, self.tanh_c
 
-    def step_back(self, t: int, d_out: Array, dh: Array) -> None:
-        """Replace the gates of step ``t`` by the gradient of their pre-activations."""
-        backward(t, self.gates, self.c, self.tanh_c, d_out, dh, self.dc)
+    def backward_arrays(self) -> tuple[Array, ...]:
+        """Return those and the gradient of the last cell state, which is zero."""
+        return self.c, self.tanh_c, np.zeros_like(self.c[0])
 
     def state_before(self, t: int) -> State:
         """Return views of ``(h, c)`` before step ``t``."""

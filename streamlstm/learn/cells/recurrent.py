@@ -1,4 +1,4 @@
-"""What recurrent layers share: how weights begin, and the loop over time of one product a step."""
+"""What recurrent layers share: how weights begin, and the loops over time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .block import Block, BlockTape, State
+from .multiply import row_width
+from .product import PackedMatrix, Product, aligned
 
 Array = NDArray[Any]
 
@@ -31,11 +33,54 @@ class RecurrentBlock(Block):
 
 
 class RecurrentTape(BlockTape):
-    """Buffers of a recurrent layer."""
+    """Buffers of a recurrent layer, and its passes: a product and a pointwise function a step.
+
+    Parameters
+    ----------
+    W : float[F + H + 1, G H]
+        The matrix of the products: rows for inputs, which may be none (F = 0), for the hidden
+        state, and one for biases.
+    H, T, B : int
+
+    Attributes
+    ----------
+    loops : (compiled function, compiled function)
+        Over time, forward and backward: of the cell.
+    product : Product
+        Of ``x``, ``h`` times its mask and 1. Its ``Z`` holds the gates after a pass forward.
+    h : float[T + 1, B, H]
+        Hidden states, from that before the first step.
+    """
+
+    loops: tuple[Any, Any]
+
+    def __init__(self, W: Array, H: int, T: int, B: int) -> None:
+        self.F, self.H = len(W) - H - 1, H
+        self.product = Product(W, T, B)
+        self.h = aligned((T + 1, B, H), W.dtype)
+        self._dh = aligned((B, row_width(H)), W.dtype)
+        self._transposed = PackedMatrix(W.shape[1], H, W.dtype)
+        self._all = np.ones((B, H), W.dtype)
+        self._mask = self._all
 
     @abstractmethod
+    def start(self, state: State | None) -> None:
+        """Set the state before the first step."""
+
+    @abstractmethod
+    def forward_arrays(self) -> tuple[Array, ...]:
+        """Return what a step forward takes beside the products and ``h``."""
+
+    @abstractmethod
+    def backward_arrays(self) -> tuple[Array, ...]:
+        """Return what a step backward takes beside those and the gradients of ``h``."""
+
+    @abstractmethod
+    def state_before(self, t: int) -> State:
+        """Return views of the state before step ``t``."""
+
     def forward(self, below: Array, state: State | None = None, mask: Array | None = None) -> Array:
-        """Return the outputs.
+        """Return the outputs, float[T, B, H].
 
         Parameters
         ----------
@@ -46,84 +91,29 @@ class RecurrentTape(BlockTape):
             Factors of the hidden state where it enters the next step's product: dropout between
             steps with the same mask at all of them (Gal and Ghahramani, 2016).
         """
-
-    @abstractmethod
-    def state_before(self, t: int) -> State:
-        """Return views of the state before step ``t``, of a pass without a mask."""
-
-
-class ConcatenatedTape(RecurrentTape):
-    """The loop of a cell whose pre-activations are one product, ``z = [x, h, 1] @ W``.
-
-    Attributes
-    ----------
-    xh : float[T + 1, B, F + H + 1]
-        Inputs of the products. ``h`` of the last step is in the last row.
-    gates : float[T, B, G H]
-        Activations; after `backward` the gradients of the pre-activations.
-    """
-
-    def __init__(self, W: Array, H: int, T: int, B: int) -> None:
-        self.W, self.F, self.T, self.B = W, len(W) - H - 1, T, B
-        self.xh = np.zeros((T + 1, B, len(W)), W.dtype)
-        self.xh[:, :, -1] = 1  # the bias row's input
-        self.gates = np.empty((T, B, W.shape[1]), W.dtype)
-        self.h = self.xh[:, :, self.F : -1]
-        self.masked: Array | None = None
-        self.mask: Array | None = None
-
-    @abstractmethod
-    def start(self, state: State | None) -> None:
-        """Set the state before the first step."""
-
-    @abstractmethod
-    def step(self, t: int) -> None:
-        """Compute the state after step ``t`` from its pre-activations."""
-
-    @abstractmethod
-    def step_back(self, t: int, d_out: Array, dh: Array) -> None:
-        """Replace the gates of step ``t`` by the gradient of their pre-activations.
-
-        Parameters
-        ----------
-        t : int
-        d_out : float[T, B, H]
-            Gradient by the outputs.
-        dh : float[B, H]
-            Gradient of ``h`` from later steps.
-        """
-
-    def forward(self, below: Array, state: State | None = None, mask: Array | None = None) -> Array:
-        """Return the outputs, float[T, B, H]."""
-        self.mask = mask
-        self.xh[:-1, :, : self.F] = below
+        product, F = self.product, self.F
+        self._mask = self._all if mask is None else mask
         self.start(state)
-        out: Array = self.h[1:] if mask is None else np.empty(self.h[1:].shape, self.W.dtype)
-        if mask is not None:
-            self.h[0] *= mask
-        for t in range(self.T):
-            np.dot(self.xh[t], self.W, out=self.gates[t])
-            self.step(t)
-            if mask is not None:
-                out[t] = self.h[t + 1]
-                self.h[t + 1] *= mask
-        return out
+        self.take_inputs(below)
+        product.rows[0, :, F:-1] = self.h[0] * self._mask
+        panels, N = product.pack(), product.W.shape[1]
+        arrays = self.forward_arrays()
+        self.loops[0](product.rows, F, panels, N, product.Z, self.h, self._mask, arrays)
+        return self.h[1:]
+
+    def take_inputs(self, below: Array) -> None:
+        """Put the inputs into the rows of the product."""
+        self.product.rows[:-1, :, : self.F] = below
 
     def backward(self, d_out: Array, gradient: Sequence[Array], d_below: Array | None) -> None:
         """Write the gradients of the last `forward`."""
-        F, rows = self.F, self.T * self.B
-        W_hidden = np.ascontiguousarray(self.W[F:-1].T)
-        dh = np.zeros(d_out.shape[1:], d_out.dtype)
-        for t in reversed(range(self.T)):
-            self.step_back(t, d_out, dh)
-            np.dot(self.gates[t], W_hidden, out=dh)
-            if self.mask is not None:
-                dh *= self.mask
-        # All steps at once: one product for the weights, and one for the layer below.
-        gates = self.gates.reshape(rows, -1)
-        np.dot(self.xh[:-1].reshape(rows, -1).T, gates, out=gradient[0])
-        if d_below is not None:
-            np.dot(gates, self.W[:F].T, out=d_below.reshape(rows, F))
+        product, F = self.product, self.F
+        panels, N = self._transposed.pack(product.W[F:-1].T), product.W.shape[1]
+        rows, Z, dW, arrays = product.rows, product.Z, product.dW, self.backward_arrays()
+        self.loops[1](rows, Z, panels, N, self.h, self._mask, d_out, self._dh, dW, arrays)
+        gradient[-1][:] = dW[:, :N]
+        if F and d_below is not None:
+            product.input_gradient(d_below)
 
 
 def glorot(rng: np.random.Generator, rows: int, columns: int, fan: int) -> Array:

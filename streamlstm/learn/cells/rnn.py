@@ -10,60 +10,59 @@ from numpy.typing import NDArray
 
 from ...network.layers import RNN
 from .block import Exported, State
-from .recurrent import ConcatenatedTape, RecurrentBlock, glorot, orthogonal
+from .recurrent import RecurrentBlock, RecurrentTape, glorot, orthogonal
 from .tanh import compiled, tanh
+from .time_loop import backward_loop, forward_loop
 
 Array = NDArray[Any]
 
 
 @compiled
-def forward(t: int, z: Array, xh: Array, F: int) -> None:
+def forward(t: int, Z: Array, h: Array) -> None:
     """Compute ``h`` of step ``t`` from its pre-activations.
 
     Parameters
     ----------
     t : int
         The step.
-    z : float[T, B, H]
-        Pre-activations at ``t``; activations on return.
-    xh : float[T + 1, B, F + H + 1]
-        The inputs of the matrix products; ``h`` of ``t + 1`` is written.
-    F : int
-        Column of ``h`` in ``xh``.
+    Z : float[T, B, H or more]
+        Pre-activations at ``t``.
+    h : float[T + 1, B, H]
+        ``h[t + 1]`` is written.
     """
-    B, H = z.shape[1:]
+    B, H = h.shape[1:]
     for b in range(B):
-        at, h = z[t, b], xh[t + 1, b, F : F + H]
+        z, after = Z[t, b], h[t + 1, b]
         for k in range(H):
-            at[k] = tanh(at[k])
-        for k in range(H):
-            h[k] = at[k]
+            after[k] = tanh(z[k])
 
 
 @compiled
-def backward(t: int, z: Array, d_out: Array, dh: Array) -> None:
+def backward(t: int, Z: Array, h: Array, d_out: Array, dh: Array) -> None:
     """Compute the gradient of the pre-activations of step ``t``.
 
     Parameters
     ----------
     t : int
         The step.
-    z : float[T, B, H]
-        Activations at ``t``; gradients of the pre-activations on return.
+    Z : float[T, B, H or more]
+        Gradients of the pre-activations at ``t`` on return.
+    h : float[T + 1, B, H]
+        As `forward` left it.
     d_out : float[T, B, H]
         Gradient of ``h`` from the layers above.
-    dh : float[B, H]
+    dh : float[B, H or more]
         Gradient of ``h`` from later steps.
     """
-    one = z.dtype.type(1)
-    B, H = dh.shape
+    one = Z.dtype.type(1)
+    B, H = h.shape[1:]
     for b in range(B):
-        at, d_above, d_next = z[t, b], d_out[t, b], dh[b]
+        z, at, d_above, d_next = Z[t, b], h[t + 1, b], d_out[t, b], dh[b]
         for k in range(H):
-            at[k] = (d_above[k] + d_next[k]) * (one - at[k] * at[k])
+            z[k] = (d_above[k] + d_next[k]) * (one - at[k] * at[k])
 
 
-KERNELS = forward, backward
+LOOPS = forward_loop("rnn", forward), backward_loop("rnn", backward)
 
 
 class RNNBlock(RecurrentBlock):
@@ -95,20 +94,22 @@ class RNNBlock(RecurrentBlock):
         W[:F], W[F:-1], W[-1] = weights["weight_ih"].T, weights["weight_hh"].T, weights["bias"]
 
 
-class RNNTape(ConcatenatedTape):
+class RNNTape(RecurrentTape):
     """Buffers of one forward and backward pass of a plain recurrent layer."""
+
+    loops = LOOPS
 
     def start(self, state: State | None) -> None:
         """Set the state before the first step."""
         self.h[0] = 0 if state is None else state[0]
 
-    def step(self, t: int) -> None:
-        """Compute the state after step ``t``."""
-        forward(t, self.gates, self.xh, self.F)
+    def forward_arrays(self) -> tuple[Array, ...]:
+        """Return nothing: the products and ``h`` are all."""
+        return ()
 
-    def step_back(self, t: int, d_out: Array, dh: Array) -> None:
-        """Replace the activations of step ``t`` by the gradient of their pre-activations."""
-        backward(t, self.gates, d_out, dh)
+    def backward_arrays(self) -> tuple[Array, ...]:
+        """Return nothing."""
+        return ()
 
     def state_before(self, t: int) -> State:
         """Return a view of ``(h,)`` before step ``t``."""

@@ -25,8 +25,6 @@ def tanh(x: Any) -> Any:
     raise NotImplementedError
 
 
-# A function that a kernel finds among its globals: one in a closure would belong to the kernel's
-# key on disk, where it differs in every process, so that each would compile the kernel again.
 @overload(tanh, jit_options={"forceinline": True, "fastmath": _MATH})
 def _tanh(x: Any) -> Any:
     return _tanh32 if x == types.float32 else _tanh64
