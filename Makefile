@@ -55,6 +55,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 	@$(RUN) -m benchmarks.kernels --json benchmarks/results/kernels.json
 	@$(RUN) -m benchmarks.streams --json benchmarks/results/streams.json
 	@$(RUN) -m benchmarks.layers --json benchmarks/results/layers.json
+	@$(RUN) -m benchmarks.windows --json benchmarks/results/windows.json
 	@$(RUN) -m benchmarks.startup --json benchmarks/results/startup.json
 	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
 	@$(RUN) -m benchmarks.serving --json benchmarks/results/serving.json

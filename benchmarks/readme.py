@@ -24,7 +24,7 @@ SHORT: dict[str, tuple[str, ...]] = {
 }
 ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
-        *("kernels", "streams", "startup", "layers", "training"),
+        *("kernels", "streams", "windows", "startup", "layers", "training"),
         *("serving", "fairness", "durability", "torture", "fire", "soak"),
     ),
     (),

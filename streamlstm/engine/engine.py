@@ -239,8 +239,9 @@ class Engine(Runs):
         Parameters
         ----------
         model : Model
-            With the same inputs, outputs, categories and horizon, and layers with the same state
-            layout: weights, scaling and stateless layers may differ. Every stream keeps its state.
+            With the same inputs, outputs, categories, horizon and window, and layers with the same
+            state layout: weights, scaling and stateless layers may differ. Every stream keeps its
+            state.
         anew : bool
             Let all streams restart from the initial state, with any model. Their sequence numbers
             stay, so the next observation is the one after the last; their event times are cleared.

@@ -54,7 +54,10 @@ def _take(program, layer, rows, start, t, S, x):
     """Copy row ``t`` of T, the oldest first, of a window to ``S[x]``."""
     T, F = program[layer + layout.WINDOW_ROWS], program[layer + layout.LAYER_INPUTS]
     place = start + program[layer + layout.WINDOW_PLACE]
-    source = place + WINDOW_COUNTERS + (_counter(rows, place + 1, T - 1) + t) % T * F
+    row = _counter(rows, place + 1, T - 1) + t
+    if row >= T:  # cheaper than a division
+        row -= T
+    source = place + WINDOW_COUNTERS + row * F
     for n in range(0, F, LANES):
         store(S, x + n, load_first(rows, source + n, F - n))
 

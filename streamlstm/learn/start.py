@@ -121,6 +121,12 @@ def check_fits(name: str, start: Model, made: Model) -> None:
     DataError
         What differs, both values, and that the start's has to be kept.
     """
+    if start.window is not None:
+        raise DataError(
+            f"{name}: cannot be trained on: it runs over windows of {start.window} rows, and "
+            "training makes networks that keep their state from step to step; train a new one, or "
+            "on model.with_window(None)"
+        )
     for what in ("inputs", "outputs", "horizons", "skip", "lags", "counters"):
         mine, theirs = getattr(start, what), getattr(made, what)
         if mine != theirs:

@@ -1,8 +1,8 @@
 """Compares two models: checks that streams can continue, and lists the differences.
 
-Streams can continue if inputs, outputs, their offsets, categories and horizon are equal, and the
-states of the recurrent layers too, in their order, and what the online stage keeps. Layers without
-a state, weights and scaling may differ.
+Streams can continue if inputs, outputs, their offsets, categories, horizon and window are equal,
+and the states of the recurrent layers too, in their order, and what the online stage keeps. Layers
+without a state, weights and scaling may differ.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from streamlstm import GRU, LSTM, Dense, Engine, Model, Online
 from streamlstm.backends.plan import window_place
-from streamlstm.errors import ModelError, ModelFileError, ModelMismatchError
+from streamlstm.errors import DataError, ModelError, ModelFileError, ModelMismatchError
+from streamlstm.learn.start import check_fits
 from streamlstm.network.compatibility import compatibility_key, describe_changes, incompatibility
 
 from ..contract.models import random_model, staged
@@ -198,6 +199,11 @@ def test_rows_that_no_stream_has_lead_nowhere() -> None:
         assert 0 < kept[0] <= T
         assert 0 <= kept[1] < T
         assert np.array_equal(engine._table.rows[1:], before)
+
+
+def test_training_makes_no_windows() -> None:
+    with pytest.raises(DataError, match="m: cannot be trained on: it runs over windows of 5 rows"):
+        check_fits("m", STATEFUL.with_window(T), STATEFUL)
 
 
 def test_forecasts_go_on_with_the_window() -> None:

@@ -94,7 +94,11 @@ def select(node: Node, x: Value, axis: int, indices: list[int], text: str) -> Va
     over_time = x.time is not None and x.axes[axis] == (x.time,)
     if over_time and indices == [size - 1]:
         return x.reshaped([() if n == axis else a for n, a in enumerate(x.axes)])
-    raise ConvertError(_why_not(node, size, indices, text, over_time))
+    why_not = ConvertError(_why_not(node, size, indices, text, over_time))
+    if x.raw and not x.integer and indices == [size - 1]:
+        axes = [() if n == axis else a for n, a in enumerate(x.axes)]
+        return replace(x, axes=tuple(axes), last=why_not)
+    raise why_not
 
 
 def _why_not(node: Node, size: int, indices: list[int], text: str, over_time: bool) -> str:

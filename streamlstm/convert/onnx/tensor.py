@@ -60,6 +60,9 @@ class SymbolicTensor:
         For each output the column of the input that was added to it.
     skip_scale : tuple of float, optional
         What that column was multiplied by.
+    last : ConvertError or None
+        If it is the last row of the input: why no layer can take it alone. It may be added to the
+        output.
     """
 
     axes: tuple[Axis, ...]
@@ -75,6 +78,7 @@ class SymbolicTensor:
     side_width: int = 0
     skip: tuple[int, ...] | None = None
     skip_scale: tuple[float, ...] | None = None
+    last: ConvertError | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,6 +102,8 @@ class SymbolicTensor:
                 f"{ops[0].node} follows a residual connection: only one that adds the "
                 "input to the output, at the very end, can be converted."
             )
+        if self.last is not None and any(isinstance(op, LayerOp) for op in ops):
+            raise self.last
         if self.integer:
             raise ConvertError(
                 f"{ops[0].node} computes with integers; expected them to be categories of an "
