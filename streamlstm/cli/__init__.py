@@ -26,6 +26,7 @@ from streamlstm.errors import StreamLSTMError
 COMMANDS = (
     "train",
     "convert",
+    "inspect",
     "online",
     "predict",
     "evaluate",

@@ -38,6 +38,17 @@ def detect(path: str | PathLike[str]) -> str:
         return _safetensors_format(name)
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "torch"  # before PyTorch 1.6: a pickle, which torch reads with weights_only
+    if start[4:8] == b"TFL3":
+        raise ConvertError(
+            f"{name}: is a TensorFlow Lite file, which is not read here. Bring the Keras network "
+            "that it was made from: model.save('network.keras'), or tf2onnx's ONNX graph of it."
+        )
+    if start[:1] == b"\x0a" and _is_frozen_graph(start):
+        raise ConvertError(
+            f"{name}: is a frozen graph of TensorFlow, which is not read here. Bring the Keras "
+            "network that it was made from, model.save('network.keras'), or an ONNX graph of it: "
+            "python -m tf2onnx.convert --graphdef FILE --inputs x:0 --outputs y:0 --output m.onnx."
+        )
     if _is_protobuf(start):
         return "onnx"
     raise ConvertError(f"{name}: {'is empty' if not start else 'is no network'}; {_SUPPORTED}.")
@@ -51,10 +62,12 @@ def _zip_format(name: str) -> str:
         raise ConvertError(f"{name}: a damaged .keras or PyTorch file: {error}.") from None
     if "config.json" in members:
         return "keras"
-    if any(member.endswith("constants.pkl") for member in members):
+    if any("/code/" in member or member.startswith("code/") for member in members):
+        return "torch"  # TorchScript
+    if any(member.endswith(("models/model.json", "archive_format")) for member in members):
         raise ConvertError(
-            f"{name}: holds TorchScript, which is code. Bring the weights instead: "
-            "torch.save(module.state_dict(), 'model.pt')."
+            f"{name}: is a program of torch.export. Load it and give its module: "
+            "sl.from_torch(torch.export.load(path).module())."
         )
     if any(member.endswith("data.pkl") for member in members):
         return "torch"
@@ -69,6 +82,12 @@ def _json_format(name: str) -> str:
         return "guitarml"
     if any(str(key).endswith(("weight_hh", "weight_hh_l0")) for key in content):
         return "torch"  # a state dict as lists, as in the tests of RTNeural
+    if "architecture" in content and "weights" in content:
+        raise ConvertError(
+            f"{name}: is a Neural Amp Modeler file of the architecture {content['architecture']}, "
+            "which is not read here. An LSTM can be brought from the PyTorch checkpoint that it "
+            "was exported from; the other architectures are convolutions over many steps."
+        )
     if content.get("class_name") in ("Sequential", "Functional", "Model"):
         raise ConvertError(
             f"{name}: holds the layers of a Keras network without its weights. Save the whole "
@@ -88,6 +107,18 @@ def _safetensors_format(name: str) -> str:
         return "streamlstm"  # damaged; the reader says where
     is_model = header.get("__metadata__", {}).get("format") == "streamlstm"
     return "streamlstm" if is_model else "torch"
+
+
+def _is_frozen_graph(start: bytes) -> bool:
+    """Return whether a file starts as a GraphDef of TensorFlow: a node with name and operation.
+
+    Field 1 is a node, of which field 1 is the name and field 2 the operation.
+    """
+    body = start[2:] if start[1] < 0x80 else start[3:]
+    if len(body) < 4 or body[0] != 0x0A:
+        return False
+    end = 2 + body[1]
+    return body[end : end + 1] == b"\x12" and body[end + 2 : end + 4].isalpha()
 
 
 def _is_protobuf(start: bytes) -> bool:

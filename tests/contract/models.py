@@ -77,6 +77,16 @@ PLAIN = {
     "skip with factors": with_scaled_skip(random_model([LSTM(3, 9), Dense(9, 21)], scaled=True)),
     "wider than a group": random_model([LSTM(130, 9), Dense(9, 1)]),
 }
+EVERYTHING: dict[str, Any] = {
+    "peephole": True,
+    "layer_norm": True,
+    "coupled": True,
+    "gate_clip": 2.0,
+    "cell_clip": 1.5,
+    "projection_clip": 0.9,
+    "initial_state": True,
+    "candidate_activation": "hard_sigmoid",
+}
 OPTIONS = {
     "initial state": lstm(3, 20, initial_state=True),
     "peephole": lstm(3, 20, peephole=True),
@@ -93,19 +103,7 @@ OPTIONS = {
         candidate_activation="softsign",
         cell_activation="scaled_tanh(1.2, 0.8)",
     ),
-    "everything": lstm(
-        6,
-        35,
-        projection_size=21,
-        peephole=True,
-        layer_norm=True,
-        coupled=True,
-        gate_clip=2.0,
-        cell_clip=1.5,
-        projection_clip=0.9,
-        initial_state=True,
-        candidate_activation="hard_sigmoid",
-    ),
+    "everything": lstm(6, 35, projection_size=21, **EVERYTHING),
     "everything but coupled": lstm(
         6, 35, projection_size=21, peephole=True, layer_norm=True, initial_state=True
     ),

@@ -19,7 +19,15 @@ from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
 
 from . import models
-from .models import FORECASTERS, STAGES, random_model, several_horizons, staged, with_scaled_skip
+from .models import (
+    EVERYTHING,
+    FORECASTERS,
+    STAGES,
+    random_model,
+    several_horizons,
+    staged,
+    with_scaled_skip,
+)
 from .simulator import hurry
 
 LAYERS = {
@@ -39,21 +47,7 @@ LAYERS = {
     "other activations": [
         LSTM(3, 5, candidate_activation="softsign", cell_activation="scaled_tanh(1.2, 0.8)")
     ],
-    "everything": [
-        LSTM(
-            3,
-            6,
-            projection_size=5,
-            peephole=True,
-            layer_norm=True,
-            coupled=True,
-            gate_clip=2.0,
-            cell_clip=1.5,
-            projection_clip=0.9,
-            initial_state=True,
-            candidate_activation="hard_sigmoid",
-        )
-    ],
+    "everything": [LSTM(3, 6, projection_size=5, **EVERYTHING)],
     "gru": [GRU(3, 7, initial_state=True), Dense(7, 1)],
     "gru, other activations": [
         GRU(3, 5, gate_clip=1.0, gate_activation="hard_sigmoid", candidate_activation="softplus")

@@ -79,6 +79,15 @@ def test_files_of_torch_are_detected(tmp_path: Path) -> None:
         (b'{"a": 1}', "JSON of another kind (a)"),
         (b"PK\x03\x04 and no more", "damaged"),
         (json.dumps({"class_name": "Sequential"}).encode(), "without its weights"),
+        (b"\x1c\x00\x00\x00TFL3\x14\x00\x20\x00", "is a TensorFlow Lite file"),
+        (
+            b"\x0a\x1d\x0a\x01x\x12\x0bPlaceholder*\x0b\x0a\x05dtype\x12\x020\x01",
+            "is a frozen graph",
+        ),
+        (
+            json.dumps({"version": "0.5", "architecture": "LSTM", "weights": [0.5]}).encode(),
+            "Neural Amp Modeler file of the architecture LSTM",
+        ),
     ],
 )
 def test_anything_but_a_network_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
@@ -97,7 +106,7 @@ def test_folders_and_other_zips_are_refused(tmp_path: Path) -> None:
         detect(tmp_path / "absent")
     for member, words in (
         ("readme", "zip archive of another kind"),
-        ("m/constants.pkl", "TorchScript"),
+        ("m/models/model.json", r"a program of torch\.export"),
     ):
         with zipfile.ZipFile(tmp_path / "z", "w") as archive:
             archive.writestr(member, "")

@@ -86,6 +86,9 @@ TAKEN: dict[str, Callable[[Any, Any], Any]] = {
     ),
     "a matrix": lambda n, x: n.rnn(x)[0] @ n.last.weight.T + n.last.bias,
     "a copy in place": lambda n, x: copied(n.rnn(x)[0]),
+    "a convolution of kernel 1": lambda n, x: F.conv1d(
+        n.rnn(x)[0].transpose(1, 2), n.last.weight[:, :, None], n.last.bias
+    ).transpose(1, 2),
     "a test of its numbers": lambda n, x: n.rnn(x)[0] if not torch.isnan(x).any() else x,
     "axes exchanged twice": lambda n, x: n.last(n.rnn(x)[0].permute(0, 2, 1).transpose(1, 2)),
     "more than one output": lambda n, x: {"y": n.last(n.rnn(x)[0]), "n": torch.ones(3)},
@@ -153,6 +156,10 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         "rnn starts anew at each step, or goes on from another state",
     ),
     "a square": (lambda n, x: n.last(n.rnn(x)[0] ** 2), r"Network calls Tensor\.pow: there is no"),
+    "a convolution": (
+        lambda n, x: F.conv1d(x.transpose(1, 2), torch.ones(4, 4, 3)).transpose(1, 2),
+        "Network is a convolution over 3 steps at once",
+    ),
     "a product": (
         lambda n, x: n.last(n.rnn(x)[0]) * n.middle(n.rnn(x)[0]),
         r"Network calls Tensor\.mul: there is no",

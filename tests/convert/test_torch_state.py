@@ -151,7 +151,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         LSTM_STATE | arrays(lstm__weight_ih_l0_reverse=(24, 3)),
         "lstm is bidirectional",
     ),
-    "a convolution": (arrays(conv__weight=(4, 3, 5), conv__bias=(4,)), "conv.*convolution"),
+    "a convolution": (
+        arrays(conv__weight=(4, 3, 5), conv__bias=(4,)),
+        "conv.*a convolution over 5 steps at once",
+    ),
     "an activation lost": (
         {**LSTM_STATE, **arrays(head__0__weight=(4, 6), head__0__bias=(4,))}
         | arrays(head__2__weight=(2, 4), head__2__bias=(2,)),
@@ -175,6 +178,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_an_inconsistent_state_dict_is_refused(state: dict[str, Any], message: str) -> None:
     with pytest.raises(ConvertError, match=message):
         sl.from_torch(state)
+
+
+def test_a_convolution_of_kernel_1_is_a_linear_layer() -> None:
+    state = arrays(conv__weight=(4, 3, 1), conv__bias=(4,)) | recurrent(4, 4, 6)
+    model = sl.from_torch(state, activations={"conv": "relu"})
+    assert model.layers[0] == Dense(3, 4, "relu")
+    assert np.allclose(model.weights[0]["weight"], state["conv.weight"][:, :, 0])
 
 
 def test_anything_but_a_network_is_refused() -> None:

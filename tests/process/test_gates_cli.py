@@ -342,7 +342,7 @@ def test_a_table_is_read_as_by_other_commands(folder: Path, tmp_path: Path) -> N
 def test_events_are_read_by_their_names(tmp_path: Path) -> None:
     model, path, out = (tmp_path / name for name in ("m.safetensors", "e.csv", "out.csv"))
     names = ["start", "stop", "wait"]
-    layers: list[Layer] = [Embedding(3, 3, 4), LSTM(4, 5), Dense(5, 3, "log_softmax")]
+    layers: list[Layer] = [Embedding(1, 3, 4), LSTM(4, 5), Dense(5, 3, "log_softmax")]
     named(layers, ["event"], names).save(model)
     path.write_text("event,spare\n" + "\n".join(f"{names[t % 3]},x" for t in range(20)))
     done = run(model, path, "--csv", out)

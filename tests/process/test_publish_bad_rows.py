@@ -18,7 +18,7 @@ from streamlstm.network.online import Online
 
 from ..contract.models import random_model
 from .conftest import WorkerProcess, assert_same_state, listen
-from .test_publish_replay import STREAMLSTM, publish
+from .publish_commands import STREAMLSTM, publish, publishing
 
 GOOD = np.random.default_rng(8).standard_normal((60, 2)).round(3)
 NOISE = ["ERR,1\n", "1\n", "1,2,3\n", "x0,x1\n", '"1,2\n', ",\n", "\ufeff\n", "1,1e99\n"]
@@ -129,16 +129,7 @@ def test_one_way_observations_skip_too(worker: WorkerProcess) -> None:
 
 
 def test_a_pipe_goes_on_after_a_bad_row(worker: WorkerProcess) -> None:
-    with subprocess.Popen(
-        [*STREAMLSTM, "-", "--stream", "goes-on", "--router", worker.endpoints["router"]],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with publishing("-", "--stream", "goes-on", "--router", worker.endpoints["router"]) as process:
         process.stdin.write("x0,x1\nERR,1\n")
         process.stdin.flush()
         assert process.stderr.readline().startswith("line 2: column 'x0': expected a number")

@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,21 +17,10 @@ from streamlstm import Engine, wire
 from streamlstm.client.replay.journal import Journal
 
 from .conftest import WorkerProcess, assert_same_state
+from .publish_commands import STREAMLSTM, publish, publishing
 
-STREAMLSTM = [sys.executable, "-m", "streamlstm", "publish"]
 STREAMS, ROWS = ["north", "south", "west"], 150
 X = np.random.default_rng(3).standard_normal((ROWS, len(STREAMS), 2)).round(3).astype(np.float32)
-
-
-def publish(*arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*STREAMLSTM, *arguments],
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
 
 
 def csv(rows: int) -> str:
@@ -157,16 +145,7 @@ def test_publish_waits_for_an_absent_worker(
 ) -> None:
     worker = start(workers, model_file, tmp_path)
     proxy = Proxy(worker.endpoints["router"])
-    with subprocess.Popen(
-        [*STREAMLSTM, "-", "--replay", "--stream", "late", "--router", proxy.endpoint],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as publisher:
-        assert publisher.stdin is not None
-        assert publisher.stdout is not None
-        assert publisher.stderr is not None
+    with publishing("-", "--replay", "--stream", "late", "--router", proxy.endpoint) as publisher:
         publisher.stdin.write("x0,x1\n1,2\n")
         publisher.stdin.flush()
         assert publisher.stdout.readline().startswith("late  1  1 2  ->  ")
@@ -191,15 +170,7 @@ def test_a_worker_is_found_on_another_port(
 ) -> None:
     worker = start(workers, model_file, tmp_path)
     file = model_file.with_suffix(".endpoints.json")
-    with subprocess.Popen(
-        [*STREAMLSTM, "-", "--replay", "--stream", "found", "--endpoints", str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as publisher:
-        assert publisher.stdin is not None
-        assert publisher.stdout is not None
+    with publishing("-", "--replay", "--stream", "found", "--endpoints", str(file)) as publisher:
         publisher.stdin.write("x0,x1\n1,2\n")
         publisher.stdin.flush()
         assert publisher.stdout.readline().startswith("found  1  1 2  ->  ")

@@ -43,6 +43,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
         yield {
             "train": [str(data), "--target", "none", "--out", str(folder / "out.safetensors")],
             "convert": [str(model), "--out", str(folder / "out.safetensors")],
+            "inspect": [str(model), "--no-cost"],
             "evaluate": [str(model), str(data)],
             "predict": [str(model), str(data), "--out", str(folder / "predictions.csv")],
             "online": [str(model), "--out", str(folder / "online.safetensors")],

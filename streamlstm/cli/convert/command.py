@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 if TYPE_CHECKING:
-    from streamlstm.network.layers import Layer
     from streamlstm.network.model import Model
 
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
@@ -193,9 +192,11 @@ def convert(
       streamlstm convert model.pt --activation head.0=relu --inputs load,heat --outputs load
     """  # noqa: D301 - \b keeps the lines of the example apart
     from streamlstm.convert.detect import detect
+    from streamlstm.convert.formats import FORMATS
     from streamlstm.convert.load import load_any
     from streamlstm.errors import ConvertError
 
+    from ..model_table import print_model
     from ..output_path import check_output
     from . import options as parse
 
@@ -226,7 +227,8 @@ def convert(
     if "module" in keywords:
         keywords["module"] = parse.module(module, args)
     model = load_any(file, **keywords)
-    _show(file, kind, model)
+    print(f"{file}: {model.metadata.get('source', FORMATS[kind].title)}")
+    print_model(model)
     if data is not None and not check:
         raise ConvertError("--data: holds the inputs of --check: add --check")
     agrees = not check or _check(file, model, keywords, seed, data)
@@ -235,51 +237,6 @@ def convert(
         print(f"written to {out}")
     if not agrees:
         raise Exit(1)
-
-
-def _show(file: Path, kind: str, model: Model) -> None:
-    """Print the layers as a table, then scaling and skip connections."""
-    from rich.table import Table
-
-    from streamlstm.convert.formats import FORMATS
-    from streamlstm.network.window import describe_window
-
-    from ..console import console
-
-    print(f"{file}: {model.metadata.get('source', FORMATS[kind].title)}")
-    table = Table("", "layer", "in", "out", "options", "parameters")
-    for n, layer in enumerate(model.layers):
-        count = sum(array.size for array in model.weights[n].values())
-        sizes = (str(layer.input_size), str(layer.output_size))
-        name = type(layer).__name__
-        table.add_row(str(n), name, *sizes, _options(layer), f"{count:,}")
-    console.print(table)
-    if model.window is not None:
-        print(describe_window(model.window, model.start))
-    for side, scaling in (("input", model.input_scaling), ("output", model.output_scaling)):
-        if scaling.mean.any() or (scaling.scale != 1).any():
-            print(f"{side}s are scaled")
-    if model.skip is not None:
-        triples = zip(model.outputs, model.skip, model.skip_factors.tolist(), strict=True)
-        added = ", ".join(
-            f"{'' if factor == 1 else f'{factor:.6g} '}{model.inputs[i]} to {name}"
-            for name, i, factor in triples
-            if i >= 0
-        )
-        print(f"inputs are added to outputs: {added}")
-    if model.metadata.get("notes"):
-        print(f"note: {model.metadata['notes']}")
-    if model.metadata.get("compared", "").startswith("no: "):
-        print(f"not compared: {model.metadata['compared'].removeprefix('no: ')}")
-
-
-def _options(layer: Layer) -> str:
-    """Return the options of a layer that differ from their defaults, without sizes."""
-    from dataclasses import fields
-
-    sizes = ("input_size", "output_size", "hidden_size")
-    pairs = ((field, getattr(layer, field.name)) for field in fields(layer))
-    return ", ".join(f"{f.name}={v}" for f, v in pairs if f.name not in sizes and v != f.default)
 
 
 def _check(

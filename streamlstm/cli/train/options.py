@@ -13,6 +13,11 @@ def _not_nan(value: float) -> float:
     return value
 
 
+def _number(least: float, most: float, text: str) -> Any:
+    """Return the option of a number in a range."""
+    return typer.Option(min=least, max=most, callback=_not_nan, help=text)
+
+
 def _numbers(value: str | tuple[float, ...]) -> tuple[float, ...]:
     """Read numbers that are separated by commas."""
     if isinstance(value, tuple):
@@ -149,17 +154,10 @@ Residual = Annotated[
         "about three times as much to serve then.",
     ),
 ]
-Dropout = Annotated[
-    float, typer.Option(min=0, max=0.95, callback=_not_nan, help="Dropout between layers.")
-]
+Dropout = Annotated[float, _number(0, 0.95, "Dropout between layers.")]
 RecurrentDropout = Annotated[
     float,
-    typer.Option(
-        min=0,
-        max=0.95,
-        callback=_not_nan,
-        help="Dropout between steps, the same units at all steps of a window.",
-    ),
+    _number(0, 0.95, "Dropout between steps, the same units at all steps of a window."),
 ]
 Embedding = Annotated[
     int, typer.Option(min=1, max=4_096, help="Width of the vector of each category.")
@@ -188,35 +186,22 @@ Linear = Annotated[
 Epochs = Annotated[int, typer.Option(min=1, help="Maximum number of epochs over the data.")]
 Window = Annotated[int, typer.Option(min=2, help="Steps of truncated backpropagation.")]
 Batch = Annotated[int, typer.Option(min=1, help="Windows per update.")]
-Rate = Annotated[
-    float, typer.Option(min=1e-9, max=1, callback=_not_nan, help="Initial learning rate.")
-]
+Rate = Annotated[float, _number(1e-9, 1, "Initial learning rate.")]
 WeightDecay = Annotated[
     float,
-    typer.Option(
-        min=0,
-        max=100,
-        callback=_not_nan,
-        help="How far weights shrink with each update, as a fraction of the learning rate (AdamW).",
+    _number(
+        0,
+        100,
+        "How far weights shrink with each update, as a fraction of the learning rate (AdamW).",
     ),
 ]
 Shift = Annotated[
     float,
-    typer.Option(
-        min=0,
-        max=100,
-        callback=_not_nan,
-        help="Augmentation against drift: shift windows up or down by up to this.",
-    ),
+    _number(0, 100, "Augmentation against drift: shift windows up or down by up to this."),
 ]
 Delta = Annotated[
     float,
-    typer.Option(
-        min=1e-6,
-        max=1e6,
-        callback=_not_nan,
-        help="Huber loss: error, in standard deviations, from which the loss is linear.",
-    ),
+    _number(1e-6, 1e6, "Huber loss: error, in standard deviations, from which the loss is linear."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")]
 

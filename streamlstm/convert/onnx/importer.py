@@ -1,5 +1,6 @@
 """Conversion of ONNX graphs: the chain of layers from the graph's input to its output."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +60,22 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         except ConvertError as error:
             problem = problem or error
     assert problem is not None
-    raise problem
+    raise ConvertError(f"{str(problem).rstrip('.')}. {_made_of(model)}") from None
+
+
+def _made_of(model: Any) -> str:
+    """Return what a graph is made of, and which layers in it could be brought by themselves."""
+    kinds = Counter(node.op_type for node in model.graph.node)
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
+    more = f" and {len(kinds) - 8} other kinds" if len(kinds) > 8 else ""
+    brought = [kind for kind in ("LSTM", "GRU", "RNN") if kinds[kind]]
+    hint = (
+        f" Its {' and '.join(brought)} can be brought: cut them out with onnx.utils.extract_model "
+        "and compute what stands before them in your own program."
+        if brought
+        else ""
+    )
+    return f"The graph is made of {listed}{more}.{hint}"
 
 
 def _window(model: Any, inputs: Mapping[str, SymbolicTensor], tensor: SymbolicTensor) -> int | None:

@@ -12,7 +12,7 @@ from ...network.activations import parse_activation
 from ..common.evaluator import Evaluator
 from ..common.frameworks import require
 from ..common.weights import Float64Array
-from .file import find_state_dict, read_torch
+from .file import find_state_dict, is_torch_script, read_torch
 from .order import restore_order
 from .state_dict import INITIAL_C, is_initial_state, resolve_parametrizations
 from .user_module import load_weights
@@ -31,6 +31,9 @@ def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
         loaded = load_weights(module, read_torch(Path(path)))
         name = f"PyTorch, the forward of {type(module).__name__}"
         yield Evaluator(name, lambda X, _: evaluate_module(loaded, X))
+        return
+    if Path(path).is_file() and is_torch_script(Path(path)):
+        yield Evaluator("TorchScript", lambda X, O: evaluate_script(path, X, O))
         return
     yield Evaluator("PyTorch", lambda X, _: evaluate(path, X, **options), _CAVEAT)
 
@@ -69,6 +72,33 @@ def evaluate(
                 parsed = parse_activation(activations[name], together=True)
                 values = torch.tensor(activate(parsed, values.numpy()))
     return np.asarray(values.numpy(), np.float64)
+
+
+def evaluate_script(path: str, X: Float64Array, O: int) -> Float64Array:
+    """Compute TorchScript for ``X[T, F]``, with the axes batch first or time first.
+
+    Raises
+    ------
+    ConvertError
+        If it takes neither.
+    """
+    from .values import tensors_in
+
+    torch = require("torch", "compute TorchScript")
+    script = read_torch(Path(path)).eval()
+    x = torch.tensor(X, dtype=torch.float32)
+    two = torch.stack([x, x.flip(0)])  # a second stream tells the axis of time from that of streams
+    for axis, given in ((0, two), (1, two.transpose(0, 1))):
+        try:
+            with torch.no_grad():
+                whole, alone = script(given), script(given.narrow(axis, 0, 1))
+        except Exception:  # of any type: this form does not fit
+            continue
+        first = [next(tensors_in(part)).double().numpy() for part in (whole, alone)]
+        y = np.take(first[0], [0], axis if first[0].ndim > 2 else 0)
+        if y.shape == first[1].shape and np.allclose(y, first[1], atol=1e-5):
+            return np.asarray(first[1].reshape(-1, O), np.float64)
+    raise ConvertError(f"{path}: its TorchScript takes no series of observations")
 
 
 def evaluate_module(module: Any, X: Float64Array) -> Float64Array:

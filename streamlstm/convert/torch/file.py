@@ -1,6 +1,7 @@
 """Reading files of torch.save, safetensors and JSON, and the state dict in a checkpoint."""
 
 import re
+import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -111,12 +112,32 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise ConvertError(f"{path}: there is no such file.")
     torch = require("torch", "read a file of torch.save")
+    if is_torch_script(path):
+        return _load_script(torch, path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types, depending on where the file is broken
         raise ConvertError(
             f"{path}: expected a state dict written by torch.save(module.state_dict(), path); "
             f"{_unreadable(error)}"
+        ) from None
+
+
+def is_torch_script(path: Path) -> bool:
+    """Return whether a file holds TorchScript."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in f"/{member}" for member in archive.namelist())
+
+
+def _load_script(torch: Any, path: Path) -> Any:
+    """Load TorchScript, which runs in PyTorch's interpreter and has no access to Python."""
+    try:
+        return torch.jit.load(path, map_location="cpu")
+    except Exception as error:  # of any type, depending on where the file is broken
+        raise ConvertError(
+            f"{path}: cannot be loaded as TorchScript: {first_line(error)}"
         ) from None
 
 

@@ -39,8 +39,10 @@ def from_torch(
     Parameters
     ----------
     source : torch.nn.Module, mapping of str to tensor or array, or path
-        A path is that of a file in which torch.save or safetensors put a state dict; it is read
-        without executing anything from it (``weights_only=True``).
+        A path is that of a file in which torch.save or safetensors put a state dict, which is read
+        without executing anything from it (``weights_only=True``), or of TorchScript. Also an
+        ``ExportedProgram`` of torch.export. TorchScript and exported programs are read by their
+        state dict and compared with what they compute.
     activations : mapping of str to str, optional
         Activations that ``forward`` applies by functions, by the name of the layer they follow:
         ``{"fc1": "relu"}``.
@@ -80,6 +82,13 @@ def from_torch(
         source = load_weights(module, source)
     if isinstance(source, Mapping):
         return _of_state_dict(source, activations, states, rnn_activation, epsilon, options)
+    if type(source).__module__.startswith(("torch.jit", "torch.export")):
+        from .program import convert_program, is_program
+
+        if is_program(source):
+            given = (activations or {}, states, rnn_activation, epsilon)
+            builder, compared = convert_program(source, *given)
+            return builder.build("PyTorch", compared=compared, **options)
     if not hasattr(source, "named_modules") or isinstance(source, type):
         raise ConvertError(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
@@ -88,9 +97,9 @@ def from_torch(
     from .chain import Residual
     from .equivalence import convert_module
 
-    given = Residual(options.get("skip"), options.get("skip_scale"))
-    builder, found, compared = convert_module(source, activations or {}, states, given)
-    if given.skip is None and found.skip is not None:
+    residual = Residual(options.get("skip"), options.get("skip_scale"))
+    builder, found, compared = convert_module(source, activations or {}, states, residual)
+    if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
     return builder.build("PyTorch", compared=compared, **options)
 

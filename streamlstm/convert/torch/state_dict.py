@@ -124,6 +124,9 @@ def _group_by_layer(state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 def _read_layer(
     name: str, tensors: Mapping[str, Any], rnn_activation: str, epsilon: float
 ) -> TorchLayer:
+    if len(getattr(tensors.get("weight"), "shape", ())) == 3 and tensors["weight"].shape[2] == 1:
+        # A convolution of kernel 1 is a linear layer over the channels.
+        tensors = {**tensors, "weight": tensors["weight"][:, :, 0]}
     weights = make_weights(name, tensors)
     kind = _kind(name, weights)
     options: dict[str, Any] = {}
@@ -154,7 +157,7 @@ def _kind(name: str, weights: Weights) -> str:
         )
     if rank > 2:
         raise ConvertError(
-            f"{name} has {listed}: a convolution looks at several steps at once and is not "
+            f"{name} has {listed}: a convolution over {shapes['weight'][-1]} steps at once is not "
             "supported."
         )
     raise ConvertError(f"{name} has {listed}: no supported layer has these weights.")

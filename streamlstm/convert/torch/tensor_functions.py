@@ -264,6 +264,27 @@ def _embedding(values: Values, args: Any, kwargs: Any) -> Labels:
     return add_embedding(values, "embedding", given["input"], given["weight"])
 
 
+def _conv1d(values: Values, args: Any, kwargs: Any) -> Labels:
+    """Follow a convolution of kernel 1, which is a linear layer over the channels, axis -2."""
+    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+    given = _given(names, args, kwargs)
+    weight, bias = given["weight"], given.get("bias")
+    _check_constant(values, "conv1d", weight, bias)
+    kernel, plain = weight.shape[2], (1, (1,), [1])
+    if kernel != 1:
+        raise ConvertError(f"{values.where} is a convolution over {kernel} steps at once, a window")
+    if given.get("stride", 1) not in plain or given.get("groups", 1) != 1:
+        raise ConvertError(f"{values.where} is a convolution with strides or groups")
+    if given.get("padding", 0) not in (0, (0,), [0], "valid", "same"):
+        raise ConvertError(f"{values.where} is a convolution that adds steps (padding)")
+    last = np.moveaxis(values.labels(given["input"]), -2, -1)
+    source, positions = values.signals.vectors(last, values.where)
+    matrix = to_array(weight, "conv1d.weight")[:, :, 0].copy()
+    shift = None if bias is None else to_array(bias, "conv1d.bias")
+    new = values.signals.linear(source, matrix, shift, values.where.split(" ")[0])
+    return np.moveaxis(values.signals.labels(new, positions), -1, -2)
+
+
 def _summed(values: Values, args: Any, kwargs: Any, mean: bool) -> Labels:
     """Follow a sum or mean over the features."""
     given = _given(("input", "dim", "keepdim"), args, kwargs)
@@ -294,6 +315,7 @@ _LAYERS: dict[str, Callable[[Values, Any, Any], Labels]] = {
     "batch_norm": _batch_norm,
     "embedding": _embedding,
     "abs": _absolute,
+    "conv1d": _conv1d,
     "sum": lambda values, args, kwargs: _summed(values, args, kwargs, mean=False),
     "mean": lambda values, args, kwargs: _summed(values, args, kwargs, mean=True),
 }
