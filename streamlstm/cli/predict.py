@@ -9,7 +9,7 @@ from streamlstm.cli.signals import exit_on_interrupt
 from streamlstm.cli.table_options import ModelFile, TableFile, reads_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -69,10 +69,11 @@ def predict(
 
         check_picture(plot)
     from streamlstm.backends.warmup import compile_for
+    from streamlstm.cli.console import counted, err
     from streamlstm.cli.understood import print_notes
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
-    from streamlstm.engine.offline import predict_rows, result_columns
+    from streamlstm.engine.offline import predict_in_parts, predict_rows, result_columns
     from streamlstm.learn.evaluation.reading import checked_inputs, reading_for, told_column
     from streamlstm.learn.model_inputs import reading_of
     from streamlstm.network.model import Model
@@ -88,18 +89,26 @@ def predict(
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
     names, columns = result_columns(network)
-    results = predict_rows(network, values, list(table.groups().values()), table.time)
+    arguments = network, values, list(table.groups().values()), table.time
+    column = told_column(network) if actual else None
+    came: dict[str, Any] = {}
+    if plot is None and column is None:
+        parts = predict_in_parts(*arguments)
+    else:
+        results = predict_rows(*arguments)
+        parts = iter([(slice(0, len(table)), results)])
     if plot is not None:
         _draw(plot, network, table, results)
         if out is None:
             return
-    told: dict[str, Any] = dict(zip(names, results[:, columns].T, strict=True))
-    column = told_column(network) if actual else None
     if column is not None:
-        told |= _classes(network, table, results, column)
+        came = _classes(network, table, results, column)
     elif actual:
-        told |= _actual(network, table)
-    _write(out, table, sorted({h for h in network.horizons if h}), told)
+        came = _actual(network, table)
+    before = _stamps(table, sorted({h for h in network.horizons if h}))
+    _write(out, before, names, ((rows, results[:, columns]) for rows, results in parts), came)
+    if out is not None:
+        err.print(f"wrote {out} ({counted(len(table), 'prediction')})", markup=False)
 
 
 def _draw(path: Path, network: "Model", table: "Table", results: "NDArray[Any]") -> None:
@@ -147,28 +156,41 @@ def _classes(
     }
 
 
-def _write(
-    out: Path | None, table: "Table", horizons: "Sequence[int]", told: "dict[str, NDArray[Any]]"
-) -> None:
-    """Write time, stream, the times that predictions speak of, and predictions."""
-    import sys
-
-    from streamlstm.cli.console import counted, err
+def _stamps(table: "Table", horizons: "Sequence[int]") -> "dict[str, TextColumn]":
+    """Return time and stream of each row, and the times that predictions speak of."""
     from streamlstm.data.ahead import times_ahead
-    from streamlstm.data.writing import csv_blocks, packed
-    from streamlstm.files import replace_file
 
-    columns: dict[str, Any] = {}
+    columns: dict[str, TextColumn] = {}
     for name, cells in ((table.time_column, table.stamps), (table.stream_column, table.streams)):
         if name is not None and cells is not None:
             columns[name] = cells
     if table.time_column is not None and table.stamps is not None and table.time is not None:
         for steps in horizons:
             columns[f"{table.time_column}@+{steps}"] = times_ahead(table, steps)
-    blocks = csv_blocks(columns, told)
+    return columns
+
+
+def _write(
+    out: Path | None,
+    before: "dict[str, TextColumn]",
+    names: "Sequence[str]",
+    parts: "Iterable[tuple[slice, NDArray[Any]]]",
+    came: dict[str, Any],
+) -> None:
+    """Write what stands before the predictions, these part by part, and what came."""
+    import sys
+
+    from streamlstm.data.writing import csv_header, csv_rows, packed
+    from streamlstm.files import replace_file
+
+    def blocks() -> "Iterator[bytes]":
+        yield csv_header([*before, *names, *came])
+        for rows, results in parts:
+            beside = [[c[rows] for c in columns.values()] for columns in (before, came)]
+            yield csv_rows([*beside[0], *results.T, *beside[1]])
+
     if out is None:
-        for block in blocks:
+        for block in blocks():
             sys.stdout.write(block.decode())
         return
-    replace_file(out, packed(blocks) if out.suffix == ".gz" else blocks)
-    err.print(f"wrote {out} ({counted(len(table), 'prediction')})", markup=False)
+    replace_file(out, packed(blocks()) if out.suffix == ".gz" else blocks())

@@ -55,10 +55,13 @@ def times_ahead(table: Table, steps: int) -> TextColumn:
             if spacing is not None:
                 moment = float(times[-1]) + spacing * (place + steps - len(rows) + 1)
                 ends[row] = write(moment, table.stamps[row])
+    beyond = pa.array([ends[row] for row in sorted(ends)], pa.string())
+    if table.streams is None:  # then nothing has to be copied
+        later = stamps.slice(len(beyond))
+        return TextColumn(pa.chunked_array([*getattr(later, "chunks", [later]), beyond]))
     told = stamps.take(pa.array(np.maximum(ahead, 0)))
     if isinstance(told, pa.ChunkedArray):
         told = told.combine_chunks()
-    beyond = pa.array([ends[row] for row in sorted(ends)], pa.string())
     return TextColumn(pc.replace_with_mask(told, pa.array(ahead < 0), beyond))
 
 

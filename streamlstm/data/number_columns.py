@@ -14,7 +14,13 @@ from ..errors import DataError
 from .cell_error import cell_error
 from .cells.missing import Missing
 from .cells.number_format import NumberFormat, to_float64
-from .cells.numbers import MAX_FLOAT32, NumberReading, evidence, recognise_numbers
+from .cells.numbers import (
+    MAX_FLOAT32,
+    NumberReading,
+    evidence,
+    recognise_numbers,
+    recognise_quickly,
+)
 from .columns import Columns, is_number, is_text, is_time
 from .options import ReadOptions
 from .sentinels import suspect_sentinels
@@ -41,39 +47,39 @@ def read_numbers(
         At the first cell that is no number, of a column that was asked for or holds numbers.
     """
     missing = Missing(options.missing_values)
-    formats = recognise_columns(columns, names, missing, options)
-    kept = [name for name in names if name in formats]
+    readings = recognise_columns(columns, names, missing, options)
+    kept = [name for name in names if name in readings]
     values = np.empty((len(columns.lines), len(kept)))
     for k, name in enumerate(kept):
-        values[:, k] = _convert(columns, name, formats[name], missing, options.missing)
+        values[:, k] = _convert(columns, name, readings.pop(name), missing, options.missing)
         columns.notes += suspect_sentinels(name, values[:, k])
         if columns.names.count(name):
             columns.pop(name)
-    return tuple(kept), values, tuple(name for name in names if name not in formats)
+    return tuple(kept), values, tuple(name for name in names if name not in kept)
 
 
 def recognise_columns(
     columns: Columns, names: Sequence[str], missing: Missing, options: ReadOptions
-) -> dict[str, NumberFormat]:
-    """Return the format of each column that holds numbers."""
-    found: dict[str, NumberFormat] = {}
+) -> dict[str, NumberReading]:
+    """Return the reading of each column that holds numbers: it has one format."""
+    found: dict[str, NumberReading] = {}
     ambiguous: dict[str, NumberReading] = {}
     for name in names:
         reading = _reading(columns[name], missing, options)
         if len(reading.formats) == 1:
-            found[name] = reading.formats[0]
+            found[name] = reading
         elif len(reading.formats) > 1:
-            ambiguous[name] = reading
-            found[name] = reading.formats[0]
+            found[name] = ambiguous[name] = reading
         elif name in options.columns:
-            found[name] = NumberFormat()  # so that the error says where the text is
+            # So that the error says where the text is.
+            found[name] = NumberReading((NumberFormat(),))
         else:
             columns.notes.append(Note(name, f"{_content(columns[name], missing)} and is left out"))
     if ambiguous:
         found |= _settle(columns, ambiguous, missing, options)
-    for name, number_format in found.items():
-        if not number_format.is_plain:
-            columns.notes.append(Note(name, f"numbers with {number_format}"))
+    for name, reading in found.items():
+        if not reading.formats[0].is_plain:
+            columns.notes.append(Note(name, f"numbers with {reading.formats[0]}"))
     return found
 
 
@@ -95,8 +101,8 @@ def _settle(
     ambiguous: dict[str, NumberReading],
     missing: Missing,
     options: ReadOptions,
-) -> dict[str, NumberFormat]:
-    """Return the formats of columns that can be read in two ways, as the other columns say."""
+) -> dict[str, NumberReading]:
+    """Return the readings of columns that can be read in two ways, as the other columns say."""
     marks, ungrouped = set(), False
     for name in columns.names:
         if name not in ambiguous:
@@ -117,7 +123,7 @@ def _settle(
             fitting = []
         if len(fitting) != 1:
             raise _two_readings(columns, name, reading)
-        settled[name] = fitting[0]
+        settled[name] = NumberReading((fitting[0],))
     return settled
 
 
@@ -139,21 +145,22 @@ def _reading(cells: Any, missing: Missing, options: ReadOptions) -> NumberReadin
     if not is_text(cells.type):
         usable = is_number(cells.type) and not _is_empty(cells)
         return NumberReading((NumberFormat(),) if usable else ())
-    plain = NumberReading((NumberFormat(),))
-    reading = recognise_numbers(cells, options.decimal, options.thousands)
-    if reading == plain:
-        return reading
+    if cells.null_count == 0 and len(cells):
+        reading = recognise_quickly(cells, options.decimal, options.thousands)
+        if reading is not None:
+            return reading
     return recognise_numbers(missing.to_null(cells), options.decimal, options.thousands)
 
 
 def _convert(
-    columns: Columns, name: str, number_format: NumberFormat, missing: Missing, may_miss: bool
+    columns: Columns, name: str, reading: NumberReading, missing: Missing, may_miss: bool
 ) -> NDArray[np.float64]:
     """Return the numbers of a column, float64[n], NaN where one is missing."""
-    cells = columns[name]
+    cells, number_format = columns[name], reading.formats[0]
     if is_time(cells.type):
         cells = cells.cast(pa.string())  # of which none is a number
-    values = to_float64(_to_numbers(cells, number_format, missing))
+    numbers = reading.numbers
+    values = to_float64(_to_numbers(cells, number_format, missing) if numbers is None else numbers)
     told = np.isin(values, missing.numbers)
     if told.any():
         values = np.where(told, np.nan, values)

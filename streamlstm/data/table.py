@@ -102,6 +102,12 @@ class Table:
                     f"{self.path}: column {name!r} holds text, expected numbers; "
                     f"the numeric columns are {list_names(self.names)}"
                 )
+            if name in (self.time_column, self.stream_column) and name not in self.names:
+                what = "the time" if name == self.time_column else "the name of the series"
+                raise DataError(
+                    f"{self.path}: column {name!r} is {what} of each row, expected one of numbers; "
+                    f"the numeric columns are {list_names(self.names)}"
+                )
             if name not in self.names:
                 raise missing_column(self.path, name, self.names)
         if tuple(names) == self.names:

@@ -33,6 +33,7 @@ from .text_column import TextColumn
 from .time_parts import find_parts, join
 from .zones import SkippedHourError, check_zone, find_daylight_saving, to_utc
 
+_MANY = 10_000  # cells that tell whether times are numbers
 _SAMPLE = 1000
 _EXPECTED = "a time (seconds since 1970, or a time stamp like 2024-05-31 12:30:00)"
 _ORDINARY = (ISO, "s")
@@ -179,7 +180,10 @@ def find_notation(columns: Columns, name: str, cells: Any, options: ReadOptions)
     if options.time_format is not None:
         time_format = TimeFormat.of(options.time_format)
     else:
-        formats = recognise_numbers(present, options.decimal, options.thousands).formats
+        marks = options.decimal, options.thousands
+        formats = recognise_numbers(present.slice(0, _MANY), *marks).formats
+        if formats:
+            formats = recognise_numbers(present, *marks).formats
         if formats or options.time_unit is not None:
             number_format = formats[0] if len(formats) == 1 else NumberFormat()
             time_format = _unit(to_float64(number_format.convert(present)), options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,22 @@ def csv_blocks(*parts: Mapping[str, TextColumn | NDArray[Any]]) -> Iterator[byte
         The columns, one part after the other; a name may be in several. Numbers are written in the
         fewest digits that give the same number of their type; NaN is an empty cell.
     """
-    names = [name for part in parts for name in part]
     columns = [column for part in parts for column in part.values()]
-    yield (",".join(_quoted(pa.array(names, pa.string())).to_pylist()) + "\n").encode()
+    yield csv_header([name for part in parts for name in part])
     for start in range(0, len(columns[0]), _BLOCK):
-        lines = pc.binary_join_element_wise(*(_cells(c, start) for c in columns), ",")
-        lines = pc.binary_join_element_wise(lines, "", "\n")
-        yield b"".join(_bytes(chunk) for chunk in getattr(lines, "chunks", [lines]))
+        yield csv_rows([column[start : start + _BLOCK] for column in columns])
+
+
+def csv_header(names: Sequence[str]) -> bytes:
+    """Return the first line of a CSV file."""
+    return (",".join(_quoted(pa.array(names, pa.string())).to_pylist()) + "\n").encode()
+
+
+def csv_rows(columns: Sequence[TextColumn | NDArray[Any]]) -> bytes:
+    """Return rows of a CSV file, of columns of the same length, as :func:`csv_blocks` yields."""
+    lines = pc.binary_join_element_wise(*map(_cells, columns), ",")
+    lines = pc.binary_join_element_wise(lines, "", "\n")
+    return b"".join(_bytes(chunk) for chunk in getattr(lines, "chunks", [lines]))
 
 
 def packed(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -42,10 +51,10 @@ def packed(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _cells(column: TextColumn | NDArray[Any], start: int) -> Any:
+def _cells(column: TextColumn | NDArray[Any]) -> Any:
     if isinstance(column, TextColumn):
-        return _quoted(column.text(start, start + _BLOCK))
-    numbers = np.ascontiguousarray(column[start : start + _BLOCK])
+        return _quoted(column.text())
+    numbers = np.ascontiguousarray(column)
     return pc.fill_null(pa.array(numbers, mask=np.isnan(numbers)).cast(pa.string()), "")
 
 

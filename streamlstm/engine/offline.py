@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from streamlstm.network.online import result_places
 # Streams that together have so many weights to be multiplied are quicker in blocks, which share
 # what they read, than one by one, without a call for every row.
 BLOCK_WORK = 1_000_000
+PART = 65_536  # rows of results that are in memory at once
 
 
 def predict_rows(
@@ -46,7 +48,7 @@ def predict_rows(
     Y = np.empty((len(values), model.result_size), np.float32)
     longest_first = sorted(groups, key=len, reverse=True)
     lengths = np.array([len(rows) for rows in longest_first], np.int64)
-    worth = BLOCK_WORK // max(sum(array.size for w in model.weights for array in w.values()), 1)
+    worth = _worth(model)
     # Row t of every stream with more than t rows goes into one block, while these are enough.
     begun = int(lengths[worth]) if len(lengths) > worth else 0
     for t in range(begun):
@@ -60,6 +62,57 @@ def predict_rows(
             moments = None if times is None else times[rest]
             Y[rest] = engine.result_run(n, values[rest], moments)
     return ResultLayout.of(model).with_offsets(Y)
+
+
+def predict_in_parts(
+    model: Model,
+    values: NDArray[Any],
+    groups: Sequence[NDArray[Any]],
+    times: NDArray[Any] | None = None,
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield what :func:`predict_rows` returns in parts, each with its rows, in their order.
+
+    The next part is computed while one is used. Streams so many that blocks of them are quicker are
+    one part.
+
+    Parameters
+    ----------
+    model, values, groups, times
+        As for :func:`predict_rows`; the rows of each stream rise.
+    """
+    parts = _in_parts(model, values, groups, times)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = pool.submit(next, parts, None)
+            yield part
+
+
+def _in_parts(
+    model: Model,
+    values: NDArray[Any],
+    groups: Sequence[NDArray[Any]],
+    times: NDArray[Any] | None,
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    if len(groups) > _worth(model):
+        yield slice(0, len(values)), predict_rows(model, values, groups, times)
+        return
+    engine, layout = Engine(model, capacity=max(len(groups), 1)), ResultLayout.of(model)
+    for start in range(0, len(values), PART):
+        part = slice(start, min(start + PART, len(values)))
+        Y = np.empty((part.stop - start, model.result_size), np.float32)
+        for n, rows in enumerate(groups):
+            first, last = np.searchsorted(rows, (start, part.stop))
+            if first < last:
+                here = part if last - first == len(Y) else rows[first:last]
+                moments = None if times is None else times[here]
+                Y[rows[first:last] - start] = engine.result_run(n, values[here], moments)
+        yield part, layout.with_offsets(Y)
+
+
+def _worth(model: Model) -> int:
+    """Return of how many streams more than which a block is quicker than each by itself."""
+    return BLOCK_WORK // max(sum(array.size for w in model.weights for array in w.values()), 1)
 
 
 def result_columns(model: Model) -> tuple[list[str], list[int]]:

@@ -17,6 +17,7 @@ from ..errors import DataError
 from ..network.model import Model
 from ..online.layout import fills
 from .model_inputs import inputs_of, reading_of
+from .python_names import OF_READING, naming_parameters
 
 Array = NDArray[Any]
 
@@ -53,7 +54,8 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
     reading: dict[str, Any] = reading_of(model, model.inputs) | {"missing": fills(model)}
     given = ReadOptions(**(reading | options))
     named = _name(model, data) if isinstance(data, np.ndarray) else data
-    table = data if isinstance(data, Table) else read_table(named, given)
+    with naming_parameters(OF_READING):
+        table = data if isinstance(data, Table) else read_table(named, given)
     compile_for(model)
     groups = list(table.groups().values())
     results = predict_rows(model, inputs_of(model, table), groups, table.time)

@@ -21,6 +21,7 @@ from .finishing import finish, to_model
 from .fit import EpochMetrics, FitResult, fit
 from .known_settings import add_settings, check_known
 from .preparation import Preparation, prepare
+from .python_names import naming_parameters
 from .sweep.estimate import Estimate
 from .sweep.halving import run_sweep
 from .sweep.pool import cores
@@ -94,7 +95,8 @@ def train(
         given["inputs"] = _names(inputs)
     if hidden is not None or layers != 1:
         given["hidden_sizes"] = hidden_sizes(64 if hidden is None else hidden, layers)
-    prepared = prepare(source, given, from_model)
+    with naming_parameters():
+        prepared = prepare(source, given, from_model)
     compile_kernels(prepared.settings.cell)
     if sweep > 1:
         prepared = choose(prepared, sweep, processes=processes, checkpoint=checkpoint)

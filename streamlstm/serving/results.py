@@ -18,8 +18,8 @@ def count_results(counters: Counters, results: NDArray[np.float32], places: Resu
         Of observations that were applied.
     places : ResultPlaces
     """
-    outputs = results[:, places.covered : places.level].reshape(len(results), 3, -1)
-    covered, own, naive = np.moveaxis(outputs.astype(np.float64), 1, 0)
+    of_outputs = results[:, places.covered : places.level].astype(np.float64)
+    covered, own, naive = np.split(of_outputs, 3, axis=1)
     for place, count in (
         (layout.ALARMS, (results[:, places.alarm] > 0).sum()),
         (layout.FILLED, results[:, places.filled].sum()),

@@ -150,8 +150,8 @@ def test_a_model_is_trained_on_and_its_streams_continue(
 def test_what_does_not_fit_the_model_is_refused_by_name(series: Path, first: Path) -> None:
     train = ("train", series, "--target", "value", "--from", first, "--out", first)
     for options, reason in (
-        (["--hidden", "16"], "hidden_size=8.*hidden_size=16"),
-        (["--layers", "1", "--hidden", "8"], "layer 1"),
+        (["--hidden", "16", "--layers", "2"], r"hidden size of layer 0 \(lstm\) is 8, .* 16;"),
+        (["--layers", "1", "--hidden", "8"], "2 recurrent layers, the settings ask for 1;"),
         (["--horizon", "3"], "horizon.*1.*3"),
     ):
         done = run(*train, *options)

@@ -12,6 +12,7 @@ import pytest
 import streamlstm as sl
 from streamlstm.errors import DataError
 from streamlstm.learn.evaluation import judge
+from streamlstm.learn.evaluation.classes import no_scores
 from streamlstm.learn.evaluation.intervals import winkler, worst_window
 from streamlstm.learn.evaluation.points import Point, find_points
 from streamlstm.network.online import result_places
@@ -214,5 +215,7 @@ def test_the_page_names_every_figure_and_no_other() -> None:
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", page, re.MULTILINE))))
     found = sl.evaluate(recurrent(intervals=(0.9,)), table(value=walk())).to_dict()
     (score,) = found["total"]
-    assert named <= score.keys() | score["intervals"][0].keys()
+    classes = no_scores("ab").summary().keys()
+    assert named <= score.keys() | score["intervals"][0].keys() | classes
+    assert classes - {"rows", "classes"} <= named
     assert {"mae", "against_best", "winkler", "worst_from"} <= named

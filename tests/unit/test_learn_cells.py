@@ -65,4 +65,5 @@ def test_against_overfitting(more: dict[str, Any]) -> None:
     settings = Settings((32,), epochs=150, window=16, rate=1e-2, patience=150)
     plain, held = fit(data, settings), fit(data, replace(settings, **more))
     assert plain.history[-1].loss < 0.5 * held.history[-1].loss
-    assert plain.history[-1].validation > 1.1 * held.history[-1].validation
+    late = [np.mean([e.validation for e in run.history[-50:]]) for run in (plain, held)]
+    assert late[0] > 1.04 * late[1], late

@@ -120,3 +120,18 @@ def test_marks_that_are_none_are_refused() -> None:
         ReadOptions(thousands="_")
     with pytest.raises(DataError, match="expected another mark than --thousands"):
         ReadOptions(decimal=",", thousands=",")
+
+
+@pytest.mark.parametrize("unit", ["", " °C", "€", " m3/h"])
+def test_many_numbers_of_european_notation_are_read_as_few(unit: str) -> None:
+    """More rows than are looked at first; also with cells missing and one that is like no other."""
+    values = [1234.5 + 1000 * n for n in range(12_000)]
+    cells = [f"{v:_.3f}{unit}".replace(".", ",").replace("_", ".") for v in values]
+    assert column(cells) == values
+    cells[11_000] = ""
+    gaps = column(cells, missing=True)
+    assert gaps[11_001] == values[11_001]
+    assert gaps[11_000] != gaps[11_000]
+    cells[11_500] = f"1.23.456,7{unit}"
+    with pytest.raises(DataError, match="11502: column 'v': expected a number like others"):
+        column(cells, missing=True)

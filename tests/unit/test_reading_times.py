@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from streamlstm.data.cells.time_pattern import convert_pattern
 from streamlstm.data.cells.times import recognise_times
 from streamlstm.data.options import ReadOptions
 from streamlstm.data.read import read_table
@@ -187,3 +189,25 @@ def test_columns_to_join_can_be_named() -> None:
     table = read("v,d,t\n1,31.10.2025,13:00\n2,31.10.2025,14:00\n", time_columns=("d", "t"))
     assert shown(table) == ["2025-10-31 13:00:00", "2025-10-31 14:00:00"]
     assert table.time_column == "d t"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shape"),
+    [
+        ("%d.%m.%Y %H:%M", "{:02}.{:02}.{:04} {:02}:{:02}"),
+        ("%Y%m%d", "{2:04}{1:02}{0:02}"),
+        ("%m/%d/%y, %H:%M:%S", "{1:02}/{0:02}/{3:02}, {3:02}:{4:02}:{4:02}"),
+    ],
+)
+def test_times_of_one_width_are_read_as_those_of_any_width(pattern: str, shape: str) -> None:
+    """Valid or not: 31 February, month 13, 24:00 and 24:01, second 60, a letter among digits."""
+    rng = np.random.default_rng(4)
+    parts = rng.integers([0, 0, 1890, 0, 0], [33, 14, 2110, 26, 62], (3000, 5))
+    cells = [shape.format(*row) for row in parts.tolist()]
+    at_once = convert_pattern(pa.array(cells), pattern)
+    one_by_one = convert_pattern(pa.array([*cells, "no time"]), pattern)[:-1]
+    assert at_once.equals(one_by_one)
+    assert 100 < at_once.null_count < 2999
+    cells[7] = cells[7].replace("0", "O").replace("1", "l").replace("2", "Z")
+    assert not convert_pattern(pa.chunked_array([cells[:5], cells[5:]]), pattern)[7].is_valid
+    assert len(convert_pattern(pa.chunked_array([], pa.string()), pattern)) == 0

@@ -186,4 +186,10 @@ def test_files_are_predicted_alike_in_blocks_and_in_runs(
         monkeypatch.setattr(offline, "BLOCK_WORK", work)
         given = offline.predict_rows(model, values, groups, times)
         assert np.array_equal(given, expected, equal_nan=True)
+        for size in (7, 90, 1000):
+            monkeypatch.setattr(offline, "PART", size)
+            parts = list(offline.predict_in_parts(model, values, groups, times))
+            assert [n for rows, _ in parts for n in range(400)[rows]] == list(range(400))
+            given = np.concatenate([results for _, results in parts])
+            assert np.array_equal(given, expected, equal_nan=True)
     assert offline.predict_rows(model, values[:0], []).shape == (0, model.result_size)

@@ -70,9 +70,9 @@ def evaluate(
         if path is not None:
             check_output(option, path, data=data, model=model)
     if report is not None:
-        from streamlstm.plots.style import check_plots
+        from streamlstm.learn.report.page import check_report
 
-        check_plots()
+        check_report(report)
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.evaluate.tables import print_evaluation, print_source
     from streamlstm.cli.understood import print_notes

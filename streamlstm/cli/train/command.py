@@ -80,13 +80,13 @@ def train(
         from streamlstm.learn.cells import compile_kernels
         from streamlstm.learn.finishing import finish, to_model
         from streamlstm.learn.preparation import prepare
+        from streamlstm.learn.report.page import check_report
         from streamlstm.learn.sweep.record import folder_of
         from streamlstm.learn.training import choose, fit_best
-        from streamlstm.plots.style import check_plots
 
     check_output("--out", out, data=data)
     if report is not None:
-        check_plots()
+        check_report(report)
         check_output("--report", report, data=data, model=out)
     if checkpoint is not None:
         start = {} if from_model is None else {"model to train on": from_model}

@@ -87,9 +87,31 @@ class NumberFormat:
                 return pc.cast(cells, pa.float64())
             if not pc.any(pc.match_substring(cells, ".")).as_py():
                 return pc.cast(pc.replace_substring(cells, ",", "."), pa.float64())
+            if not self.unit.startswith(("e", "E")):  # which may be part of a number too
+                whole = pc.match_substring_regex(cells, self._whole)
+                if pc.all(whole).as_py() is not False:
+                    return self._convert_whole(cells)
         except pa.ArrowInvalid:
             pass
         return self._convert_marked(normal(cells))
+
+    @property
+    def _whole(self) -> str:
+        """A regular expression for a cell that is spelled in the usual way."""
+        around = (re.escape(part) for part in (self.before, self.unit))
+        before, unit = (f"(?:{part})" if part else "" for part in around)
+        return rf"^{before} ?{self.pattern[1:-1]} ?{unit}$"
+
+    def _convert_whole(self, cells: Any) -> Any:
+        """Return the numbers of cells that are all as ``_whole`` says."""
+        for around in (self.unit, self.before):
+            if around:
+                cells = pc.utf8_trim_whitespace(pc.replace_substring(cells, around, ""))
+        if self.thousands:
+            cells = pc.replace_substring(cells, self.thousands, "")
+        if self.decimal != ".":
+            cells = pc.replace_substring(cells, self.decimal, ".")
+        return pc.cast(cells, pa.float64())
 
     def _convert_marked(self, cells: Any) -> Any:
         if isinstance(cells, pa.ChunkedArray):

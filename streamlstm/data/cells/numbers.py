@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,13 @@ class NumberReading:
         None where the column holds text; two where it can be read in two ways.
     example : str
         A cell that can be read in two ways.
+    numbers : pyarrow array of float64, or None
+        The cells, none of them null, where they were converted to see whether they can be.
     """
 
     formats: tuple[NumberFormat, ...]
     example: str = ""
+    numbers: Any = field(default=None, compare=False, repr=False)
 
 
 def recognise_numbers(
@@ -56,16 +59,35 @@ def recognise_numbers(
         cells = pa.array(cells, pa.string())
     if len(cells) == cells.null_count:
         return NumberReading(())
+    present = cells.drop_null() if cells.null_count else cells
+    quick = recognise_quickly(present, decimal, thousands)
+    if quick is not None:
+        return replace(quick, numbers=None) if cells.null_count else quick
+    return _recognise(normal(present.unique()), decimal, thousands)
+
+
+def recognise_quickly(
+    cells: Any, decimal: str | None = None, thousands: str | None = None
+) -> NumberReading | None:
+    """Return how the numbers of a column are written, if that is seen without all of its cells.
+
+    None where it is not, or where a cell is none of these numbers.
+
+    Parameters
+    ----------
+    cells, decimal, thousands
+        As for :func:`recognise_numbers`; no cell is null.
+    """
     if decimal in (None, ".") and not thousands and _is_plain(cells, decimal):
         return NumberReading((NumberFormat(),))
-    present = cells.drop_null()
-    if len(present) > _MANY:
-        sample = normal(present.slice(0, _MANY).unique())
-        reading = _recognise(sample, decimal, thousands)
-        decided = len(reading.formats) == 1 and _any(sample, "[.,]")
-        if decided and reading.formats[0].convert(present).null_count == 0:
-            return reading
-    return _recognise(normal(present.unique()), decimal, thousands)
+    if len(cells) <= _MANY:
+        return None
+    sample = normal(cells.slice(0, _MANY).unique())
+    reading = _recognise(sample, decimal, thousands)
+    if len(reading.formats) != 1 or not _any(sample, "[.,]"):
+        return None
+    numbers = reading.formats[0].convert(cells)
+    return None if numbers.null_count else NumberReading(reading.formats, numbers=numbers)
 
 
 def shows_plain_numbers(cells: Any) -> bool:

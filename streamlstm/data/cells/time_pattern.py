@@ -45,6 +45,8 @@ _DIRECTIVES = {
     "%%": "%",
 }
 _FIXED = {d: p.replace("{1,2}", "{2}", 1) for d, p in _DIRECTIVES.items()}  # between digits
+_DIGITS = {"%Y": 4, **dict.fromkeys(("%y", "%m", "%d", "%H", "%M", "%S"), 2)}
+_ZERO = np.uint8(ord("0"))
 _CLOCK = re.compile(r"[ T,]*%[HI]")
 
 
@@ -63,11 +65,78 @@ def convert_pattern(cells: Any, pattern: str) -> Any:
     DataError
         If the pattern holds a directive that is not known.
     """
-    parts = pc.extract_regex(pc.utf8_trim_whitespace(cells), _regex(pattern))
-    if isinstance(parts, pa.ChunkedArray):
-        parts = parts.combine_chunks()
-    seconds, valid = _seconds(parts)
+    if isinstance(cells, pa.ChunkedArray):
+        cells = pa.concat_arrays(cells.chunks) if cells.num_chunks else pa.array([], cells.type)
+    regex = _regex(pattern)
+    parts = _fixed_parts(cells, pattern)
+    found = pc.extract_regex(pc.utf8_trim_whitespace(cells), regex) if parts is None else None
+    seconds, valid = _seconds(parts or _Parts(found))
     return pa.array(seconds, pa.float64(), mask=~valid)
+
+
+class _FixedParts:
+    """The named parts of times whose digits stand at the same places in all cells."""
+
+    def __init__(self, cells: NDArray[np.uint8], places: dict[str, range]) -> None:
+        self.names, self._cells, self._places = places.keys(), cells, places
+        self.valid = np.ones(len(cells), np.bool_)
+
+    def number(self, name: str, default: int) -> NDArray[np.int64]:
+        """Return a part as numbers, the default where there is none."""
+        found = np.full(len(self._cells), 0 if name in self.names else default, np.int64)
+        for place in self._places.get(name, ()):
+            found = 10 * found + (self._cells[:, place] - _ZERO)
+        return found
+
+    def text(self, name: str) -> Any:
+        """Raise: these parts are all numbers."""
+        raise KeyError(name)
+
+
+class _Parts:
+    """The named parts of times that a regular expression has found."""
+
+    def __init__(self, parts: Any) -> None:
+        self.names, self._parts = {field.name for field in parts.type}, parts
+        self.valid = parts.is_valid().to_numpy(zero_copy_only=False)
+
+    def number(self, name: str, default: int) -> NDArray[np.int64]:
+        """Return a part as numbers, the default where there is none."""
+        if name not in self.names:
+            return np.full(len(self._parts), default)
+        text = self.text(name)
+        text = pc.if_else(pc.equal(pc.fill_null(text, ""), ""), str(default), text)
+        return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False))
+
+    def text(self, name: str) -> Any:
+        """Return a part as Arrow has it."""
+        return pc.struct_field(self._parts, name)
+
+
+def _fixed_parts(cells: Any, pattern: str) -> _FixedParts | None:
+    """Return the parts of times that are all written with the same digits; None if not all are."""
+    width, places, signs = 0, {}, {}
+    for part in re.findall("%.|.", pattern, re.DOTALL):
+        digits = _DIGITS.get(part, 0)
+        if digits:
+            places[part[1]] = range(width, width + digits)
+        elif len(part) > 1 or not part.isascii():
+            return None
+        else:
+            signs[width] = ord(part)
+        width += digits or 1
+    if cells.null_count or not len(cells) or not pa.types.is_string(cells.type):
+        return None
+    ends = np.frombuffer(cells.buffers()[1], np.int32)[cells.offset : cells.offset + len(cells) + 1]
+    if not (np.diff(ends) == width).all():
+        return None
+    text = np.frombuffer(cells.buffers()[2], np.uint8)[ends[0] : ends[-1]].reshape(-1, width)
+    if not all((text[:, place] == sign).all() for place, sign in signs.items()):
+        return None
+    digits_at = [place for span in places.values() for place in span]
+    if not all((text[:, place] - _ZERO <= 9).all() for place in digits_at):
+        return None
+    return _FixedParts(text, places)
 
 
 @cache
@@ -96,27 +165,18 @@ def _regex(pattern: str) -> str:
     return f"^{regex}{')?' if optional >= 0 else ''}$"
 
 
-def _seconds(parts: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _seconds(parts: _Parts | _FixedParts) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return seconds since 1970, and where they are valid, of the named parts of times."""
-    valid = parts.is_valid().to_numpy(zero_copy_only=False)
-    names = {field.name for field in parts.type}
-
-    def number(name: str, default: int) -> NDArray[np.int64]:
-        if name not in names:
-            return np.full(len(parts), default)
-        text = pc.struct_field(parts, name)
-        text = pc.if_else(pc.equal(pc.fill_null(text, ""), ""), str(default), text)
-        return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False))
-
+    valid, names, number = parts.valid, parts.names, parts.number
     year = number("Y", 1970)
     if "y" in names:
         year = number("y", 70)
         year = year + np.where(year < 69, 2000, 1900)
-    month = _months(pc.struct_field(parts, "b")) if "b" in names else number("m", 1)
+    month = _months(parts.text("b")) if "b" in names else number("m", 1)
     day, hour, minute, second = (number(*p) for p in (("d", 1), ("H", 0), ("M", 0), ("S", 0)))
     if "p" in names:
         valid &= (hour >= 1) & (hour <= 12)
-        after = np.isin(pc.struct_field(parts, "p").to_numpy(zero_copy_only=False), ("P", "p"))
+        after = np.isin(parts.text("p").to_numpy(zero_copy_only=False), ("P", "p"))
         hour = hour % 12 + 12 * after
     valid &= (month >= 1) & (month <= 12) & (minute < 60) & (second <= 60)
     valid &= (hour < 24) | ((hour == 24) & (minute == 0) & (second == 0))  # the end of a day
@@ -127,10 +187,10 @@ def _seconds(parts: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     valid &= (day >= 1) & (days < following)
     seconds = (days * 86_400 + hour * 3600 + minute * 60 + second).astype(np.float64)
     if "f" in names:
-        fraction = pc.binary_join_element_wise("0.", pc.struct_field(parts, "f"), "0", "")
+        fraction = pc.binary_join_element_wise("0.", parts.text("f"), "0", "")
         seconds += pc.cast(pc.fill_null(fraction, "0"), pa.float64()).to_numpy()
     if "z" in names:
-        seconds -= _offsets(pc.struct_field(parts, "z"))
+        seconds -= _offsets(parts.text("z"))
     return seconds, valid
 
 

@@ -146,11 +146,12 @@ def _number_formats(
     if len(cells.lines) > 1:
         missing = Missing(options.missing_values)
         # A column that was asked for and shows no number yet is not taken for one of plain ones.
-        return recognise_columns(cells, names, missing, replace(options, columns=()))
+        found = recognise_columns(cells, names, missing, replace(options, columns=()))
+        return {name: reading.formats[0] for name, reading in found.items()}
     return {
-        name: found
+        name: written
         for name in names
-        if (found := LiveNumbers(options).format_of(cells, name)) is not None
+        if (written := LiveNumbers(options).format_of(cells, name)) is not None
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import float64
 
 from .. import layout
-from ..cache import inlined, internal
+from ..cache import inlined
 from ..simd import LANES, splat, store
 from . import table
 from .anomaly import MISSING, NONE
@@ -102,7 +102,7 @@ def _write(weights, program, S, rows, target, due, size, positions, Z, z, Y, y, 
         S[rows[m] + due + positions[m] * size] = Y[y + m * W]
 
 
-@internal
+@inlined
 def _forecasts(weights, program, group, S, rows, counts, positions, X, x, Z, z, Y, y, D):
     """Write the outputs of a group, and the errors of those that were due."""
     stage, W = program[layout.STAGE], program[layout.RESULT]
@@ -137,7 +137,7 @@ def _flags(program, X, x, Y, y, D):
         Y[at + program[stage + table.KIND]] = MISSING if D[ABSENT + m] > 0.0 else NONE
 
 
-@internal
+@inlined
 def forecast_tile(weights, program, S, rows, counts, positions, X, x, Z, z, Y, y, places, D):
     """Write outputs and errors of a tile to ``Y[y]``, and all else as not known.
 

@@ -47,18 +47,16 @@ def forward(t: int, Z: Array, h: Array, a: Array) -> None:
     half = a.dtype.type(0.5)
     B, H = h.shape[1:]
     for m in range(B):
-        # Slices, and a loop each from 0, so that LLVM vectorises them (lstm.py).
-        reset_update, candidate = a[t, m, : 2 * H], a[t, m, 2 * H : 3 * H]
-        recurrent, recurrent_n = Z[t, m, : 2 * H], Z[t, m, 2 * H : 3 * H]
+        # Slices that begin at 0, so that LLVM vectorises the loop (lstm.py).
+        r, z, n = a[t, m, :H], a[t, m, H : 2 * H], a[t, m, 2 * H : 3 * H]
+        b_r, b_z, b_n = Z[t, m, :H], Z[t, m, H : 2 * H], Z[t, m, 2 * H : 3 * H]
         before, after = h[t, m], h[t + 1, m]
-        for k in range(2 * H):
-            sum_k = reset_update[k] + recurrent[k]
-            reset_update[k] = half + half * tanh(half * sum_k)
-        r, z = reset_update[:H], reset_update[H:]
         for k in range(H):
-            candidate[k] = tanh(candidate[k] + r[k] * recurrent_n[k])
-        for k in range(H):
-            after[k] = candidate[k] + z[k] * (before[k] - candidate[k])
+            r_k = half + half * tanh(half * (r[k] + b_r[k]))
+            z_k = half + half * tanh(half * (z[k] + b_z[k]))
+            n_k = tanh(n[k] + r_k * b_n[k])
+            r[k], z[k], n[k] = r_k, z_k, n_k
+            after[k] = n_k + z_k * (before[k] - n_k)
 
 
 @compiled

@@ -51,23 +51,15 @@ def forward(t: int, Z: Array, h: Array, c: Array, tanh_c: Array) -> None:
     B, H = tanh_c.shape[1:]
     for b in range(B):
         z, before, after, tc, h_after = Z[t, b], c[t, b], c[t + 1, b], tanh_c[t, b], h[t + 1, b]
-        # One loop for each slice, each from 0: LLVM vectorises these. It cannot vectorise one
-        # loop over all four gates (z[k] and z[H + k] might meet) nor for range(2 * H, 3 * H)
-        # (k might be negative): 5.3 and 2.6 ms against 1.1 for 64 steps of B = H = 64.
-        input_forget, candidate, output = z[: 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-        for k in range(2 * H):
-            input_forget[k] = half + half * tanh(half * input_forget[k])
+        # Slices that begin at 0: LLVM does not vectorise z[H + k] beside z[k], which might meet.
+        i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
         for k in range(H):
-            candidate[k] = tanh(candidate[k])
-        for k in range(H):
-            output[k] = half + half * tanh(half * output[k])
-        i, f = input_forget[:H], input_forget[H:]
-        for k in range(H):
-            after[k] = f[k] * before[k] + i[k] * candidate[k]
-        for k in range(H):
-            tc[k] = tanh(after[k])
-        for k in range(H):
-            h_after[k] = output[k] * tc[k]
+            i_k, f_k = half + half * tanh(half * i[k]), half + half * tanh(half * f[k])
+            g_k, o_k = tanh(g[k]), half + half * tanh(half * o[k])
+            c_k = f_k * before[k] + i_k * g_k
+            tanh_ck = tanh(c_k)
+            i[k], f[k], g[k], o[k] = i_k, f_k, g_k, o_k
+            after[k], tc[k], h_after[k] = c_k, tanh_ck, o_k * tanh_ck
 
 
 @compiled

@@ -20,6 +20,7 @@ from ...errors import DataError
 from ...network.model import Model
 from ..model_inputs import inputs_of
 from ..periods import find_periods
+from ..python_names import OF_READING, naming_parameters
 from ..season import find_season
 from .alarms import StreamReport, report_stream
 from .classes import judge_classes
@@ -84,7 +85,10 @@ def evaluate(
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
     reading = reading_for(network, given)
-    table = data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
+    with naming_parameters(OF_READING):
+        table = (
+            data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
+        )
     column = told_column(network, given)
     points = () if column is not None else find_points(network, table.names, given)
     inputs = checked_inputs(network, table)

@@ -119,6 +119,8 @@ class Evaluation:
         ------
         StreamLSTMError
             If matplotlib is missing (``pip install 'streamlstm[plot]'``).
+        DataError
+            If ``path`` has another suffix than .html or .htm.
         OSError
             If the file cannot be written.
         """

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import DataError
 from ...files import replace_file
 from ...plots.style import check_plots
 from .captions import (
@@ -52,10 +53,20 @@ def write_report(evaluation: Evaluation, path: str | PathLike[str]) -> None:
     ------
     StreamLSTMError
         If matplotlib is missing.
+    DataError
+        If ``path`` has another suffix than .html or .htm.
     OSError
         If the file cannot be written.
     """
+    check_report(path)
     replace_file(Path(path), report(evaluation).encode())
+
+
+def check_report(path: str | PathLike[str]) -> None:
+    """Check that a report can be written, before there is anything to write; raises as that."""
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"{path}: expected a report's name that ends in .html or .htm")
+    check_plots()
 
 
 def report(evaluation: Evaluation) -> str:
