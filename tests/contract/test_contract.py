@@ -193,12 +193,11 @@ def test_the_largest_values_leave_the_same_rows_in_a_block_as_in_single_steps(
     model: Model,
 ) -> None:
     """Products overflow, and infinite times 0 is no number, also in what pads a row."""
-    if model.categories:
-        pytest.skip("its inputs are categories")
     streams = [f"s{n}" for n in range(21)]
     block, single = Engine(model, len(streams)), Engine(model, len(streams))
     X = observations(model, 5, len(streams))
-    X[1, :, 0], X[2, 3:, -1], X[3, :9] = 3e38, -3e38, 1e30
+    if not model.categories:  # else each has its bounds
+        X[1, :, 0], X[2, 3:, -1], X[3, :9] = 3e38, -3e38, 1e30
     for t, x in enumerate(X):
         block.step_many(streams, x, times=[60.0 * t] * len(streams))
         for stream, row in zip(streams, x, strict=True):

@@ -53,6 +53,6 @@ def test_a_random_module_is_converted_rightly_or_refused(part: int) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("part", range(10))
-def test_ten_thousand_random_modules(part: int) -> None:
-    judge(range(1000 * (part + 1), 1000 * (part + 2)))
+def test_no_other_random_module_is_converted_wrongly() -> None:
+    """Ten thousand take ten minutes: raise the bound after a change of the conversion."""
+    judge(range(1_000, 1_500))

@@ -261,6 +261,8 @@ def test_info_has_the_keys_of_the_specification() -> None:
         "online": None,
         "input_offsets": None,
         "output_offsets": None,
+        "window": None,
+        "start": "answer",
     }
     assert (info["streams"], info["capacity"], info["backend"]) == (1, 9, "cpu")
     assert info["limits"] == {
