@@ -89,6 +89,16 @@ class Harness:
     def heard(self) -> list[Parts]:
         return received(self.listener)
 
+    def hear(self, count: int) -> list[Parts]:
+        """Return what is published, turning the loop as often as ``count`` messages take."""
+        heard = self.heard()
+        for _ in range(20 + 20 * count):
+            if len(heard) >= count:
+                break
+            self.turn()
+            heard += self.heard()
+        return heard
+
     def close(self) -> None:
         for socket in self._sockets:
             socket.close(linger=0)
