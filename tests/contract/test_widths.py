@@ -23,9 +23,9 @@ TURN = 5  # observations of each stream before it moves on
 @pytest.mark.parametrize(
     ("width", "few", "least"),
     [
-        short(4, ["few"], 40),
+        (4, ["few"], 40),
         # At the machine's own width the suite runs by itself.
-        *(exhaustive(width, [], 200) for width in FEATURES if width != LANES),
+        *(exhaustive(width, [], 200) for width in FEATURES if 4 < width < LANES),
     ],
 )
 def test_the_contract_holds_at_every_width(
