@@ -36,9 +36,9 @@ def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProce
     [
         short("any", ["few", "-k", "float64 and (cuda-3 or cuda-149)"], 18),
         exhaustive("any", [], 1000),
-        # The others step the same models, in blocks of 1, 3, 13 and 149.
-        exhaustive("resident", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
-        exhaustive("spilled", ["-k", "float64 and (cuda-1 or cuda-3)"], 200),
+        # The others step the same models, in blocks of 3, 13 and 149.
+        exhaustive("resident", ["-k", "float64 and cuda-3"], 60),
+        exhaustive("spilled", ["-k", "float64 and cuda-3"], 60),
         exhaustive("scalar", ["-k", "float64 and (cuda-3 or cuda-13 or cuda-149 and mixed)"], 111),
     ],
 )
