@@ -139,7 +139,7 @@ class StreamRegressor(Regressor):  # type: ignore[misc] # River's are not read
         yield from ()
 
 
-class StreamClassifier(Classifier):  # type: ignore[misc]
+class StreamClassifier(Classifier):  # type: ignore[misc] # as above
     """A model of classes under River's verbs, so that ``progressive_val_score`` and pipelines run.
 
     An observation is a step, made by ``predict_one`` or ``predict_proba_one``, or by ``learn_one``
