@@ -110,10 +110,10 @@ def read_weights(
         )
     sizes = [n for width in widths for n in (4 * H * (width + H), 4 * H, H, H)]
     parts = np.split(values, np.cumsum([*sizes, O * H]))
-    layers = [
-        (parts[4 * n].reshape(4 * H, width + H), *parts[4 * n + 1 : 4 * n + 4])
-        for n, width in enumerate(widths)
-    ]
+    layers: Layers = []
+    for n, width in enumerate(widths):
+        W, b, h, c = parts[4 * n : 4 * n + 4]
+        layers.append((W.reshape(4 * H, width + H), b, h, c))
     return layers, (parts[-2].reshape(O, H), parts[-1])
 
 
