@@ -22,12 +22,12 @@ came, by least squares through the origin with forgetting, large changes weighin
     b = clip(Sxy / Sxx, 0, 1),  x = path - level,     y = value - level
     Sxx <- w Sxx + x^2 / m,     Sxy <- w Sxy + x y / m,     m = max(|x|, |y|)
 
-- ``a`` learns from every row whose value came (w = 0.998), and more from the end of a gap (w = 0.9).
+- ``a`` learns from every row whose value came (w = 0.998), more from the end of a gap (w = 0.9).
   Before that, five changes of the usual size say a = 0.5.
 - ``b`` is another from 8, 16, 32 and 64 rows on, which the ends of such gaps teach; before that it
-  is that of the shorter ones, and at first 4 times the share of rows beyond 55 % whose forecast was
-  nearer to what came than the value before: where a stream rests and jumps, a forecast may save much
-  in a few rows and drift away in all others.
+  is that of the shorter ones, at first 4 times the share of rows beyond 55 % whose forecast was
+  nearer to what came than the value before: means would trust a forecast that is right in a few
+  jumps and drifts away where the stream rests.
 - ``x`` and ``y`` are shortened alike beyond 10 (at the end of a gap 100) usual sizes of a change.
 
 **A gap has an end.** After ``max_gap`` rows the input counts as absent: the last value that came
