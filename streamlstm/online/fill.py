@@ -53,7 +53,6 @@ from ..kernels.online.fill import (
     CLIP_OF_GAP,
     FILLED_SOME,
     KEEP_PRIOR,
-    LONG,
     MAX_COUNT,
     MAX_SIZE,
     MAX_VALUE,
@@ -71,6 +70,7 @@ from ..kernels.online.fill import (
     WON_LEAST,
     ZERO,
 )
+from ..kernels.online.reversion import LONG
 from . import reversion, scaling
 
 Array = NDArray[Any]
