@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streamlstm.engine.engine import Engine
 from streamlstm.engine.prediction import ResultLayout
 from streamlstm.network.model import Model
-from streamlstm.network.online import result_places
+from streamlstm.network.result_places import result_places
 
 # Streams that together have so many weights to be multiplied are quicker in blocks, which share
 # what they read, than one by one, without a call for every row.
