@@ -135,7 +135,8 @@ class Extras(NamedTuple):
     def runs(self) -> list[Run]:
         """Return how compiled code writes the map of a PREDICTION."""
         runs: list[Run] = []
-        data, patches = self.head(), []
+        data = self.head()
+        patches: list[Patch] = []
         for extra in self.extras:
             data += _pack(extra.key)
             if extra.what >= FIXED:
