@@ -40,7 +40,9 @@ def test_layers_over_rows_need_a_number_of_rows(tmp_path: Path) -> None:
     path = legacy(tmp_path / "f.h5", [lstm("a", 2, 3), flat, dense("d", 12, 1)])
     assert "layer 'f' (Flatten): expected a sequence of fixed length" in refused(path)
     assert sl.from_keras(path, window=4).layers[1] == sl.Flatten(3, 4)
-    with pytest.raises(ConvertError, match="takes 12 values, but the layer before it returns 15"):
+    with pytest.raises(
+        sl.ConvertError, match="takes 12 values, but the layer before it returns 15"
+    ):
         sl.from_keras(path, window=5)
 
 
@@ -52,7 +54,7 @@ def test_layers_over_rows_need_a_number_of_rows(tmp_path: Path) -> None:
             {"layer": {"class_name": "ConvLSTM1D", "config": {}}},
             "got 'ConvLSTM1D'",
         ),
-        ("Conv1D", {"use_bias": False}, "expected kernel"),
+        ("Conv1D", {"use_bias": False}, "lacks kernel"),
         ("MaxPooling1D", {"pool_size": [0]}, "expected pool_size of 1 or more, got 0"),
         ("AveragePooling1D", {"data_format": "channels_first"}, "expected rows of features"),
         ("RepeatVector", {"n": None}, "expected n of 1 or more, got None"),

@@ -3,8 +3,8 @@
     pip install keras==3.15.1 torch==2.13.0
     KERAS_BACKEND=torch python -m tests.golden.make_keras_windows
 
-``keras3_windows.npz`` holds for each file ``NAME.x[40, F]``, observations, and ``NAME.y[N, O]``, what
-Keras predicts from each window of T rows of them.
+``keras3_windows.npz`` holds for each file ``NAME.x[40, F]``, observations, and ``NAME.y[N, O]``,
+what Keras predicts from each window of T rows of them.
 """
 
 import os

@@ -122,8 +122,7 @@ def _convolve(
     valid = (places >= 0) & (places < len(X))
     seen = np.where(valid[..., None], X[np.clip(places, 0, len(X) - 1)], 0)  # [outputs, k, F]
     if kind in ("Conv1D", "Convolution1D"):
-        F, O = arrays[0].shape[1:]
-        groups = X.shape[1] // F
+        groups = X.shape[1] // arrays[0].shape[1]
         parts = np.split(seen, groups, axis=2), np.split(arrays[0], groups, axis=2)
         found = [np.einsum("tkf,kfo->to", x, w) for x, w in zip(*parts, strict=True)]
         return np.concatenate(found, axis=1) + bias
