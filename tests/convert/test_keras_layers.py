@@ -41,7 +41,7 @@ def test_layers_over_rows_need_a_number_of_rows(tmp_path: Path) -> None:
     assert "layer 'f' (Flatten): expected a sequence of fixed length" in refused(path)
     assert sl.from_keras(path, window=4).layers[1] == sl.Flatten(3, 4)
     with pytest.raises(
-        sl.ConvertError, match="takes 12 values, but the layer before it returns 15"
+        sl.ConvertError, match="takes 12 values, but the layer before"
     ):
         sl.from_keras(path, window=5)
 
