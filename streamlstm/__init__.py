@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .client.subscriber import Subscriber
     from .convert.compare import Comparison, compare
     from .convert.json.guitarml import from_guitarml
+    from .convert.json.nam import from_nam
     from .convert.json.rtneural import from_rtneural
     from .convert.keras.importer import from_keras
     from .convert.load import load_any
@@ -100,6 +101,7 @@ _HOMES = {
     "evaluate": "learn.evaluation",
     "from_guitarml": "convert.json.guitarml",
     "from_keras": "convert.keras.importer",
+    "from_nam": "convert.json.nam",
     "from_onnx": "convert.onnx.importer",
     "from_rtneural": "convert.json.rtneural",
     "from_torch": "convert.torch.importer",
@@ -155,6 +157,7 @@ __all__ = [
     "evaluate",
     "from_guitarml",
     "from_keras",
+    "from_nam",
     "from_onnx",
     "from_rtneural",
     "from_torch",

@@ -83,11 +83,7 @@ def _json_format(name: str) -> str:
     if any(str(key).endswith(("weight_hh", "weight_hh_l0")) for key in content):
         return "torch"  # a state dict as lists, as in the tests of RTNeural
     if "architecture" in content and "weights" in content:
-        raise ConvertError(
-            f"{name}: is a Neural Amp Modeler file of the architecture {content['architecture']}, "
-            "which is not read here. An LSTM can be brought from the PyTorch checkpoint that it "
-            "was exported from; the other architectures are convolutions over many steps."
-        )
+        return "nam"
     if content.get("class_name") in ("Sequential", "Functional", "Model"):
         raise ConvertError(
             f"{name}: holds the layers of a Keras network without its weights. Save the whole "

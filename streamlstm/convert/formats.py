@@ -75,6 +75,12 @@ FORMATS = {
         "json.guitarml:from_guitarml",
         "json.evaluate:guitarml_evaluators",
     ),
+    "nam": Format(
+        "Neural Amp Modeler",
+        "a .nam file of Neural Amp Modeler",
+        "json.nam:from_nam",
+        "json.evaluate:nam_evaluators",
+    ),
     "streamlstm": Format("streamlstm", "a model file of streamlstm", options=()),
 }
 

@@ -84,10 +84,6 @@ def test_files_of_torch_are_detected(tmp_path: Path) -> None:
             b"\x0a\x1d\x0a\x01x\x12\x0bPlaceholder*\x0b\x0a\x05dtype\x12\x020\x01",
             "is a frozen graph",
         ),
-        (
-            json.dumps({"version": "0.5", "architecture": "LSTM", "weights": [0.5]}).encode(),
-            "Neural Amp Modeler file of the architecture LSTM",
-        ),
     ],
 )
 def test_anything_but_a_network_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

@@ -149,6 +149,7 @@ CALLS: dict[str, Call] = {
             ("from_onnx", "source"),
             ("from_rtneural", "path"),
             ("from_guitarml", "path"),
+            ("from_nam", "path"),
         )
     },
     "to_onnx": Call(sl.to_onnx, {"model": MODEL, "path": "/nonexistent/no.onnx"}),

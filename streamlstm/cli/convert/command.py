@@ -17,7 +17,8 @@ _MODEL = "All formats"
 
 def convert(
     file: Annotated[
-        Path, Argument(help="A network of Keras, PyTorch, ONNX, RTNeural, AIDA-X or GuitarML.")
+        Path,
+        Argument(help="A network of Keras, PyTorch, ONNX, RTNeural, AIDA-X, GuitarML or NAM."),
     ],
     out: Annotated[Path | None, Option(help="The model file to write; none by default.")] = None,
     check: Annotated[

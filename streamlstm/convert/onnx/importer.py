@@ -10,6 +10,7 @@ from .build_layers import build_layers
 from .file import exported_metadata, inline_functions, load_model, to_array
 from .inputs import input_candidates
 from .interpreter import Interpreter
+from .loops import replace_loops
 from .tensor import SymbolicTensor, Unsupported
 
 
@@ -40,7 +41,7 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         If the file cannot be read, or a node between input and output is not supported; the message
         names the node.
     """
-    model = inline_functions(load_model(source))
+    model, loops = replace_loops(inline_functions(load_model(source)))
     constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     exported = exported_metadata(model)
     if options.get("window", 0) is None:
@@ -49,10 +50,12 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     problem: ConvertError | None = None
     for inputs, single_step in input_candidates(model, constants):
         try:
-            tensor = _output_tensor(Interpreter(model, inputs, constants, initial), output)
+            interpreter = Interpreter(model, inputs, constants, initial)
+            tensor = _output_tensor(interpreter, output)
             _check_output(tensor, single_step)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
             builder.window = _window(model, inputs, tensor)
+            builder.notes += dict.fromkeys(interpreter.notes)
             chosen = {**exported, **options}
             if tensor.skip is not None and "skip" not in chosen:
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
@@ -60,7 +63,8 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         except ConvertError as error:
             problem = problem or error
     assert problem is not None
-    raise ConvertError(f"{str(problem).rstrip('.')}. {_made_of(model)}") from None
+    why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
+    raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
 
 
 def _made_of(model: Any) -> str:
