@@ -40,9 +40,7 @@ def test_layers_over_rows_need_a_number_of_rows(tmp_path: Path) -> None:
     path = legacy(tmp_path / "f.h5", [lstm("a", 2, 3), flat, dense("d", 12, 1)])
     assert "layer 'f' (Flatten): expected a sequence of fixed length" in refused(path)
     assert sl.from_keras(path, window=4).layers[1] == sl.Flatten(3, 4)
-    with pytest.raises(
-        sl.ConvertError, match="takes 12 values, but the layer before"
-    ):
+    with pytest.raises(sl.ConvertError, match="takes 12 values, but the layer before"):
         sl.from_keras(path, window=5)
 
 
