@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..common.weights import Float64Array
+from .config import input_shape
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
 from .network import KerasLayer, Network
 
@@ -31,7 +32,7 @@ def looks_over_rows(network: Network) -> bool:
 
 def _is_long(network: Network) -> bool:
     config = network.layers[0].config
-    shape = config.get("batch_shape", config.get("batch_input_shape")) or ()
+    shape = input_shape(config) or []
     return len(shape) == 3 and shape[1] != 1
 
 
@@ -127,7 +128,7 @@ def _convolve(
         found = [np.einsum("tkf,kfo->to", x, w) for x, w in zip(*parts, strict=True)]
         return np.concatenate(found, axis=1) + bias
     each = np.einsum("tkf,kfm->tfm", seen, arrays[0]).reshape(len(seen), -1)
-    return (each @ arrays[1][0] if kind.startswith("Separable") else each) + bias
+    return np.asarray((each @ arrays[1][0] if kind.startswith("Separable") else each) + bias)
 
 
 def _pool(config: dict[str, Any], function: Any, X: Float64Array) -> Float64Array:

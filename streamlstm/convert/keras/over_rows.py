@@ -171,6 +171,7 @@ def inner_layer(layer: KerasLayer) -> KerasLayer:
     kind = inner.get("class_name") if isinstance(inner, dict) else None
     if kind not in ("LSTM", "GRU", "SimpleRNN"):
         raise ConvertError(f"{layer.where}: expected an LSTM, GRU or SimpleRNN, got {kind!r}.")
+    assert isinstance(inner, dict)
     back = layer.config.get("backward_layer")
     for key in ("activation", "recurrent_activation", "reset_after", "units"):
         if isinstance(back, dict) and back["config"].get(key) != inner["config"].get(key):
