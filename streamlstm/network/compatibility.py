@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .layers import Layer
 from .model import Model
-from .online import STATE_VERSION
+from .online import FILL_VERSION, STATE_VERSION
 
 
 def incompatibility(running: Model, new: Model) -> str | None:
@@ -120,7 +120,8 @@ def _online_memory(model: Model) -> list[Any] | None:
     options = model.online.to_dict()
     for name in ("max_gap", "lower", "upper", "alarm_rate", "targets"):
         options.pop(name, None)
-    remembered = [STATE_VERSION, options, model.targets]
+    predicts = any(model.online.fill_of(n) == "predict" for n in range(model.input_size))
+    remembered = [FILL_VERSION if predicts else STATE_VERSION, options, model.targets]
     return [*remembered, max(model.lags)] if model.lags else remembered
 
 

@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +198,15 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
             read(path)
     with pytest.raises(DataError, match=r"expected a file, a frame .*got int"):
         read_table(3)
+
+
+def test_a_command_that_returns_freed_memory_reads_without_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("time,v\n2025-01-01,1.5\n2025-01-02,2.5\n")
+    program = (
+        "import sys; from streamlstm.data.memory import return_freed_memory as f; f(); "
+        "from streamlstm.data.read import read_table; "
+        f"assert read_table({str(path)!r}).values.tolist() == [[1.5], [2.5]]; "
+        "assert 'pandas' not in sys.modules; import pandas"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
