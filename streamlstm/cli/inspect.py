@@ -17,8 +17,8 @@ def inspect(
     file: Annotated[
         Path,
         Argument(
-            help="A model file, or a network of Keras, PyTorch, ONNX, RTNeural, AIDA-X, GuitarML "
-            "or NAM."
+            help="A model file, or a network of Keras, PyTorch, ONNX, TensorFlow, RTNeural, "
+            "AIDA-X, GuitarML or NAM."
         ),
     ],
     cost: Annotated[

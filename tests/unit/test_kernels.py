@@ -53,9 +53,12 @@ def test_every_part_of_the_weight_block_starts_on_a_cache_line() -> None:
     for model in MODELS.values():
         plan = compile_plan(model, LANES)
         assert plan.weights.ctypes.data % 64 == 0
-        rows = plan.program[layout.HEADER :]
+        first, step = layout.HEADER, layout.ROW
+        if plan.program[layout.HEADER + layout.KIND] == layout.WHOLE_WINDOW:
+            first += plan.program[layout.HEADER + layout.STAGES]
+            step = layout.STAGE_SIZE
         for n in range(len(model.layers)):
-            assert rows[n * layout.ROW + layout.WEIGHTS] % layout.PAD == 0
+            assert plan.program[first + n * step + layout.WEIGHTS] % layout.PAD == 0
 
 
 @pytest.mark.parametrize("B", [1, 2 * layout.GROUP + 1])

@@ -150,6 +150,8 @@ CALLS: dict[str, Call] = {
             ("from_rtneural", "path"),
             ("from_guitarml", "path"),
             ("from_nam", "path"),
+            ("from_tflite", "path"),
+            ("from_tensorflow", "path"),
         )
     },
     "to_onnx": Call(sl.to_onnx, {"model": MODEL, "path": "/nonexistent/no.onnx"}),

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from streamlstm.network.model import Model
 
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
-_ONNX = "ONNX"
+_ONNX = "Graphs of ONNX and TensorFlow"
 _MODEL = "All formats"
 
 
 def convert(
     file: Annotated[
         Path,
-        Argument(help="A network of Keras, PyTorch, ONNX, RTNeural, AIDA-X, GuitarML or NAM."),
+        Argument(
+            help="A network of Keras, PyTorch, ONNX, TensorFlow, RTNeural, AIDA-X, GuitarML or NAM."
+        ),
     ],
     out: Annotated[Path | None, Option(help="The model file to write; none by default.")] = None,
     check: Annotated[

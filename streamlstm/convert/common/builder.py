@@ -5,13 +5,14 @@ with as few layers as possible. Folding is computed in float64.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import ConvertError, ModelError
-from ...network.layers import LSTM, Dense, Layer, LayerNorm, Pointwise
+from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
 from .weights import Float64Array
@@ -112,9 +113,9 @@ class ModelBuilder:
         N = self._need_width(name)
         if activation == "linear":
             return
-        if isinstance(last, Dense):
+        if isinstance(last, Dense | Conv1D):
             if last.activation == "linear":
-                self.layers[-1] = Dense(last.input_size, last.output_size, activation)
+                self.layers[-1] = replace(last, activation=activation)
                 return
         elif isinstance(last, Pointwise) and last.activation == "linear":
             self.layers[-1] = Pointwise(last.input_size, activation)
@@ -143,7 +144,7 @@ class ModelBuilder:
             N = self._need_width("the network")
             self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
         self._place_scaling(options)
-        if self.window is not None and any(layer.state for layer in self.layers):
+        if self.window is not None and any(x.state or x.over_rows for x in self.layers):
             self._take_window(options, self.window)
         options["metadata"] = {"source": source, **(options.get("metadata") or {})}
         if compared:
