@@ -159,8 +159,8 @@ class StreamStates(EngineCore):
             former = former_row(model)
             if not len(former):
                 raise
-            row, *rest = unpack_state(blob, model.fingerprint, len(former), self._state_size)
-            return from_former(row, former, initial_row(model)), *rest
+            found = unpack_state(blob, model.fingerprint, len(former), self._state_size)
+            return from_former(found[0], former, initial_row(model)), *found[1:]
 
     def import_stream(self, stream: StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned, bit for bit.
