@@ -33,7 +33,7 @@ from .model_contents import ModelContents
 from .offsets import check_offsets, check_output_offsets, check_stage_offsets
 from .online import Online
 from .scaling import Scaling
-from .window import ANSWER, check_start, check_window, describe_window
+from .window import check_start, check_window, describe_window
 
 
 class Model(ModelContents):
@@ -114,12 +114,12 @@ class Model(ModelContents):
         input_offsets: ArrayLike | None = None,
         output_offsets: ArrayLike | None = None,
         window: int | None = None,
-        start: str = ANSWER,
+        start: str | None = None,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
         self.window = check_window(window, self.layers)
-        self.start = check_start(start, self.window, online is not None)
+        self.start = check_start(start, self.window, self.layers, online is not None)
         self.horizons = check_horizons(horizon, self.output_size)
         self.online = check_stage(online, self.layers, self.horizon)
         F, O = self.input_size, self.output_size
@@ -201,7 +201,7 @@ class Model(ModelContents):
             online = replace(online or Online(), difference=self.differences)
         return self._copy(online=online, **inputs_with(self, online))
 
-    def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
+    def with_window(self, window: int | None, start: str | None = None) -> "Model":
         """Return a copy of this model that runs over windows of so many rows; None for stateful.
 
         Raises

@@ -6,18 +6,14 @@ _GRAPH = "it joins branches, and only layers one after the other can be converte
 _CODE = "it is Python code, which is never run"
 
 REASONS = {
-    "Bidirectional": "it reads the sequence from its end, which a live stream does not have",
     "Lambda": _CODE,
     "TFOpLambda": _CODE,
-    "RepeatVector": "it starts a second sequence from the end of the first",
-    **dict.fromkeys(("Attention", "AdditiveAttention", "MultiHeadAttention"), _PAST),
+    **dict.fromkeys(("AdditiveAttention", "MultiHeadAttention"), _PAST),
     **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _PAST),
-    **dict.fromkeys(("GlobalAveragePooling1D", "GlobalMaxPooling1D", "GlobalAvgPool1D"), _PAST),
-    **dict.fromkeys(("GlobalMaxPool1D", "Permute"), _PAST),
-    **dict.fromkeys(("Conv1D", "Convolution1D", "SeparableConv1D", "DepthwiseConv1D"), _WINDOW),
+    "Permute": _PAST,
     **dict.fromkeys(("Conv2D", "Conv3D", "Conv1DTranspose", "LocallyConnected1D"), _WINDOW),
     **dict.fromkeys(("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _WINDOW),
-    **dict.fromkeys(("MaxPooling1D", "AveragePooling1D", "ZeroPadding1D", "Cropping1D"), _WINDOW),
+    **dict.fromkeys(("ZeroPadding1D", "Cropping1D"), _WINDOW),
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average", "Dot"), _GRAPH),
     **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
 }
