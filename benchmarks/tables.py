@@ -35,6 +35,11 @@ TARGETS = {
 }
 
 
+def scaling(mean: float, scale: float, size: int) -> Scaling:
+    """Return the same scaling for every column."""
+    return Scaling(np.full(size, mean, np.float32), np.full(size, scale, np.float32))
+
+
 def model(stage: Online | None) -> Model:
     """Return a model with weights at random."""
     rng = np.random.default_rng(0)
@@ -43,14 +48,13 @@ def model(stage: Online | None) -> Model:
         {name: 0.2 * rng.standard_normal(shape) for name, shape in layer.parameters().items()}
         for layer in layers
     ]
-    scaling = Scaling([1234.0] * len(INPUTS), [10.0] * len(INPUTS))
     return Model(
         layers,
         weights,
         inputs=INPUTS,
         outputs=("v0",),
-        input_scaling=scaling,
-        output_scaling=Scaling([0.0], [0.1]),
+        input_scaling=scaling(1234, 10, len(INPUTS)),
+        output_scaling=scaling(0, 0.1, 1),
         skip=(0,),
         online=stage,
     )
@@ -86,7 +90,7 @@ print(took, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 def predict(file: Path, table: Path, out: Path) -> list[float]:
     """Predict in a process of its own; return wall and processor time in seconds, and MB."""
-    command = [sys.executable, "-c", RUN, "predict", file, table, "--out", out]
+    command = [sys.executable, "-c", RUN, "predict", str(file), str(table), "--out", str(out)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return [float(figure) for figure in done.stdout.split()]
 
