@@ -32,7 +32,8 @@ def compiled_beside(names: Sequence[str]) -> Iterator[None]:
     try:
         yield
         if process.poll() is None:
-            print("waiting for kernels that are compiled beside this", file=sys.stderr)
+            left = ", ".join(name for name in missing if not compile.is_warm([name]))
+            print(f"waiting for kernels that are compiled beside this: {left}", file=sys.stderr)
             process.wait()
     finally:
         process.kill()

@@ -195,7 +195,7 @@ assert all(kernel.stats.cache_hits for kernel in compile._kernels()["dense"])
 def test_kernels_are_compiled_beside_something_else(installed: Installed) -> None:
     done = installed.python("-c", BESIDE)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert done.stderr == "waiting for kernels that are compiled beside this\n"
+    assert done.stderr == "waiting for kernels that are compiled beside this: dense\n"
 
 
 def test_compile_refuses_a_folder_that_cannot_be_written(installed: Installed) -> None:
