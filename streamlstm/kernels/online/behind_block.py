@@ -9,6 +9,7 @@ import numpy as np
 from numba import float64
 
 from .. import layout
+from ..arguments import UNBOUNDED
 from ..cache import by_address, inlined, internal
 from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, floats_at, int64s_at
@@ -56,8 +57,8 @@ def memory_at(group, at):
     address = columns + 4 * T_SIZE
     integers = address + 4 * D_SIZE
     return (
-        floats_at(columns, T_SIZE),
-        doubles_at(address, DOUBLES),
+        floats_at(columns, UNBOUNDED),
+        doubles_at(address, UNBOUNDED),
         int64s_at(integers, TILE),
         int64s_at(integers + 8 * TILE, TILE),
         int64s_at(integers + 16 * TILE, TILE),
