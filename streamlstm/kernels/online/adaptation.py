@@ -229,7 +229,9 @@ def _learn(S, at, sizes, K, k, row, Y, y, W, w):
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
             mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
-        if downdate(S, P, W, gains, D, z, share, 1.0 / FORGETTING, 2.0 * LARGEST_P):
+        most, grows = 2.0 * LARGEST_P, 1.0 / FORGETTING
+        beyond = downdate(S, P, W, gains, D, z, share, grows, most)
+        if beyond:
             _bound_diagonal(S, P, D)
     return True
 

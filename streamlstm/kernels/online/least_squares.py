@@ -10,7 +10,7 @@ least_squares_scalar.py does the same without vectors.
 import numpy as np
 from numba import int64
 
-from ..cache import inlined, internal
+from ..cache import inlined
 from ..layout import PAD
 from ..norms import add_cache_line
 from ..simd import (
@@ -108,7 +108,7 @@ def gain(S, P, W, phi, k, D, z):
 
 @inlined
 def downdate(S, P, W, k, D, z, share, factor, bound):
-    """Replace P by ``factor (P - share k k^T)``; return whether one on its diagonal may exceed bound.
+    """Replace P by ``factor (P - share k k^T)``; return False if its diagonal is within a bound.
 
     ``W[z]`` has room for a cache line, and then for padded D.
     """

@@ -56,7 +56,7 @@ def gain(S, P, W, phi, k, D, z):
 
 @internal
 def downdate(S, P, W, k, D, z, share, factor, bound):
-    """Replace P by ``factor (P - share k k^T)``; return whether one on its diagonal exceeds bound."""
+    """Replace P by ``factor (P - share k k^T)``; return False if its diagonal is within a bound."""
     row, most = P, f32(0.0)
     for i in range(D):
         x = f32(share) * W[k + i]
