@@ -69,7 +69,8 @@ def mix(S, at, experts, forecasts):
         one_by_one()
         forecast = S[forecasts + n]
         if forecast == forecast:
-            weight = math.exp(sharpness * (S[at + LOSSES + n] - best))
+            behind = S[at + LOSSES + n] - best
+            weight = 1.0 if behind == 0.0 else math.exp(sharpness * behind)
             total += weight * forecast
             weights += weight
     return total / weights
