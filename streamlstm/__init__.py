@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from .client.subscriber import Subscriber
     from .convert.compare import Comparison, compare
     from .convert.json.guitarml import from_guitarml
+    from .convert.json.nam import from_nam
     from .convert.json.rtneural import from_rtneural
     from .convert.keras.importer import from_keras
     from .convert.load import load_any
     from .convert.onnx.exporter import to_onnx
     from .convert.onnx.importer import from_onnx
+    from .convert.tensorflow.importer import from_tensorflow, from_tflite
     from .convert.torch.importer import from_torch
     from .engine.aio import AsyncEngine
     from .engine.engine import Engine
@@ -36,7 +38,23 @@ if TYPE_CHECKING:
     from .learn.predict import predict
     from .learn.trained import Trained
     from .learn.training import train
-    from .network.layers import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
+    from .network.layers import (
+        GRU,
+        LSTM,
+        RNN,
+        Attention,
+        Bidirectional,
+        Conv1D,
+        Dense,
+        Embedding,
+        Flatten,
+        Last,
+        LayerNorm,
+        Pointwise,
+        Pool,
+        Repeat,
+        Reverse,
+    )
     from .network.model import Model
     from .network.online import Online
     from .network.scaling import Scaling
@@ -50,22 +68,30 @@ _HOMES = {
     "AsyncPublisher": "client.aio.publisher",
     "AsyncReplayingPublisher": "client.aio.replaying_publisher",
     "AsyncSubscriber": "client.aio.subscriber",
+    "Attention": "network.layers",
+    "Bidirectional": "network.layers",
     "Client": "client.client",
     "Comparison": "convert.compare",
+    "Conv1D": "network.layers",
     "ConvertError": "errors",
     "Dense": "network.layers",
     "Embedding": "network.layers",
     "Engine": "engine.engine",
     "Evaluation": "learn.evaluation",
+    "Flatten": "network.layers",
     "GRU": "network.layers",
     "LSTM": "network.layers",
+    "Last": "network.layers",
     "LayerNorm": "network.layers",
     "Model": "network.model",
     "Online": "network.online",
     "Pointwise": "network.layers",
+    "Pool": "network.layers",
     "Prediction": "engine.prediction",
     "Predictions": "engine.prediction",
     "RNN": "network.layers",
+    "Repeat": "network.layers",
+    "Reverse": "network.layers",
     "Scaling": "network.scaling",
     "Stream": "engine.stream",
     "StreamLSTMError": "errors",
@@ -76,8 +102,11 @@ _HOMES = {
     "evaluate": "learn.evaluation",
     "from_guitarml": "convert.json.guitarml",
     "from_keras": "convert.keras.importer",
+    "from_nam": "convert.json.nam",
     "from_onnx": "convert.onnx.importer",
     "from_rtneural": "convert.json.rtneural",
+    "from_tensorflow": "convert.tensorflow.importer",
+    "from_tflite": "convert.tensorflow.importer",
     "from_torch": "convert.torch.importer",
     "load_any": "convert.load",
     "predict": "learn.predict",
@@ -96,21 +125,29 @@ __all__ = [
     "AsyncPublisher",
     "AsyncReplayingPublisher",
     "AsyncSubscriber",
+    "Attention",
+    "Bidirectional",
     "Client",
     "Comparison",
+    "Conv1D",
     "ConvertError",
     "Dense",
     "Embedding",
     "Engine",
     "Evaluation",
+    "Flatten",
+    "Last",
     "LayerNorm",
     "Model",
     "Online",
     "Pointwise",
+    "Pool",
     "Prediction",
     "Predictions",
     "Publisher",
+    "Repeat",
     "ReplayingPublisher",
+    "Reverse",
     "Scaling",
     "Stream",
     "StreamLSTMError",
@@ -123,8 +160,11 @@ __all__ = [
     "evaluate",
     "from_guitarml",
     "from_keras",
+    "from_nam",
     "from_onnx",
     "from_rtneural",
+    "from_tensorflow",
+    "from_tflite",
     "from_torch",
     "load_any",
     "predict",

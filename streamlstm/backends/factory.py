@@ -45,6 +45,11 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
                 f"backend: expected cpu for a model with a window of {model.window} rows, which no "
                 f"kernel for CUDA runs, got {name}."
             )
+        if any(layer.over_rows for layer in model.layers):
+            raise ModelError(
+                "backend: expected cpu for a model with a convolution, which no kernel for CUDA "
+                f"runs, got {name}."
+            )
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow
 
         return CudaBackend(model, device)

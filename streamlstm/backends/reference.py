@@ -1,21 +1,19 @@
 """The backend in NumPy: the specification that tests compare every other one with."""
 
-from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import reference
-from ..network.activations import parse_activation
-from ..network.layers import Layer
 from ..network.model import Model
 from ..network.window import FIRST, WAIT
 from ..online.layout import stage_size
 from ..online.stage import Stage
 from .backend import step_one_by_one
 from .plan import initial_row, row_layout, stage_start, state_size
+from .reference_rows import RowsLayer, step_of
+from .stages import runs_over_rows
 
 Float32Array = NDArray[np.float32]
 
@@ -42,18 +40,21 @@ class ReferenceBackend:
         # Everything behind the states of the layers but the last result.
         self._columns = slice(state_size(model), start + stage_size(model))
         self._window_size = start - state_size(model)
-        self._initial = initial_row(model).astype(dtype)
-        self._layers = [
-            (
-                partial(
-                    reference.LAYERS[layer.kind],
-                    weights={n: array.astype(dtype, copy=False) for n, array in arrays.items()},
-                    **_options(layer),
-                ),
-                place,
-            )
-            for layer, place, arrays in zip(model.layers, places, model.weights, strict=True)
+        initial = initial_row(model).astype(dtype)
+        self._initial = [{name: initial[at] for name, at in place.items()} for place in places]
+        weights = [
+            {n: array.astype(dtype, copy=False) for n, array in arrays.items()}
+            for arrays in model.weights
         ]
+        self._layers: list[Any] = []
+        self._over_rows: list[RowsLayer] = []
+        self._least = 1 if model.start != WAIT else model.window or 1
+        if runs_over_rows(model):
+            parts = zip(model.layers, weights, self._initial, strict=True)
+            self._over_rows = [RowsLayer(*part) for part in parts]
+        else:
+            self._layers = [step_of(*part) for part in zip(model.layers, weights, strict=True)]
+        self._places = places
 
     def step_block(
         self,
@@ -67,14 +68,14 @@ class ReferenceBackend:
         """Advance ``rows[S, R]`` at ``slots[B]`` (each once) by X[B, F]; results to Y[B, W]."""
         state = [
             {name: rows[slots, columns] for name, columns in place.items()}
-            for _, place in self._layers
+            for place in self._places
         ]
         if times is None or not len(times):
             times = np.full(len(X), np.nan)
         kept = rows[slots, self._columns]
         Y[:], state, _ = self._step(X, times, state, kept)
         rows[slots, self._columns] = kept
-        for (_, place), vectors in zip(self._layers, state, strict=True):
+        for place, vectors in zip(self._places, state, strict=True):
             for name, columns in place.items():
                 rows[slots, columns] = vectors[name]
 
@@ -105,7 +106,7 @@ class ReferenceBackend:
             As :meth:`compute` returns them.
         """
         state = [
-            {name: rows[:, columns] for name, columns in place.items()} for _, place in self._layers
+            {name: rows[:, columns] for name, columns in place.items()} for place in self._places
         ]
         Y, _, traces = self._step(X, times, state, rows[:, self._columns], traced=True)
         return Y, traces
@@ -185,20 +186,51 @@ class ReferenceBackend:
         assert T is not None
         ring = reference.put(values, windows, T, self._model.start == FIRST)
         lengths = windows[:, 0]
-        initial = [
-            {name: self._initial[columns] for name, columns in place.items()}
-            for _, place in self._layers
-        ]
-        for t in range(T):
-            before = (lengths <= T - t)[:, None]
-            state = [
-                {name: np.where(before, start[name], vector) for name, vector in vectors.items()}
-                for vectors, start in zip(state, initial, strict=True)
-            ]
-            values, state, traces = self._through(ring[t], state, traced and t == T - 1)
+        if self._over_rows:
+            values, traces = self._through_windows(ring, lengths, state, traced)
+        else:
+            for t in range(T):
+                before = (lengths <= T - t)[:, None]
+                state = [
+                    {n: np.where(before, start[n], vector) for n, vector in vectors.items()}
+                    for vectors, start in zip(state, self._initial, strict=True)
+                ]
+                values, state, traces = self._through(ring[t], state, traced and t == T - 1)
         if self._model.start == WAIT:
             values = np.where(lengths[:, None] < T, np.nan, values).astype(self._dtype)
         return values, state, traces
+
+    def _through_windows(
+        self,
+        ring: NDArray[Any],
+        lengths: NDArray[Any],
+        state: list[dict[str, NDArray[Any]]],
+        traced: bool,
+    ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]]]:
+        """Take windows of rows ring[T, B, F] through the layers; ``state`` is updated in place.
+
+        Windows of equal length go together.
+        """
+        values = np.empty((len(lengths), self._model.output_size), self._dtype)
+        traces: list[dict[str, NDArray[Any]]] = []
+        for length in np.unique(lengths):
+            which = np.flatnonzero(lengths == length)
+            if length < self._least:
+                values[which] = np.nan
+                for start, vectors in zip(self._initial, state, strict=True):
+                    for name, vector in vectors.items():
+                        vector[which] = start[name]
+                continue
+            X = ring[len(ring) - int(length) :, which]
+            traces = []
+            for layer, vectors in zip(self._over_rows, state, strict=True):
+                with np.errstate(invalid="ignore"):
+                    X, after, trace = layer.run(X, traced)
+                traces.append(trace | {"output": X[-1]})
+                for name, vector in after.items():
+                    vectors[name][which] = vector
+            values[which] = X[-1]
+        return values, traces
 
     def _through(
         self, values: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool
@@ -206,24 +238,12 @@ class ReferenceBackend:
         """Take inputs through the layers once."""
         after: list[dict[str, NDArray[Any]]] = []
         traces: list[dict[str, NDArray[Any]]] = []
-        for (step, place), before in zip(self._layers, state, strict=True):
+        for step, before in zip(self._layers, state, strict=True):
             traces.append({})
-            keywords = {"trace": traces[-1]} if traced and place else {}
+            keywords = {"trace": traces[-1]} if traced and before else {}
             # Products of finite numbers were seen to warn now and then; a NaN shows in the result.
             with np.errstate(invalid="ignore"):
                 values, new = step(values, before, **keywords)
             after.append(new)
             traces[-1]["output"] = values
         return values, after, traces
-
-
-def _options(layer: Layer) -> dict[str, Any]:
-    """Return the keywords of the reference: all fields but sizes, activations parsed."""
-    options: dict[str, Any] = {}
-    for name, value in asdict(layer).items():
-        if name.endswith("activation"):
-            short = name.removesuffix("_activation")
-            options[short] = parse_activation(value, together=True)
-        elif name == "epsilon" or name.endswith("_clip") or name in ("coupled", "reset_after"):
-            options[name] = value
-    return options

@@ -21,7 +21,7 @@ def print_model(model: Model) -> None:
     for n, layer in enumerate(model.layers):
         count = sum(array.size for array in model.weights[n].values())
         sizes = (str(layer.input_size), str(layer.output_size))
-        options = ", ".join(f"{name}={value}" for name, value in own_options(layer).items())
+        options = ", ".join(_option(*option) for option in own_options(layer).items())
         table.add_row(str(n), type(layer).__name__, *sizes, options, f"{count:,}")
     console.print(table)
     if model.window is not None:
@@ -39,14 +39,21 @@ def print_model(model: Model) -> None:
         print(f"inputs are added to outputs: {added}")
     if model.metadata.get("notes"):
         print(f"note: {model.metadata['notes']}")
-    if model.metadata.get("compared", "").startswith("no: "):
-        print(f"not compared: {model.metadata['compared'].removeprefix('no: ')}")
+    compared = model.metadata.get("compared", "")
+    if compared.startswith("no: "):
+        print(f"not compared: {compared.removeprefix('no: ')}")
+    elif compared:
+        print(f"compared: {compared}")
 
 
 def own_options(layer: Layer) -> dict[str, Any]:
     """Return the options of a layer that differ from their defaults, without sizes."""
-    from dataclasses import fields
+    sizes = ("kind", "input_size", "output_size", "hidden_size")
+    return {name: value for name, value in layer.to_dict().items() if name not in sizes}
 
-    sizes = ("input_size", "output_size", "hidden_size")
-    pairs = ((field, getattr(layer, field.name)) for field in fields(layer))
-    return {f.name: value for f, value in pairs if f.name not in sizes and value != f.default}
+
+def _option(name: str, value: Any) -> str:
+    """Return an option as text; a layer within a layer as Python code."""
+    from streamlstm.network.layers import Layer
+
+    return f"{name}={Layer.from_dict(value).describe() if isinstance(value, dict) else value}"

@@ -68,13 +68,16 @@ def predict(
         from streamlstm.plots.files import check_picture
 
         check_picture(plot)
+    from streamlstm.data.memory import release, return_freed_memory
+
+    return_freed_memory()
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.console import counted, err
     from streamlstm.cli.understood import print_notes
     from streamlstm.data.options import ReadOptions
     from streamlstm.data.read import read_table
     from streamlstm.engine.offline import predict_in_parts, predict_rows, result_columns
-    from streamlstm.learn.evaluation.reading import checked_inputs, reading_for, told_column
+    from streamlstm.learn.evaluation.reading import reading_for
     from streamlstm.learn.model_inputs import reading_of
     from streamlstm.network.model import Model
     from streamlstm.online.layout import fills
@@ -85,30 +88,43 @@ def predict(
     reading |= {"missing": fills(network)} | needed
     table = read_table(data, ReadOptions(**reading))
     print_notes(table)
-    values = checked_inputs(network, table)
+    names, columns = result_columns(network)
+    before = _stamps(table, sorted({h for h in network.horizons if h}))
+    rows, arguments = len(table), _arguments(network, table)
+    whole = table if compared else None
+    del table  # a large one is not needed twice
+    release()
     with exit_on_interrupt():  # the compiler swallows some interrupts
         compile_for(network)
-    names, columns = result_columns(network)
-    arguments = network, values, list(table.groups().values()), table.time
-    column = told_column(network) if actual else None
     came: dict[str, Any] = {}
-    if plot is None and column is None:
+    if whole is None:
         parts = predict_in_parts(*arguments)
     else:
         results = predict_rows(*arguments)
-        parts = iter([(slice(0, len(table)), results)])
-    if plot is not None:
-        _draw(plot, network, table, results)
-        if out is None:
-            return
-    if column is not None:
-        came = _classes(network, table, results, column)
-    elif actual:
-        came = _actual(network, table)
-    before = _stamps(table, sorted({h for h in network.horizons if h}))
+        parts = iter([(slice(0, rows), results)])
+        if plot is not None:
+            _draw(plot, network, whole, results)
+            if out is None:
+                return
+        if actual:
+            came = _came(network, whole, results)
     _write(out, before, names, ((rows, results[:, columns]) for rows, results in parts), came)
     if out is not None:
-        err.print(f"wrote {out} ({counted(len(table), 'prediction')})", markup=False)
+        err.print(f"wrote {out} ({counted(rows, 'prediction')})", markup=False)
+
+
+def _arguments(network: "Model", table: "Table") -> tuple[Any, ...]:
+    """Return what `predict_rows` needs of a table, as small as it may be."""
+    import numpy as np
+
+    from streamlstm.learn.evaluation.reading import checked_inputs
+
+    values = checked_inputs(network, table)
+    if network.input_offsets is None:
+        values = values.astype(np.float32)
+    time = None if network.online is None else table.time
+    rows = table.groups().values() if table.streams is not None else [range(len(table))]
+    return network, values, list(rows), time
 
 
 def _draw(path: Path, network: "Model", table: "Table", results: "NDArray[Any]") -> None:
@@ -118,6 +134,14 @@ def _draw(path: Path, network: "Model", table: "Table", results: "NDArray[Any]")
 
     prediction_figure(network, table, results).save(path)
     err.print(f"wrote {path}", markup=False)
+
+
+def _came(network: "Model", table: "Table", results: "NDArray[Any]") -> dict[str, Any]:
+    """Return the columns of what came at the time that each row speaks of."""
+    from streamlstm.learn.evaluation.reading import told_column
+
+    column = told_column(network)
+    return _actual(network, table) if column is None else _classes(network, table, results, column)
 
 
 def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":

@@ -72,6 +72,15 @@ class Comparison:
     source: str
     left_out: tuple[str, ...] = ()
 
+    def summary(self) -> str:
+        """Return what was compared in a line, for the metadata of a model."""
+        less = f", without {' and '.join(self.left_out)}" if self.left_out else ""
+        answer = "yes" if self.agrees else "no, they differ"
+        return (
+            f"{answer}: {self.difference:.2g} of {self.size:.3g} over {self.how} "
+            f"({self.source}{less})"
+        )
+
     def __str__(self) -> str:
         verdict = "within" if self.agrees else "more than"
         return (
@@ -124,9 +133,8 @@ def compare(
     added = tuple(key for key in ADDED if options.get(key) is not None)
     if added:
         plain = {key: value for key, value in options.items() if key not in added}
-        taken = options.get("input_scaling")
-        if data is not None and taken is not None:
-            data = taken.apply(np.asarray(data, np.float32))
+        if data is not None and options.get("input_scaling") is not None:
+            data = model.input_scaling.apply(np.asarray(data, np.float32))
         model = _convert(source, plain)
     X = _random_inputs(model, seed) if data is None else _check_data(model, data)
     compute = _computation(source, model.output_size, options)

@@ -63,6 +63,20 @@ FORMATS = {
         "onnx.evaluate:evaluators",
         ("output", *MODEL_OPTIONS),
     ),
+    "tflite": Format(
+        "TensorFlow Lite",
+        "a TensorFlow Lite file",
+        "tensorflow.importer:from_tflite",
+        "tensorflow.importer:tflite_evaluators",
+        ("output", *MODEL_OPTIONS),
+    ),
+    "tensorflow": Format(
+        "TensorFlow",
+        "a frozen graph of TensorFlow",
+        "tensorflow.importer:from_tensorflow",
+        "tensorflow.importer:tensorflow_evaluators",
+        ("output", *MODEL_OPTIONS),
+    ),
     "rtneural": Format(
         "RTNeural or AIDA-X",
         "JSON of RTNeural or AIDA-X",
@@ -74,6 +88,12 @@ FORMATS = {
         "JSON of GuitarML",
         "json.guitarml:from_guitarml",
         "json.evaluate:guitarml_evaluators",
+    ),
+    "nam": Format(
+        "Neural Amp Modeler",
+        "a .nam file of Neural Amp Modeler",
+        "json.nam:from_nam",
+        "json.evaluate:nam_evaluators",
     ),
     "streamlstm": Format("streamlstm", "a model file of streamlstm", options=()),
 }

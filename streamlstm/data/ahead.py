@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .stamps import write_times
 from .table import Table
 from .text_column import TextColumn
-
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rows_ahead(table: Table, steps: int) -> NDArray[np.intp]:
@@ -48,13 +45,12 @@ def times_ahead(table: Table, steps: int) -> TextColumn:
         times = (table.time if numbers is None else numbers)[rows]
         gaps = np.diff(times)
         spacing = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else None
-        write = _writer(table, int(rows[-1]), numbers is not None)
-        for place in range(max(len(rows) - steps, 0), len(rows)):
-            row = int(rows[place])
-            ends[row] = ""
-            if spacing is not None:
-                moment = float(times[-1]) + spacing * (place + steps - len(rows) + 1)
-                ends[row] = write(moment, table.stamps[row])
+        last = rows[max(len(rows) - steps, 0) :]
+        told = [""] * len(last)
+        if spacing is not None:
+            further = steps - len(rows) + 1 + np.arange(len(rows) - len(last), len(rows))
+            told = list(_written(table, int(rows[-1]), times[-1] + spacing * further, numbers))
+        ends |= dict(zip(last.tolist(), told, strict=True))
     beyond = pa.array([ends[row] for row in sorted(ends)], pa.string())
     if table.streams is None:  # then nothing has to be copied
         later = stamps.slice(len(beyond))
@@ -73,36 +69,14 @@ def _numbers(stamps: Any) -> NDArray[np.float64] | None:
         return None
 
 
-def _writer(table: Table, row: int, are_numbers: bool) -> Callable[[float, str], str]:
-    """Return what writes a time like another one of the stream whose last row this is."""
+def _written(
+    table: Table, row: int, moments: NDArray[np.float64], numbers: NDArray[np.float64] | None
+) -> Sequence[str]:
+    """Return times as the stamp of a row is written."""
     assert table.time is not None
     assert table.stamps is not None
-    if are_numbers:
-        return _number
-    zone = ZoneInfo(table.zone)
-    pattern = table.notation
-    if (
-        "%" in pattern
-        and _local(float(table.time[row]), zone).strftime(pattern) == table.stamps[row]
-    ):
-        return lambda moment, _: _local(moment, zone).strftime(pattern)
-    return lambda moment, like: _iso(moment, like, zone)
-
-
-def _number(moment: float, like: str) -> str:
-    return f"{moment:.0f}" if like.lstrip("-").isdigit() else repr(moment)
-
-
-def _local(moment: float, zone: tzinfo) -> datetime:
-    return (_UNIX + timedelta(seconds=round(moment, 6))).astimezone(zone)
-
-
-def _iso(moment: float, like: str, zone: tzinfo) -> str:
-    """Return a time as ISO 8601 writes it: in UTC if the other one names its zone, else local."""
-    suffix = "Z" if like.endswith("Z") else "+00:00" if _has_zone(like) else ""
-    when = _local(moment, UTC if suffix else zone)
-    return when.replace(tzinfo=None).isoformat("T" if "T" in like else " ") + suffix
-
-
-def _has_zone(stamp: str) -> bool:
-    return stamp[-6:-5] in ("+", "-") and stamp[-3:-2] == ":"
+    like = table.stamps[row]
+    if numbers is not None:
+        whole = like.lstrip("-").isdigit()
+        return [f"{moment:.0f}" if whole else repr(float(moment)) for moment in moments]
+    return write_times(moments, table.notation, like, float(table.time[row]), table.zone)

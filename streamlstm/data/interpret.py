@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from ..errors import DataError
 from .cell_error import cell_error, first_row
 from .columns import Columns
+from .memory import release
 from .number_columns import read_numbers
 from .options import ReadOptions
 from .table import Table, list_names, missing_column
@@ -42,7 +43,9 @@ def interpret(columns: Columns, options: ReadOptions) -> Table:
     time, stamps, notation = None, None, ""
     if time_column is not None:
         rows = {"": np.arange(len(columns.lines))} if streams is None else streams.groups()
+        release()
         time, stamps, notation = read_time(columns, time_column, options, rows.values())
+        release()
         columns.pop(time_column)
     for name in parts:
         if name not in options.columns:

@@ -22,6 +22,7 @@ from .cells.numbers import (
     recognise_quickly,
 )
 from .columns import Columns, is_number, is_text, is_time
+from .memory import release
 from .options import ReadOptions
 from .sentinels import suspect_sentinels
 from .table import Note
@@ -55,6 +56,7 @@ def read_numbers(
         columns.notes += suspect_sentinels(name, values[:, k])
         if columns.names.count(name):
             columns.pop(name)
+            release()
     return tuple(kept), values, tuple(name for name in names if name not in kept)
 
 

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from ..errors import DataError
 from .columns import Columns
 from .interpret import interpret
+from .memory import release
 from .options import ReadOptions
 from .order import put_in_order
 from .resample import resample
@@ -52,7 +51,7 @@ def read_table(source: Source, options: ReadOptions | None = None) -> Table:
     # A reading that is missing may be one of several in its interval.
     missing = options.missing or options.resample is not None
     table = interpret(_columns(source, options), replace(options, missing=missing))
-    pa.default_memory_pool().release_unused()
+    release()
     table = put_in_order(table, options.sort, repeated_times=options.resample is not None)
     if options.resample is not None:
         table = resample(table, options.resample, options.missing)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .durations import in_words, parse_duration
 from .order import rows_by_stream, stream_codes
+from .stamps import write_times
 from .table import Note, Table
+from .text_column import TextColumn
 
 _MOST_ROWS = 100_000_000  # of the result
 _MOST_PADDED = 4  # times the readings, for intervals of unequal numbers
@@ -88,15 +90,22 @@ def resample(table: Table, resampling: str, missing: bool = True) -> Table:
     empty = len(source) - len(at)
     gaps = np.isnan(values)
     if gaps.any() and not missing:
-        raise _missing(table, resampling, time, gaps, empty)
+        raise _missing(table.take(first), resampling, time, gaps, empty)
     made = table.take(first)
     return replace(
         made,
         time=time,
         values=values,
-        stamps=None,
+        stamps=_stamps(table, time),
         notes=(*table.notes, _note(table, step, how, len(values), empty)),
     )
+
+
+def _stamps(table: Table, time: Values) -> TextColumn | None:
+    """Return the times of the intervals as the source writes its own."""
+    if table.stamps is None or table.time is None:
+        return None
+    return write_times(time, table.notation, table.stamps[0], float(table.time[0]), table.zone)
 
 
 def _changes(streams: NDArray[np.int64], bins: NDArray[np.int64]) -> Starts:
@@ -190,9 +199,9 @@ def _missing(
     what = f"{empty:,} intervals have no row" if empty else "an interval has no value"
     first = np.datetime64(round(time[row]), "s")
     return DataError(
-        f"{table.path}: resample {resampling!r}: expected a value of {table.names[column]!r} for "
-        f"the interval from {first} on, got none ({what}); choose a longer interval, or how to "
-        "fill missing values with --fill"
+        f"{table.path}:{table.lines[row]}: resample {resampling!r}: expected a value of "
+        f"{table.names[column]!r} for the interval from {first} on, got none ({what}); choose a "
+        "longer interval, or how to fill missing values with --fill"
     )
 
 

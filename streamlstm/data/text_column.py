@@ -53,7 +53,8 @@ class TextColumn(Sequence[str]):
         block = self.array.slice(start, None if end is None else end - start)
         if pa.types.is_dictionary(block.type):
             block = block.cast(block.type.value_type)
-        return pc.fill_null(block.cast(pa.string()), "")
+        text = block.cast(pa.string())
+        return pc.fill_null(text, "") if text.null_count else text  # which else shares its memory
 
     def take(self, rows: NDArray[np.intp]) -> TextColumn:
         """Return these rows, in this order."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .text_column import TextColumn
 
-_BLOCK = 65_536  # rows
+_BLOCK = 16_384  # rows
 
 
 def csv_blocks(*parts: Mapping[str, TextColumn | NDArray[Any]]) -> Iterator[bytes]:

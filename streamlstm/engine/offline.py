@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from streamlstm.engine.engine import Engine
 from streamlstm.engine.prediction import ResultLayout
 from streamlstm.network.model import Model
-from streamlstm.network.online import result_places
+from streamlstm.network.result_places import result_places
 
 # Streams that together have so many weights to be multiplied are quicker in blocks, which share
 # what they read, than one by one, without a call for every row.
 BLOCK_WORK = 1_000_000
-PART = 65_536  # rows of results that are in memory at once
+Rows = NDArray[Any] | range
+PART = 16_384  # rows of results that are in memory at once
 
 
 def predict_rows(
     model: Model,
     values: NDArray[Any],
-    groups: Sequence[NDArray[Any]],
+    groups: Sequence[Rows],
     times: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Predict from every row, each stream from a fresh state.
@@ -35,7 +36,7 @@ def predict_rows(
     values : float[n, F]
         The model's inputs, float64 for a model with offsets.
     groups : sequence of int[k]
-        The rows of each stream, in order.
+        The rows of each stream, in order; a ``range`` where one stream has all.
     times : float64[n], optional
         Event times in seconds.
 
@@ -46,7 +47,7 @@ def predict_rows(
     """
     engine = Engine(model, capacity=max(len(groups), 1))
     Y = np.empty((len(values), model.result_size), np.float32)
-    longest_first = sorted(groups, key=len, reverse=True)
+    longest_first = sorted(map(np.asarray, groups), key=len, reverse=True)
     lengths = np.array([len(rows) for rows in longest_first], np.int64)
     worth = _worth(model)
     # Row t of every stream with more than t rows goes into one block, while these are enough.
@@ -67,7 +68,7 @@ def predict_rows(
 def predict_in_parts(
     model: Model,
     values: NDArray[Any],
-    groups: Sequence[NDArray[Any]],
+    groups: Sequence[Rows],
     times: NDArray[Any] | None = None,
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Yield what :func:`predict_rows` returns in parts, each with its rows, in their order.
@@ -91,7 +92,7 @@ def predict_in_parts(
 def _in_parts(
     model: Model,
     values: NDArray[Any],
-    groups: Sequence[NDArray[Any]],
+    groups: Sequence[Rows],
     times: NDArray[Any] | None,
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
     if len(groups) > _worth(model):
@@ -102,12 +103,22 @@ def _in_parts(
         part = slice(start, min(start + PART, len(values)))
         Y = np.empty((part.stop - start, model.result_size), np.float32)
         for n, rows in enumerate(groups):
-            first, last = np.searchsorted(rows, (start, part.stop))
-            if first < last:
-                here = part if last - first == len(Y) else rows[first:last]
+            here = _within(rows, part)
+            if here is not None:
                 moments = None if times is None else times[here]
-                Y[rows[first:last] - start] = engine.result_run(n, values[here], moments)
+                places = here - start if isinstance(here, np.ndarray) else slice(None)
+                Y[places] = engine.result_run(n, values[here], moments)
         yield part, layout.with_offsets(Y)
+
+
+def _within(rows: Rows, part: slice) -> NDArray[Any] | slice | None:
+    """Return which of the rows are in a part; the part itself if all of it, None if none are."""
+    if isinstance(rows, range):
+        return part
+    first, last = np.searchsorted(rows, (part.start, part.stop))
+    if last - first == part.stop - part.start:
+        return part
+    return rows[first:last] if first < last else None
 
 
 def _worth(model: Model) -> int:

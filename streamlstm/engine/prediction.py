@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import BadValueError, shown
 from ..network.model import Model
-from ..network.online import KINDS, ResultPlaces, result_places
+from ..network.online import KINDS
+from ..network.result_places import ResultPlaces, result_places
 from ..network.window import WAIT
 
 Float32Array = NDArray[np.float32]

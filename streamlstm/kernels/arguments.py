@@ -29,7 +29,7 @@ def arrays(task, group):
     streams = int64s_at(group, layout.GROUP_SIZE)
     return (
         floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED),
-        int64s_at(fields[layout.TASK_PROGRAM], UNBOUNDED),
+        int64s_at(streams[layout.GROUP_PROGRAM], UNBOUNDED),
         floats_at(fields[layout.TASK_ROWS], UNBOUNDED),
         int64s_at(fields[layout.TASK_SLOTS], UNBOUNDED),
         floats_at(streams[layout.GROUP_SCRATCH], UNBOUNDED),

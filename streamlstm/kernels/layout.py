@@ -45,8 +45,32 @@ HEADER = 17
     WINDOW_INITIAL,  # offset of the initial states of all layers, and how many floats they are
     WINDOW_STATE,
     WINDOW_START,  # what happens before T rows have come, below
-) = range(25)
+    # Of a window whose layers run over all of its rows, one after the other (whole_window.py):
+    STAGES,  # offset in the program of what stands for each layer, STAGE_SIZE apart
+    SEQUENCE_SIZE,  # floats of the largest sequence of one stream between two layers
+    SEQUENCE_STREAMS,  # streams that go through the layers together
+    SEQUENCE_FLOATS,  # floats of scratch, at its end
+    SEQUENCE_OUT,  # floats from one row to the next of the last sequence
+    SEQUENCE_LEAST,  # the fewest rows from which there is an answer
+) = range(31)
 ROW = 32
+
+# A stage: a header, of which STRIDE and ROW_SIZE are read, and two rows; the second is that of the
+# layer that runs backwards. Its kernels see this as their program. In the columns of a window:
+(
+    ROWS_IN,  # floats from one row of a sequence to the next
+    ROWS_OUT,
+    ROWS_SIZE,  # rows that become one, 0 for all; rows that go out
+    ROWS_STEP,
+    ROWS_DILATION,
+    ROWS_BEFORE,  # rows of padding
+    ROWS_AFTER,
+    ROWS_MODE,  # what is done with rows; how two directions are merged; below
+    ROWS_FLAG,  # 1: padding counts; the query is appended; a recurrent layer returns one row
+) = range(18, 27)
+STAGE_SIZE = HEADER + 2 * ROW
+MEAN, MAX, FLATTEN, FLATTEN_BY_FEATURE, LAST, REPEAT, REVERSE = range(7)
+ONE_WAY, CONCAT, SUM, MUL, AVE = range(5)
 
 # Values of WINDOW_START; padding with zeros is an initial state, so that no kernel needs to know.
 START_ANSWER, START_WAIT, START_FIRST = range(3)
@@ -60,7 +84,10 @@ CONSTANT_COUNT = 10
 # LSTM_OPTIONS has any option of network.layers.LSTM but layer norm, LSTM_NORM has that too.
 LSTM, LSTM_OPTIONS, LSTM_NORM, GRU, GRU_BEFORE, RNN = range(6)
 DENSE, POINTWISE, LAYER_NORM, EMBEDDING = range(6, 10)
-WINDOW = 10  # runs the layers that follow over the last rows
+WINDOW = 10  # runs the layers that follow over the last rows, row by row
+WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the other
+CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
+CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
 
 # The kind of a layer by its name in network.layers, where the name decides.
 KINDS = {
@@ -69,6 +96,12 @@ KINDS = {
     "pointwise": POINTWISE,
     "layer_norm": LAYER_NORM,
     "embedding": EMBEDDING,
+    "pool": ROWS,
+    "flatten": ROWS,
+    "last": ROWS,
+    "repeat": ROWS,
+    "reverse": ROWS,
+    "attention": ATTENTION,
 }
 
 # A task: what to step, as addresses; one int64 array a backend (step.py).
@@ -108,7 +141,9 @@ TASK = 56
     GROUP_OUTPUTS,  # and of those that it writes
     GROUP_SCRATCH,  # address
     GROUP_PARITY,
-) = range(6)
+    GROUP_PROGRAM,  # address of the program that the kernels of layers read
+    GROUP_ROWS,  # how many rows a layer over the rows of a window has made
+) = range(8)
 GROUP_SIZE = 8
 
 # Codes of activations, in the order of the table below.

@@ -219,6 +219,36 @@ def embedding(x: Array, state: State, weights: Weights) -> tuple[Array, State]:
     return np.concatenate([vectors, x[:, 1:]], axis=1), state
 
 
+def conv1d(
+    x: Array,
+    state: State,
+    weights: Weights,
+    *,
+    kernel_size: int,
+    dilation: int,
+    activation: Activation,
+) -> tuple[Array, State]:
+    """Advance a causal convolution by one step; equation in network.layers.Conv1D.
+
+    The state is ``ring[B, (k - 1) d F]``, the last inputs, and ``place[B, 1]``, of the oldest.
+    """
+    B, F = x.shape
+    rows = x[:, None]
+    every = np.arange(B)[:, None]
+    if kernel_size > 1:
+        length = (kernel_size - 1) * dilation
+        ring, place = state["ring"].reshape(B, length, F).copy(), state["place"].astype(np.int64)
+        seen = (place + dilation * np.arange(kernel_size - 1)) % length
+        rows = np.concatenate([ring[every, seen], rows], axis=1)
+        ring[every, place] = x[:, None]
+        state = {
+            "ring": ring.reshape(B, -1),
+            "place": ((place + 1) % length).astype(state["place"].dtype),
+        }
+    products = np.einsum("bjf,ojf->bo", rows, weights["weight"])
+    return activate(activation, products + weights["bias"]), state
+
+
 def put(x: Array, windows: Array, T: int, fill: bool) -> Array:
     """Put x[B, F] into the windows of B streams; return their rows, [T, B, F], the oldest first.
 
@@ -255,4 +285,5 @@ LAYERS: dict[str, Callable[..., tuple[Array, State]]] = {
     "pointwise": pointwise,
     "layer_norm": layer_norm,
     "embedding": embedding,
+    "conv1d": conv1d,
 }

@@ -12,7 +12,17 @@ import numpy as np
 from numba import int64, prange
 from numpy.typing import NDArray
 
-from . import feedforward, layout, recurrent, recurrent_single, window
+from . import (
+    attention,
+    convolution,
+    feedforward,
+    layout,
+    over_rows,
+    recurrent,
+    recurrent_single,
+    whole_window,
+    window,
+)
 from .arguments import ROWS_AT, UNBOUNDED
 from .cache import by_address, internal, kernel
 from .layout import GROUP, HEADER, ROW
@@ -26,7 +36,8 @@ from .simd import LANES, load, load_first, store, store_first
 f32 = np.float32
 
 # The kernels by KIND: of a group of streams, and of a single stream.
-LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS
+LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS | whole_window.LAYERS
+LAYERS |= convolution.LAYERS | over_rows.LAYERS | attention.LAYERS
 SINGLES = LAYERS | recurrent_single.LAYERS
 
 
@@ -37,6 +48,8 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     if stage:
         rows += 2 * layout.padded(int(program[layout.OUTPUTS])) + program[stage + table.SCRATCH]
         rows += TILE_SCRATCH
+    if program[HEADER + layout.KIND] == layout.WHOLE_WINDOW:
+        rows += program[HEADER + layout.SEQUENCE_FLOATS] + 2 * layout.PAD
     return layout.padded(int(ROWS_AT + rows))
 
 
@@ -100,6 +113,7 @@ def step_range(task, first, last, thread):
     address = fields[layout.TASK_GROUPS] + 8 * layout.GROUP_SIZE * thread
     group = int64s_at(address, layout.GROUP_SIZE)
     group[layout.GROUP_SCRATCH] = scratch
+    group[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
     functions = int64(layout.TASK_LAYERS)
     if last - first == 1:
         functions = int64(layout.TASK_SINGLES)

@@ -19,18 +19,18 @@ f32 = np.float32
 
 
 @inlined
-def _counter(rows, place, most):
+def counter(rows, place, most):
     """Return a counter of a state row; a row from elsewhere may hold any number."""
     return min(max(int64(rows[place]), int64(0)), most)
 
 
 @internal
-def _put(program, layer, rows, start, S, x):
+def put(program, layer, rows, start, S, x):
     """Put the input at ``S[x]`` into the window of the state row at ``start``."""
     T, F = program[layer + layout.WINDOW_ROWS], program[layer + layout.LAYER_INPUTS]
     place = start + program[layer + layout.WINDOW_PLACE]
     ring = place + WINDOW_COUNTERS
-    length, latest = _counter(rows, place, T), _counter(rows, place + 1, T - 1)
+    length, latest = counter(rows, place, T), counter(rows, place + 1, T - 1)
     copies = int64(1)
     if length == 0 and program[layer + layout.WINDOW_START] == layout.START_FIRST:
         copies = T
@@ -43,18 +43,18 @@ def _put(program, layer, rows, start, S, x):
 
 
 @inlined
-def _length(program, layer, rows, start):
+def length(program, layer, rows, start):
     """Return how many rows the window of a state row has."""
     T = program[layer + layout.WINDOW_ROWS]
-    return _counter(rows, start + program[layer + layout.WINDOW_PLACE], T)
+    return counter(rows, start + program[layer + layout.WINDOW_PLACE], T)
 
 
 @internal
-def _take(program, layer, rows, start, t, S, x):
+def take(program, layer, rows, start, t, S, x):
     """Copy row ``t`` of T, the oldest first, of a window to ``S[x]``."""
     T, F = program[layer + layout.WINDOW_ROWS], program[layer + layout.LAYER_INPUTS]
     place = start + program[layer + layout.WINDOW_PLACE]
-    row = _counter(rows, place + 1, T - 1) + t
+    row = counter(rows, place + 1, T - 1) + t
     if row >= T:  # cheaper than a division
         row -= T
     source = place + WINDOW_COUNTERS + row * F
@@ -63,7 +63,7 @@ def _take(program, layer, rows, start, t, S, x):
 
 
 @internal
-def _restart(weights, program, layer, rows, start):
+def restart(weights, program, layer, rows, start):
     """Set the states of all layers of the state row at ``start`` to the initial ones."""
     initial = program[layer + layout.WINDOW_INITIAL]
     for n in range(0, program[layer + layout.WINDOW_STATE], LANES):
@@ -86,16 +86,16 @@ def window(task, layer, group, _):
     longest = int64(0)
     for m in range(count):
         start = slots[first + m] * row_size
-        _put(program, layer, rows, start, S, a + m * stride)
-        longest = max(longest, _length(program, layer, rows, start))
+        put(program, layer, rows, start, S, a + m * stride)
+        longest = max(longest, length(program, layer, rows, start))
     layers = program[layer + layout.WINDOW_LAYERS]
     inputs = a if layers % 2 == 1 else o  # so that the last layer writes to o
     for t in range(T - longest, T):
         for m in range(count):
             start = slots[first + m] * row_size
-            _take(program, layer, rows, start, t, S, inputs + m * stride)
-            if t <= T - _length(program, layer, rows, start):
-                _restart(weights, program, layer, rows, start)
+            take(program, layer, rows, start, t, S, inputs + m * stride)
+            if t <= T - length(program, layer, rows, start):
+                restart(weights, program, layer, rows, start)
         streams[layout.GROUP_PARITY] = t & 1
         source, row = inputs, layer
         # Of the layers behind the last recurrent one, only the last outputs are needed.
@@ -107,7 +107,7 @@ def window(task, layer, group, _):
             call_at(kernels[program[row + layout.KIND]], task, row, group, int64(0))
     if program[layer + layout.WINDOW_START] == layout.START_WAIT:
         for m in range(count):
-            if _length(program, layer, rows, slots[first + m] * row_size) < T:
+            if length(program, layer, rows, slots[first + m] * row_size) < T:
                 for n in range(program[layer + layout.LAYER_OUTPUTS]):
                     S[o + m * stride + n] = f32(np.nan)
 

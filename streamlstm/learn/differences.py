@@ -47,4 +47,6 @@ def with_counters(model: Model, settings: Settings) -> Model:
     if not settings.difference:
         return model
     counters = tuple(sorted(model.inputs.index(name) for name in settings.difference))
-    return model.with_online(replace(model.online or Online(), difference=counters))
+    # Classes are compared with nothing, whatever their names are.
+    plain = Online(targets=(-1,) * model.output_size if settings.class_column else None)
+    return model.with_online(replace(model.online or plain, difference=counters))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..network.online import result_places
+from ..network.result_places import result_places
 from ..plots.files import Picture
 from ..plots.style import PRINT, new_figure, plotting
 from .fit import learning_curve

@@ -160,8 +160,6 @@ def check_what(settings: Settings) -> None:
         return
     if settings.quantiles or settings.horizons != (1,):
         raise DataError("classes have neither quantiles nor horizons: leave these out")
-    if settings.difference:
-        raise DataError("models of classes have no difference: leave it out")
     if settings.fill == "predict":
         raise DataError(
             "fill predict: a model of classes does not forecast its inputs; use last, mean or zero"
@@ -204,5 +202,6 @@ def _prepare_classes(
     if start is not None:
         head = objective_for(settings, dataset).head
         network = RecurrentNetwork.of(settings, dataset.X.shape[1], head, dataset.categories)
-        check_fits(name, start, build_model(network, dataset, inputs, (settings.class_column,)))
+        made = build_model(network, dataset, inputs, (settings.class_column,))
+        check_fits(name, start, with_counters(made, settings))
     return Preparation(table, inputs, dataset, settings, None, notes, start, given)

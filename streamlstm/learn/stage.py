@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..backends.warmup import compile_for
 from ..engine.offline import predict_rows
 from ..network.model import Model
-from ..network.online import MAX_HORIZON, MAX_SEASON, Online, result_places
+from ..network.online import MAX_HORIZON, MAX_SEASON, Online
+from ..network.result_places import result_places
 from .dataset import Dataset
 
 Array = NDArray[Any]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 4  # each model is written in the first version that has all of it: see _version
+VERSION = 5  # each model is written in the first version that has all of it: see _version
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -54,6 +54,8 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
 
 def _version(model: Model) -> int:
     """Return the first version of the format that can hold a model."""
+    if any(layer.over_rows for layer in model.layers):
+        return 5
     if model.window is not None:
         return 4
     has_offsets = model.input_offsets is not None or model.output_offsets is not None

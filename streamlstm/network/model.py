@@ -1,20 +1,16 @@
 """Model: layers, weights, names and scaling of one network."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
 from inspect import signature
 from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import ModelError
-from .arrays import Float32Array
 from .calendar_inputs import inputs_with
 from .checks import (
     check_chain,
@@ -32,14 +28,15 @@ from .checks import (
 from .differences import check_differences
 from .file import read_model_file, write_model_file
 from .html import as_table
-from .layers import Embedding, Layer
+from .layers import Layer
+from .model_contents import ModelContents
 from .offsets import check_offsets, check_output_offsets, check_stage_offsets
-from .online import Online, ResultPlaces, result_places
+from .online import Online
 from .scaling import Scaling
-from .window import ANSWER, check_start, check_window, describe_window
+from .window import check_start, check_window, describe_window
 
 
-class Model:
+class Model(ModelContents):
     """A network with its weights, and the names, units and horizon of its inputs and outputs.
 
     One step is ``y = output_scaling.invert(layers(input_scaling.apply(x)))``; where ``skip``
@@ -99,9 +96,6 @@ class Model:
         If anything does not fit; the message names the layer, the parameter and the shapes.
     """
 
-    layers: tuple[Layer, ...]
-    weights: tuple[dict[str, Float32Array], ...]
-
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -120,12 +114,12 @@ class Model:
         input_offsets: ArrayLike | None = None,
         output_offsets: ArrayLike | None = None,
         window: int | None = None,
-        start: str = ANSWER,
+        start: str | None = None,
     ) -> None:
         self.layers = check_chain(layers)
         self.weights = check_weights(self.layers, weights)
         self.window = check_window(window, self.layers)
-        self.start = check_start(start, self.window, online is not None)
+        self.start = check_start(start, self.window, self.layers, online is not None)
         self.horizons = check_horizons(horizon, self.output_size)
         self.online = check_stage(online, self.layers, self.horizon)
         F, O = self.input_size, self.output_size
@@ -163,120 +157,6 @@ class Model:
             self.input_offsets = np.zeros(F)
         if self.has_levels and self.output_offsets is None:
             self.output_offsets = np.zeros(O)
-
-    @property
-    def horizon(self) -> int:
-        """The longest of the horizons of the outputs, in steps."""
-        return max(self.horizons)
-
-    @property
-    def input_size(self) -> int:
-        """F, features of one observation; the network may have further inputs, from its time."""
-        derived = 0 if self.online is None else self.online.derived
-        return self.layers[0].input_size - derived
-
-    @property
-    def output_size(self) -> int:
-        """O, outputs of one prediction."""
-        return self.layers[-1].output_size
-
-    @property
-    def differences(self) -> tuple[int, ...]:
-        """The D inputs that are counters, whose changes go into the network."""
-        return () if self.online is None else self.online.difference
-
-    @property
-    def counters(self) -> tuple[str, ...]:
-        """Their names."""
-        return tuple(self.inputs[n] for n in self.differences)
-
-    @property
-    def large_inputs(self) -> list[str]:
-        """Names of the inputs of which float32 loses too much: with an offset, and counters."""
-        offsets = np.zeros(self.input_size) if self.input_offsets is None else self.input_offsets
-        numbered = enumerate(zip(self.inputs, offsets, strict=True))
-        return [name for n, (name, offset) in numbered if offset or n in self.differences]
-
-    @property
-    def has_levels(self) -> bool:
-        """Whether an output forecasts the change of a counter, and is answered as a value."""
-        return any(target in self.differences for target in self.targets)
-
-    @property
-    def observation_size(self) -> int:
-        """F + D, floats of one observation: counters have two (network.differences)."""
-        return self.input_size + len(self.differences)
-
-    @property
-    def result_places(self) -> ResultPlaces:
-        """Where what the online stage says stands in a result."""
-        levels = 0 if self.online is None else len(self.online.intervals)
-        return result_places(self.output_size, levels, self.has_levels)
-
-    @property
-    def result_size(self) -> int:
-        """W, numbers in a result: the outputs, and what the online stage says (network.online)."""
-        if self.online is None:
-            return self.output_size
-        return self.result_places.size
-
-    @property
-    def categories(self) -> int:
-        """Number of categories of the first input; 0 if that input is numeric."""
-        first = self.layers[0]
-        return first.categories if isinstance(first, Embedding) else 0
-
-    @property
-    def skip_factors(self) -> Float32Array:
-        """Factor of the input that ``skip`` adds to each output: float32[O]."""
-        return np.ones(self.output_size, np.float32) if self.skip_scale is None else self.skip_scale
-
-    @cached_property  # the arrays are read-only; hashing them takes a millisecond for each 2 MB
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits that change with anything that changes a result or a name."""
-        digest = hashlib.sha256(json.dumps(self.specification(), sort_keys=True).encode())
-        for name, array in sorted(self.arrays().items()):
-            digest.update(name.encode() + b"\0" + array.tobytes())
-        return digest.hexdigest()[:32]
-
-    def specification(self) -> dict[str, Any]:
-        """Return everything but the arrays and the metadata, as plain values for JSON."""
-        specification = {
-            "layers": [layer.to_dict() for layer in self.layers],
-            "inputs": list(self.inputs),
-            "outputs": list(self.outputs),
-            "skip": None if self.skip is None else list(self.skip),
-            "horizon": self.horizon if len(set(self.horizons)) == 1 else list(self.horizons),
-        }
-        if self.online is not None:
-            specification["online"] = self.online.to_dict()
-        if self.lags:
-            specification["lags"] = list(self.lags)
-        if self.window is not None:
-            specification["window"] = self.window
-            specification["start"] = self.start
-        return specification
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return every array by its name in a model file."""
-        arrays: dict[str, NDArray[Any]] = {
-            f"layers.{n}.{name}": array
-            for n, weights in enumerate(self.weights)
-            for name, array in weights.items()
-        }
-        for side in ("input", "output"):
-            scaling: Scaling = getattr(self, f"{side}_scaling")
-            arrays[f"{side}_scaling.mean"] = scaling.mean
-            arrays[f"{side}_scaling.scale"] = scaling.scale
-        if self.skip_scale is not None:
-            arrays["skip_scale"] = self.skip_scale
-        for name in ("input_offsets", "output_offsets"):
-            offsets = getattr(self, name)
-            if offsets is not None and offsets.any():
-                arrays[name] = offsets
-        if self.lag_weights is not None:
-            arrays["lag_weights"] = self.lag_weights
-        return arrays
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one .safetensors file (docs/model-file.md).
@@ -321,7 +201,11 @@ class Model:
             online = replace(online or Online(), difference=self.differences)
         return self._copy(online=online, **inputs_with(self, online))
 
-    def with_window(self, window: int | None, start: str = ANSWER) -> "Model":
+    def with_metadata(self, **more: str) -> "Model":
+        """Return the model with more metadata, which replace those of the same names."""
+        return self._copy(metadata={**self.metadata, **more})
+
+    def with_window(self, window: int | None, start: str | None = None) -> "Model":
         """Return a copy of this model that runs over windows of so many rows; None for stateful.
 
         Raises
@@ -392,7 +276,7 @@ class Model:
         if self.online is not None:
             shown.append(("online stage", self.online.describe()))
         shown.append(("fingerprint", self.fingerprint))
-        if self._is_unseen:
+        if "compared" in self.metadata:
             shown.append(("compared with its source", self.metadata["compared"]))
         return as_table("streamlstm Model", shown)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError, shown
-from .layers import Layer
+from .layers import Conv1D, Layer
 
 MAX_WINDOW = 2**16  # rows
 MAX_NUMBERS = 2**24  # T F, which every stream keeps
@@ -23,6 +23,7 @@ STARTS = {
 def check_window(window: int | None, layers: Sequence[Layer]) -> int | None:
     """Return the rows of a window, T, if the network can run over windows; None for stateful."""
     if window is None:
+        _check_steps(layers)
         return None
     whole = isinstance(window, int | np.integer) and not isinstance(window, bool)
     if not whole or not 1 <= window <= MAX_WINDOW:
@@ -30,7 +31,7 @@ def check_window(window: int | None, layers: Sequence[Layer]) -> int | None:
             f"window: expected a number of rows from 1 to {MAX_WINDOW}, or None for a network that "
             f"keeps its state from step to step, got {shown(window)}."
         )
-    if not any(layer.state for layer in layers):
+    if not any(layer.state or layer.over_rows for layer in layers):
         raise ModelError(
             "window: expected a recurrent layer, the model has none: its prediction depends on "
             "the last row only. Leave window out."
@@ -40,16 +41,70 @@ def check_window(window: int | None, layers: Sequence[Layer]) -> int | None:
             f"window: expected at most {MAX_NUMBERS} numbers, which every stream keeps, got "
             f"{window} rows of {layers[0].input_size}."
         )
+    rows_through(layers, window)
     return int(window)
 
 
-def check_start(start: str, window: int | None, has_stage: bool) -> str:
-    """Return what happens before a window is full."""
+def _check_steps(layers: Sequence[Layer]) -> None:
+    """Refuse layers that a network which is stepped row by row cannot have."""
+    for n, layer in enumerate(layers):
+        if layer.over_rows and not (isinstance(layer, Conv1D) and layer.is_causal):
+            what = "at later rows too" if isinstance(layer, Conv1D) else "at several rows at once"
+            raise ModelError(
+                f"layer {n} ({layer.kind}) looks {what}: expected a window, whose rows these are, "
+                "got none. Give window=T, the number of rows that the network was trained on."
+            )
+
+
+def rows_through(layers: Sequence[Layer], window: int) -> list[int]:
+    """Return how many rows of so many go into each layer, and how many come out of the last.
+
+    Raises
+    ------
+    ModelError
+        If a layer cannot take as many as come.
+    """
+    rows = [window]
+    for n, layer in enumerate(layers):
+        rows.append(layer.rows_of(rows[-1]))
+        if rows[-1] < 1:
+            raise ModelError(
+                f"layer {n} ({layer.kind}): expected {getattr(layer, 'rows', 'more')} rows, got "
+                f"{rows[-2]} of a window of {window}."
+            )
+        if rows[-1] * layer.output_size > MAX_NUMBERS:
+            raise ModelError(
+                f"layer {n} ({layer.kind}): expected at most {MAX_NUMBERS} numbers, got "
+                f"{rows[-1]} rows of {layer.output_size}."
+            )
+    return rows
+
+
+def takes_any_rows(layers: Sequence[Layer]) -> bool:
+    """Tell whether a network can answer from any number of rows, not only from a whole window."""
+    try:
+        # No layer makes more rows of fewer, so what can be done with one can be with any number.
+        rows_through(layers, 1)
+    except ModelError:
+        return False
+    return True
+
+
+def check_start(start: str | None, window: int | None, layers: Sequence[Layer], stage: bool) -> str:
+    """Return what happens before a window is full; by default it answers, if it can."""
+    any_rows = window is None or takes_any_rows(layers)
+    if start is None:
+        return ANSWER if any_rows else FIRST
     if not isinstance(start, str) or start not in STARTS:
         raise ModelError(f"start: expected {', '.join(STARTS)}, got {shown(start)}.")
+    if start == ANSWER and not any_rows:
+        raise ModelError(
+            f"start: expected wait, zeros or first, since a layer of this network takes {window} "
+            "rows and no fewer, got answer."
+        )
     if window is None and start != ANSWER:
         raise ModelError(f"start: expected a window, whose start {start!r} would be, got none.")
-    if start == WAIT and has_stage:
+    if start == WAIT and stage:
         raise ModelError(
             "start: expected answer, zeros or first where there is an online stage, which "
             "compares every prediction with what comes, got wait."

@@ -9,34 +9,33 @@ predict   the last value, and what is believed of the network's forecasts since
 ========= =========================================================================================
 
 "predict" adds up the changes that the network forecasts, ``own - f``, with ``own`` its forecast of
-this input for now and ``f`` the value that it was given for the row before, and keeps a part ``b``
-of the way from the last value that came::
+this input for now and ``f`` the value that it was given for the row before. In gaps below 8 rows
+that is what it is given; in longer ones a part ``b`` of the way from a ``level`` to it::
 
-    path <- path + a (own - f),    f = last + b (path - last)
+    path <- path + a (own - f),    f = path,    from 8 rows on f = level + b (path - level)
 
-Both are earned where a value came, by least squares through the origin with forgetting; each
-observation weighs by the larger of both changes, not by its square, so that a few large ones do not
-decide::
+``level`` is the last value that came, and as much of the way to the median as values have gone
+back in so many rows (:mod:`streamlstm.online.reversion`). ``a`` and ``b`` are earned where a value
+came, by least squares through the origin with forgetting, large changes weighing by their size::
 
     a = clip(Sxy / Sxx, 0, 1),  x = own - last,       y = value - last
-    b = clip(Sxy / Sxx, 0, 1),  x = path - last,      y = value - last
+    b = clip(Sxy / Sxx, 0, 1),  x = path - level,     y = value - level
     Sxx <- w Sxx + x^2 / m,     Sxy <- w Sxy + x y / m,     m = max(|x|, |y|)
 
-- ``a`` learns from every row whose value came (w = 0.998), as each tells how good the forecast of
-  one step is, and more from the end of a gap (w = 0.9). Before that, five changes of the usual size
-  say a = 0.5.
-- ``b`` is 1 in gaps below 8 rows. From 8, 16, 32 and 64 rows on each has one of its own, which the
-  ends of such gaps teach; before that it is that of the shorter ones.
-- ``x`` and ``y`` are shortened alike beyond 10 times the usual size of a change, at the end of a
-  gap 100 times. One spike is not evidence for long.
+- ``a`` learns from every row whose value came (w = 0.998), more from the end of a gap (w = 0.9).
+  Before that, five changes of the usual size say a = 0.5.
+- ``b`` is another from 8, 16, 32 and 64 rows on, which the ends of such gaps teach; before that it
+  is that of the shorter ones, at first 4 times the share of rows beyond 55 % whose forecast was
+  nearer to what came than the value before: means would trust a forecast that is right in a few
+  jumps and drifts away where the stream rests.
+- ``x`` and ``y`` are shortened alike beyond 10 (at the end of a gap 100) usual sizes of a change.
 
 **A gap has an end.** After ``max_gap`` rows the input counts as absent: the last value that came
 stands for it, and the step says so, until one comes. An input that never came is its mean in
 training, and absent too.
 
 What it promises: a filled value is finite, and gaps do not change running means. What it does not:
-that it is better than the last value in the first long gaps of a stream, where only forecasts of
-one step have been seen. Networks of irregular series forecast one step well and 48 badly.
+that it is better than the last value in the first long gaps, where only one step has been seen.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ from numpy.typing import NDArray
 
 from ..kernels.online.fill import (
     ABSENT,
+    BELIEF,
     CLIP,
     CLIP_OF_GAP,
     FILLED_SOME,
     KEEP_PRIOR,
-    LONG,
     MAX_COUNT,
     MAX_SIZE,
     MAX_VALUE,
@@ -68,15 +67,18 @@ from ..kernels.online.fill import (
     USUAL,
     WEIGHT,
     WEIGHT_OF_GAP,
+    WON_LEAST,
     ZERO,
 )
-from . import scaling
+from ..kernels.online.reversion import LONG
+from . import reversion, scaling
 
 Array = NDArray[Any]
 State = dict[str, Array]
 
 METHODS = {"refuse": REFUSE, "last": REPEAT, "mean": MEAN, "zero": ZERO, "predict": PREDICT}
 _MOMENTS = "moments_"
+SINCE_VERSION_4 = frozenset({"won", "median", "age", *reversion.columns(1)})  # of the columns
 
 
 def columns(methods: Sequence[str]) -> dict[str, int]:
@@ -90,8 +92,8 @@ def columns(methods: Sequence[str]) -> dict[str, int]:
     F = len(methods)
     sizes = dict.fromkeys(("last", "filled", "gap", "seen"), F)
     if "predict" in methods or "mean" in methods:
-        sizes |= dict.fromkeys(("path", "size", "trust_xy", "trust_xx"), F)
-        sizes |= dict.fromkeys(("keep_xy", "keep_xx"), OCTAVES * F)
+        sizes |= dict.fromkeys(("path", "size", "trust_xy", "trust_xx", "won", "median", "age"), F)
+        sizes |= dict.fromkeys(("keep_xy", "keep_xx"), OCTAVES * F) | reversion.columns(F)
     if "mean" in methods:
         sizes |= {_MOMENTS + name: n for name, n in scaling.columns(F).items()}
     return sizes
@@ -127,10 +129,20 @@ def trust(state: State) -> Array:
     return _ratio(product + TRUST * prior, square + prior, TRUST)
 
 
+def level(state: State, gap: Array) -> Array:
+    """Return the level from which a path is kept after gaps of 8 rows and more, float64[B, F]."""
+    last, median = _wide(state, "last", "median")
+    share = np.zeros_like(last)
+    for octave in range(OCTAVES):
+        share = np.where(gap >= LONG * 2**octave, reversion.share_of(state, octave), share)
+    return np.asarray(last + share * (median - last))
+
+
 def keep(state: State, gap: Array, distance: Array) -> Array:
-    """Return ``b``: how much to keep of a path that has gone so far from the last value."""
+    """Return ``b``: how much to keep of a path that has gone so far from the level."""
     products, squares = (_octaves(each) for each in _wide(state, "keep_xy", "keep_xx"))
-    prior, b = KEEP_PRIOR * np.abs(distance), np.ones_like(distance)
+    prior = KEEP_PRIOR * np.abs(distance)
+    b = np.clip(BELIEF * (_wide(state, "won")[0] - WON_LEAST), 0, 1)
     for octave in range(OCTAVES):
         learned = _ratio(products[:, octave] + b * prior, squares[:, octave] + prior, b)
         b = np.where(gap >= LONG * 2**octave, learned, b)
@@ -165,25 +177,29 @@ def _regress(
 
 def _learn_trust(value: Array, own: Array, learns: Array, state: State) -> State:
     """Return the columns of trust after the values that came, where ``learns`` says so."""
-    last, filled, gap, path, size = _wide(state, "last", "filled", "gap", "path", "size")
+    last, filled, gap, path = _wide(state, "last", "filled", "gap", "path")
+    size, won = _wide(state, "size", "won")
     own = np.where(learns, own, 0)
     x, y, first = own - last, value - last, size == 0
     after = {
         "size": np.where(gap == 0, size + USUAL * (np.minimum(np.abs(y), CLIP * size) - size), size)
     }
     after["size"] = np.minimum(np.where(first, np.abs(y), after["size"]), MAX_SIZE)
+    nearer = np.sign(np.abs(y) - np.abs(value - own)) / 2
+    after["won"] = np.where((gap == 0) & ~first, won + (1 - WEIGHT) * (nearer - won), won)
     weight = np.where(gap == 0, WEIGHT, WEIGHT_OF_GAP)
     product, square = _wide(state, "trust_xy", "trust_xx")
     sums = _regress(product, square, weight, CLIP * size, x, y)
     after["trust_xy"] = np.where(first, product, sums[0])
     after["trust_xx"] = np.where(first, square, sums[1])
-    distance = path + trust(state) * (own - filled) - last
+    start = level(state, gap)
+    distance = path + trust(state) * (own - filled) - start
     products, squares = _wide(state, "keep_xy", "keep_xx")
     for octave in range(OCTAVES):
         top = LONG * 2 ** (octave + 1) if octave < OCTAVES - 1 else np.inf
         here = learns & ~first & (gap >= LONG * 2**octave) & (gap < top)
         product, square = _octaves(products)[:, octave], _octaves(squares)[:, octave]
-        sums = _regress(product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
+        sums = _regress(product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, value - start)
         product[:], square[:] = np.where(here, sums[0], product), np.where(here, sums[1], square)
     after = {name: np.where(learns, new, state[name]) for name, new in after.items()}
     return after | {"keep_xy": products, "keep_xx": squares}
@@ -191,11 +207,23 @@ def _learn_trust(value: Array, own: Array, learns: Array, state: State) -> State
 
 def _predict(own: Array, gap: Array, state: State) -> tuple[Array, Array]:
     """Return the filled value of "predict" and its path, one row further."""
-    last, filled, path = _wide(state, "last", "filled", "path")
+    filled, path = _wide(state, "filled", "path")
     has_own = np.isfinite(own)
     ahead = path + trust(state) * (np.where(has_own, own, 0) - filled)
     path = np.clip(np.where(has_own, ahead, path), -MAX_VALUE, MAX_VALUE)
-    return last + keep(state, gap, path - last) * (path - last), path
+    start = level(state, gap)
+    kept = start + keep(state, gap, path - start) * (path - start)
+    return np.where(gap < LONG, path, kept), path
+
+
+def _learn_level(value: Array, came: Array, counts: Array, state: State, size: Array) -> State:
+    """Return median, age and what is learned of going back to it, after a row that ``counts``."""
+    median, age, seen = _wide(state, "median", "age", "seen")
+    moved = reversion.next_median(median, value, size, seen, age == 0)
+    after: State = {"median": np.where(came, moved, median)}
+    rounded = after["median"].astype(state["median"].dtype).astype(np.float64)
+    rows, kept = reversion.look_back(age, value, came, size, rounded, state)
+    return after | kept | {"age": np.where(counts, rows, age)}
 
 
 def step(
@@ -249,6 +277,9 @@ def step(
         ahead, path = _predict(own, length, state)
         fill = np.where(predicts, ahead, fill)
         after |= _learn_trust(value, own, learns, state)
+        counts, came = predicts & (~missing | (seen > 0)), ~missing & predicts
+        size = after["size"].astype(state["size"].dtype).astype(np.float64)
+        after |= _learn_level(value, came, counts, state, size)
         after["path"] = np.select(
             [~missing & predicts, missing & predicts & ~absent], [value, path], state["path"]
         )

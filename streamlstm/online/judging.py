@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..kernels.online.outcomes import APPLIED
 from ..network.model import Model
-from ..network.online import ResultPlaces
+from ..network.result_places import ResultPlaces
 from . import adaptation, drift, intervals, persistence
 from .columns import join, split
 from .layout import Group, adaptation_of, forecast_inputs, interval_constants

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import wire
 from ..engine.engine import Engine
 from ..errors import StreamLSTMError
-from ..network.online import ResultPlaces
+from ..network.result_places import ResultPlaces
 from .access.stream_quota import StreamQuota
 from .counters import Counters
 from .extras import model_extras

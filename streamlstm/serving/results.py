@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network.online import ResultPlaces
+from ..network.result_places import ResultPlaces
 from .counters import Counters
 from .native import layout
 

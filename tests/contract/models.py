@@ -9,12 +9,19 @@ from streamlstm import (
     GRU,
     LSTM,
     RNN,
+    Attention,
+    Bidirectional,
+    Conv1D,
     Dense,
     Embedding,
+    Flatten,
     LayerNorm,
     Model,
     Online,
     Pointwise,
+    Pool,
+    Repeat,
+    Reverse,
     Scaling,
 )
 from streamlstm.kernels.layout import GROUP
@@ -22,7 +29,9 @@ from streamlstm.network.activations import PARAMETERS
 from streamlstm.network.layers import Layer
 
 
-def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -> Model:
+def random_model(
+    layers: Sequence[Layer], seed: int = 0, scaled: bool = False, **options: Any
+) -> Model:
     """Return a model whose every gate has weights of a scale and an offset of its own."""
     rng = np.random.default_rng(seed)
     weights = []
@@ -35,7 +44,7 @@ def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -
             arrays[name] = array + 0.3 * name.startswith(("bias", "norm"))
         weights.append(arrays)
     if not scaled:
-        return Model(layers, weights)
+        return Model(layers, weights, **options)
     F, O = layers[0].input_size, layers[-1].output_size
     return Model(
         layers,
@@ -43,6 +52,7 @@ def random_model(layers: Sequence[Layer], seed: int = 0, scaled: bool = False) -
         input_scaling=Scaling(rng.normal(0, 3, F), rng.uniform(0.5, 2, F)),
         output_scaling=Scaling(rng.normal(0, 3, O), rng.uniform(0.5, 2, O)),
         skip=[-1 if n % 3 == 2 else n % F for n in range(O)],
+        **options,
     )
 
 
@@ -129,6 +139,12 @@ CHAINS: dict[str, list[Layer]] = {
     "layer norm first": [LayerNorm(37, 1e-3), LSTM(37, 8)],
     "pointwise": [Pointwise(5, "leaky_relu(0.2)"), LSTM(5, 8), Pointwise(8), Dense(8, 1)],
 }
+CHAINS["convolutions, step by step"] = [
+    Conv1D(3, 19, 3, dilation=2, pad_left=4, activation="relu"),
+    LSTM(19, 12),
+    Conv1D(12, 5, 2, pad_left=1),
+    Conv1D(5, 2, 1, activation="tanh"),
+]
 EMBEDDED: dict[str, list[Layer]] = {
     "embedding": [Embedding(1, 11, 6), LSTM(6, 20), Dense(20, 11, "softmax")],
     "embedding beside numbers": [Embedding(4, 300, 17), GRU(20, 20), Dense(20, 1)],
@@ -207,13 +223,59 @@ WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
         5,
         "first",
     ),
+    "window, convolution, both ways": (
+        [
+            Conv1D(3, 20, 3, dilation=2, pad_left=4, activation="relu"),
+            Pool(20, "max", 2, stride=1, pad_right=1),
+            Bidirectional(20, LSTM(20, 17)),
+            Pool(34),
+            Dense(34, 2),
+        ],
+        5,
+        "answer",
+    ),
+    "window, decoder": (
+        [
+            Bidirectional(3, GRU(3, 7, reset_after=False), "ave", sequence=False),
+            Repeat(7, 3),
+            LSTM(7, 9, layer_norm=True, initial_state=True),
+            Dense(9, 2, "tanh"),
+            Flatten(2, 3, by_feature=True),
+        ],
+        4,
+        "wait",
+    ),
+    "window, attention": (
+        [
+            Embedding(2, 30, 6),
+            Reverse(7),
+            RNN(7, 18),
+            Attention(18, "each", 0.3),
+            Attention(18, join=True),
+            Dense(36, 3, "softmax"),
+        ],
+        4,
+        "first",
+    ),
+    "window, head over all rows": (
+        [
+            Conv1D(2, 9, 2, stride=2, pad_left=1),
+            Pool(9, "mean", 3, 2, 1, 1, count_padding=True),
+            Bidirectional(9, RNN(9, 5, initial_state=True), "mul"),
+            LayerNorm(5),
+            Flatten(5, 2),
+            Dense(10, 20, "softsign"),
+        ],
+        6,
+        "zeros",
+    ),
 }
 
 
 def windowed(layers: Sequence[Layer], window: int, start: str) -> Model:
     """Return a model that runs over windows."""
     embedded = isinstance(layers[0], Embedding)
-    return random_model(layers, scaled=not embedded).with_window(window, start)
+    return random_model(layers, scaled=not embedded, window=window, start=start)
 
 
 # What stands around a network with several horizons, and the lags of its linear part.

@@ -15,12 +15,9 @@ from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("Bidirectional", "from its end"),
-        ("Conv1D", "several steps at once"),
+        ("ConvLSTM1D", "another axis than time"),
         ("Lambda", "Python code"),
-        ("MultiHeadAttention", "whole sequence"),
-        ("GlobalAveragePooling1D", "whole sequence"),
-        ("RepeatVector", "second sequence"),
+        ("MultiHeadAttention", "only Attention"),
         ("MyLayer", "the layer is not known"),
     ],
 )
@@ -34,9 +31,55 @@ def test_unsupported_layers_are_refused_with_the_reason(
     assert words in message
 
 
-def test_go_backwards_is_refused(tmp_path: Path) -> None:
-    path = legacy(tmp_path / "m.h5", [lstm("back", 2, 3, go_backwards=True)])
-    assert "layer 'back' (LSTM) is refused: go_backwards" in refused(path)
+def test_layers_over_rows_need_a_number_of_rows(tmp_path: Path) -> None:
+    """One that the file says, or the caller; from there on it is a window model."""
+    back = legacy(tmp_path / "back.h5", [lstm("back", 2, 3, go_backwards=True)])
+    assert "(reverse) looks at several rows at once: expected a window" in refused(back)
+    assert sl.from_keras(back, window=4).layers == (sl.Reverse(2), sl.LSTM(2, 3))
+    flat = ("Flatten", {"name": "f"}, {})
+    path = legacy(tmp_path / "f.h5", [lstm("a", 2, 3), flat, dense("d", 12, 1)])
+    assert "layer 'f' (Flatten): expected a sequence of fixed length" in refused(path)
+    assert sl.from_keras(path, window=4).layers[1] == sl.Flatten(3, 4)
+    with pytest.raises(sl.ConvertError, match="takes 12 values, but the layer before"):
+        sl.from_keras(path, window=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "words"),
+    [
+        (
+            "Bidirectional",
+            {"layer": {"class_name": "ConvLSTM1D", "config": {}}},
+            "got 'ConvLSTM1D'",
+        ),
+        ("Conv1D", {"use_bias": False}, "lacks kernel"),
+        ("MaxPooling1D", {"pool_size": [0]}, "expected pool_size of 1 or more, got 0"),
+        ("AveragePooling1D", {"data_format": "channels_first"}, "expected rows of features"),
+        ("RepeatVector", {"n": None}, "expected n of 1 or more, got None"),
+        ("Attention", {"score_mode": "concat"}, "expected scores of dot products"),
+    ],
+)
+def test_layers_over_rows_that_cannot_be_are_refused(
+    tmp_path: Path, kind: str, config: dict[str, Any], words: str
+) -> None:
+    layers = [lstm("a", 2, 3, batch_input_shape=[None, 5, 2]), (kind, {"name": "x", **config}, {})]
+    message = refused(legacy(tmp_path / "m.h5", layers))
+    assert f"layer 'x' ({kind})" in message
+    assert words in message
+
+
+def test_a_causal_convolution_of_an_open_sequence_is_stepped(tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).standard_normal((3, 2, 4)).astype(np.float32)
+    config = {"name": "c", "filters": 4, "kernel_size": [3], "padding": "causal", "use_bias": False}
+    config |= {"batch_input_shape": [None, None, 2], "activation": "linear"}
+    path = legacy(tmp_path / "m.h5", [("Conv1D", config, {"kernel": kernel}), lstm("a", 4, 3)])
+    model = sl.from_keras(path)
+    assert (model.window, model.layers[0]) == (None, sl.Conv1D(2, 4, 3, pad_left=2))
+    pointwise = {**config, "kernel_size": [1]}
+    path = legacy(
+        tmp_path / "p.h5", [("Conv1D", pointwise, {"kernel": kernel[:1]}), lstm("a", 4, 3)]
+    )
+    assert sl.from_keras(path).layers[0] == sl.Dense(2, 4)
 
 
 def test_a_second_sequence_from_the_end_of_the_first_is_refused(tmp_path: Path) -> None:
@@ -44,12 +87,6 @@ def test_a_second_sequence_from_the_end_of_the_first_is_refused(tmp_path: Path) 
     first, second = lstm("a", 2, 3, return_sequences=False), lstm("b", 3, 4)
     message = refused(legacy(tmp_path / "m.h5", [first, reshape, second]))
     assert "layer 'b' (LSTM) is refused" in message
-
-
-def test_flattening_a_sequence_is_refused(tmp_path: Path) -> None:
-    flat = ("Flatten", {"name": "f"}, {})
-    message = refused(legacy(tmp_path / "m.h5", [lstm("a", 2, 3), flat, dense("d", 3, 1)]))
-    assert "layer 'f' (Flatten) is refused" in message
 
 
 def test_branches_are_refused_with_the_layer_that_joins_them(tmp_path: Path) -> None:

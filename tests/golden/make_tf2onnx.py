@@ -37,6 +37,12 @@ CASES: dict[str, Any] = {
         k.LSTM(6, return_sequences=True),
         k.Dense(2, activation="swish"),
     ],
+    # Written as Loop nodes; the file is of tensorflow-cpu 2.18.1 with tf_keras, tf2onnx 1.17.0.
+    "loops": lambda: [
+        k.GRU(6, reset_after=False, return_sequences=True),
+        k.SimpleRNN(5, return_sequences=True),
+        k.Dense(2),
+    ],
 }
 
 

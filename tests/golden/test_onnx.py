@@ -26,4 +26,4 @@ def test_steps_equal_the_recorded_outputs(name: str, backend: str) -> None:
 
 
 def test_all_cases_have_files() -> None:
-    assert len(NAMES) == 17
+    assert len(NAMES) == 18

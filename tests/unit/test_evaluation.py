@@ -15,7 +15,7 @@ from streamlstm.learn.evaluation import judge
 from streamlstm.learn.evaluation.classes import no_scores
 from streamlstm.learn.evaluation.intervals import winkler, worst_window
 from streamlstm.learn.evaluation.points import Point, find_points
-from streamlstm.network.online import result_places
+from streamlstm.network.result_places import result_places
 
 from .evaluated import Array, identity, recurrent, table, walk
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamlstm import Engine, Online, wire
-from streamlstm.network.online import result_places
+from streamlstm.network.result_places import result_places
 from streamlstm.serving.native import layout
 from streamlstm.serving.service import Service
 

@@ -8,7 +8,8 @@ import pytest
 from streamlstm import AsyncEngine, Engine, Model, Online, Prediction, Predictions, detector
 from streamlstm.engine.prediction import ResultLayout
 from streamlstm.errors import BadValueError, StreamLSTMError
-from streamlstm.network.online import KINDS, result_places
+from streamlstm.network.online import KINDS
+from streamlstm.network.result_places import result_places
 
 from ..contract.models import STAGES, staged
 

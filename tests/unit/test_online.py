@@ -19,7 +19,7 @@ from streamlstm.network.compatibility import (
     describe_changes,
     incompatibility,
 )
-from streamlstm.network.online import KINDS, STATE_VERSION
+from streamlstm.network.online import FILL_VERSION, KINDS, STATE_VERSION
 
 from ..contract.models import STAGES, random_model, staged
 
@@ -271,6 +271,6 @@ def test_a_stage_is_no_part_of_a_state_without_one() -> None:
 
 
 def test_the_numbers_that_records_depend_on() -> None:
-    """A change of these needs a new STATE_VERSION, or old records would be read wrongly."""
-    assert STATE_VERSION == 3
+    """A change of these needs a new version, or old records would be read wrongly."""
+    assert (STATE_VERSION, FILL_VERSION) == (3, 4)
     assert KINDS == ("", "spike", "level", "variance", "calm", "novelty", "missing")

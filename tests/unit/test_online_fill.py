@@ -157,6 +157,53 @@ def test_long_gaps_teach_how_much_of_the_path_to_keep() -> None:
     assert drifting < 4 * still  # without that, more than six times
 
 
+def mean_reverting(seed: int, rows: int = 6000):
+    """Values that go back to 5 within some rows, and gaps of 60 rows from the 3,000th on."""
+    rng = np.random.default_rng(seed)
+    x, missing = np.full(rows, 5.0), np.zeros(rows, bool)
+    for t in range(1, rows):
+        x[t] = 5 + 0.8 * (x[t - 1] - 5) + rng.standard_normal()
+    for start in range(3000, rows, 100):
+        missing[start : start + 60] = True
+    return x, missing
+
+
+def test_values_that_came_tell_what_a_long_gap_does() -> None:
+    """They go back to the middle in so many rows, though the forecasts of one step are bad."""
+    x, missing = mean_reverting(9)
+    rows = np.where(missing, np.nan, x)
+    last = np.abs(Filled(rows, methods=("last",)).x[:, 0] - x)[missing].mean()
+    own = np.full(len(x), 5.0)
+    assert np.abs(Filled(rows, own).x[:, 0] - x)[missing].mean() < 0.85 * last
+
+
+def test_a_stream_that_walks_stays_where_it_was() -> None:
+    rng = np.random.default_rng(10)
+    x, missing = rng.standard_normal(6000).cumsum(), mean_reverting(0)[1]
+    rows = np.where(missing, np.nan, x)
+    own = np.append(0, x[:-1]) + 0.1 * rng.standard_normal(6000)
+    own[missing] = np.nan
+    last = np.abs(Filled(rows, methods=("last",)).x[:, 0] - x)[missing].mean()
+    assert np.abs(Filled(rows, own).x[:, 0] - x)[missing].mean() < 1.03 * last
+
+
+def test_forecasts_that_drift_where_nothing_changes_are_not_kept() -> None:
+    """The value rests at 0 and jumps back from 20: few rows decide the mean error."""
+    rng = np.random.default_rng(11)
+    jumps = rng.random(4000) < 0.03
+    x = np.where(jumps, 20.0, 0.0)
+    own = np.full(4000, -0.01)
+    missing = np.zeros(4000, bool)
+    for start in range(3000, 4000, 200):
+        missing[start : start + 80] = True
+    x[missing] = own[missing] = 0
+    for start in range(3000, 4000, 200):
+        own[start : start + 80] = -0.01 * np.arange(1, 81)
+    filled = Filled(np.where(missing, np.nan, x), own).x[:, 0]
+    gap = np.arange(4000) % 200
+    assert np.abs(filled[missing & (gap >= 10)]).max() < 0.1
+
+
 def sine_with_gaps(seed: int, rows: int = 3000):
     rng = np.random.default_rng(seed)
     x = 10 + 3 * np.sin(np.arange(rows) / 8) + 0.1 * rng.standard_normal(rows)
@@ -227,5 +274,5 @@ def test_without_a_forecast_it_is_the_last_value() -> None:
 
 def test_only_the_columns_that_are_needed_are_there() -> None:
     assert sum(fill.columns(("last", "zero")).values()) == 8
-    assert sum(fill.columns(("last", "predict")).values()) == 32
-    assert sum(fill.columns(("mean", "predict", "last")).values()) == 63
+    assert sum(fill.columns(("last", "predict")).values()) == 66
+    assert sum(fill.columns(("mean", "predict", "last")).values()) == 114

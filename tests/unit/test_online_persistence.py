@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamlstm import LSTM, Dense, Engine, Model, Online
-from streamlstm.network.online import result_places
+from streamlstm.network.result_places import result_places
 
 Array = NDArray[Any]
 AT = result_places(1, 0)

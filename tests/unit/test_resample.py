@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from streamlstm.data.options import ReadOptions
 from streamlstm.data.order import put_in_order
+from streamlstm.data.read import read_table
 from streamlstm.data.resample import parse_resampling, resample
 from streamlstm.data.table import Table
 from streamlstm.errors import DataError
@@ -68,9 +72,28 @@ def test_an_empty_interval_is_missing_and_counted() -> None:
         "time: resampled: 4 rows, each the mean of 1 min of 4 readings, 1 of them without a "
         "reading and missing"
     ]
-    with pytest.raises(DataError, match=r"from 1970-01-01T00:02:00 on, got none .*--fill"):
+    with pytest.raises(DataError, match=r":4: .*from 1970-01-01T00:02:00 on, got none .*--fill"):
         resample(table, "1 min mean", missing=False)
     assert len(resample(table, "5min last", missing=False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("stamps", "zone", "expected"),
+    [
+        (["27.10.2024 02:10", "27.10.2024 02:50"], "Europe/Berlin", "27.10.2024 02:30"),
+        (["2024-01-01T00:10Z", "2024-01-01T00:50Z"], None, "2024-01-01T00:30:00Z"),
+        (["2024-01-01 00:10", "2024-01-01 00:50"], "Asia/Tokyo", "2024-01-01 00:30:00"),
+        (["1700000000000", "1700002000000"], None, "1700002000000"),
+    ],
+)
+def test_times_are_written_as_in_the_source(
+    stamps: list[str], zone: str | None, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(f"time,v\n{stamps[0]},1\n{stamps[1]},3\n")
+    resampling = "1000s mean" if stamps[0].isdigit() else "30min mean"
+    made = read_table(path, ReadOptions(timezone=zone, resample=resampling, missing=True))
+    assert (made.stamps or [])[-1] == expected
 
 
 def test_intervals_of_very_unequal_numbers() -> None:

@@ -192,4 +192,7 @@ def test_files_are_predicted_alike_in_blocks_and_in_runs(
             assert [n for rows, _ in parts for n in range(400)[rows]] == list(range(400))
             given = np.concatenate([results for _, results in parts])
             assert np.array_equal(given, expected, equal_nan=True)
+    alone = offline.predict_rows(model, values, [np.arange(400)], times)
+    parts = offline.predict_in_parts(model, values, [range(400)], times)
+    assert np.array_equal(np.concatenate([Y for _, Y in parts]), alone, equal_nan=True)
     assert offline.predict_rows(model, values[:0], []).shape == (0, model.result_size)

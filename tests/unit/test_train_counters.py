@@ -73,13 +73,35 @@ def test_training_goes_on_with_the_same_counters() -> None:
         sl.train(data, target="total", from_model=first, difference="level", epochs=1)
 
 
+@pytest.mark.parametrize("what", ["classify", "target_category"])
+@pytest.mark.parametrize("fill", ["refuse", "last"])
+def test_classes_are_told_of_counters_alike_in_a_table_and_live(what: str, fill: str) -> None:
+    data = frame(gaps=fill == "last")
+    words = np.where(np.cos(np.arange(ROWS) / 4) > 0, "rising", "falling")
+    data = {name: data[name] for name in ("time", "total")} | {"wave": words}
+    given = {what: "wave", "inputs": ["total"], "difference": "total", "fill": fill}
+    first = sl.train(data, **given, **QUICK).model
+    assert first.counters == ("total",)
+    assert first.input_offsets is not None
+    assert not first.input_offsets.any(), "changes are not large"
+    model = sl.train(data, from_model=first, **{what: "wave"}, epochs=1).model
+    assert model.counters == ("total",)
+    made = np.column_stack([model.predict(data)[name] for name in model.outputs])
+    columns = [(words == model.outputs[1]) * 1.0, data["total"]][what == "classify" :]
+    engine = sl.Engine(model)
+    live = [engine.step("a", row) for row in np.column_stack(columns)]
+    np.testing.assert_array_equal(made, np.array(live, np.float32))
+    evaluation = sl.evaluate(model, data)
+    assert evaluation.classes is not None
+    assert evaluation.classes.total.accuracy > 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"difference": "total", "horizon": 3}, "one step ahead"),
         ({"difference": "other"}, "expected a column 'other'"),
         ({"difference": "total", "inputs": ["level"]}, "expected one of the inputs, 'level'"),
-        ({"target": (), "classify": "level", "difference": "total"}, "no difference"),
     ],
 )
 def test_what_cannot_be_differenced_is_refused(options: dict, expected: str) -> None:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 if TYPE_CHECKING:
+    from streamlstm.convert.compare import Comparison
     from streamlstm.network.model import Model
 
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
-_ONNX = "ONNX"
+_ONNX = "Graphs of ONNX and TensorFlow"
 _MODEL = "All formats"
 
 
 def convert(
     file: Annotated[
-        Path, Argument(help="A network of Keras, PyTorch, ONNX, RTNeural, AIDA-X or GuitarML.")
+        Path,
+        Argument(
+            help="A network of Keras, PyTorch, ONNX, TensorFlow, RTNeural, AIDA-X, GuitarML or NAM."
+        ),
     ],
     out: Annotated[Path | None, Option(help="The model file to write; none by default.")] = None,
     check: Annotated[
@@ -169,6 +173,27 @@ def convert(
             metavar="N,N,...", help="Scale of each output, multiplied by.", rich_help_panel=_MODEL
         ),
     ] = None,
+    input_scaling: Annotated[
+        Path | None,
+        Option(
+            metavar="JSON",
+            help="The scaler of the inputs: mean and scale, min and max, or what vars() of one of "
+            "scikit-learn's gives.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    output_scaling: Annotated[
+        Path | None,
+        Option(metavar="JSON", help="The scaler of the outputs.", rich_help_panel=_MODEL),
+    ] = None,
+    unsafe_pickle: Annotated[
+        bool,
+        Option(
+            "--unsafe-pickle",
+            help="Load scalers that are pickles (joblib), which runs the code in them.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
     metadata: Annotated[
         list[str] | None,
         Option(
@@ -214,8 +239,12 @@ def convert(
         "start": start,
         "skip": None if skip is None else parse.skips(skip, input_names),
         "skip_scale": None if skip_scale is None else parse.numbers("--skip-scale", skip_scale),
-        "input_scaling": parse.scaling("input", input_mean, input_scale),
-        "output_scaling": parse.scaling("output", output_mean, output_scale),
+        "input_scaling": parse.scaling(
+            "input", input_mean, input_scale, input_scaling, unsafe_pickle
+        ),
+        "output_scaling": parse.scaling(
+            "output", output_mean, output_scale, output_scaling, unsafe_pickle
+        ),
         "metadata": metadata and parse.pairs("--metadata", metadata),
     }
     keywords = {keyword: value for keyword, value in keywords.items() if value is not None}
@@ -231,8 +260,11 @@ def convert(
     print_model(model)
     if data is not None and not check:
         raise ConvertError("--data: holds the inputs of --check: add --check")
-    agrees = not check or _check(file, model, keywords, seed, data)
+    found = _check(file, model, keywords, seed, data) if check else None
+    agrees = found is None or found.agrees
     if out is not None and agrees:
+        if found is not None:
+            model = model.with_metadata(compared=found.summary())
         model.save(out)
         print(f"written to {out}")
     if not agrees:
@@ -241,7 +273,7 @@ def convert(
 
 def _check(
     file: Path, model: Model, keywords: dict[str, Any], seed: int, data: Path | None
-) -> bool:
+) -> Comparison:
     """Compare both networks; print the largest difference and what was compared."""
     from streamlstm.convert.compare import compare
 
@@ -253,7 +285,7 @@ def _check(
     if found.left_out:
         left_out = ", ".join(OPTIONS[key] for key in found.left_out)
         print(f"compared without {left_out}, which are not in the file")
-    return found.agrees
+    return found
 
 
 def _rows(data: Path, model: Model) -> Any:

@@ -5,17 +5,20 @@ with as few layers as possible. Folding is computed in float64.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import ConvertError, ModelError
-from ...network.layers import LSTM, Dense, Layer, LayerNorm, Pointwise
+from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
+from .scalers import as_scaling
 from .weights import Float64Array
 
+_WHOLE = "layers and weights are all in the file; sl.compare and convert --check run both"
 Arrays = dict[str, Float64Array]
 
 
@@ -112,9 +115,9 @@ class ModelBuilder:
         N = self._need_width(name)
         if activation == "linear":
             return
-        if isinstance(last, Dense):
+        if isinstance(last, Dense | Conv1D):
             if last.activation == "linear":
-                self.layers[-1] = Dense(last.input_size, last.output_size, activation)
+                self.layers[-1] = replace(last, activation=activation)
                 return
         elif isinstance(last, Pointwise) and last.activation == "linear":
             self.layers[-1] = Pointwise(last.input_size, activation)
@@ -130,7 +133,7 @@ class ModelBuilder:
             Name of the framework, for the metadata.
         compared : str
             What the conversion was compared with, "no: ..." if with nothing; it becomes
-            ``metadata["compared"]``, which the model shows.
+            ``metadata["compared"]``, which the model shows. By default that the file says all.
         **options
             Those of :class:`streamlstm.Model`; ``horizon`` is 0, no forecast, by default.
 
@@ -142,12 +145,12 @@ class ModelBuilder:
         if not self.layers:
             N = self._need_width("the network")
             self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
+        self._read_scalings(options)
         self._place_scaling(options)
-        if self.window is not None and any(layer.state for layer in self.layers):
+        if self.window is not None and any(x.state or x.over_rows for x in self.layers):
             self._take_window(options, self.window)
         options["metadata"] = {"source": source, **(options.get("metadata") or {})}
-        if compared:
-            options["metadata"].setdefault("compared", compared)
+        options["metadata"].setdefault("compared", compared or _WHOLE)
         if self.notes:
             options["metadata"].setdefault("notes", " ".join(self.notes))
         options.setdefault("horizon", 0)
@@ -155,6 +158,16 @@ class ModelBuilder:
             return Model(self.layers, self.weights, **options)
         except ModelError as error:
             raise ConvertError(str(error)) from None
+
+    def _read_scalings(self, options: dict[str, Any]) -> None:
+        """Read scalings that are files, mappings or scalers; their names are those of columns."""
+        sizes = {"inputs": self.layers[0].input_size, "outputs": self.layers[-1].output_size}
+        for side, size in sizes.items():
+            key = f"{side.removesuffix('s')}_scaling"
+            if options.get(key) is not None:
+                options[key], names = as_scaling(options[key], side, size, options.get(side))
+                if names is not None and options.get(side) is None:
+                    options[side] = names
 
     def _take_window(self, options: dict[str, Any], rows: int) -> None:
         if "window" not in options:

@@ -1,4 +1,4 @@
-"""Evaluation of RTNeural and GuitarML files in float64, independent of their conversion."""
+"""Evaluation of RTNeural, GuitarML and NAM files in float64, independent of their conversion."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +10,7 @@ from ..common.evaluator import Evaluator
 from ..common.files import read_json
 from ..common.weights import Float64Array, to_float64
 from ..keras.evaluate import FROM_ARRAYS, Step, activation, dense, gru, lstm, normalise, prelu, run
+from .nam import read_weights
 from .rtneural import read_gains
 
 
@@ -21,6 +22,11 @@ def rtneural_evaluators(path: str) -> Iterator[Evaluator]:
 def guitarml_evaluators(path: str) -> Iterator[Evaluator]:
     """Yield the way to compute a file of GuitarML."""
     yield Evaluator(FROM_ARRAYS, lambda X, _: evaluate_guitarml(path, X))
+
+
+def nam_evaluators(path: str) -> Iterator[Evaluator]:
+    """Yield the way to compute a file of Neural Amp Modeler."""
+    yield Evaluator(FROM_ARRAYS, lambda X, _: evaluate_nam(path, X))
 
 
 def evaluate_rtneural(path: str, X: Float64Array) -> Float64Array:
@@ -41,6 +47,10 @@ def _steps(layer: dict[str, Any]) -> Iterator[Step]:
         yield lstm(arrays, sigmoid, np.tanh)
     elif kind == "gru":
         yield gru(arrays, sigmoid, np.tanh, len(arrays) < 3 or arrays[2].ndim == 2)
+    elif kind == "conv1d":
+        dilation = layer.get("dilation", 1)
+        yield _causal(arrays, dilation[-1] if isinstance(dilation, list) else dilation)
+        yield other
     elif kind == "prelu":
         yield prelu(arrays[0])
     elif kind == "batchnorm":
@@ -48,6 +58,19 @@ def _steps(layer: dict[str, Any]) -> Iterator[Step]:
         yield normalise(dict(zip(names, arrays, strict=True)), float(layer.get("epsilon", 1e-3)))
     elif kind == "activation":
         yield other
+
+
+def _causal(arrays: list[Float64Array], dilation: int) -> Step:
+    """Return a causal convolution: kernel (k, F, O), bias; before the first row there are zeros."""
+    kernel, *bias = arrays
+    past = [np.zeros(kernel.shape[1])] * ((len(kernel) - 1) * dilation + 1)
+
+    def step(x: Float64Array) -> Float64Array:
+        past.append(x)
+        taps = past[::-1][: (len(kernel) - 1) * dilation + 1 : dilation][::-1]
+        return np.asarray(sum(tap @ W for tap, W in zip(taps, kernel, strict=True)) + sum(bias))
+
+    return step
 
 
 def evaluate_guitarml(path: str, X: Float64Array) -> Float64Array:
@@ -65,6 +88,26 @@ def evaluate_guitarml(path: str, X: Float64Array) -> Float64Array:
     blocks = list((content.get("blocks") or {}).values())
     skip = content["model_data"].get("skip", 1) or (blocks[0].get("skip", 1) if blocks else 0)
     return Y + X[:, :skip] if skip else Y
+
+
+def evaluate_nam(path: str, X: Float64Array) -> Float64Array:
+    """Compute an LSTM of Neural Amp Modeler for ``X[T, F]``, from the states in the file."""
+    layers, (W, b) = read_weights(str(path), read_json(path))
+    steps = [_nam_cell(*layer) for layer in layers]
+    return run([*steps, lambda x: W @ x + b], X)
+
+
+def _nam_cell(W: Float64Array, b: Float64Array, h: Float64Array, c: Float64Array) -> Step:
+    """Return a layer whose one matrix multiplies the inputs and behind them the hidden state."""
+
+    def step(x: Float64Array) -> Float64Array:
+        nonlocal h, c
+        i, f, g, o = np.split(W @ np.concatenate([x, h]) + b, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        return h
+
+    return step
 
 
 _TORCH = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -20,6 +20,14 @@ TRAINING_ONLY = (
     "Identity",
 )
 
+# Layers over the rows of a window.
+CONVOLUTIONS = ("Conv1D", "Convolution1D", "SeparableConv1D", "DepthwiseConv1D")
+POOLING = ("MaxPooling1D", "AveragePooling1D", "MaxPool1D", "AvgPool1D")
+GLOBAL_POOLING = (
+    *("GlobalAveragePooling1D", "GlobalMaxPooling1D"),
+    *("GlobalAvgPool1D", "GlobalMaxPool1D"),
+)
+
 
 class Context:
     """The state that the handlers of layers read and change.
@@ -28,6 +36,8 @@ class Context:
     ----------
     file : KerasFile
     network : Network
+    window : int, optional
+        Length of the sequence, where the file leaves it open.
 
     Attributes
     ----------
@@ -43,9 +53,13 @@ class Context:
         Length of the input sequence; None if it is open, or there is none.
     ended : bool
         Whether a layer has reduced a sequence to its last step.
+    final : KerasLayer
+        The last layer.
+    decoded : bool
+        Whether a second sequence has begun at the end of the first, of which all rows are answered.
     """
 
-    def __init__(self, file: KerasFile, network: Network) -> None:
+    def __init__(self, file: KerasFile, network: Network, window: int | None = None) -> None:
         self.weights = FileWeights(file, network.layers)
         self.major = file.major
         shape = _input_shape(file, network)
@@ -53,6 +67,8 @@ class Context:
         embeds = working[:1] == ["Embedding"]
         self.time: int | None = None
         self.ended, self.rows = False, None
+        self.decoded = False
+        self.final = network.layers[-1]
         concats = [
             layer.config[ANNOTATION] for layer in network.layers if ANNOTATION in layer.config
         ]
@@ -61,6 +77,8 @@ class Context:
             rank = len(shape) + (embeds and not (self.concat and self.concat.sliced))
             self.time = shape[1] if rank == 3 else 0
             self.rows = self.time or None
+            if self.time is None:
+                self.time = window  # which the caller says
             if rank not in (2, 3):
                 raise ConvertError(
                     f"{file.name}: expected input (batch, time, features), got {tuple(shape)}."
@@ -75,6 +93,12 @@ class Context:
     def activation(self, layer: KerasLayer, key: str = "activation", default: str = "tanh") -> str:
         """Return an activation of a layer."""
         return read_activation(layer.config.get(key, default), self.major, layer.where)
+
+    def need_width(self, layer: KerasLayer) -> int:
+        """Return how many features come into a layer."""
+        if self.builder.width is None:
+            raise ConvertError(f"{layer.where}: the number of its inputs is not known.")
+        return self.builder.width
 
     def end_sequence(self) -> None:
         """Reduce the sequence to its last step: a stream needs no other from here on."""

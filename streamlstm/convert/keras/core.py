@@ -1,9 +1,12 @@
 """Handlers of dense, embedding, masking and reshaping layers of Keras."""
 
+from math import prod
+
 import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Dense, Embedding
+from . import over_rows
 from .add_layers import add_dense, add_prelu
 from .config import read_slice
 from .context import Context, units
@@ -71,10 +74,15 @@ def reshape(context: Context, layer: KerasLayer) -> None:
     """Flatten and Reshape between one step and a vector, which leave the values in place."""
     target, width, time = layer.config.get("target_shape"), context.builder.width, context.time
     one = time in (0, 1)
+    if layer.kind == "Flatten" and not one:
+        over_rows.flatten(context, layer)
+        return
     if layer.kind == "Flatten":
         fits, time = one, 0
     else:
         sizes = list(target) if isinstance(target, list | tuple) else []
+        if time == 0 and layer is context.final and width in (None, abs(prod(sizes))):
+            return  # the answer as rows, which is answered one behind the other
         fits = (
             bool(sizes)
             and sizes[-1] in (width, -1)

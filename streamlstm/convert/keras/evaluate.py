@@ -17,8 +17,9 @@ from .activations import LAYERS as ACTIVATIONS
 from .activations import read_activation, read_function, read_layer
 from .add_layers import from_cudnn
 from .concatenate import ANNOTATION
-from .file import read_keras
-from .network import KerasLayer, read_network
+from .evaluate_rows import looks_over_rows, over_rows
+from .file import Config, read_keras
+from .network import KerasLayer, Network, read_network
 from .runtime import installed_keras, run_keras
 from .weights import FileWeights
 
@@ -39,9 +40,44 @@ def evaluate(path: str, X: Float64Array) -> Float64Array:
     file = read_keras(path)
     network = read_network(file)
     weights = FileWeights(file, network.layers)
+    if looks_over_rows(network):
+        return _over_window(weights, network, file.major, X)
     steps = [step for layer in network.layers for step in _steps(weights, layer, file.major)]
     Y = run(steps, X)
     return Y if network.skip is None else Y + X[:, network.skip]
+
+
+def _over_window(
+    weights: FileWeights, network: Network, major: int, X: Float64Array
+) -> Float64Array:
+    """Return the last outputs, Y[1, O], of a network for a window of rows."""
+    Y, decoded = X, False
+    for layer in network.layers:
+        arrays = [to_float64(array, layer.where) for array in weights.arrays(layer)]
+        name = layer.config.get("activation")
+        own = activation(read_activation(name, major, layer.where))
+
+        rows = over_rows(layer, arrays, own, _cell(major))
+        Y = rows(Y) if rows else run(list(_steps(weights, layer, major)), Y)
+        decoded |= layer.kind == "RepeatVector"
+    Y = Y.reshape(1, -1) if decoded else Y[-1:]
+    return Y if network.skip is None else Y + X[-1:, network.skip]
+
+
+def _cell(major: int) -> Callable[[str, Config, list[Float64Array]], Step]:
+    """Return what makes the step of a recurrent layer."""
+
+    def cell(kind: str, config: Config, arrays: list[Float64Array]) -> Step:
+        name = config.get("recurrent_activation", "sigmoid")
+        gate = activation(read_activation(name, major, ""))
+        other = activation(read_activation(config.get("activation"), major, ""))
+        if kind == "SimpleRNN":
+            return simple_rnn(arrays, other)
+        if kind == "LSTM":
+            return lstm(arrays, gate, other)
+        return gru(arrays, gate, other, bool(config.get("reset_after")))
+
+    return cell
 
 
 def run(steps: Sequence[Step], X: Float64Array) -> Float64Array:

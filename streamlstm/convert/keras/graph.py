@@ -65,6 +65,8 @@ class FunctionalGraph:
             sources = self._drop_states(layer, name, source_tensors(layer))
             if not sources:
                 return path[::-1]
+            if layer.get("class_name") == "Attention" and len(set(sources)) == 1:
+                sources = sources[:1]  # a sequence attends to itself
             if len(sources) > 1:
                 return self._concatenate(layer, name, sources) + path[::-1]
             ((name, output),) = sources

@@ -5,13 +5,14 @@ from os import PathLike
 from typing import Any
 
 from ...errors import ConvertError
+from ...network.layers import Flatten
 from ...network.model import Model
 from ..common.error_context import file_errors, layer_errors
 from ..common.options import merge_options
-from . import core, norms, recurrent
+from . import core, norms, over_rows, recurrent
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
-from .context import TRAINING_ONLY, Context
+from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING, TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
 from .graph import endpoints
 from .network import KerasLayer, Network, read_network
@@ -19,9 +20,9 @@ from .unsupported import reason
 
 _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "InputLayer": core.input_layer,
-    "LSTM": recurrent.lstm,
-    "GRU": recurrent.gru,
-    "SimpleRNN": recurrent.simple_rnn,
+    "LSTM": recurrent.recurrent,
+    "GRU": recurrent.recurrent,
+    "SimpleRNN": recurrent.recurrent,
     "CuDNNLSTM": recurrent.cudnn,
     "CuDNNGRU": recurrent.cudnn,
     "Dense": core.dense,
@@ -39,6 +40,12 @@ _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "Reshape": core.reshape,
     "GetItem": core.slice_,
     "SlicingOpLambda": core.slice_,
+    "Bidirectional": over_rows.bidirectional,
+    "RepeatVector": over_rows.repeat,
+    "Attention": over_rows.attention,
+    **dict.fromkeys(CONVOLUTIONS, over_rows.convolution),
+    **dict.fromkeys(POOLING, over_rows.pooling),
+    **dict.fromkeys(GLOBAL_POOLING, over_rows.global_pooling),
 }
 _QUANTIZED = ("int8", "int4", "float8", "uint8", "gptq")
 
@@ -84,11 +91,15 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         raise ConvertError(
             f"{file.name}: written by Keras {file.version}; load it in Keras 2 and save again."
         )
-    context = Context(file, network)
+    window = options.get("window")
+    context = Context(file, network, window if isinstance(window, int) else None)
     for layer in network.layers:
         with layer_errors(layer.where):
             _add(context, layer)
     context.weights.finish()
+    if context.decoded and context.time:  # all rows are answered, one behind the other
+        width = context.builder.width or 0
+        context.builder.add(Flatten(width, context.time), {}, "the output")
     context.builder.window = _window(file, network, context)
     skip = _skip(file, network, context.builder.width)
     source = f"Keras {file.version}".strip()

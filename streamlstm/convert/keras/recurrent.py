@@ -1,31 +1,33 @@
 """Handlers of recurrent layers of Keras."""
 
 from ...errors import ConvertError
+from ...network.layers import Reverse
+from ..common.builder import ModelBuilder
 from ..common.weights import Weights
 from .add_layers import KERNELS, add_gru, add_lstm, add_rnn, from_cudnn
 from .context import Context, units
 from .network import KerasLayer
 
 
-def lstm(context: Context, layer: KerasLayer) -> None:
-    """LSTM."""
+def recurrent(context: Context, layer: KerasLayer) -> None:
+    """LSTM, GRU and SimpleRNN."""
+    add_cell(context, context.builder, layer, _take(context, layer))
+
+
+def add_cell(context: Context, builder: ModelBuilder, layer: KerasLayer, weights: Weights) -> None:
+    """Append an LSTM, a GRU or a SimpleRNN.
+
+    Files from before a GRU's option ``reset_after`` have the reset gate first.
+    """
+    H, other = units(layer), context.activation(layer)
+    if layer.kind == "SimpleRNN":
+        add_rnn(builder, weights, other, H)
+        return
     gate = context.activation(layer, "recurrent_activation", "sigmoid")
-    weights, H = _take(context, layer), units(layer)
-    add_lstm(context.builder, weights, gate, context.activation(layer), H)
-
-
-def gru(context: Context, layer: KerasLayer) -> None:
-    """GRU; files from before the option ``reset_after`` have the reset gate first."""
-    gate = context.activation(layer, "recurrent_activation", "sigmoid")
-    after = bool(layer.config.get("reset_after", False))
-    weights, H = _take(context, layer), units(layer)
-    add_gru(context.builder, weights, gate, context.activation(layer), H, after)
-
-
-def simple_rnn(context: Context, layer: KerasLayer) -> None:
-    """SimpleRNN."""
-    weights, H = _take(context, layer), units(layer)
-    add_rnn(context.builder, weights, context.activation(layer), H)
+    if layer.kind == "LSTM":
+        add_lstm(builder, weights, gate, other, H)
+    else:
+        add_gru(builder, weights, gate, other, H, bool(layer.config.get("reset_after", False)))
 
 
 def cudnn(context: Context, layer: KerasLayer) -> None:
@@ -44,11 +46,9 @@ def cudnn(context: Context, layer: KerasLayer) -> None:
 
 
 def _take(context: Context, layer: KerasLayer) -> Weights:
-    """Take the weights of a recurrent layer, after a check that it can be stepped."""
+    """Take the weights of a recurrent layer, after a check that it can be run."""
     if layer.config.get("go_backwards"):
-        raise ConvertError(
-            f"{layer.where} is refused: go_backwards reads the sequence from its end."
-        )
+        context.builder.add(Reverse(context.need_width(layer)), {}, layer.where)
     if context.ended:
         raise ConvertError(
             f"{layer.where} is refused: a second sequence starts at the end of the first."

@@ -58,9 +58,17 @@ class FileWeights:
     def _paths(self, layer: KerasLayer) -> list[str]:
         if self._file.groups is not None:
             return self._by_layer.get(id(layer), [])
-        start = f"{layer.path}/vars/"
-        own = [path for path in self._unclaimed if path.startswith(start)]
-        return sorted(own, key=lambda path: (len(path), path))
+        folders = [layer.path]
+        if layer.kind == "Bidirectional":
+            folders = [f"{layer.path}/{way}_layer/cell" for way in ("forward", "backward")]
+        return [
+            path
+            for folder in folders
+            for path in sorted(
+                (path for path in self._unclaimed if path.startswith(f"{folder}/vars/")),
+                key=lambda path: (len(path), path),
+            )
+        ]
 
 
 def _is_weight(file: KerasFile, path: str) -> bool:

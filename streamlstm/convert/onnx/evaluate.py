@@ -10,8 +10,10 @@ from ...errors import ConvertError
 from ..common.evaluator import Evaluator
 from ..common.frameworks import first_line, require
 from ..common.weights import Float64Array
+from .inputs import is_length
 
 _CELLS = ("LSTM", "GRU", "RNN")
+_USUAL = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh")}
 Run = Callable[[dict[str, Any]], list[Any]]
 
 
@@ -36,13 +38,13 @@ def evaluate(path: str, X: Float64Array, O: int, output: str | None = None) -> F
     graph = onnx.load(path).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    run, problem = _runner(path), _no_layout(inputs[0])
+    run, problem = _runner(path), ""
     for layout in _layouts(inputs[0], *X.shape):
         try:
             return _outputs(run, graph, inputs, layout, X, O, output)
         except Exception as error:  # the runtime's: this layout does not fit
-            problem = first_line(error)
-    raise ConvertError(problem)
+            problem = problem or first_line(error)
+    raise ConvertError(problem or _no_layout(inputs[0]))
 
 
 def _no_layout(value: Any) -> str:
@@ -63,7 +65,48 @@ def _runner(path: str) -> Run:
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         return lambda feeds: list(session.run(None, feeds))
-    return reference_runner(path)
+    return reference_runner(_for_reference(path))
+
+
+def _for_reference(path: str) -> Any:
+    """Return a graph as ONNX's own evaluator needs it to compute what ONNX defines.
+
+    It puts what a Loop collects in each step behind each other, and not on an axis of its own.
+
+    Raises
+    ------
+    ConvertError
+        If it has recurrent nodes with activations, which that evaluator ignores.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    for node in model.graph.node:
+        if node.op_type == "Loop":
+            _stack_collected(node, next(e.version for e in model.opset_import if not e.domain))
+        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        usual = _USUAL.get(node.op_type)
+        names = tuple(name.decode().lower() for name in given.get("activations", ()))
+        if usual and (names not in ((), usual) or given.get("clip") or given.get("input_forget")):
+            raise ConvertError(
+                f"ONNX's own evaluator computes {node.op_type} {node.name!r} with the usual "
+                "activations only: pip install onnxruntime, and compare again"
+            )
+    return model
+
+
+def _stack_collected(loop: Any, opset: int) -> None:
+    """Give what a Loop collects an axis to be collected along."""
+    from onnx import helper, numpy_helper
+
+    (body,) = (a.g for a in loop.attribute if a.name == "body")
+    for n in range(len(loop.input) - 1, len(body.output)):
+        before, inputs, options = body.output[n].name, [body.output[n].name], {"axes": [0]}
+        if opset >= 13:
+            body.initializer.append(numpy_helper.from_array(np.array([0]), f"{before} axis"))
+            inputs, options = [before, f"{before} axis"], {}
+        body.node.append(helper.make_node("Unsqueeze", inputs, [f"{before} row"], **options))
+        body.output[n].name = f"{before} row"
 
 
 def reference_runner(model: Any) -> Run:
@@ -108,16 +151,21 @@ def _outputs(
     output: str | None,
 ) -> Float64Array:
     types = {value.name: _type(value) for value in inputs}
+    lengths = [value.name for value in inputs[1:] if is_length(value)]
     states = {
         value.name: np.zeros([dim or 1 for dim in _dims(value)], types[value.name])
         for value in inputs[1:]
+        if value.name not in lengths
     }
     names = [value.name for value in graph.output]
 
     def run_graph(x: Float64Array) -> list[Any]:
-        return run({inputs[0].name: x.reshape(shape).astype(types[inputs[0].name]), **states})
+        feeds = {inputs[0].name: x.reshape(shape).astype(types[inputs[0].name]), **states}
+        return run(feeds | {name: np.array([len(x)], types[name]) for name in lengths})
 
-    index = names.index(output) if output else _output_index(run_graph(X[:1]), O)
+    window = -1 in shape and _dims(inputs[0])[shape.index(-1)] is not None
+    asked = X if window else X[:1]
+    index = names.index(output) if output else _output_index(run_graph(asked), O, len(asked))
     if -1 not in shape:
         if not states and any(node.op_type in _CELLS for node in graph.node):
             raise ConvertError(
@@ -126,7 +174,7 @@ def _outputs(
             )
         return _stepped(run_graph, states, names, index, X, O)
     whole = np.asarray(run_graph(X)[index], np.float64)
-    if _dims(inputs[0])[shape.index(-1)] is not None:  # a window, of which the last output counts
+    if window:  # its last output counts
         return whole.reshape(-1, O)[-1:]
     if whole.size == len(X) * O:
         half = np.asarray(run_graph(X[: len(X) // 2])[index], np.float64).reshape(-1, O)
@@ -141,8 +189,10 @@ def _outputs(
     return np.stack(each)
 
 
-def _output_index(values: list[Any], O: int) -> int:
-    return next(n for n, value in enumerate(values) if np.asarray(value).size == O)
+def _output_index(values: list[Any], O: int, T: int) -> int:
+    """Return the first output that has O values, for the last row or for each."""
+    sizes = [np.asarray(value).size for value in values]
+    return next(n for size in (O, T * O) for n, found in enumerate(sizes) if found == size)
 
 
 def _stepped(

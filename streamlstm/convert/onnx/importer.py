@@ -1,7 +1,7 @@
 """Conversion of ONNX graphs: the chain of layers from the graph's input to its output."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import ConvertError
@@ -10,6 +10,7 @@ from .build_layers import build_layers
 from .file import exported_metadata, inline_functions, load_model, to_array
 from .inputs import input_candidates
 from .interpreter import Interpreter
+from .loops import replace_loops
 from .tensor import SymbolicTensor, Unsupported
 
 
@@ -40,7 +41,35 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         If the file cannot be read, or a node between input and output is not supported; the message
         names the node.
     """
-    model = inline_functions(load_model(source))
+    return convert_graph(load_model(source), output, options)
+
+
+def convert_graph(
+    model: Any,
+    output: str | None,
+    options: Mapping[str, Any],
+    source: str = "ONNX",
+    notes: Sequence[str] = (),
+) -> Model:
+    """Convert a graph that was read, or written from one of another format.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    output : str, optional
+    options : mapping
+        As for :func:`from_onnx`.
+    source : str
+        The format, for the metadata.
+    notes : sequence of str
+        What the reader of that format did.
+
+    Raises
+    ------
+    ConvertError
+        If a node between input and output is not supported.
+    """
+    model, loops = replace_loops(inline_functions(model))
     constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     exported = exported_metadata(model)
     if options.get("window", 0) is None:
@@ -49,18 +78,21 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
     problem: ConvertError | None = None
     for inputs, single_step in input_candidates(model, constants):
         try:
-            tensor = _output_tensor(Interpreter(model, inputs, constants, initial), output)
+            interpreter = Interpreter(model, inputs, constants, initial)
+            tensor = _output_tensor(interpreter, output)
             _check_output(tensor, single_step)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
             builder.window = _window(model, inputs, tensor)
+            builder.notes += dict.fromkeys([*notes, *interpreter.notes])
             chosen = {**exported, **options}
             if tensor.skip is not None and "skip" not in chosen:
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
-            return builder.build("ONNX", **chosen)
+            return builder.build(source, **chosen)
         except ConvertError as error:
             problem = problem or error
     assert problem is not None
-    raise ConvertError(f"{str(problem).rstrip('.')}. {_made_of(model)}") from None
+    why = "".join(f" The loop {name}: {text}." for name, text in loops.items())
+    raise ConvertError(f"{str(problem).rstrip('.')}.{why} {_made_of(model)}") from None
 
 
 def _made_of(model: Any) -> str:

@@ -26,6 +26,7 @@ def input_candidates(
         Whether an open axis has length 1.
     """
     values = [value for value in model.graph.input if value.name not in constants]
+    values = values[:1] + [value for value in values[1:] if not is_length(value)]
     if not values:
         raise ConvertError("the graph has no inputs.")
     is_integer = {v.name: v.type.tensor_type.elem_type in _INTEGERS for v in values}
@@ -52,6 +53,12 @@ def input_candidates(
                 },
                 unit_axis is not None,
             )
+
+
+def is_length(value: Any) -> bool:
+    """Return whether an input holds one integer for each sequence: not a category in time."""
+    tensor = value.type.tensor_type
+    return tensor.elem_type in _INTEGERS and len(tensor.shape.dim) == 1
 
 
 def _feature_axis(axis: int | None, sizes: Sequence[int]) -> int | None:

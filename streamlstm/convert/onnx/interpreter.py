@@ -8,6 +8,7 @@ import numpy as np
 from ...errors import ConvertError, ModelError
 from .file import to_array
 from .handlers import HANDLERS
+from .lengths import Lengths, follow_lengths, read_lengths
 from .local_functions import read_function
 from .node import Node
 from .tensor import StackedStates, SymbolicTensor, Unsupported, Value
@@ -39,6 +40,8 @@ class Interpreter:
         Names of the graph's outputs.
     values : dict of str to Value
         By the names of tensors.
+    notes : list of str
+        What was left out and has no effect on a stream.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class Interpreter:
         }
         self._imports = list(model.opset_import)
         self._producers: dict[str, Node] = {}
-        self.values: dict[str, Value] = {**inputs, **constants}
+        self.notes: list[str] = []
+        self.values: dict[str, Value] = {**inputs, **read_lengths(model, inputs), **constants}
         self._run(model.graph.node)
 
     def _run(self, protos: Sequence[Any]) -> None:
@@ -96,6 +100,8 @@ class Interpreter:
         for value in inputs:
             if isinstance(value, Unsupported):
                 return [value] * len(node.outputs)
+        if any(isinstance(value, Lengths) for value in inputs):
+            return [follow_lengths(node, inputs)]
         if node.op in ("Loop", "Scan"):  # inputs of the inner graph are not inputs of the node
             raise ConvertError(f"{node} cannot be converted: {_reason(node.op)}.")
         if all(value is None or isinstance(value, np.ndarray) for value in inputs):
@@ -122,11 +128,25 @@ class Interpreter:
         for index, what in ((4, "sequence_lens"), (5, "initial_h"), (6, "initial_c")):
             if index >= len(inputs) or inputs[index] is None:
                 continue
-            if index == 4 or not isinstance(inputs[index], np.ndarray):
+            if index == 4:
+                self._note_lengths(node, inputs[4])
+                inputs[4] = None
+            elif not isinstance(inputs[index], np.ndarray):
                 sources = self._state_inputs(node, inputs, index, what)
                 known = [self._initial[name] for name in sources if name in self._initial]
-                inputs[index] = np.array(known)[None] if index > 4 and known else None
+                inputs[index] = np.array(known)[None] if known else None
         return inputs
+
+    def _note_lengths(self, node: Node, value: Value) -> None:
+        """Say what sequence_lens means in a stream."""
+        if isinstance(value, np.ndarray):
+            rows = " and ".join(str(n) for n in sorted(set(value.reshape(-1).tolist())))
+            text = f"{node} ends its sequences after {rows} rows (a constant sequence_lens)"
+        elif isinstance(value, Lengths):
+            text = f"{node} ends its sequences after {value.name} rows"
+        else:
+            return
+        self.notes.append(f"{text}; a stream has no such end: each row is the last one so far.")
 
     def _state_inputs(self, node: Node, inputs: list[Value], index: int, what: str) -> set[str]:
         """Return the inputs of the graph from which a state comes."""

@@ -158,7 +158,8 @@ def normal(cells: Any) -> Any:
 
 def to_float64(numbers: Any) -> NDArray[np.float64]:
     """Return an Arrow array of numbers as float64[n], NaN for null."""
-    values: NDArray[np.float64] = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
+    filled = pc.fill_null(numbers, np.nan) if numbers.null_count else numbers
+    values: NDArray[np.float64] = filled.to_numpy(zero_copy_only=False)
     return values
 
 

@@ -146,10 +146,15 @@ def convert_at_once(cells: Any) -> Any:
     """Return time stamps in ISO 8601 as seconds; None if any cell is something else."""
     for type_ in _ISO_TYPES:
         try:
-            return timestamps_to_seconds(pc.cast(cells, type_))
+            parts = [timestamps_to_seconds(pc.cast(p, type_)) for p in _parts(cells)]
         except pa.ArrowInvalid:
             continue
+        return pa.chunked_array(parts, pa.float64())
     return None
+
+
+def _parts(cells: Any) -> list[Any]:
+    return cells.chunks if isinstance(cells, pa.ChunkedArray) else [cells]
 
 
 def _convert_iso(cells: Any) -> Any:

@@ -22,7 +22,7 @@ from .content import Content, Scan, to_utf8
 from .header import Header, read_header
 from .rows import split_rows
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 _SAMPLE = 1 << 16  # bytes whose cells say which columns are plain numbers
 
 

@@ -16,9 +16,9 @@ from ..pointers import doubles_at, int64s_at
 from . import fill, table
 from .arguments import steps_of, time_of, unpack, work_at
 from .before import derive, fill_stream, scale_inputs
-from .behind_block import memory_at
+from .behind_block import WIDEST, memory_at
 from .differences import advance_levels, take_changes
-from .tiles import COLUMNS, SMALL, TILE, gather, place_of, scatter
+from .tiles import SMALL, TILE, gather, place_of, scatter
 
 OWN = 0  # a vector of D: the forecast of each stream's input
 
@@ -53,6 +53,7 @@ def _learn(T, D, i, F, X, x, V):
     for m in range(TILE):
         value = float64(X[x + m * V])
         fill.learn_usual(T, i * TILE, F * TILE, m, value, D[OWN + m])
+        fill.learn_median(T, i * TILE, F * TILE, m, value)
 
 
 @internal
@@ -72,7 +73,7 @@ def _columns(F, K, k):
             return 0
         if method == fill.PREDICT:
             count = F * fill.KEEP_XY
-    return count if count <= COLUMNS else 0
+    return count if count <= WIDEST else 0
 
 
 @internal
@@ -95,6 +96,10 @@ def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
             _learn(T, D, i, F, X, x + i, V)
         _store(T, i, F, X, x + i, V)
     scatter(addresses, at, columns, T)
+    for i in range(F):
+        if weights[k + fill.METHOD + i] == fill.PREDICT:
+            for m in range(TILE):
+                fill.learn_level(S, rows[m] + at, F, i, float64(X[x + i + m * V]))
     return True
 
 

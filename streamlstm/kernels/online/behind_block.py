@@ -47,7 +47,8 @@ DOUBLES = MOST + TILE * len(NOTHING)
 GAPS = STUCK  # at the end of an input that is missing: values missing in succession
 # Floats of working memory: columns; those numbers; offsets and addresses of rows, steps, and which
 # of the forecasts are due; and a row that nobody reads.
-T_SIZE, D_SIZE, R_SIZE = COLUMNS * TILE, 2 * DOUBLES, 2 * TILE
+WIDEST = 48  # columns that any part lays side by side
+T_SIZE, D_SIZE, R_SIZE = WIDEST * TILE, 2 * DOUBLES, 2 * TILE
 TILE_SCRATCH = T_SIZE + D_SIZE + 4 * R_SIZE + COLUMNS
 
 

@@ -5,15 +5,17 @@ import math
 from numba import float32, float64, int64
 
 from ..cache import inlined
+from .reversion import LONG, LONGEST, LOOKS, SHARES, is_look, look_back, next_median, share_of
 from .scaling import learn_scale, mean_of
 
 # Columns of each input; column c of input i stands at ``at + c F + i``. Those from PATH on are
 # there if an input is filled with "predict", those of running moments (scaling.py), from MOMENTS
 # on, if one is filled with "mean".
-LAST, FILLED, GAP, SEEN, PATH, SIZE, TRUST_XY, TRUST_XX, KEEP_XY = range(9)
-OCTAVES = 4  # of the length of a gap, from LONG on
+LAST, FILLED, GAP, SEEN, PATH, SIZE, TRUST_XY, TRUST_XX, WON, MEDIAN, AGE, KEEP_XY = range(12)
+OCTAVES = LOOKS  # of the length of a gap, from LONG on
 KEEP_XX = KEEP_XY + OCTAVES
-MOMENTS = KEEP_XX + OCTAVES
+THEN = KEEP_XX + OCTAVES
+MOMENTS = THEN + 2 + SHARES * LOOKS
 
 # Constants: rows that a gap may have, then the method of each input, its mean and its standard
 # deviation in training.
@@ -26,7 +28,7 @@ FILLED_SOME, ABSENT, REFUSED = 1, 2, 4
 WEIGHT, WEIGHT_OF_GAP = 0.998, 0.9  # what older values still weigh after one more, and at a gap
 TRUST, TRUST_PRIOR = 0.5, 5.0  # before there is evidence: as so many changes of the usual size
 KEEP_PRIOR = 1.0  # gaps as this one that speak for what shorter ones said
-LONG = 8  # rows from which on a gap teaches how much of its path to keep
+WON_LEAST, BELIEF = 0.05, 4.0  # share of rows won, beyond half, from which on a path is kept
 USUAL = 0.05  # rate of the usual size of a change
 CLIP, CLIP_OF_GAP = 10.0, 100.0  # usual sizes that a change weighs at most
 MAX_SIZE, MAX_VALUE = 1e33, 3e38
@@ -55,14 +57,26 @@ def _octave(gap):
 
 @inlined
 def _keep_of(S, at, F, i, gap, distance):
-    """Return how much to keep of a path that has gone so far from the last value."""
-    keep, prior = 1.0, KEEP_PRIOR * abs(distance)
-    for octave in range(_octave(gap) + 1 if gap >= LONG else 0):
+    """Return how much to keep of a path that has gone so far from where it could be, from LONG on.
+
+    Before the ends of gaps tell, it is kept by the share of rows whose forecast was nearer to what
+    came than the value before.
+    """
+    keep = max(0.0, min(1.0, BELIEF * (float64(S[at + WON * F + i]) - WON_LEAST)))
+    prior = KEEP_PRIOR * abs(distance)
+    for octave in range(_octave(gap) + 1):
         total = float64(S[at + (KEEP_XX + octave) * F + i]) + prior
         if total > 0.0:
             product = float64(S[at + (KEEP_XY + octave) * F + i])
             keep = max(0.0, min(1.0, (product + keep * prior) / total))
     return keep
+
+
+@inlined
+def _level_of(S, at, F, i, gap):
+    """Return where a value is after a gap from LONG on if nothing is forecast (reversion.py)."""
+    last, median = float64(S[at + LAST * F + i]), float64(S[at + MEDIAN * F + i])
+    return last + share_of(S, at + THEN * F + i, F, _octave(gap)) * (median - last)
 
 
 @inlined
@@ -91,8 +105,10 @@ def _learn_trust(S, at, F, i, value, own):
         if gap >= LONG:
             octave = _octave(gap)
             product, square = c + (KEEP_XY + octave) * F, c + (KEEP_XX + octave) * F
-            distance = _next_on_path(S, at, F, i, own) - last
-            _learn(S, product, square, WEIGHT_OF_GAP, CLIP_OF_GAP * size, distance, y)
+            level = _level_of(S, at, F, i, gap)
+            distance = _next_on_path(S, at, F, i, own) - level
+            longest = CLIP_OF_GAP * size
+            _learn(S, product, square, WEIGHT_OF_GAP, longest, distance, value - level)
         _learn(S, c + TRUST_XY * F, c + TRUST_XX * F, WEIGHT_OF_GAP, CLIP * size, x, y)
     else:  # the first change tells how large changes are, and nothing else
         size = abs(y)
@@ -125,8 +141,31 @@ def learn_usual(S, at, F, i, value, own):
     S[c + TRUST_XX * F] = WEIGHT * xx + shorter * x * (x / largest) if moves else xx
     usual = size + USUAL * (min(abs(y), CLIP * size) - size)
     first = abs(y)  # this change tells how large changes are, and nothing else
+    won = float64(S[c + WON * F])
+    own_misses, last_misses = abs(value - own), abs(y)
+    half = (0.5 if own_misses < last_misses else 0.0) - (0.5 if own_misses > last_misses else 0.0)
+    S[c + WON * F] = won + (1.0 - WEIGHT) * (half - won) if learns & (size > 0.0) else won
     S[c + SIZE * F] = min(usual if size > 0.0 else first, MAX_SIZE) if learns else size
     S[c + PATH * F] = value
+
+
+@inlined
+def learn_median(S, at, F, i, value):
+    """Move the median of such an input by a value that came, and count a row."""
+    c = at + i
+    age, median = float64(S[c + AGE * F]), float64(S[c + MEDIAN * F])
+    size, seen = float64(S[c + SIZE * F]), float64(S[c + SEEN * F])
+    S[c + MEDIAN * F] = next_median(median, value, size, seen, age == 0.0)
+    S[c + AGE * F] = age + 1.0
+
+
+@inlined
+def learn_level(S, at, F, i, value):
+    """Learn how far values go back to the median, if this row tells; after both of the above."""
+    c, rows = at + i, float64(S[at + i + AGE * F]) - 1.0
+    if is_look(rows):
+        size, median = float64(S[c + SIZE * F]), float64(S[c + MEDIAN * F])
+        S[c + AGE * F] = look_back(S, c + THEN * F, F, rows, value, size, median)
 
 
 @inlined
@@ -148,6 +187,8 @@ def _observe(S, at, F, i, value, own, K, k):
             learn_usual(S, at, F, i, value, own)
         elif S[c + SEEN * F] > 0.0 and math.isfinite(own) and S[c + GAP * F] <= K[k + MAX_GAP]:
             _learn_trust(S, at, F, i, value, own)
+        learn_median(S, at, F, i, value)
+        learn_level(S, at, F, i, value)
         S[c + PATH * F] = value
     elif method == MEAN:
         learn_scale(S, at + MOMENTS * F, F, i, value, float64(K[k + METHOD + 2 * F + i]))
@@ -158,13 +199,15 @@ def _observe(S, at, F, i, value, own, K, k):
 def _predict(S, at, F, i, gap, own):
     """Return the filled value of "predict", one row further."""
     c = at + i
-    last = float64(S[c + LAST * F])
     path = float64(S[c + PATH * F])
     if math.isfinite(own):
         path = _next_on_path(S, at, F, i, own)
     path = max(-MAX_VALUE, min(MAX_VALUE, path))
     S[c + PATH * F] = path
-    return last + _keep_of(S, at, F, i, gap, path - last) * (path - last)
+    if gap < LONG:
+        return path
+    level = _level_of(S, at, F, i, gap)
+    return level + _keep_of(S, at, F, i, gap, path - level) * (path - level)
 
 
 @inlined
@@ -176,6 +219,8 @@ def _fill(S, at, F, i, own, K, k):
     value, flags = float64(S[c + LAST * F]), int64(FILLED_SOME)
     if not seen:
         value = float64(K[k + METHOD + F + i])
+    elif method == PREDICT and S[c + AGE * F] > 0.0 and S[c + AGE * F] <= LONGEST:
+        S[c + AGE * F] = float64(S[c + AGE * F]) + 1.0
     if not seen or gap > K[k + MAX_GAP]:
         flags |= ABSENT
     elif method == MEAN:

@@ -62,6 +62,7 @@ def class_dataset(
         offsets = fit_offsets(
             [values[rows[: split.bounds(len(rows))[0]]] for rows in groups.values()]
         )
+        offsets[[inputs.index(name) for name in settings.difference]] = 0  # changes are not large
         offsets = np.append(np.zeros(int(next_event)), offsets)  # a category has none
     else:
         offsets = offsets_of(start, start.inputs)

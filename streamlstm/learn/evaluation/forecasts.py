@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...network.model import Model
-from ...network.online import result_places
+from ...network.result_places import result_places
 from .points import Point
 from .rolling_autoregression import fill_forward, rolling_autoregression, seasonal_lag
 

@@ -7,11 +7,19 @@ have any (:mod:`streamlstm.network.activations`): ``"tanh"``, ``"hard_sigmoid(0.
 A new kind of layer is a file with a subclass of :class:`Layer`, and a line below.
 """
 
+from .attention import Attention as Attention
 from .base import Layer as Layer
+from .bidirectional import Bidirectional as Bidirectional
+from .conv1d import Conv1D as Conv1D
 from .dense import Dense as Dense
 from .embedding import Embedding as Embedding
 from .gru import GRU as GRU
 from .layer_norm import LayerNorm as LayerNorm
 from .lstm import LSTM as LSTM
+from .over_rows import Flatten as Flatten
+from .over_rows import Last as Last
+from .over_rows import Repeat as Repeat
+from .over_rows import Reverse as Reverse
 from .pointwise import Pointwise as Pointwise
+from .pool import Pool as Pool
 from .rnn import RNN as RNN

@@ -47,6 +47,12 @@ class Layer:
     kind: ClassVar[str]
     allows_softmax: ClassVar[bool] = False
     """True if an activation may depend on all outputs of the layer together."""
+    over_rows: ClassVar[bool] = False
+    """True if an output depends on other rows of a window than the states of the layer tell."""
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """Fields that name one of some words, and these words."""
+    may_be_zero: ClassVar[tuple[str, ...]] = ()
+    """Fields that are integers of 0 or more."""
 
     if TYPE_CHECKING:  # a field of some layers, a property of others
 
@@ -54,9 +60,10 @@ class Layer:
         def output_size(self) -> int:
             """Width of the output."""
 
-    def __init_subclass__(cls, kind: str) -> None:
-        cls.kind = kind
-        KINDS[kind] = cls
+    def __init_subclass__(cls, kind: str = "") -> None:
+        if kind:  # none is what several kinds have in common
+            cls.kind = kind
+            KINDS[kind] = cls
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -66,6 +73,14 @@ class Layer:
     def state(self) -> dict[str, int]:
         """Name and width of each state vector, in the order of the state row."""
         return {}
+
+    def initial_of(self, state: str) -> str:
+        """Return the name of the parameter with the initial state of a state vector, if any."""
+        return f"initial_{state}"
+
+    def rows_of(self, rows: int) -> int:
+        """Return how many rows the layer makes of so many of a window; 0 if it cannot."""
+        return rows
 
     def parameters(self) -> Shapes:
         """Return name and shape of each parameter."""
@@ -118,16 +133,22 @@ class Layer:
     def _check(self, field: Field[Any]) -> None:
         """Check the value of a field by the field's type."""
         value = getattr(self, field.name)
-        if field.type is str:
+        if field.name in self.choices:
+            words = self.choices[field.name]
+            valid, expected = isinstance(value, str) and value in words, ", ".join(words)
+        elif field.type is Layer:  # the subclass says which
+            return
+        elif field.type is str:
             parse_activation(value, together=self.allows_softmax)
             return
-        if field.type is bool:
+        elif field.type is bool:
             valid, expected = isinstance(value, bool), "True or False"
         elif field.type in (int, int | None):
             is_integer = isinstance(value, int) and not isinstance(value, bool)
+            least = 0 if field.name in self.may_be_zero else 1
             valid, expected = (
-                is_integer and 1 <= value <= MAX_SIZE,
-                "an integer of 1 or more, below 2**31",
+                is_integer and least <= value <= MAX_SIZE,
+                f"an integer of {least} or more, below 2**31",
             )
         else:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,92 @@
+"""Layers over whole windows, row by row or all rows at once, for the backend in NumPy."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import reference, reference_rows
+from ..network.activations import parse_activation
+from ..network.layers import Bidirectional, Layer
+
+Array = NDArray[Any]
+State = dict[str, Array]
+
+
+def step_of(layer: Layer, weights: Mapping[str, Array]) -> Any:
+    """Return what advances a layer by one row: a function of input, state and trace."""
+    return partial(reference.LAYERS[layer.kind], weights=weights, **_options(layer))
+
+
+class RowsLayer:
+    """A layer over windows, from its initial state.
+
+    Parameters
+    ----------
+    layer : Layer
+    weights : mapping of str to float[...]
+    initial : dict of str to float[N]
+        The state vectors of the layer before the first row, by name.
+    """
+
+    def __init__(self, layer: Layer, weights: Mapping[str, Array], initial: State) -> None:
+        self._layer, self._weights, self._initial = layer, weights, initial
+
+    def run(self, X: Array, traced: bool) -> tuple[Array, State, State]:
+        """Return outputs, states after the last row, and gates there, of X[rows, B, N]."""
+        layer = self._layer
+        if isinstance(layer, Bidirectional):
+            Y, state, trace = self._recurrent("forward_", layer.layer, X, traced)
+            back, after, _ = self._recurrent("backward_", layer.layer, X[::-1], False)
+            state |= {f"backward_{name}": vector for name, vector in after.items()}
+            joined = (Y, back[::-1]) if layer.sequence else (Y[-1:], back[-1:])
+            return reference_rows.merge(*joined, layer.merge), state, trace
+        if layer.over_rows:
+            return reference_rows.ROWS[layer.kind](X, self._weights, **_fields(layer)), {}, {}
+        if layer.state:
+            return self._recurrent("", layer, X, traced)
+        step = step_of(layer, self._weights)
+        return np.stack([step(x, {})[0] for x in X]), {}, {}
+
+    def _recurrent(
+        self, prefix: str, layer: Layer, X: Array, traced: bool
+    ) -> tuple[Array, State, State]:
+        own = {n.removeprefix(prefix): a for n, a in self._weights.items() if n.startswith(prefix)}
+        step = step_of(layer, own)
+        names = "backward_" if prefix == "backward_" else ""
+        state = {
+            name: np.tile(self._initial[names + name], (X.shape[1], 1)) for name in layer.state
+        }
+        outputs = []
+        trace: State = {}
+        for x in X:
+            trace = {}
+            y, state = step(x, state, trace=trace)
+            outputs.append(y)
+        return np.stack(outputs), state, trace if traced else {}
+
+
+_NAMED = ("coupled", "reset_after", "kernel_size", "dilation")
+
+
+def _fields(layer: Layer) -> dict[str, Any]:
+    """Return the keywords of a layer over rows: all fields but sizes, activations parsed."""
+    fields = {n: v for n, v in asdict(layer).items() if n not in ("input_size", "output_size")}
+    if "activation" in fields:
+        fields["activation"] = parse_activation(fields["activation"], together=True)
+    return fields
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    """Return the keywords of the reference: all fields but sizes, activations parsed."""
+    options: dict[str, Any] = {}
+    for name, value in asdict(layer).items():
+        if name.endswith("activation"):
+            short = name.removesuffix("_activation")
+            options[short] = parse_activation(value, together=True)
+        elif name == "epsilon" or name.endswith("_clip") or name in _NAMED:
+            options[name] = value
+    return options

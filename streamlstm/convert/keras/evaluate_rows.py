@@ -1,0 +1,142 @@
+"""Evaluation of layers of Keras over the rows of a window, in float64, from the arrays of the file.
+
+As in evaluate.py nothing here uses what the converter makes. A function takes X[rows, N].
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..common.weights import Float64Array
+from .config import input_shape
+from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
+from .network import KerasLayer, Network
+
+Rows = Callable[[Float64Array], Float64Array]
+RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_KINDS = ("Bidirectional", "RepeatVector", "Attention", *CONVOLUTIONS, *POOLING, *GLOBAL_POOLING)
+
+
+def looks_over_rows(network: Network) -> bool:
+    """Tell whether a network can only be computed for whole windows."""
+    ended = False
+    for layer in network.layers:
+        if layer.kind in _KINDS or layer.config.get("go_backwards"):
+            return True
+        if layer.kind == "Flatten" and not ended and _is_long(network):
+            return True
+        ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
+    return False
+
+
+def _is_long(network: Network) -> bool:
+    config = network.layers[0].config
+    shape = input_shape(config) or []
+    return len(shape) == 3 and shape[1] != 1
+
+
+def over_rows(
+    layer: KerasLayer, arrays: list[Float64Array], activation: Any, cell: Any
+) -> Rows | None:
+    """Return what computes a layer for all rows; None if it takes each row by itself.
+
+    Parameters
+    ----------
+    layer : KerasLayer
+    arrays : list of float64[...]
+        In the order of the file.
+    activation : callable
+        Of the layer.
+    cell : callable
+        Returns the step of a recurrent layer from its configuration and arrays.
+    """
+    kind, config = layer.kind, layer.config
+    if kind in RECURRENT:
+        return lambda X: _recurrent(cell(kind, config, arrays), config, X)
+    if kind == "Bidirectional":
+        inner = config["layer"]
+        half = len(arrays) // 2
+        ways = arrays[:half], arrays[half:]
+        steps = [cell(inner["class_name"], inner["config"], way) for way in ways]
+        return lambda X: _both(steps, config, X)
+    if kind in CONVOLUTIONS:
+        return lambda X: activation(_convolve(kind, config, arrays, X))
+    if kind in POOLING:
+        return lambda X: _pool(config, np.max if "Max" in kind else np.mean, X)
+    if kind in GLOBAL_POOLING:
+        return lambda X: (np.max if "Max" in kind else np.mean)(X, axis=0, keepdims=True)
+    if kind == "Flatten":
+        return lambda X: X.reshape(1, -1)
+    if kind == "RepeatVector":
+        return lambda X: np.tile(X[-1], (config["n"], 1))
+    if kind == "Attention":
+        return lambda X: _attend(X, float(arrays[0]) if arrays else 1.0)
+    return None
+
+
+def _recurrent(step: Any, config: dict[str, Any], X: Float64Array) -> Float64Array:
+    rows = X[::-1] if config.get("go_backwards") else X
+    Y = np.stack([step(x) for x in rows])
+    return Y if config.get("return_sequences") else Y[-1:]
+
+
+def _both(steps: list[Any], config: dict[str, Any], X: Float64Array) -> Float64Array:
+    inner = config["layer"]["config"]
+    forward, backward = _recurrent(steps[0], inner, X), _recurrent(steps[1], inner, X[::-1])
+    if inner.get("return_sequences"):
+        backward = backward[::-1]
+    joins: dict[str, Callable[[Any, Any], Any]] = {
+        "concat": lambda a, b: np.concatenate([a, b], axis=1),
+        "sum": lambda a, b: a + b,
+        "mul": lambda a, b: a * b,
+        "ave": lambda a, b: (a + b) / 2,
+    }
+    return np.asarray(joins[config.get("merge_mode", "concat")](forward, backward))
+
+
+def _number(config: dict[str, Any], key: str, default: int) -> int:
+    value = config.get(key) or default
+    return int(value[0] if isinstance(value, list) else value)
+
+
+def _places(config: dict[str, Any], rows: int, size: int, step: int, spread: int) -> Any:
+    """Return for each output the rows that it sees; those that are not are below 0 or too large."""
+    reach = (size - 1) * spread + 1
+    kind, count = config.get("padding", "valid"), (rows - reach) // step + 1
+    start = 0
+    if kind != "valid":
+        count = -(-rows // step)
+        missing = max((count - 1) * step + reach - rows, 0)
+        start = -(reach - 1) if kind == "causal" else -(missing // 2)
+    return start + step * np.arange(count)[:, None] + spread * np.arange(size)
+
+
+def _convolve(
+    kind: str, config: dict[str, Any], arrays: list[Float64Array], X: Float64Array
+) -> Float64Array:
+    bias = arrays[-1] if config.get("use_bias", True) else np.float64(0)
+    size = arrays[0].shape[0]
+    places = _places(
+        config, len(X), size, _number(config, "strides", 1), _number(config, "dilation_rate", 1)
+    )
+    valid = (places >= 0) & (places < len(X))
+    seen = np.where(valid[..., None], X[np.clip(places, 0, len(X) - 1)], 0)  # [outputs, k, F]
+    if kind in ("Conv1D", "Convolution1D"):
+        groups = X.shape[1] // arrays[0].shape[1]
+        parts = np.split(seen, groups, axis=2), np.split(arrays[0], groups, axis=2)
+        found = [np.einsum("tkf,kfo->to", x, w) for x, w in zip(*parts, strict=True)]
+        return np.concatenate(found, axis=1) + bias
+    each = np.einsum("tkf,kfm->tfm", seen, arrays[0]).reshape(len(seen), -1)
+    return np.asarray((each @ arrays[1][0] if kind.startswith("Separable") else each) + bias)
+
+
+def _pool(config: dict[str, Any], function: Any, X: Float64Array) -> Float64Array:
+    size = _number(config, "pool_size", 2)
+    places = _places(config, len(X), size, _number(config, "strides", size), 1)
+    return np.stack([function(X[p[(p >= 0) & (p < len(X))]], axis=0) for p in places])
+
+
+def _attend(X: Float64Array, scale: float) -> Float64Array:
+    scores = np.exp(scale * X @ X.T)
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True) @ X)

@@ -1,0 +1,29 @@
+"""Networks over windows, saved by Keras, give its numbers (make_keras_windows.py)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import streamlstm as sl
+
+FOLDER = Path(__file__).parent
+FILES = sorted(FOLDER.glob("keras[23]_window_*.*"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_window_equals_keras(path: Path) -> None:
+    with np.load(FOLDER / "keras3_windows.npz") as recorded:
+        X, expected = recorded[f"{path.stem}.x"], recorded[f"{path.stem}.y"]
+    model = sl.from_keras(path)
+    assert model.window is not None
+    Y = sl.Engine(model, 1).run("a", X)[model.window - 1 :]
+    assert np.abs(Y - expected).max() < 1e-6
+    with pytest.raises(sl.ConvertError, match=r"looks at .*: expected a window"):
+        sl.from_keras(path, window=None)
+
+
+@pytest.mark.parametrize("name", ["convolutions", "decoder", "attention", "two_ways"])
+def test_the_arrays_of_the_file_give_the_same(name: str) -> None:
+    (path,) = FOLDER.glob(f"keras3_window_{name}.*")
+    assert sl.compare(sl.from_keras(path), path).agrees
