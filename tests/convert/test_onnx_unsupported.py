@@ -78,7 +78,7 @@ REFUSED: dict[str, Any] = {
         tail(
             node("Transpose", "t2", "k", perm=[0, 2, 1]), node("Conv", "k M", "y"), M=draw(2, 4, 3)
         ),
-        "several steps at once",
+        "looks at 3 rows at once",
     ),
     "flattened": (
         tail(node("Flatten", "t2", "f"), node("Gemm", "f M", "y"), M=draw(8, 1)),

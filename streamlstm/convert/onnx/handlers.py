@@ -5,6 +5,7 @@ import numpy as np
 from ...network.activations import WITHOUT_PARAMETERS
 from . import activations, arithmetic, concat, norms, shapes, slicing
 from .activations import Handler
+from .conv import conv
 from .recurrent import recurrent
 
 # A handler takes a node and the values of its inputs; it returns the value of the node's output, or
@@ -53,4 +54,5 @@ HANDLERS: dict[str, Handler] = {
     "Slice": slicing.slice_,
     "Split": slicing.split,
     "Concat": concat.concat,
+    "Conv": conv,
 }
