@@ -8,6 +8,8 @@ PYTEST := $(RUN) -m pytest -n auto --dist loadscope --no-loadscope-reorder --dur
 EVERYTHING := .[dev,bench]
 # Passed on to the program that a target runs: make demo ARGS="--seconds 5 --json out.json"
 ARGS ?=
+# Some images set it; then each of the thousand processes of the tests would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Runs pip and names each package as its turn comes; the whole story stays in .venv/install.log.
 define install

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .convert.load import load_any
     from .convert.onnx.exporter import to_onnx
     from .convert.onnx.importer import from_onnx
+    from .convert.tensorflow.importer import from_tensorflow, from_tflite
     from .convert.torch.importer import from_torch
     from .engine.aio import AsyncEngine
     from .engine.engine import Engine
@@ -104,6 +105,8 @@ _HOMES = {
     "from_nam": "convert.json.nam",
     "from_onnx": "convert.onnx.importer",
     "from_rtneural": "convert.json.rtneural",
+    "from_tensorflow": "convert.tensorflow.importer",
+    "from_tflite": "convert.tensorflow.importer",
     "from_torch": "convert.torch.importer",
     "load_any": "convert.load",
     "predict": "learn.predict",
@@ -160,6 +163,8 @@ __all__ = [
     "from_nam",
     "from_onnx",
     "from_rtneural",
+    "from_tensorflow",
+    "from_tflite",
     "from_torch",
     "load_any",
     "predict",

@@ -13,14 +13,14 @@ from streamlstm.serving import compiled_loop
 
 
 def main(half: str) -> None:
-    """Compile the worker's loop, which takes long, and some others; or the rest."""
+    """Compile the worker's loop, some others and those of training; or the rest: as long each."""
     names = [name for name in kernels.all_names() if name != compiled_loop.NAME]
     first = [compiled_loop.NAME, *names[::4]]
     chosen = first if half == "first" else [name for name in names if name not in first]
     missing = [name for name in chosen if not kernels.is_warm([name])]
     if missing:
         kernels.prepare(None, missing)
-    if half == "second":
+    if half == "first":
         cells.compile_kernels()  # of training
 
 

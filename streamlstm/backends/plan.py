@@ -10,7 +10,7 @@ from ..kernels.layout import padded
 from ..network.layers import Conv1D, Embedding
 from ..network.model import Model
 from ..network.window import FIRST, WAIT, ZEROS, rows_through
-from ..online.layout import initial_parts, stage_places, stage_size
+from ..online.layout import former_columns, initial_parts, stage_places, stage_size
 from ..online.table import stage_table
 from .layer_rows import Block, layer_row, stride, workspace
 from .packing import Float32Array
@@ -100,6 +100,29 @@ def result_place(model: Model) -> slice:
     """Return the position in a state row of the whole result of the last numbered observation."""
     start = prediction_place(model).start
     return slice(start, start + model.result_size)
+
+
+def former_row(model: Model) -> NDArray[np.int64]:
+    """Return where the floats of a row of the former version stand in a row, -1 for its padding.
+
+    Empty if rows are as they were.
+    """
+    kept, start = former_columns(model), stage_start(model)
+    row_size, result = row_layout(model)[1], padded(model.result_size)
+    if len(kept) == stage_size(model):
+        return np.zeros(0, np.int64)
+    stage = np.full(padded(len(kept)), -1)
+    stage[: len(kept)] = start + kept
+    return np.concatenate([np.arange(start), stage, np.arange(row_size - result, row_size)])
+
+
+def from_former(
+    row: Float32Array, places: NDArray[np.int64], initial: Float32Array
+) -> Float32Array:
+    """Return a row of the former version as one of today, what is new as in ``initial``."""
+    today, kept = initial.copy(), places >= 0
+    today[places[kept]] = row[kept]
+    return today
 
 
 def initial_row(model: Model) -> Float32Array:

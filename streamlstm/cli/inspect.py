@@ -17,8 +17,8 @@ def inspect(
     file: Annotated[
         Path,
         Argument(
-            help="A model file, or a network of Keras, PyTorch, ONNX, RTNeural, AIDA-X, GuitarML "
-            "or NAM."
+            help="A model file, or a network of Keras, PyTorch, ONNX, TensorFlow, RTNeural, "
+            "AIDA-X, GuitarML or NAM."
         ),
     ],
     cost: Annotated[
@@ -45,16 +45,19 @@ def inspect(
     kind = detect(file)
     model = load_any(file)
     shown = describe(model, kind) | {"file": str(file)}
-    if cost:
-        shown["step"] = measure(model)
     if json:
-        print(dumps(shown))
+        print(dumps(shown | {"step": measure(model)} if cost else shown))
         return
     print(f"{file}: {shown['title']}, fingerprint {shown['fingerprint']}")
     print_model(model)
     _print_columns(shown)
-    for line in _lines(model, shown):
-        print(line)
+    print(*_lines(model, shown), sep="\n", flush=True)
+    if cost:  # last: it may have to compile kernels first
+        step = measure(model)
+        print(
+            f"a step of one stream here: {step['in_compiled_code_us']} us in compiled code, "
+            f"{step['from_python_us']} us called from Python ({step['backend']})"
+        )
 
 
 def describe(model: Model, kind: str) -> dict[str, Any]:
@@ -144,7 +147,9 @@ def measure(model: Model) -> dict[str, Any]:
     import numpy as np
 
     from streamlstm import Engine
+    from streamlstm.backends.warmup import compile_for
 
+    compile_for(model)
     engine = Engine(model, 2)
     rng = np.random.default_rng(0)
     dtype = np.float32 if model.input_offsets is None else np.float64
@@ -198,21 +203,14 @@ def _remark(column: dict[str, Any]) -> str:
 
 
 def _lines(model: Model, shown: dict[str, Any]) -> list[str]:
-    """Return memory, online stage and cost in sentences."""
+    """Return memory and online stage in sentences."""
     memory = {
         "window": f"runs over windows of {model.window} rows",
         "stateful": "stateful: keeps its memory from step to step",
         "none": "has no memory: a prediction depends on the last row only",
     }
-    lines = [
+    return [
         f"{shown['parameters']:,} parameters; {shown['state_bytes']:,} bytes of memory a stream",
         memory[shown["memory"]],
         f"online stage: {model.online.describe() if model.online else 'none'}",
     ]
-    if "step" in shown:
-        cost = shown["step"]
-        lines.append(
-            f"a step of one stream here: {cost['in_compiled_code_us']} us in compiled code, "
-            f"{cost['from_python_us']} us called from Python ({cost['backend']})"
-        )
-    return lines

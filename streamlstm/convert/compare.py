@@ -124,9 +124,8 @@ def compare(
     added = tuple(key for key in ADDED if options.get(key) is not None)
     if added:
         plain = {key: value for key, value in options.items() if key not in added}
-        taken = options.get("input_scaling")
-        if data is not None and taken is not None:
-            data = taken.apply(np.asarray(data, np.float32))
+        if data is not None and options.get("input_scaling") is not None:
+            data = model.input_scaling.apply(np.asarray(data, np.float32))
         model = _convert(source, plain)
     X = _random_inputs(model, seed) if data is None else _check_data(model, data)
     compute = _computation(source, model, options)

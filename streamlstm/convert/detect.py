@@ -39,16 +39,9 @@ def detect(path: str | PathLike[str]) -> str:
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "torch"  # before PyTorch 1.6: a pickle, which torch reads with weights_only
     if start[4:8] == b"TFL3":
-        raise ConvertError(
-            f"{name}: is a TensorFlow Lite file, which is not read here. Bring the Keras network "
-            "that it was made from: model.save('network.keras'), or tf2onnx's ONNX graph of it."
-        )
+        return "tflite"
     if start[:1] == b"\x0a" and _is_frozen_graph(start):
-        raise ConvertError(
-            f"{name}: is a frozen graph of TensorFlow, which is not read here. Bring the Keras "
-            "network that it was made from, model.save('network.keras'), or an ONNX graph of it: "
-            "python -m tf2onnx.convert --graphdef FILE --inputs x:0 --outputs y:0 --output m.onnx."
-        )
+        return "tensorflow"
     if _is_protobuf(start):
         return "onnx"
     raise ConvertError(f"{name}: {'is empty' if not start else 'is no network'}; {_SUPPORTED}.")

@@ -63,6 +63,20 @@ FORMATS = {
         "onnx.evaluate:evaluators",
         ("output", *MODEL_OPTIONS),
     ),
+    "tflite": Format(
+        "TensorFlow Lite",
+        "a TensorFlow Lite file",
+        "tensorflow.importer:from_tflite",
+        "tensorflow.importer:tflite_evaluators",
+        ("output", *MODEL_OPTIONS),
+    ),
+    "tensorflow": Format(
+        "TensorFlow",
+        "a frozen graph of TensorFlow",
+        "tensorflow.importer:from_tensorflow",
+        "tensorflow.importer:tensorflow_evaluators",
+        ("output", *MODEL_OPTIONS),
+    ),
     "rtneural": Format(
         "RTNeural or AIDA-X",
         "JSON of RTNeural or AIDA-X",

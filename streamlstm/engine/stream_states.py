@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.plan import former_row, from_former, initial_row
+from ..errors import ModelMismatchError
 from .core import EngineCore
 from .export import pack_state, unpack_state
 from .ids import StreamId, check_stream_id, check_stream_ids
@@ -148,6 +150,18 @@ class StreamStates(EngineCore):
             seq, producer = table.last_seq(slot), int(table.producers[slot])
             return pack_state(self._model.fingerprint, row, seq, time, producer)
 
+    def _unpack(self, blob: bytes) -> tuple[NDArray[np.float32], int, float, int]:
+        """Return what a blob holds, a row of the former version as one of today."""
+        model, size = self._model, self._backend.row_size
+        try:
+            return unpack_state(blob, model.fingerprint, size, self._state_size)
+        except ModelMismatchError:
+            former = former_row(model)
+            if not len(former):
+                raise
+            found = unpack_state(blob, model.fingerprint, len(former), self._state_size)
+            return from_former(found[0], former, initial_row(model)), *found[1:]
+
     def import_stream(self, stream: StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned, bit for bit.
 
@@ -162,9 +176,7 @@ class StreamStates(EngineCore):
         """
         stream = check_stream_id(stream)
         with self._lock, self._flag:
-            row, seq, time, producer = unpack_state(
-                blob, self._model.fingerprint, self._backend.row_size, self._state_size
-            )
+            row, seq, time, producer = self._unpack(blob)
             table, slot = self._table, self._table.claim(stream)
             table.mark_dirty(np.array([slot]))
             table.rows[slot], table.seq[slot], table.time[slot] = row, seq, time

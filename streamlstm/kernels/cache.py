@@ -15,6 +15,7 @@ import numba
 from numba import njit
 
 from .disk_cache import KernelCache
+from .inner_functions import InnerCompiler
 from .simd import LANES, target
 
 _HERE = Path(__file__).parent
@@ -65,18 +66,25 @@ def by_address(function: Callable[..., Any]) -> Any:
     return kernel(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
+_INNER: Any = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "error_model": "numpy",
+    "pipeline_class": InnerCompiler,
+}
+
+
 def internal(function: Callable[..., Any]) -> Any:
     """Decorate a function that only compiled code calls.
 
     It gets no wrapper for Python or C, which would take as long to compile as the function.
     """
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(function)
+    return njit(**_INNER)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Decorate a small function that LLVM inlines wherever it is called."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    return njit(forceinline=True, **options)(function)
+    return njit(forceinline=True, **_INNER)(function)
 
 
 def is_cached(dispatcher: Any) -> bool:

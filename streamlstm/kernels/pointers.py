@@ -126,8 +126,18 @@ def _writer(kind: Any) -> Any:
     return write
 
 
-# Write the low 8 or all 64 bits of a uint64 to an int64 address.
-put_byte, put_word = _writer(_BYTE), _writer(_WORD)
+# Write the low 8, the low 32 or all 64 bits of a uint64 to an int64 address.
+put_byte, put_half, put_word = _writer(_BYTE), _writer(_INT), _writer(_WORD)
+
+
+@intrinsic
+def swapped(_typing: Any, value: Any) -> Any:
+    """Return the low four bytes of a uint64 in the opposite order, the others 0."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.zext(builder.bswap(builder.trunc(args[0], _INT)), _WORD)
+
+    return types.uint64(types.uint64), emit
 
 
 @intrinsic

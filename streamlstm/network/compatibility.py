@@ -60,8 +60,11 @@ def incompatibility(running: Model, new: Model) -> str | None:
     return None
 
 
-def compatibility_key(model: Model) -> str:
-    """Return 32 hexadecimal digits that are equal for models whose streams can continue."""
+def compatibility_key(model: Model, former: bool = False) -> str:
+    """Return 32 hexadecimal digits that are equal for models whose streams can continue.
+
+    ``former``: of the version of the online stage before this one, if its rows were others.
+    """
     compared = {
         "inputs": model.inputs,
         "outputs": model.outputs,
@@ -70,7 +73,7 @@ def compatibility_key(model: Model) -> str:
         "memory": [(layer.kind, layer.state) for _, layer in _recurrent_layers(model)],
     }
     if model.online is not None:
-        compared["online"] = _online_memory(model)
+        compared["online"] = _online_memory(model, former)
     if model.window is not None:
         compared["window"] = model.window
     if model.input_offsets is not None or model.output_offsets is not None:
@@ -113,15 +116,16 @@ def _recurrent_layers(model: Model) -> list[tuple[int, Layer]]:
     return [(n, layer) for n, layer in enumerate(model.layers) if layer.state]
 
 
-def _online_memory(model: Model) -> list[Any] | None:
+def _online_memory(model: Model, former: bool = False) -> list[Any] | None:
     """Return what decides which numbers the online stage keeps of a stream, and their meaning."""
     if model.online is None:
         return None
     options = model.online.to_dict()
     for name in ("max_gap", "lower", "upper", "alarm_rate", "targets"):
         options.pop(name, None)
-    predicts = any(model.online.fill_of(n) == "predict" for n in range(model.input_size))
-    remembered = [FILL_VERSION if predicts else STATE_VERSION, options, model.targets]
+    learns = any(model.online.fill_of(n) in ("mean", "predict") for n in range(model.input_size))
+    version = FILL_VERSION if learns and not former else STATE_VERSION
+    remembered = [version, options, model.targets]
     return [*remembered, max(model.lags)] if model.lags else remembered
 
 

@@ -15,7 +15,8 @@ from ..errors import ModelError, shown
 from .time_zone import transitions
 
 STATE_VERSION = 3  # of the columns that the stage keeps in a state row
-FILL_VERSION = 4  # of those of a stage that fills with "predict"; the rows of others did not change
+# Of those of a stage that fills with "mean" or "predict"; the rows of others did not change.
+FILL_VERSION = 4
 FILLS = ("refuse", "last", "mean", "zero", "predict")
 CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")

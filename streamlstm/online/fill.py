@@ -78,6 +78,7 @@ State = dict[str, Array]
 
 METHODS = {"refuse": REFUSE, "last": REPEAT, "mean": MEAN, "zero": ZERO, "predict": PREDICT}
 _MOMENTS = "moments_"
+SINCE_VERSION_4 = frozenset({"won", "median", "age", *reversion.columns(1)})  # of the columns
 
 
 def columns(methods: Sequence[str]) -> dict[str, int]:

@@ -115,6 +115,17 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}
 
 
+def former_columns(model: Model) -> NDArray[np.int64]:
+    """Return the columns of the stage that rows of version 3 had; the others began with zeros."""
+    new = np.zeros(stage_size(model), bool)
+    if model.online is not None and fills(model):
+        at = stage_places(model)["fill"].start
+        for name, size in fill.columns(fill_methods(model)).items():
+            new[at : at + size] = name in fill.SINCE_VERSION_4
+            at += size
+    return np.flatnonzero(~new)
+
+
 def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
     """Return the columns that each group has of the parts that are kept by output."""
     places, found = stage_places(model, start), []

@@ -30,8 +30,8 @@ def model_extras(model: Model) -> wire.Extras | None:
             Extra("score", NUMBER, places.score),
             Extra("p", NUMBER, places.p_value),
             Extra("alarm", FLAG, places.alarm),
-            Extra("kind", WORD, places.kind),
             Extra("drift", FLAG, places.drift),
+            Extra("kind", WORD, places.kind),
         ]
     if any(online.fill_of(n) != "refuse" for n in range(model.input_size)):
         extras.append(Extra("filled", COUNT, places.filled))

@@ -199,12 +199,9 @@ class LoopTable:
             return keep[-1].ctypes.data, len(data)
 
         table = np.zeros((len(extras.extras), layout.EXTRA), np.int64)
-        for row, (head, what, start, count), extra in zip(
-            table, extras.template(), extras.extras, strict=True
-        ):
-            row[[layout.EXTRA_AT, layout.EXTRA_SIZE]] = place(head)
-            row[[layout.EXTRA_WHAT, layout.EXTRA_START, layout.EXTRA_COUNTED]] = what, start, count
+        for row, extra in zip(table, extras.extras, strict=True):
             row[[layout.KEY_AT, layout.KEY_SIZE]] = place(wire.pack_words([extra.key])[0])
+            row[[layout.EXTRA_WHAT, layout.EXTRA_START, layout.EXTRA_COUNTED]] = extra[1:]
         words = np.zeros((len(extras.words), layout.WORD), np.uint8)
         for place_of, word in zip(words, wire.pack_words(extras.words), strict=True):
             place_of[0], place_of[1 : 1 + len(word)] = len(word), np.frombuffer(word, np.uint8)
@@ -212,6 +209,17 @@ class LoopTable:
         fields[layout.EXTRAS], fields[layout.EXTRA_COUNT] = table.ctypes.data, len(table)
         fields[layout.WORDS] = words.ctypes.data
         fields[[layout.LEVELS, layout.LEVELS_SIZE]] = place(extras.head())
+        runs = np.zeros((len(extras.runs()), layout.RUN), np.int64)
+        patches = []
+        for row, run in zip(runs, extras.runs(), strict=True):
+            row[[layout.RUN_AT, layout.RUN_SIZE]] = place(run.data)
+            row[[layout.RUN_PATCHES, layout.RUN_WHAT]] = len(run.patches), -1
+            patches += [(at, what, 4 * start) for at, what, start in run.patches]
+            if run.last is not None:
+                row[[layout.RUN_WHAT, layout.RUN_START, layout.RUN_COUNTED]] = run.last[1:]
+        keep += [runs, np.array(patches, np.int64)]
+        fields[layout.RUNS], fields[layout.RUN_COUNT] = runs.ctypes.data, len(runs)
+        fields[layout.PATCHES] = keep[-1].ctypes.data
         return int(sum(array.nbytes for array in keep)) + 16 * len(table)
 
     def _allocate_queue(self, max_message_bytes: int, limits: QueueLimits) -> None:

@@ -134,7 +134,7 @@ class Reloader:
         except StreamLSTMError as error:
             return error
         if self._checkpointer is not None and prepared.after is not None and prepared.reload.anew:
-            self._checkpointer.start_epoch(Epochs(prepared.after, prepared.reload.initial))
+            self._checkpointer.start_epoch(Epochs(prepared.after, self._engine.model))
         self.count += 1
         return result, time.perf_counter() - start
 

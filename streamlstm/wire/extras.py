@@ -2,7 +2,7 @@
 
 A result is float32[W]: the outputs, then further numbers. Which of them have which key depends on
 the model, and is the same in every message about it. Compiled code writes the map of a PREDICTION
-from :meth:`Extras.template`, byte for byte what is encoded here.
+from :meth:`Extras.runs`, byte for byte what is encoded here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 # integer, one of some words, or an array of float64 with the offsets of the outputs. In PREDICTIONS
 # each is a bin of float32, those of a row together, but for the last: an array of arrays.
 FLOATS, NUMBER, FLAG, COUNT, WORD, WIDE = range(6)
+FIXED = COUNT  # those below it take the same number of bytes whatever their value:
+SIZES = 4, 4, 1  # as many for each of its numbers, the last ones of the value
 
 
 class Extra(NamedTuple):
@@ -27,6 +29,25 @@ class Extra(NamedTuple):
     what: int
     start: int
     size: int = 1
+
+
+class Patch(NamedTuple):
+    """One number of a result that is put into a run: where, how (FLOATS, NUMBER or FLAG), which."""
+
+    place: int
+    what: int
+    start: int
+
+
+class Run(NamedTuple):
+    """Bytes of the map that are the same in each, with room for values of a fixed size.
+
+    Behind them stands the value of ``last``, whose size varies, if there is one.
+    """
+
+    data: bytes
+    patches: tuple[Patch, ...]
+    last: Extra | None
 
 
 class Extras(NamedTuple):
@@ -111,16 +132,32 @@ class Extras(NamedTuple):
         head = bytes([0x80 + len(known) + len(self.extras)])
         return head + b"".join(_pack(key) + _pack(value) for key, value in known.items())
 
-    def template(self) -> list[tuple[bytes, int, int, int]]:
-        """Return for each extra the bytes before it, and how, from where, how much is written."""
-        head, parts = self.head(), []
-        for key, what, start, size in self.extras:
-            head += _pack(key)
-            if what == FLOATS:
-                head += _pack(bytes(4 * size))[: -4 * size]
-            parts.append((head, what, start, size))
-            head = b""
-        return parts
+    def runs(self) -> list[Run]:
+        """Return how compiled code writes the map of a PREDICTION."""
+        runs: list[Run] = []
+        data = self.head()
+        patches: list[Patch] = []
+        for extra in self.extras:
+            data += _pack(extra.key)
+            if extra.what >= FIXED:
+                runs.append(Run(data, tuple(patches), extra))
+                data, patches = b"", []
+                continue
+            value = _zeros(extra)
+            first = len(data) + len(value) - SIZES[extra.what] * extra.size
+            data += value
+            patches += [
+                Patch(first + SIZES[extra.what] * n, extra.what, extra.start + n)
+                for n in range(extra.size)
+            ]
+        return [*runs, Run(data, tuple(patches), None)] if data else runs
+
+
+def _zeros(extra: Extra) -> bytes:
+    """Return the value of an extra of a fixed size, in a result of zeros."""
+    if extra.what == NUMBER:
+        return _pack(0.0, use_single_float=True)
+    return _pack(bytes(4 * extra.size) if extra.what == FLOATS else False)
 
 
 def pack_words(words: Sequence[str]) -> list[bytes]:
@@ -128,6 +165,6 @@ def pack_words(words: Sequence[str]) -> list[bytes]:
     return [_pack(word) for word in words]
 
 
-def _pack(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(value)
+def _pack(value: Any, **options: bool) -> bytes:
+    packed: bytes = msgpack.packb(value, **options)
     return packed

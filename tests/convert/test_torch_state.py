@@ -6,23 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 import streamlstm as sl
 from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
 from streamlstm.errors import ConvertError
 
-RNG = np.random.default_rng(0)
-
-
-def arrays(**shapes: tuple[int, ...]) -> dict[str, np.ndarray[Any, Any]]:
-    return {name.replace("__", "."): RNG.standard_normal(shape) for name, shape in shapes.items()}
-
-
-def recurrent(gates: int, F: int, H: int, prefix: str = "rnn", suffix: str = "_l0") -> Any:
-    names: dict[str, tuple[int, ...]] = {"weight_ih": (gates * H, F), "weight_hh": (gates * H, H)}
-    names |= {"bias_ih": (gates * H,), "bias_hh": (gates * H,)}
-    return arrays(**{f"{prefix}__{key}{suffix}": shape for key, shape in names.items()})
+from .torch_states import RNG, arrays, recurrent
 
 
 @pytest.mark.parametrize(("gates", "kind"), [(4, LSTM), (3, GRU), (1, RNN)])
@@ -203,149 +192,6 @@ def test_anything_but_a_network_is_refused() -> None:
         sl.from_torch(LSTM_STATE, initial_state=[(np.zeros(5), np.zeros(6))])
 
 
-@pytest.mark.parametrize("wrong", ["swish", "relu(1)", "", None, "leaky_relu(nan)"])
-def test_an_unknown_activation_is_refused_with_its_layer(wrong: Any) -> None:
-    state = {**recurrent(1, 2, 3), **linear("fc", 3, 2)}
-    for name in ("rnn", "fc"):
-        with pytest.raises(ConvertError, match=f"^{name}: .*activation"):
-            sl.from_torch(state, activations={name: wrong})
-    with pytest.raises(ConvertError, match=r"^rnn: expected an activation out of"):
-        sl.from_torch(state, rnn_activation="softmax")
-
-
-def test_a_gap_with_a_named_activation_is_accepted() -> None:
-    state = {
-        f"{n}.{key}": RNG.standard_normal(shape)
-        for n, K, O in ((0, 3, 4), (2, 4, 2))
-        for key, shape in (("weight", (O, K)), ("bias", (O,)))
-    }
-    model = sl.from_torch(state, activations={"0": "tanh"})
-    assert model.layers == (Dense(3, 4, "tanh"), Dense(4, 2))
-
-
-def linear(name: str, K: int, O: int, *, bias: bool = True) -> Any:
-    state = {f"{name}.weight": RNG.standard_normal((O, K))}
-    return state | ({f"{name}.bias": RNG.standard_normal(O)} if bias else {})
-
-
-# State dict; for each gap the layer before it and the name of the missing module.
-GAPS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    "two layers": (linear("0", 3, 4) | linear("2", 4, 2), {"0": "1"}),
-    "without bias": (
-        linear("0", 3, 4, bias=False) | linear("2", 4, 2, bias=False),
-        {"0": "1"},
-    ),
-    "an embedding": (arrays(**{"0__weight": (9, 4)}) | recurrent(3, 6, 5, "2"), {"0": "1"}),
-    "before a container": (linear("0", 3, 4) | linear("2.0", 4, 2), {"0": "1"}),
-    "behind a container": (linear("0.0", 3, 4) | linear("2", 4, 2), {"0.0": "1"}),
-    "between containers": (linear("0.0", 3, 4) | linear("2.0", 4, 2), {"0.0": "1"}),
-    "between deep containers": (
-        linear("net.0.a.0", 3, 4) | linear("net.0.a.1", 4, 4) | linear("net.2.b", 4, 2),
-        {"net.0.a.1": "net.1"},
-    ),
-    "inside a container": (
-        linear("0.0.0", 3, 4) | linear("0.0.2.fc", 4, 2) | linear("1", 2, 1),
-        {"0.0.0": "0.0.1"},
-    ),
-    "behind a recurrent layer": (recurrent(4, 3, 6, "0") | linear("2", 6, 2), {"0": "1"}),
-    "before a recurrent layer": (linear("0", 3, 4) | recurrent(4, 4, 6, "2"), {"0": "1"}),
-    "before the first child and behind it": (
-        recurrent(4, 3, 6, "lstm") | linear("head.1", 6, 4) | linear("head.3.0", 4, 2),
-        {"lstm": "head.0", "head.1": "head.2"},
-    ),
-    "before the first child of a numbered container": (
-        linear("0", 3, 4) | linear("1.1", 4, 2),
-        {"0": "1.0"},
-    ),
-    "beside a child with a name": (
-        linear("0", 3, 4) | linear("norm", 4, 4) | linear("2", 4, 2),
-        {"norm": "1"},
-    ),
-}
-
-
-# Linear layers of those that follow each other, of which nobody knows what is between them.
-TOLD = {
-    "between deep containers": {"net.0.a.0": "linear"},
-    "inside a container": {"0.0.2.fc": "linear"},
-    "beside a child with a name": {"0": "linear"},
-}
-
-
-@pytest.mark.parametrize("case", GAPS)
-def test_a_gap_in_the_numbers_is_refused_until_named(case: str) -> None:
-    state, gaps = GAPS[case]
-    named: dict[str, str] = dict(TOLD.get(case, {}))
-    for before, missing in gaps.items():
-        message = f"does not say what {missing}, between {before} and .*{{'{before}': 'relu'}}"
-        with pytest.raises(ConvertError, match=message):
-            sl.from_torch(state, activations=named)
-        named[before] = "relu"
-    layers = sl.from_torch(state, activations=named).layers
-    assert sum(getattr(layer, "activation", None) == "relu" for layer in layers) == len(gaps)
-    plain = sl.from_torch(state, activations=dict.fromkeys(named, "linear")).layers
-    assert not any(getattr(layer, "activation", None) == "relu" for layer in plain)
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        linear("1", 3, 4) | linear("2", 4, 2),
-        linear("head.2.1", 3, 4) | linear("head.3.0", 4, 2),
-        linear("0.0", 3, 4) | linear("1.0", 4, 2) | linear("1.1.0", 2, 2) | linear("2", 2, 1),
-        recurrent(4, 3, 6, "0") | linear("1", 6, 2),
-        recurrent(4, 3, 6, "lstm") | linear("head.0", 6, 2) | linear("head.1.0", 2, 2),
-        linear("fc1", 3, 4) | linear("fc3", 4, 2),
-    ],
-)
-def test_numbers_without_a_gap_are_accepted(state: dict[str, Any]) -> None:
-    names = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
-    told = dict.fromkeys(names, "linear")
-    count = sum(key.endswith("bias") for key in state) + any("_ih" in key for key in state)
-    assert len(sl.from_torch(state, activations=told).layers) == count
-
-
-def test_two_linear_layers_with_nothing_between_are_asked_about() -> None:
-    state = recurrent(4, 2, 8, "lstm") | linear("fc1", 8, 4) | linear("fc2", 4, 1)
-    message = r"between fc1 and fc2, and with nothing .*activations=\{'fc1': 'relu'\}.*=relu"
-    with pytest.raises(ConvertError, match=message):
-        sl.from_torch(state)
-    assert sl.from_torch(state, activations={"fc1": "relu"}).layers[1].activation == "relu"
-    assert sl.from_torch(state, activations={"fc1": "linear"}).layers[1].activation == "linear"
-    norm = arrays(bn__running_mean=(4,), bn__weight=(4,), bn__bias=(4,))
-    norm["bn.running_var"] = np.ones(4)
-    between = recurrent(4, 2, 8, "lstm") | linear("fc1", 8, 4) | norm | linear("fc2", 4, 1)
-    with pytest.raises(ConvertError, match="between fc1 and fc2"):
-        sl.from_torch(between)
-    assert len(sl.from_torch(between, activations={"bn": "tanh"}).layers) == 3
-
-
-def test_the_result_says_that_a_state_dict_was_not_compared(tmp_path: Path) -> None:
-    model = sl.from_torch(recurrent(4, 2, 8))
-    assert model.metadata["compared"].startswith("no: a state dict does not say what forward does")
-    assert "not compared with its source" in repr(model)
-    assert "a state dict does not say" in model._repr_html_()
-    model.save(tmp_path / "m.safetensors")
-    assert "not compared" in repr(sl.Model.load(tmp_path / "m.safetensors"))
-
-
-def test_state_dicts_of_single_layers_beside_each_other() -> None:
-    lstm, fc = recurrent(4, 2, 8, "x"), linear("x", 8, 1)
-    parts = {
-        "lstm": {key.removeprefix("x."): array for key, array in lstm.items()},
-        "fc": {key.removeprefix("x."): array for key, array in fc.items()},
-    }
-    for source in (
-        parts,
-        {"epoch": 3, "model": parts, "optimizer": {"state": {}, "param_groups": []}},
-        {**parts, "scaler": {"mean": np.zeros(2), "scale": np.ones(2)}, "optimizer": {"a": {}}},
-        {"net": {f"rnn.{k}": v for k, v in parts["lstm"].items()}, "scaler": parts["fc"]},
-    ):
-        layers = sl.from_torch(source).layers
-        assert layers[0] == LSTM(2, 8)
-        assert len(layers) == (1 if "net" in source else 2)
-
-
 def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
     state = {
         **recurrent(4, 2, 3, "lstm"),
@@ -358,27 +204,6 @@ def test_normalisation_after_an_lstm_folds_into_the_dense_layer() -> None:
     assert not any(isinstance(layer, Pointwise) for layer in layers)
 
 
-def test_a_sorted_state_dict_is_ordered_by_sizes(tmp_path: Path) -> None:
-    state = {
-        **recurrent(3, 4, 5, "z"),
-        **arrays(fc1__weight=(7, 5), fc1__bias=(7,), fc2__weight=(7, 7), fc2__bias=(7,)),
-        **arrays(a_head__weight=(2, 7), a_head__bias=(2,)),
-    }
-    told = {"activations": {"fc1": "linear", "fc2": "tanh"}}
-    in_order = sl.from_torch(state, **told)
-    names = dict(sorted(state.items()))
-    path = tmp_path / "network.safetensors"
-    save_file({key: array.astype(np.float32) for key, array in names.items()}, path)
-    for given in (names, path):
-        model = sl.from_torch(given, **told)
-        assert model.layers == in_order.layers
-        assert np.allclose(model.weights[3]["weight"], state["a_head.weight"])
-    assert sl.load_any(path, **told).layers == in_order.layers
-    kept = tmp_path / "model.safetensors"
-    in_order.save(kept)
-    assert sl.load_any(kept).layers == in_order.layers
-
-
 def test_a_state_dict_as_json(tmp_path: Path) -> None:
     state = {**recurrent(4, 1, 3), **arrays(dense__weight=(1, 3), dense__bias=(1,))}
     path = tmp_path / "lstm_torch.json"
@@ -389,13 +214,6 @@ def test_a_state_dict_as_json(tmp_path: Path) -> None:
     path.write_text('{"rnn.weight_hh_l0": "lists"}')
     with pytest.raises(ConvertError, match=r"rnn\.weight_hh_l0: expected an array of numbers"):
         sl.load_any(path)
-
-
-def test_a_sorted_state_dict_with_several_orders_is_refused() -> None:
-    state = {**recurrent(3, 4, 4), **arrays(a__weight=(4, 4), a__bias=(4,))}
-    assert len(sl.from_torch(state).layers) == 2
-    with pytest.raises(ConvertError, match=r"sorted.*such as a, rnn and rnn, a\): give the module"):
-        sl.from_torch(dict(sorted(state.items())))
 
 
 @pytest.mark.parametrize("form", ["weight norm", "parametrized", "pruned"])

@@ -165,6 +165,16 @@ def test_compile_says_where_the_kernels_are(installed: Installed) -> None:
     assert done.stdout.endswith(f" MB in {installed.package}\n")
 
 
+def test_inspect_says_what_it_compiles_to_measure_a_step(installed: Installed) -> None:
+    installed.add_compiled(compile._kernels()["dense"])
+    model = installed.package / "models/host.safetensors"
+    done = installed.python("-m", "streamlstm", "inspect", str(model))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("compiling kernels for this machine\n")
+    assert ": dense\n" in done.stderr
+    assert "us in compiled code" in done.stdout
+
+
 def test_compile_refuses_a_folder_that_cannot_be_written(installed: Installed) -> None:
     installed.forbid(installed.chosen, installed.site, installed.home)
     for arguments in (["--cache", str(installed.chosen)], []):

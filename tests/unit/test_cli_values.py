@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import typer
+import typer.testing
 from typer.testing import CliRunner
 
 from streamlstm import LSTM, cli
 from streamlstm.errors import StreamLSTMError
 
 from ..contract.models import random_model
+from ..exhaustive import exhaustive, short
 
 VALUES = (
     "", " ", "text", "-1", "0", "1.5", "nan", "inf", "-inf", "1e400", "9" * 40, "9" * 5000,
@@ -22,7 +24,7 @@ VALUES = (
     "tcp://127.0.0.1:99999", "lmdb:", "[1]",
 )  # fmt: skip
 FEW = ("-1", "nan", "9" * 5000)
-EXHAUSTIVE = pytest.mark.exhaustive
+GROUP: Any = typer.main.get_command(cli.app)  # which takes longer to make than to use
 NOWHERE = "/nonexistent/worker.json"
 
 
@@ -63,9 +65,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
 
 
 def _parameters() -> Iterator[tuple[str, Any]]:
-    group: Any = typer.main.get_command(cli.app)
     for command in sorted(set(cli.COMMANDS) - WAIT):
-        for parameter in group.commands[command].params:
+        for parameter in GROUP.commands[command].params:
             is_switch = getattr(parameter, "is_flag", False) or parameter.name == "help"
             if not is_switch and (command, parameter.name) not in LEFT_OUT:
                 yield command, parameter
@@ -80,14 +81,13 @@ WAIT = {"top"}
     ("command", "parameter"),
     [pytest.param(*each, id=f"{each[0]} {each[1].name}") for each in _parameters()],
 )
-@pytest.mark.parametrize(
-    "values", [pytest.param(FEW, id="few"), pytest.param(VALUES, id="all", marks=EXHAUSTIVE)]
-)
+@pytest.mark.parametrize("values", [short(FEW), exhaustive(VALUES)], ids=["few", "all"])
 def test_a_value_without_sense_is_no_traceback(
     base: dict[str, list[str]], command: str, parameter: Any, values: tuple[str, ...],
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.testing, "_get_command", lambda app: GROUP)
     raw = []
     for value in values:
         arguments = list(base[command])

@@ -49,6 +49,22 @@ def test_tile_is_the_matrix_product(
     assert np.max(np.abs(got - expected)) < 1e-5
 
 
+def test_no_machine_code_is_made_of_what_only_compiled_code_calls() -> None:
+    @cache.internal
+    def twice(x):
+        return 2 * x
+
+    @njit
+    def four_times(x):
+        return twice(twice(x))
+
+    assert four_times(3) == 12
+    (inner,), (outer,) = twice.overloads.values(), four_times.overloads.values()
+    engine = outer.library.codegen._engine
+    assert engine.is_symbol_defined(outer.fndesc.mangled_name)
+    assert not engine.is_symbol_defined(inner.fndesc.mangled_name)
+
+
 def test_every_part_of_the_weight_block_starts_on_a_cache_line() -> None:
     for model in MODELS.values():
         plan = compile_plan(model, LANES)

@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -65,3 +66,18 @@ def test_the_gate_runs_lint_and_all_tests(root):
 
 def test_files_that_take_longest_exist(root):
     assert [name for name in LONGEST if not (root / "tests" / name).exists()] == []
+
+
+def test_processes_keep_what_python_compiles_whatever_an_image_says(root, tmp_path):
+    """Each of the thousand processes of the tests would compile the package anew."""
+    (tmp_path / "more").write_text("show:\n\t@env")
+    shown = subprocess.run(
+        ["make", "-s", "-f", "Makefile", "-f", str(tmp_path / "more"), "show"],
+        cwd=root,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "PATH=" in shown.stdout
+    assert "PYTHONDONTWRITEBYTECODE" not in shown.stdout

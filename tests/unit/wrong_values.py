@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 from streamlstm.errors import StreamLSTMError
 
@@ -110,3 +111,16 @@ def raw_errors(call: Call, argument: str) -> Iterator[str]:
                 yield f"{kind}: {type(error).__name__} of {len(str(error))} characters"
         except Exception as error:
             yield f"{kind}: {type(error).__name__}: {str(error)[:100]}"
+
+
+def refusals_of(calls: dict[str, Call]) -> Callable[..., None]:
+    """Make the test that each argument of these calls is refused with an error of ours."""
+
+    @pytest.mark.parametrize(
+        ("name", "argument"), [(name, one) for name in calls for one in calls[name].arguments]
+    )
+    def refused(name: str, argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)  # some of the values are names of files to write
+        assert not list(raw_errors(calls[name], argument))
+
+    return refused

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from streamlstm.network.model import Model
 
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
-_ONNX = "ONNX"
+_ONNX = "Graphs of ONNX and TensorFlow"
 _MODEL = "All formats"
 
 
 def convert(
     file: Annotated[
         Path,
-        Argument(help="A network of Keras, PyTorch, ONNX, RTNeural, AIDA-X, GuitarML or NAM."),
+        Argument(
+            help="A network of Keras, PyTorch, ONNX, TensorFlow, RTNeural, AIDA-X, GuitarML or NAM."
+        ),
     ],
     out: Annotated[Path | None, Option(help="The model file to write; none by default.")] = None,
     check: Annotated[
@@ -170,6 +172,27 @@ def convert(
             metavar="N,N,...", help="Scale of each output, multiplied by.", rich_help_panel=_MODEL
         ),
     ] = None,
+    input_scaling: Annotated[
+        Path | None,
+        Option(
+            metavar="JSON",
+            help="The scaler of the inputs: mean and scale, min and max, or what vars() of one of "
+            "scikit-learn's gives.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    output_scaling: Annotated[
+        Path | None,
+        Option(metavar="JSON", help="The scaler of the outputs.", rich_help_panel=_MODEL),
+    ] = None,
+    unsafe_pickle: Annotated[
+        bool,
+        Option(
+            "--unsafe-pickle",
+            help="Load scalers that are pickles (joblib), which runs the code in them.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
     metadata: Annotated[
         list[str] | None,
         Option(
@@ -215,8 +238,12 @@ def convert(
         "start": start,
         "skip": None if skip is None else parse.skips(skip, input_names),
         "skip_scale": None if skip_scale is None else parse.numbers("--skip-scale", skip_scale),
-        "input_scaling": parse.scaling("input", input_mean, input_scale),
-        "output_scaling": parse.scaling("output", output_mean, output_scale),
+        "input_scaling": parse.scaling(
+            "input", input_mean, input_scale, input_scaling, unsafe_pickle
+        ),
+        "output_scaling": parse.scaling(
+            "output", output_mean, output_scale, output_scaling, unsafe_pickle
+        ),
         "metadata": metadata and parse.pairs("--metadata", metadata),
     }
     keywords = {keyword: value for keyword, value in keywords.items() if value is not None}

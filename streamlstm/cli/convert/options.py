@@ -15,8 +15,8 @@ OPTIONS = {
     "output": "--output",
     "inputs": "--inputs",
     "outputs": "--outputs",
-    "input_scaling": "--input-mean and --input-scale",
-    "output_scaling": "--output-mean and --output-scale",
+    "input_scaling": "--input-scaling, --input-mean and --input-scale",
+    "output_scaling": "--output-scaling, --output-mean and --output-scale",
     "skip": "--skip",
     "skip_scale": "--skip-scale",
     "horizon": "--horizon",
@@ -115,14 +115,18 @@ def numbers(option: str, text: str) -> list[float]:
     return [_parse(option, "numbers separated by commas", float, part) for part in names(text)]
 
 
-def scaling(side: str, mean: str | None, scale: str | None) -> Any:
-    """Return the Scaling of one side, "input" or "output"; None without mean and scale.
+def scaling(side: str, mean: str | None, scale: str | None, file: Path | None, unsafe: bool) -> Any:
+    """Return the Scaling of one side, "input" or "output", or its file; None without any.
 
     Raises
     ------
     ConvertError
         If a number is not valid, a scale is not above zero, or the lengths differ.
     """
+    if file is not None:
+        if mean is not None or scale is not None:
+            raise ConvertError(f"--{side}-scaling and --{side}-mean or --{side}-scale: give one")
+        return _scaler(file, unsafe)
     if mean is None and scale is None:
         return None
     import numpy as np
@@ -137,6 +141,18 @@ def scaling(side: str, mean: str | None, scale: str | None) -> Any:
         return Scaling(np.array(shift or [0.0] * length), np.array(factor or [1.0] * length))
     except ModelError as error:
         raise ConvertError(f"--{side}-mean and --{side}-scale: {error}") from None
+
+
+def _scaler(file: Path, unsafe: bool) -> Any:
+    """Return the file of a scaler, or the scaler if it is a pickle that may be loaded."""
+    import sys
+
+    from streamlstm.convert.common.scalers import is_pickle, load_pickle
+
+    if not unsafe or not file.is_file() or not is_pickle(file):
+        return file
+    print(f"loading {file}: this runs the code in it on this machine", file=sys.stderr)
+    return load_pickle(file)
 
 
 def window(rows: int | None, stateful: bool) -> dict[str, int | None]:

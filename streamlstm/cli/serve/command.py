@@ -203,7 +203,7 @@ def serve(
     from streamlstm.serving.compiled_loop import NAME
     from streamlstm.serving.connections import allow_descriptors, connection_limit
     from streamlstm.serving.eviction import check_eviction, make_eviction
-    from streamlstm.serving.memory import return_large_blocks
+    from streamlstm.serving.memory import configure_allocator
     from streamlstm.serving.queue_limits import QueueLimits
     from streamlstm.serving.service import Service
     from streamlstm.serving.worker import Worker, check_loop
@@ -228,7 +228,7 @@ def serve(
     )
     queue_limits.check(max_message_bytes)
     allow_descriptors(max_connections)
-    return_large_blocks()
+    configure_allocator()
     connection_limit(max_connections)
     check_sockets({"router": router, "pull": pull, "xpub": xpub}, insecure, key is not None)
     check_eviction(when_full, idle_ttl, store)

@@ -15,6 +15,7 @@ from ...errors import ConvertError, ModelError
 from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
+from .scalers import as_scaling
 from .weights import Float64Array
 
 Arrays = dict[str, Float64Array]
@@ -143,6 +144,7 @@ class ModelBuilder:
         if not self.layers:
             N = self._need_width("the network")
             self.add(Pointwise(N), {"weight": np.ones(N), "bias": np.zeros(N)})
+        self._read_scalings(options)
         self._place_scaling(options)
         if self.window is not None and any(x.state or x.over_rows for x in self.layers):
             self._take_window(options, self.window)
@@ -156,6 +158,16 @@ class ModelBuilder:
             return Model(self.layers, self.weights, **options)
         except ModelError as error:
             raise ConvertError(str(error)) from None
+
+    def _read_scalings(self, options: dict[str, Any]) -> None:
+        """Read scalings that are files, mappings or scalers; their names are those of columns."""
+        sizes = {"inputs": self.layers[0].input_size, "outputs": self.layers[-1].output_size}
+        for side, size in sizes.items():
+            key = f"{side.removesuffix('s')}_scaling"
+            if options.get(key) is not None:
+                options[key], names = as_scaling(options[key], side, size, options.get(side))
+                if names is not None and options.get(side) is None:
+                    options[side] = names
 
     def _take_window(self, options: dict[str, Any], rows: int) -> None:
         if "window" not in options:

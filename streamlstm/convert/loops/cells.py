@@ -269,8 +269,8 @@ def _signs(x: Expression) -> dict[Product, float]:
     """Return the factors of an expression if each is one number for all elements: 1 or -1."""
     found = {}
     for key, matrix in x.terms.items():
-        sign = float(matrix[0, 0])
-        if abs(sign) != 1 or not np.array_equal(matrix, sign * np.eye(x.width)):
+        sign = float(np.sign(matrix[0, 0]))
+        if not sign or not np.allclose(matrix, sign * np.eye(x.width), rtol=1e-6, atol=0):
             raise _NoMatchError
         found[key] = sign
     return found

@@ -1,7 +1,7 @@
 """Conversion of ONNX graphs: the chain of layers from the graph's input to its output."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import ConvertError
@@ -41,25 +41,55 @@ def from_onnx(source: Any, *, output: str | None = None, **options: Any) -> Mode
         If the file cannot be read, or a node between input and output is not supported; the message
         names the node.
     """
-    model, loops = replace_loops(inline_functions(load_model(source)))
+    return convert_graph(load_model(source), output, options)
+
+
+def convert_graph(
+    model: Any,
+    output: str | None,
+    options: Mapping[str, Any],
+    source: str = "ONNX",
+    notes: Sequence[str] = (),
+) -> Model:
+    """Convert a graph that was read, or written from one of another format.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    output : str, optional
+    options : mapping
+        As for :func:`from_onnx`.
+    source : str
+        The format, for the metadata.
+    notes : sequence of str
+        What the reader of that format did.
+
+    Raises
+    ------
+    ConvertError
+        If a node between input and output is not supported.
+    """
+    model, loops = replace_loops(inline_functions(model))
     constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     exported = exported_metadata(model)
     if options.get("window", 0) is None:
         exported.pop("start", None)
     initial = exported.pop("initial", {})
     problem: ConvertError | None = None
-    for inputs, single_step in input_candidates(model, constants):
+    window = options.get("window")
+    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
+    for inputs, single_step in input_candidates(model, constants, rows):
         try:
             interpreter = Interpreter(model, inputs, constants, initial)
             tensor = _output_tensor(interpreter, output)
             _check_output(tensor, single_step)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
             builder.window = _window(model, inputs, tensor)
-            builder.notes += dict.fromkeys(interpreter.notes)
+            builder.notes += dict.fromkeys([*notes, *interpreter.notes])
             chosen = {**exported, **options}
             if tensor.skip is not None and "skip" not in chosen:
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}
-            return builder.build("ONNX", **chosen)
+            return builder.build(source, **chosen)
         except ConvertError as error:
             problem = problem or error
     assert problem is not None

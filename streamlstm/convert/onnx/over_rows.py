@@ -21,7 +21,7 @@ def apply(
     rows = layer.rows_of(x.time.size)
     if rows < 1:
         raise ConvertError(f"{node}: expected more rows than the {x.time.size} that come.")
-    time = x.time if rows == x.time.size else Dim(rows)
+    time = x.time if rows == x.time.size else Dim(rows, x.time.open and rows > 1)
     feature = x.feature if layer.output_size == x.width else Dim(layer.output_size)
     if layer.output_size == 1:
         feature = None
@@ -108,6 +108,10 @@ def flattened(node: Node, x: SymbolicTensor, axes: Sequence[Axis]) -> SymbolicTe
     found = [tuple(axis) for axis in axes]
     for whole, by_feature in (((x.time, x.feature), False), ((x.feature, x.time), True)):
         if whole in found:
+            if x.time.open:
+                raise ConvertError(
+                    f"{node} takes all rows of a window as one: say how many there are (window=T)."
+                )
             layer = Flatten(x.width, x.time.size, by_feature)
             feature = Dim(layer.output_size)
             made = x.append(LayerOp(layer, {}, str(node)))

@@ -30,6 +30,7 @@ _ACTIVATION_NAMES = {
 }
 # Defaults of ONNX that differ from those here.
 _DEFAULTS: dict[str, tuple[float, ...]] = {"hard_sigmoid": (0.2, 0.5)}
+CELL_CLIP = "cell_clip"  # none of ONNX's: graphs that are written from other formats have it
 # Activations without defaults in ONNX, or with others in ONNX Runtime.
 _NO_DEFAULTS = ("affine", "scaled_tanh", "thresholded_relu")
 _GATE_ORDERS = {"LSTM": ("iofc", "ifco"), "GRU": ("zrh", "rzh"), "RNN": ("i", "i")}
@@ -196,6 +197,7 @@ def _layer(
         peephole="peephole" in arrays,
         coupled=coupled,
         gate_clip=clip,
+        cell_clip=node.attribute(CELL_CLIP),
         gate_activation=gate,
         candidate_activation=candidate,
         cell_activation=cell,

@@ -20,9 +20,17 @@ from .feature_ops import LayerOp, Op, UnnamedFunction, evaluate_ops
 
 @dataclass(frozen=True, eq=False)
 class Dim:
-    """An axis that is never split; it is identified by the object, not by its size."""
+    """An axis that is never split; it is identified by the object, not by its size.
+
+    Attributes
+    ----------
+    size : int
+    open : bool
+        Whether the graph leaves its length open, so that the size says nothing.
+    """
 
     size: int
+    open: bool = False
 
 
 Axis = tuple[Dim, ...]

@@ -219,7 +219,7 @@ def _fill(S, at, F, i, own, K, k):
     value, flags = float64(S[c + LAST * F]), int64(FILLED_SOME)
     if not seen:
         value = float64(K[k + METHOD + F + i])
-    elif method == PREDICT and S[c + AGE * F] <= LONGEST:
+    elif method == PREDICT and S[c + AGE * F] > 0.0 and S[c + AGE * F] <= LONGEST:
         S[c + AGE * F] = float64(S[c + AGE * F]) + 1.0
     if not seen or gap > K[k + MAX_GAP]:
         flags |= ABSENT

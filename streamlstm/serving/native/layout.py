@@ -152,8 +152,11 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     # For an online stage.
     TIMES,  # addresses of the block's event times, and of the same sorted by round
     TIMES_SORTED,
-    EXTRAS,  # address of int64[extras, EXTRA]: the map of a PREDICTION, 0 if it has none
+    EXTRAS,  # address of int64[extras, EXTRA]: what predictions say beside y, 0 for nothing
     EXTRA_COUNT,
+    RUNS,  # address of int64[runs, RUN]: the map of a PREDICTION
+    RUN_COUNT,
+    PATCHES,  # address of int64[patches, PATCH]: those of all runs
     WORDS,  # address of uint8[words, WORD]: each its size and its bytes
     LEVELS,  # address and size of the map's head and levels in a PREDICTIONS
     LEVELS_SIZE,
@@ -162,8 +165,8 @@ TIME_UNIT = 8  # times are counted in units of 2**8 ns, sizes in ones
     OUTPUT_OFFSETS,  # address of float64[O, levels or 1], 0 if there are none
     OUTPUT_COUNT,  # O
     OUTPUT_LEVEL,  # place in a result of what is added to the outputs besides, 0 for none
-) = range(110)
-LOOP = 112
+) = range(113)
+LOOP = 120
 
 POLL_ITEM = 8
 
@@ -207,9 +210,15 @@ BATCH_RECORD, BATCH_FIRST, BATCH_COUNT, BATCH_MANY, BATCH_NUMBERED, BATCH_ROW = 
 # the sequence number; the round, which is how many rows of the block the stream has before.
 ID, LENGTH, SEQ, ROUND, ROW = range(5)
 
-# An extra: the address and the number of the bytes before it, how it is written (wire/extras.py),
-# where its numbers begin in a result and how many they are; address and size of its key alone.
-EXTRA_AT, EXTRA_SIZE, EXTRA_WHAT, EXTRA_START, EXTRA_COUNTED, KEY_AT, KEY_SIZE, EXTRA = range(8)
+# An extra of PREDICTIONS (wire/extras.py): address and size of its key, how it is written, where
+# its numbers begin in a result and how many they are.
+KEY_AT, KEY_SIZE, EXTRA_WHAT, EXTRA_START, EXTRA_COUNTED, EXTRA = range(6)
+
+# A run of PREDICTION: address and size of its bytes, how many numbers are put into them, and how
+# the extra that follows is written (below 0 if none does). A patch: a place in the run, how the
+# number is put there, and where it stands in a result, in bytes.
+RUN_AT, RUN_SIZE, RUN_PATCHES, RUN_WHAT, RUN_START, RUN_COUNTED, RUN = range(7)
+PATCH_PLACE, PATCH_WHAT, PATCH_SOURCE, PATCH = range(4)
 WORD = 32
 
 MAY_ALL, MAY_STEP, MAY_READ = ord("A"), ord("P"), ord("R")  # roles (serving/access/roles.py)

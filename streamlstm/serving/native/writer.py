@@ -17,8 +17,10 @@ from ...kernels.pointers import (
     half_at,
     int64s_at,
     put_byte,
+    put_half,
+    swapped,
 )
-from ...wire.extras import COUNT, FLAG, FLOATS, NUMBER, WIDE
+from ...wire.extras import COUNT, FIXED, FLOATS, NUMBER, WIDE
 from . import layout, reader
 
 _BYTE = np.uint64(255)
@@ -145,31 +147,45 @@ def write_prediction(loop, at, id, length, seq, y, size):
     at = write_outputs(loop, at, y, size)
     if extras == 0:
         return at
-    for n in range(loop[layout.EXTRA_COUNT]):
-        extra = int64s_at(extras + 8 * layout.EXTRA * n, layout.EXTRA)
-        at = write_bytes(at, extra[layout.EXTRA_AT], extra[layout.EXTRA_SIZE])
-        at = _write_extra(loop, at, extra, y)
+    patch = loop[layout.PATCHES]
+    for n in range(loop[layout.RUN_COUNT]):
+        run = int64s_at(loop[layout.RUNS] + 8 * layout.RUN * n, layout.RUN)
+        start = at
+        at = write_bytes(at, run[layout.RUN_AT], run[layout.RUN_SIZE])
+        stop = patch + 8 * layout.PATCH * run[layout.RUN_PATCHES]
+        while patch < stop:
+            _put(start, int64s_at(patch, layout.PATCH), y)
+            patch += 8 * layout.PATCH
+        if run[layout.RUN_WHAT] >= FIXED:
+            at = _write_varying(loop, at, run, y)
     return at
 
 
-@internal
-def _write_extra(loop, at, extra, y):
-    """Write numbers of the result at ``y``, as an extra says."""
-    what, start = extra[layout.EXTRA_WHAT], extra[layout.EXTRA_START]
-    place = y + 4 * start
-    if what == FLOATS:
-        return write_bytes(at, place, 4 * extra[layout.EXTRA_COUNTED])
+@inlined
+def _put(start, patch, y):
+    """Put a number of the result at ``y`` into the run at ``start``."""
+    place, source = start + patch[layout.PATCH_PLACE], y + patch[layout.PATCH_SOURCE]
+    if patch[layout.PATCH_WHAT] == FLOATS:
+        put_half(place, half_at(source))
+    elif patch[layout.PATCH_WHAT] == NUMBER:
+        put_half(place, swapped(half_at(source)))
+    else:
+        is_true = floats_at(source, int64(1))[0] > 0.0
+        put_byte(place, uint64(reader.NIL + 2 + is_true))
+
+
+@inlined
+def _write_varying(loop, at, run, y):
+    """Write what follows a run: a value of the result at ``y`` whose size varies."""
+    what, start = run[layout.RUN_WHAT], run[layout.RUN_START]
     if what == WIDE:
-        return write_wide(loop, at, y, start, extra[layout.EXTRA_COUNTED])
-    if what == NUMBER:
-        return write_big_endian(write_byte(at, int64(reader.FLOAT32)), half_at(place), int64(4))
-    number = int64(floats_at(place, int64(1))[0])
-    if what == FLAG:
-        return write_byte(at, int64(reader.NIL + 2 + (number > 0)))
+        return write_wide(loop, at, y, start, run[layout.RUN_COUNTED])
+    number = int64(floats_at(y + 4 * start, int64(1))[0])
     if what == COUNT:
         return write_unsigned(at, uint64(number))
     word = loop[layout.WORDS] + layout.WORD * number
-    return write_bytes(at, word + 1, int64(byte_at(word)))
+    copy_bytes(at, word + 1, int64(layout.WORD - 1))  # a constant: quicker than the bytes it has
+    return at + int64(byte_at(word))
 
 
 @internal

@@ -7,7 +7,8 @@ state, with its sequence number, its producer and, where the outputs are as many
 prediction. So one small commit changes them all, atomically.
 
 In the same way a store of a former format is taken over: its records stay as they are until their
-streams change, and differ in size from those of this format. They have no producer.
+streams change, and differ in size from those of this format. They have no producer. So is one of
+the former version of the online stage, whose rows lack columns.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends.plan import former_row, from_former, initial_row
 from ...engine.last_prediction import PredictionSlice, copy_predictions
 from ...engine.records import HASH_SIZE, ROW_START, RecordBatch
 from ...kernels import compile
+from ...network.model import Model
 from .header import Epoch, Header
 
 _TIME = slice(8, 16)
@@ -31,12 +34,13 @@ class Epochs:
     ----------
     header : Header
         Header of the store.
-    initial : float32[R]
-        The initial row of a stream.
+    model : Model
+        Whose streams these are.
     """
 
-    def __init__(self, header: Header, initial: NDArray[np.float32]) -> None:
-        self._now, self._earlier, self._initial = header.now, header.earlier, initial
+    def __init__(self, header: Header, model: Model) -> None:
+        self._now, self._earlier, self._initial = header.now, header.earlier, initial_row(model)
+        self._former = former_row(model)
         self._call = compile.dirty_entries()
 
     def mark(self, batch: RecordBatch) -> None:
@@ -73,6 +77,9 @@ class Epochs:
         restarts = self._earlier[place].number != self._now.number
         if restarts:
             row = self._restarted_row(old, place).view(np.uint8)
+        elif len(row) != self._now.row_bytes:
+            before = row.copy().view(np.float32)
+            row = from_former(before, self._former, self._initial).view(np.uint8)
         data = np.zeros(ROW_START + len(row) + HASH_SIZE, np.uint8)
         data[:start] = old[:start]
         data[ROW_START:-HASH_SIZE] = row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from ...backends.plan import prediction_place
+from ...backends.plan import former_row, prediction_place
 from ...engine.last_prediction import PredictionSlice
 from ...engine.records import FORMAT, HASH_SIZE, row_start
 from ...errors import StoreError
@@ -50,6 +50,13 @@ class Epoch(NamedTuple):
         return self.record_size - self.row_start - HASH_SIZE
 
 
+class Former(NamedTuple):
+    """What the header of a store said whose rows are of the former version (plan.former_row)."""
+
+    compatibility: str
+    row_bytes: int
+
+
 class Header(NamedTuple):
     """The header of a store.
 
@@ -70,6 +77,8 @@ class Header(NamedTuple):
         How often all streams have restarted.
     earlier : tuple of Epoch
         Layouts of the records that were written before.
+    former : Former, optional
+        Of what is taken over; not stored.
     """
 
     model: str
@@ -81,6 +90,7 @@ class Header(NamedTuple):
     others: tuple[str, ...] = ()
     epoch: int = 0
     earlier: tuple[Epoch, ...] = ()
+    former: Former | None = None
 
     @property
     def now(self) -> Epoch:
@@ -89,13 +99,16 @@ class Header(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the header as JSON."""
-        fields = self._asdict().items()
-        return json.dumps({_JSON_KEYS.get(name, name): value for name, value in fields}).encode()
+        fields = self._asdict()
+        del fields["former"]
+        return json.dumps({_JSON_KEYS.get(name, name): v for name, v in fields.items()}).encode()
 
     def continued_from(self, before: Header) -> Header:
         """Return this header for a store whose streams continue from ``before``."""
         earlier = before.earlier
-        if before.format != self.format:  # rows are the same, what stands beside them is not
+        if self._is_former(before):
+            earlier += (before.now,)
+        elif before.format != self.format:  # rows are the same, what stands beside them is not
             earlier += (before.now._replace(start=self.start, outputs=self.outputs),)
         others = () if before.model == self.model else (before.model,)
         return self._replace(others=others, epoch=before.epoch, earlier=earlier)
@@ -128,6 +141,8 @@ class Header(NamedTuple):
             return self.restarted_from(before)
         if not same and (other != "keep" or before.compatibility != self.compatibility):
             raise StoreError(self._of_another(before, place))
+        if self._is_former(before):
+            return self.continued_from(before)._replace(others=())
         if before.now.row_bytes != self.now.row_bytes:
             raise StoreError(
                 f"{place}: holds rows of {before.now.row_bytes} bytes, this streamlstm has rows of "
@@ -136,6 +151,9 @@ class Header(NamedTuple):
             )
         # No other worker uses it now, so only this one's model may use it further.
         return self.continued_from(before)._replace(others=())
+
+    def _is_former(self, before: Header) -> bool:
+        return self.former == (before.compatibility, before.now.row_bytes)
 
     def _of_another(self, before: Header, place: str) -> str:
         said = (
@@ -189,11 +207,12 @@ def decode_header(found: bytes, place: str) -> Header:
 
 def header_of(model: Model, record_size: int) -> Header:
     """Return the header of a new store for a model."""
-    place = prediction_place(model)
+    place, former = prediction_place(model), len(former_row(model))
     return Header(
         model.fingerprint,
         record_size,
         compatibility=compatibility_key(model),
         start=place.start,
         outputs=model.output_size,
+        former=Former(compatibility_key(model, former=True), 4 * former) if former else None,
     )

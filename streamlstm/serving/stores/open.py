@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...backends.plan import initial_row
 from ...engine.engine import Engine
 from ...errors import StoreError
 from .checkpointer import Checkpointer
@@ -33,7 +32,7 @@ def open_checkpointer(
         return None
     tracker = engine.dirty_tracker()
     store = open_store(where, header_of(engine.model, tracker.record_size), other, take_over)
-    return Checkpointer(tracker, store, seconds, Epochs(store.header, initial_row(engine.model)))
+    return Checkpointer(tracker, store, seconds, Epochs(store.header, engine.model))
 
 
 def open_store(where: str, header: Header, other: str = "refuse", take_over: bool = False) -> Store:

@@ -1,0 +1,1 @@
+"""TensorFlow Lite files and frozen graphs of TensorFlow, read without TensorFlow."""

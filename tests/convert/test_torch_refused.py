@@ -1,0 +1,109 @@
+"""Modules of PyTorch that are refused, and those whose softmax is ambiguous."""
+
+from typing import Any
+
+import pytest
+
+import streamlstm as sl
+from streamlstm.errors import ConvertError
+
+from .stepping import TOLERANCE, difference
+from .torch_networks import STEPS, scramble, sequence
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: make test-all")
+nn = torch.nn
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
+
+class Own(nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(2, 4)
+        self.register_buffer("mean", torch.ones(2))
+
+
+class Opaque(nn.Module):  # type: ignore[misc, name-defined]
+    pass
+
+
+REFUSED = {
+    "bidirectional": (nn.LSTM(2, 3, bidirectional=True), "bidirectional"),
+    "attention": (nn.MultiheadAttention(4, 2), "attends to the whole past"),
+    "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "attends to the whole past"),
+    "convolution": (nn.Conv1d(2, 3, 3), "convolution over 3 steps at once"),
+    "unknown activation": (
+        nn.Sequential(nn.Linear(2, 3), nn.Hardshrink()),
+        r"1 \(Hardshrink\) calls torch.hardshrink: there is no layer",
+    ),
+    "unknown module": (nn.Sequential(nn.Linear(2, 3), Opaque()), r"1 \(Opaque\)"),
+    "weights of its own": (Own(), r"weights of its own, mean \(2,\).*input_scaling"),
+    "statistics of the batch": (nn.BatchNorm1d(3, track_running_stats=False), "batch it sees"),
+    "norm over two axes": (nn.LayerNorm((3, 4)), r"\(3, 4\)"),
+    "softmax over the batch": (
+        nn.Sequential(nn.Linear(2, 3), nn.Softmax(0)),
+        "several streams at once",
+    ),
+    "embedding that changes": (nn.Embedding(3, 4, max_norm=1.0), "max_norm"),
+    "embedding in the middle": (
+        nn.Sequential(nn.Linear(2, 3), nn.Embedding(3, 4)),
+        "expected it to be the first",
+    ),
+    "nothing": (nn.Sequential(), "no layer|cannot be converted"),
+    "layers that do not fit": (
+        nn.Sequential(nn.LSTM(2, 3), nn.Linear(4, 1)),
+        "1 takes 4 values.*returns 3",
+    ),
+}
+
+
+@pytest.mark.parametrize(("module", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_an_unsupported_module_is_refused(module: Any, message: str) -> None:
+    with pytest.raises(ConvertError, match=message):
+        sl.from_torch(module)
+
+
+SOFTMAX = ["Softmax", "LogSoftmax", "Softmin"]
+
+
+@pytest.mark.parametrize("kind", SOFTMAX)
+@pytest.mark.parametrize("dim", [None, 1])
+def test_an_ambiguous_softmax_is_refused(kind: str, dim: int | None) -> None:
+    softmax = getattr(nn, kind)(dim)
+    message = rf"head\.1 has dim={dim}, .*recurrent layer.*use dim=-1, the features"
+
+    class Network(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(2, 4)
+            self.head = nn.Sequential(nn.Linear(4, 3), softmax)
+
+    with pytest.raises(ConvertError, match=message):
+        sl.from_torch(Network())
+
+
+@pytest.mark.parametrize("kind", SOFTMAX)
+@pytest.mark.parametrize("dim", [-2, 0, 1, 2, 3])
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_a_softmax_with_a_dimension(kind: str, dim: int, recurrent: bool) -> None:
+    layer = nn.GRU(2, 4, batch_first=True) if recurrent else nn.Linear(2, 4)
+    module = scramble(nn.Sequential(layer, getattr(nn, kind)(dim)), 5)
+    if dim != 2 and (recurrent or dim != 1):  # rows and sequences of them have features there
+        words = r"(1 is over dimension|1 has dim=1|softmax|softmin).*use dim=-1"
+        with pytest.raises(ConvertError, match=words):
+            sl.from_torch(module)
+        return
+    x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        whole = sequence(module, x[None]) if recurrent else module(x if dim == 1 else x[None])
+        expected = whole.reshape(STEPS, -1).numpy()
+    assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+def test_a_softmax_without_dimension_on_rows() -> None:
+    module = scramble(nn.Sequential(nn.Linear(2, 4), nn.Softmax()), 5)
+    x = torch.randn(STEPS, 2, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    assert difference(sl.from_torch(module), x.numpy(), expected) < TOLERANCE
