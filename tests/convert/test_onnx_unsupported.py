@@ -142,8 +142,6 @@ def test_a_sequence_that_is_reversed_needs_a_window() -> None:
 def test_an_open_length_is_what_the_caller_says() -> None:
     flat = tail(node("Flatten", "t2", "f"), node("Gemm", "f M", "y"), M=draw(8, 1))
     assert sl.from_onnx(flat, window=2).layers[2] == sl.Flatten(4, 2)
-    with pytest.raises(ConvertError, match=r"Gemm 'y': expected weights of shape \(12, "):
-        sl.from_onnx(flat, window=3)
 
 
 def test_anything_but_onnx_is_refused(tmp_path: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def apply(
     feature = x.feature if layer.output_size == x.width else Dim(layer.output_size)
     if layer.output_size == 1:
         feature = None
-    moved = {(x.time,): (time,) if rows > 1 else ()}
+    moved: dict[Axis, Axis] = {(x.time,): (time,) if rows > 1 else ()}
     if x.feature is not None:
         moved[(x.feature,)] = () if feature is None else (feature,)
     axes = tuple(moved.get(axis, axis) for axis in x.axes)
@@ -120,11 +121,10 @@ def flattened(node: Node, x: SymbolicTensor, axes: Sequence[Axis]) -> SymbolicTe
     return x.reshaped(axes)
 
 
-def _single(value: object, default: int) -> int:
+def _single(value: Any, default: int) -> int:
     if value is None:
         return default
-    found = value[0] if isinstance(value, list | tuple) else value
-    return int(found)  # type: ignore[call-overload, no-any-return]
+    return int(value[0] if isinstance(value, list | tuple) else value)
 
 
 def _pads(node: Node, rows: int, reach: int, stride: int) -> tuple[int, int]:

@@ -96,28 +96,26 @@ def _backwards(node: Node, x: SymbolicTensor, direction: str, *given: Value) -> 
         turned = found.append(LayerOp(Reverse(F), {}, str(node)), LayerOp(layer, arrays, str(node)))
         again = turned.append(LayerOp(Reverse(H), {}, str(node)))
         feature = Dim(H) if H > 1 else None
-        outputs = [replace(again, feature=feature), replace(turned, feature=feature), unknown]
+        made = [replace(again, feature=feature), replace(turned, feature=feature)]
         last: tuple[Dim, ...] = () if feature is None else (feature,)
         first: tuple[Dim, ...] = ()
     else:
         joined = {f"forward_{key}": a for key, a in arrays.items()}
         joined |= {f"backward_{key}": a for key, a in parts[1][1].items()}
-        outputs = [
+        made = [
             found.append(LayerOp(Bidirectional(F, layer, sequence=every), joined, str(node)))
             for every in (True, False)
         ]
         directions, units = Dim(2), Dim(H)
-        outputs = [replace(y, feature=Dim(2 * H), parts=(directions, units)) for y in outputs]
-        outputs.append(unknown)
+        made = [replace(y, feature=Dim(2 * H), parts=(directions, units)) for y in made]
         last, first = (units,), (directions,)
     axes = [(batch, time, first, last), (batch, first, last)]
     if not batch_first:
         axes = [(time, first, batch, last), (first, batch, last)]
-    outputs[:2] = [
-        replace(y, axes=a, state=n == 1)
-        for n, (y, a) in enumerate(zip(outputs, axes, strict=False))
+    outputs: list[Value] = [
+        replace(y, axes=a, state=n == 1) for n, (y, a) in enumerate(zip(made, axes, strict=True))
     ]
-    return outputs[: len(node.outputs)]
+    return [*outputs, unknown][: len(node.outputs)]
 
 
 def _matrices(node: Node, W: Value, R: Value, B: Value) -> tuple[dict[str, Float64Array], int, int]:

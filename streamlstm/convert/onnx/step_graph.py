@@ -255,7 +255,7 @@ class StepGraph:
         return [self._weight(n, key, arrays[key]) for key in parameter_names(layer)]
 
     def _call(
-        self, n: int, layer: LSTM | GRU | RNN, x: str, states: list[str], weights: list[str]
+        self, n: int | str, layer: LSTM | GRU | RNN, x: str, states: list[str], weights: list[str]
     ) -> list[str]:
         """Write a call of that function; return the names of the new states."""
         return self.writer.nodes_out(

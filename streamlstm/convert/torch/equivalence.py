@@ -218,7 +218,7 @@ def record(
     module: Any, form: Form, X: Float64Array, dtype: torch.dtype, windowed: bool = False
 ) -> tuple[Recorder, list[torch.Tensor]]:
     """Call a copy of a module with X[S, T, F]; return what was recorded and the outputs."""
-    signals = Signals(STREAMS if form.streams > 1 else 1, *X.shape[1:], windowed)
+    signals = Signals(STREAMS if form.streams > 1 else 1, X.shape[1], X.shape[2], windowed)
     with quiet_copy(module, dtype) as copied:
         recorder = Recorder(copied, signals)
         x = torch.tensor(X, dtype=dtype)

@@ -124,7 +124,7 @@ def evaluate_module(module: Any, X: Float64Array, window: int | None = None) -> 
     chain = read_output(recorder.values.signals, recorder.values.labels(output))
     if windowed:
         own = chain.positions == 0
-        return output.double().numpy()[own].reshape(1, -1)
+        return np.asarray(output.double().numpy()[own], np.float64).reshape(1, -1)
     own = chain.positions < len(X)  # of the first stream
     Y = np.full((len(X), int(chain.values.max()) + 1), np.nan)
     Y[chain.positions[own], chain.values[own]] = output.double().numpy()[own]

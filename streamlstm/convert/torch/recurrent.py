@@ -97,7 +97,7 @@ def _add_both(
 ) -> None:
     """Append one layer of a bidirectional module."""
     suffix, kind, biased, activation = given
-    arrays = {}
+    arrays: dict[str, Float64Array] = {}
     for way, end in (("forward", suffix), ("backward", f"{suffix}_reverse")):
         own, found, width = _take_layer(weights, name, end, kind, biased)
         layer = _layer_of(own, found, width, activation)
