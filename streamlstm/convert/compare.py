@@ -72,6 +72,15 @@ class Comparison:
     source: str
     left_out: tuple[str, ...] = ()
 
+    def summary(self) -> str:
+        """Return what was compared in a line, for the metadata of a model."""
+        less = f", without {' and '.join(self.left_out)}" if self.left_out else ""
+        answer = "yes" if self.agrees else "no, they differ"
+        return (
+            f"{answer}: {self.difference:.2g} of {self.size:.3g} over {self.how} "
+            f"({self.source}{less})"
+        )
+
     def __str__(self) -> str:
         verdict = "within" if self.agrees else "more than"
         return (

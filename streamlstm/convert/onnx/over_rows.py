@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Conv1D, Flatten, Layer, Pool
+from ...network.layers import Conv1D, Dense, Flatten, Layer, Pool
 from ..common.weights import Float64Array
 from .feature_ops import LayerOp
 from .node import Node
@@ -52,12 +52,19 @@ def over(node: Node, x: SymbolicTensor, axis: int) -> SymbolicTensor:
 
 
 def convolution(node: Node, x: SymbolicTensor, W: Value, B: Value = None) -> SymbolicTensor:
-    """Conv over one axis; its weight is [O, F, k]."""
+    """Conv over one axis; its weight is [O, F, k]. One of kernel 1 is a Dense layer."""
     weight = np.asarray(node.constant(W), np.float64)
     if weight.ndim != 3:
         raise ConvertError(f"{node}: expected a convolution over one axis, the rows.")
     groups = node.attribute("group", 1)
     O, part, k = weight.shape
+    bias = np.zeros(O) if B is None else np.asarray(node.constant(B), np.float64)
+    strides = [n for n in node.attribute("strides") or [] if n != 1]
+    if k == groups == 1 and not strides and not any(node.attribute("pads") or []):
+        if not x.is_features(1):
+            raise ConvertError(f"{node}: expected the features on axis 1.")
+        dense = {"weight": weight[:, :, 0], "bias": bias}
+        return x.with_features(1, O, LayerOp(Dense(part, O), dense, str(node)))
     full = np.zeros((O, groups, part, k))
     for n in range(groups):
         rows = slice(n * O // groups, (n + 1) * O // groups)
@@ -67,7 +74,6 @@ def convolution(node: Node, x: SymbolicTensor, W: Value, B: Value = None) -> Sym
     assert x.time is not None
     left, right = _pads(node, x.time.size, (k - 1) * dilation + 1, stride)
     layer = Conv1D(groups * part, O, k, stride, dilation, left, right)
-    bias = np.zeros(O) if B is None else np.asarray(node.constant(B), np.float64)
     weight = full.reshape(O, groups * part, k).transpose(0, 2, 1)
     return apply(node, x, layer, {"weight": weight, "bias": bias})
 
