@@ -39,8 +39,11 @@ def print_model(model: Model) -> None:
         print(f"inputs are added to outputs: {added}")
     if model.metadata.get("notes"):
         print(f"note: {model.metadata['notes']}")
-    if model.metadata.get("compared", "").startswith("no: "):
-        print(f"not compared: {model.metadata['compared'].removeprefix('no: ')}")
+    compared = model.metadata.get("compared", "")
+    if compared.startswith("no: "):
+        print(f"not compared: {compared.removeprefix('no: ')}")
+    elif compared:
+        print(f"compared: {compared}")
 
 
 def own_options(layer: Layer) -> dict[str, Any]:

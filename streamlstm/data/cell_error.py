@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pyarrow.compute as pc
@@ -26,6 +27,8 @@ def cell_error(
     else:
         came = repr(cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "...")
         advice = "correct the cell or leave the column out"
+        if expected.startswith("a number") and any(map(str.isalnum, cell)) and len(cell) <= _SHOWN:
+            advice += f"; --missing-value {shlex.quote(cell)} makes such cells missing"
     return DataError(f"{columns.where(row, name)}: expected {expected}, got {came}; {advice}")
 
 

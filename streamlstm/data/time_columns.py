@@ -35,7 +35,10 @@ from .zones import SkippedHourError, check_zone, find_daylight_saving, to_utc
 
 _MANY = 10_000  # cells that tell whether times are numbers
 _SAMPLE = 1000
-_EXPECTED = "a time (seconds since 1970, or a time stamp like 2024-05-31 12:30:00)"
+_EXPECTED = (
+    "a time (seconds since 1970, or a time stamp like 2024-05-31 12:30:00; --time-format names "
+    "another notation)"
+)
 _ORDINARY = (ISO, "s")
 _ISO = TimeFormat()
 

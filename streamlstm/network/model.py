@@ -201,6 +201,10 @@ class Model(ModelContents):
             online = replace(online or Online(), difference=self.differences)
         return self._copy(online=online, **inputs_with(self, online))
 
+    def with_metadata(self, **more: str) -> "Model":
+        """Return the model with more metadata, which replace those of the same names."""
+        return self._copy(metadata={**self.metadata, **more})
+
     def with_window(self, window: int | None, start: str | None = None) -> "Model":
         """Return a copy of this model that runs over windows of so many rows; None for stateful.
 
@@ -272,7 +276,7 @@ class Model(ModelContents):
         if self.online is not None:
             shown.append(("online stage", self.online.describe()))
         shown.append(("fingerprint", self.fingerprint))
-        if self._is_unseen:
+        if "compared" in self.metadata:
             shown.append(("compared with its source", self.metadata["compared"]))
         return as_table("streamlstm Model", shown)
 

@@ -138,8 +138,8 @@ def test_a_scaled_skip_without_any_layer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (layer("conv1d", table(3, 2, 4), table(4)), "layer 0 (conv1d) is refused: convolutions"),
-        (layer("conv2d"), "convolutions"),
+        (layer("conv1d", table(3, 4), table(4)), "expected a kernel (k, F, O) of one group"),
+        (layer("conv2d"), "a convolution over a plane"),
         (layer("batchnorm2d"), "known are dense"),
         (layer("unknown", table(2, 3)), "did not know the layer"),
         (layer("lstm", table(2, 12)), "lacks recurrent_kernel"),
@@ -241,3 +241,16 @@ def test_a_recnet_of_one_block_is_the_same_network(tmp_path: Path) -> None:
     assert model.fingerprint == same.fingerprint
     recnet["model_data"]["skip"] = 1
     assert "added twice" in refused(sl.from_guitarml, written(tmp_path / "m.json", recnet))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_convolution_over_steps_is_causal(tmp_path: Path, k: int) -> None:
+    layers = [
+        layer("conv1d", table(k, 2, 4), table(4), activation="tanh", kernel_size=[k], dilation=[2]),
+        layer("lstm", table(4, 12), table(3, 12), table(12)),
+        layer("dense", table(3, 1)),
+    ]
+    path = rtneural(tmp_path, layers)
+    model = sl.from_rtneural(path)
+    assert isinstance(model.layers[0], Dense if k == 1 else sl.Conv1D)
+    assert sl.compare(model, path).agrees

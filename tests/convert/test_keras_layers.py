@@ -15,9 +15,9 @@ from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("ConvLSTM1D", "several steps at once"),
+        ("ConvLSTM1D", "another axis than time"),
         ("Lambda", "Python code"),
-        ("MultiHeadAttention", "whole sequence"),
+        ("MultiHeadAttention", "only Attention"),
         ("MyLayer", "the layer is not known"),
     ],
 )

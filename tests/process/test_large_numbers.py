@@ -22,11 +22,15 @@ from streamlstm.client.replay.publisher import ReplayingPublisher
 from streamlstm.client.subscriber import Subscriber
 from streamlstm.errors import BadValueError, RemoteError
 
+from ..redis_server import needs_redis
+from ..unit.test_differences import STAGES, series
+from ..unit.test_differences import network as counting
 from ..unit.test_offsets import LEVEL, SERIES, network
 from .conftest import Sockets, WorkerProcess, assert_same_state
 
 STAGE = Online(fill="last", adapt="rls", labels=50, intervals=(0.5, 0.9), anomaly=True)
 MODEL = network(STAGE)
+COUNTERS = counting(STAGES["all"])
 STREAMLSTM = [sys.executable, "-m", "streamlstm"]
 
 
@@ -137,13 +141,26 @@ def test_a_publisher_sends_large_numbers_as_float64(served: WorkerProcess) -> No
         Publisher(endpoints["pull"], precision="float16")
 
 
-def test_replayed_observations_keep_their_digits_through_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        pytest.param(MODEL, "lmdb", id="offsets"),
+        pytest.param(COUNTERS, "lmdb", id="counters"),
+        pytest.param(COUNTERS, "redis", id="counters in Redis", marks=needs_redis),
+    ],
+)
+def test_replayed_observations_keep_their_digits_through_kills(
+    network: Model, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """The worker and the publisher are killed; the journal and the store have every digit."""
     model, journal = tmp_path / "model.safetensors", tmp_path / "journal"
-    MODEL.save(model)
-    store = ("--store", f"lmdb:{tmp_path / 'store'}", "--commit-ms", "5")
-    engine, X = Engine(MODEL), [[x] for x in SERIES]
-    X[0] = X[30] = [None]  # even the first is known to need float64: the worker said so
+    network.save(model)
+    url = request.getfixturevalue("redis").url if kind == "redis" else f"lmdb:{tmp_path / 'store'}"
+    store = ("--store", url, "--commit-ms", "5")
+    counted = series(gaps=True)[: len(SERIES)].tolist()
+    engine, X = Engine(network), [[x] for x in SERIES] if network is MODEL else counted
+    # Even the first is known to need float64: the worker said so.
+    X[0] = X[30] = [None] * network.input_size
     expected = [str(engine.step("a", x, seq=n + 1).tolist()) for n, x in enumerate(X)]
     seen: dict[int, str] = {}
 

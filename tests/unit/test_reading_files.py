@@ -210,3 +210,23 @@ def test_a_command_that_returns_freed_memory_reads_without_pandas(tmp_path: Path
         "assert 'pandas' not in sys.modules; import pandas"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "lines"),
+    [("Station: Hamburg\nSensor: 7\n\n", 3), ("Export;2024;1,5\n", 1), ("um 1,5 h\n", 1)],
+)
+def test_texts_before_the_header_are_passed_over(before: str, lines: int) -> None:
+    rows = [f"2025-01-0{n};{n},5" for n in range(1, 7)]
+    table = read("\n".join([before + "Zeit;v", *rows, ""]))
+    assert table.values[:, 0].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
+    assert table.lines.tolist() == list(range(lines + 2, lines + 8))
+    assert f"{'a line' if lines == 1 else f'{lines} lines'} before the header" in said(table)
+    for ragged in ("a,b\n1,2,3\n1,2,3\n1,2,3\n", "a,b\n1,2\n1,2,3\n1,2\n1,2\n1,2\n"):
+        with pytest.raises(DataError, match=r":[23]: expected 2 cells as in the header, got 3"):
+            read(ragged)
+
+
+def test_a_word_for_missing_is_named_with_its_option() -> None:
+    with pytest.raises(DataError, match=r"--missing-value 'No Data' makes such cells missing"):
+        read("t,v\n1,2.5\n2,No Data\n3,2.5\n")

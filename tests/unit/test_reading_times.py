@@ -87,6 +87,8 @@ def test_what_is_understood_is_said() -> None:
     assert "milliseconds since 1970" in said("1700000000000")
     assert "spreadsheets" in said("45000.5", "45001.5")
     assert "dates such as 20230131" in said("20230101")
+    assert "hours such as 2023013112" in said("2023010100", "2023010101", "2023010123")
+    assert said("2023010100", "2023010160") == ""  # seconds, for no hour is 60
     assert "%d.%m.%Y %H:%M" in said("31.10.2025 00:00")
     assert said("2025-10-31 00:00") == said("1700000000") == said("1", "2") == ""
 

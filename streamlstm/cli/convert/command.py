@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 if TYPE_CHECKING:
+    from streamlstm.convert.compare import Comparison
     from streamlstm.network.model import Model
 
 _TORCH = "PyTorch state dicts, which hold names and shapes only"
@@ -259,8 +260,11 @@ def convert(
     print_model(model)
     if data is not None and not check:
         raise ConvertError("--data: holds the inputs of --check: add --check")
-    agrees = not check or _check(file, model, keywords, seed, data)
+    found = _check(file, model, keywords, seed, data) if check else None
+    agrees = found is None or found.agrees
     if out is not None and agrees:
+        if found is not None:
+            model = model.with_metadata(compared=found.summary())
         model.save(out)
         print(f"written to {out}")
     if not agrees:
@@ -269,7 +273,7 @@ def convert(
 
 def _check(
     file: Path, model: Model, keywords: dict[str, Any], seed: int, data: Path | None
-) -> bool:
+) -> Comparison:
     """Compare both networks; print the largest difference and what was compared."""
     from streamlstm.convert.compare import compare
 
@@ -281,7 +285,7 @@ def _check(
     if found.left_out:
         left_out = ", ".join(OPTIONS[key] for key in found.left_out)
         print(f"compared without {left_out}, which are not in the file")
-    return found.agrees
+    return found
 
 
 def _rows(data: Path, model: Model) -> Any:

@@ -18,6 +18,7 @@ from ...network.scaling import Scaling
 from .scalers import as_scaling
 from .weights import Float64Array
 
+_WHOLE = "layers and weights are all in the file; sl.compare and convert --check run both"
 Arrays = dict[str, Float64Array]
 
 
@@ -132,7 +133,7 @@ class ModelBuilder:
             Name of the framework, for the metadata.
         compared : str
             What the conversion was compared with, "no: ..." if with nothing; it becomes
-            ``metadata["compared"]``, which the model shows.
+            ``metadata["compared"]``, which the model shows. By default that the file says all.
         **options
             Those of :class:`streamlstm.Model`; ``horizon`` is 0, no forecast, by default.
 
@@ -149,8 +150,7 @@ class ModelBuilder:
         if self.window is not None and any(x.state or x.over_rows for x in self.layers):
             self._take_window(options, self.window)
         options["metadata"] = {"source": source, **(options.get("metadata") or {})}
-        if compared:
-            options["metadata"].setdefault("compared", compared)
+        options["metadata"].setdefault("compared", compared or _WHOLE)
         if self.notes:
             options["metadata"].setdefault("notes", " ".join(self.notes))
         options.setdefault("horizon", 0)

@@ -47,6 +47,10 @@ def _steps(layer: dict[str, Any]) -> Iterator[Step]:
         yield lstm(arrays, sigmoid, np.tanh)
     elif kind == "gru":
         yield gru(arrays, sigmoid, np.tanh, len(arrays) < 3 or arrays[2].ndim == 2)
+    elif kind == "conv1d":
+        dilation = layer.get("dilation", 1)
+        yield _causal(arrays, dilation[-1] if isinstance(dilation, list) else dilation)
+        yield other
     elif kind == "prelu":
         yield prelu(arrays[0])
     elif kind == "batchnorm":
@@ -54,6 +58,19 @@ def _steps(layer: dict[str, Any]) -> Iterator[Step]:
         yield normalise(dict(zip(names, arrays, strict=True)), float(layer.get("epsilon", 1e-3)))
     elif kind == "activation":
         yield other
+
+
+def _causal(arrays: list[Float64Array], dilation: int) -> Step:
+    """Return a causal convolution: kernel (k, F, O), bias; before the first row there are zeros."""
+    kernel, *bias = arrays
+    past = [np.zeros(kernel.shape[1])] * ((len(kernel) - 1) * dilation + 1)
+
+    def step(x: Float64Array) -> Float64Array:
+        past.append(x)
+        taps = past[::-1][: (len(kernel) - 1) * dilation + 1 : dilation][::-1]
+        return np.asarray(sum(tap @ W for tap, W in zip(taps, kernel, strict=True)) + sum(bias))
+
+    return step
 
 
 def evaluate_guitarml(path: str, X: Float64Array) -> Float64Array:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ...network.layers import Conv1D, Dense
 from ...network.model import Model
 from ...network.scaling import Scaling
 from ..common.builder import ModelBuilder
@@ -25,7 +26,7 @@ from ..keras.add_layers import KERNELS, add_batch_norm, add_dense, add_gru, add_
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "elu")
 SILENCE = -90.0  # dB; AIDA-X treats a gain of this and below as zero
-_WINDOW = "convolutions look at several steps at once, which no supported layer does"
+_PLANE = "it is a convolution over a plane, and only those over steps (conv1d) are layers here"
 
 
 @dataclass
@@ -57,8 +58,8 @@ def from_rtneural(path: str | PathLike[str], **options: Any) -> Model:
     Raises
     ------
     ConvertError
-        If the file is damaged, a weight is missing or unexpected, or a layer is a convolution;
-        the message names the layer.
+        If the file is damaged, a weight is missing or unexpected, or a layer is not known; the
+        message names the layer.
 
     References
     ----------
@@ -131,7 +132,7 @@ def _add(builder: ModelBuilder, n: int, layer: dict[str, Any]) -> None:
     if not isinstance(arrays, list):
         raise ConvertError(f"{where}: expected weights as a list, got {type(arrays).__name__}.")
     if kind not in _READERS:
-        reason = _WINDOW if kind.startswith("conv") else f"known are {', '.join(_READERS)}"
+        reason = _PLANE if kind.startswith("conv") else f"known are {', '.join(_READERS)}"
         raise ConvertError(f"{where} is refused: {reason}.")
     with layer_errors(where):
         _READERS[kind](builder, where, layer, arrays)
@@ -178,6 +179,36 @@ def _gru(builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[
     add_gru(builder, weights, reset_after=after)
 
 
+def _conv1d(builder: ModelBuilder, where: str, layer: dict[str, Any], arrays: list[Any]) -> None:
+    """Append a causal convolution, which starts from rows of zeros; one of kernel 1 is Dense."""
+    weights = _named(where, arrays, ("kernel", "bias"))
+    kernel = weights.take("kernel")
+    groups, dilation = (_last(where, layer, key) for key in ("groups", "dilation"))
+    if kernel.ndim != 3 or groups != 1:
+        raise ConvertError(
+            f"{where}: expected a kernel (k, F, O) of one group, got {kernel.shape} of {groups}."
+        )
+    k, F, O = kernel.shape
+    bias = weights.take_or("bias", (O,), 0)
+    weights.finish()
+    name = _activation(layer, where)
+    if k == 1:
+        builder.add(Dense(F, O), {"weight": kernel[0].T, "bias": bias}, where)
+        builder.activate(name, where)
+        return
+    made = Conv1D(F, O, k, 1, dilation, (k - 1) * dilation, activation=name)
+    builder.add(made, {"weight": kernel.transpose(2, 0, 1), "bias": bias}, where)
+
+
+def _last(where: str, layer: dict[str, Any], key: str) -> int:
+    """Return a size of a convolution, 1 by default; the last if it is a list."""
+    value = layer.get(key, 1)
+    value = value[-1] if isinstance(value, list) and value else value
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConvertError(f"{where}: expected {key} to be 1 or more, got {value!r}.")
+    return value
+
+
 def _prelu(builder: ModelBuilder, where: str, _: dict[str, Any], arrays: list[Any]) -> None:
     weights = _named(where, arrays, ("alpha",))
     alpha = weights.take("alpha")
@@ -213,6 +244,7 @@ _READERS: dict[str, Callable[[ModelBuilder, str, dict[str, Any], list[Any]], Non
     "time-distributed-dense": _dense,
     "lstm": _lstm,
     "gru": _gru,
+    "conv1d": _conv1d,
     "prelu": _prelu,
     "batchnorm": _batch_norm,
     "activation": _activation_layer,

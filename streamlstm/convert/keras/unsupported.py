@@ -1,19 +1,24 @@
 """Layers of Keras that are not supported, and why."""
 
-_PAST = "it looks at the whole sequence, of which a stream knows only the past one step at a time"
-_WINDOW = "it looks at several steps at once, which no supported layer does"
+_ATTENTION = "of attention layers only Attention, a dot product, is supported"
+_TIME = "it exchanges time and features: train with the features last, and without it"
+_AXES = "it convolves along another axis than time: a row of a stream has one axis, its features"
+_LOCAL = "of convolutions only Conv1D, SeparableConv1D and DepthwiseConv1D are supported"
+_PADDING = "rows are padded within Conv1D only: give that layer padding='same' or 'causal'"
+_CROPPING = "rows are left out by pooling and by stride only"
 _GRAPH = "it joins branches, and only layers one after the other can be converted"
 _CODE = "it is Python code, which is never run"
 
 REASONS = {
     "Lambda": _CODE,
     "TFOpLambda": _CODE,
-    **dict.fromkeys(("AdditiveAttention", "MultiHeadAttention"), _PAST),
-    **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _PAST),
-    "Permute": _PAST,
-    **dict.fromkeys(("Conv2D", "Conv3D", "Conv1DTranspose", "LocallyConnected1D"), _WINDOW),
-    **dict.fromkeys(("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _WINDOW),
-    **dict.fromkeys(("ZeroPadding1D", "Cropping1D"), _WINDOW),
+    **dict.fromkeys(("AdditiveAttention", "MultiHeadAttention"), _ATTENTION),
+    **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _ATTENTION),
+    "Permute": _TIME,
+    **dict.fromkeys(("Conv2D", "Conv3D", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _AXES),
+    **dict.fromkeys(("Conv1DTranspose", "LocallyConnected1D"), _LOCAL),
+    "ZeroPadding1D": _PADDING,
+    "Cropping1D": _CROPPING,
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average", "Dot"), _GRAPH),
     **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
 }

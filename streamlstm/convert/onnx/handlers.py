@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...network.activations import WITHOUT_PARAMETERS
-from . import activations, arithmetic, concat, norms, shapes, slicing
+from . import activations, arithmetic, concat, norms, over_rows, shapes, slicing
 from .activations import Handler
 from .recurrent import recurrent
 
@@ -53,4 +53,7 @@ HANDLERS: dict[str, Handler] = {
     "Slice": slicing.slice_,
     "Split": slicing.split,
     "Concat": concat.concat,
+    "Conv": over_rows.convolution,
+    **dict.fromkeys(("MaxPool", "AveragePool"), over_rows.pooling),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), over_rows.global_pooling),
 }

@@ -17,6 +17,7 @@ _SINCE = (("s", 1e8, 1e11), ("ms", 1e11, 1e14), ("us", 1e14, 1e17), ("ns", 1e17,
 # Digits that are a date, which no count since 1970 is likely to be in every row.
 _DIGITS = (
     ("%Y%m%d", 19_000_101, 22_001_231),
+    ("%Y%m%d%H", 1_900_010_100, 2_200_123_124),
     ("%Y%m%d%H%M", 190_001_010_000, 220_012_312_400),
     ("%Y%m%d%H%M%S", 19_000_101_000_000, 22_001_231_240_000),
     ("%Y%m", 190_001, 220_012),
@@ -33,6 +34,7 @@ NAMES = {
     "days": "days since 1970",
     EXCEL: "days as spreadsheets count them",
     "%Y%m%d": "dates such as 20230131",
+    "%Y%m%d%H": "hours such as 2023013112",
     "%Y%m%d%H%M": "times such as 202301311200",
     "%Y%m%d%H%M%S": "times such as 20230131120000",
     "%Y%m": "months such as 202301",

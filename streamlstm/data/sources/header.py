@@ -18,6 +18,7 @@ DELIMITERS = "\t|;,"  # of two that fit alike the earlier: commas are in numbers
 _LOOKED_AT = 50  # lines
 _FIRST = 1000  # lines, of which the last may be many
 _SAMPLE = 20  # rows
+_LEAST_ROWS = 3  # with their header, from which on they show what a row is
 _TOLD = re.compile(rb"^\"?sep=([,;\t|])\"?\r?$")  # the first line of some spreadsheets' files
 _UNIT = re.compile(
     r"[\[(<{](?=.*[a-zA-Z%°])[^\[(]*[\])>}]|[%‰°$€£-]|°[CFK]|deg ?[CFK]?|[kMmµuGn]?"
@@ -69,6 +70,12 @@ def read_header(path: str, head: bytes) -> Header:
     if told:
         lines[0] = b""
     first, notes = _first_line(lines)
+    if first is not None and not told:
+        passed = _preamble(lines[first : first + _LOOKED_AT])
+        if passed:
+            count = f"{passed} lines" if passed > 1 else "a line"
+            notes.append(Note(None, f"{count} before the header passed over"))
+            first += passed
     if first is None:
         raise DataError(
             f"{path}: the file is empty; expected a header that names the columns, then rows"
@@ -114,6 +121,26 @@ def _first_line(lines: Sequence[bytes]) -> tuple[int | None, list[Note]]:
     first, passed = (leading[-1], len(leading) - 1) if is_header else (after, len(leading))
     note = Note(None, f"{passed} lines of comments before the header are passed over")
     return first, [note] if passed else []
+
+
+def _preamble(lines: Sequence[bytes]) -> int:
+    """Return how many lines stand before the header: texts of other widths than all that follow."""
+    text = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
+    found = 0
+    longest = _LEAST_ROWS
+    for delimiter in DELIMITERS:
+        rows = [next(csv.reader([line], delimiter=delimiter), []) for line in text]
+        filled = [n for n, row in enumerate(rows) if any(row)]
+        usual = len(rows[filled[-2 if len(filled) > 1 else -1]])  # the last may be cut off
+        like = [n for n in filled if len(rows[n]) != usual and n != filled[-1]]
+        start = like[-1] + 1 if like else 0
+        while start < len(rows) and not any(rows[start]):
+            start += 1
+        header = rows[start] if start < len(rows) else []
+        is_header = all(c.strip() and NumberFormat().parse(c) is None for c in header)
+        if like and usual > 1 and len(rows) - start > longest and is_header:
+            found, longest = start, len(rows) - start
+    return found
 
 
 def _find_delimiter(lines: Sequence[str]) -> str:
