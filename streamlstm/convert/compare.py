@@ -137,7 +137,7 @@ def compare(
             data = model.input_scaling.apply(np.asarray(data, np.float32))
         model = _convert(source, plain)
     X = _random_inputs(model, seed) if data is None else _check_data(model, data)
-    compute = _computation(source, model.output_size, options)
+    compute = _computation(source, model, options)
     given = "random numbers" if data is None else f"{len(X)} rows of data"
     return _judge(model, compute, X, given, added)
 
@@ -150,7 +150,7 @@ def _convert(source: Any, options: Mapping[str, Any]) -> Model:
     return from_torch(source, **options)
 
 
-def _computation(source: Any, outputs: int, options: Mapping[str, Any]) -> Compute:
+def _computation(source: Any, model: Model, options: Mapping[str, Any]) -> Compute:
     """Return what computes the source for X[T, F]."""
     own = {key: value for key, value in options.items() if key not in MODEL_OPTIONS}
     if isinstance(source, str | PathLike):
@@ -160,7 +160,7 @@ def _computation(source: Any, outputs: int, options: Mapping[str, Any]) -> Compu
                 f"{source}: is already a model file; there is nothing to compare with."
             )
         return lambda X: sources.reference_outputs(
-            source, kind, X.astype(np.float64), outputs, **own
+            source, kind, X.astype(np.float64), model.output_size, **own
         )
     if not hasattr(source, "named_modules"):
         raise ConvertError(
@@ -170,7 +170,8 @@ def _computation(source: Any, outputs: int, options: Mapping[str, Any]) -> Compu
     from .torch.evaluate import evaluate_module
 
     return lambda X: sources.ReferenceOutputs(
-        evaluate_module(source, X.astype(np.float64)), "PyTorch, the module's own forward"
+        evaluate_module(source, X.astype(np.float64), model.window),
+        "PyTorch, the module's own forward",
     )
 
 

@@ -19,8 +19,8 @@ def broken(op: str = "LSTM", places: str = "W R B", **changed: Any) -> Any:
 
 REFUSED: dict[str, Any] = {
     "loop": (tail(node("Loop", "- - M", "y"), M=draw(1)), "Loop 'y' cannot be converted: a loop"),
-    "reverse": (broken(direction="Reverse"), "LSTM 'y' has direction 'reverse'"),
-    "bidirectional": (broken(direction="bidirectional"), "direction 'bidirectional'"),
+    "reverse": (broken(direction="Reverse"), r"layer 0 \(reverse\) looks at several rows at once"),
+    "weights of one direction": (broken(direction="bidirectional"), r"expected W \(1, 4H, F\)"),
     "rows": (broken(W=draw(1, 18, F)), r"W \(1, 4H, F\).*\(1, 18, 3\).*\(1, 20, 5\)"),
     "bias": (broken(B=draw(1, 20)), r"LSTM 'y': B: expected shape \(1, 40\), got \(1, 20\)"),
     "peephole": (broken(places="W R B - - - P", P=draw(1, 10)), r"P: expected shape \(1, 15\)"),
@@ -52,7 +52,7 @@ REFUSED: dict[str, Any] = {
         tail(node("Gather", "t2 zero", "y", axis=1), zero=np.array(0)),
         r"Gather 'y' takes \[0\] of the sequence: a stream has only its last step",
     ),
-    "mean over time": (tail(node("ReduceMean", "t2", "y", axes=[1])), "the whole series"),
+    "mean over time": (tail(node("ReduceMean", "t2", "y", axes=[1])), "pool.* expected a window"),
     "softmax over time": (tail(node("Softmax", "t2", "y", axis=1)), "over other axes"),
     "attention": (
         tail(node("Transpose", "t2", "k", perm=[0, 2, 1]), node("MatMul", "t2 k", "y")),
@@ -78,11 +78,11 @@ REFUSED: dict[str, Any] = {
         tail(
             node("Transpose", "t2", "k", perm=[0, 2, 1]), node("Conv", "k M", "y"), M=draw(2, 4, 3)
         ),
-        "looks at 3 rows at once",
+        r"layer 2 \(conv1d\) looks at later rows too: expected a window",
     ),
     "flattened": (
         tail(node("Flatten", "t2", "f"), node("Gemm", "f M", "y"), M=draw(8, 1)),
-        "stepped",
+        r"Flatten 'f' takes all rows of a window as one: .*window=T",
     ),
     "unknown": (
         tail(node("Cumsum", "t2 one", "y"), one=np.array(1)),
@@ -103,7 +103,6 @@ def test_an_unsupported_graph_is_refused(model: Any, message: str) -> None:
 
 MAX, MIN = 2**63 - 1, -(2**63) + 1
 SLICES: dict[str, tuple[tuple[int, int, int], str]] = {
-    "reversed": ((-1, MIN, -1), "reverses an axis.*cannot be read from its end"),
     "without its end": ((0, -1, 1), r"takes \[:-1\] of an axis.*every one is taken"),
     "without its start": ((1, MAX, 1), r"takes \[1:\] of an axis"),
     "every second": ((0, MAX, 2), r"takes \[::2\] of an axis"),
@@ -132,11 +131,17 @@ def test_steps_selected_before_a_layer_are_refused(
         sl.from_onnx(model)
 
 
-def test_a_sequence_reversed_after_a_layer_is_refused() -> None:
+def test_a_sequence_that_is_reversed_needs_a_window() -> None:
     constants = {"minus": np.array([-1]), "end": np.array([MIN]), "axis": np.array([1])}
     turned = tail(node("Slice", "t2 minus end axis minus", "y"), **constants)
-    with pytest.raises(ConvertError, match=r"^Slice 'y' reverses the sequence: "):
+    with pytest.raises(ConvertError, match=r"layer 2 \(reverse\) looks at several rows at once"):
         sl.from_onnx(turned)
+    assert isinstance(sl.from_onnx(turned, window=4).layers[2], sl.Reverse)
+
+
+def test_an_open_length_is_what_the_caller_says() -> None:
+    flat = tail(node("Flatten", "t2", "f"), node("Gemm", "f M", "y"), M=draw(8, 1))
+    assert sl.from_onnx(flat, window=2).layers[2] == sl.Flatten(4, 2)
 
 
 def test_anything_but_onnx_is_refused(tmp_path: Any) -> None:

@@ -31,7 +31,7 @@ REFUSED = {
     "bidirectional": (nn.LSTM(2, 3, bidirectional=True), "bidirectional"),
     "attention": (nn.MultiheadAttention(4, 2), "attends to the whole past"),
     "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "attends to the whole past"),
-    "convolution": (nn.Conv1d(2, 3, 3), "several steps at once"),
+    "convolution": (nn.Conv1d(2, 3, 3), "convolution over 3 steps at once"),
     "unknown activation": (
         nn.Sequential(nn.Linear(2, 3), nn.Hardshrink()),
         r"1 \(Hardshrink\) calls torch.hardshrink: there is no layer",

@@ -26,6 +26,9 @@ def concat(node: Node, *tensors: Value) -> Value:
         tensor.is_features(axis) for tensor in tensors
     ):
         return _join_columns(node, tensors, axis)
+    halves = [tensor.half for tensor in tensors]
+    if len(tensors) == 2 and all(halves) and tensors[0].is_features(axis):
+        return _join_directions(node, tensors, axis)
     embedded = [n for n, tensor in enumerate(tensors) if _is_embedded(tensor)]
     if len(embedded) == 1:
         (n,) = embedded
@@ -44,6 +47,16 @@ def concat(node: Node, *tensors: Value) -> Value:
         f"{node} joins branches of the network: expected an embedding and the other features after "
         "it."
     )
+
+
+def _join_directions(node: Node, tensors: Sequence[SymbolicTensor], axis: int) -> SymbolicTensor:
+    """Return what both directions of a bidirectional layer return, one behind the other."""
+    (whole, first), (other, second) = (tensor.half for tensor in tensors if tensor.half)
+    if whole.ops != other.ops or (first, second) != (0, 1) or tensors[0].axes != tensors[1].axes:
+        raise ConvertError(f"{node}: expected both directions of one layer, forward first.")
+    assert whole.feature is not None
+    axes = tuple((whole.feature,) if n == axis else a for n, a in enumerate(tensors[0].axes))
+    return replace(whole, axes=axes, parts=None)
 
 
 def _is_embedded(tensor: SymbolicTensor) -> bool:

@@ -6,6 +6,7 @@ from ...errors import ConvertError
 from ...files import check_path
 from ...network.model import Model
 from ..common.frameworks import require
+from .rows_graph import RowsGraph
 from .step_graph import StepGraph
 from .window_graph import WindowGraph
 
@@ -68,7 +69,10 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
         )
     target = check_path(path, ConvertError, "an .onnx file to write")
     onnx = require("onnx", "write ONNX files")
-    graph = StepGraph(model) if model.window is None else WindowGraph(model)
+    kind = StepGraph
+    if model.window is not None:
+        kind = RowsGraph if any(layer.over_rows for layer in model.layers) else WindowGraph
+    graph = kind(model)
     proto = graph.proto()
     onnx.checker.check_model(proto)
     try:

@@ -3,9 +3,8 @@
 import numpy as np
 
 from ...network.activations import WITHOUT_PARAMETERS
-from . import activations, arithmetic, concat, norms, shapes, slicing
+from . import activations, arithmetic, concat, norms, over_rows, shapes, slicing
 from .activations import Handler
-from .conv import conv
 from .recurrent import recurrent
 
 # A handler takes a node and the values of its inputs; it returns the value of the node's output, or
@@ -54,5 +53,7 @@ HANDLERS: dict[str, Handler] = {
     "Slice": slicing.slice_,
     "Split": slicing.split,
     "Concat": concat.concat,
-    "Conv": conv,
+    "Conv": over_rows.convolution,
+    **dict.fromkeys(("MaxPool", "AveragePool"), over_rows.pooling),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), over_rows.global_pooling),
 }

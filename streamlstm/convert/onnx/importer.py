@@ -76,7 +76,9 @@ def convert_graph(
         exported.pop("start", None)
     initial = exported.pop("initial", {})
     problem: ConvertError | None = None
-    for inputs, single_step in input_candidates(model, constants):
+    window = options.get("window")
+    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
+    for inputs, single_step in input_candidates(model, constants, rows):
         try:
             interpreter = Interpreter(model, inputs, constants, initial)
             tensor = _output_tensor(interpreter, output)
@@ -116,7 +118,8 @@ def _window(model: Any, inputs: Mapping[str, SymbolicTensor], tensor: SymbolicTe
     None if their number is open, or a further input is there to pass the state on.
     """
     given = inputs[tensor.origin]
-    places = [n for n, axis in enumerate(given.axes) if tensor.time and axis == (tensor.time,)]
+    rows_axis = tensor.window
+    places = [n for n, axis in enumerate(given.axes) if rows_axis and axis == (rows_axis,)]
     if not places or len(inputs) > 1 + bool(tensor.side_width):
         return None
     (value,) = (value for value in model.graph.input if value.name == tensor.origin)

@@ -11,13 +11,13 @@ _INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # onnx.TensorProto: uint8 ... int64, uin
 
 
 def input_candidates(
-    model: Any, constants: Mapping[str, Any]
+    model: Any, constants: Mapping[str, Any], window: int | None = None
 ) -> Iterator[tuple[dict[str, SymbolicTensor], bool]]:
     """Yield interpretations of the graph's inputs, the likeliest first.
 
     Each axis of open length is given a prime number as its length, by which it is recognised. Some
     exporters leave the batch open but write 1 into the shapes that depend on it, so each open axis
-    is also tried with length 1.
+    is also tried with length 1, and first of all with that of a window, if the caller says it.
 
     Yields
     ------
@@ -31,8 +31,9 @@ def input_candidates(
         raise ConvertError("the graph has no inputs.")
     is_integer = {v.name: v.type.tensor_type.elem_type in _INTEGERS for v in values}
     primes, width = _free_primes(constants), _recurrent_width(model, constants)
-    for unit_axis in (None, 0, 1):
-        sizes = _sizes(values, primes, width, unit_axis)
+    tries = [(n, window) for n in (0, 1) if window] + [(None, 1), (0, 1), (1, 1)]
+    for unit_axis, length in tries:
+        sizes = _sizes(values, primes, width, unit_axis, length or 1)
         if unit_axis is not None and sizes == _sizes(values, primes, width, None):
             continue
         axes: list[int | None] = [-1, None, *range(max(map(len, sizes.values())) - 1)]
@@ -48,10 +49,11 @@ def input_candidates(
                         size,
                         _feature_axis(axis if is_integer[name] else others, size),
                         is_integer[name],
+                        primes,
                     )
                     for name, size in sizes.items()
                 },
-                unit_axis is not None,
+                unit_axis is not None and length == 1,
             )
 
 
@@ -67,11 +69,15 @@ def _feature_axis(axis: int | None, sizes: Sequence[int]) -> int | None:
 
 
 def _sizes(
-    values: Sequence[Any], primes: Sequence[int], width: int, unit_axis: int | None
+    values: Sequence[Any],
+    primes: Sequence[int],
+    width: int,
+    unit_axis: int | None,
+    length: int = 1,
 ) -> dict[str, list[int]]:
     """Return the sizes of each input's axes; open ones are primes, one for each name.
 
-    ``unit_axis`` is the index of the open axis that gets length 1, if any.
+    ``unit_axis`` is the index of the open axis that gets this length, if any.
     """
     unused = iter(primes)
     named: dict[str, int] = {}
@@ -88,7 +94,7 @@ def _sizes(
             else:
                 name = (dim is not None and dim.dim_param) or f"{value.name} {n}"
                 if name not in named:
-                    named[name] = 1 if len(named) == unit_axis else next(unused)
+                    named[name] = length if len(named) == unit_axis else next(unused)
                 found.append(named[name])
         sizes[value.name] = found or [1]
     return sizes
@@ -111,7 +117,7 @@ def _free_primes(constants: Mapping[str, Any]) -> list[int]:
 
 
 def _make_input(
-    name: str, sizes: Sequence[int], feature: int | None, integer: bool
+    name: str, sizes: Sequence[int], feature: int | None, integer: bool, primes: Sequence[int]
 ) -> SymbolicTensor:
     """Return an input of the graph as a symbolic tensor.
 
@@ -124,8 +130,12 @@ def _make_input(
         The axis of the features; None if each value is a single feature.
     integer : bool
         Whether it holds integers.
+    primes : sequence of int
+        Sizes that stand for open ones.
     """
-    axes: tuple[Axis, ...] = tuple((Dim(size),) if size > 1 else () for size in sizes)
+    axes: tuple[Axis, ...] = tuple(
+        (Dim(size, size in primes),) if size > 1 else () for size in sizes
+    )
     axis = () if feature is None else axes[feature]
     columns = tuple(range(prod(dim.size for dim in axis)))
     return SymbolicTensor(axes, axis[0] if axis else None, (), name, columns, integer=integer)

@@ -201,7 +201,7 @@ def _reason(op: str) -> str:
         )
     if op == "ReverseSequence":
         return "it turns the sequence around, and a live stream cannot be read from its end"
-    if op.startswith(("Conv", "MaxPool", "AveragePool", "GlobalAverage")):
+    if op.startswith("Conv"):
         return "it looks at several steps at once"
     if "Quant" in op or "Integer" in op:
         return "it is quantized: export the network in floating point"

@@ -10,6 +10,7 @@ from ...network.layers import LayerNorm
 from ..common.weights import Float64Array
 from .feature_ops import Affine, LayerOp, UnnamedFunction
 from .node import Node, shortest_float
+from .over_rows import reduce_rows
 from .tensor import SymbolicTensor, Value, merge_branches
 
 
@@ -44,10 +45,12 @@ def batch_norm(node: Node, x: SymbolicTensor, *given: Value) -> SymbolicTensor:
 
 
 def reduce(node: Node, x: SymbolicTensor, axes: Value = None) -> SymbolicTensor:
-    """ReduceMean, ReduceSum, ReduceMax, ReduceSumSquare and ReduceL2 over the features."""
+    """ReduceMean, ReduceSum, ... over the features; ReduceMean and ReduceMax over the rows."""
     chosen = node.axes(axes)
     rank = len(x.axes)
     positions = {n % rank for n in chosen} if chosen else set(range(rank))
+    if len(positions) == 1 and x.time is not None and x.axes[min(positions)] == (x.time,):
+        return reduce_rows(node, x, min(positions))
     if any(x.axes[n] and not x.is_features(n) for n in positions) or (
         x.feature is not None and not any(x.is_features(n) for n in positions)
     ):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.activations import PARAMETERS, name_activation
-from ...network.layers import GRU, LSTM, RNN
+from ...network.layers import GRU, LSTM, RNN, Bidirectional, Reverse
 from ..common.gate_order import reorder
 from ..common.weights import Float64Array, check_shape
 from .feature_ops import LayerOp
@@ -41,10 +41,7 @@ def recurrent(node: Node, x: SymbolicTensor, *rest: Value) -> list[Value]:
     W, R, B, _lengths, initial_h, initial_c, P = (*rest, *[None] * 7)[:7]
     direction = node.attribute("direction", "forward").lower()
     if direction != "forward":
-        raise ConvertError(
-            f"{node} has direction {direction!r}: it reads the series from its end, which a live "
-            "stream does not have."
-        )
+        return _backwards(node, x, direction, W, R, B, initial_h, initial_c, P)
     arrays, F, H = _matrices(node, W, R, B)
     if P is not None:
         arrays["peephole"] = _peephole(node, P, H)
@@ -72,6 +69,53 @@ def recurrent(node: Node, x: SymbolicTensor, *rest: Value) -> list[Value]:
         Unsupported(ConvertError(f"{node}: the cell state is no output of a layer here."), True),
     ]
     return outputs[: len(node.outputs)]
+
+
+def _backwards(node: Node, x: SymbolicTensor, direction: str, *given: Value) -> list[Value]:
+    """Return Y, Y_h and Y_c of a layer that runs backwards, or in both directions."""
+    if any(value is not None and np.any(node.constant(value)) for value in given[3:]):
+        raise ConvertError(f"{node}: expected direction {direction} to start from zeros.")
+    ways = 2 if direction == "bidirectional" else 1
+    parts = []
+    for n in range(ways):
+        own = [None if a is None else np.asarray(node.constant(a))[n : n + 1] for a in given[:3]]
+        arrays, F, H = _matrices(node, *own)
+        parts.append(_layer(node, F, H, arrays, n, ways))
+    layer, arrays = parts[0]
+    if ways == 2 and (parts[1][0] != layer or H == 1):
+        raise ConvertError(f"{node}: expected the same activations in both directions, and H > 1.")
+    batch_first = bool(node.attribute("layout", 0))
+    found = _over_time(node, x, batch_first, F)
+    if found.time is None:
+        raise ConvertError(f"{node} has direction {direction!r}, and gets one row.")
+    time, batch = found.axes[::-1][1:] if batch_first else found.axes[:2]
+    unknown = Unsupported(
+        ConvertError(f"{node}: the cell state is no output of a layer here."), True
+    )
+    if ways == 1:
+        turned = found.append(LayerOp(Reverse(F), {}, str(node)), LayerOp(layer, arrays, str(node)))
+        again = turned.append(LayerOp(Reverse(H), {}, str(node)))
+        feature = Dim(H) if H > 1 else None
+        made = [replace(again, feature=feature), replace(turned, feature=feature)]
+        last: tuple[Dim, ...] = () if feature is None else (feature,)
+        first: tuple[Dim, ...] = ()
+    else:
+        joined = {f"forward_{key}": a for key, a in arrays.items()}
+        joined |= {f"backward_{key}": a for key, a in parts[1][1].items()}
+        made = [
+            found.append(LayerOp(Bidirectional(F, layer, sequence=every), joined, str(node)))
+            for every in (True, False)
+        ]
+        directions, units = Dim(2), Dim(H)
+        made = [replace(y, feature=Dim(2 * H), parts=(directions, units)) for y in made]
+        last, first = (units,), (directions,)
+    axes = [(batch, time, first, last), (batch, first, last)]
+    if not batch_first:
+        axes = [(time, first, batch, last), (first, batch, last)]
+    outputs: list[Value] = [
+        replace(y, axes=a, state=n == 1) for n, (y, a) in enumerate(zip(made, axes, strict=True))
+    ]
+    return [*outputs, unknown][: len(node.outputs)]
 
 
 def _matrices(node: Node, W: Value, R: Value, B: Value) -> tuple[dict[str, Float64Array], int, int]:
@@ -123,17 +167,17 @@ def _initial(node: Node, value: Value, H: int, name: str) -> Float64Array:
 
 
 def _layer(
-    node: Node, F: int, H: int, arrays: dict[str, Float64Array]
+    node: Node, F: int, H: int, arrays: dict[str, Float64Array], way: int = 0, ways: int = 1
 ) -> tuple[LSTM | GRU | RNN, dict[str, Float64Array]]:
     clip = None if node.attribute("clip") is None else shortest_float(node.attribute("clip"))
     starts = "initial_h" in arrays or "initial_c" in arrays
     if starts:
         arrays.setdefault("initial_h", np.zeros(H))
     if node.op == "RNN":
-        (activation,) = _activations(node, ["Tanh"])
+        (activation,) = _activations(node, ["Tanh"], way, ways)
         return RNN(F, H, activation, gate_clip=clip, initial_state=starts), arrays
     if node.op == "GRU":
-        gate, candidate = _activations(node, ["Sigmoid", "Tanh"])
+        gate, candidate = _activations(node, ["Sigmoid", "Tanh"], way, ways)
         after = bool(node.attribute("linear_before_reset", 0))
         return GRU(F, H, after, clip, gate, candidate, starts), arrays
     if starts:
@@ -144,7 +188,7 @@ def _layer(
             arrays[key] = reorder(arrays[key], "ifco", "ico")
         if "peephole" in arrays:
             arrays["peephole"] = reorder(arrays["peephole"], "ifo", "io")
-    gate, candidate, cell = _activations(node, ["Sigmoid", "Tanh", "Tanh"])
+    gate, candidate, cell = _activations(node, ["Sigmoid", "Tanh", "Tanh"], way, ways)
     layer = LSTM(
         F,
         H,
@@ -160,13 +204,15 @@ def _layer(
     return layer, arrays
 
 
-def _activations(node: Node, defaults: Sequence[str]) -> list[str]:
+def _activations(node: Node, defaults: Sequence[str], way: int = 0, ways: int = 1) -> list[str]:
     """Return the names of the activations, with parameters.
 
     alpha and beta hold values for those activations that take them, in their order; some exporters
     write one for each activation.
     """
-    names = node.attribute("activations") or defaults
+    names = node.attribute("activations") or list(defaults) * ways
+    if len(names) == len(defaults) * ways:
+        names = names[way * len(defaults) : (way + 1) * len(defaults)]
     if len(names) != len(defaults):
         raise ConvertError(f"{node}: expected {len(defaults)} activations, got {list(names)}.")
     ours = [_ACTIVATION_NAMES.get(name.lower()) for name in names]
@@ -218,4 +264,4 @@ def _over_time(node: Node, x: SymbolicTensor, batch_first: bool, F: int) -> Symb
                 else "another axis than the recurrent layer before it."
             )
         )
-    return replace(x, time=time, recurrent=True)
+    return replace(x, time=time, recurrent=True, window=x.window or time)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from .node import Node
+from .over_rows import flattened
 from .tensor import Axis, Dim, SymbolicTensor, Value
 
 
@@ -72,13 +73,14 @@ def reshape(node: Node, x: SymbolicTensor, wanted: Value = None) -> SymbolicTens
     if -1 in sizes:
         known = prod(size for size in sizes if size != -1)
         sizes[sizes.index(-1)] = prod(x.shape) // known
-    return x.reshaped(regroup(node, x.axes, sizes))
+    return flattened(node, x, regroup(node, x.axes, sizes))
 
 
 def flatten(node: Node, x: SymbolicTensor) -> SymbolicTensor:
     """Flatten to two axes."""
     axis = node.attribute("axis", 1)
-    return x.reshaped(regroup(node, x.axes, (prod(x.shape[:axis]), prod(x.shape[axis:]))))
+    sizes = (prod(x.shape[:axis]), prod(x.shape[axis:]))
+    return flattened(node, x, regroup(node, x.axes, sizes))
 
 
 def regroup(node: Node, axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:

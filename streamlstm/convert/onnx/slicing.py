@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Dense, Embedding
+from ...network.layers import Dense, Embedding, Repeat, Reverse
 from .feature_ops import LayerOp
 from .node import Node
+from .over_rows import apply, over
 from .tensor import Axis, Dim, StackedStates, SymbolicTensor, Value
 
 
@@ -91,21 +92,37 @@ def select(node: Node, x: Value, axis: int, indices: list[int], text: str) -> Va
     axis %= len(x.axes)
     if x.feature is not None and x.is_features(axis):
         return select_features(node, x, axis, indices)
+    if x.parts is not None and x.axes[axis] == (x.parts[0],) and len(indices) == 1:
+        return _direction(node, x, axis, indices[0])
     over_time = x.time is not None and x.axes[axis] == (x.time,)
     if over_time and indices == [size - 1]:
         return x.reshaped([() if n == axis else a for n, a in enumerate(x.axes)])
-    why_not = ConvertError(_why_not(node, size, indices, text, over_time))
+    if len(indices) > 1 and (over_time or x.raw):
+        if indices == list(range(size))[::-1]:
+            return apply(node, over(node, x, axis), Reverse(x.width))
+        if over_time and set(indices) == {size - 1}:
+            return apply(node, x, Repeat(x.width, len(indices)))
+    why_not = ConvertError(_why_not(node, indices, text, over_time))
     if x.raw and not x.integer and indices == [size - 1]:
         axes = [() if n == axis else a for n, a in enumerate(x.axes)]
         return replace(x, axes=tuple(axes), last=why_not)
     raise why_not
 
 
-def _why_not(node: Node, size: int, indices: list[int], text: str, over_time: bool) -> str:
+def _direction(node: Node, x: SymbolicTensor, axis: int, which: int) -> SymbolicTensor:
+    """Select what one direction of a bidirectional layer returns."""
+    assert x.parts is not None
+    units = x.parts[1]
+    weight = np.eye(x.width)[which * units.size : (which + 1) * units.size]
+    layer = Dense(x.width, units.size)
+    made = x.append(LayerOp(layer, {"weight": weight, "bias": np.zeros(units.size)}, str(node)))
+    axes = tuple(() if n == axis else a for n, a in enumerate(x.axes))
+    return replace(made, axes=axes, feature=units, parts=None, half=(x, which))
+
+
+def _why_not(node: Node, indices: list[int], text: str, over_time: bool) -> str:
     """Return why indices of an axis other than the features cannot be selected."""
     axis = "the sequence" if over_time else "an axis that does not hold the features"
-    if indices == list(range(size))[::-1]:
-        return f"{node} reverses {axis}: a live stream cannot be read from its end."
     if over_time:
         return f"{node} takes {text} of the sequence: a stream has only its last step."
     message = (

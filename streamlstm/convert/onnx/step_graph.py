@@ -45,6 +45,7 @@ class StepGraph:
         self.weights: list[Any] = []
         self.functions: list[Any] = []
         self.states: list[tuple[str, int]] = []
+        self.parts: dict[str, Any] = {}  # weights of parts of layers, by their names
         self.observation = self.source  # without offsets
 
     def proto(self) -> Any:
@@ -146,7 +147,11 @@ class StepGraph:
 
         self.writer.nodes.append(helper.make_node("Identity", [source], [name], name))
 
-    def _weight(self, n: int, name: str, array: Any) -> str:
+    def _arrays(self, n: int | str) -> Any:
+        """Return the weights of a layer, or of a part of one."""
+        return self.parts[n] if isinstance(n, str) else self.model.weights[n]
+
+    def _weight(self, n: int | str, name: str, array: Any) -> str:
         from onnx import numpy_helper
 
         self.weights.append(
@@ -186,7 +191,7 @@ class StepGraph:
             added = w.node("Mul", added, w.constant(factors))
         return w.node("Add", x, added)
 
-    def _layer(self, n: int, layer: Layer, x: str) -> str:
+    def _layer(self, n: int | str, layer: Layer, x: str) -> str:
         w = self.writer
         if isinstance(layer, LSTM | GRU | RNN):
             self.states += [(f"layer{n}.{part}", width) for part, width in layer.state.items()]
@@ -194,7 +199,7 @@ class StepGraph:
             return self._standard(n, layer, x) if standard else self._function(n, layer, x)
         if not isinstance(layer, Dense | Pointwise | LayerNorm):
             raise ConvertError(f"layer {n} ({layer.kind}) has no form in ONNX yet.")
-        weight, bias = (self._weight(n, k, self.model.weights[n][k]) for k in ("weight", "bias"))
+        weight, bias = (self._weight(n, k, self._arrays(n)[k]) for k in ("weight", "bias"))
         if isinstance(layer, LayerNorm):
             return w.node(
                 "LayerNormalization", x, weight, bias, axis=-1, epsilon=float(layer.epsilon)
@@ -208,7 +213,7 @@ class StepGraph:
     def _dense(self, x: str, weight: str, bias: str) -> str:
         return self.writer.node("Gemm", x, weight, bias, transB=1)
 
-    def _standard(self, n: int, layer: LSTM | GRU | RNN, x: str) -> str:
+    def _standard(self, n: int | str, layer: LSTM | GRU | RNN, x: str) -> str:
         """Write ONNX's own node over a sequence of one step."""
         w, zero = self.writer, self.writer.indices(0)
         W, R, B, P = self._standard_weights(n, layer)
@@ -221,9 +226,9 @@ class StepGraph:
             self._output(new, f"layer{n}.{part}.next")
         return news[0]
 
-    def _standard_weights(self, n: int, layer: LSTM | GRU | RNN) -> list[str]:
+    def _standard_weights(self, n: int | str, layer: LSTM | GRU | RNN) -> list[str]:
         """Return the names of the inputs W, R, B and P of ONNX's own node, "" for none."""
-        arrays = standard_inputs(layer, self.model.weights[n])
+        arrays = standard_inputs(layer, self._arrays(n))
         return [
             "" if array is None else self._weight(n, name, array)
             for name, array in zip("WRBP", arrays, strict=True)
@@ -235,7 +240,7 @@ class StepGraph:
             options["linear_before_reset"] = int(layer.reset_after)
         return options
 
-    def _function(self, n: int, layer: LSTM | GRU | RNN, x: str) -> str:
+    def _function(self, n: int | str, layer: LSTM | GRU | RNN, x: str) -> str:
         """Write a call of the layer's own function."""
         states = [f"layer{n}.{part}" for part in layer.state]
         news = self._call(n, layer, x, states, self._define(n, layer))
@@ -243,14 +248,14 @@ class StepGraph:
             self._output(new, f"{state}.next")
         return news[0]
 
-    def _define(self, n: int, layer: LSTM | GRU | RNN) -> list[str]:
+    def _define(self, n: int | str, layer: LSTM | GRU | RNN) -> list[str]:
         """Define a layer's own function; return the names of its weights."""
         self.functions.append(make_function(layer, f"{layer.kind}_{n}"))
-        arrays = self.model.weights[n]
+        arrays = self._arrays(n)
         return [self._weight(n, key, arrays[key]) for key in parameter_names(layer)]
 
     def _call(
-        self, n: int, layer: LSTM | GRU | RNN, x: str, states: list[str], weights: list[str]
+        self, n: int | str, layer: LSTM | GRU | RNN, x: str, states: list[str], weights: list[str]
     ) -> list[str]:
         """Write a call of that function; return the names of the new states."""
         return self.writer.nodes_out(

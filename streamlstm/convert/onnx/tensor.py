@@ -20,9 +20,17 @@ from .feature_ops import LayerOp, Op, UnnamedFunction, evaluate_ops
 
 @dataclass(frozen=True, eq=False)
 class Dim:
-    """An axis that is never split; it is identified by the object, not by its size."""
+    """An axis that is never split; it is identified by the object, not by its size.
+
+    Attributes
+    ----------
+    size : int
+    open : bool
+        Whether the graph leaves its length open, so that the size says nothing.
+    """
 
     size: int
+    open: bool = False
 
 
 Axis = tuple[Dim, ...]
@@ -46,8 +54,10 @@ class SymbolicTensor:
         Features of the input that reach the first operation, in their order.
     time : Dim or None
         The axis over which recurrent layers run; None before the first of them.
+    window : Dim or None
+        That axis of the input, where layers over rows may have made another of it.
     recurrent : bool
-        Whether a recurrent layer is among the operations.
+        Whether a recurrent layer, or one over rows, is among the operations.
     state : bool
         Whether it is the final state of a recurrent layer, straight from its node.
     integer : bool
@@ -63,6 +73,11 @@ class SymbolicTensor:
     last : ConvertError or None
         If it is the last row of the input: why no layer can take it alone. It may be added to the
         output.
+    parts : tuple of Dim and Dim, optional
+        Of both directions: the axes of the direction and of its values, which are the features
+        together.
+    half : tuple of SymbolicTensor and int, optional
+        If it is what one direction of a bidirectional layer returns: what both return, and which.
     """
 
     axes: tuple[Axis, ...]
@@ -79,6 +94,9 @@ class SymbolicTensor:
     skip: tuple[int, ...] | None = None
     skip_scale: tuple[float, ...] | None = None
     last: ConvertError | None = None
+    window: Dim | None = None
+    parts: tuple[Dim, Dim] | None = None
+    half: "tuple[SymbolicTensor, int] | None" = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,10 +127,13 @@ class SymbolicTensor:
                 f"{ops[0].node} computes with integers; expected them to be categories of an "
                 "embedding."
             )
-        return replace(self, ops=(*self.ops, *ops), state=False)
+        return replace(self, ops=(*self.ops, *ops), state=False, half=None)
 
     def reshaped(self, axes: Sequence[Axis]) -> "SymbolicTensor":
         """Return the tensor with other axes."""
+        if self.parts is not None and self.feature is not None and self.parts in axes:
+            axes = [(self.feature,) if axis == self.parts else axis for axis in axes]
+            return replace(self, axes=tuple(axes), parts=None)
         return replace(self, axes=tuple(axes))
 
     def is_features(self, axis: int) -> bool:

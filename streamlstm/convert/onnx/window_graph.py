@@ -17,8 +17,9 @@ class WindowGraph(StepGraph):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self._last = max(n for n, layer in enumerate(model.layers) if layer.state)
+        self._last = max((n for n, layer in enumerate(model.layers) if layer.state), default=-1)
         self._rows = model.window or 1
+        self._rows_here = self._rows  # that go into a layer
 
     def source_shape(self) -> list[Any]:
         """Return the shape of the input with the observations."""
@@ -41,16 +42,16 @@ class WindowGraph(StepGraph):
         w = self.writer
         return w.node("Add", w.node("MatMul", x, w.node("Transpose", weight, perm=[1, 0])), bias)
 
-    def _layer(self, n: int, layer: Layer, x: str) -> str:
+    def _layer(self, n: int | str, layer: Layer, x: str) -> str:
         if not isinstance(layer, LSTM | GRU | RNN):
             return super()._layer(n, layer, x)
         return (self._over_time if is_standard(layer) else self._unrolled)(n, layer, x)
 
-    def _over_time(self, n: int, layer: LSTM | GRU | RNN, x: str) -> str:
+    def _over_time(self, n: int | str, layer: LSTM | GRU | RNN, x: str) -> str:
         """Write ONNX's own node over all rows."""
         w = self.writer
         W, R, B, P = self._standard_weights(n, layer)
-        weights = self.model.weights[n]
+        weights = self._arrays(n)
         trained = any(f"initial_{part}" in weights for part in layer.state)
         zero = w.indices(0)
         states = [
@@ -63,22 +64,22 @@ class WindowGraph(StepGraph):
         every, last = w.nodes_out(layer.kind.upper(), inputs, 2, **self._standard_options(layer))
         return w.node("Squeeze", *((last, zero) if n == self._last else (every, w.indices(1))))
 
-    def _unrolled(self, n: int, layer: LSTM | GRU | RNN, x: str) -> str:
+    def _unrolled(self, n: int | str, layer: LSTM | GRU | RNN, x: str) -> str:
         """Write a call of the layer's own function for each row."""
         w, weights = self.writer, self._define(n, layer)
         states = [self._initial(n, part, width) for part, width in layer.state.items()]
         hidden, zero = [], w.indices(0)
-        for row in w.split(x, self._rows, axis=0):
+        for row in w.split(x, self._rows_here, axis=0):
             states = self._call(n, layer, w.node("Squeeze", row, zero), states, weights)
             hidden.append(states[0])
         if n == self._last:
             return hidden[-1]
         return w.node("Concat", *(w.node("Unsqueeze", h, zero) for h in hidden), axis=0)
 
-    def _initial(self, n: int, part: str, width: int) -> str:
+    def _initial(self, n: int | str, part: str, width: int) -> str:
         """Write an initial state for every window, [batch, width]."""
         w = self.writer
-        value = self.model.weights[n].get(f"initial_{part}", np.zeros(width))
+        value = self._arrays(n).get(f"initial_{part}", np.zeros(width))
         batch = w.node("Gather", w.node("Shape", self.source), w.indices(0), axis=0)
         return w.node(
             "Expand", w.constant(value), w.node("Concat", batch, w.indices(width), axis=0)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import ConvertError
+from ...network.layers import Repeat
 from ..common.weights import Float64Array, Weights
 from .layers import TorchLayer
 from .signals import Labels, Signal, Signals, StreamsMixedError
@@ -51,6 +52,13 @@ def read_output(signals: Signals, labels: Labels) -> Output:
     if not flat.size or (found.signal < 0).any():
         raise ConvertError("the output has numbers that do not come from the input")
     order = np.argsort(found.position, kind="stable")
+    if signals.windowed:
+        return _read_window(signals, labels)
+    if {signals[n].rows for n in np.unique(found.signal)} != {signals.steps}:
+        raise ConvertError(
+            "the output has another number of steps than the input: a layer makes one of several, "
+            "of a window: say of how many rows it is (window=T)"
+        )
     steps = _steps(signals, np.unique(found.position))
     size, rest = divmod(flat.size, len(np.unique(found.position)))
     grouped = [part[order] for part in found]
@@ -66,6 +74,57 @@ def read_output(signals: Signals, labels: Labels) -> Output:
     signal, residual = _split_residual(signals, signals.gather(pairs))
     positions = found.position.reshape(labels.shape)
     return Output(layers_of(signal, signals), residual, positions, values.reshape(labels.shape))
+
+
+def _read_window(signals: Signals, labels: Labels) -> Output:
+    """Return the layers that compute the answer to a window: one, or the last of one for each row.
+
+    Positions are the streams, and -1 for what is not answered. All rows are answered of a sequence
+    that has begun at the end of the window.
+    """
+    flat = labels.reshape(-1)
+    found = signals.locate(flat)
+    stream, step = signals.steps_of(found)
+    streams = np.unique(stream)
+    if len(streams) != signals.streams and list(streams) != [0]:
+        raise StreamsMixedError(f"the output holds {len(streams)} of {signals.streams} streams")
+    kinds = [signals[n] for n in np.unique(found.signal)]
+    kept = np.ones(len(flat), bool)
+    if all(signal.rows == signals.steps and not _decodes(signal) for signal in kinds):
+        kept = step == signals.steps - 1
+        if not kept.any():
+            raise ConvertError("the output holds nothing of the last row of the window")
+    order = np.flatnonzero(kept)[np.argsort(stream[kept], kind="stable")]
+    if (
+        len(order) % len(streams)
+        or (stream[order].reshape(len(streams), -1) != streams[:, None]).any()
+    ):
+        raise ConvertError("the output has other sizes for some windows than for others")
+    rows = flat[order].reshape(len(streams), -1)
+    positions, values = np.full(len(flat), -1), np.zeros(len(flat), np.int64)
+    positions[order] = stream[order]
+    values[order] = np.tile(np.arange(rows.shape[1]), len(streams))
+    source, _ = signals.vectors(rows, "the output")
+    signal, residual = _split_residual(signals, source)
+    return Output(
+        layers_of(signal, signals),
+        residual,
+        positions.reshape(labels.shape),
+        values.reshape(labels.shape),
+    )
+
+
+def _decodes(signal: Signal) -> bool:
+    """Return whether a signal is of a sequence that a Repeat has begun."""
+    while True:
+        layer = signal.layer
+        if layer is not None and isinstance(layer.options.get("layer"), Repeat):
+            return True
+        below = [signal.source, *(inner for inner, _ in signal.terms)]
+        before = [inner for inner in below if inner is not None]
+        if not before:
+            return False
+        signal = before[0]
 
 
 def _steps(signals: Signals, positions: Labels) -> int:

@@ -16,7 +16,7 @@ from ...network.model import Model
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
 from .chain import Output, Residual, read_output
-from .forms import STREAMS, Form, draw, forms, quiet_copy
+from .forms import STEPS, STREAMS, Form, draw, forms, quiet_copy
 from .layers import InitialState, TorchLayer, assemble, make_weights, to_array
 from .modules import check_dimensions, layers_of_module
 from .record import Recorder
@@ -42,6 +42,7 @@ class Found:
     width: int
     categories: int
     dtype: torch.dtype
+    window: int | None = None
 
 
 def convert_module(
@@ -49,6 +50,7 @@ def convert_module(
     activations: Mapping[str, str],
     states: Sequence[InitialState],
     given: Residual,
+    window: int | None = None,
 ) -> tuple[ModelBuilder, Residual, str]:
     """Return the layers of a module, its residual connection, and what they were compared with.
 
@@ -61,7 +63,7 @@ def convert_module(
         If a layer cannot be stepped, or the module computes something else than a chain of them.
     """
     module = _unwrap(module)
-    found = find(module)
+    found = find(module, window)
     if found is None:
         return _build_registered(module, activations, states), given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
@@ -94,7 +96,30 @@ def _build_registered(
     return assemble(layers, dict(activations), list(states))
 
 
-def find(module: Any) -> Found | None:
+def find(module: Any, window: int | None = None) -> Found | None:
+    """Return what a module computes, for windows of so many rows if it is one over windows.
+
+    Raises
+    ------
+    ConvertError
+        If it can be called, and computes something else than layers one after the other.
+    """
+    if window is None:
+        return _find(module, None)
+    problem: ConvertError | None = None
+    try:
+        found = _find(module, window)
+    except ConvertError as error:
+        found, problem = None, error
+    if found is not None:
+        return found
+    try:
+        return _find(module, None)
+    except ConvertError as error:
+        raise (problem or error) from None
+
+
+def _find(module: Any, window: int | None) -> Found | None:
     """Return what a module computes; None if it cannot be called.
 
     Raises
@@ -110,10 +135,12 @@ def find(module: Any) -> Found | None:
     recurrent = (nn.RNNBase, nn.modules.rnn.RNNCellBase)
     remembers = any(isinstance(child, recurrent) for child in module.modules())
     for F, categories in _candidate_widths(module):
-        for form in forms(module, F, categories, remembers=remembers):
+        for form in forms(module, F, categories, remembers=remembers or window is not None):
+            if window is not None and form.stepwise:
+                continue
             if problems and not remembers and form.streams == 1:
                 break  # a call with several rows decides
-            found = _follow(module, form, F, categories)
+            found = _follow(module, form, F, categories, window)
             if isinstance(found, Found):
                 return found
             if found is not None:
@@ -145,7 +172,7 @@ def _candidate_widths(module: Any) -> Iterator[tuple[int, int]]:
     for child in module.modules():
         if hasattr(child, "num_embeddings"):
             sizes.append((1, child.num_embeddings))
-        for name in ("input_size", "in_features", "num_features"):
+        for name in ("input_size", "in_channels", "in_features", "num_features"):
             size = getattr(child, name, None)
             if isinstance(size, int):
                 sizes.append((size, 0))
@@ -156,13 +183,13 @@ def _candidate_widths(module: Any) -> Iterator[tuple[int, int]]:
 
 
 def _follow(
-    module: Any, form: Form, F: int, categories: int
+    module: Any, form: Form, F: int, categories: int, window: int | None
 ) -> Found | tuple[int, ConvertError] | None:
     """Return what a module computes in a form of call, or how far that went; None without one."""
     for dtype in (torch.float64, torch.float32):
-        x = draw(F, categories, 1.0)
+        x = draw(F, categories, 1.0, steps=window or STEPS)
         try:
-            recorder, outputs = record(module, form, x, dtype)
+            recorder, outputs = record(module, form, x, dtype, window is not None)
         except ConvertError as error:
             return 0, error
         except Exception:  # any of the module's own: this form of input does not fit
@@ -176,7 +203,7 @@ def _follow(
                 continue
             try:
                 chain = read_output(signals, recorder.values.labels(output))
-                found = Found(form, n, chain, F, categories, dtype)
+                found = Found(form, n, chain, F, categories, dtype, window)
                 _confirm(module, found)
                 return found
             except ConvertError as error:
@@ -188,10 +215,10 @@ def _follow(
 
 
 def record(
-    module: Any, form: Form, X: Float64Array, dtype: torch.dtype
+    module: Any, form: Form, X: Float64Array, dtype: torch.dtype, windowed: bool = False
 ) -> tuple[Recorder, list[torch.Tensor]]:
     """Call a copy of a module with X[S, T, F]; return what was recorded and the outputs."""
-    signals = Signals(STREAMS if form.streams > 1 else 1, *X.shape[1:])
+    signals = Signals(STREAMS if form.streams > 1 else 1, X.shape[1], X.shape[2], windowed)
     with quiet_copy(module, dtype) as copied:
         recorder = Recorder(copied, signals)
         x = torch.tensor(X, dtype=dtype)
@@ -209,14 +236,24 @@ def _confirm(module: Any, found: Found) -> None:
     options: dict[str, Any] = (
         {} if residual.skip is None else {"skip": residual.skip, "skip_scale": residual.scale}
     )
-    model = assemble(layers, {}, []).build("PyTorch", **options)
+    builder = assemble(layers, {}, [])
+    if found.window is not None:
+        builder.window = found.window
+    model = builder.build("PyTorch", **options)
     for seed, scale in enumerate(_SCALES, 1):
-        X = draw(found.width, found.categories, scale, seed)
+        X = draw(found.width, found.categories, scale, seed, found.window or STEPS)
         with quiet_copy(module, found.dtype, seed) as copied:
             outputs = found.form.call(copied, torch.tensor(X, dtype=found.dtype))
         expected = outputs[found.output].double().numpy()
         Y = reference_outputs(model, X[: found.form.streams])
-        computed = Y.reshape(-1, model.output_size)[found.chain.positions, found.chain.values]
+        if found.window is not None:  # of windows only the last outputs count
+            Y = Y[:, -1]
+            expected = expected[found.chain.positions >= 0]
+        places = found.chain.positions >= 0
+        computed = Y.reshape(-1, model.output_size)[
+            found.chain.positions[places], found.chain.values[places]
+        ]
+        expected = expected.reshape(computed.shape)
         if not np.isfinite(expected).all():
             continue
         gap = float(np.abs(expected - computed).max())

@@ -101,8 +101,10 @@ def evaluate_script(path: str, X: Float64Array, O: int) -> Float64Array:
     raise ConvertError(f"{path}: its TorchScript takes no series of observations")
 
 
-def evaluate_module(module: Any, X: Float64Array) -> Float64Array:
+def evaluate_module(module: Any, X: Float64Array, window: int | None = None) -> Float64Array:
     """Compute a module for ``X[T, F]`` by its own ``forward``: all its steps, or the last.
+
+    ``window`` is the number of rows of a window, which then are all of X.
 
     Raises
     ------
@@ -113,12 +115,16 @@ def evaluate_module(module: Any, X: Float64Array) -> Float64Array:
     from .equivalence import find, record
     from .forms import STREAMS
 
-    found = find(module)
+    found = find(module, window)
     if found is None:
         raise ConvertError(f"{type(module).__name__} cannot be called with a series of numbers.")
-    recorder, outputs = record(module, found.form, np.stack([X] * STREAMS), found.dtype)
+    windowed = found.window is not None
+    recorder, outputs = record(module, found.form, np.stack([X] * STREAMS), found.dtype, windowed)
     output = outputs[found.output]
     chain = read_output(recorder.values.signals, recorder.values.labels(output))
+    if windowed:
+        own = chain.positions == 0
+        return np.asarray(output.double().numpy()[own], np.float64).reshape(1, -1)
     own = chain.positions < len(X)  # of the first stream
     Y = np.full((len(X), int(chain.values.max()) + 1), np.nan)
     Y[chain.positions[own], chain.values[own]] = output.double().numpy()[own]

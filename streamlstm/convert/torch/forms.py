@@ -100,7 +100,8 @@ def forms(module: nn.Module, F: int, categories: int, *, remembers: bool) -> Ite
         Whether it has recurrent layers.
     """
     needed, optional = _extra_arguments(module)
-    for streams, view, stepwise in _views(F, categories, remembers):
+    channels = any(isinstance(child, nn.Conv1d) for child in module.modules())
+    for streams, view, stepwise in _views(F, categories, remembers, channels):
         for split, count in _splits(view, F, categories):
             more = max(0, needed + optional + 1 - count) if stepwise else 0
             for carry in ("rest", "all") if more else ():
@@ -108,10 +109,14 @@ def forms(module: nn.Module, F: int, categories: int, *, remembers: bool) -> Ite
             yield Form(streams, split, max(0, needed + 1 - count), stepwise=stepwise)
 
 
-def _views(F: int, categories: int, remembers: bool) -> Iterator[tuple[int, Views, bool]]:
+def _views(
+    F: int, categories: int, remembers: bool, channels: bool
+) -> Iterator[tuple[int, Views, bool]]:
     """Yield streams, view and whether it is of one step."""
     yield STREAMS, lambda x: [x], False
     yield STREAMS, lambda x: [x.transpose(0, 1)], False
+    if channels:
+        yield STREAMS, lambda x: [x.transpose(1, 2)], False
     if F == 1 and not categories:
         yield STREAMS, lambda x: [x[..., 0]], False
     if not remembers:
@@ -149,10 +154,10 @@ def _extra_arguments(module: nn.Module) -> tuple[int, int]:
     return needed, sum(g.default is None for g in plain)
 
 
-def draw(F: int, categories: int, scale: float, seed: int = 1) -> Float64Array:
+def draw(F: int, categories: int, scale: float, seed: int = 1, steps: int = STEPS) -> Float64Array:
     """Return random observations float64[S, T, F] that float32 holds exactly."""
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((STREAMS, STEPS, F)) * scale
+    X = rng.standard_normal((STREAMS, steps, F)) * scale
     X = X.astype(np.float32).astype(np.float64)
     if categories:
         X[..., 0] = rng.integers(0, categories, X.shape[:2])

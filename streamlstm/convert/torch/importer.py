@@ -98,7 +98,9 @@ def from_torch(
     from .equivalence import convert_module
 
     residual = Residual(options.get("skip"), options.get("skip_scale"))
-    builder, found, compared = convert_module(source, activations or {}, states, residual)
+    window = options.get("window")
+    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
+    builder, found, compared = convert_module(source, activations or {}, states, residual, rows)
     if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
     return builder.build("PyTorch", compared=compared, **options)

@@ -10,6 +10,7 @@ import torch
 from ...errors import ConvertError
 from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
+from .sequences import as_sequence
 from .signals import Labels, Signal, StreamsMixedError
 from .values import Values
 
@@ -141,13 +142,47 @@ def _recurrent(values: Values, call: Call) -> list[Labels]:
             given = [state[:, None] for state in _states(given)]
     elif module.batch_first:
         labels = labels.swapaxes(0, 1)
-    source, positions = values.signals.vectors(labels, call.name)
+    source, positions = as_sequence(values, labels, call.name)
     outputs = module.proj_size or module.hidden_size
+    if module.bidirectional:
+        found, final = _both_ways(values, call, source, positions, given)
+        if not batched:
+            return [found[:, 0], *(part[:, 0] for part in final)]
+        return [found.swapaxes(0, 1) if module.batch_first else found, *final]
     signal, final = _step(values, call, source, positions, given, module.num_layers, outputs)
     found = values.signals.labels(signal, positions)
     if not batched:
         return [found[:, 0], *(part[:, 0] for part in final)]
     return [found.swapaxes(0, 1) if module.batch_first else found, *final]
+
+
+def _both_ways(
+    values: Values, call: Call, source: Signal, positions: Labels, given: Any
+) -> tuple[Labels, list[Labels]]:
+    """Follow a bidirectional module over positions[T, B]; return its outputs and final states."""
+    if not values.signals.windowed:
+        raise ConvertError(
+            f"{call.name} is bidirectional: its second half reads the series from its end, which "
+            "only a window has: give the number of rows (window=T)"
+        )
+    if _check_order(source, call.name, positions) or len(positions) != source.rows:
+        raise ConvertError(f"{call.name} is bidirectional, and is given a part of the steps")
+    if given is not None and (values.is_live(given) or _initial_state(call.name, given)):
+        raise ConvertError(f"{call.name} is bidirectional, and starts from another state")
+    module = call.module
+    half = module.proj_size or module.hidden_size
+    source = values.signals.resolve(source)
+    signal = values.signals.add(("recurrent", id(module)), 2 * half, source, layer=_read(call))
+    hidden, *cell = _state_signals(values, call, signal, 2 * module.num_layers, half)
+
+    def at(signal: Signal, step: int) -> Labels:
+        return values.signals.labels(signal, positions[step])
+
+    # The last layer's own: what runs backwards ends at the first row.
+    ends = [at(signal, -1)[..., :half], at(signal, 0)[..., half:]]
+    final = [np.stack([*(at(part, -1) for part in hidden[:-2]), *ends])]
+    final += [np.stack([at(part, -1) for part in letter]) for letter in cell]
+    return values.signals.labels(signal, positions), final
 
 
 def _cell(values: Values, call: Call) -> list[Labels]:
@@ -174,7 +209,7 @@ def _step(
     outputs: int,
 ) -> tuple[Signal, list[Labels]]:
     """Follow a recurrent layer over positions[T, B]; return its signal and final states."""
-    first = _check_order(values, call.name, positions)
+    first = _check_order(source, call.name, positions)
     source = values.signals.resolve(source)
     runs = values.runs.setdefault((id(source), id(call.module)), [])
     if first == 0:
@@ -235,9 +270,9 @@ def _base_name(module: Any) -> str:
     return " ".join(base.__name__ for base in type(module).__mro__)
 
 
-def _check_order(values: Values, name: str, positions: Labels) -> int:
+def _check_order(source: Signal, name: str, positions: Labels) -> int:
     """Return the first step of positions[T, B] if each column is consecutive steps of a stream."""
-    stream, step = np.divmod(positions, values.signals.steps)
+    stream, step = np.divmod(positions, source.rows)
     if (stream != stream[0]).any():
         raise StreamsMixedError(f"{name} runs over the streams instead of the steps")
     if (step != step[0, 0] + np.arange(len(step))[:, None]).any():

@@ -32,11 +32,13 @@ class TorchLayer:
     name : str
         As in ``named_modules``.
     kind : str
-        recurrent, linear, batch_norm, layer_norm, embedding, function, or table: an embedding or a
-        linear layer without bias, which only the next layer can tell apart.
+        recurrent, linear, batch_norm, layer_norm, embedding, function, rows (a layer over the rows
+        of a window), or table: an embedding or a linear layer without bias, which only the next
+        layer can tell apart.
     weights : Weights
     options : dict
-        Options of its kind: epsilon, activation, features, initial_state; dim of a softmax.
+        Options of its kind: epsilon, activation, features, initial_state; dim of a softmax; both,
+        of a bidirectional layer: "rows" or "ends"; layer, the one over rows as it is here.
     steps : list
         For a function: names of activations and affine maps, in order.
     gap : str, optional
@@ -63,6 +65,9 @@ class TorchLayer:
             size = self.options.get("features")
             name = "running_mean" if self.kind == "batch_norm" else "weight"
             return size or (shapes[name][0] if shapes.get(name) else None)
+        if self.kind == "rows":
+            width: int = self.options["layer"].input_size
+            return width
         if self.kind in ("linear", "table"):
             shape = shapes.get("weight", ())
             return shape[1] if len(shape) == 2 else None
@@ -154,6 +159,9 @@ def _add(builder: ModelBuilder, layer: TorchLayer, next_width: int | None, first
         add_recurrent(builder, weights, name, **layer.options)
     elif kind == "linear":
         _add_linear(builder, weights, name)
+    elif kind == "rows":
+        made = layer.options["layer"]
+        builder.add(made, {key: weights.take(key) for key in weights.shapes}, name)
     elif kind == "batch_norm":
         _add_batch_norm(builder, layer)
     elif kind == "layer_norm":

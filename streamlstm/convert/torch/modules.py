@@ -54,6 +54,13 @@ def layers_of_module(module: nn.Module) -> list[TorchLayer]:
     _collect(module, "", layers)
     if not layers:
         raise ConvertError(f"{type(module).__name__} has no layers.")
+    for layer in layers:
+        if layer.options.get("both"):
+            raise ConvertError(
+                f"{layer.name} is bidirectional: its second half reads the series from its end, "
+                "which only a window has: give the number of rows (window=T), and a module that "
+                "can be called with one tensor, whose forward says which rows its head takes."
+            )
     return layers
 
 
@@ -154,7 +161,7 @@ def _layer(module: nn.Module, name: str) -> tuple[str | None, dict[str, Any]]:
     """Return kind and options of a layer with weights."""
     for class_, kind in _RECURRENT.items():
         if isinstance(module, class_):
-            return "recurrent", _recurrent_options(module, name, kind)
+            return "recurrent", _recurrent_options(module, kind)
     if isinstance(module, nn.Linear):
         return "linear", {}
     if isinstance(module, nn.BatchNorm1d):
@@ -178,13 +185,10 @@ def _layer(module: nn.Module, name: str) -> tuple[str | None, dict[str, Any]]:
     return None, {}
 
 
-def _recurrent_options(module: nn.Module, name: str, kind: str) -> dict[str, Any]:
-    if getattr(module, "bidirectional", False):
-        raise ConvertError(
-            f"{name} is bidirectional: its second half reads the series from its end, which a live "
-            "stream does not have."
-        )
+def _recurrent_options(module: nn.Module, kind: str) -> dict[str, Any]:
     options: dict[str, Any] = {"kind": kind}
+    if getattr(module, "bidirectional", False):
+        options["both"] = "rows"
     if kind == "rnn":
         options["activation"] = module.nonlinearity
     return options

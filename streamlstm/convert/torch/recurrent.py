@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import GRU, LSTM, RNN
+from ...network.layers import GRU, LSTM, RNN, Bidirectional, Layer
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array, Weights
 
@@ -32,6 +32,7 @@ def add_recurrent(
     kind: str | None = None,
     activation: str = "tanh",
     initial_state: Sequence[Float64Array] = (),
+    both: str = "",
 ) -> None:
     """Append the layers of one nn.LSTM, GRU, RNN or cell.
 
@@ -48,27 +49,60 @@ def add_recurrent(
         The activation of an RNN.
     initial_state : sequence of float64[layers, 1, H] or float64[layers, H]
         h and, in an LSTM, c.
+    both : {"", "rows", "ends"}
+        Of a bidirectional module: all rows of a window go out, or the last of either direction.
     """
-    if any(key.endswith("_reverse") for key in weights.shapes):
+    if not both and any(key.endswith("_reverse") for key in weights.shapes):
         raise ConvertError(
-            f"{name} is bidirectional: its second half reads the series from its end, which a live "
-            "stream does not have."
+            f"{name} is bidirectional: its second half reads the series from its end, which only a "
+            "window has. Give the module, whose forward says which rows its head takes, and the "
+            "number of rows (window=T)."
         )
     biased = any(key.startswith("bias") for key in weights.shapes)
     numbers = [int(match[1]) for key in weights.shapes if (match := _LEVEL.fullmatch(key))]
     suffixes = [f"_l{n}" for n in range(max(numbers) + 1)] if numbers else [""]
+    if both:
+        if len(initial_state):
+            raise ConvertError(f"{name}: expected a bidirectional module to start from zeros.")
+        for suffix in suffixes:
+            last = both == "ends" and suffix == suffixes[-1]
+            _add_both(builder, weights, name, (suffix, kind, biased, activation), not last)
+        return
     for n, suffix in enumerate(suffixes):
         arrays, found, width = _take_layer(weights, name, suffix, kind, biased)
         arrays |= _initial(initial_state, n, len(suffixes), found, arrays, name)
-        F, H = arrays["weight_ih"].shape[1], arrays["weight_ih"].shape[0] // _GATES[found]
-        starts = "initial_h" in arrays
         where = f"{name} layer {n}" if len(suffixes) > 1 else name
-        if found == "lstm":
-            builder.add(LSTM(F, H, projection_size=width, initial_state=starts), arrays, where)
-        elif found == "gru":
-            builder.add(GRU(F, H, initial_state=starts), arrays, where)
-        else:
-            builder.add(RNN(F, H, activation=activation, initial_state=starts), arrays, where)
+        builder.add(_layer_of(arrays, found, width, activation), arrays, where)
+
+
+def _layer_of(
+    arrays: dict[str, Float64Array], kind: str, width: int | None, activation: str
+) -> Layer:
+    """Return the layer that these arrays are of."""
+    F, H = arrays["weight_ih"].shape[1], arrays["weight_ih"].shape[0] // _GATES[kind]
+    starts = "initial_h" in arrays
+    if kind == "lstm":
+        return LSTM(F, H, projection_size=width, initial_state=starts)
+    if kind == "gru":
+        return GRU(F, H, initial_state=starts)
+    return RNN(F, H, activation=activation, initial_state=starts)
+
+
+def _add_both(
+    builder: ModelBuilder,
+    weights: Weights,
+    name: str,
+    given: tuple[str, str | None, bool, str],
+    sequence: bool,
+) -> None:
+    """Append one layer of a bidirectional module."""
+    suffix, kind, biased, activation = given
+    arrays: dict[str, Float64Array] = {}
+    for way, end in (("forward", suffix), ("backward", f"{suffix}_reverse")):
+        own, found, width = _take_layer(weights, name, end, kind, biased)
+        layer = _layer_of(own, found, width, activation)
+        arrays |= {f"{way}_{key}": array for key, array in own.items()}
+    builder.add(Bidirectional(layer.input_size, layer, sequence=sequence), arrays, name)
 
 
 def _take_layer(

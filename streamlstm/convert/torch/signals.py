@@ -8,19 +8,21 @@ step. So no number of the network decides what it is. Nothing here needs PyTorch
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConvertError
+from ...network.layers import Flatten, Layer
 from ..common.weights import Float64Array, Weights
 from .layers import TorchLayer
 
 Labels = NDArray[np.int64]
 CONSTANT = -1  # the label of a number that does not come from the input
 _MAX_WIDTH = 8192  # of a signal that arithmetic makes
+_MAX_FLAT = 2**18  # and of a window, as one row
 
 
 class StreamsMixedError(ConvertError):
@@ -46,6 +48,8 @@ class Signal:
     bias : float64[N]
     hidden : str
         What it is, if no layer returns it, such as a cell state; it cannot be brought.
+    rows : int
+        T, its vectors for each stream; a layer over a window may make other numbers of them.
     """
 
     width: int
@@ -55,6 +59,7 @@ class Signal:
     terms: "Sequence[tuple[Signal, Float64Array]]" = ()
     bias: Float64Array | None = None
     hidden: str = ""
+    rows: int = 1
 
     @property
     def mixed(self) -> bool:
@@ -94,10 +99,12 @@ class Signals:
         S and T.
     width : int
         F, features of an observation.
+    windowed : bool
+        Whether the T steps are a window, of which a layer may look at all.
     """
 
-    def __init__(self, streams: int, steps: int, width: int) -> None:
-        self.streams, self.steps = streams, steps
+    def __init__(self, streams: int, steps: int, width: int, windowed: bool = False) -> None:
+        self.streams, self.steps, self.windowed = streams, steps, windowed
         self._all: list[Signal] = []
         self._known: dict[Hashable, Signal] = {}
         self._next = 0
@@ -113,11 +120,14 @@ class Signals:
         """Return the signal under a key, made on the first call; attributes as of Signal."""
         key = (id(source), key)
         if key not in self._known:
-            if width > _MAX_WIDTH:
+            if "rows" not in more:
+                before = [source, *(signal for signal, _ in more.get("terms", ()))]
+                more["rows"] = next((s.rows for s in before if s is not None), self.steps)
+            if width > (_MAX_FLAT if self.windowed else _MAX_WIDTH):
                 raise ConvertError("forward treats every step differently, or makes it very wide")
             self._known[key] = Signal(width, self._next, source, **more)
             self._all.append(self._known[key])
-            self._next += width * self.streams * self.steps
+            self._next += width * self.streams * more["rows"]
         return self._known[key]
 
     def labels(self, signal: Signal, positions: Labels) -> Labels:
@@ -126,7 +136,7 @@ class Signals:
 
     def all_labels(self, signal: Signal) -> Labels:
         """Return the labels of a signal, int64[S, T, N]."""
-        positions = np.arange(self.streams * self.steps).reshape(self.streams, self.steps)
+        positions = np.arange(self.streams * signal.rows).reshape(self.streams, signal.rows)
         return self.labels(signal, positions)
 
     def locate(self, labels: Labels) -> Located:
@@ -146,25 +156,68 @@ class Signals:
             If the numbers along it are of several steps or streams, or are constants.
         """
         found = Located(*(part.reshape(-1, labels.shape[-1]) for part in self.locate(labels)))
-        self._check_same_position(found, what)
+        if self._is_apart(found, what):
+            found = self._flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
         if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
             raise ConvertError(f"{what} is given other values at some steps than at others")
         signal = self.gather([(self._all[n], value) for n, value in pairs])
         return signal, found.position[:, 0].reshape(labels.shape[:-1])
 
-    def _check_same_position(self, found: Located, what: str) -> None:
+    def _is_apart(self, found: Located, what: str) -> bool:
+        """Return whether the numbers of a vector are of several steps, as those of a window."""
         if (found.signal < 0).any():
             raise ConvertError(
                 f"{what} is given numbers that do not come from the input, such as padding"
             )
-        apart = found.position != found.position[:, :1]
-        if apart.any():
-            row = found.position[int(np.argmax(apart.any(axis=1)))]
-            steps = len(np.unique(row % self.steps))
-            if (row // self.steps != row[0] // self.steps).any():
-                raise StreamsMixedError(f"{what} takes the values of several streams at once")
-            raise ConvertError(f"{what} takes the values of {steps} steps at once, a window")
+        stream, step = self.steps_of(found)
+        if (stream != stream[:, :1]).any():
+            raise StreamsMixedError(f"{what} takes the values of several streams at once")
+        apart = (found.position != found.position[:, :1]).any(axis=1)
+        if apart.any() and not self.windowed:
+            steps = len(np.unique(step[int(np.argmax(apart))]))
+            raise ConvertError(
+                f"{what} takes the values of {steps} steps at once, a window: say of how many rows "
+                "it is (window=T)"
+            )
+        return bool(apart.any())
+
+    def steps_of(self, found: Located) -> tuple[Labels, Labels]:
+        """Return stream and step of labels taken apart."""
+        rows = np.array([signal.rows for signal in self._all])[found.signal]
+        stream, step = np.divmod(found.position, rows)
+        return stream, step
+
+    def _flattened(self, found: Located) -> Located:
+        """Return labels as those of whole windows, each one row."""
+        signal, position, value = (part.copy() for part in found)
+        for n in np.unique(found.signal):
+            old = self._all[n]
+            if old.rows > 1:
+                flat = self.over_rows(old, Flatten(old.width, old.rows), "flatten")
+                here = found.signal == n
+                stream, step = np.divmod(found.position[here], old.rows)
+                signal[here] = self._all.index(flat)
+                position[here], value[here] = stream, step * old.width + found.value[here]
+        return Located(signal, position, value)
+
+    def over_rows(
+        self, source: Signal, layer: Layer, name: str, arrays: dict[str, Float64Array] | None = None
+    ) -> Signal:
+        """Return a layer over the rows of a window.
+
+        Raises
+        ------
+        ConvertError
+            If there are too few rows.
+        """
+        rows = layer.rows_of(source.rows)
+        if rows < 1:
+            raise ConvertError(f"{name} takes more than {source.rows} steps")
+        made = TorchLayer(name, "rows", Weights(name, arrays or {}), {"layer": layer})
+        key = (repr(layer), *(array.tobytes() for array in (arrays or {}).values()))
+        source = self.resolve(source)
+        return self.add(key, layer.output_size, source, layer=made, rows=rows)
 
     def gather(self, pairs: Sequence[tuple[Signal, int]]) -> Signal:
         """Return the signal whose vectors hold these values of other signals."""
@@ -173,7 +226,9 @@ class Signals:
         if all(signal is first for signal, _ in pairs):
             if columns == list(range(first.width)):
                 return first
-            return self.linear(first, np.eye(first.width)[columns], None, "a selection")
+            return self._other_flat(first, columns) or self.linear(
+                first, _selection(columns, first.width), None, "a selection"
+            )
         together = self._same_function(pairs)
         if together is not None:
             return together
@@ -181,6 +236,22 @@ class Signals:
         for row, (signal, value) in enumerate(pairs):
             terms.setdefault(signal, np.zeros((len(pairs), signal.width)))[row, value] = 1
         return self.sum(terms, np.zeros(len(pairs)))
+
+    def _other_flat(self, flat: Signal, columns: list[int]) -> Signal | None:
+        """Return a window by feature, or the ends of both directions; None for other values."""
+        layer = None if flat.layer is None else flat.layer.options.get("layer")
+        source = flat.source
+        if not isinstance(layer, Flatten) or source is None:
+            return None
+        T, N = source.rows, source.width
+        if columns == np.arange(T * N).reshape(T, N).T.ravel().tolist():
+            return self.over_rows(source, Flatten(N, T, by_feature=True), "flatten")
+        both = source.layer is not None and source.layer.options.get("both")
+        if both and columns == [*range((T - 1) * N, (T - 1) * N + N // 2), *range(N // 2, N)]:
+            assert source.layer is not None
+            ends = replace(source.layer, options={**source.layer.options, "both": "ends"})
+            return self.add(("ends", id(source)), N, source.source, layer=ends, rows=1)
+        return None
 
     def _same_function(self, pairs: Sequence[tuple[Signal, int]]) -> Signal | None:
         """Return f(a, b) for f(a) beside f(b), where f is a function of single values."""
@@ -207,6 +278,9 @@ class Signals:
 
     def sum(self, terms: dict[Signal, Float64Array], bias: Float64Array) -> Signal:
         """Return ``sum(matrix @ signal) + bias``."""
+        if len({signal.rows for signal in terms}) > 1:
+            joined = ", ".join(signal.name for signal in terms)
+            raise ConvertError(f"forward joins branches with other numbers of steps: {joined}")
         if len(terms) == 1:
             ((source, matrix),) = terms.items()
             return self.linear(source, matrix, bias if bias.any() else None, "a sum")
@@ -260,6 +334,12 @@ class Signals:
         matrix = terms[found[0]].copy()
         matrix[:, matrix.shape[1] - (numeric.shape[1] - 1) :] += numeric[:, 1:]
         return {found[0]: matrix}
+
+
+def _selection(columns: list[int], width: int) -> Float64Array:
+    matrix = np.zeros((len(columns), width))
+    matrix[range(len(columns)), columns] = 1
+    return matrix
 
 
 def apply_single(

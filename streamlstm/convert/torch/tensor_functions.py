@@ -12,6 +12,7 @@ from .arithmetic import absolute, add, scale
 from .layer_calls import add_batch_norm, add_embedding, add_layer_norm, add_linear
 from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
+from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all
 from .signals import Labels, apply_single
 from .values import Value, Values, tensors_in
 
@@ -49,6 +50,8 @@ def interpret(
         If it is known, and cannot be done in one step.
     """
     name = _NAMES.get(name, name)
+    if name in POOLING:
+        return POOLING[name](values, args, kwargs, given)
     if name in functions.MOVES or name in functions.JOINS:
         return _move(values, name, function, args, kwargs)
     if name in functions.CASTS:
@@ -265,18 +268,17 @@ def _embedding(values: Values, args: Any, kwargs: Any) -> Labels:
 
 
 def _conv1d(values: Values, args: Any, kwargs: Any) -> Labels:
-    """Follow a convolution of kernel 1, which is a linear layer over the channels, axis -2."""
+    """Follow a convolution; one of kernel 1 is a linear layer over the channels, axis -2."""
     names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
     given = _given(names, args, kwargs)
     weight, bias = given["weight"], given.get("bias")
     _check_constant(values, "conv1d", weight, bias)
-    kernel, plain = weight.shape[2], (1, (1,), [1])
-    if kernel != 1:
-        raise ConvertError(f"{values.where} is a convolution over {kernel} steps at once, a window")
-    if given.get("stride", 1) not in plain or given.get("groups", 1) != 1:
-        raise ConvertError(f"{values.where} is a convolution with strides or groups")
-    if given.get("padding", 0) not in (0, (0,), [0], "valid", "same"):
-        raise ConvertError(f"{values.where} is a convolution that adds steps (padding)")
+    plain = (1, (1,), [1])
+    no_padding = given.get("padding", 0) in (0, (0,), [0], "valid", "same")
+    if weight.shape[2] != 1 or given.get("stride", 1) not in plain or not no_padding:
+        return convolve(values, given)
+    if given.get("groups", 1) != 1:
+        weight = full_weight(weight, int(given["groups"]))
     last = np.moveaxis(values.labels(given["input"]), -2, -1)
     source, positions = values.signals.vectors(last, values.where)
     matrix = to_array(weight, "conv1d.weight")[:, :, 0].copy()
@@ -289,6 +291,8 @@ def _summed(values: Values, args: Any, kwargs: Any, mean: bool) -> Labels:
     """Follow a sum or mean over the features."""
     given = _given(("input", "dim", "keepdim"), args, kwargs)
     name = "mean" if mean else "sum"
+    if mean and is_over_rows(values, given["input"], given.get("dim")):
+        return pool_all(values, given, "mean")
     dim, labels = given.get("dim"), values.labels(given["input"])
     if isinstance(dim, tuple | list) and len(dim) == 1:
         dim = dim[0]
