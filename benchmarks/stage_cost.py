@@ -4,12 +4,15 @@
 
 An LSTM of 32 units with a dense head that forecasts its one input a step ahead; a different
 observation in every step. Times are those of one stream's step beyond the same model's without a
-stage, in the same run, interleaved; bytes are those of its state row. "worker" has the rate of one
+stage, in the same run, interleaved; bytes are those of its state row. Where there is a calendar,
+observations come with their time, a minute apart: the network has four inputs more, and anomaly
+scores have a calendar model that learns. "worker" has the rate of one
 STEP a message with intervals and anomaly scores, against the same worker without, and the time of
 the processor that the worker takes for a message.
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +35,26 @@ from .live.messages import Messages, pack
 
 H, BLOCK, STEPS = 32, 256, 512
 TOLD = Online(fill="predict", intervals=(0.9,), anomaly=True)
+ALL = replace(TOLD, scale="stream", adapt="rls")
+CALENDAR = ("hour", "weekday")
 STAGES = {
     "empty": Online(),
     "fill": Online(fill="predict"),
+    "calendar": Online(calendar=CALENDAR, zone="Europe/Zurich"),
     "scaling by stream": Online(scale="stream"),
     "interval": Online(intervals=(0.9,)),
     "anomaly": Online(anomaly=True),
     "fill, interval, anomaly": TOLD,
+    "and calendar": replace(TOLD, calendar=CALENDAR, zone="Europe/Zurich"),
     "mix": Online(adapt="mix"),
     "adaptation": Online(adapt="rls"),
-    "all": Online(fill="predict", scale="stream", adapt="rls", intervals=(0.9,), anomaly=True),
+    "all but calendar": ALL,
+    "all": replace(ALL, calendar=CALENDAR, zone="Europe/Zurich"),
 }
 TARGETS = {  # ns that one stream's step may take longer, and times as long as a plain block
     "fill, interval, anomaly": (350, 1.3),
+    "and calendar": (350, 1.3),
+    "all but calendar": (900, 2.0),
     "all": (900, 2.0),
 }
 WORKER_TARGET = 0.85
@@ -52,20 +62,21 @@ TURN = 0.4  # seconds of each worker
 
 
 @kernel()
-def _walk(n: int, function: int, task: int, B: int, size: int) -> None:
-    """Step B streams n times, each time with the next block of observations."""
+def _walk(n: int, function: int, task: int, B: int, times: int) -> None:
+    """Step B streams n times, with the next observations and, unless ``times`` is 0, times."""
     fields = int64s_at(task, layout.TASK)
     start = fields[layout.TASK_X]
-    for _ in range(n):
+    for step in range(n):
+        fields[layout.TASK_TIMES] = times + 8 * B * step if times != 0 else 0
         call_at(function, task, int64(0), B, int64(0))
-        fields[layout.TASK_X] += 4 * size
-    fields[layout.TASK_X] = start
+        fields[layout.TASK_X] += 4 * B
+    fields[layout.TASK_X], fields[layout.TASK_TIMES] = start, 0
 
 
 def model(online: Online | None) -> Model:
     """Return the network with a stage."""
     rng = np.random.default_rng(H)
-    network = [LSTM(1, H), Dense(H, 1)]
+    network = [LSTM(1 + (online.derived if online else 0), H), Dense(H, 1)]
     weights = [
         {n: rng.uniform(-1, 1, s) / H**0.5 for n, s in layer.parameters().items()}
         for layer in network
@@ -83,9 +94,11 @@ def walk(online: Online | None, B: int) -> tuple[Any, int]:
     Y = np.empty((B, made.result_size), np.float32)
     slots = np.random.default_rng(2).permutation(B)
     function, task = backend.prepare(rows, slots, X[0], Y)
+    times = np.repeat(1.7e9 + 60.0 * np.arange(STEPS), B)
+    address = times.ctypes.data if online and online.calendar else 0
 
-    def run(_alive: object = (backend, rows, slots, X, Y)) -> None:
-        _walk(STEPS, function, task, B, B)
+    def run(_alive: object = (backend, rows, slots, X, Y, times)) -> None:
+        _walk(STEPS, function, task, B, address)
 
     return run, 4 * rows.shape[1]
 

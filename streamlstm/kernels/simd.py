@@ -324,15 +324,15 @@ def add_lanes(_typing: Any, a: Any) -> Any:
 
 
 @intrinsic
-def largest(_typing: Any, a: Any) -> Any:
-    """Return the largest lane of a vector."""
+def any_greater(_typing: Any, a: Any, b: Any) -> Any:
+    """Tell whether any lane of ``a`` is greater than that of ``b``."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        name = f"llvm.vector.reduce.fmax.v{LANES}f32"
-        kind = ir.FunctionType(FLOAT, [VECTOR])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+        lanes = ir.IntType(LANES)
+        greater = builder.bitcast(builder.fcmp_ordered(">", *args), lanes)
+        return builder.icmp_unsigned("!=", greater, ir.Constant(lanes, 0))
 
-    return types.float32(Vector), emit
+    return types.boolean(Vector, Vector), emit
 
 
 _ADD = _binary(lambda builder, a, b: builder.fadd(a, b))

@@ -10,8 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .layout import PAD
-from .simd import FLOAT, LANES, VECTOR, element_pointer, emit_load, emit_store
+from .simd import LANES, VECTOR, element_pointer, emit_load, emit_store
 
 _WORD, _INT = ir.IntType(64), ir.IntType(32)
 
@@ -83,51 +82,3 @@ def scatter_columns(_typing: Any, rows: Any, column: Any, S: Any, place: Any, st
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, S, types.int64, types.int64), emit
-
-
-def _sums(builder: Any, vectors: list[Any]) -> Any:
-    """Emit the sum of each vector of ``len(vectors)`` numbers, by halves; all in one vector.
-
-    Of two vectors what is left of one becomes one half, what is left of the other the other half.
-    """
-    width = PAD  # of what is left of each
-    while len(vectors) > 1:
-        half, width = len(vectors) // 2, width // 2
-        low = [
-            which + start + n
-            for start in range(0, PAD, 2 * width)
-            for which in (0, PAD)
-            for n in range(width)
-        ]
-        kind = ir.VectorType(_INT, PAD)
-        first, second = (ir.Constant(kind, [n + more for n in low]) for more in (0, width))
-        vectors = [
-            builder.fadd(
-                builder.shuffle_vector(vectors[n], vectors[n + half], first),
-                builder.shuffle_vector(vectors[n], vectors[n + half], second),
-            )
-            for n in range(half)
-        ]
-    return vectors[0]
-
-
-@intrinsic
-def add_lines(_typing: Any, S: Any, lines: Any, place: Any) -> Any:
-    """Add the sums of the PAD cache lines from ``S[lines]`` on to the line at ``S[place]``.
-
-    Each is summed by halves: number n and number n + PAD / 2, and so on.
-    """
-    line = ir.VectorType(FLOAT, PAD).as_pointer()
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def at(offset: Any) -> Any:
-            pointer = element_pointer(context, builder, signature.args[0], args[0], offset)
-            return builder.bitcast(pointer, line)
-
-        places = [builder.add(args[1], ir.Constant(_WORD, n * PAD)) for n in range(PAD)]
-        total = _sums(builder, [builder.load(at(n), align=4) for n in places])
-        target = at(args[2])
-        builder.store(builder.fadd(total, builder.load(target, align=4)), target, align=4)
-        return context.get_dummy_value()
-
-    return types.void(S, types.int64, types.int64), emit

@@ -98,7 +98,7 @@ class Adaptation:
     def scratch(self) -> int:
         """Floats of working memory that the kernels need."""
         padded = -(-self.features // PAD) * PAD
-        return (2 + PAD) * padded + PAD
+        return 3 * padded + PAD
 
 
 def columns(head: Adaptation) -> dict[str, int]:

@@ -56,13 +56,13 @@ def compiled() -> tuple[Any, Any]:
 
     @njit(error_model="numpy")
     def run(S, at, K, k, W, w, hidden, h, now, labels, y, number):  # type: ignore[no-untyped-def]
-        O = len(now[0])
+        O, sizes = len(now[0]), kernel.sizes_of(K, k)
         for t in range(len(h)):
             for n in range(len(h[t])):
                 S[hidden + n] = h[t, n]
-            kernel.update(S, at, K, k, labels.ravel(), t * O, W, w)
+            kernel.update(S, at, sizes, K, k, labels.ravel(), t * O, W, w)
             kernel.predict(
-                S, at, K, k, hidden, now.ravel(), t * O, y.ravel(), t * O, number + t, W, w
+                S, at, sizes, K, k, hidden, now.ravel(), t * O, y.ravel(), t * O, number + t, W, w
             )
 
     @njit(error_model="numpy")

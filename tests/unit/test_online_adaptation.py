@@ -293,17 +293,19 @@ def test_the_products_of_least_squares(products: Any, D: int) -> None:
         k, z = wide, 2 * wide
         read(S, 0, W, 0, D, 1.0)
         news = gain(S, 3 * D, W, 0, k, D, z)
-        downdate(S, 3 * D, W, k, D, z, 0.5, 1.25)
+        beyond = downdate(S, 3 * D, W, k, D, z, 0.5, 1.25, 1.0)
         add_multiple(S, D, 3.0, W, k, D)
         write(W, k, S, 2 * D, D)
-        return news, dot(S, 0, W, k, D, z)
+        return news, dot(S, 0, W, k, D, z), beyond
 
     rng = np.random.default_rng(D)
     wide, size = -(-D // 16) * 16, D * (D + 1) // 2
     S = rng.standard_normal(3 * D + size + 1).astype(np.float32)
-    W = np.zeros((2 + 16) * wide + 16, np.float32)
+    W = np.full(3 * wide + 16, np.nan, np.float32)
+    if products is least_squares_scalar:
+        W[:] = 0.0
     x, w, P, last = S[:D].copy(), S[D : 2 * D].copy(), unpacked(S[3 * D : -1]), S[-1]
-    news, product = run(S, W, D, wide)
+    news, product, beyond = run(S, W, D, wide)
     phi = np.clip(x, -1, 1)
     k = P @ phi
     near = {"rtol": 1e-4, "atol": 1e-4}
@@ -312,6 +314,7 @@ def test_the_products_of_least_squares(products: Any, D: int) -> None:
     np.testing.assert_allclose(S[2 * D : 3 * D], k, **near)
     np.testing.assert_allclose(unpacked(S[3 * D : -1]), 1.25 * (P - 0.5 * np.outer(k, k)), **near)
     assert S[-1] == last
+    assert beyond or unpacked(S[3 * D : -1]).diagonal().max() <= 1.0
 
 
 def hash_at(width: int, root: Path) -> str:

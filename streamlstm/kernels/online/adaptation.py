@@ -1,7 +1,9 @@
 """The head that learns by recursive least squares; specification: streamlstm/online/adaptation.py.
 
 Functions take the state rows ``S``, the offset ``at`` of a stream's columns in it, constants ``K``
-from ``k`` on, and working memory ``W`` from ``w`` on, whose content is undefined between calls.
+from ``k`` on and what :func:`sizes_of` made of them, and working memory ``W`` from ``w`` on, whose
+content is undefined between calls. They are inlined: in functions that are called, Numba counts
+references to arrays, which takes as long as much of the arithmetic.
 """
 
 import math
@@ -11,6 +13,7 @@ from numba import int64
 from ..cache import inlined, internal
 from ..layout import PAD
 from . import mixing
+from .elementary import one_by_one
 from .least_squares import add_multiple, dot, downdate, gain, read, write
 from .outcomes import APPLIED, NOT_YET, TOO_OLD, TWICE
 
@@ -35,16 +38,22 @@ DIGITS = 1 << 24  # whole numbers that float32 holds
 
 
 @inlined
-def _sizes(K, k):
-    """Return O, the number of experts, D, and how many values of an output are kept."""
+def sizes_of(K, k):
+    """Return O, the number of experts, D, how many values of an output are kept; H; seasons; steps.
+
+    That is the number of seasons, and of steps to a label and of those that are kept. They are the
+    same for all streams.
+    """
     O, seasons = int64(K[k + OUTPUTS]), int64(K[k + SEASONS])
     experts, D = 2 + seasons, int64(0)
     if K[k + ADAPTED] != 0:
         experts, D = experts + 1, int64(K[k + UNITS]) + 1 + (3 + seasons) * O
     values = int64(2)
     for n in range(seasons):
+        one_by_one()
         values = max(values, int64(K[k + LAGS + n]))
-    return O, experts, D, values
+    units, horizon, kept = int64(K[k + UNITS]), int64(K[k + HORIZON]), int64(K[k + KEPT])
+    return (O, experts, D, values), units, seasons, horizon, kept
 
 
 @inlined
@@ -110,33 +119,36 @@ def _deviation(S, level, now, per_scale):
 
 
 @inlined
-def _features(S, at, K, k, hidden, X, x, W, w):
+def _features(S, at, sizes, K, k, hidden, X, x, W, w):
     """Write the vector of features to ``W[w]``: h, 1, and each output's changes and level."""
-    O, _, D, values = _sizes(K, k)
-    H, seasons, horizon = int64(K[k + UNITS]), int64(K[k + SEASONS]), int64(K[k + HORIZON])
+    (O, _, D, values), H, seasons, horizon, _ = sizes
     read(S, hidden, W, w, H, LARGEST_FEATURE)
     W[w + H] = 1.0
     place = w + H + 1
     for o in range(O):
+        one_by_one()
         now, per_scale = float(X[x + o]), 1.0 / K[k + LAGS + seasons + o]
         for lag in range(1, 3):
+            one_by_one()
             change = (now - _past(S, at, O, D, values, o, lag)) * per_scale
             W[place] = _bounded(change, LARGEST_FEATURE)
             place += 1
         W[place] = _deviation(S, at + LEVELS + o, now, per_scale)
         place += 1
         for n in range(seasons):
+            one_by_one()
             lag = int64(K[k + LAGS + n])
             after = now if lag == horizon else _past(S, at, O, D, values, o, lag - horizon)
             change = (after - _past(S, at, O, D, values, o, lag)) * per_scale
             W[place] = _bounded(change, LARGEST_FEATURE)
             place += 1
     for n in range(place, w + _padded(D)):
+        one_by_one()
         W[n] = 0.0
 
 
-@internal
-def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
+@inlined
+def predict(S, at, sizes, K, k, hidden, X, x, Y, y, number, W, w):
     """Adapt and mix the network's forecasts, and keep them until their label comes.
 
     Parameters
@@ -150,22 +162,23 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
     number : int
         Sequence number of the observation, from 0, below 2**48 - 1.
     """
-    O, experts, D, values = _sizes(K, k)
+    (O, experts, D, values), _, seasons, horizon, kept = sizes
     mixed, weights, _, ring = _places(at, O, experts, D, values)
-    seasons, horizon = int64(K[k + SEASONS]), int64(K[k + HORIZON])
     row = ring + int64(S[at + POSITION]) * _step_size(O, experts, D)
     phi = row + FORECASTS + O * (experts + 2)
     S[row + NUMBER_HIGH] = (number + 1) // DIGITS
     S[row + NUMBER_LOW] = (number + 1) % DIGITS
     if D > 0:
-        _features(S, at, K, k, hidden, X, x, W, w)
+        _features(S, at, sizes, K, k, hidden, X, x, W, w)
         write(W, w, S, phi, D)
     for o in range(O):
+        one_by_one()
         forecasts = row + FORECASTS + o * (experts + 2) + EXPERTS
         S[forecasts - EXPERTS + OPEN] = 1.0
         S[forecasts] = X[x + o]
         S[forecasts + 1] = Y[y + o]
         for n in range(seasons):
+            one_by_one()
             lag = int64(K[k + LAGS + n]) - horizon
             S[forecasts + 2 + n] = X[x + o] if lag == 0 else _past(S, at, O, D, values, o, lag)
         if D > 0:
@@ -177,31 +190,33 @@ def predict(S, at, K, k, hidden, X, x, Y, y, number, W, w):
         Y[y + o] = told
     place = int64(S[at + PLACE])
     for o in range(O):
+        one_by_one()
         S[_history(at, O, D) + place * O + o] = X[x + o]
     S[at + PLACE] = _wrapped(place + 1, values)
-    S[at + POSITION] = _wrapped(int64(S[at + POSITION]) + 1, int64(K[k + KEPT]))
+    S[at + POSITION] = _wrapped(int64(S[at + POSITION]) + 1, kept)
 
 
-@internal
-def _learn(S, at, K, k, row, Y, y, W, w):
+@inlined
+def _learn(S, at, sizes, K, k, row, Y, y, W, w):
     """Learn from the labels ``Y[y:y+O]``, NaN where there is none, of the step kept at ``row``.
 
     Returns whether there was one that had not come before.
     """
-    O, experts, D, values = _sizes(K, k)
+    (O, experts, D, values), _, seasons, _, _ = sizes
     mixed, weights, P, _ = _places(at, O, experts, D, values)
     if not _is_news(S, row, O, experts, Y, y):
         return False
-    seasons, news = int64(K[k + SEASONS]), 0.0
-    gains, z = w + _padded(D), w + 2 * _padded(D)
+    gains, z, news = w + _padded(D), w + 2 * _padded(D), 0.0
     if D > 0:
         read(S, row + FORECASTS + O * (experts + 2), W, w, D, LARGEST_FEATURE)
-        news = gain(S, P, W, w, gains, D, z)
-        if not news >= 0:  # rounding has made P indefinite
-            _reset(S, P, D)
+        for _ in range(2):
             news = gain(S, P, W, w, gains, D, z)
+            if news >= 0:
+                break
+            _reset(S, P, D)  # rounding has made P indefinite
     share = 1.0 / (news + FORGETTING)
     for o in range(O):
+        one_by_one()
         label, per_scale = float(Y[y + o]), 1.0 / K[k + LAGS + seasons + o]
         place = row + FORECASTS + o * (experts + 2)
         if label == label and S[place + OPEN] != 0:
@@ -214,8 +229,9 @@ def _learn(S, at, K, k, row, Y, y, W, w):
                 add_multiple(S, weights + o * D, error * share, W, gains, D)
             mixing.score(S, losses, experts, place + EXPERTS, label, per_scale)
     if D > 0 and news > NEWS:
-        most = downdate(S, P, W, gains, D, z, share, 1.0 / FORGETTING)
-        if most > 2.0 * LARGEST_P:
+        most, grows = 2.0 * LARGEST_P, 1.0 / FORGETTING
+        beyond = downdate(S, P, W, gains, D, z, share, grows, most)
+        if beyond:
             _bound_diagonal(S, P, D)
     return True
 
@@ -224,6 +240,7 @@ def _learn(S, at, K, k, row, Y, y, W, w):
 def _is_news(S, row, O, experts, Y, y):
     """Tell whether any of the labels is of a forecast that is still open."""
     for o in range(O):
+        one_by_one()
         if Y[y + o] == Y[y + o] and S[row + FORECASTS + o * (experts + 2) + OPEN] != 0:
             return True
     return False
@@ -251,14 +268,13 @@ def _reset(S, P, D):
         S[P + i * (i + 3) // 2] = FIRST_P
 
 
-@internal
-def update(S, at, K, k, Y, y, W, w):
+@inlined
+def update(S, at, sizes, K, k, Y, y, W, w):
     """Learn from the values that have come, ``Y[y:y+O]``: labels of the forecast due now."""
-    O, experts, D, values = _sizes(K, k)
+    (O, experts, D, values), _, _, horizon, kept = sizes
     ring = _places(at, O, experts, D, values)[3]
-    kept, horizon = int64(K[k + KEPT]), int64(K[k + HORIZON])
     row = ring + _wrapped(int64(S[at + POSITION]) - horizon, kept) * _step_size(O, experts, D)
-    _learn(S, at, K, k, row, Y, y, W, w)
+    _learn(S, at, sizes, K, k, row, Y, y, W, w)
 
 
 @internal
@@ -270,14 +286,14 @@ def label_update(S, at, K, k, number, Y, y, W, w):
     int
         APPLIED, or why not: TOO_OLD (not kept any more, or never seen), NOT_YET, TWICE.
     """
-    O, experts, D, values = _sizes(K, k)
-    ring = _places(at, O, experts, D, values)[3]
-    kept, position = int64(K[k + KEPT]), int64(S[at + POSITION])
+    sizes = sizes_of(K, k)
+    (O, experts, D, values), _, _, _, kept = sizes
+    ring, position = _places(at, O, experts, D, values)[3], int64(S[at + POSITION])
     for n in range(1, kept + 1):
         row = ring + _wrapped(position - n, kept) * _step_size(O, experts, D)
         there = int64(S[row + NUMBER_HIGH]) * DIGITS + int64(S[row + NUMBER_LOW]) - 1
         if there == number:
-            return APPLIED if _learn(S, at, K, k, row, Y, y, W, w) else TWICE
+            return APPLIED if _learn(S, at, sizes, K, k, row, Y, y, W, w) else TWICE
         if n == 1 and number > there:
             return NOT_YET
     return TOO_OLD

@@ -357,6 +357,14 @@ def begin(S, at, value):
     float64
         The logarithm of how rare it is that the value has not changed for so long, 0 if it is not.
     """
+    usual = (S[at + GAP] == 0.0) & (S[at + REPEATS] == 0.0) & (float32(value) != S[at + LAST])
+    if usual & (S[at + COUNT] > 0.0) & (S[at + STRANGE] < STRANGE_ROWS):
+        return 0.0  # nothing below would change anything
+    return _begin(S, at, value)
+
+
+@internal
+def _begin(S, at, value):
     S[at + LONGEST_GAP] = max(S[at + LONGEST_GAP], S[at + GAP])
     S[at + GAP] = 0.0
     if S[at + COUNT] == 0.0 or S[at + STRANGE] >= STRANGE_ROWS:

@@ -57,6 +57,14 @@ def _learn(T, D, i, F, X, x, V):
 
 
 @internal
+def _is_any_due(T, i, F):
+    i, F, due = i & SMALL, F & SMALL, False
+    for m in range(TILE):
+        due |= fill.is_level_due(T, i * TILE, F * TILE, m)
+    return due
+
+
+@internal
 def _store(T, i, F, X, x, V):
     i, F = i & SMALL, F & SMALL
     for m in range(TILE):
@@ -97,9 +105,10 @@ def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
         _store(T, i, F, X, x + i, V)
     scatter(addresses, at, columns, T)
     for i in range(F):
-        if weights[k + fill.METHOD + i] == fill.PREDICT:
+        if weights[k + fill.METHOD + i] == fill.PREDICT and _is_any_due(T, i, F):
             for m in range(TILE):
-                fill.learn_level(S, rows[m] + at, F, i, float64(X[x + i + m * V]))
+                if fill.is_level_due(T, i * TILE, F * TILE, m):
+                    fill.learn_level(S, rows[m] + at, F, i, float64(X[x + i + m * V]))
     return True
 
 

@@ -17,6 +17,7 @@ from .arguments import count_step, time_of, unpack, work_at
 from .differences import write_levels
 from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
+from .elementary import one_by_one
 from .intervals import interval_bounds, interval_update
 from .lags import add_lags
 from .persistence import relative_errors
@@ -101,25 +102,32 @@ def absences(weights, program, S, row):
 
 
 @inlined
-def adapt(weights, program, group, S, row, X, x, count, Z, out, came, work):
-    """Learn from what has come, and replace the group's outputs at ``Z[out]`` by the mix's."""
+def adapt(weights, program, group, sizes, S, row, X, x, count, Z, out, came, work):
+    """Learn from what has come, and replace the group's outputs at ``Z[out]`` by the mix's.
+
+    ``sizes`` are those of the group's adaptation.
+    """
     stage, first = program[layout.STAGE], program[group + table.FIRST]
     O = program[group + table.SIZE]
     at, k = row + program[group + table.ADAPTATION], program[group + table.ADAPTATION_CONSTANTS]
     inputs, hidden = row + program[stage + table.INPUTS], row + program[stage + table.HIDDEN]
     for n in range(O):
+        one_by_one()
         target = program[stage + table.TARGETS + first + n]
         Z[came + n] = np.nan
         if target >= 0 and X[x + target] == X[x + target]:
             unit = unit_of(weights, program, target)
             Z[came + n] = to_training(S, row, unit, float64(S[inputs + target]))
-    adaptation.update(S, at, weights, k, Z, came, Z, work)
+    adaptation.update(S, at, sizes, weights, k, Z, came, Z, work)
     for n in range(O):  # a missing value's place is taken by what it was filled with
+        one_by_one()
         target = program[stage + table.TARGETS + first + n]
         if target >= 0:
             unit = unit_of(weights, program, target)
             Z[came + n] = to_training(S, row, unit, float64(S[inputs + target]))
-    adaptation.predict(S, at, weights, k, hidden, Z, came, Z, out, count, Z, work)
+    adaptation.predict(
+        S, at, sizes, weights, k, hidden, Z, came, Z, out, count, Z, work
+    )  # fmt: skip
 
 
 @inlined
@@ -261,7 +269,8 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
     size, out = program[group + table.SIZE], places[0] + first
     inputs = row + program[stage + table.INPUTS]
     if program[group + table.ADAPTATION] != 0:
-        adapt(weights, program, group, S, row, X, x, count, Z, out, places[1], places[2])
+        sizes = adaptation.sizes_of(weights, program[group + table.ADAPTATION_CONSTANTS])
+        adapt(weights, program, group, sizes, S, row, X, x, count, Z, out, places[1], places[2])
     position = count % program[group + table.RING]
     due = row + program[group + table.FORECASTS] + position * size - first
     for n in range(first, first + size):

@@ -9,6 +9,7 @@ import numpy as np
 from numba import float64
 
 from .. import layout
+from ..arguments import UNBOUNDED
 from ..cache import by_address, inlined, internal
 from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, floats_at, int64s_at
@@ -43,6 +44,7 @@ from .tiles import (
 # each number.
 MOST = END
 DOUBLES = MOST + TILE * len(NOTHING)
+GAPS = STUCK  # at the end of an input that is missing: values missing in succession
 # Floats of working memory: columns; those numbers; offsets and addresses of rows, steps, and which
 # of the forecasts are due; and a row that nobody reads.
 WIDEST = 48  # columns that any part lays side by side
@@ -57,8 +59,8 @@ def memory_at(group, at):
     address = columns + 4 * T_SIZE
     integers = address + 4 * D_SIZE
     return (
-        floats_at(columns, T_SIZE),
-        doubles_at(address, DOUBLES),
+        floats_at(columns, UNBOUNDED),
+        doubles_at(address, UNBOUNDED),
         int64s_at(integers, TILE),
         int64s_at(integers + 8 * TILE, TILE),
         int64s_at(integers + 16 * TILE, TILE),
@@ -124,13 +126,15 @@ def _begin(S, rows, addresses, base, nowhere, at, D, task, first):
 def _merge(S, rows, addresses, nowhere, at, count, D):
     """Add the verdicts on one input of each stream to those on its others."""
     for m in range(TILE):
-        verdict = D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m]
         if addresses[m] == nowhere:
-            verdict = 0.0, 1.0, missing(S, rows[m] + at), float64(MISSING)
-        gap = float64(S[rows[m] + at + GAP])
-        most = merge(verdict, _most(D, m), count, gap)
-        for n in range(len(NOTHING)):
-            D[MOST + n * TILE + m] = most[n]
+            D[SCORE + m], D[P_VALUE + m], D[KIND + m] = 0.0, 1.0, float64(MISSING)
+            D[ALARM + m] = missing(S, rows[m] + at)
+            D[GAPS + m] = float64(S[rows[m] + at + GAP])
+    for m in range(TILE):
+        verdict, d = (D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m]), MOST + m
+        most = merge(verdict, _most(D, m), count, D[GAPS + m])
+        D[d], D[d + TILE], D[d + 2 * TILE] = most[0], most[1], most[2]
+        D[d + 3 * TILE], D[d + 4 * TILE], D[d + 5 * TILE] = most[3], most[4], most[5]
 
 
 @inlined

@@ -4,7 +4,11 @@ They are right to 1e-9, more than the float32 that they end in, and the same bit
 Sums are taken in pairs, so that a single stream does not wait for one term after the other.
 """
 
-from numba import float64, int64, uint64
+from typing import Any
+
+from llvmlite import ir
+from numba import float64, int64, types, uint64
+from numba.extending import intrinsic
 
 from ..cache import inlined
 from ..pointers import bits_of, float_of
@@ -18,6 +22,25 @@ E2, E3, E4, E5, E6 = 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720
 E7, E8, E9 = 1 / 5040, 1 / 40_320, 1 / 362_880
 ROUND = 6755399441055744.0  # 1.5 * 2**52: what is added to it becomes an integer
 LEAST, MOST = -700.0, 700.0
+
+
+@intrinsic
+def _barrier(_typing: Any) -> Any:
+    def emit(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        builder.asm(nothing, "", "", [], side_effect=True)
+        return context.get_dummy_value()
+
+    return types.void(), emit
+
+
+@inlined
+def one_by_one():
+    """Keep LLVM from making vectors of the loop in which this stands.
+
+    Of a loop of a few rounds the checks whether arrays overlap took longer than the rounds.
+    """
+    _barrier()
 
 
 @inlined

@@ -160,6 +160,12 @@ def learn_median(S, at, F, i, value):
 
 
 @inlined
+def is_level_due(S, at, F, i):
+    """Tell whether :func:`learn_level` does anything."""
+    return is_look(float64(S[at + i + AGE * F]) - 1.0)
+
+
+@inlined
 def learn_level(S, at, F, i, value):
     """Learn how far values go back to the median, if this row tells; after both of the above."""
     c, rows = at + i, float64(S[at + i + AGE * F]) - 1.0

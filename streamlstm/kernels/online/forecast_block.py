@@ -11,6 +11,7 @@ from .. import layout
 from ..cache import inlined
 from ..simd import LANES, splat, store
 from . import table
+from .adaptation import sizes_of
 from .anomaly import MISSING, NONE
 from .arguments import count_step
 from .behind import (
@@ -63,10 +64,11 @@ def _absences(weights, program, S, rows, D):
 @inlined
 def _adapt(weights, program, group, S, rows, counts, X, x, Z, z, places):
     V, first = program[layout.WIDTH], program[group + table.FIRST]
+    sizes = sizes_of(weights, program[group + table.ADAPTATION_CONSTANTS])
     for m in range(TILE):
         out = z + m * program[layout.STRIDE] + first
         adapt(
-            weights, program, group, S, rows[m], X, x + m * V, counts[m], Z, out,
+            weights, program, group, sizes, S, rows[m], X, x + m * V, counts[m], Z, out,
             places[1], places[2],
         )  # fmt: skip
 

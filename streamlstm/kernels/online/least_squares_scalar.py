@@ -55,8 +55,8 @@ def gain(S, P, W, phi, k, D, z):
 
 
 @internal
-def downdate(S, P, W, k, D, z, share, factor):
-    """Replace P by ``factor (P - share k k^T)``; return the largest number on its diagonal."""
+def downdate(S, P, W, k, D, z, share, factor, bound):
+    """Replace P by ``factor (P - share k k^T)``; return False if its diagonal is within a bound."""
     row, most = P, f32(0.0)
     for i in range(D):
         x = f32(share) * W[k + i]
@@ -64,4 +64,4 @@ def downdate(S, P, W, k, D, z, share, factor):
             S[row + j] = (S[row + j] - x * W[k + j]) * f32(factor)
         most = max(most, S[row + i])
         row += i + 1
-    return most
+    return most > f32(bound)

@@ -7,6 +7,7 @@ An expert is a forecast: persistence, the value of a season ago, the network, th
 import math
 
 from ..cache import inlined
+from .elementary import one_by_one
 
 ERROR, COUNT, LOSSES = range(3)  # offsets of an output's columns
 
@@ -37,12 +38,14 @@ def score(S, at, experts, forecasts, label, per_scale):
     share = 1.0 / S[at + COUNT]
     worst = 0.0
     for n in range(experts):
+        one_by_one()
         error = abs(S[forecasts + n] - label) * per_scale
         if error == error:
             loss = S[at + LOSSES + n] + share * (min(error, bound) - S[at + LOSSES + n])
             S[at + LOSSES + n] = loss
             worst = max(worst, loss)
     for n in range(experts):
+        one_by_one()
         if S[forecasts + n] != S[forecasts + n]:
             S[at + LOSSES + n] = worst
     error = abs(S[forecasts + experts] - label) * per_scale
@@ -56,15 +59,18 @@ def mix(S, at, experts, forecasts):
     """Return the mean of the experts' forecasts, weighted by their losses."""
     best = math.inf
     for n in range(experts):
+        one_by_one()
         if S[forecasts + n] == S[forecasts + n]:
             best = min(best, S[at + LOSSES + n])
     sharpness = -SHARPNESS / (best + 1e-30)
     total = 0.0
     weights = 0.0
     for n in range(experts):
+        one_by_one()
         forecast = S[forecasts + n]
         if forecast == forecast:
-            weight = math.exp(sharpness * (S[at + LOSSES + n] - best))
+            behind = S[at + LOSSES + n] - best
+            weight = 1.0 if behind == 0.0 else math.exp(sharpness * behind)
             total += weight * forecast
             weights += weight
     return total / weights
