@@ -19,7 +19,7 @@ from .objective import objective_of
 from .periods import describe_periods
 from .preparation import Preparation
 from .quantiles import calibration
-from .settings import NetworkSettings, OptimizationSettings
+from .settings import NetworkSettings, OptimizationSettings, Settings
 from .stage import add_stage, coverage, predict_all
 from .start import RECORDED
 from .trained import Trained
@@ -35,6 +35,14 @@ def to_model(prepared: Preparation, fitted: FitResult) -> Model:
         _metadata(prepared, fitted),
     )
     return with_counters(made, prepared.settings)
+
+
+def kernels_of(settings: Settings) -> list[str]:
+    """Return the groups of kernels that step the model which these settings make."""
+    from ..kernels import compile, layout
+
+    kind = {"lstm": layout.LSTM, "gru": layout.GRU, "rnn": layout.RNN}[settings.cell]
+    return compile.needed([kind, layout.DENSE], "float32", online=bool(settings.online))
 
 
 def finish(prepared: Preparation, fitted: FitResult, model: Model) -> Trained:

@@ -1,6 +1,7 @@
 """The offsets of a time zone as a table, which a model file can hold."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..errors import ModelError, shown
@@ -10,6 +11,7 @@ _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _SCAN = timedelta(hours=6)  # no zone has had two transitions that were closer
 
 
+@lru_cache(maxsize=16)  # the search takes a tenth of a second
 def transitions(zone: str, start: int = 1970, end: int = 2100) -> tuple[tuple[float, float], ...]:
     """Return the offsets of a time zone from UTC, and since when each holds.
 

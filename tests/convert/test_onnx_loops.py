@@ -179,6 +179,26 @@ def test_cells_are_recognised_however_they_are_written(H: int) -> None:
     assert np.allclose(found.weight_x[:H], -draw(H, F))  # z here is the share of the old state
 
 
+def test_a_convolution_of_kernel_1_is_a_dense_layer(tmp_path: Path) -> None:
+    node, floats = helper.make_node, TensorProto.FLOAT
+    given = {"K": draw(4, F, 1), "k": draw(4), "W": draw(1, 4 * H, 4), "R": draw(1, 4 * H, H)}
+    nodes = [
+        node("Transpose", ["x"], ["xt"], perm=[0, 2, 1]),
+        node("Conv", ["xt", "K", "k"], ["c"], kernel_shape=[1]),
+        node("Transpose", ["c"], ["ct"], perm=[2, 0, 1]),
+        node("LSTM", ["ct", "W", "R"], ["Y"], hidden_size=H),
+        node("Squeeze", ["Y"], ["y"], axes=[1]),
+    ]
+    whole = graph(nodes, [("x", floats, [1, "t", F])], [("y", floats, ["t", 1, H])], given)
+    path = tmp_path / "m.onnx"
+    onnx.save(
+        helper.make_model(whole, opset_imports=[helper.make_opsetid("", 12)], ir_version=8), path
+    )
+    model = sl.from_onnx(path)
+    assert model.layers == (Dense(F, 4), LSTM(4, H))
+    assert sl.compare(model, path).agrees
+
+
 def test_a_step_that_is_no_cell_is_refused() -> None:
     algebra = Algebra()
     row, h = algebra.given("row", F), algebra.given("h", H)

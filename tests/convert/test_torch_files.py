@@ -135,3 +135,33 @@ def test_first_line_of_a_message_without_colours() -> None:
 
     assert first_line(ValueError("\n\x1b[1;31mno such thing\x1b[0m.\nmore")) == "no such thing."
     assert first_line(EOFError()) == "EOFError"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_is_compared_with_categories_and_either_rnn() -> None:
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.lstm = nn.Embedding(7, 4), nn.LSTM(4, 5, batch_first=True)
+            self.head = nn.Linear(5, 7)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.log_softmax(self.head(self.lstm(self.table(x))[0]), -1)
+
+    words = torch.jit.trace(Words().eval(), torch.randint(0, 7, (1, 5)))
+    with pytest.raises(ConvertError, match="something else than its layers"):
+        sl.from_torch(words)
+    model = sl.from_torch(words, activations={"head": "log_softmax"})
+    assert model.metadata["compared"].startswith("the TorchScript: its outputs")
+
+    class Relu(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.RNN(3, 6, batch_first=True, nonlinearity="relu")
+            self.head = nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.rnn(x)[0])
+
+    model = sl.from_torch(torch.jit.trace(Relu().eval(), torch.zeros(1, 5, 3)))
+    assert model.layers[0].activation == "relu"

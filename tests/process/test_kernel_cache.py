@@ -175,6 +175,29 @@ def test_inspect_says_what_it_compiles_to_measure_a_step(installed: Installed) -
     assert "us in compiled code" in done.stdout
 
 
+BESIDE = """
+from streamlstm.backends.beside import compiled_beside
+from streamlstm.kernels import compile
+try:
+    with compiled_beside(["dense"]):
+        raise LookupError
+except LookupError:
+    assert not compile.is_warm(["dense"])
+with compiled_beside(["dense"]):
+    pass
+assert compile.is_warm(["dense"])
+compile.prepare(None, ["dense"])
+assert all(kernel.stats.cache_hits for kernel in compile._kernels()["dense"])
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_kernels_are_compiled_beside_something_else(installed: Installed) -> None:
+    done = installed.python("-c", BESIDE)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr == "waiting for kernels that are compiled beside this: dense\n"
+
+
 def test_compile_refuses_a_folder_that_cannot_be_written(installed: Installed) -> None:
     installed.forbid(installed.chosen, installed.site, installed.home)
     for arguments in (["--cache", str(installed.chosen)], []):

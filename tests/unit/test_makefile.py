@@ -61,7 +61,7 @@ def test_all_tests_are_run_by_test_all(root, target, chosen):
 
 def test_the_gate_runs_lint_and_all_tests(root):
     commands = re.findall(r"^make ([\w./-]+)", (root / ".ci/run").read_text(), re.MULTILINE)
-    assert commands == [".venv/.all", "lint", "test-all"]
+    assert commands == [".venv/.base", ".venv/.all", "lint", "test-all"]
 
 
 def test_files_that_take_longest_exist(root):

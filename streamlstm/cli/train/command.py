@@ -73,12 +73,13 @@ def train(
         raise typer.BadParameter("expected one of --target, --classify and --target-category")
     _one_blas_thread()
     with exit_on_interrupt():
+        from streamlstm.backends.beside import compiled_beside
         from streamlstm.cli.output_path import check_output
         from streamlstm.cli.train.progress import show_progress
         from streamlstm.cli.train.report import log, log_setup, print_result
         from streamlstm.cli.train.sweep import print_sweep, show_sweep
         from streamlstm.learn.cells import compile_kernels
-        from streamlstm.learn.finishing import finish, to_model
+        from streamlstm.learn.finishing import finish, kernels_of, to_model
         from streamlstm.learn.preparation import prepare
         from streamlstm.learn.report.page import check_report
         from streamlstm.learn.sweep.record import folder_of
@@ -97,7 +98,9 @@ def train(
         log(f"continuing from {checkpoint}")
     with exit_on_interrupt():
         compile_kernels(prepared.settings.cell)
-    with sigterm_as_interrupt() as interruption:
+    # Those that step the model, which is scored after the training.
+    stepping = kernels_of(prepared.settings)
+    with sigterm_as_interrupt() as interruption, compiled_beside(stepping):
         try:
             if sweep > 1:
                 with show_sweep() as on_progress:

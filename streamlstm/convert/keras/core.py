@@ -13,7 +13,10 @@ from .context import Context, units
 from .network import KerasLayer
 from .unsupported import reason
 
-MASK = "steps that Keras would mask are not skipped here: leave them out of the stream."
+MASK = (
+    "steps that Keras would mask are not skipped here: leave them out of the stream. Before its "
+    "rows have come, a window model computes what Keras does for a window padded with such steps."
+)
 
 
 def input_layer(_context: Context, _layer: KerasLayer) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ...errors import ConvertError
+from ...network.layers import RNN
 from ...network.model import Model
 from ..common.builder import ModelBuilder
 from ..common.weights import Float64Array
@@ -49,18 +50,23 @@ def convert_program(
     """
     state = program.state_dict if _is_exported(program) else program.state_dict()
 
-    def layers() -> list[TorchLayer]:
-        return layers_of_state_dict(state, rnn_activation, epsilon)
+    def layers(activation: str) -> list[TorchLayer]:
+        return layers_of_state_dict(state, activation, epsilon)
 
-    told = {**_activations(program, layers()), **activations}
-    plain = assemble(layers(), told, []).build("PyTorch")
-    builder = assemble(layers(), told, list(states))
+    told = {**_activations(program, layers(rnn_activation)), **activations}
     kind = "the program of torch.export" if _is_exported(program) else "the TorchScript"
-    agreed = _agree(program, plain)
+    agreed: bool | None = None
+    for activation in dict.fromkeys((rnn_activation, "tanh", "relu")):
+        plain = assemble(layers(activation), told, []).build("PyTorch")
+        agreed = _agree(program, plain)
+        if agreed or not any(isinstance(layer, RNN) for layer in plain.layers):
+            break
+    builder = assemble(layers(activation if agreed else rnn_activation), told, list(states))
     if agreed is False:
+        named = ", ".join(layer.name for layer in layers(rnn_activation))
         raise ConvertError(
             f"{kind} computes something else than its layers one after the other "
-            f"({', '.join(layer.name for layer in layers())}): name the functions between them as "
+            f"({named}): name the functions between them as "
             "activations=, or give the module that it was made from, whose forward can be followed."
         )
     if agreed is None:
@@ -98,7 +104,7 @@ def _agree(program: Any, model: Model) -> bool | None:
     """Return whether a program gives a model's outputs; None if it cannot be called."""
     call: Call = program.module() if _is_exported(program) else program.eval()
     called = False
-    for shape, view in _views(program, model.input_size):
+    for shape, view in _views(program, model):
         found = [_same(call, view, model, shape, scale) for scale in _SCALES]
         called = called or any(same is not None for same in found)
         if all(found):
@@ -106,8 +112,13 @@ def _agree(program: Any, model: Model) -> bool | None:
     return False if called else None
 
 
-def _views(program: Any, F: int) -> Iterator[tuple[tuple[int, int], Call]]:
+def _views(program: Any, model: Model) -> Iterator[tuple[tuple[int, int], Call]]:
     """Yield streams and steps, and the form of input from float32[S, T, F]."""
+    F = model.input_size
+    if model.categories and F == 1:
+        yield (STREAMS, STEPS), lambda x: x[..., 0].long()
+        yield (STREAMS, STEPS), lambda x: x[..., 0].long().transpose(0, 1)
+        yield (1, STEPS), lambda x: x[0, :, 0].long()
     if _is_exported(program):
         (example,) = program.example_inputs[0][:1]
         if example.dim() == 3 and example.shape[2] == F:
