@@ -60,6 +60,7 @@ bench: .venv/.dev  ## Run the benchmarks, peers too where installed: pip install
 	@$(RUN) -m benchmarks.windows --json benchmarks/results/windows.json
 	@$(RUN) -m benchmarks.startup --json benchmarks/results/startup.json
 	@$(RUN) -m benchmarks.training --json benchmarks/results/training.json
+	@$(RUN) -m benchmarks.tables --json benchmarks/results/tables.json
 	@$(RUN) -m benchmarks.serving --json benchmarks/results/serving.json
 	@$(RUN) -m benchmarks.fairness --json benchmarks/results/fairness.json
 

@@ -1,11 +1,11 @@
-"""Writes the results of the last benchmarks into README.md, docs/figures.md and docs/online.md.
+"""Writes the results of the last benchmarks into README.md and pages of docs.
 
     python -m benchmarks.readme
 
 Reads `benchmarks/results/NAME.json`, which each benchmark writes with `--json`, and replaces the
 text between two markers. README.md gets the most important results, docs/figures.md all except the
-counts of instructions, which serve for comparison only, and those of the online stage, which
-docs/online.md has.
+counts of instructions, which serve for comparison only, and those of the online stage and of
+calendars, which docs/online.md and docs/training.md have.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SHORT: dict[str, tuple[str, ...]] = {
 }
 ALL: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
-        *("kernels", "streams", "windows", "startup", "layers", "training"),
+        *("kernels", "streams", "windows", "startup", "layers", "training", "tables"),
         *("serving", "fairness", "durability", "torture", "fire", "soak"),
     ),
     (),
@@ -36,7 +36,12 @@ ONLINE: dict[str, tuple[str, ...]] = {
     "intervals": (*_INTERVALS, "worst winkler"),
     **dict.fromkeys(("missing", "false_alarms", "faults", "nab"), ()),
 }
-FILES = {"README.md": SHORT, "docs/figures.md": ALL, "docs/online.md": ONLINE}
+FILES: dict[str, dict[str, tuple[str, ...]]] = {
+    "README.md": SHORT,
+    "docs/figures.md": ALL,
+    "docs/online.md": ONLINE,
+    "docs/training.md": {"calendars": ()},
+}
 
 
 def render(result: dict[str, Any], columns: Sequence[str] = ()) -> str:

@@ -68,7 +68,7 @@ def predict(
         from streamlstm.plots.files import check_picture
 
         check_picture(plot)
-    from streamlstm.data.memory import release, return_freed_memory
+    from streamlstm.data.memory import release, return_freed_memory, without
 
     return_freed_memory()
     from streamlstm.backends.warmup import compile_for
@@ -94,7 +94,7 @@ def predict(
     whole = table if compared else None
     del table  # a large one is not needed twice
     release()
-    with exit_on_interrupt():  # the compiler swallows some interrupts
+    with exit_on_interrupt(), without("scipy.linalg"):  # the compiler swallows some interrupts
         compile_for(network)
     came: dict[str, Any] = {}
     if whole is None:

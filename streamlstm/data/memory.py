@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of mallopt
 _LARGE = 1 << 20  # bytes, from which on a column is memory of its own; below, it costs more time
@@ -25,7 +26,8 @@ def return_freed_memory() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     import pyarrow as pa
 
-    _without_pandas()
+    with without("pandas"):
+        pa.array([""])
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(AttributeError):
         libc = ctypes.CDLL(None)
@@ -40,20 +42,22 @@ def release() -> None:
     pa.default_memory_pool().release_unused()
 
 
-class _NoPandas:
-    """A finder that says that there is no pandas."""
+@contextmanager
+def without(*packages: str) -> Iterator[None]:
+    """Let imports within find none of these packages, unless they are imported already.
 
-    @staticmethod
-    def find_spec(name: str, *_: object) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name=name)
+    Some libraries import what is installed, whether or not it is needed: Arrow imports pandas at
+    its first array of a list (34 MB, 0.2 s), Numba the linear algebra of scipy (11 MB, 0.2 s).
+    """
 
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name in packages:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-def _without_pandas() -> None:
-    """Have Arrow import no pandas, which it does at its first array of a list: 34 MB, 0.2 s."""
-    import pyarrow as pa
-
-    if "pandas" not in sys.modules:
-        sys.meta_path.insert(0, _NoPandas)
-        pa.array([""])
-        sys.meta_path.remove(_NoPandas)
+    sys.meta_path.insert(0, Finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(Finder)

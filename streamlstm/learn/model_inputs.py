@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.options import ReadOptions
 from ..data.table import Table
 from ..errors import DataError
 from ..network.model import Model
@@ -29,6 +31,26 @@ def reading_of(model: Model, columns: Sequence[str]) -> dict[str, Any]:
         "categories": () if category is None else (category,),
         "sequence_column": recorded(model, "sequence_column"),
     }
+
+
+def options_of(reading: Mapping[str, Any], given: Mapping[str, Any]) -> ReadOptions:
+    """Return how to read a table: as a model needs it, and as parameters of Python say.
+
+    ``time_column`` is one too, as in `train`; names alone stand for tuples of one.
+
+    Raises
+    ------
+    DataError
+        If there is no option of a name.
+    """
+    options = {"time_columns" if n == "time_column" else n: value for n, value in given.items()}
+    known = [field.name for field in fields(ReadOptions)]
+    for name, value in options.items():
+        if name not in known:
+            raise DataError(f"there is no option {name!r}; the options are {', '.join(known)}")
+        if isinstance(value, str) and name in ("time_columns", "columns", "missing_values"):
+            options[name] = (value,)
+    return ReadOptions(**(dict(reading) | options))
 
 
 def inputs_of(model: Model, table: Table) -> Array:

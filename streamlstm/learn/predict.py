@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.warmup import compile_for
-from ..data.options import ReadOptions
 from ..data.read import read_table
 from ..data.results import table_like
 from ..data.table import Table
@@ -16,8 +15,8 @@ from ..engine.offline import predict_rows, result_columns
 from ..errors import DataError
 from ..network.model import Model
 from ..online.layout import fills
-from .model_inputs import inputs_of, reading_of
-from .python_names import OF_READING, naming_parameters
+from .model_inputs import inputs_of, options_of, reading_of
+from .python_names import naming_parameters
 
 Array = NDArray[Any]
 
@@ -36,7 +35,7 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
         inputs of the model in their order.
     **options
         How to read it, by the names of `ReadOptions`: ``stream_column="pump"``,
-        ``time_columns=("date",)``, ...
+        ``time_column="date"``, ...
 
     Returns
     -------
@@ -52,9 +51,9 @@ def predict(model: Model, data: Any, **options: Any) -> Any:
         If the data cannot be read, or lack an input.
     """
     reading: dict[str, Any] = reading_of(model, model.inputs) | {"missing": fills(model)}
-    given = ReadOptions(**(reading | options))
+    given = options_of(reading, options)
     named = _name(model, data) if isinstance(data, np.ndarray) else data
-    with naming_parameters(OF_READING):
+    with naming_parameters():
         table = data if isinstance(data, Table) else read_table(named, given)
     compile_for(model)
     groups = list(table.groups().values())

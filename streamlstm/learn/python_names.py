@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import DataError
 
 _NAMES = {"input": "inputs", "missing-value": "missing_values"}
-OF_READING = {"time-column": "time_columns"}
-"""Those of `ReadOptions`, where they differ from the options and from the settings of training."""
 _SWITCHES = ("sort", "allow-gaps")
 # What may follow an option and is its value, where it stands without quotation marks.
 _VALUES = {
@@ -27,42 +25,36 @@ _OPTION = re.compile(r"--(?P<name>[a-z]+(?:-[a-z]+)*)(?: '(?P<quoted>[^']*)')?")
 
 
 @contextmanager
-def naming_parameters(names: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Let errors from within name parameters.
-
-    Parameters
-    ----------
-    names : mapping of str to str, optional
-        Parameters whose names are not those of the options.
-    """
+def naming_parameters() -> Iterator[None]:
+    """Let errors from within name parameters."""
     try:
         yield
     except DataError as error:
         message = str(error)
-        translated = with_parameters(message, names or {})
+        translated = with_parameters(message)
         if translated == message:
             raise
         raise type(error)(translated) from None
 
 
-def with_parameters(message: str, names: Mapping[str, str]) -> str:
+def with_parameters(message: str) -> str:
     """Return a message with ``sort=True`` for ``--sort``, and ``decimal=','`` for ``--decimal ,``.
 
     What stands between backticks is a command, and stays.
     """
     parts = message.split("`")
-    parts[::2] = [_translated(part, _NAMES | dict(names)) for part in parts[::2]]
+    parts[::2] = [_translated(part) for part in parts[::2]]
     return "`".join(parts)
 
 
-def _translated(text: str, names: Mapping[str, str]) -> str:
+def _translated(text: str) -> str:
     made, place = "", 0
     for option in _OPTION.finditer(text):
         name, value, end = option["name"], option["quoted"], option.end()
         if value is None and name in _VALUES:
             bare = re.compile(f" ({_VALUES[name]})").match(text, end)
             value, end = (None, end) if bare is None else (bare[1], bare.end())
-        parameter = names.get(name, name.replace("-", "_"))
+        parameter = _NAMES.get(name, name.replace("-", "_"))
         if value is not None:
             parameter += f"={(value,)!r}" if name == "missing-value" else f"={value!r}"
         elif name in _SWITCHES:

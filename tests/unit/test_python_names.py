@@ -5,7 +5,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm.errors import DataError
-from streamlstm.learn.python_names import OF_READING, with_parameters
+from streamlstm.learn.python_names import with_parameters
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,13 @@ from streamlstm.learn.python_names import OF_READING, with_parameters
     ],
 )
 def test_options_become_parameters(message: str, expected: str) -> None:
-    assert with_parameters(message, {}) == expected
+    assert with_parameters(message) == expected
 
 
 def test_what_reads_a_table_names_parameters() -> None:
     n = np.arange(200)
     data = {"time": np.where(n % 7 == 3, n - 5.0, n), "value": np.sin(n)}
     model = sl.detector(["value"])
-    assert with_parameters("--time-column", OF_READING) == "time_columns"
     for read in (
         lambda: sl.train(data, target="value"),
         lambda: sl.predict(model, data),
@@ -49,3 +48,16 @@ def test_what_reads_a_table_names_parameters() -> None:
     with pytest.raises(DataError, match=r"\bfill\b") as caught:
         sl.train(data, target="value")
     assert "--fill" not in str(caught.value)
+
+
+def test_tables_are_read_by_the_names_that_train_takes() -> None:
+    n = np.arange(200.0)
+    data = {"when": 60 * n, "again": 60 * n, "value": np.sin(n)}
+    model = sl.detector(["value"])
+    kept = [sl.predict(model, data, time_column="when", missing_values="-999")["score"]]
+    kept += [sl.predict(model, data, time_columns=("when",))["score"]]
+    np.testing.assert_array_equal(*kept)
+    assert sl.evaluate(model, data, time_column="when").table.time_column == "when"
+    for read in (sl.predict, sl.evaluate):
+        with pytest.raises(DataError, match="no option 'time_colum'; the options are"):
+            read(model, data, time_colum="when")

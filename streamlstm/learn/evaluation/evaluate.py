@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...backends.warmup import compile_for
-from ...data.options import ReadOptions
 from ...data.read import read_table
 from ...data.table import Table
 from ...engine.prediction import Predictions, ResultLayout
 from ...errors import DataError
 from ...network.model import Model
-from ..model_inputs import inputs_of
+from ..model_inputs import inputs_of, options_of
 from ..periods import find_periods
-from ..python_names import OF_READING, naming_parameters
+from ..python_names import naming_parameters
 from ..season import find_season
 from .alarms import StreamReport, report_stream
 from .classes import judge_classes
@@ -68,7 +67,7 @@ def evaluate(
         Rows of a season, for a baseline; by default as the model's file says, or as estimated.
     **options
         How to read the data, by the names of `ReadOptions`: ``stream_column="pump"``,
-        ``time_columns=("date",)``, ...
+        ``time_column="date"``, ...
 
     Returns
     -------
@@ -82,10 +81,9 @@ def evaluate(
     network = model if isinstance(model, Model) else Model.load(model)
     given = [target] if isinstance(target, str) else target
     reading = reading_for(network, given)
-    with naming_parameters(OF_READING):
-        table = (
-            data if isinstance(data, Table) else read_table(data, ReadOptions(**reading | options))
-        )
+    with naming_parameters():
+        chosen = options_of(reading, options)
+        table = data if isinstance(data, Table) else read_table(data, chosen)
     column = told_column(network, given)
     points = () if column is not None else find_points(network, table.names, given)
     inputs = checked_inputs(network, table)
