@@ -15,9 +15,8 @@ from .layout import COLUMNS, PAD
 from .pointers import floats_at, int64s_at
 from .simd import LANES
 
-UNBOUNDED = (
-    0  # length of an array whose length is never read: so nothing is added to an offset below 0
-)
+# Length of an array whose length is never read: 0, so that nothing is added to offsets below 0.
+UNBOUNDED = 0
 SUMS = 0  # offset in the scratch of the sums of one tile
 ROWS_AT = 6 * COLUMNS * LANES + PAD  # and of the rows, behind six rows of sums and room for a norm
 

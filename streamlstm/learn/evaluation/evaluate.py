@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -23,14 +22,12 @@ from ..python_names import naming_parameters
 from ..season import find_season
 from .alarms import StreamReport, report_stream
 from .classes import judge_classes
-from .errors import NAN, mean_change, score_errors
-from .evaluation import Evaluation, Score
-from .forecasts import Forecasts, Rows, make_forecasts
-from .intervals import pooled, score_intervals
+from .evaluation import Evaluation
+from .forecasts import Rows, make_forecasts
 from .live import run_live
+from .output_scores import score_all, score_each
 from .points import Point, find_points
 from .reading import checked_inputs, has_sequences, reading_for, told_column
-from .stretches import MOST, worst_stretches
 
 Array = NDArray[Any]
 Firsts = Mapping[str, int]
@@ -161,13 +158,13 @@ def judge(
             f"horizon of {model.horizon}: a forecast is scored when the value that it spoke "
             "of has come. Use a longer table, or score more of it (warm-up, first row)"
         )
-    scores = _scores(table, groups, firsts, forecasts)
+    scores = score_each(table, groups, firsts, forecasts)
     return Evaluation(
         model=model,
         table=table,
         groups=groups,
         forecasts=tuple(forecasts),
-        totals=_totals(forecasts, scores),
+        totals=score_all(forecasts, scores),
         scores=tuple(scores),
         streams=_streams(model, table, results, firsts, warm_up),
         notes=tuple(notes),
@@ -217,54 +214,6 @@ def _streams(
         report_stream(stream, rows, max(firsts[stream], warm_up), inputs, table.time, said)
         for stream, rows in table.groups().items()
     )
-
-
-def _scores(
-    table: Table, groups: Mapping[str, Rows], firsts: Firsts, forecasts: Sequence[Forecasts]
-) -> list[Score]:
-    """Score every output in every stream."""
-    scores = []
-    columns = [table.select([made.target])[:, 0].astype(np.float64) for made in forecasts]
-    for stream, rows in groups.items():
-        for made, values in zip(forecasts, columns, strict=True):
-            scored = made.rows(rows)
-            scale = mean_change(values[rows], firsts[stream])
-            scores.append(
-                Score(
-                    stream=stream,
-                    output=made.output,
-                    target=made.target,
-                    horizon=made.horizon,
-                    errors=score_errors(made, scored, scale),
-                    intervals=score_intervals(made, scored),
-                    worst=worst_stretches(made, scored),
-                )
-            )
-    return scores
-
-
-def _totals(forecasts: Sequence[Forecasts], scores: Sequence[Score]) -> tuple[Score, ...]:
-    """Return the score of each output over all streams."""
-    totals = []
-    for made in forecasts:
-        parts = [s for s in scores if s.output == made.output and s.errors.values]
-        known = [s.errors for s in parts if s.errors.mase == s.errors.mase]
-        values = sum(errors.values for errors in known)
-        mase = sum(errors.values * errors.mase for errors in known) / values if values else NAN
-        by_level = zip(*(s.intervals for s in parts), strict=True)
-        worst = sorted((w for s in parts for w in s.worst), key=lambda w: -w.mae)
-        totals.append(
-            Score(
-                stream=None,
-                output=made.output,
-                target=made.target,
-                horizon=made.horizon,
-                errors=replace(score_errors(made, made.rows(), NAN), mase=mase),
-                intervals=tuple(pooled(list(level)) for level in by_level),
-                worst=tuple(worst[:MOST]),
-            )
-        )
-    return tuple(totals)
 
 
 def _labels(model: Model, points: Sequence[Point], table: Table) -> Array:
