@@ -132,7 +132,7 @@ def _preamble(lines: Sequence[bytes]) -> int:
         rows = [next(csv.reader([line], delimiter=delimiter), []) for line in text]
         filled = [n for n, row in enumerate(rows) if any(row)]
         usual = len(rows[filled[-2 if len(filled) > 1 else -1]])  # the last may be cut off
-        if len(rows[filled[0]]) == usual > 1 and _are_names(rows[filled[0]]):
+        if len(rows[filled[0]]) == usual > 1 and _are_names([c or "x" for c in rows[filled[0]]]):
             return 0  # the first line is as wide as the rows are
         like = [n for n in filled if len(rows[n]) != usual and n != filled[-1]]
         start = like[-1] + 1 if like else 0
@@ -145,7 +145,7 @@ def _preamble(lines: Sequence[bytes]) -> int:
 
 
 def _are_names(cells: Sequence[str]) -> bool:
-    return all(cell.strip() and NumberFormat().parse(cell) is None for cell in cells)
+    return all(cell.strip() and not cell.strip()[0].isdigit() for cell in cells)
 
 
 def _find_delimiter(lines: Sequence[str]) -> str:
