@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamlstm import LSTM, Dense, Embedding, Engine, wire
@@ -23,11 +23,14 @@ from .message_strategies import good_step
 from .worker_harness import harness
 
 MODEL = random_model([LSTM(2, 5), Dense(5, 3)], scaled=True)
+# The number of the first row is refused, but the id of the second is no text: so it is no STEPS.
+BAD_ID_BEHIND_A_GAP = b"\x94\x02\x92\xa1a\xa1\x80\x92\x02\x00\xc4\x10" + bytes(16)
 CATEGORIES = random_model([Embedding(2, 4, 3), LSTM(4, 5), Dense(5, 2)])
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(FRAMES, min_size=1, max_size=8), st.sampled_from([3, 100]))
+@example([BAD_ID_BEHIND_A_GAP], 100)
 def test_any_messages(frames: list[bytes], capacity: int) -> None:
     with harness(Engine(MODEL, capacity, threads=1)) as both:
         agree(both, Service(Engine(MODEL, capacity, threads=1)), frames)

@@ -115,8 +115,8 @@ def undo_rows(loop, head, first, stop, arrived):
 
 
 @internal
-def note_refused(loop, head, row, count, base):
-    """Note a row whose number alone is why its STEPS, of so many rows, is refused.
+def note_refused(loop, head, row, stop, count, base):
+    """Note a row whose number alone is why its STEPS, of so many rows up to ``stop``, is refused.
 
     Python then refuses this row, and need not decode the others: a microsecond each. Where another
     row might be refused for a reason that comes first, and where the stream has a row before this
@@ -134,6 +134,10 @@ def note_refused(loop, head, row, count, base):
         last = column_of(head, slot, SEQ)
     elif length > 0 and not reader.is_utf8(id, length):
         return
+    for other in range(row + 1, stop):
+        later = row_of(loop, other)
+        if later[LENGTH] > 0 and not reader.is_utf8(later[ID], later[LENGTH]):
+            return  # the message is no STEPS
     if seq != last + _ONE:
         loop[layout.REFUSED_ROW] = row
         loop[layout.REFUSED_COUNT] = count

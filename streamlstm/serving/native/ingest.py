@@ -167,7 +167,7 @@ def _ingest_steps(loop, head, record, at, end, timed, row, base):
         entered = claim_row(loop, head, row + n, base)
         if entered != 1:
             if entered == HAND_OVER and fields[layout.CLIENT] != loop[layout.MAX_MESSAGES]:
-                note_refused(loop, head, row + n, count, base)
+                note_refused(loop, head, row + n, row + count, count, base)
             undo_rows(loop, head, row, row + n, arrived)
             return entered
     if timed:
