@@ -8,6 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def compiled_beside(names: Sequence[str]) -> Iterator[None]:
     """Compile groups of kernels (kernels/compile.py) beside the body, and wait for them at its end.
@@ -19,7 +26,7 @@ def compiled_beside(names: Sequence[str]) -> Iterator[None]:
 
     missing = [name for name in names if not compile.is_warm([name])]
     folder, _ = compile.all_kernels()[0]._cache.folder_to_write()
-    if not missing or folder is None or len(os.sched_getaffinity(0)) < 2:
+    if not missing or folder is None or cores() < 2:
         yield
         return
     process = subprocess.Popen(

@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..backends.beside import cores
 from ..errors import DataError
 from ..network.model import Model
 from .cells import compile_kernels
@@ -24,7 +25,6 @@ from .preparation import Preparation, prepare
 from .python_names import naming_parameters
 from .sweep.estimate import Estimate
 from .sweep.halving import run_sweep
-from .sweep.pool import cores
 from .sweep.record import folder_of, sweep_folder
 from .sweep.space import candidates
 from .table_dataset import longest_window

@@ -33,13 +33,6 @@ class Report(NamedTuple):
     said: dict[str, Any]
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class _Process:
     """One process: jobs in, reports out, both as lines of JSON."""
 
