@@ -27,7 +27,8 @@ came, by least squares through the origin with forgetting, large changes weighin
 - ``b`` is another from 8, 16, 32 and 64 rows on, which the ends of such gaps teach; before that it
   is that of the shorter ones, at first 4 times the share of rows beyond 55 % whose forecast was
   nearer to what came than the value before: means would trust a forecast that is right in a few
-  jumps and drifts away where the stream rests.
+  jumps and drifts away where the stream rests. Nearer by less than 0.01 usual sizes is a share of
+  a row: forecasts that are almost the value before would win or lose by rounding.
 - ``x`` and ``y`` are shortened alike beyond 10 (at the end of a gap 100) usual sizes of a change.
 
 **A gap has an end.** After ``max_gap`` rows the input counts as absent: the last value that came
@@ -62,6 +63,7 @@ from ..kernels.online.fill import (
     REFUSE,
     REFUSED,
     REPEAT,
+    TIE,
     TRUST,
     TRUST_PRIOR,
     USUAL,
@@ -185,7 +187,8 @@ def _learn_trust(value: Array, own: Array, learns: Array, state: State) -> State
         "size": np.where(gap == 0, size + USUAL * (np.minimum(np.abs(y), CLIP * size) - size), size)
     }
     after["size"] = np.minimum(np.where(first, np.abs(y), after["size"]), MAX_SIZE)
-    nearer = np.sign(np.abs(y) - np.abs(value - own)) / 2
+    unit = 2 * TIE * np.where(first, 1, size)
+    nearer = np.clip((np.abs(y) - np.abs(value - own)) / unit, -0.5, 0.5)
     after["won"] = np.where((gap == 0) & ~first, won + (1 - WEIGHT) * (nearer - won), won)
     weight = np.where(gap == 0, WEIGHT, WEIGHT_OF_GAP)
     product, square = _wide(state, "trust_xy", "trust_xx")

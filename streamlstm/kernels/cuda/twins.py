@@ -4,11 +4,9 @@ What they call in their turn is looked up in a copy of their module's names, in 
 
 - every function of ../online is one for CUDA,
 - the products of least squares are those without vectors,
-- ``min`` and ``max`` are functions of two numbers that numba's own target for CUDA compiles,
-- sines and cosines are those of calendar.py: NVIDIA's reduce huge angles in local memory.
+- ``min`` and ``max`` are functions of two numbers that numba's own target for CUDA compiles.
 """
 
-import math
 import sys
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -19,7 +17,6 @@ from numba import cuda
 from numba.core.dispatcher import Dispatcher
 
 from ..online import (
-    calendar,
     elementary,
     elementary_scalar,
     least_squares,
@@ -33,8 +30,6 @@ _INSTEAD = {
     elementary.__name__: elementary_scalar,
 }
 _made: dict[str, ModuleType] = {}
-_math = ModuleType("math")
-_math.__dict__.update(vars(math))
 
 
 def device(function: Callable[..., Any]) -> Any:
@@ -75,8 +70,6 @@ def twin(module: ModuleType) -> ModuleType:
 
 def _for_cuda(value: Any, module: ModuleType, names: dict[str, Any]) -> Any:
     """Return what stands in a twin for a value of its module."""
-    if value is math:
-        return _math
     if isinstance(value, ModuleType):
         return twin(value) if value.__name__.startswith(_PACKAGE) else value
     if not isinstance(value, Dispatcher) or not value.py_func.__module__.startswith(_PACKAGE):
@@ -85,19 +78,3 @@ def _for_cuda(value: Any, module: ModuleType, names: dict[str, Any]) -> Any:
     if function.__module__ == module.__name__:
         return device(FunctionType(function.__code__, names, function.__name__))
     return getattr(twin(sys.modules[function.__module__]), function.__name__)
-
-
-_sine_cosine = twin(calendar).sine_cosine
-
-
-@device
-def _sine(angle):
-    return _sine_cosine(angle / (2.0 * math.pi))[0]
-
-
-@device
-def _cosine(angle):
-    return _sine_cosine(angle / (2.0 * math.pi))[1]
-
-
-_math.__dict__.update(sin=_sine, cos=_cosine)

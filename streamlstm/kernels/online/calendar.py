@@ -5,6 +5,7 @@ import math
 from numba import float32, float64, int64
 
 from ..cache import inlined
+from .elementary import log
 
 # Columns: the last time as two floats, whether there was one, and how often time did not advance.
 TIME, TIME_LOW, SEEN, BACKWARD = range(4)
@@ -51,6 +52,13 @@ def sine_cosine(turns):
     if n == 2:
         return -sine, -cosine
     return -cosine, sine
+
+
+@inlined
+def log1p(x):
+    """Return the logarithm of 1 + x, x >= 0, right also where x is lost in the sum."""
+    y = 1.0 + x
+    return log(y) + (x - (y - 1.0)) / y
 
 
 @inlined
@@ -154,5 +162,5 @@ def calendar_step(S, at, time, T, t, count, X, x, K, k):
     if given:
         passed, flag = since_last(S, at, time, spacing)
     if chosen & SINCE:
-        X[x] = math.log1p(passed / spacing)
+        X[x] = log1p(passed / spacing)
     return flag

@@ -3,6 +3,7 @@
 import math
 
 from ..cache import internal
+from .calendar import sine_cosine
 
 # Columns: weights of the features, then the inverse correlation of these, row by row, which is the
 # identity at the start.
@@ -19,8 +20,8 @@ LARGEST = 20.0  # trace of the inverse: above it nothing is forgotten
 @internal
 def _features(time):
     """Return 1, and two harmonics of the week and of the day, by powers of one complex number."""
-    angle = 2.0 * math.pi * ((time + MONDAY) / WEEK - math.floor((time + MONDAY) / WEEK))
-    a, b = math.cos(angle), math.sin(angle)
+    weeks = (time + MONDAY) / WEEK
+    b, a = sine_cosine(weeks - math.floor(weeks))
     a2, b2 = a * a - b * b, 2.0 * a * b
     a3, b3 = a2 * a - b2 * b, a2 * b + b2 * a
     a6, b6 = a3 * a3 - b3 * b3, 2.0 * a3 * b3
@@ -36,6 +37,16 @@ def _dot(S, row, f):
         S[row] * f[0] + S[row + 1] * f[1] + S[row + 2] * f[2]
         + S[row + 3] * f[3] + S[row + 4] * f[4] + S[row + 5] * f[5]
         + S[row + 6] * f[6] + S[row + 7] * f[7] + S[row + 8] * f[8]
+    )  # fmt: skip
+
+
+@internal
+def _add_row(g, S, row, a):
+    """Add ``a`` times nine columns to nine numbers: the inverse times the features, row by row."""
+    return (
+        g[0] + S[row] * a, g[1] + S[row + 1] * a, g[2] + S[row + 2] * a,
+        g[3] + S[row + 3] * a, g[4] + S[row + 4] * a, g[5] + S[row + 5] * a,
+        g[6] + S[row + 6] * a, g[7] + S[row + 7] * a, g[8] + S[row + 8] * a,
     )  # fmt: skip
 
 
@@ -74,11 +85,15 @@ def season_restart(S, at):
 def _learn(S, at, f, error):
     """Update weights and inverse by recursive least squares, symmetric to the last bit."""
     P = at + INVERSE
-    g = (
-        _dot(S, P, f), _dot(S, P + 9, f), _dot(S, P + 18, f), _dot(S, P + 27, f),
-        _dot(S, P + 36, f), _dot(S, P + 45, f), _dot(S, P + 54, f), _dot(S, P + 63, f),
-        _dot(S, P + 72, f),
-    )  # fmt: skip
+    g = _add_row((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), S, P, f[0])
+    g = _add_row(g, S, P + 9, f[1])
+    g = _add_row(g, S, P + 18, f[2])
+    g = _add_row(g, S, P + 27, f[3])
+    g = _add_row(g, S, P + 36, f[4])
+    g = _add_row(g, S, P + 45, f[5])
+    g = _add_row(g, S, P + 54, f[6])
+    g = _add_row(g, S, P + 63, f[7])
+    g = _add_row(g, S, P + 72, f[8])
     size = (
         g[0] * f[0] + g[1] * f[1] + g[2] * f[2] + g[3] * f[3] + g[4] * f[4]
         + g[5] * f[5] + g[6] * f[6] + g[7] * f[7] + g[8] * f[8]
