@@ -220,6 +220,7 @@ class ReferenceBackend:
                 for start, vectors in zip(self._initial, state, strict=True):
                     for name, vector in vectors.items():
                         vector[which] = start[name]
+                traces = self._unknown(ring) if traced else []
                 continue
             X = ring[len(ring) - int(length) :, which]
             traces = []
@@ -232,6 +233,15 @@ class ReferenceBackend:
             values[which] = X[-1]
         return values, traces
 
+    def _unknown(self, ring: NDArray[Any]) -> list[dict[str, NDArray[Any]]]:
+        """Return the traces of a window that has too few rows: NaN."""
+        traces: list[dict[str, NDArray[Any]]] = []
+        X = np.zeros((len(ring), 1, ring.shape[2]), self._dtype)
+        for layer in self._over_rows:
+            X, _, trace = layer.run(X, True)
+            traces.append(trace | {"output": X[-1]})
+        return [{name: np.full_like(a, np.nan) for name, a in trace.items()} for trace in traces]
+
     def _through(
         self, values: NDArray[Any], state: list[dict[str, NDArray[Any]]], traced: bool
     ) -> tuple[NDArray[Any], list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
@@ -240,7 +250,7 @@ class ReferenceBackend:
         traces: list[dict[str, NDArray[Any]]] = []
         for step, before in zip(self._layers, state, strict=True):
             traces.append({})
-            keywords = {"trace": traces[-1]} if traced and before else {}
+            keywords = {"trace": traces[-1]} if traced and "h" in before else {}
             # Products of finite numbers were seen to warn now and then; a NaN shows in the result.
             with np.errstate(invalid="ignore"):
                 values, new = step(values, before, **keywords)

@@ -81,7 +81,7 @@ class Explainer:
         layers = []
         for layer, trace in zip(self.model.layers, traces, strict=True):
             output = trace.pop("output")
-            trace["hidden" if layer.state else "output"] = output
+            trace["hidden" if "h" in layer.state else "output"] = output
             vectors = {name: np.array(value[0], np.float32) for name, value in trace.items()}
             layers.append(LayerTrace(layer, vectors))
         result = np.array(results[0], np.float32)

@@ -35,6 +35,14 @@ def configure_allocator() -> None:
         library.mallopt(_FAST_BLOCKS, _LARGEST_FAST)
 
 
+_known = [0]
+
+
 def resident_memory() -> int:
-    """Return the bytes of this process that are in memory, shared libraries included."""
-    return int(psutil.Process().memory_info().rss)
+    """Return the bytes of this process that are in memory, shared libraries included.
+
+    The last known ones where no file can be opened to ask: connections may have taken all.
+    """
+    with suppress(OSError):
+        _known[0] = int(psutil.Process().memory_info().rss)
+    return _known[0]

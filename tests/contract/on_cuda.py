@@ -85,8 +85,12 @@ def every(kernel: str) -> None:
 if __name__ == "__main__":
     models.BACKENDS = ("cuda",)
     every(sys.argv[1])
-    # No kernel for CUDA runs windows: such models are refused.
-    models.MODELS = {name: model for name, model in models.MODELS.items() if model.window is None}
+    # No kernel for CUDA runs windows or convolutions: such models are refused.
+    models.MODELS = {
+        name: model
+        for name, model in models.MODELS.items()
+        if model.window is None and not any(layer.over_rows for layer in model.layers)
+    }
     if SIMULATED:
         hurry()
         models.MODELS = SMALL

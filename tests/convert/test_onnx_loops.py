@@ -62,8 +62,8 @@ def looped(cell: str, path: Path, rows: Any = "t") -> Path:
     gates = 1 if cell == "rnn" else 3
     body = graph(
         [
-            node("Gather", ["series", "k"], ["x"], axis=0),
-            node("MatMul", ["x", "W"], ["xw"]),
+            node("Gather", ["series", "k"], ["row"], axis=0),
+            node("MatMul", ["row", "W"], ["xw"]),
             *step,
             node("Add", ["k", "one"], ["k'"]),
             node("Identity", ["go"], ["go'"]),

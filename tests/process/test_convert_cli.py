@@ -79,7 +79,10 @@ def test_options_of_a_state_dict(tmp_path: Path) -> None:
     done = convert(tmp_path / "m.pt", *options, *names, *scales, *more)
     assert done.returncode == 0, done.stderr
     assert "inputs are added to outputs: 0.5 heat to a\n" in done.stdout
-    added = "--skip, --skip-scale, --input-mean and --input-scale, --output-mean and --output-scale"
+    added = (
+        "--skip, --skip-scale, --input-scaling, --input-mean and --input-scale, "
+        "--output-scaling, --output-mean and --output-scale"
+    )
     assert f"compared without {added}, which are not in the file" in done.stdout
     expected = sl.from_torch(
         module,

@@ -36,7 +36,7 @@ def test_every_recurrent_network_can_be_recorded(name: str) -> None:
         assert np.array_equal(recording.Y[n - 2], y, equal_nan=True)
         for layer in recording.layers:
             for what, values in explained.layers[layer.number].values.items():
-                assert np.array_equal(layer.values[what][n - 2], values)
+                assert np.array_equal(layer.values[what][n - 2], values, equal_nan=True)
     shown = list(panels(recording))
     assert len([panel for panel in shown if panel.new_layer]) == len(recording.layers)
     for panel in shown:
