@@ -130,7 +130,7 @@ def _other_outputs(recording: Recording) -> Iterator[Panel]:
     meaning = _describe_horizon(recording.model.horizon)
     if len(other) > MAX_CURVES:
         Y = recording.Y[:, other]
-        bound = round_up(float(np.abs(Y).max()))
+        bound = round_up(float(np.abs(Y[np.isfinite(Y)]).max(initial=0.0)))
         signed = bool((Y < 0).any())
         rows = [names[o] for o in other]
         scale = (-bound, bound) if signed else (0.0, bound)
@@ -205,13 +205,14 @@ def _average_neighbours(values: Array) -> Array:
 
 def _scale(layer: LayerRecord, name: str, values: Array) -> tuple[tuple[float, float], bool]:
     """Return scale and sign of a quantity: fixed limits where its equation gives them."""
-    low, high = float(values.min()), float(values.max())
+    known = values[np.isfinite(values)]  # not before a window is long enough
+    low, high = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
     if name.endswith("_gate"):
         kind = parse_activation(getattr(layer.layer, "gate_activation", "sigmoid"))[0]
         return ((0.0, 1.0) if kind in _BOUNDED else (min(low, 0.0), max(high, 1.0))), False
-    if name == "cell" and values.shape[1] > MAX_CURVES:
+    if name == "cell" and values.shape[1] > MAX_CURVES and len(known):
         # One large cell must not take the contrast from all others.
-        bound = max(1.0, round_up(float(np.quantile(np.abs(values), 0.98))))
+        bound = max(1.0, round_up(float(np.quantile(np.abs(known), 0.98))))
         return (-bound, bound), True
     bound = max(1.0, round_up(max(-low, high)))
     if name == "output" and low >= 0:
@@ -224,5 +225,6 @@ _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 def round_up(bound: float) -> float:
     """Round up to a number of one or two digits."""
-    power = 10.0 ** np.floor(np.log10(max(bound, 1e-6)))
+    bound = max(1e-6, bound)
+    power = 10.0 ** np.floor(np.log10(bound))
     return float(power * next(step for step in _STEPS if step * power >= bound * 0.999))
