@@ -45,10 +45,19 @@ def check_window(window: int | None, layers: Sequence[Layer]) -> int | None:
     return int(window)
 
 
+def _needs_window(layer: Layer) -> bool:
+    return layer.over_rows and not (isinstance(layer, Conv1D) and layer.is_causal)
+
+
+def can_be_stepped(layers: Sequence[Layer]) -> bool:
+    """Tell whether a network can run without a window, row by row."""
+    return not any(_needs_window(layer) for layer in layers)
+
+
 def _check_steps(layers: Sequence[Layer]) -> None:
     """Refuse layers that a network which is stepped row by row cannot have."""
     for n, layer in enumerate(layers):
-        if layer.over_rows and not (isinstance(layer, Conv1D) and layer.is_causal):
+        if _needs_window(layer):
             what = "at later rows too" if isinstance(layer, Conv1D) else "at several rows at once"
             raise ModelError(
                 f"layer {n} ({layer.kind}) looks {what}: expected a window, whose rows these are, "

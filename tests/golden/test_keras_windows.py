@@ -17,6 +17,7 @@ def test_every_window_equals_keras(path: Path) -> None:
         X, expected = recorded[f"{path.stem}.x"], recorded[f"{path.stem}.y"]
     model = sl.from_keras(path)
     assert model.window is not None
+    assert "--stateful" not in str(model.metadata)  # it cannot be
     Y = sl.Engine(model, 1).run("a", X)[model.window - 1 :]
     assert np.abs(Y - expected).max() < 1e-6
     with pytest.raises(sl.ConvertError, match=r"looks at .*: expected a window"):

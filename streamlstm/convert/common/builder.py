@@ -15,6 +15,7 @@ from ...errors import ConvertError, ModelError
 from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
+from ...network.window import can_be_stepped
 from .scalers import as_scaling
 from .weights import Float64Array
 
@@ -172,11 +173,16 @@ class ModelBuilder:
     def _take_window(self, options: dict[str, Any], rows: int) -> None:
         if "window" not in options:
             options["window"] = rows
-            self.notes.append(
+            note = (
                 f"The network takes windows of {rows} row{'s' * (rows != 1)}, so each step runs it "
-                f"over the last {rows} from its initial state. With --stateful (window=None) it "
-                "keeps its state from step to step instead, and predicts something else."
+                f"over the last {rows} from its initial state."
             )
+            if can_be_stepped(self.layers):
+                note += (
+                    " With --stateful (window=None) it keeps its state from step to step instead, "
+                    "and predicts something else."
+                )
+            self.notes.append(note)
 
     def _need_width(self, name: str) -> int:
         if self.width is None:
