@@ -11,6 +11,7 @@ import zmq
 from streamlstm import Engine
 from streamlstm.serving.access.limits import Limits
 from streamlstm.serving.eviction import Eviction
+from streamlstm.serving.native import layout
 from streamlstm.serving.queue_limits import QueueLimits
 from streamlstm.serving.service import Service
 from streamlstm.serving.sessions import Session
@@ -55,7 +56,10 @@ class Harness:
         self.feeder = self.connect(zmq.PUSH, "pull")
         self.listener = self.connect(zmq.SUB, "xpub")
         self.listener.subscribe(b"")
-        self.turn()
+        for _ in range(1_000):  # on a busy machine a turn may end before it has been seen
+            self.turn()
+            if self.service.counters[layout.SUBSCRIPTIONS]:
+                break
 
     def connect(self, kind: int, door: str) -> zmq.Socket[bytes]:
         socket = self.context.socket(kind)
