@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError, ModelError
+from .constants import compute
 from .file import to_array
 from .handlers import HANDLERS
 from .lengths import Lengths, follow_lengths, read_lengths
@@ -175,22 +176,7 @@ class Interpreter:
 
     def _fold_constant(self, node: Node) -> list[Value]:
         """Compute a node whose inputs are all constants."""
-        from onnx import TensorProto, helper
-        from onnx.reference import ReferenceEvaluator
-
-        names = [name for name in dict.fromkeys(node.inputs) if name]
-        inputs = [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in names]
-        outputs = [
-            helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in node.outputs if n
-        ]
-        graph = helper.make_graph([node.proto], "constant", inputs, outputs)
-        model = helper.make_model(graph, opset_imports=self._imports)
-        try:
-            found = ReferenceEvaluator(model).run(None, {n: self.values[n] for n in names})
-        except Exception as error:  # of any type, depending on the operator
-            raise ConvertError(f"{node}: cannot compute this constant: {error}.") from None
-        values = dict(zip([n for n in node.outputs if n], map(np.asarray, found), strict=True))
-        return [values.get(name) for name in node.outputs]
+        return [*compute(node, self.values, self._imports)]
 
 
 def _reason(op: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import ConvertError
 from ..loops.cells import Cell, State, find_cells
 from ..loops.expressions import Algebra, Expression, constant, joined
+from .constants import compute
 from .file import to_array
 from .node import Node
 from .write_cells import ACTIVATIONS, CellWriter
@@ -210,23 +211,10 @@ class _Loop:
         return constant(value) if isinstance(value, np.ndarray) else value
 
     def _fold(self, node: Node, inputs: list[Any]) -> list[Any]:
-        from onnx import TensorProto, helper
-        from onnx.reference import ReferenceEvaluator
+        from onnx import helper
 
-        names = [name for name in dict.fromkeys(node.inputs) if name]
-        infos = [
-            [helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in listed]
-            for listed in (names, [n for n in node.outputs if n])
-        ]
-        graph = helper.make_graph([node.proto], "constant", *infos)
         opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
-        given = dict(zip(node.inputs, inputs, strict=True))
-        feeds = {n: given[n] for n in names}
-        evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
-        try:
-            return list(evaluator.run(None, feeds))
-        except Exception as error:  # of any type, depending on the operator
-            raise ConvertError(f"cannot compute the constant {node}: {error}") from None
+        return compute(node, dict(zip(node.inputs, inputs, strict=True)), opsets)
 
     def _written(self, cells: list[Cell], states: dict[int, State]) -> list[Any]:
         """Return the recurrent nodes, and what gives their outputs the names of the loop's."""

@@ -183,9 +183,15 @@ def _connected(
 
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 _Options = Callable[[Table], dict[str, Any]]
-_THEN: _Options = lambda t: {"then": t.number(0, "<b")}  # noqa: E731
+
+
+def _then(table: Table) -> dict[str, Any]:
+    """Return the activation of an operation whose only option it is."""
+    return {"then": table.number(0, "<b")}
+
+
 _OPTIONS: dict[str, _Options] = {
-    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), _THEN),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), _then),
     "FULLY_CONNECTED": lambda t: {"then": t.number(0, "<b"), "keep": t.number(2, "?")},
     "CONCATENATION": lambda t: {"axis": t.number(0), "then": t.number(1, "<b")},
     "RESHAPE": lambda t: {"to": t.array(0, "<i4").tolist()},
