@@ -46,7 +46,8 @@ def test_what_somebody_added_to_a_keras_file_is_said(tmp_path: Path) -> None:
         file.attrs["seq_length"] = 12
         file["scaler/mean"] = np.array([20.0, 5.0])
     notes = sl.from_keras(path).metadata["notes"]
-    assert "The file holds a scaler" in notes and "scaler/mean = [20, 5]" in notes
+    assert "The file holds a scaler" in notes
+    assert "scaler/mean = [20, 5]" in notes
     assert "says seq_length = 12" in notes
 
 
