@@ -68,8 +68,8 @@ def evaluate(
         for name, arrays in groups.items():
             if "weight_hh_l0" in arrays or "weight_hh" in arrays:
                 ends = bidirectional == "ends" and name == recurrent[-1]
-                state = _state(name, initial)
-                values = _recurrent(torch, arrays, values, rnn_activation, state, ends)
+                start = _state(name, initial)
+                values = _recurrent(torch, arrays, values, rnn_activation, start, ends)
             else:
                 values = _apply(torch, name, arrays, values, epsilon)
             if activations and name in activations:
