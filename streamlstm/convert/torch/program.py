@@ -29,8 +29,9 @@ def is_program(source: Any) -> bool:
 
 
 def _graph(source: Any) -> bool:
-    graph = getattr(source, "graph", None)
-    return isinstance(source, torch.fx.GraphModule) and any(map(is_operation, graph.nodes))
+    if not isinstance(source, torch.fx.GraphModule):
+        return False
+    return any(is_operation(node) for node in source.graph.nodes)
 
 
 def convert_program(
@@ -85,12 +86,13 @@ def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterato
             yield from _both(lambda x=scaled: module(*x), lambda x=scaled: theirs(*x))
         return
     found = find(module, window)
-    for scale in _SCALES if found else ():
+    if found is None:
+        return
+    call = found.form.call
+    for scale in _SCALES:
         X = draw(found.width, found.categories, scale, steps=found.window or STEPS)
         x = torch.tensor(X, dtype=torch.float32)
-        yield from _both(
-            lambda x=x: found.form.call(module, x), lambda x=x: found.form.call(program, x)
-        )
+        yield from _both(lambda x=x: call(module, x), lambda x=x: call(program, x))
 
 
 def evaluate_program(program: Any, X: Float64Array, window: int | None) -> Float64Array:
