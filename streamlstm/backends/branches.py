@@ -5,6 +5,7 @@ stand anywhere.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,9 @@ def chain(parts: Sequence[Part], level: int, write: Write, row_at: int) -> Progr
         return np.zeros(0, np.int64)
     entries = write(parts, level)
     tables = [fork_table(part, level, write, row_at) for part in parts]
-    starts = np.cumsum([0, *map(len, entries)])
-    place_tables([entry[row_at:] for entry in entries], tables, starts + row_at, int(starts[-1]))
+    starts = list(accumulate(map(len, entries), initial=0))
+    rows = [entry[row_at:] for entry in entries]
+    place_tables(rows, tables, [start + row_at for start in starts], starts[-1])
     return np.concatenate([*entries, *tables])
 
 

@@ -28,7 +28,8 @@ def _step_branches(
     layer: Parallel, weights: Mapping[str, Array], x: Array, state: State
 ) -> tuple[Array, State]:
     """Advance all branches by one row."""
-    outputs, after = [], {}
+    outputs: list[Array] = []
+    after: State = {}
     for b, branch in enumerate(layer.branches):
         y = x
         for n, inner in enumerate(branch):
@@ -72,7 +73,8 @@ class RowsLayer:
         return np.stack([step(x, {})[0] for x in X]), {}, {}
 
     def _branches(self, layer: Parallel, X: Array) -> tuple[Array, State, State]:
-        outputs, states = [], {}
+        outputs: list[Array] = []
+        states: State = {}
         for b, branch in enumerate(layer.branches):
             Y = X
             for n, inner in enumerate(branch):
