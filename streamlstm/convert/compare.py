@@ -169,8 +169,8 @@ def _computation(source: Any, model: Model, options: Mapping[str, Any]) -> Compu
             f"compare: expected the file of a network or a torch.nn.Module, got "
             f"{type(source).__name__}."
         )
-    from .torch.evaluate import evaluate_module
-    from .torch.program import describe, evaluate_program, is_program
+    from .torch.evaluate import evaluate_module, evaluate_program
+    from .torch.program import describe, is_program
 
     if is_program(source):
         return lambda X: sources.ReferenceOutputs(

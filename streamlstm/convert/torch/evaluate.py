@@ -33,8 +33,6 @@ def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
         yield Evaluator(name, lambda X, _: evaluate_module(loaded, X, window))
         return
     if Path(path).is_file() and is_torch_script(Path(path)):
-        from .program import evaluate_program
-
         script = read_torch(Path(path))
         yield Evaluator("TorchScript", lambda X, _: evaluate_program(script, X, window))
         return
@@ -114,6 +112,17 @@ def evaluate_module(
     Y = np.full((len(X), int(chain.values.max()) + 1), np.nan)
     Y[chain.positions[own], chain.values[own]] = output.double().numpy()[own]
     return Y if not np.isnan(Y[0]).all() or len(X) == 1 else Y[-1:]
+
+
+def evaluate_program(program: Any, X: Float64Array, window: int | None) -> Float64Array:
+    """Compute a program for ``X[T, F]``: all its steps, or the last; window as for a module.
+
+    One of torch.export takes one shape only: its operations are run one by one.
+    """
+    from .program_module import ProgramModule
+
+    scripted = type(program).__module__.startswith("torch.jit")
+    return evaluate_module(ProgramModule(program), X, window, program if scripted else None)
 
 
 def _called(other: Any, found: Any, X: Float64Array) -> Any:

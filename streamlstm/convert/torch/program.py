@@ -8,13 +8,14 @@ import torch
 
 from ...errors import ConvertError
 from ..common.builder import ModelBuilder
+from ..common.frameworks import first_line
 from ..common.weights import Float64Array
 from .chain import Residual
 from .equivalence import NOT_COMPARED, convert_module, find
-from .evaluate import evaluate_module
+from .exported_graph import is_operation, open_graph
 from .forms import STEPS, draw
 from .layers import InitialState
-from .program_module import ProgramModule, is_operation, open_graph
+from .program_module import ProgramModule
 from .values import tensors_in
 
 Pair = tuple[Float64Array, Float64Array]
@@ -51,12 +52,13 @@ def convert_program(
     kind = describe(program)
     module = ProgramModule(program)
     try:
-        if not _agrees(program, module, window):
+        if not _agrees(program, module, window):  # before: what it calls may not be known
             raise ConvertError("it gives other numbers than its operations one by one")
         builder, found, compared = convert_module(module, activations, states, residual, window)
     except ConvertError as error:
         text = str(error).removeprefix(f"{type(module).__name__}: its forward ")
         text = text.partition(" If forward does that only")[0].rstrip(".")
+        text = text.replace(type(module).__name__, "it")
         raise ConvertError(
             f"{kind}: {text}. If the module that it was made from can do without that, change it "
             "and give that module."
@@ -95,16 +97,13 @@ def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterato
         yield from _both(lambda x=x: call(module, x), lambda x=x: call(program, x))
 
 
-def evaluate_program(program: Any, X: Float64Array, window: int | None) -> Float64Array:
-    """Compute a program for ``X[T, F]``: all its steps, or the last; window as for a module."""
-    module = ProgramModule(program)
-    theirs = program if isinstance(program, torch.jit.ScriptModule) else None
-    return evaluate_module(module, X, window, theirs)
-
-
 def _both(own: Any, theirs: Any) -> Iterator[Pair]:
     with torch.no_grad():
-        pairs = zip(tensors_in(own()), tensors_in(theirs()), strict=True)
+        try:
+            expected = list(tensors_in(theirs()))
+        except Exception as error:  # of any type: it is code of others
+            raise ConvertError(f"it cannot be called with a series: {first_line(error)}") from None
+        pairs = zip(tensors_in(own()), expected, strict=True)
         yield from ((a.double().numpy(), b.double().numpy()) for a, b in pairs)
 
 

@@ -3,16 +3,16 @@
 Layers with weights become PyTorch's own modules; all else is called by PyTorch's functions.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from .program_graph import ScriptGraph
+from .exported_graph import ExportedGraph, example_of, open_graph
+from .program_layers import CELLS, RECURRENT, layer_of, weight_of
+from .script_graph import ScriptGraph
 
-_RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}
-_CONVOLUTIONS = ("conv1d", "_convolution")
 _FLOATS = (5, 6, 7, 15, torch.float16, torch.float32, torch.float64, torch.bfloat16)
 _INTEGERS = (0, 1, 2, 3, 4, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _NOTHING = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size")
@@ -69,7 +69,7 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         for name, tensor in (*source.named_parameters(), *source.named_buffers()):
             self._names[_key(tensor)] = name
         self._graph = ScriptGraph(source) if scripted else ExportedGraph(source)
-        self.example = () if scripted else _example(program)
+        self.example = () if scripted else example_of(program)
         shape = (
             _traced_shape(source) if scripted else [*self.example[0].shape] if self.example else []
         )
@@ -94,7 +94,7 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
 
     def _prepare(self, name: str, args: Sequence[Any]) -> None:
         """Register the layer that an operation is, if its weights are constants."""
-        found = _layer(name, args)
+        found = layer_of(name, args)
         if found is None:
             return
         layer, weight = found
@@ -131,91 +131,20 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         return _function(name)(*positional, **keywords)
 
     def _child(self, name: str, args: list[Any]) -> Any:
-        weight = _weight_of(name, args)
+        weight = weight_of(name, args)
         path = None if weight is None else self._children.get(_key(weight))
         if path is None:
             return None
         layer = self.get_submodule(path)
-        if name in _RECURRENT:
+        if name in CELLS:
+            x, state = args[:2]
+            return layer(x, _own_type(tuple(state) if name == "lstm_cell" else state))
+        if name in RECURRENT:
             x, state = args[:2]
             start = tuple(state) if name == "lstm" else state
             outputs, last = layer(x, _own_type(start))
             return (outputs, *last) if name == "lstm" else (outputs, last)
         return layer(args[1] if name == "embedding" else args[0])
-
-
-def _weight_of(name: str, args: Sequence[Any]) -> Any:
-    """Return the first weight of a layer's operation; None if it is of another kind."""
-    place = {"linear": 1, "embedding": 0, "batch_norm": 3, **dict.fromkeys(_CONVOLUTIONS, 1)}.get(
-        name
-    )
-    if name in _RECURRENT:
-        # Packed series have their lengths in the second place.
-        listed = args[2] if len(args) > 2 and isinstance(args[2], list | tuple) else None
-        return listed[0] if listed else None
-    return args[place] if place is not None and len(args) > place else None
-
-
-def _layer(name: str, args: Sequence[Any]) -> tuple[nn.Module, Any] | None:
-    """Return the layer that an operation is, and its first weight; None if it is none."""
-    weight = _weight_of(name, args)
-    if not isinstance(weight, torch.Tensor):
-        return None
-    if name == "linear":
-        layer: nn.Module = nn.Linear(weight.shape[1], weight.shape[0], args[2] is not None)
-        named = {"weight": weight, "bias": args[2]}
-    elif name in _CONVOLUTIONS:
-        if weight.dim() != 3 or (name == "_convolution" and args[6] is not False):
-            return None
-        stride, padding, dilation = args[3:6]
-        groups = args[8 if name == "_convolution" else 6]
-        sizes = (weight.shape[1] * groups, weight.shape[0], weight.shape[2])
-        layer = nn.Conv1d(*sizes, stride, padding, dilation, groups, args[2] is not None)
-        named = {"weight": weight, "bias": args[2]}
-    elif name == "embedding":
-        layer, named = nn.Embedding(*weight.shape), {"weight": weight}
-    elif name == "batch_norm":
-        layer = nn.BatchNorm1d(len(weight), float(args[7]), affine=args[1] is not None)
-        named = dict(zip(("weight", "bias", "running_mean", "running_var"), args[1:5], strict=True))
-    else:
-        layer, named = _recurrent(name, args)
-    with torch.no_grad():
-        for key, tensor in named.items():
-            if tensor is not None:
-                getattr(layer, key).copy_(tensor)
-    return layer.eval(), weight
-
-
-def _recurrent(name: str, args: Sequence[Any]) -> tuple[nn.Module, dict[str, Any]]:
-    weights, biased, levels, _, _, both, batch_first = args[2:9]
-    each = len(weights) // (levels * (1 + both))
-    projected = each == 5 or (each == 3 and not biased)
-    gates = {"lstm": 4, "gru": 3}.get(name, 1)
-    options: dict[str, Any] = {"bias": biased, "batch_first": batch_first, "bidirectional": both}
-    if name.startswith("rnn"):
-        options["nonlinearity"] = name.removeprefix("rnn_")
-    if projected:
-        options["proj_size"] = weights[each - 1].shape[0]
-    H = weights[0].shape[0] // gates
-    layer = _RECURRENT[name](weights[0].shape[1], H, levels, **options)
-    return layer, dict(zip((n for n, _ in layer.named_parameters()), weights, strict=True))
-
-
-def open_graph(program: Any) -> Any:
-    """Return the graph of a program of torch.export as a module."""
-    return program if isinstance(program, torch.fx.GraphModule) else program.module()
-
-
-def _example(program: Any) -> tuple[torch.Tensor, ...]:
-    """Return the input with which a program was exported; nothing if it does not say."""
-    given = getattr(program, "example_inputs", None)
-    if given:
-        return tuple(x for x in given[0] if isinstance(x, torch.Tensor))
-    places = [node for node in open_graph(program).graph.nodes if node.op == "placeholder"]
-    shapes = [getattr(node.meta.get("val"), "shape", None) for node in places]
-    if not all(shape and all(isinstance(n, int) for n in shape) for shape in shapes):
-        return ()
-    return tuple(torch.randn(*shape) for shape in shapes if shape)
 
 
 def _traced_shape(script: Any) -> list[int]:
@@ -256,79 +185,3 @@ def _function(name: str) -> Callable[..., Any]:
             return found
     aten: Callable[..., Any] = getattr(torch.ops.aten, name)
     return aten
-
-
-class ExportedGraph:
-    """The graph of a program of torch.export.
-
-    Parameters
-    ----------
-    module : torch.fx.GraphModule
-        Of ``program.module()``.
-    """
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __deepcopy__(self, _: Any) -> "ExportedGraph":
-        return self  # it is only read
-
-    def calls(self) -> Iterator[tuple[str, list[Any]]]:
-        """Yield name and arguments of operations, of which those that are not constant are None."""
-        for node in self.module.graph.nodes:
-            if is_operation(node):
-                yield _short(node), _map(_arguments(node), self._constant)
-
-    def run(self, given: Sequence[Any], function: Callable[[str, Any, list[Any]], Any]) -> Any:
-        """Run the graph; ``function`` computes what tensors are made of."""
-        values: dict[Any, Any] = {}
-        left = iter(given)
-
-        def look(node: Any) -> Any:
-            return values[node]
-
-        for node in self.module.graph.nodes:
-            if node.op == "placeholder":
-                values[node] = next(left, None)
-            elif node.op == "get_attr":
-                values[node] = self._constant(node)
-            elif is_operation(node):
-                args = _map(_arguments(node), look)
-                values[node] = function(_short(node), node.target._schema, args)
-            elif node.op == "call_function":
-                values[node] = node.target(*_map(list(node.args), look))
-            elif node.op == "output":
-                return _map(list(node.args), look)[0]
-        return None
-
-    def _constant(self, node: Any) -> Any:
-        if node.op != "get_attr":
-            return None
-        found = self.module
-        for part in str(node.target).split("."):
-            found = getattr(found, part)
-        return found
-
-
-def is_operation(node: Any) -> bool:
-    """Return whether a node of a graph of torch.fx calls one of PyTorch's operations."""
-    return node.op == "call_function" and hasattr(node.target, "_schema")
-
-
-def _short(node: Any) -> str:
-    return str(node.target._schema.name).removeprefix("aten::")
-
-
-def _arguments(node: Any) -> list[Any]:
-    """Return the arguments of a node in the order of its schema."""
-    rest = node.target._schema.arguments[len(node.args) :]
-    return [*node.args, *(node.kwargs.get(a.name, a.default_value) for a in rest)]
-
-
-def _map(value: Any, look: Callable[[Any], Any]) -> Any:
-    """Return arguments with what ``look`` says of each node."""
-    if isinstance(value, torch.fx.Node):
-        return look(value)
-    if isinstance(value, list | tuple):
-        return type(value)(_map(item, look) for item in value)
-    return value

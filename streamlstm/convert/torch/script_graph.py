@@ -140,6 +140,9 @@ class ScriptGraph:
             return next(iter(given[0])) if node.outputsSize() == 1 else list(given[0])
         if kind in _SAME:
             return given[0]
+        if kind == "prim::isinstance":  # asks for a packed series, mostly
+            named = [str(kind) for kind in node.tys("types")]
+            return isinstance(given[0], torch.Tensor) and "Tensor" in named
         tensors = any(isinstance(item, torch.Tensor) for item in given)
         if kind in _PLAIN and (kind in _LISTS or not tensors or kind not in _ON_TENSORS):
             return _PLAIN[kind](*given)
