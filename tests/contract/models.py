@@ -327,9 +327,10 @@ FEW = (
     "softmax",
     "embedding",
     "skip with factors",
-    "online, all",
+    "convolutions, step by step",
+    "window that waits",
+    "window, online, all",
     "online, filled",
-    "online, horizons",
     "online, horizons, all",
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import ConvertError
 from ...network.layers import Flatten
 from ...network.model import Model
+from ..common.beside import notes_on
 from ..common.error_context import file_errors, layer_errors
 from ..common.options import merge_options
 from . import core, norms, over_rows, recurrent
@@ -101,6 +102,7 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         width = context.builder.width or 0
         context.builder.add(Flatten(width, context.time), {}, "the output")
     context.builder.window = _window(file, network, context)
+    context.builder.notes += notes_on(file.beside, {}, options, "The file")
     skip = _skip(file, network, context.builder.width)
     source = f"Keras {file.version}".strip()
     return context.builder.build(source, **merge_options(options, skip=skip))

@@ -44,6 +44,7 @@ def evaluate(
     activations: Mapping[str, str] | None = None,
     rnn_activation: str = "tanh",
     epsilon: float = 1e-5,
+    bidirectional: str | None = None,
 ) -> Float64Array:
     """Compute a state dict for ``X[T, F]``: its layers in order, by the modules of PyTorch.
 
@@ -63,9 +64,12 @@ def evaluate(
         initial = {
             name: groups.pop(name) for name in list(groups) if is_initial_state(groups[name])
         }
+        recurrent = [name for name, arrays in groups.items() if "weight_hh_l0" in arrays]
         for name, arrays in groups.items():
             if "weight_hh_l0" in arrays or "weight_hh" in arrays:
-                values = _recurrent(torch, arrays, values, rnn_activation, _state(name, initial))
+                ends = bidirectional == "ends" and name == recurrent[-1]
+                start = _state(name, initial)
+                values = _recurrent(torch, arrays, values, rnn_activation, start, ends)
             else:
                 values = _apply(torch, name, arrays, values, epsilon)
             if activations and name in activations:
@@ -165,19 +169,31 @@ def _apply(torch: Any, name: str, arrays: dict[str, Any], x: Any, epsilon: float
 
 
 def _recurrent(
-    torch: Any, arrays: dict[str, Any], x: Any, rnn_activation: str, initial: list[Any]
+    torch: Any,
+    arrays: dict[str, Any],
+    x: Any,
+    rnn_activation: str,
+    initial: list[Any],
+    ends: bool,
 ) -> Any:
+    """Return outputs for x[T, F], or the last states of both directions."""
     if "weight_hh" in arrays:  # a cell
         arrays = {f"{key}_l0": array for key, array in arrays.items()}
     rows, columns = arrays["weight_hh_l0"].shape
     projected = "weight_hr_l0" in arrays
     H = rows // 4 if projected else columns
     module = {4: torch.nn.LSTM, 3: torch.nn.GRU, 1: torch.nn.RNN}[rows // H]
-    layers = sum(key.startswith("weight_hh_l") for key in arrays)
+    both = "weight_hh_l0_reverse" in arrays
+    layers = sum(key.startswith("weight_hh_l") for key in arrays) // (1 + both)
     options: dict[str, Any] = {"proj_size": columns} if projected else {}
     if module is torch.nn.RNN:
         options["nonlinearity"] = rnn_activation
-    cell = module(x.shape[1], H, layers, bias="bias_ih_l0" in arrays, **options).double()
+    biased = "bias_ih_l0" in arrays
+    cell = module(x.shape[1], H, layers, bias=biased, bidirectional=both, **options).double()
     cell.load_state_dict(arrays)
     states = [state.reshape(layers, -1) for state in initial]
-    return cell(x, *([tuple(states)] if len(states) > 1 else states))[0]
+    outputs, last = cell(x, *([tuple(states)] if len(states) > 1 else states))
+    if not (both and ends):
+        return outputs
+    h = last[0] if isinstance(last, tuple) else last
+    return torch.cat([h[-2], h[-1]])[None]
