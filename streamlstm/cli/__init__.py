@@ -109,7 +109,7 @@ def main() -> NoReturn:
         finally:
             sys.stdout.flush()
             interrupts.handle(interrupts.exit_now)  # until the interpreter is gone
-            gc.freeze()  # whose end would look through all that was imported, for a third of a second
+            gc.freeze()  # or the end looks through all that was imported, for a third of a second
     except KeyboardInterrupt:
         sys.exit(interrupts.STATUS)
     except BrokenPipeError:
