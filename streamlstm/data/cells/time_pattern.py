@@ -66,8 +66,8 @@ def convert_pattern(cells: Any, pattern: str) -> Any:
         If the pattern holds a directive that is not known.
     """
     if isinstance(cells, pa.ChunkedArray):  # in parts, which stay in cache
-        parts = [convert_pattern(part, pattern) for part in cells.chunks]
-        return pa.chunked_array(parts, pa.float64())
+        converted = [convert_pattern(part, pattern) for part in cells.chunks]
+        return pa.chunked_array(converted, pa.float64())
     regex = _regex(pattern)
     parts = _fixed_parts(cells, pattern)
     found = pc.extract_regex(pc.utf8_trim_whitespace(cells), regex) if parts is None else None
