@@ -185,7 +185,7 @@ def _scan(content: Content) -> Scan:
     decoder = codecs.getincrementaldecoder("utf-8")()
     for block in content.blocks():
         codes = np.frombuffer(block, np.uint8)
-        lines += int(np.count_nonzero(codes == _LINE_FEED))  # quicker than bytes.count where many are
+        lines += int(np.count_nonzero(codes == _LINE_FEED))  # bytes.count is slow
         quotes += block.count(b'"')
         end = block.rstrip(b"\r\n")
         blank = block[len(end) :].count(b"\n") + (blank if not end else 0)
