@@ -3,6 +3,7 @@
 import re
 
 from ..errors import ModelError, shown
+from ..network.layers import Parallel
 from ..network.model import Model
 from .backend import Backend
 from .cpu import CpuBackend
@@ -45,6 +46,11 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
             raise ModelError(
                 f"backend: expected cpu for a window of {model.window} rows that a layer sees "
                 f"several of at once, which no kernel for CUDA runs, got {name}."
+            )
+        if any(isinstance(layer, Parallel) for layer in model.layers):
+            raise ModelError(
+                "backend: expected cpu for a model with branches, which no kernel for CUDA runs, "
+                f"got {name}."
             )
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow
 

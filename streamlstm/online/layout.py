@@ -278,6 +278,7 @@ def adaptation_of(model: Model, group: Group) -> Adaptation | None:
 def hidden_layer(model: Model) -> tuple[int, int]:
     """Return the number and the width of the last layer that has a hidden state."""
     for n in reversed(range(len(model.layers))):
-        if "h" in model.layers[n].state:
-            return n, model.layers[n].state["h"]
+        layer = model.layers[n]
+        if layer.hidden:
+            return n, layer.state[layer.hidden]
     raise AssertionError("a model that adapts has a recurrent layer")

@@ -18,6 +18,7 @@ from streamlstm import (
     LayerNorm,
     Model,
     Online,
+    Parallel,
     Pointwise,
     Pool,
     Repeat,
@@ -145,6 +146,21 @@ CHAINS["convolutions, step by step"] = [
     Conv1D(12, 5, 2, pad_left=1),
     Conv1D(5, 2, 1, activation="tanh"),
 ]
+CHAINS["branches, step by step"] = [
+    Parallel(
+        5,
+        [
+            [
+                Conv1D(5, 20, 2, pad_left=1),
+                Parallel(20, [[], [Dense(20, 7), GRU(7, 1)]], "multiply"),
+            ],
+            [LSTM(5, 3, peephole=True)],
+            [],
+        ],
+        "concatenate",
+    ),
+    Parallel(28, [[], [Dense(28, 28, "tanh")], [Dense(28, 1)]]),
+]
 EMBEDDED: dict[str, list[Layer]] = {
     "embedding": [Embedding(1, 11, 6), LSTM(6, 20), Dense(20, 11, "softmax")],
     "embedding beside numbers": [Embedding(4, 300, 17), GRU(20, 20), Dense(20, 1)],
@@ -232,6 +248,26 @@ WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
             Dense(34, 2),
         ],
         5,
+        "answer",
+    ),
+    "window, branches": (
+        [
+            Parallel(
+                3,
+                [
+                    [
+                        Bidirectional(3, LSTM(3, 17)),
+                        Parallel(34, [[], [Pool(34), Dense(34, 1, "tanh")]], "multiply"),
+                    ],
+                    [Dense(3, 20), Reverse(20), Pool(20, "max")],
+                    [],
+                ],
+                "concatenate",
+            ),
+            Parallel(57, [[Pool(57)], [Conv1D(57, 57, 2, pad_left=1)]]),
+            Dense(57, 2),
+        ],
+        4,
         "answer",
     ),
     "window, decoder": (
