@@ -109,3 +109,8 @@ def slice_(context: Context, layer: KerasLayer) -> None:
             f"{layer.where} is refused: expected a slice that takes the last step, [:, -1, :]."
         )
     context.end_sequence()
+
+
+def last_output(context: Context, _layer: KerasLayer) -> None:
+    """The hidden state that a recurrent layer returns beside its outputs: the last of them."""
+    context.end_sequence()

@@ -3,12 +3,14 @@
 As in evaluate.py nothing here uses what the converter makes. A function takes X[rows, N].
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..common.weights import Float64Array
+from .branches import kind_of
 from .config import input_shape
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
 from .network import KerasLayer, Network
@@ -21,10 +23,12 @@ _KINDS = ("Bidirectional", "RepeatVector", "Attention", *CONVOLUTIONS, *POOLING,
 def looks_over_rows(network: Network) -> bool:
     """Tell whether a network can only be computed for whole windows."""
     ended = False
-    for layer in network.layers:
+    for layer in network.all_layers:
         if layer.kind in _KINDS or layer.config.get("go_backwards"):
             return True
         if layer.kind == "Flatten" and not ended and _is_long(network):
+            return True
+        if layer.branches and _is_long(network):
             return True
         ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
     return False
@@ -73,6 +77,23 @@ def over_rows(
     if kind == "Attention":
         return lambda X: _attend(X, float(arrays[0]) if arrays else 1.0)
     return None
+
+
+def join(layer: KerasLayer, parts: list[Float64Array]) -> Float64Array:
+    """Return what a layer makes of branches, each [rows, N] or [N], of as many rows or of one."""
+    kind = kind_of(layer)
+    if kind == "Concatenate":
+        shape = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+        return np.concatenate(
+            [np.broadcast_to(p, (*shape, p.shape[-1])) for p in parts], axis=-1
+        )
+    joins: dict[str, Callable[[Any], Any]] = {
+        "Add": sum,
+        "Average": lambda values: sum(values) / len(values),
+        "Subtract": lambda values: values[0] - values[1],
+        "Multiply": math.prod,
+    }
+    return np.asarray(joins[kind](parts))
 
 
 def _recurrent(step: Any, config: dict[str, Any], X: Float64Array) -> Float64Array:
