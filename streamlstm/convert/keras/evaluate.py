@@ -16,7 +16,8 @@ from ..common.weights import Float64Array, to_float64
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_activation, read_function, read_layer
 from .add_layers import from_cudnn
-from .concatenate import ANNOTATION
+from .concatenate import ANNOTATION, SLICES
+from .config import read_slice
 from .evaluate_rows import join, looks_over_rows, over_rows
 from .file import Config, read_keras
 from .network import KerasLayer, Network, read_network
@@ -147,6 +148,9 @@ def _steps(weights: FileWeights, layer: KerasLayer, major: int) -> Iterator[Step
         mean, deviation = given[0].reshape(-1), np.sqrt(given[1].reshape(-1))
         inverted = bool(config.get("invert"))
         yield lambda x: x * deviation + mean if inverted else (x - mean) / deviation
+    elif kind in SLICES:
+        columns = read_slice(layer.calls, 3) or read_slice(layer.calls, 2) or slice(None)
+        yield lambda x: x[columns]
     elif kind == "Rescaling":
         yield (
             lambda x: (

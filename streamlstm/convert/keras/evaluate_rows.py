@@ -11,8 +11,10 @@ import numpy as np
 
 from ..common.weights import Float64Array
 from .branches import kind_of
-from .config import input_shape
+from .concatenate import SLICES
+from .config import input_shape, read_slice, takes_last
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
+from .graph import LAST
 from .network import KerasLayer, Network
 
 Rows = Callable[[Float64Array], Float64Array]
@@ -70,6 +72,15 @@ def over_rows(
         return lambda X: _pool(config, np.max if "Max" in kind else np.mean, X)
     if kind in GLOBAL_POOLING:
         return lambda X: (np.max if "Max" in kind else np.mean)(X, axis=0, keepdims=True)
+    if kind in SLICES:
+        rank = 3  # of one step both are the same
+        columns = read_slice(layer.calls, rank) or slice(None)
+        return lambda X: (X[-1:] if takes_last(layer.calls, rank) else X)[:, columns]
+    if kind == LAST and config["which"] == "last":
+        return lambda X: X[-1:]
+    if kind == LAST:
+        way = int(config["which"] == "backward")
+        return lambda X: np.split(X[:1] if way else X[-1:], 2, axis=1)[way]
     if kind == "Flatten":
         return lambda X: X.reshape(1, -1)
     if kind == "RepeatVector":
@@ -84,9 +95,7 @@ def join(layer: KerasLayer, parts: list[Float64Array]) -> Float64Array:
     kind = kind_of(layer)
     if kind == "Concatenate":
         shape = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
-        return np.concatenate(
-            [np.broadcast_to(p, (*shape, p.shape[-1])) for p in parts], axis=-1
-        )
+        return np.concatenate([np.broadcast_to(p, (*shape, p.shape[-1])) for p in parts], axis=-1)
     joins: dict[str, Callable[[Any], Any]] = {
         "Add": sum,
         "Average": lambda values: sum(values) / len(values),

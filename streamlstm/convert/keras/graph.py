@@ -62,9 +62,11 @@ class FunctionalGraph:
         A layer that joins others gets their paths from where they part, as ``"branches"``.
         """
         path: list[Config] = []
-        while name != start:
+        while True:
             layer = self.layer(name)
             path += self._select_output(layer, name, output, path)
+            if name == start:
+                break
             path.append(layer)
             sources = self._sources(name)
             if not sources:
@@ -118,13 +120,19 @@ class FunctionalGraph:
     def _select_output(
         self, layer: Config, name: str, output: int, path: list[Config]
     ) -> list[Config]:
-        """Return what selects an output: the returned hidden state is the last output of a layer."""
+        """Return what selects an output: a hidden state is the last output of its layer."""
         if not output:
             return []
-        if output != 1 or layer.get("class_name") not in _RECURRENT:
+        kind, which = layer.get("class_name"), "last"
+        if kind == "Bidirectional":
+            hidden = 3 if layer["config"].get("layer", {}).get("class_name") == "LSTM" else 2
+            which = {1: "forward", hidden: "backward"}.get(output, "")
+        elif kind not in _RECURRENT or output != 1:
+            which = ""
+        if not which:
             taker = repr(layer_name(path[-1])) if path else "the output"
             raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
-        return [{"class_name": LAST, "config": {"name": name}}]
+        return [{"class_name": LAST, "config": {"name": f"state of {name}", "which": which}}]
 
     def _drop_states(
         self, layer: Config, name: str, sources: list[tuple[str, int]]

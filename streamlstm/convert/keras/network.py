@@ -1,8 +1,8 @@
 """The layers of a Keras network as one list, in the order in which they are applied.
 
-Sequential and Functional networks may be nested; they are flattened. A layer that joins branches has
-these as lists of layers. A connection from the input to the output of the network, common in audio,
-is told apart.
+Sequential and Functional networks may be nested; they are flattened. A layer that joins branches
+has these as lists of layers. A connection from the input to the output of the network, common in
+audio, is told apart.
 """
 
 import re
@@ -146,7 +146,7 @@ def _flatten_all(
     group: str | None,
     aliases: tuple[str, ...],
 ) -> list[KerasLayer]:
-    """Return layers without models and wrappers around them; ``paths`` are those of their arrays."""
+    """Return layers without models and wrappers around them; arrays are found by ``paths``."""
     found: list[KerasLayer] = []
     for layer in layers:
         found += _flatten(layer, paths.get(id(layer), ""), group, aliases)
