@@ -41,7 +41,7 @@ def layer_of(name: str, args: Sequence[Any]) -> tuple[nn.Module, Any] | None:
     elif name in CELLS:
         named = dict(zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), args[2:6], strict=False))
         more = {"nonlinearity": name.split("_")[1]} if name.startswith("rnn") else {}
-        sizes = (weight.shape[1], named["weight_hh"].shape[1])
+        sizes: tuple[int, ...] = (weight.shape[1], named["weight_hh"].shape[1])
         layer = CELLS[name](*sizes, named.get("bias_ih") is not None, **more)
     elif name in _CONVOLUTIONS:
         if weight.dim() != 3 or (name == "_convolution" and args[6] is not False):
