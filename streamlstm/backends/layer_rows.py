@@ -41,14 +41,14 @@ def stride(layer: Layer) -> int:
     """Return how many floats of scratch one stream needs on either side of a layer."""
     if isinstance(layer, Parallel):  # what its layers need is counted by itself
         return padded(max(layer.input_size, layer.output_size))
+    if isinstance(layer, Conv1D):  # the rows that an output sees, side by side
+        return padded(max(layer.kernel_size * layer.input_size, layer.output_size))
     if layer.state:
         inputs = padded(layer.input_size + padded(layer.output_size))
         separate = isinstance(layer, GRU) and not layer.reset_after  # r * h, and z behind it
         return max(inputs, (1 + separate) * padded(_units(layer)))
     if isinstance(layer, Embedding):
         return padded(padded(layer.dimension) + layer.input_size)
-    if isinstance(layer, Conv1D):  # the rows that an output sees, side by side
-        return padded(max(layer.kernel_size * layer.input_size, layer.output_size))
     return padded(max(layer.input_size, layer.output_size))
 
 

@@ -143,7 +143,7 @@ CHAINS: dict[str, list[Layer]] = {
 CHAINS["convolutions, step by step"] = [
     Conv1D(3, 19, 3, dilation=2, pad_left=4, activation="relu"),
     LSTM(19, 12),
-    Conv1D(12, 5, 2, pad_left=1),
+    Conv1D(12, 5, 4, pad_left=3),  # it sees more numbers than come in and go out
     Conv1D(5, 2, 1, activation="tanh"),
 ]
 CHAINS["branches, step by step"] = [
@@ -264,7 +264,7 @@ WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
                 ],
                 "concatenate",
             ),
-            Parallel(57, [[Pool(57)], [Conv1D(57, 57, 2, pad_left=1)]]),
+            Parallel(57, [[Pool(57)], [Conv1D(57, 57, 3, pad_left=2)]]),
             Dense(57, 2),
         ],
         4,

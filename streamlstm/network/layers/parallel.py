@@ -41,7 +41,7 @@ class Parallel(Layer, kind="parallel"):
     K. He et al., "Deep Residual Learning for Image Recognition", 2015.
     """
 
-    branches: tuple[Branch, ...]
+    branches: Sequence[Sequence[Layer]]
     merge: str = "add"
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"merge": ("add", "multiply", "concatenate")}
 
@@ -164,7 +164,7 @@ def _as_branches(branches: Any) -> tuple[Branch, ...]:
     )
 
 
-def _check_branch(n: int, branch: Branch, width: int) -> None:
+def _check_branch(n: int, branch: Sequence[Layer], width: int) -> None:
     """Check that each layer takes what the one before it returns."""
     for layer in branch:
         if not isinstance(layer, Layer):
