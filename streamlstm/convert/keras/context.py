@@ -60,6 +60,8 @@ class Context:
         The last layer.
     decoded : bool
         Whether a second sequence has begun at the end of the first, of which all rows are answered.
+    padding : tuple of int and int
+        Rows of zeros before and behind the sequence, which the next layer gets.
     add : callable
         Appends a layer, ``add(context, layer)``.
     """
@@ -80,6 +82,7 @@ class Context:
         self.time: int | None = None
         self.ended, self.rows = False, None
         self.decoded = False
+        self.padding = (0, 0)
         self.final = network.layers[-1]
         concats = [
             layer.config[ANNOTATION] for layer in network.all_layers if ANNOTATION in layer.config

@@ -19,7 +19,16 @@ from .network import KerasLayer, Network
 
 Rows = Callable[[Float64Array], Float64Array]
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-_KINDS = ("Bidirectional", "RepeatVector", "Attention", *CONVOLUTIONS, *POOLING, *GLOBAL_POOLING)
+_KINDS = (
+    "Bidirectional",
+    "RepeatVector",
+    "Attention",
+    "ZeroPadding1D",
+    "Cropping1D",
+    *CONVOLUTIONS,
+    *POOLING,
+    *GLOBAL_POOLING,
+)
 
 
 def looks_over_rows(network: Network) -> bool:
@@ -81,6 +90,11 @@ def over_rows(
     if kind == LAST:
         way = int(config["which"] == "backward")
         return lambda X: np.split(X[:1] if way else X[-1:], 2, axis=1)[way]
+    if kind == "ZeroPadding1D":
+        return lambda X: np.pad(X, [_ends(config, "padding"), (0, 0)])
+    if kind == "Cropping1D":
+        first, last = _ends(config, "cropping")
+        return lambda X: X[first : len(X) - last]
     if kind == "Flatten":
         return lambda X: X.reshape(1, -1)
     if kind == "RepeatVector":
@@ -123,6 +137,11 @@ def _both(steps: list[Any], config: dict[str, Any], X: Float64Array) -> Float64A
         "ave": lambda a, b: (a + b) / 2,
     }
     return np.asarray(joins[config.get("merge_mode", "concat")](forward, backward))
+
+
+def _ends(config: dict[str, Any], key: str) -> tuple[int, int]:
+    value = config.get(key, 1)
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _number(config: dict[str, Any], key: str, default: int) -> int:
