@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..kernels import layout
 from ..kernels.layout import padded
+from ..network.compatibility import stage_versions
 from ..network.layers import Embedding
 from ..network.model import Model
 from ..network.window import FIRST, WAIT, ZEROS, rows_through
@@ -103,18 +104,30 @@ def result_place(model: Model) -> slice:
     return slice(start, start + model.result_size)
 
 
-def former_row(model: Model) -> NDArray[np.int64]:
-    """Return where the floats of a row of the former version stand in a row, -1 for its padding.
+def former_rows(model: Model) -> dict[int, NDArray[np.int64]]:
+    """Return for each former version where the floats of its rows stand in a row, the latest first.
 
-    Empty if rows are as they were.
+    -1 stands for padding.
     """
-    kept, start = former_columns(model), stage_start(model)
-    row_size, result = row_layout(model)[1], padded(model.result_size)
-    if len(kept) == stage_size(model):
-        return np.zeros(0, np.int64)
-    stage = np.full(padded(len(kept)), -1)
-    stage[: len(kept)] = start + kept
-    return np.concatenate([np.arange(start), stage, np.arange(row_size - result, row_size)])
+    start, row_size = stage_start(model), row_layout(model)[1]
+    result, rows = np.arange(row_size - padded(model.result_size), row_size), {}
+    for version in stage_versions(model)[1:]:
+        kept = former_columns(model, version)
+        stage = np.full(padded(len(kept)), -1)
+        stage[: len(kept)] = start + kept
+        rows[version] = np.concatenate([np.arange(start), stage, result])
+    return rows
+
+
+def former_sizes(model: Model) -> dict[int, NDArray[np.int64]]:
+    """Return by their sizes in floats the :func:`former_rows` that are smaller than those of today.
+
+    Those of the same size are read as they are: what they lack is at the end, in the padding.
+    """
+    latest_last = reversed(former_rows(model).values())
+    sizes = {len(places): places for places in latest_last}
+    sizes.pop(row_layout(model)[1], None)
+    return sizes
 
 
 def from_former(
