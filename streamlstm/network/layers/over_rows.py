@@ -100,8 +100,9 @@ class Transpose(_Rearranged, kind="transpose"):
 class SoftmaxOverRows(_Rearranged, kind="softmax_over_rows"):
     """Softmax of each feature over the rows of a window: the shares of additive attention.
 
-    ``y[t] = exp(x[t]) / sum_s exp(x[s])``. With a ``Dense(N, 1, "tanh")`` before it, multiplied with
-    the rows (:class:`Parallel`) and summed over them (:class:`Pool`), this is additive attention.
+    ``y[t] = exp(x[t]) / sum_s exp(x[s])``. Additive attention is this layer behind a
+    ``Dense(N, 1, "tanh")``, multiplied with the rows (:class:`Parallel`) and summed over them
+    (:class:`Pool`).
 
     Parameters
     ----------
