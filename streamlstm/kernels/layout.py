@@ -67,7 +67,8 @@ ROW = 32
     ROWS_AFTER,
     ROWS_MODE,  # what is done with rows; how two directions are merged; below
     ROWS_FLAG,  # 1: padding counts; the query is appended; a recurrent layer returns one row
-) = range(18, 27)
+    ROWS_ZERO,  # 1: the initial state of a recurrent layer is zero
+) = range(18, 28)
 # Of attention: heads, the widths of the key and of the value of one, and where they begin.
 HEADS, KEY_SIZE, VALUE_SIZE, KEYS_AT, VALUES_AT, CAUSAL = (*range(20, 25), UNITS)
 STAGE_SIZE = HEADER + 2 * ROW
@@ -105,7 +106,8 @@ WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the 
 CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
 CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
 PARALLEL, PARALLEL_STEP = 16, 17  # branches that are merged: over rows of a window, step by step
-ROWS_SOFTMAX = 18
+LSTM_ROWS = 18  # the plain LSTM over all rows of a window
+ROWS_SOFTMAX = 19
 
 # The kind of a layer by its name in network.layers, where the name decides.
 KINDS = {
