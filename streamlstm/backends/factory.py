@@ -8,7 +8,6 @@ from .backend import Backend
 from .cpu import CpuBackend
 from .precision import check_precision_name, round_weights
 from .reference import ReferenceBackend
-from .stages import runs_over_rows
 
 NAMES = ("cpu", "cuda", "reference")
 
@@ -41,11 +40,6 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
     model = round_weights(model, weights)
     device = device_of(name)
     if device is not None:
-        if runs_over_rows(model):
-            raise ModelError(
-                f"backend: expected cpu for a window of {model.window} rows that a layer sees "
-                f"several of at once, which no kernel for CUDA runs, got {name}."
-            )
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow
 
         return CudaBackend(model, device)
