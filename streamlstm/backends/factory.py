@@ -3,6 +3,7 @@
 import re
 
 from ..errors import ModelError, shown
+from ..network.layers import Parallel
 from ..network.model import Model
 from .backend import Backend
 from .cpu import CpuBackend
@@ -40,6 +41,11 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
     model = round_weights(model, weights)
     device = device_of(name)
     if device is not None:
+        if any(isinstance(layer, Parallel) for layer in model.layers):
+            raise ModelError(
+                "backend: expected cpu for a model with branches, which no kernel for CUDA runs, "
+                f"got {name}."
+            )
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow
 
         return CudaBackend(model, device)

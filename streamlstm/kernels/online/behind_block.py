@@ -86,8 +86,9 @@ def _intervals(weights, program, group, S, rows, addresses, positions, T, D, Y, 
         _read(Y, y + n, W, D, VALUE)
         at = program[group + table.INTERVALS] + (n - first) * program[group + table.INTERVAL_SIZE]
         low, high = y + program[stage + table.LOW] + n, y + program[stage + table.HIGH] + n
+        largest = program[group + table.LARGEST] + n - first
         intervals_tile(
-            S, rows, addresses, positions, ring, at, T, D, weights, k, Y, low, high, W, O
+            S, rows, addresses, positions, ring, at, largest, T, D, weights, k, Y, low, high, W, O
         )  # fmt: skip
         for m in range(TILE):
             shown = bounds_at(program, group, rows[m], positions[m], n)

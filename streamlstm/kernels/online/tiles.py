@@ -8,7 +8,7 @@ What few of the streams need in a row is done for these one by one.
 
 import math
 
-from numba import float64, int64
+from numba import float32, float64, int64
 
 from ..cache import inlined, internal
 from ..layout import PAD
@@ -26,7 +26,7 @@ VALUE, RESIDUAL, TIME = 0, TILE, 2 * TILE
 SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE)
 SCORE, P_VALUE, ALARM, KIND = range(10 * TILE, 14 * TILE, TILE)
 # Of intervals, HIGHEST being the most that a ratio may be; and of the test for drift.
-LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND = range(3 * TILE, 9 * TILE, TILE)
+LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND, LARGEST = range(3 * TILE, 10 * TILE, TILE)
 STUCK = 14 * TILE
 VECTORS = 15 * TILE
 
@@ -81,21 +81,29 @@ def _learn_ratios(T, shown, D, levels, K, k, pace):
 
 
 @internal
-def _learn_scales(T, D, pace):
-    """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts."""
+def _learn_scales(T, D, half, pace):
+    """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts.
+
+    ``half`` is half the width of the last level, as it was shown.
+    """
+    half = half & SMALL
     for m in range(TILE):
-        size = abs(D[RESIDUAL + m])
+        size, shown = abs(D[RESIDUAL + m]), float64(T[half + m])
         known = size < math.inf
+        D[LARGEST + m] = intervals.learn_largest(D[LARGEST + m], pace, size, shown, known)
         intervals.learn_scale(T, m, TILE, pace, size, D[LEANS + m], D[SCALES + m], known)
         D[LEANS + m], D[SCALES + m] = intervals.show(T, m, TILE)
 
 
 @internal
-def _bounds(T, D, ratio, half, side, lower, upper, pace):
+def _bounds(T, D, ratio, half, side, K, k):
     """Write the bounds of one level to ``D[LOW]`` and ``D[HIGH]``."""
     ratio, half = ratio & SMALL, half & SMALL
+    pace, most = float64(K[k + intervals.PACE]), float64(K[k + intervals.MOST])
+    lower, upper = float64(K[k + intervals.LOWER]), float64(K[k + intervals.UPPER])
     for m in range(TILE):
-        T[half + m] = float64(T[ratio + m]) * D[SCALES + m]
+        wide = float64(T[ratio + m]) * D[SCALES + m]
+        T[half + m] = intervals.limited(wide, most, float64(float32(D[LARGEST + m])))
         paced = pace * float64(T[intervals.COUNT * TILE + m])
         D[LOW + m], D[HIGH + m] = intervals.bounds_of(
             side, lower, upper, paced, float64(T[half + m]), D[VALUE + m]
@@ -115,7 +123,9 @@ def _copy_shown(S, rows, positions, at, width, T, shown, back):
 
 
 @internal
-def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, high, W, O):
+def intervals_tile(
+    S, rows, addresses, positions, ring, at, largest, T, D, K, k, Y, low, high, W, O
+):  # fmt: skip
     """Learn from ``D[RESIDUAL]`` and write the bounds of the forecasts ``D[VALUE]``.
 
     Parameters
@@ -124,8 +134,8 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, 
         Where the row of each stream begins in S, and in memory.
     positions, ring : int64[TILE], int64
         Which of the last ``ring`` forecasts of each stream is due.
-    at : int64
-        Of the columns of this output, in a row.
+    at, largest : int64
+        Of the columns of this output, in a row, and of its largest error of late.
     T : float32[COLUMNS * TILE]
         Working memory for columns.
     D : float64[VECTORS]
@@ -150,21 +160,23 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, 
     for m in range(TILE):
         D[LEANS + m] = float64(T[shown + LEAN * TILE + m])
         D[SCALES + m] = float64(T[shown + SCALE * TILE + m])
-    _learn_scales(T, D, pace)
+        D[LARGEST + m] = float64(S[rows[m] + largest])
+    _learn_scales(T, D, shown + (HALVES + levels - 1) * TILE, pace)
     for m in range(TILE):
         T[shown + LEAN * TILE + m] = D[LEANS + m]
         T[shown + SCALE * TILE + m] = D[SCALES + m]
-    lower, upper = float64(K[k + intervals.LOWER]), float64(K[k + intervals.UPPER])
     for n in range(levels):
         side = float64(K[k + LEVEL + n * LEVEL_SIZE + intervals.SIDE])
         ratio, half = (RATIOS + n) * TILE, shown + (HALVES + n) * TILE
-        _bounds(T, D, ratio, half, side, lower, upper, pace)
+        _bounds(T, D, ratio, half, side, K, k)
         for m in range(TILE):
             Y[low + m * W + n * O] = D[LOW + m]
             Y[high + m * W + n * O] = D[HIGH + m]
     scatter(addresses, at, columns, T)
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, True)
+    for m in range(TILE):  # after the columns, which may end beyond it
+        S[rows[m] + largest] = D[LARGEST + m]
 
 
 @internal
