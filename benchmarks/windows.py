@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from streamlstm import LSTM, Dense, Engine, Model
-from streamlstm.kernels import compile, layout
+from streamlstm.backends.warmup import compile_for
 
 from .harness import Row, interleaved, parser, report
 from .kernels import BLOCK, compiled
@@ -125,7 +125,8 @@ def measure(B: int) -> tuple[dict[str, float], list[str]]:
 def main() -> None:
     """Measure one stream and a block, and print the table."""
     arguments = parser(__doc__ or "").parse_args()
-    compile.prepare(names=compile.needed((layout.LSTM, layout.DENSE, layout.WINDOW), "float32"))
+    compile_for(network())
+    compile_for(network().with_window(ROWS))
     rows: list[Row] = []
     ratios: dict[str, float] = {}
     missing: list[str] = []

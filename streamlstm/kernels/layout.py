@@ -67,7 +67,8 @@ ROW = 32
     ROWS_AFTER,
     ROWS_MODE,  # what is done with rows; how two directions are merged; below
     ROWS_FLAG,  # 1: padding counts; the query is appended; a recurrent layer returns one row
-) = range(18, 27)
+    ROWS_ZERO,  # 1: the initial state of a recurrent layer is zero
+) = range(18, 28)
 STAGE_SIZE = HEADER + 2 * ROW
 
 # Of a fork, whose branches are merged (parallel.py), in its row; how is said by ROWS_MODE, below.
@@ -102,6 +103,7 @@ WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the 
 CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
 CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
 PARALLEL, PARALLEL_STEP = 16, 17  # branches that are merged: over rows of a window, step by step
+LSTM_ROWS = 18  # the plain LSTM over all rows of a window
 
 # The kind of a layer by its name in network.layers, where the name decides.
 KINDS = {
