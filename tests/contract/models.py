@@ -391,7 +391,7 @@ FEW = (
     "embedding",
     "skip with factors",
     "convolutions, step by step",
-    "window that waits",
+    "window, convolution, both ways",
     "window, online, all",
     "online, filled",
     "online, horizons, all",
