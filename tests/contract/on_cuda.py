@@ -24,13 +24,13 @@ from streamlstm import (
     Embedding,
     Flatten,
     LayerNorm,
-    Parallel,
     Pointwise,
     Pool,
     Repeat,
     Reverse,
 )
 from streamlstm.backends.cuda import backend
+from streamlstm.backends.cuda.refusals import refused
 from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
 from streamlstm.network.layers import Layer
@@ -163,12 +163,7 @@ def every(kernel: str) -> None:
 if __name__ == "__main__":
     models.BACKENDS = ("cuda",)
     every(sys.argv[1])
-    # No kernel for CUDA runs branches: such models are refused.
-    models.MODELS = {
-        name: model
-        for name, model in models.MODELS.items()
-        if not any(isinstance(layer, Parallel) for layer in model.layers)
-    }
+    models.MODELS = {name: m for name, m in models.MODELS.items() if not refused(m)}
     if SIMULATED:
         hurry()
         models.MODELS = SMALL
