@@ -62,6 +62,8 @@ class Context:
         Whether a second sequence has begun at the end of the first, of which all rows are answered.
     padding : tuple of int and int
         Rows of zeros before and behind the sequence, which the next layer gets.
+    one_query : bool
+        Whether the first of the branches that were joined last has one row, and others more.
     add : callable
         Appends a layer, ``add(context, layer)``.
     """
@@ -83,6 +85,7 @@ class Context:
         self.ended, self.rows = False, None
         self.decoded = False
         self.padding = (0, 0)
+        self.one_query = False
         self.final = network.layers[-1]
         concats = [
             layer.config[ANNOTATION] for layer in network.all_layers if ANNOTATION in layer.config
