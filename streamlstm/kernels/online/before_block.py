@@ -1,8 +1,8 @@
-"""The online stage before the layers for a group of streams; called by address.
+"""The online stage before the layers for tiles of streams; called by address.
 
 What before.py does for one stream, with the same bits. What all streams have in common is read
-once; and where no value is missing, tiles of streams are laid side by side (tiles.py), and LLVM
-takes several of them at a time through what fill.py does with a value that came.
+once; and where no value of a tile is missing, the streams are laid side by side (tiles.py), and
+LLVM takes several of them at a time through what fill.py does with a value that came.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from numba import float64
 from .. import layout
 from ..arguments import UNBOUNDED
 from ..cache import by_address, inlined, internal
-from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, int64s_at
 from . import fill, table
-from .arguments import steps_of, time_of, unpack, work_at
-from .before import derive, fill_stream, scale_inputs
+from .arguments import place_of, steps_of, time_of, unpack, work_at
+from .before import fill_stream, scale_inputs
 from .behind_block import WIDEST, memory_at
+from .calendar_block import TIME, calendar_tile
 from .differences import advance_levels, take_changes
-from .tiles import SMALL, TILE, gather, place_of, scatter
+from .tiles import SMALL, TILE, gather, scatter
 
 OWN = 0  # a vector of D: the forecast of each stream's input
 
@@ -113,86 +113,85 @@ def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
 
 
 @inlined
-def _copy(program, S, slots, first, begin, end, X, Z, z):
-    """Copy the inputs of some streams, of which none is missing, to the network and their rows."""
+def _copy(program, S, rows, X, x, Z, z):
+    """Copy the inputs of a tile, of which none is missing, to the network and the rows."""
     F, inputs = program[layout.INPUTS], program[program[layout.STAGE] + table.INPUTS]
-    for m in range(begin, end):
-        row = slots[first + m] * program[layout.ROW_SIZE] + inputs
+    for m in range(TILE):
         for n in range(F):
-            value = X[(first + m) * program[layout.WIDTH] + n]
+            value = X[x + m * program[layout.WIDTH] + n]
             Z[z + m * program[layout.STRIDE] + n] = value
-            S[row + n] = value
+            S[rows[m] + inputs + n] = value
 
 
 @inlined
-def _fill(weights, program, S, slots, base, first, count, X, Z, z, memory, own):
-    """Write the inputs as they are filled, of all streams of the group."""
-    V, size = program[layout.WIDTH], program[layout.ROW_SIZE]
+def _fill(weights, program, S, base, memory, X, x, Z, z, own):
+    """Write the inputs as they are filled."""
     T, D, rows, addresses, counts, _, _ = memory
-    begin = 0
-    while begin < count:
-        end = min(begin + TILE, count)
-        usual = False
-        if end == begin + TILE:
-            for m in range(TILE):
-                rows[m] = slots[first + begin + m] * size
-                addresses[m] = base + 4 * rows[m]
-            x = (first + begin) * V
-            usual = _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D)
-        if usual:
-            _copy(program, S, slots, first, begin, end, X, Z, z)
-        else:
-            for m in range(begin, end):
-                row, at = slots[first + m] * size, z + m * program[layout.STRIDE]
-                fill_stream(weights, program, S, row, X, (first + m) * V, Z, at, own)
-        begin = end
+    for m in range(TILE):
+        addresses[m] = base + 4 * rows[m]
+    if _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
+        _copy(program, S, rows, X, x, Z, z)
+    else:
+        V, stride = program[layout.WIDTH], program[layout.STRIDE]
+        for m in range(TILE):
+            fill_stream(weights, program, S, rows[m], X, x + m * V, Z, z + m * stride, own)
 
 
 @inlined
-def _scale(weights, program, S, slots, first, count, X, Z, z):
-    """Scale the filled inputs of all streams of the group."""
+def _scale(weights, program, S, rows, X, x, Z, z):
+    """Scale the filled inputs."""
     F, mean, stride = program[layout.INPUTS], program[layout.INPUT_SCALING], program[layout.STRIDE]
     if program[program[layout.STAGE] + table.SCALING] == 0:
         for n in range(F):
             middle, per_unit = weights[mean + n], weights[mean + F + n]
-            for m in range(count):
+            for m in range(TILE):
                 Z[z + m * stride + n] = (Z[z + m * stride + n] - middle) * per_unit
     else:
-        for m in range(count):
-            row, x = (
-                slots[first + m] * program[layout.ROW_SIZE],
-                (first + m) * program[layout.WIDTH],
+        for m in range(TILE):
+            scale_inputs(
+                weights, program, S, rows[m], X, x + m * program[layout.WIDTH], Z, z + m * stride
             )
-            scale_inputs(weights, program, S, row, X, x, Z, z + m * stride)
+
+
+@inlined
+def _derive(weights, program, doubles, task, S, rows, first, D, Z, z):
+    """Write the features of the event times behind the inputs."""
+    stage = program[layout.STAGE]
+    for m in range(TILE):
+        D[TIME + m] = time_of(task, first + m)
+    calendar_tile(
+        S, rows, program[stage + table.CALENDAR], doubles,
+        stage + program[stage + table.TRANSITIONS], program[stage + table.TRANSITION_COUNT], D,
+        Z, z + program[layout.INPUTS], program[layout.STRIDE],
+        weights, program[stage + table.CALENDAR_CONSTANTS],
+    )  # fmt: skip
 
 
 @by_address
-def before(task, group, _c, _d):
-    """Fill the observations of a group, and write the inputs of the network to its rows."""
+def before_tiles(task, group, begin, end):
+    """Do what :func:`.before.before` does for ``end - begin`` streams, a multiple of TILE."""
     weights, program, S, slots, X, _, Z = unpack(task, group)
     streams, fields = int64s_at(group, layout.GROUP_SIZE), int64s_at(task, layout.TASK)
-    first, count = streams[layout.GROUP_FIRST], streams[layout.GROUP_COUNT]
-    stage, z, work = program[layout.STAGE], streams[layout.GROUP_INPUTS], work_at(program)
-    counters, size = program[stage + table.DIFFERENCE_COUNT] != 0, program[layout.ROW_SIZE]
-    denormals = flush_denormals()
-    if counters:
-        for m in range(count):
-            x = (first + m) * program[layout.WIDTH]
-            take_changes(program, S, slots[first + m] * size, X, x)
-    if program[stage + table.FILL] == 0:
-        _copy(program, S, slots, first, 0, count, X, Z, z)
-    else:
-        memory = memory_at(group, work[2] + program[stage + table.SCRATCH])
-        base = fields[layout.TASK_ROWS]
-        _fill(weights, program, S, slots, base, first, count, X, Z, z, memory, work[1])
-    if counters:
-        for m in range(count):
-            place = z + m * program[layout.STRIDE]
-            advance_levels(program, S, slots[first + m] * size, Z, place)
-    _scale(weights, program, S, slots, first, count, X, Z, z)
-    if program[stage + table.CALENDAR] != 0:
-        doubles = doubles_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
-        for m in range(count):
-            row, time = slots[first + m] * size, float64(time_of(task, first + m))
-            derive(weights, program, doubles, S, row, time, Z, z + m * program[layout.STRIDE])
-    restore(denormals)
+    stage, work, stride = program[layout.STAGE], work_at(program), program[layout.STRIDE]
+    counters, V = program[stage + table.DIFFERENCE_COUNT] != 0, program[layout.WIDTH]
+    memory = memory_at(group, work[2] + program[stage + table.SCRATCH])
+    _, D, rows, _, _, _, _ = memory
+    doubles = doubles_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
+    for tile in range(begin, end, TILE):
+        first, z = streams[layout.GROUP_FIRST] + tile, streams[layout.GROUP_INPUTS] + tile * stride
+        x = first * V
+        for m in range(TILE):
+            rows[m] = slots[first + m] * program[layout.ROW_SIZE]
+        if counters:
+            for m in range(TILE):
+                take_changes(program, S, rows[m], X, x + m * V)
+        if program[stage + table.FILL] == 0:
+            _copy(program, S, rows, X, x, Z, z)
+        else:
+            _fill(weights, program, S, fields[layout.TASK_ROWS], memory, X, x, Z, z, work[1])
+        if counters:
+            for m in range(TILE):
+                advance_levels(program, S, rows[m], Z, z + m * stride)
+        _scale(weights, program, S, rows, X, x, Z, z)
+        if program[stage + table.CALENDAR] != 0:
+            _derive(weights, program, doubles, task, S, rows, first, D, Z, z)

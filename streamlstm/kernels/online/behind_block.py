@@ -11,15 +11,16 @@ from numba import float64
 from .. import layout
 from ..arguments import UNBOUNDED
 from ..cache import by_address, inlined, internal
-from ..denormals import flush_denormals, restore
 from ..pointers import doubles_at, floats_at, int64s_at
 from . import table
-from .anomaly import ALARM_RATE, GAP, HUGE, LOG_ALARM_RATE, MISSING, begin, missing
-from .arguments import time_of, unpack, work_at
-from .behind import NOTHING, bounds_at, group_at, merge, watched, write_verdict
+from .anomaly_columns import ALARM_RATE, GAP, HUGE, LOG_ALARM_RATE, MISSING
+from .anomaly_exceptions import begin, missing
+from .arguments import place_of, time_of, unpack, work_at
 from .drift import PACE
 from .drift import SIZE as DRIFT_SIZE
+from .forecast import bounds_at, group_at
 from .forecast_block import ABSENT, END, forecast_tile
+from .judge import NOTHING, merge, watched, write_verdict
 from .tiles import (
     ALARM,
     COLUMNS,
@@ -37,7 +38,6 @@ from .tiles import (
     anomaly_tile,
     drift_tile,
     intervals_tile,
-    place_of,
 )
 
 # Vectors behind those of forecast_block.py: what is known of the inputs that were judged, one for
@@ -202,7 +202,6 @@ def behind_tiles(task, group, begin, end):
     memory = memory_at(group, places[2] + program[program[layout.STAGE] + table.SCRATCH])
     _, D, rows, _, counts, positions, _ = memory
     z = streams[layout.GROUP_INPUTS] + begin * stride
-    denormals = flush_denormals()
     for first in range(start + begin, start + end, TILE):
         for m in range(TILE):
             rows[m] = slots[first + m] * program[layout.ROW_SIZE]
@@ -212,4 +211,3 @@ def behind_tiles(task, group, begin, end):
         )  # fmt: skip
         _judge(task, first, weights, program, S, memory, X, Y, first * W)
         z += TILE * stride
-    restore(denormals)

@@ -1,4 +1,4 @@
-"""Outputs and errors of a tile of streams: what behind.forecast does for one, with the same bits.
+"""Outputs and errors of a tile of streams: what forecast.py does for one, with the same bits.
 
 What the program says of an output is read once for all streams of the tile: for one stream that
 takes longer than the arithmetic.
@@ -12,9 +12,10 @@ from ..cache import inlined
 from ..simd import LANES, splat, store
 from . import table
 from .adaptation import sizes_of
-from .anomaly import MISSING, NONE
-from .arguments import count_step
-from .behind import (
+from .anomaly_columns import MISSING, NONE
+from .arguments import count_step, place_of
+from .differences import write_levels
+from .forecast import (
     absences,
     adapt,
     bounded_error,
@@ -27,9 +28,8 @@ from .behind import (
     output_of,
     relate,
 )
-from .differences import write_levels
 from .lags import add_lags
-from .tiles import TILE, VECTORS, place_of
+from .tiles import TILE, VECTORS
 from .unit import from_training, unit_of
 
 f32 = np.float32
@@ -153,7 +153,7 @@ def forecast_tile(weights, program, S, rows, counts, positions, X, x, Z, z, Y, y
     Z, z : float32[...], int64
         The network's outputs, not scaled back, a stride apart; changed.
     places : (int64, int64, int64)
-        As for :func:`.behind.write_result`.
+        As for :func:`.forecast.forecast`.
     D : float64[...]
         ``D[ABSENT]`` then tells of which streams an input is absent.
     """

@@ -14,13 +14,14 @@ from ..cache import inlined, internal
 from ..layout import PAD
 from ..simd import LANES
 from ..transpose import gather_columns, scatter_columns
-from . import anomaly, drift, intervals
+from . import anomaly, anomaly_exceptions, drift, intervals, season
+from .anomaly_columns import COUNT, SEASON, SEASON_ERROR
 from .intervals import HALVES, LEAN, LEVEL, LEVEL_SIZE, RATIO_LARGEST, RATIOS, SCALE
 
 TILE = 16  # streams of a tile, whatever the width of vectors
 SMALL = 0xFFFF  # a mask that tells LLVM that an offset is not negative, else nothing is vectorised
 COLUMNS = 32  # of a stream that are laid side by side at most
-assert anomaly.SEASON == COLUMNS
+assert SEASON == COLUMNS
 # Vectors of TILE float64, the working memory D.
 VALUE, RESIDUAL, TIME = 0, TILE, 2 * TILE
 SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE)
@@ -28,13 +29,8 @@ SCORE, P_VALUE, ALARM, KIND = range(10 * TILE, 14 * TILE, TILE)
 # Of intervals, HIGHEST being the most that a ratio may be; and of the test for drift.
 LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND = range(3 * TILE, 9 * TILE, TILE)
 STUCK = 14 * TILE
-VECTORS = 15 * TILE
-
-
-@inlined
-def place_of(count, ring):
-    """Return the place in a ring of the forecast that is due after ``count`` steps."""
-    return count % ring if ring > 1 else 0  # a division takes as long as much of the rest
+WAVES = 15 * TILE  # eight: the features of the time, without the constant
+VECTORS = 23 * TILE
 
 
 @inlined
@@ -201,18 +197,48 @@ def _conclude(T, D, rate, log_rate):
 
 
 @internal
-def _exceptions(S, rows, at, T, D, timed):
-    """Do what few streams need: novelty, and the error of the season where the time is known."""
+def _novelties(T, D):
+    """Learn from values outside the range so far: there are few."""
     for m in range(TILE):
         if D[OUTSIDE + m] > 0.0:
-            D[NOVEL + m], D[NOVEL_SIZE + m] = anomaly.novelty(
+            D[NOVEL + m], D[NOVEL_SIZE + m] = anomaly_exceptions.novelty(
                 T, m, TILE, D[VALUE + m], D[SPREAD + m], D[OUTSIDE + m]
             )
-    for m in range(TILE if timed else 0):
+
+
+@internal
+def _features(D):
+    for m in range(TILE):
+        time = D[TIME + m]
+        f = season.features(time if time == time else 0.0)
+        w = WAVES + m
+        D[w], D[w + TILE], D[w + 2 * TILE], D[w + 3 * TILE] = f[1], f[2], f[3], f[4]
+        w += 4 * TILE
+        D[w], D[w + TILE], D[w + 2 * TILE], D[w + 3 * TILE] = f[5], f[6], f[7], f[8]
+
+
+@inlined
+def _features_of(D, m):
+    w = WAVES + m
+    return (
+        1.0, D[w], D[w + TILE], D[w + 2 * TILE], D[w + 3 * TILE], D[w + 4 * TILE],
+        D[w + 5 * TILE], D[w + 6 * TILE], D[w + 7 * TILE],
+    )  # fmt: skip
+
+
+@internal
+def _seasons(S, rows, at, T, D):
+    """Write the errors of the season where the time is known.
+
+    One stream after another: rows of the inverse fill vectors, and there are too many columns to
+    lay them side by side.
+    """
+    _features(D)
+    for m in range(TILE):
         if D[TIME + m] == D[TIME + m]:
             D[MISS + m] = anomaly.season(
-                S, rows[m] + at + anomaly.SEASON, float64(T[anomaly.COUNT * TILE + m]),
-                float64(T[anomaly.SEASON_ERROR * TILE + m]), D[Z + m], D[TIME + m],
+                S, rows[m] + at, float64(T[COUNT * TILE + m]),
+                float64(T[SEASON_ERROR * TILE + m]), D[Z + m], _features_of(D, m),
             )  # fmt: skip
 
 
@@ -234,6 +260,8 @@ def anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate):
     """
     gather(addresses, 0, COLUMNS, T)
     _compare(T, D)
-    _exceptions(S, rows, at, T, D, timed)
+    _novelties(T, D)
+    if timed:
+        _seasons(S, rows, at + SEASON, T, D)
     _conclude(T, D, rate, log_rate)
     scatter(addresses, 0, COLUMNS, T)

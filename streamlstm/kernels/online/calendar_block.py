@@ -1,0 +1,85 @@
+"""The calendar of a tile of streams: what calendar.py does for one, with the same bits."""
+
+from numba import float64, int64
+
+from ..cache import inlined, internal
+from . import calendar
+from .calendar import DAY, FEATURES, HOUR, MAX_TIME, SINCE, SPACING, WEEKDAY, YEARDAY
+from .elementary import floor
+from .tiles import TILE
+
+# Vectors of D: local times in days, whether there was a time, turns, their sines and cosines.
+TIME, LOCAL, GIVEN, TURNS, SINE, COSINE = range(0, 6 * TILE, TILE)
+
+
+@internal
+def _local_times(T, t, count, D):
+    """Write the local times; those of a tile mostly have the same offset."""
+    place = int64(0)
+    for m in range(TILE):
+        time = D[TIME + m]
+        D[GIVEN + m] = 1.0 if abs(time) <= MAX_TIME else 0.0
+        time = time if abs(time) <= MAX_TIME else 0.0
+        later = place + 1 < count and T[t + 2 * place + 2] <= time
+        if later or T[t + 2 * place] > time:
+            place = calendar.transition_at(T, t, count, time)
+        D[TIME + m] = time
+        D[LOCAL + m] = time + T[t + 2 * place + 1]
+    for m in range(TILE):
+        D[LOCAL + m] /= DAY
+
+
+@internal
+def _waves(D):
+    for m in range(TILE):
+        given = D[GIVEN + m] > 0.0
+        D[SINE + m], D[COSINE + m] = calendar.wave(D[TURNS + m], given)
+
+
+@inlined
+def _put(D, X, x, stride):
+    _waves(D)
+    for m in range(TILE):
+        X[x + m * stride], X[x + m * stride + 1] = D[SINE + m], D[COSINE + m]
+    return x + 2
+
+
+@internal
+def calendar_tile(S, rows, at, T, t, count, D, X, x, stride, K, k):
+    """Write the features of the times ``D[TIME]`` behind the inputs of each stream.
+
+    Parameters
+    ----------
+    S, rows, at : float32[...], int64[TILE], int64
+        Where the row of each stream begins, and this part's columns in it.
+    T, t, count
+        As for :func:`.calendar.calendar_step`.
+    D : float64[...]
+        Working memory.
+    X, x, stride : float32[...], int64, int64
+        The features of stream ``m`` are written from ``X[x + m * stride]`` on.
+    K, k : float32[...], int64
+        Constants.
+    """
+    chosen, spacing = int64(K[k + FEATURES]), float64(K[k + SPACING])
+    _local_times(T, t, count, D)
+    if chosen & HOUR:
+        for m in range(TILE):
+            D[TURNS + m] = D[LOCAL + m] - floor(D[LOCAL + m])
+        x = _put(D, X, x, stride)
+    if chosen & WEEKDAY:
+        for m in range(TILE):
+            D[TURNS + m] = calendar.week_of(D[LOCAL + m])
+        x = _put(D, X, x, stride)
+    if chosen & YEARDAY:
+        for m in range(TILE):
+            days = floor(D[LOCAL + m])
+            D[TURNS + m] = calendar.year_fraction(days, D[LOCAL + m] - days)
+        x = _put(D, X, x, stride)
+    for m in range(TILE):
+        D[TURNS + m] = 0.0
+        if D[GIVEN + m] > 0.0:
+            D[TURNS + m], _ = calendar.since_last(S, rows[m] + at, D[TIME + m], spacing)
+    if chosen & SINCE:
+        for m in range(TILE):
+            X[x + m * stride] = calendar.log1p(D[TURNS + m] / spacing)
