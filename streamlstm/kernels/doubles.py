@@ -83,6 +83,33 @@ def store_eight(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
     return types.void(array, types.intp, Doubles), emit
 
 
+def _place(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [offset]), _DOUBLES.as_pointer())
+
+
+@intrinsic
+def load_doubles(_typing: Any, array: Any, offset: Any) -> Any:
+    """``array[offset : offset + 8]``, float64."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_place(context, builder, signature.args[0], *args), align=8)
+
+    return Doubles(array, types.intp), emit
+
+
+@intrinsic
+def store_doubles(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
+    """``array[offset : offset + 8] = value``, float64."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, signature.args[0], args[0], args[1])
+        builder.store(args[2], place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Doubles), emit
+
+
 @intrinsic
 def store_each(_typing: Any, array: Any, offset: Any, stride: Any, value: Any) -> Any:
     """Write the numbers to ``array``, rounded to float32, ``stride`` elements apart."""

@@ -48,7 +48,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     stage = program[layout.STAGE]
     if stage:
         rows += 2 * layout.padded(int(program[layout.OUTPUTS])) + program[stage + table.SCRATCH]
-        rows += TILE_SCRATCH
+        rows += TILE_SCRATCH + STREAMS * layout.padded(int(program[layout.RESULT]))
     if program[HEADER + layout.KIND] == layout.WHOLE_WINDOW:
         rows += program[HEADER + layout.SEQUENCE_FLOATS] + 2 * layout.PAD
     return layout.padded(int(ROWS_AT + rows))

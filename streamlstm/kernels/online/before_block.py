@@ -6,11 +6,11 @@ LLVM takes several of them at a time through what fill.py does with a value that
 """
 
 import numpy as np
-from numba import float64
+from numba import float64, int64
 
 from .. import layout
 from ..arguments import UNBOUNDED
-from ..cache import by_address, inlined, internal
+from ..cache import by_address, inlined
 from ..pointers import doubles_at, int64s_at
 from . import fill, table
 from .arguments import place_of, steps_of, time_of, unpack, work_at
@@ -18,9 +18,10 @@ from .before import fill_stream, scale_inputs
 from .behind_block import WIDEST, memory_at
 from .calendar_block import TIME, calendar_tile
 from .differences import advance_levels, take_changes
-from .tiles import SMALL, TILE, gather, scatter
+from .tiles import SMALL, TILE, fill_all, gather, scatter
 
-OWN = 0  # a vector of D: the forecast of each stream's input
+# Vectors of D: the value of an input of each stream, and its own forecast of that.
+VALUE, OWN = 0, TILE
 
 
 @inlined
@@ -28,47 +29,61 @@ def _own_forecasts(program, S, rows, counts, n, D):
     """Write each stream's own forecast of input ``n`` to ``D[OWN]``, NaN where it has none."""
     stage = program[layout.STAGE]
     output = program[stage + program[stage + table.OWN] + n]
-    for m in range(TILE):
-        D[OWN + m] = np.nan
+    fill_all(D, OWN, np.nan)
     for g in range(program[stage + table.GROUP_COUNT]):
         group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
         of_group, size = output - program[group + table.FIRST], program[group + table.SIZE]
         if of_group >= 0 and of_group < size:
             ring, at = program[group + table.RING], program[group + table.FORECASTS] + of_group
             for m in range(TILE):
-                D[OWN + m] = float64(S[rows[m] + at + place_of(counts[m], ring) * size])
+                counts[m] = 0
+                if ring > 1:
+                    steps = steps_of(S, rows[m] + program[stage + table.COUNT])
+                    counts[m] = place_of(steps, ring)
+                D[OWN + m] = float64(S[rows[m] + at + counts[m] * size])
 
 
-@internal
-def _are_usual(T, i, F, X, x, V):
-    usual = True
+@inlined
+def _read(X, x, V, D):
     for m in range(TILE):
-        usual &= fill.is_usual(T, i * TILE, F * TILE, m, X[x + m * V])
-    return usual
+        D[VALUE + m] = float64(X[x + m * V])
 
 
-@internal
-def _learn(T, D, i, F, X, x, V):
-    i, F = i & SMALL, F & SMALL
+@inlined
+def _are_usual(T, i, F, D):
+    unusual = int64(0)
     for m in range(TILE):
-        value = float64(X[x + m * V])
+        usual = fill.is_usual(T, i * TILE, F * TILE, m, D[VALUE + m])
+        unusual += int64(0) if usual else int64(1)
+    return unusual == 0
+
+
+@inlined
+def _learn(T, D, i, F):
+    """Learn from values that came; return whether :func:`.fill.learn_level` is due for any."""
+    i, F, dues = i & SMALL, F & SMALL, int64(0)
+    for m in range(TILE):
+        value = D[VALUE + m]
         fill.learn_usual(T, i * TILE, F * TILE, m, value, D[OWN + m])
         fill.learn_median(T, i * TILE, F * TILE, m, value)
+        fill.store_usual(T, i * TILE, F * TILE, m, value)
+        due = fill.is_level_due(T, i * TILE, F * TILE, m)
+        dues += int64(1) if due else int64(0)
+    return dues > 0
 
 
-@internal
-def _is_any_due(T, i, F):
-    i, F, due = i & SMALL, F & SMALL, False
-    for m in range(TILE):
-        due |= fill.is_level_due(T, i * TILE, F * TILE, m)
-    return due
-
-
-@internal
-def _store(T, i, F, X, x, V):
+@inlined
+def _store(T, D, i, F):
     i, F = i & SMALL, F & SMALL
     for m in range(TILE):
-        fill.store_usual(T, i * TILE, F * TILE, m, float64(X[x + m * V]))
+        fill.store_usual(T, i * TILE, F * TILE, m, D[VALUE + m])
+
+
+@inlined
+def _learn_levels(S, rows, at, T, F, i, X, x, V):
+    for m in range(TILE):
+        if fill.is_level_due(T, i * TILE, F * TILE, m):
+            fill.learn_level(S, rows[m] + at, F, i, float64(X[x + m * V]))
 
 
 @inlined
@@ -84,7 +99,7 @@ def _columns(F, K, k):
     return count if count <= WIDEST else 0
 
 
-@internal
+@inlined
 def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
     """Learn from the values of a tile; return False, and nothing is done, if any is not usual."""
     stage, F, V = program[layout.STAGE], program[layout.INPUTS], program[layout.WIDTH]
@@ -94,21 +109,21 @@ def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
         return False
     gather(addresses, at, columns, T)
     for i in range(F):
-        if not _are_usual(T, i, F, X, x + i, V):
+        _read(X, x + i, V, D)
+        if not _are_usual(T, i, F, D):
             return False
+    due = False
     for i in range(F):
+        _read(X, x + i, V, D)
         if weights[k + fill.METHOD + i] == fill.PREDICT:
-            for m in range(TILE):
-                counts[m] = steps_of(S, rows[m] + program[stage + table.COUNT])
             _own_forecasts(program, S, rows, counts, i, D)
-            _learn(T, D, i, F, X, x + i, V)
-        _store(T, i, F, X, x + i, V)
+            due |= _learn(T, D, i, F)
+        else:
+            _store(T, D, i, F)
     scatter(addresses, at, columns, T)
-    for i in range(F):
-        if weights[k + fill.METHOD + i] == fill.PREDICT and _is_any_due(T, i, F):
-            for m in range(TILE):
-                if fill.is_level_due(T, i * TILE, F * TILE, m):
-                    fill.learn_level(S, rows[m] + at, F, i, float64(X[x + i + m * V]))
+    for i in range(F if due else 0):
+        if weights[k + fill.METHOD + i] == fill.PREDICT:
+            _learn_levels(S, rows, at, T, F, i, X, x + i, V)
     return True
 
 
@@ -126,7 +141,7 @@ def _copy(program, S, rows, X, x, Z, z):
 @inlined
 def _fill(weights, program, S, base, memory, X, x, Z, z, own):
     """Write the inputs as they are filled."""
-    T, D, rows, addresses, counts, _, _ = memory
+    T, D, rows, addresses, counts, _, _, _ = memory
     for m in range(TILE):
         addresses[m] = base + 4 * rows[m]
     if _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
@@ -175,7 +190,7 @@ def before_tiles(task, group, begin, end):
     stage, work, stride = program[layout.STAGE], work_at(program), program[layout.STRIDE]
     counters, V = program[stage + table.DIFFERENCE_COUNT] != 0, program[layout.WIDTH]
     memory = memory_at(group, work[2] + program[stage + table.SCRATCH])
-    _, D, rows, _, _, _, _ = memory
+    _, D, rows, _, _, _, _, _ = memory
     doubles = doubles_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
     for tile in range(begin, end, TILE):
         first, z = streams[layout.GROUP_FIRST] + tile, streams[layout.GROUP_INPUTS] + tile * stride

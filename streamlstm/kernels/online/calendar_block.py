@@ -2,7 +2,7 @@
 
 from numba import float64, int64
 
-from ..cache import inlined, internal
+from ..cache import inlined
 from . import calendar
 from .calendar import DAY, FEATURES, HOUR, MAX_TIME, SINCE, SPACING, WEEKDAY, YEARDAY
 from .elementary import floor
@@ -12,7 +12,7 @@ from .tiles import TILE
 TIME, LOCAL, GIVEN, TURNS, SINE, COSINE = range(0, 6 * TILE, TILE)
 
 
-@internal
+@inlined
 def _local_times(T, t, count, D):
     """Write the local times; those of a tile mostly have the same offset."""
     place = int64(0)
@@ -29,7 +29,7 @@ def _local_times(T, t, count, D):
         D[LOCAL + m] /= DAY
 
 
-@internal
+@inlined
 def _waves(D):
     for m in range(TILE):
         given = D[GIVEN + m] > 0.0
@@ -44,7 +44,7 @@ def _put(D, X, x, stride):
     return x + 2
 
 
-@internal
+@inlined
 def calendar_tile(S, rows, at, T, t, count, D, X, x, stride, K, k):
     """Write the features of the times ``D[TIME]`` behind the inputs of each stream.
 

@@ -82,17 +82,22 @@ def is_absent(weights, program, S, row, n):
 
 
 @inlined
+def is_forecast(program, n):
+    """Tell whether any output forecasts input ``n``."""
+    stage, forecast = program[layout.STAGE], False
+    for output in range(program[layout.OUTPUTS]):
+        if program[stage + table.TARGETS + output] == n:
+            forecast = True
+    return forecast
+
+
+@inlined
 def absences(weights, program, S, row):
     """Tell whether any input is absent, and whether one is that no output forecasts."""
-    stage, any_input, unforecast = program[layout.STAGE], False, False
+    any_input, unforecast = False, False
     for n in range(program[layout.INPUTS]):
         if is_absent(weights, program, S, row, n):
-            any_input, forecast = True, False
-            for output in range(program[layout.OUTPUTS]):
-                if program[stage + table.TARGETS + output] == n:
-                    forecast = True
-            if not forecast:
-                unforecast = True
+            any_input, unforecast = True, unforecast or not is_forecast(program, n)
     return any_input, unforecast
 
 
@@ -133,11 +138,10 @@ def bounds_at(program, group, row, position, n):
 
 
 @inlined
-def covered(S, came, shown, error):
+def covered(came, low, high, error):
     """Tell whether what came was within the bounds shown: 1 or 0, NaN where one is not known."""
-    if error == error and S[shown] == S[shown]:
-        return 1.0 if S[shown] <= S[came] and S[came] <= S[shown + 1] else 0.0
-    return np.nan
+    inside = 1.0 if (low <= came) & (came <= high) else 0.0
+    return inside if (error == error) & (low == low) else np.nan
 
 
 @inlined
@@ -148,12 +152,15 @@ def held_at(program, group, row, position, n):
 
 
 @inlined
-def relate(program, group, S, row, position, n, value, count, Y, y):
+def _relate(program, group, S, row, position, n, value, count, Y, y):
     """Compare the error of output ``n`` with that of persistence; ``S[value]`` is what came."""
     stage, error = program[layout.STAGE], Y[y + program[program[layout.STAGE] + table.ERROR] + n]
     usual = row + program[group + table.USUAL] + n - program[group + table.FIRST]
-    held = held_at(program, group, row, position, n)
-    own, naive = relative_errors(S, usual, held, float64(S[value]), float64(error), count)
+    held = float64(S[held_at(program, group, row, position, n)])
+    own, naive, after = relative_errors(
+        float64(S[usual]), held, float64(S[value]), float64(error), float64(count)
+    )
+    S[usual] = after
     Y[y + program[stage + table.OWN_ERROR] + n] = own
     Y[y + program[stage + table.NAIVE_ERROR] + n] = naive
 
@@ -180,7 +187,7 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
             if X[x + target] == X[x + target]:
                 error = float64(S[inputs + target]) - float64(S[due + n])
                 Y[error_at] = bounded_error(error)
-                relate(program, group, S, row, position, n, inputs + target, count, Y, y)
+                _relate(program, group, S, row, position, n, inputs + target, count, Y, y)
             S[held_at(program, group, row, position, n)] = S[inputs + target]
             if absent[0] and not absent[1]:
                 unknown = is_absent(weights, program, S, row, target)
@@ -188,7 +195,9 @@ def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, 
         S[due + n] = Y[y + n]
         if program[stage + table.LEVELS] > 0:
             shown = bounds_at(program, group, row, position, n)
-            inside = covered(S, inputs + max(target, 0), shown, Y[error_at])
+            came = float64(S[inputs + max(target, 0)])
+            low, high = float64(S[shown]), float64(S[shown + 1])
+            inside = covered(came, low, high, float64(Y[error_at]))
             Y[y + program[stage + table.COVERED] + n] = inside
 
 
@@ -228,5 +237,5 @@ def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
     Y[y + program[stage + table.ALARM]] = 0
     Y[y + program[stage + table.KIND]] = MISSING if absent[0] else NONE
     if program[stage + table.LEVEL] != 0:
-        write_levels(program, S, row, Y, y)
+        write_levels(program, S, row, Y, y, 1)
     return count, absent[0]

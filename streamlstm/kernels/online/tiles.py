@@ -1,27 +1,26 @@
-"""A tile of streams at once: what intervals, the test for drift and anomalies do for one stream.
+"""A tile of streams at once: what intervals and the test for drift do for one stream.
 
 The columns of TILE streams are laid side by side in working memory, in vectors of TILE numbers.
 There LLVM takes several streams at a time through the very functions that a single stream takes
-(intervals.py, drift.py, anomaly.py), which have no branches for this reason; the bits are the same.
-What few of the streams need in a row is done for these one by one.
+(intervals.py, drift.py; anomaly.py in anomaly_block.py), which have no branches for this reason; the
+bits are the same. Functions of tiles are inlined: only where LLVM sees that vectors do not overlap
+does it not compare their addresses before each loop.
 """
 
 import math
 
-from numba import float64, int64
+from numba import float32, float64, int64
 
-from ..cache import inlined, internal
+from ..cache import inlined
+from ..doubles import EIGHT, eight_times, load_doubles, load_eight, store_doubles, store_eight
 from ..layout import PAD
-from ..simd import LANES
+from ..simd import LANES, splat, store
 from ..transpose import gather_columns, scatter_columns
-from . import anomaly, anomaly_exceptions, drift, intervals, season
-from .anomaly_columns import COUNT, SEASON, SEASON_ERROR
+from . import drift, intervals
 from .intervals import HALVES, LEAN, LEVEL, LEVEL_SIZE, RATIO_LARGEST, RATIOS, SCALE
 
 TILE = 16  # streams of a tile, whatever the width of vectors
 SMALL = 0xFFFF  # a mask that tells LLVM that an offset is not negative, else nothing is vectorised
-COLUMNS = 32  # of a stream that are laid side by side at most
-assert SEASON == COLUMNS
 # Vectors of TILE float64, the working memory D.
 VALUE, RESIDUAL, TIME = 0, TILE, 2 * TILE
 SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE)
@@ -49,7 +48,38 @@ def scatter(addresses, first, count, T):
             scatter_columns(addresses[m:], first + column, T, column * TILE + m, int64(TILE))
 
 
-@internal
+@inlined
+def put(D, d, R, r):
+    """Copy a vector of D to one of float32.
+
+    Not as a loop: of those that are short LLVM makes no vectors, but one stream after another.
+    """
+    for m in range(0, TILE, EIGHT):
+        store_eight(R, r + m, load_doubles(D, d + m))
+
+
+@inlined
+def take(R, r, D, d):
+    """Copy a vector of float32 to one of D."""
+    for m in range(0, TILE, EIGHT):
+        store_doubles(D, d + m, load_eight(R, r + m))
+
+
+@inlined
+def fill_all(D, d, value):
+    """Write the same number to all places of a vector of D."""
+    for m in range(0, TILE, EIGHT):
+        store_doubles(D, d + m, eight_times(value))
+
+
+@inlined
+def fill_floats(R, r, count, value):
+    """Write the same number to ``count`` places, a multiple of TILE, of float32."""
+    for n in range(r, r + count, LANES):
+        store(R, n, splat(float32(value)))
+
+
+@inlined
 def _learn_level(T, D, ratio, half, constants, pace):
     """Learn the ratio of one level; ``D[HIGHEST]`` holds the most that it may be."""
     ratio, half = ratio & SMALL, half & SMALL
@@ -63,20 +93,19 @@ def _learn_level(T, D, ratio, half, constants, pace):
         D[HIGHEST + m] = after
 
 
-@internal
+@inlined
 def _learn_ratios(T, shown, D, levels, K, k, pace):
     side_before = math.nan
     for n in range(levels - 1, -1, -1):
         constants = intervals.level_constants(K, k + LEVEL + n * LEVEL_SIZE)
         if constants[1] != side_before:
-            for m in range(TILE):
-                D[HIGHEST + m] = RATIO_LARGEST
+            fill_all(D, HIGHEST, RATIO_LARGEST)
         side_before = constants[1]
         ratio, half = (RATIOS + n) * TILE, shown + (HALVES + n) * TILE
         _learn_level(T, D, ratio, half, constants, pace)
 
 
-@internal
+@inlined
 def _learn_scales(T, D, pace):
     """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts."""
     for m in range(TILE):
@@ -86,7 +115,7 @@ def _learn_scales(T, D, pace):
         D[LEANS + m], D[SCALES + m] = intervals.show(T, m, TILE)
 
 
-@internal
+@inlined
 def _bounds(T, D, ratio, half, side, lower, upper, pace):
     """Write the bounds of one level to ``D[LOW]`` and ``D[HIGH]``."""
     ratio, half = ratio & SMALL, half & SMALL
@@ -110,8 +139,8 @@ def _copy_shown(S, rows, positions, at, width, T, shown, back):
                 T[shown + c * TILE + m] = S[place + c]
 
 
-@internal
-def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, high, W, O):
+@inlined
+def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, R, low, high, O):
     """Learn from ``D[RESIDUAL]`` and write the bounds of the forecasts ``D[VALUE]``.
 
     Parameters
@@ -128,9 +157,9 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, 
         Working memory; ``D[LOW]`` and ``D[HIGH]`` then hold the bounds of the last level.
     K, k : float32[...], int64
         Constants.
-    Y, low, high, W, O : float32[...], int64, int64, int64, int64
-        The low bound of level ``n`` of stream ``m`` goes to ``Y[low + m * W + n * O]``, the high
-        one to ``Y[high + m * W + n * O]``.
+    R, low, high, O : float32[...], int64, int64, int64
+        The low bounds of level ``n`` go to ``R[(low + n * O) * TILE]``, the high ones to
+        ``R[(high + n * O) * TILE]``, side by side.
     """
     levels, pace = int64(K[k + intervals.LEVELS]), float64(K[k + intervals.PACE])
     kept, width = RATIOS + levels, HALVES + levels
@@ -143,125 +172,33 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, Y, low, 
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, False)
     _learn_ratios(T, shown, D, levels, K, k, pace)
-    for m in range(TILE):
-        D[LEANS + m] = float64(T[shown + LEAN * TILE + m])
-        D[SCALES + m] = float64(T[shown + SCALE * TILE + m])
+    take(T, shown + LEAN * TILE, D, LEANS)
+    take(T, shown + SCALE * TILE, D, SCALES)
     _learn_scales(T, D, pace)
-    for m in range(TILE):
-        T[shown + LEAN * TILE + m] = D[LEANS + m]
-        T[shown + SCALE * TILE + m] = D[SCALES + m]
+    put(D, LEANS, T, shown + LEAN * TILE)
+    put(D, SCALES, T, shown + SCALE * TILE)
     lower, upper = float64(K[k + intervals.LOWER]), float64(K[k + intervals.UPPER])
     for n in range(levels):
         side = float64(K[k + LEVEL + n * LEVEL_SIZE + intervals.SIDE])
         ratio, half = (RATIOS + n) * TILE, shown + (HALVES + n) * TILE
         _bounds(T, D, ratio, half, side, lower, upper, pace)
-        for m in range(TILE):
-            Y[low + m * W + n * O] = D[LOW + m]
-            Y[high + m * W + n * O] = D[HIGH + m]
+        put(D, LOW, R, (low + n * O) * TILE)
+        put(D, HIGH, R, (high + n * O) * TILE)
     scatter(addresses, at, columns, T)
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, True)
 
 
-@internal
+@inlined
 def _drift(T, D, pace):
     for m in range(TILE):
         found = drift.drift_step(T, m, TILE, pace, D[RESIDUAL + m])
         D[FOUND + m] = 1.0 if found else 0.0
 
 
-@internal
+@inlined
 def drift_tile(addresses, at, T, D, pace):
     """Learn from ``D[RESIDUAL]``; ``D[FOUND]`` is 1 where drift was found, else 0."""
     gather(addresses, at, PAD, T)
     _drift(T, D, pace)
     scatter(addresses, at, PAD, T)
-
-
-@internal
-def _compare(T, D):
-    for m in range(TILE):
-        spread, z, u, outside = anomaly.compare(T, m, TILE, D[VALUE + m], D[RESIDUAL + m])
-        D[SPREAD + m], D[Z + m], D[MISS + m], D[U + m] = spread, z, z, u
-        D[OUTSIDE + m], D[NOVEL + m], D[NOVEL_SIZE + m] = outside, 0.0, 0.0
-
-
-@internal
-def _conclude(T, D, rate, log_rate):
-    for m in range(TILE):
-        score, p_value, alarm, kind = anomaly.conclude(
-            T, m, TILE, D[VALUE + m], D[SPREAD + m], D[Z + m], D[U + m], D[MISS + m],
-            D[NOVEL + m], D[NOVEL_SIZE + m], D[STUCK + m], rate, log_rate,
-        )  # fmt: skip
-        D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m] = score, p_value, alarm, kind
-
-
-@internal
-def _novelties(T, D):
-    """Learn from values outside the range so far: there are few."""
-    for m in range(TILE):
-        if D[OUTSIDE + m] > 0.0:
-            D[NOVEL + m], D[NOVEL_SIZE + m] = anomaly_exceptions.novelty(
-                T, m, TILE, D[VALUE + m], D[SPREAD + m], D[OUTSIDE + m]
-            )
-
-
-@internal
-def _features(D):
-    for m in range(TILE):
-        time = D[TIME + m]
-        f = season.features(time if time == time else 0.0)
-        w = WAVES + m
-        D[w], D[w + TILE], D[w + 2 * TILE], D[w + 3 * TILE] = f[1], f[2], f[3], f[4]
-        w += 4 * TILE
-        D[w], D[w + TILE], D[w + 2 * TILE], D[w + 3 * TILE] = f[5], f[6], f[7], f[8]
-
-
-@inlined
-def _features_of(D, m):
-    w = WAVES + m
-    return (
-        1.0, D[w], D[w + TILE], D[w + 2 * TILE], D[w + 3 * TILE], D[w + 4 * TILE],
-        D[w + 5 * TILE], D[w + 6 * TILE], D[w + 7 * TILE],
-    )  # fmt: skip
-
-
-@internal
-def _seasons(S, rows, at, T, D):
-    """Write the errors of the season where the time is known.
-
-    One stream after another: rows of the inverse fill vectors, and there are too many columns to
-    lay them side by side.
-    """
-    _features(D)
-    for m in range(TILE):
-        if D[TIME + m] == D[TIME + m]:
-            D[MISS + m] = anomaly.season(
-                S, rows[m] + at, float64(T[COUNT * TILE + m]),
-                float64(T[SEASON_ERROR * TILE + m]), D[Z + m], _features_of(D, m),
-            )  # fmt: skip
-
-
-@internal
-def anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate):
-    """Judge ``D[VALUE]``, and write score, p-value, alarm and kind to vectors of D.
-
-    Parameters
-    ----------
-    rows : int64[TILE]
-        Where the row of each stream begins in S.
-    addresses : int64[TILE]
-        Of the columns in these rows; for a stream whose value is missing, of room for columns that
-        nobody reads.
-    at : int64
-        Of the columns, in a row.
-    timed : bool
-        Whether ``D[TIME]`` holds any time; it is NaN where none is known or no value came.
-    """
-    gather(addresses, 0, COLUMNS, T)
-    _compare(T, D)
-    _novelties(T, D)
-    if timed:
-        _seasons(S, rows, at + SEASON, T, D)
-    _conclude(T, D, rate, log_rate)
-    scatter(addresses, 0, COLUMNS, T)
