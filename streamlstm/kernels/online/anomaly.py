@@ -112,14 +112,10 @@ def compare(S, at, w, value, residual):
 
 
 @inlined
-def season(S, columns, count, usual, z, f):
-    """Return the error of the calendar model, whose columns begin at ``S[columns]``.
-
-    ``f`` are the features of the time (season.py).
-    """
-    bound = 4.0 * usual if count > 30.0 else HUGE
+def season_learning(count, usual):
+    """Return the largest error that the calendar model learns from, and whether it learns now."""
     learns = (count < SETTLED) | (int64(count) & 1 == 0)
-    return season_error(S, columns, z, f, bound, learns)
+    return 4.0 * usual if count > 30.0 else HUGE, learns
 
 
 @inlined
@@ -258,6 +254,7 @@ def anomaly_step(S, at, value, residual, time, K, k):
         novel, novel_size = novelty(S, at, 1, value, spread, outside)
     if time == time:
         count, usual = float64(S[at + COUNT]), float64(S[at + SEASON_ERROR])
-        miss = season(S, at + SEASON, count, usual, z, features(time))
+        bound, learns = season_learning(count, usual)
+        miss = season_error(S, at + SEASON, z, features(time), bound, learns)
     rate, log_rate = float64(K[k + ALARM_RATE]), float64(K[k + LOG_ALARM_RATE])
     return conclude(S, at, 1, value, spread, z, u, miss, novel, novel_size, stuck, rate, log_rate)

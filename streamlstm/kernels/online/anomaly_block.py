@@ -22,6 +22,7 @@ from .anomaly_columns import (
 )
 from .forecast_block import ABSENT, END
 from .judge import NOTHING, kind_of, merge
+from .nine import nine_of, put_nine, take_nine
 from .tiles import (
     ALARM,
     KIND,
@@ -51,8 +52,11 @@ assert SEASON == COLUMNS
 # Vectors of D behind those of forecast_block.py: what is known of the inputs that were judged, one
 # for each number; and how many rows ago there was something unusual about a value.
 MOST = END
-RARE = MOST + TILE * len(NOTHING)
-DOUBLES = RARE + TILE
+UNUSUAL = MOST + TILE * len(NOTHING)
+# Of the season: its vectors, and gains of each stream.
+ERROR, LEARNS, SIZE, DIAGONAL, ROOT = range(UNUSUAL + TILE, UNUSUAL + 6 * TILE, TILE)
+GAINS = UNUSUAL + 6 * TILE
+DOUBLES = GAINS + TILE * TILE
 GAPS = STUCK  # at the end of an input that is missing: values missing in succession
 
 
@@ -105,19 +109,59 @@ def _features_of(D, m):
 
 
 @inlined
-def _seasons(S, rows, at, T, D):
-    """Write the errors of the season where the time is known.
-
-    One stream after another: rows of the inverse fill vectors, and there are too many columns to
-    lay them side by side.
-    """
-    _features(D)
+def _season_errors(S, rows, at, D):
     for m in range(TILE):
         if D[TIME + m] == D[TIME + m]:
-            D[MISS + m] = anomaly.season(
-                S, rows[m] + at, float64(T[COUNT * TILE + m]),
-                float64(T[SEASON_ERROR * TILE + m]), D[Z + m], _features_of(D, m),
-            )  # fmt: skip
+            nine = nine_of(_features_of(D, m))
+            D[MISS + m] = season.error_of(S, rows[m] + at, D[Z + m], nine)
+
+
+@inlined
+def _season_gains(S, rows, at, T, D):
+    """Begin to learn: the gains, of each stream one behind the other."""
+    for m in range(TILE):
+        bound, learns = anomaly.season_learning(
+            float64(T[COUNT * TILE + m]), float64(T[SEASON_ERROR * TILE + m])
+        )
+        D[ERROR + m] = min(max(D[MISS + m], -bound), bound)
+        D[LEARNS + m] = 1.0 if learns & (D[TIME + m] == D[TIME + m]) else 0.0
+    for m in range(TILE):
+        if D[LEARNS + m] > 0.0:
+            nine = nine_of(_features_of(D, m))
+            g, D[SIZE + m], D[DIAGONAL + m] = season.gain_of(S, rows[m] + at, nine)
+            put_nine(D, GAINS + m * TILE, g)
+
+
+@inlined
+def _season_learns(S, rows, at, D):
+    """Learn from the gains."""
+    for m in range(TILE):
+        sound, of_weights, root, grow = season.factors_of(
+            D[SIZE + m], D[DIAGONAL + m], D[ERROR + m]
+        )
+        D[SIZE + m], D[ERROR + m] = 1.0 if sound else 0.0, of_weights
+        D[ROOT + m], D[DIAGONAL + m] = root, grow
+    for m in range(TILE):
+        if D[LEARNS + m] > 0.0:
+            g, factors = (
+                take_nine(D, GAINS + m * TILE),
+                (D[ERROR + m], D[ROOT + m], D[DIAGONAL + m]),
+            )
+            season.learn(S, rows[m] + at, g, D[SIZE + m] > 0.0, factors)
+
+
+@inlined
+def _seasons(S, rows, at, T, D):
+    """Write the errors of the season where the time is known, and learn from them.
+
+    What is not the same for all streams is done for one after another, since rows of the inverse
+    fill vectors by themselves; in turns, so that a stream does not wait for a chain of sums and
+    divisions of the one before.
+    """
+    _features(D)
+    _season_errors(S, rows, at, D)
+    _season_gains(S, rows, at, T, D)
+    _season_learns(S, rows, at, D)
 
 
 @inlined
@@ -125,7 +169,7 @@ def _is_any_rare(T, D):
     """Bound the values; tell whether anything has to be done before any of them is judged."""
     rare = int64(0)
     for m in range(TILE):
-        value, before = D[VALUE + m], D[RARE + m]
+        value, before = D[VALUE + m], D[UNUSUAL + m]
         value = min(max(value, -HUGE), HUGE) if value == value else 0.0
         usual = (before == 0.0) & (float32(value) != T[LAST * TILE + m])
         usual &= (T[COUNT * TILE + m] > 0.0) & (T[STRANGE * TILE + m] < STRANGE_ROWS)
@@ -146,7 +190,7 @@ def begin_tile(S, rows, addresses, base, nowhere, at, T, D):
         Address of room for columns that nobody reads.
     """
     for m in range(TILE):
-        D[RARE + m] = float64(S[rows[m] + at + GAP]) + float64(S[rows[m] + at + REPEATS])
+        D[UNUSUAL + m] = float64(S[rows[m] + at + GAP]) + float64(S[rows[m] + at + REPEATS])
         came = D[VALUE + m] == D[VALUE + m]
         addresses[m] = base + 4 * (rows[m] + at) if came else nowhere
     gather(addresses, 0, COLUMNS, T)

@@ -12,13 +12,14 @@ from .. import layout
 from ..arguments import UNBOUNDED
 from ..cache import by_address, inlined
 from ..pointers import doubles_at, int64s_at
+from ..simd import LANES, load, store
 from . import fill, table
 from .arguments import place_of, steps_of, time_of, unpack, work_at
 from .before import fill_stream, scale_inputs
-from .behind_block import WIDEST, memory_at
+from .behind_block import PICKED, WIDEST, memory_at
 from .calendar_block import TIME, calendar_tile
 from .differences import advance_levels, take_changes
-from .tiles import SMALL, TILE, fill_all, gather, scatter
+from .tiles import TILE, fill_all, gather, scatter
 
 # Vectors of D: the value of an input of each stream, and its own forecast of that.
 VALUE, OWN = 0, TILE
@@ -59,24 +60,35 @@ def _are_usual(T, i, F, D):
 
 
 @inlined
-def _learn(T, D, i, F):
+def _move(T, i, F, count, back):
+    """Copy the columns of input ``i`` to where LLVM knows how far they are apart, or back."""
+    for c in range(count):
+        there, here = (c * F + i) * TILE, PICKED + c * TILE
+        for m in range(0, TILE, LANES):
+            if back:
+                store(T, there + m, load(T, here + m))
+            else:
+                store(T, here + m, load(T, there + m))
+
+
+@inlined
+def _learn(T, D):
     """Learn from values that came; return whether :func:`.fill.learn_level` is due for any."""
-    i, F, dues = i & SMALL, F & SMALL, int64(0)
+    dues = int64(0)
     for m in range(TILE):
         value = D[VALUE + m]
-        fill.learn_usual(T, i * TILE, F * TILE, m, value, D[OWN + m])
-        fill.learn_median(T, i * TILE, F * TILE, m, value)
-        fill.store_usual(T, i * TILE, F * TILE, m, value)
-        due = fill.is_level_due(T, i * TILE, F * TILE, m)
+        fill.learn_usual(T, PICKED, TILE, m, value, D[OWN + m])
+        fill.learn_median(T, PICKED, TILE, m, value)
+        fill.store_usual(T, PICKED, TILE, m, value)
+        due = fill.is_level_due(T, PICKED, TILE, m)
         dues += int64(1) if due else int64(0)
     return dues > 0
 
 
 @inlined
-def _store(T, D, i, F):
-    i, F = i & SMALL, F & SMALL
+def _store(T, D):
     for m in range(TILE):
-        fill.store_usual(T, i * TILE, F * TILE, m, D[VALUE + m])
+        fill.store_usual(T, PICKED, TILE, m, D[VALUE + m])
 
 
 @inlined
@@ -117,9 +129,13 @@ def _observe_tile(weights, program, S, rows, addresses, counts, X, x, T, D):
         _read(X, x + i, V, D)
         if weights[k + fill.METHOD + i] == fill.PREDICT:
             _own_forecasts(program, S, rows, counts, i, D)
-            due |= _learn(T, D, i, F)
+            _move(T, i, F, fill.KEEP_XY, False)
+            due |= _learn(T, D)
+            _move(T, i, F, fill.KEEP_XY, True)
         else:
-            _store(T, D, i, F)
+            _move(T, i, F, fill.PATH, False)
+            _store(T, D)
+            _move(T, i, F, fill.PATH, True)
     scatter(addresses, at, columns, T)
     for i in range(F if due else 0):
         if weights[k + fill.METHOD + i] == fill.PREDICT:

@@ -32,6 +32,7 @@ from .tiles import (
     TIME,
     VALUE,
     drift_tile,
+    fill_all,
     intervals_tile,
     take,
 )
@@ -40,7 +41,8 @@ from .tiles import (
 # which of the forecasts are due; and a row that nobody reads. Behind them are the results, side by
 # side.
 WIDEST = 48  # columns that any part lays side by side
-T_SIZE, D_SIZE, R_SIZE = WIDEST * TILE, 2 * DOUBLES, 2 * TILE
+PICKED = WIDEST * TILE  # behind them are some of one input
+T_SIZE, D_SIZE, R_SIZE = PICKED + 16 * TILE, 2 * DOUBLES, 2 * TILE
 TILE_SCRATCH = T_SIZE + D_SIZE + 4 * R_SIZE + COLUMNS
 
 
@@ -107,10 +109,13 @@ def _anomalies(task, first, weights, program, S, rows, addresses, nowhere, X, T,
         source, output, at = watched(program, n)
         for m in range(TILE):
             D[VALUE + m] = float64(X[(first + m) * V + source])
-            D[RESIDUAL + m] = np.nan
-            D[TIME + m] = time_of(task, first + m) if D[VALUE + m] == D[VALUE + m] else np.nan
+        if timed:
+            for m in range(TILE):
+                D[TIME + m] = time_of(task, first + m) if D[VALUE + m] == D[VALUE + m] else np.nan
         if output >= 0:
             take(R, TILE * (program[stage + table.ERROR] + output), D, RESIDUAL)
+        else:
+            fill_all(D, RESIDUAL, np.nan)
         begin_tile(S, rows, addresses, base, nowhere, at, T, D)
         anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate)
         merge_tile(program, S, rows, addresses, nowhere, at, count, D, R)

@@ -8,8 +8,9 @@ from .calendar import DAY, FEATURES, HOUR, MAX_TIME, SINCE, SPACING, WEEKDAY, YE
 from .elementary import floor
 from .tiles import TILE
 
-# Vectors of D: local times in days, whether there was a time, turns, their sines and cosines.
-TIME, LOCAL, GIVEN, TURNS, SINE, COSINE = range(0, 6 * TILE, TILE)
+# Vectors of D: times, local times in days, whether there was a time, seconds since the last; sines
+# and cosines of the day, and of the week or the year.
+TIME, LOCAL, GIVEN, PASSED, DAY_SINE, DAY_COSINE, SINE, COSINE = range(0, 8 * TILE, TILE)
 
 
 @inlined
@@ -25,22 +26,28 @@ def _local_times(T, t, count, D):
             place = calendar.transition_at(T, t, count, time)
         D[TIME + m] = time
         D[LOCAL + m] = time + T[t + 2 * place + 1]
-    for m in range(TILE):
-        D[LOCAL + m] /= DAY
 
 
 @inlined
 def _waves(D):
+    """Write the waves of the day and of the week, chosen or not.
+
+    Of a shorter loop LLVM makes no vectors, but one stream after another.
+    """
     for m in range(TILE):
-        given = D[GIVEN + m] > 0.0
-        D[SINE + m], D[COSINE + m] = calendar.wave(D[TURNS + m], given)
+        local = D[LOCAL + m] / DAY
+        D[LOCAL + m] = local
+        D[DAY_SINE + m], D[DAY_COSINE + m] = calendar.sine_cosine(local - floor(local))
+        D[SINE + m], D[COSINE + m] = calendar.sine_cosine(calendar.week_of(local))
 
 
 @inlined
-def _put(D, X, x, stride):
-    _waves(D)
+def _put(D, sine, X, x, stride):
+    cosine = sine + TILE
     for m in range(TILE):
-        X[x + m * stride], X[x + m * stride + 1] = D[SINE + m], D[COSINE + m]
+        given = D[GIVEN + m] > 0.0
+        X[x + m * stride] = D[sine + m] if given else 0.0
+        X[x + m * stride + 1] = D[cosine + m] if given else 0.0
     return x + 2
 
 
@@ -63,23 +70,21 @@ def calendar_tile(S, rows, at, T, t, count, D, X, x, stride, K, k):
     """
     chosen, spacing = int64(K[k + FEATURES]), float64(K[k + SPACING])
     _local_times(T, t, count, D)
+    _waves(D)
     if chosen & HOUR:
-        for m in range(TILE):
-            D[TURNS + m] = D[LOCAL + m] - floor(D[LOCAL + m])
-        x = _put(D, X, x, stride)
+        x = _put(D, DAY_SINE, X, x, stride)
     if chosen & WEEKDAY:
-        for m in range(TILE):
-            D[TURNS + m] = calendar.week_of(D[LOCAL + m])
-        x = _put(D, X, x, stride)
+        x = _put(D, SINE, X, x, stride)
     if chosen & YEARDAY:
         for m in range(TILE):
             days = floor(D[LOCAL + m])
-            D[TURNS + m] = calendar.year_fraction(days, D[LOCAL + m] - days)
-        x = _put(D, X, x, stride)
+            turns = calendar.year_fraction(days, D[LOCAL + m] - days)
+            D[SINE + m], D[COSINE + m] = calendar.sine_cosine(turns)
+        x = _put(D, SINE, X, x, stride)
     for m in range(TILE):
-        D[TURNS + m] = 0.0
+        D[PASSED + m] = 0.0
         if D[GIVEN + m] > 0.0:
-            D[TURNS + m], _ = calendar.since_last(S, rows[m] + at, D[TIME + m], spacing)
+            D[PASSED + m], _ = calendar.since_last(S, rows[m] + at, D[TIME + m], spacing)
     if chosen & SINCE:
         for m in range(TILE):
-            X[x + m * stride] = calendar.log1p(D[TURNS + m] / spacing)
+            X[x + m * stride] = calendar.log1p(D[PASSED + m] / spacing)

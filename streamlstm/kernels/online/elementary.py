@@ -4,15 +4,17 @@ The latter two are right to 1e-9, more than the float32 that they end in, and th
 machine. Sums are taken in pairs, so that a single stream does not wait for one term after another.
 """
 
+import math
 from typing import Any
 
 from llvmlite import ir
-from numba import float64, int64, types, uint64
+from numba import float32, float64, int64, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..cache import inlined
 from ..pointers import bits_of, float_of
+from ..simd import LANES, splat, store_first
 
 MANTISSA, ONE = 0xFFFFFFFFFFFFF, 0x3FF0000000000000
 HALF_STEP = 0x95F619980C433  # the mantissa of the square root of 2
@@ -59,6 +61,13 @@ def _floor(_typing: Any, x: Any) -> Any:
 def floor(x):
     """Return the largest whole number that is not above x, as float64: Numba's is an integer."""
     return _floor(float64(x))
+
+
+@inlined
+def write_unknown(Y, y, count):
+    """Write ``count`` times that a number is not known: NaN."""
+    for n in range(0, count, LANES):
+        store_first(Y, y + n, splat(float32(math.nan)), count - n)
 
 
 @inlined

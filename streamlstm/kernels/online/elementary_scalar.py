@@ -19,6 +19,13 @@ def floor(x):
 
 
 @internal
+def write_unknown(Y, y, count):
+    """Write ``count`` times that a number is not known: NaN."""
+    for n in range(y, y + count):
+        Y[n] = math.nan
+
+
+@internal
 def log(x):
     """Return the natural logarithm."""
     return math.log(x)

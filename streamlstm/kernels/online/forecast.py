@@ -13,7 +13,7 @@ from . import adaptation, fill, table
 from .anomaly_columns import MISSING, NONE
 from .arguments import count_step, place_of
 from .differences import write_levels
-from .elementary import one_by_one
+from .elementary import one_by_one, write_unknown
 from .lags import add_lags
 from .persistence import relative_errors
 from .unit import from_training, to_training, unit_of
@@ -218,8 +218,7 @@ def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
         The number of steps before this one, and whether an input is absent.
     """
     stage = program[layout.STAGE]
-    for n in range(program[layout.RESULT]):
-        Y[y + n] = np.nan
+    write_unknown(Y, y, program[layout.RESULT])
     count = count_step(S, row + program[stage + table.COUNT])
     if program[stage + table.LAGS] != 0:
         add_lags(weights, program, S, row, count, Z, z, places[2])

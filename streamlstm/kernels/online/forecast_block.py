@@ -54,13 +54,6 @@ def _write(D, d, S, rows, at):
 
 
 @inlined
-def _read_due(S, rows, at, positions, width, D, d):
-    """Copy a number that is kept with the forecast of each stream that is due."""
-    for m in range(TILE):
-        D[d + m] = float64(S[rows[m] + at + positions[m] * width])
-
-
-@inlined
 def _network(weights, program, S, rows, Z, z):
     """Bring the network's outputs to the unit of training, in their places."""
     inputs, stride = program[program[layout.STAGE] + table.INPUTS], program[layout.STRIDE]
@@ -130,20 +123,21 @@ def _compare(D):
 
 
 @inlined
-def _errors(program, group, S, rows, positions, n, target, due, X, x, R, D):
+def _errors(program, group, S, rows, places, n, target, due, X, x, R, D):
     """Write the errors of the forecasts of output ``n`` that are due, where what they told came."""
-    stage, V, size = program[layout.STAGE], program[layout.WIDTH], program[group + table.SIZE]
+    stage, V = program[layout.STAGE], program[layout.WIDTH]
     of_group = n - program[group + table.FIRST]
     held, usual = program[group + table.HELD] + of_group, program[group + table.USUAL] + of_group
     for m in range(TILE):
         D[GIVEN + m] = float64(X[x + m * V + target])
-    _read_due(S, rows, due, positions, size, D, DUE)
-    _read_due(S, rows, held, positions, size, D, HELD)
+    _read(S, places, due, D, DUE)
+    _read(S, places, held, D, HELD)
     _read(S, rows, usual, D, USUAL)
     if program[stage + table.LEVELS] > 0:
         shown = program[group + table.BOUNDS] + 2 * of_group
-        _read_due(S, rows, shown, positions, 2 * size, D, LOW)
-        _read_due(S, rows, shown + 1, positions, 2 * size, D, HIGH)
+        for m in range(TILE):
+            at = 2 * places[m] - rows[m] + shown
+            D[LOW + m], D[HIGH + m] = float64(S[at]), float64(S[at + 1])
     else:
         fill_all(D, LOW, np.nan)
     _compare(D)
@@ -152,12 +146,11 @@ def _errors(program, group, S, rows, positions, n, target, due, X, x, R, D):
     put(D, NAIVE, R, TILE * (program[stage + table.NAIVE_ERROR] + n))
     put(D, INSIDE, R, TILE * (program[stage + table.COVERED] + n))
     _write(D, USUAL, S, rows, usual)
-    for m in range(TILE):
-        S[rows[m] + held + positions[m] * size] = D[CAME + m]
+    _write(D, CAME, S, places, held)
 
 
 @inlined
-def _outputs(weights, program, S, rows, target, due, size, positions, Z, z, R, r, D):
+def _outputs(weights, program, S, rows, places, target, due, Z, z, R, r, D):
     """Write the new forecasts of one output."""
     stride, unit = program[layout.STRIDE], unit_of(weights, program, max(target, 0))
     for m in range(TILE):
@@ -167,11 +160,11 @@ def _outputs(weights, program, S, rows, target, due, size, positions, Z, z, R, r
             if unknown and D[UNFORECAST + m] == 0.0:
                 unknown = is_absent(weights, program, S, rows[m], target)
         R[r + m] = np.nan if unknown else value
-        S[rows[m] + due + positions[m] * size] = R[r + m]
+        S[places[m] + due] = R[r + m]
 
 
 @inlined
-def _forecasts(weights, program, group, S, rows, positions, X, x, Z, z, R, D):
+def _forecasts(weights, program, group, S, rows, places, X, x, Z, z, R, D):
     """Write the outputs of a group, and the errors of those that were due."""
     stage, first = program[layout.STAGE], program[group + table.FIRST]
     size = program[group + table.SIZE]
@@ -182,8 +175,8 @@ def _forecasts(weights, program, group, S, rows, positions, X, x, Z, z, R, D):
         )
         _read(S, rows, program[stage + table.INPUTS] + max(target, 0), D, CAME)
         if target >= 0:
-            _errors(program, group, S, rows, positions, n, target, due, X, x, R, D)
-        _outputs(weights, program, S, rows, target, due, size, positions, Z, z + n, R, n * TILE, D)
+            _errors(program, group, S, rows, places, n, target, due, X, x, R, D)
+        _outputs(weights, program, S, rows, places, target, due, Z, z + n, R, n * TILE, D)
 
 
 @inlined
@@ -197,12 +190,12 @@ def _flags(program, R, D):
 
 
 @inlined
-def forecast_tile(weights, program, S, rows, counts, positions, X, x, Z, z, R, places, D):
+def forecast_tile(weights, program, S, rows, counts, places, X, x, Z, z, R, work, D):
     """Write outputs and errors of a tile to R, and all else as not known.
 
     Parameters
     ----------
-    rows, counts, positions : int64[TILE]
+    rows, counts, places : int64[TILE]
         Where the row of each stream begins in S; how many steps it has made before, which is
         written; working memory.
     X, x : float32[...], int64
@@ -211,7 +204,7 @@ def forecast_tile(weights, program, S, rows, counts, positions, X, x, Z, z, R, p
         The network's outputs, not scaled back, a stride apart; changed.
     R : float32[...]
         Number ``n`` of the result of stream ``m`` is ``R[n * TILE + m]``.
-    places : (int64, int64, int64)
+    work : (int64, int64, int64)
         As for :func:`.forecast.forecast`.
     D : float64[...]
         ``D[ABSENT]`` then tells of which streams an input is absent.
@@ -222,17 +215,18 @@ def forecast_tile(weights, program, S, rows, counts, positions, X, x, Z, z, R, p
     if program[stage + table.LAGS] != 0:
         for m in range(TILE):
             at = z + m * program[layout.STRIDE]
-            add_lags(weights, program, S, rows[m], counts[m], Z, at, places[2])
+            add_lags(weights, program, S, rows[m], counts[m], Z, at, work[2])
     _network(weights, program, S, rows, Z, z)
     missing = _missing(program, X, x, R)
     _absences(weights, program, S, rows, missing, D)
     for g in range(program[stage + table.GROUP_COUNT]):
         group = group_at(program, g)
         if program[group + table.ADAPTATION] != 0:
-            _adapt(weights, program, group, S, rows, counts, X, x, Z, z, places)
+            _adapt(weights, program, group, S, rows, counts, X, x, Z, z, work)
+        ring, size = program[group + table.RING], program[group + table.SIZE]
         for m in range(TILE):
-            positions[m] = place_of(counts[m], program[group + table.RING])
-        _forecasts(weights, program, group, S, rows, positions, X, x, Z, z, R, D)
+            places[m] = rows[m] + size * place_of(counts[m], ring)
+        _forecasts(weights, program, group, S, rows, places, X, x, Z, z, R, D)
     _flags(program, R, D)
     if program[stage + table.LEVEL] != 0:
         for m in range(TILE):

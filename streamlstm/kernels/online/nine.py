@@ -7,15 +7,35 @@ vectors. nine_scalar.py does the same without vectors.
 from numba import float64
 
 from ..cache import inlined
-from ..doubles import eight_times, load_eight, numbers_of, pack, store_each, store_eight
-
-NINE = 9
+from ..doubles import (
+    eight_times,
+    load_doubles,
+    load_eight,
+    numbers_of,
+    pack,
+    store_doubles,
+    store_each,
+    store_eight,
+)
 
 
 @inlined
 def nine_of(f):
     """Return a tuple of nine float64 in the form that the functions here take."""
     return pack(f), f[8]
+
+
+@inlined
+def put_nine(D, d, g):
+    """Write nine numbers to ``D[d]``, float64."""
+    store_doubles(D, d, g[0])
+    D[d + 8] = g[1]
+
+
+@inlined
+def take_nine(D, d):
+    """Return what :func:`put_nine` wrote."""
+    return load_doubles(D, d), D[d + 8]
 
 
 @inlined

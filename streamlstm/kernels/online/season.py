@@ -42,17 +42,43 @@ def season_restart(S, at):
 
 
 @inlined
-def _learn(S, at, f, error):
-    """Update weights and inverse by recursive least squares, symmetric to the last bit."""
-    g, sum_of_diagonal = product(S, at + INVERSE, f), trace(S, at + INVERSE)
-    size = dot(g, f)
-    if not (size >= 0.0 and sum_of_diagonal > 0.0 and sum_of_diagonal < 2.0 * LARGEST):
-        season_restart(S, at)  # lost to rounding
-        return
+def error_of(S, at, z, nine):
+    """Return ``z`` minus what the model makes of a time, whose features are ``nine`` (nine.py)."""
+    return z - dot(read(S, at + WEIGHTS), nine)
+
+
+@inlined
+def gain_of(S, at, nine):
+    """Return P f, f . P f and the trace of P."""
+    g = product(S, at + INVERSE, nine)
+    return g, dot(g, nine), trace(S, at + INVERSE)
+
+
+@inlined
+def factors_of(size, sum_of_diagonal, error):
+    """Return how the model learns, from what :func:`gain_of` returned; without branches.
+
+    Returns
+    -------
+    (bool, float64, float64, float64)
+        Whether the inverse is sound, or rounding has made it indefinite; what the gain is multiplied
+        with to change the weights, and the inverse; and by what that grows.
+    """
+    sound = (size >= 0.0) & (sum_of_diagonal > 0.0) & (sum_of_diagonal < 2.0 * LARGEST)
     forgetting = FORGETTING if sum_of_diagonal < LARGEST else 1.0
-    inverse = 1.0 / (forgetting + size)
-    add_multiple(S, at + WEIGHTS, inverse * error, g)
-    shrink(S, at + INVERSE, times(g, math.sqrt(inverse)), 1.0 / forgetting)
+    inverse = 1.0 / (forgetting + (size if sound else 0.0))
+    return sound, inverse * error, math.sqrt(inverse), 1.0 / forgetting
+
+
+@inlined
+def learn(S, at, g, sound, factors):
+    """Update weights and inverse by recursive least squares, symmetric to the last bit."""
+    if not sound:
+        season_restart(S, at)
+        return
+    of_weights, root, grow = factors
+    add_multiple(S, at + WEIGHTS, of_weights, g)
+    shrink(S, at + INVERSE, times(g, root), grow)
 
 
 @inlined
@@ -73,7 +99,11 @@ def season_error(S, at, z, f, bound, learns):
         Whether it learns at all from this value.
     """
     nine = nine_of(f)
-    error = z - dot(read(S, at + WEIGHTS), nine)
+    error = error_of(S, at, z, nine)
     if learns:
-        _learn(S, at, nine, min(max(error, -bound), bound))
+        g, size, sum_of_diagonal = gain_of(S, at, nine)
+        sound, of_weights, root, grow = factors_of(
+            size, sum_of_diagonal, min(max(error, -bound), bound)
+        )
+        learn(S, at, g, sound, (of_weights, root, grow))
     return error

@@ -2,7 +2,7 @@
 
 The columns of TILE streams are laid side by side in working memory, in vectors of TILE numbers.
 There LLVM takes several streams at a time through the very functions that a single stream takes
-(intervals.py, drift.py; anomaly.py in anomaly_block.py), which have no branches for this reason; the
+(intervals.py, drift.py; anomaly.py in anomaly_block.py), which have no branches for this reason;
 bits are the same. Functions of tiles are inlined: only where LLVM sees that vectors do not overlap
 does it not compare their addresses before each loop.
 """
@@ -20,13 +20,12 @@ from . import drift, intervals
 from .intervals import HALVES, LEAN, LEVEL, LEVEL_SIZE, RATIO_LARGEST, RATIOS, SCALE
 
 TILE = 16  # streams of a tile, whatever the width of vectors
-SMALL = 0xFFFF  # a mask that tells LLVM that an offset is not negative, else nothing is vectorised
 # Vectors of TILE float64, the working memory D.
 VALUE, RESIDUAL, TIME = 0, TILE, 2 * TILE
 SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE)
 SCORE, P_VALUE, ALARM, KIND = range(10 * TILE, 14 * TILE, TILE)
 # Of intervals, HIGHEST being the most that a ratio may be; and of the test for drift.
-LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND = range(3 * TILE, 9 * TILE, TILE)
+LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND, RATIO, HALF = range(3 * TILE, 11 * TILE, TILE)
 STUCK = 14 * TILE
 WAVES = 15 * TILE  # eight: the features of the time, without the constant
 VECTORS = 23 * TILE
@@ -82,15 +81,17 @@ def fill_floats(R, r, count, value):
 @inlined
 def _learn_level(T, D, ratio, half, constants, pace):
     """Learn the ratio of one level; ``D[HIGHEST]`` holds the most that it may be."""
-    ratio, half = ratio & SMALL, half & SMALL
+    take(T, ratio, D, RATIO)
+    take(T, half, D, HALF)
     for m in range(TILE):
-        before, residual = float64(T[ratio + m]), D[RESIDUAL + m]
+        before, residual = D[RATIO + m], D[RESIDUAL + m]
         count = float64(T[intervals.COUNT * TILE + m])
-        shown, most = float64(T[half + m]), D[HIGHEST + m]
+        shown, most = D[HALF + m], D[HIGHEST + m]
         after = intervals.new_ratio(constants, pace, count, before, residual, shown, most)
         known = abs(residual) < math.inf
-        T[ratio + m] = after if known else before
+        D[RATIO + m] = after if known else before
         D[HIGHEST + m] = after
+    put(D, RATIO, T, ratio)
 
 
 @inlined
@@ -118,13 +119,15 @@ def _learn_scales(T, D, pace):
 @inlined
 def _bounds(T, D, ratio, half, side, lower, upper, pace):
     """Write the bounds of one level to ``D[LOW]`` and ``D[HIGH]``."""
-    ratio, half = ratio & SMALL, half & SMALL
+    take(T, ratio, D, RATIO)
     for m in range(TILE):
-        T[half + m] = float64(T[ratio + m]) * D[SCALES + m]
+        width = float64(float32(D[RATIO + m] * D[SCALES + m]))
         paced = pace * float64(T[intervals.COUNT * TILE + m])
+        D[HALF + m] = width
         D[LOW + m], D[HIGH + m] = intervals.bounds_of(
-            side, lower, upper, paced, float64(T[half + m]), D[VALUE + m]
+            side, lower, upper, paced, width, D[VALUE + m]
         )
+    put(D, HALF, T, half)
 
 
 @inlined
