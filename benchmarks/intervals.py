@@ -52,7 +52,7 @@ class Judged(NamedTuple):
 def _run(S, K, residuals, horizon, levels, low, high):
     for t in range(residuals.size):
         known = residuals[t - horizon] if t >= horizon else np.nan
-        interval_update(S, 0, K, 0, t % horizon, known)
+        interval_update(S, 0, K, 0, t % horizon, known, S.size - 1)
         for n in range(levels):
             low[t], high[t] = interval_bounds(S, 0, K, 0, t % horizon, 0.0, n)
 
@@ -61,7 +61,7 @@ def ours(residuals: Array, horizon: int) -> Bounds:
     """Return the bounds of 90 % around forecasts of 0; a second level is computed as well."""
     levels = (Level(0.5), Level(1 - ALPHA))
     low, high = np.empty((2, len(residuals)))
-    S, K = initial(levels, horizon), constants(levels, horizon)
+    S, K = np.append(initial(levels, horizon), np.float32(0)), constants(levels, horizon)
     _run(S, K, residuals, horizon, len(levels), low, high)
     return low, high
 

@@ -7,7 +7,7 @@ from ..kernels import layout
 from ..kernels.layout import padded
 from ..lazy_arrays import lazy_zeros
 from ..network.activations import parse_activation
-from ..network.layers import GRU, LSTM, Attention, Conv1D, Embedding, Layer
+from ..network.layers import GRU, LSTM, Attention, Conv1D, Embedding, Layer, Parallel
 from . import packing
 from .packing import Float32Array, Weights
 
@@ -39,14 +39,16 @@ class Block:
 
 def stride(layer: Layer) -> int:
     """Return how many floats of scratch one stream needs on either side of a layer."""
+    if isinstance(layer, Parallel):  # what its layers need is counted by itself
+        return padded(max(layer.input_size, layer.output_size))
+    if isinstance(layer, Conv1D):  # the rows that an output sees, side by side
+        return padded(max(layer.kernel_size * layer.input_size, layer.output_size))
     if layer.state:
         inputs = padded(layer.input_size + padded(layer.output_size))
         separate = isinstance(layer, GRU) and not layer.reset_after  # r * h, and z behind it
         return max(inputs, (1 + separate) * padded(_units(layer)))
     if isinstance(layer, Embedding):
         return padded(padded(layer.dimension) + layer.input_size)
-    if isinstance(layer, Conv1D):  # the rows that an output sees, side by side
-        return padded(max(layer.kernel_size * layer.input_size, layer.output_size))
     return padded(max(layer.input_size, layer.output_size))
 
 
@@ -89,6 +91,10 @@ def layer_row(
         _lstm_row(row, layer, weights, block, lanes)
     elif isinstance(layer, GRU):
         _gru_row(row, layer, weights, block, lanes)
+    elif isinstance(layer, Parallel):
+        row[layout.KIND] = layout.PARALLEL_STEP
+        row[layout.BRANCHES] = len(layer.branches)
+        row[layout.ROWS_MODE] = _MERGES[layer.merge]
     elif isinstance(layer, Conv1D):
         row[layout.KIND] = layout.CONV_STEP
         row[layout.ROWS_SIZE], row[layout.ROWS_DILATION] = layer.kernel_size, layer.dilation
@@ -100,6 +106,9 @@ def layer_row(
         row[layout.KIND] = layout.KINDS[layer.kind]
         _default_row(row, layer, weights, block, lanes)
     return row
+
+
+_MERGES = {"add": layout.ADD, "multiply": layout.MULTIPLY, "concatenate": layout.CONCATENATE}
 
 
 def _units(layer: Layer) -> int:

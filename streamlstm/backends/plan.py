@@ -1,5 +1,6 @@
 """Compile a model to what kernels read: one weight block, one integer table, one row layout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,13 @@ from numpy.typing import NDArray
 
 from ..kernels import layout
 from ..kernels.layout import padded
-from ..network.layers import Conv1D, Embedding
+from ..network.compatibility import stage_versions
+from ..network.layers import Embedding
 from ..network.model import Model
 from ..network.window import FIRST, WAIT, ZEROS, rows_through
 from ..online.layout import former_columns, initial_parts, stage_places, stage_size
 from ..online.table import stage_table
+from .branches import Part, depth, fork_table, place_tables
 from .layer_rows import Block, layer_row, stride, workspace
 from .packing import Float32Array
 from .stages import Stages, in_steps, make_stages, runs_over_rows
@@ -57,9 +60,7 @@ def states_of(model: Model) -> list[dict[str, int]]:
     Of a window a convolution sees all rows, and keeps none.
     """
     over_rows = runs_over_rows(model)
-    return [
-        {} if over_rows and isinstance(layer, Conv1D) else layer.state for layer in model.layers
-    ]
+    return [layer.window_state if over_rows else layer.state for layer in model.layers]
 
 
 def window_size(model: Model) -> int:
@@ -86,7 +87,8 @@ def count_place(model: Model) -> slice:
 
 def hidden_start(model: Model) -> int:
     """Return where the last hidden state begins in a state row; 0 if there is none."""
-    starts = [place["h"].start for place in row_layout(model)[0] if "h" in place]
+    rows = zip(model.layers, row_layout(model)[0], strict=True)
+    starts = [place[layer.hidden].start for layer, place in rows if layer.hidden]
     return starts[-1] if starts else 0
 
 
@@ -102,18 +104,30 @@ def result_place(model: Model) -> slice:
     return slice(start, start + model.result_size)
 
 
-def former_row(model: Model) -> NDArray[np.int64]:
-    """Return where the floats of a row of the former version stand in a row, -1 for its padding.
+def former_rows(model: Model) -> dict[int, NDArray[np.int64]]:
+    """Return for each former version where the floats of its rows stand in a row, the latest first.
 
-    Empty if rows are as they were.
+    -1 stands for padding.
     """
-    kept, start = former_columns(model), stage_start(model)
-    row_size, result = row_layout(model)[1], padded(model.result_size)
-    if len(kept) == stage_size(model):
-        return np.zeros(0, np.int64)
-    stage = np.full(padded(len(kept)), -1)
-    stage[: len(kept)] = start + kept
-    return np.concatenate([np.arange(start), stage, np.arange(row_size - result, row_size)])
+    start, row_size = stage_start(model), row_layout(model)[1]
+    result, rows = np.arange(row_size - padded(model.result_size), row_size), {}
+    for version in stage_versions(model)[1:]:
+        kept = former_columns(model, version)
+        stage = np.full(padded(len(kept)), -1)
+        stage[: len(kept)] = start + kept
+        rows[version] = np.concatenate([np.arange(start), stage, result])
+    return rows
+
+
+def former_sizes(model: Model) -> dict[int, NDArray[np.int64]]:
+    """Return by their sizes in floats the :func:`former_rows` that are smaller than those of today.
+
+    Those of the same size are read as they are: what they lack is at the end, in the padding.
+    """
+    latest_last = reversed(former_rows(model).values())
+    sizes = {len(places): places for places in latest_last}
+    sizes.pop(row_layout(model)[1], None)
+    return sizes
 
 
 def from_former(
@@ -190,18 +204,28 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     header[layout.OUTPUT_SCALING] = block.add(scaling_out.scale, scaling_out.mean)
     layers = in_steps(model)
     widths = padded(max(model.layers[0].input_size, model.output_size))
-    header[layout.STRIDE] = max([widths, *(stride(layer) for layer in layers)])
+    steps = header[layout.STRIDE] = max([widths, *(stride(layer) for layer in layers)])
     header[layout.WORKSPACE] = max([0, *(workspace(layer, lanes) for layer in layers)])
     stages = None
+    rows: list[NDArray[np.int64]] = []
+    tables: list[NDArray[np.int64]] = []
+    kinds: set[int] = set()
+
+    def write(chain: Sequence[Part], level: int) -> list[NDArray[np.int64]]:
+        written = [layer_row(*part, block, lanes) for part in chain]
+        for row in written:
+            row[layout.BRANCH_ROOM] = 2 * (level + 1) * steps
+            kinds.add(int(row[layout.KIND]))
+        return written
+
     if runs_over_rows(model):
-        stages = make_stages(model, places, block, lanes, int(header[layout.STRIDE]), row_size)
-        rows = []
+        stages = make_stages(model, places, block, lanes, int(steps), row_size)
     else:
-        rows = [
-            layer_row(layer, weights, place, block, lanes)
-            for layer, weights, place in zip(model.layers, model.weights, places, strict=True)
-        ]
-    kinds = {int(row[layout.KIND]) for row in rows}
+        # Two rows of each stream for every fork within a fork.
+        header[layout.WORKSPACE] += 2 * depth(model.layers) * steps
+        parts = list(zip(model.layers, model.weights, places, strict=True))
+        rows = write(parts, 0)
+        tables = [fork_table(part, 0, write, 0) for part in parts]
     if model.window is not None:
         rows.insert(0, _window_row(model, model.window, block, stages))
         kinds.add(int(rows[0][layout.KIND]))
@@ -215,14 +239,20 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
         header[layout.TIMED] = bool(model.online.calendar)
         header[layout.STAGE] = layout.HEADER + layout.ROW * len(rows) + len(skip)
         header[layout.FILLS] = header[layout.STAGE] + len(table) - model.observation_size
-    parts = [header, *rows, skip, table]
+    program = [header, *rows, skip, table]
+    end = sum(len(part) for part in program)
     if stages is not None:
-        rows[0][layout.STAGES] = sum(len(part) for part in parts)
-        parts.append(stages.program)
+        rows[0][layout.STAGES] = end
+        program.append(stages.program)
         kinds |= stages.kinds
+    else:
+        own = rows[-len(model.layers) :]
+        first = layout.HEADER + layout.ROW * (len(rows) - len(own))
+        place_tables(own, tables, [first + layout.ROW * n for n in range(len(own))], end)
+        program += tables
     return Plan(
         weights=block.finish(),
-        program=np.concatenate(parts),
+        program=np.concatenate(program),
         row_size=row_size,
         kinds=tuple(sorted(kinds)),
         work=_work(model),

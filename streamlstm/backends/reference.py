@@ -125,7 +125,8 @@ class ReferenceBackend:
             return self.compute(X, state, traced, windows)
         values = self._stage.before(X.astype(self._dtype), times, kept)
         values, state, traces = self._network(values, state, traced, windows)
-        hidden = [vectors["h"] for vectors in state if "h" in vectors]
+        layers = zip(self._model.layers, state, strict=True)
+        hidden = [vectors[layer.hidden] for layer, vectors in layers if layer.hidden]
         return self._stage.behind(values, hidden[-1] if hidden else values, kept), state, traces
 
     def reserve(self, count: int) -> None:

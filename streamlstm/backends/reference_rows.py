@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..kernels import reference, reference_rows
 from ..network.activations import parse_activation
-from ..network.layers import Bidirectional, Layer
+from ..network.layers import Bidirectional, Layer, Parallel
+from ..network.layers.parallel import own_part
 
 Array = NDArray[Any]
 State = dict[str, Array]
@@ -18,7 +19,25 @@ State = dict[str, Array]
 
 def step_of(layer: Layer, weights: Mapping[str, Array]) -> Any:
     """Return what advances a layer by one row: a function of input, state and trace."""
+    if isinstance(layer, Parallel):
+        return partial(_step_branches, layer, weights)
     return partial(reference.LAYERS[layer.kind], weights=weights, **_options(layer))
+
+
+def _step_branches(
+    layer: Parallel, weights: Mapping[str, Array], x: Array, state: State
+) -> tuple[Array, State]:
+    """Advance all branches by one row."""
+    outputs: list[Array] = []
+    after: State = {}
+    for b, branch in enumerate(layer.branches):
+        y = x
+        for n, inner in enumerate(branch):
+            at = f"{b}.{n}."
+            y, new = step_of(inner, own_part(at, weights))(y, own_part(at, state))
+            after |= {f"{at}{name}": vector for name, vector in new.items()}
+        outputs.append(y)
+    return reference.merge_branches(outputs, layer.merge), after
 
 
 class RowsLayer:
@@ -44,12 +63,27 @@ class RowsLayer:
             state |= {f"backward_{name}": vector for name, vector in after.items()}
             joined = (Y, back[::-1]) if layer.sequence else (Y[-1:], back[-1:])
             return reference_rows.merge(*joined, layer.merge), state, trace
+        if isinstance(layer, Parallel):
+            return self._branches(layer, X)
         if layer.over_rows:
             return reference_rows.ROWS[layer.kind](X, self._weights, **_fields(layer)), {}, {}
         if layer.state:
             return self._recurrent("", layer, X, traced)
         step = step_of(layer, self._weights)
         return np.stack([step(x, {})[0] for x in X]), {}, {}
+
+    def _branches(self, layer: Parallel, X: Array) -> tuple[Array, State, State]:
+        outputs: list[Array] = []
+        states: State = {}
+        for b, branch in enumerate(layer.branches):
+            Y = X
+            for n, inner in enumerate(branch):
+                at = f"{b}.{n}."
+                own = RowsLayer(inner, own_part(at, self._weights), own_part(at, self._initial))
+                Y, state, _ = own.run(Y, False)
+                states |= {f"{at}{name}": vector for name, vector in state.items()}
+            outputs.append(Y)
+        return reference.merge_branches(outputs, layer.merge), states, {}
 
     def _recurrent(
         self, prefix: str, layer: Layer, X: Array, traced: bool

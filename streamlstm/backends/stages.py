@@ -18,16 +18,16 @@ from ..network.layers import (
     Flatten,
     Last,
     Layer,
+    Parallel,
     Pool,
     Repeat,
     Reverse,
 )
 from ..network.model import Model
-from ..network.window import WAIT, rows_through, takes_any_rows
+from ..network.window import WAIT, takes_any_rows
+from .branches import Part, Place, chain, depth, with_inner
 from .layer_rows import Block, layer_row, stride
 from .packing import Weights
-
-Place = dict[str, slice]
 
 # Floats of a sequence of all streams that go through the layers together: two of them stay in the
 # second level of cache. Streams go by whole tiles of the product.
@@ -61,8 +61,8 @@ def runs_over_rows(model: Model) -> bool:
 def in_steps(model: Model) -> list[Layer]:
     """Return the layers whose inputs and outputs stand in the rows where layers are stepped."""
     if not runs_over_rows(model):
-        return list(model.layers)
-    cells = [x.layer if isinstance(x, Bidirectional) else x for x in model.layers]
+        return with_inner(model.layers)
+    cells = [x.layer if isinstance(x, Bidirectional) else x for x in with_inner(model.layers)]
     return [layer for layer in cells if layer.state or isinstance(layer, Conv1D)]
 
 
@@ -85,39 +85,62 @@ def make_stages(
         R, floats in a state row.
     """
     assert model.window is not None
-    parts: list[tuple[Layer, Weights, Place]] = []
+    parts: list[Part] = []
     parts += zip(model.layers, model.weights, places, strict=True)
     parts.insert(_needed(model.layers), _last(model.layers))
     layers = [layer for layer, _, _ in parts]
-    rows = rows_through(layers, model.window)
-    strides = _strides(layers)
-    program = []
-    kinds = set()
-    for n, part in enumerate(parts):
-        header = np.zeros(layout.HEADER, np.int64)
-        header[layout.STRIDE] = strides[n] if _is_row_by_row(layers[n]) else steps
-        header[layout.ROW_SIZE] = row_size
-        pair = _rows_of(*part, block, lanes)
-        pair[0, [layout.ROWS_IN, layout.ROWS_OUT]] = strides[n : n + 2]
-        kinds.add(int(pair[0, layout.KIND]))
-        program += [header, *pair]
-    size = max(n * width for n, width in zip(rows, strides, strict=True))
+    size, rows = _largest(layers, model.window)
     streams = min(max(TOGETHER // size // TILE * TILE, TILE), layout.GROUP)
-    any_rows = takes_any_rows(model.layers) and model.start != WAIT
+    sequence, forks, shares = streams * size, depth(layers), padded(rows)
+    kinds = set()
+
+    def write(layers: Sequence[Part], level: int) -> list[NDArray[np.int64]]:
+        strides = _strides([layer for layer, _, _ in layers])
+        stages = []
+        for n, part in enumerate(layers):
+            header = np.zeros(layout.HEADER, np.int64)
+            header[layout.STRIDE] = strides[n] if _is_row_by_row(part[0]) else steps
+            header[layout.ROW_SIZE] = row_size
+            pair = _rows_of(*part, block, lanes)
+            pair[0, [layout.ROWS_IN, layout.ROWS_OUT]] = strides[n : n + 2]
+            if isinstance(part[0], Parallel):
+                pair[0, layout.BRANCH_ROOM] = shares + 2 * (forks - level) * sequence
+                pair[0, layout.BRANCH_SEQUENCE] = sequence
+            kinds.add(int(pair[0, layout.KIND]))
+            stages.append(np.concatenate([header, *pair]))
+        return stages
+
+    any_rows = takes_any_rows(model.layers, model.window) and model.start != WAIT
     results = layout.GROUP * padded(model.output_size)
+    program = chain(parts, 0, write, layout.HEADER)
     columns = {
         layout.WINDOW_LAYERS: len(parts),
         layout.SEQUENCE_SIZE: size,
         layout.SEQUENCE_STREAMS: streams,
-        layout.SEQUENCE_FLOATS: results + 2 * streams * size + padded(max(rows)),
-        layout.SEQUENCE_OUT: strides[-1],
+        layout.SEQUENCE_FLOATS: results + 2 * (1 + forks) * sequence + shares,
+        layout.SEQUENCE_OUT: _strides(layers)[-1],
         layout.SEQUENCE_LEAST: 1 if any_rows else model.window,
     }
-    return Stages(np.concatenate(program), columns, kinds)
+    return Stages(program, columns, kinds)
+
+
+def _largest(layers: Sequence[Layer], rows: int) -> tuple[int, int]:
+    """Return the floats of the largest sequence of one stream, those of branches too, and rows."""
+    if not layers:
+        return 0, rows
+    strides = _strides(layers)
+    sizes, most = [rows * strides[0]], [rows]
+    for n, layer in enumerate(layers, start=1):
+        found = [_largest(b, rows) for b in layer.branches] if isinstance(layer, Parallel) else []
+        rows = layer.rows_of(rows)
+        for size, number in ((rows * strides[n], rows), *found):
+            sizes.append(size)
+            most.append(number)
+    return max(sizes), max(most)
 
 
 def _is_row_by_row(layer: Layer) -> bool:
-    return not layer.state and not layer.over_rows
+    return not (layer.state or layer.over_rows or isinstance(layer, Parallel))
 
 
 def _needed(layers: Sequence[Layer]) -> int:
@@ -193,4 +216,6 @@ def _columns(layer: Layer) -> dict[int, int]:
         return {layout.ROWS_MODE: layout.REPEAT, layout.ROWS_SIZE: layer.rows}
     if isinstance(layer, Last):
         return {layout.ROWS_MODE: layout.LAST, layout.ROWS_SIZE: 1}
+    if isinstance(layer, Parallel):
+        return {layout.KIND: layout.PARALLEL}
     return {layout.ROWS_MODE: layout.REVERSE} if isinstance(layer, Reverse) else {}

@@ -10,6 +10,7 @@ from . import interrupts
 
 _before = interrupts.handle(interrupts.exit_now)
 
+import gc
 import io
 import os
 import sys
@@ -108,6 +109,7 @@ def main() -> NoReturn:
         finally:
             sys.stdout.flush()
             interrupts.handle(interrupts.exit_now)  # until the interpreter is gone
+            gc.freeze()  # or the end looks through all that was imported, for a third of a second
     except KeyboardInterrupt:
         sys.exit(interrupts.STATUS)
     except BrokenPipeError:

@@ -53,7 +53,13 @@ def own_options(layer: Layer) -> dict[str, Any]:
 
 
 def _option(name: str, value: Any) -> str:
-    """Return an option as text; a layer within a layer as Python code."""
+    """Return an option as text; layers within a layer as Python code."""
+    return f"{name}={_as_code(value)}"
+
+
+def _as_code(value: Any) -> str:
     from streamlstm.network.layers import Layer
 
-    return f"{name}={Layer.from_dict(value).describe() if isinstance(value, dict) else value}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_code, value))}]"
+    return Layer.from_dict(value).describe() if isinstance(value, dict) else str(value)

@@ -68,8 +68,9 @@ def predict(
         from streamlstm.plots.files import check_picture
 
         check_picture(plot)
-    from streamlstm.data.memory import release, return_freed_memory, without
+    from streamlstm.data.memory import collect_seldom, release, return_freed_memory, without
 
+    collect_seldom()
     return_freed_memory()
     from streamlstm.backends.warmup import compile_for
     from streamlstm.cli.console import counted, err

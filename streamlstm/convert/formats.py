@@ -54,7 +54,10 @@ FORMATS = {
         "a state dict of PyTorch",
         "torch.importer:from_torch",
         "torch.evaluate:evaluators",
-        ("activations", "initial_state", "rnn_activation", "epsilon", "module", *MODEL_OPTIONS),
+        (
+            *("activations", "initial_state", "rnn_activation", "epsilon", "bidirectional"),
+            *("module", *MODEL_OPTIONS),
+        ),
     ),
     "onnx": Format(
         "ONNX",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def read_numbers(
     missing = Missing(options.missing_values)
     readings = recognise_columns(columns, names, missing, options)
     kept = [name for name in names if name in readings]
-    values = np.empty((len(columns.lines), len(kept)))
+    values = np.empty((len(columns.lines), len(kept)), order="F")
     for k, name in enumerate(kept):
         values[:, k] = _convert(columns, name, readings.pop(name), missing, options.missing)
         columns.notes += suspect_sentinels(name, values[:, k])
@@ -69,7 +70,7 @@ def recognise_columns(
     for name in names:
         reading = _reading(columns[name], missing, options)
         if len(reading.formats) == 1:
-            found[name] = reading
+            found[name] = _keep_numbers(columns, name, reading)
         elif len(reading.formats) > 1:
             found[name] = ambiguous[name] = reading
         elif name in options.columns:
@@ -78,11 +79,20 @@ def recognise_columns(
         else:
             columns.notes.append(Note(name, f"{_content(columns[name], missing)} and is left out"))
     if ambiguous:
-        found |= _settle(columns, ambiguous, missing, options)
+        found |= _settle(columns, found, ambiguous, missing, options)
     for name, reading in found.items():
         if not reading.formats[0].is_plain:
             columns.notes.append(Note(name, f"numbers with {reading.formats[0]}"))
     return found
+
+
+def _keep_numbers(columns: Columns, name: str, reading: NumberReading) -> NumberReading:
+    """Put the numbers of a column that has no other cells in place of its text, which is freed."""
+    numbers = reading.numbers
+    if numbers is None or not pc.all(pc.less_equal(pc.abs(numbers), MAX_FLOAT32)).as_py():
+        return reading
+    columns.arrays[columns.names.index(name)] = numbers
+    return replace(reading, numbers=None)
 
 
 def _content(cells: Any, missing: Missing) -> str:
@@ -100,6 +110,7 @@ def _is_empty(cells: Any) -> bool:
 
 def _settle(
     columns: Columns,
+    found: dict[str, NumberReading],
     ambiguous: dict[str, NumberReading],
     missing: Missing,
     options: ReadOptions,
@@ -108,8 +119,8 @@ def _settle(
     marks, ungrouped = set(), False
     for name in columns.names:
         if name not in ambiguous:
-            formats = _reading(columns[name], missing, options).formats
             cells = columns[name]
+            formats = (found.get(name) or _reading(cells, missing, options)).formats
             if len(formats) == 1 and columns.from_text:
                 cells = missing.to_null(cells) if is_text(cells.type) else cells
                 mark, long = evidence(cells, formats[0])

@@ -111,7 +111,7 @@ class Table:
             if name not in self.names:
                 raise missing_column(self.path, name, self.names)
         if tuple(names) == self.names:
-            return self.values
+            return np.ascontiguousarray(self.values)
         indices = [self.names.index(name) for name in names]
         return np.ascontiguousarray(self.values[:, indices])
 

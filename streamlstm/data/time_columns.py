@@ -158,11 +158,14 @@ class TimeNotation(NamedTuple):
         How their numbers are written, if they are numbers.
     is_local : bool
         Whether they name no zone.
+    seconds : pyarrow array of float64, or None
+        The times, where finding that out has converted all cells.
     """
 
     time_format: TimeFormat
     number_format: NumberFormat | None
     is_local: bool
+    seconds: Any = None
 
     @property
     def shown(self) -> str:
@@ -179,7 +182,7 @@ def find_notation(columns: Columns, name: str, cells: Any, options: ReadOptions)
         If they can be read in several ways, or an option is none.
     """
     present = Missing(options.missing_values).to_null(cells)
-    time_format, number_format = TimeFormat(), None
+    time_format, number_format, seconds = TimeFormat(), None, None
     if options.time_format is not None:
         time_format = TimeFormat.of(options.time_format)
     else:
@@ -195,7 +198,8 @@ def find_notation(columns: Columns, name: str, cells: Any, options: ReadOptions)
             if len(reading.formats) > 1:
                 raise _ambiguous(columns, name, cells, reading)
             time_format = reading.formats[0] if reading.formats else TimeFormat()
-    return TimeNotation(time_format, number_format, not has_zone(cells, time_format))
+            seconds = None if present.null_count else reading.seconds
+    return TimeNotation(time_format, number_format, not has_zone(cells, time_format), seconds)
 
 
 def _read_text(
@@ -207,7 +211,9 @@ def _read_text(
             return to_float64(seconds), TimeNotation(TimeFormat(), None, not has_zone(cells, _ISO))
     notation = find_notation(columns, name, cells, options)
     if notation.number_format is None:
-        return to_float64(notation.time_format.convert(cells)), notation
+        seconds = notation.seconds
+        seconds = notation.time_format.convert(cells) if seconds is None else seconds
+        return to_float64(seconds), notation._replace(seconds=None)
     present = Missing(options.missing_values).to_null(cells)
     numbers = to_float64(notation.number_format.convert(present))
     return to_seconds(numbers, notation.time_format.notation), notation

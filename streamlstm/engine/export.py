@@ -56,7 +56,7 @@ def unpack_state(
     fingerprint : str
         The model's.
     row_size : int
-        R, floats in a row; or in one of the former version, which is returned as it is.
+        R, floats in a row; or in one of a former version, which is returned as it is.
     state_size : int
         So many of them, from the first, are the state of layers and must be finite. A prediction
         need not be.

@@ -1,12 +1,13 @@
 """The state of single streams: read, exported, imported, reset and forgotten."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.plan import former_row, from_former, initial_row
+from ..backends.plan import former_sizes, from_former, initial_row
 from ..errors import ModelMismatchError
 from .core import EngineCore
 from .export import pack_state, unpack_state
@@ -151,16 +152,16 @@ class StreamStates(EngineCore):
             return pack_state(self._model.fingerprint, row, seq, time, producer)
 
     def _unpack(self, blob: bytes) -> tuple[NDArray[np.float32], int, float, int]:
-        """Return what a blob holds, a row of the former version as one of today."""
+        """Return what a blob holds, a row of a former version as one of today."""
         model, size = self._model, self._backend.row_size
         try:
             return unpack_state(blob, model.fingerprint, size, self._state_size)
         except ModelMismatchError:
-            former = former_row(model)
-            if not len(former):
-                raise
-            found = unpack_state(blob, model.fingerprint, len(former), self._state_size)
-            return from_former(found[0], former, initial_row(model)), *found[1:]
+            for former, places in former_sizes(model).items():
+                with contextlib.suppress(ModelMismatchError):
+                    found = unpack_state(blob, model.fingerprint, former, self._state_size)
+                    return from_former(found[0], places, initial_row(model)), *found[1:]
+            raise
 
     def import_stream(self, stream: StreamId, blob: bytes) -> None:
         """Give a stream the state that :meth:`export_stream` returned, bit for bit.

@@ -69,6 +69,19 @@ ROW = 32
     ROWS_FLAG,  # 1: padding counts; the query is appended; a recurrent layer returns one row
 ) = range(18, 27)
 STAGE_SIZE = HEADER + 2 * ROW
+
+# Of a fork, whose branches are merged (parallel.py), in its row; how is said by ROWS_MODE, below.
+BRANCHES = 27  # how many
+BRANCH_TABLE = 28  # where the table of branches begins, from the row on
+# Where there is room for two sequences, in floats before the end of the scratch; or, step by step,
+# for two rows of each stream of a group, in floats of one stream behind ROWS_AT.
+BRANCH_ROOM = 29
+BRANCH_SEQUENCE = 30  # floats from the first of these sequences to the second
+# A line of the table: how many layers a branch has, where they begin, from the table on, and the
+# width of what comes out of them.
+BRANCH_LAYERS, BRANCH_START, BRANCH_WIDTH = range(3)
+BRANCH_LINE = 3
+ADD, MULTIPLY, CONCATENATE = range(3)
 MEAN, MAX, FLATTEN, FLATTEN_BY_FEATURE, LAST, REPEAT, REVERSE = range(7)
 ONE_WAY, CONCAT, SUM, MUL, AVE = range(5)
 
@@ -88,6 +101,7 @@ WINDOW = 10  # runs the layers that follow over the last rows, row by row
 WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the other
 CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
 CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
+PARALLEL, PARALLEL_STEP = 16, 17  # branches that are merged: over rows of a window, step by step
 
 # The kind of a layer by its name in network.layers, where the name decides.
 KINDS = {
@@ -132,8 +146,8 @@ KINDS = {
     TASK_BEHIND_TILES,
 ) = range(23)
 TASK_LAYERS = 24  # from here on for each KIND the address of the kernel that steps a group
-TASK_SINGLES = 40  # and of the kernel that steps a single stream
-TASK = 56
+TASK_SINGLES = 48  # and of the kernel that steps a single stream
+TASK = 72
 
 # A group: some streams of a block that go through the layers together.
 (

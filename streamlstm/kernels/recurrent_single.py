@@ -33,11 +33,20 @@ from .products import (
     one_three_pair,
 )
 from .recurrent import clear_padding, lstm_cells, project_and_store
-from .simd import LANES, load, store
+from .simd import LANES, load, store, target
 
 _one, _one_float16, _one_bfloat16 = one_lstm
 _pair, _pair_float16, _pair_bfloat16 = one_lstm_pair
 L1_FLOATS = 6 * 1024  # floats that stay in the L1 cache, 32 KiB on most machines
+# Two panels at once keep the adders busy, if the L1 cache holds both; if it does not, it feeds no
+# more than one. With 48 KiB and a second level of 64 bytes a cycle two are always quicker (measured
+# on Zen 5; docs/decisions/memory-bound-steps.md).
+ALWAYS_PAIRED = target()[0] == "znver5"
+
+
+@njit(inline="always")
+def _is_paired(panel):
+    return ALWAYS_PAIRED or 2 * panel <= L1_FLOATS or panel > L1_FLOATS
 
 
 @njit(inline="always")
@@ -62,9 +71,7 @@ def _lstm(task, layer, group, precision):
     panel = WIDE + (F + H) * (WIDE // 2 if precision else WIDE)
     panels = (H + LANES - 1) // LANES
     z = int64(SUMS)
-    # Two panels at once keep the adders busy, if the L1 cache holds both; if it does not, it feeds
-    # no more than one.
-    paired = 2 * panel <= L1_FLOATS or panel > L1_FLOATS
+    paired = _is_paired(panel)
     width = 2 if paired else 1
     runs = (panels + 1) >> 1 if paired else panels
     for n in range(runs):
@@ -162,7 +169,7 @@ def _gates(weights, program, layer, group, rows, slot, S, a, o, Z, standard):
     clips = program[layer + layout.CONSTANTS] + GATE_CLIP
     panel = WIDE + (F + P) * (THREE if coupled else WIDE)
     panels = (H + LANES - 1) // LANES
-    paired = 2 * panel <= L1_FLOATS or panel > L1_FLOATS
+    paired = _is_paired(panel)
     width = 2 if paired else 1
     runs = (panels + 1) >> 1 if paired else panels
     for n in range(runs):
@@ -210,12 +217,15 @@ def gru_single(task, layer, group, _):
     """Advance a stream through a GRU whose reset gate acts after the product."""
     weights, program, rows, slots, S = arrays(task, group)
     first, _count, a, o = span(group)
+    parity = int64s_at(group, layout.GROUP_SIZE)[layout.GROUP_PARITY]
     F, H = program[layer + layout.LAYER_INPUTS], program[layer + layout.UNITS]
     h = slots[first] * program[layout.ROW_SIZE] + program[layer + layout.HIDDEN]
-    w, z = program[layer + layout.WEIGHTS], int64(SUMS)
+    z = int64(SUMS)
     panel = WIDE + (F + H) * THREE
-    unit = int64(0)
-    while unit < H:
+    runs = (H + 2 * LANES - 1) // (2 * LANES)
+    for n in range(runs):
+        run = runs - 1 - n if parity else n  # as in _lstm
+        unit, w = run * 2 * LANES, program[layer + layout.WEIGHTS] + run * 2 * panel
         count = 1
         if unit + LANES < H:
             count = 2
@@ -223,8 +233,6 @@ def gru_single(task, layer, group, _):
         else:
             one_gru(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, H, S, z, WIDE)
         _gru_units(weights, program, layer, rows, h + unit, S, z, o + unit, count)
-        w += count * panel
-        unit += count * LANES
     for n in range(H, (H + layout.PAD - 1) // layout.PAD * layout.PAD):
         S[o + n] = 0.0  # an activation of zero need not be zero
     _store_hidden(rows, h, S, o, H)

@@ -7,7 +7,7 @@ gates are added to it by name.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -275,6 +275,21 @@ def put(x: Array, windows: Array, T: int, fill: bool) -> Array:
     windows[:, 1] = np.where(empty, 0, place)
     windows[:, rows] = ring.reshape(B, -1)
     return np.asarray(ring[every, (place + np.arange(T)[:, None]) % T])
+
+
+def merge_branches(outputs: Sequence[Array], merge: str) -> Array:
+    """Return the sum, the product or the concatenation of what branches return.
+
+    Of arrays [..., N], of which an axis but the last of a concatenation may have length 1.
+    """
+    if merge == "concatenate":
+        shape = np.broadcast_shapes(*(y.shape[:-1] for y in outputs))
+        wide = [np.broadcast_to(y, (*shape, y.shape[-1])) for y in outputs]
+        return np.concatenate(wide, axis=-1)
+    merged = outputs[0]
+    for y in outputs[1:]:
+        merged = merged + y if merge == "add" else merged * y
+    return merged
 
 
 LAYERS: dict[str, Callable[..., tuple[Array, State]]] = {

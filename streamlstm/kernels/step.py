@@ -18,6 +18,7 @@ from . import (
     feedforward,
     layout,
     over_rows,
+    parallel,
     recurrent,
     recurrent_single,
     whole_window,
@@ -38,7 +39,7 @@ f32 = np.float32
 
 # The kernels by KIND: of a group of streams, and of a single stream.
 LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS | whole_window.LAYERS
-LAYERS |= convolution.LAYERS | over_rows.LAYERS | attention.LAYERS
+LAYERS |= convolution.LAYERS | over_rows.LAYERS | attention.LAYERS | parallel.LAYERS
 SINGLES = LAYERS | recurrent_single.LAYERS
 
 

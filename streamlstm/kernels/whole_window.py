@@ -11,7 +11,7 @@ import numpy as np
 from numba import int64
 
 from . import layout
-from .arguments import ROWS_AT, arrays, span
+from .arguments import ROWS_AT, UNBOUNDED, arrays, span
 from .cache import by_address, internal
 from .layout import GROUP, HEADER, PAD, ROW
 from .pointers import call_at, int64s_at
@@ -82,8 +82,6 @@ def _through(task, layer, group, n, count, sequences):
     _weights, program, rows, slots, S = arrays(task, group)
     fields = int64s_at(task, layout.TASK)
     streams = int64s_at(group, layout.GROUP_SIZE)
-    groups = int64s_at(task + 8 * layout.TASK_LAYERS, layout.TASK_SINGLES - layout.TASK_LAYERS)
-    singles = int64s_at(task + 8 * layout.TASK_SINGLES, layout.TASK_SINGLES - layout.TASK_LAYERS)
     T, first = program[layer + layout.WINDOW_ROWS], streams[layout.GROUP_FIRST]
     source = sequences
     target = (
@@ -96,10 +94,41 @@ def _through(task, layer, group, n, count, sequences):
             start = slots[first + m] * program[layout.ROW_SIZE]
             place = source + (t * count + m) * stride
             take(program, layer, rows, start, T - n + t, S, place)
-    for _n in range(program[layer + layout.WINDOW_LAYERS]):
-        row = stage + HEADER
+    layers, address = program[layer + layout.WINDOW_LAYERS], fields[layout.TASK_PROGRAM]
+    last = stage + (layers - 1) * layout.STAGE_SIZE + HEADER
+    address += 8 * stage
+    source = run_stages(task, group, address, layers, n, count, source, target, source)
+    streams[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
+    return source + (streams[layout.GROUP_ROWS] - 1) * count * program[last + layout.ROWS_OUT]
+
+
+@internal
+def run_stages(task, group, address, layers, n, count, source, target, spare):
+    """Take sequences of ``n`` rows of ``count`` streams through a chain of layers.
+
+    Parameters
+    ----------
+    task, group : int
+    address : int
+        Of the stage of the first layer.
+    layers, n, count : int
+    source, target, spare : int
+        Offsets in the scratch of the sequence that comes in, which is not changed unless it is
+        ``spare``, and of two that there is room for.
+
+    Returns
+    -------
+    int
+        Offset in the scratch of the sequence that comes out, of as many rows as the group says.
+    """
+    streams = int64s_at(group, layout.GROUP_SIZE)
+    groups = int64s_at(task + 8 * layout.TASK_LAYERS, layout.TASK_SINGLES - layout.TASK_LAYERS)
+    singles = int64s_at(task + 8 * layout.TASK_SINGLES, layout.TASK_SINGLES - layout.TASK_LAYERS)
+    for _n in range(layers):
+        program = int64s_at(address, UNBOUNDED)
+        row = int64(HEADER)
         kind = program[row + layout.KIND]
-        streams[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM] + 8 * stage
+        streams[layout.GROUP_PROGRAM] = address
         if kind <= layout.RNN:
             function = singles[kind] if count == 1 else groups[kind]
             streams[layout.GROUP_COUNT] = count
@@ -120,11 +149,10 @@ def _through(task, layer, group, n, count, sequences):
             streams[layout.GROUP_OUTPUTS] = target
             call_at(groups[kind], task, int64(HEADER), group, n)
             n = streams[layout.GROUP_ROWS]
-        source, target = target, source
-        stride = program[row + layout.ROWS_OUT]
-        stage += layout.STAGE_SIZE
-    streams[layout.GROUP_PROGRAM] = fields[layout.TASK_PROGRAM]
-    return source + (n - 1) * count * stride
+        source, target, spare = target, spare, target
+        address += 8 * layout.STAGE_SIZE
+    streams[layout.GROUP_ROWS] = n
+    return source
 
 
 @internal

@@ -216,7 +216,7 @@ def check_stage(online: Online | None, layers: Sequence[Layer], horizon: int) ->
             f"online: {what}: the outputs of this model are shares of classes, not forecasts of "
             "numbers; fill, calendar, scale and anomaly are what a stage does for it."
         )
-    if online is not None and online.adapt != "none" and not any("h" in x.state for x in layers):
+    if online is not None and online.adapt != "none" and not any(x.hidden for x in layers):
         raise ModelError("online: expected a recurrent layer to adapt, the model has none.")
     return online
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .layers import Layer
 from .model import Model
-from .online import FILL_VERSION, STATE_VERSION
+from .online import FILL_VERSION, INTERVAL_VERSION, STATE_VERSION
 
 
 def incompatibility(running: Model, new: Model) -> str | None:
@@ -60,10 +60,22 @@ def incompatibility(running: Model, new: Model) -> str | None:
     return None
 
 
-def compatibility_key(model: Model, former: bool = False) -> str:
+def stage_versions(model: Model) -> list[int]:
+    """Return the versions that the columns of a model's online stage have had, the latest first."""
+    online, versions = model.online, [STATE_VERSION]
+    if online is None:
+        return []
+    if any(online.fill_of(n) in ("mean", "predict") for n in range(model.input_size)):
+        versions.insert(0, FILL_VERSION)
+    if online.intervals:
+        versions.insert(0, INTERVAL_VERSION)
+    return versions
+
+
+def compatibility_key(model: Model, version: int | None = None) -> str:
     """Return 32 hexadecimal digits that are equal for models whose streams can continue.
 
-    ``former``: of the version of the online stage before this one, if its rows were others.
+    ``version``: of :func:`stage_versions`, if not the latest.
     """
     compared = {
         "inputs": model.inputs,
@@ -73,7 +85,7 @@ def compatibility_key(model: Model, former: bool = False) -> str:
         "memory": [(layer.kind, layer.state) for _, layer in _recurrent_layers(model)],
     }
     if model.online is not None:
-        compared["online"] = _online_memory(model, former)
+        compared["online"] = _online_memory(model, version)
     if model.window is not None:
         compared["window"] = model.window
     if model.input_offsets is not None or model.output_offsets is not None:
@@ -116,16 +128,14 @@ def _recurrent_layers(model: Model) -> list[tuple[int, Layer]]:
     return [(n, layer) for n, layer in enumerate(model.layers) if layer.state]
 
 
-def _online_memory(model: Model, former: bool = False) -> list[Any] | None:
+def _online_memory(model: Model, version: int | None = None) -> list[Any] | None:
     """Return what decides which numbers the online stage keeps of a stream, and their meaning."""
     if model.online is None:
         return None
     options = model.online.to_dict()
     for name in ("max_gap", "lower", "upper", "alarm_rate", "targets"):
         options.pop(name, None)
-    learns = any(model.online.fill_of(n) in ("mean", "predict") for n in range(model.input_size))
-    version = FILL_VERSION if learns and not former else STATE_VERSION
-    remembered = [version, options, model.targets]
+    remembered = [version or stage_versions(model)[0], options, model.targets]
     return [*remembered, max(model.lags)] if model.lags else remembered
 
 

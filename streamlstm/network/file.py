@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ModelError, ModelFileError
 from ..files import check_path
-from .layers import Layer
+from .layers import Layer, Parallel
 from .online import Online
 from .safetensors_file import Arrays, SafetensorsFile, write_safetensors
 from .scaling import Scaling
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 FORMAT = "streamlstm"
-VERSION = 5  # each model is written in the first version that has all of it: see _version
+VERSION = 6  # each model is written in the first version that has all of it: see _version
 _SPARE = 2**20  # bytes for scaling, and for arrays that are not a layer's, which are named
 
 
@@ -54,6 +54,8 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
 
 def _version(model: Model) -> int:
     """Return the first version of the format that can hold a model."""
+    if any(isinstance(layer, Parallel) for layer in model.layers):
+        return 6
     if any(layer.over_rows for layer in model.layers):
         return 5
     if model.window is not None:

@@ -14,9 +14,9 @@ import numpy as np
 from ..errors import ModelError, shown
 from .time_zone import transitions
 
-STATE_VERSION = 3  # of the columns that the stage keeps in a state row
-# Of those of a stage that fills with "mean" or "predict"; the rows of others did not change.
-FILL_VERSION = 4
+# Of the columns that the stage keeps in a state row; of a stage that fills with "mean" or
+# "predict", and of one with intervals. The rows of others did not change.
+STATE_VERSION, FILL_VERSION, INTERVAL_VERSION = 3, 4, 5
 FILLS = ("refuse", "last", "mean", "zero", "predict")
 CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError, shown
-from .layers import Conv1D, Layer
+from .layers import Conv1D, Layer, Parallel
 
 MAX_WINDOW = 2**16  # rows
 MAX_NUMBERS = 2**24  # T F, which every stream keeps
@@ -45,19 +45,15 @@ def check_window(window: int | None, layers: Sequence[Layer]) -> int | None:
     return int(window)
 
 
-def _needs_window(layer: Layer) -> bool:
-    return layer.over_rows and not (isinstance(layer, Conv1D) and layer.is_causal)
-
-
 def can_be_stepped(layers: Sequence[Layer]) -> bool:
     """Tell whether a network can run without a window, row by row."""
-    return not any(_needs_window(layer) for layer in layers)
+    return all(layer.can_step for layer in layers)
 
 
 def _check_steps(layers: Sequence[Layer]) -> None:
     """Refuse layers that a network which is stepped row by row cannot have."""
     for n, layer in enumerate(layers):
-        if _needs_window(layer):
+        if not layer.can_step:
             what = "at later rows too" if isinstance(layer, Conv1D) else "at several rows at once"
             raise ModelError(
                 f"layer {n} ({layer.kind}) looks {what}: expected a window, whose rows these are, "
@@ -76,6 +72,8 @@ def rows_through(layers: Sequence[Layer], window: int) -> list[int]:
     rows = [window]
     for n, layer in enumerate(layers):
         rows.append(layer.rows_of(rows[-1]))
+        if rows[-1] < 1 and isinstance(layer, Parallel):
+            raise ModelError(_unequal(n, layer, rows[-2]))
         if rows[-1] < 1:
             raise ModelError(
                 f"layer {n} ({layer.kind}): expected {getattr(layer, 'rows', 'more')} rows, got "
@@ -86,22 +84,39 @@ def rows_through(layers: Sequence[Layer], window: int) -> list[int]:
                 f"layer {n} ({layer.kind}): expected at most {MAX_NUMBERS} numbers, got "
                 f"{rows[-1]} rows of {layer.output_size}."
             )
+        for branch in layer.branches if isinstance(layer, Parallel) else ():
+            rows_through(branch, rows[-2])
     return rows
 
 
-def takes_any_rows(layers: Sequence[Layer]) -> bool:
+def _unequal(n: int, layer: Parallel, rows: int) -> str:
+    """Return why branches cannot be merged; raises if a layer in one cannot take its rows."""
+    lengths = ", ".join(str(rows_through(branch, rows)[-1]) for branch in layer.branches)
+    return (
+        f"layer {n} (parallel): expected branches of equally many rows, or of one, got {lengths} "
+        f"of {rows}."
+    )
+
+
+def takes_any_rows(layers: Sequence[Layer], window: int) -> bool:
     """Tell whether a network can answer from any number of rows, not only from a whole window."""
-    try:
-        # No layer makes more rows of fewer, so what can be done with one can be with any number.
-        rows_through(layers, 1)
-    except ModelError:
-        return False
+    # No layer makes more rows of fewer, so what can be done with one can be with any number. Only
+    # branches may fit together for some numbers.
+    forks = any(isinstance(layer, Parallel) for layer in layers)
+    return all(_takes(layers, rows) for rows in range(1, (window if forks else 1) + 1))
+
+
+def _takes(layers: Sequence[Layer], rows: int) -> bool:
+    for layer in layers:
+        rows = layer.rows_of(rows)
+        if rows < 1:
+            return False
     return True
 
 
 def check_start(start: str | None, window: int | None, layers: Sequence[Layer], stage: bool) -> str:
     """Return what happens before a window is full; by default it answers, if it can."""
-    any_rows = window is None or takes_any_rows(layers)
+    any_rows = window is None or takes_any_rows(layers, window)
     if start is None:
         return ANSWER if any_rows else FIRST
     if not isinstance(start, str) or start not in STARTS:

@@ -7,9 +7,10 @@ With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
     lean    = (fast - slow) / (fast + slow)
     scale   = slow (1 + w lean) / (1 - w lean)                  fast for w = 1, slow for w = 0
     w      <- w + 0.03 pace lean (|r| / scale - 1)
+    largest = max(|r|, (1 - 0.0005 pace) largest)
     q_n    <- q_n exp(0.15 pace (missed_n - alpha_n))           for each level n
-    half width of level n = q_n scale                           of one side: q_n has a sign, and
-    q_n    <- q_n + 4 * 0.15 pace (missed_n - alpha_n)
+    half width of level n = min(q_n scale, (1 + 0.05 sqrt(pace)) largest)
+    of one side: q_n has a sign, and q_n <- q_n + 4 * 0.15 pace (missed_n - alpha_n)
 
 w follows the gradient of the likelihood of a Laplace distribution, with lean and scale of the
 time of the forecast: a stream whose large errors come together gets w near 1, noise w near 0.
@@ -20,6 +21,10 @@ pace N, whatever the series is: the identity of adaptive conformal inference (Gi
 proportion to the ratio. It says nothing of coverage at a certain hour or at a certain value:
 coverage is marginal. Errors of overlapping forecasts hang together, about (1 + h) / 2 of them
 tell as much as one, hence the pace.
+
+No error of late was larger than ``largest``, and an interval need not be wider. Far ahead it would
+be: errors that come together widen it many times before the first of them narrows it again. Since
+``missed`` is judged by the width that was shown, the identity holds with the limit as without.
 
 A residual of exactly 0 counts as covered. It does not move ``slow``, near which ``fast`` and
 ``q`` are held, so that a stream that was constant for long has intervals of its former size, less
@@ -88,18 +93,20 @@ def constants(
         )
     firsts = kernel.TIED_SHARE * np.maximum(_first_ratios(levels), 0)
     pace = 2 / (1 + horizon)
-    rate = pace * kernel.RATE
+    most, rate = 1 + kernel.BEYOND * np.sqrt(pace), pace * kernel.RATE
     ends = [
         (1 - share, SIDES[side], tied, np.exp(rate * share), np.exp(-rate * (1 - share)))
         for (share, side), tied in zip(levels, firsts, strict=True)
     ]
-    return np.array([len(levels), pace, lower, upper, *np.ravel(ends)], np.float32)
+    return np.array([len(levels), pace, lower, upper, most, *np.ravel(ends)], np.float32)
 
 
 def columns(levels: int, ring: int) -> dict[str, int]:
     """Return how many floats the tracker of one output keeps, by name, in their order.
 
-    ``shown`` holds, for each of the last ``ring`` forecasts, its lean, scale and half widths.
+    ``shown`` holds, for each of the last ``ring`` forecasts, its lean, scale and half widths. A
+    tracker's state has ``largest`` as well, one float that begins with 0 and stands apart in a row:
+    behind all others, where rows of former versions have a padding of zeros.
     """
     heads = {"fast": 1, "slow": 1, "weight": 1, "count": 1}
     return {**heads, "ratios": levels, "shown": ring * (kernel.HALVES + levels)}
@@ -136,7 +143,7 @@ def step(
     K : float[M]
         :func:`constants`.
     state : dict of str to float[B, n]
-        :func:`columns`.
+        :func:`columns`, and ``largest``, float[B, 1].
 
     Returns
     -------
@@ -151,8 +158,10 @@ def step(
     r = np.where(known, residual, 0)
     ratios = _ratios(r, shown[:, kernel.HALVES :], K, state)
     state["ratios"] = np.where(known[:, None], ratios, state["ratios"])
+    largest = _largest(np.abs(r), shown[:, -1], K[kernel.PACE], state["largest"][:, 0])
+    state["largest"][:, 0] = np.where(known, largest, state["largest"][:, 0])
     _learn_scale(np.abs(r), shown, known, K[kernel.PACE], state)
-    shown[:] = _shown(state)
+    shown[:] = _shown(state, K[kernel.MOST])
     return bounds(y[:, None], widths(position, K, state), K), state
 
 
@@ -216,13 +225,22 @@ def _learn_scale(size: Array, shown: Array, known: Array, pace: Any, state: Stat
         state[name][:, 0] = np.where(known, values, old[name])
 
 
-def _shown(state: State) -> Array:
+def _largest(size: Array, half: Array, pace: Any, largest: Array) -> Array:
+    """Return the largest error of late; that of a row of a former version is taken from a width."""
+    begun = np.where(np.isnan(half), size, np.maximum(size, np.abs(half)))
+    faded = np.maximum(size, largest * (1 - kernel.FADED * pace))
+    return np.minimum(np.where(largest > 0, faded, begun), kernel.LARGEST)
+
+
+def _shown(state: State, most: Any) -> Array:
     """Return lean, scale and half widths of the forecast of this step."""
     fast, slow = state["fast"], state["slow"]
     lean = np.where(slow > 0, (fast - slow) / np.where(slow > 0, fast + slow, 1), 0)
     turn = state["weight"] * lean
     scale = np.where(state["count"] > 0, slow * (1 + turn) / (1 - turn), np.nan)
-    return np.concatenate([lean, scale, state["ratios"] * scale], axis=1)
+    half, limit = state["ratios"] * scale, most * state["largest"]
+    half = np.where((half > limit) & (limit > 0), limit, half)
+    return np.concatenate([lean, scale, half], axis=1)
 
 
 def bounds(y: Array, half: Array, K: Array) -> tuple[Array, Array]:

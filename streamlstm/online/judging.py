@@ -4,7 +4,6 @@ Outputs of one horizon share a ring of forecasts (layout.Group); the stage has o
 for each group, and calls them in the order of the outputs.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -88,9 +87,9 @@ class GroupJudge:
         ring = state[:, self.places["forecasts"]].reshape(-1, self.group.size)
         position = number % self.group.ring
         error = _bounded(labels.astype(np.float64) - ring[position])
-        for n, columns in self._interval_columns():
+        for n in range(self.group.size):
             if self._targets[n] < 0 and not np.isnan(error[n]):
-                self._put_interval(error[None, n], np.zeros(1), position, columns, [0], state)
+                self._put_interval(n, error[None, n], np.zeros(1), position, [0], state)
                 ring[position, n] = np.nan
         state[:, self.places["forecasts"]] = ring.reshape(1, -1)
 
@@ -141,28 +140,26 @@ class GroupJudge:
         O, results, ring = self._model.output_size, self._results, self.group.ring
         for position in np.unique(count % ring):
             rows = np.flatnonzero(count % ring == position)
-            for n, columns in self._interval_columns():
+            for n in range(self.group.size):
                 bounds = self._put_interval(
-                    error[rows, n], Y[rows, n], int(position), columns, rows, state
+                    n, error[rows, n], Y[rows, n], int(position), rows, state
                 )
                 levels = np.arange(self._levels) * O + self.group.first + n
                 for places, bound in zip((results.low, results.high), bounds, strict=True):
                     result[rows[:, None], places + levels] = bound
 
-    def _interval_columns(self) -> Iterator[tuple[int, slice]]:
-        """Yield the number of each output and the columns of its intervals."""
-        place = self.places["intervals"]
-        size = (place.stop - place.start) // self.group.size
-        for n in range(self.group.size):
-            yield n, slice(place.start + n * size, place.start + (n + 1) * size)
-
     def _put_interval(
-        self, error: Array, y: Array, position: int, part: slice, rows: Any, state: Array
+        self, n: int, error: Array, y: Array, position: int, rows: Any, state: Array
     ) -> tuple[Array, Array]:
-        """Learn from errors[n] of one output of some streams; return bounds of forecasts y[n]."""
+        """Learn from errors[B] of output ``n`` of some streams; return bounds of forecasts y[B]."""
+        place, largest = self.places["intervals"], self.places["largest"].start + n
+        size = (place.stop - place.start) // self.group.size
+        part = slice(place.start + n * size, place.start + (n + 1) * size)
         kept = split(state[rows, part], intervals.columns(self._levels, self.group.ring))
+        kept["largest"] = state[rows, largest][:, None]
         constants = interval_constants(self._model, self.group.horizon)
         bounds, kept = intervals.step(error, y, position, constants, kept)
+        state[rows, largest] = kept.pop("largest")[:, 0]
         state[rows, part] = join(kept)
         return bounds
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.model import Model
-from ..network.online import Online
+from ..network.online import FILL_VERSION, INTERVAL_VERSION, Online
 from . import adaptation, anomaly, calendar, differences, drift, fill, intervals, lags, scaling
 from .adaptation import Adaptation
 
@@ -76,6 +76,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``intervals``: for each output as that module says.
     - ``anomaly``: for each pair of :func:`watched` as that module says.
     - ``lags``, ``differences``: as those modules say.
+    - ``largest``: the largest error of late of each output with intervals.
     """
     online, outputs = model.online, model.output_size
     if online is None:
@@ -112,18 +113,22 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         parts["lags"] = lags.initial(model.lags, len(lagged_inputs(model)))
     if online.difference:
         parts["differences"] = differences.initial(len(online.difference))
+    if online.intervals:  # the last part: rows without it are read as they are (former_columns)
+        parts["largest"] = np.zeros(outputs)
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}
 
 
-def former_columns(model: Model) -> NDArray[np.int64]:
-    """Return the columns of the stage that rows of version 3 had; the others began with zeros."""
-    new = np.zeros(stage_size(model), bool)
-    if model.online is not None and fills(model):
-        at = stage_places(model)["fill"].start
+def former_columns(model: Model, version: int) -> NDArray[np.int64]:
+    """Return the columns of the stage that rows of a version had; the others began with zeros."""
+    places, since = stage_places(model), np.zeros(stage_size(model))
+    if "largest" in places:
+        since[places["largest"]] = INTERVAL_VERSION
+    if "fill" in places:
+        at = places["fill"].start
         for name, size in fill.columns(fill_methods(model)).items():
-            new[at : at + size] = name in fill.SINCE_VERSION_4
+            since[at : at + size] = FILL_VERSION if name in fill.SINCE_VERSION_4 else 0
             at += size
-    return np.flatnonzero(~new)
+    return np.flatnonzero(since <= version)
 
 
 def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
@@ -138,6 +143,7 @@ def group_places(model: Model, start: int = 0) -> list[dict[str, slice]]:
         if model.online and model.online.intervals:
             levels = interval_levels(model.online)
             sizes["intervals"] = group.size * len(intervals.initial(levels, group.ring))
+            sizes["largest"] = group.size
         sizes["drift"] = group.size * len(drift.initial())
         found.append({n: slice(at[n], at[n] + size) for n, size in sizes.items() if n in at})
         at |= {name: place.stop for name, place in found[-1].items()}
@@ -272,6 +278,7 @@ def adaptation_of(model: Model, group: Group) -> Adaptation | None:
 def hidden_layer(model: Model) -> tuple[int, int]:
     """Return the number and the width of the last layer that has a hidden state."""
     for n in reversed(range(len(model.layers))):
-        if "h" in model.layers[n].state:
-            return n, model.layers[n].state["h"]
+        layer = model.layers[n]
+        if layer.hidden:
+            return n, layer.state[layer.hidden]
     raise AssertionError("a model that adapts has a recurrent layer")

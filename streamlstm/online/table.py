@@ -101,6 +101,7 @@ def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
         if online.intervals:
             size = columns["intervals"].stop - columns["intervals"].start
             row[[table.INTERVALS, table.BOUNDS]] = at["intervals"], at["bounds"]
+            row[table.LARGEST] = at["largest"]
             row[table.INTERVAL_SIZE] = size // group.size
             row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.horizon))
         if "drift" in at:

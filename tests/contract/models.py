@@ -18,6 +18,7 @@ from streamlstm import (
     LayerNorm,
     Model,
     Online,
+    Parallel,
     Pointwise,
     Pool,
     Repeat,
@@ -142,8 +143,23 @@ CHAINS: dict[str, list[Layer]] = {
 CHAINS["convolutions, step by step"] = [
     Conv1D(3, 19, 3, dilation=2, pad_left=4, activation="relu"),
     LSTM(19, 12),
-    Conv1D(12, 5, 2, pad_left=1),
+    Conv1D(12, 5, 4, pad_left=3),  # it sees more numbers than come in and go out
     Conv1D(5, 2, 1, activation="tanh"),
+]
+CHAINS["branches, step by step"] = [
+    Parallel(
+        5,
+        [
+            [
+                Conv1D(5, 20, 2, pad_left=1),
+                Parallel(20, [[], [Dense(20, 7), GRU(7, 1)]], "multiply"),
+            ],
+            [LSTM(5, 3, peephole=True)],
+            [],
+        ],
+        "concatenate",
+    ),
+    Parallel(28, [[], [Dense(28, 28, "tanh")], [Dense(28, 1)]]),
 ]
 EMBEDDED: dict[str, list[Layer]] = {
     "embedding": [Embedding(1, 11, 6), LSTM(6, 20), Dense(20, 11, "softmax")],
@@ -232,6 +248,26 @@ WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
             Dense(34, 2),
         ],
         5,
+        "answer",
+    ),
+    "window, branches": (
+        [
+            Parallel(
+                3,
+                [
+                    [
+                        Bidirectional(3, LSTM(3, 17)),
+                        Parallel(34, [[], [Pool(34), Dense(34, 1, "tanh")]], "multiply"),
+                    ],
+                    [Dense(3, 20), Reverse(20), Pool(20, "max")],
+                    [],
+                ],
+                "concatenate",
+            ),
+            Parallel(57, [[Pool(57)], [Conv1D(57, 57, 3, pad_left=2)]]),
+            Dense(57, 2),
+        ],
+        4,
         "answer",
     ),
     "window, decoder": (
@@ -327,9 +363,10 @@ FEW = (
     "softmax",
     "embedding",
     "skip with factors",
-    "online, all",
+    "convolutions, step by step",
+    "window that waits",
+    "window, online, all",
     "online, filled",
-    "online, horizons",
     "online, horizons, all",
 )
 

@@ -13,10 +13,12 @@ from functools import partialmethod
 
 import pytest
 
-from streamlstm import GRU, LSTM, RNN, Dense, Embedding, LayerNorm, Pointwise
+from streamlstm import GRU, LSTM, RNN, Conv1D, Dense, Embedding, LayerNorm, Pointwise
 from streamlstm.backends.cuda import backend
+from streamlstm.backends.stages import runs_over_rows
 from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
+from streamlstm.network.layers import Layer
 
 from . import models
 from .models import (
@@ -26,11 +28,12 @@ from .models import (
     random_model,
     several_horizons,
     staged,
+    windowed,
     with_scaled_skip,
 )
 from .simulator import hurry
 
-LAYERS = {
+LAYERS: dict[str, list[Layer]] = {
     "smallest": [LSTM(1, 1)],
     "plain": [LSTM(3, 5), Dense(5, 2)],
     "whole panels": [LSTM(2, 8), Dense(8, 4)],
@@ -63,12 +66,26 @@ LAYERS = {
     "pointwise": [Pointwise(3, "leaky_relu(0.2)"), LSTM(3, 4), Pointwise(4)],
     "embedding": [Embedding(1, 11, 3), LSTM(3, 5), Dense(5, 11, "softmax")],
     "embedding beside numbers": [Embedding(3, 30, 5), GRU(7, 4)],
+    "convolutions, step by step": [
+        Conv1D(2, 3, 3, dilation=2, pad_left=4, activation="relu"),
+        LSTM(3, 2),
+        Conv1D(2, 3, 2, pad_left=1),
+        Conv1D(3, 2, 1, activation="tanh"),
+    ],
+}
+# Layers, rows of the window, and what happens before there are as many.
+WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
+    "window": ([LSTM(3, 5, initial_state=True), Dense(5, 2)], 3, "answer"),
+    "window that waits": ([LayerNorm(2), GRU(2, 3, reset_after=False), LSTM(3, 2)], 3, "wait"),
+    "window padded with the first row": ([Embedding(3, 9, 4), RNN(6, 5), Dense(5, 2)], 2, "first"),
 }
 SMALL = {
     **{name: random_model(layers) for name, layers in LAYERS.items()},
     **{f"dense {name}": random_model([Dense(2, 5, name)]) for name in PARAMETERS},
     "scaled": random_model([LSTM(3, 5), Dense(5, 4)], scaled=True),
     "skip with factors": with_scaled_skip(random_model([Dense(3, 7)], scaled=True)),
+    **{name: windowed(*parts) for name, parts in WINDOWS.items()},
+    "window, online, all": staged(STAGES["all"], units=5).with_window(3, "answer"),
     **{f"online, {name}": staged(online, units=5) for name, online in STAGES.items()},
     **{f"online, {name}": several_horizons(*a, units=5) for name, a in FORECASTERS.items()},
 }
@@ -85,12 +102,8 @@ def every(kernel: str) -> None:
 if __name__ == "__main__":
     models.BACKENDS = ("cuda",)
     every(sys.argv[1])
-    # No kernel for CUDA runs windows or convolutions: such models are refused.
-    models.MODELS = {
-        name: model
-        for name, model in models.MODELS.items()
-        if model.window is None and not any(layer.over_rows for layer in model.layers)
-    }
+    # No kernel for CUDA runs layers that look at several rows of a window: they are refused.
+    models.MODELS = {n: model for n, model in models.MODELS.items() if not runs_over_rows(model)}
     if SIMULATED:
         hurry()
         models.MODELS = SMALL

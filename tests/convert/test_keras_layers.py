@@ -89,13 +89,13 @@ def test_a_second_sequence_from_the_end_of_the_first_is_refused(tmp_path: Path) 
     assert "layer 'b' (LSTM) is refused" in message
 
 
-def test_branches_are_refused_with_the_layer_that_joins_them(tmp_path: Path) -> None:
+def test_branches_that_cannot_be_joined_are_refused(tmp_path: Path) -> None:
     def join(content: Any) -> None:
         last = layers_of(content)[-1]
-        last["class_name"] = "Multiply"
+        last["class_name"] = "Maximum"
 
     message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=join))
-    assert "(Multiply) joins" in message
+    assert "(Maximum) is refused: it joins branches" in message
 
 
 def tensor(layer: str, output: int = 0) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def test_numbers_that_do_not_follow_the_category_are_refused(tmp_path: Path) -> 
     message = refused(
         changed_zip("keras3_graph_sliced", tmp_path / "m.keras", config=other_columns)
     )
-    assert "(Concatenate) joins 'embedding" in message
+    assert "(GetItem) is refused: expected a slice that takes the last step" in message
 
 
 def test_an_unconnected_input_is_refused(tmp_path: Path) -> None:

@@ -59,14 +59,14 @@ CHANGED = ("calendar", "scaling by stream", "mix", "adapted", "all", "horizons")
 CHANGED_LINEAR = ("lags, scaling by stream", "horizons, all")
 _REFUSED = (*CHANGED, *CHANGED_LINEAR)
 _EXPORTED = [name for name in MODELS if name.split("online, ")[-1] not in _REFUSED]
-STEPPED = "convolutions, step by step"
-NAMES = [n for n in _EXPORTED if MODELS[n].window is None and n != STEPPED]
-WINDOWS = [name for name in _EXPORTED if MODELS[name].window is not None]
+STEPPED = ("convolutions, step by step", "branches, step by step")
+NAMES = [n for n in _EXPORTED if MODELS[n].window is None and n not in STEPPED]
+WINDOWS = [n for n in _EXPORTED if MODELS[n].window is not None and n != "window, branches"]
 
 
 def test_a_convolution_that_is_stepped_has_no_form_yet(tmp_path: Path) -> None:
     with pytest.raises(sl.ConvertError, match=r"layer 0 \(conv1d\) has no form in ONNX yet"):
-        sl.to_onnx(MODELS[STEPPED], tmp_path / "model.onnx")
+        sl.to_onnx(MODELS[STEPPED[0]], tmp_path / "model.onnx")
 
 
 def test_a_stage_that_changes_outputs_cannot_be_exported(tmp_path: Path) -> None:
@@ -86,6 +86,16 @@ def linear_model(lags: tuple[int, ...]) -> sl.Model:
     return several_horizons(sl.Online(targets=(2, 0, 2, -1)), lags)
 
 
+def runners(path: Path) -> list[Run]:
+    """Return what runs a graph: ONNX's evaluator, and ONNX Runtime where it is installed."""
+    found = [reference_runner(str(path))]
+    if find_spec("onnxruntime"):
+        import onnxruntime
+
+        found.append(partial(onnxruntime.InferenceSession(path).run, None))
+    return found
+
+
 @pytest.mark.parametrize("lags", [(0,), (1,), (0, 1, 2, 7), (3, 30)], ids=str)
 def test_a_linear_part_is_exported_with_its_last_values(
     lags: tuple[int, ...], tmp_path: Path
@@ -93,15 +103,10 @@ def test_a_linear_part_is_exported_with_its_last_values(
     model, path = linear_model(lags), tmp_path / "model.onnx"
     sl.to_onnx(model, path)
     X = observations(model, 50)
-    graphs = [reference_runner(str(path))]
-    if find_spec("onnxruntime"):
-        import onnxruntime
-
-        graphs.append(partial(onnxruntime.InferenceSession(path).run, None))
     expected = run(model, X)
     plain = run(several_horizons(sl.Online(targets=(2, 0, 2, -1))), X)
     assert np.abs(expected - plain).max() > 0.1  # the linear part matters
-    for graph in graphs:
+    for graph in runners(path):
         Y = run_graph(graph, model, X)
         assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
 
@@ -169,7 +174,7 @@ def test_the_graph_of_a_window_model_takes_windows(name: str, tmp_path: Path) ->
         graphs.append(partial(onnxruntime.InferenceSession(path).run, None))
     windows = windows_of(model, X)
     expected = run(model, X)[-len(windows) :]
-    for graph in graphs:
+    for graph in runners(path):
         (Y,) = graph({"window": windows})
         assert np.max(np.abs(Y - expected) / (1 + np.abs(expected))) < TOLERANCE
 
@@ -219,3 +224,62 @@ def test_offsets_are_in_the_graph_as_float64(tmp_path: Path) -> None:
     expected = np.stack([engine.step("a", x) for x in X])
     assert Y.dtype == expected.dtype == np.float64
     assert np.abs(Y - expected).max() < 1e-3
+
+
+def counting_model(online: sl.Online) -> sl.Model:
+    """Return a model that forecasts a counter and a level, from these and another counter."""
+    parts = several_horizons(sl.Online(targets=(2, 0, 2, -1)), (0, 1, 3))
+    return sl.Model(
+        parts.layers,
+        parts.weights,
+        inputs=["level", "pulses", "total"],
+        outputs=["total", "level", "level@+2", "other"],
+        horizon=[1, 1, 2, 1],
+        input_scaling=sl.Scaling([0.2, 3.0, 1500.0], [1.1, 2.0, 60.0]),
+        lags=parts.lags,
+        lag_weights=parts.lag_weights,
+        skip=[2, 0, 0, -1],
+        online=online,
+    )
+
+
+def test_counters_are_exported_with_their_last_values(tmp_path: Path) -> None:
+    model = counting_model(sl.Online(targets=(2, 0, 0, -1), difference=(1, 2)))
+    path, rng = tmp_path / "model.onnx", np.random.default_rng(1)
+    sl.to_onnx(model, path)
+    X = rng.standard_normal((50, 3))
+    X[:, 1] = np.cumsum(rng.integers(0, 7, 50) + 0.125)
+    X[:, 2] = 8.8e10 + np.cumsum(np.round(1500 + 60 * X[:, 2]))
+    X[30:, 1:] -= X[29, 1:]  # both begin again
+    engine = sl.Engine(model, 1, "reference")
+    expected = np.stack([engine.step("one", x) for x in X])
+    assert expected[29, 0] > 8.8e10
+    first = first_state(model, 1) | {
+        "counters": np.zeros((1, 2)),
+        "counters.seen": np.zeros((1, 1), np.float32),
+    }
+    order = [i.name for i in onnx.load(path).graph.input][1:]
+    for graph in runners(path):
+        state, Y = {name: first[name] for name in order}, []
+        for x in X:
+            y, *news = graph({"observation": x[None], **state})
+            state = dict(zip(state, news, strict=True))
+            Y.append(y[0])
+        assert np.abs(np.stack(Y) - expected).max() < 2e-3
+
+
+def test_what_a_graph_cannot_know_of_counters_is_refused(tmp_path: Path) -> None:
+    filled = counting_model(sl.Online(targets=(2, 0, 0, -1), difference=(1, 2), fill="last"))
+    with pytest.raises(sl.ConvertError, match="expected counters that are not filled"):
+        sl.to_onnx(filled, tmp_path / "model.onnx")
+    window = sl.Model(
+        [sl.LSTM(1, 2), sl.Dense(2, 1)],
+        [
+            {k: np.ones(s) for k, s in p.parameters().items()}
+            for p in (sl.LSTM(1, 2), sl.Dense(2, 1))
+        ],
+        window=4,
+        online=sl.Online(difference=(0,)),
+    )
+    with pytest.raises(sl.ConvertError, match=r"window model .* model\.of_changes\(\)"):
+        sl.to_onnx(window, tmp_path / "model.onnx")

@@ -132,3 +132,22 @@ def test_the_result_says_that_a_state_dict_was_not_compared(tmp_path: Path) -> N
     assert "a state dict does not say" in model._repr_html_()
     model.save(tmp_path / "m.safetensors")
     assert "not compared" in repr(sl.Model.load(tmp_path / "m.safetensors"))
+
+
+def test_a_bidirectional_state_dict_says_all_but_what_its_head_takes() -> None:
+    state = {
+        **recurrent(3, 2, 3),
+        **recurrent(3, 2, 3, suffix="_l0_reverse"),
+        **linear("fc", 6, 1),
+    }
+    for options, words in (
+        ({}, r"the rows of its window .* bidirectional='last'"),
+        ({"window": 4}, r"Give what the head takes.*'ends'"),
+        ({"window": 4, "bidirectional": "sum"}, "expected 'last' or 'ends', got 'sum'"),
+    ):
+        with pytest.raises(ConvertError, match=words):
+            sl.from_torch(state, **options)
+    last, ends = (sl.from_torch(state, window=4, bidirectional=head) for head in ("last", "ends"))
+    assert [model.layers[0].sequence for model in (last, ends)] == [True, False]  # type: ignore[attr-defined]
+    with pytest.raises(ConvertError, match="no layer of this state dict is"):
+        sl.from_torch(linear("fc", 6, 1), bidirectional="last")

@@ -1,6 +1,7 @@
 """Modules that look over the rows of a window, compared with PyTorch window by window."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,3 +160,14 @@ def test_causal_convolutions_are_stepped(name: str) -> None:
 def test_without_a_number_of_rows_they_are_refused(name: str, words: str) -> None:
     with pytest.raises(sl.ConvertError, match=words):
         sl.from_torch(network(name))
+
+
+@pytest.mark.parametrize(("name", "head"), [("last of both", "last"), ("states of both", "ends")])
+def test_a_bidirectional_state_dict(name: str, head: str, tmp_path: Path) -> None:
+    module = network(name).eval()
+    torch.save(module.state_dict(), tmp_path / "w.pt")
+    options = {"window": ROWS, "bidirectional": head}
+    model = sl.load_any(tmp_path / "w.pt", **options)
+    assert model.layers == sl.from_torch(module, window=ROWS).layers
+    assert sl.compare(model, tmp_path / "w.pt", **options).agrees
+    assert sl.compare(model, module).agrees

@@ -9,6 +9,7 @@ import streamlstm as sl
 
 FOLDER = Path(__file__).parent
 FILES = sorted(FOLDER.glob("keras[23]_window_*.*"))
+BRANCHES = sorted(FOLDER.glob("keras3_branches_*.*"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -28,3 +29,14 @@ def test_every_window_equals_keras(path: Path) -> None:
 def test_the_arrays_of_the_file_give_the_same(name: str) -> None:
     (path,) = FOLDER.glob(f"keras3_window_{name}.*")
     assert sl.compare(sl.from_keras(path), path).agrees
+
+
+@pytest.mark.parametrize("path", BRANCHES, ids=lambda path: path.stem)
+def test_a_network_with_branches_equals_keras(path: Path) -> None:
+    with np.load(FOLDER / "keras3_branches.npz") as recorded:
+        X, expected = recorded[f"{path.stem}.x"], recorded[f"{path.stem}.y"]
+    model = sl.from_keras(path)
+    assert any(layer.kind == "parallel" for layer in model.layers)
+    Y = sl.Engine(model, 1).run("a", X)[model.window - 1 :]
+    assert np.allclose(Y, expected, rtol=2e-6, atol=2e-6)
+    assert sl.compare(model, path).agrees

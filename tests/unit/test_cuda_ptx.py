@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamlstm import LSTM, Dense
+from streamlstm.backends.stages import runs_over_rows
 from tests.contract.models import MODELS, random_model
 from tests.softgpu.kernels import step
 from tests.softgpu.machine import Module
@@ -67,9 +68,9 @@ def test_a_compiled_kernel_computes_what_the_reference_does(compiled: tuple[dict
     """By itself; on software GPUs the others step the same models, and more."""
     module = Module((compiled[1] / "sm_90" / "shared.ptx").read_text())
     for name, model in MODELS.items():
-        # A stage has launches of its own, and no kernel runs windows or convolutions.
-        is_run = model.online is None and not any(layer.over_rows for layer in model.layers)
-        for B in (1, 17, 100) if is_run and model.window is None else ():
+        # A stage has launches of its own, and layers over the rows of a window a kernel.
+        is_run = model.online is None and not runs_over_rows(model)
+        for B in (1, 17, 100) if is_run else ():
             assert step(module, model, B) < 5e-6, (name, B)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from streamlstm import LSTM, Dense, Engine, Model, Online
-from streamlstm.backends.plan import former_row, initial_row
+from streamlstm.backends.plan import former_rows, initial_row
 from streamlstm.engine.ids import StreamId
 from streamlstm.engine.records import record_size, store_key
 from streamlstm.errors import BadValueError
 from streamlstm.kernels import compile
+from streamlstm.network.compatibility import compatibility_key
 from streamlstm.serving.stores.header import HEADER_KEY, header_of
 
 from .former_store import former_header, former_record
@@ -200,39 +201,50 @@ def make_former(where: str) -> None:
             write.put(key, former_header(value) if key == HEADER_KEY else former_record(value))
 
 
-def filled_rows(model: Model) -> Engine:
-    """Return an engine with streams that had missing values, what version 4 added being as new."""
-    engine = Engine(model, threads=1)
+def filled_rows(model: Model, version: int) -> Engine:
+    """Return an engine with streams that went on, what was added since a version being as new."""
+    engine, fills = Engine(model, threads=1), model.online is not None and model.online.fill
     for n, stream in enumerate(("a", 7)):
         for seq in range(1, 40):
-            engine.observe(stream, [np.nan if seq % 5 == n else seq * 0.1], seq=seq)
-    new = np.ones(len(initial_row(model)), bool)
-    new[former_row(model)[former_row(model) >= 0]] = False
+            gap = fills != "refuse" and seq % 5 == n
+            engine.observe(stream, [np.nan if gap else seq * 0.1], seq=seq)
+    new, places = np.ones(len(initial_row(model)), bool), former_rows(model)[version]
+    new[places[places >= 0]] = False
     engine._table.rows[:, new] = initial_row(model)[new]
     return engine
 
 
-def former_version(model: Model, row: np.ndarray) -> bytes:
-    places = former_row(model)
+def former_version(model: Model, version: int, row: np.ndarray) -> bytes:
+    places = former_rows(model)[version]
     former = np.zeros(len(places), np.float32)
     former[places >= 0] = row[places[places >= 0]]
     return former.tobytes()
 
 
-def test_rows_of_version_3_of_the_stage_continue(tmp_path: Path) -> None:
-    model = model_of(1).with_online(Online(fill="predict", intervals=(0.9,), targets=(0,)))
-    truth, size = filled_rows(model), len(former_row(model))
+# Of the models below rows of the version before have the size of today's, or are smaller.
+SAME, SMALLER = (Online(intervals=levels, targets=(0,)) for levels in ((0.5, 0.9), (0.9,)))
+FILLING = Online(fill="predict", intervals=(0.9,), targets=(0,))
+
+
+@pytest.mark.parametrize(
+    ("stage", "version"), [(FILLING, 3), (FILLING, 4), (SAME, 3), (SMALLER, 3)]
+)
+def test_rows_of_former_versions_of_the_stage_continue(
+    tmp_path: Path, stage: Online, version: int
+) -> None:
+    model = model_of(1).with_online(stage)
+    truth, size = filled_rows(model, version), len(former_rows(model)[version])
+    assert (size < len(initial_row(model))) == (version == 3 and stage != SAME)
     header = header_of(model, record_size(size))
-    assert header.former is not None
     table, records = truth._table, {}
     for stream in truth.streams():
         slot = table.slot(stream)
         head = struct.pack("<QdQ", table.seq[slot], table.time[slot], table.producers[slot])
-        body = head + former_version(model, table.rows[slot])
+        body = head + former_version(model, version, table.rows[slot])
         data = np.frombuffer(bytearray(body) + bytes(8), np.uint8)
         compile.dirty_entries().add_checksums(data, len(data), 1)
         records[stream] = data.tobytes()
-    former = header._replace(compatibility=header.former.compatibility)
+    former = header._replace(compatibility=compatibility_key(model, version))
     where = write_store(tmp_path, former.encode().decode(), records)
     for _ in range(2):
         with opened(engine := Engine(model, threads=1), where) as checkpointer:
@@ -244,12 +256,17 @@ def test_rows_of_version_3_of_the_stage_continue(tmp_path: Path) -> None:
             checkpointer.finish()
 
 
-def test_an_export_of_version_3_of_the_stage_is_imported() -> None:
-    model = model_of(1).with_online(Online(fill=("mean",), targets=(0,)))
-    truth, engine = filled_rows(model), Engine(model, threads=1)
+@pytest.mark.parametrize(
+    ("stage", "version"), [(Online(fill=("mean",), targets=(0,)), 3), (FILLING, 3), (SMALLER, 3)]
+)
+def test_an_export_of_a_former_version_of_the_stage_is_imported(
+    stage: Online, version: int
+) -> None:
+    model = model_of(1).with_online(stage)
+    truth, engine = filled_rows(model, version), Engine(model, threads=1)
     blob = truth.export_stream("a")
     head, row = blob[:56], np.frombuffer(blob[56:-4], np.float32)
-    former = former_version(model, row)
+    former = former_version(model, version, row)
     body = head[:48] + struct.pack("<Q", len(former) // 4) + former
     engine.import_stream("a", body + struct.pack("<I", zlib.crc32(body)))
     assert engine.export_stream("a") == blob

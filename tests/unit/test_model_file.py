@@ -76,7 +76,7 @@ def test_rewrite_itself_makes_a_good_file(tmp_path: Path) -> None:
     [
         ({"format": None}, "not one that streamlstm wrote"),
         ({"format": "pt"}, "not one that streamlstm wrote"),
-        ({"version": "6"}, "format version 6, .* install a newer"),
+        ({"version": "7"}, "format version 7, .* install a newer"),
         ({"version": "old"}, "expected a format version"),
         ({"version": None}, "expected a format version"),
         ({"specification": None}, "description is damaged"),

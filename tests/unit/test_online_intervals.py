@@ -17,12 +17,13 @@ from streamlstm.online.intervals import Level, columns, constants, initial, step
 Array = NDArray[Any]
 LEVELS = (Level(0.5), Level(0.9), Level(0.9, "above"), Level(0.8, "below"))
 NINETY = (Level(0.9),)
+ZEROS = np.zeros((900, 1)), np.float64
 
 
 @njit
 def _run(S, at, K, k, levels, horizon, residuals, y, low, high):
     for t in range(residuals.size):
-        interval_update(S, at, K, k, t % horizon, residuals[t])
+        interval_update(S, at, K, k, t % horizon, residuals[t], S.size - 1)
         for n in range(levels):
             low[t, n], high[t, n] = interval_bounds(S, at, K, k, t % horizon, y[t], n)
 
@@ -34,13 +35,14 @@ def run(
     at, k, L = 3, 2, len(levels)
     start, K = initial(levels, horizon), constants(levels, horizon, **bounds)
     S, table = np.full(len(start) + 6, -7, np.float32), np.full(len(K) + 4, -7, np.float32)
+    S[-1] = 0  # the largest error
     S[at : at + len(start)], table[k : k + len(K)] = start, K
     low, high = np.empty((2, len(residuals), L))
     y = np.broadcast_to(np.asarray(y, float), residuals.shape)
     known = np.concatenate([np.full(horizon, np.nan), residuals])[: len(residuals)]
     _run(S, at, table, k, L, horizon, known, y, low, high)
     assert (S[:at] == -7).all()
-    assert (S[at + len(start) :] == -7).all()
+    assert (S[at + len(start) : -1] == -7).all()
     return low, high, S[at : at + len(start)]
 
 
@@ -57,11 +59,13 @@ def reference(residuals: Array, levels: Any, horizon: int, y: Array, dtype: Any)
         name: row[:, parts[n] : parts[n + 1]]
         for n, name in enumerate(columns(len(levels), horizon))
     }
+    state["largest"] = np.zeros((B, 1), dtype)
     made = []
     for t in range(len(residuals)):
         due = residuals[t - horizon] if t >= horizon else np.full(B, np.nan, dtype)
         (low, high), state = step(due, y[t], t % horizon, K, state)
         made.append((low, high))
+    del state["largest"]
     return np.array(made), np.concatenate(list(state.values()), axis=1)
 
 
@@ -165,6 +169,29 @@ def test_levels_never_cross(side: str) -> None:
     residuals = rng.choice([0, 1e-3, 1, 1e3], 5000) * rng.standard_normal(5000)
     _, high, _ = run(residuals, levels)
     assert (np.diff(high[1:], axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("horizon", [1, 24])
+def test_no_interval_is_much_wider_than_the_largest_error(horizon: int) -> None:
+    residuals = np.tile(np.repeat([0.0, 1.0], [120, 24]), 200)
+    _, high, _ = run(residuals, NINETY, horizon)
+    started = high[5_000 * (horizon > 1) + 500 :]
+    assert 1 < started.max() < 1.06
+    assert 0.8 < covered(residuals, NINETY, horizon).mean() < 0.93
+
+
+def test_a_row_that_knows_no_largest_error_takes_its_width_for_one() -> None:
+    K, (_, state) = constants(NINETY, 1), reference(noise(900)[:, None], NINETY, 1, *ZEROS)
+    parts = np.cumsum([0, *columns(1, 1).values()])
+    kept = {n: state[:, a:b] for n, a, b in zip(columns(1, 1), parts, parts[1:], strict=False)}
+    (_, before), _ = step(
+        np.full(1, np.nan), np.zeros(1), 0, K, {**kept, "largest": np.zeros((1, 1))}
+    )
+    (_, after), made = step(
+        np.full(1, 0.01), np.zeros(1), 0, K, {**kept, "largest": np.zeros((1, 1))}
+    )
+    assert made["largest"] == pytest.approx(before[0, 0])
+    assert after[0, 0] > 0.9 * before[0, 0]
 
 
 def test_bounds_stay_where_the_target_can_be() -> None:

@@ -135,3 +135,10 @@ def test_many_numbers_of_european_notation_are_read_as_few(unit: str) -> None:
     cells[11_500] = f"1.23.456,7{unit}"
     with pytest.raises(DataError, match="11502: column 'v': expected a number like others"):
         column(cells, missing=True)
+
+
+def test_a_long_column_decides_about_one_that_can_be_read_in_two_ways() -> None:
+    """It has been converted by then."""
+    rows = "".join(f'"1.{n % 1000:03},5";"15,{n % 1000:03}"\n' for n in range(20_000))
+    table = read(f"a;b\n{rows}")
+    assert table.values[7].tolist() == [1007.5, 15.007]

@@ -213,3 +213,20 @@ def test_times_of_one_width_are_read_as_those_of_any_width(pattern: str, shape: 
     cells[7] = cells[7].replace("0", "O").replace("1", "l").replace("2", "Z")
     assert not convert_pattern(pa.chunked_array([cells[:5], cells[5:]]), pattern)[7].is_valid
     assert len(convert_pattern(pa.chunked_array([], pa.string()), pattern)) == 0
+
+
+def test_many_times_are_read_as_few() -> None:
+    """Of a long column a sample tells most, but one cell may be read in two ways, or be none."""
+    same = ["05.05.2024 00:00"] * 30_000
+    assert recognise_times(same).formats == recognise_times(same[:2]).formats
+    same[1] = "06.05.2024 00:00"
+    reading = recognise_times(pa.chunked_array([same[:9_000], same[9_000:]]))
+    assert {f.notation for f in reading.formats} == {"%d.%m.%Y %H:%M", "%m.%d.%Y %H:%M"}
+    assert reading.example == same[1]
+    days = [f"{1 + n % 28:02}.05.2024 00:00" for n in range(30_000)]
+    reading = recognise_times(days)
+    assert [f.notation for f in reading.formats] == ["%d.%m.%Y %H:%M"]
+    assert reading.seconds.equals(reading.formats[0].convert(pa.array(days)))
+    days[1] = "soon"
+    assert recognise_times(days).formats == reading.formats
+    assert recognise_times(days).seconds is None

@@ -154,8 +154,6 @@ def test_what_cannot_be_is_refused_in_a_sentence() -> None:
         ModelError, match="expected answer, zeros or first where there is an online"
     ):
         staged(Online(fill="last")).with_window(T, "wait")
-    with pytest.raises(ModelError, match="backend: expected cpu for a model with a window of 5"):
-        Engine(STATEFUL.with_window(T), 1, "cuda")
 
 
 RNN_OF_WIDTH = LSTM(300, 1)

@@ -16,8 +16,7 @@ from numba import config, cuda
 from numpy.typing import NDArray
 
 from ...errors import CapacityError, ModelError
-from ...kernels.cuda import fused
-from ...kernels.cuda.sizes import LANES, MAX_SHARED
+from ...kernels.cuda.sizes import LANES, MAX_SHARED, STARTS
 from ...network.model import Model
 from ..backend import step_one_by_one
 from ..plan import compile_plan, initial_row
@@ -53,7 +52,8 @@ class CudaBackend:
     kernel : {"resident", "shared", "spilled", "scalar"}, optional
         If left out, the first that the network fits: weights and values in shared memory, values
         alone, or neither. "scalar" is the readable one, with which tests and benchmarks compare
-        the others. "spilled" replaces one that the network does not fit.
+        the others. "spilled" replaces one that the network does not fit, and "scalar" where there
+        is a window or a convolution.
     graphs : bool
         Whether to launch blocks as CUDA graphs, if cuda-bindings are installed.
 
@@ -203,7 +203,7 @@ class CudaBackend:
         none, width = cuda.device_array(1, np.float32), launch.widths[0]
         # Without weights, since a kernel that keeps them in shared memory has no room yet.
         arrays = self._weights[:0], self._program, none, buffers.slots, buffers.X, buffers.Y
-        threads, shared = launch.threads, 4 * fused.STARTS
+        threads, shared = launch.threads, 4 * STARTS
         kernel = launch.kernel[1, threads, buffers.stream, shared]
         kernel(*arrays, buffers.scratch, launch.argument or width)
         if self._stage is not None:

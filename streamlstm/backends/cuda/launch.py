@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ...kernels import layout
 from ...kernels.cuda import fused, scalar
+from ...kernels.cuda.layers import rows_of_layers, values
 from ...kernels.cuda.sizes import (
     BLOCKS,
     FULL,
@@ -14,6 +15,7 @@ from ...kernels.cuda.sizes import (
     MAX_SHARED,
     SCALAR_BLOCK,
     SCALAR_BLOCKS,
+    STARTS,
     TILE,
     WARPS,
 )
@@ -55,11 +57,13 @@ class Launch(NamedTuple):
     def of(cls, plan: Plan, kernel: str | None, device: int) -> "Launch":
         """Choose the configuration for a plan; ``kernel`` as for CudaBackend."""
         program, threads = plan.program, WARPS * LANES
-        if kernel == "scalar":
+        kinds = rows_of_layers(program)[:, layout.KIND]
+        plain = program[layout.HEADER + layout.KIND] < layout.WINDOW and max(kinds) < layout.WINDOW
+        if kernel == "scalar" and plain:
             size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
             return cls(scalar.step, (SCALAR_BLOCK,), SCALAR_BLOCK, SCALAR_BLOCKS, 0, 0, size, LANES)
-        values, widths = fused.values(program), _widths(program)
-        head, column = 4 * (fused.STARTS + values * SPACE), 4 * values
+        count, widths = values(program), _widths(program)
+        head, column = 4 * (STARTS + count * SPACE), 4 * count
         for name, step, fixed in (
             ("resident", fused.step_resident, 4 * len(plan.weights)),
             ("shared", fused.step_shared, 0),
@@ -72,8 +76,8 @@ class Launch(NamedTuple):
                 fitting = tuple(n for n in widths if n <= room) or (TILE,)
                 blocks = BLOCKS if fixed else _MAX_BLOCKS
                 return cls(step, fitting, threads, blocks, head + fixed, column, 1, None)
-        size = BLOCKS * values * (TILE + SPACE)
-        return cls(fused.step_global, (TILE,), threads, BLOCKS, 4 * fused.STARTS, 0, size, None)
+        size = BLOCKS * count * (TILE + SPACE)
+        return cls(fused.step_global, (TILE,), threads, BLOCKS, 4 * STARTS, 0, size, None)
 
     def width(self, count: int) -> int:
         """Return how many streams a block takes: the most that keep the whole device busy."""
@@ -86,8 +90,7 @@ class Launch(NamedTuple):
 
 def _widths(program: NDArray[np.int64]) -> tuple[int, ...]:
     """Return the widths of a block: a panel and tile for each warp, or for two."""
-    layers = program[layout.HEADER :].reshape(-1)[: layout.ROW * int(program[layout.LAYERS])]
-    layers = layers.reshape(-1, layout.ROW)
+    layers = rows_of_layers(program)
     units = layers[layers[:, layout.KIND] <= layout.RNN, layout.UNITS].max(initial=1)
     panels = -(-int(units) // LANES)
     least = next((n for n in (1, 2, 4) if n * panels >= WARPS), 4)

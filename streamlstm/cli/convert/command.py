@@ -51,6 +51,15 @@ def convert(
             help="Epsilon of BatchNorm1d and LayerNorm; 1e-5 by default.", rich_help_panel=_TORCH
         ),
     ] = None,
+    bidirectional: Annotated[
+        str | None,
+        Option(
+            metavar="last|ends",
+            help="What the head takes of a bidirectional layer: its outputs at the last row, or "
+            "the last states of both directions.",
+            rich_help_panel=_TORCH,
+        ),
+    ] = None,
     module: Annotated[
         str | None,
         Option(
@@ -232,6 +241,7 @@ def convert(
         "activations": activation and parse.pairs("--activation", activation),
         "rnn_activation": rnn_activation,
         "epsilon": epsilon,
+        "bidirectional": bidirectional,
         "output": output,
         "inputs": input_names,
         "outputs": None if outputs is None else parse.names(outputs),

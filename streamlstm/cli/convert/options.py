@@ -11,6 +11,7 @@ OPTIONS = {
     "activations": "--activation",
     "rnn_activation": "--rnn-activation",
     "epsilon": "--epsilon",
+    "bidirectional": "--bidirectional",
     "module": "--module",
     "output": "--output",
     "inputs": "--inputs",

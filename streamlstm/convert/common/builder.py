@@ -30,6 +30,8 @@ class ModelBuilder:
     ----------
     width : int, optional
         F, features of one observation; by default the input size of the first layer.
+    inside : bool
+        Whether these are layers of a branch, which have no input scaling of their own.
 
     Attributes
     ----------
@@ -40,7 +42,8 @@ class ModelBuilder:
         otherwise, a recurrent one becomes a window model.
     """
 
-    def __init__(self, width: int | None = None) -> None:
+    def __init__(self, width: int | None = None, inside: bool = False) -> None:
+        self._inside = inside
         self.layers: list[Layer] = []
         self.weights: list[Arrays] = []
         self.notes: list[str] = []
@@ -105,7 +108,8 @@ class ModelBuilder:
         """
         N = self._need_width(name)
         mean, deviation = (np.broadcast_to(np.asarray(a, np.float64), N) for a in (mean, deviation))
-        if self.layers or self._scaling is not None or not (deviation > 0).all():
+        first = not self.layers and self._scaling is None and not self._inside
+        if not first or not (deviation > 0).all():
             self.scale(1 / deviation, -mean / deviation, name)
         else:
             self._scaling = mean, deviation

@@ -14,6 +14,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import GRU, LSTM, RNN, Dense
 from ...network.model import Model
+from ..common.beside import notes_on
 from ..common.builder import ModelBuilder
 from ..common.error_context import file_errors
 from ..common.files import read_json
@@ -78,6 +79,8 @@ def _read(name: str, content: dict[str, Any], options: dict[str, Any]) -> Model:
     for key, value in real.items():
         if data.get(key, value) != value:
             builder.notes.append(f"{key} says {data[key]}, the weights {value}, which are used.")
+    own = {key: value for key, value in content.items() if key != "state_dict"}
+    builder.notes += notes_on(own, {}, options, "The file")
     return builder.build("GuitarML", **merge_options(options, text_metadata(data), skip=columns))
 
 

@@ -17,6 +17,7 @@ from ...errors import ConvertError
 from ...network.layers import Conv1D, Dense
 from ...network.model import Model
 from ...network.scaling import Scaling
+from ..common.beside import notes_on
 from ..common.builder import ModelBuilder
 from ..common.error_context import file_errors, layer_errors
 from ..common.files import read_json
@@ -122,6 +123,8 @@ def _build(
     metadata = text_metadata(content.get("metadata"))
     aida = any(key in content for key in ("in_skip", "in_gain", "input_gain", "metadata"))
     source = "AIDA-X" if aida else "RTNeural"
+    own = {key: value for key, value in content.items() if key != "layers"}
+    builder.notes += notes_on(own, {}, options, "The file")
     return builder.build(source, **merge_options(options, metadata, **found))
 
 

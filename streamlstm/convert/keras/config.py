@@ -51,6 +51,11 @@ def read_slice(calls: Any, rank: int) -> slice | None:
     return parts[-1] if isinstance(parts[-1], slice) and parts[-1].step in (None, 1) else None
 
 
+def takes_last(calls: Any, rank: int) -> bool:
+    """Return whether a slice, of which :func:`read_slice` returns one, takes the last step."""
+    return any(part in (-1, slice(-1, None)) for part in _parts(calls, rank)[1:-1])
+
+
 def _parts(calls: Any, rank: int) -> list[Any]:
     """Return an index, a slice or None for each axis; of another length if they do not fit."""
     parts = [_part(part) for part in _spec(calls)]

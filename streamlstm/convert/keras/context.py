@@ -1,5 +1,8 @@
 """State of one conversion: the model so far, the weights not yet taken, the axis of time."""
 
+from collections.abc import Callable
+from copy import copy
+
 from ...errors import ConvertError
 from ..common.builder import ModelBuilder
 from .activations import read_activation
@@ -52,15 +55,24 @@ class Context:
     rows : int or None
         Length of the input sequence; None if it is open, or there is none.
     ended : bool
-        Whether a layer has reduced a sequence to its last step.
+        Whether a layer has reduced a sequence to its last step, of which no layer here knows.
     final : KerasLayer
         The last layer.
     decoded : bool
         Whether a second sequence has begun at the end of the first, of which all rows are answered.
+    add : callable
+        Appends a layer, ``add(context, layer)``.
     """
 
-    def __init__(self, file: KerasFile, network: Network, window: int | None = None) -> None:
-        self.weights = FileWeights(file, network.layers)
+    def __init__(
+        self,
+        file: KerasFile,
+        network: Network,
+        add: "Callable[[Context, KerasLayer], None]",
+        window: int | None = None,
+    ) -> None:
+        self.add = add
+        self.weights = FileWeights(file, network.all_layers)
         self.major = file.major
         shape = _input_shape(file, network)
         working = [layer.kind for layer in network.layers if _has_effect(layer)]
@@ -70,7 +82,7 @@ class Context:
         self.decoded = False
         self.final = network.layers[-1]
         concats = [
-            layer.config[ANNOTATION] for layer in network.layers if ANNOTATION in layer.config
+            layer.config[ANNOTATION] for layer in network.all_layers if ANNOTATION in layer.config
         ]
         self.concat: EmbeddingConcat | None = concats[0] if concats else None
         if shape is not None:
@@ -99,6 +111,12 @@ class Context:
         if self.builder.width is None:
             raise ConvertError(f"{layer.where}: the number of its inputs is not known.")
         return self.builder.width
+
+    def branch(self) -> "Context":
+        """Return the context of a branch that parts here, with layers of its own."""
+        inner = copy(self)
+        inner.builder = ModelBuilder(self.builder.width, inside=True)
+        return inner
 
     def end_sequence(self) -> None:
         """Reduce the sequence to its last step: a stream needs no other from here on."""

@@ -5,10 +5,10 @@ from math import prod
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Dense, Embedding
+from ...network.layers import Dense, Embedding, Last, Reverse
 from . import over_rows
 from .add_layers import add_dense, add_prelu
-from .config import read_slice
+from .config import read_slice, takes_last
 from .context import Context, units
 from .network import KerasLayer
 from .unsupported import reason
@@ -102,10 +102,36 @@ def reshape(context: Context, layer: KerasLayer) -> None:
 
 
 def slice_(context: Context, layer: KerasLayer) -> None:
-    """GetItem and SlicingOpLambda that select the last step."""
-    taken = read_slice(layer.calls, rank=2 if context.time == 0 else 3)
-    if taken is None or taken not in (slice(None), slice(0, None), slice(None, None, 1)):
+    """GetItem and SlicingOpLambda that select the last step, or some of the features."""
+    rank, N = 2 if context.time == 0 else 3, context.need_width(layer)
+    taken = read_slice(layer.calls, rank)
+    if taken is None or not range(N)[taken]:
         raise ConvertError(
-            f"{layer.where} is refused: expected a slice that takes the last step, [:, -1, :]."
+            f"{layer.where} is refused: expected a slice that takes the last step, [:, -1, :], or "
+            "neighbouring features, [:, :, 2:5]."
         )
-    context.end_sequence()
+    if takes_last(layer.calls, rank):
+        context.end_sequence()
+    columns = np.eye(N)[taken]
+    if len(columns) < N:
+        weights = {"weight": columns, "bias": np.zeros(len(columns))}
+        context.builder.add(Dense(N, len(columns)), weights, layer.where)
+
+
+def last_output(context: Context, layer: KerasLayer) -> None:
+    """Take the hidden state that a recurrent layer returns: the last of its outputs.
+
+    That of the layer of a Bidirectional which runs backwards is its output at the first step.
+    """
+    which = layer.config["which"]
+    if which == "last":
+        context.end_sequence()
+        return
+    N = context.need_width(layer)
+    if context.time != 0:
+        if which == "backward":
+            context.builder.add(Reverse(N), {}, layer.where)
+        context.builder.add(Last(N), {}, layer.where)
+        context.time = 0
+    half = np.split(np.eye(N), 2)[which == "backward"]
+    context.builder.add(Dense(N, N // 2), {"weight": half, "bias": np.zeros(N // 2)}, layer.where)

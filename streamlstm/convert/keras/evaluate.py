@@ -16,8 +16,9 @@ from ..common.weights import Float64Array, to_float64
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_activation, read_function, read_layer
 from .add_layers import from_cudnn
-from .concatenate import ANNOTATION
-from .evaluate_rows import looks_over_rows, over_rows
+from .concatenate import ANNOTATION, SLICES
+from .config import read_slice
+from .evaluate_rows import join, looks_over_rows, over_rows
 from .file import Config, read_keras
 from .network import KerasLayer, Network, read_network
 from .runtime import installed_keras, run_keras
@@ -39,7 +40,7 @@ def evaluate(path: str, X: Float64Array) -> Float64Array:
     """Compute a Keras network for ``X[T, F]`` from the arrays of its file."""
     file = read_keras(path)
     network = read_network(file)
-    weights = FileWeights(file, network.layers)
+    weights = FileWeights(file, network.all_layers)
     if looks_over_rows(network):
         return _over_window(weights, network, file.major, X)
     steps = [step for layer in network.layers for step in _steps(weights, layer, file.major)]
@@ -51,17 +52,26 @@ def _over_window(
     weights: FileWeights, network: Network, major: int, X: Float64Array
 ) -> Float64Array:
     """Return the last outputs, Y[1, O], of a network for a window of rows."""
-    Y, decoded = X, False
-    for layer in network.layers:
+    Y = _through(weights, network.layers, major, X)
+    decoded = any(layer.kind == "RepeatVector" for layer in network.layers)
+    Y = Y.reshape(1, -1) if decoded else Y[-1:]
+    return Y if network.skip is None else Y + X[-1:, network.skip]
+
+
+def _through(
+    weights: FileWeights, layers: Sequence[KerasLayer], major: int, Y: Float64Array
+) -> Float64Array:
+    """Return all outputs of a chain of layers for a window of rows."""
+    for layer in layers:
+        if layer.branches:
+            Y = join(layer, [_through(weights, branch, major, Y) for branch in layer.branches])
+            continue
         arrays = [to_float64(array, layer.where) for array in weights.arrays(layer)]
         name = layer.config.get("activation")
         own = activation(read_activation(name, major, layer.where))
-
         rows = over_rows(layer, arrays, own, _cell(major))
         Y = rows(Y) if rows else run(list(_steps(weights, layer, major)), Y)
-        decoded |= layer.kind == "RepeatVector"
-    Y = Y.reshape(1, -1) if decoded else Y[-1:]
-    return Y if network.skip is None else Y + X[-1:, network.skip]
+    return Y
 
 
 def _cell(major: int) -> Callable[[str, Config, list[Float64Array]], Step]:
@@ -82,17 +92,22 @@ def _cell(major: int) -> Callable[[str, Config, list[Float64Array]], Step]:
 
 def run(steps: Sequence[Step], X: Float64Array) -> Float64Array:
     """Return the outputs of the last step for each row of ``X[T, F]``."""
-    outputs = []
-    for x in X:
-        for step in steps:
-            x = step(x)
-        outputs.append(x)
-    return np.stack(outputs)
+    return np.stack([_chain(steps, x) for x in X])
+
+
+def _chain(steps: Sequence[Step], x: Float64Array) -> Float64Array:
+    for step in steps:
+        x = step(x)
+    return x
 
 
 def _steps(weights: FileWeights, layer: KerasLayer, major: int) -> Iterator[Step]:
     """Yield the step of a layer; none if it has no effect."""
     kind, config = layer.kind, layer.config
+    if layer.branches:
+        chains = [[s for x in b for s in _steps(weights, x, major)] for b in layer.branches]
+        yield lambda x: join(layer, [_chain(steps, x) for steps in chains])
+        return
     arrays = [to_float64(array, layer.where) for array in weights.arrays(layer)]
     if kind.startswith("CuDNN"):
         arrays, kind = list(from_cudnn(*arrays).values()), kind.removeprefix("CuDNN")
@@ -133,6 +148,9 @@ def _steps(weights: FileWeights, layer: KerasLayer, major: int) -> Iterator[Step
         mean, deviation = given[0].reshape(-1), np.sqrt(given[1].reshape(-1))
         inverted = bool(config.get("invert"))
         yield lambda x: x * deviation + mean if inverted else (x - mean) / deviation
+    elif kind in SLICES:
+        columns = read_slice(layer.calls, 3) or read_slice(layer.calls, 2) or slice(None)
+        yield lambda x: x[columns]
     elif kind == "Rescaling":
         yield (
             lambda x: (

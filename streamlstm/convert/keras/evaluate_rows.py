@@ -3,14 +3,18 @@
 As in evaluate.py nothing here uses what the converter makes. A function takes X[rows, N].
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..common.weights import Float64Array
-from .config import input_shape
+from .branches import kind_of
+from .concatenate import SLICES
+from .config import input_shape, read_slice, takes_last
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING
+from .graph import LAST
 from .network import KerasLayer, Network
 
 Rows = Callable[[Float64Array], Float64Array]
@@ -21,10 +25,12 @@ _KINDS = ("Bidirectional", "RepeatVector", "Attention", *CONVOLUTIONS, *POOLING,
 def looks_over_rows(network: Network) -> bool:
     """Tell whether a network can only be computed for whole windows."""
     ended = False
-    for layer in network.layers:
+    for layer in network.all_layers:
         if layer.kind in _KINDS or layer.config.get("go_backwards"):
             return True
         if layer.kind == "Flatten" and not ended and _is_long(network):
+            return True
+        if layer.branches and _is_long(network):
             return True
         ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
     return False
@@ -66,6 +72,15 @@ def over_rows(
         return lambda X: _pool(config, np.max if "Max" in kind else np.mean, X)
     if kind in GLOBAL_POOLING:
         return lambda X: (np.max if "Max" in kind else np.mean)(X, axis=0, keepdims=True)
+    if kind in SLICES:
+        rank = 3  # of one step both are the same
+        columns = read_slice(layer.calls, rank) or slice(None)
+        return lambda X: (X[-1:] if takes_last(layer.calls, rank) else X)[:, columns]
+    if kind == LAST and config["which"] == "last":
+        return lambda X: X[-1:]
+    if kind == LAST:
+        way = int(config["which"] == "backward")
+        return lambda X: np.split(X[:1] if way else X[-1:], 2, axis=1)[way]
     if kind == "Flatten":
         return lambda X: X.reshape(1, -1)
     if kind == "RepeatVector":
@@ -73,6 +88,21 @@ def over_rows(
     if kind == "Attention":
         return lambda X: _attend(X, float(arrays[0]) if arrays else 1.0)
     return None
+
+
+def join(layer: KerasLayer, parts: list[Float64Array]) -> Float64Array:
+    """Return what a layer makes of branches, each [rows, N] or [N], of as many rows or of one."""
+    kind = kind_of(layer)
+    if kind == "Concatenate":
+        shape = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+        return np.concatenate([np.broadcast_to(p, (*shape, p.shape[-1])) for p in parts], axis=-1)
+    joins: dict[str, Callable[[Any], Any]] = {
+        "Add": sum,
+        "Average": lambda values: sum(values) / len(values),
+        "Subtract": lambda values: values[0] - values[1],
+        "Multiply": math.prod,
+    }
+    return np.asarray(joins[kind](parts))
 
 
 def _recurrent(step: Any, config: dict[str, Any], X: Float64Array) -> Float64Array:

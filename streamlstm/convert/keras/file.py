@@ -10,7 +10,7 @@ import io
 import json
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
 
@@ -24,6 +24,8 @@ from ..common.frameworks import require
 Array = NDArray[Any]
 Config = dict[str, Any]
 ROOTS = ("layers", "_layer_checkpoint_dependencies")  # the second of early versions
+# Of attributes and groups that Keras writes into a legacy file.
+_OWN = ("keras_version", "backend", "model_", "training_", "optimizer", "layer_names", "weight_")
 _WHOLE = "Save the whole network with model.save('model.keras') and bring that file."
 
 
@@ -43,6 +45,8 @@ class KerasFile:
         By their path in the file.
     groups : dict of str to list of str, or None
         Names of the arrays of each layer, in order, in a legacy file; None in a ``.keras`` file.
+    beside : dict
+        What else stands in a legacy file, by name: not written by Keras.
     """
 
     name: str
@@ -50,6 +54,7 @@ class KerasFile:
     config: Config
     arrays: dict[str, Array]
     groups: dict[str, list[str]] | None
+    beside: dict[str, Any] = field(default_factory=dict)
 
     @property
     def major(self) -> int:
@@ -118,7 +123,20 @@ def _read_legacy(h5py: Any, name: str) -> KerasFile:
                 raise ConvertError(f"{name}: layer {layer!r} lacks its weights.")
             groups[layer] = _names(weights[layer].attrs, "weight_names")
         arrays = _arrays(h5py, weights, name)
-        return KerasFile(name, _text(version), config, arrays, groups)
+        return KerasFile(name, _text(version), config, arrays, groups, _beside(h5py, file))
+
+
+def _beside(h5py: Any, file: Any) -> dict[str, Any]:
+    """Return attributes and arrays that somebody added to the file of a network."""
+    found = {key: value for key, value in file.attrs.items() if not key.startswith(_OWN)}
+
+    def visit(place: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not place.startswith(_OWN):
+            found[place] = item[()]
+
+    if "model_weights" in file:
+        file.visititems(visit)
+    return found
 
 
 def _has_weights(file: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The graph of a Functional network: paths from its outputs back to its inputs."""
+"""The graph of a Functional network: paths from its outputs back to its inputs, with branches."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +9,8 @@ from .config import layer_name
 from .file import Config
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_ATTENTION = ("Attention", "MultiHeadAttention")
+LAST = "LastOutput"  # takes the last row of a sequence: the state that a layer returns
 
 
 def endpoints(config: Config, key: str) -> list[tuple[str, int]]:
@@ -40,6 +42,7 @@ class FunctionalGraph:
     def __init__(self, layers: list[Config]) -> None:
         self._layers = {layer_name(layer): layer for layer in layers}
         self.side_inputs: set[str] = set()
+        self._on_all_paths: dict[str, list[str]] = {}
 
     def layer(self, name: str) -> Config:
         """Return a layer by its name."""
@@ -53,23 +56,59 @@ class FunctionalGraph:
         """Return whether an output is a recurrent layer's state, as all but its first one are."""
         return bool(output) and self.layer(name).get("class_name") in _RECURRENT
 
-    def path_to(self, name: str, output: int = 0) -> list[Config]:
-        """Return the layers from an input to a layer, in order."""
+    def path_to(self, name: str, output: int = 0, start: str | None = None) -> list[Config]:
+        """Return the layers up to a layer, in order, from an input or from behind ``start``.
+
+        A layer that joins others gets their paths from where they part, as ``"branches"``.
+        """
         path: list[Config] = []
         while True:
             layer = self.layer(name)
-            if layer in path:
-                raise ConvertError(f"layer {name!r} is used more than once on one path.")
-            self._select_output(layer, name, output, path)
+            path += self._select_output(layer, name, output, path)
+            if name == start:
+                break
             path.append(layer)
-            sources = self._drop_states(layer, name, source_tensors(layer))
+            sources = self._sources(name)
             if not sources:
-                return path[::-1]
-            if layer.get("class_name") == "Attention" and len(set(sources)) == 1:
-                sources = sources[:1]  # a sequence attends to itself
-            if len(sources) > 1:
-                return self._concatenate(layer, name, sources) + path[::-1]
-            ((name, output),) = sources
+                break
+            if len(sources) == 1:
+                ((name, output),) = sources
+                continue
+            concat = self._embedding(name)
+            if concat is not None:
+                self.side_inputs.add(concat[1])
+                return concat[0] + path[::-1]
+            name, output = self._dominators(name)[-2], 0
+            layer["branches"] = [self.path_to(*source, start=name) for source in sources]
+        return path[::-1]
+
+    def _sources(self, name: str) -> list[tuple[str, int]]:
+        """Return what a layer takes; a sequence that attends to itself once."""
+        layer = self.layer(name)
+        sources = self._drop_states(layer, name, source_tensors(layer))
+        if layer.get("class_name") in _ATTENTION and len(set(sources)) == 1:
+            return sources[:1]
+        return sources
+
+    def _dominators(self, name: str, below: tuple[str, ...] = ()) -> list[str]:
+        """Return the layers on all paths from the input to a layer, in order, and the layer."""
+        if name in self._on_all_paths:
+            return self._on_all_paths[name]
+        if name in below:
+            raise ConvertError(f"layer {name!r} is used more than once on one path.")
+        sources = dict.fromkeys(source for source, _ in self._sources(name))
+        if self._embedding(name) is not None:
+            sources = {}
+        paths = [self._dominators(source, (*below, name)) for source in sources]
+        shared = [layers[0] for layers in zip(*paths, strict=False) if len({*layers}) == 1]
+        if paths and not shared:
+            inputs = " and ".join(repr(path[0]) for path in paths)
+            raise ConvertError(
+                f"layer {name!r} ({self.layer(name).get('class_name')}) joins the inputs {inputs}: "
+                "a stream has one, and numbers beside the category of an embedding."
+            )
+        self._on_all_paths[name] = [*shared, name]
+        return self._on_all_paths[name]
 
     def path_or_none(self, name: str) -> list[Config] | None:
         """Return the layers from an input to a layer, or None without a single path."""
@@ -78,14 +117,22 @@ class FunctionalGraph:
         except ConvertError:
             return None
 
-    def _select_output(self, layer: Config, name: str, output: int, path: list[Config]) -> None:
-        """Select an output: the returned hidden state is the last output of its layer."""
+    def _select_output(
+        self, layer: Config, name: str, output: int, path: list[Config]
+    ) -> list[Config]:
+        """Return what selects an output: a hidden state is the last output of its layer."""
         if not output:
-            return
-        if output != 1 or layer.get("class_name") not in _RECURRENT:
+            return []
+        kind, which = layer.get("class_name"), "last"
+        if kind == "Bidirectional":
+            hidden = 3 if layer["config"].get("layer", {}).get("class_name") == "LSTM" else 2
+            which = {1: "forward", hidden: "backward"}.get(output, "")
+        elif kind not in _RECURRENT or output != 1:
+            which = ""
+        if not which:
             taker = repr(layer_name(path[-1])) if path else "the output"
             raise ConvertError(f"layer {taker} takes output {output} of {name!r}: its state.")
-        layer["config"]["return_sequences"] = False
+        return [{"class_name": LAST, "config": {"name": f"state of {name}", "which": which}}]
 
     def _drop_states(
         self, layer: Config, name: str, sources: list[tuple[str, int]]
@@ -102,22 +149,13 @@ class FunctionalGraph:
             self.side_inputs.add(source)
         return sources[:1]
 
-    def _concatenate(
-        self, layer: Config, name: str, sources: list[tuple[str, int]]
-    ) -> list[Config]:
-        """Return the path to a layer that joins others: an embedding and numbers."""
-        names = [source for source, _ in sources]
-        plain = layer.get("class_name") == "Concatenate" and not any(n for _, n in sources)
-        concat = read_concatenate(layer, names, self.path_or_none) if plain else None
-        if concat is None:
-            raise ConvertError(
-                f"layer {name!r} ({layer.get('class_name')}) joins "
-                f"{' and '.join(map(repr, names))}: a graph with branches cannot be converted, "
-                "only layers one after the other, and at their start Concatenate()([Embedding, "
-                "numbers])."
-            )
-        self.side_inputs.add(concat[1])
-        return concat[0]
+    def _embedding(self, name: str) -> tuple[list[Config], str] | None:
+        """Return how a layer joins an embedding and numbers; None if it joins anything else."""
+        layer = self.layer(name)
+        sources = source_tensors(layer)
+        if layer.get("class_name") != "Concatenate" or any(output for _, output in sources):
+            return None
+        return read_concatenate(layer, [source for source, _ in sources], self.path_or_none)
 
 
 def source_tensors(layer: Config) -> list[tuple[str, int]]:

@@ -7,14 +7,15 @@ from typing import Any
 from ...errors import ConvertError
 from ...network.layers import Flatten
 from ...network.model import Model
+from ..common.beside import notes_on
 from ..common.error_context import file_errors, layer_errors
 from ..common.options import merge_options
-from . import core, norms, over_rows, recurrent
+from . import branches, core, norms, over_rows, recurrent
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING, TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
-from .graph import endpoints
+from .graph import LAST, endpoints
 from .network import KerasLayer, Network, read_network
 from .unsupported import reason
 
@@ -38,6 +39,7 @@ _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "Normalization": norms.normalization,
     "Flatten": core.reshape,
     "Reshape": core.reshape,
+    LAST: core.last_output,
     "GetItem": core.slice_,
     "SlicingOpLambda": core.slice_,
     "Bidirectional": over_rows.bidirectional,
@@ -92,7 +94,7 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
             f"{file.name}: written by Keras {file.version}; load it in Keras 2 and save again."
         )
     window = options.get("window")
-    context = Context(file, network, window if isinstance(window, int) else None)
+    context = Context(file, network, _add, window if isinstance(window, int) else None)
     for layer in network.layers:
         with layer_errors(layer.where):
             _add(context, layer)
@@ -101,6 +103,7 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
         width = context.builder.width or 0
         context.builder.add(Flatten(width, context.time), {}, "the output")
     context.builder.window = _window(file, network, context)
+    context.builder.notes += notes_on(file.beside, {}, options, "The file")
     skip = _skip(file, network, context.builder.width)
     source = f"Keras {file.version}".strip()
     return context.builder.build(source, **merge_options(options, skip=skip))
@@ -112,7 +115,7 @@ def _window(file: KerasFile, network: Network, context: Context) -> int | None:
     has_states = False
     if isinstance(config, dict) and "input_layers" in config and context.concat is None:
         has_states = len(endpoints(config, "input_layers")) > 1  # which the caller keeps
-    if has_states or any(layer.config.get("stateful") for layer in network.layers):
+    if has_states or any(layer.config.get("stateful") for layer in network.all_layers):
         return None
     return context.rows
 
@@ -121,7 +124,9 @@ def _add(context: Context, layer: KerasLayer) -> None:
     """Append a layer to the model."""
     kind, config = layer.kind, layer.config
     _check_precision(layer)
-    if kind in TRAINING_ONLY:
+    if layer.branches:
+        branches.join(context, layer)
+    elif kind in TRAINING_ONLY:
         context.weights.drop(layer)
     elif kind in ACTIVATIONS:
         activation = read_layer(kind, config, context.major, layer.where)

@@ -1,7 +1,8 @@
 """The layers of a Keras network as one list, in the order in which they are applied.
 
-Sequential and Functional networks may be nested; they are flattened. A graph with branches is
-refused, except for a residual connection from the input to the output, common in audio.
+Sequential and Functional networks may be nested; they are flattened. A layer that joins branches
+has these as lists of layers. A connection from the input to the output of the network, common in
+audio, is told apart.
 """
 
 import re
@@ -38,6 +39,8 @@ class KerasLayer:
         Names of it and the layers around it, which may be part of the names of its arrays.
     calls : list
         ``inbound_nodes``: the arguments of its calls; empty if unknown.
+    branches : list of list of KerasLayer
+        What it joins, each from where they part, if it joins anything.
     """
 
     kind: str
@@ -47,6 +50,12 @@ class KerasLayer:
     group: str
     aliases: tuple[str, ...]
     calls: list[Any] = field(default_factory=list)
+    branches: "list[list[KerasLayer]]" = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it apart from other layers of a file; it may be in several branches."""
+        return (self.path, *self.aliases)
 
     @property
     def where(self) -> str:
@@ -56,7 +65,7 @@ class KerasLayer:
 
 @dataclass
 class Network:
-    """A network as a chain of layers.
+    """A network as a chain of layers, some of which join branches.
 
     Attributes
     ----------
@@ -69,6 +78,18 @@ class Network:
     layers: list[KerasLayer]
     skip: list[int] | None = None
 
+    @property
+    def all_layers(self) -> list[KerasLayer]:
+        """All layers, those of branches too, each once."""
+        return list({layer.key: layer for layer in _walk(self.layers)}.values())
+
+
+def _walk(layers: Sequence[KerasLayer]) -> Iterator[KerasLayer]:
+    for layer in layers:
+        yield layer
+        for branch in layer.branches:
+            yield from _walk(branch)
+
 
 def read_network(file: KerasFile) -> Network:
     """Return the network in a file.
@@ -76,7 +97,7 @@ def read_network(file: KerasFile) -> Network:
     Raises
     ------
     ConvertError
-        If it has branches, or is not a network of layers.
+        If it is not a network of layers between one input and one output.
     """
     kind, config = file.config.get("class_name"), file.config.get("config")
     if kind not in MODELS:
@@ -87,7 +108,7 @@ def read_network(file: KerasFile) -> Network:
         )
     configs, skip = _in_order(kind, config)
     paths = _paths(_layer_configs(config), file.root)
-    layers = [layer for inner in configs for layer in _flatten(inner, paths[id(inner)], None, ())]
+    layers = _flatten_all(configs, paths, None, ())
     return Network(layers, skip)
 
 
@@ -119,6 +140,21 @@ def _snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+def _flatten_all(
+    layers: Sequence[Config],
+    paths: dict[int, str],
+    group: str | None,
+    aliases: tuple[str, ...],
+) -> list[KerasLayer]:
+    """Return layers without models and wrappers around them; arrays are found by ``paths``."""
+    found: list[KerasLayer] = []
+    for layer in layers:
+        found += _flatten(layer, paths.get(id(layer), ""), group, aliases)
+        branches = layer.get("branches", [])
+        found[-1].branches = [_flatten_all(b, paths, group, aliases) for b in branches]
+    return found
+
+
 def _flatten(
     layer: Config, path: str, group: str | None, aliases: tuple[str, ...]
 ) -> Iterator[KerasLayer]:
@@ -127,12 +163,9 @@ def _flatten(
     name = str(config.get("name", layer.get("name", kind)) if isinstance(config, dict) else kind)
     group, aliases = group or name, (*aliases, name)
     if kind in MODELS:
-        inner, skip = _in_order(kind, config)
-        if skip is not None:
-            raise ConvertError(f"layer {name!r} ({kind}) adds its input to its output inside.")
+        inner, _ = _in_order(kind, config, inside=True)
         paths = _paths(_layer_configs(config), f"{path}/layers")
-        for part in inner:
-            yield from _flatten(part, paths[id(part)], group, aliases)
+        yield from _flatten_all(inner, paths, group, aliases)
     elif kind == "TimeDistributed":
         inner_layer = _inner(config, "layer", name)
         if inner_layer.get("class_name") in ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"):
@@ -170,8 +203,13 @@ def _cells(
         yield KerasLayer(kind, own, inner, paths[id(part)], group, (*aliases, own))
 
 
-def _in_order(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
-    """Return the layers of a model in the order in which they are applied."""
+def _in_order(
+    kind: str, config: Any, inside: bool = False
+) -> tuple[list[Config], list[int] | None]:
+    """Return the layers of a model in the order in which they are applied.
+
+    And the columns of the input that are added to the output, unless it is ``inside`` of another.
+    """
     layers = _layer_configs(config)
     if kind == "Sequential":
         return layers, None
@@ -183,7 +221,7 @@ def _in_order(kind: str, config: Any) -> tuple[list[Config], list[int] | None]:
     found: tuple[list[Config], list[int] | None] | None = None
     if len(predictions) == 1:
         last = graph.layer(predictions[0][0])
-        if last.get("class_name") in _ADDITIONS:
+        if last.get("class_name") in _ADDITIONS and not inside:
             found = _read_skip(graph, last)
         if found is None:
             found = graph.path_to(*predictions[0]), None

@@ -6,7 +6,7 @@ _AXES = "it convolves along another axis than time: a row of a stream has one ax
 _LOCAL = "of convolutions only Conv1D, SeparableConv1D and DepthwiseConv1D are supported"
 _PADDING = "rows are padded within Conv1D only: give that layer padding='same' or 'causal'"
 _CROPPING = "rows are left out by pooling and by stride only"
-_GRAPH = "it joins branches, and only layers one after the other can be converted"
+_GRAPH = "it joins branches, and only Add, Subtract, Average, Multiply and Concatenate can be"
 _CODE = "it is Python code, which is never run"
 
 REASONS = {

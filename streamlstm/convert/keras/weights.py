@@ -13,12 +13,13 @@ class FileWeights:
     ----------
     file : KerasFile
     layers : list of KerasLayer
-        All layers of the network.
+        All layers of the network, each once.
     """
 
     def __init__(self, file: KerasFile, layers: list[KerasLayer]) -> None:
         self._file = file
-        self._unclaimed = {
+        self._taken: set[str] = set()
+        self._arrays = {
             path: array
             for path, array in file.arrays.items()
             if "seed_generator" not in path.split("/") and _is_weight(file, path)
@@ -28,7 +29,8 @@ class FileWeights:
     def take(self, layer: KerasLayer, names: tuple[str, ...]) -> Weights:
         """Take a layer's arrays; ``names`` are in the order of the file."""
         paths = self._paths(layer)
-        arrays = [self._unclaimed.pop(path) for path in paths]
+        arrays = [self._arrays[path] for path in paths]
+        self._taken |= {*paths}
         named = dict(zip((*names, *_spare(len(arrays) - len(names))), arrays, strict=False))
         return Weights(layer.where, named)
 
@@ -42,22 +44,22 @@ class FileWeights:
 
     def arrays(self, layer: KerasLayer) -> list[Array]:
         """Return a layer's arrays in the order of the file, without taking them."""
-        return [self._unclaimed[path] for path in self._paths(layer)]
+        return [self._arrays[path] for path in self._paths(layer)]
 
     def drop(self, layer: KerasLayer) -> None:
         """Discard the arrays of a layer that has an effect in training only."""
-        for path in self._paths(layer):
-            del self._unclaimed[path]
+        self._taken |= {*self._paths(layer)}
 
     def finish(self) -> None:
         """Raise ConvertError if an array belongs to no layer."""
-        if self._unclaimed:
-            listed = ", ".join(f"{path} {array.shape}" for path, array in self._unclaimed.items())
+        spare = {path: a for path, a in self._arrays.items() if path not in self._taken}
+        if spare:
+            listed = ", ".join(f"{path} {array.shape}" for path, array in spare.items())
             raise ConvertError(f"{self._file.name}: has weights that no layer takes: {listed}.")
 
     def _paths(self, layer: KerasLayer) -> list[str]:
         if self._file.groups is not None:
-            return self._by_layer.get(id(layer), [])
+            return self._by_layer.get(layer.key, [])
         folders = [layer.path]
         if layer.kind == "Bidirectional":
             folders = [f"{layer.path}/{way}_layer/cell" for way in ("forward", "backward")]
@@ -65,7 +67,7 @@ class FileWeights:
             path
             for folder in folders
             for path in sorted(
-                (path for path in self._unclaimed if path.startswith(f"{folder}/vars/")),
+                (path for path in self._arrays if path.startswith(f"{folder}/vars/")),
                 key=lambda path: (len(path), path),
             )
         ]
@@ -80,9 +82,9 @@ def _spare(count: int) -> tuple[str, ...]:
     return tuple(f"one more ({n})" for n in range(1, count + 1))
 
 
-def _assign_arrays(file: KerasFile, layers: list[KerasLayer]) -> dict[int, list[str]]:
+def _assign_arrays(file: KerasFile, layers: list[KerasLayer]) -> dict[tuple[str, ...], list[str]]:
     """Assign the arrays of each group of a legacy file to the layers in it, by their names."""
-    assigned: dict[int, list[str]] = {id(layer): [] for layer in layers}
+    assigned: dict[tuple[str, ...], list[str]] = {layer.key: [] for layer in layers}
     for group, names in (file.groups or {}).items():
         candidates = [layer for layer in layers if layer.group == group]
         for name in names:
@@ -91,7 +93,7 @@ def _assign_arrays(file: KerasFile, layers: list[KerasLayer]) -> dict[int, list[
                 raise ConvertError(f"{file.name}: layer {group!r} lacks its weight {name!r}.")
             if group == "top_level_model_weights":
                 continue
-            assigned[id(_owner(file, group, name, candidates))].append(path)
+            assigned[_owner(file, group, name, candidates).key].append(path)
     return assigned
 
 

@@ -26,10 +26,12 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ``lags``                float32[batch, L C]  of a linear part: the scaled values of the last L
                                                  steps of the C inputs that it reads, latest first
     ``lags.count``          float32[batch, 1]    how many of these steps there were
+    ``counters``            float64[batch, D]    the last values of D counters
+    ``counters.seen``       float32[batch, 1]    1 if there were any
     ======================  ===================  ==================================================
 
-    With offsets the observation and the prediction are float64. The outputs are ``prediction``,
-    float32[batch, O], and for each state its successor,
+    With offsets or counters the observation and the prediction are float64. The outputs are
+    ``prediction``, float32[batch, O], and for each state its successor,
     ``layerN.h.next``, ``lags.next``, ...: feed them back with the next observation. A new stream
     starts from zeros, or from the vectors under ``initial`` in the graph's metadata (key
     ``streamlstm``, JSON, with the names of inputs and outputs and the horizon).
@@ -44,15 +46,15 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     ------
     ConvertError
         If onnx is not installed, or the model's online stage changes what the network gets or
-        says: a graph holds the network and its linear part alone.
+        says: a graph holds the network, its linear part and the changes of counters alone.
     """
     if not isinstance(model, Model):
         raise ConvertError(f"to_onnx: expected a Model, got {type(model).__name__}.")
-    if model.counters:
+    if model.counters and model.window is not None:
         raise ConvertError(
-            "to_onnx: expected a model that takes its inputs as they are, got one that takes the "
-            f"changes of {', '.join(model.counters)} from what it remembers; model.of_changes() is "
-            "one to which changes are given."
+            "to_onnx: expected a window model that takes its inputs as they are: its graph takes "
+            f"one window and keeps no state, as the changes of {', '.join(model.counters)} need; "
+            "model.of_changes() is one to which changes are given."
         )
     if model.lags and model.window is not None:
         raise ConvertError(
@@ -66,6 +68,11 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
         raise ConvertError(
             "to_onnx: expected a model whose outputs are those of its network, got one whose "
             f"online stage changes them; {_without_stage(model)}."
+        )
+    if online is not None and any(online.fill_of(n) != "refuse" for n in model.differences):
+        raise ConvertError(
+            "to_onnx: expected counters that are not filled: where one begins again its change is "
+            f"what the online stage fills in, which a graph does not hold; {_without_stage(model)}."
         )
     target = check_path(path, ConvertError, "an .onnx file to write")
     onnx = require("onnx", "write ONNX files")

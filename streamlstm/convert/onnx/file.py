@@ -87,3 +87,8 @@ def exported_metadata(model: Any) -> dict[str, Any]:
             except (ValueError, KeyError, TypeError):
                 return {}
     return {}
+
+
+def own_metadata(model: Any) -> dict[str, str]:
+    """Return the metadata that others wrote into a file."""
+    return {e.key: e.value for e in model.metadata_props if e.key != METADATA_KEY}

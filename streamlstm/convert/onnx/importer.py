@@ -6,8 +6,9 @@ from typing import Any
 
 from ...errors import ConvertError
 from ...network.model import Model
+from ..common.beside import notes_on_texts
 from .build_layers import build_layers
-from .file import exported_metadata, inline_functions, load_model, to_array
+from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
 from .inputs import input_candidates
 from .interpreter import Interpreter
 from .loops import replace_loops
@@ -75,6 +76,7 @@ def convert_graph(
     if options.get("window", 0) is None:
         exported.pop("start", None)
     initial = exported.pop("initial", {})
+    more = notes_on_texts(own_metadata(model), options, "The file's metadata")
     problem: ConvertError | None = None
     window = options.get("window")
     rows = window if isinstance(window, int) and not isinstance(window, bool) else None
@@ -85,7 +87,7 @@ def convert_graph(
             _check_output(tensor, single_step)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
             builder.window = _window(model, inputs, tensor)
-            builder.notes += dict.fromkeys([*notes, *interpreter.notes])
+            builder.notes += dict.fromkeys([*notes, *interpreter.notes, *more])
             chosen = {**exported, **options}
             if tensor.skip is not None and "skip" not in chosen:
                 chosen = {"skip_scale": tensor.skip_scale, **chosen, "skip": tensor.skip}

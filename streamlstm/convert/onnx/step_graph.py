@@ -9,6 +9,7 @@ from ...errors import ConvertError
 from ...network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
+from .counters import WIDE, add_changes, counter_states
 from .file import METADATA_KEY
 from .linear_part import add_linear_part, lag_states
 from .local_functions import (
@@ -46,7 +47,8 @@ class StepGraph:
         self.functions: list[Any] = []
         self.states: list[tuple[str, int]] = []
         self.parts: dict[str, Any] = {}  # weights of parts of layers, by their names
-        self.observation = self.source  # without offsets
+        self.observation = self.source  # without offsets, counters as their changes
+        self.levels: str | None = None  # what is added to outputs that forecast counters
 
     def proto(self) -> Any:
         """Return the ModelProto."""
@@ -65,7 +67,7 @@ class StepGraph:
                 ("prediction", model.output_offsets),
             )
             if offsets is not None
-        }
+        }.union(WIDE)
 
         def described(parts: list[tuple[str, list[Any]]]) -> list[Any]:
             kinds = [TensorProto.DOUBLE if name in wide else float_ for name, _ in parts]
@@ -115,8 +117,10 @@ class StepGraph:
         from onnx import TensorProto
 
         w, model = self.writer, self.model
+        if model.differences:
+            self._difference()
         if model.input_offsets is not None:
-            moved = w.node("Sub", self.source, w.constant(model.input_offsets, np.float64))
+            moved = w.node("Sub", self.observation, w.constant(model.input_offsets, np.float64))
             self.observation = w.node("Cast", moved, to=TensorProto.FLOAT)
         self._start()
         x = self.observation
@@ -137,7 +141,19 @@ class StepGraph:
         if model.output_offsets is not None:
             wide = w.node("Cast", y, to=TensorProto.DOUBLE)
             y = w.node("Add", wide, w.constant(model.output_offsets, np.float64))
+        if self.levels is not None:
+            y = w.node("Add", y, self.levels)
         self._output(y, "prediction")
+
+    def _difference(self) -> None:
+        """Write the changes of counters, and the levels of the outputs that forecast them."""
+        self.states += counter_states(self.model)
+        parts = add_changes(self.writer, self.model, self.source)
+        self.observation = parts.pop("observation")
+        levels = parts.pop("levels")
+        self.levels = levels if self.model.has_levels else None
+        for state, new in parts.items():
+            self._output(new, f"{state}.next")
 
     def _start(self) -> None:
         """Write what comes before scaling."""

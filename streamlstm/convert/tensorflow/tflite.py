@@ -52,6 +52,7 @@ class _Reader:
         model = Table.root(content)
         self.codes, self.graphs, self.buffers = (model.tables(n) for n in (1, 2, 4))
         self.content, self.quantised = content, set[str]()
+        self.described = "TFLITE_METADATA" in (entry.text(0) for entry in model.tables(6))
         if not self.graphs:
             raise ValueError("it has no graph")
 
@@ -76,6 +77,11 @@ class _Reader:
             notes.append(
                 f"Weights are quantised ({kinds}): they became the numbers that they stand for. "
                 "TensorFlow Lite may round what lies between, which is not done here."
+            )
+        if self.described and not prefix:
+            notes.append(
+                "The file describes its inputs (TFLITE_METADATA), which is not read: if that has "
+                "a normalisation, give it as input_scaling= (--input-mean, --input-scale)."
             )
         return Graph(operations, inputs, outputs, constants, notes)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
+from ..common.beside import parse_texts
 from ..common.files import first_bytes, is_json_object, is_safetensors, read_json
 from ..common.frameworks import first_line, require
 from ..common.weights import to_float64
@@ -84,9 +85,11 @@ def _load_safetensors(path: Path) -> Any:
 
     try:
         with safe_open(path, "pt" if find_spec("torch") else "np") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            texts = {key: text for key, text in (file.metadata() or {}).items() if key != "format"}
     except (SafetensorError, OSError, TypeError) as error:
         raise ConvertError(f"{path}: cannot be read as safetensors: {error}.") from None
+    return {"state_dict": tensors, "metadata": parse_texts(texts)} if texts else tensors
 
 
 @contextmanager
@@ -147,7 +150,8 @@ def _unreadable(error: Exception) -> str:
     if named:
         return (
             f"this file holds {named[1]}, and reading that would run its code, which is never "
-            "done. Load it yourself and save its state dict, or give from_torch the module."
+            "done. Load it yourself and save its state dict, or give from_torch the module. A "
+            "scaler in it goes into input_scaling= and output_scaling=."
         )
     if str(error).startswith("Weights only load failed"):
         return "this file is damaged, of another kind, or holds more than tensors and plain values."

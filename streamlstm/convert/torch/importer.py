@@ -1,14 +1,16 @@
 """Conversion of PyTorch networks: a module, its state dict, or a file with the state dict."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
 from ...errors import ConvertError
 from ...files import check_path
 from ...network.model import Model
+from ..common.beside import notes_on
 from .file import find_state_dict, read_torch
 from .layers import InitialState, assemble
+from .state_dict import layers_of_state_dict, read_both_ways
 
 _UNSEEN = (
     "no: a state dict does not say what forward does beside its layers; give the module to be sure"
@@ -23,6 +25,7 @@ def from_torch(
     initial_state: Iterable[InitialState] | None = None,
     rnn_activation: str = "tanh",
     epsilon: float = 1e-5,
+    bidirectional: str | None = None,
     module: Any = None,
     **options: Any,
 ) -> Model:
@@ -41,8 +44,8 @@ def from_torch(
     source : torch.nn.Module, mapping of str to tensor or array, or path
         A path is that of a file in which torch.save or safetensors put a state dict, which is read
         without executing anything from it (``weights_only=True``), or of TorchScript. Also an
-        ``ExportedProgram`` of torch.export. TorchScript and exported programs are read by their
-        state dict and compared with what they compute.
+        ``ExportedProgram`` of torch.export. Their operations are followed as those of a module,
+        and compared with what they compute.
     activations : mapping of str to str, optional
         Activations that ``forward`` applies by functions, by the name of the layer they follow:
         ``{"fc1": "relu"}``.
@@ -54,6 +57,10 @@ def from_torch(
         That of ``nn.RNN``, "tanh" or "relu"; only a state dict leaves it open.
     epsilon : float
         That of BatchNorm1d and LayerNorm; only a state dict leaves it open.
+    bidirectional : {"last", "ends"}, optional
+        What the head takes of a bidirectional module, in a window model; only a state dict leaves
+        it open. "last": its outputs at the last row, ``output[:, -1]``. "ends": the last state of
+        either direction, ``torch.cat([h_n[-2], h_n[-1]], 1)``.
     module : torch.nn.Module, optional
         The network that a state dict belongs to. It is loaded with the weights, strictly, and
         converted: the sure way, because a module says what its ``forward`` does.
@@ -76,49 +83,38 @@ def from_torch(
     if isinstance(source, str | PathLike):
         source = read_torch(check_path(source, ConvertError, "a file of a network"))
     states = _states(initial_state)
+    notes = []
+    if isinstance(source, Mapping):
+        notes = notes_on(source, find_state_dict(source), options, "The checkpoint")
     if module is not None:
         from .user_module import load_weights
 
         source = load_weights(module, source)
     if isinstance(source, Mapping):
-        return _of_state_dict(source, activations, states, rnn_activation, epsilon, options)
-    if type(source).__module__.startswith(("torch.jit", "torch.export")):
-        from .program import convert_program, is_program
-
-        if is_program(source):
-            given = (activations or {}, states, rnn_activation, epsilon)
-            builder, compared = convert_program(source, *given)
-            return builder.build("PyTorch", compared=compared, **options)
-    if not hasattr(source, "named_modules") or isinstance(source, type):
+        parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
+        read_both_ways(parts, bidirectional, options.get("window"))
+        builder = assemble(parts, dict(activations or {}), states)
+        builder.notes += notes
+        return builder.build("PyTorch", compared=_UNSEEN, **options)
+    window = options.get("window")
+    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
+    exported = type(source).__name__ == "ExportedProgram"
+    if not (exported or hasattr(source, "named_modules")) or isinstance(source, type):
         raise ConvertError(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
             f"dict, got {type(source).__name__}."
         )
     from .chain import Residual
     from .equivalence import convert_module
+    from .program import convert_program, is_program
 
     residual = Residual(options.get("skip"), options.get("skip_scale"))
-    window = options.get("window")
-    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
-    builder, found, compared = convert_module(source, activations or {}, states, residual, rows)
+    convert = convert_program if is_program(source) else convert_module
+    builder, found, compared = convert(source, activations or {}, states, residual, rows)
     if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
+    builder.notes += notes
     return builder.build("PyTorch", compared=compared, **options)
-
-
-def _of_state_dict(
-    source: Mapping[Any, Any],
-    activations: Mapping[str, str] | None,
-    states: Sequence[InitialState],
-    rnn_activation: str,
-    epsilon: float,
-    options: Mapping[str, Any],
-) -> Model:
-    from .state_dict import layers_of_state_dict
-
-    parts = layers_of_state_dict(find_state_dict(source), rnn_activation, epsilon)
-    builder = assemble(parts, dict(activations or {}), states)
-    return builder.build("PyTorch", compared=_UNSEEN, **options)
 
 
 def _states(given: Any) -> list[InitialState]:

@@ -1,7 +1,7 @@
 """Reading of state dicts: layers are recognised by the names and shapes of their weights."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,34 @@ def layers_of_state_dict(
     for name, tensors in initial.items():
         assign_initial_state(name, tensors, layers)
     return layers
+
+
+def read_both_ways(layers: Sequence[TorchLayer], head: str | None, window: Any) -> None:
+    """Say which outputs of bidirectional modules go on; parameters as for from_torch.
+
+    Raises
+    ------
+    ConvertError
+        If it is not known: only a window has an end, and only forward says what the head takes.
+    """
+    if head not in (None, "last", "ends"):
+        raise ConvertError(f"bidirectional: expected 'last' or 'ends', got {head!r}.")
+    recurrent = [layer for layer in layers if layer.kind == "recurrent"]
+    for layer in recurrent:
+        if not any(key.endswith("_reverse") for key in layer.weights.shapes):
+            continue
+        if window is None or (head is None and layer is recurrent[-1]):
+            rows = "" if window else "the rows of its window (window=T, --window T), and "
+            raise ConvertError(
+                f"{layer.name} is bidirectional: its second half reads the series from its end, "
+                f"which only a window has. Give {rows}what the head takes, which a state dict does "
+                "not say: bidirectional='last' for output[:, -1], 'ends' for the last states of "
+                "both directions, cat(h_n[-2], h_n[-1]) (--bidirectional last). Or give the "
+                "module (--module), whose forward says it."
+            )
+        layer.options["both"] = "ends" if head == "ends" and layer is recurrent[-1] else "rows"
+    if head and not any("both" in layer.options for layer in recurrent):
+        raise ConvertError("bidirectional: no layer of this state dict is.")
 
 
 def is_initial_state(tensors: Mapping[str, Any]) -> bool:

@@ -46,10 +46,12 @@ class Missing:
 
     def mask(self, cells: Any) -> Any:
         """Return which cells of an Arrow array of text are missing, as an array of booleans."""
-        if pc.any(pc.match_substring_regex(cells, r"^\s|\s$")).as_py():
-            cells = pc.utf8_trim_whitespace(cells)
-        return pc.is_in(cells, pa.array([None, *sorted(_SPELLED), *self.others], pa.string()))
+        trimmed = pc.utf8_trim_whitespace(cells)
+        return pc.is_in(trimmed, pa.array([None, *sorted(_SPELLED), *self.others], pa.string()))
 
     def to_null(self, cells: Any) -> Any:
         """Return the cells with null for the missing ones."""
-        return pc.if_else(self.mask(cells), pa.scalar(None, cells.type), cells)
+        missing = self.mask(cells)
+        if not pc.any(missing).as_py():
+            return cells
+        return pc.if_else(missing, pa.scalar(None, cells.type), cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,9 @@ class NumberFormat:
 
     def convert(self, cells: Any) -> Any:
         """Return the numbers of an Arrow array of text, float64 with null where there is none."""
+        if isinstance(cells, pa.ChunkedArray):  # in parts, which stay in cache, on all cores
+            with ThreadPoolExecutor(pa.cpu_count()) as pool:
+                return pa.chunked_array(list(pool.map(self.convert, cells.chunks)), pa.float64())
         try:  # a column without marks between thousands and units is read at once
             if self.decimal == ".":
                 return pc.cast(cells, pa.float64())
@@ -114,8 +118,6 @@ class NumberFormat:
         return pc.cast(cells, pa.float64())
 
     def _convert_marked(self, cells: Any) -> Any:
-        if isinstance(cells, pa.ChunkedArray):
-            cells = cells.combine_chunks()
         parts = pc.extract_regex(cells, PARTS)
         text = pc.struct_field(parts, "number")
         right = pc.and_(

@@ -110,6 +110,8 @@ def evidence(cells: Any, number_format: NumberFormat) -> tuple[str, bool]:
         Whether it has thousands without a mark between them.
     """
     if pa.types.is_floating(cells.type):
+        if not number_format.is_plain:  # recognised with its marks, then converted
+            return number_format.decimal, False
         fractions = pc.any(pc.not_equal(cells, pc.trunc(cells))).as_py()
         return "." if fractions else "", bool(pc.any(pc.greater(cells, 999)).as_py())
     cells = normal(cells.unique().drop_null())

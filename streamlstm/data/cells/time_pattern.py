@@ -65,8 +65,9 @@ def convert_pattern(cells: Any, pattern: str) -> Any:
     DataError
         If the pattern holds a directive that is not known.
     """
-    if isinstance(cells, pa.ChunkedArray):
-        cells = pa.concat_arrays(cells.chunks) if cells.num_chunks else pa.array([], cells.type)
+    if isinstance(cells, pa.ChunkedArray):  # in parts, which stay in cache
+        converted = [convert_pattern(part, pattern) for part in cells.chunks]
+        return pa.chunked_array(converted, pa.float64())
     regex = _regex(pattern)
     parts = _fixed_parts(cells, pattern)
     found = pc.extract_regex(pc.utf8_trim_whitespace(cells), regex) if parts is None else None

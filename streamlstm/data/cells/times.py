@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from .time_units import EXCEL, UNITS, recognise_unit, to_seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _LEAST = 0.5  # share of the cells that are times, from which on the column holds them
+_SAMPLE = 10_000  # cells of a longer column that mostly tell how the others are written
 ISO = "iso"
 
 
@@ -74,10 +75,13 @@ class TimeReading:
         None where the column holds no times; several where it can be read in several ways.
     example : str
         A cell that can be read in several ways.
+    seconds : pyarrow array of float64, or None
+        The cells, where all were converted to see that they can be.
     """
 
     formats: tuple[TimeFormat, ...]
     example: str = ""
+    seconds: Any = field(default=None, compare=False, repr=False)
 
 
 def recognise_times(cells: Any) -> TimeReading:
@@ -107,6 +111,29 @@ def _recognise_text(cells: Any) -> TimeReading:
             return TimeReading((TimeFormat(ISO),))
         except pa.ArrowInvalid:
             continue
+    if len(cells) > _SAMPLE:
+        # What all cells can be is the reading, if no other is possible even of a sample.
+        places = np.linspace(0, len(cells) - 1, _SAMPLE).astype(np.int64)
+        best = list(_best(pa.concat_arrays(_parts(cells.take(pa.array(places))))))
+        if len(best) == 1:
+            seconds = best[0].convert(cells)
+            if not seconds.null_count:
+                return TimeReading((best[0],), seconds=seconds)
+    found = _best(cells)
+    best = list(found)
+    if len(best) < 2 or best[0].notation == ISO:
+        return TimeReading(tuple(best[:1]))
+    different = np.zeros(len(cells), np.bool_)
+    for other in best[1:]:
+        a, b = found[best[0]], found[other]
+        different |= (a != b) & ~(np.isnan(a) & np.isnan(b))
+    if not different.any():
+        return TimeReading((best[0],))
+    return TimeReading(tuple(best), cells[int(different.argmax())].as_py())
+
+
+def _best(cells: Any) -> dict[TimeFormat, NDArray[np.float64]]:
+    """Return the formats that most of the cells have, and the times that they are by each."""
     first = cells[0].as_py()
     found: dict[TimeFormat, NDArray[np.float64]] = {}
     for notation in (ISO, *patterns_of(first)):
@@ -115,17 +142,8 @@ def _recognise_text(cells: Any) -> TimeReading:
     counts = {f: int(np.isfinite(seconds).sum()) for f, seconds in found.items()}
     most = max(counts.values(), default=0)
     if most < _LEAST * len(cells):
-        return TimeReading(())
-    best = [f for f, count in counts.items() if count == most]
-    if best[0].notation == ISO:
-        return TimeReading((best[0],))
-    different = np.zeros(len(cells), np.bool_)
-    for other in best[1:]:
-        a, b = found[best[0]], found[other]
-        different |= (a != b) & ~(np.isnan(a) & np.isnan(b))
-    if not different.any():
-        return TimeReading((best[0],))
-    return TimeReading(tuple(best), cells[int(different.argmax())].as_py())
+        return {}
+    return {f: found[f] for f, count in counts.items() if count == most}
 
 
 _ISO_TYPES = (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"))

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 19
 _HEAD = 1 << 20
+_LINE_FEED = ord("\n")
 
 _MARKS = (  # byte order marks, the longer before those that they begin with
     (codecs.BOM_UTF8, "utf-8"),
@@ -57,7 +59,7 @@ class Content:
         return file
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the bytes in blocks of a few megabytes."""
+        """Yield the bytes in blocks of some hundred kilobytes."""
         with self.open() as file:
             while block := file.read(_BLOCK):
                 yield block
@@ -182,7 +184,8 @@ def _scan(content: Content) -> Scan:
     lines, quotes, encoding, blank, last = 0, 0, "utf-8", 0, b"\n"
     decoder = codecs.getincrementaldecoder("utf-8")()
     for block in content.blocks():
-        lines += block.count(b"\n")
+        codes = np.frombuffer(block, np.uint8)
+        lines += int(np.count_nonzero(codes == _LINE_FEED))  # bytes.count is slow
         quotes += block.count(b'"')
         end = block.rstrip(b"\r\n")
         blank = block[len(end) :].count(b"\n") + (blank if not end else 0)

@@ -16,6 +16,7 @@ MOVING_BLOCKS = 4 if SIMULATED else 4096
 # registers; a panel's threads share the weights, their streams are a tile.
 TILE = 4 if SIMULATED else 16  # a multiple of 4, which go through memory together
 MAX_STREAMS = 4 * TILE  # of a block of threads
+STARTS = 2 * MAX_STREAMS  # floats at the start of a block's shared memory, for streams.find_rows
 WARPS = 2 if SIMULATED else 4  # of a block, LANES threads each
 # So that three blocks fit on a multiprocessor, one of which computes while others wait for memory.
 # The kernels that keep weights with the values, or values far away, need more, and fit twice.

@@ -23,7 +23,7 @@ def shift_of(spacing):
 
 
 @device
-def _threads_of_a_row(size):
+def threads_of_a_row(size):
     """Return log2 of the number of threads that share ``size`` values: no more than needed."""
     bits = int64(0)
     while (1 << bits) < size and (1 << bits) < LANES:
@@ -78,7 +78,7 @@ def scatter(rows, starts, count, start, size, S, o, spacing):
 def load_inputs(weights, program, X, first, count, S, a, spacing):
     """Load the scaled observations to the values from ``S[a]`` on."""
     F, mean = program[layout.INPUTS], program[layout.INPUT_SCALING]
-    bits = _threads_of_a_row(F)
+    bits = threads_of_a_row(F)
     for m in range(cuda.threadIdx.x >> bits, spacing - SPACE, cuda.blockDim.x >> bits):
         place = (first + lower(m, count - 1)) * F
         for k in range(cuda.threadIdx.x & ((1 << bits) - 1), F, 1 << bits):
@@ -92,7 +92,7 @@ def store_outputs(weights, program, rows, slots, starts, X, Y, first, count, S, 
     """Scale predictions back to the unit of the series; store those of numbered observations."""
     F, O, scale = program[layout.INPUTS], program[layout.OUTPUTS], program[layout.OUTPUT_SCALING]
     skip, factors = program[layout.SKIP], program[layout.SKIP_SCALE]
-    bits = _threads_of_a_row(O)
+    bits = threads_of_a_row(O)
     for m in range(cuda.threadIdx.x >> bits, count, cuda.blockDim.x >> bits):
         numbered = slots[uint64(1 + first + m)] >= 0
         stored = starts[uint64(m)] + program[layout.PREDICTION]

@@ -75,9 +75,10 @@ def _intervals(weights, program, group, S, rows, addresses, positions, T, D, R):
         take(R, TILE * n, D, VALUE)
         at = program[group + table.INTERVALS] + (n - first) * program[group + table.INTERVAL_SIZE]
         low, high = program[stage + table.LOW] + n, program[stage + table.HIGH] + n
+        largest = program[group + table.LARGEST] + n - first
         intervals_tile(
-            S, rows, addresses, positions, ring, at, T, D, weights, k, R, low, high, O
-        )  # fmt: skip
+            S, rows, addresses, positions, ring, at, largest, T, D, weights, k, R, low, high, O
+        )
         for m in range(TILE):
             shown = bounds_at(program, group, rows[m], positions[m], n)
             S[shown], S[shown + 1] = D[LOW + m], D[HIGH + m]

@@ -1,6 +1,6 @@
 """Prediction intervals of one output of one stream; the equations are in online/intervals.py.
 
-Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, then of each
+Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, MOST, then of each
 level MISS, SIDE, TIED, WIDER and NARROWER; levels of one side one after another and rising.
 """
 
@@ -12,12 +12,12 @@ from ..cache import inlined, internal
 from .elementary import exp
 
 # Columns of the state; after them the ratio of each level, then for each of the last ``horizon``
-# forecasts LEAN, SCALE and the half width of each level.
+# forecasts LEAN, SCALE and the half width of each level. The largest error of late stands apart.
 FAST, SLOW, WEIGHT, COUNT, RATIOS = range(5)
 LEAN, SCALE, HALVES = range(3)
 
-LEVELS, PACE, LOWER, UPPER = range(4)
-LEVEL = 4  # of the first level
+LEVELS, PACE, LOWER, UPPER, MOST = range(5)
+LEVEL = 5  # of the first level
 MISS, SIDE, TIED, WIDER, NARROWER = range(5)
 LEVEL_SIZE = 5
 BOTH, ABOVE, BELOW = 0, 1, -1  # values of SIDE
@@ -37,6 +37,8 @@ SMALLEST, LARGEST = 1e-30, 1e30  # of a scale
 RATIO_SMALLEST, RATIO_LARGEST = 0.001, 1000.0
 TIED_SHARE = 0.09  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
 COUNTED = 10_000.0  # where the count stops
+FADED = 0.0005  # of the largest error of late, in a row, times PACE
+BEYOND = 0.05  # half a width is at most that error and this part of it, times the root of PACE
 
 
 @inlined
@@ -66,6 +68,25 @@ def learn_scale(S, at, w, pace, size, lean, scale, learns):
     S[at + SLOW * w] = slow_after if learns else slow
     S[at + WEIGHT * w] = turned if learns & foretold & (slow != 0.0) else weight
     S[at + COUNT * w] = min(count, COUNTED) if learns else S[at + COUNT * w]
+
+
+@inlined
+def learn_largest(largest, pace, size, half, learns):
+    """Return the largest error of late after one of this ``size``; 0 before the first.
+
+    ``half`` is half the width of the last level, as it was shown with the forecast that is due: a
+    row of the former version knows no error, but how wide it was.
+    """
+    begun = max(size, abs(half)) if half == half else size
+    after = min(max(size, largest * (1.0 - FADED * pace)) if largest > 0.0 else begun, LARGEST)
+    return after if learns else largest
+
+
+@inlined
+def limited(half, most, largest):
+    """Return half a width, no larger than ``most`` times the largest error of late, if any."""
+    limit = most * largest
+    return limit if (half > limit) & (largest > 0.0) else half
 
 
 @inlined
@@ -146,7 +167,7 @@ def bounds_of(side, lower, upper, paced, half, y):
 
 
 @internal
-def interval_update(S, at, K, k, position, residual):
+def interval_update(S, at, K, k, position, residual, largest):
     """Learn from the residual of the forecast that is due, and size the intervals of the new one.
 
     Called once a step, before the bounds of the new forecast are asked for.
@@ -166,6 +187,8 @@ def interval_update(S, at, K, k, position, residual):
         horizon - 1, and from there to 0 again.
     residual : float64
         Label less forecast; NaN (or infinite): not known, nothing is learned.
+    largest : int64
+        Of the largest error of late of this output and stream, in S.
     """
     levels, pace = int64(K[k + LEVELS]), float64(K[k + PACE])
     shown = at + RATIOS + levels + position * (HALVES + levels)
@@ -181,10 +204,13 @@ def interval_update(S, at, K, k, position, residual):
             S[at + RATIOS + n], side_before = most, constants[1]
         lean, scale = float64(S[shown + LEAN]), float64(S[shown + SCALE])
         learn_scale(S, at, 1, pace, size, lean, scale, True)
+        half = float64(S[shown + HALVES + levels - 1])
+        S[largest] = learn_largest(float64(S[largest]), pace, size, half, True)
     lean, scale = show(S, at, 1)
     S[shown + LEAN], S[shown + SCALE] = lean, scale
     for n in range(levels):
-        S[shown + HALVES + n] = float64(S[at + RATIOS + n]) * scale
+        half = float64(S[at + RATIOS + n]) * scale
+        S[shown + HALVES + n] = limited(half, float64(K[k + MOST]), float64(S[largest]))
 
 
 @internal

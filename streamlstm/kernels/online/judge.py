@@ -23,7 +23,8 @@ def _intervals(weights, program, group, S, row, position, n, Y, y):
     columns = program[group + table.INTERVALS] + of_group * program[group + table.INTERVAL_SIZE]
     k, levels = program[group + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
     error = float64(Y[y + program[stage + table.ERROR] + n])
-    interval_update(S, row + columns, weights, k, position, error)
+    largest = row + program[group + table.LARGEST] + of_group
+    interval_update(S, row + columns, weights, k, position, error, largest)
     low = high = np.nan
     for level in range(levels):
         forecast = float64(Y[y + n])

@@ -31,7 +31,8 @@ def _learn_intervals(weights, program, group, S, row, number, labels):
             error = bounded_error(float64(labels[first + n]) - float64(S[forecasts + n]))
             if error == error:
                 at = columns + n * program[group + table.INTERVAL_SIZE]
-                interval_update(S, at, weights, k, position, error)
+                largest = row + program[group + table.LARGEST] + n
+                interval_update(S, at, weights, k, position, error, largest)
                 S[forecasts + n] = np.nan
 
 

@@ -61,8 +61,8 @@ def factors_of(size, sum_of_diagonal, error):
     Returns
     -------
     (bool, float64, float64, float64)
-        Whether the inverse is sound, or rounding has made it indefinite; what the gain is multiplied
-        with to change the weights, and the inverse; and by what that grows.
+        Whether the inverse is sound, or rounding has made it indefinite; what the gain is
+        multiplied with to change the weights, and the inverse; and by what that grows.
     """
     sound = (size >= 0.0) & (sum_of_diagonal > 0.0) & (sum_of_diagonal < 2.0 * LARGEST)
     forgetting = FORGETTING if sum_of_diagonal < LARGEST else 1.0

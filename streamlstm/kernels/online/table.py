@@ -84,5 +84,6 @@ TARGETS = 48  # from here on for each output the input that it forecasts, -1 for
     # Persistence: the ring of the values with the forecasts, and the usual error of each output.
     HELD,
     USUAL,
-) = range(14)
-GROUP_SIZE = 14
+    LARGEST,  # the largest error of late of each output with intervals
+) = range(15)
+GROUP_SIZE = 15

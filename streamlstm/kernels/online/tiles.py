@@ -25,7 +25,7 @@ VALUE, RESIDUAL, TIME = 0, TILE, 2 * TILE
 SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE)
 SCORE, P_VALUE, ALARM, KIND = range(10 * TILE, 14 * TILE, TILE)
 # Of intervals, HIGHEST being the most that a ratio may be; and of the test for drift.
-LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND, RATIO, HALF = range(3 * TILE, 11 * TILE, TILE)
+LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND, LARGEST, RATIO, HALF = range(3 * TILE, 12 * TILE, TILE)
 STUCK = 14 * TILE
 WAVES = 15 * TILE  # eight: the features of the time, without the constant
 VECTORS = 23 * TILE
@@ -107,21 +107,30 @@ def _learn_ratios(T, shown, D, levels, K, k, pace):
 
 
 @inlined
-def _learn_scales(T, D, pace):
-    """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts."""
+def _learn_scales(T, D, half, pace):
+    """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts.
+
+    ``half`` is half the width of the last level, as it was shown.
+    """
+    take(T, half, D, HALF)
     for m in range(TILE):
         size = abs(D[RESIDUAL + m])
         known = size < math.inf
+        D[LARGEST + m] = intervals.learn_largest(D[LARGEST + m], pace, size, D[HALF + m], known)
         intervals.learn_scale(T, m, TILE, pace, size, D[LEANS + m], D[SCALES + m], known)
         D[LEANS + m], D[SCALES + m] = intervals.show(T, m, TILE)
 
 
 @inlined
-def _bounds(T, D, ratio, half, side, lower, upper, pace):
+def _bounds(T, D, ratio, half, side, K, k):
     """Write the bounds of one level to ``D[LOW]`` and ``D[HIGH]``."""
+    pace, most = float64(K[k + intervals.PACE]), float64(K[k + intervals.MOST])
+    lower, upper = float64(K[k + intervals.LOWER]), float64(K[k + intervals.UPPER])
     take(T, ratio, D, RATIO)
     for m in range(TILE):
-        width = float64(float32(D[RATIO + m] * D[SCALES + m]))
+        wide = D[RATIO + m] * D[SCALES + m]
+        limited = intervals.limited(wide, most, float64(float32(D[LARGEST + m])))
+        width = float64(float32(limited))
         paced = pace * float64(T[intervals.COUNT * TILE + m])
         D[HALF + m] = width
         D[LOW + m], D[HIGH + m] = intervals.bounds_of(
@@ -143,7 +152,9 @@ def _copy_shown(S, rows, positions, at, width, T, shown, back):
 
 
 @inlined
-def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, R, low, high, O):
+def intervals_tile(
+    S, rows, addresses, positions, ring, at, largest, T, D, K, k, R, low, high, O
+):  # fmt: skip
     """Learn from ``D[RESIDUAL]`` and write the bounds of the forecasts ``D[VALUE]``.
 
     Parameters
@@ -152,8 +163,8 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, R, low, 
         Where the row of each stream begins in S, and in memory.
     positions, ring : int64[TILE], int64
         Which of the last ``ring`` forecasts of each stream is due.
-    at : int64
-        Of the columns of this output, in a row.
+    at, largest : int64
+        Of the columns of this output, in a row, and of its largest error of late.
     T : float32[COLUMNS * TILE]
         Working memory for columns.
     D : float64[VECTORS]
@@ -177,19 +188,22 @@ def intervals_tile(S, rows, addresses, positions, ring, at, T, D, K, k, R, low, 
     _learn_ratios(T, shown, D, levels, K, k, pace)
     take(T, shown + LEAN * TILE, D, LEANS)
     take(T, shown + SCALE * TILE, D, SCALES)
-    _learn_scales(T, D, pace)
+    for m in range(TILE):
+        D[LARGEST + m] = float64(S[rows[m] + largest])
+    _learn_scales(T, D, shown + (HALVES + levels - 1) * TILE, pace)
     put(D, LEANS, T, shown + LEAN * TILE)
     put(D, SCALES, T, shown + SCALE * TILE)
-    lower, upper = float64(K[k + intervals.LOWER]), float64(K[k + intervals.UPPER])
     for n in range(levels):
         side = float64(K[k + LEVEL + n * LEVEL_SIZE + intervals.SIDE])
         ratio, half = (RATIOS + n) * TILE, shown + (HALVES + n) * TILE
-        _bounds(T, D, ratio, half, side, lower, upper, pace)
+        _bounds(T, D, ratio, half, side, K, k)
         put(D, LOW, R, (low + n * O) * TILE)
         put(D, HIGH, R, (high + n * O) * TILE)
     scatter(addresses, at, columns, T)
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, True)
+    for m in range(TILE):  # after the columns, which may end beyond it
+        S[rows[m] + largest] = D[LARGEST + m]
 
 
 @inlined

@@ -20,6 +20,7 @@ from .over_rows import Flatten as Flatten
 from .over_rows import Last as Last
 from .over_rows import Repeat as Repeat
 from .over_rows import Reverse as Reverse
+from .parallel import Parallel as Parallel
 from .pointwise import Pointwise as Pointwise
 from .pool import Pool as Pool
 from .rnn import RNN as RNN

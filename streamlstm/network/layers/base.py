@@ -74,6 +74,21 @@ class Layer:
         """Name and width of each state vector, in the order of the state row."""
         return {}
 
+    @property
+    def window_state(self) -> dict[str, int]:
+        """Those of them that are kept where the layer runs over all rows of a window."""
+        return self.state
+
+    @property
+    def hidden(self) -> str:
+        """Name of the state vector that is the hidden state, empty if there is none."""
+        return "h" if "h" in self.state else ""
+
+    @property
+    def can_step(self) -> bool:
+        """Whether the layer can run row by row, without a window."""
+        return not self.over_rows
+
     def initial_of(self, state: str) -> str:
         """Return the name of the parameter with the initial state of a state vector, if any."""
         return f"initial_{state}"

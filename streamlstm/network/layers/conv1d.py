@@ -58,11 +58,18 @@ class Conv1D(Layer, kind="conv1d"):
         return self.stride == 1 and not self.pad_right and self.pad_left == self.reach - 1
 
     @property
-    def state(self) -> dict[str, int]:
-        """Name and width of each state vector: the last inputs, a ring, and the oldest's place.
+    def can_step(self) -> bool:
+        """Whether the layer can run row by row, without a window."""
+        return self.is_causal
 
-        Only without a window, of which it sees all rows.
-        """
+    @property
+    def window_state(self) -> dict[str, int]:
+        """None: of a window it sees all rows."""
+        return {}
+
+    @property
+    def state(self) -> dict[str, int]:
+        """Name and width of each state vector: the last inputs, a ring, and the oldest's place."""
         if not self.is_causal or self.kernel_size == 1:
             return {}
         return {"ring": self.pad_left * self.input_size, "place": 1}

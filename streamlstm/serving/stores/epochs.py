@@ -8,7 +8,7 @@ prediction. So one small commit changes them all, atomically.
 
 In the same way a store of a former format is taken over: its records stay as they are until their
 streams change, and differ in size from those of this format. They have no producer. So is one of
-the former version of the online stage, whose rows lack columns.
+a former version of the online stage, whose rows lack columns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...backends.plan import former_row, from_former, initial_row
+from ...backends.plan import former_sizes, from_former, initial_row
 from ...engine.last_prediction import PredictionSlice, copy_predictions
 from ...engine.records import HASH_SIZE, ROW_START, RecordBatch
 from ...kernels import compile
@@ -40,7 +40,7 @@ class Epochs:
 
     def __init__(self, header: Header, model: Model) -> None:
         self._now, self._earlier, self._initial = header.now, header.earlier, initial_row(model)
-        self._former = former_row(model)
+        self._formers = former_sizes(model)
         self._call = compile.dirty_entries()
 
     def mark(self, batch: RecordBatch) -> None:
@@ -79,7 +79,7 @@ class Epochs:
             row = self._restarted_row(old, place).view(np.uint8)
         elif len(row) != self._now.row_bytes:
             before = row.copy().view(np.float32)
-            row = from_former(before, self._former, self._initial).view(np.uint8)
+            row = from_former(before, self._formers[len(before)], self._initial).view(np.uint8)
         data = np.zeros(ROW_START + len(row) + HASH_SIZE, np.uint8)
         data[:start] = old[:start]
         data[ROW_START:-HASH_SIZE] = row

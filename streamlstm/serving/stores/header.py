@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from ...backends.plan import former_row, prediction_place
+from ...backends.plan import former_rows, prediction_place
 from ...engine.last_prediction import PredictionSlice
 from ...engine.records import FORMAT, HASH_SIZE, row_start
 from ...errors import StoreError
@@ -51,7 +51,7 @@ class Epoch(NamedTuple):
 
 
 class Former(NamedTuple):
-    """What the header of a store said whose rows are of the former version (plan.former_row)."""
+    """What the header of a store said whose rows are of a former version (plan.former_rows)."""
 
     compatibility: str
     row_bytes: int
@@ -77,7 +77,7 @@ class Header(NamedTuple):
         How often all streams have restarted.
     earlier : tuple of Epoch
         Layouts of the records that were written before.
-    former : Former, optional
+    formers : tuple of Former
         Of what is taken over; not stored.
     """
 
@@ -90,7 +90,7 @@ class Header(NamedTuple):
     others: tuple[str, ...] = ()
     epoch: int = 0
     earlier: tuple[Epoch, ...] = ()
-    former: Former | None = None
+    formers: tuple[Former, ...] = ()
 
     @property
     def now(self) -> Epoch:
@@ -100,7 +100,7 @@ class Header(NamedTuple):
     def encode(self) -> bytes:
         """Return the header as JSON."""
         fields = self._asdict()
-        del fields["former"]
+        del fields["formers"]
         return json.dumps({_JSON_KEYS.get(name, name): v for name, v in fields.items()}).encode()
 
     def continued_from(self, before: Header) -> Header:
@@ -139,7 +139,7 @@ class Header(NamedTuple):
         same = self.model in (before.model, *before.others)
         if not same and other == "anew":
             return self.restarted_from(before)
-        if not same and (other != "keep" or before.compatibility != self.compatibility):
+        if not same and (other != "keep" or not self._has_layout_of(before)):
             raise StoreError(self._of_another(before, place))
         if self._is_former(before):
             return self.continued_from(before)._replace(others=())
@@ -152,15 +152,18 @@ class Header(NamedTuple):
         # No other worker uses it now, so only this one's model may use it further.
         return self.continued_from(before)._replace(others=())
 
+    def _has_layout_of(self, before: Header) -> bool:
+        return before.compatibility == self.compatibility or self._is_former(before)
+
     def _is_former(self, before: Header) -> bool:
-        return self.former == (before.compatibility, before.now.row_bytes)
+        return (before.compatibility, before.now.row_bytes) in self.formers
 
     def _of_another(self, before: Header, place: str) -> str:
         said = (
             f"{place}: holds streams of the model {before.model[:8]}, this worker runs "
             f"{self.model[:8]}"
         )
-        if before.compatibility == self.compatibility:
+        if self._has_layout_of(before):
             return (
                 f"{said}, of the same layout; let them continue with it (--other-model keep), or "
                 "choose another place, or that model."
@@ -207,12 +210,12 @@ def decode_header(found: bytes, place: str) -> Header:
 
 def header_of(model: Model, record_size: int) -> Header:
     """Return the header of a new store for a model."""
-    place, former = prediction_place(model), len(former_row(model))
+    place, formers = prediction_place(model), former_rows(model).items()
     return Header(
         model.fingerprint,
         record_size,
         compatibility=compatibility_key(model),
         start=place.start,
         outputs=model.output_size,
-        former=Former(compatibility_key(model, former=True), 4 * former) if former else None,
+        formers=tuple(Former(compatibility_key(model, v), 4 * len(row)) for v, row in formers),
     )

@@ -1,0 +1,92 @@
+"""Layers of Keras that join branches."""
+
+from ...errors import ConvertError
+from ...network.layers import Last, Parallel
+from ..common.error_context import layer_errors
+from .context import Context
+from .network import KerasLayer
+from .unsupported import reason
+
+# What a function of Keras 2 in a graph is called, and the layer that does the same.
+_FUNCTIONS = {
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "math.multiply": "Multiply",
+    "math.subtract": "Subtract",
+    "concat": "Concatenate",
+}
+MERGES = {
+    "Add": "add",
+    "Average": "add",
+    "Subtract": "add",
+    "Multiply": "multiply",
+    "Concatenate": "concatenate",
+}
+
+
+def join(context: Context, layer: KerasLayer) -> None:
+    """Add, Average, Subtract, Multiply and Concatenate."""
+    kind = kind_of(layer)
+    if kind not in MERGES:
+        raise ConvertError(f"{layer.where} is refused: {reason(layer.kind)}.")
+    N = context.need_width(layer)
+    parts = [_branch(context, branch) for branch in layer.branches]
+    _align(parts, layer)
+    if kind == "Concatenate":
+        _check_axis(parts, layer)
+    if kind == "Subtract":
+        parts[1].builder.scale(-1, 0, layer.where)
+    made = Parallel(N, [part.builder.layers for part in parts], MERGES[kind])
+    weights = {
+        f"{b}.{n}.{name}": array
+        for b, part in enumerate(parts)
+        for n, arrays in enumerate(part.builder.weights)
+        for name, array in arrays.items()
+    }
+    context.builder.add(made, weights, layer.where)
+    if kind == "Average":
+        context.builder.scale(1 / len(parts), 0, layer.where)
+    for part in parts:
+        context.builder.notes += [n for n in part.builder.notes if n not in context.builder.notes]
+    times = [part.time for part in parts]
+    context.time = max(times, key=lambda rows: -1 if rows is None else rows)
+    if None in times and not any(rows and rows > 1 for rows in times):
+        context.time = None
+    context.ended = all(part.ended for part in parts)
+    context.decoded = context.decoded or any(part.decoded for part in parts)
+
+
+def kind_of(layer: KerasLayer) -> str:
+    """Return the class of a layer, or what a function in a graph is called as a layer."""
+    if layer.kind != "TFOpLambda":
+        return layer.kind
+    return _FUNCTIONS.get(str(layer.config.get("function")), layer.kind)
+
+
+def _branch(context: Context, layers: list[KerasLayer]) -> Context:
+    """Return the context behind the layers of a branch."""
+    inner = context.branch()
+    for layer in layers:
+        with layer_errors(layer.where):
+            context.add(inner, layer)
+    return inner
+
+
+def _align(parts: list[Context], layer: KerasLayer) -> None:
+    """Take the last rows where Keras has reduced some branches to them, and others not.
+
+    Where all are reduced the last row of what is joined is the same.
+    """
+    if all(part.ended for part in parts):
+        return
+    for part in parts:
+        if part.ended:
+            part.builder.add(Last(part.need_width(layer)), {}, layer.where)
+            part.ended = False
+
+
+def _check_axis(parts: list[Context], layer: KerasLayer) -> None:
+    """Check that features are concatenated, not steps."""
+    axis = layer.config.get("axis", -1)
+    if axis != -1 and axis != (1 if all(part.time == 0 for part in parts) else 2):
+        raise ConvertError(f"{layer.where}: expected axis -1, the features, got {axis}.")
