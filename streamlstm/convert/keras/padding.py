@@ -35,8 +35,9 @@ def cropping(context: Context, layer: KerasLayer) -> None:
         raise ConvertError(f"{layer.where}: expected more rows than the {context.time} that come.")
     padded = isinstance(last, Conv1D) and last.stride == 1
     if padded and isinstance(last, Conv1D) and last.pad_left >= left and last.pad_right >= right:
-        less = {"pad_left": last.pad_left - left, "pad_right": last.pad_right - right}
-        context.builder.layers[-1] = replace(last, **less)
+        context.builder.layers[-1] = replace(
+            last, pad_left=last.pad_left - left, pad_right=last.pad_right - right
+        )
         context.time = None if context.time is None else context.time - left - right
     elif left or right:
         _append(context, left + right + 1, left, (0, 0), layer.where)
