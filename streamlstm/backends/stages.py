@@ -22,6 +22,7 @@ from ..network.layers import (
     Pool,
     Repeat,
     Reverse,
+    Transpose,
 )
 from ..network.model import Model
 from ..network.window import WAIT, takes_any_rows
@@ -237,15 +238,26 @@ def _columns(layer: Layer) -> dict[int, int]:
         return columns | {
             layout.ROWS_SIZE: layer.size or 0,
             layout.ROWS_STEP: layer.step,
-            layout.ROWS_MODE: layout.MEAN if layer.function == "mean" else layout.MAX,
-            layout.ROWS_FLAG: layer.count_padding,
+            layout.ROWS_MODE: layout.MAX if layer.function == "max" else layout.MEAN,
+            layout.ROWS_FLAG: layout.NO_MEAN if layer.function == "sum" else layer.count_padding,
         }
     if isinstance(layer, Flatten):
         by_feature = layout.FLATTEN_BY_FEATURE
         return {layout.ROWS_MODE: by_feature if layer.by_feature else layout.FLATTEN}
     if isinstance(layer, Attention):
-        mode = layout.LAST if layer.query == "last" else 0
-        return {layout.ROWS_MODE: mode, layout.ROWS_FLAG: layer.join}
+        split = layer.key_size is not None
+        return {
+            layout.ROWS_MODE: layout.LAST if layer.query == "last" else 0,
+            layout.ROWS_FLAG: layer.join,
+            layout.HEADS: layer.heads,
+            layout.KEY_SIZE: layer.queries // layer.heads,
+            layout.VALUE_SIZE: layer.values // layer.heads,
+            layout.KEYS_AT: layer.queries if split else 0,
+            layout.VALUES_AT: 2 * layer.queries if split else 0,
+            layout.CAUSAL: layer.causal,
+        }
+    if isinstance(layer, Transpose):
+        return {layout.ROWS_MODE: layout.TRANSPOSE}
     if isinstance(layer, Repeat):
         return {layout.ROWS_MODE: layout.REPEAT, layout.ROWS_SIZE: layer.rows}
     if isinstance(layer, Last):
