@@ -19,6 +19,7 @@ pytestmark = [
     ),
 ]
 
+# Models of which blocks of one size are enough, and those that the kernel scalar steps itself.
 ALIKE = "dense or window and (one or padded or options or filled or calendar)"
 PLAIN = "float64 and not (window or convolutions or branches)"
 
@@ -45,7 +46,7 @@ def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProce
         exhaustive("spilled", ["-k", "float64 and cuda-3"], 88),
         exhaustive(
             "scalar",
-            ["-k", "float64 and not window and (cuda-3 or cuda-13 or cuda-149 and mixed)"],
+            ["-k", f"{PLAIN} and (cuda-3 or cuda-13 or cuda-149 and mixed)"],
             111,
         ),
     ],
