@@ -9,7 +9,7 @@ from ..cache import internal, kernel
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
-from .behind import bounded_error
+from .forecast import bounded_error
 from .intervals import interval_update
 from .outcomes import APPLIED, TOO_OLD
 from .unit import to_training, unit_of
