@@ -34,6 +34,7 @@ FULL = staged(
         intervals=(0.5, 0.9),
         anomaly=True,
         alarm_rate=0.01,
+        targets=(2, -1),  # of the second output labels from outside alone are known
     ),
     horizon=1,
 )
@@ -141,7 +142,7 @@ def test_labels_are_applied_once_by_a_worker(full: WorkerProcess) -> None:
         for n, x in enumerate(rows(30), start=1):
             client.step("l", x, seq=n)
             engine.step("l", x, seq=n)
-        # Outputs forecast inputs, so these labels have been learned; that of the last has not come.
+        # The label of the first output is an input one row later: that of the last has not come.
         client.learn("l", 30, [1.0, None])
         engine.learn("l", 30, [1.0, math.nan])
         assert_same_state(client, engine, "l")
@@ -281,6 +282,7 @@ def test_a_store_keeps_the_memory_of_the_stage(
         for n, x in enumerate(X[120:], start=121):
             expected = engine.observe("a", x, seq=n, time=60.0 * n)
             assert same(client.observe("a", x, seq=n, time=60.0 * n), expected)
+            assert np.isfinite(expected.error[1]) == (n == 121)  # what the label showed, once
 
 
 def test_a_store_of_another_stage_is_refused(start: Start, tmp_path: Path) -> None:

@@ -12,26 +12,18 @@ from ..cache import by_address, inlined
 from ..denormals import flush_denormals, restore
 from ..pointers import int64s_at
 from . import adaptation, fill, table
-from .anomaly import GAP, GAP_ALARM, MISSING, NONE, anomaly_step
+from .anomaly import GAP, MISSING, NONE, anomaly_step
 from .arguments import count_step, time_of, unpack, work_at
 from .differences import write_levels
 from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
 from .elementary import one_by_one
 from .intervals import interval_bounds, interval_update
+from .labelled import first_verdict, tell_labels
 from .lags import add_lags
-from .persistence import relative_errors
+from .persistence import bounded_error, relative_errors
 from .unit import from_training, to_training, unit_of
-
-LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinite
-
-
-@inlined
-def bounded_error(error):
-    """Return an error that float32 holds, however far two values are apart; NaN as it is."""
-    if abs(error) > LARGEST_ERROR:
-        error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
-    return error
+from .verdicts import merge, write_verdict
 
 
 @inlined
@@ -196,46 +188,6 @@ def _drifts(weights, program, group, S, row, Y, y):
 
 
 @inlined
-def merge(verdict, most, count, gap):
-    """Add the verdict on one input to what is known of the others: the most unusual is told.
-
-    Parameters
-    ----------
-    verdict : tuple of float64
-        Score, p-value, alarm and kind.
-    most : tuple of float64
-        The same so far, and rank and p-value of its kind.
-    count : int64
-        Of the inputs that are watched.
-    gap : float64
-        Missing values of this input in succession.
-    """
-    score, p, alarm, kind = verdict
-    most_score, least_p, any_alarm, told, best, of_kind = most
-    p = min(p * count, 1.0)
-    # The kind of an alarm that begins, else of one that stands, else that values are missing.
-    rank = 3.0 if alarm > 0.0 else 0.0 if kind == NONE else 2.0
-    if kind == MISSING and alarm == 0.0:
-        rank = 1.0 if gap >= GAP_ALARM else 0.0
-    if rank > best or (rank == best and p < of_kind):
-        best, of_kind, told = rank, p, kind if rank > 0.0 else float64(NONE)
-    return max(most_score, score), min(least_p, p), max(any_alarm, alarm), told, best, of_kind
-
-
-NOTHING = (0.0, 1.0, 0.0, 0.0, -1.0, 2.0)  # what is known before the first verdict
-
-
-@inlined
-def write_verdict(program, most, absent, Y, y):
-    """Write score, p-value, alarm and kind to the result."""
-    stage = program[layout.STAGE]
-    Y[y + program[stage + table.SCORE]] = most[0]
-    Y[y + program[stage + table.P_VALUE]] = most[1]
-    Y[y + program[stage + table.ALARM]] = most[2]
-    Y[y + program[stage + table.KIND]] = float64(MISSING) if absent and most[3] == NONE else most[3]
-
-
-@inlined
 def watched(program, n):
     """Return the ``n``-th input that is watched, the output that forecasts it, and its columns."""
     stage = program[layout.STAGE]
@@ -248,15 +200,15 @@ def watched(program, n):
 def _anomalies(weights, program, S, row, X, x, time, absent, Y, y):
     """Judge what came."""
     stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
-    count, most = program[stage + table.WATCHED_COUNT], NOTHING
-    for n in range(count):
+    shares, most = program[stage + table.SHARES], first_verdict(program, S, row)
+    for n in range(program[stage + table.WATCHED_COUNT]):
         source, output, columns = watched(program, n)
         residual = np.nan
         if output >= 0:
             residual = float64(Y[y + program[stage + table.ERROR] + output])
         value, at = float64(X[x + source]), row + columns
         verdict = anomaly_step(S, at, value, residual, time, weights, k)
-        most = merge(verdict, most, count, float64(S[at + GAP]))
+        most = merge(verdict, most, shares, float64(S[at + GAP]))
     write_verdict(program, most, absent, Y, y)
 
 
@@ -351,6 +303,7 @@ def judge(weights, program, S, row, X, x, time, count, absent, Y, y):
             _drifts(weights, program, group, S, row, Y, y)
     if program[stage + table.ANOMALY] != 0:
         _anomalies(weights, program, S, row, X, x, time, absent, Y, y)
+    tell_labels(program, S, row, Y, y)
 
 
 @inlined

@@ -16,10 +16,11 @@ from ..pointers import doubles_at, floats_at, int64s_at
 from . import table
 from .anomaly import ALARM_RATE, GAP, HUGE, LOG_ALARM_RATE, MISSING, begin, missing
 from .arguments import time_of, unpack, work_at
-from .behind import NOTHING, bounds_at, group_at, merge, watched, write_verdict
+from .behind import bounds_at, group_at, watched
 from .drift import PACE
 from .drift import SIZE as DRIFT_SIZE
 from .forecast_block import ABSENT, END, forecast_tile
+from .labelled import first_verdict, tell_labels
 from .tiles import (
     ALARM,
     COLUMNS,
@@ -39,6 +40,7 @@ from .tiles import (
     intervals_tile,
     place_of,
 )
+from .verdicts import NOTHING, merge, write_verdict
 
 # Vectors behind those of forecast_block.py: what is known of the inputs that were judged, one for
 # each number.
@@ -124,7 +126,7 @@ def _begin(S, rows, addresses, base, nowhere, at, D, task, first):
 
 
 @inlined
-def _merge(S, rows, addresses, nowhere, at, count, D):
+def _merge(S, rows, addresses, nowhere, at, shares, D):
     """Add the verdicts on one input of each stream to those on its others."""
     for m in range(TILE):
         if addresses[m] == nowhere:
@@ -132,10 +134,15 @@ def _merge(S, rows, addresses, nowhere, at, count, D):
             D[ALARM + m] = missing(S, rows[m] + at)
             D[GAPS + m] = float64(S[rows[m] + at + GAP])
     for m in range(TILE):
-        verdict, d = (D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m]), MOST + m
-        most = merge(verdict, _most(D, m), count, D[GAPS + m])
-        D[d], D[d + TILE], D[d + 2 * TILE] = most[0], most[1], most[2]
-        D[d + 3 * TILE], D[d + 4 * TILE], D[d + 5 * TILE] = most[3], most[4], most[5]
+        verdict = D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m]
+        _keep(D, m, merge(verdict, _most(D, m), shares, D[GAPS + m]))
+
+
+@inlined
+def _keep(D, m, most):
+    d = MOST + m
+    D[d], D[d + TILE], D[d + 2 * TILE] = most[0], most[1], most[2]
+    D[d + 3 * TILE], D[d + 4 * TILE], D[d + 5 * TILE] = most[3], most[4], most[5]
 
 
 @inlined
@@ -152,14 +159,13 @@ def _anomalies(
 ):  # fmt: skip
     """Judge what came to the streams of a tile."""
     stage, V, W = program[layout.STAGE], program[layout.WIDTH], program[layout.RESULT]
-    k, count = program[stage + table.ANOMALY_CONSTANTS], program[stage + table.WATCHED_COUNT]
+    k, shares = program[stage + table.ANOMALY_CONSTANTS], program[stage + table.SHARES]
     rate, log_rate = float64(weights[k + ALARM_RATE]), float64(weights[k + LOG_ALARM_RATE])
     fields = int64s_at(task, layout.TASK)
     base, timed = fields[layout.TASK_ROWS], fields[layout.TASK_TIMES] != 0
     for m in range(TILE):
-        for n in range(len(NOTHING)):
-            D[MOST + n * TILE + m] = NOTHING[n]
-    for n in range(count):
+        _keep(D, m, first_verdict(program, S, rows[m]))
+    for n in range(program[stage + table.WATCHED_COUNT]):
         source, output, at = watched(program, n)
         _read(X, first * V + source, V, D, VALUE)
         if output >= 0:
@@ -169,7 +175,7 @@ def _anomalies(
                 D[RESIDUAL + m] = np.nan
         _begin(S, rows, addresses, base, nowhere, at, D, task, first)
         anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate)
-        _merge(S, rows, addresses, nowhere, at, count, D)
+        _merge(S, rows, addresses, nowhere, at, shares, D)
     for m in range(TILE):
         write_verdict(program, _most(D, m), D[ABSENT + m] > 0.0, Y, y + m * W)
 
@@ -191,6 +197,8 @@ def _judge(task, first, weights, program, S, memory, X, Y, y):
             _drifts(weights, program, group, addresses, T, D, Y, y)
     if program[stage + table.ANOMALY] != 0:
         _anomalies(task, first, weights, program, S, rows, addresses, nowhere, X, T, D, Y, y)
+    for m in range(TILE if program[stage + table.LABELLED] != 0 else 0):
+        tell_labels(program, S, rows[m], Y, y + m * program[layout.RESULT])
 
 
 @by_address

@@ -17,7 +17,6 @@ from .arguments import count_step
 from .behind import (
     absences,
     adapt,
-    bounded_error,
     bounds_at,
     covered,
     group_at,
@@ -29,6 +28,7 @@ from .behind import (
 )
 from .differences import write_levels
 from .lags import add_lags
+from .persistence import bounded_error
 from .tiles import TILE, VECTORS, place_of
 from .unit import from_training, unit_of
 

@@ -10,6 +10,15 @@ MEMORY = 0.001  # weight of an error in the usual one; before, 1 / (steps + 1)
 OUTLIER = 50.0  # an error counts as at most this many times the usual one for that,
 MOST = 100.0  # and as this many where it is told
 SMALLEST, LARGEST = 1e-30, 1e30  # of the usual one
+LARGEST_ERROR = 3.4028234663852886e38  # that float32 holds: the next is infinite
+
+
+@inlined
+def bounded_error(error):
+    """Return an error that float32 holds, however far two values are apart; NaN as it is."""
+    if abs(error) > LARGEST_ERROR:
+        error = LARGEST_ERROR if error > 0.0 else -LARGEST_ERROR
+    return error
 
 
 @inlined
