@@ -59,10 +59,11 @@ def _run(S, K, W, hidden, H, X, Y, A, adapted, steps):
     """
     S, K, W = floats_at(S, 1 << 40), floats_at(K, 1 << 40), floats_at(W, 1 << 40)
     X, Y, A = floats_at(X, 1 << 40), floats_at(Y, 1 << 40), floats_at(A, 1 << 40)
+    sizes = kernel.sizes_of(K, 0)
     for t in range(steps):
-        kernel.update(S, 0, K, 0, X, t, W, 0)
+        kernel.update(S, 0, sizes, K, 0, X, t, W, 0)
         here = adapted + int(S[0]) * int(A[t])  # of this step in the ring
-        kernel.predict(S, 0, K, 0, hidden + t * H, X, t, Y, t, t, W, 0)
+        kernel.predict(S, 0, sizes, K, 0, hidden + t * H, X, t, Y, t, t, W, 0)
         A[t] = S[here]
 
 

@@ -6,6 +6,7 @@ import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,12 @@ FULL = staged(
         intervals=(0.5, 0.9),
         anomaly=True,
         alarm_rate=0.01,
-        targets=(2, -1),  # of the second output labels from outside alone are known
     ),
     horizon=1,
 )
+assert FULL.online is not None
+# Of its second output only labels from outside are known.
+LABELLED = FULL.with_online(replace(FULL.online, targets=(2, -1)))
 TIMED = staged(STAGES["calendar"])
 Start = Callable[..., WorkerProcess]
 
@@ -264,8 +267,8 @@ def test_a_store_keeps_the_memory_of_the_stage(
     start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     store = ("--store", f"lmdb:{tmp_path / 'store'}", "--commit-ms", "5")
-    X, engine = rows(240), Engine(FULL, threads=1)
-    worker = start(*store)
+    X, engine = rows(240), Engine(LABELLED, threads=1)
+    worker = start(*store, model=LABELLED)
     with worker.client() as client:
         for n, x in enumerate(X[:120], start=1):
             client.step("a", x, seq=n, time=60.0 * n)
@@ -274,7 +277,7 @@ def test_a_store_keeps_the_memory_of_the_stage(
         engine.learn("a", 120, [1.0, 2.0])
         settle(client)
     worker.stop(number)
-    again = start(*store)
+    again = start(*store, model=LABELLED)
     with again.client() as client:
         assert_same_state(client, engine, "a")
         with pytest.raises(RemoteError, match="got these labels before"):
