@@ -1,15 +1,16 @@
 """How good are models that `train` makes, beside simple forecasts and published networks.
 
-    python -m benchmarks.forecast --data DIR [--part informer|series] [--json FILE]
+    python -m benchmarks.forecast --data DIR --part informer|series|commands [--json FILE]
 
-Two tables. *informer*: the column OT of ETTh1 by the univariate protocol of the Informer paper
-(Zhou et al., 2021): 12 months to train, 4 to validate and 4 to test, standardised by the first; of
-every hour of the test the next 24, 48, 168, 336 or 720 hours are forecast at once, a direct output
-for each; the mean squared error beside those that the paper gives for its networks. *series*: each
-file of NAB and each column of ETTh1, one and 24 steps ahead, by the defaults of `streamlstm train`:
-the mean absolute error over that of the best of persistence, season and autoregression. Where the
-best leaves less than a thousandth of persistence's error, as on a series that repeats itself, that
-thousandth stands for it.
+*informer*: the column OT of ETTh1 by the univariate protocol of the Informer paper (Zhou et al.,
+2021): 12 months to train, 4 to validate and 4 to test, standardised by the first; of every hour of
+the test the next 24, 48, 168, 336 or 720 hours are forecast at once, a direct output for each; the
+mean squared error beside those that the paper gives for its networks. *series*: each file of NAB
+and each column of ETTh1, one and 24 steps ahead, by the defaults of `streamlstm train`: the mean
+absolute error over that of the best of persistence, season and autoregression. Where the best
+leaves less than a thousandth of persistence's error, as on a series that repeats itself, that
+thousandth stands for it. *commands*: `streamlstm train FILE --target COLUMN` of two of these files,
+all other columns beside it, and nothing else said.
 
 DIR holds `nab/data` of NAB (numenta/NAB) and `ett/ETTh1.csv` (zhouhaoyi/ETDataset). A model is
 scored as it is served: by the engine, row after row, from an empty state.
@@ -42,6 +43,10 @@ TARGETS = {
     **{f"informer/{h}, of Informer's": 1.0 for h in INFORMER},
     "series/worst": 1.02,
 }
+COMMANDS = (
+    ("NAB nyc_taxi", "nab/data/realKnownCause/nyc_taxi.csv", "value"),
+    ("ETTh1 OT", "ett/ETTh1.csv", "OT"),
+)
 Values = NDArray[np.float64]
 
 
@@ -127,11 +132,67 @@ def compared(name: str, values: Values, ahead: int, hidden: int, epochs: int) ->
     }
 
 
+def command(name: str, path: Path, target: str) -> Row:
+    """Return the mean absolute errors of a model trained by default, and of the baselines."""
+    began = time.perf_counter()
+    trained = train(path, target=target)
+    score = trained.scores[0]
+    errors = score.errors
+    return {
+        "series": name,
+        "values scored": errors.values,
+        "model": errors.mae,
+        "persistence": errors.persistence,
+        "season": errors.season,
+        "autoregression": errors.autoregression,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def summary(rows: list[Row]) -> list[Row]:
+    """Return for each horizon how the models of all series compare with the best baseline."""
+    found: list[Row] = []
+    for ahead in AHEAD:
+        those = [row for row in rows if row["ahead"] == ahead]
+        ratios = [number(row["of the best"]) for row in those]
+        highest = ratios.index(max(ratios))
+        found.append(
+            {
+                "ahead": ahead,
+                "series": len(those),
+                "of the best baseline, mean": sum(ratios) / len(ratios),
+                "highest": f"{ratios[highest]:.3f}",
+                "of": str(those[highest]["series"]),
+                "below the best": sum(ratio < 1 for ratio in ratios),
+            }
+        )
+    return found
+
+
+def report_informer(rows: list[Row], path: Path | None) -> None:
+    """Print the rows of that table, and write them."""
+    ratios = {
+        f"informer/{row['hours']}, of {name}'s": number(row["model"]) / number(row[name])
+        for row in rows
+        for name in ("LSTMa", "Informer")
+    }
+    note = "Mean squared errors, standardised."
+    report("forecast_informer", rows, ratios, path, note, targets=TARGETS)
+
+
+def report_series(rows: list[Row], path: Path | None) -> None:
+    """Print the rows of that table and their summary, and write this and all ratios."""
+    report("series", rows, {}, None, "Errors are in multiples of persistence's.")
+    ratios = {f"series/{r['series']}, {r['ahead']} ahead": number(r["of the best"]) for r in rows}
+    ratios["series/worst"] = max(ratios.values())
+    report("forecast_series", summary(rows), ratios, path, targets=TARGETS)
+
+
 def main() -> None:
-    """Train and score every model, and print the tables."""
+    """Train and score every model, and print the table."""
     options = parser(__doc__ or "")
     options.add_argument("--data", type=Path, required=True, help="folder with nab/ and ett/")
-    options.add_argument("--part", choices=("informer", "series"), help="one of the tables alone")
+    options.add_argument("--part", choices=("informer", "series", "commands"), required=True)
     options.add_argument("--horizons", type=int, nargs="+", default=list(LSTMA), choices=LSTMA)
     options.add_argument("--hidden", type=int, default=64)
     options.add_argument("--epochs", type=int, default=300)
@@ -140,25 +201,20 @@ def main() -> None:
     found = dict(series(arguments.data))
     if not found:
         raise DataError(f"{arguments.data}: expected nab/data or ett/ETTh1.csv in it")
-    rows: list[Row] = []
-    ratios: dict[str, float] = {}
-    if arguments.part != "series" and "ETTh1 OT" in found:
+    hidden, rows = arguments.hidden, []
+    if arguments.part == "informer":
         for horizon in steps(arguments.horizons, "informer"):
-            row = informer(found["ETTh1 OT"], horizon, arguments.hidden, arguments.long_epochs)
-            rows.append({"table": "informer", **row})
-            error = number(row["model"])
-            ratios[f"informer/{horizon}, of LSTMa's"] = error / LSTMA[horizon]
-            ratios[f"informer/{horizon}, of Informer's"] = error / INFORMER[horizon]
-    if arguments.part != "informer":
+            rows.append(informer(found["ETTh1 OT"], horizon, hidden, arguments.long_epochs))
+        report_informer(rows, arguments.json)
+    elif arguments.part == "series":
         pairs = [(name, ahead) for name in found for ahead in AHEAD]
-        ours = []
         for name, ahead in steps(pairs, "series"):
-            row = compared(name, found[name], ahead, arguments.hidden, arguments.epochs)
-            rows.append({"table": "series", **row})
-            ours.append(number(row["of the best"]))
-        ratios |= {"series/worst": max(ours), "series/mean": sum(ours) / len(ours)}
-    note = "Errors of the series are in multiples of persistence's."
-    report("forecast", rows, ratios, arguments.json, note, targets=TARGETS)
+            rows.append(compared(name, found[name], ahead, hidden, arguments.epochs))
+        report_series(rows, arguments.json)
+    else:
+        for name, path, target in steps(COMMANDS, "commands"):
+            rows.append(command(name, arguments.data / path, target))
+        report("forecast_commands", rows, {}, arguments.json, "Mean absolute errors.")
 
 
 if __name__ == "__main__":

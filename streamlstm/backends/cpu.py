@@ -65,7 +65,7 @@ class CpuBackend:
                 f"threads: expected 1, got {self.threads}: {_OPENMP}, and the process from which "
                 "this one was forked has used it. Start processes with spawn, or use one thread"
             )
-        plan = compile_plan(model, simd.LANES, weights)
+        plan = compile_plan(model, simd.LANES, weights, sequences=True)
         has_stage = model.online is not None
         compile_kernels(compile.needed(plan.kinds, weights, self.threads, has_stage))
         self.row_size = plan.row_size

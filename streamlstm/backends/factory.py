@@ -3,13 +3,12 @@
 import re
 
 from ..errors import ModelError, shown
-from ..network.layers import Parallel
 from ..network.model import Model
 from .backend import Backend
 from .cpu import CpuBackend
+from .cuda.refusals import refused
 from .precision import check_precision_name, round_weights
 from .reference import ReferenceBackend
-from .stages import runs_over_rows
 
 NAMES = ("cpu", "cuda", "reference")
 
@@ -42,14 +41,10 @@ def make_backend(name: str, model: Model, threads: int = 1, weights: str = "floa
     model = round_weights(model, weights)
     device = device_of(name)
     if device is not None:
-        if runs_over_rows(model):
+        what = refused(model)
+        if what:
             raise ModelError(
-                f"backend: expected cpu for a window of {model.window} rows that a layer sees "
-                f"several of at once, which no kernel for CUDA runs, got {name}."
-            )
-        if any(isinstance(layer, Parallel) for layer in model.layers):
-            raise ModelError(
-                "backend: expected cpu for a model with branches, which no kernel for CUDA runs, "
+                f"backend: expected cpu for a model with {what}, which no kernel for CUDA runs, "
                 f"got {name}."
             )
         from .cuda.backend import CudaBackend  # imports numba.cuda, which is slow

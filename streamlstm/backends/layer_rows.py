@@ -52,14 +52,17 @@ def stride(layer: Layer) -> int:
     return padded(max(layer.input_size, layer.output_size))
 
 
-def workspace(layer: Layer, lanes: int) -> int:
+def workspace(layer: Layer, lanes: int, sequences: bool) -> int:
     """Return how many floats of pre-activations of one stream are needed at once."""
-    if isinstance(layer, LSTM) and not _is_plain(layer):
+    if isinstance(layer, LSTM) and (sequences or not is_plain(layer)):
         return -(-layer.hidden_size // lanes) * lanes * layout.COLUMNS
     return 0
 
 
-def _is_plain(layer: LSTM) -> bool:
+def is_plain(layer: Layer) -> bool:
+    """Tell whether a layer is an LSTM without options, which has kernels of its own."""
+    if not isinstance(layer, LSTM):
+        return False
     plain = LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
     return layer == plain
 
@@ -133,7 +136,7 @@ def _lstm_row(
     row: NDArray[np.int64], layer: LSTM, weights: Weights, block: Block, lanes: int
 ) -> None:
     options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
-    row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
+    row[layout.KIND] = layout.LSTM if is_plain(layer) else options
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
     row[layout.STANDARD] = _is_standard(layer) and _parse(layer, "cell_activation")[0] == "tanh"

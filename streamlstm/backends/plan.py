@@ -17,7 +17,7 @@ from ..online.table import stage_table
 from .branches import Part, depth, fork_table, place_tables
 from .layer_rows import Block, layer_row, stride, workspace
 from .packing import Float32Array
-from .stages import Stages, in_steps, make_stages, runs_over_rows
+from .stages import Stages, in_steps, make_stages, runs_over_rows, takes_sequences
 
 
 def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
@@ -180,13 +180,19 @@ class Plan:
     kinds: tuple[int, ...]
 
 
-def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
+def compile_plan(
+    model: Model, lanes: int, precision: str = "float32", *, sequences: bool = False
+) -> Plan:
     """Pack a model's weights for vectors of ``lanes`` floats and write its program.
 
     With a ``precision`` of 16 bits, to which the weights are rounded already, the step of a single
     stream reads those of a plain LSTM in it. A block reads weights many times from caches, where
-    their size matters little, and layers of other kinds have one path only.
+    their size matters little, and layers of other kinds have one path only. With ``sequences``
+    layers of a window that have a kernel for it take all rows at once (kernels/lstm_rows.py), but
+    not with weights of 16 bits.
     """
+    sequences = sequences and precision == "float32" and takes_sequences(model)
+    over_rows = sequences or runs_over_rows(model)
     places, row_size = row_layout(model)
     block = Block(precision)
     scaling_in, scaling_out = model.input_scaling, model.output_scaling
@@ -202,10 +208,10 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
     inverse = (1.0 / scaling_in.scale.astype(np.float64)).astype(np.float32)
     header[layout.INPUT_SCALING] = block.add(scaling_in.mean, inverse)
     header[layout.OUTPUT_SCALING] = block.add(scaling_out.scale, scaling_out.mean)
-    layers = in_steps(model)
+    layers = in_steps(model, over_rows)
     widths = padded(max(model.layers[0].input_size, model.output_size))
     steps = header[layout.STRIDE] = max([widths, *(stride(layer) for layer in layers)])
-    header[layout.WORKSPACE] = max([0, *(workspace(layer, lanes) for layer in layers)])
+    header[layout.WORKSPACE] = max([0, *(workspace(x, lanes, sequences) for x in layers)])
     stages = None
     rows: list[NDArray[np.int64]] = []
     tables: list[NDArray[np.int64]] = []
@@ -218,8 +224,8 @@ def compile_plan(model: Model, lanes: int, precision: str = "float32") -> Plan:
             kinds.add(int(row[layout.KIND]))
         return written
 
-    if runs_over_rows(model):
-        stages = make_stages(model, places, block, lanes, int(steps), row_size)
+    if over_rows:
+        stages = make_stages(model, places, block, lanes, int(steps), row_size, sequences)
     else:
         # Two rows of each stream for every fork within a fork.
         header[layout.WORKSPACE] += 2 * depth(model.layers) * steps

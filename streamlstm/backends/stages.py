@@ -22,16 +22,18 @@ from ..network.layers import (
     Pool,
     Repeat,
     Reverse,
+    Transpose,
 )
 from ..network.model import Model
 from ..network.window import WAIT, takes_any_rows
 from .branches import Part, Place, chain, depth, with_inner
-from .layer_rows import Block, layer_row, stride
+from .layer_rows import Block, is_plain, layer_row, stride
 from .packing import Weights
 
 # Floats of a sequence of all streams that go through the layers together: two of them stay in the
 # second level of cache. Streams go by whole tiles of the product.
 TOGETHER, TILE = 2**16, 6
+MOST = 2**20  # floats of a sequence of one stream from which on layers are stepped row by row
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,31 @@ def runs_over_rows(model: Model) -> bool:
     return model.window is not None and any(layer.over_rows for layer in model.layers)
 
 
-def in_steps(model: Model) -> list[Layer]:
+def takes_sequences(model: Model) -> bool:
+    """Tell whether a layer has a kernel that takes all rows of a window at once, and may use it."""
+    if model.window is None:
+        return False
+    layers = with_inner(model.layers)
+    widest = max(max(layer.input_size, layer.output_size) for layer in layers)
+    return model.window * widest <= MOST and any(map(is_plain, layers))
+
+
+def in_steps(model: Model, over_rows: bool) -> list[Layer]:
     """Return the layers whose inputs and outputs stand in the rows where layers are stepped."""
-    if not runs_over_rows(model):
+    if not over_rows:
         return with_inner(model.layers)
     cells = [x.layer if isinstance(x, Bidirectional) else x for x in with_inner(model.layers)]
     return [layer for layer in cells if layer.state or isinstance(layer, Conv1D)]
 
 
 def make_stages(
-    model: Model, places: Sequence[Place], block: Block, lanes: int, steps: int, row_size: int
+    model: Model,
+    places: Sequence[Place],
+    block: Block,
+    lanes: int,
+    steps: int,
+    row_size: int,
+    sequences: bool,
 ) -> Stages:
     """Return the stages of a model, and add the weights of its layers to the block.
 
@@ -83,13 +100,19 @@ def make_stages(
         Stride of the rows where recurrent layers are stepped.
     row_size : int
         R, floats in a state row.
+    sequences : bool
+        Whether plain LSTMs take all rows at once.
     """
     assert model.window is not None
     parts: list[Part] = []
     parts += zip(model.layers, model.weights, places, strict=True)
-    parts.insert(_needed(model.layers), _last(model.layers))
+    needed = _needed(model.layers)
+    # Which layer returns its last row only; if none does, a layer takes the last of all.
+    one = needed - 1 if sequences and needed and is_plain(model.layers[needed - 1]) else None
+    if one is None:
+        parts.insert(needed, _last(model.layers))
     layers = [layer for layer, _, _ in parts]
-    size, rows = _largest(layers, model.window)
+    size, rows = _largest(layers, model.window, one)
     streams = min(max(TOGETHER // size // TILE * TILE, TILE), layout.GROUP)
     sequence, forks, shares = streams * size, depth(layers), padded(rows)
     kinds = set()
@@ -103,6 +126,10 @@ def make_stages(
             header[layout.ROW_SIZE] = row_size
             pair = _rows_of(*part, block, lanes)
             pair[0, [layout.ROWS_IN, layout.ROWS_OUT]] = strides[n : n + 2]
+            if sequences and is_plain(part[0]):
+                pair[0, layout.KIND] = layout.LSTM_ROWS
+                pair[0, layout.ROWS_FLAG] = level == 0 and n == one
+                pair[0, layout.ROWS_ZERO] = _starts_at_zero(*part)
             if isinstance(part[0], Parallel):
                 pair[0, layout.BRANCH_ROOM] = shares + 2 * (forks - level) * sequence
                 pair[0, layout.BRANCH_SEQUENCE] = sequence
@@ -124,15 +151,23 @@ def make_stages(
     return Stages(program, columns, kinds)
 
 
-def _largest(layers: Sequence[Layer], rows: int) -> tuple[int, int]:
-    """Return the floats of the largest sequence of one stream, those of branches too, and rows."""
+def _starts_at_zero(layer: Layer, weights: Weights, _place: Place) -> bool:
+    starts = [weights.get(layer.initial_of(name), np.zeros(1)) for name in layer.state]
+    return not any(np.any(start) or np.any(np.signbit(start)) for start in starts)
+
+
+def _largest(layers: Sequence[Layer], rows: int, one: int | None = None) -> tuple[int, int]:
+    """Return the floats of the largest sequence of one stream, those of branches too, and rows.
+
+    The layer of number ``one`` returns its last row only.
+    """
     if not layers:
         return 0, rows
     strides = _strides(layers)
     sizes, most = [rows * strides[0]], [rows]
     for n, layer in enumerate(layers, start=1):
         found = [_largest(b, rows) for b in layer.branches] if isinstance(layer, Parallel) else []
-        rows = layer.rows_of(rows)
+        rows = 1 if n - 1 == one else layer.rows_of(rows)
         for size, number in ((rows * strides[n], rows), *found):
             sizes.append(size)
             most.append(number)
@@ -203,15 +238,26 @@ def _columns(layer: Layer) -> dict[int, int]:
         return columns | {
             layout.ROWS_SIZE: layer.size or 0,
             layout.ROWS_STEP: layer.step,
-            layout.ROWS_MODE: layout.MEAN if layer.function == "mean" else layout.MAX,
-            layout.ROWS_FLAG: layer.count_padding,
+            layout.ROWS_MODE: layout.MAX if layer.function == "max" else layout.MEAN,
+            layout.ROWS_FLAG: layout.NO_MEAN if layer.function == "sum" else layer.count_padding,
         }
     if isinstance(layer, Flatten):
         by_feature = layout.FLATTEN_BY_FEATURE
         return {layout.ROWS_MODE: by_feature if layer.by_feature else layout.FLATTEN}
     if isinstance(layer, Attention):
-        mode = layout.LAST if layer.query == "last" else 0
-        return {layout.ROWS_MODE: mode, layout.ROWS_FLAG: layer.join}
+        split = layer.key_size is not None
+        return {
+            layout.ROWS_MODE: layout.LAST if layer.query == "last" else 0,
+            layout.ROWS_FLAG: layer.join,
+            layout.HEADS: layer.heads,
+            layout.KEY_SIZE: layer.queries // layer.heads,
+            layout.VALUE_SIZE: layer.values // layer.heads,
+            layout.KEYS_AT: layer.queries if split else 0,
+            layout.VALUES_AT: 2 * layer.queries if split else 0,
+            layout.CAUSAL: layer.causal,
+        }
+    if isinstance(layer, Transpose):
+        return {layout.ROWS_MODE: layout.TRANSPOSE}
     if isinstance(layer, Repeat):
         return {layout.ROWS_MODE: layout.REPEAT, layout.ROWS_SIZE: layer.rows}
     if isinstance(layer, Last):

@@ -17,7 +17,8 @@ def compile_for(
     """
     from ..kernels import compile, simd
 
-    plan, online = compile_plan(model, simd.LANES, weights), model.online
+    plan = compile_plan(model, simd.LANES, weights, sequences=True)
+    online = model.online
     takes_labels = online is not None and online.labels > 0
     names = compile.needed(plan.kinds, weights, threads, online is not None, takes_labels)
     compile_kernels([*names, *also], report=True)

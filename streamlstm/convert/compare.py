@@ -159,16 +159,23 @@ def _computation(source: Any, model: Model, options: Mapping[str, Any]) -> Compu
             raise ConvertError(
                 f"{source}: is already a model file; there is nothing to compare with."
             )
+        if kind == "torch":
+            own["window"] = model.window  # which a module and TorchScript do not say
         return lambda X: sources.reference_outputs(
             source, kind, X.astype(np.float64), model.output_size, **own
         )
-    if not hasattr(source, "named_modules"):
+    if not hasattr(source, "named_modules") and type(source).__name__ != "ExportedProgram":
         raise ConvertError(
             f"compare: expected the file of a network or a torch.nn.Module, got "
             f"{type(source).__name__}."
         )
-    from .torch.evaluate import evaluate_module
+    from .torch.evaluate import evaluate_module, evaluate_program
+    from .torch.program import describe, is_program
 
+    if is_program(source):
+        return lambda X: sources.ReferenceOutputs(
+            evaluate_program(source, X.astype(np.float64), model.window), describe(source)
+        )
     return lambda X: sources.ReferenceOutputs(
         evaluate_module(source, X.astype(np.float64), model.window),
         "PyTorch, the module's own forward",

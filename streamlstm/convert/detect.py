@@ -59,8 +59,8 @@ def _zip_format(name: str) -> str:
         return "torch"  # TorchScript
     if any(member.endswith(("models/model.json", "archive_format")) for member in members):
         raise ConvertError(
-            f"{name}: is a program of torch.export. Load it and give its module: "
-            "sl.from_torch(torch.export.load(path).module())."
+            f"{name}: is a program of torch.export. Load it and give that: "
+            "sl.from_torch(torch.export.load(path))."
         )
     if any(member.endswith("data.pkl") for member in members):
         return "torch"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .cells.missing import Missing
-from .cells.names import PART_NAMES
+from .cells.names import PART_NAMES, TIME_NAMES
 from .cells.times import ISO, recognise_times
 from .columns import Columns, is_text
 
@@ -18,7 +18,8 @@ _SAMPLE = 1000
 _CLOCK = (
     r"^ *\d{1,2}[:.h]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)? *(?:[AaPp]\.?[Mm]\.?)?(?:Z| ?[+-]\d\d:?\d\d)?$"
 )
-_PARTS = tuple(PART_NAMES)
+_DIGIT_CLOCK = r"^(?:\d|[0-5]\d|(?:[01]?\d|2[0-4])[0-5]\d|(?:[01]\d|2[0-4])[0-5]\d[0-5]\d)(?:\.0)?$"
+_PARTS = ("year", "month", "day", "hour", "minute", "second")
 _BEFORE = {"month": "-", "day": "-", "hour": " ", "minute": ":", "second": ":"}
 
 
@@ -35,11 +36,12 @@ def find_parts(columns: Columns, date: str | None, free: Sequence[str]) -> tuple
     """
     if date is not None:
         others = [name for name in free if name != date]
-        if not _is_date_only(columns[date]):
-            return ()
-        for name in others:
-            if _is_clock(columns[name]) or (part_of(name) == "hour" and _is_small(columns[name])):
-                return (date, name)
+        if _is_date_only(columns[date]):
+            clocks = [name for name in others if _is_time_of_day(columns[name], name)]
+            return (date, clocks[0]) if clocks else ()
+        if _is_time_of_day(columns[date], date):
+            dates = [name for name in others if _is_date_only(columns[name])]
+            return (dates[0], date) if dates else ()
         return ()
     parts: list[str] = []
     for part in _PARTS:
@@ -66,7 +68,9 @@ def join(columns: Columns, names: Sequence[str]) -> Any:
     text = _text(columns[names[0]])
     for name in names[1:]:
         cells = columns[name]
-        if part_of(name) == "hour" and not _is_clock(cells):
+        if _is_digit_clock(cells, name):
+            cells = _with_colons(cells)
+        elif part_of(name) == "hour" and not _is_clock(cells):
             cells = pc.binary_join_element_wise(_digits(cells, 2), "00", ":")
         text = pc.binary_join_element_wise(text, _text(cells), " ")
     return text
@@ -97,6 +101,24 @@ def _is_clock(cells: Any) -> bool:
         return False
     sample = Missing().to_null(cells.slice(0, _SAMPLE)).drop_null()
     return _all(sample, _CLOCK)
+
+
+def _is_time_of_day(cells: Any, name: str) -> bool:
+    is_hour = part_of(name) == "hour" and _is_small(cells)
+    return is_hour or _is_clock(cells) or _is_digit_clock(cells, name)
+
+
+def _is_digit_clock(cells: Any, name: str) -> bool:
+    """Return whether cells are times of day without colons: 0930 or 930; 093000."""
+    called = part_of(name) == "clock" or name.strip().lower() in TIME_NAMES
+    sample = _text(cells.slice(0, _SAMPLE)).drop_null() if called else ()
+    return _all(sample, _DIGIT_CLOCK)
+
+
+def _with_colons(cells: Any) -> Any:
+    digits = _digits(cells, 4)
+    digits = pc.replace_substring_regex(digits, r"^(\d\d)(\d\d)$", r"\1:\2")
+    return pc.replace_substring_regex(digits, r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3")
 
 
 def _is_small(cells: Any) -> bool:

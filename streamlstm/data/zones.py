@@ -35,6 +35,22 @@ def check_zone(name: str) -> None:
         ) from None
 
 
+class RepeatedHour:
+    """Tells apart the two hours that one is where the clock is set back, by the order of rows."""
+
+    def __init__(self) -> None:
+        self._before, self._is_second = -np.inf, False
+
+    def is_second(self, local: float) -> bool:
+        """Return whether the next local time of a stream in such an hour is in the second one."""
+        if abs(local - self._before) > _DAY:
+            self._is_second = False  # another year
+        elif local <= self._before:
+            self._is_second = True
+        self._before = local
+        return self._is_second
+
+
 def to_utc(
     local: NDArray[np.float64], zone: str, streams: Iterable[NDArray[np.intp]]
 ) -> tuple[NDArray[np.float64], int]:
@@ -96,14 +112,9 @@ def _choose(
     """Set the times of one stream in hours that come twice, in ``first``."""
     if len(rows) > 1 and np.median(np.diff(local[rows])) < 0:
         rows = rows[::-1]  # the newest first
-    before, is_second = -np.inf, False
+    hour = RepeatedHour()
     for row in rows[twice[rows]]:
-        if local[row] - before > _DAY:
-            is_second = False  # another year
-        elif local[row] <= before:
-            is_second = True
-        before = local[row]
-        if is_second:
+        if hour.is_second(float(local[row])):
             first[row] = second[row]
 
 

@@ -67,7 +67,10 @@ ROW = 32
     ROWS_AFTER,
     ROWS_MODE,  # what is done with rows; how two directions are merged; below
     ROWS_FLAG,  # 1: padding counts; the query is appended; a recurrent layer returns one row
-) = range(18, 27)
+    ROWS_ZERO,  # 1: the initial state of a recurrent layer is zero
+) = range(18, 28)
+# Of attention: heads, the widths of the key and of the value of one, and where they begin.
+HEADS, KEY_SIZE, VALUE_SIZE, KEYS_AT, VALUES_AT, CAUSAL = (*range(20, 25), UNITS)
 STAGE_SIZE = HEADER + 2 * ROW
 
 # Of a fork, whose branches are merged (parallel.py), in its row; how is said by ROWS_MODE, below.
@@ -82,7 +85,8 @@ BRANCH_SEQUENCE = 30  # floats from the first of these sequences to the second
 BRANCH_LAYERS, BRANCH_START, BRANCH_WIDTH = range(3)
 BRANCH_LINE = 3
 ADD, MULTIPLY, CONCATENATE = range(3)
-MEAN, MAX, FLATTEN, FLATTEN_BY_FEATURE, LAST, REPEAT, REVERSE = range(7)
+MEAN, MAX, FLATTEN, FLATTEN_BY_FEATURE, TRANSPOSE, LAST, REPEAT, REVERSE = range(8)
+NO_MEAN = 2  # of ROWS_FLAG: what a mean sums is not divided
 ONE_WAY, CONCAT, SUM, MUL, AVE = range(5)
 
 # Values of WINDOW_START; padding with zeros is an initial state, so that no kernel needs to know.
@@ -102,6 +106,8 @@ WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the 
 CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
 CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
 PARALLEL, PARALLEL_STEP = 16, 17  # branches that are merged: over rows of a window, step by step
+LSTM_ROWS = 18  # the plain LSTM over all rows of a window
+ROWS_SOFTMAX = 19
 
 # The kind of a layer by its name in network.layers, where the name decides.
 KINDS = {
@@ -115,6 +121,8 @@ KINDS = {
     "last": ROWS,
     "repeat": ROWS,
     "reverse": ROWS,
+    "transpose": ROWS,
+    "softmax_over_rows": ROWS_SOFTMAX,
     "attention": ATTENTION,
 }
 

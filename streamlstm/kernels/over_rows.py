@@ -20,6 +20,8 @@ def over_rows(task, layer, group, rows):
     mode = program[layer + layout.ROWS_MODE]
     if mode <= layout.MAX:
         made = _pool(program, layer, S, a, o, rows, count)
+    elif mode == layout.TRANSPOSE:
+        made = _transpose(program, layer, S, a, o, rows, count)
     elif mode <= layout.FLATTEN_BY_FEATURE:
         made = _flatten(program, layer, S, a, o, rows, count)
     else:
@@ -29,7 +31,7 @@ def over_rows(task, layer, group, rows):
 
 @internal
 def _pool(program, layer, S, a, o, rows, count):
-    """Write the mean or maximum of neighbouring rows, in their order; return how many."""
+    """Write the mean, maximum or sum of neighbouring rows, in their order; return how many."""
     width, spacing = program[layer + layout.LAYER_INPUTS], program[layer + layout.ROWS_IN]
     out, size = program[layer + layout.ROWS_OUT], program[layer + layout.ROWS_SIZE]
     step, before = program[layer + layout.ROWS_STEP], program[layer + layout.ROWS_BEFORE]
@@ -40,6 +42,8 @@ def _pool(program, layer, S, a, o, rows, count):
         begin = max(t * step - before, int64(0))
         end = min(t * step - before + size, rows)
         number = size if program[layer + layout.ROWS_FLAG] else end - begin
+        if program[layer + layout.ROWS_FLAG] == layout.NO_MEAN:
+            number = int64(1)
         share = splat(f32(number))
         for m in range(count):
             for n in range(0, width, LANES):
@@ -71,6 +75,19 @@ def _flatten(program, layer, S, a, o, rows, count):
                 for n in range(width):
                     S[target + n * rows + t] = S[source + n]
     return int64(1)
+
+
+@internal
+def _transpose(program, layer, S, a, o, rows, count):
+    """Write for each feature a row of it; return how many."""
+    width, spacing = program[layer + layout.LAYER_INPUTS], program[layer + layout.ROWS_IN]
+    out = program[layer + layout.ROWS_OUT]
+    for t in range(rows):
+        for m in range(count):
+            source = a + (t * count + m) * spacing
+            for n in range(width):
+                S[o + (n * count + m) * out + t] = S[source + n]
+    return width
 
 
 @internal

@@ -45,7 +45,8 @@ ALWAYS_PAIRED = target()[0] == "znver5"
 
 
 @njit(inline="always")
-def _is_paired(panel):
+def is_paired(panel):
+    """Tell whether a stream is multiplied with two panels of so many floats at once."""
     return ALWAYS_PAIRED or 2 * panel <= L1_FLOATS or panel > L1_FLOATS
 
 
@@ -71,7 +72,7 @@ def _lstm(task, layer, group, precision):
     panel = WIDE + (F + H) * (WIDE // 2 if precision else WIDE)
     panels = (H + LANES - 1) // LANES
     z = int64(SUMS)
-    paired = _is_paired(panel)
+    paired = is_paired(panel)
     width = 2 if paired else 1
     runs = (panels + 1) >> 1 if paired else panels
     for n in range(runs):
@@ -169,7 +170,7 @@ def _gates(weights, program, layer, group, rows, slot, S, a, o, Z, standard):
     clips = program[layer + layout.CONSTANTS] + GATE_CLIP
     panel = WIDE + (F + P) * (THREE if coupled else WIDE)
     panels = (H + LANES - 1) // LANES
-    paired = _is_paired(panel)
+    paired = is_paired(panel)
     width = 2 if paired else 1
     runs = (panels + 1) >> 1 if paired else panels
     for n in range(runs):

@@ -49,7 +49,7 @@ def pool(
     pad_right: int,
     count_padding: bool,
 ) -> Array:
-    """Return the mean or the maximum over rows."""
+    """Return the mean, the maximum or the sum over rows."""
     del weights
     size = size or len(X)
     step = stride or size
@@ -58,17 +58,50 @@ def pool(
         return np.asarray(pieces.max(axis=1))
     padded = [_padded(a, pad_left, pad_right, 0) for a in (X, np.ones_like(X))]
     sums, counts = (_pieces(a, size, step, 1).sum(axis=1) for a in padded)
+    if function == "sum":
+        return np.asarray(sums)
     return np.asarray(sums / (size if count_padding else counts))
 
 
-def attention(X: Array, weights: Weights, *, query: str, scale: float, join: bool) -> Array:
-    """Return ``sum_t softmax_t(scale q . x[t]) x[t]`` for each query q, which are rows of X."""
+def attention(
+    X: Array,
+    weights: Weights,
+    *,
+    query: str,
+    scale: float,
+    join: bool,
+    heads: int,
+    key_size: int | None,
+    causal: bool,
+) -> Array:
+    """Return ``sum_t softmax_t(scale q . k[t]) v[t]`` for each query q, head by head."""
     del weights
-    queries = X[-1:] if query == "last" else X
-    scores = scale * np.einsum("qbn,tbn->bqt", queries, X)
+    Q = K = V = X
+    if key_size is not None:
+        Q, K, V = np.split(X, [heads * key_size, 2 * heads * key_size], axis=2)
+    first = len(X) - 1 if query == "last" else 0
+    Q = Q[first:]
+    q, k, v = (part.reshape(*part.shape[:2], heads, -1) for part in (Q, K, V))
+    scores = scale * np.einsum("qbhn,tbhn->bhqt", q, k)
+    if causal:
+        later = np.arange(len(X)) > np.arange(first, len(X))[:, None]
+        scores = np.where(later, -np.inf, scores)
     shares = np.exp(log_softmax(scores))
-    found = np.einsum("bqt,tbn->qbn", shares, X)
-    return np.concatenate([found, queries], axis=2) if join else found
+    found = np.einsum("bhqt,tbhn->qbhn", shares, v).reshape(*Q.shape[:2], -1)
+    return np.concatenate([found, Q], axis=2) if join else found
+
+
+def softmax_over_rows(X: Array, weights: Weights) -> Array:
+    """Return the softmax of each feature over rows."""
+    del weights
+    return np.exp(np.moveaxis(log_softmax(np.moveaxis(X, 0, -1)), -1, 0))
+
+
+def transpose(X: Array, weights: Weights, *, rows: int) -> Array:
+    """Return a row for each feature."""
+    del weights
+    assert len(X) == rows
+    return X.transpose(2, 1, 0)
 
 
 def flatten(X: Array, weights: Weights, *, rows: int, by_feature: bool) -> Array:
@@ -115,4 +148,6 @@ ROWS: dict[str, Callable[..., Array]] = {
     "last": last,
     "repeat": repeat,
     "reverse": reverse,
+    "transpose": transpose,
+    "softmax_over_rows": softmax_over_rows,
 }

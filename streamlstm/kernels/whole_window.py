@@ -89,11 +89,9 @@ def _through(task, layer, group, n, count, sequences):
     )
     stage = program[layer + layout.STAGES]
     stride = program[stage + HEADER + layout.ROWS_IN]
-    for t in range(n):
-        for m in range(count):
-            start = slots[first + m] * program[layout.ROW_SIZE]
-            place = source + (t * count + m) * stride
-            take(program, layer, rows, start, T - n + t, S, place)
+    for m in range(count):
+        start = slots[first + m] * program[layout.ROW_SIZE]
+        take(program, layer, rows, start, T - n, T, S, source + m * stride, count * stride)
     layers, address = program[layer + layout.WINDOW_LAYERS], fields[layout.TASK_PROGRAM]
     last = stage + (layers - 1) * layout.STAGE_SIZE + HEADER
     address += 8 * stage

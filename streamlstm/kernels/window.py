@@ -50,16 +50,18 @@ def length(program, layer, rows, start):
 
 
 @internal
-def take(program, layer, rows, start, t, S, x):
-    """Copy row ``t`` of T, the oldest first, of a window to ``S[x]``."""
+def take(program, layer, rows, start, first, last, S, x, spacing):
+    """Copy the rows ``first`` to ``last`` of T, the oldest first, of a window to ``S[x]``."""
     T, F = program[layer + layout.WINDOW_ROWS], program[layer + layout.LAYER_INPUTS]
     place = start + program[layer + layout.WINDOW_PLACE]
-    row = counter(rows, place + 1, T - 1) + t
-    if row >= T:  # cheaper than a division
-        row -= T
-    source = place + WINDOW_COUNTERS + row * F
-    for n in range(0, F, LANES):
-        store(S, x + n, load_first(rows, source + n, F - n))
+    row = counter(rows, place + 1, T - 1) + first
+    for _t in range(first, last):
+        if row >= T:  # cheaper than a division
+            row -= T
+        source = place + WINDOW_COUNTERS + row * F
+        for n in range(0, F, LANES):
+            store(S, x + n, load_first(rows, source + n, F - n))
+        row, x = row + 1, x + spacing
 
 
 @internal
@@ -93,7 +95,7 @@ def window(task, layer, group, _):
     for t in range(T - longest, T):
         for m in range(count):
             start = slots[first + m] * row_size
-            take(program, layer, rows, start, t, S, inputs + m * stride)
+            take(program, layer, rows, start, t, t + 1, S, inputs + m * stride, stride)
             if t <= T - length(program, layer, rows, start):
                 restart(weights, program, layer, rows, start)
         streams[layout.GROUP_PARITY] = t & 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ModelError, ModelFileError
 from ..files import check_path
-from .layers import Layer, Parallel
+from .layers import Layer
 from .online import Online
 from .safetensors_file import Arrays, SafetensorsFile, write_safetensors
 from .scaling import Scaling
@@ -54,10 +54,9 @@ def write_model_file(path: str | PathLike[str], model: Model) -> None:
 
 def _version(model: Model) -> int:
     """Return the first version of the format that can hold a model."""
-    if any(isinstance(layer, Parallel) for layer in model.layers):
-        return 6
-    if any(layer.over_rows for layer in model.layers):
-        return 5
+    newest = max(layer.file_version for layer in model.layers)
+    if newest > 1:
+        return newest
     if model.window is not None:
         return 4
     has_offsets = model.input_offsets is not None or model.output_offsets is not None

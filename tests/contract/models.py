@@ -24,6 +24,8 @@ from streamlstm import (
     Repeat,
     Reverse,
     Scaling,
+    SoftmaxOverRows,
+    Transpose,
 )
 from streamlstm.kernels.layout import GROUP
 from streamlstm.network.activations import PARAMETERS
@@ -270,6 +272,31 @@ WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
         4,
         "answer",
     ),
+    "window, several heads": (
+        [
+            Dense(3, 35),
+            Parallel(35, [[], [Attention(35, "each", 0.4, heads=5, key_size=2), Dense(15, 35)]]),
+            Attention(35, "each", 0.9, join=True, key_size=9, causal=True),
+            Transpose(26, 4),
+            Dense(4, 4, "tanh"),
+            Transpose(4, 26),
+            Parallel(26, [[], [Dense(26, 1, "tanh"), SoftmaxOverRows(1)]], "multiply"),
+            Pool(26, "sum"),
+            Dense(26, 2),
+        ],
+        4,
+        "first",
+    ),
+    "window, shares": (
+        [
+            LSTM(3, 18),
+            Parallel(18, [[], [Dense(18, 18), SoftmaxOverRows(18)]], "multiply"),
+            Attention(18, key_size=3, heads=2),
+            Dense(6, 2),
+        ],
+        5,
+        "answer",
+    ),
     "window, decoder": (
         [
             Bidirectional(3, GRU(3, 7, reset_after=False), "ave", sequence=False),
@@ -364,7 +391,7 @@ FEW = (
     "embedding",
     "skip with factors",
     "convolutions, step by step",
-    "window that waits",
+    "window, convolution, both ways",
     "window, online, all",
     "online, filled",
     "online, horizons, all",

@@ -13,9 +13,24 @@ from functools import partialmethod
 
 import pytest
 
-from streamlstm import GRU, LSTM, RNN, Conv1D, Dense, Embedding, LayerNorm, Pointwise
+from streamlstm import (
+    GRU,
+    LSTM,
+    RNN,
+    Attention,
+    Bidirectional,
+    Conv1D,
+    Dense,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    Pointwise,
+    Pool,
+    Repeat,
+    Reverse,
+)
 from streamlstm.backends.cuda import backend
-from streamlstm.backends.stages import runs_over_rows
+from streamlstm.backends.cuda.refusals import refused
 from streamlstm.kernels.cuda.sizes import SIMULATED
 from streamlstm.network.activations import PARAMETERS
 from streamlstm.network.layers import Layer
@@ -78,6 +93,52 @@ WINDOWS: dict[str, tuple[list[Layer], int, str]] = {
     "window": ([LSTM(3, 5, initial_state=True), Dense(5, 2)], 3, "answer"),
     "window that waits": ([LayerNorm(2), GRU(2, 3, reset_after=False), LSTM(3, 2)], 3, "wait"),
     "window padded with the first row": ([Embedding(3, 9, 4), RNN(6, 5), Dense(5, 2)], 2, "first"),
+    "window, convolution, both ways": (
+        [
+            Conv1D(2, 3, 3, dilation=2, pad_left=4, activation="relu"),
+            Pool(3, "max", 2, stride=1, pad_right=1),
+            Bidirectional(3, LSTM(3, 2)),
+            Pool(4),
+            Dense(4, 2),
+        ],
+        3,
+        "answer",
+    ),
+    "window, decoder": (
+        [
+            Bidirectional(3, GRU(3, 2, reset_after=False), "ave", sequence=False),
+            Repeat(2, 3),
+            LSTM(2, 3, layer_norm=True),
+            Dense(3, 2, "tanh"),
+            Flatten(2, 3, by_feature=True),
+        ],
+        3,
+        "wait",
+    ),
+    "window, attention": (
+        [
+            Embedding(2, 9, 2),
+            Reverse(3),
+            RNN(3, 4),
+            Attention(4, "each", 0.3),
+            Attention(4, join=True),
+            Dense(8, 3, "softmax"),
+        ],
+        3,
+        "first",
+    ),
+    "window, head over all rows": (
+        [
+            Conv1D(2, 3, 2, stride=2, pad_left=1),
+            Pool(3, "mean", 3, 2, 1, 1, count_padding=True),
+            Bidirectional(3, RNN(3, 2, initial_state=True), "mul"),
+            LayerNorm(2),
+            Flatten(2, 2),
+            Dense(4, 5, "softsign"),
+        ],
+        6,
+        "zeros",
+    ),
 }
 SMALL = {
     **{name: random_model(layers) for name, layers in LAYERS.items()},
@@ -102,8 +163,7 @@ def every(kernel: str) -> None:
 if __name__ == "__main__":
     models.BACKENDS = ("cuda",)
     every(sys.argv[1])
-    # No kernel for CUDA runs layers that look at several rows of a window: they are refused.
-    models.MODELS = {n: model for n, model in models.MODELS.items() if not runs_over_rows(model)}
+    models.MODELS = {name: m for name, m in models.MODELS.items() if not refused(m)}
     if SIMULATED:
         hurry()
         models.MODELS = SMALL

@@ -17,7 +17,7 @@ from .keras_files import changed_zip, dense, layers_of, legacy, lstm, refused
     [
         ("ConvLSTM1D", "another axis than time"),
         ("Lambda", "Python code"),
-        ("MultiHeadAttention", "only Attention"),
+        ("AdditiveAttention", "only Attention"),
         ("MyLayer", "the layer is not known"),
     ],
 )

@@ -52,6 +52,19 @@ REFUSED: dict[str, Any] = {
         tail(node("Gather", "t2 zero", "y", axis=1), zero=np.array(0)),
         r"Gather 'y' takes \[0\] of the sequence: a stream has only its last step",
     ),
+    "last row taken off all": (
+        graph(
+            [
+                node("Gather", "x end", "last", axis=0),
+                node("Sub", "x last", "d"),
+                node("LSTM", "d W R B", "y"),
+            ],
+            {**weights("LSTM"), "end": np.array([-1])},
+            {"x": [4, "b", F]},
+            ["y"],
+        ),
+        "Sub 'd' joins a single row with all rows of the sequence",
+    ),
     "mean over time": (tail(node("ReduceMean", "t2", "y", axes=[1])), "pool.* expected a window"),
     "softmax over time": (tail(node("Softmax", "t2", "y", axis=1)), "over other axes"),
     "attention": (

@@ -27,6 +27,13 @@ ARRAYS = {
     "again": np.full(4, ROWS - 1),
     "head": draw(H, 2),
     "wide": draw(ROWS * H, 2, seed=3),
+    "first": np.array([0]),
+    "cut": np.array([-2]),
+    "along": np.array([2]),
+    "ends": np.array([-1]),
+    "three": np.array([3, 1, 1]),
+    "many": draw(H, 6, seed=5),
+    "parts": np.array([1, 2, 3]),
     "six": draw(6, 2, seed=4),
 }
 
@@ -78,6 +85,20 @@ CASES = {
         ("Transpose", "", {"perm": [2, 0, 1]}),
         *lstm(),
         ("Gather", "end", {"axis": 0}),
+    ),
+    "rows of padding cut off": lambda: chain(
+        channels(),
+        ("Conv", "cw cb", {"pads": [2, 2]}),
+        ("Relu", "", {}),
+        ("Slice", "first cut along", {}),
+        ("Gather", "end", {"axis": 2}),
+        ("MatMul", "six", {}),
+    ),
+    "tiled": lambda: chain(
+        *lstm(), ("Gather", "ends", {}), ("Tile", "three", {}), ("MatMul", "head", {})
+    ),
+    "split at the end": lambda: chain(
+        *lstm(), ("Gather", "end", {}), ("MatMul", "many", {}), ("Reshape", "parts", {})
     ),
     "reversed": lambda: chain(("Gather", "back", {"axis": 0}), *lstm(), ("Gather", "end", {})),
 }

@@ -85,83 +85,8 @@ def test_the_weights_of_a_module_of_the_users_own(
             import_module_class(reference, arguments)
 
 
-class Plain(nn.Module):  # type: ignore[misc, name-defined]
-    """What TorchScript and torch.export are made from."""
-
-    def __init__(self, functional: bool = False) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(2, 8, batch_first=True)
-        self.head = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Dropout(0.1), nn.Linear(4, 1))
-        self.functional = functional
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.head(self.lstm(x)[0])
-        if self.functional:
-            y = torch.relu(y)
-        return y
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_torch_script_and_exported_programs(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = Plain().eval()
-    x = torch.randn(1, STEPS, 2)
-    with torch.no_grad():
-        expected = module(x)[0].numpy()
-    script = torch.jit.script(module)
-    script.save(tmp_path / "script.pt")
-    traced = torch.jit.trace(module, torch.randn(3, 5, 2))
-    for source in (script, traced, tmp_path / "script.pt"):
-        model = sl.from_torch(source)
-        assert difference(model, x[0].numpy(), expected) < TOLERANCE
-        assert model.metadata["compared"].startswith("the TorchScript: its outputs")
-    found = sl.compare(sl.from_torch(script), tmp_path / "script.pt")
-    assert found.agrees, str(found)
-    assert found.source == "TorchScript"
-    exported = torch.export.export(module, (torch.randn(2, 5, 2),))
-    with pytest.raises(ConvertError, match=r"does not say what head\.1"):
-        sl.from_torch(exported)
-    model = sl.from_torch(exported, activations={"head.0": "tanh"})
-    assert difference(model, x[0].numpy(), expected) < TOLERANCE
-    assert model.metadata["compared"].startswith("the program of torch.export: its outputs")
-    with pytest.raises(ConvertError, match="export computes something else than its layers"):
-        sl.from_torch(exported, activations={"head.0": "relu"})
-    with pytest.raises(ConvertError, match="TorchScript computes something else than its layers"):
-        sl.from_torch(torch.jit.script(Plain(functional=True).eval()))
-
-
 def test_first_line_of_a_message_without_colours() -> None:
     from streamlstm.convert.common.frameworks import first_line
 
     assert first_line(ValueError("\n\x1b[1;31mno such thing\x1b[0m.\nmore")) == "no such thing."
     assert first_line(EOFError()) == "EOFError"
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_torchscript_is_compared_with_categories_and_either_rnn() -> None:
-    class Words(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table, self.lstm = nn.Embedding(7, 4), nn.LSTM(4, 5, batch_first=True)
-            self.head = nn.Linear(5, 7)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.log_softmax(self.head(self.lstm(self.table(x))[0]), -1)
-
-    words = torch.jit.trace(Words().eval(), torch.randint(0, 7, (1, 5)))
-    with pytest.raises(ConvertError, match="something else than its layers"):
-        sl.from_torch(words)
-    model = sl.from_torch(words, activations={"head": "log_softmax"})
-    assert model.metadata["compared"].startswith("the TorchScript: its outputs")
-
-    class Relu(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rnn = nn.RNN(3, 6, batch_first=True, nonlinearity="relu")
-            self.head = nn.Linear(6, 2)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(self.rnn(x)[0])
-
-    model = sl.from_torch(torch.jit.trace(Relu().eval(), torch.zeros(1, 5, 3)))
-    assert model.layers[0].activation == "relu"

@@ -62,6 +62,11 @@ def chomped(n: Any, x: Any) -> Any:
     return n.head(n.rnn(y.transpose(1, 2))[0])[:, -1]
 
 
+def twice_chomped(n: Any, x: Any) -> Any:
+    y = torch.relu(n.conv(x.transpose(1, 2))[..., :-2])
+    return n.head(torch.relu(n.more(y)[..., :-4])[:, :, -1])
+
+
 def decoded(n: Any, x: Any) -> Any:
     _, (h, _) = n.rnn(x)
     return n.head(n.decoder(h[-1].unsqueeze(1).repeat(1, 3, 1))[0])
@@ -102,6 +107,12 @@ def network(name: str) -> Any:
         ),
         "padded": lambda: Network(padded, conv=nn.Conv1d(2, 6, **dilated), **conv),
         "chomped": lambda: Network(chomped, conv=nn.Conv1d(2, 6, padding=4, **dilated), **conv),
+        "chomped twice": lambda: Network(
+            twice_chomped,
+            conv=nn.Conv1d(2, 6, 3, padding=2),
+            more=nn.Conv1d(6, 4, padding=4, **dilated),
+            head=nn.Linear(4, 1),
+        ),
         "decoder": lambda: Network(
             decoded, rnn=rnn(), decoder=rnn(inputs=5, units=6), head=nn.Linear(6, 2)
         ),
@@ -116,7 +127,7 @@ def network(name: str) -> Any:
 NAMES = (
     *("flatten", "mean", "max", "amax", "reverse", "states of both", "ends of both"),
     *("last of both", "convolution", "flat convolution", "padded", "chomped", "decoder"),
-    "channels",
+    *("channels", "chomped twice"),
 )
 
 

@@ -53,11 +53,42 @@ def dense_blocks(x: Any) -> Any:
     return L.Dense(1)(L.LSTM(3)(L.Multiply()([x, gate])))
 
 
+def additive_attention(x: Any) -> Any:
+    """Shares of steps by a dense layer, in two ways that people write it, and by query and key."""
+    h = L.LSTM(4, return_sequences=True)(x)
+    shares = L.Softmax(axis=1)(L.Dense(1, activation="tanh")(h))
+    first = L.Flatten()(L.Dot(axes=1)([shares, h]))
+    shares = L.Activation("softmax")(L.Flatten()(L.Dense(1, activation="tanh")(h)))
+    second = keras.ops.sum(L.Multiply()([h, L.Permute([2, 1])(L.RepeatVector(4)(shares))]), axis=1)
+    query = L.RepeatVector(1)(L.GRU(4)(x))
+    third = L.Flatten()(L.Attention(use_scale=True)([query, h]))
+    return L.Dense(2)(L.Concatenate()([first, second, third]))
+
+
+def several_heads(x: Any) -> Any:
+    """Blocks of a transformer, the second causal, with other keys than values."""
+    y = L.MultiHeadAttention(2, 3)(x, x)
+    x = L.LayerNormalization()(L.Add()([x, y]))
+    x = L.Add()([x, L.Dense(3)(L.Dense(7, activation="gelu")(x))])
+    keys = L.Conv1D(3, 3, padding="causal")(x)
+    y = L.MultiHeadAttention(3, 2, value_dim=5)(x, x, keys, use_causal_mask=True)
+    return L.Dense(1)(L.GlobalAveragePooling1D()(L.Add()([x, y])))
+
+
+def attention_to_inputs(x: Any) -> Any:
+    """Shares of the steps of each input before a recurrent layer."""
+    shares = L.Permute((2, 1))(L.Dense(8, activation="softmax")(L.Permute((2, 1))(x)))
+    return L.Dense(1)(L.LSTM(5)(L.Multiply()([x, shares])))
+
+
 NETWORKS: dict[str, Callable[[Any], Any]] = {
     "temporal_convolutions": temporal_convolutions,
     "pooled_both_ways": pooled_both_ways,
     "states": states,
     "dense_blocks": dense_blocks,
+    "additive_attention": additive_attention,
+    "several_heads": several_heads,
+    "attention_to_inputs": attention_to_inputs,
 }
 
 
@@ -70,10 +101,12 @@ def main() -> None:
         rng = np.random.default_rng(seed)
         for array in model.weights:
             array.assign(rng.normal(0, 0.6, array.shape))
+            if "scale" in array.name:
+                array.assign(abs(array))
         x = rng.normal(0, 1, (ROWS, 3)).astype(np.float32)
         windows = np.stack([x[n : n + 8] for n in range(ROWS - 7)])
         stem = f"keras3_branches_{name}"
-        model.save(HERE / f"{stem}.{'h5' if name == 'states' else 'keras'}")
+        model.save(HERE / f"{stem}.{'h5' if name in ('states', 'several_heads') else 'keras'}")
         recorded |= {f"{stem}.x": x, f"{stem}.y": model.predict(windows, verbose=0)}
     np.savez_compressed(HERE / "keras3_branches.npz", **recorded)
 

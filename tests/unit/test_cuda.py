@@ -20,12 +20,12 @@ from tests.exhaustive import exhaustive, short
 @pytest.mark.parametrize(
     ("program", "least"),
     [
-        exhaustive(["tests.contract.on_cuda", "any", "few"], 115),
+        exhaustive(["tests.contract.on_cuda", "any", "few"], 132),
         # The others step these or all models, in blocks of one size.
-        short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 9),
-        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 49),
-        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 49),
-        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 49),
+        short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 12),
+        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 72),
+        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 72),
+        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 72),
         exhaustive(["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
     ],
 )

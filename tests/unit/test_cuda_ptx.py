@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamlstm import LSTM, Dense
+from streamlstm.backends.cuda.refusals import refused
 from streamlstm.backends.stages import runs_over_rows
 from tests.contract.models import MODELS, random_model
 from tests.softgpu.kernels import step
@@ -58,7 +59,7 @@ def test_kernels_compile_without_spilling_in_loops(compiled: tuple[dict, Path], 
         elif made is not None:
             assert made["spills"] <= MOST_SPILLED, name
             assert made["registers"] <= 255, name
-            if made["loops"] is not None and name in ("resident", "shared"):
+            if made["loops"] is not None and name in ("resident", "shared", "windows"):
                 check_loops(made["loops"], name)
     if not found["ptxas"]:
         pytest.skip("needs ptxas, to count registers: pip install nvidia-cuda-nvcc")
@@ -69,7 +70,7 @@ def test_a_compiled_kernel_computes_what_the_reference_does(compiled: tuple[dict
     module = Module((compiled[1] / "sm_90" / "shared.ptx").read_text())
     for name, model in MODELS.items():
         # A stage has launches of its own, and layers over the rows of a window a kernel.
-        is_run = model.online is None and not runs_over_rows(model)
+        is_run = model.online is None and not runs_over_rows(model) and not refused(model)
         for B in (1, 17, 100) if is_run else ():
             assert step(module, model, B) < 5e-6, (name, B)
 

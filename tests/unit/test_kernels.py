@@ -67,7 +67,7 @@ def test_no_machine_code_is_made_of_what_only_compiled_code_calls() -> None:
 
 def test_every_part_of_the_weight_block_starts_on_a_cache_line() -> None:
     for model in MODELS.values():
-        plan = compile_plan(model, LANES)
+        plan = compile_plan(model, LANES, sequences=True)
         assert plan.weights.ctypes.data % 64 == 0
         first, step = layout.HEADER, layout.ROW
         if plan.program[layout.HEADER + layout.KIND] == layout.WHOLE_WINDOW:

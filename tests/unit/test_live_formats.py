@@ -209,3 +209,18 @@ def test_tables_in_binary(kind: str, tmp_path: Path) -> None:
     assert [p.text for p in problems] == [
         "column 'v': expected a number, got an empty cell (a gap)"
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time v w\n60 1.5 2\n120 2.5 3\n",
+        "time^v^w\n60^1.5^2\n120^2.5^3\n",
+        "date,hhmm,v,w\n1970-01-01,0001,1.5,2\n1970-01-01,0002,2.5,3\n",
+    ],
+)
+def test_cells_apart_by_blanks_and_times_without_colons(read: Source, text: str) -> None:
+    rows, problems = read(text)
+    assert [row.time for row in rows] == [60, 120]
+    assert [row.values.tolist() for row in rows] == [[1.5, 2], [2.5, 3]]
+    assert not problems

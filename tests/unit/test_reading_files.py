@@ -232,3 +232,38 @@ def test_texts_before_the_header_are_passed_over(before: str, lines: int) -> Non
 def test_a_word_for_missing_is_named_with_its_option() -> None:
     with pytest.raises(DataError, match=r"--missing-value 'No Data' makes such cells missing"):
         read("t,v\n1,2.5\n2,No Data\n3,2.5\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time v w\n1 1.5 2\n2 2.5 3\n3 3.5 4\n",
+        "  time      v    w\n     1    1.5    2\n     2    2.5    3\n    3    3.5    4  \n",
+        "# time v w\n1 1.5 2\n2 2.5 3\n3 3.5 4\n",
+        "time^v^w\n1^1.5^2\n2^2.5^3\n3^3.5^4\n",
+        "time~v~w\n1~1.5~2\n2~2.5~3\n3~3.5~4\n",
+        " time | v | w\n------+---+---\n 1 | 1.5 | 2\n 2 | 2.5 | 3\n 3 | 3.5 | 4\n(3 rows)\n",
+        "time,v,w\n1,1.5,2\n2,2.5,3\n# paused\n3,3.5,4\n\n3 rows selected.\nEnd of file\n",
+        'time,v,w\n1,1.5,2\n2,"2.5",3\n3,3.5,4\n,,\n,,\n',
+    ],
+)
+def test_tables_of_other_programs(text: str) -> None:
+    table = read(text)
+    assert table.names == ("v", "w")
+    assert table.time is not None
+    assert table.time.tolist() == [1, 2, 3]
+    assert table.values.tolist() == [[1.5, 2], [2.5, 3], [3.5, 4]]
+    lines = text.split("\n")
+    assert all(
+        lines[line - 1].split()[0].startswith(f"{n}") for n, line in enumerate(table.lines, 1)
+    )
+
+
+def test_lines_without_a_row_are_said_and_others_refused() -> None:
+    table = read("a,b\n1,2\n# x\n3,4\nthat is all\n")
+    assert "2 lines without a row passed over, the first is line 3: '# x'" in said(table)
+    assert "2 empty rows at the end" in said(read("a,b\n1,2\n,\n,\n"))
+    with pytest.raises(DataError, match=":3: expected 2 cells as in the header, got 1"):
+        read("a,b\n1,2\n3\n4,5\nthat is all\n")
+    with pytest.raises(DataError, match=":3: expected 2 cells as in the header, got 1"):
+        read("a,b\n1,2\n3")  # cut off

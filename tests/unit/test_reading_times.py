@@ -230,3 +230,26 @@ def test_many_times_are_read_as_few() -> None:
     days[1] = "soon"
     assert recognise_times(days).formats == reading.formats
     assert recognise_times(days).seconds is None
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second"),
+    [
+        ("date,hhmm", "2024-05-01,0930", "2024-05-01,1000"),
+        ("Date,Time", "20240501,930", "20240501,1000"),
+        ("time,date", "093000,2024/05/01", "100000,2024/05/01"),
+        ("HHMM,day_of_reading", "0930,1 May 2024", "1000,1 May 2024"),
+    ],
+)
+def test_a_time_of_day_without_colons_beside_a_date(header: str, first: str, second: str) -> None:
+    table = read_table(io.StringIO(f"{header},v\n{first},1\n{second},2\n"), ReadOptions())
+    assert table.time is not None
+    start = datetime(2024, 5, 1, 9, 30, tzinfo=UTC).timestamp()
+    assert table.time.tolist() == [start, start + 1800]
+    assert table.names == ("v",)
+
+
+def test_seconds_beside_a_date_are_no_time_of_day() -> None:
+    table = read_table(io.StringIO("date,time,v\n2024-05-01,0,1\n2024-05-01,60,2\n"), ReadOptions())
+    assert table.time is not None
+    assert table.time.tolist() == [0, 60]

@@ -21,6 +21,8 @@ from streamlstm import (
     Pool,
     Repeat,
     Reverse,
+    SoftmaxOverRows,
+    Transpose,
 )
 from streamlstm.cli.inspect import describe
 from streamlstm.errors import ModelError
@@ -63,6 +65,18 @@ ROWS = [[1.0, -1.0], [2.0, -2.0], [4.0, -4.0], [8.0, -8.0]]
         ([Pool(2, "max", 2), Flatten(2, 2)], [2, -1, 8, -4]),
         ([Attention(2, scale=0.0 + 1e-30, join=True)], [3.75, -3.75, 8, -8]),
         ([Attention(2, scale=9.0)], [8, -8]),
+        ([Attention(2, "each", 9.0, causal=True), Pool(2)], [3.75, -3.75]),
+        ([Repeat(2, 3), Transpose(2, 3), Flatten(3, 2)], [8, 8, 8, -8, -8, -8]),
+        ([Pool(2, "sum")], [15, -15]),
+        ([Pool(2, "sum", 3, 2, 1, 1), Flatten(2, 2)], [3, -3, 14, -14]),
+        ([SoftmaxOverRows(2), Pool(2, "sum")], [1, 1]),
+        (
+            [SoftmaxOverRows(2)],
+            [
+                1 / (1 + np.exp(-4) + np.exp(-6) + np.exp(-7)),
+                np.exp(-7) / (1 + np.exp(-1) + np.exp(-3) + np.exp(-7)),
+            ],
+        ),
     ],
 )
 def test_rows_are_pooled_and_rearranged(layers: list[Layer], expected: list[float]) -> None:
@@ -150,6 +164,8 @@ def test_what_does_not_fit_is_refused(layers: list[Layer], window: Any, words: s
         (lambda: Bidirectional(3, GRU(3, 3), "max"), "merge to be concat, sum, mul, ave"),
         (lambda: Pool(3, "max", 2, pad_left=2), "padding of fewer rows than size, 2"),
         (lambda: Pool(3, pad_left=2), "expected a size beside stride or padding"),
+        (lambda: Attention(7, key_size=3, heads=2), "rows of queries and keys, 2 times 2 times 3"),
+        (lambda: Attention(7, heads=2), "expected a key_size beside several heads"),
         (lambda: Conv1D(3, 3, 3, pad_left=-1), "pad_left to be an integer of 0 or more"),
         (lambda: Layer.from_dict({"kind": "bidirectional", "input_size": 3}), "cannot have these"),
         (

@@ -8,10 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from streamlstm import GRU, LSTM, Dense, Engine, Model, Online
-from streamlstm.backends.plan import window_place
+from streamlstm.backends.plan import compile_plan, state_size, window_place
 from streamlstm.errors import DataError, ModelError, ModelFileError, ModelMismatchError
+from streamlstm.kernels import layout
+from streamlstm.kernels.simd import LANES
 from streamlstm.learn.start import check_fits
 from streamlstm.network.compatibility import compatibility_key, describe_changes, incompatibility
+from streamlstm.network.layers import Layer
 
 from ..contract.models import random_model, staged
 
@@ -43,6 +46,51 @@ def test_on_the_cpu_it_is_so_bit_for_bit() -> None:
     X = observations(14)
     run = Engine(STATEFUL.with_window(T), 1).run("a", X)
     assert np.array_equal(run, [over(X[max(t + 1 - T, 0) : t + 1]) for t in range(len(X))])
+
+
+SEQUENCES = {  # of LSTMs whose kernel takes all rows at once
+    "more rows than are multiplied together": ([LSTM(3, 20), Dense(20, 2)], 27),
+    "no layer behind": ([LSTM(3, 17)], 4),
+    "others between": (
+        [Dense(3, 5), LSTM(5, 33), Dense(33, 18), LSTM(18, 9), GRU(9, 7), Dense(7, 2)],
+        5,
+    ),
+    "an initial state": ([LSTM(3, 16, initial_state=True), LSTM(16, 9, initial_state=True)], 3),
+    "too long for that": ([LSTM(3, 33), Dense(33, 2)], 2**15),
+}
+
+
+@pytest.mark.parametrize(("layers", "rows"), SEQUENCES.values(), ids=SEQUENCES)
+def test_one_stream_and_blocks_are_stepped_as_without_a_window(
+    layers: list[Layer], rows: int
+) -> None:
+    plain = random_model(layers, scaled=True)
+    count, size = min(rows + 2, 30), state_size(plain)
+    X = observations(8 * count).reshape(8, count, 3)
+    X[0] = 0  # products that are zero
+    one, many = (Engine(plain.with_window(rows), 8) for _ in range(2))
+    truth = Engine(plain, 8)
+    for t in range(count):
+        ids = list(range(8 if t else 5))  # three begin later
+        Y = many.step_many(ids, X[ids, t])
+        assert np.array_equal(Y, [one.step(n, X[n, t]) for n in ids])
+    expected = [truth.run(n, X[n, max(count - rows, n // 5) :])[-1] for n in range(8)]
+    assert np.array_equal(Y, expected)
+    for engine in (one, many):
+        assert np.array_equal(engine._table.rows[:8, :size], truth._table.rows[:8, :size])
+
+
+def test_the_layers_of_a_window_are_called_once_where_they_can() -> None:
+    for name, (layers, rows) in SEQUENCES.items():
+        plan = compile_plan(random_model(layers, window=rows), LANES, sequences=True)
+        assert (layout.LSTM_ROWS in plan.kinds) is (name != "too long for that")
+    model = random_model(SEQUENCES["no layer behind"][0], window=4)
+    assert layout.LSTM_ROWS not in compile_plan(model, LANES, "bfloat16", sequences=True).kinds
+    first = compile_plan(model, LANES, sequences=True).program
+    assert first[first[layout.HEADER + layout.STAGES] + layout.HEADER + layout.ROWS_ZERO]
+    started = random_model(SEQUENCES["an initial state"][0], window=4)
+    first = compile_plan(started, LANES, sequences=True).program
+    assert not first[first[layout.HEADER + layout.STAGES] + layout.HEADER + layout.ROWS_ZERO]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

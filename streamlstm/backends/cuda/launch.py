@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels import layout
-from ...kernels.cuda import fused, scalar
+from ...kernels.cuda import fused, scalar, whole_window
 from ...kernels.cuda.layers import rows_of_layers, values
 from ...kernels.cuda.sizes import (
     BLOCKS,
@@ -24,6 +24,7 @@ from ..plan import Plan
 from . import graph
 
 _MAX_BLOCKS = 65_535
+_MOST_SCRATCH = 2**26  # floats of the sequences of all blocks of threads, unless one needs more
 
 
 class Launch(NamedTuple):
@@ -62,6 +63,11 @@ class Launch(NamedTuple):
         if kernel == "scalar" and plain:
             size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
             return cls(scalar.step, (SCALAR_BLOCK,), SCALAR_BLOCK, SCALAR_BLOCKS, 0, 0, size, LANES)
+        if program[layout.HEADER + layout.KIND] == layout.WHOLE_WINDOW:
+            size = whole_window.memory(program) * (TILE + SPACE)
+            blocks = max(min(BLOCKS, _MOST_SCRATCH // size), 1)
+            head = 4 * STARTS
+            return cls(whole_window.step, (TILE,), threads, blocks, head, 0, blocks * size, None)
         count, widths = values(program), _widths(program)
         head, column = 4 * (STARTS + count * SPACE), 4 * count
         for name, step, fixed in (

@@ -95,7 +95,7 @@ class ModelBuilder:
         last = self.layers[-1] if self.layers else None
         if isinstance(last, LayerNorm) or _is_linear(last):
             arrays = self.weights[-1]
-            factor = weight[:, None] if isinstance(last, Dense) else weight
+            factor = weight.reshape(-1, *[1] * (arrays["weight"].ndim - 1))
             arrays["weight"] = arrays["weight"] * factor
             arrays["bias"] = arrays["bias"] * weight + bias
         else:
@@ -227,7 +227,7 @@ class ModelBuilder:
 
 
 def _is_linear(layer: Layer | None) -> bool:
-    return isinstance(layer, Dense | Pointwise) and layer.activation == "linear"
+    return isinstance(layer, Dense | Pointwise | Conv1D) and layer.activation == "linear"
 
 
 def _check_arrays(layer: Layer, arrays: Arrays, where: str) -> None:

@@ -29,14 +29,26 @@ def join(context: Context, layer: KerasLayer) -> None:
     kind = kind_of(layer)
     if kind not in MERGES:
         raise ConvertError(f"{layer.where} is refused: {reason(layer.kind)}.")
-    N = context.need_width(layer)
-    parts = [_branch(context, branch) for branch in layer.branches]
-    _align(parts, layer)
+    parts = branches_of(context, layer)
     if kind == "Concatenate":
         _check_axis(parts, layer)
     if kind == "Subtract":
         parts[1].builder.scale(-1, 0, layer.where)
-    made = Parallel(N, [part.builder.layers for part in parts], MERGES[kind])
+    add_joined(context, layer, parts, MERGES[kind])
+    if kind == "Average":
+        context.builder.scale(1 / len(parts), 0, layer.where)
+
+
+def branches_of(context: Context, layer: KerasLayer) -> list[Context]:
+    """Return the contexts behind the layers of all branches, of sequences or of one row."""
+    parts = [_branch(context, branch) for branch in layer.branches]
+    _align(parts, layer)
+    return parts
+
+
+def add_joined(context: Context, layer: KerasLayer, parts: list[Context], merge: str) -> None:
+    """Append a layer that merges branches, and follow the number of rows."""
+    made = Parallel(context.need_width(layer), [part.builder.layers for part in parts], merge)
     weights = {
         f"{b}.{n}.{name}": array
         for b, part in enumerate(parts)
@@ -44,14 +56,13 @@ def join(context: Context, layer: KerasLayer) -> None:
         for name, array in arrays.items()
     }
     context.builder.add(made, weights, layer.where)
-    if kind == "Average":
-        context.builder.scale(1 / len(parts), 0, layer.where)
     for part in parts:
         context.builder.notes += [n for n in part.builder.notes if n not in context.builder.notes]
     times = [part.time for part in parts]
     context.time = max(times, key=lambda rows: -1 if rows is None else rows)
     if None in times and not any(rows and rows > 1 for rows in times):
         context.time = None
+    context.one_query = parts[0].time in (0, 1) and context.time not in (0, 1)
     context.ended = all(part.ended for part in parts)
     context.decoded = context.decoded or any(part.decoded for part in parts)
 

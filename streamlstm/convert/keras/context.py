@@ -60,6 +60,8 @@ class Context:
         The last layer.
     decoded : bool
         Whether a second sequence has begun at the end of the first, of which all rows are answered.
+    one_query : bool
+        Whether the first of the branches that were joined last has one row, and others more.
     add : callable
         Appends a layer, ``add(context, layer)``.
     """
@@ -80,6 +82,7 @@ class Context:
         self.time: int | None = None
         self.ended, self.rows = False, None
         self.decoded = False
+        self.one_query = False
         self.final = network.layers[-1]
         concats = [
             layer.config[ANNOTATION] for layer in network.all_layers if ANNOTATION in layer.config

@@ -64,14 +64,19 @@ def _through(
     """Return all outputs of a chain of layers for a window of rows."""
     for layer in layers:
         if layer.branches:
-            Y = join(layer, [_through(weights, branch, major, Y) for branch in layer.branches])
+            parts = [_through(weights, branch, major, Y) for branch in layer.branches]
+            Y = join(layer, parts, _arrays(weights, layer))
             continue
-        arrays = [to_float64(array, layer.where) for array in weights.arrays(layer)]
+        arrays = _arrays(weights, layer)
         name = layer.config.get("activation")
         own = activation(read_activation(name, major, layer.where))
         rows = over_rows(layer, arrays, own, _cell(major))
         Y = rows(Y) if rows else run(list(_steps(weights, layer, major)), Y)
     return Y
+
+
+def _arrays(weights: FileWeights, layer: KerasLayer) -> list[Float64Array]:
+    return [to_float64(array, layer.where) for array in weights.arrays(layer)]
 
 
 def _cell(major: int) -> Callable[[str, Config, list[Float64Array]], Step]:
@@ -106,7 +111,7 @@ def _steps(weights: FileWeights, layer: KerasLayer, major: int) -> Iterator[Step
     kind, config = layer.kind, layer.config
     if layer.branches:
         chains = [[s for x in b for s in _steps(weights, x, major)] for b in layer.branches]
-        yield lambda x: join(layer, [_chain(steps, x) for steps in chains])
+        yield lambda x: join(layer, [_chain(steps, x) for steps in chains], [])
         return
     arrays = [to_float64(array, layer.where) for array in weights.arrays(layer)]
     if kind.startswith("CuDNN"):

@@ -19,7 +19,10 @@ from .network import KerasLayer, Network
 
 Rows = Callable[[Float64Array], Float64Array]
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-_KINDS = ("Bidirectional", "RepeatVector", "Attention", *CONVOLUTIONS, *POOLING, *GLOBAL_POOLING)
+_KINDS = (
+    *("Bidirectional", "RepeatVector", "Attention", "MultiHeadAttention", "Permute"),
+    *("Sum", "Mean", "Max", *CONVOLUTIONS, *POOLING, *GLOBAL_POOLING),
+)
 
 
 def looks_over_rows(network: Network) -> bool:
@@ -32,6 +35,8 @@ def looks_over_rows(network: Network) -> bool:
             return True
         if layer.branches and _is_long(network):
             return True
+        if layer.kind == "Softmax" and layer.config.get("axis") in (1, [1], -2):
+            return _is_long(network)
         ended |= layer.kind in RECURRENT and not layer.config.get("return_sequences")
     return False
 
@@ -85,14 +90,28 @@ def over_rows(
         return lambda X: X.reshape(1, -1)
     if kind == "RepeatVector":
         return lambda X: np.tile(X[-1], (config["n"], 1))
-    if kind == "Attention":
-        return lambda X: _attend(X, float(arrays[0]) if arrays else 1.0)
+    if kind == "Attention" and not layer.branches:
+        return lambda X: _attend([X, X], layer, arrays)
+    if kind == "MultiHeadAttention" and not layer.branches:
+        return lambda X: _attend_heads([X, X], layer, arrays)
+    if kind == "Permute":
+        return lambda X: X.T if config["dims"] == [2, 1] else X
+    if kind == "Softmax" and config.get("axis") in (1, [1], -2):
+        return lambda X: np.exp(X) / np.exp(X).sum(axis=0)
+    if kind in ("Sum", "Mean", "Max"):
+        return lambda X: getattr(np, kind.lower())(X, axis=0, keepdims=True)
     return None
 
 
-def join(layer: KerasLayer, parts: list[Float64Array]) -> Float64Array:
+def join(layer: KerasLayer, parts: list[Float64Array], arrays: list[Float64Array]) -> Float64Array:
     """Return what a layer makes of branches, each [rows, N] or [N], of as many rows or of one."""
     kind = kind_of(layer)
+    if kind == "Attention":
+        return np.asarray(_attend(parts, layer, arrays))
+    if kind == "MultiHeadAttention":
+        return np.asarray(_attend_heads(parts, layer, arrays))
+    if kind == "Dot":
+        return np.asarray((parts[0] * parts[1]).sum(axis=0, keepdims=True))
     if kind == "Concatenate":
         shape = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
         return np.concatenate([np.broadcast_to(p, (*shape, p.shape[-1])) for p in parts], axis=-1)
@@ -167,6 +186,31 @@ def _pool(config: dict[str, Any], function: Any, X: Float64Array) -> Float64Arra
     return np.stack([function(X[p[(p >= 0) & (p < len(X))]], axis=0) for p in places])
 
 
-def _attend(X: Float64Array, scale: float) -> Float64Array:
-    scores = np.exp(scale * X @ X.T)
-    return np.asarray(scores / scores.sum(axis=1, keepdims=True) @ X)
+def _attend(parts: list[Float64Array], layer: KerasLayer, arrays: list[Float64Array]) -> Any:
+    """Return what queries see of values, by keys; parts are query, value, and key if it differs."""
+    query, value, key = parts[0], parts[1], parts[-1]
+    scores = (float(arrays[0]) if arrays else 1.0) * query @ key.T
+    return _shares(scores, layer) @ value
+
+
+def _attend_heads(parts: list[Float64Array], layer: KerasLayer, arrays: list[Float64Array]) -> Any:
+    """Return attention of several heads, whose arrays are those of query, key, value, output."""
+    step = 2 if layer.config.get("use_bias", True) else 1
+    kernels = arrays[::step]
+    biases = arrays[1::2] if step == 2 else [np.float64(0)] * 4
+    given = parts[0], parts[-1], parts[1]
+    query, key, value = (
+        np.einsum("tf,fhn->thn", x, kernel) + bias
+        for x, kernel, bias in zip(given, kernels, biases, strict=False)
+    )
+    scores = np.einsum("qhn,thn->hqt", query, key) / np.sqrt(query.shape[2])
+    found = np.einsum("hqt,thn->qhn", _shares(scores, layer), value)
+    return np.einsum("qhn,hno->qo", found, kernels[3]) + biases[3]
+
+
+def _shares(scores: Float64Array, layer: KerasLayer) -> Any:
+    if "use_causal_mask': True" in repr(layer.calls):
+        later = np.arange(scores.shape[-1]) > np.arange(scores.shape[-2])[:, None]
+        scores = np.where(later, -np.inf, scores)
+    found = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return found / found.sum(axis=-1, keepdims=True)

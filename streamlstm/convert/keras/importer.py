@@ -10,9 +10,10 @@ from ...network.model import Model
 from ..common.beside import notes_on
 from ..common.error_context import file_errors, layer_errors
 from ..common.options import merge_options
-from . import branches, core, norms, over_rows, recurrent
+from . import attention, branches, core, norms, over_rows, recurrent
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
+from .concatenate import ANNOTATION
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING, TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
 from .graph import LAST, endpoints
@@ -33,7 +34,6 @@ _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "SyncBatchNormalization": norms.batch_normalization,
     "LayerNormalization": norms.layer_normalization,
     "Embedding": core.embedding,
-    "Concatenate": core.concatenate,
     "Masking": core.masking,
     "Rescaling": norms.rescaling,
     "Normalization": norms.normalization,
@@ -44,7 +44,11 @@ _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "SlicingOpLambda": core.slice_,
     "Bidirectional": over_rows.bidirectional,
     "RepeatVector": over_rows.repeat,
-    "Attention": over_rows.attention,
+    "Attention": attention.attention,
+    "MultiHeadAttention": attention.multi_head,
+    "Dot": attention.dot,
+    "Permute": attention.permute,
+    **dict.fromkeys(("Sum", "Mean", "Max"), attention.reduction),
     **dict.fromkeys(CONVOLUTIONS, over_rows.convolution),
     **dict.fromkeys(POOLING, over_rows.pooling),
     **dict.fromkeys(GLOBAL_POOLING, over_rows.global_pooling),
@@ -124,10 +128,14 @@ def _add(context: Context, layer: KerasLayer) -> None:
     """Append a layer to the model."""
     kind, config = layer.kind, layer.config
     _check_precision(layer)
-    if layer.branches:
+    if ANNOTATION in config:
+        core.concatenate(context, layer)
+    elif layer.branches and kind not in _HANDLERS:
         branches.join(context, layer)
     elif kind in TRAINING_ONLY:
         context.weights.drop(layer)
+    elif kind == "Softmax" and attention.softmax(context, layer):
+        return
     elif kind in ACTIVATIONS:
         activation = read_layer(kind, config, context.major, layer.where)
         context.builder.activate(activation, layer.where)

@@ -4,7 +4,6 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import (
-    Attention,
     Bidirectional,
     Conv1D,
     Dense,
@@ -39,7 +38,7 @@ def convolution(context: Context, layer: KerasLayer) -> None:
         left, right = padding(layer, context.time, reach, stride)
         made = Conv1D(F, O, k, stride, dilation, left, right)
         arrays = {"weight": kernel.transpose(2, 0, 1), "bias": bias}
-        _add(context, layer, made, arrays)
+        add(context, layer, made, arrays)
     context.builder.activate(context.activation(layer, default="linear"), layer.where)
 
 
@@ -50,21 +49,21 @@ def pooling(context: Context, layer: KerasLayer) -> None:
     stride = single(layer, "strides", size)
     left, right = padding(layer, context.time, size, stride)
     function = "max" if "Max" in layer.kind else "mean"
-    _add(context, layer, Pool(context.need_width(layer), function, size, stride, left, right))
+    add(context, layer, Pool(context.need_width(layer), function, size, stride, left, right))
 
 
 def global_pooling(context: Context, layer: KerasLayer) -> None:
     """GlobalAveragePooling1D and GlobalMaxPooling1D."""
     check_layout(layer)
     function = "max" if "Max" in layer.kind else "mean"
-    _add(context, layer, Pool(context.need_width(layer), function))
+    add(context, layer, Pool(context.need_width(layer), function))
     context.time = 1 if layer.config.get("keepdims") else 0
 
 
 def flatten(context: Context, layer: KerasLayer) -> None:
     """Flatten of all rows of a window."""
-    rows = _rows(context, layer)
-    _add(context, layer, Flatten(context.need_width(layer), rows))
+    rows = rows_of(context, layer)
+    add(context, layer, Flatten(context.need_width(layer), rows))
     context.time = 0
 
 
@@ -73,7 +72,7 @@ def repeat(context: Context, layer: KerasLayer) -> None:
     n = layer.config.get("n")
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ConvertError(f"{layer.where}: expected n of 1 or more, got {n!r}.")
-    _rows(context, layer)
+    rows_of(context, layer)
     context.builder.add(Repeat(context.need_width(layer), n), {}, layer.where)
     context.time, context.ended, context.decoded = n, False, True
 
@@ -81,7 +80,7 @@ def repeat(context: Context, layer: KerasLayer) -> None:
 def bidirectional(context: Context, layer: KerasLayer) -> None:
     """Bidirectional around an LSTM, a GRU or a SimpleRNN."""
     inner = inner_layer(layer)
-    _rows(context, layer)
+    rows_of(context, layer)
     names = KERNELS if inner.config.get("use_bias", True) else KERNELS[:-1]
     arrays = context.weights.take(layer, tuple(f"{way}_{n}" for way in WAYS for n in names))
     made: list[tuple[Layer, Arrays]] = []
@@ -100,23 +99,6 @@ def bidirectional(context: Context, layer: KerasLayer) -> None:
     context.builder.add(both, own, layer.where)
     if not sequence:
         context.end_sequence()
-
-
-def attention(context: Context, layer: KerasLayer) -> None:
-    """Attention of a sequence to itself."""
-    config = layer.config
-    if config.get("score_mode", "dot") != "dot" or config.get("causal"):
-        raise ConvertError(f"{layer.where} is refused: expected scores of dot products, of all.")
-    if "use_causal_mask': True" in repr(layer.calls):
-        raise ConvertError(f"{layer.where} is refused: expected attention to all, not causal.")
-    scale = 1.0
-    if config.get("use_scale"):
-        weights = context.weights.take(layer, ("scale",))
-        scale = float(weights.take("scale", ()))
-        weights.finish()
-    if not scale > 0:
-        raise ConvertError(f"{layer.where}: expected a scale above zero, got {scale:.3g}.")
-    _add(context, layer, Attention(context.need_width(layer), "each", scale))
 
 
 def kernel_names(kind: str) -> tuple[str, ...]:
@@ -202,14 +184,14 @@ _UNKNOWN = (
 )
 
 
-def _rows(context: Context, layer: KerasLayer) -> int:
+def rows_of(context: Context, layer: KerasLayer) -> int:
     """Return how many rows come into a layer; of a window they are known."""
     if context.time is None:
         raise ConvertError(f"{layer.where}: {_UNKNOWN}")
     return context.time
 
 
-def _add(context: Context, layer: KerasLayer, made: Layer, arrays: Arrays | None = None) -> None:
+def add(context: Context, layer: KerasLayer, made: Layer, arrays: Arrays | None = None) -> None:
     """Append a layer, and follow the number of rows."""
     if context.time == 0:
         raise ConvertError(f"{layer.where}: expected a sequence, got its last row alone.")

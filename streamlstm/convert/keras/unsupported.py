@@ -1,7 +1,8 @@
 """Layers of Keras that are not supported, and why."""
 
-_ATTENTION = "of attention layers only Attention, a dot product, is supported"
-_TIME = "it exchanges time and features: train with the features last, and without it"
+_ATTENTION = (
+    "of attention layers only Attention and MultiHeadAttention, of dot products, are supported"
+)
 _AXES = "it convolves along another axis than time: a row of a stream has one axis, its features"
 _LOCAL = "of convolutions only Conv1D, SeparableConv1D and DepthwiseConv1D are supported"
 _PADDING = "rows are padded within Conv1D only: give that layer padding='same' or 'causal'"
@@ -12,14 +13,13 @@ _CODE = "it is Python code, which is never run"
 REASONS = {
     "Lambda": _CODE,
     "TFOpLambda": _CODE,
-    **dict.fromkeys(("AdditiveAttention", "MultiHeadAttention"), _ATTENTION),
+    "AdditiveAttention": _ATTENTION,
     **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _ATTENTION),
-    "Permute": _TIME,
     **dict.fromkeys(("Conv2D", "Conv3D", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _AXES),
     **dict.fromkeys(("Conv1DTranspose", "LocallyConnected1D"), _LOCAL),
     "ZeroPadding1D": _PADDING,
     "Cropping1D": _CROPPING,
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average", "Dot"), _GRAPH),
+    **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average"), _GRAPH),
     **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
 }
 

@@ -61,6 +61,8 @@ class FileWeights:
         if self._file.groups is not None:
             return self._by_layer.get(layer.key, [])
         folders = [layer.path]
+        if layer.kind == "MultiHeadAttention":
+            folders = [f"{layer.path}/{part}_dense" for part in ("query", "key", "value", "output")]
         if layer.kind == "Bidirectional":
             folders = [f"{layer.path}/{way}_layer/cell" for way in ("forward", "backward")]
         return [

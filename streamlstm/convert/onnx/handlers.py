@@ -49,6 +49,7 @@ HANDLERS: dict[str, Handler] = {
     "Reshape": shapes.reshape,
     "Flatten": shapes.flatten,
     "Expand": shapes.expand,
+    "Tile": shapes.tile,
     "Gather": slicing.gather,
     "Slice": slicing.slice_,
     "Split": slicing.split,

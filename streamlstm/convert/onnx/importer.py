@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import ConvertError
+from ...network.layers import Flatten, Repeat
 from ...network.model import Model
 from ..common.beside import notes_on_texts
 from .build_layers import build_layers
+from .feature_ops import LayerOp
 from .file import exported_metadata, inline_functions, load_model, own_metadata, to_array
 from .inputs import input_candidates
 from .interpreter import Interpreter
@@ -83,8 +85,9 @@ def convert_graph(
     for inputs, single_step in input_candidates(model, constants, rows):
         try:
             interpreter = Interpreter(model, inputs, constants, initial)
-            tensor = _output_tensor(interpreter, output)
+            tensor = _output_tensor(interpreter, output, _shaped(model))
             _check_output(tensor, single_step)
+            tensor = _decoded(tensor)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
             builder.window = _window(model, inputs, tensor)
             builder.notes += dict.fromkeys([*notes, *interpreter.notes, *more])
@@ -129,8 +132,18 @@ def _window(model: Any, inputs: Mapping[str, SymbolicTensor], tensor: SymbolicTe
     return rows or None
 
 
-def _output_tensor(interpreter: Interpreter, output: str | None) -> SymbolicTensor:
-    """Return the tensor of the graph's output."""
+def _shaped(model: Any) -> dict[str, str]:
+    """Return what each Reshape reshapes, by its output."""
+    return {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Reshape"}
+
+
+def _output_tensor(
+    interpreter: Interpreter, output: str | None, shaped: Mapping[str, str]
+) -> SymbolicTensor:
+    """Return the tensor of the graph's output; one that is only reshaped at the end, before that.
+
+    There a vector may be split, such as into quantiles and horizons: its numbers stay in order.
+    """
     names = interpreter.outputs
     if output is not None and output not in names:
         raise ConvertError(f"the graph has no output {output!r}; it has {', '.join(names)}.")
@@ -139,11 +152,23 @@ def _output_tensor(interpreter: Interpreter, output: str | None) -> SymbolicTens
         v for v in found if not (isinstance(v, SymbolicTensor | Unsupported) and v.state)
     ] or found
     value = values[0]
+    end = output or names[found.index(value)] if isinstance(value, Unsupported) else ""
+    before = interpreter.values.get(shaped.get(end, ""))
+    if isinstance(before, SymbolicTensor) and not any(before.time in a for a in before.axes):
+        return before
     if isinstance(value, Unsupported):
         raise value.error
     if not isinstance(value, SymbolicTensor):
         raise ConvertError(f"the output {output or names[0]!r} does not depend on the input.")
     return value
+
+
+def _decoded(tensor: SymbolicTensor) -> SymbolicTensor:
+    """Return all rows of a decoder as one vector: all of them are answered."""
+    repeats = any(isinstance(op, LayerOp) and isinstance(op.layer, Repeat) for op in tensor.ops)
+    if not repeats or tensor.time is None or not any(tensor.time in a for a in tensor.axes):
+        return tensor
+    return tensor.append(LayerOp(Flatten(tensor.width, tensor.time.size), {}, "the output"))
 
 
 def _check_output(tensor: SymbolicTensor, single_step: bool) -> None:

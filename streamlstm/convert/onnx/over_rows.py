@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import Conv1D, Dense, Flatten, Layer, Pool
+from ...network.layers import Conv1D, Dense, Flatten, Layer, Pool, Repeat
 from ..common.weights import Float64Array
 from .feature_ops import LayerOp
 from .node import Node
@@ -76,6 +76,40 @@ def convolution(node: Node, x: SymbolicTensor, W: Value, B: Value = None) -> Sym
     layer = Conv1D(groups * part, O, k, stride, dilation, left, right)
     weight = full.reshape(O, groups * part, k).transpose(0, 2, 1)
     return apply(node, x, layer, {"weight": weight, "bias": bias})
+
+
+def without_padding(x: SymbolicTensor, axis: int, indices: list[int]) -> SymbolicTensor | None:
+    """Return some rows of a convolution as one with less padding; None if that is not all.
+
+    Functions of single values may stand behind it. So causal convolutions are written: with
+    padding on both sides, and the last rows cut off.
+    """
+    assert x.time is not None
+    first, count = indices[0], len(indices)
+    places = [n for n, op in enumerate(x.ops) if isinstance(op, LayerOp)]
+    op = x.ops[places[-1]] if places else None
+    layer = op.layer if isinstance(op, LayerOp) else None
+    if not isinstance(layer, Conv1D) or indices != list(range(first, first + count)) or count < 2:
+        return None
+    left = layer.pad_left - first * layer.stride
+    right = layer.pad_right - (x.time.size - first - count) * layer.stride
+    if left < 0 or right < 0:
+        return None
+    less = replace(layer, pad_left=left, pad_right=right)
+    time = Dim(count, x.time.open)
+    time = x.window if x.window is not None and x.window.size == count else time
+    axes = tuple((time,) if n == axis else a for n, a in enumerate(x.axes))
+    assert isinstance(op, LayerOp)
+    ops = (*x.ops[: places[-1]], replace(op, layer=less), *x.ops[places[-1] + 1 :])
+    return replace(x, ops=ops, axes=axes, time=time)
+
+
+def repeat(node: Node, x: SymbolicTensor, axis: int, count: int) -> SymbolicTensor:
+    """Return the last row, repeated along an axis that holds nothing yet."""
+    if x.time is None or not x.recurrent or any(x.time in a for a in x.axes):
+        raise ConvertError(f"{node}: repeats values along an axis, which cannot be stepped.")
+    axes = [(x.time,) if n == axis else a for n, a in enumerate(x.axes)]
+    return apply(node, x.reshaped(axes), Repeat(x.width, count))
 
 
 def pooling(node: Node, x: SymbolicTensor) -> SymbolicTensor:

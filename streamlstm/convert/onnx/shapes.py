@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from .node import Node
-from .over_rows import flattened
+from .over_rows import flattened, repeat
 from .tensor import Axis, Dim, SymbolicTensor, Value
 
 
@@ -103,10 +103,21 @@ def regroup(node: Node, axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis
 
 
 def expand(node: Node, x: SymbolicTensor, wanted: Value) -> SymbolicTensor:
-    """Expand that repeats nothing."""
+    """Expand that repeats nothing, or a last row."""
     sizes = [int(n) for n in node.constant(wanted)]
     axes = [()] * (len(sizes) - len(x.axes)) + list(x.axes)
-    for size, axis in zip(sizes[::-1], axes[::-1], strict=False):
-        if size not in (1, prod(dim.size for dim in axis)):
-            raise ConvertError(f"{node}: repeats values along an axis, which cannot be stepped.")
-    return x.reshaped(axes)
+    lengths = [prod(dim.size for dim in axis) for axis in axes]
+    behind = len(axes) - len(sizes)
+    repeated = [n + behind for n, size in enumerate(sizes) if size not in (1, lengths[n + behind])]
+    x = x.reshaped(axes)
+    if not repeated:
+        return x
+    if len(repeated) > 1 or axes[repeated[0]]:
+        raise ConvertError(f"{node}: repeats values along an axis, which cannot be stepped.")
+    return repeat(node, x, repeated[0], sizes[repeated[0] - behind])
+
+
+def tile(node: Node, x: SymbolicTensor, repeats: Value) -> SymbolicTensor:
+    """Tile of a last row."""
+    counts = [int(n) for n in node.constant(repeats)]
+    return expand(node, x, np.array(x.shape) * counts)

@@ -8,7 +8,7 @@ from ...errors import ConvertError
 from ...network.layers import Dense, Embedding, Repeat, Reverse
 from .feature_ops import LayerOp
 from .node import Node
-from .over_rows import apply, over
+from .over_rows import apply, over, without_padding
 from .tensor import Axis, Dim, StackedStates, SymbolicTensor, Value
 
 
@@ -102,6 +102,8 @@ def select(node: Node, x: Value, axis: int, indices: list[int], text: str) -> Va
             return apply(node, over(node, x, axis), Reverse(x.width))
         if over_time and set(indices) == {size - 1}:
             return apply(node, x, Repeat(x.width, len(indices)))
+    if over_time and (cut := without_padding(x, axis, indices)) is not None:
+        return cut
     why_not = ConvertError(_why_not(node, indices, text, over_time))
     if x.raw and not x.integer and indices == [size - 1]:
         axes = [() if n == axis else a for n, a in enumerate(x.axes)]

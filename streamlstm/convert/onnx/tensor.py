@@ -241,6 +241,12 @@ def merge_branches(
             f"{node} joins two branches of the network ({', '.join(layers) or 'of two inputs'}): "
             "only a chain of layers can be converted, and the input added to the output."
         )
+    places = [{d for axis in t.axes for d in axis} - {t.feature, first.feature} for t in tensors]
+    if any(place != places[0] for place in places):
+        raise ConvertError(
+            f"{node} joins a single row with all rows of the sequence, as of a network that takes "
+            "off the last value of its window: do that in your own program, before the network."
+        )
     wider = max(tensors, key=lambda tensor: (tensor.width, len(tensor.axes)))
 
     def joined(x: Float64Array) -> Float64Array:

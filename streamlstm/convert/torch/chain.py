@@ -10,6 +10,7 @@ from ...errors import ConvertError
 from ...network.layers import Repeat
 from ..common.weights import Float64Array, Weights
 from .layers import TorchLayer
+from .sequences import without_rest
 from .signals import Labels, Signal, Signals, StreamsMixedError
 
 
@@ -47,6 +48,7 @@ def read_output(signals: Signals, labels: Labels) -> Output:
     ConvertError
         If it is not one vector for each step, or the last one.
     """
+    labels = without_rest(signals, labels)
     flat = labels.reshape(-1)
     found = signals.locate(flat)
     if not flat.size or (found.signal < 0).any():
@@ -104,7 +106,9 @@ def _read_window(signals: Signals, labels: Labels) -> Output:
     positions, values = np.full(len(flat), -1), np.zeros(len(flat), np.int64)
     positions[order] = stream[order]
     values[order] = np.tile(np.arange(rows.shape[1]), len(streams))
-    source, _ = signals.vectors(rows, "the output")
+    source, places = signals.vectors(rows, "the output")
+    if (places % source.rows != source.rows - 1).any():
+        raise ConvertError("the output is that of an earlier row of the window than the last")
     signal, residual = _split_residual(signals, source)
     return Output(
         layers_of(signal, signals),

@@ -25,15 +25,16 @@ def evaluators(path: str, **options: Any) -> Iterator[Evaluator]:
 
     With ``module=``, its weights are loaded into that module, and its ``forward`` runs.
     """
-    module = options.pop("module", None)
+    module, window = options.pop("module", None), options.pop("window", None)
     options.pop("initial_state", None)
     if module is not None:
         loaded = load_weights(module, read_torch(Path(path)))
         name = f"PyTorch, the forward of {type(module).__name__}"
-        yield Evaluator(name, lambda X, _: evaluate_module(loaded, X))
+        yield Evaluator(name, lambda X, _: evaluate_module(loaded, X, window))
         return
     if Path(path).is_file() and is_torch_script(Path(path)):
-        yield Evaluator("TorchScript", lambda X, O: evaluate_script(path, X, O))
+        script = read_torch(Path(path))
+        yield Evaluator("TorchScript", lambda X, _: evaluate_program(script, X, window))
         return
     yield Evaluator("PyTorch", lambda X, _: evaluate(path, X, **options), _CAVEAT)
 
@@ -78,37 +79,13 @@ def evaluate(
     return np.asarray(values.numpy(), np.float64)
 
 
-def evaluate_script(path: str, X: Float64Array, O: int) -> Float64Array:
-    """Compute TorchScript for ``X[T, F]``, with the axes batch first or time first.
-
-    Raises
-    ------
-    ConvertError
-        If it takes neither.
-    """
-    from .values import tensors_in
-
-    torch = require("torch", "compute TorchScript")
-    script = read_torch(Path(path)).eval()
-    x = torch.tensor(X, dtype=torch.float32)
-    two = torch.stack([x, x.flip(0)])  # a second stream tells the axis of time from that of streams
-    for axis, given in ((0, two), (1, two.transpose(0, 1))):
-        try:
-            with torch.no_grad():
-                whole, alone = script(given), script(given.narrow(axis, 0, 1))
-        except Exception:  # of any type: this form does not fit
-            continue
-        first = [next(tensors_in(part)).double().numpy() for part in (whole, alone)]
-        y = np.take(first[0], [0], axis if first[0].ndim > 2 else 0)
-        if y.shape == first[1].shape and np.allclose(y, first[1], atol=1e-5):
-            return np.asarray(first[1].reshape(-1, O), np.float64)
-    raise ConvertError(f"{path}: its TorchScript takes no series of observations")
-
-
-def evaluate_module(module: Any, X: Float64Array, window: int | None = None) -> Float64Array:
+def evaluate_module(
+    module: Any, X: Float64Array, window: int | None = None, other: Any = None
+) -> Float64Array:
     """Compute a module for ``X[T, F]`` by its own ``forward``: all its steps, or the last.
 
-    ``window`` is the number of rows of a window, which then are all of X.
+    ``window`` is the number of rows of a window, which then are all of X; ``other`` is called in
+    place of the module, in float32, and gives the same tensors.
 
     Raises
     ------
@@ -126,6 +103,8 @@ def evaluate_module(module: Any, X: Float64Array, window: int | None = None) -> 
     recorder, outputs = record(module, found.form, np.stack([X] * STREAMS), found.dtype, windowed)
     output = outputs[found.output]
     chain = read_output(recorder.values.signals, recorder.values.labels(output))
+    if other is not None:
+        output = _called(other, found, X)
     if windowed:
         own = chain.positions == 0
         return np.asarray(output.double().numpy()[own], np.float64).reshape(1, -1)
@@ -133,6 +112,27 @@ def evaluate_module(module: Any, X: Float64Array, window: int | None = None) -> 
     Y = np.full((len(X), int(chain.values.max()) + 1), np.nan)
     Y[chain.positions[own], chain.values[own]] = output.double().numpy()[own]
     return Y if not np.isnan(Y[0]).all() or len(X) == 1 else Y[-1:]
+
+
+def evaluate_program(program: Any, X: Float64Array, window: int | None) -> Float64Array:
+    """Compute a program for ``X[T, F]``: all its steps, or the last; window as for a module.
+
+    One of torch.export takes one shape only: its operations are run one by one.
+    """
+    from .program_module import ProgramModule
+
+    scripted = type(program).__module__.startswith("torch.jit")
+    return evaluate_module(ProgramModule(program), X, window, program if scripted else None)
+
+
+def _called(other: Any, found: Any, X: Float64Array) -> Any:
+    """Return the output of a program that is called as a module was found to be."""
+    torch = require("torch", "compute a program")
+    from .forms import STREAMS
+
+    with torch.no_grad():
+        x = torch.tensor(np.stack([X] * STREAMS), dtype=torch.float32)
+        return found.form.call(other, x)[found.output]
 
 
 def _group(torch: Any, state: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:

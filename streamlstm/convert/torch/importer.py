@@ -44,8 +44,8 @@ def from_torch(
     source : torch.nn.Module, mapping of str to tensor or array, or path
         A path is that of a file in which torch.save or safetensors put a state dict, which is read
         without executing anything from it (``weights_only=True``), or of TorchScript. Also an
-        ``ExportedProgram`` of torch.export. TorchScript and exported programs are read by their
-        state dict and compared with what they compute.
+        ``ExportedProgram`` of torch.export. Their operations are followed as those of a module,
+        and compared with what they compute.
     activations : mapping of str to str, optional
         Activations that ``forward`` applies by functions, by the name of the layer they follow:
         ``{"fc1": "relu"}``.
@@ -96,25 +96,21 @@ def from_torch(
         builder = assemble(parts, dict(activations or {}), states)
         builder.notes += notes
         return builder.build("PyTorch", compared=_UNSEEN, **options)
-    if type(source).__module__.startswith(("torch.jit", "torch.export")):
-        from .program import convert_program, is_program
-
-        if is_program(source):
-            given = (activations or {}, states, rnn_activation, epsilon)
-            builder, compared = convert_program(source, *given)
-            return builder.build("PyTorch", compared=compared, **options)
-    if not hasattr(source, "named_modules") or isinstance(source, type):
+    window = options.get("window")
+    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
+    exported = type(source).__name__ == "ExportedProgram"
+    if not (exported or hasattr(source, "named_modules")) or isinstance(source, type):
         raise ConvertError(
             "from_torch: expected a torch.nn.Module, its state dict or the path of a saved state "
             f"dict, got {type(source).__name__}."
         )
     from .chain import Residual
     from .equivalence import convert_module
+    from .program import convert_program, is_program
 
     residual = Residual(options.get("skip"), options.get("skip_scale"))
-    window = options.get("window")
-    rows = window if isinstance(window, int) and not isinstance(window, bool) else None
-    builder, found, compared = convert_module(source, activations or {}, states, residual, rows)
+    convert = convert_program if is_program(source) else convert_module
+    builder, found, compared = convert(source, activations or {}, states, residual, rows)
     if residual.skip is None and found.skip is not None:
         options |= {"skip": found.skip, "skip_scale": found.scale}
     builder.notes += notes

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Conv1D, Repeat, Reverse
-from .signals import Labels, Signal
+from .signals import Labels, Signal, Signals
 from .values import Values
 
 
@@ -31,24 +31,24 @@ def as_sequence(values: Values, labels: Labels, name: str) -> tuple[Signal, Labe
     elif signals.windowed and count > 1 and (steps == source.rows - 1).all():
         made = signals.over_rows(source, Repeat(source.width, count), "repeat")
     elif (steps == steps[0] + np.arange(count)).all():
-        made = _without_padding(values, source, int(steps[0]), count)
+        made = _without_padding(signals, source, int(steps[0]), count)
     if made is None:
         return source, positions
     return made, stream * count + np.arange(count)[:, None]
 
 
-def _without_padding(values: Values, source: Signal, first: int, count: int) -> Signal | None:
+def _without_padding(signals: Signals, source: Signal, first: int, count: int) -> Signal | None:
     """Return some rows of a convolution as one with less padding; None if that is not all.
 
     Layers of single rows may stand behind it.
     """
     if source.source is not None and source.layer is not None and source.layer.kind in _BY_ROW:
-        inner = _without_padding(values, source.source, first, count)
+        inner = _without_padding(signals, source.source, first, count)
         if inner is None or len(source.terms) > 1:
             return None
         terms = [(inner, matrix) for _, matrix in source.terms]
         more: dict[str, Any] = {"layer": source.layer, "terms": terms, "bias": source.bias}
-        return values.signals.add(("rows of", id(source)), source.width, inner, **more)
+        return signals.add(("rows of", id(source), first, count), source.width, inner, **more)
     layer = None if source.layer is None else source.layer.options.get("layer")
     if not isinstance(layer, Conv1D) or source.source is None or source.layer is None:
         return None
@@ -58,9 +58,24 @@ def _without_padding(values: Values, source: Signal, first: int, count: int) -> 
         return None
     weights = source.layer.weights.copy()
     arrays = {key: weights.take(key) for key in weights.shapes}
-    return values.signals.over_rows(
-        source.source, _padded(layer, left, right), source.layer.name, arrays
-    )
+    return signals.over_rows(source.source, _padded(layer, left, right), source.layer.name, arrays)
+
+
+def without_rest(signals: Signals, labels: Labels) -> Labels:
+    """Return labels of an output that ends before the rows that padding has put behind it."""
+    found = signals.locate(labels)
+    numbers = np.unique(found.signal)
+    if len(numbers) != 1 or numbers[0] < 0:
+        return labels
+    source = signals[int(numbers[0])]
+    stream, step = np.divmod(found.position, source.rows)
+    count = int(step.max(initial=0)) + 1
+    if not signals.steps <= count < source.rows:
+        return labels
+    made = _without_padding(signals, source, 0, count)
+    if made is None:
+        return labels
+    return made.first + (stream * count + step) * made.width + found.value
 
 
 _BY_ROW = ("function", "linear", "batch_norm", "layer_norm")

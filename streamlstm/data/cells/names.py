@@ -15,5 +15,6 @@ PART_NAMES = {
     "hour": ("hour", "hr", "hh", "stunde", "hora", "heure"),
     "minute": ("minute", "min", "mi"),
     "second": ("second", "sec", "sekunde"),
+    "clock": ("hhmm", "hhmmss", "time_hhmm", "clock"),
 }
 """Usual names of columns that hold a part of the time."""

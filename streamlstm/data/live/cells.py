@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..cells.delimiters import BLANKS, DELIMITERS, find_delimiter
 from .lines import LONGEST
 
 _MOST_LINES = 64  # of a row with quoted cells that go on over several lines
@@ -43,13 +44,28 @@ class Splitter:
         self.width = 0
 
     def __iter__(self) -> Iterator[Cells]:
-        for number, line in self._lines:
+        for number, line in self._begun():
             if not self._held and not line.strip():
                 continue
-            # The comma where there is none of them.
-            self._delimiter = self._delimiter or max(",;\t|", key=line.count)
             yield from self._take(number, line)
         yield from self._give_up()
+
+    def _begun(self) -> Iterator[tuple[int, str]]:
+        """Yield the lines; the header as soon as it, or the row after it, shows the delimiter."""
+        waiting: list[tuple[int, str]] = []
+        for number, line in self._lines:
+            if self._delimiter or not line.strip():
+                yield number, line
+                continue
+            waiting.append((number, line))
+            may_be_blanks = len(line.split()) > 1 and not set(line) & set(DELIMITERS)
+            if may_be_blanks and len(waiting) == 1:
+                continue
+            self._delimiter = find_delimiter([text for _, text in waiting])
+            yield from waiting
+        if not self._delimiter:
+            self._delimiter = find_delimiter([text for _, text in waiting])
+            yield from waiting
 
     def _take(self, number: int, line: str) -> Iterator[Cells]:
         if self._held and len(self._split(number, line).cells) == self.width:
@@ -69,6 +85,8 @@ class Splitter:
     def _split(self, number: int, line: str) -> Cells:
         if len(line) >= LONGEST:
             return Cells(number, [], f"expected a row, got a line of {LONGEST:,} characters")
+        if self._delimiter == BLANKS:
+            return Cells(number, line.split())
         try:
             row = next(csv.reader([line], delimiter=self._delimiter, strict=True), [])
         except csv.Error as error:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from ...errors import DataError
 from ..cells.missing import Missing
 from ..cells.number_format import NumberFormat
-from ..columns import Columns as Cells
+from ..columns import Columns
 from ..number_columns import recognise_columns
 from ..options import ReadOptions
 from ..table import list_names, missing_column
@@ -25,7 +25,7 @@ Row = tuple[int, list[str]]
 
 
 @dataclass(frozen=True)
-class Columns:
+class LiveColumns:
     """The columns that are read, by their index, and how they are written.
 
     Attributes
@@ -51,7 +51,7 @@ class Columns:
     times: LiveTimes | None
     numbers: tuple[LiveNumbers, ...]
 
-    def move(self, header: tuple[str, ...]) -> Columns | None:
+    def move(self, header: tuple[str, ...]) -> LiveColumns | None:
         """Return the same columns below another header; None if it lacks one of them."""
         used = [*self.time, *self.values, *(() if self.stream is None else (self.stream,))]
         if not {self.header[k] for k in used} <= set(header):
@@ -100,7 +100,7 @@ def read_header(path: str, row: Row, options: ReadOptions) -> tuple[str, ...]:
 
 def find_columns(
     path: str, header: tuple[str, ...], rows: Sequence[Row], options: ReadOptions
-) -> Columns:
+) -> LiveColumns:
     """Find the columns and their formats from the first rows, each as wide as the header.
 
     Raises
@@ -118,7 +118,7 @@ def find_columns(
     if not options.columns:
         missing = Missing(options.missing_values)
         values = tuple(n for n in values if n in formats or missing.matches(cells[n][0].as_py()))
-    return Columns(
+    return LiveColumns(
         header=header,
         time=tuple(header.index(name) for name in time),
         stream=None if options.stream_column is None else header.index(options.stream_column),
@@ -128,16 +128,16 @@ def find_columns(
     )
 
 
-def _cells(path: str, header: tuple[str, ...], rows: Sequence[Row]) -> Cells:
+def _cells(path: str, header: tuple[str, ...], rows: Sequence[Row]) -> Columns:
     """Return the cells of the columns that have a name of their own."""
     named = [k for k, name in enumerate(header) if name and header.count(name) == 1]
     arrays = [pa.array([cells[k] for _, cells in rows], pa.string()) for k in named]
     lines = np.array([line for line, _ in rows], np.int64)
-    return Cells(path, [header[k] for k in named], arrays, lines, from_text=True)
+    return Columns(path, [header[k] for k in named], arrays, lines, from_text=True)
 
 
 def _number_formats(
-    cells: Cells, names: Sequence[str], options: ReadOptions
+    cells: Columns, names: Sequence[str], options: ReadOptions
 ) -> dict[str, NumberFormat]:
     """Return the format of each column that shows one.
 
@@ -155,7 +155,7 @@ def _number_formats(
     }
 
 
-def _live_times(cells: Cells, names: Sequence[str], options: ReadOptions) -> LiveTimes | None:
+def _live_times(cells: Columns, names: Sequence[str], options: ReadOptions) -> LiveTimes | None:
     if not names:
         return None
     text = cells[names[0]] if len(names) == 1 else join(cells, names)

@@ -14,7 +14,7 @@ from ..cells.missing import Missing
 from ..cells.numbers import MAX_FLOAT32
 from ..options import ReadOptions
 from ..table import list_names
-from .columns import Columns, Row, find_columns, names_of, read_header
+from .columns import LiveColumns, Row, find_columns, names_of, read_header
 from .lines import Source
 from .numbers import LiveNumbers
 from .problems import BadRowError, Kind, OnBad, Problem
@@ -123,7 +123,7 @@ class _Reader:
         self, path: str, options: ReadOptions, on_bad: OnBad, report: Report, first: list[Row]
     ) -> None:
         self.header: tuple[str, ...] = ()
-        self._columns: Columns | None = None  # known from the first row on
+        self._columns: LiveColumns | None = None  # known from the first row on
         self._path, self._options, self._first = path, options, first
         self._missing = Missing(options.missing_values)
         self._on_bad, self._report = on_bad, report
@@ -179,7 +179,7 @@ class _Reader:
         self.header, self._columns = names, moved
         return True
 
-    def _find_columns(self, line: int, cells: list[str]) -> Columns:
+    def _find_columns(self, line: int, cells: list[str]) -> LiveColumns:
         if len(cells) != len(self.header):
             raise BadRowError(
                 self._path,
@@ -205,7 +205,7 @@ class _Reader:
             raise error
         self._report(Problem(kind, error.line, error.text))
 
-    def _convert(self, columns: Columns, line: int, cells: list[str]) -> LiveRow:
+    def _convert(self, columns: LiveColumns, line: int, cells: list[str]) -> LiveRow:
         stream = time = None
         if columns.stream is not None:
             stream = self._to_stream(columns, line, cells[columns.stream])
@@ -222,7 +222,7 @@ class _Reader:
         return LiveRow(line, stream, time, values)
 
     def _to_number(
-        self, columns: Columns, line: int, column: int, numbers: LiveNumbers, cell: str
+        self, columns: LiveColumns, line: int, column: int, numbers: LiveNumbers, cell: str
     ) -> float:
         value = numbers.parse(cell)
         if value is not None and abs(value) <= MAX_FLOAT32 and not self._missing.others:
@@ -242,7 +242,7 @@ class _Reader:
         self._bad(Kind.FILLED, error)
         return nan
 
-    def _to_stream(self, columns: Columns, line: int, cell: str) -> str:
+    def _to_stream(self, columns: LiveColumns, line: int, cell: str) -> str:
         assert columns.stream is not None
         if 0 < len(cell.encode(errors="replace")) <= MAX_STREAM_BYTES and "\0" not in cell:
             return cell
@@ -250,7 +250,7 @@ class _Reader:
         raise self._bad_cell(columns, line, columns.stream, expected, cell)
 
     def _check_clock(
-        self, columns: Columns, line: int, stream: str | None, time: float, cells: list[str]
+        self, columns: LiveColumns, line: int, stream: str | None, time: float, cells: list[str]
     ) -> None:
         """Tell if a time is not later than the one before in its stream; the row is kept."""
         before, stamp, at = self._latest.get(stream, (-inf, "", 0))
@@ -271,7 +271,7 @@ class _Reader:
         self._report(Problem(Kind.CLOCK, line, text))
 
     def _bad_cell(
-        self, columns: Columns, line: int, column: int, expected: str, cell: str
+        self, columns: LiveColumns, line: int, column: int, expected: str, cell: str
     ) -> BadRowError:
         text = cell.strip()
         came = repr(text if len(text) <= 40 else text[:40] + "...")

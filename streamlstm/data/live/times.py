@@ -13,8 +13,8 @@ from ..columns import Columns
 from ..options import ReadOptions
 from ..time_columns import TimeNotation
 from ..time_parts import join
+from ..zones import RepeatedHour
 
-_DAY = 86_400.0
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 
 
@@ -37,8 +37,7 @@ class LiveTimes:
         self._zone = None
         if options.timezone is not None and notation.is_local:
             self._zone = ZoneInfo(options.timezone)
-        # Of each stream: the last local time in an hour that comes twice, and which one it was.
-        self._twice: dict[str | None, tuple[float, bool]] = {}
+        self._twice: dict[str | None, RepeatedHour] = {}
 
     def parse(self, cells: Sequence[str], stream: str | None) -> float | None:
         """Return the time of a row of a stream in seconds since 1970; None if there is none.
@@ -79,13 +78,8 @@ class LiveTimes:
             return first
         if first > second:  # the clock was set forward over it
             return None
-        before, is_second = self._twice.get(stream, (-_DAY, False))
-        if abs(local - before) > _DAY:
-            is_second = False  # of another year
-        elif local <= before:
-            is_second = True
-        self._twice[stream] = local, is_second
-        return second if is_second else first
+        hour = self._twice.setdefault(stream, RepeatedHour())
+        return second if hour.is_second(local) else first
 
 
 _NO_LINES = pa.array([0]).to_numpy()

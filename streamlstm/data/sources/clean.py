@@ -11,10 +11,13 @@ from ..columns import Columns, is_text
 from ..table import Note
 from .header import Header
 
+_END = 10_000  # rows that may be empty at the end
+
 
 def clean(columns: Columns, header: Header) -> None:
     """Take out repeated headers, empty columns without a name, and an index that counts rows."""
     _drop_headers(columns, header)
+    _drop_empty_end(columns)
     for name, cell in zip(header.names, header.cells, strict=True):
         if not cell.strip() and name != header.unnamed and _is_empty(columns, name):
             columns.pop(name)
@@ -37,6 +40,22 @@ def _drop_headers(columns: Columns, header: Header) -> None:
         columns.arrays = [array.filter(keep) for array in columns.arrays]
         columns.lines = columns.lines[keep.to_numpy(zero_copy_only=False)]
         columns.notes.append(Note(None, f"the header is repeated {count:,} times; passed over"))
+
+
+def _drop_empty_end(columns: Columns) -> None:
+    """Take out rows of empty cells at the end, which spreadsheets write."""
+    if not all(is_text(array.type) for array in columns.arrays):
+        return
+    rows = len(columns.lines)
+    kept = rows
+    for array in columns.arrays:
+        filled = np.flatnonzero(pc.not_equal(array[-_END:], "").to_numpy(zero_copy_only=False))
+        last = rows - min(rows, _END) + int(filled[-1]) if len(filled) else -1
+        kept = min(kept, rows - 1 - last)
+    if 0 < kept < min(rows, _END):
+        columns.arrays = [array[:-kept] for array in columns.arrays]
+        columns.lines = columns.lines[:-kept]
+        columns.notes.append(Note(None, f"{kept:,} empty rows at the end are passed over"))
 
 
 def _is_empty(columns: Columns, name: str) -> bool:

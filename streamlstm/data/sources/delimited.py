@@ -13,6 +13,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ..cells.delimiters import BLANKS
 from ..cells.names import PART_NAMES, TIME_NAMES
 from ..cells.numbers import MAX_FLOAT32, shows_plain_numbers
 from ..columns import Columns
@@ -20,6 +21,7 @@ from ..table import Note, list_names
 from .clean import clean
 from .content import Content, Scan, to_utf8
 from .header import Header, read_header
+from .not_rows import pass_over, with_tabs
 from .rows import split_rows
 
 _BLOCK = 1 << 20
@@ -45,15 +47,27 @@ def read_delimited(content: Content, as_text: Collection[str] = ()) -> Columns:
     header = read_header(path, content.head())
     times = {*TIME_NAMES, *chain.from_iterable(PART_NAMES.values())}
     text = {k for k, n in enumerate(header.names) if n in as_text or n.lower() in times}
-    arrays = _split(content, header, scan, text)
+    notes = [] if encoding is None else [Note(None, f"the text is in {encoding}, not UTF-8")]
+    notes += header.notes
+    if header.delimiter == BLANKS:
+        content, header = with_tabs(content, header)
+        notes.append(Note(None, "blanks are taken as what stands between cells"))
+    try:
+        arrays = _split(content, header, scan, text)
+    except DataError:
+        passed = pass_over(content, header)
+        if passed is None:
+            raise
+        content, note = passed
+        notes.append(note)
+        _, scan, _ = to_utf8(content)
+        arrays = _split(content, header, scan, text)
     if not len(arrays[0]):
         raise DataError(
             f"{path}: expected at least one row after the header {list_names(header.names)}, "
             "found none"
         )
     lines = _lines(content, header, scan, len(arrays[0]))
-    notes = [] if encoding is None else [Note(None, f"the text is in {encoding}, not UTF-8")]
-    notes += header.notes
     columns = Columns(path, list(header.names), arrays, lines, notes, from_text=True)
     clean(columns, header)
     return columns

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import DataError
+from ..cells.delimiters import BLANKS, DELIMITERS, find_delimiter
 from ..cells.missing import Missing
 from ..cells.number_format import NumberFormat
 from ..cells.numbers import recognise_numbers
 from ..cells.times import recognise_times
 from ..table import Note, list_names
 
-DELIMITERS = "\t|;,"  # of two that fit alike the earlier: commas are in numbers and texts too
 _LOOKED_AT = 50  # lines
 _FIRST = 1000  # lines, of which the last may be many
 _SAMPLE = 20  # rows
 _LEAST_ROWS = 3  # with their header, from which on they show what a row is
-_TOLD = re.compile(rb"^\"?sep=([,;\t|])\"?\r?$")  # the first line of some spreadsheets' files
+_TOLD = re.compile(rb"^\"?sep=([,;\t|^~])\"?\r?$")  # the first line of some spreadsheets' files
 _UNIT = re.compile(
     r"[\[(<{](?=.*[a-zA-Z%°])[^\[(]*[\])>}]|[%‰°$€£-]|°[CFK]|deg ?[CFK]?|[kMmµuGn]?"
     r"(?:m|g|s|A|V|W|Wh|VA|VAr|Pa|bar|Hz|J|K|C|N|l|L|h|Ohm)(?:[23²³])?"
@@ -82,8 +82,11 @@ def read_header(path: str, head: bytes) -> Header:
         )
     text = [line.decode("utf-8", "replace") for line in lines[first : first + _LOOKED_AT]]
     text[0] = text[0].removeprefix("#") if _is_comment(text[0]) else text[0]
-    delimiter = told[1].decode() if told else _find_delimiter(text)
-    reader = csv.reader((line + "\n" for line in text), delimiter=delimiter)
+    delimiter = told[1].decode() if told else find_delimiter(text)
+    between = delimiter
+    if delimiter == BLANKS:
+        text, between = ["\t".join(line.split()) for line in text], "\t"
+    reader = csv.reader((line + "\n" for line in text), delimiter=between)
     cells = tuple(next(reader))
     end = first + reader.line_num
     rows = [row for row in reader if row][:_SAMPLE]
@@ -115,9 +118,9 @@ def _first_line(lines: Sequence[bytes]) -> tuple[int | None, list[Note]]:
         return filled[0], []
     row = lines[after].decode("utf-8", "replace")
     names = lines[leading[-1]].decode("utf-8", "replace")
-    is_header = any(len(row.split(d)) == len(names.split(d)) > 1 for d in DELIMITERS) and re.search(
-        r"\d", row
-    )
+    splits = [(row.split(d), names.split(d)) for d in DELIMITERS]
+    splits.append((row.split(), names.lstrip("# ").split()))
+    is_header = re.search(r"\d", row) and any(len(a) == len(b) > 1 for a, b in splits)
     first, passed = (leading[-1], len(leading) - 1) if is_header else (after, len(leading))
     note = Note(None, f"{passed} lines of comments before the header are passed over")
     return first, [note] if passed else []
@@ -146,19 +149,6 @@ def _preamble(lines: Sequence[bytes]) -> int:
 
 def _are_names(cells: Sequence[str]) -> bool:
     return all(cell.strip() and not cell.strip()[0].isdigit() for cell in cells)
-
-
-def _find_delimiter(lines: Sequence[str]) -> str:
-    """Return the delimiter that splits the most rows into as many cells as the header."""
-
-    def fit(delimiter: str) -> float:
-        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row and row != [""]]
-        if not rows or len(rows[0]) < 2:
-            return 0.0
-        return sum(len(row) == len(rows[0]) for row in rows) / len(rows)
-
-    best = max(DELIMITERS, key=fit)
-    return best if fit(best) > 0 else ","
 
 
 def _names(

@@ -6,7 +6,7 @@ Positions in the values of a block's streams are those of streams.py.
 from numba import cuda, float32, int64, uint64
 
 from .. import layout
-from .streams import threads_of_a_row
+from .streams import shift_of, threads_of_a_row
 from .tiles import SPACE
 from .window import counter
 
@@ -45,3 +45,27 @@ def recall(program, layer, rows, starts, count, S, a, spacing):
     for m in range(cuda.threadIdx.x, count, cuda.blockDim.x):
         at = starts[uint64(m)] + place
         rows[uint64(at)] = float32((counter(rows, at, length - 1) + 1) % length)
+
+
+@device
+def rows_made(program, layer, rows):
+    """Return how many rows a convolution makes of so many."""
+    padding = program[layer + layout.ROWS_BEFORE] + program[layer + layout.ROWS_AFTER]
+    reach = (program[layer + layout.ROWS_SIZE] - 1) * program[layer + layout.ROWS_DILATION] + 1
+    return (rows + padding - reach) // program[layer + layout.ROWS_STEP] + 1
+
+
+@device
+def see(program, layer, Q, source, a, t, rows, spacing):
+    """Copy what output ``t`` sees of the sequence at ``source`` to ``a``; no rows are zeros."""
+    F, size = program[layer + layout.LAYER_INPUTS], program[layer + layout.ROWS_SIZE]
+    bits = shift_of(spacing)
+    begin = t * program[layer + layout.ROWS_STEP] - program[layer + layout.ROWS_BEFORE]
+    apart = program[layer + layout.ROWS_IN] * spacing
+    for n in range(cuda.threadIdx.x, size * F << bits, cuda.blockDim.x):
+        k, m = n >> bits, n & ((1 << bits) - 1)
+        row = begin + k // F * program[layer + layout.ROWS_DILATION]
+        value = float32(0.0)
+        if row >= 0 and row < rows:
+            value = Q[uint64(source + row * apart + k % F * spacing + m)]
+        Q[uint64(a + k * spacing + m)] = value

@@ -20,6 +20,8 @@ from .over_rows import Flatten as Flatten
 from .over_rows import Last as Last
 from .over_rows import Repeat as Repeat
 from .over_rows import Reverse as Reverse
+from .over_rows import SoftmaxOverRows as SoftmaxOverRows
+from .over_rows import Transpose as Transpose
 from .parallel import Parallel as Parallel
 from .pointwise import Pointwise as Pointwise
 from .pool import Pool as Pool

@@ -89,6 +89,11 @@ class Layer:
         """Whether the layer can run row by row, without a window."""
         return not self.over_rows
 
+    @property
+    def file_version(self) -> int:
+        """The first version of the model file that has the layer."""
+        return 5 if self.over_rows else 1
+
     def initial_of(self, state: str) -> str:
         """Return the name of the parameter with the initial state of a state vector, if any."""
         return f"initial_{state}"

@@ -1,4 +1,4 @@
-"""Layers that rearrange the rows of a window, without arithmetic."""
+"""Layers over the rows of a window without parameters: they rearrange rows, or take shares."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from .base import MAX_SIZE, Layer, Shapes
 
 @dataclass(frozen=True)
 class _Rearranged(Layer):
-    """A layer without parameters, whose outputs are its inputs, in another order."""
+    """A layer without parameters, whose outputs are of the size of its inputs."""
 
     over_rows = True
 
@@ -65,6 +65,60 @@ class Repeat(_Rearranged, kind="repeat"):
     def rows_of(self, rows: int) -> int:
         """Return ``self.rows``."""
         return self.rows if rows else 0
+
+
+@dataclass(frozen=True)
+class Transpose(_Rearranged, kind="transpose"):
+    """Rows and features exchanged: as many rows go out as features come in.
+
+    Parameters
+    ----------
+    input_size : int
+        N, width of a row, and how many rows go out.
+    rows : int
+        How many rows come in, and the width of those that go out.
+    """
+
+    rows: int
+
+    @property
+    def output_size(self) -> int:
+        """Width of the output: rows."""
+        return self.rows
+
+    @property
+    def file_version(self) -> int:
+        """The first version of the model file that has the layer."""
+        return 6
+
+    def rows_of(self, rows: int) -> int:
+        """Return N, if it gets as many rows as it takes."""
+        return self.input_size if rows == self.rows else 0
+
+
+@dataclass(frozen=True)
+class SoftmaxOverRows(_Rearranged, kind="softmax_over_rows"):
+    """Softmax of each feature over the rows of a window: the shares of additive attention.
+
+    ``y[t] = exp(x[t]) / sum_s exp(x[s])``. Additive attention is this layer behind a
+    ``Dense(N, 1, "tanh")``, multiplied with the rows (:class:`Parallel`) and summed over them
+    (:class:`Pool`).
+
+    Parameters
+    ----------
+    input_size : int
+        N, width of what comes in and goes out.
+
+    References
+    ----------
+    D. Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and Translate",
+    2015.
+    """
+
+    @property
+    def file_version(self) -> int:
+        """The first version of the model file that has the layer."""
+        return 6
 
 
 @dataclass(frozen=True)

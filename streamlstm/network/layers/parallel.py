@@ -100,6 +100,11 @@ class Parallel(Layer, kind="parallel"):
         return all(layer.can_step for _, layer in self.inner)
 
     @property
+    def file_version(self) -> int:
+        """The first version of the model file that has the layer."""
+        return 6
+
+    @property
     def state(self) -> dict[str, int]:
         """Name and width of each state vector, in the order of the state row."""
         return {f"{at}{name}": n for at, x in self.inner for name, n in x.state.items()}

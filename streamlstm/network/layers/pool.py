@@ -1,4 +1,4 @@
-"""Mean or maximum over rows."""
+"""Mean, maximum or sum over rows."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,13 +9,13 @@ from .base import Layer, Shapes
 
 @dataclass(frozen=True)
 class Pool(Layer, kind="pool"):
-    """Mean or maximum over neighbouring rows of a window: ``y[t] = f(x[t s : t s + k])``.
+    """Mean, maximum or sum over neighbouring rows of a window: ``y[t] = f(x[t s : t s + k])``.
 
     Parameters
     ----------
     input_size : int
         N, width of what comes in and goes out.
-    function : {"mean", "max"}
+    function : {"mean", "max", "sum"}
     size : int, optional
         k, rows that become one; all of the window if left out.
     stride : int, optional
@@ -34,7 +34,7 @@ class Pool(Layer, kind="pool"):
     pad_right: int = 0
     count_padding: bool = False
     over_rows = True
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {"function": ("mean", "max")}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"function": ("mean", "max", "sum")}
     may_be_zero = ("pad_left", "pad_right")
 
     def __post_init__(self) -> None:
@@ -56,6 +56,11 @@ class Pool(Layer, kind="pool"):
     def step(self) -> int:
         """Rows from one output to the next."""
         return self.stride or self.size or 1
+
+    @property
+    def file_version(self) -> int:
+        """The first version of the model file that has the layer."""
+        return 6 if self.function == "sum" else 5
 
     def rows_of(self, rows: int) -> int:
         """Return how many rows the layer makes of so many; 0 if these are too few."""

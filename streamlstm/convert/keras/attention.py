@@ -1,0 +1,150 @@
+"""Handlers of attention layers of Keras, and of what attention is written with."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...errors import ConvertError
+from ...network.layers import Attention, Dense, Pool, SoftmaxOverRows, Transpose
+from ..common.weights import Float64Array
+from . import over_rows
+from .branches import add_joined, branches_of
+from .context import Context
+from .network import KerasLayer
+
+PROJECTIONS = ("query", "key", "value", "output")
+_REDUCTIONS = {"Sum": "sum", "Mean": "mean", "Max": "max"}
+
+
+def multi_head(context: Context, layer: KerasLayer) -> None:
+    """MultiHeadAttention, of a sequence to itself or of branches: query, value, key."""
+    config = layer.config
+    if config.get("attention_axes") not in (None, [1], 1) or config.get("output_shape"):
+        raise ConvertError(f"{layer.where} is refused: expected attention over the steps.")
+    names = names_of(config)
+    weights = context.weights.take(layer, names)
+    arrays = {name: weights.take(name) for name in names}
+    weights.finish()
+    parts = [flat(arrays, name, config) for name in PROJECTIONS[:3]]
+    heads, key = arrays["query kernel"].shape[1:]
+    if layer.branches:
+        inner = branches_of(context, layer)
+        inner = [inner[0], inner[-1], inner[1]]  # query, key, value, as they stand in a row
+        for part, (kernel, bias) in zip(inner, parts, strict=True):
+            _add_dense(part, kernel, bias, layer)
+        add_joined(context, layer, inner, "concatenate")
+    else:
+        kernels, biases = zip(*parts, strict=True)
+        _add_dense(context, np.concatenate(kernels, axis=1), np.concatenate(biases), layer)
+    own = Attention(
+        context.need_width(layer),
+        _query(context, layer),
+        float(1 / np.sqrt(key)),
+        heads=heads,
+        key_size=key,
+        causal=is_causal(layer),
+    )
+    over_rows.add(context, layer, own)
+    _add_dense(context, *flat(arrays, "output", config), layer)
+
+
+def names_of(config: dict[str, object]) -> tuple[str, ...]:
+    """Return the names of the arrays of a MultiHeadAttention, in the order of a file."""
+    kinds = ("kernel", "bias") if config.get("use_bias", True) else ("kernel",)
+    return tuple(f"{part} {kind}" for part in PROJECTIONS for kind in kinds)
+
+
+def flat(
+    arrays: dict[str, Float64Array], name: str, config: dict[str, object]
+) -> tuple[Float64Array, Float64Array]:
+    """Return kernel[F, O] and bias[O] of a projection, whose heads have an axis of their own."""
+    kernel = arrays[f"{name} kernel"]
+    wide = kernel.shape[0] if name != "output" else kernel.shape[0] * kernel.shape[1]
+    kernel = kernel.reshape(wide, -1)
+    bias = arrays[f"{name} bias"].reshape(-1) if config.get("use_bias", True) else None
+    return kernel, np.zeros(kernel.shape[1]) if bias is None else bias
+
+
+def attention(context: Context, layer: KerasLayer) -> None:
+    """Attention: of a sequence to itself, or of branches: query, value, and key if it differs."""
+    config = layer.config
+    if config.get("score_mode", "dot") != "dot":
+        raise ConvertError(f"{layer.where} is refused: expected scores of dot products.")
+    scale = 1.0
+    if config.get("use_scale"):
+        weights = context.weights.take(layer, ("scale",))
+        scale = float(weights.take("scale", ()))
+        weights.finish()
+    if not scale > 0:
+        raise ConvertError(f"{layer.where}: expected a scale above zero, got {scale:.3g}.")
+    key = None
+    if layer.branches:
+        parts = branches_of(context, layer)
+        key = parts[0].need_width(layer)
+        add_joined(context, layer, [parts[0], parts[-1], parts[1]], "concatenate")
+    query, causal = _query(context, layer), is_causal(layer)
+    own = Attention(context.need_width(layer), query, scale, key_size=key, causal=causal)
+    over_rows.add(context, layer, own)
+
+
+def is_causal(layer: KerasLayer) -> bool:
+    """Tell whether no row sees a later one."""
+    return bool(layer.config.get("causal")) or "use_causal_mask': True" in repr(layer.calls)
+
+
+def _query(context: Context, layer: KerasLayer) -> str:
+    """Return whether all rows have a query, or one: the same for all in a row of branches."""
+    return "last" if context.one_query and layer.branches else "each"
+
+
+def _add_dense(
+    context: Context, kernel: Float64Array, bias: Float64Array, layer: KerasLayer
+) -> None:
+    made = Dense(*kernel.shape)
+    context.builder.add(made, {"weight": kernel.T, "bias": bias}, layer.where)
+
+
+def dot(context: Context, layer: KerasLayer) -> None:
+    """Dot over the steps of a sequence and of one number for each step: a weighted sum."""
+    parts = branches_of(context, layer)
+    axes = layer.config.get("axes")
+    widths = [part.need_width(layer) for part in parts]
+    if axes not in (1, [1, 1]) or 1 not in widths or any(part.time == 0 for part in parts):
+        raise ConvertError(
+            f"{layer.where} is refused: expected axes=1, of a sequence and a number for each step."
+        )
+    add_joined(context, layer, parts, "multiply")
+    over_rows.add(context, layer, Pool(context.need_width(layer), "sum"))
+    context.time = 1
+
+
+def softmax(context: Context, layer: KerasLayer) -> bool:
+    """Softmax over the steps; False if it is over the features."""
+    axis = layer.config.get("axis", -1)
+    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    if context.time == 0 or axis not in (1, -2):
+        return False
+    over_rows.add(context, layer, SoftmaxOverRows(context.need_width(layer)))
+    return True
+
+
+def permute(context: Context, layer: KerasLayer) -> None:
+    """Permute of steps and features."""
+    dims = list(layer.config.get("dims") or ())
+    if dims == [1, 2]:
+        return
+    N, rows = context.need_width(layer), over_rows.rows_of(context, layer)
+    if dims != [2, 1] or not rows:
+        raise ConvertError(f"{layer.where} is refused: expected dims (2, 1) of a sequence.")
+    over_rows.add(context, layer, Transpose(N, rows))
+
+
+def reduction(context: Context, layer: KerasLayer) -> None:
+    """Sum, Mean and Max over the steps: functions of keras.ops in a graph."""
+    axis, keep = layer.config.get("axis"), layer.config.get("keepdims")
+    axis = axis[0] if isinstance(axis, Sequence) and len(axis) == 1 else axis
+    if axis not in (1, -2) or context.time == 0:
+        raise ConvertError(f"{layer.where} is refused: expected axis 1, the steps, got {axis}.")
+    own = Pool(context.need_width(layer), _REDUCTIONS[layer.kind])
+    over_rows.add(context, layer, own)
+    context.time = 1 if keep else 0
