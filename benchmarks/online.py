@@ -4,9 +4,9 @@
 
 A network is trained by the defaults of `streamlstm train` on the first half of a series, alone:
 without the linear part that `train` puts beside it. Then it is stepped over the rest as one new
-stream, and its error on the last 40 % of the series is taken, one
-step and 24 steps ahead, in multiples of persistence's: of the network alone, of its head that
-learns, and of the mix. Settings were chosen on three of the series; the others are told apart.
+stream, and its error on the last 40 % of the series is taken, one step and 24 steps ahead, in
+multiples of persistence's: of the network alone, of its head that learns, and of the mix. Settings
+were chosen on three of the series; the others are told apart.
 
 DIR holds `nab/data` of NAB (numenta/NAB) and `ett/ETTh1.csv` (zhouhaoyi/ETDataset); what is not
 there is left out. River's SNARIMAX learns from the whole series; errors are of the same rows.
