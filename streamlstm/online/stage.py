@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.online.anomaly import GAP_ALARM
+from ..kernels.online.anomaly_columns import GAP_ALARM
 from ..kernels.online.outcomes import APPLIED, TOO_OLD
 from ..kernels.online.unit import LARGEST_Z
 from ..network.model import Model

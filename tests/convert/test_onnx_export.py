@@ -10,7 +10,7 @@ import pytest
 
 import streamlstm as sl
 from streamlstm.convert.onnx.evaluate import Run, reference_runner
-from tests.contract.models import MODELS, several_horizons
+from tests.contract.models import MODELS, random_model, several_horizons
 
 from .stepping import TOLERANCE, run
 
@@ -35,7 +35,7 @@ def first_state(model: sl.Model, batch: int) -> dict[str, np.ndarray[Any, Any]]:
         lags = {name: np.zeros((batch, width), np.float32) for name, width in widths.items()}
     return {
         f"layer{n}.{part}": np.tile(
-            model.weights[n].get(f"initial_{part}", np.zeros(width, np.float32)), (batch, 1)
+            model.weights[n].get(layer.initial_of(part), np.zeros(width, np.float32)), (batch, 1)
         )
         for n, layer in enumerate(model.layers)
         for part, width in layer.state.items()
@@ -61,7 +61,7 @@ _REFUSED = (*CHANGED, *CHANGED_LINEAR)
 _EXPORTED = [name for name in MODELS if name.split("online, ")[-1] not in _REFUSED]
 STEPPED = ("convolutions, step by step", "branches, step by step")
 NAMES = [n for n in _EXPORTED if MODELS[n].window is None and n not in STEPPED]
-WINDOWS = [n for n in _EXPORTED if MODELS[n].window is not None and n != "window, branches"]
+WINDOWS = [n for n in _EXPORTED if MODELS[n].window is not None]
 
 
 def test_a_convolution_that_is_stepped_has_no_form_yet(tmp_path: Path) -> None:
@@ -196,6 +196,18 @@ def test_an_exported_window_model_can_be_converted_back(name: str, tmp_path: Pat
     expected = run(model, X)
     worst = np.nanmax(np.abs(run(back, X) - expected) / (1 + np.abs(expected)))
     assert worst < TOLERANCE
+
+
+def test_branches_that_are_stepped_keep_their_states(tmp_path: Path) -> None:
+    branches = [[sl.GRU(3, 5, initial_state=True)], [sl.Dense(3, 5, "tanh")], [sl.RNN(3, 1)]]
+    model = random_model([sl.Parallel(3, branches), sl.Dense(5, 2)])
+    path = tmp_path / "model.onnx"
+    sl.to_onnx(model, path)
+    X = observations(model, 20)
+    assert "layer0.0.0.h" in first_state(model, 1)
+    for graph in runners(path):
+        Y = run_graph(graph, model, X)
+        assert np.abs(Y - run(model, X)).max() < TOLERANCE
 
 
 def test_names_and_initial_state_are_in_the_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from os import PathLike, fspath
 
 from ...errors import ConvertError
 from ...files import check_path
+from ...network.layers import Parallel
 from ...network.model import Model
 from ..common.frameworks import require
 from .rows_graph import RowsGraph
@@ -78,7 +79,8 @@ def to_onnx(model: Model, path: str | PathLike[str]) -> None:
     onnx = require("onnx", "write ONNX files")
     kind = StepGraph
     if model.window is not None:
-        kind = RowsGraph if any(layer.over_rows for layer in model.layers) else WindowGraph
+        over = any(layer.over_rows or isinstance(layer, Parallel) for layer in model.layers)
+        kind = RowsGraph if over else WindowGraph
     graph = kind(model)
     proto = graph.proto()
     onnx.checker.check_model(proto)

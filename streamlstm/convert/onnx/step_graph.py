@@ -1,12 +1,24 @@
 """The graph of one step of a model, with the state of the streams as inputs and outputs."""
 
 import json
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ...errors import ConvertError
-from ...network.layers import GRU, LSTM, RNN, Dense, Embedding, Layer, LayerNorm, Pointwise
+from ...network.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Dense,
+    Embedding,
+    Layer,
+    LayerNorm,
+    Parallel,
+    Pointwise,
+)
+from ...network.layers.parallel import own_part
 from ...network.model import Model
 from ...network.scaling import Scaling
 from .counters import WIDE, add_changes, counter_states
@@ -100,10 +112,10 @@ class StepGraph:
     def _metadata(self) -> dict[str, Any]:
         model = self.model
         initial = {
-            f"layer{n}.{part.removeprefix('initial_')}": array.tolist()
-            for n, weights in enumerate(model.weights)
-            for part, array in weights.items()
-            if part.startswith("initial_")
+            f"layer{n}.{part}": model.weights[n][layer.initial_of(part)].tolist()
+            for n, layer in enumerate(model.layers)
+            for part in layer.state
+            if layer.initial_of(part) in model.weights[n]
         }
         return {
             "inputs": model.inputs,
@@ -213,6 +225,8 @@ class StepGraph:
             self.states += [(f"layer{n}.{part}", width) for part, width in layer.state.items()]
             standard = is_standard(layer)
             return self._standard(n, layer, x) if standard else self._function(n, layer, x)
+        if isinstance(layer, Parallel):
+            return self._branches(n, layer, x)
         if not isinstance(layer, Dense | Pointwise | LayerNorm):
             raise ConvertError(f"layer {n} ({layer.kind}) has no form in ONNX yet.")
         weight, bias = (self._weight(n, k, self._arrays(n)[k]) for k in ("weight", "bias"))
@@ -225,6 +239,20 @@ class StepGraph:
         else:
             y = w.node("Add", w.node("Mul", x, weight), bias)
         return w.activate(layer.activation, y)
+
+    def _branches(self, n: int | str, layer: Parallel, x: str) -> str:
+        w, parts = self.writer, []
+        for b, branch in enumerate(layer.branches):
+            y = x
+            for i, inner in enumerate(branch):
+                key = f"{n}.{b}.{i}"
+                self.parts[key] = own_part(f"{b}.{i}.", self._arrays(n))
+                y = self._layer(key, inner, y)
+            parts.append(y)
+        if layer.merge == "concatenate":
+            return w.node("Concat", *parts, axis=-1)
+        op = "Add" if layer.merge == "add" else "Mul"
+        return reduce(lambda given, y: w.node(op, given, y), parts)
 
     def _dense(self, x: str, weight: str, bias: str) -> str:
         return self.writer.node("Gemm", x, weight, bias, transB=1)

@@ -1,309 +1,13 @@
-"""The online stage behind the layers: outputs, adaptation, intervals; called by address.
+"""The online stage behind the layers, of one stream: outputs, adaptation, intervals, anomalies."""
 
-A network that is scaled by the stream's own mean and deviation works in the unit of training: there
-inputs and outputs are what they would be if the stream had the level and the spread of that series.
-"""
-
-import numpy as np
-from numba import float64, int64
+from numba import float64
 
 from .. import layout
 from ..cache import by_address, inlined
-from ..denormals import flush_denormals, restore
 from ..pointers import int64s_at
-from . import adaptation, fill, table
-from .anomaly import GAP, MISSING, NONE, anomaly_step
-from .arguments import count_step, time_of, unpack, work_at
-from .differences import write_levels
-from .drift import PACE, drift_step
-from .drift import SIZE as DRIFT_SIZE
-from .elementary import one_by_one
-from .intervals import interval_bounds, interval_update
-from .labelled import first_verdict, tell_labels
-from .lags import add_lags
-from .persistence import bounded_error, relative_errors
-from .unit import from_training, to_training, unit_of
-from .verdicts import merge, write_verdict
-
-
-@inlined
-def output_of(weights, program, n):
-    """Return what :func:`network_output` needs to know of output ``n``.
-
-    Scale and offset, the input that is added to it, -1 for none, the factor of that and its unit.
-    """
-    O, scale, skip = program[layout.OUTPUTS], program[layout.OUTPUT_SCALING], program[layout.SKIP]
-    source = program[skip + n] if skip >= 0 else int64(-1)
-    factor = float64(weights[program[layout.SKIP_SCALE] + n]) if source >= 0 else 0.0
-    unit = unit_of(weights, program, max(source, 0))
-    return float64(weights[scale + n]), float64(weights[scale + O + n]), source, factor, unit
-
-
-@inlined
-def network_output(S, row, inputs, output, y):
-    """Return an output of the network in the unit of training.
-
-    Parameters
-    ----------
-    inputs : int64
-        Where in a row the inputs are, as they were filled.
-    output : tuple
-        As :func:`output_of` returns it.
-    y : float64
-        The output, not scaled back.
-    """
-    scale, offset, source, factor, unit = output
-    y = y * scale + offset
-    if source >= 0:
-        y += to_training(S, row, unit, float64(S[row + inputs + source])) * factor
-    return y
-
-
-@inlined
-def _network(weights, program, S, row, Z, z, out):
-    """Write the network's outputs in the unit of training to ``Z[out]``."""
-    inputs = program[program[layout.STAGE] + table.INPUTS]
-    for n in range(program[layout.OUTPUTS]):
-        output = output_of(weights, program, n)
-        Z[out + n] = network_output(S, row, inputs, output, float64(Z[z + n]))
-
-
-@inlined
-def is_absent(weights, program, S, row, n):
-    """Tell whether input ``n`` has not come for longer than a gap may be, or never."""
-    stage, F = program[layout.STAGE], program[layout.INPUTS]
-    if program[stage + table.FILL] == 0:
-        return False
-    at, k = row + program[stage + table.FILL], program[stage + table.FILL_CONSTANTS]
-    return S[at + fill.SEEN * F + n] == 0.0 or S[at + fill.GAP * F + n] > weights[k + fill.MAX_GAP]
-
-
-@inlined
-def absences(weights, program, S, row):
-    """Tell whether any input is absent, and whether one is that no output forecasts."""
-    stage, any_input, unforecast = program[layout.STAGE], False, False
-    for n in range(program[layout.INPUTS]):
-        if is_absent(weights, program, S, row, n):
-            any_input, forecast = True, False
-            for output in range(program[layout.OUTPUTS]):
-                if program[stage + table.TARGETS + output] == n:
-                    forecast = True
-            if not forecast:
-                unforecast = True
-    return any_input, unforecast
-
-
-@inlined
-def adapt(weights, program, group, sizes, S, row, X, x, count, Z, out, came, work):
-    """Learn from what has come, and replace the group's outputs at ``Z[out]`` by the mix's.
-
-    ``sizes`` are those of the group's adaptation.
-    """
-    stage, first = program[layout.STAGE], program[group + table.FIRST]
-    O = program[group + table.SIZE]
-    at, k = row + program[group + table.ADAPTATION], program[group + table.ADAPTATION_CONSTANTS]
-    inputs, hidden = row + program[stage + table.INPUTS], row + program[stage + table.HIDDEN]
-    for n in range(O):
-        one_by_one()
-        target = program[stage + table.TARGETS + first + n]
-        Z[came + n] = np.nan
-        if target >= 0 and X[x + target] == X[x + target]:
-            unit = unit_of(weights, program, target)
-            Z[came + n] = to_training(S, row, unit, float64(S[inputs + target]))
-    adaptation.update(S, at, sizes, weights, k, Z, came, Z, work)
-    for n in range(O):  # a missing value's place is taken by what it was filled with
-        one_by_one()
-        target = program[stage + table.TARGETS + first + n]
-        if target >= 0:
-            unit = unit_of(weights, program, target)
-            Z[came + n] = to_training(S, row, unit, float64(S[inputs + target]))
-    adaptation.predict(
-        S, at, sizes, weights, k, hidden, Z, came, Z, out, count, Z, work
-    )  # fmt: skip
-
-
-@inlined
-def bounds_at(program, group, row, position, n):
-    """Return where the bounds of output ``n`` are kept that were shown with a forecast."""
-    place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
-    return row + program[group + table.BOUNDS] + 2 * place
-
-
-@inlined
-def covered(S, came, shown, error):
-    """Tell whether what came was within the bounds shown: 1 or 0, NaN where one is not known."""
-    if error == error and S[shown] == S[shown]:
-        return 1.0 if S[shown] <= S[came] and S[came] <= S[shown + 1] else 0.0
-    return np.nan
-
-
-@inlined
-def held_at(program, group, row, position, n):
-    """Return where the value that output ``n`` forecasts is kept, as it was with a forecast."""
-    place = position * program[group + table.SIZE] + n - program[group + table.FIRST]
-    return row + program[group + table.HELD] + place
-
-
-@inlined
-def relate(program, group, S, row, position, n, value, count, Y, y):
-    """Compare the error of output ``n`` with that of persistence; ``S[value]`` is what came."""
-    stage, error = program[layout.STAGE], Y[y + program[program[layout.STAGE] + table.ERROR] + n]
-    usual = row + program[group + table.USUAL] + n - program[group + table.FIRST]
-    held = held_at(program, group, row, position, n)
-    own, naive = relative_errors(S, usual, held, float64(S[value]), float64(error), count)
-    Y[y + program[stage + table.OWN_ERROR] + n] = own
-    Y[y + program[stage + table.NAIVE_ERROR] + n] = naive
-
-
-@inlined
-def _intervals(weights, program, group, S, row, position, n, Y, y):
-    """Learn from the error of output ``n``, and write the bounds of its new forecast."""
-    stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    of_group = n - program[group + table.FIRST]
-    columns = program[group + table.INTERVALS] + of_group * program[group + table.INTERVAL_SIZE]
-    k, levels = program[group + table.INTERVAL_CONSTANTS], program[stage + table.LEVELS]
-    error = float64(Y[y + program[stage + table.ERROR] + n])
-    largest = row + program[group + table.LARGEST] + of_group
-    interval_update(S, row + columns, weights, k, position, error, largest)
-    low = high = np.nan
-    for level in range(levels):
-        forecast = float64(Y[y + n])
-        low, high = interval_bounds(S, row + columns, weights, k, position, forecast, level)
-        Y[y + program[stage + table.LOW] + level * O + n] = low
-        Y[y + program[stage + table.HIGH] + level * O + n] = high
-    shown = bounds_at(program, group, row, position, n)
-    S[shown], S[shown + 1] = low, high  # of the last level, which is the widest
-
-
-@inlined
-def _drifts(weights, program, group, S, row, Y, y):
-    """Tell whether the forecasts of any output of a group have become worse."""
-    stage, k = program[layout.STAGE], program[group + table.DRIFT_CONSTANTS]
-    error_at = y + program[stage + table.ERROR] + program[group + table.FIRST]
-    for n in range(program[group + table.SIZE]):
-        error = float64(Y[error_at + n])
-        at = row + program[group + table.DRIFTS] + DRIFT_SIZE * n
-        if drift_step(S, at, 1, float64(weights[k + PACE]), error):
-            Y[y + program[stage + table.DRIFT]] = 1
-
-
-@inlined
-def watched(program, n):
-    """Return the ``n``-th input that is watched, the output that forecasts it, and its columns."""
-    stage = program[layout.STAGE]
-    pair = stage + program[stage + table.WATCHED] + 2 * n
-    columns = program[stage + table.ANOMALY] + n * program[stage + table.ANOMALY_SIZE]
-    return program[pair], program[pair + 1], columns
-
-
-@inlined
-def _anomalies(weights, program, S, row, X, x, time, absent, Y, y):
-    """Judge what came."""
-    stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
-    shares, most = program[stage + table.SHARES], first_verdict(program, S, row)
-    for n in range(program[stage + table.WATCHED_COUNT]):
-        source, output, columns = watched(program, n)
-        residual = np.nan
-        if output >= 0:
-            residual = float64(Y[y + program[stage + table.ERROR] + output])
-        value, at = float64(X[x + source]), row + columns
-        verdict = anomaly_step(S, at, value, residual, time, weights, k)
-        most = merge(verdict, most, shares, float64(S[at + GAP]))
-    write_verdict(program, most, absent, Y, y)
-
-
-@inlined
-def _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places):
-    """Write the outputs of a group, and the errors of those that were due.
-
-    ``absent`` tells whether any input is absent, and whether one is that no output forecasts.
-    """
-    stage, first = program[layout.STAGE], program[group + table.FIRST]
-    size, out = program[group + table.SIZE], places[0] + first
-    inputs = row + program[stage + table.INPUTS]
-    if program[group + table.ADAPTATION] != 0:
-        sizes = adaptation.sizes_of(weights, program[group + table.ADAPTATION_CONSTANTS])
-        adapt(weights, program, group, sizes, S, row, X, x, count, Z, out, places[1], places[2])
-    position = count % program[group + table.RING]
-    due = row + program[group + table.FORECASTS] + position * size - first
-    for n in range(first, first + size):
-        target, error_at = program[stage + table.TARGETS + n], y + program[stage + table.ERROR] + n
-        value, unknown = float64(Z[out + n - first]), absent[0]
-        if target >= 0:
-            value = from_training(S, row, unit_of(weights, program, target), value)
-            if X[x + target] == X[x + target]:
-                error = float64(S[inputs + target]) - float64(S[due + n])
-                Y[error_at] = bounded_error(error)
-                relate(program, group, S, row, position, n, inputs + target, count, Y, y)
-            S[held_at(program, group, row, position, n)] = S[inputs + target]
-            if absent[0] and not absent[1]:
-                unknown = is_absent(weights, program, S, row, target)
-        Y[y + n] = np.nan if unknown else value
-        S[due + n] = Y[y + n]
-        if program[stage + table.LEVELS] > 0:
-            shown = bounds_at(program, group, row, position, n)
-            inside = covered(S, inputs + max(target, 0), shown, Y[error_at])
-            Y[y + program[stage + table.COVERED] + n] = inside
-
-
-@inlined
-def group_at(program, g):
-    """Return where the table of the ``g``-th group of outputs begins."""
-    stage = program[layout.STAGE]
-    return stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
-
-
-@inlined
-def forecast(weights, program, S, row, X, x, Z, z, Y, y, places):
-    """Write outputs and errors of one stream to ``Y[y]``, and all else as not known.
-
-    Returns
-    -------
-    (int64, bool)
-        The number of steps before this one, and whether an input is absent.
-    """
-    stage = program[layout.STAGE]
-    for n in range(program[layout.RESULT]):
-        Y[y + n] = np.nan
-    count = count_step(S, row + program[stage + table.COUNT])
-    if program[stage + table.LAGS] != 0:
-        add_lags(weights, program, S, row, count, Z, z, places[2])
-    _network(weights, program, S, row, Z, z, places[0])
-    absent = absences(weights, program, S, row)
-    for g in range(program[stage + table.GROUP_COUNT]):
-        group = group_at(program, g)
-        _forecast_group(weights, program, group, S, row, X, x, count, absent, Z, Y, y, places)
-    missing = 0
-    for n in range(program[layout.INPUTS]):
-        if X[x + n] != X[x + n]:
-            missing += 1
-    Y[y + program[stage + table.FILLED]] = missing
-    Y[y + program[stage + table.DRIFT]] = 0
-    Y[y + program[stage + table.ALARM]] = 0
-    Y[y + program[stage + table.KIND]] = MISSING if absent[0] else NONE
-    if program[stage + table.LEVEL] != 0:
-        write_levels(program, S, row, Y, y)
-    return count, absent[0]
-
-
-@inlined
-def judge(weights, program, S, row, X, x, time, count, absent, Y, y):
-    """Write to the result of one stream how sure its forecast is, and how unusual what came.
-
-    ``count`` and ``absent`` are what :func:`forecast` returned.
-    """
-    stage = program[layout.STAGE]
-    for g in range(program[stage + table.GROUP_COUNT]):
-        group = group_at(program, g)
-        first, position = program[group + table.FIRST], count % program[group + table.RING]
-        if program[stage + table.LEVELS] > 0:
-            for n in range(first, first + program[group + table.SIZE]):
-                _intervals(weights, program, group, S, row, position, n, Y, y)
-        if program[group + table.DRIFTS] != 0:
-            _drifts(weights, program, group, S, row, Y, y)
-    if program[stage + table.ANOMALY] != 0:
-        _anomalies(weights, program, S, row, X, x, time, absent, Y, y)
-    tell_labels(program, S, row, Y, y)
+from .arguments import time_of, unpack, work_at
+from .forecast import forecast
+from .judge import judge
 
 
 @inlined
@@ -326,17 +30,20 @@ def write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places):
 
 
 @by_address
-def behind(task, group, begin, end):
-    """Write results, outputs and what the stage says of them, for some streams of a group."""
+def behind(task, group, m, _):
+    """Write the result of stream ``m`` of a group: outputs, and what the stage says of them.
+
+    One stream a call: of a loop over streams LLVM would compute all that is the same for each of
+    them first, hundreds of addresses and constants that one stream seldom needs.
+    """
     weights, program, S, slots, X, Y, Z = unpack(task, group)
     streams = int64s_at(group, layout.GROUP_SIZE)
-    V, W, first = program[layout.WIDTH], program[layout.RESULT], streams[layout.GROUP_FIRST]
-    places = work_at(program)
-    denormals = flush_denormals()
-    for m in range(begin, end):
-        row = slots[first + m] * program[layout.ROW_SIZE]
-        x, y = (first + m) * V, (first + m) * W
-        z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
-        time = float64(time_of(task, first + m))
-        write_result(weights, program, S, row, X, x, time, Z, z, Y, y, places)
-    restore(denormals)
+    n = streams[layout.GROUP_FIRST] + m
+    row, x, y = (
+        slots[n] * program[layout.ROW_SIZE],
+        n * program[layout.WIDTH],
+        n * program[layout.RESULT],
+    )
+    z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
+    time, y = float64(time_of(task, n)), n * program[layout.RESULT]
+    write_result(weights, program, S, row, X, x, time, Z, z, Y, y, work_at(program))

@@ -9,10 +9,10 @@ from ..cache import internal, kernel
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
+from .forecast import bounded_error
 from .intervals import interval_update
 from .labelled import judge_labels
 from .outcomes import APPLIED, TOO_OLD
-from .persistence import bounded_error
 from .unit import to_training, unit_of
 
 

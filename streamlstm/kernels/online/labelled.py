@@ -10,7 +10,7 @@ from . import adaptation, table
 from .anomaly import anomaly_step
 from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
-from .persistence import bounded_error
+from .forecast import bounded_error
 from .verdicts import NOTHING, merge
 
 # Columns: whether any label came since the last observation, whether it showed drift, and what is
@@ -49,8 +49,8 @@ def _judge_label(weights, program, group, S, head, at, label, error):
     if drift_step(S, at + OF_DRIFT, 1, pace, error):
         S[head + DRIFT] = 1.0
     verdict = anomaly_step(S, at + OF_ANOMALY, label, error, math.nan, weights, k)
-    known = told_by_labels(program, S, head)
-    most = merge(verdict, known, program[stage + table.SHARES], 0.0)
+    known = told_by_labels(S, head)
+    most = merge(verdict, known, float64(program[stage + table.SHARES]), 0.0)
     S[head + MOST], S[head + MOST + 1], S[head + MOST + 2] = most[0], most[1], most[2]
     S[head + MOST + 3], S[head + MOST + 4], S[head + MOST + 5] = most[3], most[4], most[5]
 
@@ -90,7 +90,7 @@ def judge_labels(weights, program, group, S, row, number, step, labels):
 
 
 @inlined
-def told_by_labels(program, S, head):
+def told_by_labels(S, head):
     """Return what is known of the labels since the last observation, as `merge` returns it."""
     if S[head + CAME] == 0.0:
         return NOTHING
@@ -105,19 +105,19 @@ def told_by_labels(program, S, head):
 def first_verdict(program, S, row):
     """Return what is known before the inputs of an observation are judged."""
     place = program[program[layout.STAGE] + table.LABELLED]
-    return told_by_labels(program, S, row + place) if place != 0 else NOTHING
+    return told_by_labels(S, row + place) if place != 0 else NOTHING
 
 
 @internal
-def _tell(program, S, head, Y, y):
+def _tell(program, S, head, Y, y, w):
     stage, at = program[layout.STAGE], head + HEAD
     if S[head + DRIFT] != 0.0:
-        Y[y + program[stage + table.DRIFT]] = 1.0
+        Y[y + w * program[stage + table.DRIFT]] = 1.0
     for n in range(program[layout.OUTPUTS]):
         if program[stage + table.TARGETS + n] < 0:
             if S[at + FRESH] != 0.0:
-                Y[y + program[stage + table.ERROR] + n] = S[at + ERROR]
-                Y[y + program[stage + table.COVERED] + n] = S[at + COVERED]
+                Y[y + w * (program[stage + table.ERROR] + n)] = S[at + ERROR]
+                Y[y + w * (program[stage + table.COVERED] + n)] = S[at + COVERED]
             S[at + FRESH] = 0.0
             at += program[stage + table.LABELLED_SIZE]
     for n in range(HEAD):
@@ -125,8 +125,11 @@ def _tell(program, S, head, Y, y):
 
 
 @inlined
-def tell_labels(program, S, row, Y, y):
-    """Write to the result of an observation what labels since the one before have told, once."""
+def tell_labels(program, S, row, Y, y, w):
+    """Write to the result of an observation what labels since the one before have told, once.
+
+    Number ``n`` of the result stands at ``Y[y + w n]``.
+    """
     place = program[program[layout.STAGE] + table.LABELLED]
     if place != 0 and S[row + place + CAME] != 0.0:
-        _tell(program, S, row + place, Y, y)
+        _tell(program, S, row + place, Y, y, w)
