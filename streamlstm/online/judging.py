@@ -95,8 +95,8 @@ class GroupJudge:
     def _judge_labels(self, number: int, labels: Array, told: Array, state: Array) -> None:
         """Judge labels of outputs that forecast no input and had been told ``told``, NaN: none."""
         errors = _bounded(labels.astype(np.float64) - told)
-        for n in np.flatnonzero(~np.isnan(errors) & (np.array(self._targets) < 0)):
-            head, part = self._labelled(self.group.first + int(n))
+        for n in np.flatnonzero(~np.isnan(errors) & (np.array(self._targets) < 0)).tolist():
+            head, part = self._labelled(self.group.first + n)
             kept = split(state[:, part], labelled.columns(self._anomaly))
             known, kept = labelled.judge(
                 float(labels[n]),
