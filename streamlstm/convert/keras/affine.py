@@ -1,6 +1,6 @@
 """Arithmetic with numbers in a graph of Keras: ``(x - 1.5) / 4``."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from .network import KerasLayer
 
@@ -46,9 +46,9 @@ def _numbers(calls: Any) -> tuple[float, bool] | None:
         call = call[0]
     if isinstance(call, list) and len(call) == 4 and isinstance(call[3], dict):  # Keras 2
         number = call[3].get("y")
-        return (float(number), False) if _is_number(number) else None
+        return (number, False) if _is_number(number) else None
     return None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
