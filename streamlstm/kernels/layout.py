@@ -147,10 +147,12 @@ KINDS = {
     TASK_SHARING,  # and of its table (sharing.py); both 0 for one thread
     TASK_TIMES,  # address of the event times of the block, float64, NaN for none; 0 for no times
     TASK_TIME,  # room for the time of a single stream, the bits of a float64
-    TASK_BEFORE,  # addresses of the online stage's kernels before and behind the layers, 0 for none
+    # Addresses of the online stage's kernels before and behind the layers, 0 for none: of a stream,
+    TASK_BEFORE,
+    TASK_BEFORE_TILES,  # and of whole tiles of streams.
     TASK_BEHIND,
-    TASK_TILES,  # and of that behind the layers for whole tiles of streams
-) = range(22)
+    TASK_BEHIND_TILES,
+) = range(23)
 TASK_LAYERS = 24  # from here on for each KIND the address of the kernel that steps a group
 TASK_SINGLES = 48  # and of the kernel that steps a single stream
 TASK = 72
