@@ -262,5 +262,9 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) or not isinstance(given, Sequence) else tuple(given)
     for name in names:
         if not isinstance(name, str):
-            raise DataError(f"expected the name of a column, got {name!r}")
+            raise DataError(
+                f"expected the name of a column, got {name!r}; the columns of an array are called "
+                "'x0', 'x1', ..., or 'value' if there is one, numbers that name columns of a frame "
+                "are text: '0'"
+            )
     return names
