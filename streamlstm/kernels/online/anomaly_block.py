@@ -21,7 +21,7 @@ from .anomaly_columns import (
     STRANGE_ROWS,
 )
 from .forecast_block import ABSENT, END
-from .judge import NOTHING, kind_of, merge
+from .labelled import told_by_labels
 from .nine import nine_of, put_nine, take_nine
 from .tiles import (
     ALARM,
@@ -46,6 +46,7 @@ from .tiles import (
     put,
     scatter,
 )
+from .verdicts import NOTHING, kind_of, merge
 
 COLUMNS = 32  # of a stream that are laid side by side
 assert SEASON == COLUMNS
@@ -225,10 +226,15 @@ def anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate):
 
 
 @inlined
-def nothing_yet(D):
-    """Forget what is known of the inputs."""
+def first_verdicts(program, S, rows, D):
+    """Forget what is known of the inputs; what labels have shown comes before these."""
+    labelled = program[program[layout.STAGE] + table.LABELLED]
     for n in range(len(NOTHING)):
         fill_all(D, MOST + n * TILE, NOTHING[n])
+    for m in range(TILE if labelled != 0 else 0):
+        most, d = told_by_labels(S, rows[m] + labelled), MOST + m
+        D[d], D[d + TILE], D[d + 2 * TILE] = most[0], most[1], most[2]
+        D[d + 3 * TILE], D[d + 4 * TILE], D[d + 5 * TILE] = most[3], most[4], most[5]
 
 
 @inlined
@@ -245,7 +251,7 @@ def _merge(D, count):
 
 
 @inlined
-def merge_tile(program, S, rows, addresses, nowhere, at, count, D, R):
+def merge_tile(program, S, rows, addresses, nowhere, at, D, R):
     """Add the verdicts on one input of each stream to those on its others; write them to R."""
     stage = program[layout.STAGE]
     for m in range(TILE):
@@ -253,7 +259,7 @@ def merge_tile(program, S, rows, addresses, nowhere, at, count, D, R):
             D[SCORE + m], D[P_VALUE + m], D[KIND + m] = 0.0, 1.0, float64(MISSING)
             D[ALARM + m] = anomaly_exceptions.missing(S, rows[m] + at)
             D[GAPS + m] = float64(S[rows[m] + at + GAP])
-    _merge(D, float64(count))
+    _merge(D, float64(program[stage + table.SHARES]))
     put(D, MOST, R, TILE * program[stage + table.SCORE])
     put(D, MOST + TILE, R, TILE * program[stage + table.P_VALUE])
     put(D, MOST + 2 * TILE, R, TILE * program[stage + table.ALARM])

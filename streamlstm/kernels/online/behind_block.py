@@ -15,7 +15,7 @@ from ..pointers import doubles_in, floats_at, floats_in, int64s_at, int64s_in
 from ..simd import LANES
 from ..transpose import scatter_first_columns
 from . import table
-from .anomaly_block import COLUMNS, DOUBLES, anomaly_tile, begin_tile, merge_tile, nothing_yet
+from .anomaly_block import COLUMNS, DOUBLES, anomaly_tile, begin_tile, first_verdicts, merge_tile
 from .anomaly_columns import ALARM_RATE, LOG_ALARM_RATE
 from .arguments import place_of, time_of, unpack, work_at
 from .drift import PACE
@@ -23,6 +23,7 @@ from .drift import SIZE as DRIFT_SIZE
 from .forecast import bounds_at, group_at
 from .forecast_block import forecast_tile
 from .judge import watched
+from .labelled import tell_labels
 from .tiles import (
     FOUND,
     HIGH,
@@ -105,7 +106,7 @@ def _anomalies(task, first, weights, program, S, rows, addresses, nowhere, X, T,
     rate, log_rate = float64(weights[k + ALARM_RATE]), float64(weights[k + LOG_ALARM_RATE])
     fields = int64s_at(task, layout.TASK)
     base, timed = fields[layout.TASK_ROWS], fields[layout.TASK_TIMES] != 0
-    nothing_yet(D)
+    first_verdicts(program, S, rows, D)
     for n in range(count):
         source, output, at = watched(program, n)
         for m in range(TILE):
@@ -119,7 +120,7 @@ def _anomalies(task, first, weights, program, S, rows, addresses, nowhere, X, T,
             fill_all(D, RESIDUAL, np.nan)
         begin_tile(S, rows, addresses, base, nowhere, at, T, D)
         anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate)
-        merge_tile(program, S, rows, addresses, nowhere, at, count, D, R)
+        merge_tile(program, S, rows, addresses, nowhere, at, D, R)
 
 
 @inlined
@@ -139,6 +140,8 @@ def _judge(task, first, weights, program, S, memory, X):
             _drifts(weights, program, group, addresses, T, D, R)
     if program[stage + table.ANOMALY] != 0:
         _anomalies(task, first, weights, program, S, rows, addresses, nowhere, X, T, D, R)
+    for m in range(TILE if program[stage + table.LABELLED] != 0 else 0):
+        tell_labels(program, S, rows[m], R, m, TILE)
 
 
 @inlined

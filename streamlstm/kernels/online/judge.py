@@ -7,12 +7,14 @@ from .. import layout
 from ..cache import inlined
 from . import table
 from .anomaly import anomaly_step
-from .anomaly_columns import GAP, GAP_ALARM, MISSING, NONE
+from .anomaly_columns import GAP
 from .arguments import place_of
 from .drift import PACE, drift_step
 from .drift import SIZE as DRIFT_SIZE
 from .forecast import bounds_at, group_at
 from .intervals import interval_bounds, interval_update
+from .labelled import first_verdict, tell_labels
+from .verdicts import kind_of, merge
 
 
 @inlined
@@ -48,46 +50,6 @@ def _drifts(weights, program, group, S, row, Y, y):
 
 
 @inlined
-def merge(verdict, most, count, gap):
-    """Add the verdict on one input to what is known of the others: the most unusual is told.
-
-    Parameters
-    ----------
-    verdict : tuple of float64
-        Score, p-value, alarm and kind.
-    most : tuple of float64
-        The same so far, and rank and p-value of its kind.
-    count : float64
-        Of the inputs that are watched.
-    gap : float64
-        Missing values of this input in succession.
-    """
-    score, p, alarm, kind = verdict
-    most_score, least_p, any_alarm, told, best, of_kind = most
-    p = min(p * count, 1.0)
-    # The kind of an alarm that begins, else of one that stands, else that values are missing.
-    is_missing = (kind == MISSING) & (alarm == 0.0)
-    rank = 3.0 if alarm > 0.0 else 0.0 if kind == NONE else 2.0
-    rank = (1.0 if gap >= GAP_ALARM else 0.0) if is_missing else rank
-    more = (rank > best) | ((rank == best) & (p < of_kind))
-    kind = kind if rank > 0.0 else float64(NONE)
-    best, of_kind = rank if more else best, p if more else of_kind
-    return (
-        max(most_score, score), min(least_p, p), max(any_alarm, alarm), kind if more else told,
-        best, of_kind,
-    )  # fmt: skip
-
-
-NOTHING = (0.0, 1.0, 0.0, 0.0, -1.0, 2.0)  # what is known before the first verdict
-
-
-@inlined
-def kind_of(kind, absent):
-    """Return the kind that is told, if an input may have been missing for too long."""
-    return float64(MISSING) if absent & (kind == NONE) else kind
-
-
-@inlined
 def watched(program, n):
     """Return the ``n``-th input that is watched, the output that forecasts it, and its columns."""
     stage = program[layout.STAGE]
@@ -100,15 +62,15 @@ def watched(program, n):
 def _anomalies(weights, program, S, row, X, x, time, absent, Y, y):
     """Judge what came."""
     stage, k = program[layout.STAGE], program[program[layout.STAGE] + table.ANOMALY_CONSTANTS]
-    count, most = program[stage + table.WATCHED_COUNT], NOTHING
-    for n in range(count):
+    shares, most = float64(program[stage + table.SHARES]), first_verdict(program, S, row)
+    for n in range(program[stage + table.WATCHED_COUNT]):
         source, output, columns = watched(program, n)
         residual = np.nan
         if output >= 0:
             residual = float64(Y[y + program[stage + table.ERROR] + output])
         value, at = float64(X[x + source]), row + columns
         verdict = anomaly_step(S, at, value, residual, time, weights, k)
-        most = merge(verdict, most, float64(count), float64(S[at + GAP]))
+        most = merge(verdict, most, shares, float64(S[at + GAP]))
     Y[y + program[stage + table.SCORE]] = most[0]
     Y[y + program[stage + table.P_VALUE]] = most[1]
     Y[y + program[stage + table.ALARM]] = most[2]
@@ -132,3 +94,4 @@ def judge(weights, program, S, row, X, x, time, count, absent, Y, y):
             _drifts(weights, program, group, S, row, Y, y)
     if program[stage + table.ANOMALY] != 0:
         _anomalies(weights, program, S, row, X, x, time, absent, Y, y)
+    tell_labels(program, S, row, Y, y, 1)
