@@ -91,6 +91,10 @@ def _absences(weights, program, S, rows, missing, D):
 
 @internal
 def _adapt(weights, program, group, S, rows, counts, X, x, Z, z, places):
+    """Adapt and mix the outputs of a group, one stream after another.
+
+    Not inlined: beside the rest of what is done for a tile LLVM made slower code of it.
+    """
     V, first = program[layout.WIDTH], program[group + table.FIRST]
     sizes = sizes_of(weights, program[group + table.ADAPTATION_CONSTANTS])
     for m in range(TILE):
