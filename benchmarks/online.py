@@ -2,10 +2,11 @@
 
     python -m benchmarks.online [--data DIR] [--cache DIR] [--json FILE]
 
-A network is trained by the defaults of `streamlstm train` on the first half of a series. Then it is
-stepped over the rest as one new stream, and its error on the last 40 % of the series is taken, one
-step and 24 steps ahead, in multiples of persistence's: of the network alone, of its head that
-learns, and of the mix. Settings were chosen on three of the series; the others are told apart.
+A network is trained by the defaults of `streamlstm train` on the first half of a series, alone:
+without the linear part that `train` puts beside it. Then it is stepped over the rest as one new
+stream, and its error on the last 40 % of the series is taken, one step and 24 steps ahead, in
+multiples of persistence's: of the network alone, of its head that learns, and of the mix. Settings
+were chosen on three of the series; the others are told apart.
 
 DIR holds `nab/data` of NAB (numenta/NAB) and `ett/ETTh1.csv` (zhouhaoyi/ETDataset); what is not
 there is left out. River's SNARIMAX learns from the whole series; errors are of the same rows.
@@ -59,10 +60,11 @@ def _run(S, K, W, hidden, H, X, Y, A, adapted, steps):
     """
     S, K, W = floats_at(S, 1 << 40), floats_at(K, 1 << 40), floats_at(W, 1 << 40)
     X, Y, A = floats_at(X, 1 << 40), floats_at(Y, 1 << 40), floats_at(A, 1 << 40)
+    sizes = kernel.sizes_of(K, 0)
     for t in range(steps):
-        kernel.update(S, 0, K, 0, X, t, W, 0)
+        kernel.update(S, 0, sizes, K, 0, X, t, W, 0)
         here = adapted + int(S[0]) * int(A[t])  # of this step in the ring
-        kernel.predict(S, 0, K, 0, hidden + t * H, X, t, Y, t, t, W, 0)
+        kernel.predict(S, 0, sizes, K, 0, hidden + t * H, X, t, Y, t, t, W, 0)
         A[t] = S[here]
 
 

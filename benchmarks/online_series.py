@@ -1,7 +1,7 @@
 """Series and trained networks of the benchmark of the online stage.
 
-A network is trained once, by the defaults of `streamlstm train`, on the first half of its series
-(the next tenth stops it early), and kept in a folder.
+A network is trained once, by the defaults of `streamlstm train` but for the linear part beside it,
+on the first half of its series (the next tenth stops it early), and kept in a folder.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,18 @@ class _Steps:
         self._seq = 0
         # What was predicted, by its number, as long as a label of it may come.
         self._waiting: dict[int, tuple[Hashable, Array]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a file needs: the stream's state in place of the engine."""
+        state = None if self._seq == 0 else self._engine.export_stream(_STREAM)
+        return {**self.__dict__, "_engine": state}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Go on from what a copy or a file holds."""
+        self.__dict__ |= kept
+        self._engine = Engine(self._model, capacity=1)
+        if kept["_engine"] is not None:
+            self._engine.import_stream(_STREAM, kept["_engine"])
 
     def predict(self, x: Mapping[str, Any]) -> Array:
         """Step by an observation, and return what the model says, until its label comes."""
@@ -89,6 +102,10 @@ class _Steps:
         return tuple(x[name] for name in self._model.inputs)
 
 
+def _loaded(model: Model | str | PathLike[str]) -> Model:
+    return model if isinstance(model, Model) else Model.load(model)
+
+
 class StreamRegressor(Regressor):  # type: ignore[misc] # River's are not read
     """A model under River's verbs, so that ``progressive_val_score`` and pipelines run.
 
@@ -99,7 +116,7 @@ class StreamRegressor(Regressor):  # type: ignore[misc] # River's are not read
 
     Parameters
     ----------
-    model : Model
+    model : Model or path
         With one output.
     labels : int
         For how many of the last observations labels may come.
@@ -110,7 +127,8 @@ class StreamRegressor(Regressor):  # type: ignore[misc] # River's are not read
         If the model has several outputs.
     """
 
-    def __init__(self, model: Model, labels: int = 100) -> None:
+    def __init__(self, model: Model | str | PathLike[str], labels: int = 100) -> None:
+        model = _loaded(model)
         if model.output_size != 1:
             raise ModelError(
                 f"expected a model with one output, this one has {', '.join(model.outputs)}."
@@ -150,7 +168,7 @@ class StreamClassifier(Classifier):  # type: ignore[misc] # as above
 
     Parameters
     ----------
-    model : Model
+    model : Model or path
         That tells classes, or next events, whose category may then be given by its name.
     classes : sequence of object, optional
         The labels, in the order of the model's outputs; by default the names of these.
@@ -169,11 +187,12 @@ class StreamClassifier(Classifier):  # type: ignore[misc] # as above
 
     def __init__(
         self,
-        model: Model,
+        model: Model | str | PathLike[str],
         classes: Sequence[Hashable] | None = None,
         labels: int = 100,
         rate: float = 0.02,
     ) -> None:
+        model = _loaded(model)
         if not tells_classes(model):
             raise ModelError(
                 "expected a model that tells classes (softmax), this one says numbers: "

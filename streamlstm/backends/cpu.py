@@ -55,7 +55,8 @@ class CpuBackend:
 
     def __init__(self, model: Model, threads: int = 1, weights: str = "float32") -> None:
         from ..kernels import compile, simd, step
-        from ..kernels.online.before_block import before
+        from ..kernels.online.before import before
+        from ..kernels.online.before_block import before_tiles
         from ..kernels.online.behind import behind
         from ..kernels.online.behind_block import behind_tiles
 
@@ -88,8 +89,9 @@ class CpuBackend:
             self._prepare_sharing()
         if has_stage:
             self._task[layout.TASK_BEFORE] = compile.address(before)
+            self._task[layout.TASK_BEFORE_TILES] = compile.address(before_tiles)
             self._task[layout.TASK_BEHIND] = compile.address(behind)
-            self._task[layout.TASK_TILES] = compile.address(behind_tiles)
+            self._task[layout.TASK_BEHIND_TILES] = compile.address(behind_tiles)
         for kind in plan.kinds:
             group, single = compile.layer_kernels(kind, weights)
             self._task[layout.TASK_LAYERS + kind] = compile.address(group)

@@ -30,7 +30,7 @@ def predict(
         bool,
         typer.Option(
             "--actual",
-            help="Write beside each output what came at the time that it speaks of; of a model of "
+            help="Write beside the outputs what came at the time that it speaks of; of a model of "
             "classes the class that was told and the one that it was.",
         ),
     ] = False,
@@ -146,11 +146,11 @@ def _came(network: "Model", table: "Table", results: "NDArray[Any]") -> dict[str
 
 
 def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
-    """Return for each output what came at the time that it speaks of; NaN where nothing did."""
+    """Return what came at the time that each output speaks of, of quantiles once; or NaN."""
     import numpy as np
 
     from streamlstm.data.ahead import rows_ahead
-    from streamlstm.learn.evaluation.points import target_columns
+    from streamlstm.learn.evaluation.points import forecast_of, target_columns
 
     told = {}
     for output, column, steps in zip(
@@ -158,7 +158,7 @@ def _actual(network: "Model", table: "Table") -> "dict[str, NDArray[Any]]":
     ):
         ahead = rows_ahead(table, steps)
         came = table.select([column])[np.maximum(ahead, 0), 0]
-        told[f"{output}_actual"] = np.where(ahead >= 0, came, np.nan)
+        told[f"{forecast_of(output)}_actual"] = np.where(ahead >= 0, came, np.nan)
     return told
 
 

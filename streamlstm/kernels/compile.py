@@ -24,7 +24,8 @@ from . import (
 from .cache import is_cached
 from .disk_cache import announce
 from .online import label
-from .online.before_block import before
+from .online.before import before
+from .online.before_block import before_tiles
 from .online.behind import behind
 from .online.behind_block import behind_tiles
 
@@ -81,7 +82,7 @@ def _kernels() -> dict[str, Signatures]:
     kernels[EVICTION] = eviction.SIGNATURES
     block = {step.step_range: _BY_ADDRESS, step.step_block: _BLOCK, step.step_run: _BLOCK}
     kernels[_STEP] = block | single_step.SIGNATURES
-    kernels[ONLINE] = dict.fromkeys((before, behind, behind_tiles), _BY_ADDRESS)
+    kernels[ONLINE] = dict.fromkeys((before, before_tiles, behind, behind_tiles), _BY_ADDRESS)
     kernels[LABELS] = label.SIGNATURES
     kernels[STEP_PARALLEL] = {
         step.step_shared: _BY_ADDRESS,

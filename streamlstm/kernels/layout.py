@@ -106,7 +106,7 @@ WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the 
 CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
 CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
 PARALLEL, PARALLEL_STEP = 16, 17  # branches that are merged: over rows of a window, step by step
-LSTM_ROWS = 18  # the plain LSTM over all rows of a window
+LSTM_ROWS, GRU_ROWS = 18, 20  # the plain LSTM and GRU over all rows of a window
 ROWS_SOFTMAX = 19
 
 # The kind of a layer by its name in network.layers, where the name decides.
@@ -147,10 +147,12 @@ KINDS = {
     TASK_SHARING,  # and of its table (sharing.py); both 0 for one thread
     TASK_TIMES,  # address of the event times of the block, float64, NaN for none; 0 for no times
     TASK_TIME,  # room for the time of a single stream, the bits of a float64
-    TASK_BEFORE,  # addresses of the online stage's kernels before and behind the layers, 0 for none
+    # Addresses of the online stage's kernels before and behind the layers, 0 for none: of a stream,
+    TASK_BEFORE,
+    TASK_BEFORE_TILES,  # and of whole tiles of streams.
     TASK_BEHIND,
-    TASK_TILES,  # and of that behind the layers for whole tiles of streams
-) = range(22)
+    TASK_BEHIND_TILES,
+) = range(23)
 TASK_LAYERS = 24  # from here on for each KIND the address of the kernel that steps a group
 TASK_SINGLES = 48  # and of the kernel that steps a single stream
 TASK = 72

@@ -165,6 +165,36 @@ int64s_at, floats_at = _viewer(types.int64, _WORD, 8), _viewer(types.float32, ir
 doubles_at = _viewer(types.float64, ir.DoubleType(), 8)
 
 
+def _part(kind: Any, bits: Any, size: int) -> Any:
+    @intrinsic
+    def view(_typing: Any, owner: Any, offset: Any, count: Any) -> Any:
+        array = types.Array(kind, 1, "C")
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            made = context.make_array(array)(context, builder)
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            start = builder.gep(builder.bitcast(data, _BYTE.as_pointer()), [args[1]])
+            context.populate_array(
+                made,
+                data=builder.bitcast(start, bits.as_pointer()),
+                shape=[args[2]],
+                strides=[context.get_constant(types.intp, size)],
+                itemsize=context.get_constant(types.intp, size),
+                meminfo=None,
+            )
+            return made._getvalue()
+
+        return array(owner, types.int64, types.int64), emit
+
+    return view
+
+
+# View so many numbers from a byte of another array on. Unlike with two addresses, LLVM can tell
+# whether parts of one array overlap.
+int64s_in, floats_in = _part(types.int64, _WORD, 8), _part(types.float32, ir.FloatType(), 4)
+doubles_in = _part(types.float64, ir.DoubleType(), 8)
+
+
 @intrinsic
 def prefetch(_typing: Any, address: Any) -> Any:
     """Prefetch the cache line at an int64 address; an invalid address does no harm."""

@@ -284,18 +284,23 @@ def load_first(_typing: Any, array: Any, offset: Any, count: Any) -> Any:
     return Vector(array, types.intp, types.int64), emit
 
 
+def emit_store_first(builder: Any, value: Any, pointer: Any, count: Any) -> None:
+    """Emit a store of the first ``count`` lanes, aligned to an element only; no more is written."""
+    place = builder.bitcast(pointer, VECTOR.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [VECTOR, place.type, ir.IntType(32), _MASK])
+    name = f"llvm.masked.store.v{LANES}f32.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    align = ir.Constant(ir.IntType(32), 4)
+    builder.call(function, [value, place, align, _emit_first(builder, count)])
+
+
 @intrinsic
 def store_first(_typing: Any, array: Any, offset: Any, value: Any, count: Any) -> Any:
     """Store the first ``count`` lanes of a vector at ``array[offset]``; no more is written."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = element_pointer(context, builder, signature.args[0], args[0], args[1])
-        place = builder.bitcast(pointer, VECTOR.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [VECTOR, place.type, ir.IntType(32), _MASK])
-        name = f"llvm.masked.store.v{LANES}f32.p0"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        align = ir.Constant(ir.IntType(32), 4)
-        builder.call(function, [args[2], place, align, _emit_first(builder, args[3])])
+        emit_store_first(builder, args[2], pointer, args[3])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, Vector, types.int64), emit

@@ -17,16 +17,17 @@ from . import (
     convolution,
     feedforward,
     layout,
-    lstm_rows,
     over_rows,
     parallel,
     recurrent,
+    recurrent_rows,
     recurrent_single,
     whole_window,
     window,
 )
 from .arguments import ROWS_AT, UNBOUNDED
-from .cache import by_address, internal, kernel
+from .cache import by_address, inlined, internal, kernel
+from .denormals import flush_denormals, restore
 from .layout import GROUP, HEADER, ROW
 from .online import table
 from .online.behind_block import TILE_SCRATCH
@@ -40,7 +41,7 @@ f32 = np.float32
 # The kernels by KIND: of a group of streams, and of a single stream.
 LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS | whole_window.LAYERS
 LAYERS |= convolution.LAYERS | over_rows.LAYERS | attention.LAYERS | parallel.LAYERS
-LAYERS |= lstm_rows.LAYERS
+LAYERS |= recurrent_rows.LAYERS
 SINGLES = LAYERS | recurrent_single.LAYERS
 
 
@@ -50,7 +51,7 @@ def scratch_size(program: NDArray[np.int64]) -> int:
     stage = program[layout.STAGE]
     if stage:
         rows += 2 * layout.padded(int(program[layout.OUTPUTS])) + program[stage + table.SCRATCH]
-        rows += TILE_SCRATCH
+        rows += TILE_SCRATCH + STREAMS * layout.padded(int(program[layout.RESULT]))
     if program[HEADER + layout.KIND] == layout.WHOLE_WINDOW:
         rows += program[HEADER + layout.SEQUENCE_FLOATS] + 2 * layout.PAD
     return layout.padded(int(ROWS_AT + rows))
@@ -82,6 +83,16 @@ def _scale_outputs(weights, program, X, Y, S, a, first, count):
             for k in range(O):
                 if program[skip + k] >= 0:
                     Y[y + k] += X[x + program[skip + k]] * weights[skip_scale + k]
+
+
+@inlined
+def _stage(fields, place, task, address, count):
+    """Call the kernels of the online stage before or behind the layers: of tiles, of a stream."""
+    tiled = count // STREAMS * STREAMS
+    if tiled > 0:
+        call_at(fields[place + 1], task, address, int64(0), tiled)
+    for m in range(tiled, count):
+        call_at(fields[place], task, address, m, int64(0))
 
 
 @by_address
@@ -122,15 +133,18 @@ def step_range(task, first, last, thread):
         functions = int64(layout.TASK_SINGLES)
         fields[layout.TASK_PARITY] ^= 1
         group[layout.GROUP_PARITY] = fields[layout.TASK_PARITY]
+    staged, denormals = fields[layout.TASK_BEFORE] != 0, int64(0)
+    if staged:  # once for all kernels: it takes 4 ns
+        denormals = flush_denormals()
     while first < last:
         count = min(int64(GROUP), last - first)
         group[layout.GROUP_FIRST] = first
         group[layout.GROUP_COUNT] = count
         a = int64(ROWS_AT)
         o = a + GROUP * program[layout.STRIDE]
-        if fields[layout.TASK_BEFORE] != 0:
+        if staged:
             group[layout.GROUP_INPUTS] = a
-            call_at(fields[layout.TASK_BEFORE], task, address, 0, 0)
+            _stage(fields, layout.TASK_BEFORE, task, address, count)
         else:
             _scale_inputs(weights, program, X, S, a, first, count)
         layer = int64(HEADER)
@@ -140,16 +154,14 @@ def step_range(task, first, last, thread):
             call_at(fields[functions + program[layer + layout.KIND]], task, layer, address, 0)
             a, o = o, a
             layer += ROW
-        if fields[layout.TASK_BEHIND] != 0:
+        if staged:
             group[layout.GROUP_INPUTS] = a
-            tiled = count // STREAMS * STREAMS
-            if tiled > 0:
-                call_at(fields[layout.TASK_TILES], task, address, int64(0), tiled)
-            if tiled < count:
-                call_at(fields[layout.TASK_BEHIND], task, address, tiled, count)
+            _stage(fields, layout.TASK_BEHIND, task, address, count)
         else:
             _scale_outputs(weights, program, X, Y, S, a, first, count)
         first += count
+    if staged:
+        restore(denormals)
 
 
 @internal

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import LANES, VECTOR, element_pointer, emit_load, emit_store
+from .simd import LANES, VECTOR, element_pointer, emit_load, emit_store, emit_store_first
 
 _WORD, _INT = ir.IntType(64), ir.IntType(32)
 
@@ -82,3 +82,20 @@ def scatter_columns(_typing: Any, rows: Any, column: Any, S: Any, place: Any, st
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, S, types.int64, types.int64), emit
+
+
+@intrinsic
+def scatter_first_columns(
+    _typing: Any, rows: Any, column: Any, S: Any, place: Any, stride: Any, count: Any
+) -> Any:
+    """Copy the first ``count`` of such vectors back; the others are read, and written nowhere."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = element_pointer(context, builder, signature.args[2], args[2], args[3])
+        loaded = [emit_load(builder, p) for p in _inside(builder, start, args[4])]
+        addresses = _outside(context, builder, signature.args[0], args[0], args[1])
+        for vector, address in zip(_transposed(builder, loaded), addresses, strict=True):
+            emit_store_first(builder, vector, address, args[5])
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, S, types.int64, types.int64, types.int64), emit

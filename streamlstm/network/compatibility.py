@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .layers import Layer
 from .model import Model
-from .online import FILL_VERSION, INTERVAL_VERSION, STATE_VERSION
+from .online import FILL_VERSION, JUDGED_VERSION, STATE_VERSION
 
 
 def incompatibility(running: Model, new: Model) -> str | None:
@@ -67,8 +67,8 @@ def stage_versions(model: Model) -> list[int]:
         return []
     if any(online.fill_of(n) in ("mean", "predict") for n in range(model.input_size)):
         versions.insert(0, FILL_VERSION)
-    if online.intervals:
-        versions.insert(0, INTERVAL_VERSION)
+    if online.intervals or model.labelled:
+        versions.insert(0, JUDGED_VERSION)
     return versions
 
 

@@ -60,6 +60,13 @@ class ModelSizes:
         return any(target in self.differences for target in self.targets)
 
     @property
+    def labelled(self) -> list[int]:
+        """The outputs that forecast no input, of a model that takes labels from outside."""
+        pairs = enumerate(zip(self.targets, self.horizons, strict=True))
+        takes = self.online is not None and self.online.labels > 0
+        return [n for n, (target, horizon) in pairs if takes and (target < 0 or horizon == 0)]
+
+    @property
     def observation_size(self) -> int:
         """F + D, floats of one observation: counters have two (network.differences)."""
         return self.input_size + len(self.differences)

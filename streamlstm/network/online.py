@@ -15,8 +15,8 @@ from ..errors import ModelError, shown
 from .time_zone import transitions
 
 # Of the columns that the stage keeps in a state row; of a stage that fills with "mean" or
-# "predict", and of one with intervals. The rows of others did not change.
-STATE_VERSION, FILL_VERSION, INTERVAL_VERSION = 3, 4, 5
+# "predict", and of one with intervals or labels of what no input is. Those of others are the same.
+STATE_VERSION, FILL_VERSION, JUDGED_VERSION = 3, 4, 5
 FILLS = ("refuse", "last", "mean", "zero", "predict")
 CALENDAR = {"hour": 2, "weekday": 2, "yearday": 2, "since": 1}  # inputs of the network for each
 ADAPTATIONS = ("none", "mix", "rls")

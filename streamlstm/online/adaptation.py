@@ -235,6 +235,20 @@ def step(
     return predict(h, now, y, numbers, update(labels, state, head), head)
 
 
+def told_of(number: int, state: State, head: Adaptation) -> Array:
+    """Return what was forecast of the observation ``number`` of a single stream, float[O].
+
+    NaN where its label has come; and if it is not kept any more, or has not come yet.
+    """
+    steps = _steps(state, head)
+    high, low = steps[0, :, : kernel.FORECASTS].astype(np.int64).T
+    there = np.flatnonzero(high * kernel.DIGITS + low - 1 == number)
+    if not len(there):
+        return np.full(len(head.scale), np.nan)
+    entries = _entries(steps, head)[0, there[0]]
+    return np.where(entries[:, kernel.OPEN] != 0, entries[:, -1], np.nan)
+
+
 def label_update(number: int, labels: Array, state: State, head: Adaptation) -> tuple[int, State]:
     """Learn from labels[O] from outside, of the observation ``number`` of a single stream.
 

@@ -70,7 +70,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..kernels.online import anomaly as kernel
+from ..kernels.online import anomaly_columns as kernel
 from ..kernels.online.tail import HELD_BY, LEAST_LOG_P, LOG10
 from . import season, tail
 

@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 from ..kernels.online.outcomes import APPLIED
 from ..network.model import Model
 from ..network.result_places import ResultPlaces
-from . import adaptation, drift, intervals, persistence
+from . import adaptation, drift, intervals, labelled, persistence
 from .columns import join, split
-from .layout import Group, adaptation_of, forecast_inputs, interval_constants
+from .layout import (
+    Group,
+    adaptation_of,
+    anomaly_constants,
+    forecast_inputs,
+    interval_constants,
+    shares,
+    stage_places,
+)
 
 Array = NDArray[Any]
 
@@ -45,7 +53,8 @@ class GroupJudge:
         self.group, self.places = group, places
         self.head = adaptation_of(model, group)
         self._model, self._results = model, results
-        self._levels = len(model.online.intervals)
+        self._levels, self._anomaly = len(model.online.intervals), model.online.anomaly
+        self._at_labelled = stage_places(model).get("labelled", slice(0)).start
         self._targets = forecast_inputs(model)[group.outputs]
 
     def adapt(
@@ -76,11 +85,59 @@ class GroupJudge:
         assert self.head is not None
         place = self.places["adaptation"]
         kept = adaptation.split(self.head, state[:, place])
+        self._judge_labels(number, labels, adaptation.told_of(number, kept, self.head), state)
         outcome, kept = adaptation.label_update(number, labels, kept, self.head)
         state[:, place] = join(kept)
         if self._levels and outcome == APPLIED:
             self._learn_intervals(number, labels, state)
         return outcome
+
+    def _judge_labels(self, number: int, labels: Array, told: Array, state: Array) -> None:
+        """Judge labels of outputs that forecast no input and had been told ``told``, NaN: none."""
+        errors = _bounded(labels.astype(np.float64) - told)
+        for n in np.flatnonzero(~np.isnan(errors) & (np.array(self._targets) < 0)).tolist():
+            head, part = self._labelled(self.group.first + n)
+            kept = split(state[:, part], labelled.columns(self._anomaly))
+            known, kept = labelled.judge(
+                float(labels[n]),
+                float(errors[n]),
+                self._held(number, n, labels[n], state),
+                drift.constants(self.group.horizon),
+                anomaly_constants(self._model),
+                shares(self._model),
+                split(state[:, head], labelled.HEAD),
+                kept,
+            )
+            state[:, head], state[:, part] = join(known), join(kept)
+
+    def _labelled(self, output: int) -> tuple[slice, slice]:
+        """Return the columns of what labels have told, of all outputs and of one."""
+        start, size = self._at_labelled, sum(labelled.columns(self._anomaly).values())
+        end = start + sum(labelled.HEAD.values())
+        first = end + size * self._model.labelled.index(output)
+        return slice(start, end), slice(first, first + size)
+
+    def _held(self, number: int, n: int, label: float, state: Array) -> float:
+        """Return 1 if a label is inside the interval that was told for it, 0 if not, else NaN."""
+        if not self._levels:
+            return np.nan
+        ring = state[0, self.places["bounds"]].reshape(-1, self.group.size, 2)
+        low, high = ring[number % self.group.ring, n]
+        return np.nan if np.isnan(low) else float(low <= label <= high)
+
+    def tell_labels(self, state: Array, result: Array) -> None:
+        """Write what labels of the group have told since the last observation, and forget it."""
+        for n in self._model.labelled:
+            if not self.group.first <= n < self.group.end:
+                continue
+            _, part = self._labelled(n)
+            kept = split(state[:, part], labelled.columns(self._anomaly))
+            fresh = kept["fresh"][:, 0] != 0
+            for place in ("error", "covered"):
+                at = getattr(self._results, place) + n
+                result[:, at] = np.where(fresh, kept[place][:, 0], result[:, at])
+            kept["fresh"][:] = 0
+            state[:, part] = join(kept)
 
     def _learn_intervals(self, number: int, labels: Array, state: Array) -> None:
         """Learn from labels of outputs that forecast no input, each once."""

@@ -8,8 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..network.model import Model
-from ..network.online import FILL_VERSION, INTERVAL_VERSION, Online
-from . import adaptation, anomaly, calendar, differences, drift, fill, intervals, lags, scaling
+from ..network.online import FILL_VERSION, JUDGED_VERSION, Online
+from . import (
+    adaptation,
+    anomaly,
+    calendar,
+    differences,
+    drift,
+    fill,
+    intervals,
+    labelled,
+    lags,
+    scaling,
+)
 from .adaptation import Adaptation
 
 _QUANTILE = re.compile(r"(?P<base>.+)_q(?P<percent>\d+(\.\d+)?)")
@@ -77,6 +88,7 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
     - ``anomaly``: for each pair of :func:`watched` as that module says.
     - ``lags``, ``differences``: as those modules say.
     - ``largest``: the largest error of late of each output with intervals.
+    - ``labelled``: as that module says.
     """
     online, outputs = model.online, model.output_size
     if online is None:
@@ -113,16 +125,19 @@ def initial_parts(model: Model) -> dict[str, Float32Array]:
         parts["lags"] = lags.initial(model.lags, len(lagged_inputs(model)))
     if online.difference:
         parts["differences"] = differences.initial(len(online.difference))
-    if online.intervals:  # the last part: rows without it are read as they are (former_columns)
+    # The last parts, since rows without them are read as they are if those fit into the padding.
+    if online.intervals:
         parts["largest"] = np.zeros(outputs)
+    if model.labelled:
+        parts["labelled"] = labelled.initial(len(model.labelled), online.anomaly)
     return {name: np.asarray(values, np.float32) for name, values in parts.items()}
 
 
 def former_columns(model: Model, version: int) -> NDArray[np.int64]:
     """Return the columns of the stage that rows of a version had; the others began with zeros."""
     places, since = stage_places(model), np.zeros(stage_size(model))
-    if "largest" in places:
-        since[places["largest"]] = INTERVAL_VERSION
+    for name in {"largest", "labelled"} & places.keys():
+        since[places[name]] = JUDGED_VERSION
     if "fill" in places:
         at = places["fill"].start
         for name, size in fill.columns(fill_methods(model)).items():
@@ -214,9 +229,14 @@ def levels_of(model: Model) -> list[int]:
 
 
 def anomaly_constants(model: Model) -> Float32Array:
-    """Return the constants of the anomaly stage: all that is watched shares the alarm rate."""
+    """Return the constants of the anomaly stage: all that is judged shares the alarm rate."""
     assert model.online is not None
-    return anomaly.constants(model.online.alarm_rate / len(watched(model)))
+    return anomaly.constants(model.online.alarm_rate / shares(model))
+
+
+def shares(model: Model) -> int:
+    """Return how much is judged: inputs, and outputs by labels from outside."""
+    return len(watched(model)) + len(model.labelled)
 
 
 def stage_size(model: Model) -> int:

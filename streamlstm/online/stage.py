@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.online.anomaly import GAP_ALARM
+from ..kernels.online.anomaly_columns import GAP_ALARM
 from ..kernels.online.outcomes import APPLIED, TOO_OLD
 from ..kernels.online.unit import LARGEST_Z
 from ..network.model import Model
 from ..network.online import KINDS
-from . import anomaly, calendar, differences, fill, lags, scaling
+from . import anomaly, calendar, differences, fill, labelled, lags, scaling
 from .columns import join, split
 from .judging import GroupJudge
 from .layout import (
@@ -30,6 +30,7 @@ from .layout import (
     lagged_inputs,
     levels_of,
     own_forecasts,
+    shares,
     stage_places,
     watched,
 )
@@ -215,6 +216,8 @@ class Stage:
             self._compare(group, now, came, count, state, result)
         if self._online.anomaly:
             self._judge(result[:, results.error : results.score], state, result)
+        if model.labelled:
+            self._tell_labels(state, result)
         untold = self._absent.any(axis=1) & (result[:, results.kind] == 0)
         result[untold, results.kind] = KINDS.index("missing")
         result[:, results.filled] = self._missing.sum(axis=1)
@@ -329,15 +332,32 @@ class Stage:
             told.append(said)
             gaps.append(kept["gap"][:, 0])
         score, p_value, alarm, kind = (np.stack(part, axis=1) for part in zip(*told, strict=True))
-        p_value = np.minimum(p_value * len(pairs), 1)
+        p_value = np.minimum(p_value * shares(self._model), 1)
         # The kind of an alarm that begins, else of one that stands, else that values are missing.
         missing = (kind == KINDS.index("missing")) & (alarm == 0)
         short = np.stack(gaps, axis=1) < GAP_ALARM
         ranks = [alarm > 0, missing & short, missing, kind > 0]
         rank = np.select(ranks, [3, 0, 1, 2], 0)
-        kind = np.where(rank > 0, kind, 0)
-        first = np.argmax(2 * rank - p_value, axis=1)
+        kind, of_kind = np.where(rank > 0, kind, 0), p_value
+        if self._model.labelled:  # what labels have shown comes before what inputs show
+            known = labelled.known(split(state[:, self._head()], labelled.HEAD))
+            parts = zip(known, (score, p_value, alarm, kind, rank, of_kind), strict=True)
+            score, p_value, alarm, kind, rank, of_kind = (np.column_stack(part) for part in parts)
+        first = np.argmax(2 * rank - of_kind, axis=1)
         result[:, results.score] = score.max(axis=1)
         result[:, results.p_value] = p_value.min(axis=1)
         result[:, results.alarm] = alarm.max(axis=1)
         result[:, results.kind] = kind[np.arange(len(kind)), first]
+
+    def _head(self) -> slice:
+        start = self._places["labelled"].start
+        return slice(start, start + sum(labelled.HEAD.values()))
+
+    def _tell_labels(self, state: Array, result: Array) -> None:
+        """Tell what labels have shown since the last observation, once."""
+        head = split(state[:, self._head()], labelled.HEAD)
+        result[head["drift"][:, 0] != 0, self._results.drift] = 1
+        for group in self._groups:
+            group.tell_labels(state, result)
+        came = head["came"][:, 0] != 0
+        state[:, self._head()] = np.where(came[:, None], 0, state[:, self._head()])

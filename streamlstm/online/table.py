@@ -10,7 +10,7 @@ from ..kernels.layout import padded
 from ..kernels.online import table
 from ..network.model import Model
 from ..network.online import Online
-from . import adaptation, calendar, drift, fill, lags, scaling
+from . import adaptation, calendar, drift, fill, labelled, lags, scaling
 from .layout import (
     Float32Array,
     adaptation_of,
@@ -25,6 +25,7 @@ from .layout import (
     lagged_inputs,
     levels_of,
     own_forecasts,
+    shares,
     stage_places,
     watched,
 )
@@ -106,7 +107,7 @@ def _groups(model: Model, start: int, add: Add) -> NDArray[np.int64]:
             row[table.INTERVAL_CONSTANTS] = add(interval_constants(model, group.horizon))
         if "drift" in at:
             row[table.DRIFTS] = at["drift"]
-            row[table.DRIFT_CONSTANTS] = add(drift.constants(group.horizon))
+        row[table.DRIFT_CONSTANTS] = add(drift.constants(group.horizon))
         rows.append(row)
     return np.array(rows)
 
@@ -142,8 +143,15 @@ def _parts(model: Model, online: Online, places: dict[str, int], add: Add) -> di
             table.DIFFERENCES: places["differences"],
             table.DIFFERENCE_COUNT: len(model.differences),
         }
+    if model.labelled:
+        columns = labelled.columns(online.anomaly)
+        numbers |= {
+            table.LABELLED: places["labelled"],
+            table.LABELLED_SIZE: sum(columns.values()),
+        }
     if online.anomaly:
         numbers |= {
+            table.SHARES: shares(model),
             table.ANOMALY: places["anomaly"],
             table.ANOMALY_SIZE: len(initial_parts(model)["anomaly"]) // len(watched(model)),
             table.ANOMALY_CONSTANTS: add(anomaly_constants(model)),

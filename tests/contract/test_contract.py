@@ -171,6 +171,26 @@ def test_tiles_of_streams_are_filled_as_single_streams_are(fill: Any) -> None:
         assert alone.export_stream(n) == together.export_stream(n)
 
 
+def test_tiles_of_streams_have_their_times_as_single_streams_have() -> None:
+    """Streams of one tile on both sides of a change of the clock, and times that go back."""
+    features = ("hour", "weekday", "yearday", "since")
+    online = Online(calendar=features, zone="Europe/Zurich", fill="predict", anomaly=True)
+    model, B, T = staged(online, horizon=1), 20, 60
+    change = 1_711_846_800.0  # summer begins, on 2024-03-31
+    hours = np.arange(T)[:, None] - 4.0 * np.arange(B)
+    times = change + 3600.0 * hours
+    times[5, :3], times[30:, 9] = 0.0, times[10:40, 9]
+    X = np.random.default_rng(1).standard_normal((T, B, 3)).astype(np.float32)
+    X[40:44, 12, 0] = np.nan
+    together, alone = Engine(model, B), Engine(model, B)
+    many = np.stack(
+        [together.result_many(list(range(B)), X[t], times=times[t].tolist()) for t in range(T)]
+    )
+    for n in range(B):
+        assert all_equal(alone.result_run(n, X[:, n], times[:, n]), many[:, n])
+        assert alone.export_stream(n) == together.export_stream(n)
+
+
 def test_a_run_gives_what_single_steps_give_bit_for_bit(model: Model, backend: str) -> None:
     X = observations(model, 12)
     one, run = Engine(model, 5, backend), Engine(model, 5, backend)

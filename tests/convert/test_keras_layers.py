@@ -192,3 +192,18 @@ def test_a_gru_without_reset_after_in_its_configuration(tmp_path: Path) -> None:
     arrays = {"kernel": np.ones((3, 6)), "recurrent_kernel": np.ones((2, 6)), "bias": np.ones(6)}
     model = sl.from_keras(legacy(tmp_path / "m.h5", [("GRU", config, arrays)]))
     assert model.layers == (GRU(3, 2, reset_after=False),)
+
+
+def test_padding_before_a_convolution_is_its_own(tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).standard_normal((3, 2, 4)).astype(np.float32)
+    pad = (
+        "ZeroPadding1D",
+        {"name": "p", "padding": [4, 0], "batch_input_shape": [None, None, 2]},
+        {},
+    )
+    conv = {"name": "c", "filters": 4, "dilation_rate": [2]}
+    arrays = {"kernel": kernel, "bias": np.ones(4, np.float32)}
+    layers = [pad, ("Conv1D", conv, arrays), lstm("l", 4, 3, return_sequences=True)]
+    model = sl.from_keras(legacy(tmp_path / "m.h5", layers))
+    assert model.window is None
+    assert model.layers[0] == sl.Conv1D(2, 4, 3, dilation=2, pad_left=4)

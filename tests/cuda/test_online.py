@@ -1,5 +1,6 @@
 """Models with an online stage on a device: everything that an engine does with them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_one_and_many_are_told_what_the_cpu_tells(X: np.ndarray) -> None:
 
 
 def test_labels_are_learned_from_once(X: np.ndarray) -> None:
-    device, host = pair()
+    device, host = pair(MODEL.with_online(replace(EVERYTHING, targets=(-1, 0))))
     for engine in (device, host):
         for n, x in enumerate(X[:5, 0], start=1):
             engine.observe("a", x, seq=n, time=60.0 * n)
@@ -79,6 +80,7 @@ def test_labels_are_learned_from_once(X: np.ndarray) -> None:
             assert engine.export_stream("a") == kept
     one, alone = (e.observe("a", X[5, 0], seq=6, time=360.0) for e in (device, host))
     assert np.allclose(one._result, alone._result, **CLOSE)
+    assert np.isfinite(one.error[0])  # of the label
 
 
 def test_a_forecast_leaves_the_stream_alone(X: np.ndarray) -> None:

@@ -78,6 +78,21 @@ def several_steps() -> Any:
     ]
 
 
+def padded() -> Any:
+    return [
+        L.Input((9, 3)),
+        L.ZeroPadding1D((2, 0)),
+        L.Conv1D(5, 3, activation="relu"),
+        L.Conv1D(4, 3, padding="same"),
+        L.Cropping1D((0, 1)),
+        L.ZeroPadding1D(1),
+        L.MaxPooling1D(2, strides=1),
+        L.Cropping1D(2),
+        L.LSTM(4),
+        L.Dense(1),
+    ]
+
+
 CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "convolutions": (convolutions, "keras"),
     "two_ways": (two_ways, "keras"),
@@ -85,12 +100,18 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "decoder": (decoder, "h5"),
     "attention": (attention, "keras"),
     "several_steps": (several_steps, "keras"),
+    "padded": (padded, "keras"),
 }
 
 
 def main() -> None:
-    arrays: dict[str, Any] = {"version": keras.__version__}
+    """Make the cases that are named on the command line; others stay as they are."""
+    file = HERE / f"keras{MAJOR}_windows.npz"
+    arrays: dict[str, Any] = dict(np.load(file)) if file.exists() else {}
+    arrays["version"] = keras.__version__
     for seed, (case, (make, ending)) in enumerate(CASES.items()):
+        if sys.argv[1:] and case not in sys.argv[1:]:
+            continue
         made = make()
         model = keras.Sequential(made) if isinstance(made, list) else made
         rng = np.random.default_rng(seed)
@@ -107,7 +128,7 @@ def main() -> None:
         y = np.asarray(model.predict_on_batch(np.ascontiguousarray(windows)))
         arrays[f"{name}.x"], arrays[f"{name}.y"] = x, y.reshape(len(y), -1)
         print(f"{name}: y {y.shape}, {y.min():.3f} to {y.max():.3f}")
-    np.savez_compressed(HERE / f"keras{MAJOR}_windows.npz", **arrays)
+    np.savez_compressed(file, **arrays)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ BRANCHES = sorted(FOLDER.glob("keras3_branches_*.*"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_window_equals_keras(path: Path) -> None:
-    with np.load(FOLDER / "keras3_windows.npz") as recorded:
+    with np.load(FOLDER / f"{path.stem[:6]}_windows.npz") as recorded:
         X, expected = recorded[f"{path.stem}.x"], recorded[f"{path.stem}.y"]
     model = sl.from_keras(path)
     assert model.window is not None
@@ -25,7 +25,7 @@ def test_every_window_equals_keras(path: Path) -> None:
         sl.from_keras(path, window=None)
 
 
-@pytest.mark.parametrize("name", ["convolutions", "decoder", "attention", "two_ways"])
+@pytest.mark.parametrize("name", ["convolutions", "decoder", "attention", "padded"])
 def test_the_arrays_of_the_file_give_the_same(name: str) -> None:
     (path,) = FOLDER.glob(f"keras3_window_{name}.*")
     assert sl.compare(sl.from_keras(path), path).agrees

@@ -31,8 +31,11 @@ def test_windows_equal_the_recorded_outputs(path: Path) -> None:
     # TensorFlow Lite rounds all that such a network computes to 8 bits, which is not done here.
     assert np.median(np.abs(found - expected)) < (0.02 if quantised else 1e-6)
     assert quantised or np.max(np.abs(found - expected)) < 1e-5
-    assert ("Weights are quantised" in model.metadata["notes"]) == quantised
-    assert sl.compare(model, path).agrees
+    for words in ("Weights are quantised", "rounds to integers", "several steps of 0.0"):
+        assert (words in model.metadata["notes"]) == quantised
+    compared = sl.compare(model, path)
+    assert compared.agrees
+    assert ("without the rounding to integers" in compared.summary()) == quantised
 
 
 @pytest.mark.parametrize("path", [FILES[0], FILES[-1]], ids=lambda path: path.suffix)

@@ -6,6 +6,7 @@ import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,9 @@ FULL = staged(
     ),
     horizon=1,
 )
+assert FULL.online is not None
+# Of its second output only labels from outside are known.
+LABELLED = FULL.with_online(replace(FULL.online, targets=(2, -1)))
 TIMED = staged(STAGES["calendar"])
 Start = Callable[..., WorkerProcess]
 
@@ -141,7 +145,7 @@ def test_labels_are_applied_once_by_a_worker(full: WorkerProcess) -> None:
         for n, x in enumerate(rows(30), start=1):
             client.step("l", x, seq=n)
             engine.step("l", x, seq=n)
-        # Outputs forecast inputs, so these labels have been learned; that of the last has not come.
+        # The label of the first output is an input one row later: that of the last has not come.
         client.learn("l", 30, [1.0, None])
         engine.learn("l", 30, [1.0, math.nan])
         assert_same_state(client, engine, "l")
@@ -263,8 +267,8 @@ def test_a_store_keeps_the_memory_of_the_stage(
     start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     store = ("--store", f"lmdb:{tmp_path / 'store'}", "--commit-ms", "5")
-    X, engine = rows(240), Engine(FULL, threads=1)
-    worker = start(*store)
+    X, engine = rows(240), Engine(LABELLED, threads=1)
+    worker = start(*store, model=LABELLED)
     with worker.client() as client:
         for n, x in enumerate(X[:120], start=1):
             client.step("a", x, seq=n, time=60.0 * n)
@@ -273,7 +277,7 @@ def test_a_store_keeps_the_memory_of_the_stage(
         engine.learn("a", 120, [1.0, 2.0])
         settle(client)
     worker.stop(number)
-    again = start(*store)
+    again = start(*store, model=LABELLED)
     with again.client() as client:
         assert_same_state(client, engine, "a")
         with pytest.raises(RemoteError, match="got these labels before"):
@@ -281,6 +285,7 @@ def test_a_store_keeps_the_memory_of_the_stage(
         for n, x in enumerate(X[120:], start=121):
             expected = engine.observe("a", x, seq=n, time=60.0 * n)
             assert same(client.observe("a", x, seq=n, time=60.0 * n), expected)
+            assert np.isfinite(expected.error[1]) == (n == 121)  # what the label showed, once
 
 
 def test_a_store_of_another_stage_is_refused(start: Start, tmp_path: Path) -> None:

@@ -236,6 +236,8 @@ def test_train_predicts_quantiles(wave: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "value_q97.5: " in done.stdout
     assert Model.load(model).outputs == ("value_q5", "value_q50", "value_q97.5")
+    header = run("predict", model, wave, "--actual").stdout.split("\n")[0].split(",")
+    assert [name for name in header if "_actual" in name] == ["value_actual"]
     assert "with 0.5 among them" in refused(*asked, "--quantiles", "0.1,0.9")
 
 

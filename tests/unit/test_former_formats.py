@@ -224,10 +224,11 @@ def former_version(model: Model, version: int, row: np.ndarray) -> bytes:
 # Of the models below rows of the version before have the size of today's, or are smaller.
 SAME, SMALLER = (Online(intervals=levels, targets=(0,)) for levels in ((0.5, 0.9), (0.9,)))
 FILLING = Online(fill="predict", intervals=(0.9,), targets=(0,))
+LABELLED = Online(adapt="mix", labels=3, anomaly=True, targets=(-1,))
 
 
 @pytest.mark.parametrize(
-    ("stage", "version"), [(FILLING, 3), (FILLING, 4), (SAME, 3), (SMALLER, 3)]
+    ("stage", "version"), [(FILLING, 3), (FILLING, 4), (SAME, 3), (SMALLER, 3), (LABELLED, 3)]
 )
 def test_rows_of_former_versions_of_the_stage_continue(
     tmp_path: Path, stage: Online, version: int

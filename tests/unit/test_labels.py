@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamlstm import Engine, Model, Online
+from streamlstm import Engine, Model, Online, Prediction
 from streamlstm.errors import (
     BadValueError,
     LabelError,
@@ -15,6 +15,7 @@ from streamlstm.errors import (
     StreamIdError,
     UnknownStreamError,
 )
+from streamlstm.online.layout import initial_parts
 
 from ..contract.models import staged
 
@@ -102,15 +103,24 @@ def test_the_oldest_that_is_kept_is_accepted() -> None:
     fed(10).learn("a", 10 - KEPT + 1, [1.0, 2.0])
 
 
-def told_by_labels(backend: str, rows: int, unlabelled: int = 0) -> tuple[Any, Engine]:
-    """What is observed where labels come two rows late, but for every fifth; of 0 and 1."""
-    model = MODEL.with_online(Online(adapt="rls", labels=KEPT, intervals=(0.5, 0.9)))
-    engine, told = Engine(model, 5, backend=backend), []
-    for n in range(1, rows + 1):
+def taking_labels(anomaly: bool = False) -> Engine:
+    judged = {"anomaly": True, "alarm_rate": 0.01} if anomaly else {}
+    online = Online(adapt="rls", labels=KEPT, intervals=(0.5, 0.9), **judged)
+    return Engine(MODEL.with_online(online), 5)
+
+
+def told_by_labels(engine: Engine, rows: range, shifts: Any = None) -> list[Prediction]:
+    """What is observed where labels come two rows late, but for every fifth; of 0 and 1.
+
+    ``shifts`` has what is added to the label of a row.
+    """
+    told = []
+    for n in rows:
         told.append(engine.observe("a", row(n), seq=n))
-        if n > 2 + unlabelled and n % 5:
-            engine.learn("a", n - 2, quality(n - 2))
-    return told, engine
+        if n > 2 and n % 5:
+            label = quality(n - 2)
+            engine.learn("a", n - 2, [label[0] + (shifts or {}).get(n - 2, 0), label[1]])
+    return told
 
 
 def quality(n: int) -> list[float]:
@@ -119,7 +129,7 @@ def quality(n: int) -> list[float]:
 
 
 def test_labels_give_intervals_that_hold_their_share() -> None:
-    told, engine = told_by_labels("cpu", 1500)
+    told = told_by_labels(engine := taking_labels(), range(1, 1501))
     assert np.isnan(told[1].low[0])  # nothing is known yet
     assert np.isnan([p.high[1] for p in told]).all()  # no label has ever come
     for level in (0.5, 0.9):
@@ -135,15 +145,76 @@ def test_labels_give_intervals_that_hold_their_share() -> None:
     assert engine.export_stream("a") == before
 
 
-def test_intervals_of_labels_are_those_of_the_reference() -> None:
-    (ours, _), (expected, _) = (told_by_labels(name, 60, 10) for name in ("cpu", "reference"))
+def test_what_labels_tell_is_what_the_reference_says() -> None:
+    told_by_labels(engine := taking_labels(True), range(1, 141))
+    other = Engine(engine.model, 5, backend="reference")
+    other.import_stream("a", engine.export_stream("a"))
+    shifts = {146: 40.0, 152: -40.0}
+    ours, expected = (told_by_labels(e, range(141, 161), shifts) for e in (engine, other))
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a._result, b._result, 2e-4, 2e-4)
+    assert [p.kind for p in ours] == [p.kind for p in expected]
+    assert any(p.alarm for p in ours)
+    rows = (e._table.rows[e._table.slot("a")] for e in (engine, other))
+    np.testing.assert_allclose(*rows, 1e-3, 1e-3)
+
+
+def test_an_unusual_label_is_told_once_with_the_next_prediction() -> None:
+    told = told_by_labels(engine := taking_labels(True), range(1, 601), {500: 9.0})
+    raised = [n for n, p in enumerate(told, 1) if p.alarm]
+    assert raised[-1] == 503  # the label of row 500 came after row 502
+    at = told[502]
+    assert (at.kind, at.score > 0, at.p_value < 1e-3) == ("novelty", True, True)
+    assert at.error[0] == pytest.approx(quality(500)[0] + 9.0 - told[499].y[0], rel=1e-6)
+    assert np.isnan(at.error[1])  # of which no label has come
+    assert told[503].p_value > 1e-3
+    # No label has come after a row whose number is a multiple of 5.
+    assert [n for n, p in enumerate(told[10:20], 11) if np.isnan(p.error[0])] == [11, 16]
+    assert np.isnan(engine.observe("a", row(601), seq=601).error[0])
+
+
+def test_what_a_label_tells_is_kept_until_it_is_told() -> None:
+    told_by_labels(engine := taking_labels(True), range(1, 301))
+    engine.learn("a", 300, [30.0, math.nan])
+    engine.learn("a", 298, [quality(298)[0], math.nan])
+    other = Engine(engine.model, 40)
+    for n in range(35):  # in blocks, of which some streams go together
+        other.import_stream(n, engine.export_stream("a"))
+    expected = engine.observe("a", row(301), seq=301)
+    assert expected.alarm
+    told = other.observe_many(range(35), np.tile(row(301), (35, 1)), seqs=[301] * 35)
+    for n in range(35):
+        np.testing.assert_array_equal(told[n]._result, expected._result)
+        assert other.export_stream(n) == engine.export_stream("a")
+
+
+def test_labels_that_are_further_off_than_before_are_told_as_drift_once() -> None:
+    shifts = {n: 40 * (n % 2 - 0.5) for n in range(900, 1500)}
+    told = told_by_labels(taking_labels(True), range(1, 1101), shifts)
+    found = [n for n, p in enumerate(told, 1) if p.drift]
+    assert len(found) == 1
+    assert 900 < found[0] < 1000
+
+
+def test_the_coverage_of_labels_is_counted() -> None:
+    told = told_by_labels(engine := taking_labels(), range(1, 1001))
+    places = engine.model.result_places
+    covered = np.array([p._result[places.covered] for p in told[500:]])
+    assert (~np.isnan(covered)).mean() == pytest.approx(0.8)
+    assert np.nanmean(covered) == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_model_that_takes_no_labels_keeps_nothing_of_them() -> None:
+    aimed = staged(Online(anomaly=True, adapt="mix", labels=3))  # its outputs forecast inputs
+    assert "labelled" not in initial_parts(aimed)
+    assert "labelled" not in initial_parts(MODEL.with_online(Online(anomaly=True)))
+    assert "labelled" in initial_parts(MODEL)
 
 
 def test_a_second_label_of_one_output_does_not_widen_the_other() -> None:
-    _, engine = told_by_labels("cpu", 40)
-    _, other = told_by_labels("cpu", 40)
+    engine, other = taking_labels(), taking_labels()
+    for one in (engine, other):
+        told_by_labels(one, range(1, 41))
     for one, repeated in ((engine, 1e6), (other, math.nan)):
         one.learn("a", 40, [1.0, math.nan])
         one.learn("a", 40, [repeated, 2.0])

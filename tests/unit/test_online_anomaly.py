@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamlstm.errors import ModelError
-from streamlstm.kernels.online import anomaly as kernel
+from streamlstm.kernels.online import anomaly_columns as kernel
 from streamlstm.kernels.online.anomaly import anomaly_step
 from streamlstm.online.anomaly import KINDS, columns, constants, initial, step
 

@@ -1,6 +1,8 @@
 """Models under River's verbs."""
 
+import copy
 import math
+import pickle
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -194,3 +196,24 @@ def test_next_events_are_given_by_name() -> None:
 def test_a_model_of_numbers_is_no_classifier(model: sl.Model) -> None:
     with pytest.raises(ModelError, match="tells classes"):
         StreamClassifier(model)
+
+
+def test_a_copy_and_a_pickle_go_on_where_the_model_was(model: sl.Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.safetensors")
+    river = StreamRegressor(tmp_path / "model.safetensors", labels=5)
+    untouched = copy.deepcopy(river)
+    rows = list(stream(40))
+    for x, y in rows[:30]:
+        river.predict_one(x)
+        river.learn_one(x, y)
+    others = [copy.deepcopy(river), pickle.loads(pickle.dumps(river))]
+    expected = [step(river, *row) for row in rows[30:]]
+    for other in others:
+        assert [step(other, *row) for row in rows[30:]] == expected
+    assert untouched.predict_one(rows[0][0]) != expected[0]
+
+
+def step(river: StreamRegressor, x: dict[str, float], y: float) -> float:
+    predicted = river.predict_one(x)
+    river.learn_one(x, y)
+    return predicted

@@ -19,7 +19,10 @@ from ...network.window import can_be_stepped
 from .scalers import as_scaling
 from .weights import Float64Array
 
-_WHOLE = "layers and weights are all in the file; sl.compare and convert --check run both"
+_WHOLE = (
+    "with nothing yet: layers and weights are all in the file; sl.compare and convert --check run "
+    "both"
+)
 Arrays = dict[str, Float64Array]
 
 

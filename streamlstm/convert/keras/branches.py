@@ -5,6 +5,7 @@ from ...network.layers import Last
 from ..common.error_context import layer_errors
 from .context import Context
 from .network import KerasLayer
+from .padding import settle
 from .unsupported import reason
 
 # What a function of Keras 2 in a graph is called, and the layer that does the same.
@@ -71,6 +72,7 @@ def _branch(context: Context, layers: list[KerasLayer]) -> Context:
     for layer in layers:
         with layer_errors(layer.where):
             context.add(inner, layer)
+    settle(inner, "the end of a branch")
     return inner
 
 

@@ -60,6 +60,8 @@ class Context:
         The last layer.
     decoded : bool
         Whether a second sequence has begun at the end of the first, of which all rows are answered.
+    padding : tuple of int and int
+        Rows of zeros before and behind the sequence, which the next layer gets.
     one_query : bool
         Whether the first of the branches that were joined last has one row, and others more.
     add : callable
@@ -82,6 +84,7 @@ class Context:
         self.time: int | None = None
         self.ended, self.rows = False, None
         self.decoded = False
+        self.padding = (0, 0)
         self.one_query = False
         self.final = network.layers[-1]
         concats = [

@@ -21,6 +21,7 @@ Rows = Callable[[Float64Array], Float64Array]
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _KINDS = (
     *("Bidirectional", "RepeatVector", "Attention", "MultiHeadAttention", "Permute"),
+    *("ZeroPadding1D", "Cropping1D"),
     *("Sum", "Mean", "Max", *CONVOLUTIONS, *POOLING, *GLOBAL_POOLING),
 )
 
@@ -86,6 +87,11 @@ def over_rows(
     if kind == LAST:
         way = int(config["which"] == "backward")
         return lambda X: np.split(X[:1] if way else X[-1:], 2, axis=1)[way]
+    if kind == "ZeroPadding1D":
+        return lambda X: np.pad(X, [_ends(config, "padding"), (0, 0)])
+    if kind == "Cropping1D":
+        first, last = _ends(config, "cropping")
+        return lambda X: X[first : len(X) - last]
     if kind == "Flatten":
         return lambda X: X.reshape(1, -1)
     if kind == "RepeatVector":
@@ -142,6 +148,11 @@ def _both(steps: list[Any], config: dict[str, Any], X: Float64Array) -> Float64A
         "ave": lambda a, b: (a + b) / 2,
     }
     return np.asarray(joins[config.get("merge_mode", "concat")](forward, backward))
+
+
+def _ends(config: dict[str, Any], key: str) -> tuple[int, int]:
+    value = config.get(key, 1)
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _number(config: dict[str, Any], key: str, default: int) -> int:

@@ -10,7 +10,7 @@ from ...network.model import Model
 from ..common.beside import notes_on
 from ..common.error_context import file_errors, layer_errors
 from ..common.options import merge_options
-from . import attention, branches, core, norms, over_rows, recurrent
+from . import attention, branches, core, norms, over_rows, padding, recurrent
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
 from .concatenate import ANNOTATION
@@ -44,6 +44,8 @@ _HANDLERS: dict[str, Callable[[Context, KerasLayer], None]] = {
     "SlicingOpLambda": core.slice_,
     "Bidirectional": over_rows.bidirectional,
     "RepeatVector": over_rows.repeat,
+    "ZeroPadding1D": padding.zero_padding,
+    "Cropping1D": padding.cropping,
     "Attention": attention.attention,
     "MultiHeadAttention": attention.multi_head,
     "Dot": attention.dot,
@@ -102,6 +104,7 @@ def _convert(file: KerasFile, network: Network, options: dict[str, Any]) -> Mode
     for layer in network.layers:
         with layer_errors(layer.where):
             _add(context, layer)
+    padding.settle(context, "the output")
     context.weights.finish()
     if context.decoded and context.time:  # all rows are answered, one behind the other
         width = context.builder.width or 0
@@ -128,6 +131,8 @@ def _add(context: Context, layer: KerasLayer) -> None:
     """Append a layer to the model."""
     kind, config = layer.kind, layer.config
     _check_precision(layer)
+    if kind not in (*CONVOLUTIONS, *TRAINING_ONLY, "ZeroPadding1D"):
+        padding.settle(context, layer.where)
     if ANNOTATION in config:
         core.concatenate(context, layer)
     elif layer.branches and kind not in _HANDLERS:

@@ -17,6 +17,7 @@ from ..common.weights import Float64Array, Weights
 from .add_layers import KERNELS
 from .context import Context
 from .network import KerasLayer
+from .padding import settle
 from .recurrent import add_cell
 
 WAYS = ("forward", "backward")
@@ -31,12 +32,16 @@ def convolution(context: Context, layer: KerasLayer) -> None:
     weights.finish()
     check_layout(layer)
     stride, dilation = single(layer, "strides", 1), single(layer, "dilation_rate", 1)
-    if k == 1 and stride == 1:
+    if layer.config.get("padding", "valid") != "valid":
+        settle(context, layer.where)
+    before, behind = context.padding
+    context.padding = 0, 0
+    if k == 1 and stride == 1 and not (before or behind):
         context.builder.add(Dense(F, O), {"weight": kernel[0].T, "bias": bias}, layer.where)
     else:
         reach = (k - 1) * dilation + 1
         left, right = padding(layer, context.time, reach, stride)
-        made = Conv1D(F, O, k, stride, dilation, left, right)
+        made = Conv1D(F, O, k, stride, dilation, left + before, right + behind)
         arrays = {"weight": kernel.transpose(2, 0, 1), "bias": bias}
         add(context, layer, made, arrays)
     context.builder.activate(context.activation(layer, default="linear"), layer.where)

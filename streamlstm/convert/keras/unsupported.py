@@ -5,8 +5,7 @@ _ATTENTION = (
 )
 _AXES = "it convolves along another axis than time: a row of a stream has one axis, its features"
 _LOCAL = "of convolutions only Conv1D, SeparableConv1D and DepthwiseConv1D are supported"
-_PADDING = "rows are padded within Conv1D only: give that layer padding='same' or 'causal'"
-_CROPPING = "rows are left out by pooling and by stride only"
+_MORE_ROWS = "it makes several rows of one; RepeatVector does that at the end of a sequence only"
 _GRAPH = "it joins branches, and only Add, Subtract, Average, Multiply and Concatenate can be"
 _CODE = "it is Python code, which is never run"
 
@@ -17,8 +16,7 @@ REASONS = {
     **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), _ATTENTION),
     **dict.fromkeys(("Conv2D", "Conv3D", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), _AXES),
     **dict.fromkeys(("Conv1DTranspose", "LocallyConnected1D"), _LOCAL),
-    "ZeroPadding1D": _PADDING,
-    "Cropping1D": _CROPPING,
+    "UpSampling1D": _MORE_ROWS,
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Concatenate", "Average"), _GRAPH),
     **dict.fromkeys(("Maximum", "Minimum", "Merge"), _GRAPH),
 }

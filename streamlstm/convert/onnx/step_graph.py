@@ -11,6 +11,7 @@ from ...network.layers import (
     GRU,
     LSTM,
     RNN,
+    Conv1D,
     Dense,
     Embedding,
     Layer,
@@ -32,6 +33,7 @@ from .local_functions import (
     specification,
     standard_inputs,
 )
+from .write_convolution import write_step
 from .writer import OPSET, Writer
 
 IR_VERSION = 8  # what belongs to opset 17; older runtimes refuse newer ones
@@ -227,9 +229,16 @@ class StepGraph:
             return self._standard(n, layer, x) if standard else self._function(n, layer, x)
         if isinstance(layer, Parallel):
             return self._branches(n, layer, x)
-        if not isinstance(layer, Dense | Pointwise | LayerNorm):
+        if not isinstance(layer, Dense | Pointwise | LayerNorm | Conv1D):
             raise ConvertError(f"layer {n} ({layer.kind}) has no form in ONNX yet.")
         weight, bias = (self._weight(n, k, self._arrays(n)[k]) for k in ("weight", "bias"))
+        if isinstance(layer, Conv1D):
+            past = f"layer{n}.ring" if layer.state else ""
+            y, left = write_step(w, layer, x, past, weight, bias)
+            if past:
+                self.states += [(past, layer.state["ring"])]
+                self._output(left, f"{past}.next")
+            return y
         if isinstance(layer, LayerNorm):
             return w.node(
                 "LayerNormalization", x, weight, bias, axis=-1, epsilon=float(layer.epsilon)

@@ -65,6 +65,8 @@ class Graph:
     constants : dict of str to array
     notes : list of str
         What the reader did to the file.
+    rounded : bool
+        Whether its software rounds what lies between its operations to integers.
     """
 
     operations: list[Operation]
@@ -72,6 +74,7 @@ class Graph:
     outputs: list[str]
     constants: dict[str, np.ndarray[Any, Any]]
     notes: list[str] = field(default_factory=list)
+    rounded: bool = False
 
     def leading_to(self, outputs: list[str]) -> list[Operation]:
         """Return the operations on which tensors depend, in an order in which they can run."""

@@ -19,6 +19,7 @@ from .graph_def import read_graph_def
 from .tflite import read_tflite
 from .to_onnx import to_onnx_model
 
+_ROUNDED = "without the rounding to integers between them that TensorFlow Lite does"
 _OPERATIONS = "its operations, one by one in float64"
 
 
@@ -111,7 +112,9 @@ def _made_of(graph: Graph) -> str:
 
 def tflite_evaluators(path: str, output: str | None = None) -> Iterator[Evaluator]:
     """Yield the way to compute a TensorFlow Lite file."""
-    yield Evaluator(_OPERATIONS, lambda X, O: evaluate(_read(path, read_tflite), X, O, output))
+    graph = _read(path, read_tflite)
+    caveat = _ROUNDED if graph.rounded else ""
+    yield Evaluator(_OPERATIONS, lambda X, O: evaluate(graph, X, O, output), caveat)
 
 
 def tensorflow_evaluators(path: str, output: str | None = None) -> Iterator[Evaluator]:

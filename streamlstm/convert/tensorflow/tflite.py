@@ -72,18 +72,38 @@ class _Reader:
         inputs = [self._input(tensors[n], names[n]) for n in table.array(1, "<i4")]
         outputs = [names[n] for n in table.array(2, "<i4")]
         notes = []
+        rounds = {n for t, n in zip(tensors, names, strict=True) if self._is_quantised(t)}
+        rounded = bool(rounds - constants.keys())
         if self.quantised and not prefix:
             kinds = " and ".join(sorted(self.quantised))
             notes.append(
-                f"Weights are quantised ({kinds}): they became the numbers that they stand for. "
-                "TensorFlow Lite may round what lies between, which is not done here."
+                f"Weights are quantised ({kinds}): they became the numbers that they stand for."
+            )
+        if rounded and not prefix:
+            notes.append(
+                "TensorFlow Lite rounds to integers what this file computes between its layers, "
+                "which is not done here: its interpreter's outputs differ by that"
+                f"{self._steps(table, tensors)}."
             )
         if self.described and not prefix:
             notes.append(
                 "The file describes its inputs (TFLITE_METADATA), which is not read: if that has "
                 "a normalisation, give it as input_scaling= (--input-mean, --input-scale)."
             )
-        return Graph(operations, inputs, outputs, constants, notes)
+        return Graph(operations, inputs, outputs, constants, notes, rounded)
+
+    def _steps(self, table: Table, tensors: list[Table]) -> str:
+        """Return to what steps outputs are rounded, if the file says it."""
+        ends = {int(n) for n in table.array(2, "<i4")}
+        for op in table.tables(3):  # DEQUANTIZE may come last
+            if ends & {int(n) for n in op.array(2, "<i4")}:
+                ends |= {int(n) for n in op.array(1, "<i4")[:1]}
+        for n in ends:
+            found = tensors[n].table(4)
+            if found is not None and len(found.array(2, "<f4")):
+                scale = float(found.array(2, "<f4")[0])
+                return f", several steps of {scale:.3g} in the output"
+        return ""
 
     def _input(self, tensor: Table, name: str) -> Input:
         shape = tensor.array(7, "<i4") if len(tensor.array(7, "<i4")) else tensor.array(0, "<i4")

@@ -3,7 +3,7 @@
 What they call in their turn is looked up in a copy of their module's names, in which
 
 - every function of ../online is one for CUDA,
-- the products of least squares are those without vectors,
+- the products of least squares, and what takes nine numbers at once, are those without vectors,
 - ``min`` and ``max`` are functions of two numbers that numba's own target for CUDA compiles.
 """
 
@@ -21,6 +21,8 @@ from ..online import (
     elementary_scalar,
     least_squares,
     least_squares_scalar,
+    nine,
+    nine_scalar,
 )
 from .sizes import SIMULATED
 
@@ -28,6 +30,7 @@ _PACKAGE = f"{least_squares.__name__.rpartition('.')[0]}."
 _INSTEAD = {
     least_squares.__name__: least_squares_scalar,
     elementary.__name__: elementary_scalar,
+    nine.__name__: nine_scalar,
 }
 _made: dict[str, ModuleType] = {}
 

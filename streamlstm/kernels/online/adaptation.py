@@ -8,7 +8,7 @@ references to arrays, which takes as long as much of the arithmetic.
 
 import math
 
-from numba import int64
+from numba import float64, int64
 
 from ..cache import inlined, internal
 from ..layout import PAD
@@ -278,22 +278,31 @@ def update(S, at, sizes, K, k, Y, y, W, w):
 
 
 @internal
-def label_update(S, at, K, k, number, Y, y, W, w):
-    """Learn from the labels of the observation ``number``, which come from outside.
+def find_step(S, at, K, k, number):
+    """Return where the observation ``number`` is kept, and APPLIED if a label may come for it.
 
-    Returns
-    -------
-    int
-        APPLIED, or why not: TOO_OLD (not kept any more, or never seen), NOT_YET, TWICE.
+    Else TOO_OLD (not kept any more, or never seen) or NOT_YET.
     """
-    sizes = sizes_of(K, k)
-    (O, experts, D, values), _, _, _, kept = sizes
+    (O, experts, D, values), _, _, _, kept = sizes_of(K, k)
     ring, position = _places(at, O, experts, D, values)[3], int64(S[at + POSITION])
     for n in range(1, kept + 1):
         row = ring + _wrapped(position - n, kept) * _step_size(O, experts, D)
         there = int64(S[row + NUMBER_HIGH]) * DIGITS + int64(S[row + NUMBER_LOW]) - 1
         if there == number:
-            return APPLIED if _learn(S, at, sizes, K, k, row, Y, y, W, w) else TWICE
+            return row, int64(APPLIED)
         if n == 1 and number > there:
-            return NOT_YET
-    return TOO_OLD
+            return row, int64(NOT_YET)
+    return ring, int64(TOO_OLD)
+
+
+@inlined
+def told_of(S, step, experts, o):
+    """Return whether the label of output ``o`` is still to come, and what was forecast for it."""
+    place = step + FORECASTS + o * (experts + 2)
+    return S[place + OPEN] != 0.0, float64(S[place + EXPERTS + experts])
+
+
+@internal
+def learn_step(S, at, K, k, step, Y, y, W, w):
+    """Learn from labels that come from outside, of what is kept at ``step``: APPLIED or TWICE."""
+    return APPLIED if _learn(S, at, sizes_of(K, k), K, k, step, Y, y, W, w) else TWICE

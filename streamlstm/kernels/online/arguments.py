@@ -57,3 +57,9 @@ def count_step(S, at):
     S[at] = after // DIGITS
     S[at + 1] = after % DIGITS
     return count
+
+
+@inlined
+def place_of(count, ring):
+    """Return the place in a ring of the forecast that is due after ``count`` steps."""
+    return count % ring if ring > 1 else 0  # a division takes as long as much of the rest

@@ -1,12 +1,14 @@
-"""The online stage before the layers, of one stream: fill, calendar, scaling."""
+"""The online stage before the layers, of one stream: fill, calendar, scaling; called by address."""
 
 import numpy as np
 from numba import float64
 
 from .. import layout
-from ..cache import inlined
+from ..arguments import UNBOUNDED
+from ..cache import by_address, inlined
+from ..pointers import doubles_at, int64s_at
 from . import table
-from .arguments import steps_of
+from .arguments import place_of, steps_of, time_of, unpack, work_at
 from .calendar import calendar_step
 from .differences import advance_levels, take_changes
 from .fill import fill_step
@@ -23,7 +25,7 @@ def _own_forecasts(program, S, row, Z, own):
     for g in range(program[stage + table.GROUP_COUNT]):
         group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
         first, size = program[group + table.FIRST], program[group + table.SIZE]
-        position = steps % program[group + table.RING]
+        position = place_of(steps, program[group + table.RING])
         due = row + program[group + table.FORECASTS] + position * size
         for n in range(size):
             target = program[stage + table.TARGETS + first + n]
@@ -106,3 +108,16 @@ def network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own):
     scale_inputs(weights, program, S, row, X, x, Z, z)
     if program[program[layout.STAGE] + table.CALENDAR] != 0:
         derive(weights, program, doubles, S, row, time, Z, z)
+
+
+@by_address
+def before(task, group, m, _):
+    """Fill the observation of stream ``m`` of a group, and write the inputs of the network."""
+    weights, program, S, slots, X, _, Z = unpack(task, group)
+    streams, fields = int64s_at(group, layout.GROUP_SIZE), int64s_at(task, layout.TASK)
+    n = streams[layout.GROUP_FIRST] + m
+    row = slots[n] * program[layout.ROW_SIZE]
+    z = streams[layout.GROUP_INPUTS] + m * program[layout.STRIDE]
+    doubles = doubles_at(fields[layout.TASK_PROGRAM], UNBOUNDED)
+    x, time, own = n * program[layout.WIDTH], float64(time_of(task, n)), work_at(program)[1]
+    network_inputs(weights, program, doubles, S, row, X, x, time, Z, z, own)

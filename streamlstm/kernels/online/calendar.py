@@ -2,10 +2,10 @@
 
 import math
 
-from numba import float32, float64, int64
+from numba import float32, float64, int32, int64
 
 from ..cache import inlined
-from .elementary import log
+from .elementary import floor, log
 
 # Columns: the last time as two floats, whether there was one, and how often time did not advance.
 TIME, TIME_LOW, SEEN, BACKWARD = range(4)
@@ -39,19 +39,14 @@ def sine_cosine(turns):
     Taylor's series on an eighth of a turn: the same bits on every machine, in a third of the time
     of the C library.
     """
-    quarter = math.floor(4.0 * turns + 0.5)
+    quarter = floor(4.0 * turns + 0.5)
     a = 2.0 * math.pi * (turns - 0.25 * quarter)
     b = a * a
     sine = a + a * b * (S3 + b * (S5 + b * (S7 + b * (S9 + b * S11))))
     cosine = 1.0 + b * (C2 + b * (C4 + b * (C6 + b * (C8 + b * (C10 + b * C12)))))
-    n = int64(quarter) & 3
-    if n == 0:
-        return sine, cosine
-    if n == 1:
-        return cosine, -sine
-    if n == 2:
-        return -sine, -cosine
-    return -cosine, sine
+    n = int32(quarter)
+    first, second = (cosine, sine) if n & 1 else (sine, cosine)
+    return -first if n & 2 else first, -second if (n + 1) & 2 else second
 
 
 @inlined
@@ -62,8 +57,8 @@ def log1p(x):
 
 
 @inlined
-def offset_at(T, t, count, time):
-    """Return the offset of local time in seconds: of the last transition that is not later."""
+def transition_at(T, t, count, time):
+    """Return the number of the last of the transitions that is not later."""
     low, high = int64(0), int64(count)
     while high - low > 1:
         middle = (low + high) >> 1
@@ -71,7 +66,13 @@ def offset_at(T, t, count, time):
             low = middle
         else:
             high = middle
-    return T[t + 2 * low + 1]
+    return low
+
+
+@inlined
+def offset_at(T, t, count, time):
+    """Return the offset of local time in seconds."""
+    return T[t + 2 * transition_at(T, t, count, time) + 1]
 
 
 @inlined
@@ -93,11 +94,17 @@ def year_fraction(days, clock):
 
 
 @inlined
-def _put(X, x, turns, given):
+def wave(turns, given):
+    """Return sine and cosine of an angle in turns, 0 if no time was given."""
     sine, cosine = sine_cosine(turns)
-    X[x] = sine if given else 0.0
-    X[x + 1] = cosine if given else 0.0
-    return x + 2
+    return sine if given else 0.0, cosine if given else 0.0
+
+
+@inlined
+def week_of(local):
+    """Return how much of its week has passed, from local time in days since 1970."""
+    week = (local + THURSDAY) / 7.0
+    return week - floor(week)
 
 
 @inlined
@@ -149,15 +156,17 @@ def calendar_step(S, at, time, T, t, count, X, x, K, k):
     if not given:
         time = 0.0
     local = (time + offset_at(T, t, count, time)) / DAY
-    days = math.floor(local)
+    days = floor(local)
     clock = local - days
-    week = (local + THURSDAY) / 7.0
     if chosen & HOUR:
-        x = _put(X, x, clock, given)
+        X[x], X[x + 1] = wave(clock, given)
+        x += 2
     if chosen & WEEKDAY:
-        x = _put(X, x, week - math.floor(week), given)
+        X[x], X[x + 1] = wave(week_of(local), given)
+        x += 2
     if chosen & YEARDAY:
-        x = _put(X, x, year_fraction(days, clock), given)
+        X[x], X[x + 1] = wave(year_fraction(days, clock), given)
+        x += 2
     passed, spacing = 0.0, float64(K[k + SPACING])
     if given:
         passed, flag = since_last(S, at, time, spacing)

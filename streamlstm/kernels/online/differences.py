@@ -57,13 +57,16 @@ def advance_levels(program, S, row, Z, z):
 
 
 @inlined
-def write_levels(program, S, row, Y, y):
-    """Write to a result what is added to each output, as two floats."""
+def write_levels(program, S, row, Y, y, w):
+    """Write to a result what is added to each output, as two floats.
+
+    Number ``n`` of the result stands at ``Y[y + w n]``.
+    """
     stage, O = program[layout.STAGE], program[layout.OUTPUTS]
-    count, place = program[stage + table.DIFFERENCE_COUNT], y + program[stage + table.LEVEL]
+    count, place = program[stage + table.DIFFERENCE_COUNT], program[stage + table.LEVEL]
     at = row + program[stage + table.DIFFERENCES]
     of_outputs = stage + program[stage + table.DIFFERENCE_LIST] + count
     for n in range(O):
-        d = program[of_outputs + n]
-        Y[place + n] = S[at + LEVEL * count + d] if d >= 0 else 0.0
-        Y[place + O + n] = S[at + LEVEL_LOW * count + d] if d >= 0 else 0.0
+        d, high = program[of_outputs + n], y + (place + n) * w
+        Y[high] = S[at + LEVEL * count + d] if d >= 0 else 0.0
+        Y[high + O * w] = S[at + LEVEL_LOW * count + d] if d >= 0 else 0.0

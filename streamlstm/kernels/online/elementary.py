@@ -1,17 +1,20 @@
-"""Logarithm and exponential without branches, so that LLVM can take many streams at once.
+"""Floor, logarithm and exponential without branches, so that LLVM can take many streams at once.
 
-They are right to 1e-9, more than the float32 that they end in, and the same bits on every machine.
-Sums are taken in pairs, so that a single stream does not wait for one term after the other.
+The latter two are right to 1e-9, more than the float32 that they end in, and the same bits on every
+machine. Sums are taken in pairs, so that a single stream does not wait for one term after another.
 """
 
+import math
 from typing import Any
 
 from llvmlite import ir
-from numba import float64, int64, types, uint64
+from numba import float32, float64, int64, types, uint64
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..cache import inlined
 from ..pointers import bits_of, float_of
+from ..simd import LANES, splat, store_first
 
 MANTISSA, ONE = 0xFFFFFFFFFFFFF, 0x3FF0000000000000
 HALF_STEP = 0x95F619980C433  # the mantissa of the square root of 2
@@ -41,6 +44,30 @@ def one_by_one():
     Of a loop of a few rounds the checks whether arrays overlap took longer than the rounds.
     """
     _barrier()
+
+
+@intrinsic
+def _floor(_typing: Any, x: Any) -> Any:
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        double = ir.DoubleType()
+        kind = ir.FunctionType(double, [double])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.floor.f64")
+        return builder.call(function, args)
+
+    return types.float64(types.float64), emit
+
+
+@inlined
+def floor(x):
+    """Return the largest whole number that is not above x, as float64: Numba's is an integer."""
+    return _floor(float64(x))
+
+
+@inlined
+def write_unknown(Y, y, count):
+    """Write ``count`` times that a number is not known: NaN."""
+    for n in range(0, count, LANES):
+        store_first(Y, y + n, splat(float32(math.nan)), count - n)
 
 
 @inlined

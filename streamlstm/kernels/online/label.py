@@ -9,8 +9,9 @@ from ..cache import internal, kernel
 from ..pointers import floats_at, int64s_at
 from . import adaptation, table
 from .arguments import steps_of, work_at
-from .behind import bounded_error
+from .forecast import bounded_error
 from .intervals import interval_update
+from .labelled import judge_labels
 from .outcomes import APPLIED, TOO_OLD
 from .unit import to_training, unit_of
 
@@ -56,7 +57,11 @@ def learn_row(weights, program, S, row, back, labels, W, work):
         group = stage + program[stage + table.GROUPS] + g * table.GROUP_SIZE
         at = row + program[group + table.ADAPTATION]
         k, first = program[group + table.ADAPTATION_CONSTANTS], int64(program[group + table.FIRST])
-        found = int64(adaptation.label_update(S, at, weights, k, number, labels, first, W, work))
+        step, found = adaptation.find_step(S, at, weights, k, number)
+        if found == APPLIED:
+            if program[stage + table.LABELLED] != 0:
+                judge_labels(weights, program, group, S, row, number, step, labels)
+            found = int64(adaptation.learn_step(S, at, weights, k, step, labels, first, W, work))
         if found == APPLIED and program[stage + table.LEVELS] > 0:
             _learn_intervals(weights, program, group, S, row, number, labels)
         if outcome != APPLIED:  # one that has learned is enough; else the best reason why not
@@ -79,7 +84,7 @@ def learn_label(task, slot, back, labels):
     Returns
     -------
     int64
-        As :func:`.adaptation.label_update`.
+        What became of them (outcomes.py).
     """
     fields = int64s_at(task, layout.TASK)
     weights = floats_at(fields[layout.TASK_WEIGHTS], UNBOUNDED)

@@ -2,8 +2,6 @@
 
 import math
 
-from numba import float64
-
 from ..cache import inlined
 
 MEMORY = 0.001  # weight of an error in the usual one; before, 1 / (steps + 1)
@@ -13,31 +11,32 @@ SMALLEST, LARGEST = 1e-30, 1e30  # of the usual one
 
 
 @inlined
-def relative_errors(S, usual_at, held_at, value, error, count):
+def relative_errors(usual, held, value, error, count):
     """Return the errors of a forecast and of persistence in units of the usual one of the latter.
+
+    There are no branches, so that LLVM can take the streams of a tile at once (forecast_block.py).
 
     Parameters
     ----------
-    S : float32[N]
-        State rows.
-    usual_at, held_at : int64
-        Of the usual error, and of the value when the forecast was made.
+    usual, held : float64
+        The usual error of persistence, and the value when the forecast was made.
     value, error : float64
         What came, less the forecast; NaN: not known.
-    count : int64
+    count : float64
         Steps that the stream has made before.
 
     Returns
     -------
-    (float64, float64)
-        NaN where nothing is known.
+    (float64, float64, float64)
+        The two errors, NaN where nothing is known; and what is usual from now on.
     """
-    usual, missed = float64(S[usual_at]), abs(value - float64(S[held_at]))
-    if not (missed == missed and error == error):
-        return math.nan, math.nan
+    missed = abs(value - held)
+    known, begins = (missed == missed) & (error == error), usual == 0.0
     weight = max(1.0 / (count + 1.0), MEMORY)
     learned = usual + weight * (min(missed, OUTLIER * usual) - usual)
-    learned = min(missed if usual == 0.0 else learned, LARGEST)
-    S[usual_at] = learned if learned > SMALLEST else 0.0
-    unit = 1.0 / usual if usual > 0.0 else math.nan
-    return min(abs(error) * unit, MOST), min(missed * unit, MOST)
+    learned = min(missed if begins else learned, LARGEST)
+    learned = learned if learned > SMALLEST else 0.0
+    unit = 1.0 / (1.0 if begins else usual)
+    own, naive = min(abs(error) * unit, MOST), min(missed * unit, MOST)
+    told = known & (usual > 0.0)
+    return own if told else math.nan, naive if told else math.nan, learned if known else usual

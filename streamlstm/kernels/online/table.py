@@ -60,7 +60,12 @@ are those of online/layout.py; where the model lacks a part, its offset is 0.
     DIFFERENCE_COUNT,
     DIFFERENCE_LIST,
     LEVEL,
-) = range(43)
+    # Labels from outside: columns, 0 for none, and those of each output that forecasts no input;
+    # and how many are judged in all, these and the inputs that are watched.
+    LABELLED,
+    LABELLED_SIZE,
+    SHARES,
+) = range(46)
 TARGETS = 48  # from here on for each output the input that it forecasts, -1 for none
 
 # Of each group of outputs (online/layout.py):

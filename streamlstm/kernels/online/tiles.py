@@ -1,40 +1,34 @@
-"""A tile of streams at once: what intervals, the test for drift and anomalies do for one stream.
+"""A tile of streams at once: what intervals and the test for drift do for one stream.
 
 The columns of TILE streams are laid side by side in working memory, in vectors of TILE numbers.
 There LLVM takes several streams at a time through the very functions that a single stream takes
-(intervals.py, drift.py, anomaly.py), which have no branches for this reason; the bits are the same.
-What few of the streams need in a row is done for these one by one.
+(intervals.py, drift.py; anomaly.py in anomaly_block.py), which have no branches for this reason;
+bits are the same. Functions of tiles are inlined: only where LLVM sees that vectors do not overlap
+does it not compare their addresses before each loop.
 """
 
 import math
 
 from numba import float32, float64, int64
 
-from ..cache import inlined, internal
+from ..cache import inlined
+from ..doubles import EIGHT, eight_times, load_doubles, load_eight, store_doubles, store_eight
 from ..layout import PAD
-from ..simd import LANES
+from ..simd import LANES, splat, store
 from ..transpose import gather_columns, scatter_columns
-from . import anomaly, drift, intervals
+from . import drift, intervals
 from .intervals import HALVES, LEAN, LEVEL, LEVEL_SIZE, RATIO_LARGEST, RATIOS, SCALE
 
 TILE = 16  # streams of a tile, whatever the width of vectors
-SMALL = 0xFFFF  # a mask that tells LLVM that an offset is not negative, else nothing is vectorised
-COLUMNS = 32  # of a stream that are laid side by side at most
-assert anomaly.SEASON == COLUMNS
 # Vectors of TILE float64, the working memory D.
 VALUE, RESIDUAL, TIME = 0, TILE, 2 * TILE
 SPREAD, Z, U, OUTSIDE, MISS, NOVEL, NOVEL_SIZE = range(3 * TILE, 10 * TILE, TILE)
 SCORE, P_VALUE, ALARM, KIND = range(10 * TILE, 14 * TILE, TILE)
 # Of intervals, HIGHEST being the most that a ratio may be; and of the test for drift.
-LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND, LARGEST = range(3 * TILE, 10 * TILE, TILE)
+LOW, HIGH, HIGHEST, LEANS, SCALES, FOUND, LARGEST, RATIO, HALF = range(3 * TILE, 12 * TILE, TILE)
 STUCK = 14 * TILE
-VECTORS = 15 * TILE
-
-
-@inlined
-def place_of(count, ring):
-    """Return the place in a ring of the forecast that is due after ``count`` steps."""
-    return count % ring if ring > 1 else 0  # a division takes as long as much of the rest
+WAVES = 15 * TILE  # eight: the features of the time, without the constant
+VECTORS = 23 * TILE
 
 
 @inlined
@@ -53,61 +47,96 @@ def scatter(addresses, first, count, T):
             scatter_columns(addresses[m:], first + column, T, column * TILE + m, int64(TILE))
 
 
-@internal
+@inlined
+def put(D, d, R, r):
+    """Copy a vector of D to one of float32.
+
+    Not as a loop: of those that are short LLVM makes no vectors, but one stream after another.
+    """
+    for m in range(0, TILE, EIGHT):
+        store_eight(R, r + m, load_doubles(D, d + m))
+
+
+@inlined
+def take(R, r, D, d):
+    """Copy a vector of float32 to one of D."""
+    for m in range(0, TILE, EIGHT):
+        store_doubles(D, d + m, load_eight(R, r + m))
+
+
+@inlined
+def fill_all(D, d, value):
+    """Write the same number to all places of a vector of D."""
+    for m in range(0, TILE, EIGHT):
+        store_doubles(D, d + m, eight_times(value))
+
+
+@inlined
+def fill_floats(R, r, count, value):
+    """Write the same number to ``count`` places, a multiple of TILE, of float32."""
+    for n in range(r, r + count, LANES):
+        store(R, n, splat(float32(value)))
+
+
+@inlined
 def _learn_level(T, D, ratio, half, constants, pace):
     """Learn the ratio of one level; ``D[HIGHEST]`` holds the most that it may be."""
-    ratio, half = ratio & SMALL, half & SMALL
+    take(T, ratio, D, RATIO)
+    take(T, half, D, HALF)
     for m in range(TILE):
-        before, residual = float64(T[ratio + m]), D[RESIDUAL + m]
+        before, residual = D[RATIO + m], D[RESIDUAL + m]
         count = float64(T[intervals.COUNT * TILE + m])
-        shown, most = float64(T[half + m]), D[HIGHEST + m]
+        shown, most = D[HALF + m], D[HIGHEST + m]
         after = intervals.new_ratio(constants, pace, count, before, residual, shown, most)
         known = abs(residual) < math.inf
-        T[ratio + m] = after if known else before
+        D[RATIO + m] = after if known else before
         D[HIGHEST + m] = after
+    put(D, RATIO, T, ratio)
 
 
-@internal
+@inlined
 def _learn_ratios(T, shown, D, levels, K, k, pace):
     side_before = math.nan
     for n in range(levels - 1, -1, -1):
         constants = intervals.level_constants(K, k + LEVEL + n * LEVEL_SIZE)
         if constants[1] != side_before:
-            for m in range(TILE):
-                D[HIGHEST + m] = RATIO_LARGEST
+            fill_all(D, HIGHEST, RATIO_LARGEST)
         side_before = constants[1]
         ratio, half = (RATIOS + n) * TILE, shown + (HALVES + n) * TILE
         _learn_level(T, D, ratio, half, constants, pace)
 
 
-@internal
+@inlined
 def _learn_scales(T, D, half, pace):
     """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts.
 
     ``half`` is half the width of the last level, as it was shown.
     """
-    half = half & SMALL
+    take(T, half, D, HALF)
     for m in range(TILE):
-        size, shown = abs(D[RESIDUAL + m]), float64(T[half + m])
+        size = abs(D[RESIDUAL + m])
         known = size < math.inf
-        D[LARGEST + m] = intervals.learn_largest(D[LARGEST + m], pace, size, shown, known)
+        D[LARGEST + m] = intervals.learn_largest(D[LARGEST + m], pace, size, D[HALF + m], known)
         intervals.learn_scale(T, m, TILE, pace, size, D[LEANS + m], D[SCALES + m], known)
         D[LEANS + m], D[SCALES + m] = intervals.show(T, m, TILE)
 
 
-@internal
+@inlined
 def _bounds(T, D, ratio, half, side, K, k):
     """Write the bounds of one level to ``D[LOW]`` and ``D[HIGH]``."""
-    ratio, half = ratio & SMALL, half & SMALL
     pace, most = float64(K[k + intervals.PACE]), float64(K[k + intervals.MOST])
     lower, upper = float64(K[k + intervals.LOWER]), float64(K[k + intervals.UPPER])
+    take(T, ratio, D, RATIO)
     for m in range(TILE):
-        wide = float64(T[ratio + m]) * D[SCALES + m]
-        T[half + m] = intervals.limited(wide, most, float64(float32(D[LARGEST + m])))
+        wide = D[RATIO + m] * D[SCALES + m]
+        limited = intervals.limited(wide, most, float64(float32(D[LARGEST + m])))
+        width = float64(float32(limited))
         paced = pace * float64(T[intervals.COUNT * TILE + m])
+        D[HALF + m] = width
         D[LOW + m], D[HIGH + m] = intervals.bounds_of(
-            side, lower, upper, paced, float64(T[half + m]), D[VALUE + m]
+            side, lower, upper, paced, width, D[VALUE + m]
         )
+    put(D, HALF, T, half)
 
 
 @inlined
@@ -122,9 +151,9 @@ def _copy_shown(S, rows, positions, at, width, T, shown, back):
                 T[shown + c * TILE + m] = S[place + c]
 
 
-@internal
+@inlined
 def intervals_tile(
-    S, rows, addresses, positions, ring, at, largest, T, D, K, k, Y, low, high, W, O
+    S, rows, addresses, positions, ring, at, largest, T, D, K, k, R, low, high, O
 ):  # fmt: skip
     """Learn from ``D[RESIDUAL]`` and write the bounds of the forecasts ``D[VALUE]``.
 
@@ -142,9 +171,9 @@ def intervals_tile(
         Working memory; ``D[LOW]`` and ``D[HIGH]`` then hold the bounds of the last level.
     K, k : float32[...], int64
         Constants.
-    Y, low, high, W, O : float32[...], int64, int64, int64, int64
-        The low bound of level ``n`` of stream ``m`` goes to ``Y[low + m * W + n * O]``, the high
-        one to ``Y[high + m * W + n * O]``.
+    R, low, high, O : float32[...], int64, int64, int64
+        The low bounds of level ``n`` go to ``R[(low + n * O) * TILE]``, the high ones to
+        ``R[(high + n * O) * TILE]``, side by side.
     """
     levels, pace = int64(K[k + intervals.LEVELS]), float64(K[k + intervals.PACE])
     kept, width = RATIOS + levels, HALVES + levels
@@ -157,21 +186,19 @@ def intervals_tile(
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, False)
     _learn_ratios(T, shown, D, levels, K, k, pace)
+    take(T, shown + LEAN * TILE, D, LEANS)
+    take(T, shown + SCALE * TILE, D, SCALES)
     for m in range(TILE):
-        D[LEANS + m] = float64(T[shown + LEAN * TILE + m])
-        D[SCALES + m] = float64(T[shown + SCALE * TILE + m])
         D[LARGEST + m] = float64(S[rows[m] + largest])
     _learn_scales(T, D, shown + (HALVES + levels - 1) * TILE, pace)
-    for m in range(TILE):
-        T[shown + LEAN * TILE + m] = D[LEANS + m]
-        T[shown + SCALE * TILE + m] = D[SCALES + m]
+    put(D, LEANS, T, shown + LEAN * TILE)
+    put(D, SCALES, T, shown + SCALE * TILE)
     for n in range(levels):
         side = float64(K[k + LEVEL + n * LEVEL_SIZE + intervals.SIDE])
         ratio, half = (RATIOS + n) * TILE, shown + (HALVES + n) * TILE
         _bounds(T, D, ratio, half, side, K, k)
-        for m in range(TILE):
-            Y[low + m * W + n * O] = D[LOW + m]
-            Y[high + m * W + n * O] = D[HIGH + m]
+        put(D, LOW, R, (low + n * O) * TILE)
+        put(D, HIGH, R, (high + n * O) * TILE)
     scatter(addresses, at, columns, T)
     if ring > 1:
         _copy_shown(S, rows, positions, at + kept, width, T, shown, True)
@@ -179,73 +206,16 @@ def intervals_tile(
         S[rows[m] + largest] = D[LARGEST + m]
 
 
-@internal
+@inlined
 def _drift(T, D, pace):
     for m in range(TILE):
         found = drift.drift_step(T, m, TILE, pace, D[RESIDUAL + m])
         D[FOUND + m] = 1.0 if found else 0.0
 
 
-@internal
+@inlined
 def drift_tile(addresses, at, T, D, pace):
     """Learn from ``D[RESIDUAL]``; ``D[FOUND]`` is 1 where drift was found, else 0."""
     gather(addresses, at, PAD, T)
     _drift(T, D, pace)
     scatter(addresses, at, PAD, T)
-
-
-@internal
-def _compare(T, D):
-    for m in range(TILE):
-        spread, z, u, outside = anomaly.compare(T, m, TILE, D[VALUE + m], D[RESIDUAL + m])
-        D[SPREAD + m], D[Z + m], D[MISS + m], D[U + m] = spread, z, z, u
-        D[OUTSIDE + m], D[NOVEL + m], D[NOVEL_SIZE + m] = outside, 0.0, 0.0
-
-
-@internal
-def _conclude(T, D, rate, log_rate):
-    for m in range(TILE):
-        score, p_value, alarm, kind = anomaly.conclude(
-            T, m, TILE, D[VALUE + m], D[SPREAD + m], D[Z + m], D[U + m], D[MISS + m],
-            D[NOVEL + m], D[NOVEL_SIZE + m], D[STUCK + m], rate, log_rate,
-        )  # fmt: skip
-        D[SCORE + m], D[P_VALUE + m], D[ALARM + m], D[KIND + m] = score, p_value, alarm, kind
-
-
-@internal
-def _exceptions(S, rows, at, T, D, timed):
-    """Do what few streams need: novelty, and the error of the season where the time is known."""
-    for m in range(TILE):
-        if D[OUTSIDE + m] > 0.0:
-            D[NOVEL + m], D[NOVEL_SIZE + m] = anomaly.novelty(
-                T, m, TILE, D[VALUE + m], D[SPREAD + m], D[OUTSIDE + m]
-            )
-    for m in range(TILE if timed else 0):
-        if D[TIME + m] == D[TIME + m]:
-            D[MISS + m] = anomaly.season(
-                S, rows[m] + at + anomaly.SEASON, float64(T[anomaly.COUNT * TILE + m]),
-                float64(T[anomaly.SEASON_ERROR * TILE + m]), D[Z + m], D[TIME + m],
-            )  # fmt: skip
-
-
-@internal
-def anomaly_tile(S, rows, addresses, at, T, D, timed, rate, log_rate):
-    """Judge ``D[VALUE]``, and write score, p-value, alarm and kind to vectors of D.
-
-    Parameters
-    ----------
-    rows : int64[TILE]
-        Where the row of each stream begins in S.
-    addresses : int64[TILE]
-        Of the columns in these rows; for a stream whose value is missing, of room for columns that
-        nobody reads.
-    at : int64
-        Of the columns, in a row.
-    timed : bool
-        Whether ``D[TIME]`` holds any time; it is NaN where none is known or no value came.
-    """
-    gather(addresses, 0, COLUMNS, T)
-    _compare(T, D)
-    _exceptions(S, rows, at, T, D, timed)
-    _conclude(T, D, rate, log_rate)
-    scatter(addresses, 0, COLUMNS, T)

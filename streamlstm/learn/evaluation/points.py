@@ -96,11 +96,16 @@ def target_columns(model: Model, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(_column(model, n, names) for n in range(model.output_size))
 
 
+def forecast_of(output: str) -> str:
+    """Return what an output forecasts by its name, of a quantile without its level."""
+    quantile = _QUANTILE.fullmatch(output)
+    return quantile["base"] if quantile else output
+
+
 def _column(model: Model, output: int, names: Sequence[str]) -> str:
     """Return the column that an output forecasts, by its name or by its input."""
     name, source = model.outputs[output], model.targets[output]
-    quantile = _QUANTILE.fullmatch(name)
-    for candidate in (name, quantile["base"] if quantile else name):
+    for candidate in (name, forecast_of(name)):
         for base in (candidate, candidate.rpartition("@+")[0]):
             if base in names:
                 return base
