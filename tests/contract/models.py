@@ -391,7 +391,7 @@ FEW = (
     "embedding",
     "skip with factors",
     "convolutions, step by step",
-    "window, convolution, both ways",
+    "window, branches",
     "window, online, all",
     "online, filled",
     "online, horizons, all",

@@ -28,8 +28,8 @@ from streamlstm.kernels.cuda import (  # noqa: E402
     online,
     rows,
     scalar,
+    sequences,
     sizes,
-    whole_window,
 )
 
 from .sass import inner_loops  # noqa: E402
@@ -45,7 +45,7 @@ KERNELS = {
     "shared": (fused.step_shared, _step, sizes.REGISTERS),
     "spilled": (fused.step_global, _step, None),
     "scalar": (scalar.step, _step, None),
-    "windows": (whole_window.step, _step, None),
+    "sequences": (sequences.step, _step, None),
     "prepare": (online.prepare, (_floats, _longs, _doubles, *_block), None),
     "conclude": (online.conclude, (_floats, _longs, *_block, types.int64, _floats), None),
     "learn": (

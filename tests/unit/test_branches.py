@@ -21,7 +21,6 @@ from streamlstm import (
     Repeat,
     Reverse,
 )
-from streamlstm.backends.factory import make_backend
 from streamlstm.cli.inspect import describe
 from streamlstm.cli.model_table import print_model
 from streamlstm.errors import ModelError
@@ -81,11 +80,6 @@ def test_a_network_whose_branches_fit_for_some_lengths_waits_for_a_whole_window(
     assert random_model(layers, window=3).start == "first"
     with pytest.raises(ModelError, match="got 3, 4 of 4"):
         random_model(layers, window=4)
-
-
-def test_no_kernel_for_cuda_runs_them() -> None:
-    with pytest.raises(ModelError, match="expected cpu for a model with branches"):
-        make_backend("cuda", random_model([Parallel(3, [[], [LSTM(3, 3)]])]))
 
 
 @pytest.mark.parametrize(

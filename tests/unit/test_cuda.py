@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from streamlstm import LSTM, Engine
+from streamlstm import LSTM, Conv1D, Engine, Parallel
+from streamlstm.backends.cuda import refusals
 from streamlstm.backends.factory import device_of
 from streamlstm.errors import ModelError
+from streamlstm.network.layers.base import KINDS
 from tests.contract.models import random_model
 from tests.exhaustive import exhaustive, short
 
@@ -23,9 +25,9 @@ from tests.exhaustive import exhaustive, short
         exhaustive(["tests.contract.on_cuda", "any", "few"], 132),
         # The others step these or all models, in blocks of one size.
         short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 12),
-        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 72),
-        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 72),
-        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 72),
+        exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 76),
+        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 76),
+        exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 76),
         exhaustive(["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
     ],
 )
@@ -68,6 +70,17 @@ def test_benchmark_and_tests_on_a_gpu_say_what_they_lack(root: Path) -> None:
         assert ran.returncode != 0
         assert said in ran.stderr
         assert "Traceback" not in ran.stderr
+
+
+def test_a_layer_that_no_kernel_knows_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_KINDS", refusals._KINDS - {"conv1d"})
+    model = random_model([LSTM(3, 5), Parallel(5, [[], [Conv1D(5, 5, 2, pad_left=1)]])])
+    with pytest.raises(ModelError, match=r"expected cpu for .* Conv1D\(5, 5, 2, pad_left"):
+        Engine(model, 8, "cuda")
+
+
+def test_every_layer_is_known() -> None:
+    assert {*KINDS} == refusals._KINDS
 
 
 def test_auto_is_the_cpu() -> None:

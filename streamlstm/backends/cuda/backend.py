@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numba import config, cuda
 from numpy.typing import NDArray
 
 from ...errors import CapacityError, ModelError
+from ...kernels.cuda.schedule import has_schedule, with_schedule
 from ...kernels.cuda.sizes import LANES, MAX_SHARED, STARTS
 from ...network.model import Model
 from ..backend import step_one_by_one
@@ -86,6 +88,8 @@ class CudaBackend:
         self._sizes = model.observation_size, model.result_size
         self._initial = initial_row(model)
         network = plan if model.online is None else network_alone(plan)
+        if has_schedule(network.kinds):
+            network = replace(network, program=with_schedule(network.program))
         self._buffers: dict[tuple[int, int], Buffers] = {}
         with self._device, self._memory():
             self._weights = cuda.to_device(network.weights)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels import layout
-from ...kernels.cuda import fused, scalar, whole_window
+from ...kernels.cuda import fused, scalar, sequences
 from ...kernels.cuda.layers import rows_of_layers, values
+from ...kernels.cuda.schedule import has_schedule
 from ...kernels.cuda.sizes import (
     BLOCKS,
     FULL,
@@ -58,16 +59,14 @@ class Launch(NamedTuple):
     def of(cls, plan: Plan, kernel: str | None, device: int) -> "Launch":
         """Choose the configuration for a plan; ``kernel`` as for CudaBackend."""
         program, threads = plan.program, WARPS * LANES
-        kinds = rows_of_layers(program)[:, layout.KIND]
-        plain = program[layout.HEADER + layout.KIND] < layout.WINDOW and max(kinds) < layout.WINDOW
+        if has_schedule(plan.kinds):
+            size = sequences.memory(program) * (TILE + SPACE)
+            blocks, head = max(min(BLOCKS, _MOST_SCRATCH // size), 1), sequences.shared(program)
+            return cls(sequences.step, (TILE,), threads, blocks, head, 0, blocks * size, None)
+        plain = max(plan.kinds) < layout.WINDOW
         if kernel == "scalar" and plain:
             size = SCALAR_BLOCK * SCALAR_BLOCKS * scalar.scratch_size(program)
             return cls(scalar.step, (SCALAR_BLOCK,), SCALAR_BLOCK, SCALAR_BLOCKS, 0, 0, size, LANES)
-        if program[layout.HEADER + layout.KIND] == layout.WHOLE_WINDOW:
-            size = whole_window.memory(program) * (TILE + SPACE)
-            blocks = max(min(BLOCKS, _MOST_SCRATCH // size), 1)
-            head = 4 * STARTS
-            return cls(whole_window.step, (TILE,), threads, blocks, head, 0, blocks * size, None)
         count, widths = values(program), _widths(program)
         head, column = 4 * (STARTS + count * SPACE), 4 * count
         for name, step, fixed in (

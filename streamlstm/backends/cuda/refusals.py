@@ -1,30 +1,27 @@
-"""Layers that no kernel for CUDA runs. Nothing of CUDA is imported here."""
+"""Layers that the kernels for CUDA know. Nothing of CUDA is imported here."""
 
-from dataclasses import fields
+from collections.abc import Sequence
 
-from ...network.layers import Layer, Parallel, Pool
+from ...network.layers import Layer, Parallel
 from ...network.model import Model
 
-# What the kernels know of layers that came late: fields that may differ from their defaults.
-_KINDS = (
-    *("lstm", "gru", "rnn", "dense", "pointwise", "layer_norm", "embedding", "conv1d"),
-    *("pool", "bidirectional", "flatten", "last", "repeat", "reverse", "attention"),
-)
-_ATTENTION = ("input_size", "query", "scale", "join")
+_KINDS = {
+    *("lstm", "gru", "rnn", "dense", "pointwise", "layer_norm", "embedding", "conv1d", "parallel"),
+    *("pool", "bidirectional", "flatten", "last", "repeat", "reverse", "attention", "transpose"),
+    "softmax_over_rows",
+}
 
 
 def refused(model: Model) -> str:
-    """Return the first layer that no kernel for CUDA runs, in words; empty if there is none."""
-    for n, layer in enumerate(model.layers):
-        if not _is_known(layer):
-            return f"branches (layer {n})" if isinstance(layer, Parallel) else layer.describe()
+    """Return the first layer that no kernel for CUDA runs; empty if there is none."""
+    return _unknown(model.layers)
+
+
+def _unknown(layers: Sequence[Layer]) -> str:
+    for layer in layers:
+        if layer.kind not in _KINDS:
+            return layer.describe()
+        for branch in layer.branches if isinstance(layer, Parallel) else ():
+            if _unknown(branch):
+                return _unknown(branch)
     return ""
-
-
-def _is_known(layer: Layer) -> bool:
-    if isinstance(layer, Pool):
-        return layer.function in ("mean", "max")
-    if layer.kind == "attention":
-        later = (field for field in fields(layer) if field.name not in _ATTENTION)
-        return all(getattr(layer, field.name) == field.default for field in later)
-    return layer.kind in _KINDS

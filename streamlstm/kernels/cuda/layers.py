@@ -98,25 +98,25 @@ def step_layer(weights, program, layer, rows, starts, count, S, a, o, z, spacing
 
 
 def rows_of_layers(program: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows of all layers in a program, int64[..., ROW], those of a window among them."""
-    header, rows = program[:HEADER], program[HEADER:]
-    count = int(header[layout.LAYERS])
-    if rows[layout.KIND] == layout.WHOLE_WINDOW:
-        first, stages = int(rows[layout.STAGES]), int(rows[layout.WINDOW_LAYERS])
-        parts = program[first : first + stages * layout.STAGE_SIZE]
-        return parts.reshape(stages, layout.STAGE_SIZE)[:, HEADER:].reshape(-1, ROW)
+    """Return the rows of the layers that are stepped, int64[..., ROW]; none of branches."""
+    count, rows = int(program[layout.LAYERS]), program[HEADER:]
     if rows[layout.KIND] == layout.WINDOW:
         count, rows = int(rows[layout.WINDOW_LAYERS]), rows[ROW:]
     return rows[: ROW * count].reshape(-1, ROW)
 
 
-def values(program: NDArray[np.int64]) -> int:
-    """Return how many values of a stream are in memory at once while it is stepped."""
-    sums = 0
-    for row in rows_of_layers(program):
+def sums(rows: NDArray[np.int64]) -> int:
+    """Return how many sums of a stream the layers with these rows keep in memory at most."""
+    most = 0
+    for row in rows:
         units = int(row[layout.UNITS])
         if layout.LSTM < row[layout.KIND] <= layout.GRU:
-            sums = max(sums, 4 * units)
+            most = max(most, 4 * units)
         elif row[layout.KIND] == layout.GRU_BEFORE:
-            sums = max(sums, 2 * layout.padded(units))
-    return 2 * int(program[layout.STRIDE]) + sums
+            most = max(most, 2 * layout.padded(units))
+    return most
+
+
+def values(program: NDArray[np.int64]) -> int:
+    """Return how many values of a stream are in memory at once while it is stepped."""
+    return 2 * int(program[layout.STRIDE]) + sums(rows_of_layers(program))

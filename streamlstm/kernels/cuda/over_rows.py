@@ -1,4 +1,4 @@
-"""Layers that pool or rearrange the rows of windows on CUDA; see whole_window.py.
+"""Layers that pool or rearrange the rows of windows on CUDA; see sequences.py.
 
 A thread takes one value of one stream after another, neighbouring threads those of neighbouring
 streams.
@@ -21,12 +21,14 @@ def over_rows(program, layer, Q, a, o, rows, spacing):
         return _pool(program, layer, Q, a, o, rows, spacing)
     if mode <= layout.FLATTEN_BY_FEATURE:
         return _flatten(program, layer, Q, a, o, rows, spacing)
+    if mode == layout.TRANSPOSE:
+        return _transpose(program, layer, Q, a, o, rows, spacing)
     return _move(program, layer, Q, a, o, rows, spacing)
 
 
 @device
 def _pool(program, layer, Q, a, o, rows, spacing):
-    """Write the mean or maximum of neighbouring rows, in their order."""
+    """Write the mean, maximum or sum of neighbouring rows, in their order."""
     width, bits = program[layer + layout.LAYER_INPUTS], shift_of(spacing)
     apart = program[layer + layout.ROWS_IN] * spacing
     size, step = program[layer + layout.ROWS_SIZE], program[layer + layout.ROWS_STEP]
@@ -41,9 +43,9 @@ def _pool(program, layer, Q, a, o, rows, spacing):
         for row in range(begin + 1, end):
             value = Q[uint64(a + row * apart + k * spacing + m)]
             total = upper(total, value) if largest == layout.MAX else total + value
-        if largest == layout.MEAN:
-            number = size if program[layer + layout.ROWS_FLAG] != 0 else end - begin
-            total /= float32(number)
+        flag = program[layer + layout.ROWS_FLAG]
+        if largest == layout.MEAN and flag != layout.NO_MEAN:
+            total /= float32(size if flag != 0 else end - begin)
         Q[uint64(o + (t * program[layer + layout.ROWS_OUT] + k) * spacing + m)] = total
     return made
 
@@ -59,6 +61,18 @@ def _flatten(program, layer, Q, a, o, rows, spacing):
         target = k * rows + t if by_feature else t * width + k
         Q[uint64(o + target * spacing + m)] = Q[uint64(a + t * apart + k * spacing + m)]
     return int64(1)
+
+
+@device
+def _transpose(program, layer, Q, a, o, rows, spacing):
+    """Write for each feature a row of it."""
+    width, bits = program[layer + layout.LAYER_INPUTS], shift_of(spacing)
+    apart, out = program[layer + layout.ROWS_IN], program[layer + layout.ROWS_OUT]
+    for n in range(cuda.threadIdx.x, rows * width << bits, cuda.blockDim.x):
+        t, k, m = (n >> bits) // width, (n >> bits) % width, n & ((1 << bits) - 1)
+        value = Q[uint64(a + (t * apart + k) * spacing + m)]
+        Q[uint64(o + (k * out + t) * spacing + m)] = value
+    return width
 
 
 @device
