@@ -54,15 +54,19 @@ def stride(layer: Layer) -> int:
 
 def workspace(layer: Layer, lanes: int, sequences: bool) -> int:
     """Return how many floats of pre-activations of one stream are needed at once."""
-    if isinstance(layer, LSTM) and (sequences or not is_plain(layer)):
-        return -(-layer.hidden_size // lanes) * lanes * layout.COLUMNS
+    if (sequences and has_rows_kernel(layer)) or (isinstance(layer, LSTM) and not _is_plain(layer)):
+        return -(-_units(layer) // lanes) * lanes * layout.COLUMNS
     return 0
 
 
-def is_plain(layer: Layer) -> bool:
-    """Tell whether a layer is an LSTM without options, which has kernels of its own."""
-    if not isinstance(layer, LSTM):
-        return False
+def has_rows_kernel(layer: Layer) -> bool:
+    """Tell whether there is a kernel that steps a layer by all rows of a window at once."""
+    if isinstance(layer, GRU):
+        return layer.reset_after
+    return isinstance(layer, LSTM) and _is_plain(layer)
+
+
+def _is_plain(layer: LSTM) -> bool:
     plain = LSTM(layer.input_size, layer.hidden_size, initial_state=layer.initial_state)
     return layer == plain
 
@@ -136,7 +140,7 @@ def _lstm_row(
     row: NDArray[np.int64], layer: LSTM, weights: Weights, block: Block, lanes: int
 ) -> None:
     options = layout.LSTM_NORM if layer.layer_norm else layout.LSTM_OPTIONS
-    row[layout.KIND] = layout.LSTM if is_plain(layer) else options
+    row[layout.KIND] = layout.LSTM if _is_plain(layer) else options
     row[layout.COUPLED] = layer.coupled
     row[layout.WEIGHTS] = block.add(packing.pack_lstm(layer, weights, lanes))
     row[layout.STANDARD] = _is_standard(layer) and _parse(layer, "cell_activation")[0] == "tanh"

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from ..kernels import layout
 from ..kernels.layout import padded
 from ..network.compatibility import stage_versions
-from ..network.layers import Embedding
 from ..network.model import Model
-from ..network.window import FIRST, WAIT, ZEROS, rows_through
+from ..network.window import FIRST, WAIT, ZEROS
 from ..online.layout import former_columns, initial_parts, stage_places, stage_size
 from ..online.table import stage_table
 from .branches import Part, depth, fork_table, place_tables
 from .layer_rows import Block, layer_row, stride, workspace
 from .packing import Float32Array
 from .stages import Stages, in_steps, make_stages, runs_over_rows, takes_sequences
+from .work import multiply_adds
 
 
 def row_layout(model: Model) -> tuple[list[dict[str, slice]], int]:
@@ -188,8 +188,7 @@ def compile_plan(
     With a ``precision`` of 16 bits, to which the weights are rounded already, the step of a single
     stream reads those of a plain LSTM in it. A block reads weights many times from caches, where
     their size matters little, and layers of other kinds have one path only. With ``sequences``
-    layers of a window that have a kernel for it take all rows at once (kernels/lstm_rows.py), but
-    not with weights of 16 bits.
+    layers of a window that have a kernel for it take all rows at once, unless weights have 16 bits.
     """
     sequences = sequences and precision == "float32" and takes_sequences(model)
     over_rows = sequences or runs_over_rows(model)
@@ -261,22 +260,7 @@ def compile_plan(
         program=np.concatenate(program),
         row_size=row_size,
         kinds=tuple(sorted(kinds)),
-        work=_work(model),
-    )
-
-
-def _work(model: Model) -> int:
-    """Return the multiply-adds of one step of one stream, about."""
-    times = [1] * len(model.layers)
-    if model.window is not None:
-        rows = rows_through(model.layers, model.window)
-        # A recurrent layer takes each row that comes, others make each that goes out.
-        times = [rows[n + (not layer.state)] for n, layer in enumerate(model.layers)]
-    return sum(
-        times[n] * array.size
-        for n, (layer, weights) in enumerate(zip(model.layers, model.weights, strict=True))
-        if not isinstance(layer, Embedding)
-        for array in weights.values()
+        work=multiply_adds(model),
     )
 
 

@@ -27,7 +27,7 @@ from ..network.layers import (
 from ..network.model import Model
 from ..network.window import WAIT, takes_any_rows
 from .branches import Part, Place, chain, depth, with_inner
-from .layer_rows import Block, is_plain, layer_row, stride
+from .layer_rows import Block, has_rows_kernel, layer_row, stride
 from .packing import Weights
 
 # Floats of a sequence of all streams that go through the layers together: two of them stay in the
@@ -66,7 +66,7 @@ def takes_sequences(model: Model) -> bool:
         return False
     layers = with_inner(model.layers)
     widest = max(max(layer.input_size, layer.output_size) for layer in layers)
-    return model.window * widest <= MOST and any(map(is_plain, layers))
+    return model.window * widest <= MOST and any(map(has_rows_kernel, layers))
 
 
 def in_steps(model: Model, over_rows: bool) -> list[Layer]:
@@ -101,14 +101,14 @@ def make_stages(
     row_size : int
         R, floats in a state row.
     sequences : bool
-        Whether plain LSTMs take all rows at once.
+        Whether layers that have a kernel for it take all rows at once.
     """
     assert model.window is not None
     parts: list[Part] = []
     parts += zip(model.layers, model.weights, places, strict=True)
     needed = _needed(model.layers)
     # Which layer returns its last row only; if none does, a layer takes the last of all.
-    one = needed - 1 if sequences and needed and is_plain(model.layers[needed - 1]) else None
+    one = needed - 1 if sequences and needed and has_rows_kernel(model.layers[needed - 1]) else None
     if one is None:
         parts.insert(needed, _last(model.layers))
     layers = [layer for layer, _, _ in parts]
@@ -126,10 +126,13 @@ def make_stages(
             header[layout.ROW_SIZE] = row_size
             pair = _rows_of(*part, block, lanes)
             pair[0, [layout.ROWS_IN, layout.ROWS_OUT]] = strides[n : n + 2]
-            if sequences and is_plain(part[0]):
-                pair[0, layout.KIND] = layout.LSTM_ROWS
+            if sequences and has_rows_kernel(part[0]):
+                lstm = pair[0, layout.KIND] == layout.LSTM
+                pair[0, layout.KIND] = layout.LSTM_ROWS if lstm else layout.GRU_ROWS
                 pair[0, layout.ROWS_FLAG] = level == 0 and n == one
-                pair[0, layout.ROWS_ZERO] = _starts_at_zero(*part)
+                pair[0, layout.ROWS_ZERO] = (lstm or pair[0, layout.STANDARD]) and _starts_at_zero(
+                    *part
+                )
             if isinstance(part[0], Parallel):
                 pair[0, layout.BRANCH_ROOM] = shares + 2 * (forks - level) * sequence
                 pair[0, layout.BRANCH_SEQUENCE] = sequence

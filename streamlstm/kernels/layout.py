@@ -106,7 +106,7 @@ WHOLE_WINDOW = 11  # runs layers over all rows of a window, one layer after the 
 CONV, ROWS, ATTENTION = range(12, 15)  # layers over rows of a window
 CONV_STEP = 15  # a causal convolution, step by step: its last inputs are a ring in the state row
 PARALLEL, PARALLEL_STEP = 16, 17  # branches that are merged: over rows of a window, step by step
-LSTM_ROWS = 18  # the plain LSTM over all rows of a window
+LSTM_ROWS, GRU_ROWS = 18, 20  # the plain LSTM and GRU over all rows of a window
 ROWS_SOFTMAX = 19
 
 # The kind of a layer by its name in network.layers, where the name decides.

@@ -233,14 +233,14 @@ def gru_single(task, layer, group, _):
             one_gru_pair(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, H, S, z, WIDE)
         else:
             one_gru(S, a, rows, h, 0, weights, w, WIDE, THREE, panel, F, H, S, z, WIDE)
-        _gru_units(weights, program, layer, rows, h + unit, S, z, o + unit, count)
+        gru_units(weights, program, layer, rows, h + unit, S, z, o + unit, count)
     for n in range(H, (H + layout.PAD - 1) // layout.PAD * layout.PAD):
         S[o + n] = 0.0  # an activation of zero need not be zero
     _store_hidden(rows, h, S, o, H)
 
 
 @inlined
-def _gru_units(weights, program, layer, rows, h, S, z, o, count):
+def gru_units(weights, program, layer, rows, h, S, z, o, count):
     """Apply the gates to ``LANES`` units, or twice as many."""
     constants = program[layer + layout.CONSTANTS]
     bound, a, b = weights[constants + GATE_CLIP], weights[constants], weights[constants + 1]

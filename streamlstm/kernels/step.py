@@ -17,10 +17,10 @@ from . import (
     convolution,
     feedforward,
     layout,
-    lstm_rows,
     over_rows,
     parallel,
     recurrent,
+    recurrent_rows,
     recurrent_single,
     whole_window,
     window,
@@ -41,7 +41,7 @@ f32 = np.float32
 # The kernels by KIND: of a group of streams, and of a single stream.
 LAYERS = recurrent.LAYERS | feedforward.LAYERS | window.LAYERS | whole_window.LAYERS
 LAYERS |= convolution.LAYERS | over_rows.LAYERS | attention.LAYERS | parallel.LAYERS
-LAYERS |= lstm_rows.LAYERS
+LAYERS |= recurrent_rows.LAYERS
 SINGLES = LAYERS | recurrent_single.LAYERS
 
 

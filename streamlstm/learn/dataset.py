@@ -148,6 +148,8 @@ class Dataset:
         As given, or fitted on the training period.
     validated : bool[N, O]
         Targets in the validation period.
+    seen : bool[N, O]
+        Targets in the training or the validation period.
     train_rows, validation_rows : int[n]
         Rows with a target in these periods.
     persistence : float64[O]
@@ -195,6 +197,7 @@ class Dataset:
         self.known = ~np.isnan(unscaled)
         self._training = self.periods([(0, s.train_end) for s in self.series])
         self.validated = self.periods([(s.train_end, s.validation_end) for s in self.series])
+        self.seen = self._training | self.validated
         self.train_rows = np.flatnonzero(self._training.any(axis=1))
         self.validation_rows = np.flatnonzero(self.validated.any(axis=1))
         self._check_lengths()

@@ -81,6 +81,8 @@ class FitResult:
         out.
     validation : float
         The validation error of what was kept, as a fraction of persistence's.
+    whole : float
+        Its error on the training and validation periods together, as a multiple of the same.
     """
 
     network: RecurrentNetwork
@@ -88,6 +90,7 @@ class FitResult:
     ended: str
     shares: Array
     validation: float
+    whole: float
 
     @property
     def best(self) -> EpochMetrics:
@@ -150,8 +153,7 @@ def fit(
         if not trainer.history:
             raise
         ended = "interrupted"
-    shares, validation = trainer.take_best()
-    return FitResult(trainer.network, trainer.history, ended, shares, validation)
+    return FitResult(trainer.network, trainer.history, ended, *trainer.take_best())
 
 
 class _Trainer:
@@ -313,7 +315,7 @@ class _Trainer:
         data, rows = self._data, self._data.validation_rows
         return self._objective.errors(outputs[rows], data.Y[rows], data.validated[rows])
 
-    def take_best(self) -> tuple[Array, float]:
+    def take_best(self) -> tuple[Array, float, float]:
         """Take the best weights, with as much of the network's outputs as validation bears out.
 
         Each forecast is multiplied by the smallest of some factors from 0 to 1 whose error is close
@@ -326,17 +328,24 @@ class _Trainer:
             The factor of each target.
         float
             The validation error that is left.
+        float
+            The error that is left on the training and validation periods.
         """
         self._averaged_network.theta[:] = self.best_weights
         outputs, _ = self._runner.run(self._starts[:0])
         head = self.network.head
         shares = SHARES if head.shrinks else SHARES[-1:]
-        errors = np.array([self._validation_errors(head.shrunk(outputs, n)) for n in shares])
+        shrunk = [head.shrunk(outputs, n) for n in shares]
+        errors = np.array([self._validation_errors(made) for made in shrunk])
         kept = np.argmax(errors <= CLOSE * errors.min(axis=0), axis=0)
         best = np.array(shares)[kept]
         self.network.theta[:] = self.best_weights
         head.shrink(self.network.head_matrix, best)
-        return best, self._of_persistence(np.take_along_axis(errors, kept[None], axis=0)[0])
+        data = self._data
+        whole = [self._objective.errors(made, data.Y, data.seen) for made in shrunk]
+        left = (np.take_along_axis(np.array(e), kept[None], axis=0)[0] for e in (errors, whole))
+        validation, together = map(self._of_persistence, left)
+        return best, validation, together
 
     def _update_best(self, validation: float) -> None:
         """Copy the weights if they are the best; after `patience` epochs cut the rate, or stop."""

@@ -31,6 +31,7 @@ from .table_dataset import longest_window
 from .trained import Trained
 
 _WORTH = 0.5  # of a network's outputs: where less is kept, a network alone is tried
+_CLEARLY = 0.97  # of the validation error: what a network alone has to leave to be taken
 
 
 def train(
@@ -220,7 +221,9 @@ def fit_best(
 ) -> tuple[Preparation, FitResult]:
     """Train the network, and once more without the linear part if it has little to add to that.
 
-    What a linear part leaves may be hard to learn although the series itself is not.
+    What a linear part leaves may be hard to learn although the series itself is not. A network
+    alone is taken if it leaves clearly less of the validation error, and is better on the rows
+    before too: what is unusual in the validation period does not choose it.
 
     Parameters
     ----------
@@ -235,7 +238,7 @@ def fit_best(
     Returns
     -------
     Preparation
-        With or without the linear part, whichever left less of the validation error.
+        With or without the linear part.
     FitResult
     """
     fitted = fit_prepared(prepared, on_epoch, on_batch=on_batch, checkpoint=checkpoint)
@@ -250,7 +253,7 @@ def fit_best(
         second = fit_prepared(other, on_epoch, on_batch=on_batch)
     except KeyboardInterrupt:
         return prepared, replace(fitted, ended="interrupted")
-    if second.validation < fitted.validation:
+    if second.validation < _CLEARLY * fitted.validation and second.whole < fitted.whole:
         return other, second
     if second.ended == "interrupted":
         fitted = replace(fitted, ended=second.ended)

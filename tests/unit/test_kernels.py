@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numba import njit
 from streamlstm.backends.cpu import CpuBackend
 from streamlstm.backends.packing import pack_panels
 from streamlstm.backends.plan import compile_plan
-from streamlstm.kernels import cache, compile, layout, step
+from streamlstm.kernels import cache, compile, layout, recurrent_single, step
 from streamlstm.kernels.matmul import product_tile
 from streamlstm.kernels.simd import LANES
 
@@ -75,6 +76,12 @@ def test_every_part_of_the_weight_block_starts_on_a_cache_line() -> None:
             step = layout.STAGE_SIZE
         for n in range(len(model.layers)):
             assert plan.program[first + n * step + layout.WEIGHTS] % layout.PAD == 0
+
+
+def test_no_two_kinds_of_layers_have_one_number() -> None:
+    modules = {m for m in vars(step).values() if isinstance(m, ModuleType)} - {recurrent_single}
+    tables = [getattr(m, "LAYERS", None) for m in modules]
+    assert sum(len(table) for table in tables if isinstance(table, dict)) == len(step.LAYERS)
 
 
 @pytest.mark.parametrize("B", [1, 2 * layout.GROUP + 1])

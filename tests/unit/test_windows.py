@@ -48,6 +48,7 @@ def test_on_the_cpu_it_is_so_bit_for_bit() -> None:
     assert np.array_equal(run, [over(X[max(t + 1 - T, 0) : t + 1]) for t in range(len(X))])
 
 
+SOFTSIGN = GRU(17, 20, candidate_activation="softsign")
 SEQUENCES = {  # of LSTMs whose kernel takes all rows at once
     "more rows than are multiplied together": ([LSTM(3, 20), Dense(20, 2)], 27),
     "no layer behind": ([LSTM(3, 17)], 4),
@@ -55,7 +56,8 @@ SEQUENCES = {  # of LSTMs whose kernel takes all rows at once
         [Dense(3, 5), LSTM(5, 33), Dense(33, 18), LSTM(18, 9), GRU(9, 7), Dense(7, 2)],
         5,
     ),
-    "an initial state": ([LSTM(3, 16, initial_state=True), LSTM(16, 9, initial_state=True)], 3),
+    "an initial state": ([LSTM(3, 16, initial_state=True), GRU(16, 9, initial_state=True)], 3),
+    "of GRUs": ([GRU(3, 33), GRU(33, 17, gate_activation="hard_sigmoid"), SOFTSIGN], 26),
     "too long for that": ([LSTM(3, 33), Dense(33, 2)], 2**15),
 }
 
@@ -83,7 +85,8 @@ def test_one_stream_and_blocks_are_stepped_as_without_a_window(
 def test_the_layers_of_a_window_are_called_once_where_they_can() -> None:
     for name, (layers, rows) in SEQUENCES.items():
         plan = compile_plan(random_model(layers, window=rows), LANES, sequences=True)
-        assert (layout.LSTM_ROWS in plan.kinds) is (name != "too long for that")
+        kinds = {layout.LSTM_ROWS, layout.GRU_ROWS}
+        assert kinds.isdisjoint(plan.kinds) is (name == "too long for that")
     model = random_model(SEQUENCES["no layer behind"][0], window=4)
     assert layout.LSTM_ROWS not in compile_plan(model, LANES, "bfloat16", sequences=True).kinds
     first = compile_plan(model, LANES, sequences=True).program

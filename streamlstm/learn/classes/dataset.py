@@ -98,6 +98,7 @@ class ClassDataset(Dataset):
         self.Y = np.maximum(classes, 0).astype(np.float32)[:, None]
         self._training = self.periods([(0, s.train_end) for s in self.series])
         self.validated = self.periods([(s.train_end, s.validation_end) for s in self.series])
+        self.seen = self._training | self.validated
         self.train_rows = np.flatnonzero(self._training[:, 0])
         self.validation_rows = np.flatnonzero(self.validated[:, 0])
         self._check_lengths()
