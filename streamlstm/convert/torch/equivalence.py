@@ -65,7 +65,15 @@ def convert_module(
     module = _unwrap(module)
     found = find(module, window)
     if found is None:
-        return _build_registered(module, activations, states), given, NOT_COMPARED
+        try:
+            return _build_registered(module, activations, states), given, NOT_COMPARED
+        except ConvertError as error:
+            if window is not None:
+                raise
+            raise ConvertError(
+                f"{str(error).rstrip('.')}. {type(module).__name__} could not be called with a "
+                "series of any length; if it takes windows of T rows, give their number (window=T)."
+            ) from None
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
     if given.skip is not None and residual.skip is not None and not _same(residual, given):

@@ -252,6 +252,8 @@ class Signals:
             raise ConvertError(f"forward joins branches with other numbers of steps: {joined}")
         if len(terms) == 1:
             ((source, matrix),) = terms.items()
+            if np.array_equal(matrix, np.eye(source.width)) and not bias.any():
+                return source
             return self.linear(source, matrix, bias if bias.any() else None, "a sum")
         parts = [(id(signal), matrix.tobytes()) for signal, matrix in terms.items()]
         key = ("sum", *parts, bias.tobytes())
