@@ -16,10 +16,11 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Flatten, Layer
 from ..common.weights import Float64Array, Weights
+from .forks import as_last, resolve_fork
 from .layers import TorchLayer
 from .signal import CONSTANT as CONSTANT
+from .signal import BranchesError, Located
 from .signal import Labels as Labels
-from .signal import Located
 from .signal import Signal as Signal
 from .signal import StreamsMixedError as StreamsMixedError
 
@@ -92,14 +93,41 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
-        found = Located(*(part.reshape(-1, labels.shape[-1]) for part in self.locate(labels)))
-        if self._is_apart(found, what):
+        found, joined = self._rows_beside(labels.reshape(-1, labels.shape[-1]))
+        if not joined and self._is_apart(found, what):
             found = self._flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
         if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
             raise ConvertError(f"{what} is given other values at some steps than at others")
         signal = self.gather([(self._all[n], value) for n, value in pairs])
         return signal, found.position[:, 0].reshape(labels.shape[:-1])
+
+    def _rows_beside(self, labels: Labels) -> tuple[Located, bool]:
+        """Take labels[M, N] apart; tell whether signals of one row are beside those of several.
+
+        A number of one row then is at the place of the others of its vector, and so is that of a
+        last row beside those of other rows or of one row.
+        """
+        found = self.locate(labels)
+        apart = (found.position != found.position[:, :1]).any()
+        if not apart or not self.windowed or (found.signal < 0).any():
+            return found, False
+        _, step = self.steps_of(found)
+        last = (step == self.rows_of(found) - 1).all(axis=0)
+        moved = labels.copy()
+        moved[:, last] = as_last(self, labels[:, last])
+        changed = self.locate(moved)
+        rows = self.rows_of(changed)
+        stream, _ = self.steps_of(changed)
+        most = int(rows.max())
+        first = np.argmax(rows == most, axis=1)[:, None]
+        place = np.take_along_axis(changed.position, first, axis=1)
+        position = np.where(rows == most, changed.position, place)
+        fits = ((rows == 1) | (rows == most)).all() and (stream == stream[:, :1]).all()
+        fits = fits and len(np.unique(place % most)) == most  # all rows, not one of them
+        if not fits or (position != place).any() or not (rows == most).any(axis=1).all():
+            return found, False
+        return Located(changed.signal, position, changed.value), True
 
     def _is_apart(self, found: Located, what: str) -> bool:
         """Return whether the numbers of a vector are of several steps, as those of a window."""
@@ -121,9 +149,12 @@ class Signals:
 
     def steps_of(self, found: Located) -> tuple[Labels, Labels]:
         """Return stream and step of labels taken apart."""
-        rows = np.array([signal.rows for signal in self._all])[found.signal]
-        stream, step = np.divmod(found.position, rows)
+        stream, step = np.divmod(found.position, self.rows_of(found))
         return stream, step
+
+    def rows_of(self, found: Located) -> Labels:
+        """Return how many rows the signal has of each label taken apart."""
+        return np.array([signal.rows for signal in self._all])[found.signal]
 
     def _flattened(self, found: Located) -> Located:
         """Return labels as those of whole windows, each one row."""
@@ -215,15 +246,18 @@ class Signals:
 
     def sum(self, terms: dict[Signal, Float64Array], bias: Float64Array) -> Signal:
         """Return ``sum(matrix @ signal) + bias``."""
-        if len({signal.rows for signal in terms}) > 1:
+        rows = max(signal.rows for signal in terms)
+        if {signal.rows for signal in terms} - {1, rows}:
             joined = ", ".join(signal.name for signal in terms)
             raise ConvertError(f"forward joins branches with other numbers of steps: {joined}")
         if len(terms) == 1:
             ((source, matrix),) = terms.items()
+            if np.array_equal(matrix, np.eye(source.width)) and not bias.any():
+                return source
             return self.linear(source, matrix, bias if bias.any() else None, "a sum")
         parts = [(id(signal), matrix.tobytes()) for signal, matrix in terms.items()]
         key = ("sum", *parts, bias.tobytes())
-        return self.add(key, len(bias), terms=list(terms.items()), bias=bias)
+        return self.add(key, len(bias), terms=list(terms.items()), bias=bias, rows=rows)
 
     def resolve(self, signal: Signal) -> Signal:
         """Return a signal as one that a chain of layers computes.
@@ -235,7 +269,10 @@ class Signals:
         """
         if not signal.mixed:
             return signal
-        terms, bias = self.reduce({signal: np.eye(signal.width)}, beside_input=False)
+        try:
+            terms, bias = self.reduce({signal: np.eye(signal.width)}, beside_input=False)
+        except BranchesError:
+            return resolve_fork(self, signal)
         return self.sum(terms, bias)
 
     def reduce(
@@ -264,7 +301,7 @@ class Signals:
         found = [s for s in terms if s.layer is not None and s.layer.kind == "embedding"]
         if len(found) != 1 or {*terms} - {*found} != {self.input}:
             joined = ", ".join(signal.name for signal in terms)
-            raise ConvertError(f"forward joins branches that no single layer computes: {joined}")
+            raise BranchesError(f"forward joins branches that no single layer computes: {joined}")
         numeric = terms[self.input]
         if numeric[:, 0].any():
             raise ConvertError("forward uses the category as a number beside its embedding")
