@@ -1,7 +1,7 @@
 """Finds the chain of layers that is equivalent to a module: by its structure, then by numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -286,9 +286,7 @@ def reference_outputs(model: Model, X: Float64Array) -> Float64Array:
 
 def _copy(layer: TorchLayer) -> TorchLayer:
     """Return a copy whose weights can be taken once more."""
-    return TorchLayer(
-        layer.name, layer.kind, layer.weights.copy(), dict(layer.options), layer.steps
-    )
+    return replace(layer.copy(), gap=None, open=False)
 
 
 def _same(found: Residual, given: Residual) -> bool:
