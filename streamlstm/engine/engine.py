@@ -127,6 +127,9 @@ class Engine(Runs):
     def learn(self, stream: StreamId, seq: int, y: ArrayLike) -> None:
         """Let a stream learn from labels that come from outside, late and in any order.
 
+        What they show of outputs that forecast no input, such as an alarm, is told with the
+        stream's next observation.
+
         Parameters
         ----------
         stream : str or int

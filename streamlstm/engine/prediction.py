@@ -120,7 +120,10 @@ class _Result:
 
     @property
     def error(self) -> NDArray[Any]:
-        """What came less what had been predicted for it: float32[O], NaN where nothing is known."""
+        """What came less what had been predicted for it: float32[O], NaN where nothing is known.
+
+        Of an output that forecasts no input: of the last label since the observation before.
+        """
         return self._vector(self._layout.places.error, 0)
 
     def interval(self, level: float) -> tuple[NDArray[Any], NDArray[Any]]:

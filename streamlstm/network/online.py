@@ -73,7 +73,8 @@ class Online:
         Bounds of the outputs themselves, such as 0 for what cannot be negative.
     anomaly : bool
         Whether observations get an anomaly score, a p-value and an alarm, and whether it is told
-        when forecasts become worse than they were (drift).
+        when forecasts become worse than they were (drift). So do labels from outside of outputs
+        that forecast no input; what they show is told with the next observation.
     alarm_rate : float
         At most so many false alarms a row, on a stream that does not change.
     difference : sequence of int

@@ -7,7 +7,7 @@ With the residual r of the forecast made h steps ago, and a pace of 2 / (1 + h):
     lean    = (fast - slow) / (fast + slow)
     scale   = slow (1 + w lean) / (1 - w lean)                  fast for w = 1, slow for w = 0
     w      <- w + 0.03 pace lean (|r| / scale - 1)
-    largest = max(|r|, (1 - 0.0005 pace) largest)
+    largest = max(|r|, (1 - min(0.0005, alpha / 20) pace) largest)      with the smallest alpha
     q_n    <- q_n exp(0.15 pace (missed_n - alpha_n))           for each level n
     half width of level n = min(q_n scale, (1 + 0.05 sqrt(pace)) largest)
     of one side: q_n has a sign, and q_n <- q_n + 4 * 0.15 pace (missed_n - alpha_n)
@@ -94,11 +94,13 @@ def constants(
     firsts = kernel.TIED_SHARE * np.maximum(_first_ratios(levels), 0)
     pace = 2 / (1 + horizon)
     most, rate = 1 + kernel.BEYOND * np.sqrt(pace), pace * kernel.RATE
+    rarest = 1 - max(level.share for level in levels)
+    fade = pace * min(kernel.FADED, kernel.FADED_OF_MISS * rarest)
     ends = [
         (1 - share, SIDES[side], tied, np.exp(rate * share), np.exp(-rate * (1 - share)))
         for (share, side), tied in zip(levels, firsts, strict=True)
     ]
-    return np.array([len(levels), pace, lower, upper, most, *np.ravel(ends)], np.float32)
+    return np.array([len(levels), pace, lower, upper, most, fade, *np.ravel(ends)], np.float32)
 
 
 def columns(levels: int, ring: int) -> dict[str, int]:
@@ -158,7 +160,7 @@ def step(
     r = np.where(known, residual, 0)
     ratios = _ratios(r, shown[:, kernel.HALVES :], K, state)
     state["ratios"] = np.where(known[:, None], ratios, state["ratios"])
-    largest = _largest(np.abs(r), shown[:, -1], K[kernel.PACE], state["largest"][:, 0])
+    largest = _largest(np.abs(r), shown[:, -1], K[kernel.FADE], state["largest"][:, 0])
     state["largest"][:, 0] = np.where(known, largest, state["largest"][:, 0])
     _learn_scale(np.abs(r), shown, known, K[kernel.PACE], state)
     shown[:] = _shown(state, K[kernel.MOST])
@@ -225,10 +227,10 @@ def _learn_scale(size: Array, shown: Array, known: Array, pace: Any, state: Stat
         state[name][:, 0] = np.where(known, values, old[name])
 
 
-def _largest(size: Array, half: Array, pace: Any, largest: Array) -> Array:
+def _largest(size: Array, half: Array, fade: Any, largest: Array) -> Array:
     """Return the largest error of late; that of a row of a former version is taken from a width."""
     begun = np.where(np.isnan(half), size, np.maximum(size, np.abs(half)))
-    faded = np.maximum(size, largest * (1 - kernel.FADED * pace))
+    faded = np.maximum(size, largest * (1 - fade))
     return np.minimum(np.where(largest > 0, faded, begun), kernel.LARGEST)
 
 

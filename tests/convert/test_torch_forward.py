@@ -125,14 +125,6 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda n, x: F.linear(n.rnn(x)[0].flatten(1), torch.ones(2, 52)),
         "linear takes the values of 13 steps at once, a window",
     ),
-    "an inner branch": (
-        lambda n, x: n.last(n.middle(x) + torch.tanh(n.rnn(x)[0])),
-        "the output adds several inputs, or a layer of them, to one value",
-    ),
-    "a branch in the middle": (
-        lambda n, x: n.rnn(n.rnn(x)[0] + x)[0],
-        "joins branches that no single layer computes: rnn, the input",
-    ),
     "the cell state": (lambda n, x: n.last(n.rnn(x)[1][1][-1]), "uses the cell state of rnn"),
     "the lower layer": (
         lambda n, x: n.last(n.rnn(x)[1][0][0]),
@@ -160,9 +152,9 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda n, x: F.conv1d(x.transpose(1, 2), torch.ones(4, 4, 3)).transpose(1, 2),
         "Network is a convolution over 3 steps at once",
     ),
-    "a product": (
-        lambda n, x: n.last(n.rnn(x)[0]) * n.middle(n.rnn(x)[0]),
-        r"Network calls Tensor\.mul: there is no",
+    "a quotient": (
+        lambda n, x: n.last(n.rnn(x)[0]) / n.middle(n.rnn(x)[0]),
+        r"Network calls Tensor\.div: there is no",
     ),
     "a difference of steps": (
         lambda n, x: n.rnn(x[:, 1:] - x[:, :-1])[0],

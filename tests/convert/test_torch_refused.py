@@ -30,7 +30,7 @@ class Opaque(nn.Module):  # type: ignore[misc, name-defined]
 REFUSED = {
     "bidirectional": (nn.LSTM(2, 3, bidirectional=True), "bidirectional"),
     "attention": (nn.MultiheadAttention(4, 2), "attends to the whole past"),
-    "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "attends to the whole past"),
+    "transformer": (nn.TransformerEncoderLayer(4, 2, 8), "expected a window"),
     "convolution": (nn.Conv1d(2, 3, 3), "convolution over 3 steps at once"),
     "unknown activation": (
         nn.Sequential(nn.Linear(2, 3), nn.Hardshrink()),

@@ -134,6 +134,12 @@ def test_the_result_says_that_a_state_dict_was_not_compared(tmp_path: Path) -> N
     assert "not compared" in repr(sl.Model.load(tmp_path / "m.safetensors"))
 
 
+def test_the_weights_of_a_loss_are_no_layer() -> None:
+    state = {**recurrent(4, 2, 3), **linear("fc", 3, 1)}
+    more = {**state, "criterion.weight": np.ones(3), "loss_fn.pos_weight": np.ones(1)}
+    assert sl.from_torch(more).layers == sl.from_torch(state).layers
+
+
 def test_a_bidirectional_state_dict_says_all_but_what_its_head_takes() -> None:
     state = {
         **recurrent(3, 2, 3),

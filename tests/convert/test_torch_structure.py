@@ -112,8 +112,10 @@ def test_a_sum_of_linear_layers_is_one(signals: Signals) -> None:
     layers = read_output(signals, tanh(signals, taken)).layers
     assert [layer.name for layer in layers] == ["rnn", "a sum", "tanh"]
     assert np.array_equal(layers[1].weights.take("weight"), [[0, 2], [3, 3]])
-    with pytest.raises(ConvertError, match="joins branches that no single layer computes"):
-        tanh(signals, add(signals, tanh(signals, a), b, 1.0, "add"))
+    joined = read_output(signals, tanh(signals, add(signals, tanh(signals, a), b, 1.0, "add")))
+    assert [layer.kind for layer in joined.layers] == ["recurrent", "branches", "function"]
+    names = [[layer.name for layer in b] for b in joined.layers[1].options["branches"]]
+    assert names == [["a", "tanh"], ["b"]]
     with pytest.raises(ConvertError, match="different steps"):
         add(signals, h[:, 1:], h[:, :-1], -1.0, "diff")
 
@@ -134,10 +136,10 @@ def test_an_input_added_to_the_output_is_a_residual(signals: Signals) -> None:
     assert (found.residual.skip, found.residual.scale) == ([1, 2], [0.5, 0.5])
     doubled = scale(signals, added, np.full(h.shape, 2.0), np.zeros(h.shape), "mul")
     assert read_output(signals, doubled).residual == ([1, 2], None)
-    with pytest.raises(ConvertError, match="adds several inputs"):
-        read_output(signals, add(signals, added, x[..., :2], 1.0, "add"))
-    with pytest.raises(ConvertError, match="joins branches"):
-        tanh(signals, added)
+    for joined in (add(signals, added, x[..., :2], 1.0, "add"), tanh(signals, added)):
+        layers, residual, *_ = read_output(signals, joined)
+        assert layers[0].kind == "branches"
+        assert residual.skip is None
 
 
 def test_a_selection_is_folded_into_the_next_layer(signals: Signals) -> None:

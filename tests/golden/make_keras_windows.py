@@ -93,6 +93,13 @@ def padded() -> Any:
     ]
 
 
+def arithmetic() -> Any:
+    inputs = L.Input((8, 3))
+    h = L.LSTM(4)((L.Masking(0.0)(inputs) - 1.5) / 4.0)
+    y = 2.0 - L.Dense(2)(h) * 3.0 if MAJOR == 3 else L.Dense(2)(h) * 3.0 - 2.0
+    return keras.Model(inputs, keras.ops.clip(y, -0.5, 3.0) if MAJOR == 3 else y)
+
+
 CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "convolutions": (convolutions, "keras"),
     "two_ways": (two_ways, "keras"),
@@ -101,6 +108,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "attention": (attention, "keras"),
     "several_steps": (several_steps, "keras"),
     "padded": (padded, "keras"),
+    "arithmetic": (arithmetic, "keras"),
 }
 
 

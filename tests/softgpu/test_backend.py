@@ -20,7 +20,8 @@ pytestmark = [
 ]
 
 # Models of which blocks of one size are enough, and those that the kernel scalar steps itself.
-ALIKE = "dense or window and (one or padded or options or filled or calendar)"
+ALIKE = "dense or activations or clips or sigmoid or mish or relu or "
+ALIKE += "window and (one or padded or options or filled or calendar)"
 PLAIN = "float64 and not (window or convolutions or branches)"
 
 
@@ -40,7 +41,7 @@ def run(root: Path, *program: str, **settings: str) -> subprocess.CompletedProce
     [
         short("any", ["few", "-k", "float64 and (cuda-3 or cuda-149)"], 24),
         # Blocks of one size of models that differ in activations, or in how a window starts.
-        exhaustive("any", ["-k", f"cuda and not ({ALIKE}) or float64 and cuda-3"], 1200),
+        exhaustive("any", ["-k", f"cuda and not ({ALIKE}) or float64 and cuda-3"], 1150),
         # The others step the same models, in blocks of 3, 13 and 149.
         exhaustive("resident", ["-k", "float64 and cuda-3"], 88),
         exhaustive("spilled", ["-k", "float64 and cuda-3"], 88),

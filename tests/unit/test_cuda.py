@@ -23,10 +23,9 @@ from tests.exhaustive import exhaustive, short
     ("program", "least"),
     [
         exhaustive(["tests.contract.on_cuda", "any", "few"], 132),
-        # The others step these or all models, in blocks of one size.
+        # The others step these or all models, in blocks of one size; spilled runs on software GPUs.
         short(["tests.contract.on_cuda", "shared", "few", "-k", "float64 and cuda-3"], 12),
         exhaustive(["tests.contract.on_cuda", "shared", "-k", "float64 and cuda-3"], 76),
-        exhaustive(["tests.contract.on_cuda", "spilled", "-k", "float64 and cuda-3"], 76),
         exhaustive(["tests.contract.on_cuda", "scalar", "-k", "float64 and cuda-3"], 76),
         exhaustive(["pytest", "tests/cuda", "-q", "-p", "no:xdist"], 10),
     ],

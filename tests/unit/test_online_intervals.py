@@ -180,6 +180,12 @@ def test_no_interval_is_much_wider_than_the_largest_error(horizon: int) -> None:
     assert 0.8 < covered(residuals, NINETY, horizon).mean() < 0.93
 
 
+@pytest.mark.parametrize("share", [0.99, 0.999])
+def test_a_rare_miss_comes_to_pass_before_the_largest_error_is_forgotten(share: float) -> None:
+    missed = 1 - covered(noise(60_000), (Level(share),)).mean()
+    assert missed == pytest.approx(1 - share, rel=0.3)
+
+
 def test_a_row_that_knows_no_largest_error_takes_its_width_for_one() -> None:
     K, (_, state) = constants(NINETY, 1), reference(noise(900)[:, None], NINETY, 1, *ZEROS)
     parts = np.cumsum([0, *columns(1, 1).values()])

@@ -4,7 +4,7 @@ Converters append the layers of their source in order; the result is a :class:`s
 with as few layers as possible. Folding is computed in float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import ConvertError, ModelError
-from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Pointwise
+from ...network.layers import LSTM, Conv1D, Dense, Layer, LayerNorm, Parallel, Pointwise
 from ...network.model import Model
 from ...network.scaling import Scaling
 from ...network.window import can_be_stepped
@@ -131,6 +131,22 @@ class ModelBuilder:
             self.layers[-1] = Pointwise(last.input_size, activation)
             return
         self.add(Pointwise(N, activation), {"weight": np.ones(N), "bias": np.zeros(N)}, name)
+
+    def branch(self) -> "ModelBuilder":
+        """Return the builder of a branch that parts here, for :meth:`join`."""
+        return ModelBuilder(self.width, inside=True)
+
+    def join(self, parts: Sequence["ModelBuilder"], merge: str, name: str = "") -> None:
+        """Append branches that are merged, as :class:`streamlstm.Parallel` does."""
+        branches = [part.layers for part in parts]
+        weights = {
+            f"{b}.{n}.{key}": array
+            for b, part in enumerate(parts)
+            for n, arrays in enumerate(part.weights)
+            for key, array in arrays.items()
+        }
+        self.notes += [n for part in parts for n in part.notes if n not in self.notes]
+        self.add(Parallel(self._need_width(name), branches, merge), weights, name)
 
     def build(self, source: str, *, compared: str = "", **options: Any) -> Model:
         """Return the model.

@@ -89,6 +89,9 @@ def read_layer(kind: str, config: dict[str, Any], major: int, where: str) -> str
 
 def read_function(kind: str, config: dict[str, Any]) -> str | None:
     """Return the activation of a function in a graph; None if it is not one."""
+    if kind == "Clip":
+        limits = (number(config.get(key), kind) for key in ("x_min", "x_max"))
+        return name_activation("hard_tanh", *limits)
     name = _FUNCTIONS.get(str(config.get("function")) if kind == "TFOpLambda" else kind)
     return _OTHERS.get(name, name) if name else None
 

@@ -1,7 +1,7 @@
 """Layers of Keras that join branches."""
 
 from ...errors import ConvertError
-from ...network.layers import Last, Parallel
+from ...network.layers import Last
 from ..common.error_context import layer_errors
 from .context import Context
 from .network import KerasLayer
@@ -49,16 +49,7 @@ def branches_of(context: Context, layer: KerasLayer) -> list[Context]:
 
 def add_joined(context: Context, layer: KerasLayer, parts: list[Context], merge: str) -> None:
     """Append a layer that merges branches, and follow the number of rows."""
-    made = Parallel(context.need_width(layer), [part.builder.layers for part in parts], merge)
-    weights = {
-        f"{b}.{n}.{name}": array
-        for b, part in enumerate(parts)
-        for n, arrays in enumerate(part.builder.weights)
-        for name, array in arrays.items()
-    }
-    context.builder.add(made, weights, layer.where)
-    for part in parts:
-        context.builder.notes += [n for n in part.builder.notes if n not in context.builder.notes]
+    context.builder.join([part.builder for part in parts], merge, layer.where)
     times = [part.time for part in parts]
     context.time = max(times, key=lambda rows: -1 if rows is None else rows)
     if None in times and not any(rows and rows > 1 for rows in times):

@@ -121,7 +121,7 @@ class Context:
     def branch(self) -> "Context":
         """Return the context of a branch that parts here, with layers of its own."""
         inner = copy(self)
-        inner.builder = ModelBuilder(self.builder.width, inside=True)
+        inner.builder = self.builder.branch()
         return inner
 
     def end_sequence(self) -> None:

@@ -16,6 +16,7 @@ from ..common.weights import Float64Array, to_float64
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_activation, read_function, read_layer
 from .add_layers import from_cudnn
+from .affine import read_affine
 from .concatenate import ANNOTATION, SLICES
 from .config import read_slice
 from .evaluate_rows import join, looks_over_rows, over_rows
@@ -133,6 +134,9 @@ def _steps(weights: FileWeights, layer: KerasLayer, major: int) -> Iterator[Step
         yield dense(arrays, other)
     elif kind in ACTIVATIONS:
         yield activation(read_layer(kind, config, major, layer.where))
+    elif (affine := read_affine(layer)) is not None:
+        weight, shift = affine
+        yield lambda x: x * weight + shift
     elif (function := read_function(kind, config)) is not None:
         yield activation(function)
     elif kind == "PReLU":

@@ -177,8 +177,9 @@ def _tensors(call: Any) -> Iterator[tuple[str, int]]:
         if call.get("class_name") == "__keras_tensor__" and history:
             yield str(history[0]), int(history[2])
             return
-        for value in call.values():
-            yield from _tensors(value)
+        for key, value in call.items():
+            if key != "mask":  # which Masking gives: its note says what that means here
+                yield from _tensors(value)
     elif isinstance(call, list):
         if len(call) >= 3 and isinstance(call[0], str) and isinstance(call[1], int):
             yield call[0], int(call[2])

@@ -13,6 +13,7 @@ from ..common.options import merge_options
 from . import attention, branches, core, norms, over_rows, padding, recurrent
 from .activations import LAYERS as ACTIVATIONS
 from .activations import read_function, read_layer
+from .affine import read_affine
 from .concatenate import ANNOTATION
 from .context import CONVOLUTIONS, GLOBAL_POOLING, POOLING, TRAINING_ONLY, Context
 from .file import KerasFile, read_keras
@@ -146,6 +147,8 @@ def _add(context: Context, layer: KerasLayer) -> None:
         context.builder.activate(activation, layer.where)
     elif kind in _HANDLERS:
         _HANDLERS[kind](context, layer)
+    elif (affine := read_affine(layer)) is not None:
+        context.builder.scale(*affine, layer.where)
     elif (function := read_function(kind, config)) is not None:
         context.builder.activate(function, layer.where)
     else:

@@ -4,7 +4,9 @@ import numpy as np
 
 from ...errors import ConvertError
 from ..common.weights import Float64Array, Weights
+from .forks import as_last, common_positions
 from .layers import TorchLayer
+from .sequences import without_rest
 from .signals import Labels, Signal, Signals
 
 
@@ -67,8 +69,11 @@ def add(signals: Signals, a: Labels, b: Labels, factor: float, what: str) -> Lab
     left, right = signals.locate(a), signals.locate(b)
     if (left.signal < 0).any() or (right.signal < 0).any():
         raise ConvertError(f"{what} adds numbers that come from the input in part only")
+    position = left.position
     if (left.position != right.position).any():
-        raise ConvertError(f"{what} joins the values of different steps or streams")
+        ends = (as_last(signals, without_rest(signals, part)) for part in (a, b))
+        left, right = (signals.locate(part) for part in ends)
+        position, _ = common_positions(signals, left, right, what)
     columns = [part.reshape(-1) for part in (left.signal, left.value, right.signal, right.value)]
     kinds, which = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
     terms: dict[Signal, Float64Array] = {}
@@ -78,7 +83,7 @@ def add(signals: Signals, a: Labels, b: Labels, factor: float, what: str) -> Lab
             matrix = terms.setdefault(source, np.zeros((len(kinds), source.width)))
             matrix[row, column] += weight
     new = signals.sum(terms, np.zeros(len(kinds)))
-    return np.asarray(new.first + left.position * new.width + which.reshape(a.shape))
+    return np.asarray(new.first + position * new.width + which.reshape(a.shape))
 
 
 def absolute(signals: Signals, labels: Labels) -> Labels:

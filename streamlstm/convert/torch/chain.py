@@ -9,8 +9,10 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Repeat
 from ..common.weights import Float64Array, Weights
+from .forks import resolve_fork
 from .layers import TorchLayer
 from .sequences import without_rest
+from .signal import BranchesError
 from .signals import Labels, Signal, Signals, StreamsMixedError
 
 
@@ -161,10 +163,15 @@ def _split_residual(signals: Signals, signal: Signal) -> tuple[Signal, Residual]
     """Return an output without the input that is added to it, and that input."""
     if not signal.mixed:
         return signal, Residual()
-    terms, bias = signals.reduce({signal: np.eye(signal.width)}, beside_input=True)
+    try:
+        terms, bias = signals.reduce({signal: np.eye(signal.width)}, beside_input=True)
+    except BranchesError:
+        return signals.resolve(signal), Residual()
     added = terms.pop(signals.input, np.zeros((signal.width, signals.input.width)))
     if not terms:
         return signals.sum({signals.input: added}, bias), Residual()
+    if ((added != 0).sum(axis=1) > 1).any():  # a layer of the input
+        return resolve_fork(signals, signal), Residual()
     ((source, matrix),) = terms.items()
     if np.array_equal(matrix, np.eye(source.width)) and not bias.any():
         return source, _residual(added)
@@ -172,8 +179,6 @@ def _split_residual(signals: Signals, signal: Signal) -> tuple[Signal, Residual]
 
 
 def _residual(added: Float64Array) -> Residual:
-    if ((added != 0).sum(axis=1) > 1).any():
-        raise ConvertError("the output adds several inputs, or a layer of them, to one value")
     if not added.any():
         return Residual()
     skip = [int(np.argmax(row != 0)) if row.any() else -1 for row in added]
@@ -187,13 +192,11 @@ def layers_of(signal: Signal, signals: Signals) -> list[TorchLayer]:
     while signal is not signals.input:
         if signal.hidden:
             raise ConvertError(f"forward uses {signal.hidden}, which no layer returns here")
-        if signal.mixed or signal.source is None or signal.layer is None:
+        layer = signal.layer
+        if signal.mixed or signal.source is None or layer is None:
             signal = signals.resolve(signal)
             continue
-        layer = signal.layer
-        found.append(
-            replace(layer, weights=layer.weights.copy(), options=dict(layer.options), gap=None)
-        )
+        found.append(replace(layer.copy(), gap=None))
         signal = signal.source
     return _fold_selections(found[::-1])
 
@@ -202,6 +205,8 @@ def _fold_selections(layers: list[TorchLayer]) -> list[TorchLayer]:
     """Return layers with each selection of values multiplied into the weights behind it."""
     kept: list[TorchLayer] = []
     for layer in layers:
+        if layer.kind == "branches":
+            layer.options["branches"] = [_fold_selections(b) for b in layer.options["branches"]]
         before = kept[-1] if kept else None
         key = next((k for k in ("weight_ih_l0", "weight_ih") if k in layer.weights), "weight")
         if before is None or before.name != "a selection" or layer.kind not in _TAKERS:

@@ -1,7 +1,7 @@
 """Finds the chain of layers that is equivalent to a module: by its structure, then by numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,15 @@ def convert_module(
     module = _unwrap(module)
     found = find(module, window)
     if found is None:
-        return _build_registered(module, activations, states), given, NOT_COMPARED
+        try:
+            return _build_registered(module, activations, states), given, NOT_COMPARED
+        except ConvertError as error:
+            if window is not None:
+                raise
+            raise ConvertError(
+                f"{str(error).rstrip('.')}. {type(module).__name__} could not be called with a "
+                "series of any length; if it takes windows of T rows, give their number (window=T)."
+            ) from None
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
     if given.skip is not None and residual.skip is not None and not _same(residual, given):
@@ -278,9 +286,7 @@ def reference_outputs(model: Model, X: Float64Array) -> Float64Array:
 
 def _copy(layer: TorchLayer) -> TorchLayer:
     """Return a copy whose weights can be taken once more."""
-    return TorchLayer(
-        layer.name, layer.kind, layer.weights.copy(), dict(layer.options), layer.steps
-    )
+    return replace(layer.copy(), gap=None, open=False)
 
 
 def _same(found: Residual, given: Residual) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
+from .attention import multi_head
 from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
 from .sequences import as_sequence
@@ -317,4 +318,5 @@ LAYERS: dict[str, Callable[[Values, Call], list[Labels]]] = {
     "embedding": _embedding,
     "recurrent": _recurrent,
     "cell": _cell,
+    "attention": multi_head,
 }

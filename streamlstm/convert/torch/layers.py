@@ -1,7 +1,7 @@
 """Layers as PyTorch has them, and their assembly into a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,13 @@ class TorchLayer:
         As in ``named_modules``.
     kind : str
         recurrent, linear, batch_norm, layer_norm, embedding, function, rows (a layer over the rows
-        of a window), or table: an embedding or a linear layer without bias, which only the next
-        layer can tell apart.
+        of a window), branches, or table: an embedding or a linear layer without bias, which only
+        the next layer can tell apart.
     weights : Weights
     options : dict
         Options of its kind: epsilon, activation, features, initial_state; dim of a softmax; both,
-        of a bidirectional layer: "rows" or "ends"; layer, the one over rows as it is here.
+        of a bidirectional layer: "rows" or "ends"; layer, the one over rows as it is here;
+        branches, lists of layers, and merge.
     steps : list
         For a function: names of activations and affine maps, in order.
     gap : str, optional
@@ -55,6 +56,13 @@ class TorchLayer:
     gap: str | None = None
     open: bool = False
 
+    def copy(self) -> "TorchLayer":
+        """Return a copy, of which all weights can be taken, those of branches too."""
+        options = dict(self.options)
+        if self.kind == "branches":
+            options["branches"] = [[layer.copy() for layer in b] for b in options["branches"]]
+        return replace(self, weights=self.weights.copy(), options=options)
+
     @property
     def width(self) -> int | None:
         """Number of input values; None where any number will do."""
@@ -68,6 +76,9 @@ class TorchLayer:
         if self.kind == "rows":
             width: int = self.options["layer"].input_size
             return width
+        if self.kind == "branches":
+            firsts = [_next_width(branch, 0) for branch in self.options["branches"]]
+            return next((width for width in firsts if width is not None), None)
         if self.kind in ("linear", "table"):
             shape = shapes.get("weight", ())
             return shape[1] if len(shape) == 2 else None
@@ -162,6 +173,8 @@ def _add(builder: ModelBuilder, layer: TorchLayer, next_width: int | None, first
     elif kind == "rows":
         made = layer.options["layer"]
         builder.add(made, {key: weights.take(key) for key in weights.shapes}, name)
+    elif kind == "branches":
+        _add_branches(builder, layer)
     elif kind == "batch_norm":
         _add_batch_norm(builder, layer)
     elif kind == "layer_norm":
@@ -172,6 +185,15 @@ def _add(builder: ModelBuilder, layer: TorchLayer, next_width: int | None, first
                 builder.activate(step, name)
             else:
                 builder.scale(*step, name)
+
+
+def _add_branches(builder: ModelBuilder, layer: TorchLayer) -> None:
+    parts = [builder.branch() for _ in layer.options["branches"]]
+    for part, layers in zip(parts, layer.options["branches"], strict=True):
+        for n, inner in enumerate(layers):
+            _add(part, inner, _next_width(layers, n + 1), first=False)
+            inner.weights.finish()
+    builder.join(parts, layer.options["merge"], layer.name)
 
 
 def _add_linear(builder: ModelBuilder, weights: Weights, name: str) -> None:

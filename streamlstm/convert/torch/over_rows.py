@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...errors import ConvertError
-from ...network.layers import Conv1D, Pool
+from ...network.layers import Conv1D, Pool, SoftmaxOverRows
 from ..common.weights import Float64Array
 from .layers import to_array
 from .sequences import padding_of, whole_sequence
@@ -94,6 +94,22 @@ def pool_all(values: Values, given: dict[str, Any], function: str) -> Labels:
     found = values.signals.labels(made, streams)
     found = found if labels.ndim == 3 else found[0]
     return np.expand_dims(found, dim) if given.get("keepdim") else found
+
+
+def softmax_over_rows(values: Values, labels: Labels, dim: int) -> Labels:
+    """Follow a softmax over all steps of [B, T, N], [B, N, T] or of [B, T], numbers."""
+    rows = np.moveaxis(labels, dim, 0)
+    flat = rows.ndim == 2
+    if flat:
+        stream, _ = values.signals.steps_of(values.signals.locate(rows))
+        rows = rows[:, :, None] if (stream != stream[:, :1]).any() else rows[:, None]
+        batched = rows.shape[2] == 1
+    source, streams = whole_sequence(values, rows, f"{values.where} (softmax)")
+    made = values.signals.over_rows(source, SoftmaxOverRows(source.width), "softmax")
+    found = values.signals.labels(made, streams * made.rows + np.arange(made.rows)[:, None])
+    if flat:
+        found = found[:, :, 0] if batched else found[:, 0]
+    return np.moveaxis(found, 0, dim)
 
 
 def _maximum(values: Values, args: Any, kwargs: Any, given: Any) -> list[Value] | None:

@@ -1,9 +1,9 @@
 """Why a function or a module of PyTorch cannot be stepped, for messages."""
 
 _REASONS = {
-    "attention": "it attends to the whole past, which cannot be stepped",
-    "attn": "it attends to the whole past, which cannot be stepped",
-    "transformer": "it attends to the whole past, which cannot be stepped",
+    "attention": "attention is followed as PyTorch's own modules and functions over a window",
+    "attn": "attention is followed as PyTorch's own modules and functions over a window",
+    "transformer": "attention is followed as PyTorch's own modules and functions over a window",
     "conv": "a convolution looks at several steps at once",
     "pool": "pooling looks at several steps at once",
     "embedding_bag": "it sums over several categories",
@@ -16,7 +16,6 @@ _REASONS = {
     "diff": "it takes the difference of two steps, and there is no layer for it",
     "pad": "it puts steps beside those of the stream",
     "einsum": "only products with a constant matrix are followed: write it as a Linear",
-    "bmm": "a product of two parts of the network has no layer here",
     "where": "a choice by numbers has no layer here",
     "lstm": "its forward is not that of PyTorch's own layer",
     "gru": "its forward is not that of PyTorch's own layer",

@@ -160,6 +160,8 @@ class Recorder(TorchFunctionMode):  # type: ignore[misc] # torch is not read
         known: list[Value] = []
         try:
             known = [] if problem else [Value(part) for part in LAYERS[kind](self.values, call)]
+            rest = ConvertError(f"forward uses the shares of {call.name}")
+            known += [Value(problem=rest)] * (0 if problem else len(made) - len(known))
         except ConvertError as error:
             problem = error
         self.values.set(made, [Value(problem=problem)] * len(made) if problem else known)
@@ -174,6 +176,7 @@ def _leaf_kind(module: nn.Module) -> str | None:
         (nn.BatchNorm1d, "batch_norm"),
         (nn.LayerNorm, "layer_norm"),
         (nn.Embedding, "embedding"),
+        (nn.MultiheadAttention, "attention"),
     ):
         if isinstance(module, class_):
             return kind if type(module).forward is class_.forward else None

@@ -19,6 +19,10 @@ class StreamsMixedError(ConvertError):
     """Values of several streams meet, as in a call with the axes in another order."""
 
 
+class BranchesError(ConvertError):
+    """Signals are joined that no single layer computes."""
+
+
 @dataclass(eq=False)
 class Signal:
     """A series of vectors, by what computes them.

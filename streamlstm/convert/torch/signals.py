@@ -16,10 +16,11 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Flatten, Layer
 from ..common.weights import Float64Array, Weights
+from .forks import resolve_fork, rows_beside
 from .layers import TorchLayer
 from .signal import CONSTANT as CONSTANT
+from .signal import BranchesError, Located
 from .signal import Labels as Labels
-from .signal import Located
 from .signal import Signal as Signal
 from .signal import StreamsMixedError as StreamsMixedError
 
@@ -92,8 +93,8 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
-        found = Located(*(part.reshape(-1, labels.shape[-1]) for part in self.locate(labels)))
-        if self._is_apart(found, what):
+        found, joined = rows_beside(self, labels.reshape(-1, labels.shape[-1]))
+        if not joined and self._is_apart(found, what):
             found = self._flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
         if (found.signal != found.signal[0]).any() or (found.value != found.value[0]).any():
@@ -121,9 +122,12 @@ class Signals:
 
     def steps_of(self, found: Located) -> tuple[Labels, Labels]:
         """Return stream and step of labels taken apart."""
-        rows = np.array([signal.rows for signal in self._all])[found.signal]
-        stream, step = np.divmod(found.position, rows)
+        stream, step = np.divmod(found.position, self.rows_of(found))
         return stream, step
+
+    def rows_of(self, found: Located) -> Labels:
+        """Return how many rows the signal has of each label taken apart."""
+        return np.array([signal.rows for signal in self._all])[found.signal]
 
     def _flattened(self, found: Located) -> Located:
         """Return labels as those of whole windows, each one row."""
@@ -215,15 +219,18 @@ class Signals:
 
     def sum(self, terms: dict[Signal, Float64Array], bias: Float64Array) -> Signal:
         """Return ``sum(matrix @ signal) + bias``."""
-        if len({signal.rows for signal in terms}) > 1:
+        rows = max(signal.rows for signal in terms)
+        if {signal.rows for signal in terms} - {1, rows}:
             joined = ", ".join(signal.name for signal in terms)
             raise ConvertError(f"forward joins branches with other numbers of steps: {joined}")
         if len(terms) == 1:
             ((source, matrix),) = terms.items()
+            if np.array_equal(matrix, np.eye(source.width)) and not bias.any():
+                return source
             return self.linear(source, matrix, bias if bias.any() else None, "a sum")
         parts = [(id(signal), matrix.tobytes()) for signal, matrix in terms.items()]
         key = ("sum", *parts, bias.tobytes())
-        return self.add(key, len(bias), terms=list(terms.items()), bias=bias)
+        return self.add(key, len(bias), terms=list(terms.items()), bias=bias, rows=rows)
 
     def resolve(self, signal: Signal) -> Signal:
         """Return a signal as one that a chain of layers computes.
@@ -235,7 +242,10 @@ class Signals:
         """
         if not signal.mixed:
             return signal
-        terms, bias = self.reduce({signal: np.eye(signal.width)}, beside_input=False)
+        try:
+            terms, bias = self.reduce({signal: np.eye(signal.width)}, beside_input=False)
+        except BranchesError:
+            return resolve_fork(self, signal)
         return self.sum(terms, bias)
 
     def reduce(
@@ -264,7 +274,7 @@ class Signals:
         found = [s for s in terms if s.layer is not None and s.layer.kind == "embedding"]
         if len(found) != 1 or {*terms} - {*found} != {self.input}:
             joined = ", ".join(signal.name for signal in terms)
-            raise ConvertError(f"forward joins branches that no single layer computes: {joined}")
+            raise BranchesError(f"forward joins branches that no single layer computes: {joined}")
         numeric = terms[self.input]
         if numeric[:, 0].any():
             raise ConvertError("forward uses the category as a number beside its embedding")

@@ -27,6 +27,8 @@ _PAIRS = {
     **dict.fromkeys(("_orig", "_mask"), ("_orig", "_mask")),
     **dict.fromkeys(("original0", "original1"), ("original0", "original1")),
 }
+# Weights of classes in a loss, which Lightning saves beside the network.
+_LOSS = re.compile(r"(^|\.)(criterion|loss|loss_?fn|loss_?func(tion)?)\.(pos_)?weight$")
 QUANTIZED = "it is quantized: bring the network that it was made from, in floating point"
 
 
@@ -106,13 +108,15 @@ def assign_initial_state(
 
 
 def resolve_parametrizations(state: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a state dict with the weights of weight_norm and pruning computed.
+    """Return a state dict with the weights of weight_norm and pruning computed, without a loss.
 
     ``weight_g`` and ``weight_v`` (``original0`` and ``original1`` of a parametrization) are the
     length and the direction of each row; pruning multiplies ``weight_orig`` by ``weight_mask``.
     """
     found: dict[Any, Any] = {}
     for key, tensor in state.items():
+        if isinstance(key, str) and _LOSS.search(key):
+            continue
         match = _PARAMETRIZED.fullmatch(key) if isinstance(key, str) else None
         parts = match and [f"{key[: match.end(1)]}{end}" for end in _PAIRS[match[2]]]
         if not match or not parts or not {*parts} <= state.keys():

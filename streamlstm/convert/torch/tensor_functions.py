@@ -9,10 +9,12 @@ import torch
 from ...errors import ConvertError
 from . import functions
 from .arithmetic import absolute, add, scale
+from .attention import matmul, scaled_dot_product, shares_of
+from .forks import multiply
 from .layer_calls import add_batch_norm, add_embedding, add_layer_norm, add_linear
 from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
-from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all
+from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all, softmax_over_rows
 from .signals import Labels, apply_single
 from .values import Value, Values, tensors_in
 
@@ -25,6 +27,7 @@ _NAMES = {
     "negative": "neg",
     "absolute": "abs",
     "mm": "matmul",
+    "bmm": "matmul",
 }
 
 
@@ -124,11 +127,16 @@ def _softmax(values: Values, name: str, args: Any, kwargs: Any) -> Labels:
     labels = values.labels(args[0])
     if dim is None:  # what PyTorch takes then
         dim = 0 if labels.ndim in (0, 1, 3) else 1
+    if name == "softmax" and is_over_rows(values, args[0], dim):
+        return softmax_over_rows(values, labels, dim)
     last = np.moveaxis(labels, dim, -1)
     try:
         source, positions = values.signals.vectors(last, name)
     except ConvertError as error:
         raise ConvertError(f"{error}: use dim=-1, the features") from None
+    shares = shares_of(values, source) if name == "softmax" else None
+    if shares is not None:
+        return np.moveaxis(values.signals.labels(shares, positions), -1, dim)
     source = values.signals.resolve(source)
     layer = read_module(functions.SOFTMAX[name](), name)
     new = values.signals.add(("softmax", name), source.width, source, layer=layer)
@@ -183,7 +191,7 @@ def _scale(
 
 
 def _gated(values: Values, name: str, a: Any, b: Any) -> Labels | None:
-    """Follow ``x * sigmoid(x)``; None for other products."""
+    """Follow ``x * sigmoid(x)`` and other products; None for quotients."""
     if name != "mul":
         return None
     for x, gate in ((a, b), (b, a)):
@@ -194,7 +202,8 @@ def _gated(values: Values, name: str, a: Any, b: Any) -> Labels | None:
                 apply_single(values.signals, labels, *_named(inner)), other
             ):
                 return apply_single(values.signals, labels, *_named(outer))
-    return None
+    what = f"{values.where} ({name})"
+    return multiply(values.signals, values.labels(a), values.labels(b), what)
 
 
 def _named(name: str) -> tuple[Any, Callable[[], list[TorchLayer]]]:
@@ -226,8 +235,10 @@ def _linear(values: Values, args: Any, kwargs: Any) -> Labels:
 def _matmul(values: Values, args: Any, kwargs: Any) -> Labels:
     given = _given(("input", "other"), args, kwargs)
     x, weight = given["input"], given["mat2" if "mat2" in given else "other"]
+    if values.is_live(weight) and values.is_live(x):
+        return matmul(values, x, weight)
     if values.is_live(weight):
-        raise ConvertError(f"{values.where} multiplies two parts of the network (matmul)")
+        raise ConvertError(f"{values.where} multiplies a constant by a part of the network")
     if weight.dim() > 2:
         raise ConvertError(f"{values.where} multiplies by a batch of matrices (matmul)")
     matrix = weight[:, None] if weight.dim() == 1 else weight
@@ -291,8 +302,8 @@ def _summed(values: Values, args: Any, kwargs: Any, mean: bool) -> Labels:
     """Follow a sum or mean over the features."""
     given = _given(("input", "dim", "keepdim"), args, kwargs)
     name = "mean" if mean else "sum"
-    if mean and is_over_rows(values, given["input"], given.get("dim")):
-        return pool_all(values, given, "mean")
+    if is_over_rows(values, given["input"], given.get("dim")):
+        return pool_all(values, given, name)
     dim, labels = given.get("dim"), values.labels(given["input"])
     if isinstance(dim, tuple | list) and len(dim) == 1:
         dim = dim[0]
@@ -315,6 +326,7 @@ _LAYERS: dict[str, Callable[[Values, Any, Any], Labels]] = {
     "linear": _linear,
     "matmul": _matmul,
     "addmm": _addmm,
+    "scaled_dot_product_attention": scaled_dot_product,
     "layer_norm": _layer_norm,
     "batch_norm": _batch_norm,
     "embedding": _embedding,

@@ -57,12 +57,17 @@ class Values:
         Names of the modules whose ``forward`` runs, the innermost last.
     runs : dict
         By source and module, the signals of the states of each run of a recurrent layer.
+    scores, shares : dict
+        Of each signal of attention scores its queries and keys; of each softmax of one these, and
+        the factor of the scores.
     """
 
     def __init__(self, signals: Signals, name: str) -> None:
         self.signals = signals
         self.path = [name]
         self.runs: dict[tuple[int, int], list[list[list[Signal]]]] = {}
+        self.scores: dict[Signal, tuple[Signal, Signal]] = {}
+        self.shares: dict[Signal, tuple[Signal, Signal, float]] = {}
         self._known: dict[int, tuple[torch.Tensor, Value]] = {}  # the tensor keeps its id in use
 
     @property

@@ -1,7 +1,7 @@
 """Prediction intervals of one output of one stream; the equations are in online/intervals.py.
 
-Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, MOST, then of each
-level MISS, SIDE, TIED, WIDER and NARROWER; levels of one side one after another and rising.
+Constants of the owner, in ``K`` from ``k`` on: LEVELS, PACE, LOWER, UPPER, MOST, FADE, then of
+each level MISS, SIDE, TIED, WIDER and NARROWER; levels of one side one after another and rising.
 """
 
 import math
@@ -16,8 +16,8 @@ from .elementary import exp
 FAST, SLOW, WEIGHT, COUNT, RATIOS = range(5)
 LEAN, SCALE, HALVES = range(3)
 
-LEVELS, PACE, LOWER, UPPER, MOST = range(5)
-LEVEL = 5  # of the first level
+LEVELS, PACE, LOWER, UPPER, MOST, FADE = range(6)
+LEVEL = 6  # of the first level
 MISS, SIDE, TIED, WIDER, NARROWER = range(5)
 LEVEL_SIZE = 5
 BOTH, ABOVE, BELOW = 0, 1, -1  # values of SIDE
@@ -37,7 +37,8 @@ SMALLEST, LARGEST = 1e-30, 1e30  # of a scale
 RATIO_SMALLEST, RATIO_LARGEST = 0.001, 1000.0
 TIED_SHARE = 0.09  # of its first ratio: TIED, below which residuals of 0 do not narrow a level
 COUNTED = 10_000.0  # where the count stops
-FADED = 0.0005  # of the largest error of late, in a row, times PACE
+FADED = 0.0005  # of the largest error of late, in a row, times PACE; or this part of a share of
+FADED_OF_MISS = 0.05  # misses, which must come to pass before the error is forgotten
 BEYOND = 0.05  # half a width is at most that error and this part of it, times the root of PACE
 
 
@@ -71,14 +72,14 @@ def learn_scale(S, at, w, pace, size, lean, scale, learns):
 
 
 @inlined
-def learn_largest(largest, pace, size, half, learns):
+def learn_largest(largest, fade, size, half, learns):
     """Return the largest error of late after one of this ``size``; 0 before the first.
 
     ``half`` is half the width of the last level, as it was shown with the forecast that is due: a
     row of the former version knows no error, but how wide it was.
     """
     begun = max(size, abs(half)) if half == half else size
-    after = min(max(size, largest * (1.0 - FADED * pace)) if largest > 0.0 else begun, LARGEST)
+    after = min(max(size, largest * (1.0 - fade)) if largest > 0.0 else begun, LARGEST)
     return after if learns else largest
 
 
@@ -205,7 +206,7 @@ def interval_update(S, at, K, k, position, residual, largest):
         lean, scale = float64(S[shown + LEAN]), float64(S[shown + SCALE])
         learn_scale(S, at, 1, pace, size, lean, scale, True)
         half = float64(S[shown + HALVES + levels - 1])
-        S[largest] = learn_largest(float64(S[largest]), pace, size, half, True)
+        S[largest] = learn_largest(float64(S[largest]), float64(K[k + FADE]), size, half, True)
     lean, scale = show(S, at, 1)
     S[shown + LEAN], S[shown + SCALE] = lean, scale
     for n in range(levels):

@@ -107,7 +107,7 @@ def _learn_ratios(T, shown, D, levels, K, k, pace):
 
 
 @inlined
-def _learn_scales(T, D, half, pace):
+def _learn_scales(T, D, half, pace, fade):
     """Learn the scales from ``D[LEANS]`` and ``D[SCALES]``; show those of the new forecasts.
 
     ``half`` is half the width of the last level, as it was shown.
@@ -116,7 +116,7 @@ def _learn_scales(T, D, half, pace):
     for m in range(TILE):
         size = abs(D[RESIDUAL + m])
         known = size < math.inf
-        D[LARGEST + m] = intervals.learn_largest(D[LARGEST + m], pace, size, D[HALF + m], known)
+        D[LARGEST + m] = intervals.learn_largest(D[LARGEST + m], fade, size, D[HALF + m], known)
         intervals.learn_scale(T, m, TILE, pace, size, D[LEANS + m], D[SCALES + m], known)
         D[LEANS + m], D[SCALES + m] = intervals.show(T, m, TILE)
 
@@ -190,7 +190,8 @@ def intervals_tile(
     take(T, shown + SCALE * TILE, D, SCALES)
     for m in range(TILE):
         D[LARGEST + m] = float64(S[rows[m] + largest])
-    _learn_scales(T, D, shown + (HALVES + levels - 1) * TILE, pace)
+    fade = float64(K[k + intervals.FADE])
+    _learn_scales(T, D, shown + (HALVES + levels - 1) * TILE, pace, fade)
     put(D, LEANS, T, shown + LEAN * TILE)
     put(D, SCALES, T, shown + SCALE * TILE)
     for n in range(levels):
