@@ -20,7 +20,7 @@ def suspect_sentinels(name: str, values: NDArray[np.float64]) -> list[Note]:
     values : float64[n]
         Its values; NaN is ignored.
     """
-    notes = []
+    notes: list[Note] = []
     if np.isnan(values).all():
         return notes
     for extreme in (np.fmin, np.fmax):
