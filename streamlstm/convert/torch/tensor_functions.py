@@ -204,8 +204,8 @@ def _gated(values: Values, name: str, a: Any, b: Any) -> Labels | None:
             ):
                 return apply_single(values.signals, labels, *_named(outer))
     left, right = np.broadcast_arrays(values.labels(a), values.labels(b))
-    ends = (without_rest(values.signals, part) for part in (left, right))
-    return multiply(values.signals, *ends, f"{values.where} ({name})")
+    left, right = (without_rest(values.signals, part) for part in (left, right))
+    return multiply(values.signals, left, right, f"{values.where} ({name})")
 
 
 def _named(name: str) -> tuple[Any, Callable[[], list[TorchLayer]]]:
