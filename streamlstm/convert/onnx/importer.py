@@ -114,7 +114,7 @@ def _made_of(model: Any) -> str:
         if brought
         else ""
     )
-    return f"The graph is made of {listed}{more}.{hint}"
+    return f"The ONNX graph is made of {listed}{more}.{hint}"
 
 
 def _window(model: Any, inputs: Mapping[str, SymbolicTensor], tensor: SymbolicTensor) -> int | None:

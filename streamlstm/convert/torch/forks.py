@@ -109,6 +109,34 @@ def as_last(signals: Signals, labels: Labels) -> Labels:
     return moved
 
 
+def rows_beside(signals: Signals, labels: Labels) -> tuple[Located, bool]:
+    """Take labels[M, N] apart; tell whether signals of one row are beside those of several.
+
+    A number of one row then is at the place of the others of its vector, and so is that of a
+    last row beside those of other rows or of one row.
+    """
+    found = signals.locate(labels)
+    apart = (found.position != found.position[:, :1]).any()
+    if not apart or not signals.windowed or (found.signal < 0).any():
+        return found, False
+    _, step = signals.steps_of(found)
+    last = (step == signals.rows_of(found) - 1).all(axis=0)
+    moved = labels.copy()
+    moved[:, last] = as_last(signals, labels[:, last])
+    changed = signals.locate(moved)
+    rows = signals.rows_of(changed)
+    stream, _ = signals.steps_of(changed)
+    most = int(rows.max())
+    first = np.argmax(rows == most, axis=1)[:, None]
+    place = np.take_along_axis(changed.position, first, axis=1)
+    position = np.where(rows == most, changed.position, place)
+    fits = ((rows == 1) | (rows == most)).all() and (stream == stream[:, :1]).all()
+    fits = fits and len(np.unique(place % most)) == most  # all rows, not one of them
+    if not fits or (position != place).any() or not (rows == most).any(axis=1).all():
+        return found, False
+    return Located(changed.signal, position, changed.value), True
+
+
 def common_positions(
     signals: Signals, left: Located, right: Located, what: str
 ) -> tuple[Labels, int]:

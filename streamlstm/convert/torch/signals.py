@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Flatten, Layer
 from ..common.weights import Float64Array, Weights
-from .forks import as_last, resolve_fork
+from .forks import resolve_fork, rows_beside
 from .layers import TorchLayer
 from .signal import CONSTANT as CONSTANT
 from .signal import BranchesError, Located
@@ -93,7 +93,7 @@ class Signals:
         ConvertError
             If the numbers along it are of several steps or streams, or are constants.
         """
-        found, joined = self._rows_beside(labels.reshape(-1, labels.shape[-1]))
+        found, joined = rows_beside(self, labels.reshape(-1, labels.shape[-1]))
         if not joined and self._is_apart(found, what):
             found = self._flattened(found)
         pairs = list(zip(found.signal[0], found.value[0], strict=True))
@@ -101,33 +101,6 @@ class Signals:
             raise ConvertError(f"{what} is given other values at some steps than at others")
         signal = self.gather([(self._all[n], value) for n, value in pairs])
         return signal, found.position[:, 0].reshape(labels.shape[:-1])
-
-    def _rows_beside(self, labels: Labels) -> tuple[Located, bool]:
-        """Take labels[M, N] apart; tell whether signals of one row are beside those of several.
-
-        A number of one row then is at the place of the others of its vector, and so is that of a
-        last row beside those of other rows or of one row.
-        """
-        found = self.locate(labels)
-        apart = (found.position != found.position[:, :1]).any()
-        if not apart or not self.windowed or (found.signal < 0).any():
-            return found, False
-        _, step = self.steps_of(found)
-        last = (step == self.rows_of(found) - 1).all(axis=0)
-        moved = labels.copy()
-        moved[:, last] = as_last(self, labels[:, last])
-        changed = self.locate(moved)
-        rows = self.rows_of(changed)
-        stream, _ = self.steps_of(changed)
-        most = int(rows.max())
-        first = np.argmax(rows == most, axis=1)[:, None]
-        place = np.take_along_axis(changed.position, first, axis=1)
-        position = np.where(rows == most, changed.position, place)
-        fits = ((rows == 1) | (rows == most)).all() and (stream == stream[:, :1]).all()
-        fits = fits and len(np.unique(place % most)) == most  # all rows, not one of them
-        if not fits or (position != place).any() or not (rows == most).any(axis=1).all():
-            return found, False
-        return Located(changed.signal, position, changed.value), True
 
     def _is_apart(self, found: Located, what: str) -> bool:
         """Return whether the numbers of a vector are of several steps, as those of a window."""
