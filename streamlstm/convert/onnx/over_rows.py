@@ -76,8 +76,7 @@ def convolution(node: Node, x: SymbolicTensor, W: Value, B: Value = None) -> Sym
     x, *more = without_zeros(of_channels(node, x, groups * part))
     stride, dilation = (_single(node.attribute(key), 1) for key in ("strides", "dilations"))
     assert x.time is not None
-    rows = x.time.size + sum(more)
-    pads = _pads(node, rows, (k - 1) * dilation + 1, stride)
+    pads = _pads(node, x.time.size + sum(more), (k - 1) * dilation + 1, stride)
     left, right = (own + n for own, n in zip(pads, more, strict=True))
     layer = Conv1D(groups * part, O, k, stride, dilation, left, right)
     weight = full.reshape(O, groups * part, k).transpose(0, 2, 1)
