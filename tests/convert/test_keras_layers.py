@@ -150,6 +150,18 @@ def test_one_mean_for_all_features(tmp_path: Path) -> None:
     assert np.array_equal(model.input_scaling.scale, [2, 2])
 
 
+def test_a_second_output_is_refused_with_the_way(tmp_path: Path) -> None:
+    def one_more(content: Any) -> None:
+        content["config"]["output_layers"] = [
+            ["lstm", 0, 0],
+            content["config"]["output_layers"],
+        ]
+
+    message = refused(changed_zip("keras3_functional_zip", tmp_path / "m.keras", config=one_more))
+    assert "has the outputs lstm, " in message
+    assert "keras.Model(net.input, net.get_layer('lstm').output)" in message
+
+
 def test_a_custom_class_is_refused_with_advice(tmp_path: Path) -> None:
     def own(content: Any) -> None:
         content["class_name"] = "MyModel"
