@@ -320,7 +320,7 @@ def test_another_output_of_a_graph_is_said() -> None:
 
 def test_statistics_of_each_row_are_refused_as_such() -> None:
     scale = np.ones(ROWS, np.float32)
-    arrays = {name: scale for name in ("s", "b", "m", "v")}
+    arrays = dict.fromkeys(("s", "b", "m", "v"), scale)
     normal = node("BatchNormalization", "x s b m v", "y")
     with pytest.raises(sl.ConvertError, match="each row of the window by statistics of its own"):
         sl.from_onnx(graphs.graph([normal], arrays, {"x": ["n", ROWS, F]}, ["y"]))
