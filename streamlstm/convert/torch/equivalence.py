@@ -59,8 +59,6 @@ def convert_module(
         _check_rows(module, wanted)
         try:
             builder = build_registered(module, activations, states)
-            _check_arguments(module)
-            return builder, given, NOT_COMPARED
         except ConvertError as error:
             if wanted.window is not None:
                 raise
@@ -68,6 +66,8 @@ def convert_module(
                 f"{str(error).rstrip('.')}. {type(module).__name__} could not be called with a "
                 "series of any length; if it takes windows of T rows, give their number (window=T)."
             ) from None
+        _check_arguments(module)
+        return builder, given, NOT_COMPARED
     layers = _with_activations(found.chain.layers, activations)
     residual = found.chain.residual
     if given.skip is not None and residual.skip is not None and not _same(residual, given):
@@ -107,7 +107,7 @@ def _check_arguments(module: Any) -> None:
         raise ConvertError(
             f"{type(module).__name__} takes one tensor, and what its forward does with it could "
             "not be seen, for it could not be called with a series of random numbers. If it "
-            "applies its layers in the order in which they are registered, give its state_dict()"
+            "applies its layers in the order in which they are registered, give its state_dict()."
         )
 
 
