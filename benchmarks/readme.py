@@ -4,8 +4,8 @@
 
 Reads `benchmarks/results/NAME.json`, which each benchmark writes with `--json`, and replaces the
 text between two markers. README.md gets the most important results, docs/figures.md all except the
-counts of instructions, which serve for comparison only, and those of the online stage and of
-calendars, which docs/online.md and docs/training.md have.
+counts of instructions, which serve for comparison only, and those of the online stage, of
+forecasts and of calendars, which docs/online.md and docs/training.md have.
 """
 
 import argparse
@@ -36,11 +36,18 @@ ONLINE: dict[str, tuple[str, ...]] = {
     "intervals": (*_INTERVALS, "worst winkler"),
     **dict.fromkeys(("missing", "false_alarms", "faults", "nab"), ()),
 }
+_BASELINES = ("persistence", "season", "autoregression")
+TRAINING: dict[str, tuple[str, ...]] = {
+    "forecast_commands": ("series", "values scored", "model", *_BASELINES),
+    "forecast_series": (),
+    "forecast_informer": ("hours", "model", "persistence", "Informer", "LSTMa"),
+    "calendars": (),
+}
 FILES: dict[str, dict[str, tuple[str, ...]]] = {
     "README.md": SHORT,
     "docs/figures.md": ALL,
     "docs/online.md": ONLINE,
-    "docs/training.md": {"calendars": ()},
+    "docs/training.md": TRAINING,
 }
 
 

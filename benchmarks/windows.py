@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from streamlstm import LSTM, Attention, Conv1D, Dense, Engine, Model
+from streamlstm import GRU, LSTM, Attention, Conv1D, Dense, Engine, Model
 from streamlstm.backends.warmup import compile_for
 from streamlstm.network.layers import Layer
 
@@ -29,6 +29,7 @@ ONE, HEAD = LSTM(F, H), Dense(H, 1)
 NETWORKS: dict[str, Sequence[Layer]] = {
     "LSTM": [ONE, HEAD],
     "two LSTMs": [ONE, LSTM(H, H), HEAD],
+    "GRU": [GRU(F, H), HEAD],
     "Conv1D, LSTM": [Conv1D(F, 32, 3, pad_left=2, activation="relu"), LSTM(32, H), HEAD],
     "LSTM, Attention": [ONE, Attention(H), HEAD],
 }
@@ -64,6 +65,12 @@ def _torch_layer(layer: Layer, weights: dict[str, Any]) -> Callable[[Any], Any]:
             lstm.bias_ih_l0.copy_(own["bias"])
             lstm.bias_hh_l0.zero_()
         return lambda X: lstm(X)[0]
+    if isinstance(layer, GRU):
+        gru = torch.nn.GRU(layer.input_size, layer.hidden_size, batch_first=True)
+        with torch.no_grad():
+            for name in layer.parameters():
+                getattr(gru, f"{name}_l0").copy_(own[name])
+        return lambda X: gru(X)[0]
     if isinstance(layer, Conv1D):
         weight, padding = own["weight"].transpose(1, 2).contiguous(), (layer.pad_left, 0)
         functional = torch.nn.functional

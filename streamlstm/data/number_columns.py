@@ -174,7 +174,7 @@ def _convert(
         cells = cells.cast(pa.string())  # of which none is a number
     numbers = reading.numbers
     values = to_float64(_to_numbers(cells, number_format, missing) if numbers is None else numbers)
-    told = np.isin(values, missing.numbers)
+    told = np.isin(values, missing.numbers) if missing.numbers else np.zeros((), np.bool_)
     if told.any():
         values = np.where(told, np.nan, values)
     unusable = ~(np.abs(values) <= MAX_FLOAT32)

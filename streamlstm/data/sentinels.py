@@ -20,11 +20,11 @@ def suspect_sentinels(name: str, values: NDArray[np.float64]) -> list[Note]:
     values : float64[n]
         Its values; NaN is ignored.
     """
-    notes = []
-    for extreme in (np.nanmin, np.nanmax):
-        if np.isnan(values).all():
-            break
-        value = float(extreme(values))
+    notes: list[Note] = []
+    if np.isnan(values).all():
+        return notes
+    for extreme in (np.fmin, np.fmax):
+        value = float(extreme.reduce(values))
         same = values == value
         count = int(same.sum())
         if count < _LEAST or value != np.trunc(value) or abs(value) < _LEAST:

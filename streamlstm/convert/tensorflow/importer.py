@@ -95,7 +95,7 @@ def _convert(
         model = to_onnx_model(graph, output)
         return convert_graph(model, None, options, source, graph.notes)
     except ConvertError as error:
-        text = str(error).partition(" The graph is made of ")[0].rstrip(".")
+        text = str(error).partition(" The ONNX graph is made of ")[0].rstrip(".")
         raise ConvertError(
             f"{name}: {text}. {_made_of(graph)} Bring the Keras network that it was made from, if "
             "you have it: model.save('network.keras')."
@@ -107,7 +107,7 @@ def _convert(
 def _made_of(graph: Graph) -> str:
     kinds = Counter(op.op for op in graph.operations if op.op not in ("Const", "NoOp", "Identity"))
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
-    return f"The graph is made of {listed}{' and others' if len(kinds) > 8 else ''}."
+    return f"The graph of TensorFlow is made of {listed}{' and others' if len(kinds) > 8 else ''}."
 
 
 def tflite_evaluators(path: str, output: str | None = None) -> Iterator[Evaluator]:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import float32, float64, int64
 
 from .. import layout
-from ..cache import inlined
+from ..cache import inlined, internal
 from . import table
 from .adaptation import sizes_of
 from .anomaly_columns import MISSING, NONE
@@ -89,8 +89,12 @@ def _absences(weights, program, S, rows, missing, D):
             D[ABSENT + m], D[UNFORECAST + m] = float64(absent), float64(unforecast)
 
 
-@inlined
+@internal
 def _adapt(weights, program, group, S, rows, counts, X, x, Z, z, places):
+    """Adapt and mix the outputs of a group, one stream after another.
+
+    Not inlined: beside the rest of what is done for a tile LLVM made slower code of it.
+    """
     V, first = program[layout.WIDTH], program[group + table.FIRST]
     sizes = sizes_of(weights, program[group + table.ADAPTATION_CONSTANTS])
     for m in range(TILE):

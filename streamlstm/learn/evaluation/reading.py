@@ -75,8 +75,9 @@ def needed_columns(model: Model, given: Sequence[str] | None = None) -> tuple[st
 def checked_inputs(model: Model, table: Table) -> Array:
     """Return the model's inputs, refused if a value is missing that the model does not fill."""
     inputs = inputs_of(model, table)
-    row, column = np.nonzero(np.isnan(inputs))
-    if len(row) and not fills(model):
+    missing = np.isnan(inputs)
+    if not fills(model) and missing.any():
+        row, column = np.nonzero(missing)
         raise DataError(
             f"{table.path}:{table.lines[row[0]]}: column {model.inputs[column[0]]!r}: expected a "
             f"number, the cell is empty ({len(row)} such cells); this model fills no missing "
