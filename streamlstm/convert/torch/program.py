@@ -11,12 +11,13 @@ from ..common.builder import ModelBuilder
 from ..common.frameworks import first_line
 from ..common.weights import Float64Array
 from .chain import Residual
-from .equivalence import NOT_COMPARED, convert_module, find
+from .equivalence import COMPARED, NOT_COMPARED, convert_module, find
 from .exported_graph import is_operation, open_graph
 from .forms import STEPS, draw
 from .layers import InitialState
 from .program_module import ProgramModule
 from .values import tensors_in
+from .widths import Wanted
 
 Pair = tuple[Float64Array, Float64Array]
 _SCALES = (1.0, 0.05, 20.0)
@@ -40,7 +41,7 @@ def convert_program(
     activations: Mapping[str, str],
     states: Sequence[InitialState],
     residual: Residual,
-    window: int | None,
+    wanted: Wanted,
 ) -> tuple[ModelBuilder, Residual, str]:
     """Return the layers of a program, as :func:`.equivalence.convert_module` those of a module.
 
@@ -52,9 +53,9 @@ def convert_program(
     kind = describe(program)
     module = ProgramModule(program)
     try:
-        if not _agrees(program, module, window):  # before: what it calls may not be known
+        if not _agrees(program, module, wanted):  # before: what it calls may not be known
             raise ConvertError("it gives other numbers than its operations one by one")
-        builder, found, compared = convert_module(module, activations, states, residual, window)
+        builder, found, compared = convert_module(module, activations, states, residual, wanted)
     except ConvertError as error:
         text = str(error).removeprefix(f"{type(module).__name__}: its forward ")
         text = text.partition(" If forward does that only")[0].rstrip(".")
@@ -65,7 +66,9 @@ def convert_program(
         ) from None
     if compared == NOT_COMPARED:
         raise ConvertError(f"{kind} cannot be called with a series of numbers: give the module.")
-    return builder, found, f"{kind}: its operations, and its outputs for numbers of all sizes"
+    rest = compared.removeprefix(COMPARED)
+    text = f"{kind}: its operations, and its outputs for numbers of all sizes{rest}"
+    return builder, found, text
 
 
 def describe(program: Any) -> str:
@@ -74,12 +77,12 @@ def describe(program: Any) -> str:
     return "the TorchScript" if scripted else "the program of torch.export"
 
 
-def _agrees(program: Any, module: ProgramModule, window: int | None) -> bool:
+def _agrees(program: Any, module: ProgramModule, wanted: Wanted) -> bool:
     """Return whether a program gives what the module does, for numbers of several sizes."""
-    return all(a.shape == b.shape and _close(a, b) for a, b in _outputs(program, module, window))
+    return all(a.shape == b.shape and _close(a, b) for a, b in _outputs(program, module, wanted))
 
 
-def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterator[Pair]:
+def _outputs(program: Any, module: ProgramModule, wanted: Wanted) -> Iterator[Pair]:
     """Yield what the module and the program give for the same numbers."""
     if not isinstance(program, torch.jit.ScriptModule):
         given, theirs = module.example, open_graph(program)
@@ -87,7 +90,7 @@ def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterato
             scaled = [x * scale if x.is_floating_point() else x for x in given]
             yield from _both(lambda x=scaled: module(*x), lambda x=scaled: theirs(*x))
         return
-    found = find(module, window)
+    found = find(module, wanted)
     if found is None:
         return
     call = found.form.call
