@@ -18,7 +18,7 @@ from .over_rows import series_of_one
 from .tensor import SymbolicTensor, Value, merge_branches, per_feature
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "Add": np.add,
+    **dict.fromkeys(("Add", "Sum", "Mean"), np.add),
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": np.divide,
@@ -105,13 +105,19 @@ def _branches(
     except ConvertError as error:
         if node.op == "Sub":
             b = b.append(Affine(-1, 0, str(node)))
-        merge = {"Add": "add", "Sub": "add", "Mul": "multiply"}.get(node.op)
+        merge = {np.multiply: "multiply", np.add: "add", np.subtract: "add"}.get(function)
         if merge is None:
             raise
         try:
             return join(node, (a, b), merge)
         except ConvertError:
             raise error from None
+
+
+def mean(node: Node, *operands: Value) -> Value:
+    """Mean of several branches."""
+    total = arithmetic(node, *operands)
+    return total.append(Affine(1 / len(operands), 0, str(node)))
 
 
 def negative(node: Node, x: SymbolicTensor) -> SymbolicTensor:
@@ -205,11 +211,17 @@ def _residual(node: Node, a: SymbolicTensor, b: SymbolicTensor) -> SymbolicTenso
         factors = _factors(x)
         if factors is None or not layers or net.origin != x.origin or x.width not in (1, net.width):
             continue
+        if any(net.window in axis for axis in x.axes) and not any(net.time in a for a in net.axes):
+            continue  # one row is added to all
         columns = x.columns if x.width == net.width else x.columns * net.width
         net.append(Affine(1, 0, str(node)))  # raises an error if no operation may follow
         scale = tuple(np.broadcast_to(factors, net.width).tolist())
         skip = tuple(column if f else -1 for column, f in zip(columns, scale, strict=True))
-        return replace(net, skip=skip, skip_scale=scale, state=False)
+        try:
+            joined = join(node, (a, b), "add")
+        except ConvertError:
+            joined = None
+        return replace(net, skip=skip, skip_scale=scale, joined=joined, state=False)
     return None
 
 

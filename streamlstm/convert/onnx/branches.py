@@ -40,11 +40,12 @@ def join(
         raise ConvertError(f"{node} joins inputs: a stream has one, all features in it.")
     if axis is not None and not all(t.is_features(axis) for t in tensors):
         raise ConvertError(f"{node} joins rows or streams: expected features of each row.")
-    known = {t.time for t in tensors if t.time is not None}
-    full = [any(dim in known for a in t.axes for dim in a) for t in tensors]
-    times = {t.time.size for t, whole in zip(tensors, full, strict=True) if whole and t.time}
-    if len(times) > 1:
-        raise ConvertError(f"{node} joins branches of {' and '.join(map(str, times))} rows.")
+    known = {dim for t in tensors for dim in (t.time, t.window) if dim is not None}
+    rows_of = [next((d for a in t.axes for d in a if d in known), None) for t in tensors]
+    full = [dim is not None for dim in rows_of]
+    lengths = {dim.size for dim in rows_of if dim is not None}
+    if len(lengths) > 1:
+        raise ConvertError(f"{node} joins branches of {' and '.join(map(str, lengths))} rows.")
     shared = _shared(tensors)
     columns, stem = first.columns, first.ops[:shared]
     if not shared:
@@ -63,13 +64,13 @@ def join(
     joined.join(parts, merge, str(node))
     (layer,), (arrays,) = joined.layers, joined.weights
     feature = Dim(layer.output_size) if layer.output_size > 1 else None
-    axes = _axes(node, tensors, known, feature, axis)
+    time = next(filter(None, rows_of), first.time)
+    axes = _axes(node, tensors, known, (time, feature), axis)
     like = tensors[full.index(True)] if any(full) else first
     window = next((t.window for t in tensors if t.window), None)
     bare = replace(like, ops=stem, columns=columns, parts=None, last=None, window=window)
     made = bare.append(LayerOp(layer, arrays, str(node)))
     recurrent = any(t.recurrent for t in tensors)
-    time = like.time or next(iter(known), None)
     return replace(made, axes=axes, feature=feature, recurrent=recurrent, time=time)
 
 
@@ -103,10 +104,11 @@ def _axes(
     node: Node,
     tensors: Sequence[SymbolicTensor],
     times: set[Dim],
-    feature: Dim | None,
+    dims_of: tuple[Dim | None, Dim | None],
     axis: int | None,
 ) -> tuple[Axis, ...]:
-    """Return the axes of what is joined, each where all branches have it."""
+    """Return the axes of what is joined, of rows and of features, where all branches have them."""
+    time, feature = dims_of
     rank = max(len(t.axes) for t in tensors)
     found: list[Axis] = []
     for n in range(rank):
@@ -115,8 +117,10 @@ def _axes(
             dims = ((),) * (rank - len(t.axes)) + t.axes
             if dims[n] and dims[n] == (t.feature,):
                 kinds["features"] = () if feature is None else (feature,)
+            elif set(dims[n]) & times and time is not None:
+                kinds["rows"] = (time,)
             elif dims[n]:
-                kinds["rows" if set(dims[n]) & times else dims[n]] = dims[n]
+                kinds[dims[n]] = dims[n]
         if len(kinds) > 1:
             raise ConvertError(f"{node} joins branches whose rows and features are on other axes.")
         found.append(next(iter(kinds.values()), ()))

@@ -8,7 +8,7 @@ from ...errors import ConvertError
 from ...network.layers import Dense, Embedding, Repeat, Reverse
 from .feature_ops import LayerOp
 from .node import Node
-from .over_rows import apply, are_rows, over, some_rows, without_padding
+from .over_rows import apply, are_rows, over, repeat, some_rows, without_padding
 from .tensor import Axis, Dim, StackedStates, SymbolicTensor, Value
 
 
@@ -90,6 +90,8 @@ def select(node: Node, x: Value, axis: int, indices: list[int], text: str) -> Va
     if isinstance(x, StackedStates):
         return _select_layer(node, x, axis, indices)
     axis %= len(x.axes)
+    if not x.axes[axis] and x.feature is not None:
+        return repeat(node, x, axis, len(indices))
     if x.feature is not None and x.is_features(axis):
         return select_features(node, x, axis, indices)
     if x.parts is not None and x.axes[axis] == (x.parts[0],) and len(indices) == 1:

@@ -70,6 +70,8 @@ class SymbolicTensor:
         For each output the column of the input that was added to it.
     skip_scale : tuple of float, optional
         What that column was multiplied by.
+    joined : SymbolicTensor, optional
+        With a skip: the same as a layer of branches, for layers that follow.
     last : ConvertError or None
         If it is the last row of the input: why no layer can take it alone. It may be added to the
         output.
@@ -97,6 +99,7 @@ class SymbolicTensor:
     window: Dim | None = None
     parts: tuple[Dim, Dim] | None = None
     half: "tuple[SymbolicTensor, int] | None" = None
+    joined: "SymbolicTensor | None" = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,6 +118,10 @@ class SymbolicTensor:
 
     def append(self, *ops: Op) -> "SymbolicTensor":
         """Return the tensor with more operations applied."""
+        if self.skip is not None and self.joined is not None:
+            ops_of, columns = self.joined.ops, self.joined.columns
+            plain = replace(self, skip=None, skip_scale=None, joined=None)
+            return replace(plain, ops=ops_of, columns=columns).append(*ops)
         if self.skip is not None:
             raise ConvertError(
                 f"{ops[0].node} follows a residual connection: only one that adds the "
