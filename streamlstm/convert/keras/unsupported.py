@@ -9,8 +9,8 @@ _MORE_ROWS = "it makes several rows of one; RepeatVector does that at the end of
 _GRAPH = "it joins branches, and only Add, Subtract, Average, Multiply and Concatenate can be"
 _CODE = "it is Python code, which is never run"
 _AT_THE_END = (
-    f"{_CODE}. One at the end is left out, keras.Model(net.input, net.layers[-2].output), and if it "
-    "multiplies the answer its factor is given as --output-scale (output_scaling=)"
+    f"{_CODE}. One at the end is left out, keras.Model(net.input, net.layers[-2].output), and if "
+    "it multiplies the answer its factor is given as --output-scale (output_scaling=)"
 )
 
 REASONS = {
