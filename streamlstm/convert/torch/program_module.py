@@ -14,8 +14,11 @@ from .program_layers import CELLS, RECURRENT, layer_of, weight_of
 from .script_graph import ScriptGraph
 
 _FLOATS = (5, 6, 7, 15, torch.float16, torch.float32, torch.float64, torch.bfloat16)
-_INTEGERS = (0, 1, 2, 3, 4, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_BOOLEAN = (11, torch.bool)
 _NOTHING = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size")
+_CASTS = ("to", "_to_copy", "type_as")
+# Say where and how numbers lie in memory, not which they are.
+_MEMORY = ("layout", "device", "pin_memory", "memory_format", "non_blocking")
 Functions = dict[str, Callable[..., Any]]
 # Operations whose arguments are not those of the function of that name.
 _OWN: Functions = {
@@ -37,9 +40,10 @@ _OWN: Functions = {
     ),
     "embedding": lambda w, x, *_: nn.functional.embedding(x, w),
     "dropout": lambda x, p, train: nn.functional.dropout(x, p, train),
-    "to": lambda x, *args: _to(x, args),
-    "_to_copy": lambda x, *args: _to(x, args),
-    "type_as": lambda x, _: x,
+    "mT": lambda x: x.mT,
+    "mH": lambda x: x.mT,
+    "matrix_H": lambda x: x.T,
+    "numpy_T": lambda x: x.T,
     "alias": lambda x: x,
     "lift_fresh_copy": lambda x: x,
     "size": lambda x, dim=None: list(x.shape) if dim is None else x.shape[dim],
@@ -48,9 +52,12 @@ _OWN: Functions = {
 }
 
 
-def _to(x: torch.Tensor, args: Sequence[Any]) -> torch.Tensor:
-    kinds = [a for a in args if a in (*_FLOATS, *_INTEGERS) and not isinstance(a, bool)]
-    return x.long() if kinds and kinds[0] in _INTEGERS else x
+def _cast(x: torch.Tensor, schema: Any, args: Sequence[Any]) -> torch.Tensor:
+    """Return numbers in the type that one of the forms of ``to`` names, or of another tensor."""
+    named = {a.name: value for a, value in zip(schema.arguments, args, strict=False)}
+    other = named.get("other")
+    kind = named.get("dtype") if other is None else other.dtype
+    return x if kind is None else x.to(_dtype(kind))
 
 
 class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
@@ -120,15 +127,11 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         if (child := self._child(name, args)) is not None:
             return child
         args = [_own_type(arg) for arg in args]
+        if name in _CASTS:
+            return _cast(args[0], schema, args)
         if name in _OWN:
             return _OWN[name](*args)
-        positional, keywords = [], {}
-        for argument, value in zip(schema.arguments, args, strict=False):
-            if not argument.kwarg_only:
-                positional.append(value)
-            elif value is not None and argument.name not in ("layout", "device", "pin_memory"):
-                keywords[argument.name] = _dtype(value) if argument.name == "dtype" else value
-        return _function(name)(*positional, **keywords)
+        return _apply(name, *_bind(schema, args))
 
     def _child(self, name: str, args: list[Any]) -> Any:
         weight = weight_of(name, args)
@@ -175,13 +178,34 @@ def _own_type(value: Any) -> Any:
 
 
 def _dtype(value: Any) -> Any:
+    if value in _BOOLEAN:
+        return torch.bool
     return torch.get_default_dtype() if value in _FLOATS else torch.long
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _bind(schema: Any, args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of an operation by place, and those by name."""
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for argument, value in zip(schema.arguments, args, strict=False):
+        if argument.name in _MEMORY or (argument.name == "dtype" and value is None):
+            continue
+        if argument.name == "dtype":
+            keywords["dtype"] = _dtype(value)
+        elif not argument.kwarg_only:
+            positional.append(value)
+        elif value is not None:
+            keywords[argument.name] = value
+    return positional, keywords
+
+
+def _apply(name: str, positional: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """Call the first function of a name that takes these arguments."""
     for place in (nn.functional, torch, torch.Tensor, torch._C._nn):
-        if hasattr(place, name):
-            found: Callable[..., Any] = getattr(place, name)
-            return found
-    aten: Callable[..., Any] = getattr(torch.ops.aten, name)
-    return aten
+        function = getattr(place, name, None)
+        if callable(function):
+            try:
+                return function(*positional, **keywords)
+            except TypeError:  # it takes others than the operation
+                continue
+    return getattr(torch.ops.aten, name)(*positional, **keywords)

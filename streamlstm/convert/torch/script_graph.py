@@ -135,7 +135,7 @@ class ScriptGraph:
             found = self._loop(node, given, values, function)
             return found[0] if len(found) == 1 else found
         if kind == "prim::RaiseException":
-            raise ConvertError(f"the script raises: {given[0]}")
+            raise RuntimeError(str(given[0]))  # as its module does: it takes another input
         if kind in _UNPACK:
             return next(iter(given[0])) if node.outputsSize() == 1 else list(given[0])
         if kind in _SAME:
