@@ -11,10 +11,11 @@ from ..common.builder import ModelBuilder
 from ..common.frameworks import first_line
 from ..common.weights import Float64Array
 from .chain import Residual
-from .equivalence import NOT_COMPARED, convert_module, find
+from .equivalence import convert_module, find
 from .exported_graph import is_operation, open_graph
 from .forms import STEPS, draw
 from .layers import InitialState
+from .operation_error import OperationError
 from .program_module import ProgramModule
 from .values import tensors_in
 
@@ -54,7 +55,9 @@ def convert_program(
     try:
         if not _agrees(program, module, window):  # before: what it calls may not be known
             raise ConvertError("it gives other numbers than its operations one by one")
-        builder, found, compared = convert_module(module, activations, states, residual, window)
+        if find(module, window) is None:
+            raise _not_called(module, window)
+        builder, found, _ = convert_module(module, activations, states, residual, window)
     except ConvertError as error:
         text = str(error).removeprefix(f"{type(module).__name__}: its forward ")
         text = text.partition(" If forward does that only")[0].rstrip(".")
@@ -63,9 +66,16 @@ def convert_program(
             f"{kind}: {text}. If the module that it was made from can do without that, change it "
             "and give that module."
         ) from None
-    if compared == NOT_COMPARED:
-        raise ConvertError(f"{kind} cannot be called with a series of numbers: give the module.")
     return builder, found, f"{kind}: its operations, and its outputs for numbers of all sizes"
+
+
+def _not_called(module: ProgramModule, window: int | None) -> ConvertError:
+    """Return that a program takes no series, with what ended the call that came furthest."""
+    furthest = max(module.failures, key=lambda error: error.done, default=None)
+    ended = "" if furthest is None else f" (its operation {furthest})"
+    rows = "of any length: if it takes windows of T rows, give their number (window=T)"
+    length = rows if window is None else f"of {window} rows"
+    return ConvertError(f"it cannot be called with a series {length}{ended}")
 
 
 def describe(program: Any) -> str:
@@ -89,7 +99,7 @@ def _outputs(program: Any, module: ProgramModule, window: int | None) -> Iterato
         return
     found = find(module, window)
     if found is None:
-        return
+        raise _not_called(module, window)
     call = found.form.call
     for scale in _SCALES:
         X = draw(found.width, found.categories, scale, steps=found.window or STEPS)
@@ -103,7 +113,13 @@ def _both(own: Any, theirs: Any) -> Iterator[Pair]:
             expected = list(tensors_in(theirs()))
         except Exception as error:  # of any type: it is code of others
             raise ConvertError(f"it cannot be called with a series: {first_line(error)}") from None
-        pairs = zip(tensors_in(own()), expected, strict=True)
+        try:
+            given = list(tensors_in(own()))
+        except OperationError as error:
+            raise ConvertError(f"its operation {error}: this is not followed here") from None
+        if len(given) != len(expected):
+            raise ConvertError("it gives other outputs than its operations one by one")
+        pairs = zip(given, expected, strict=True)
         yield from ((a.double().numpy(), b.double().numpy()) for a, b in pairs)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .exported_graph import ExportedGraph, example_of, open_graph
+from .operation_error import OperationError
 from .program_layers import CELLS, RECURRENT, layer_of, weight_of
 from .script_graph import ScriptGraph
 
@@ -32,6 +33,8 @@ _OWN: Functions = {
         if not transposed
         else nn.functional.conv_transpose1d(x, w, b, stride, padding, _out, groups, dilation)
     ),
+    "_convolution_mode": lambda x, w, b, *args: nn.functional.conv1d(x, w, b, *args),
+    "index": lambda x, places: x[tuple(slice(None) if p is None else p for p in places)],
     "batch_norm": lambda x, w, b, mean, var, _train, _momentum, eps, *_: nn.functional.batch_norm(
         x, mean, var, w, b, False, 0.0, eps
     ),
@@ -48,6 +51,7 @@ _OWN: Functions = {
     "lift_fresh_copy": lambda x: x,
     "size": lambda x, dim=None: list(x.shape) if dim is None else x.shape[dim],
     "sym_size": lambda x, dim: x.shape[dim],
+    "adaptive_max_pool1d": lambda x, size: (nn.functional.adaptive_max_pool1d(x, size), None),
     "addmm": lambda b, x, w, *_: x @ w + b,
 }
 
@@ -60,16 +64,29 @@ def _cast(x: torch.Tensor, schema: Any, args: Sequence[Any]) -> torch.Tensor:
     return x if kind is None else x.to(_dtype(kind))
 
 
+class _Shared(list[OperationError]):
+    """A list that copies of a module have together."""
+
+    def __deepcopy__(self, _: Any) -> "_Shared":
+        return self
+
+
 class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
     """A module that does what a program does.
 
     Parameters
     ----------
     program : torch.jit.ScriptModule or torch.export.ExportedProgram
+
+    Attributes
+    ----------
+    failures : list of OperationError
+        What ended calls of it, or of copies of it.
     """
 
     def __init__(self, program: Any) -> None:
         super().__init__()
+        self.failures = _Shared()
         self._names: dict[tuple[int, tuple[int, ...]], str] = {}
         scripted = isinstance(program, torch.jit.ScriptModule)
         source = program.eval() if scripted else open_graph(program)
@@ -95,9 +112,16 @@ class ProgramModule(nn.Module):  # type: ignore[misc] # torch is not read
         """
         batch = self._batch
         if batch < 2 or given[0].shape[0] != 1:
-            return self._graph.run(given, self._call)
+            return self._run(given)
         many = [x.expand(batch, *x.shape[1:]) if x is not None else x for x in given]
-        return _first(self._graph.run(many, self._call), batch)
+        return _first(self._run(many), batch)
+
+    def _run(self, given: Sequence[Any]) -> Any:
+        try:
+            return self._graph.run(given, self._call)
+        except OperationError as error:
+            self.failures.append(error)
+            raise
 
     def _prepare(self, name: str, args: Sequence[Any]) -> None:
         """Register the layer that an operation is, if its weights are constants."""
@@ -192,7 +216,7 @@ def _bind(schema: Any, args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
             continue
         if argument.name == "dtype":
             keywords["dtype"] = _dtype(value)
-        elif not argument.kwarg_only:
+        elif not argument.kwarg_only and argument.name != "alpha":
             positional.append(value)
         elif value is not None:
             keywords[argument.name] = value
