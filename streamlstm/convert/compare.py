@@ -6,13 +6,16 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..backends.plan import initial_row
 from ..backends.reference import ReferenceBackend
+from ..data.options import ReadOptions
+from ..data.read import read_table
 from ..engine.engine import Engine
 from ..errors import ConvertError
 from ..network.model import Model
+from ..network.scaling import Scaling
 from . import reference_outputs as sources
 from .common.weights import Float64Array
 from .detect import detect
@@ -20,7 +23,8 @@ from .formats import FORMATS, MODEL_OPTIONS
 from .load import load_any
 
 STEPS, WINDOWS, PIECES, PIECE = 200, 10, 16, 12
-# Options that add something to a network, which the source framework does not compute.
+# Options that add something to a network, which the source framework does not compute. A model
+# that has it without the option is compared by its layers.
 ADDED = ("skip", "skip_scale", "input_scaling", "output_scaling")
 _RELATIVE = 1e-4  # of the largest output: the source often computes in float32 too
 _NOISES = 4.0  # times the difference that float32 itself makes
@@ -94,7 +98,7 @@ def compare(
     model: Model,
     source: Any,
     *,
-    data: ArrayLike | None = None,
+    data: Any = None,
     seed: int = 0,
     **options: Any,
 ) -> Comparison:
@@ -106,13 +110,15 @@ def compare(
     source : path, or torch.nn.Module
         The file that it was converted from, which its own software computes, or what
         :func:`streamlstm.load_any` says about its format.
-    data : float[T, F], optional
-        Observations that the network was made for; random numbers if left out: noise, a slow walk
-        and a wave, in the unit of the model's input scaling.
+    data : float[T, F], path, frame or dict, optional
+        Observations that the network was made for: an array in the order of the model's inputs, or
+        a table, whose columns are found by their names; rows with gaps are left out. Random numbers
+        if left out: noise, a slow walk and a wave, in the unit of the model's input scaling.
     seed : int
         Of the random numbers.
     **options
-        Those of the conversion.
+        Those of the conversion. Skips and scaling that the model has and the source has not are
+        left out of the comparison, whether they are given here or not.
 
     Returns
     -------
@@ -122,7 +128,9 @@ def compare(
     Raises
     ------
     ConvertError
-        If nothing can compute the source, or the data do not fit.
+        If nothing can compute the source, or the data or the source do not fit the model.
+    DataError
+        If a table cannot be read, or lacks an input of the model.
 
     Examples
     --------
@@ -130,16 +138,65 @@ def compare(
     >>> sl.compare(model, network).agrees  # doctest: +SKIP
     True
     """
-    added = tuple(key for key in ADDED if options.get(key) is not None)
-    if added:
-        plain = {key: value for key, value in options.items() if key not in added}
-        if data is not None and options.get("input_scaling") is not None:
-            data = model.input_scaling.apply(np.asarray(data, np.float32))
-        model = _convert(source, plain)
-    X = _random_inputs(model, seed) if data is None else _check_data(model, data)
+    X = None if data is None else _check_data(model, data)
+    plain, added = _without_added(model, source, options)
+    if X is not None and "input_scaling" in added:
+        X = np.asarray(model.input_scaling.apply(X), np.float32)
+    model = plain
+    if X is None:
+        X = _random_inputs(model, seed)
     compute = _computation(source, model, options)
     given = "random numbers" if data is None else f"{len(X)} rows of data"
     return _judge(model, compute, X, given, added)
+
+
+def _without_added(
+    model: Model, source: Any, options: Mapping[str, Any]
+) -> tuple[Model, tuple[str, ...]]:
+    """Return a model without what its source does not contain, and the names of that.
+
+    Raises
+    ------
+    ConvertError
+        If it has that, and other weights than the source.
+    """
+    named = {key for key in ADDED if options.get(key) is not None}
+    if not named and not _has_added(model):
+        return model, ()
+    plain = {key: value for key, value in options.items() if key not in ADDED}
+    kept = {"window": model.window, "start": model.start} if model.window is not None else {}
+    made = _convert(source, kept | plain)
+    found = {key for key in ADDED if _differs(getattr(model, key), getattr(made, key))}
+    added = tuple(key for key in ADDED if key in named | found)
+    if not added:
+        return model, ()
+    if not _same_layers(model, made):
+        raise ConvertError(
+            f"compare: the model has {' and '.join(added)}, which the source has not, and other "
+            "weights than it; expected the model as it was converted, or the source it is from."
+        )
+    return made, added
+
+
+def _has_added(model: Model) -> bool:
+    scalings = (model.input_scaling, model.output_scaling)
+    return model.skip is not None or any(s.mean.any() or (s.scale != 1).any() for s in scalings)
+
+
+def _differs(a: Any, b: Any) -> bool:
+    """Tell whether two scalings, or what stands for skips, are others."""
+    if isinstance(a, Scaling) and isinstance(b, Scaling):
+        return not (np.array_equal(a.mean, b.mean) and np.array_equal(a.scale, b.scale))
+    return not np.array_equal(np.asarray(a), np.asarray(b))
+
+
+def _same_layers(model: Model, other: Model) -> bool:
+    """Tell whether two models have the same layers with the same weights."""
+    return model.layers == other.layers and all(
+        mine.keys() == theirs.keys()
+        and all(np.array_equal(array, theirs[name]) for name, array in mine.items())
+        for mine, theirs in zip(model.weights, other.weights, strict=True)
+    )
 
 
 def _convert(source: Any, options: Mapping[str, Any]) -> Model:
@@ -196,7 +253,10 @@ def _random_inputs(model: Model, seed: int) -> Float32Array:
     return np.asarray(X, np.float32)
 
 
-def _check_data(model: Model, data: ArrayLike) -> Float32Array:
+def _check_data(model: Model, data: Any) -> Float32Array:
+    if not isinstance(data, np.ndarray | list | tuple):
+        table = read_table(data, ReadOptions(missing=True)).select(model.inputs)
+        data = table[np.isfinite(table).all(axis=1)]
     X = np.asarray(data, np.float32)
     rows = 1 if model.window is None else model.window
     if X.ndim != 2 or X.shape[1] != model.input_size or len(X) < rows:
@@ -242,6 +302,11 @@ def _measure(
     last = model.window is not None
     keep = [1 if last else min(len(g.values), len(p)) for g, p in zip(given, pieces, strict=True)]
     expected = np.concatenate([g.values[-n:] for g, n in zip(given, keep, strict=True)])
+    if expected.shape[1] != model.output_size:
+        raise ConvertError(
+            f"compare: the source computes {expected.shape[1]} outputs, the model has "
+            f"{model.output_size}; expected the source that the model was converted from."
+        )
     engine = Engine(model, len(pieces))
     ours, rough, exact = [], [], []
     for stream, (piece, n) in enumerate(zip(pieces, keep, strict=True)):

@@ -10,6 +10,8 @@ import pytest
 import streamlstm as sl
 from streamlstm.errors import ConvertError
 
+from ..contract.models import random_model
+
 GOLDEN = Path(__file__).parent.parent / "golden"
 LSTM = GOLDEN / "rtneural_lstm.json"
 
@@ -124,3 +126,37 @@ def test_a_module_is_compared_with_its_forward() -> None:
         assert found.how == ("the last of 200 steps" if last else "200 steps")
         assert found.source == "PyTorch, the module's own forward"
         assert not sl.compare(moved(model, 1e-3), module).agrees
+
+
+def test_a_table_is_taken_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    names = ["load", "heat"]
+    model = sl.from_rtneural(LSTM, inputs=names[: sl.from_rtneural(LSTM).input_size])
+    rows = np.random.default_rng(0).normal(size=(60, model.input_size)).astype(np.float32)
+    table = {"time": np.arange(60.0), "other": np.zeros(60)}
+    table |= {name: rows[:, n] for n, name in reversed(list(enumerate(model.inputs)))}
+    path = tmp_path / "rows.csv"
+    lines = [",".join(map(str, row)) for row in zip(*table.values(), strict=True)]
+    path.write_text("\n".join([",".join(table), *lines]))
+    found = sl.compare(model, LSTM, data=rows)
+    assert sl.compare(model, LSTM, data=table).size == pytest.approx(found.size)
+    assert sl.compare(model, LSTM, data=path).size == pytest.approx(found.size)
+
+
+def test_scaling_that_the_source_has_not_is_left_out(tmp_path: Path) -> None:
+    plain = sl.from_rtneural(LSTM)
+    scaling = sl.Scaling(np.full(plain.input_size, 20.0), np.full(plain.input_size, 7.0))
+    model = sl.from_rtneural(LSTM, input_scaling=scaling)
+    found = sl.compare(model, LSTM)
+    assert found.agrees
+    assert found.left_out == ("input_scaling",)
+    rows = scaling.invert(np.random.default_rng(0).normal(size=(60, plain.input_size)))
+    assert sl.compare(model, LSTM, data=rows).agrees
+    with pytest.raises(ConvertError, match="input_scaling, which the source has not, and other"):
+        sl.compare(moved(model, 1e-2), LSTM)
+
+
+def test_another_source_is_refused_by_its_outputs() -> None:
+    model = sl.from_rtneural(LSTM)
+    wide = random_model([sl.LSTM(model.input_size, 4), sl.Dense(4, 2)])
+    with pytest.raises(ConvertError, match="computes 1 outputs, the model has 2"):
+        sl.compare(wide, LSTM)

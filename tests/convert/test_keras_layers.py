@@ -207,3 +207,16 @@ def test_padding_before_a_convolution_is_its_own(tmp_path: Path) -> None:
     model = sl.from_keras(legacy(tmp_path / "m.h5", layers))
     assert model.window is None
     assert model.layers[0] == sl.Conv1D(2, 4, 3, dilation=2, pad_left=4)
+
+
+def test_stacked_cells_answer_one_row_and_are_turned_around_once(tmp_path: Path) -> None:
+    cells, arrays = [], {}
+    for name, K in (("one", 2), ("two", 3)):
+        _, config, own = lstm(name, K, 3, activation="tanh")
+        cells.append({"class_name": "LSTMCell", "config": config})
+        arrays |= {f"{name}/{key}": array for key, array in own.items()}
+    stack = {"class_name": "StackedRNNCells", "config": {"name": "s", "cells": cells}}
+    rnn = {"name": "r", "cell": stack, "batch_input_shape": [None, 6, 2], "go_backwards": True}
+    model = sl.from_keras(legacy(tmp_path / "m.h5", [("RNN", rnn, arrays), dense("d", 3, 1)]))
+    assert model.layers == (sl.Reverse(2), sl.LSTM(2, 3), sl.LSTM(3, 3), sl.Dense(3, 1))
+    assert sl.compare(model, tmp_path / "m.h5").agrees

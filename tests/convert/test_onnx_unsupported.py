@@ -52,33 +52,28 @@ REFUSED: dict[str, Any] = {
         tail(node("Gather", "t2 zero", "y", axis=1), zero=np.array(0)),
         r"Gather 'y' takes \[0\] of the sequence: a stream has only its last step",
     ),
-    "last row taken off all": (
-        graph(
-            [
-                node("Gather", "x end", "last", axis=0),
-                node("Sub", "x last", "d"),
-                node("LSTM", "d W R B", "y"),
-            ],
-            {**weights("LSTM"), "end": np.array([-1])},
-            {"x": [4, "b", F]},
-            ["y"],
-        ),
-        "Sub 'd' joins a single row with all rows of the sequence",
-    ),
     "mean over time": (tail(node("ReduceMean", "t2", "y", axes=[1])), "pool.* expected a window"),
     "softmax over time": (tail(node("Softmax", "t2", "y", axis=1)), "over other axes"),
     "attention": (
         tail(node("Transpose", "t2", "k", perm=[0, 2, 1]), node("MatMul", "t2 k", "y")),
         "expected a constant",
     ),
-    "two branches": (
+    "the larger of two branches": (
         tail(
             node("MatMul", "t2 M", "a"),
-            node("Tanh", "t2", "b"),
-            node("Mul", "a b", "y"),
+            node("Max", "a t2", "y"),
             M=draw(4, 4),
         ),
         "joins two branches",
+    ),
+    "rows and features exchanged": (
+        graph(
+            [node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "t M", "y")],
+            {"M": draw(8, 2)},
+            {"x": ["b", 8, F]},
+            ["y"],
+        ),
+        "expected the 8 rows of its weights to meet the features",
     ),
     "decoder": (
         tail(

@@ -35,6 +35,18 @@ ARRAYS = {
     "many": draw(H, 6, seed=5),
     "parts": np.array([1, 2, 3]),
     "six": draw(6, 2, seed=4),
+    "square": draw(H, H, seed=6),
+    "begin": np.array(0),
+    "two_": np.array([2]),
+    "five": np.array([5]),
+    "along1": np.array([1]),
+    "from6": np.array([6]),
+    "far": np.array([2**31 - 1]),
+    "both": draw(2 * H, 2, seed=7),
+    "rows_of_three": draw(ROWS * F, 2, seed=8),
+    "eight": draw(ROWS, 2, seed=9),
+    "zeros": np.array([0, 0, 2, 0, 0, 1]),
+    "c4": draw(6, F, 3)[:, :, None],
 }
 
 
@@ -104,6 +116,84 @@ CASES = {
 }
 
 
+def forked(*nodes: Any) -> Any:
+    """Return the graph of some nodes behind an LSTM, whose rows are r[ROWS, 1, H]."""
+    before = [node("LSTM", "x W R B", "l", hidden_size=H), node("Squeeze", "l one", "r")]
+    used = {name for made in nodes for name in made.input} | {*"WRB", "one"}
+    arrays = {k: a for k, a in ARRAYS.items() if k in used}
+    return graphs.graph([*before, *nodes], arrays, {"x": [ROWS, 1, F]}, ["y"])
+
+
+CASES |= {
+    "heads beside each other": lambda: forked(
+        node("Gather", "r end", "h"),
+        node("MatMul", "h head", "a"),
+        node("MatMul", "h many", "b"),
+        node("Concat", "a b", "y", axis=-1),
+    ),
+    "gated by another layer, minus the rows": lambda: forked(
+        node("MatMul", "r square", "a"),
+        node("Sigmoid", "a", "g"),
+        node("Mul", "r g", "m"),
+        node("Sub", "m r", "d"),
+        node("MatMul", "d head", "y"),
+    ),
+    "the last of some values and the first of others": lambda: forked(
+        node("Gather", "r end", "last"),
+        node("Gather", "r begin", "start"),
+        node("Slice", "last zero two_ along1", "a"),
+        node("Slice", "start two_ five along1", "b"),
+        node("Concat", "a b", "c", axis=1),
+        node("MatMul", "c head", "y"),
+    ),
+    "the last rows as one": lambda: forked(
+        node("Slice", "r from6 far zero", "s"),
+        node("Transpose", "s", "t", perm=[1, 0, 2]),
+        node("Reshape", "t flat", "f"),
+        node("MatMul", "f both", "y"),
+    ),
+    "the last row taken off all": lambda: graphs.graph(
+        [
+            node("Gather", "x ends", "last"),
+            node("Sub", "x last", "d"),
+            node("LSTM", "d W R B", "l q", hidden_size=H),
+            node("Identity", "q", "y"),
+        ],
+        {k: ARRAYS[k] for k in ("W", "R", "B", "ends")},
+        {"x": [ROWS, "b", F]},
+        ["y"],
+    ),
+    "no recurrent layer": lambda: chain(
+        ("Flatten", "", {}), ("Gemm", "rows_of_three", {}), batch_first=True
+    ),
+    "no recurrent layer, one feature": lambda: graphs.graph(
+        [node("Flatten", "x", "f"), node("MatMul", "f eight", "y")],
+        {"eight": ARRAYS["eight"]},
+        {"x": ["b", ROWS, 1]},
+        ["y"],
+    ),
+    "rows of zeros by themselves": lambda: chain(
+        channels(),
+        ("Pad", "zeros", {}),
+        ("Conv", "cw cb", {}),
+        ("Pad", "zeros", {}),
+        ("GlobalMaxPool", "", {}),
+        ("Flatten", "", {}),
+        ("MatMul", "six", {}),
+    ),
+    "convolved over the last of two axes": lambda: chain(
+        channels(),
+        ("Unsqueeze", "two_", {}),
+        ("Conv", "c4 cb", {"pads": [0, 1, 0, 1]}),
+        ("MaxPool", "", {"kernel_shape": [1, 2], "strides": [1, 2]}),
+        ("Squeeze", "two_", {}),
+        ("GlobalAveragePool", "", {}),
+        ("Flatten", "", {}),
+        ("MatMul", "six", {}),
+    ),
+}
+
+
 def windows(X: np.ndarray) -> np.ndarray:
     return np.stack([X[t : t + ROWS] for t in range(len(X) - ROWS + 1)])[:, :, None]
 
@@ -113,8 +203,12 @@ def test_every_window_equals_onnx(name: str) -> None:
     graph = CASES[name]()
     model = sl.from_onnx(graph)
     assert model.window == ROWS
-    X = draw(14, F, seed=9)
-    expected = [graphs.run_onnx(graph, {"x": x}).reshape(-1) for x in windows(X)]
+    X = draw(14, model.input_size, seed=9)
+    axes = [d.dim_value or 1 for d in graph.graph.input[0].type.tensor_type.shape.dim]
+    expected = [
+        graphs.run_onnx(graph, {"x": x.reshape(axes)}).reshape(-1, model.output_size)[-1]
+        for x in windows(X)
+    ]
     Y = sl.Engine(model, 1, "reference").run("a", X)[ROWS - 1 :]
     assert np.abs(Y - expected).max() < 1e-5
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "engine": "backends online network kernels lazy_arrays",
     "learn": "engine data online backends network kernels lazy_arrays files plots",
     "adapters": "learn engine data network",
-    "convert": "engine backends network kernels files",
+    "convert": "engine data backends network kernels files",
     "client": "engine wire network files",
     "serving": "client engine wire backends network kernels lazy_arrays",
     "inside": "engine network plots",

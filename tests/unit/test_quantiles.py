@@ -99,6 +99,7 @@ def test_quantiles_are_calibrated_and_named(tmp_path: Path) -> None:
         hidden=12,
         epochs=25,
         skip=False,
+        linear=False,
         quantiles=[0.1, 0.5, 0.9],
     )
     model = trained.model

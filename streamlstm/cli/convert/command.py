@@ -267,7 +267,7 @@ def convert(
         keywords["module"] = parse.module(module, args)
     model = load_any(file, **keywords)
     print(f"{file}: {model.metadata.get('source', FORMATS[kind].title)}")
-    print_model(model)
+    print_model(model.with_metadata(compared="") if check else model)  # the check says it itself
     if data is not None and not check:
         raise ConvertError("--data: holds the inputs of --check: add --check")
     found = _check(file, model, keywords, seed, data) if check else None
@@ -289,21 +289,9 @@ def _check(
 
     from .options import OPTIONS
 
-    rows = None if data is None else _rows(data, model)
-    found = compare(model, file, data=rows, seed=seed, **keywords)
+    found = compare(model, file, data=data, seed=seed, **keywords)
     print(found)
     if found.left_out:
         left_out = ", ".join(OPTIONS[key] for key in found.left_out)
         print(f"compared without {left_out}, which are not in the file")
     return found
-
-
-def _rows(data: Path, model: Model) -> Any:
-    """Return the inputs of a model from a table, without the rows that have gaps."""
-    import numpy as np
-
-    from streamlstm.data.options import ReadOptions
-    from streamlstm.data.read import read_table
-
-    X = read_table(data, ReadOptions(missing=True)).select(model.inputs)
-    return X[np.isfinite(X).all(axis=1)]

@@ -34,7 +34,14 @@ def evaluators(path: str) -> Iterator[Evaluator]:
     module = installed_keras(read_keras(path).major)
     if module:
         yield Evaluator(module, lambda X, O: run_keras(module, path, X, O))
-    yield Evaluator(FROM_ARRAYS, lambda X, _: evaluate(path, X))
+    yield Evaluator(FROM_ARRAYS, lambda X, _: evaluate(path, X), _caveat(path))
+
+
+def _caveat(path: str) -> str:
+    """Return what the arrays alone do not do: rows that Keras masks are not left out."""
+    layers = read_network(read_keras(path)).all_layers
+    masks = any(each.kind == "Masking" or each.config.get("mask_zero") for each in layers)
+    return "no rows masked" if masks else ""
 
 
 def evaluate(path: str, X: Float64Array) -> Float64Array:

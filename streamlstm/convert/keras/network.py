@@ -189,16 +189,26 @@ def _inner(config: Config, key: str, name: str) -> Config:
 def _cells(
     config: Config, path: str, name: str, group: str, aliases: tuple[str, ...]
 ) -> Iterator[KerasLayer]:
-    """Yield the cells of an RNN layer as layers; some options of the RNN apply to all of them."""
+    """Yield the cells of an RNN layer as layers, one after the other.
+
+    The RNN may run backwards, which its first cell does then, and return only its last row, which
+    its last cell does then.
+    """
     cell = _inner(config, "cell", name)
     cells, paths = [cell], {id(cell): path}
     if cell.get("class_name") == "StackedRNNCells":
         cells = [part for part in cell["config"].get("cells", []) if isinstance(part, dict)]
         paths = _paths(cells, f"{path}/cells")
-    shared = {key: config[key] for key in ("go_backwards", "return_sequences") if key in config}
-    for part in cells:
+    given = ("batch_shape", "batch_input_shape", "stateful")
+    shared = {key: config[key] for key in given if key in config}
+    for n, part in enumerate(cells):
         kind = str(part.get("class_name")).removesuffix("Cell")
-        inner = {**part.get("config", {}), **shared}
+        inner = {
+            **part.get("config", {}),
+            **shared,
+            "go_backwards": bool(config.get("go_backwards")) and n == 0,
+            "return_sequences": bool(config.get("return_sequences")) or n < len(cells) - 1,
+        }
         own = str(inner.get("name", kind))
         yield KerasLayer(kind, own, inner, paths[id(part)], group, (*aliases, own))
 

@@ -11,8 +11,10 @@ from ...network.activations import name_activation
 from ...network.layers import Dense
 from ..common.weights import Float64Array
 from .activations import LARGEST
+from .branches import join
 from .feature_ops import Activation, Affine, LayerOp, UnnamedFunction
 from .node import Node
+from .over_rows import series_of_one
 from .tensor import SymbolicTensor, Value, merge_branches, per_feature
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -60,6 +62,8 @@ def product(
 ) -> SymbolicTensor:
     """Multiply the features, which must be on ``axis``, by ``matrix[K, O]``."""
     K, O = matrix.shape
+    if x.feature is None:
+        x = series_of_one(node, x, axis, K)
     if not x.is_features(axis):
         raise ConvertError(
             f"{node}: expected the {K} rows of its weights to meet the features; the axis there "
@@ -83,10 +87,28 @@ def arithmetic(node: Node, *operands: Value) -> Value:
     function = FUNCTIONS[node.op]
     if isinstance(a, SymbolicTensor) and isinstance(b, SymbolicTensor):
         residual = _residual(node, a, b) if node.op == "Add" else None
-        return residual or merge_branches(function, str(node), a, b)
+        return residual or _branches(node, function, a, b)
     x, first = (a, False) if isinstance(a, SymbolicTensor) else (b, True)
     x, constant = per_feature(x, node.constant(a if first else b), str(node))
     return _with_constant(node, x, constant, first)
+
+
+def _branches(
+    node: Node, function: Callable[[Any, Any], Any], a: SymbolicTensor, b: SymbolicTensor
+) -> SymbolicTensor:
+    """Return two branches as one function, or, where layers are in them, as a layer."""
+    try:
+        return merge_branches(function, str(node), a, b)
+    except ConvertError as error:
+        if node.op == "Sub":
+            b = b.append(Affine(-1, 0, str(node)))
+        merge = {"Add": "add", "Sub": "add", "Mul": "multiply"}.get(node.op)
+        if merge is None:
+            raise
+        try:
+            return join(node, (a, b), merge)
+        except ConvertError:
+            raise error from None
 
 
 def negative(node: Node, x: SymbolicTensor) -> SymbolicTensor:

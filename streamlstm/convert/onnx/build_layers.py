@@ -32,7 +32,12 @@ def build_layers(tensor: SymbolicTensor, width: int) -> ModelBuilder:
         weight = np.eye(width)[list(tensor.columns)]
         bias = np.zeros(len(weight))
         builder.add(Dense(width, len(weight)), {"weight": weight, "bias": bias}, tensor.origin)
-    ops = list(tensor.ops)
+    return add_ops(builder, tensor.ops)
+
+
+def add_ops(builder: ModelBuilder, operations: Sequence[Op]) -> ModelBuilder:
+    """Append operations to the layers of a builder; return it."""
+    ops = list(operations)
     while ops:
         functions = _leading_functions(ops)
         count = _add_recognised(builder, ops[:functions]) if functions else _add_op(builder, ops)

@@ -8,9 +8,10 @@ import numpy as np
 
 from ...errors import ConvertError
 from ...network.layers import Embedding
+from .branches import join
 from .feature_ops import Affine, LayerOp
 from .node import Node
-from .slicing import select_features
+from .slicing import direction, select_features
 from .tensor import Dim, StackedStates, SymbolicTensor, Value
 
 
@@ -43,10 +44,10 @@ def concat(node: Node, *tensors: Value) -> Value:
         return select_features(node, joined, axis, order)
     if all(tensor.state and not tensor.axes[axis] for tensor in tensors):
         return StackedStates(tuple(tensors), axis)
-    raise ConvertError(
-        f"{node} joins branches of the network: expected an embedding and the other features after "
-        "it."
-    )
+    if all(t.state and t.parts and t.axes[axis] == (t.parts[0],) for t in tensors):
+        ways = [(t, which) for t in tensors for which in (0, 1)]
+        return StackedStates(tuple(direction(node, t, axis, which) for t, which in ways), axis)
+    return join(node, tensors, "concatenate", axis)
 
 
 def _join_directions(node: Node, tensors: Sequence[SymbolicTensor], axis: int) -> SymbolicTensor:

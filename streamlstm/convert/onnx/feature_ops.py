@@ -67,6 +67,14 @@ class LayerOp:
     node: str
 
 
+@dataclass(frozen=True, eq=False)
+class Padding(LayerOp):
+    """Rows of zeros around those that come: a convolution of one row, the identity.
+
+    A convolution that comes next has them as its own padding.
+    """
+
+
 Op = Affine | Activation | UnnamedFunction | LayerOp
 
 
@@ -77,3 +85,13 @@ def evaluate_ops(ops: Sequence[Op], x: Float64Array) -> Float64Array:
             raise TypeError(f"{op.node} is a layer")
         x = op(x)
     return x
+
+
+def width_of(ops: Sequence[Op], width: int) -> int:
+    """Return how many features operations make of ``width``."""
+    for op in ops:
+        if isinstance(op, LayerOp):
+            width = op.layer.output_size
+        else:
+            width = op(np.ones((1, width))).shape[-1]
+    return width

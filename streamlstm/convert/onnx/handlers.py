@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...network.activations import WITHOUT_PARAMETERS
-from . import activations, arithmetic, concat, norms, over_rows, shapes, slicing
+from . import activations, arithmetic, concat, norms, over_rows, pad, shapes, slicing
 from .activations import Handler
 from .recurrent import recurrent
 
@@ -54,6 +54,7 @@ HANDLERS: dict[str, Handler] = {
     "Slice": slicing.slice_,
     "Split": slicing.split,
     "Concat": concat.concat,
+    "Pad": pad.pad,
     "Conv": over_rows.convolution,
     **dict.fromkeys(("MaxPool", "AveragePool"), over_rows.pooling),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), over_rows.global_pooling),

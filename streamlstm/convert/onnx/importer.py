@@ -87,6 +87,7 @@ def convert_graph(
             interpreter = Interpreter(model, inputs, constants, initial)
             tensor = _output_tensor(interpreter, output, _shaped(model))
             _check_output(tensor, single_step)
+            _check_rows(inputs[tensor.origin], tensor)
             tensor = _decoded(tensor)
             builder = build_layers(tensor, inputs[tensor.origin].width + tensor.side_width)
             builder.window = _window(model, inputs, tensor)
@@ -169,6 +170,16 @@ def _decoded(tensor: SymbolicTensor) -> SymbolicTensor:
     if not repeats or tensor.time is None or not any(tensor.time in a for a in tensor.axes):
         return tensor
     return tensor.append(LayerOp(Flatten(tensor.width, tensor.time.size), {}, "the output"))
+
+
+def _check_rows(given: SymbolicTensor, tensor: SymbolicTensor) -> None:
+    """Refuse a graph that takes its rows for features, and its features for streams."""
+    others = [d for axis in given.axes for d in axis if d is not given.feature and not d.open]
+    if tensor.time is None and others and not given.is_features(-1):
+        raise ConvertError(
+            f"the graph computes along {given.width} of {given.shape} values, and nothing says "
+            "what the others are."
+        )
 
 
 def _check_output(tensor: SymbolicTensor, single_step: bool) -> None:

@@ -10,7 +10,7 @@ from ...network.layers import LayerNorm
 from ..common.weights import Float64Array
 from .feature_ops import Affine, LayerOp, UnnamedFunction
 from .node import Node, shortest_float
-from .over_rows import reduce_rows
+from .over_rows import are_rows, reduce_rows
 from .tensor import SymbolicTensor, Value, merge_branches
 
 
@@ -49,8 +49,9 @@ def reduce(node: Node, x: SymbolicTensor, axes: Value = None) -> SymbolicTensor:
     chosen = node.axes(axes)
     rank = len(x.axes)
     positions = {n % rank for n in chosen} if chosen else set(range(rank))
-    if len(positions) == 1 and x.time is not None and x.axes[min(positions)] == (x.time,):
-        return reduce_rows(node, x, min(positions))
+    rows = min(positions)
+    if len(positions) == 1 and (x.axes[rows] == (x.time,) or are_rows(x, rows)):
+        return reduce_rows(node, x, rows)
     if any(x.axes[n] and not x.is_features(n) for n in positions) or (
         x.feature is not None and not any(x.is_features(n) for n in positions)
     ):

@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import ConvertError
 from ...network.layers import Conv1D, Dense, Flatten, Layer, Pool, Repeat
 from ..common.weights import Float64Array
-from .feature_ops import LayerOp
+from .feature_ops import LayerOp, Padding
 from .node import Node
 from .tensor import Axis, Dim, SymbolicTensor, Value
 
@@ -54,13 +54,17 @@ def over(node: Node, x: SymbolicTensor, axis: int) -> SymbolicTensor:
 def convolution(node: Node, x: SymbolicTensor, W: Value, B: Value = None) -> SymbolicTensor:
     """Conv over one axis; its weight is [O, F, k]. One of kernel 1 is a Dense layer."""
     weight = np.asarray(node.constant(W), np.float64)
+    if weight.ndim == 4 and weight.shape[2] == 1:
+        flat = convolution(node, _one_axis(node, x), weight[:, :, 0], B)
+        return _two_axes(flat)
     if weight.ndim != 3:
         raise ConvertError(f"{node}: expected a convolution over one axis, the rows.")
     groups = node.attribute("group", 1)
     O, part, k = weight.shape
     bias = np.zeros(O) if B is None else np.asarray(node.constant(B), np.float64)
     strides = [n for n in node.attribute("strides") or [] if n != 1]
-    if k == groups == 1 and not strides and not any(node.attribute("pads") or []):
+    padded = any(node.attribute("pads") or []) or bool(x.ops and isinstance(x.ops[-1], Padding))
+    if k == groups == 1 and not strides and not padded:
         if not x.is_features(1):
             raise ConvertError(f"{node}: expected the features on axis 1.")
         dense = {"weight": weight[:, :, 0], "bias": bias}
@@ -69,13 +73,28 @@ def convolution(node: Node, x: SymbolicTensor, W: Value, B: Value = None) -> Sym
     for n in range(groups):
         rows = slice(n * O // groups, (n + 1) * O // groups)
         full[rows, n] = weight[rows]
-    x = of_channels(node, x, groups * part)
+    x, *more = without_zeros(of_channels(node, x, groups * part))
     stride, dilation = (_single(node.attribute(key), 1) for key in ("strides", "dilations"))
     assert x.time is not None
-    left, right = _pads(node, x.time.size, (k - 1) * dilation + 1, stride)
+    pads = _pads(node, x.time.size + sum(more), (k - 1) * dilation + 1, stride)
+    left, right = (own + n for own, n in zip(pads, more, strict=True))
     layer = Conv1D(groups * part, O, k, stride, dilation, left, right)
     weight = full.reshape(O, groups * part, k).transpose(0, 2, 1)
     return apply(node, x, layer, {"weight": weight, "bias": bias})
+
+
+def without_zeros(x: SymbolicTensor) -> tuple[SymbolicTensor, int, int]:
+    """Return a tensor without the rows of zeros that a Pad added, and how many at both ends."""
+    last = x.ops[-1] if x.ops else None
+    if not isinstance(last, Padding) or x.time is None:
+        return x, 0, 0
+    assert isinstance(last.layer, Conv1D)
+    left, right = last.layer.pad_left, last.layer.pad_right
+    rows = x.time.size - left - right
+    known = x.window is not None and x.window.size == rows
+    time = x.window if known and x.window is not None else Dim(rows, x.time.open and rows > 1)
+    axes = tuple((time,) if axis == (x.time,) else axis for axis in x.axes)
+    return replace(x, ops=x.ops[:-1], axes=axes, time=time), left, right
 
 
 def without_padding(x: SymbolicTensor, axis: int, indices: list[int]) -> SymbolicTensor | None:
@@ -104,6 +123,28 @@ def without_padding(x: SymbolicTensor, axis: int, indices: list[int]) -> Symboli
     return replace(x, ops=ops, axes=axes, time=time)
 
 
+def are_rows(x: SymbolicTensor, axis: int) -> bool:
+    """Tell whether an axis is that of the rows, and the graph says how many there are."""
+    dims = x.axes[axis]
+    if len(dims) != 1 or dims[0].open or dims[0] is x.feature:
+        return False
+    if x.time is not None:
+        return dims[0] is x.time
+    others = [d for n, a in enumerate(x.axes) if n != axis for d in a if d is not x.feature]
+    return len(x.axes) == 3 and not x.recurrent and all(d.open for d in others)
+
+
+def some_rows(node: Node, x: SymbolicTensor, axis: int, indices: list[int]) -> SymbolicTensor:
+    """Return neighbouring rows alone: a convolution that takes one row of those it sees."""
+    x = over(node, x, axis)
+    assert x.time is not None
+    k = x.time.size - len(indices) + 1
+    weight = np.zeros((x.width, k, x.width))
+    weight[range(x.width), indices[0], range(x.width)] = 1
+    arrays = {"weight": weight, "bias": np.zeros(x.width)}
+    return apply(node, x, Conv1D(x.width, x.width, k), arrays)
+
+
 def repeat(node: Node, x: SymbolicTensor, axis: int, count: int) -> SymbolicTensor:
     """Return the last row, repeated along an axis that holds nothing yet."""
     if x.time is None or not x.recurrent or any(x.time in a for a in x.axes):
@@ -113,7 +154,9 @@ def repeat(node: Node, x: SymbolicTensor, axis: int, count: int) -> SymbolicTens
 
 
 def pooling(node: Node, x: SymbolicTensor) -> SymbolicTensor:
-    """MaxPool and AveragePool over one axis."""
+    """MaxPool and AveragePool over one axis, or over two of which the first has one place."""
+    if len(x.axes) == 4:
+        return _two_axes(pooling(node, _one_axis(node, x)))
     x = of_channels(node, x, x.width)
     size, stride = _single(node.attribute("kernel_shape"), 0), _single(node.attribute("strides"), 1)
     if node.attribute("ceil_mode", 0) or _single(node.attribute("dilations"), 1) != 1 or not size:
@@ -144,27 +187,66 @@ def reduce_rows(node: Node, x: SymbolicTensor, axis: int) -> SymbolicTensor:
 
 def flattened(node: Node, x: SymbolicTensor, axes: Sequence[Axis]) -> SymbolicTensor:
     """Return a tensor with other axes, of which one may be all rows of a window."""
-    if x.time is None or x.feature is None:
-        return x.reshaped(axes)
     found = [tuple(axis) for axis in axes]
-    for whole, by_feature in (((x.time, x.feature), False), ((x.feature, x.time), True)):
-        if whole in found:
-            if x.time.open:
-                raise ConvertError(
-                    f"{node} takes all rows of a window as one: say how many there are (window=T)."
-                )
-            layer = Flatten(x.width, x.time.size, by_feature)
-            feature = Dim(layer.output_size)
-            made = x.append(LayerOp(layer, {}, str(node)))
-            found[found.index(whole)] = (feature,)
-            return replace(made, axes=tuple(found), feature=feature)
-    return x.reshaped(axes)
+    place = next((n for n, axis in enumerate(found) if _rows_in(x, axis) is not None), None)
+    if place is None:
+        return x.reshaped(axes)
+    time = _rows_in(x, found[place])
+    assert time is not None
+    if time.open:
+        raise ConvertError(
+            f"{node} takes all rows of a window as one: say how many there are (window=T)."
+        )
+    layer = Flatten(x.width, time.size, found[place][-1] is time)
+    feature = Dim(layer.output_size)
+    x = replace(x, time=time, recurrent=True, window=x.window or time)
+    made = x.append(LayerOp(layer, {}, str(node)))
+    found[place] = (feature,)
+    return replace(made, axes=tuple(found), feature=feature)
+
+
+def series_of_one(node: Node, x: SymbolicTensor, axis: int, rows: int) -> SymbolicTensor:
+    """Return all rows of a single feature, where they are taken as features."""
+    dims = x.axes[axis]
+    if len(dims) != 1 or dims[0].size != rows or dims[0].open:
+        return x
+    alone = all(d.open for n, a in enumerate(x.axes) if n != axis for d in a)
+    if x.time is not dims[0] and (x.time is not None or not x.raw or not alone):
+        return x
+    made = replace(x, time=dims[0], recurrent=True, window=x.window or dims[0])
+    feature = Dim(rows)
+    axes = tuple((feature,) if n == axis else a for n, a in enumerate(x.axes))
+    made = made.append(LayerOp(Flatten(1, rows), {}, str(node)))
+    return replace(made, axes=axes, feature=feature)
+
+
+def _rows_in(x: SymbolicTensor, axis: Axis) -> Dim | None:
+    """Return the axis of rows in one that holds rows and features; None if it does not."""
+    others = [dim for dim in axis if dim is not x.feature]
+    if x.feature is None or len(axis) != 2 or len(others) != 1:
+        return None
+    (time,) = others
+    if x.time is not None or x.recurrent:
+        return time if time is x.time else None
+    return time
+
+
+def _one_axis(node: Node, x: SymbolicTensor) -> SymbolicTensor:
+    """Return [batch, features, 1, rows], as exporters write one axis as two, without the 1."""
+    if len(x.axes) != 4 or x.axes[2]:
+        raise ConvertError(f"{node}: expected a convolution over one axis, the rows.")
+    return x.reshaped((*x.axes[:2], x.axes[3]))
+
+
+def _two_axes(x: SymbolicTensor) -> SymbolicTensor:
+    return x.reshaped((*x.axes[:2], (), x.axes[2]))
 
 
 def _single(value: Any, default: int) -> int:
+    """Return an attribute of the axis of rows, the last one."""
     if value is None:
         return default
-    return int(value[0] if isinstance(value, list | tuple) else value)
+    return int(value[-1] if isinstance(value, list | tuple) else value)
 
 
 def _pads(node: Node, rows: int, reach: int, stride: int) -> tuple[int, int]:
@@ -172,7 +254,7 @@ def _pads(node: Node, rows: int, reach: int, stride: int) -> tuple[int, int]:
     kind = node.attribute("auto_pad", "NOTSET")
     if kind in ("NOTSET", ""):
         pads = list(node.attribute("pads") or (0, 0))
-        return int(pads[0]), int(pads[1])
+        return int(pads[len(pads) // 2 - 1]), int(pads[-1])
     if kind == "VALID":
         return 0, 0
     total = max((-(-rows // stride) - 1) * stride + reach - rows, 0)

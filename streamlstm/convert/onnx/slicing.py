@@ -8,7 +8,7 @@ from ...errors import ConvertError
 from ...network.layers import Dense, Embedding, Repeat, Reverse
 from .feature_ops import LayerOp
 from .node import Node
-from .over_rows import apply, over, without_padding
+from .over_rows import apply, are_rows, over, some_rows, without_padding
 from .tensor import Axis, Dim, StackedStates, SymbolicTensor, Value
 
 
@@ -93,7 +93,7 @@ def select(node: Node, x: Value, axis: int, indices: list[int], text: str) -> Va
     if x.feature is not None and x.is_features(axis):
         return select_features(node, x, axis, indices)
     if x.parts is not None and x.axes[axis] == (x.parts[0],) and len(indices) == 1:
-        return _direction(node, x, axis, indices[0])
+        return direction(node, x, axis, indices[0])
     over_time = x.time is not None and x.axes[axis] == (x.time,)
     if over_time and indices == [size - 1]:
         return x.reshaped([() if n == axis else a for n, a in enumerate(x.axes)])
@@ -104,14 +104,18 @@ def select(node: Node, x: Value, axis: int, indices: list[int], text: str) -> Va
             return apply(node, x, Repeat(x.width, len(indices)))
     if over_time and (cut := without_padding(x, axis, indices)) is not None:
         return cut
+    neighbours = indices == list(range(indices[0], indices[0] + len(indices)))
+    if are_rows(x, axis) and neighbours and (over_time or len(indices) > 1):
+        return some_rows(node, x, axis, indices)
     why_not = ConvertError(_why_not(node, indices, text, over_time))
     if x.raw and not x.integer and indices == [size - 1]:
         axes = [() if n == axis else a for n, a in enumerate(x.axes)]
-        return replace(x, axes=tuple(axes), last=why_not)
+        rows = x.axes[axis][0] if are_rows(x, axis) else x.time
+        return replace(x, axes=tuple(axes), last=why_not, time=rows, window=rows)
     raise why_not
 
 
-def _direction(node: Node, x: SymbolicTensor, axis: int, which: int) -> SymbolicTensor:
+def direction(node: Node, x: SymbolicTensor, axis: int, which: int) -> SymbolicTensor:
     """Select what one direction of a bidirectional layer returns."""
     assert x.parts is not None
     units = x.parts[1]
@@ -126,7 +130,10 @@ def _why_not(node: Node, indices: list[int], text: str, over_time: bool) -> str:
     """Return why indices of an axis other than the features cannot be selected."""
     axis = "the sequence" if over_time else "an axis that does not hold the features"
     if over_time:
-        return f"{node} takes {text} of the sequence: a stream has only its last step."
+        return (
+            f"{node} takes {text} of the sequence: a stream has only its last step, and of a "
+            "window neighbouring rows, if it is said how many it has (window=T)."
+        )
     message = (
         f"{node} takes {text} of {axis}: before a recurrent layer a stream has one step at a "
         "time, and every one is taken."

@@ -65,13 +65,13 @@ def add(signals: Signals, a: Labels, b: Labels, factor: float, what: str) -> Lab
     ConvertError
         If numbers of different steps or streams are added.
     """
-    a, b = np.broadcast_arrays(a, b)
+    a, b = (without_rest(signals, part) for part in np.broadcast_arrays(a, b))
     left, right = signals.locate(a), signals.locate(b)
     if (left.signal < 0).any() or (right.signal < 0).any():
         raise ConvertError(f"{what} adds numbers that come from the input in part only")
     position = left.position
     if (left.position != right.position).any():
-        ends = (as_last(signals, without_rest(signals, part)) for part in (a, b))
+        ends = (as_last(signals, part) for part in (a, b))
         left, right = (signals.locate(part) for part in ends)
         position, _ = common_positions(signals, left, right, what)
     columns = [part.reshape(-1) for part in (left.signal, left.value, right.signal, right.value)]

@@ -66,8 +66,12 @@ def evaluate(
             name: groups.pop(name) for name in list(groups) if is_initial_state(groups[name])
         }
         recurrent = [name for name, arrays in groups.items() if "weight_hh_l0" in arrays]
-        for name, arrays in groups.items():
-            if "weight_hh_l0" in arrays or "weight_hh" in arrays:
+        for n, (name, arrays) in enumerate(groups.items()):
+            following = next(iter(list(groups.values())[n + 1 :]), {})
+            if n == 0 and _is_embedding(name, arrays, following, values):
+                vectors = arrays["weight"][values[:, 0].long()]
+                values = torch.cat([vectors, values[:, 1:]], 1)
+            elif "weight_hh_l0" in arrays or "weight_hh" in arrays:
                 ends = bidirectional == "ends" and name == recurrent[-1]
                 start = _state(name, initial)
                 values = _recurrent(torch, arrays, values, rnn_activation, start, ends)
@@ -152,6 +156,25 @@ def _state(name: str, initial: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     return []
 
 
+def _is_embedding(
+    name: str, arrays: Mapping[str, Any], following: Mapping[str, Any], x: Any
+) -> bool:
+    """Tell whether the first layer's matrix has a vector for each category, in x[T, F] the first.
+
+    What follows takes the vector and the other features.
+    """
+    if {*arrays} != {"weight"} or arrays["weight"].dim() != 2:
+        return False
+    widths = [
+        a.shape[1] for key, a in following.items() if key.startswith("weight") and a.dim() > 1
+    ]
+    rows, columns = arrays["weight"].shape
+    if not widths or x.shape[1] != 1 + widths[0] - columns:
+        return False
+    may_be_linear = x.shape[1] == columns and widths[0] == rows
+    return not may_be_linear or "emb" in name.lower().rsplit(".", 1)[-1]
+
+
 def _apply(torch: Any, name: str, arrays: dict[str, Any], x: Any, epsilon: float) -> Any:
     if "running_mean" in arrays:
         affine = (arrays.get("weight"), arrays.get("bias"))
@@ -160,8 +183,6 @@ def _apply(torch: Any, name: str, arrays: dict[str, Any], x: Any, epsilon: float
         )
     weight, bias = arrays.get("weight"), arrays.get("bias")
     if weight is not None and weight.dim() == 2 and {*arrays} <= {"weight", "bias"}:
-        if bias is None and x.shape[1] == 1 != weight.shape[1]:
-            return weight[x[:, 0].long()]
         return torch.nn.functional.linear(x, weight, bias)
     if weight is not None and weight.dim() == 1 and {*arrays} == {"weight", "bias"}:
         return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, eps=epsilon)

@@ -15,6 +15,7 @@ from .layer_calls import add_batch_norm, add_embedding, add_layer_norm, add_line
 from .layers import TorchLayer, make_weights, to_array
 from .modules import read_module
 from .over_rows import POOLING, convolve, full_weight, is_over_rows, pool_all, softmax_over_rows
+from .sequences import without_rest
 from .signals import Labels, apply_single
 from .values import Value, Values, tensors_in
 
@@ -204,8 +205,9 @@ def _gated(values: Values, name: str, a: Any, b: Any) -> Labels | None:
                 apply_single(values.signals, labels, *_named(inner)), other
             ):
                 return apply_single(values.signals, labels, *_named(outer))
-    what = f"{values.where} ({name})"
-    return multiply(values.signals, values.labels(a), values.labels(b), what)
+    left, right = np.broadcast_arrays(values.labels(a), values.labels(b))
+    left, right = (without_rest(values.signals, part) for part in (left, right))
+    return multiply(values.signals, left, right, f"{values.where} ({name})")
 
 
 def _softsign(values: Values, x: Labels, below: Labels) -> Labels | None:
