@@ -122,9 +122,12 @@ def find(module: Any, window: int | None = None) -> Found | None:
     if found is not None:
         return found
     try:
-        return _find(module, None)
+        found = _find(module, None)
     except ConvertError as error:
         raise (problem or error) from None
+    if found is None and problem is not None:  # it takes windows of so many rows, no others
+        raise problem
+    return found
 
 
 def _find(module: Any, window: int | None) -> Found | None:
@@ -163,9 +166,9 @@ def _find(module: Any, window: int | None) -> Found | None:
     best = max(problems, key=lambda problem: problem[0])[1]
     raise ConvertError(
         f"{type(module).__name__}: its forward computes something else than layers one after the "
-        f"other: {str(best).rstrip('.')}. If forward does that only in training, or it may be left "
-        "out, give a torch.nn.Sequential of the layers, functions that it applies as "
-        "activations=, inputs that it adds to the output as skip=."
+        f"other: {str(best).rstrip('.')}. If forward does that only in training, give a "
+        "torch.nn.Sequential of the layers, functions that it applies as activations=, inputs that "
+        "it adds to the output as skip=; otherwise those give other numbers than it."
     )
 
 
